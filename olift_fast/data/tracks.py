@@ -1,0 +1,173 @@
+"""What the readers hand to the model and the model to writers and viewers: 2D tracks in, 3D tracks out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointTracks:
+    """2D keypoints of N tracked animals over T frames, as a file holds them.
+
+    Args:
+        keypoints: (N, T, J, 2) x to the right and y down, pixels; NaN where nothing was detected.
+        confidence: (N, T, J) 1 where the file gives none and the keypoint is there, 0 where there is no keypoint.
+        skeleton: the joints, J of them; its edges are () when the file does not tell.
+        tracks: (N) track names.
+        fps: frames a second, if known.
+        frames: (T) frame numbers in the original video, increasing; None means 0 … T-1.
+        image_size: width and height in pixels, if known.
+        source: where the tracks come from, for messages.
+        format: the format that was read.
+
+    Raises:
+        InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
+    """
+
+    keypoints: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    skeleton: Skeleton
+    tracks: tuple[str, ...]
+    fps: float | None = None
+    frames: npt.NDArray[np.int64] | None = None
+    image_size: tuple[int, int] | None = None
+    source: str | None = None
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, "keypoints", np.asarray(self.keypoints, dtype=np.float32))
+        _set(self, "confidence", np.asarray(self.confidence, dtype=np.float32))
+        _settle_shared(self)
+        tracks, frames, joints = self.num_tracks, self.num_frames, self.skeleton.num_joints
+        _check_shape(self.source, "confidence", self.confidence, (tracks, frames, joints))
+
+    @property
+    def num_tracks(self) -> int:
+        """The number of tracks, N."""
+        return len(self.tracks)
+
+    @property
+    def num_frames(self) -> int:
+        """The number of frames, T."""
+        return int(self.keypoints.shape[1])
+
+    def visible(self, min_confidence: float = 0.3) -> npt.NDArray[np.bool_]:
+        """(N, T, J) True where a keypoint is finite and its confidence is at least `min_confidence`."""
+        finite = np.isfinite(self.keypoints).all(axis=-1)
+        return np.asarray(finite & (self.confidence >= min_confidence), dtype=np.bool_)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LiftedTracks:
+    """3D joints of N tracked animals over T frames, with the 2D input that they were lifted from.
+
+    Args:
+        joints: (N, T, J, 3) x right, y down, z away from the camera, in `units`; NaN in the frames of a track that
+            have no visible keypoint within the model's reach, finite everywhere else.
+        keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format: the input (`KeypointTracks`).
+        visible: (N, T, J) which keypoints the model saw.
+        frame: "camera": x and y overlay the input's pixels, z is depth in pixels relative to the animal's centre;
+            "object": the model's own frame and unit.
+        scale: (N) pixels in one model unit.
+        centers: (N, T, 2) the centre in pixels that normalisation took away.
+        rotation: (N, 3, 3) the rotation from object to camera that was applied.
+        model: the name of the model.
+        version: its version.
+
+    Raises:
+        InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
+    """
+
+    joints: npt.NDArray[np.float32]
+    keypoints: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.bool_]
+    skeleton: Skeleton
+    tracks: tuple[str, ...]
+    fps: float | None = None
+    frames: npt.NDArray[np.int64] | None = None
+    image_size: tuple[int, int] | None = None
+    source: str | None = None
+    format: str | None = None
+    frame: Literal["camera", "object"] = "camera"
+    scale: npt.NDArray[np.float32]
+    centers: npt.NDArray[np.float32]
+    rotation: npt.NDArray[np.float32]
+    model: str
+    version: str
+
+    def __post_init__(self) -> None:
+        for name in ("joints", "keypoints", "confidence", "scale", "centers", "rotation"):
+            _set(self, name, np.asarray(getattr(self, name), dtype=np.float32))
+        _set(self, "visible", np.asarray(self.visible, dtype=np.bool_))
+        _settle_shared(self)
+        tracks, frames, joints = self.num_tracks, self.num_frames, self.skeleton.num_joints
+        _check_shape(self.source, "joints", self.joints, (tracks, frames, joints, 3))
+        _check_shape(self.source, "confidence", self.confidence, (tracks, frames, joints))
+        _check_shape(self.source, "visible", self.visible, (tracks, frames, joints))
+        _check_shape(self.source, "scale", self.scale, (tracks,))
+        _check_shape(self.source, "centers", self.centers, (tracks, frames, 2))
+        _check_shape(self.source, "rotation", self.rotation, (tracks, 3, 3))
+        if self.frame not in ("camera", "object"):
+            raise _error(self.source, f"frame must be 'camera' or 'object', got {self.frame!r}")
+
+    @property
+    def num_tracks(self) -> int:
+        """The number of tracks, N."""
+        return len(self.tracks)
+
+    @property
+    def num_frames(self) -> int:
+        """The number of frames, T."""
+        return int(self.keypoints.shape[1])
+
+    @property
+    def units(self) -> str:
+        """The unit of `joints`: "pixels" in the camera's frame, "model units" (`scale` pixels each) in the object's."""
+        return "pixels" if self.frame == "camera" else "model units"
+
+
+def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
+    """Checks what both classes share, and turns lists and numpy scalars into the types that are promised."""
+    source = value.source
+    _set(value, "tracks", tuple(str(track) for track in value.tracks))
+    if value.keypoints.ndim != 4 or value.keypoints.shape[-1] != 2:
+        raise _error(source, f"keypoints must be (tracks, frames, joints, 2), got {value.keypoints.shape}")
+    frames = value.keypoints.shape[1]
+    _check_shape(source, "keypoints", value.keypoints, (len(value.tracks), frames, value.skeleton.num_joints, 2))
+    if len(set(value.tracks)) != len(value.tracks):
+        raise _error(source, f"track names must be distinct, got {', '.join(value.tracks)}")
+    if value.fps is not None:
+        _set(value, "fps", float(value.fps))
+        if not 0 < float(value.fps) < float("inf"):
+            raise _error(source, f"fps must be a positive number, got {value.fps}")
+    if value.frames is not None:
+        _set(value, "frames", np.asarray(value.frames, dtype=np.int64))
+        _check_shape(source, "frames", value.frames, (frames,))
+        if (np.diff(value.frames) <= 0).any():
+            raise _error(source, "frame numbers must increase")
+    if value.image_size is not None:
+        width, height = (int(side) for side in value.image_size)
+        if width <= 0 or height <= 0:
+            raise _error(source, f"image size must be positive (width, height), got ({width}, {height})")
+        _set(value, "image_size", (width, height))
+
+
+def _check_shape(source: str | None, name: str, value: npt.NDArray[Any], wanted: tuple[int, ...]) -> None:
+    if value.shape != wanted:
+        raise _error(source, f"{name} must have shape {wanted}, got {value.shape}")
+
+
+def _error(source: str | None, message: str) -> InputError:
+    return InputError(f"{source}: {message}" if source else message)
+
+
+def _set(instance: object, name: str, value: object) -> None:
+    object.__setattr__(instance, name, value)

@@ -1,0 +1,24 @@
+"""The errors a user can cause, told apart from bugs: the command line prints these in one line."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """A file or an argument is unusable; the message is one line naming it, the value seen and the value wanted."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message says which extra brings it.
+
+    Args:
+        what: what was attempted, as a phrase: "reading .slp files".
+        extra: the extra of this package that makes it possible: "io".
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs: pip install 'olift-fast[{extra}]'")
+        self.what = what
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.what, self.extra)

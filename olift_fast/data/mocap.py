@@ -1,0 +1,421 @@
+"""Real 3D motion: recordings turned to a common Z-up frame, split into training and held-out parts, cut into clips.
+
+A recording is an .npz with `positions` (T, J, 3), `clip_starts`, `fps`, `joint_names`, `edges`, `units` and, where it
+has takes, `clip_names`. A paired file has 2D keypoints and calibrated cameras of the same moments besides.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.errors import InputError
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """One recording, takes end to end, in a right-handed frame with Z up.
+
+    Args:
+        positions: (T, J, 3) in `units`.
+        clips: first and one-past-last frame of each take; together they are all T frames.
+        clip_names: one name for each take.
+        fps: frames a second (`notes` say where it is a guess).
+        skeleton: the joints, their bones and sides.
+        source: the recording's name, "human_cmu".
+        units: of `positions`.
+        notes: what to know before trusting it.
+    """
+
+    positions: Floats
+    clips: tuple[tuple[int, int], ...]
+    clip_names: tuple[str, ...]
+    fps: float
+    skeleton: Skeleton
+    source: str
+    units: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` (stop - start, J, 3)."""
+
+    positions: Floats
+    start: int
+    stop: int
+    fps: float
+    skeleton: Skeleton
+    source: str
+    clip_name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """2D keypoints in C calibrated cameras and the 3D joints of the same T moments, in the cameras' world frame.
+
+    A camera sees a world point X at K · distort(R X + t), in OpenCV's convention.
+
+    Args:
+        positions: (T, J, 3) in `units`; NaN where a joint has no 3D.
+        keypoints_2d: (C, T, J, 2) pixels; NaN where nothing was detected.
+        confidence: (C, T, J) 1 where the file gives none and the keypoint is there, 0 where there is no keypoint.
+        K: (C, 3, 3) intrinsics in pixels.
+        dist: (C, 5) lens distortion k1, k2, p1, p2, k3.
+        R: (C, 3, 3) rotations from world to camera.
+        t: (C, 3) translations from world to camera, in `units`.
+        image_sizes: (C, 2) width and height in pixels.
+        camera_names: (C) names.
+        fps: frames a second.
+        sequence: False when the frames are single moments, not consecutive.
+        skeleton: the joints, their bones and sides.
+        source: the recording's name.
+        units: of `positions`.
+    """
+
+    positions: Floats
+    keypoints_2d: Floats
+    confidence: Floats
+    K: npt.NDArray[np.float64]
+    dist: npt.NDArray[np.float64]
+    R: npt.NDArray[np.float64]
+    t: npt.NDArray[np.float64]
+    image_sizes: npt.NDArray[np.int64]
+    camera_names: tuple[str, ...]
+    fps: float
+    sequence: bool
+    skeleton: Skeleton
+    source: str
+    units: str
+
+
+def load_all(folder: str | Path) -> dict[str, Motion]:
+    """Every recording in a folder, by name, in alphabetical order.
+
+    Raises:
+        InputError: no folder, no .npz in it, or a bad one.
+    """
+    paths = sorted(Path(folder).glob("*.npz"))
+    if not paths:
+        raise InputError(f"{folder}: no .npz recordings here")
+    return {path.stem: load_motion(path) for path in paths}
+
+
+def load_motion(path: str | Path) -> Motion:
+    """The recording in an .npz file, turned so that Z is up (see `_SOURCES` for how each source is turned).
+
+    A file that is not known by its name is taken to be Z up already.
+
+    Raises:
+        InputError: not a readable .npz, an array missing, shapes that disagree, or positions that are not finite.
+    """
+    path = Path(path)
+    content = _read(path, ("positions", "joint_names", "edges", "fps"))
+    positions = _positions(path, content)
+    if not np.isfinite(positions).all():
+        raise InputError(f"{path}: positions must be finite, got {int((~np.isfinite(positions)).sum())} that are not")
+    skeleton = _skeleton(path, content)
+    clips = _clips(path, content, len(positions))
+    clip_names = tuple(map(str, content["clip_names"])) if "clip_names" in content else ()
+    if clip_names and len(clip_names) != len(clips):
+        raise InputError(f"{path}: clip_names must have {len(clips)} names, got {len(clip_names)}")
+    source = _SOURCES.get(path.stem, _Source())
+    return Motion(
+        positions=_turn_up(positions, source.up(positions, skeleton)),
+        clips=clips,
+        clip_names=clip_names or tuple(str(index) for index in range(len(clips))),
+        fps=_fps(path, content),
+        skeleton=skeleton,
+        source=path.stem,
+        units=str(content.get("units", "unknown")),
+        notes=source.notes,
+    )
+
+
+def split(motion: Motion, gap: int = 48, fraction: float = 0.2) -> tuple[list[Segment], list[Segment]]:
+    """The segments to train on and the segments to hold out; no frame is in both.
+
+    A source with named held-out takes holds out those (CMU: 02_05 … 02_10), any other recording of several takes the
+    last `fraction` of them. A single take holds out its last `fraction`, and `gap` frames before that go unused.
+
+    Raises:
+        InputError: `gap` or `fraction` out of range, or nothing is left to train on.
+    """
+    if gap < 0 or not 0 < fraction < 1:
+        raise InputError(f"gap must be >= 0 and fraction between 0 and 1, got {gap} and {fraction}")
+    if len(motion.clips) == 1:
+        frames = len(motion.positions)
+        cut = frames - max(1, round(fraction * frames))
+        if cut - gap < 1:
+            raise InputError(
+                f"{motion.source}: {frames} frames are too few to hold out {frames - cut} after a gap of {gap}"
+            )
+        return [_segment(motion, 0, 0, cut - gap)], [_segment(motion, 0, cut, frames)]
+    held_names = _SOURCES.get(motion.source, _Source()).held_out
+    if not set(held_names) & set(motion.clip_names):
+        held_names = motion.clip_names[-max(1, round(fraction * len(motion.clips))) :]
+    train: list[Segment] = []
+    held_out: list[Segment] = []
+    for clip, (start, stop) in enumerate(motion.clips):
+        (held_out if motion.clip_names[clip] in held_names else train).append(_segment(motion, clip, start, stop))
+    if not train:
+        raise InputError(f"{motion.source}: all of its takes are held out, nothing is left to train on")
+    return train, held_out
+
+
+def sample_clips(
+    segments: Sequence[Segment],
+    count: int,
+    frames: int,
+    rng: np.random.Generator,
+    speed: tuple[float, float] = (1.0, 1.0),
+) -> Floats:
+    """(count, frames, J, 3) clips at random places of segments of one skeleton; the same for the same `rng`.
+
+    Each clip steps through its segment by a factor drawn log-uniformly from `speed`, with linear interpolation between
+    frames: 2 plays twice as fast, or stands for half the frame rate. Where a segment is too short for the factor drawn,
+    the factor is the largest that fits; segments too short for the smallest one are not drawn from. A segment's
+    chance is its number of starting frames.
+
+    Raises:
+        InputError: no segments, different skeletons, a range that is not 0 < low <= high, or all segments too short.
+    """
+    low, high = speed
+    if count < 0 or frames < 1 or not 0 < low <= high < float("inf"):
+        raise InputError(
+            f"count must be >= 0, frames >= 1, speed 0 < low <= high, got {count}, {frames}, ({low}, {high})"
+        )
+    if len({segment.skeleton for segment in segments}) != 1:
+        raise InputError("segments to sample from must be of one skeleton, and at least one")
+    starts = np.array([len(segment.positions) - (frames - 1) * low for segment in segments])
+    usable = [index for index, number in enumerate(starts) if number >= 1]
+    if not usable:
+        longest = max(len(segment.positions) for segment in segments)
+        raise InputError(f"no segment is long enough for {frames} frames at speed {low}: the longest has {longest}")
+    weights = starts[usable] / starts[usable].sum()
+    clips = np.empty((count, frames, *segments[0].positions.shape[1:]), dtype=np.float32)
+    for clip in clips:
+        positions = segments[usable[rng.choice(len(usable), p=weights)]].positions
+        factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        if frames > 1:
+            factor = min(factor, (len(positions) - 1) / (frames - 1))
+        spare = len(positions) - 1 - (frames - 1) * factor
+        # A start on a frame keeps a clip at speed 1 exactly as recorded.
+        start = float(rng.integers(0, int(spare + 1e-6) + 1))
+        clip[:] = _at_times(positions, start + factor * np.arange(frames, dtype=np.float64))
+    return clips
+
+
+def held_out_clips(motion: Motion, frames: int = 48, stride: int = 48) -> Floats:
+    """(n, frames, J, 3) the fixed clips to evaluate on: the held-out segments cut every `stride` frames, in order.
+
+    Nothing is padded. Only when no held-out segment has `frames` frames, the longest is returned whole as one clip.
+
+    Raises:
+        InputError: `frames` < 1 or `stride` < `frames`, which would overlap.
+    """
+    if frames < 1 or stride < frames:
+        raise InputError(f"frames must be >= 1 and stride >= frames, got {frames} and {stride}")
+    _, held_out = split(motion)
+    clips = [
+        segment.positions[start : start + frames]
+        for segment in held_out
+        for start in range(0, len(segment.positions) - frames + 1, stride)
+    ]
+    return np.stack(clips or [max((segment.positions for segment in held_out), key=len)])
+
+
+def load_paired(path: str | Path) -> Paired:
+    """The 2D keypoints, cameras and 3D joints in an .npz file; the world frame is the file's.
+
+    Raises:
+        InputError: not a readable .npz, an array missing, or shapes that disagree.
+    """
+    path = Path(path)
+    content = _read(
+        path, ("positions", "keypoints_2d", "joint_names", "edges", "fps", "K", "rvec", "tvec", "image_size")
+    )
+    positions, skeleton = _positions(path, content), _skeleton(path, content)
+    stored = np.asarray(content["keypoints_2d"], dtype=np.float32)
+    if stored.ndim != 4 or stored.shape[1:3] != positions.shape[:2] or stored.shape[3] not in (2, 3):
+        wanted = f"(cameras, {positions.shape[0]}, {positions.shape[1]}, 2 or 3)"
+        raise InputError(f"{path}: keypoints_2d must be {wanted}, got {stored.shape}")
+    cameras = len(stored)
+    for name, shape in {"K": (3, 3), "rvec": (3,), "tvec": (3,), "image_size": (2,)}.items():
+        if content[name].shape != (cameras, *shape):
+            raise InputError(f"{path}: {name} must have shape {(cameras, *shape)}, got {content[name].shape}")
+    given = np.asarray(content.get("dist", np.zeros((cameras, 5))), dtype=np.float64)
+    if given.ndim != 2 or len(given) != cameras or given.shape[1] > 5:
+        raise InputError(f"{path}: dist must have shape ({cameras}, at most 5), got {given.shape}")
+    dist = np.zeros((cameras, 5))
+    dist[:, : given.shape[1]] = given
+    finite = np.isfinite(stored).all(axis=-1)
+    confidence = np.where(finite, stored[..., 2] if stored.shape[3] == 3 else 1, 0).astype(np.float32)
+    keypoints = np.where(confidence[..., None] > 0, stored[..., :2], np.float32(np.nan))
+    return Paired(
+        positions=positions,
+        keypoints_2d=keypoints,
+        confidence=confidence,
+        K=np.asarray(content["K"], dtype=np.float64),
+        dist=dist,
+        R=np.stack([_rodrigues(rotation) for rotation in content["rvec"]]),
+        t=np.asarray(content["tvec"], dtype=np.float64),
+        image_sizes=np.asarray(content["image_size"]).astype(np.int64),
+        camera_names=tuple(map(str, content.get("cam_names", [f"camera {index}" for index in range(cameras)]))),
+        fps=_fps(path, content),
+        sequence=bool(content.get("sequence", True)),
+        skeleton=skeleton,
+        source=path.stem,
+        units=str(content.get("units", "unknown")),
+    )
+
+
+def _up_is(x: float, y: float, z: float) -> Callable[[Floats, Skeleton], npt.NDArray[np.float64]]:
+    return lambda positions, skeleton: np.array([x, y, z])
+
+
+def _up_from_floor(feet: Sequence[str], trunk: Sequence[str]) -> Callable[[Floats, Skeleton], npt.NDArray[np.float64]]:
+    """Up as the normal of the plane that the feet walk on, pointing to the side where the trunk is."""
+
+    def up(positions: Floats, skeleton: Skeleton) -> npt.NDArray[np.float64]:
+        place = [skeleton.names.index(name) for name in feet]
+        points = positions[:, place].reshape(-1, 3).astype(np.float64)
+        on_floor = points
+        # Lifted and mistracked feet leave the fit round by round: 2 median deviations, until little changes.
+        for _ in range(10):
+            middle = on_floor.mean(axis=0)
+            normal = np.linalg.svd(on_floor - middle, full_matrices=False)[2][2]
+            height = np.abs((points - middle) @ normal)
+            on_floor = points[height <= 2 * np.median(height)]
+        above = positions[:, [skeleton.names.index(name) for name in trunk]].mean(axis=(0, 1)) - middle
+        return np.asarray(normal if above @ normal > 0 else -normal)
+
+    return up
+
+
+class _Source(NamedTuple):
+    """What is known of a recording besides its file."""
+
+    up: Callable[[Floats, Skeleton], npt.NDArray[np.float64]] = _up_is(0, 0, 1)
+    held_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_SOURCES = {
+    "human_cmu": _Source(
+        up=_up_is(0, 1, 0),
+        held_out=("02_05", "02_06", "02_07", "02_08", "02_09", "02_10"),
+        notes=("bones are rigid", "some takes climb and swing, with no ground under the feet"),
+    ),
+    "rat_dannce23": _Source(notes=("fps is assumed", "bone lengths vary by 4.5 %", "stays in place, hardly walks")),
+    # Gravity is not recorded. The toes keep to a plane within 0.3 mm over 60 mm, 8 degrees off -Y (the axes are a
+    # camera's, y down): that plane is the floor, and the trunk is above it.
+    "mouse_salk34": _Source(
+        up=_up_from_floor(feet=("MTP_L", "MTP_R"), trunk=("Trunk", "Spine")),
+        notes=("fps is unknown", "bone lengths vary by 16 %, the fore paws' far more", "up is fitted to the hind toes"),
+    ),
+    # Tethered, so there is no floor; both are aligned to the body: x forward, y left, z from claws to thorax.
+    "fly_df3d_30": _Source(notes=("tethered, on a ball", "fps is assumed", "bone lengths vary by 6.5 %")),
+    "fly_anipose_17": _Source(notes=("tethered", "front half only", "fps is assumed")),
+}
+
+
+def _turn_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
+    """The positions rotated by the smallest rotation that takes the direction `up` to Z."""
+    x, y, z = up / np.linalg.norm(up)
+    if z < -0.999999:
+        rotation = np.diag([1.0, -1.0, -1.0])
+    else:
+        rotation = np.array(
+            [[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]]
+        )
+    return np.ascontiguousarray((positions @ rotation.T).astype(np.float32))
+
+
+def _at_times(positions: Floats, times: npt.NDArray[np.float64]) -> Floats:
+    before = np.clip(np.floor(times + 1e-6).astype(np.int64), 0, len(positions) - 1)
+    after = np.minimum(before + 1, len(positions) - 1)
+    weight = np.clip(times - before, 0, 1).astype(np.float32)[:, None, None]
+    return positions[before] * (1 - weight) + positions[after] * weight
+
+
+def _segment(motion: Motion, clip: int, start: int, stop: int) -> Segment:
+    return Segment(
+        motion.positions[start:stop],
+        start,
+        stop,
+        motion.fps,
+        motion.skeleton,
+        motion.source,
+        motion.clip_names[clip],
+    )
+
+
+def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(3, 3) the rotation about the vector by its length in radians."""
+    angle = float(np.linalg.norm(rotation_vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = rotation_vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
+
+
+def _read(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: a single array, not an .npz of named arrays")
+            content = {name: archive[name] for name in archive.files}
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable .npz: {str(error).splitlines()[0]}") from error
+    missing = [name for name in required if name not in content]
+    if missing:
+        raise InputError(f"{path}: has no array {', '.join(missing)}; it has {', '.join(content) or 'none'}")
+    return content
+
+
+def _positions(path: Path, content: dict[str, npt.NDArray[Any]]) -> Floats:
+    positions = np.asarray(content["positions"], dtype=np.float32)
+    joints = len(content["joint_names"])
+    if positions.ndim != 3 or positions.shape[1:] != (joints, 3) or not len(positions):
+        raise InputError(f"{path}: positions must be (frames, {joints}, 3), got {positions.shape}")
+    return positions
+
+
+def _skeleton(path: Path, content: dict[str, npt.NDArray[Any]]) -> Skeleton:
+    edges = np.asarray(content["edges"]).reshape(-1, 2)
+    try:
+        return Skeleton(
+            tuple(map(str, content["joint_names"])), tuple((int(a), int(b)) for a, b in edges), name=path.stem
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _clips(path: Path, content: dict[str, npt.NDArray[Any]], frames: int) -> tuple[tuple[int, int], ...]:
+    starts = [int(start) for start in np.atleast_1d(content.get("clip_starts", np.zeros(1)))]
+    bounds = tuple(zip(starts, [*starts[1:], frames], strict=True))
+    if not starts or starts[0] != 0 or any(start >= stop for start, stop in bounds):
+        raise InputError(f"{path}: clip_starts must begin with 0 and increase to less than {frames}, got {starts}")
+    return bounds
+
+
+def _fps(path: Path, content: dict[str, npt.NDArray[Any]]) -> float:
+    fps = float(content["fps"])
+    if not 0 < fps < float("inf"):
+        raise InputError(f"{path}: fps must be a positive number, got {fps}")
+    return fps

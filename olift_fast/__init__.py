@@ -1,0 +1,55 @@
+"""olift_fast lifts 2D keypoint sequences of any animal, human or object to 3D skeletons.
+
+`read_keypoints` reads what pose tools write, `Lifter` holds the model, `lift_tracks` lifts a recording, and
+`write_lifted` saves it. `olift_fast.ops` and `olift_fast.nn` hold the fast operations and the modules over them.
+Importing this package imports neither torch nor numpy until one of these names is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from olift_fast._version import __version__
+
+if TYPE_CHECKING:
+    from olift_fast.data.skeleton import Skeleton
+    from olift_fast.data.tracks import KeypointTracks, LiftedTracks
+    from olift_fast.errors import InputError, MissingExtraError
+    from olift_fast.io import read_keypoints, read_lifted, write_lifted
+    from olift_fast.model import Lifter, LifterConfig, lift_tracks
+
+_HOMES = {
+    "InputError": "errors",
+    "KeypointTracks": "data.tracks",
+    "LiftedTracks": "data.tracks",
+    "Lifter": "model",
+    "LifterConfig": "model",
+    "MissingExtraError": "errors",
+    "Skeleton": "data.skeleton",
+    "lift_tracks": "model",
+    "read_keypoints": "io",
+    "read_lifted": "io",
+    "write_lifted": "io",
+}
+
+__all__ = [
+    "InputError",
+    "KeypointTracks",
+    "LiftedTracks",
+    "Lifter",
+    "LifterConfig",
+    "MissingExtraError",
+    "Skeleton",
+    "__version__",
+    "lift_tracks",
+    "read_keypoints",
+    "read_lifted",
+    "write_lifted",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,102 @@
+"""What a lifter is made of, as a value that is written beside its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_args
+
+from olift_fast.errors import InputError
+from olift_fast.reference import Encoding, TimeEncoding
+
+PRESETS: dict[str, dict[str, int]] = {
+    "small": {"width": 128, "heads": 4, "motion_layers": 2, "space_layers": 4},
+    "base": {"width": 256, "heads": 8, "motion_layers": 3, "space_layers": 6},
+    "large": {"width": 384, "heads": 12, "motion_layers": 4, "space_layers": 8},
+}
+
+
+@dataclass(frozen=True)
+class LifterConfig:
+    """The architecture of a `Lifter`.
+
+    Args:
+        width: D, of the tokens.
+        heads: H, of every attention.
+        motion_layers: layers over time.
+        space_layers: layers over joints.
+        window: ``(left, right)`` frames that a motion layer attends.
+        hops: how far along the skeleton the local half of the heads sees.
+        mlp_ratio: hidden width of the MLPs, in D.
+        encoding: of keypoints: "rff", "learnable_rff", "sinusoidal" or "linear".
+        frequencies: F, of the keypoint encoding.
+        sigma: standard deviation of the frequencies, in turns per RMS radius of the animal.
+        time_encoding: "relative" (translation-equivariant in time), "absolute" (as in the paper) or "none".
+
+    Raises:
+        InputError: a value is out of range; the message names it.
+    """
+
+    width: int = 128
+    heads: int = 4
+    motion_layers: int = 2
+    space_layers: int = 4
+    window: tuple[int, int] = (8, 8)
+    hops: int = 1
+    mlp_ratio: int = 2
+    encoding: Encoding = "rff"
+    frequencies: int = 64
+    sigma: float = 0.5
+    time_encoding: TimeEncoding = "relative"
+
+    def __post_init__(self) -> None:
+        window = (self.window, self.window) if isinstance(self.window, int) else tuple(self.window)
+        object.__setattr__(self, "window", window)
+        for name in ("width", "heads", "mlp_ratio", "frequencies"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("motion_layers", "space_layers", "hops"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.width % self.heads:
+            raise InputError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
+        if len(window) != 2 or min(window) < 0:
+            raise InputError(f"window must be two numbers >= 0, got {window}")
+        for name, allowed in (("encoding", get_args(Encoding)), ("time_encoding", get_args(TimeEncoding))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> LifterConfig:
+        """The preset "small", "base" or "large", with changes on top.
+
+        Raises:
+            InputError: there is no such preset.
+        """
+        if name not in PRESETS:
+            raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+        return replace(cls(**PRESETS[name]), **changes)
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Frames before and after frame t that its result depends on."""
+        return self.motion_layers * self.window[0], self.motion_layers * self.window[1]
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "config") -> LifterConfig:
+        """From `to_json`'s object; `source` names it in errors.
+
+        Raises:
+            InputError: a key that is not a field, or a value out of range.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InputError(f"{source}: unknown keys {', '.join(unknown)}; written by a newer version?")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"{source}: {error}") from error

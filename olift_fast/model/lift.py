@@ -1,0 +1,199 @@
+"""Lift whole recordings: normalise, run the model in chunks with the halo it needs, turn the result to the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from olift_fast._version import __version__
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.data.tracks import KeypointTracks, LiftedTracks
+from olift_fast.errors import InputError
+from olift_fast.model.lifter import Lifter
+from olift_fast.model.normalization import Normalization
+from olift_fast.ops import orthographic_procrustes
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+CHUNK = 1024
+
+
+def lift_tracks(
+    model: Lifter,
+    tracks: KeypointTracks,
+    *,
+    min_confidence: float = 0.3,
+    output: Literal["camera", "object"] = "camera",
+    progress: Progress | None = None,
+) -> LiftedTracks:
+    """3D joints of every track, any number of frames in bounded memory.
+
+    Args:
+        model: the lifter.
+        tracks: what `olift_fast.io.read_keypoints` returns.
+        min_confidence: keypoints below it count as hidden.
+        output: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's centre;
+            "object": the model's own frame and unit, centred on each frame's joints.
+        progress: called with (frames done, frames in all).
+
+    Raises:
+        InputError: no keypoint of any track is visible, or `output` is unknown.
+    """
+    if output not in ("camera", "object"):
+        raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+    visible = tracks.visible(min_confidence)
+    if not visible.any():
+        where = f"{tracks.source}: " if tracks.source else ""
+        raise InputError(f"{where}no keypoint is visible at min_confidence {min_confidence:g}")
+    lifted = []
+    total = tracks.num_tracks * tracks.num_frames
+    for index in range(tracks.num_tracks):
+        done = index * tracks.num_frames
+
+        def advance(frames: int, done: int = done) -> None:
+            if progress is not None:
+                progress(done + frames, total)
+
+        lifted.append(_lift_track(model, tracks.keypoints[index], visible[index], tracks.skeleton, output, advance))
+    joints, scale, centers, rotation = (np.stack(parts) for parts in zip(*lifted, strict=True))
+    return LiftedTracks(
+        joints=joints,
+        keypoints=tracks.keypoints,
+        confidence=tracks.confidence,
+        visible=visible,
+        skeleton=tracks.skeleton,
+        tracks=tracks.tracks,
+        fps=tracks.fps,
+        frames=tracks.frames,
+        image_size=tracks.image_size,
+        source=tracks.source,
+        format=tracks.format,
+        frame=output,
+        scale=scale,
+        centers=centers,
+        rotation=rotation,
+        model=model.name,
+        version=__version__,
+    )
+
+
+def lift_in_chunks(
+    model: Lifter,
+    keypoints: torch.Tensor,
+    visible: torch.Tensor,
+    skeleton: Skeleton,
+    *,
+    chunk: int = CHUNK,
+    advance: Callable[[int], None] | None = None,
+) -> torch.Tensor:
+    """Normalised keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
+
+    Each chunk is lifted with the frames around it that its results depend on (`LifterConfig.receptive_field`), so the
+    seams don't show: the result is that of the whole sequence. With an absolute time encoding there is no such halo,
+    and the sequence is lifted whole.
+    """
+    frames = len(keypoints)
+    before, after = model.config.receptive_field
+    if model.config.time_encoding == "absolute":
+        chunk = frames
+    device = next(model.parameters()).device
+    graph = torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None
+    sides = torch.tensor(skeleton.sides, dtype=torch.float32, device=device)
+    joints = torch.empty(*keypoints.shape[:2], 3)
+    with torch.inference_mode():
+        for start in range(0, frames, chunk):
+            stop = min(start + chunk, frames)
+            first, last = max(start - before, 0), min(stop + after, frames)
+            part = (x[None, first:last].to(device) for x in (keypoints, visible))
+            joints[start:stop] = model(*part, graph=graph, sides=sides)[0, start - first : stop - first].cpu()
+            if advance is not None:
+                advance(stop)
+    return joints
+
+
+def _lift_track(
+    model: Lifter,
+    keypoints: Array,
+    visible: Mask,
+    skeleton: Skeleton,
+    output: str,
+    advance: Callable[[int], None],
+) -> tuple[Array, np.float32, Array, Array]:
+    """joints ``(T, J, 3)``, scale, centers ``(T, 2)`` and rotation ``(3, 3)`` of one track."""
+    frames = len(keypoints)
+    identity = np.eye(3, dtype=np.float32)
+    if not visible.any():
+        nothing = np.full((*keypoints.shape[:2], 3), np.nan, dtype=np.float32)
+        advance(frames)
+        return nothing, np.float32(1), np.full((frames, 2), np.nan, dtype=np.float32), identity
+    normalization = Normalization.fit(keypoints, visible)
+    normalised, centers = normalization.apply(keypoints, visible)
+    lifted = lift_in_chunks(
+        model, torch.from_numpy(normalised), torch.from_numpy(visible), skeleton, advance=advance
+    ).numpy()
+    lifted = lifted - lifted.mean(axis=1, keepdims=True)
+    scale = np.float32(normalization.scale)
+    if output == "camera":
+        lifted, rotation, scale = camera_aligned(lifted, normalised, visible, centers, normalization)
+    else:
+        rotation = identity
+    lifted[~_reached(visible.any(axis=-1), model.config.receptive_field)] = np.nan
+    return lifted, scale, centers, rotation
+
+
+def camera_aligned(
+    joints: Array, normalised: Array, visible: Mask, centers: Array, normalization: Normalization
+) -> tuple[Array, Array, np.float32]:
+    """Joints turned, scaled and moved so that x, y overlay the keypoints; z is depth about the frame's mean joint.
+
+    One rotation and one scale for the whole track, by orthographic Procrustes; a translation a frame, which is carried
+    over linearly to the frames where nothing is visible.
+
+    Args:
+        joints: ``(T, J, 3)`` model units, centred a frame on all joints.
+        normalised: ``(T, J, 2)`` the model's input.
+        visible: ``(T, J)``.
+        centers: ``(T, 2)`` pixels, NaN where nothing is visible.
+        normalization: of the input.
+
+    Returns:
+        joints ``(T, J, 3)`` in pixels, the rotation ``(3, 3)``, and the pixels in one model unit.
+    """
+    count = np.maximum(visible.sum(axis=-1), 1)[:, None, None]
+    mean = np.where(visible[..., None], joints, 0).sum(axis=1, keepdims=True) / count
+    source = torch.from_numpy((joints - mean).reshape(-1, 3)).double()
+    target = torch.from_numpy(normalised.reshape(-1, 2)).double()
+    weights = torch.from_numpy(visible.reshape(-1)).double()
+    fitted, stretch, _ = orthographic_procrustes(source, target, weights=weights)
+    rotation = fitted.numpy().astype(np.float32)
+    # A track that shows one keypoint at a time, or a straight line end on, has no scale of its own.
+    stretch = stretch if bool(stretch > 0) else torch.ones_like(stretch)
+    scale = np.float32(normalization.scale * float(stretch))
+
+    turned = scale * (joints @ rotation.T)
+    offset = centers - scale * (mean @ rotation.T)[:, 0, :2]
+    turned[..., :2] += _carried(offset, visible.any(axis=-1))[:, None, :]
+    return turned, rotation, scale
+
+
+def _carried(values: Array, known: Mask) -> Array:
+    """``(T, 2)`` with the unknown frames filled in linearly, and by the nearest known one at the ends."""
+    time = np.arange(len(values))
+    columns = [np.interp(time, time[known], values[known, axis]) for axis in range(values.shape[1])]
+    return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def _reached(seen: Mask, field: tuple[int, int]) -> Mask:
+    """``(T,)`` True where some frame of t-before … t+after is True."""
+    before, after = field
+    count = np.concatenate([[0], np.cumsum(seen)])
+    time = np.arange(len(seen))
+    first = np.maximum(time - before, 0)
+    last = np.minimum(time + after + 1, len(seen))
+    return np.asarray(count[last] > count[first], dtype=np.bool_)

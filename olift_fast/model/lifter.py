@@ -1,0 +1,124 @@
+"""The lifter: 2D keypoint sequences of any skeleton to 3D joints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from olift_fast.model.config import LifterConfig
+from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
+from olift_fast.ops._checks import check_floating, check_mask, check_shape
+from olift_fast.reference import Decoder
+
+
+class Lifter(nn.Module):
+    """Encoder, motion encoder (banded attention over time), space encoder (dual graph over joints), decoder.
+
+    Args:
+        config: the architecture.
+        name: what the results say they were lifted with.
+
+    Equivalent to `olift_fast.reference.Lifter`, same ``state_dict``. Source: arXiv 2412.01166.
+    """
+
+    def __init__(self, config: LifterConfig | None = None, name: str = "unnamed") -> None:
+        super().__init__()
+        self.config = config = LifterConfig() if config is None else config
+        self.name = name
+        time = config.time_encoding
+        self.encoder = KeypointEncoder(
+            config.width, config.encoding, config.frequencies, config.sigma, time == "absolute"
+        )
+        self.motion = nn.ModuleList(
+            MotionLayer(config.width, config.heads, config.window, config.mlp_ratio, time == "relative")
+            for _ in range(config.motion_layers)
+        )
+        self.space = nn.ModuleList(
+            SpaceLayer(config.width, config.heads, config.mlp_ratio) for _ in range(config.space_layers)
+        )
+        self.decoder = Decoder(config.width)
+
+    def forward(
+        self,
+        keypoints: Tensor,
+        visible: Tensor | None = None,
+        *,
+        graph: Tensor | None = None,
+        sides: Tensor | None = None,
+        joint_mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Lift normalised keypoints: each frame centred on its visible keypoints, one scale a clip.
+
+        Args:
+            keypoints: ``(B, T, J, 2)``; hidden ones may hold anything, NaN too.
+            visible: bool ``(B, T, J)``; finite keypoints by default.
+            graph: bool ``(J, J)`` or ``(B, J, J)``, `Skeleton.graph(config.hops)`; None makes all heads global.
+            sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
+            joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
+            lengths: int ``(B,)``, frames of each clip that are not padding.
+
+        Returns:
+            joints ``(B, T, J, 3)`` up to a rotation a clip and a translation a frame; 0 in padding.
+
+        Raises:
+            ValueError, TypeError: an argument has the wrong shape, dtype or device.
+        """
+        check_floating("keypoints", keypoints)
+        if keypoints.dim() != 4 or keypoints.shape[-1] != 2:
+            raise ValueError(f"keypoints must be (B, T, J, 2), got {tuple(keypoints.shape)}")
+        batch, frames, joints, _ = keypoints.shape
+        check_mask("visible", visible, keypoints, (batch, frames, joints))
+        check_mask("graph", graph, keypoints, (joints, joints), (batch, joints, joints))
+        check_mask("joint_mask", joint_mask, keypoints, (batch, joints))
+        if visible is None:
+            visible = keypoints.isfinite().all(dim=-1)
+        real = self._real(keypoints, joint_mask, lengths)
+        if real is not None:
+            visible = visible & real
+        if sides is not None:
+            check_shape("sides", sides, (joints,), (batch, joints))
+            sides = sides.to(keypoints).expand(batch, joints)
+        if graph is not None:
+            graph = graph.expand(batch, joints, joints)
+        heads = dual_graph(graph, joint_mask, self.config.heads)
+
+        tokens = self.encoder(keypoints, visible, sides)
+        for layer in self.motion:
+            tokens = layer(tokens, visible, lengths)
+        for layer in self.space:
+            tokens = layer(tokens, heads)
+        joints_3d = self.decoder(tokens)
+        return joints_3d if real is None else torch.where(real[..., None], joints_3d, 0.0)
+
+    @staticmethod
+    def _real(keypoints: Tensor, joint_mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:
+        """Bool ``(B, T, J)``, False in padding; None when nothing is padded."""
+        real = None if joint_mask is None else joint_mask[:, None, :].expand(keypoints.shape[:3])
+        if lengths is not None:
+            inside = (torch.arange(keypoints.shape[1], device=keypoints.device) < lengths[:, None])[:, :, None]
+            real = inside.expand(keypoints.shape[:3]) if real is None else real & inside
+        return real
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path = "small") -> Lifter:
+        """A lifter that was saved by `save_pretrained`, or one that ships with the package, by name.
+
+        Raises:
+            InputError: no such checkpoint, or its files don't fit together; the message names the file.
+        """
+        from olift_fast.model.checkpoints import load
+
+        return load(name_or_path)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write ``config.json`` and ``model.safetensors`` into the folder, which is made; returns it.
+
+        Raises:
+            InputError: the folder can't be written.
+        """
+        from olift_fast.model.checkpoints import save
+
+        return save(self, folder)

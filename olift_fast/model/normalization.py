@@ -1,0 +1,47 @@
+"""From pixels to what the model sees: each frame centred on its visible keypoints, one scale a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Model units: ``(keypoint - centre of the frame) / scale``.
+
+    Args:
+        scale: pixels in one model unit, the RMS distance of visible keypoints from their frame's centre. Fitted once
+            a clip (or a stream) and then a constant, so that chunks and streams see what the whole clip would.
+    """
+
+    scale: float
+
+    @classmethod
+    def fit(cls, keypoints: Array, visible: Mask) -> Normalization:
+        """The scale of keypoints ``(T, J, 2)`` under visible ``(T, J)``; 1 where nothing spreads."""
+        offsets = (keypoints - frame_centers(keypoints, visible)[..., None, :])[visible]
+        # A frame with one visible keypoint has no spread and says nothing about the scale.
+        spread = visible & (visible.sum(axis=-1, keepdims=True) > 1)
+        offsets = offsets[spread[visible]].astype(np.float64)
+        scale = float(np.sqrt(np.square(offsets).sum(axis=-1).mean())) if len(offsets) else 0.0
+        return cls(scale if np.isfinite(scale) and scale > 0 else 1.0)
+
+    def apply(self, keypoints: Array, visible: Mask) -> tuple[Array, Array]:
+        """Model units ``(..., T, J, 2)``, 0 where hidden, and the centres ``(..., T, 2)`` in pixels, NaN if unseen."""
+        centers = frame_centers(keypoints, visible)
+        normalised = np.where(visible[..., None], (keypoints - centers[..., None, :]) / np.float32(self.scale), 0)
+        return normalised.astype(np.float32), centers
+
+
+def frame_centers(keypoints: Array, visible: Mask) -> Array:
+    """Mean of each frame's visible keypoints ``(..., J, 2)`` → ``(..., 2)``; NaN in a frame that shows none."""
+    kept = np.where(visible[..., None], keypoints, 0).astype(np.float64)
+    count = visible.sum(axis=-1)[..., None]
+    total = kept.sum(axis=-2)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

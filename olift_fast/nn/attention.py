@@ -1,0 +1,87 @@
+"""Attention modules over tokens ``(B, T, J, D)``: over the frames of each joint, and over the joints of each frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from olift_fast.ops import banded_attention, joint_attention
+from olift_fast.ops.banded_attention import check_window
+from olift_fast.reference import RelativeTimeBias
+
+
+class TemporalProximityAttention(nn.Module):
+    """Multi-head attention of each joint's frame t over its frames t-left … t+right.
+
+    Args:
+        width: D, a multiple of `heads`.
+        heads: H.
+        window: ``(left, right)`` frames, or α for ``(α, α)``.
+        relative_time: add a bias per head and frame offset, analytic in the offset.
+
+    Equivalent to `olift_fast.reference.TemporalProximityAttention`, same ``state_dict``.
+    """
+
+    def __init__(self, width: int, heads: int, window: int | tuple[int, int] = 8, relative_time: bool = True) -> None:
+        super().__init__()
+        check_heads(width, heads)
+        self.heads, self.window = heads, check_window(window)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+        self.time_bias = RelativeTimeBias(heads, self.window) if relative_time else None
+
+    def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+        """x ``(B, T, J, D)``, visible bool ``(B, T, J)`` (keys), lengths ``(B,)`` → ``(B, T, J, D)``."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(dim=-3)
+        bias = None if self.time_bias is None else self.time_bias().to(q.dtype)
+        out = banded_attention(q, k, v, self.window, bias=bias, visible=visible, lengths=lengths)
+        return self.projection(out.flatten(-2))
+
+
+class JointAttention(nn.Module):
+    """Multi-head attention over the joints of each frame, a graph per head.
+
+    Args:
+        width: D, a multiple of `heads`.
+        heads: H.
+
+    Equivalent to `olift_fast.reference.JointAttention`, same ``state_dict``.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        check_heads(width, heads)
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
+        """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(dim=-3)
+        return self.projection(joint_attention(q, k, v, graph=graph, visible=visible).flatten(-2))
+
+
+def dual_graph(graph: Tensor | None, joint_mask: Tensor | None, heads: int) -> Tensor | None:
+    """The graph of each head ``(B, H, J, J)``: the first half of the heads see the graph, the others all joints.
+
+    Args:
+        graph: bool ``(B, J, J)``, True within the hops that local heads may see; None makes all heads global.
+        joint_mask: bool ``(B, J)``, False for joints that only pad the batch; no head sees those.
+        heads: H.
+    """
+    if graph is None and joint_mask is None:
+        return None
+    if graph is None:
+        assert joint_mask is not None
+        everything = joint_mask[:, None, None, :]
+        return everything.expand(-1, heads, joint_mask.shape[1], -1)
+    everything = torch.ones_like(graph)
+    local = heads // 2
+    stacked = torch.stack([graph] * local + [everything] * (heads - local), dim=1)
+    return stacked if joint_mask is None else stacked & joint_mask[:, None, None, :]
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raises ValueError unless the width splits evenly over the heads."""
+    if heads < 1 or width % heads:
+        raise ValueError(f"width must be a multiple of heads, got width {width} and {heads} heads")

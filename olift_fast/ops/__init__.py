@@ -1,0 +1,22 @@
+"""The operations: one public function each, several backends behind it."""
+
+from olift_fast.ops.banded_attention import banded_attention
+from olift_fast.ops.joint_attention import joint_attention
+from olift_fast.ops.procrustes import (
+    orthographic_procrustes,
+    procrustes,
+    procrustes_align,
+    procrustes_mse,
+)
+from olift_fast.ops.rff import rff_encode, rff_linear
+
+__all__ = [
+    "banded_attention",
+    "joint_attention",
+    "orthographic_procrustes",
+    "procrustes",
+    "procrustes_align",
+    "procrustes_mse",
+    "rff_encode",
+    "rff_linear",
+]

@@ -1,0 +1,50 @@
+"""Checks of arguments that several operations share; each names the argument, the value seen and the value wanted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_projections(q: Tensor, k: Tensor, v: Tensor) -> None:
+    """q, k, v: floating point ``(B, T, J, H, Dh)``, of one shape, dtype and device, with a unit last stride."""
+    for name, tensor in (("q", q), ("k", k), ("v", v)):
+        check_floating(name, tensor)
+        if tensor.dim() != 5:
+            raise ValueError(f"{name} must be (B, T, J, H, Dh), got {tuple(tensor.shape)}")
+        check_shape(name, tensor, q.shape)
+        check_like(name, tensor, q)
+        if tensor.shape[-1] > 1 and tensor.stride(-1) != 1:
+            raise ValueError(f"{name} must have a last stride of 1, got {tensor.stride(-1)}")
+
+
+def check_floating(name: str, tensor: Tensor) -> None:
+    """A floating-point tensor."""
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor, got {tensor.dtype}")
+
+
+def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...]) -> None:
+    """A tensor of one of these shapes."""
+    if tuple(tensor.shape) not in [tuple(shape) for shape in allowed]:
+        wanted = " or ".join(str(tuple(shape)) for shape in allowed)
+        raise ValueError(f"{name} must be {wanted}, got {tuple(tensor.shape)}")
+
+
+def check_like(name: str, tensor: Tensor, like: Tensor) -> None:
+    """A tensor of `like`'s dtype and device."""
+    if tensor.dtype != like.dtype:
+        raise TypeError(f"{name} must be {like.dtype}, got {tensor.dtype}")
+    if tensor.device != like.device:
+        raise ValueError(f"{name} must be on {like.device}, got {tensor.device}")
+
+
+def check_mask(name: str, mask: Tensor | None, like: Tensor, *allowed: tuple[int, ...]) -> None:
+    """None, or a bool tensor on `like`'s device of one of these shapes."""
+    if mask is None:
+        return
+    check_shape(name, mask, *allowed)
+    if mask.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool, got {mask.dtype}")
+    if mask.device != like.device:
+        raise ValueError(f"{name} must be on {like.device}, got {mask.device}")

@@ -1,0 +1,89 @@
+"""Temporal proximity attention: each frame of a joint attends the frames around it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._checks import check_floating, check_mask, check_projections, check_shape
+from olift_fast.ops._dispatch import Backend, choose_backend
+from olift_fast.ops.banded_attention.blocked import blocked_attention
+from olift_fast.ops.banded_attention.native import native_attention, refuse_native_attention
+
+__all__ = ["banded_attention", "check_window"]
+
+
+def banded_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    window: int | tuple[int, int],
+    *,
+    bias: Tensor | None = None,
+    visible: Tensor | None = None,
+    lengths: Tensor | None = None,
+    scale: float | None = None,
+    backend: Backend | None = None,
+) -> Tensor:
+    """``softmax(scale · q_t k_s + bias_{s-t}) v_s`` over the frames ``t - left <= s <= t + right`` of the same joint.
+
+    The band is clipped at the ends of the sequence, so T may be shorter than the window. Nothing T×T is stored.
+
+    Args:
+        q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one; views of one projection are read in place.
+        window: ``(left, right)`` in frames, or α for ``(α, α)``.
+        bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``; entry ``s - t + left``.
+        visible: bool ``(B, T, J)``; keys that are not visible are left out and never read into arithmetic.
+        lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
+        scale: of the scores, ``Dh ** -0.5`` by default.
+        backend: "native" (CPU, float32) or "reference"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+
+    Returns:
+        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients.
+
+    Raises:
+        ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
+        RuntimeError: the backend asked for can't run; the message says why.
+
+    Equivalent to:
+        ``scaled_dot_product_attention`` on ``(B·J, H, T, Dh)`` with ``attn_mask = bias`` inside the band and ``-inf``
+        outside; see `olift_fast.reference.banded_attention`. Source: arXiv 2412.01166, temporal proximity.
+    """
+    left, right = check_window(window)
+    _check(q, k, v, left + right + 1, bias, visible, lengths)
+    scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
+    refusals = {"native": refuse_native_attention(q, k, v, bias)}
+    if choose_backend("banded_attention", backend, refusals) == "native":
+        return native_attention(q, k, v, left, right, bias, visible, lengths, scale)
+    keys = visible
+    if lengths is None:
+        return blocked_attention(q, k, v, (left, right), bias, keys, scale)
+    inside = (torch.arange(q.shape[1], device=q.device) < lengths[:, None])[:, :, None]
+    keys = inside.expand(q.shape[:3]) if keys is None else keys & inside
+    out = blocked_attention(q, k, v, (left, right), bias, keys, scale)
+    return torch.where(inside[..., None, None], out, 0.0)
+
+
+def check_window(window: int | tuple[int, int]) -> tuple[int, int]:
+    """The window as ``(left, right)``; raises ValueError when it is negative or not one or two numbers."""
+    pair = (window, window) if isinstance(window, int) else tuple(window)
+    if len(pair) != 2 or not all(isinstance(x, int) and x >= 0 for x in pair):
+        raise ValueError(f"window must be an int or a pair of ints >= 0, got {window!r}")
+    return pair[0], pair[1]
+
+
+def _check(
+    q: Tensor, k: Tensor, v: Tensor, span: int, bias: Tensor | None, visible: Tensor | None, lengths: Tensor | None
+) -> None:
+    check_projections(q, k, v)
+    check_mask("visible", visible, q, tuple(q.shape[:3]))
+    if bias is not None:
+        check_floating("bias", bias)
+        check_shape("bias", bias, (q.shape[3], span))
+    if lengths is not None:
+        check_shape("lengths", lengths, (q.shape[0],))
+        if lengths.is_floating_point() or lengths.dtype == torch.bool:
+            raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+    for name, tensor in (("bias", bias), ("lengths", lengths)):
+        if tensor is not None and tensor.device != q.device:
+            raise ValueError(f"{name} must be on {q.device}, got {tensor.device}")

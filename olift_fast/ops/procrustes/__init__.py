@@ -1,0 +1,172 @@
+"""Procrustes alignment of batches of weighted 3D point sets, and its orthographic kin."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from olift_fast import reference
+from olift_fast.ops._checks import check_floating, check_like, check_shape
+from olift_fast.ops._dispatch import Backend, choose_backend, refuse_native
+from olift_fast.ops.procrustes.native import native_procrustes
+from olift_fast.reference import ProcrustesKind
+
+__all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
+
+
+class Procrustes(NamedTuple):
+    """``target ≈ scale · rotation @ source + translation``.
+
+    Fields: rotation ``(*batch, 3, 3)``; scale ``(*batch)``; translation ``(*batch, 3)``; conditioning ``(*batch)``,
+    ``(λ1 - λ2) / 2λ1`` of Davenport's matrix: 0 where the rotation is ambiguous, 2/3 at best, no gradient.
+    """
+
+    rotation: Tensor
+    scale: Tensor
+    translation: Tensor
+    conditioning: Tensor
+
+
+def procrustes(
+    source: Tensor,
+    target: Tensor,
+    *,
+    weights: Tensor | None = None,
+    kind: ProcrustesKind = "rigid",
+    reflection: bool = False,
+    backend: Backend | None = None,
+) -> Procrustes:
+    """The rotation, scale and translation that minimise ``Σ w |s R source + t - target|²``.
+
+    Args:
+        source, target: ``(*batch, P, 3)``.
+        weights: ``(*batch, P)``, >= 0; a point of weight 0 is never read into arithmetic.
+        kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
+        reflection: allow det R = -1; proper rotations only by default.
+        backend: "native" (CPU, float32 and float64) or "reference"; the fastest that can run by default.
+
+    Returns:
+        `Procrustes`. Where the rotation is ambiguous it is still proper, and its gradient is 0.
+
+    Raises:
+        ValueError, TypeError: an argument has the wrong shape, dtype or device, or a weight is negative (checked on
+            the CPU only, where it costs no synchronisation).
+        RuntimeError: the backend asked for can't run; the message says why.
+
+    Equivalent to `olift_fast.reference.procrustes`, without an SVD: the rotation is the top eigenvector of Davenport's
+    4×4 matrix (Horn 1987), and the gradient solves one 3×3 system instead of dividing by differences of singular values.
+    """
+    _check(source, target, weights, last=3)
+    if kind not in get_args(ProcrustesKind):
+        raise ValueError(f"kind must be one of {', '.join(get_args(ProcrustesKind))}, got {kind!r}")
+    source, target, weights = _upcast(source, target, weights)
+    refusal = refuse_native((torch.float32, torch.float64), source, target, weights)
+    chosen = choose_backend("procrustes", backend, {"native": refusal})
+    with torch.autocast(source.device.type, enabled=False):
+        if chosen == "native":
+            return Procrustes(*native_procrustes(source, target, weights, kind, reflection))
+        rotation, scale, translation = reference.procrustes(source, target, weights, kind=kind, reflection=reflection)
+        return Procrustes(rotation, scale, translation, _conditioning(source, target, weights, kind))
+
+
+def procrustes_align(
+    source: Tensor,
+    target: Tensor,
+    *,
+    weights: Tensor | None = None,
+    kind: ProcrustesKind = "rigid",
+    backend: Backend | None = None,
+) -> Tensor:
+    """``s R source + t``: the source moved onto the target, ``(*batch, P, 3)``; arguments as in `procrustes`."""
+    fit = procrustes(source, target, weights=weights, kind=kind, backend=backend)
+    with torch.autocast(source.device.type, enabled=False):
+        return _move(source, fit.rotation, fit.scale, fit.translation)
+
+
+def procrustes_mse(
+    source: Tensor,
+    target: Tensor,
+    *,
+    weights: Tensor | None = None,
+    kind: ProcrustesKind = "rigid",
+    backend: Backend | None = None,
+) -> Tensor:
+    """``min Σ w |s R source + t - target|² / Σ w``, ``(*batch)``; 0 where all weights are 0.
+
+    Arguments as in `procrustes`. At the optimum the derivative through R, s and t vanishes (envelope theorem), so the
+    gradient holds them constant and is finite even where the rotation is ambiguous.
+    """
+    with torch.no_grad():
+        fit = procrustes(source, target, weights=weights, kind=kind, backend=backend)
+    source, target, weights = _upcast(source, target, weights)
+    with torch.autocast(source.device.type, enabled=False):
+        error = _move(source, fit.rotation, fit.scale, fit.translation) - target
+        if weights is None:
+            return error.square().sum(dim=-1).mean(dim=-1)
+        squared = torch.where(weights[..., None] > 0, error, 0.0).square().sum(dim=-1)
+        total = weights.sum(dim=-1)
+        return (weights * squared).sum(dim=-1) / torch.where(total > 0, total, 1.0)
+
+
+def orthographic_procrustes(
+    source: Tensor, target: Tensor, *, weights: Tensor | None = None, backend: Backend | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The R, s, t that minimise ``Σ w |s (R source)_xy + t - target|²``: the pose under a weak-perspective camera.
+
+    Args:
+        source: ``(*batch, P, 3)``.
+        target: ``(*batch, P, 2)``.
+        weights: ``(*batch, P)``, >= 0.
+        backend: "reference" is the only backend of this operation.
+
+    Returns:
+        R ``(*batch, 3, 3)``, s ``(*batch)``, t ``(*batch, 2)``.
+
+    Raises:
+        ValueError, TypeError: an argument has the wrong shape, dtype or device.
+        RuntimeError: the backend asked for can't run.
+
+    Equivalent to `olift_fast.reference.orthographic_procrustes`.
+    """
+    _check(source, target, weights, last=2)
+    choose_backend("orthographic_procrustes", backend, {})
+    source, target, weights = _upcast(source, target, weights)
+    with torch.autocast(source.device.type, enabled=False):
+        return reference.orthographic_procrustes(source, target, weights)
+
+
+def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
+    source = source.to(rotation.dtype)
+    return scale[..., None, None] * (source @ rotation.mT) + translation[..., None, :]
+
+
+def _conditioning(source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind) -> Tensor:
+    with torch.no_grad():
+        source, target, weights, _, _ = reference._centred(source, target, weights, kind)
+        values = torch.linalg.eigvalsh(reference.davenport((source * weights).mT @ target))
+        largest = values[..., 3]
+        return torch.where(largest > 0, (largest - values[..., 2]) / (2 * largest.clamp(min=1e-30)), 0.0)
+
+
+def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """float16 and bfloat16 to float32; float32 and float64 as they are."""
+    dtype = torch.promote_types(source.dtype, torch.float32)
+    return source.to(dtype), target.to(dtype), None if weights is None else weights.to(dtype)
+
+
+def _check(source: Tensor, target: Tensor, weights: Tensor | None, *, last: int) -> None:
+    for name, tensor, width in (("source", source, 3), ("target", target, last)):
+        check_floating(name, tensor)
+        if tensor.dim() < 2 or tensor.shape[-1] != width or tensor.shape[-2] < 1:
+            raise ValueError(f"{name} must be (*batch, P, {width}) with P >= 1, got {tuple(tensor.shape)}")
+    check_like("target", target, source)
+    check_shape("target", target, (*source.shape[:-1], last))
+    if weights is not None:
+        check_floating("weights", weights)
+        check_shape("weights", weights, tuple(source.shape[:-1]))
+        if weights.device != source.device:
+            raise ValueError(f"weights must be on {source.device}, got {weights.device}")
+        if weights.device.type == "cpu" and not torch.compiler.is_compiling() and bool((weights < 0).any()):
+            raise ValueError(f"weights must be >= 0, got {weights.min().item():g}")

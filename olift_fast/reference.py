@@ -1,0 +1,650 @@
+"""The lifter of "Object Agnostic 3D Lifting in Space and Time" (arXiv 2412.01166) in plain PyTorch.
+
+Written to be read beside the paper, from top to bottom: encoding, attention in time, attention over joints, the network,
+alignment, losses and metrics. Nothing here is fast, everything here works in float64, and nothing here imports the rest
+of the package: it is what the fast operations are measured against.
+
+Shapes: B clips, T frames, J joints, H heads, D model width, Dh = D / H head width, F frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
+TimeEncoding = Literal["relative", "absolute", "none"]
+Alignment = Literal["sequence", "frame"]
+ProcrustesKind = Literal["rigid", "similarity", "rotation"]
+
+# --------------------------------------------------------------------------------------------- encoding
+
+
+def rff_encode(x: Tensor, freqs: Tensor, *, visible: Tensor | None = None) -> Tensor:
+    """Random Fourier features ``[cos 2πxB, sin 2πxB]`` (Rahimi & Recht 2007; Tancik et al. 2020).
+
+    Args:
+        x: points ``(..., C)``.
+        freqs: frequencies ``(C, F)`` in turns per unit of x.
+        visible: bool ``(...)``; features are 0 where it is False.
+
+    Returns:
+        Features ``(..., 2F)``: F cosines, then F sines.
+    """
+    if visible is not None:
+        x = torch.where(visible.unsqueeze(-1), x, 0.0)
+    turns = (x.unsqueeze(-1) * freqs).sum(dim=-2)
+    phase = 2 * math.pi * (turns - turns.round())
+    features = torch.cat([phase.cos(), phase.sin()], dim=-1)
+    return features if visible is None else torch.where(visible.unsqueeze(-1), features, 0.0)
+
+
+def rff_linear(
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    visible: Tensor | None = None,
+    token: Tensor | None = None,
+) -> Tensor:
+    """``rff_encode(x, freqs) @ weight.T + bias``, and ``token`` where the point is not visible.
+
+    Args:
+        x: points ``(..., C)``.
+        freqs: frequencies ``(C, F)``.
+        weight: ``(D, 2F)``.
+        bias: ``(D,)``.
+        visible: bool ``(...)``.
+        token: ``(D,)``, what stands for a hidden point; zeros when None.
+
+    Returns:
+        ``(..., D)``.
+    """
+    out = functional.linear(rff_encode(x, freqs, visible=visible), weight, bias)
+    if visible is None:
+        return out
+    return torch.where(visible.unsqueeze(-1), out, out.new_zeros(()) if token is None else token)
+
+
+# --------------------------------------------------------------------------------------------- attention
+
+
+def banded_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    window: int | tuple[int, int],
+    *,
+    bias: Tensor | None = None,
+    visible: Tensor | None = None,
+    lengths: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """Temporal proximity attention: frame t of a joint attends frames t-left … t+right of the same joint.
+
+    Args:
+        q, k, v: ``(B, T, J, H, Dh)``.
+        window: ``(left, right)``, or α for ``(α, α)``.
+        bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``, entry ``s - t + left``.
+        visible: bool ``(B, T, J)``; keys that are not visible are left out.
+        lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
+        scale: of the scores, ``Dh ** -0.5`` by default.
+
+    Returns:
+        ``(B, T, J, H, Dh)``; 0 in a row without any key.
+    """
+    left, right = (window, window) if isinstance(window, int) else window
+    frames = q.shape[1]
+    time = torch.arange(frames, device=q.device)
+    offset = time[None, :] - time[:, None]
+    band = (offset >= -left) & (offset <= right)
+
+    keys = torch.ones(q.shape[:3], dtype=torch.bool, device=q.device) if visible is None else visible
+    if lengths is not None:
+        inside = time[None, :] < lengths[:, None]
+        keys = keys & inside[:, :, None]
+    k = torch.where(keys[..., None, None], k, 0.0)
+    v = torch.where(keys[..., None, None], v, 0.0)
+
+    scores = torch.einsum("btjhd,bsjhd->bjhts", q, k) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if bias is not None:
+        scores = scores + bias[:, (offset + left).clamp(0, left + right)]
+    mask = band & keys.permute(0, 2, 1)[:, :, None, None, :]
+    out = torch.einsum("bjhts,bsjhd->btjhd", masked_softmax(scores, mask), v)
+    return out if lengths is None else torch.where(inside[:, :, None, None, None], out, 0.0)
+
+
+def joint_attention(
+    q: Tensor, k: Tensor, v: Tensor, *, graph: Tensor | None = None, visible: Tensor | None = None
+) -> Tensor:
+    """Attention over the joints of one frame, each head on its own graph.
+
+    Args:
+        q, k, v: ``(B, T, J, H, Dh)``.
+        graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column).
+        visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
+
+    Returns:
+        ``(B, T, J, H, Dh)``; 0 in a row without any key.
+    """
+    batch, frames, joints, heads, _ = q.shape
+    mask = torch.ones(batch, 1, heads, joints, joints, dtype=torch.bool, device=q.device)
+    if graph is not None:
+        mask = mask & (graph[None] if graph.dim() == 3 else graph)[:, None]
+    if visible is not None:
+        k = torch.where(visible[..., None, None], k, 0.0)
+        v = torch.where(visible[..., None, None], v, 0.0)
+        mask = mask & visible[:, :, None, None, :]
+    scores = torch.einsum("btihd,btjhd->bthij", q, k) * q.shape[-1] ** -0.5
+    return torch.einsum("bthij,btjhd->btihd", masked_softmax(scores, mask), v)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last axis where ``mask`` is True; 0 elsewhere, and in rows that are masked throughout."""
+    lowest = torch.finfo(scores.dtype).min
+    weights = scores.masked_fill(~mask, lowest).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)
+
+
+# --------------------------------------------------------------------------------------------- the network
+
+
+def encoding_frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor:
+    """Frequencies ``(2, count)`` of the keypoint encoder: ``N(0, sigma²)``, or octaves along each axis."""
+    if encoding == "sinusoidal":
+        octaves = sigma * 2.0 ** torch.linspace(-4, 4, count // 2)
+        return functional.pad(torch.block_diag(octaves, octaves), (0, count % 2))
+    return torch.randn(2, count) * sigma
+
+
+class KeypointEncoder(nn.Module):
+    """Keypoints to tokens: Fourier features, a linear layer, a token for what is hidden, and the joint's side."""
+
+    def __init__(self, width: int, encoding: Encoding, frequencies: int, sigma: float, absolute_time: bool) -> None:
+        super().__init__()
+        self.encoding = encoding
+        freqs = encoding_frequencies(encoding, frequencies, sigma)
+        if encoding == "learnable_rff":
+            self.freqs = nn.Parameter(freqs)
+        else:
+            self.register_buffer("freqs", freqs)
+        self.projection = nn.Linear(2 if encoding == "linear" else 2 * frequencies, width)
+        self.token = nn.Parameter(torch.randn(width) * 0.02)
+        self.side = nn.Parameter(torch.randn(width) * 0.02)
+        self.time = AbsoluteTime(width) if absolute_time else None
+
+    def forward(self, keypoints: Tensor, visible: Tensor, sides: Tensor) -> Tensor:
+        """keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, sides ``(B, J)`` → tokens ``(B, T, J, D)``."""
+        weight, bias = self.projection.weight, self.projection.bias
+        if self.encoding == "linear":
+            seen = functional.linear(torch.where(visible[..., None], keypoints, 0.0), weight, bias)
+            tokens = torch.where(visible[..., None], seen, self.token)
+        else:
+            tokens = rff_linear(keypoints, self.freqs, weight, bias, visible=visible, token=self.token)
+        tokens = tokens + sides[:, None, :, None] * self.side
+        return tokens if self.time is None else tokens + self.time(tokens.shape[1])[None, :, None, :]
+
+
+class AbsoluteTime(nn.Module):
+    """Fourier features of the frame number, projected to D (the paper's analytic time encoding)."""
+
+    def __init__(self, width: int, frequencies: int = 32, sigma: float = 0.05) -> None:
+        super().__init__()
+        self.register_buffer("freqs", torch.randn(1, frequencies) * sigma)
+        self.projection = nn.Linear(2 * frequencies, width)
+
+    def forward(self, frames: int) -> Tensor:
+        """→ ``(T, D)``."""
+        time = torch.arange(frames, device=self.freqs.device, dtype=self.freqs.dtype)
+        return self.projection(rff_encode(time[:, None], self.freqs))
+
+
+class RelativeTimeBias(nn.Module):
+    """A bias per head and frame offset, analytic in the offset: Fourier features of it through one projection."""
+
+    def __init__(self, heads: int, window: tuple[int, int], frequencies: int = 16, sigma: float = 0.1) -> None:
+        super().__init__()
+        self.window = window
+        self.register_buffer("freqs", torch.randn(1, frequencies) * sigma)
+        self.projection = nn.Linear(2 * frequencies, heads)
+
+    def forward(self) -> Tensor:
+        """→ ``(H, left + right + 1)``."""
+        left, right = self.window
+        offsets = torch.arange(-left, right + 1, device=self.freqs.device, dtype=self.freqs.dtype)
+        return self.projection(rff_encode(offsets[:, None], self.freqs)).T
+
+
+class TemporalProximityAttention(nn.Module):
+    """Multi-head banded attention over the frames of each joint."""
+
+    def __init__(self, width: int, heads: int, window: tuple[int, int], relative_time: bool) -> None:
+        super().__init__()
+        self.heads, self.window = heads, window
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+        self.time_bias = RelativeTimeBias(heads, window) if relative_time else None
+
+    def forward(self, x: Tensor, visible: Tensor, lengths: Tensor | None) -> Tensor:
+        """x ``(B, T, J, D)``, visible ``(B, T, J)``, lengths ``(B,)`` → ``(B, T, J, D)``."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(dim=-3)
+        bias = None if self.time_bias is None else self.time_bias()
+        out = banded_attention(q, k, v, self.window, bias=bias, visible=visible, lengths=lengths)
+        return self.projection(out.flatten(-2))
+
+
+class JointAttention(nn.Module):
+    """Multi-head attention over the joints of each frame; the first half of the heads sees only the graph."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, graph: Tensor | None, joint_mask: Tensor) -> Tensor:
+        """x ``(B, T, J, D)``, graph bool ``(B, J, J)``, joint_mask ``(B, J)`` → ``(B, T, J, D)``."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(dim=-3)
+        heads = None
+        if graph is not None:
+            everything = torch.ones_like(graph)
+            local = self.heads // 2
+            heads = torch.stack([graph] * local + [everything] * (self.heads - local), dim=1)
+        visible = joint_mask[:, None, :].expand(x.shape[:3])
+        return self.projection(joint_attention(q, k, v, graph=heads, visible=visible).flatten(-2))
+
+
+def mlp(width: int, ratio: int) -> nn.Sequential:
+    """D → ratio·D → GELU → D."""
+    return nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
+
+
+class MotionLayer(nn.Module):
+    """Pre-norm transformer layer over time."""
+
+    def __init__(self, width: int, heads: int, window: tuple[int, int], ratio: int, relative_time: bool) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = TemporalProximityAttention(width, heads, window, relative_time)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = mlp(width, ratio)
+
+    def forward(self, x: Tensor, visible: Tensor, lengths: Tensor | None) -> Tensor:
+        """x ``(B, T, J, D)`` → same."""
+        x = x + self.attention(self.attention_norm(x), visible, lengths)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class SpaceLayer(nn.Module):
+    """Pre-norm transformer layer over the joints of a frame."""
+
+    def __init__(self, width: int, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = JointAttention(width, heads)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = mlp(width, ratio)
+
+    def forward(self, x: Tensor, graph: Tensor | None, joint_mask: Tensor) -> Tensor:
+        """x ``(B, T, J, D)`` → same."""
+        x = x + self.attention(self.attention_norm(x), graph, joint_mask)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Decoder(nn.Module):
+    """Tokens to joints: LayerNorm, D → D → GELU → 3."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, T, J, D)`` → ``(B, T, J, 3)``."""
+        return self.mlp(self.norm(x))
+
+
+class Lifter(nn.Module):
+    """2D keypoint sequences of any skeleton to 3D joints: encoder, motion encoder, space encoder, decoder."""
+
+    def __init__(
+        self,
+        *,
+        width: int = 128,
+        heads: int = 4,
+        motion_layers: int = 2,
+        space_layers: int = 4,
+        window: tuple[int, int] = (8, 8),
+        mlp_ratio: int = 2,
+        encoding: Encoding = "rff",
+        frequencies: int = 64,
+        sigma: float = 0.5,
+        time_encoding: TimeEncoding = "relative",
+    ) -> None:
+        super().__init__()
+        relative = time_encoding == "relative"
+        self.encoder = KeypointEncoder(width, encoding, frequencies, sigma, time_encoding == "absolute")
+        self.motion = nn.ModuleList(
+            MotionLayer(width, heads, window, mlp_ratio, relative) for _ in range(motion_layers)
+        )
+        self.space = nn.ModuleList(SpaceLayer(width, heads, mlp_ratio) for _ in range(space_layers))
+        self.decoder = Decoder(width)
+
+    def forward(
+        self,
+        keypoints: Tensor,
+        visible: Tensor | None = None,
+        *,
+        graph: Tensor | None = None,
+        sides: Tensor | None = None,
+        joint_mask: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Lift normalised keypoints (each frame centred on its visible keypoints, one scale a clip).
+
+        Args:
+            keypoints: ``(B, T, J, 2)``.
+            visible: bool ``(B, T, J)``; finite keypoints by default.
+            graph: bool ``(J, J)`` or ``(B, J, J)``, True within the hops that local heads may see.
+            sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
+            joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
+            lengths: int ``(B,)``, frames of each clip that are not padding.
+
+        Returns:
+            joints ``(B, T, J, 3)`` up to a rotation and a translation a frame; 0 in padding.
+        """
+        batch, frames, joints, _ = keypoints.shape
+        if joint_mask is None:
+            joint_mask = torch.ones(batch, joints, dtype=torch.bool, device=keypoints.device)
+        if visible is None:
+            visible = keypoints.isfinite().all(dim=-1)
+        real = joint_mask[:, None, :].expand(batch, frames, joints)
+        if lengths is not None:
+            real = real & (torch.arange(frames, device=keypoints.device) < lengths[:, None])[:, :, None]
+        visible = visible & real
+        sides = keypoints.new_zeros(batch, joints) if sides is None else sides.to(keypoints).expand(batch, joints)
+        if graph is not None:
+            graph = graph.expand(batch, joints, joints)
+
+        tokens = self.encoder(keypoints, visible, sides)
+        for layer in self.motion:
+            tokens = layer(tokens, visible, lengths)
+        for layer in self.space:
+            tokens = layer(tokens, graph, joint_mask)
+        return torch.where(real[..., None], self.decoder(tokens), 0.0)
+
+
+# --------------------------------------------------------------------------------------------- alignment
+
+
+def procrustes(
+    source: Tensor,
+    target: Tensor,
+    weights: Tensor | None = None,
+    *,
+    kind: ProcrustesKind = "rigid",
+    reflection: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The R, s, t that minimise ``Σ w |s R source + t - target|²``, by an SVD (Kabsch 1976, Umeyama 1991).
+
+    Args:
+        source, target: ``(..., P, 3)``.
+        weights: ``(..., P)``, >= 0; points of weight 0 are ignored whatever they hold.
+        kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
+        reflection: allow det R = -1.
+
+    Returns:
+        R ``(..., 3, 3)``, s ``(...)``, t ``(..., 3)``.
+    """
+    source, target, weights, source_mean, target_mean = _centred(source, target, weights, kind)
+    covariance = (source * weights).mT @ target
+    u, singular, vh = torch.linalg.svd(covariance)
+    sign = torch.ones_like(singular)
+    if not reflection:
+        sign[..., 2] = torch.linalg.det(u @ vh).sign()
+    rotation = vh.mT @ (sign.unsqueeze(-1) * u.mT)
+    return _with_scale_and_translation(rotation, source, weights, covariance, source_mean, target_mean, kind)
+
+
+def procrustes_quaternion(
+    source: Tensor, target: Tensor, weights: Tensor | None = None, *, kind: ProcrustesKind = "rigid"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`procrustes` without an SVD: R from the top eigenvector of Davenport's 4×4 matrix (Horn 1987)."""
+    source, target, weights, source_mean, target_mean = _centred(source, target, weights, kind)
+    covariance = (source * weights).mT @ target
+    _, vectors = torch.linalg.eigh(davenport(covariance))
+    rotation = quaternion_to_matrix(vectors[..., :, -1])
+    return _with_scale_and_translation(rotation, source, weights, covariance, source_mean, target_mean, kind)
+
+
+def _centred(
+    source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Points less their weighted means, weights ``(..., P, 1)``, and the means ``(..., 1, 3)``."""
+    weights = source.new_ones(source.shape[:-1]) if weights is None else weights
+    weights = weights.unsqueeze(-1)
+    source = torch.where(weights > 0, source, 0.0)
+    target = torch.where(weights > 0, target, 0.0)
+    total = weights.sum(dim=-2, keepdim=True)
+    share = weights / torch.where(total > 0, total, 1.0) * (kind != "rotation")
+    source_mean = (share * source).sum(dim=-2, keepdim=True)
+    target_mean = (share * target).sum(dim=-2, keepdim=True)
+    return source - source_mean, target - target_mean, weights, source_mean, target_mean
+
+
+def _with_scale_and_translation(
+    rotation: Tensor,
+    source: Tensor,
+    weights: Tensor,
+    covariance: Tensor,
+    source_mean: Tensor,
+    target_mean: Tensor,
+    kind: ProcrustesKind,
+) -> tuple[Tensor, Tensor, Tensor]:
+    if kind == "similarity":
+        spread = (weights * source.square()).sum(dim=(-2, -1))
+        agreement = (rotation @ covariance).diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+        scale = torch.where(spread > 0, agreement / torch.where(spread > 0, spread, 1.0), 1.0)
+    else:
+        scale = source.new_ones(source.shape[:-2])
+    translation = target_mean - scale[..., None, None] * (source_mean @ rotation.mT)
+    return rotation, scale, translation.squeeze(-2)
+
+
+def davenport(covariance: Tensor) -> Tensor:
+    """The symmetric ``(..., 4, 4)`` matrix whose top eigenvector is the quaternion (w, x, y, z) of the best rotation.
+
+    ``covariance[..., i, j] = Σ w source_i target_j``.
+    """
+    trace = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    skew = covariance - covariance.mT
+    vector = torch.stack([skew[..., 1, 2], skew[..., 2, 0], skew[..., 0, 1]], dim=-1)
+    eye = torch.eye(3, dtype=covariance.dtype, device=covariance.device)
+    inner = covariance + covariance.mT - trace[..., None, None] * eye
+    top = torch.cat([trace[..., None], vector], dim=-1).unsqueeze(-2)
+    return torch.cat([top, torch.cat([vector.unsqueeze(-1), inner], dim=-1)], dim=-2)
+
+
+def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
+    """Unit quaternions ``(..., 4)`` as (w, x, y, z) to rotations ``(..., 3, 3)``."""
+    w, x, y, z = quaternion.unbind(dim=-1)
+    rows = [
+        *(w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z),
+    ]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def procrustes_align(
+    source: Tensor, target: Tensor, weights: Tensor | None = None, *, kind: ProcrustesKind = "rigid"
+) -> Tensor:
+    """``s R source + t``: the source moved onto the target, ``(..., P, 3)``."""
+    rotation, scale, translation = procrustes(source, target, weights, kind=kind)
+    return scale[..., None, None] * (source @ rotation.mT) + translation[..., None, :]
+
+
+def procrustes_mse(
+    source: Tensor, target: Tensor, weights: Tensor | None = None, *, kind: ProcrustesKind = "rigid"
+) -> Tensor:
+    """``min Σ w |s R source + t - target|² / Σ w``, ``(...)``; 0 where all weights are 0."""
+    aligned = procrustes_align(source, target, weights, kind=kind)
+    weights = source.new_ones(source.shape[:-1]) if weights is None else weights
+    squared = torch.where(weights[..., None] > 0, aligned - target, 0.0).square().sum(dim=-1)
+    total = weights.sum(dim=-1)
+    return (weights * squared).sum(dim=-1) / torch.where(total > 0, total, 1.0)
+
+
+def orthographic_procrustes(
+    source: Tensor, target: Tensor, weights: Tensor | None = None, *, iterations: int = 64
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The R, s, t that minimise ``Σ w |s (R source)_xy + t - target|²`` (orthographic N-point, scaled).
+
+    Starts at the rotation nearest to the best affine map, then alternates: complete the target by the depth that the
+    fit gives, fit the completed target by `procrustes`. Each step works on 3×3 moments only and lowers the error.
+
+    Args:
+        source: ``(..., P, 3)``.
+        target: ``(..., P, 2)``.
+        weights: ``(..., P)``, >= 0.
+
+    Returns:
+        R ``(..., 3, 3)``, s ``(...)``, t ``(..., 2)``.
+    """
+    weights = source.new_ones(source.shape[:-1]) if weights is None else weights
+    weights = weights.unsqueeze(-1)
+    source = torch.where(weights > 0, source, 0.0)
+    target = torch.where(weights > 0, target, 0.0)
+    total = weights.sum(dim=-2, keepdim=True)
+    share = weights / torch.where(total > 0, total, 1.0)
+    source_mean = (share * source).sum(dim=-2, keepdim=True)
+    target_mean = (share * target).sum(dim=-2, keepdim=True)
+    source, target = source - source_mean, target - target_mean
+    spread = (weights * source).mT @ source
+    cross = (weights * source).mT @ target
+    total_spread = spread.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    safe_spread = torch.where(total_spread > 0, total_spread, 1.0)
+
+    affine = torch.linalg.pinv(spread, rtol=1e-6) @ cross
+    u, singular, vh = torch.linalg.svd(affine.mT, full_matrices=False)
+    rows = u @ vh
+    third = torch.linalg.cross(rows[..., 0, :], rows[..., 1, :], dim=-1)
+    rotation = torch.cat([rows, third.unsqueeze(-2)], dim=-2)
+    scale = singular.mean(dim=-1)
+    for _ in range(iterations):
+        depth = scale[..., None, None] * (spread @ rotation[..., 2:, :].mT)
+        covariance = torch.cat([cross, depth], dim=-1)
+        _, vectors = torch.linalg.eigh(davenport(covariance))
+        rotation = quaternion_to_matrix(vectors[..., :, -1])
+        scale = (rotation @ covariance).diagonal(dim1=-2, dim2=-1).sum(dim=-1) / safe_spread
+    projected = scale[..., None, None] * (source_mean @ rotation.mT)[..., :2]
+    return rotation, scale, (target_mean - projected).squeeze(-2)
+
+
+# --------------------------------------------------------------------------------------------- loss and metrics
+
+
+def centre(points: Tensor, mask: Tensor) -> Tensor:
+    """Each frame's points less the mean of those under the mask: ``(..., J, C)``, bool ``(..., J)`` → ``(..., J, C)``.
+
+    Points outside the mask become 0.
+    """
+    kept = torch.where(mask.unsqueeze(-1), points, 0.0)
+    count = mask.sum(dim=-1)[..., None, None].clamp(min=1)
+    return torch.where(mask.unsqueeze(-1), kept - kept.sum(dim=-2, keepdim=True) / count, 0.0)
+
+
+def align_clip(
+    joints: Tensor, target: Tensor, labelled: Tensor, *, alignment: Alignment, kind: ProcrustesKind
+) -> tuple[Tensor, Tensor]:
+    """Both centred a frame on their labelled joints; then `joints` moved onto `target` once a clip, or once a frame.
+
+    The alignment is held constant for the gradient, which is exact for a squared error: at the optimum its derivative
+    vanishes (envelope theorem).
+    """
+    joints, target = centre(joints, labelled), centre(target, labelled)
+    weights = labelled.to(joints.dtype)
+    if alignment == "sequence":
+        flat = (joints.flatten(1, 2), target.flatten(1, 2), weights.flatten(1, 2))
+        with torch.no_grad():
+            rotation, scale, translation = (x.unsqueeze(1) for x in procrustes_quaternion(*flat, kind=kind))
+    else:
+        with torch.no_grad():
+            rotation, scale, translation = procrustes_quaternion(joints, target, weights, kind=kind)
+    return scale[..., None, None] * (joints @ rotation.mT) + translation[..., None, :], target
+
+
+def lifting_loss(
+    joints: Tensor,
+    target: Tensor,
+    labelled: Tensor,
+    *,
+    alignment: Alignment = "sequence",
+    velocity_weight: float = 1.0,
+    keypoints: Tensor | None = None,
+    visible: Tensor | None = None,
+    reprojection_weight: float = 0.0,
+) -> Tensor:
+    """Squared joint error after rigid alignment + λ · squared velocity error + a weight · squared reprojection error.
+
+    Args:
+        joints, target: ``(B, T, J, 3)``.
+        labelled: bool ``(B, T, J)``, where the target is known.
+        alignment: one Procrustes fit a "sequence" or a "frame".
+        keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalised input, for the reprojection term:
+            x and y of the joints against the input, both centred on the visible keypoints.
+
+    Returns:
+        Scalar: each term is a mean over what is labelled (visible) in the batch.
+    """
+    aligned, target = align_clip(joints, target, labelled, alignment=alignment, kind="rigid")
+    loss = masked_mean((aligned - target).square().sum(dim=-1), labelled)
+    if velocity_weight and joints.shape[1] > 1:
+        error = (aligned - target).diff(dim=1).square().sum(dim=-1)
+        loss = loss + velocity_weight * masked_mean(error, labelled[:, 1:] & labelled[:, :-1])
+    if reprojection_weight and keypoints is not None:
+        visible = keypoints.isfinite().all(dim=-1) if visible is None else visible
+        error = centre(joints[..., :2], visible) - centre(keypoints, visible)
+        loss = loss + reprojection_weight * masked_mean(error.square().sum(dim=-1), visible)
+    return loss
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the values under the mask; 0 when there is none."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def fa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: ProcrustesKind = "similarity") -> Tensor:
+    """Mean joint error of each clip ``(B,)`` after aligning each frame by Procrustes."""
+    return _clip_error(joints, target, labelled, "frame", kind)
+
+
+def sa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: ProcrustesKind = "similarity") -> Tensor:
+    """Mean joint error of each clip ``(B,)`` after aligning the whole sequence by one Procrustes fit.
+
+    Root-relative, as the paper's protocol is, with the mean of a frame's labelled joints as the root.
+    """
+    return _clip_error(joints, target, labelled, "sequence", kind)
+
+
+def sa_mpve(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: ProcrustesKind = "similarity") -> Tensor:
+    """Mean velocity error per frame step of each clip ``(B,)`` after aligning the whole sequence; 0 for one frame."""
+    aligned, target = align_clip(joints, target, labelled, alignment="sequence", kind=kind)
+    both = labelled[:, 1:] & labelled[:, :-1]
+    return _mean_per_clip((aligned - target).diff(dim=1).norm(dim=-1), both)
+
+
+def _clip_error(
+    joints: Tensor, target: Tensor, labelled: Tensor, alignment: Alignment, kind: ProcrustesKind
+) -> Tensor:
+    aligned, target = align_clip(joints, target, labelled, alignment=alignment, kind=kind)
+    return _mean_per_clip((aligned - target).norm(dim=-1), labelled)
+
+
+def _mean_per_clip(values: Tensor, mask: Tensor) -> Tensor:
+    return torch.where(mask, values, 0.0).sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)

@@ -1,0 +1,44 @@
+// Banded temporal attention: softmax(q·k·scale + bias) v over the frames t-left … t+right of the same joint.
+//
+//   q, k, v, out  (B, T, J, H, Dh) float, any strides, unit last stride
+//   bias          (H, left + right + 1) float, bias[h, s - t + left]; null: none
+//   visible       (B, T, J) bytes, 0 hides a key; null: all are visible
+//   lengths       (B) int64, keys and queries from lengths[b] on do not exist; null: T
+//   lse           (B, T, J, H) float, log of the sum of exponentials, -inf where a query has no key; null: not wanted
+//
+// What is hidden is never read into arithmetic. A query without any key gives 0. Results do not depend on `threads`.
+#pragma once
+
+#include <cstdint>
+
+#include "common/dispatch.h"
+
+namespace olift {
+
+struct Shape5 {
+  int64_t batch, frames, joints, heads, width;
+};
+
+struct Strides4 {  // in elements; the last dimension has stride 1
+  int64_t batch, frame, joint, head;
+};
+
+struct BandedForward {
+  const float *q, *k, *v;
+  float *out, *lse;
+  const float* bias;
+  const uint8_t* visible;
+  const int64_t* lengths;
+  Shape5 shape;
+  Strides4 q_strides, k_strides, v_strides, out_strides;
+  int64_t visible_strides[3];
+  int64_t left, right;
+  float scale;
+  int threads;
+};
+
+void banded_forward_baseline(const BandedForward&);
+void banded_forward_avx2(const BandedForward&);
+void banded_forward_avx512(const BandedForward&);
+
+}  // namespace olift

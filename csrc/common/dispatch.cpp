@@ -1,0 +1,51 @@
+#include "common/dispatch.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "attention/banded.h"
+#include "geometry/procrustes.h"
+
+namespace olift {
+namespace {
+
+struct Level {
+  const char* name;
+  bool runs;
+  CpuKernels kernels;
+};
+
+const Level& level() {
+  static const Level chosen = [] {
+    const Level levels[] = {
+#if defined(OLIFT_X86)
+        {"avx512",
+         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"),
+         {banded_forward_avx512, procrustes_forward_avx512}},
+        {"avx2",
+         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
+         {banded_forward_avx2, procrustes_forward_avx2}},
+#endif
+        {"baseline", true, {banded_forward_baseline, procrustes_forward_baseline}},
+    };
+    const char* limit = std::getenv("OLIFT_SIMD");
+    bool limited = false;
+    for (const Level& candidate : levels) limited = limited || (limit && !std::strcmp(limit, candidate.name));
+    bool reached = !limited;
+    for (const Level& candidate : levels) {
+      reached = reached || !std::strcmp(limit, candidate.name);
+      if (reached && candidate.runs) return candidate;
+    }
+    return levels[sizeof(levels) / sizeof(levels[0]) - 1];
+  }();
+  return chosen;
+}
+
+}  // namespace
+
+const CpuKernels& cpu_kernels() { return level().kernels; }
+
+const char* simd_level() { return level().name; }
+
+}  // namespace olift

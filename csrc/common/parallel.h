@@ -1,0 +1,38 @@
+// A parallel loop on the OpenMP runtime that the process already has, with no runtime linked in.
+#pragma once
+
+#include <cstdint>
+
+namespace olift {
+
+// Calls run(context, slot) once for each slot in [0, slots), at most `threads` at a time.
+void run_slots(int64_t slots, int threads, void (*run)(void* context, int64_t slot), void* context);
+
+// Cuts [0, count) into at most `threads` runs of whole grains and calls body(begin, end) on each.
+template <class Body>
+void parallel_for(int64_t count, int64_t grain, int threads, const Body& body) {
+  if (count <= 0) return;
+  const int64_t most = (count + grain - 1) / grain;
+  const int64_t slots = threads < most ? (threads < 1 ? 1 : threads) : most;
+  if (slots == 1) {
+    body(int64_t{0}, count);
+    return;
+  }
+  struct Context {
+    const Body& body;
+    int64_t count, slots;
+  } context{body, count, slots};
+  run_slots(
+      slots, static_cast<int>(slots),
+      [](void* raw, int64_t slot) {
+        const Context& c = *static_cast<Context*>(raw);
+        c.body(c.count * slot / c.slots, c.count * (slot + 1) / c.slots);
+      },
+      &context);
+}
+
+// The address of GOMP_parallel in the process's OpenMP runtime; null: threads of our own, started for each loop.
+void set_openmp(void* gomp_parallel);
+bool has_openmp();
+
+}  // namespace olift

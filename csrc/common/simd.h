@@ -1,0 +1,132 @@
+// Short vectors of floats in GNU C++, so that one source serves AVX-512, AVX2, SSE2 and NEON.
+//
+// Everything here has internal linkage: the same header is compiled once for each instruction set, and a function
+// shared between the builds could be the one that this machine cannot run.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#define OLIFT_INLINE static inline __attribute__((always_inline))
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kNativeLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kNativeLanes = 8;
+#else
+constexpr int kNativeLanes = 4;
+#endif
+
+template <class Real, int L>
+struct VecOf {
+  typedef Real Type __attribute__((vector_size(sizeof(Real) * L)));
+};
+template <int L>
+using Vec = typename VecOf<float, L>::Type;
+template <int L>
+using IntVec = typename VecOf<int32_t, L>::Type;
+
+template <int L>
+OLIFT_INLINE Vec<L> splat(float x) {
+  return x - Vec<L>{};
+}
+
+template <int L>
+OLIFT_INLINE Vec<L> load(const float* p) {
+  Vec<L> v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+template <int L>
+OLIFT_INLINE Vec<L> load_part(const float* p, int count) {
+  Vec<L> v{};
+  std::memcpy(&v, p, static_cast<size_t>(count) * sizeof(float));
+  return v;
+}
+
+template <int L>
+OLIFT_INLINE void store(float* p, Vec<L> v) {
+  std::memcpy(p, &v, sizeof(v));
+}
+
+template <int L>
+OLIFT_INLINE void store_part(float* p, Vec<L> v, int count) {
+  std::memcpy(p, &v, static_cast<size_t>(count) * sizeof(float));
+}
+
+// The larger of the two; b where they do not compare.
+template <int L>
+OLIFT_INLINE Vec<L> larger(Vec<L> a, Vec<L> b) {
+  return a > b ? a : b;
+}
+
+// Lanes with bit `Half` of their index set take b, the others a.
+template <int L, int Half, int... I>
+OLIFT_INLINE Vec<L> own_half(Vec<L> a, Vec<L> b, std::integer_sequence<int, I...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, ((I & Half) ? L + I : I)...);
+#else
+  return __builtin_shuffle(a, b, IntVec<L>{((I & Half) ? L + I : I)...});
+#endif
+}
+
+// The same from the lane whose index differs in bit `Half`.
+template <int L, int Half, int... I>
+OLIFT_INLINE Vec<L> other_half(Vec<L> a, Vec<L> b, std::integer_sequence<int, I...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, ((I & Half) ? L + (I ^ Half) : (I ^ Half))...);
+#else
+  return __builtin_shuffle(a, b, IntVec<L>{((I & Half) ? L + (I ^ Half) : (I ^ Half))...});
+#endif
+}
+
+template <int L, int Half>
+OLIFT_INLINE Vec<L> merge(Vec<L> a, Vec<L> b) {
+  constexpr std::make_integer_sequence<int, L> lanes{};
+  return own_half<L, Half>(a, b, lanes) + other_half<L, Half>(a, b, lanes);
+}
+
+// Lane i of the result is the sum of all the lanes of row(i), i in 0 … L-1: a transpose and a sum in L-1 merges.
+// Rows are asked for in an order that keeps at most log2(L) + 1 partial sums alive.
+template <int L, int Half, int Base, class Row>
+OLIFT_INLINE Vec<L> sum_rows_from(const Row& row) {
+  if constexpr (Half == L) {
+    return row(Base);
+  } else {
+    return merge<L, Half>(sum_rows_from<L, 2 * Half, Base>(row), sum_rows_from<L, 2 * Half, Base + Half>(row));
+  }
+}
+template <int L, class Row>
+OLIFT_INLINE Vec<L> sum_rows(const Row& row) {
+  return sum_rows_from<L, 1, 0>(row);
+}
+
+// exp(x) for x <= 0 (NaN stays NaN), relative error under 2e-7: 2^n · exp(r), |r| <= ln(2)/2, after Cephes' expf.
+template <int L>
+OLIFT_INLINE Vec<L> exp_nonpositive(Vec<L> x) {
+  const Vec<L> lowest = splat<L>(-87.0f);
+  const Vec<L> clamped = x < lowest ? lowest : x;
+  const float magic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer, left in the low bits
+  const Vec<L> shifted = clamped * 1.44269504088896341f + magic;
+  const Vec<L> n = shifted - magic;
+  const Vec<L> r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+  Vec<L> p = splat<L>(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  IntVec<L> bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  bits = (bits << 23) + 0x3f800000;
+  Vec<L> power;
+  std::memcpy(&power, &bits, sizeof(power));
+  return x < lowest ? Vec<L>{} : p * power;
+}
+
+}  // namespace

@@ -1,0 +1,213 @@
+"""One self-contained HTML page that plays a lifted clip: 2D input beside the 3D skeleton, no network needed."""
+
+from __future__ import annotations
+
+import base64
+import colorsys
+import gzip
+import html
+import importlib.util
+import json
+import os
+import re
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from olift_fast.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from olift_fast.data.skeleton import Skeleton
+    from olift_fast.data.tracks import LiftedTracks
+
+MISSING = -32768
+"""Code of a coordinate that is not there; the others use -32500 … 32500."""
+
+# Hue, saturation, lightness of each track's middle colour: apart from one another on white and on near-black.
+TRACK_COLORS = (
+    (0.59, 0.80, 0.52),
+    (0.05, 0.82, 0.54),
+    (0.45, 0.62, 0.42),
+    (0.83, 0.48, 0.54),
+    (0.12, 0.85, 0.46),
+    (0.95, 0.66, 0.56),
+    (0.28, 0.50, 0.42),
+    (0.71, 0.52, 0.62),
+)
+
+
+def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600, title: str | None = None) -> Path:
+    """Write a page that plays `result` in any browser of 2023 or later, offline: 2D input left, 3D skeleton right.
+
+    Coordinates are stored in 16 bits (an error of at most 1/130,000 of the clip's extent), plotly.js is packed into the
+    page, and a page of one animal and 600 frames takes about 2 MB.
+
+    Args:
+        result: joints `(N, T, J, 3)` and the keypoints `(N, T, J, 2)` that they were lifted from.
+        path: the page to write; it is replaced only once the new one is complete.
+        max_frames: draw at most this many frames, evenly spaced; the page says so when it leaves some out.
+        title: heading of the page; by default the name of the source file.
+
+    Returns:
+        the path written.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+        InputError: `max_frames` is below 1.
+        OSError: the page cannot be written; nothing is left behind.
+    """
+    if max_frames < 1:
+        raise InputError(f"max_frames must be >= 1, got {max_frames}")
+    require_plotly()
+    from plotly.offline import get_plotlyjs
+
+    source = Path(result.source).name if result.source else "keypoints"
+    stride = -(-result.joints.shape[1] // max_frames)
+    info, blob = _pack(result, stride)
+    info |= {
+        "title": title or source,
+        "model": f"{result.model} {result.version}".strip(),
+        "skeleton": result.skeleton.name,
+        "frame": result.frame,
+        "units": result.units,
+    }
+    parts = {
+        "title": html.escape(info["title"]),
+        "style": _asset("page.css"),
+        "info": json.dumps(info, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "blob": _packed(blob),
+        "plotly": _packed(get_plotlyjs().encode()),
+        "script": _asset("page.js"),
+    }
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("page.html"))
+    return _write_atomically(Path(path), page.encode())
+
+
+def require_plotly() -> None:
+    """Raise MissingExtraError unless plotly is installed: to be asked before work whose result it would draw."""
+    if importlib.util.find_spec("plotly") is None:
+        raise MissingExtraError(what="drawing the viewer page", extra="view")
+
+
+def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
+    """The numbers of the drawn frames, frame first, and what the script needs to read them."""
+    joints = np.swapaxes(result.joints[:, ::stride], 0, 1)
+    keypoints = np.swapaxes(result.keypoints[:, ::stride], 0, 1)
+    confidence = np.swapaxes(result.confidence[:, ::stride], 0, 1)
+    visible = np.swapaxes(result.visible[:, ::stride], 0, 1)
+    total = result.joints.shape[1]
+    frames = np.arange(total) if result.frames is None else np.asarray(result.frames)
+
+    joint_codes, joint_offset, joint_step = _quantise(joints)
+    keypoint_codes, keypoint_offset, keypoint_step = _quantise(keypoints)
+    # The seen skeleton sets the panels' size: one stray detection must not shrink the animal to a dot.
+    seen = np.where(visible[..., None], keypoints, np.nan)
+    tracks, skeleton = len(result.tracks), result.skeleton
+    info: dict[str, Any] = {
+        "frames": joints.shape[0],
+        "total": total,
+        "stride": stride,
+        "fps": result.fps,
+        "tracks": list(result.tracks),
+        "joints": list(skeleton.names),
+        "edges": [[a, b, _edge_side(skeleton, a, b)] for a, b in skeleton.edges],
+        "sides": list(skeleton.sides),
+        "colors": {theme: [_shades(index, theme) for index in range(tracks)] for theme in ("light", "dark")},
+        "imageSize": list(result.image_size) if result.image_size else None,
+        "missing": MISSING,
+        "joint": {"offset": joint_offset, "step": joint_step, "range": _ranges(joints)},
+        "keypoint": {"offset": keypoint_offset, "step": keypoint_step, "range": _ranges(seen)},
+        "reach": _reach(joints),
+    }
+    levels = np.round(np.clip(np.nan_to_num(confidence), 0, 1) * 250).astype(np.uint8)
+    arrays = (
+        frames[::stride].astype("<i4"),
+        joint_codes,
+        keypoint_codes,
+        levels,
+        visible.astype(np.uint8),
+    )
+    return info, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
+def _quantise(values: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Codes `(...)` int16 with values = offset + step × code; what is not finite becomes MISSING."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.full(values.shape, MISSING, "<i2"), 0.0, 1.0
+    low, high = float(values[finite].min()), float(values[finite].max())
+    offset, step = (low + high) / 2, max((high - low) / 65000, 1e-9)
+    codes = np.round((np.where(finite, values, offset).astype(np.float64) - offset) / step)
+    return np.where(finite, codes, MISSING).astype("<i2"), offset, step
+
+
+def _ranges(points: np.ndarray) -> list[list[float]]:
+    """Drawn range of each coordinate: all but the farthest 0.2 % at either end, and a margin."""
+    flat = points.reshape(-1, points.shape[-1])
+    ranges = []
+    for values in flat.T:
+        finite = values[np.isfinite(values)]
+        low, high = np.percentile(finite, [0.2, 99.8]) if finite.size else (-1.0, 1.0)
+        ranges.append([float(low), float(high)])
+    margin = 0.06 * max(max(high - low for low, high in ranges), 1e-6)
+    return [[round(low - margin, 4), round(high + margin, 4)] for low, high in ranges]
+
+
+def _reach(joints: np.ndarray) -> list[float]:
+    """Half the box `(3,)` that holds the tracks of any one frame about their common centre."""
+    frames = joints.reshape(joints.shape[0], -1, 3)
+    reach = []
+    for values in np.moveaxis(frames, -1, 0):
+        rows = values[np.isfinite(values).any(axis=1)]
+        if rows.size == 0:
+            reach.append(1.0)
+            continue
+        spread = np.nanmax(np.abs(rows - np.nanmean(rows, axis=1, keepdims=True)), axis=1)
+        reach.append(round(float(np.percentile(spread, 99.5)), 4))
+    return reach
+
+
+def _edge_side(skeleton: Skeleton, a: int, b: int) -> int:
+    """A bone is on the side of its joints; from the middle to a side it belongs to that side."""
+    return int(np.sign(skeleton.sides[a] + skeleton.sides[b]))
+
+
+def _shades(index: int, theme: str) -> list[str]:
+    """Colours of a track's left, middle and right parts: one hue family, so that tracks stay apart and sides show."""
+    hue, saturation, lightness = TRACK_COLORS[index % len(TRACK_COLORS)]
+    hue += 0.045 * (index // len(TRACK_COLORS))
+    shades = []
+    lightness += 0.09 if theme == "dark" else 0.0
+    for turn, lift in ((-0.055, 0.15), (0.0, 0.0), (0.045, -0.11)):
+        red, green, blue = colorsys.hls_to_rgb((hue + turn) % 1, lightness + lift, saturation)
+        shades.append(f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}")
+    return shades
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _packed(data: bytes) -> str:
+    # mtime 0: the same result gives the same page, byte for byte.
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode("ascii")
+
+
+def _write_atomically(path: Path, data: bytes) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return path

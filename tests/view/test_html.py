@@ -1,0 +1,218 @@
+"""The viewer page: what it holds, and that a browser without network plays it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
+
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.data.tracks import LiftedTracks
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.view import html, write_html
+
+SKELETON = Skeleton(
+    names=("nose", "left_paw", "right_paw", "</script><b>tail"), edges=((0, 1), (0, 2), (0, 3)), sides=(0, 1, -1, 0)
+)
+
+
+def lifted(frames: int = 40, tracks: int = 2, **changes: Any) -> LiftedTracks:
+    """Tracks that move smoothly; the last joint of the first track is hidden, and its first frames hold no joints."""
+    joints = SKELETON.num_joints
+    t = np.arange(frames)[None, :, None]
+    n = np.arange(tracks)[:, None, None]
+    j = np.arange(joints)[None, None, :]
+    x, y, z = 300 + 90 * n + 40 * j + 3 * t, 200 + 30 * np.sin(t / 5 + j) + 0 * n, 20 * np.cos(t / 7 + j) + 10 * n
+    points = np.stack([x, y, z], axis=-1).astype(np.float32)
+    keypoints, confidence = points[..., :2].copy(), np.full(points.shape[:3], 0.75, np.float32)
+    keypoints[0, :, 3], confidence[0, :, 3] = np.nan, 0
+    points[0, :2] = np.nan
+    values: dict[str, Any] = {
+        "joints": points,
+        "keypoints": keypoints,
+        "confidence": confidence,
+        "visible": confidence >= 0.3,
+        "skeleton": SKELETON,
+        "tracks": tuple(f"mouse {n}" for n in range(tracks)),
+        "fps": 50.0,
+        "source": "videos/open field & co.csv",
+        "scale": np.ones(tracks),
+        "centers": np.zeros((tracks, frames, 2)),
+        "rotation": np.tile(np.eye(3), (tracks, 1, 1)),
+        "model": "small",
+        "version": "1.2.3",
+    }
+    return LiftedTracks(**(values | changes))
+
+
+def page_info(page: Path) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="info">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert match
+    return json.loads(match[1])
+
+
+def test_page_stands_alone_and_is_small(tmp_path: Path) -> None:
+    page = write_html(lifted(), tmp_path / "lifted.html")
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)[^"']*["']""", text)
+    assert "http://" not in text and "https://" not in text
+    assert page.stat().st_size < 3_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["lifted.html"]
+
+
+def test_page_tells_source_model_and_units(tmp_path: Path) -> None:
+    page = write_html(lifted(), tmp_path / "lifted.html")
+    info = page_info(page)
+    assert info["title"] == "open field & co.csv"
+    assert info["model"] == "small 1.2.3"
+    assert info["units"] == "pixels"
+    assert "<title>open field &amp; co.csv" in page.read_text()
+    assert info["joints"] == list(SKELETON.names), "a joint name that looks like markup must come through as it is"
+
+
+def test_long_clip_is_thinned_evenly(tmp_path: Path) -> None:
+    info = page_info(write_html(lifted(frames=2401), tmp_path / "page.html", max_frames=600))
+    assert (info["stride"], info["frames"], info["total"]) == (5, 481, 2401)
+
+
+def test_bones_take_the_side_of_their_joints() -> None:
+    assert [html._edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
+
+
+def test_quantising_keeps_every_value_within_its_step() -> None:
+    values = np.random.default_rng(3).normal(0, 500, (50, 3)).astype(np.float32)
+    values[7] = np.nan
+    codes, offset, step = html._quantise(values)
+    assert (codes[7] == html.MISSING).all() and (codes[8] != html.MISSING).all()
+    restored = offset + step * codes.astype(np.float64)
+    assert np.nanmax(np.abs(np.where(codes == html.MISSING, np.nan, restored) - values)) <= step / 2 + 1e-6
+    assert step <= np.nanmax(values) / 15000
+
+
+def test_clip_without_any_joint_still_makes_a_page(tmp_path: Path) -> None:
+    empty = lifted(tracks=1)
+    nothing = np.full_like(empty.joints, np.nan)
+    page = write_html(lifted(tracks=1, joints=nothing, keypoints=nothing[..., :2]), tmp_path / "page.html")
+    assert page_info(page)["frames"] == 40
+
+
+def test_tracks_get_colours_of_their_own() -> None:
+    for theme in ("light", "dark"):
+        shades = [tuple(html._shades(index, theme)) for index in range(12)]
+        assert len({shade for track in shades for shade in track}) == 36
+
+
+def test_no_frames_to_draw_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="max_frames must be >= 1, got 0"):
+        write_html(lifted(), tmp_path / "page.html", max_frames=0)
+
+
+def test_missing_plotly_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'olift-fast\[view\]'"):
+        write_html(lifted(), tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(html.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_html(lifted(), page)
+    assert page.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+PROBE = """
+<pre id="probe"></pre>
+<script>
+(async () => {
+  const scene = document.getElementById("scene");
+  const drawn = () => Object.fromEntries(["x", "y", "z"].map((k) => [k, [...scene.data[0][k]]]));
+  const report = {};
+  try {
+    await olift.ready;
+    report.count = olift.frameCount;
+    const started = olift.frame;
+    await olift.setFrame(5);
+    report.first = { positions: olift.positions(), bones: drawn() };
+    await Plotly.relayout("scene", { "scene.camera.eye": { x: 0.3, y: -1.1, z: 0.9 } });
+    await olift.setFrame(20);
+    report.second = { positions: olift.positions(), bones: drawn() };
+    report.eye = scene.layout.scene.camera.eye;
+    report.hollow = [...scene.data[2].text];
+    report.clock = document.getElementById("clock").textContent;
+    report.notes = document.getElementById("notes").textContent;
+    await olift.setFrame(0);
+    report.start = olift.positions();
+    report.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+  } catch (error) { report.error = String(error.stack); }
+  document.getElementById("probe").textContent = JSON.stringify(report);
+})();
+</script>
+</body>
+"""
+
+
+@pytest.mark.browser
+def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
+    result = lifted(frames=80)
+    report = run_page(write_html(result, tmp_path / "page.html", max_frames=40), tmp_path)
+    assert "error" not in report, report
+    assert report["requests"] == []
+    assert report["count"] == 40
+
+    for part, frame in (("first", 10), ("second", 40)):
+        positions = np.array(report[part]["positions"], dtype=np.float64)
+        np.testing.assert_allclose(positions, result.joints[:, frame], atol=0.02)
+        # A bone runs joint, joint, gap; depth is the plot's second axis and up its third.
+        bones = report[part]["bones"]
+        nose, paw = result.joints[0, frame, 0], result.joints[0, frame, 1]
+        np.testing.assert_allclose(bones["x"][:2], [nose[0], paw[0]], atol=0.02)
+        np.testing.assert_allclose(bones["y"][:2], [nose[2], paw[2]], atol=0.02)
+        np.testing.assert_allclose(bones["z"][:2], [-nose[1], -paw[1]], atol=0.02)
+        assert bones["x"][2] is None and len(bones["x"]) == 2 * 3 * 3
+
+    assert report["start"][0] == [None] * 4, "joints that are NaN must vanish"
+    assert report["eye"] == pytest.approx({"x": 0.3, "y": -1.1, "z": 0.9}), "the view must survive the next frame"
+    assert len(report["hollow"]) == 1 and "hidden" in report["hollow"][0] and "&lt;/script>" in report["hollow"][0]
+    assert report["clock"] == "0.80 s frame 40"
+    assert "Every 2nd frame of 80 is drawn" in report["notes"]
+
+
+def run_page(page: Path, folder: Path) -> dict[str, Any]:
+    """What the probe finds when a headless Chromium that can reach nothing opens the page."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    if browser is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Chromium on PATH to open the page with")
+        pytest.skip("no Chromium on PATH to open the page with")
+    probed = folder / "probed.html"
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
+    options = (
+        "--headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic --no-first-run "
+        "--disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage "
+        "--proxy-server=127.0.0.1:9 --window-size=1280,720 --virtual-time-budget=60000 --dump-dom"
+    )
+    profile = f"--user-data-dir={folder / 'profile'}"
+    run = subprocess.run(
+        [browser, *options.split(), profile, f"{probed.as_uri()}#frame=0"], capture_output=True, text=True, timeout=180
+    )
+    found = re.search(r'<pre id="probe">(.*?)</pre>', run.stdout, re.DOTALL)
+    assert found and found[1], f"the page did not start:\n{run.stdout[:500]}\n{run.stderr[-2000:]}"
+    return json.loads(unescape(found[1]))

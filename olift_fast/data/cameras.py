@@ -1,0 +1,195 @@
+"""Pinhole cameras: upright ones placed around a clip, or real calibrated ones, and the projection with its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CameraRange:
+    """Ranges that random cameras are drawn from, one camera a clip, at random azimuth.
+
+    elevation: degrees by which a camera looks down. roll: degrees of turn about the viewing axis.
+    focal: 35 mm-equivalent focal length in units of 35/36 of the image width, drawn log-uniformly.
+    fill: how much of the image half-size the clip may fill. offset: how far off-centre the clip sits, in clip radii.
+    image_size: width and height in pixels; or None, drawn from 320 ... 1920.
+    weak: share of clips seen from very far away (weak perspective).
+    follow, pan: shares of clips whose camera moves along with the body, or turns slowly; all others are static.
+    """
+
+    elevation: tuple[float, float] = (0.0, 40.0)
+    roll: tuple[float, float] = (0.0, 0.0)
+    focal: tuple[float, float] = (0.8, 2.5)
+    fill: tuple[float, float] = (0.45, 0.95)
+    offset: float = 0.3
+    image_size: tuple[int, int] | None = (1080, 1080)
+    weak: float = 0.1
+    follow: float = 0.15
+    pan: float = 0.1
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """One pinhole camera a clip: x_camera = rotation (x_world - position), pixel = focal x_camera / z + center.
+
+    rotation (B, F, 3, 3): world to camera (x right, y down, z ahead); F is 1 for a static camera, else T.
+    position (B, F, 3): in world units. focal (B, 2), center (B, 2): pixels. image_size (B, 2): width, height in pixels.
+    """
+
+    rotation: Floats
+    position: Floats
+    focal: Floats
+    center: Floats
+    image_size: Floats
+
+    @staticmethod
+    def from_calibration(
+        intrinsics: NDArray[np.floating], rotation: NDArray[np.floating], translation: NDArray[np.floating],
+        image_size: tuple[int, int],
+    ) -> Cameras:
+        """Real cameras: intrinsics K (B, 3, 3) in pixels, x_camera = rotation (B, 3, 3) x_world + translation (B, 3)."""
+        position = -np.einsum("bji,bj->bi", rotation, translation)
+        count = len(intrinsics)
+        return Cameras(
+            np.asarray(rotation, np.float32)[:, None],
+            position.astype(np.float32)[:, None],
+            np.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], axis=-1).astype(np.float32),
+            np.asarray(intrinsics[:, :2, 2], np.float32),
+            np.broadcast_to(np.float32(image_size), (count, 2)),
+        )
+
+
+def project(
+    positions: NDArray[np.floating], cameras: Cameras, labelled: NDArray[np.bool_] | None = None
+) -> tuple[Floats, Floats]:
+    """What the cameras see, and the target joints for it.
+
+    positions (B, T, J, 3): world, Z up. labelled (B, T, J): False where a position is unknown (it is not read).
+    Returns keypoints (B, T, J, 2) in pixels and joints (B, T, J, 3) in camera axes, relative to the frame's mean over
+    the labelled joints and scaled by focal / depth of that mean, so that x and y overlay the keypoints up to
+    perspective (AnimalSyn3D's "camera space scaled to pixels", arXiv 2412.01166). Both are 0 where not labelled.
+    """
+    positions = np.asarray(positions)
+    if labelled is not None:
+        positions = np.where(labelled[..., None], positions, 0)
+        count = np.maximum(labelled.sum(axis=-1, dtype=np.float32), 1)[..., None, None]
+    # The centre is taken off before turning: far-away cameras would eat up the digits of float32.
+    centre = positions.sum(axis=-2, keepdims=True)
+    centre = centre / (positions.shape[-2] if labelled is None else count)
+    turn = np.swapaxes(cameras.rotation, -1, -2)
+    joints = np.matmul(positions - centre, turn).astype(np.float32)
+    middle = np.matmul(centre - cameras.position[:, :, None], turn).astype(np.float32)
+    focal = cameras.focal[:, None, None]
+    in_camera = joints + middle
+    keypoints = in_camera[..., :2] / np.maximum(in_camera[..., 2:], np.float32(1e-6))
+    keypoints *= focal
+    keypoints += cameras.center[:, None, None]
+    scale = np.concatenate([focal, focal.mean(axis=-1, keepdims=True)], axis=-1) / middle[..., 2:]
+    joints *= scale
+    if labelled is not None:
+        keypoints = np.where(labelled[..., None], keypoints, np.float32(0))
+        joints = np.where(labelled[..., None], joints, np.float32(0))
+    return keypoints, joints
+
+
+def random_cameras(
+    rng: np.random.Generator, positions: Floats, ranges: CameraRange | None = None,
+    labelled: NDArray[np.bool_] | None = None,
+) -> Cameras:
+    """Upright cameras around each clip, moved back until every labelled joint of the clip is in view.
+
+    positions (B, T, J, 3): world, Z up; labelled (B, T, J): False where a position is unknown.
+    """
+    ranges = ranges or CameraRange()
+    count, frames = positions.shape[:2]
+    if labelled is not None:
+        positions = _filled(positions, labelled)
+    azimuth = rng.uniform(0, 2 * np.pi, count)
+    elevation = np.radians(rng.uniform(*ranges.elevation, count))
+    roll = np.radians(rng.uniform(*ranges.roll, count))
+    rotation = upright_rotation(azimuth, elevation, roll)[:, None]
+    size = _image_sizes(rng, ranges, count)
+    focal = size.max(axis=-1) * (35 / 36) * np.exp(rng.uniform(*np.log(ranges.focal), count))
+    focal = np.where(rng.random(count) < ranges.weak, focal * 30, focal)
+    fill = rng.uniform(*ranges.fill, count)
+    kind = rng.random(count)
+    middle = positions.mean(axis=2)
+    path = np.broadcast_to(0.5 * (middle.min(1, keepdims=True) + middle.max(1, keepdims=True)), middle.shape)
+    if ranges.follow > 0:
+        path = np.where((kind < ranges.follow)[:, None, None], middle, path)
+    if ranges.pan > 0:
+        panning = (kind > 1 - ranges.pan).astype(float)[:, None]
+        # A turn of less than the half-width that is filled: otherwise no distance would keep the clip in view.
+        reach = np.arctan(0.5 * fill * size.min(axis=-1) / focal)[:, None]
+        swing = rng.uniform(-0.6, 0.6, (count, 1)) * reach * panning
+        rotation = _yawed(rotation, swing * np.linspace(-1, 1, frames))
+    aim = ranges.offset * rng.uniform(-1, 1, (count, 1, 3)) * [1, 1, 0]
+    seen = np.matmul(positions - path[:, :, None], np.swapaxes(rotation, -1, -2))
+    radius = np.sqrt(np.square(seen).sum(-1).mean((1, 2)))[:, None, None]
+    path = path - np.matmul((aim * radius)[:, :, None], rotation)[:, :, 0]
+    seen = seen + (aim * radius)[:, :, None]
+    ahead = rotation.mean(1)[:, None, 2]
+    ahead = ahead / np.linalg.norm(ahead, axis=-1, keepdims=True)
+    distance = _distance(seen, np.matmul(rotation, ahead[..., None])[..., 0], focal, fill, size)
+    return Cameras(
+        rotation.astype(np.float32),
+        (path - distance[:, None, None] * ahead).astype(np.float32),
+        np.repeat(focal[:, None], 2, axis=1).astype(np.float32),
+        (0.5 * size).astype(np.float32),
+        size.astype(np.float32),
+    )
+
+
+def upright_rotation(
+    azimuth: NDArray[np.floating], elevation: NDArray[np.floating], roll: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """World (Z up) to camera rotations (B, 3, 3), looking along `azimuth` and down by `elevation`; radians (B,)."""
+    ahead = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), -np.sin(elevation)], axis=-1
+    )
+    right = np.stack([np.sin(azimuth), -np.cos(azimuth), np.zeros_like(azimuth)], axis=-1)
+    down = np.cross(ahead, right)
+    cos, sin = np.cos(roll)[:, None], np.sin(roll)[:, None]
+    return np.stack([cos * right + sin * down, cos * down - sin * right, ahead], axis=1)
+
+
+def _filled(positions: Floats, labelled: NDArray[np.bool_]) -> Floats:
+    """Unknown positions replaced by a known one of their clip, so that they don't pull the camera."""
+    flat = labelled.reshape(len(labelled), -1)
+    first = positions.reshape(len(positions), -1, 3)[np.arange(len(flat)), flat.argmax(axis=1)]
+    return np.where(labelled[..., None], positions, np.nan_to_num(first)[:, None, None])
+
+
+def _image_sizes(rng: np.random.Generator, ranges: CameraRange, count: int) -> NDArray[np.float64]:
+    if ranges.image_size is not None:
+        return np.broadcast_to(np.float64(ranges.image_size), (count, 2))
+    return np.round(np.exp(rng.uniform(np.log(320), np.log(1920), (count, 2))))
+
+
+def _yawed(rotation: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cameras (B, 1, 3, 3) turned about the world's vertical by angles (B, T)."""
+    cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
+    turn = np.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], axis=-1).reshape(*angle.shape, 3, 3)
+    return np.matmul(rotation, turn)
+
+
+def _distance(
+    seen: NDArray[np.floating], forward: NDArray[np.floating], focal: NDArray[np.float64], fill: NDArray[np.float64],
+    size: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The least distance (B,) at which every joint, `seen` (B, T, J, 3) + distance x `forward` (B, F, 3), is in view."""
+    slope = fill[:, None] * 0.5 * size / focal[:, None]
+    least = 0.35 * np.linalg.norm(seen, axis=-1).max(axis=(1, 2)) - seen[..., 2].min(axis=(1, 2))
+    depth = forward[..., 2]
+    for axis in (0, 1):
+        k = slope[:, axis, None, None]
+        for sign in (1.0, -1.0):
+            need = (sign * seen[..., axis] - k * seen[..., 2]).max(axis=2)
+            room = k[..., 0] * depth - sign * forward[..., axis]
+            least = np.maximum(least, (need / np.maximum(room, 1e-3)).max(axis=1))
+    return least

@@ -1,0 +1,174 @@
+"""What detectors do to keypoints: noise, left/right swaps, drop-outs, and scores that half-know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .skeleton import Skeleton
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """How much of each fault. Noise in units of the clip's RMS 2D radius; all others are probabilities.
+
+    noise: median standard deviation of a joint's error; noise_spread: log-standard deviation between clips and joints.
+    correlated: share of the error's variance that drifts slowly instead of jumping from frame to frame.
+    outliers: share of keypoints thrown far off, by about `outlier_size`.
+    swaps: share of clips in which a pair (or all pairs) of twins changes places, for a few frames at a time.
+    missing: expected share of single keypoints lost; spans, limbs, frames: expected share of keypoints lost to spans of one
+        joint, of a joint with its neighbours, of all joints. never: share of joints never seen in a clip.
+    occlusion: share of keypoints lost, for spans, to self-occlusion: joints at the far side go first.
+    spread: log-standard deviation of all these shares between clips; clean: share of clips left as they are.
+    """
+
+    noise: float = 0.012
+    noise_spread: float = 0.6
+    correlated: float = 0.5
+    outliers: float = 0.004
+    outlier_size: float = 0.4
+    swaps: float = 0.06
+    missing: float = 0.02
+    spans: float = 0.025
+    limbs: float = 0.01
+    frames: float = 0.005
+    never: float = 0.015
+    occlusion: float = 0.03
+    spread: float = 0.7
+    clean: float = 0.15
+
+    @staticmethod
+    def none() -> Corruption:
+        """No fault at all."""
+        return Corruption(*([0.0] * 13), clean=1.0)
+
+
+def corrupt(
+    rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, levels: Corruption, depth: Floats | None = None
+) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Keypoints as a detector would give them.
+
+    keypoints (B, T, J, 2): true, in pixels. depth (B, T, J): larger is farther from the camera; None: no self-occlusion.
+    Returns noisy keypoints (B, T, J, 2), 0 where not visible; visible (B, T, J) bool; score (B, T, J) in 0 ... 1, low where
+    the error is large (but not reliably so), 0 where not visible.
+    """
+    count, frames, joints = keypoints.shape[:3]
+    touched = rng.random(count) >= levels.clean
+    centre = keypoints.mean(axis=(1, 2), keepdims=True)
+    radius = np.sqrt(np.square(keypoints - keypoints.mean(axis=2, keepdims=True)).sum(-1).mean((1, 2)))
+    del centre
+    noisy = _swapped(rng, keypoints, skeleton, levels.swaps * touched)
+    error = _noise(rng, count, frames, joints, levels)
+    error *= (touched * radius)[:, None, None, None].astype(np.float32)
+    noisy = noisy + error
+    visible = _visible(rng, touched, (count, frames, joints), skeleton, levels, depth)
+    size = np.sqrt(np.square(noisy - keypoints).sum(-1)) / np.maximum(radius, 1e-6)[:, None, None].astype(np.float32)
+    doubt = np.exp(rng.standard_normal(size.shape, dtype=np.float32) * np.float32(0.7))
+    score = np.where(visible, 1 / (1 + (size / np.float32(0.08) + np.float32(0.05)) * doubt), 0).astype(np.float32)
+    noisy[~visible] = 0
+    return noisy.astype(np.float32, copy=False), visible, score
+
+
+def _noise(rng: np.random.Generator, count: int, frames: int, joints: int, levels: Corruption) -> Floats:
+    """Errors (B, T, J, 2) in radii: white, slowly drifting, and rare outliers."""
+    if levels.noise == 0 and levels.outliers == 0:
+        return np.zeros((count, frames, joints, 2), np.float32)
+    shape = (count, frames, joints, 2)
+    scale = levels.noise * np.exp(
+        levels.noise_spread * (rng.normal(0, 0.8, (count, 1, 1, 1)) + rng.normal(0, 0.6, (count, 1, joints, 1)))
+    )
+    error = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(1 - levels.correlated))
+    if levels.correlated > 0:
+        error += np.float32(np.sqrt(levels.correlated)) * _drift(rng, shape)
+    error *= scale.astype(np.float32)
+    if levels.outliers > 0:
+        thrown = rng.random(shape[:3], dtype=np.float32) < levels.outliers
+        error[thrown] += (levels.outlier_size * rng.normal(size=(int(thrown.sum()), 2))).astype(np.float32)
+    return error
+
+
+def _drift(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Smooth noise (B, T, J, 2) of unit variance: knots every few frames, blended so that the variance stays."""
+    count, frames = shape[:2]
+    every = int(rng.integers(4, 13))
+    knots = rng.standard_normal((count, frames // every + 2, *shape[2:]), dtype=np.float32)
+    place = np.arange(frames) + int(rng.integers(every))
+    index = place // every
+    angle = (0.5 * np.pi * (place % every) / every).astype(np.float32)[None, :, None, None]
+    index = np.minimum(index, knots.shape[1] - 2)
+    return np.cos(angle) * knots[:, index] + np.sin(angle) * knots[:, index + 1]
+
+
+def _swapped(rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, chance: NDArray[np.float64]) -> Floats:
+    """Some clips with a twin pair, a limb, or all twins exchanged for some frames."""
+    twins = skeleton.mirror()
+    paired = np.flatnonzero(twins != np.arange(len(twins)))
+    chosen = np.flatnonzero(rng.random(len(keypoints)) < chance)
+    if not paired.size or not chosen.size:
+        return keypoints
+    swapped = keypoints.copy()
+    frames = keypoints.shape[1]
+    near = skeleton.graph(1) if skeleton.edges else np.eye(len(twins), dtype=bool)
+    for clip in chosen.tolist():
+        joint = int(rng.choice(paired))
+        kind = rng.random()
+        if kind < 0.4:
+            moved = np.array([joint, twins[joint]])
+        elif kind < 0.8:
+            limb = np.flatnonzero(near[joint])
+            limb = np.append(limb[np.array(skeleton.sides)[limb] == skeleton.sides[joint]], joint)
+            moved = np.unique(np.concatenate([limb, twins[limb]]))
+        else:
+            moved = paired
+        length = min(int(rng.geometric(0.2)), frames)
+        start = int(rng.integers(frames - length + 1))
+        swapped[clip, start : start + length, moved] = keypoints[clip, start : start + length, twins[moved]]
+    return swapped
+
+
+def _visible(
+    rng: np.random.Generator,
+    touched: NDArray[np.bool_],
+    shape: tuple[int, int, int],
+    skeleton: Skeleton,
+    levels: Corruption,
+    depth: Floats | None,
+) -> NDArray[np.bool_]:
+    count, frames, joints = shape
+    tune = np.exp(rng.normal(0, levels.spread, count) - 0.5 * levels.spread**2) * touched
+    visible = np.ones(shape, dtype=bool)
+    if levels.missing > 0:
+        visible &= rng.random(shape, dtype=np.float32) >= (levels.missing * tune)[:, None, None]
+    if levels.spans > 0:
+        visible &= ~_spans(rng, levels.spans * tune, shape)
+    if levels.limbs > 0:
+        seeds = _spans(rng, levels.limbs * tune / 3, shape)
+        near = skeleton.graph(1) if skeleton.edges else np.eye(joints, dtype=bool)
+        visible &= ~(np.matmul(seeds.astype(np.float32), near.astype(np.float32)) > 0)
+    if levels.frames > 0:
+        visible &= ~_spans(rng, levels.frames * tune, (count, frames, 1))
+    if levels.never > 0:
+        visible &= rng.random((count, 1, joints)) >= (levels.never * tune)[:, None, None]
+    if levels.occlusion > 0 and depth is not None:
+        far = depth - depth.mean(axis=2, keepdims=True)
+        far = far / (np.abs(far).mean(axis=(1, 2), keepdims=True) + np.float32(1e-6))
+        hidden = _spans(rng, 3 * levels.occlusion * tune, shape)
+        visible &= ~(hidden & (far > rng.normal(0.6, 0.4, (count, 1, joints))))
+    return visible
+
+
+def _spans(rng: np.random.Generator, share: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """True (B, T, J) over random spans that cover about `share` (B,) of the frames of each joint."""
+    count, frames, joints = shape
+    typical = max(min(8.0, frames / 3), 1.0)
+    starts = rng.random(shape, dtype=np.float32) < (share / typical)[:, None, None]
+    covered = np.zeros(shape, dtype=bool)
+    where = np.argwhere(starts)
+    lengths = rng.geometric(1 / typical, len(where))
+    for (clip, frame, joint), length in zip(where.tolist(), lengths.tolist(), strict=True):
+        covered[clip, max(frame - length + 1, 0) : frame + 1, joint] = True
+    return covered

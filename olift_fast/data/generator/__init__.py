@@ -1,0 +1,113 @@
+"""Procedural animals: endless clips of varied bodies in motion, with exact 3D.
+
+One batch is one topology: `count` clips that differ in proportions, posture, gait, camera and detector faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..cameras import CameraRange, project, random_cameras
+from ..clips import ClipBatch
+from ..corruption import Corruption, corrupt
+from .bodies import Body
+from .creatures import bird, fish, insect, snake, spider
+from .mammals import lizard, quadruped, rodent
+from .motion import animate
+from .people import hand, human
+from .rigs import choose
+
+FAMILIES: dict[str, Callable[[np.random.Generator], Body]] = {
+    "quadruped": quadruped,
+    "human": human,
+    "rodent": rodent,
+    "bird": bird,
+    "insect": insect,
+    "lizard": lizard,
+    "spider": spider,
+    "snake": snake,
+    "fish": fish,
+    "hand": hand,
+}
+
+WEIGHTS: dict[str, float] = {
+    "quadruped": 6.0,
+    "human": 3.0,
+    "rodent": 3.0,
+    "bird": 1.5,
+    "insect": 2.5,
+    "lizard": 1.0,
+    "spider": 0.5,
+    "snake": 0.4,
+    "fish": 0.4,
+    "hand": 0.5,
+}
+
+
+class AnimalGenerator:
+    """Random clips of articulated animals; the same seed gives the same clips, bit for bit.
+
+    seed: an int or a sequence of ints, such as (seed, worker) for several processes.
+    families: names out of FAMILIES, or a mapping of names to weights; None for all, weighted by WEIGHTS.
+    camera, corruption: what the clips are seen with. fps: range of frame rates, log-uniform.
+    without_edges: share of skeletons that come with no edges.
+
+    Raises ValueError for an unknown family.
+    """
+
+    def __init__(
+        self,
+        seed: int | Sequence[int] = 0,
+        families: Sequence[str] | Mapping[str, float] | None = None,
+        camera: CameraRange | None = None,
+        corruption: Corruption | None = None,
+        fps: tuple[float, float] = (20.0, 100.0),
+        without_edges: float = 0.05,
+    ) -> None:
+        if families is None:
+            families = WEIGHTS
+        weights = families if isinstance(families, Mapping) else {name: WEIGHTS.get(name, 1.0) for name in families}
+        unknown = sorted(set(weights) - set(FAMILIES))
+        if unknown or not weights:
+            raise ValueError(f"families must be some of {', '.join(FAMILIES)}, got {', '.join(unknown) or 'none'}")
+        self.families = tuple(weights)
+        self._weights = np.array([weights[name] for name in self.families], float)
+        self._weights /= self._weights.sum()
+        self.seed = (seed,) if isinstance(seed, int) else tuple(seed)
+        self.camera = camera or CameraRange()
+        self.corruption = corruption or Corruption()
+        self.fps = fps
+        self.without_edges = without_edges
+        self.batches = 0
+
+    def batch(self, count: int, frames: int, family: str | None = None) -> ClipBatch:
+        """`count` clips of `frames` frames of one new skeleton; of a random family unless one is named.
+
+        The n-th call of a generator depends on its seed, n and the arguments alone.
+        """
+        if count < 1 or frames < 1:
+            raise ValueError(f"count and frames must be >= 1, got {count} and {frames}")
+        if family is not None and family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([*self.seed, self.batches])))
+        self.batches += 1
+        drawn = self.families[int(rng.choice(len(self.families), p=self._weights))]
+        family = family or drawn
+        body = FAMILIES[family](rng)
+        rig = choose(body, rng, self.without_edges)
+        motion = animate(body, rng, count, frames, self.fps)
+        positions = np.ascontiguousarray(motion.positions[rig.nodes].transpose(2, 3, 0, 1))
+        cameras = random_cameras(rng, positions, self.camera)
+        true, joints = project(positions, cameras)
+        keypoints, visible, _ = corrupt(rng, true, rig.skeleton, self.corruption, depth=joints[..., 2])
+        return ClipBatch(keypoints, visible, joints, np.ones_like(visible), rig.skeleton, family)
+
+    def stream(self, count: int, frames: int) -> Iterator[ClipBatch]:
+        """Batches without end."""
+        while True:
+            yield self.batch(count, frames)
+
+
+__all__ = ["FAMILIES", "WEIGHTS", "AnimalGenerator"]

@@ -1,0 +1,142 @@
+"""What a generated body is: a tree of joints with lengths, the ways its joints turn, its postures and its gaits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Vector = tuple[float, float, float]
+
+# Body axes: x forward, y left, z up. Turning about PITCH by a positive angle lifts what points forward and swings
+# forward what hangs down; about YAW turns to the left; about ROLL swings what hangs down to the left.
+PITCH: Vector = (0.0, -1.0, 0.0)
+YAW: Vector = (0.0, 0.0, 1.0)
+ROLL: Vector = (1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One way a joint turns. Angles in degrees about `axis`; on the right side the mirrored axis is used.
+
+    The angle is `rest` (a posture may set another), `spread` wide between clips, plus idle motion of standard
+    deviation `idle`, plus `swing` x leg sweep (+1 front, -1 back), `lift` x (0..1 in the air), `press` x (0..1 while it
+    bears weight), plus a travelling wave of amplitude `wave`; always between `low` and `high`.
+    """
+
+    name: str
+    axis: Vector
+    low: float
+    high: float
+    rest: float = 0.0
+    spread: float = 5.0
+    idle: float = 4.0
+    swing: float = 0.0
+    lift: float = 0.0
+    press: float = 0.0
+    wave: float = 0.0
+
+
+@dataclass(frozen=True)
+class Posture:
+    """A way to hold the body: angles in degrees that replace the rest angles (by turn name), and the trunk's tilt.
+
+    support: "ground" (the lowest joint stays on the ground), or "free" (tethered, swimming, flying, climbing).
+    gait: how strongly legs step in this posture, 0..1.
+    """
+
+    weight: float = 1.0
+    angles: Mapping[str, float] = field(default_factory=dict)
+    pitch: tuple[float, float] = (-5.0, 5.0)
+    roll: tuple[float, float] = (-3.0, 3.0)
+    support: str = "ground"
+    gait: float = 1.0
+
+
+@dataclass(frozen=True)
+class Gait:
+    """Step timing: the right side lags the left by `side`, each leg pair the one behind it by `pair`, in cycles."""
+
+    weight: float
+    side: float
+    pair: float
+    duty: tuple[float, float] = (0.45, 0.7)
+    hz: tuple[float, float] = (0.8, 2.0)
+    airborne: float = 0.0
+
+
+@dataclass
+class Node:
+    name: str
+    label: str
+    group: str
+    parent: int
+    offset: np.ndarray
+    side: int
+    twin: int
+    turns: tuple[Turn, ...]
+    leg: int
+    place: float
+
+
+class Body:
+    """A tree of joints, grown parent first; a joint's `label` is its name without its side."""
+
+    def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
+        self.family = family
+        self.nodes: list[Node] = []
+        self.postures = tuple(postures)
+        self.gaits = tuple(gaits)
+        self.legs: list[tuple[int, int]] = []
+        self.wave_hz: tuple[float, float] = (0.5, 2.5)
+        self.any_attitude = 0.02
+
+    def add(
+        self,
+        label: str,
+        parent: int,
+        offset: Sequence[float],
+        group: str,
+        turns: Sequence[Turn] = (),
+        place: float = 0.0,
+    ) -> int:
+        """Adds a joint in the middle of the body; returns its index. `place`: where on the travelling wave, in cycles."""
+        node = len(self.nodes)
+        middle = Node(label, label, group, parent, np.asarray(offset, float), 0, node, tuple(turns), -1, place)
+        self.nodes.append(middle)
+        return node
+
+    def pair(
+        self,
+        label: str,
+        parents: tuple[int, int],
+        offset: Sequence[float],
+        group: str,
+        turns: Sequence[Turn] = (),
+        legs: tuple[int, int] = (-1, -1),
+        place: float = 0.0,
+    ) -> tuple[int, int]:
+        """Adds a left joint and its mirror image on the right; returns both indices."""
+        left = len(self.nodes)
+        turns = tuple(turns)
+        mirrored = tuple(_mirrored(turn) for turn in turns)
+        x, y, z = offset
+        for side, parent, twin, own, leg, name, sign in (
+            (1, parents[0], left + 1, turns, legs[0], f"left_{label}", 1.0),
+            (-1, parents[1], left, mirrored, legs[1], f"right_{label}", -1.0),
+        ):
+            vector = np.array([x, sign * y, z], float)
+            self.nodes.append(Node(name, label, group, parent, vector, side, twin, own, leg, place))
+        return left, left + 1
+
+    def leg_pair(self, pair: int) -> tuple[int, int]:
+        """Registers a left and a right leg that step together in pair number `pair` (counted from behind)."""
+        self.legs += [(pair, 1), (pair, -1)]
+        return len(self.legs) - 2, len(self.legs) - 1
+
+
+def _mirrored(turn: Turn) -> Turn:
+    x, y, z = turn.axis
+    values = {**turn.__dict__, "axis": (-x, y, -z)}
+    return Turn(**values)

@@ -7,6 +7,7 @@ has takes, `clip_names`. A paired file has 2D keypoints and calibrated cameras o
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,9 +336,8 @@ def _turn_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
     if z < -0.999999:
         rotation = np.diag([1.0, -1.0, -1.0])
     else:
-        rotation = np.array(
-            [[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]]
-        )
+        sideways = np.array([x, y])
+        rotation = np.block([[np.eye(2) - np.outer(sideways, sideways) / (1 + z), -sideways[:, None]], [x, y, z]])
     return np.ascontiguousarray((positions @ rotation.T).astype(np.float32))
 
 
@@ -349,15 +349,8 @@ def _at_times(positions: Floats, times: npt.NDArray[np.float64]) -> Floats:
 
 
 def _segment(motion: Motion, clip: int, start: int, stop: int) -> Segment:
-    return Segment(
-        motion.positions[start:stop],
-        start,
-        stop,
-        motion.fps,
-        motion.skeleton,
-        motion.source,
-        motion.clip_names[clip],
-    )
+    positions, name = motion.positions[start:stop], motion.clip_names[clip]
+    return Segment(positions, start, stop, motion.fps, motion.skeleton, motion.source, name)
 
 
 def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -373,14 +366,12 @@ def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 def _read(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a readable .npz: it is no zip archive")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: a single array, not an .npz of named arrays")
             content = {name: archive[name] for name in archive.files}
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable .npz: {str(error).splitlines()[0]}") from error
     missing = [name for name in required if name not in content]
     if missing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from olift_fast.data.skeleton import Skeleton, plain
@@ -90,7 +91,7 @@ def _build(name: str) -> Skeleton:
     for chain in chains.split(","):
         for side in sides if "*" in chain else sides[:1]:
             links = [place[joint.strip().replace("*", side)] for joint in chain.split(">")]
-            edges.update(dict.fromkeys(zip(links[:-1], links[1:], strict=True)))
+            edges.update(dict.fromkeys(pairwise(links)))
     return Skeleton(joints, tuple(edges), name=name)
 
 

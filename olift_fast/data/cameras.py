@@ -49,10 +49,12 @@ class Cameras:
 
     @staticmethod
     def from_calibration(
-        intrinsics: NDArray[np.floating], rotation: NDArray[np.floating], translation: NDArray[np.floating],
+        intrinsics: NDArray[np.floating],
+        rotation: NDArray[np.floating],
+        translation: NDArray[np.floating],
         image_size: tuple[int, int],
     ) -> Cameras:
-        """Real cameras: intrinsics K (B, 3, 3) in pixels, x_camera = rotation (B, 3, 3) x_world + translation (B, 3)."""
+        """Real cameras: K (B, 3, 3) in pixels, x_camera = rotation (B, 3, 3) x_world + translation (B, 3)."""
         position = -np.einsum("bji,bj->bi", rotation, translation)
         count = len(intrinsics)
         return Cameras(
@@ -129,10 +131,11 @@ def random_cameras(
         swing = rng.uniform(-0.6, 0.6, (count, 1)) * reach * panning
         rotation = _yawed(rotation, swing * np.linspace(-1, 1, frames))
     aim = ranges.offset * rng.uniform(-1, 1, (count, 1, 3)) * [1, 1, 0]
-    seen = np.matmul(positions - path[:, :, None], np.swapaxes(rotation, -1, -2))
-    radius = np.sqrt(np.square(seen).sum(-1).mean((1, 2)))[:, None, None]
+    turn = np.swapaxes(rotation, -1, -2).astype(np.float32)
+    seen = np.matmul(positions - path.astype(np.float32)[:, :, None], turn)
+    radius = np.sqrt(np.einsum("btjk,btjk->b", seen, seen) / seen[0, ..., 0].size)[:, None, None]
     path = path - np.matmul((aim * radius)[:, :, None], rotation)[:, :, 0]
-    seen = seen + (aim * radius)[:, :, None]
+    seen = np.moveaxis(seen, -1, 0) + np.moveaxis(aim * radius, -1, 0)[..., None].astype(np.float32)
     ahead = rotation.mean(1)[:, None, 2]
     ahead = ahead / np.linalg.norm(ahead, axis=-1, keepdims=True)
     distance = _distance(seen, np.matmul(rotation, ahead[..., None])[..., 0], focal, fill, size)
@@ -182,14 +185,16 @@ def _distance(
     seen: NDArray[np.floating], forward: NDArray[np.floating], focal: NDArray[np.float64], fill: NDArray[np.float64],
     size: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The least distance (B,) at which every joint, `seen` (B, T, J, 3) + distance x `forward` (B, F, 3), is in view."""
+    """The least distance (B,) that shows every joint; they lie at seen (3, B, T, J) + distance x forward (B, F, 3)."""
     slope = fill[:, None] * 0.5 * size / focal[:, None]
-    least = 0.35 * np.linalg.norm(seen, axis=-1).max(axis=(1, 2)) - seen[..., 2].min(axis=(1, 2))
+    seen = seen.reshape(*seen.shape[:3], -1)
+    ahead = seen[2].min(axis=(1, 2))
+    least = 0.35 * np.sqrt((seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2).max(axis=(1, 2))) - ahead
     depth = forward[..., 2]
     for axis in (0, 1):
-        k = slope[:, axis, None, None]
+        k = slope[:, axis, None, None].astype(np.float32)
         for sign in (1.0, -1.0):
-            need = (sign * seen[..., axis] - k * seen[..., 2]).max(axis=2)
+            need = (np.float32(sign) * seen[axis] - k * seen[2]).max(axis=2)
             room = k[..., 0] * depth - sign * forward[..., axis]
             least = np.maximum(least, (need / np.maximum(room, 1e-3)).max(axis=1))
     return least

@@ -40,7 +40,7 @@ class ClipBatch:
             raise ValueError(f"visible must be (B, T, {self.skeleton.num_joints}) for this skeleton, got {shape}")
 
     def __len__(self) -> int:
-        return self.visible.shape[0]
+        return len(self.visible)
 
 
 def mirror(batch: ClipBatch) -> ClipBatch:

@@ -20,8 +20,8 @@ class Corruption:
     correlated: share of the error's variance that drifts slowly instead of jumping from frame to frame.
     outliers: share of keypoints thrown far off, by about `outlier_size`.
     swaps: share of clips in which a pair (or all pairs) of twins changes places, for a few frames at a time.
-    missing: expected share of single keypoints lost; spans, limbs, frames: expected share of keypoints lost to spans of one
-        joint, of a joint with its neighbours, of all joints. never: share of joints never seen in a clip.
+    missing: expected share of single keypoints lost; spans, limbs, frames: expected share of keypoints lost to spans
+        of one joint, of a joint with its neighbours, of all joints. never: share of joints never seen in a clip.
     occlusion: share of keypoints lost, for spans, to self-occlusion: joints at the far side go first.
     spread: log-standard deviation of all these shares between clips; clean: share of clips left as they are.
     """
@@ -44,7 +44,9 @@ class Corruption:
     @staticmethod
     def none() -> Corruption:
         """No fault at all."""
-        return Corruption(*([0.0] * 13), clean=1.0)
+        return Corruption(
+            noise=0, outliers=0, swaps=0, missing=0, spans=0, limbs=0, frames=0, never=0, occlusion=0, clean=1
+        )
 
 
 def corrupt(
@@ -52,21 +54,20 @@ def corrupt(
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Keypoints as a detector would give them.
 
-    keypoints (B, T, J, 2): true, in pixels. depth (B, T, J): larger is farther from the camera; None: no self-occlusion.
-    Returns noisy keypoints (B, T, J, 2), 0 where not visible; visible (B, T, J) bool; score (B, T, J) in 0 ... 1, low where
-    the error is large (but not reliably so), 0 where not visible.
+    keypoints (B, T, J, 2): true, in pixels. depth (B, T, J): larger is farther away; None: no self-occlusion.
+    Returns noisy keypoints (B, T, J, 2), 0 where not visible; visible (B, T, J) bool; score (B, T, J) in 0 ... 1, low
+    where the error is large (but not reliably so), 0 where not visible.
     """
     count, frames, joints = keypoints.shape[:3]
     touched = rng.random(count) >= levels.clean
-    centre = keypoints.mean(axis=(1, 2), keepdims=True)
-    radius = np.sqrt(np.square(keypoints - keypoints.mean(axis=2, keepdims=True)).sum(-1).mean((1, 2)))
-    del centre
+    spread = keypoints - keypoints.mean(axis=2, keepdims=True)
+    radius = np.sqrt(np.einsum("btjk,btjk->b", spread, spread) / (frames * joints))
     noisy = _swapped(rng, keypoints, skeleton, levels.swaps * touched)
     error = _noise(rng, count, frames, joints, levels)
     error *= (touched * radius)[:, None, None, None].astype(np.float32)
     noisy = noisy + error
     visible = _visible(rng, touched, (count, frames, joints), skeleton, levels, depth)
-    size = np.sqrt(np.square(noisy - keypoints).sum(-1)) / np.maximum(radius, 1e-6)[:, None, None].astype(np.float32)
+    size = np.hypot(*np.moveaxis(noisy - keypoints, -1, 0)) / np.maximum(radius, 1e-6)[:, None, None].astype(np.float32)
     doubt = np.exp(rng.standard_normal(size.shape, dtype=np.float32) * np.float32(0.7))
     score = np.where(visible, 1 / (1 + (size / np.float32(0.08) + np.float32(0.05)) * doubt), 0).astype(np.float32)
     noisy[~visible] = 0
@@ -163,7 +164,7 @@ def _visible(
 
 def _spans(rng: np.random.Generator, share: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
     """True (B, T, J) over random spans that cover about `share` (B,) of the frames of each joint."""
-    count, frames, joints = shape
+    frames = shape[1]
     typical = max(min(8.0, frames / 3), 1.0)
     starts = rng.random(shape, dtype=np.float32) < (share / typical)[:, None, None]
     covered = np.zeros(shape, dtype=bool)

@@ -63,7 +63,7 @@ class AnimalGenerator:
         families: Sequence[str] | Mapping[str, float] | None = None,
         camera: CameraRange | None = None,
         corruption: Corruption | None = None,
-        fps: tuple[float, float] = (20.0, 100.0),
+        fps: tuple[float, float] = (18.0, 70.0),
         without_edges: float = 0.05,
     ) -> None:
         if families is None:

@@ -91,6 +91,8 @@ class Body:
         self.legs: list[tuple[int, int]] = []
         self.wave_hz: tuple[float, float] = (0.5, 2.5)
         self.any_attitude = 0.02
+        self.walks_level = False
+        self.energy = 1.0
 
     def add(
         self,
@@ -101,7 +103,7 @@ class Body:
         turns: Sequence[Turn] = (),
         place: float = 0.0,
     ) -> int:
-        """Adds a joint in the middle of the body; returns its index. `place`: where on the travelling wave, in cycles."""
+        """Adds a joint in the middle of the body; returns its index. `place`: on the travelling wave, in cycles."""
         node = len(self.nodes)
         middle = Node(label, label, group, parent, np.asarray(offset, float), 0, node, tuple(turns), -1, place)
         self.nodes.append(middle)

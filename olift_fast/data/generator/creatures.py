@@ -68,6 +68,7 @@ def insect(rng: np.random.Generator) -> Body:
         Gait(1, 0.5, 0.33, duty=(0.5, 0.7), hz=(2, 8)),
     )
     body = Body("insect", postures, gaits)
+    body.walks_level = True
     body.wave_hz = (0.5, 5.0)
     leg = _around(rng, 1.25, 0.3)
     thorax = body.add("thorax", -1, (0, 0, 0), "trunk")
@@ -128,6 +129,7 @@ def spider(rng: np.random.Generator) -> Body:
         Gait(2, 0.5, 0.2, duty=(0.6, 0.8), hz=(0.6, 4)),
     )
     body = Body("spider", postures, gaits)
+    body.walks_level = True
     middle = body.add("carapace", -1, (0, 0, 0), "trunk")
     body.add("head", middle, (0.3, 0, 0.08), "head")
     body.pair("eye", (middle, middle), (0.28, 0.08, 0.1), "head")
@@ -151,8 +153,8 @@ def spider(rng: np.random.Generator) -> Body:
             [leg * (0.85 + 0.1 * abs(pair - 1.5)) * part for part in lengths],
             "leg",
             body.leg_pair(pair),
-            raised=rng.uniform(20, 50),
-            limber=1.3,
+            raised=rng.uniform(15, 45),
+            limber=1.1,
         )
     return body
 
@@ -164,7 +166,8 @@ def snake(rng: np.random.Generator) -> Body:
     postures = (Posture(4), Posture(1, {"front_lift": 50 / (0.4 * count)}))
     body = Body("snake", postures, (Gait(1, 0, 0),))
     body.wave_hz = (0.3, 2.0)
-    _chain(body, rng, count, rng.uniform(0.6, 2.2), 60.0 / count * rng.uniform(1, 4), YAW, spread)
+    waves = rng.uniform(0.6, 2.2)
+    _chain(body, rng, count, waves, 2 * np.pi * waves / count * rng.uniform(15, 55), YAW, spread)
     return body
 
 
@@ -175,7 +178,7 @@ def fish(rng: np.random.Generator) -> Body:
     body = Body("fish", postures, (Gait(1, 0, 0),))
     body.wave_hz = (0.7, 4.0)
     beat = PITCH if rng.random() < 0.25 else YAW
-    chain, head = _chain(body, rng, count, rng.uniform(0.4, 1.1), 70.0 / count * rng.uniform(0.5, 1.6), beat, 3.0)
+    chain, head = _chain(body, rng, count, rng.uniform(0.4, 1.1), 160.0 / count * rng.uniform(0.2, 1), beat, 3.0)
     last, shoulder, step = chain[-1], chain[len(chain) // 3], 2.0 / count
     height = _around(rng, 0.25, 0.4)
     body.pair("eye", (head, head), (0.3 * step, 0.08, 0.05), "head")

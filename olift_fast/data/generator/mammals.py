@@ -33,6 +33,7 @@ def quadruped(rng: np.random.Generator) -> Body:
         Posture(0.8, {"neck": -35, "head": -15}, gait=0.5),
     )
     body = Body("quadruped", postures, FOUR_LEGGED_GAITS)
+    body.walks_level = True
     girth = _around(rng, 0.13, 0.25)
     chest = _trunk(body, rng, arch=rng.uniform(-5, 8))
     neck = _around(rng, 0.4, 0.4)
@@ -63,6 +64,7 @@ def rodent(rng: np.random.Generator) -> Body:
         for gait in FOUR_LEGGED_GAITS
     )
     body = Body("rodent", postures, gaits)
+    body.walks_level = True
     girth = _around(rng, 0.17, 0.2)
     chest = _trunk(body, rng, arch=rng.uniform(5, 25), idle=1.6)
     head = _neck_and_head(body, rng, chest, _around(rng, 0.22, 0.25), rng.uniform(-5, 30), _around(rng, 0.36, 0.2))
@@ -75,12 +77,13 @@ def rodent(rng: np.random.Generator) -> Body:
 
 def lizard(rng: np.random.Generator) -> Body:
     """Lizard, crocodile, salamander, dragon-like: legs out to the sides, the body bends sideways as it walks."""
-    postures = (Posture(5), Posture(1, {"raise": -35, "bend": -60}), Posture(1, {"raise": 10, "bend": -30}))
+    postures = (Posture(5), Posture(1, {"raise": -35, "bend": -60}), Posture(1, {"raise": 5, "bend": -30}))
     gaits = (
         Gait(3, 0.5, 0.5, duty=(0.5, 0.7), hz=(0.6, 2.5)),
         Gait(2, 0.5, 0.25, duty=(0.6, 0.8), hz=(0.4, 1.5)),
     )
     body = Body("lizard", postures, gaits)
+    body.walks_level = True
     body.wave_hz = (0.4, 2.0)
     chest = _trunk(body, rng, arch=0, wave=12)
     head = _neck_and_head(body, rng, chest, _around(rng, 0.25, 0.6), rng.uniform(-5, 30), _around(rng, 0.35, 0.3))
@@ -88,8 +91,8 @@ def lizard(rng: np.random.Generator) -> Body:
         _ears(body, rng, head, 0.08)
     if rng.random() < 0.2:
         _antlers(body, rng, head, 0.2)
-    _tail(body, rng, int(rng.integers(2, 8)), _around(rng, 1.2, 0.4), rng.uniform(-5, 20), waviness=2.5)
-    leg = _around(rng, 0.45, 0.3)
+    _tail(body, rng, int(rng.integers(2, 8)), _around(rng, 1.1, 0.4), rng.uniform(-5, 8), waviness=2.5, curl=4)
+    leg = _around(rng, 0.6, 0.3)
     girth = _around(rng, 0.12, 0.25)
     behind = body.leg_pair(0)
     front = body.leg_pair(1)
@@ -104,7 +107,7 @@ def lizard(rng: np.random.Generator) -> Body:
             (0.42 * leg, 0.4 * leg, 0.25 * leg),
             "leg",
             legs,
-            raised=rng.uniform(-5, 25),
+            raised=rng.uniform(-30, 0),
         )
     return body
 
@@ -122,13 +125,13 @@ def sprawling_leg(
     raised: float = 25.0,
     limber: float = 1.0,
 ) -> tuple[int, int]:
-    """A leg in a vertical plane that leaves the body at `azimuth` degrees from ahead; one label a joint, base to tip."""
+    """A leg in a vertical plane, leaving the body at `azimuth` degrees from ahead; one label a joint, base to tip."""
     angle = np.radians(azimuth)
     out = np.array([np.cos(angle), np.sin(angle), 0.0])
     up = (float(out[1]), float(-out[0]), 0.0)
     forward = (0.0, 0.0, -1.0)
     base = [
-        Turn("raise", up, -75, 75, raised, 12, 5 * limber, lift=20),
+        Turn("raise", up, -75, 70, raised, 12, 5 * limber, lift=20),
         Turn("sweep", forward, -60, 60, 0, 12, 5 * limber, swing=25),
         Turn("twist", (float(out[0]), float(out[1]), 0.0), -35, 35, 0, 8, 3 * limber),
     ]
@@ -218,19 +221,26 @@ def _antlers(body: Body, rng: np.random.Generator, head: int, length: float) -> 
 
 
 def _tail(
-    body: Body, rng: np.random.Generator, count: int, length: float, down: float, waviness: float = 1.0
+    body: Body,
+    rng: np.random.Generator,
+    count: int,
+    length: float,
+    down: float,
+    waviness: float = 1.0,
+    curl: float = 25.0,
 ) -> None:
-    last = body.add("tail_base", 0, (-0.12, 0, rng.uniform(-0.02, 0.06)), "trunk", _tail_turns(down, 0, waviness))
-    curl = rng.uniform(-25, 25)
+    turns = _tail_turns("tail", down, waviness, curl)
+    last = body.add("tail_base", 0, (-0.12, 0, rng.uniform(-0.02, 0.06)), "trunk", turns)
+    bow = rng.uniform(-curl, curl)
     for index in range(count):
-        turns = _tail_turns(curl, index + 1, waviness) if index < count - 1 else []
+        turns = _tail_turns("tail_curl", bow, waviness, curl) if index < count - 1 else []
         label = f"tail_{index + 1}" if index < count - 1 else "tail_tip"
         last = body.add(label, last, (-length / count, 0, 0), "tail", turns, place=-0.15 * (index + 1))
 
 
-def _tail_turns(rest: float, index: int, waviness: float) -> list[Turn]:
+def _tail_turns(name: str, rest: float, waviness: float, curl: float) -> list[Turn]:
     return [
-        Turn("tail" if index == 0 else "tail_curl", PITCH, -90, 95, rest, 12, 5 * waviness),
+        Turn(name, PITCH, -90, 95, rest, 0.5 * curl, min(5 * waviness, 0.4 * curl)),
         Turn("tail_swing", YAW, -60, 60, 0, 8 * waviness, 5 * waviness, wave=5 * waviness),
     ]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bodies import Body, Posture
+from .bodies import Body, Gait, Posture
 from .kinematics import Floats, Ints, compose, forward_kinematics, rotation_matrices
 
 
@@ -27,7 +28,7 @@ def animate(
 
     fps: the frame rates that clips are drawn from. proportions: how much bone lengths vary between clips.
     """
-    rate = np.exp(rng.uniform(*np.log(fps), count))
+    rate = log_uniform(rng, fps, count)
     offsets = _offsets(body, rng, count, proportions)
     chosen = _postures(body, rng, count)
     beat = _Beat(body, rng, chosen, rate, frames)
@@ -36,13 +37,18 @@ def animate(
     parents = np.array([node.parent for node in body.nodes])
     samples = count * frames
     spread = np.repeat(offsets.astype(np.float32), frames, axis=-1)
-    attitude, heading = _attitude(body, rng, chosen, rate, frames)
-    root = attitude.reshape(3, 3, samples)
     local = forward_kinematics(parents, spread, turning, vectors.reshape(len(turning), 3, samples))
+    level = _level(body, chosen, local[:, 0].reshape(-1, count, frames), local[:, 2].reshape(-1, count, frames))
+    root, heading = _attitude(body, rng, chosen, level, rate, frames)
     world = root[:, 0] * local[:, 0, None] + root[:, 1] * local[:, 1, None] + root[:, 2] * local[:, 2, None]
     positions = world.reshape(len(parents), 3, count, frames)
     _travel(body, rng, positions, heading, chosen, beat, rate)
     return Motion(positions, angles, offsets.astype(np.float32))
+
+
+def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> NDArray[np.float64]:
+    """`count` numbers whose logarithms are uniform between those of the bounds."""
+    return np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
 
 
 def limits(body: Body) -> NDArray[np.float32]:
@@ -63,7 +69,7 @@ class _Beat:
     def __init__(self, body: Body, rng: np.random.Generator, chosen: _Chosen, rate: NDArray[np.float64], frames: int):
         count = len(rate)
         gaits = [body.gaits[i] for i in rng.choice(len(body.gaits), count, p=_weights(body.gaits))]
-        hz = np.array([np.exp(rng.uniform(*np.log(gait.hz))) for gait in gaits])
+        hz = np.array([float(log_uniform(rng, gait.hz, 1)[0]) for gait in gaits])
         self.cycles = np.minimum(hz / rate, 1 / 7)
         self.duty = np.array([rng.uniform(*gait.duty) for gait in gaits])
         self.airborne = np.array([gait.airborne for gait in gaits])
@@ -94,9 +100,9 @@ class _Beat:
         self.press = amount * (4 * stance * (1 - stance))
 
 
-def _weights(options: tuple[object, ...]) -> NDArray[np.float64]:
-    weights = np.array([getattr(option, "weight", 1.0) for option in options], float)
-    return weights / weights.sum()
+def _weights(options: Sequence[Posture] | Sequence[Gait]) -> NDArray[np.float64]:
+    weights = np.array([option.weight for option in options], np.float64)
+    return np.asarray(weights / weights.sum())
 
 
 def _gate(rng: np.random.Generator, count: int, frames: int, share: float) -> NDArray[np.float64]:
@@ -125,7 +131,7 @@ def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: floa
 def _postures(body: Body, rng: np.random.Generator, count: int) -> _Chosen:
     picks = rng.choice(len(body.postures), count, p=_weights(body.postures))
     still = rng.random(count) < 0.08
-    energy = np.where(still, rng.uniform(0.0, 0.15, count), np.exp(rng.normal(-0.1, 0.55, count)))
+    energy = np.where(still, rng.uniform(0.0, 0.15, count), body.energy * np.exp(rng.normal(0.1, 0.55, count)))
     return _Chosen([body.postures[i] for i in picks], energy, still)
 
 
@@ -188,7 +194,7 @@ def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:
 def _idle(rng: np.random.Generator, rows: int, rate: NDArray[np.float64], frames: int, waves: int = 6) -> Floats:
     """Band-limited noise (rows, B, T) of unit variance: Fourier sums over a few frequencies a clip."""
     count = len(rate)
-    top = np.exp(rng.uniform(np.log(0.3), np.log(4.0), (count, 1)))
+    top = log_uniform(rng, (0.3, 4.0), count)[:, None]
     hz = np.exp(np.log(0.05) + rng.random((count, waves)) * np.log(top / 0.05))
     strength = hz**-0.5
     strength /= np.sqrt((strength**2).sum(axis=1, keepdims=True))
@@ -212,7 +218,7 @@ def _wave(
 ) -> Floats:
     """A wave (rows, B, T) that travels from head to tail, in time with the steps of those that walk."""
     count = len(rate)
-    hz = np.exp(rng.uniform(*np.log(body.wave_hz), count))
+    hz = log_uniform(rng, body.wave_hz, count)
     stepping = (beat.stride > 0) & (rng.random(count) < 0.7) & bool(body.legs)
     own = np.minimum(hz / rate, 1 / 6)[:, None] * np.arange(frames)
     cycles = np.where(stepping[:, None], beat.phase, own) + rng.random((count, 1))
@@ -241,11 +247,16 @@ def _rotation_vectors(body: Body, angles: Floats) -> tuple[Ints, Floats]:
 
 
 def _attitude(
-    body: Body, rng: np.random.Generator, chosen: _Chosen, rate: NDArray[np.float64], frames: int
+    body: Body,
+    rng: np.random.Generator,
+    chosen: _Chosen,
+    level: NDArray[np.float64],
+    rate: NDArray[np.float64],
+    frames: int,
 ) -> tuple[Floats, Floats]:
-    """The root's rotation (3, 3, B, T): heading (B, T) with turns, then the posture's pitch and roll; rare falls."""
+    """The root's rotation (3, 3, S): heading (B, T) with turns, then the posture's pitch and roll; rare falls."""
     count = len(rate)
-    pitch = np.array([rng.uniform(*posture.pitch) for posture in chosen.postures])
+    pitch = level + np.array([rng.uniform(*posture.pitch) for posture in chosen.postures])
     roll = np.array([rng.uniform(*posture.roll) for posture in chosen.postures]) * rng.choice((-1, 1), count)
     noise = _idle(rng, 3, rate, frames, waves=4) * chosen.energy[:, None]
     noise *= np.array([3.0, 3.0, 6.0])[:, None, None]
@@ -253,7 +264,8 @@ def _attitude(
     heading = rng.uniform(0, 360, (count, 1)) + rng.normal(0, 18, (count, 1)) * chosen.energy[:, None] * seconds
     falls = (rng.random((count, 1)) < 0.03) * rng.choice((-1, 1), (count, 1)) * rng.uniform(50, 180, (count, 1))
     moment = rng.uniform(0.2, 0.8, (count, 1)) * frames
-    fallen = falls * (0.5 + 0.5 * np.tanh((np.arange(frames) - moment) / (rng.uniform(0.1, 0.5, (count, 1)) * rate[:, None])))
+    lasting = rng.uniform(0.1, 0.5, (count, 1)) * rate[:, None]
+    fallen = falls * (0.5 + 0.5 * np.tanh((np.arange(frames) - moment) / lasting))
     angles = np.stack([pitch[:, None] + noise[0], roll[:, None] + noise[1] + fallen, heading + noise[2]])
     radians = np.radians(angles).astype(np.float32)
     about = np.zeros((3, 3, count, frames), dtype=np.float32)
@@ -267,7 +279,25 @@ def _attitude(
         vectors *= rng.uniform(0, np.pi, vectors.shape[1]) / np.linalg.norm(vectors, axis=0)
         extra = rotation_matrices(vectors.astype(np.float32))
         root[:, :, anyhow] = np.einsum("ijb,jkbt->ikbt", extra, root[:, :, anyhow])
-    return root, radians[2]
+    return root.reshape(3, 3, -1), radians[2]
+
+
+def _level(body: Body, chosen: _Chosen, ahead: Floats, up: Floats) -> NDArray[np.float64]:
+    """Degrees (B,) of pitch that set hind and front feet on one level; ahead, up (N, B, T): joints in body axes."""
+    degrees = np.zeros(ahead.shape[1])
+    if not body.walks_level:
+        return degrees
+    pairs = [pair for pair, _ in body.legs]
+    of_pair = np.array([pairs[node.leg] if node.leg >= 0 else -1 for node in body.nodes])
+    for index, node in enumerate(body.nodes):
+        if node.leg < 0 and node.parent >= 0 and node.side:
+            of_pair[index] = of_pair[node.parent]
+    hind, front = of_pair == min(pairs), of_pair == max(pairs)
+    rise = np.median(up[front].min(axis=0), axis=-1) - np.median(up[hind].min(axis=0), axis=-1)
+    run = ahead[front].mean(axis=(0, 2)) - ahead[hind].mean(axis=(0, 2))
+    level = np.degrees(np.arctan2(-rise, np.maximum(run, 0.3)))
+    flat = np.array([max(map(abs, posture.pitch)) <= 20 and max(posture.roll) <= 20 for posture in chosen.postures])
+    return np.where(flat, np.clip(level, -30, 30), degrees)
 
 
 def _travel(
@@ -291,7 +321,7 @@ def _travel(
     drift = _idle(rng, 3, rate, frames, waves=4) * (extent * chosen.energy)[:, None]
     height = np.where(grounded[:, None], -low + hop, 0.15 * drift[2])
     sweep = np.radians(24) * beat.stride
-    pace = 2 * sweep * 0.8 * reach * beat.cycles * rate / np.maximum(beat.duty, 0.2)
+    pace = 2 * sweep * 0.5 * reach * beat.cycles * rate / np.maximum(beat.duty, 0.2)
     if not body.legs:
         pace = extent * np.abs(rng.normal(0, 1.2, count)) * chosen.energy
     free = ~grounded & (rng.random(count) < 0.5)

@@ -30,6 +30,7 @@ def human(rng: np.random.Generator) -> Body:
         Posture(0.5, {**arms_up, "knee": -15}, gait=0.3),
     )
     body = Body("human", postures, HUMAN_GAITS)
+    body.energy = 1.6
     build = rng.uniform(0, 1)
     leg, arm = _around(rng, 0.9, 0.12), _around(rng, 0.68, 0.12)
     last = pelvis = body.add("pelvis", -1, (0, 0, 0), "trunk")
@@ -101,7 +102,7 @@ def _around(rng: np.random.Generator, value: float, sigma: float) -> float:
 def _human_legs(body: Body, rng: np.random.Generator, pelvis: int, leg: float, width: float) -> None:
     legs = body.leg_pair(0)
     turns = [
-        Turn("hip", PITCH, -30, 125, 6, 6, 5, swing=26, lift=12),
+        Turn("hip", PITCH, -30, 125, 6, 6, 5, swing=30, lift=14),
         Turn("hip_out", ROLL, -15, 60, 4, 5, 4),
         Turn("hip_twist", YAW, -30, 40, 6, 6, 4),
     ]

@@ -16,38 +16,41 @@ FEWEST, MOST = 5, 45
 _ARMS = ("shoulder", "elbow", "wrist")
 _LEGS = ("hip", "knee", "ankle")
 _FACE = ("nose", "eye", "ear")
-_FOUR = ("nose", "eye", "hip", "knee", "ankle", "shoulder", "elbow")
+_FOUR = ("chest", "pelvis", "neck_base", "nose", "eye", "hip", "knee", "ankle", "shoulder", "elbow")
+_BACK = ("spine_1", "spine_2", "spine_3")
+_TAIL = ("tail_1", "tail_2", "tail_3", "tail_4", "tail_tip")
+_SEGMENTS = ("coxa", "femur", "tibia", "tarsus", "claw")
 USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
     "human": (
         ("pelvis", *_LEGS, "spine_3", "neck", "nose", "crown", *_ARMS),
         (*_FACE, *_ARMS, *_LEGS),
-        ("pelvis", *_LEGS, "foot", "big_toe", "spine_1", "spine_2", "spine_3", "chest", "neck", "crown", *_ARMS, "hand"),
+        ("pelvis", *_LEGS, "foot", "big_toe", *_BACK, "chest", "neck", "crown", *_ARMS, "hand"),
         ("pelvis", *_LEGS, *_FACE, "neck", *_ARMS, "heel", "big_toe", "small_toe"),
         ("pelvis", *_LEGS, *_FACE, "neck", "crown", *_ARMS, "heel", "big_toe", "small_toe"),
-        ("pelvis", *_LEGS, "foot", "spine_1", "spine_2", "spine_3", "neck", "head", "collar", *_ARMS, "hand"),
+        ("pelvis", *_LEGS, "foot", *_BACK, "neck", "head", "collar", *_ARMS, "hand"),
         (*_LEGS, *_ARMS),
     ),
     "quadruped": (
-        ("chest", "pelvis", "neck_base", *_FOUR, "ear", "wrist", "front_paw", "hind_paw", "tail_base", "tail_tip"),
-        ("chest", "pelvis", "neck_base", *_FOUR, "ear", "wrist", "front_paw", "hind_paw", "tail_base", "antler", "antler_tip"),
-        ("chest", "pelvis", "neck_base", *_FOUR, "ear", "wrist", "hind_paw", "tail_base"),
+        (*_FOUR, "ear", "wrist", "front_paw", "hind_paw", "tail_base", "tail_tip"),
+        (*_FOUR, "ear", "wrist", "front_paw", "hind_paw", "tail_base", "antler", "antler_tip"),
+        (*_FOUR, "ear", "wrist", "hind_paw", "tail_base"),
+        (*_FOUR, "ear", "ear_tip", "wrist", "hind_paw", "tail_tip"),
         ("nose", "eye", "neck_base", "tail_base", "shoulder", "elbow", "front_paw", "hip", "knee", "hind_paw"),
-        ("nose", "ear", "withers", "throat", "tail_base", "tail_tip", "elbow", "wrist", "front_paw", "knee", "ankle", "hind_paw"),
-        ("shoulder", "elbow", "wrist", "front_paw", "hip", "knee", "ankle", "hind_paw", "head", "chest", "pelvis", "tail_base"),
+        ("nose", "ear", "withers", "throat", "tail_base", "tail_tip", "elbow", "wrist", "front_paw", "knee", "ankle"),
+        (*_ARMS, "front_paw", *_LEGS, "hind_paw", "head", "chest", "pelvis", "tail_base"),
     ),
     "rodent": (
-        ("nose", "ear", "neck_base", "spine_2", "pelvis", "tail_base", "shoulder", "elbow", "wrist", "front_paw",
-         "hip", "knee", "ankle", "hind_paw"),
-        ("nose", "ear", "eye", "head", "neck_base", "spine_2", "chest", "tail_base", "tail_1", "tail_2", "tail_3", "tail_4",
-         "tail_tip", "shoulder", "elbow", "wrist", "front_paw", "hip", "knee", "ankle", "heel", "hind_paw", "hind_toe"),
+        ("nose", "ear", "neck_base", "spine_2", "pelvis", "tail_base", *_ARMS, "front_paw", *_LEGS, "hind_paw"),
+        ("nose", "ear", "eye", "neck_base", "spine_2", "chest", *_TAIL, *_ARMS, "front_paw", *_LEGS, "heel", "hind_toe"),
         ("nose", "ear", "head", "chest", "spine_2", "pelvis", "tail_base", "tail_tip"),
         ("nose", "ear", "front_paw", "hind_paw", "tail_base", "tail_tip", "spine_2"),
     ),
+    "bird": (
+        ("beak", "eye", "comb", "neck_base", "chest", "pelvis", "wing_shoulder", "wing_tip", *_LEGS, "foot", "tail_tip"),
+    ),
     "insect": (
-        tuple(f"{pair}_{part}" for pair in ("front", "middle", "hind")
-              for part in ("coxa", "femur", "tibia", "tarsus", "claw")),
-        ("thorax", "notum", "antenna_base", "antenna_tip", "neck",
-         *(f"front_{part}" for part in ("coxa", "femur", "tibia", "tarsus", "claw"))),
+        tuple(f"{pair}_{part}" for pair in ("front", "middle", "hind") for part in _SEGMENTS),
+        ("thorax", "notum", "neck", "antenna_base", "antenna_tip", *(f"front_{part}" for part in _SEGMENTS)),
         ("head", "eye", "thorax", "abdomen_tip", "wing_tip", "front_claw", "middle_claw", "hind_claw", "front_tarsus"),
     ),
 }

@@ -1,0 +1,47 @@
+"""Files that are there in full or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from olift_fast.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with the same suffix, that takes its place when the block ends well.
+
+    The content is on disk before the name changes; after an error nothing is left of it and `path` is as it was.
+
+    Raises:
+        InputError: the folder is missing or not writable, `path` is a folder, the disk is full: one line.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, wanted the name of a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: folder {path.parent} does not exist")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {_cause(error)}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _cause(error: OSError) -> str:
+    known = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only disk"}
+    text = known.get(error.errno or 0) or error.strerror or str(error)
+    return " ".join(text.split())

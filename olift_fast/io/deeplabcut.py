@@ -1,0 +1,151 @@
+"""DeepLabCut and Lightning Pose tables: csv, one or many animals, predictions or hand labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.parsed import Parsed, check_size, fill_gaps, int64, refuse_3d
+from olift_fast.io.table import Table, split_table
+
+HEADER = ("scorer", "individuals", "bodyparts", "coords")
+
+
+def read_deeplabcut(text: str) -> Parsed:
+    """The tracks of a table with the header rows scorer, [individuals,] bodyparts, coords.
+
+    The index may be a frame number or a picture's path in one or three columns. Body parts of single individuals
+    (DeepLabCut's unique body parts) join the skeleton; each track has its own hidden elsewhere.
+
+    Raises:
+        InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
+    """
+    table = split_table(text)
+    header = _header_rows(table)
+    width = len(header["coords"])
+    index_columns = _index_columns(header, width)
+    columns = [
+        (
+            header["individuals"][place] if "individuals" in header else "track_0",
+            header["bodyparts"][place],
+            header["coords"][place],
+        )
+        for place in range(index_columns, width)
+    ]
+    first = len(header)
+    values = table.values(first, range(index_columns, width), width)
+    index = table.column(first, index_columns - 1)
+    numbers = _frame_numbers(index)
+    parsed = from_columns("deeplabcut", columns, values, numbers)
+    return parsed if numbers is not None else replace(parsed, frames=picture_numbers(index))
+
+
+def is_deeplabcut(table: Table) -> bool:
+    """Whether any header row of the format is among the first lines."""
+    return any(row and row[0].casefold() in HEADER for row in table.rows(0, 4))
+
+
+def from_columns(
+    format: str,
+    columns: Sequence[tuple[str, str, str]],
+    values: npt.NDArray[np.float32],
+    numbers: npt.NDArray[np.int64] | None,
+) -> Parsed:
+    """Tracks from a table's values (T, columns), each column told by (individual, body part, coordinate).
+
+    Raises:
+        InputError: a repeated column, a body part without x or y, 3D points, a frame number that comes twice.
+    """
+    place: dict[tuple[str, str, str], int] = {}
+    for column, key in enumerate(columns):
+        if key in place:
+            raise InputError(f"column {' / '.join(key)} comes twice; several animals need an 'individuals' row")
+        place[key] = column
+    if any(coordinate == "z" for _, _, coordinate in columns):
+        raise refuse_3d()
+    tracks = list(dict.fromkeys(individual for individual, _, _ in columns))
+    joints = list(dict.fromkeys(bodypart for _, bodypart, _ in columns))
+    frames = len(values)
+    check_size(len(tracks), frames, len(joints))
+    keypoints = np.full((len(tracks), frames, len(joints), 2), np.nan, np.float32)
+    confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
+    for individual, bodypart in dict.fromkeys((individual, bodypart) for individual, bodypart, _ in columns):
+        where = tracks.index(individual), slice(None), joints.index(bodypart)
+        for axis, coordinate in enumerate("xy"):
+            if (individual, bodypart, coordinate) not in place:
+                raise InputError(f"{bodypart!r} has no column {coordinate!r}")
+            keypoints[(*where, axis)] = values[:, place[individual, bodypart, coordinate]]
+        likelihood = place.get((individual, bodypart, "likelihood"))
+        if likelihood is not None:
+            confidence[where] = values[:, likelihood]
+    if numbers is None or frames == 0:
+        return Parsed(format, keypoints, confidence, joints, tracks=tracks)
+    order = np.argsort(numbers, kind="stable")
+    repeated = numbers[order][1:][np.diff(numbers[order]) == 0]
+    if len(repeated):
+        raise InputError(f"frame {repeated[0]} comes twice")
+    keypoints, confidence = keypoints[:, order], confidence[:, order]
+    all_numbers, places = fill_gaps(numbers[order], len(joints))
+    if len(all_numbers) > frames:
+        check_size(len(tracks), len(all_numbers), len(joints))
+        spread = np.full((len(tracks), len(all_numbers), len(joints), 3), np.nan, np.float32)
+        spread[:, places, :, :2], spread[:, places, :, 2] = keypoints, confidence
+        keypoints, confidence = spread[..., :2], spread[..., 2]
+    return Parsed(format, keypoints, confidence, joints, tracks=tracks, frames=all_numbers)
+
+
+def picture_numbers(paths: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """The last number in each path, if they increase: the frames that labelled pictures were taken from."""
+    found = [re.findall(r"\d+", re.split(r"[\\/]", path)[-1]) for path in paths]
+    if not all(found) or any(len(digits[-1]) > 18 for digits in found):
+        return None
+    numbers = np.array([int(digits[-1]) for digits in found], dtype=np.int64)
+    return numbers if (np.diff(numbers) > 0).all() else None
+
+
+def _header_rows(table: Table) -> dict[str, list[str]]:
+    rows: dict[str, list[str]] = {}
+    for row in table.rows(0, len(HEADER)):
+        name = row[0].casefold()
+        if name not in HEADER or name in rows:
+            break
+        rows[name] = row
+    seen = ", ".join(rows) or "none"
+    for name in ("scorer", "bodyparts", "coords"):
+        if name not in rows:
+            wanted = "scorer, [individuals,] bodyparts, coords"
+            raise InputError(f"header row {name!r} is missing: wanted {wanted}, got {seen}")
+    if list(rows) != [name for name in HEADER if name in rows]:
+        raise InputError(f"header rows must be scorer, [individuals,] bodyparts, coords in this order, got {seen}")
+    # The scorer is not used, and hand-made files cut its row short.
+    rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
+    for name, row in rows.items():
+        if len(row) != len(rows["coords"]):
+            raise InputError(f"header row {name!r} has {len(row)} cells, wanted {len(rows['coords'])} as in 'coords'")
+    rows["coords"] = [cell.casefold() for cell in rows["coords"]]
+    return rows
+
+
+def _index_columns(header: dict[str, list[str]], width: int) -> int:
+    """How many columns come before the first coordinate: their header cells are blank."""
+    count = 1
+    while count < width and not any(row[count] for row in header.values()):
+        count += 1
+    if count == width:
+        raise InputError("header has no column of coordinates, wanted x, y and likelihood of each body part")
+    return count
+
+
+def _frame_numbers(index: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """Frame numbers where the index holds numbers; None for pictures, which are taken in their order."""
+    numbers = []
+    for cell in index:
+        if not re.fullmatch(r"[+-]?\d+(\.0*)?", cell):
+            return None
+        numbers.append(int64(cell.split(".")[0], "frame number"))
+    return np.array(numbers, dtype=np.int64)

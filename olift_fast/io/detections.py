@@ -1,0 +1,179 @@
+"""From detections, a list of poses with frame numbers, to tracks: by the file's ids, or else by nearness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.parsed import check_size, fill_gaps
+
+#: A pose continues a track when their joints lie closer, on average, than this share of the pose's size.
+REACH = 0.5
+#: A track that has not been seen for this many frames has ended.
+PATIENCE = 30
+
+
+@dataclass
+class Detections:
+    """Poses as a file lists them, in any order.
+
+    Args:
+        num_joints: J.
+        frames: a frame number for each pose.
+        tracks: the file's id of the animal for each pose; None where it gives none.
+        points: (J, 2) for each pose, NaN for a missing keypoint.
+        confidence: (J) for each pose, 0 for a missing keypoint.
+    """
+
+    num_joints: int
+    frames: list[int] = field(default_factory=list)
+    tracks: list[str | None] = field(default_factory=list)
+    points: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    confidence: list[npt.NDArray[np.float64]] = field(default_factory=list)
+
+    def add(
+        self, frame: int, track: str | None, points: npt.NDArray[np.float64], confidence: npt.NDArray[np.float64]
+    ) -> None:
+        """Adds one pose; one without any keypoint is left out.
+
+        Raises:
+            InputError: not as many keypoints as the poses before.
+        """
+        if len(points) != self.num_joints:
+            raise InputError(f"a pose in frame {frame} has {len(points)} keypoints, wanted {self.num_joints}")
+        there = np.isfinite(points).all(axis=-1) & ~(confidence <= 0)
+        if not there.any():
+            return
+        self.frames.append(frame)
+        self.tracks.append(track)
+        self.points.append(np.where(there[:, None], points, np.nan))
+        self.confidence.append(np.where(there, confidence, 0.0))
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Detections as dense arrays: keypoints (N, T, J, 2), confidence (N, T, J), frames (T), names (N)."""
+
+    keypoints: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    frames: npt.NDArray[np.int64]
+    tracks: tuple[str, ...]
+
+
+def as_tracks(
+    found: Detections, *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True
+) -> Tracked:
+    """Puts each pose at its track and frame.
+
+    Poses with an id go to the track of that id; of two in one frame, the more confident one stays. Poses without an id
+    are one animal if no frame has two of them. Otherwise they are joined frame by frame: of all pairs of a pose and a
+    live track, the nearest is joined first, then the next, as long as the mean distance of the joints that both have is
+    under `REACH` of the pose's size (the diagonal of its box); what is left over starts a track. A track ends after
+    `PATIENCE` frames unseen.
+
+    Args:
+        prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
+        all_frames: numbers of frames that the file has, with or without a pose in them.
+        fill: frame numbers count video frames, so one that is missing becomes a frame in which all is hidden.
+
+    Raises:
+        InputError: no pose at all, or frame numbers too far apart to be frames of a video.
+    """
+    if not found.frames:
+        raise InputError(f"no keypoint is visible in {len(set(all_frames))} frames, wanted at least one animal")
+    numbers = np.unique(np.array([*found.frames, *all_frames], dtype=np.int64))
+    frames, places = fill_gaps(numbers, found.num_joints) if fill else (numbers, np.arange(len(numbers)))
+    named = list(dict.fromkeys(track for track in found.tracks if track is not None))
+    index = {track: number for number, track in enumerate(named)}
+    owner = np.array([-1 if track is None else index[track] for track in found.tracks])
+    loose = np.flatnonzero(owner < 0)
+    alone = len({found.frames[pose] for pose in loose}) == len(loose)
+    joined = np.zeros(len(loose), np.int64) if alone else _join(found, loose)
+    owner[loose] = joined + len(named)
+    names = (*named, *_fresh_names(prefix, int(joined.max(initial=-1)) + 1, set(named)))
+    check_size(len(names), len(frames), found.num_joints)
+    keypoints = np.full((len(names), len(frames), found.num_joints, 2), np.nan, np.float32)
+    confidence = np.zeros(keypoints.shape[:3], np.float32)
+    place = dict(zip(numbers.tolist(), places.tolist(), strict=True))
+    for pose in np.argsort([score.sum() for score in found.confidence], kind="stable"):
+        where = owner[pose], place[found.frames[pose]]
+        keypoints[where] = found.points[pose]
+        confidence[where] = found.confidence[pose]
+    return Tracked(keypoints, confidence, frames, names)
+
+
+def as_stills(found: Detections, names: Sequence[str]) -> Tracked:
+    """Each pose as a track of one frame: pictures that have nothing to do with each other.
+
+    Raises:
+        InputError: no pose at all.
+    """
+    if not found.frames:
+        raise InputError("no keypoint is visible, wanted at least one animal")
+    keypoints = np.stack(found.points)[:, None].astype(np.float32)
+    confidence = np.stack(found.confidence)[:, None].astype(np.float32)
+    return Tracked(keypoints, confidence, np.zeros(1, np.int64), tuple(names))
+
+
+def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """The track number of each of `poses`, in the order of their frames."""
+    owner = np.full(len(found.frames), -1, dtype=np.int64)
+    if len(poses) == 0:
+        return owner[poses]
+    frames = np.array(found.frames, dtype=np.int64)
+    points = np.stack(found.points)
+    with np.errstate(invalid="ignore"):
+        extent = np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)
+        field_of_view = np.fmax.reduce(points, axis=(0, 1)) - np.fmin.reduce(points, axis=(0, 1))
+    size = np.linalg.norm(extent, axis=-1)
+    # A pose of one visible joint has no size; a twentieth of the field of view stands in.
+    size = np.where(size > 0, size, max(float(np.linalg.norm(field_of_view)) / 20, 1.0))
+    live: dict[int, tuple[int, npt.NDArray[np.float64]]] = {}
+    count = 0
+    order = poses[np.argsort(frames[poses], kind="stable")]
+    for group in np.split(order, np.flatnonzero(np.diff(frames[order])) + 1):
+        now = int(frames[group[0]])
+        live = {track: seen for track, seen in live.items() if now - seen[0] <= PATIENCE}
+        known = list(live)
+        cost = _costs(points[group], size[group], [live[track][1] for track in known])
+        for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+            if cost[row, column] > REACH:
+                break
+            pose, track = group[row], known[column]
+            if owner[pose] < 0 and live[track][0] < now:
+                owner[pose] = track
+                live[track] = (now, _update(live[track][1], points[pose]))
+        for pose in group:
+            if owner[pose] < 0:
+                owner[pose] = count
+                live[count] = (now, points[pose])
+                count += 1
+    return owner[poses]
+
+
+def _costs(
+    poses: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], seen: list[npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """(poses, tracks) mean distance of shared joints in units of the pose's size; infinite where none is shared."""
+    if not seen:
+        return np.full((len(poses), 0), np.inf)
+    distance = np.linalg.norm(poses[:, None] - np.stack(seen)[None], axis=-1)
+    shared = np.isfinite(distance)
+    total = np.where(shared, distance, 0).sum(axis=-1)
+    count = shared.sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1) / sizes[:, None], np.inf)
+
+
+def _update(old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The new pose, with the joints that it lacks where they were last seen."""
+    return np.where(np.isfinite(new), new, old)
+
+
+def _fresh_names(prefix: str, count: int, taken: set[str]) -> list[str]:
+    while any(f"{prefix}_{number}" in taken for number in range(count)):
+        prefix += "_"
+    return [f"{prefix}_{number}" for number in range(count)]

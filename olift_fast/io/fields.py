@@ -1,0 +1,76 @@
+"""Steps that the JSON readers share: flat keypoint lists, and the numbers in file names."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.parsed import refuse_3d
+
+
+def load_json(text: str) -> Any:
+    """The value that `text` holds.
+
+    Raises:
+        InputError: not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"not valid JSON (cut short?): {error.msg} at {where}") from error
+    except RecursionError as error:
+        raise InputError("JSON is nested too deeply") from error
+    except ValueError as error:
+        raise InputError(f"not valid JSON: {error}") from error
+
+
+def triplets(values: Any, what: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Points (J, 2) and third values (J) of a flat list x0, y0, c0, x1, y1, c1, …
+
+    Raises:
+        InputError: a length that is no multiple of three, or values that are no numbers.
+    """
+    flat = numbers(values, what)
+    if flat.ndim != 1 or len(flat) % 3:
+        raise InputError(f"{what} must be a flat list of x, y, confidence, got {flat.shape} values")
+    rows = flat.reshape(-1, 3)
+    return rows[:, :2], rows[:, 2]
+
+
+def points2d(values: Any, what: str) -> npt.NDArray[np.float64]:
+    """Points (J, 2) of a list of pairs.
+
+    Raises:
+        InputError: triples (3D points), or no list of pairs.
+    """
+    points = numbers(values, what)
+    if points.ndim == 2 and points.shape[1] == 3:
+        raise refuse_3d()
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputError(f"{what} must be a list of (x, y), got shape {points.shape}")
+    return points
+
+
+def numbers(values: Any, what: str) -> npt.NDArray[np.float64]:
+    """`values`, lists of numbers, as an array; null is NaN.
+
+    Raises:
+        InputError: ragged lists, or values that are no numbers.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{what} must hold numbers in rows of one length: {' '.join(str(error).split())}") from error
+
+
+def last_number(name: str) -> int | None:
+    """The last number in a file's name without its suffix; None if there is none."""
+    stem = re.split(r"[\\/]", name)[-1].rsplit(".", 1)[0]
+    found = re.findall(r"\d+", stem)
+    return int(found[-1]) if found else None

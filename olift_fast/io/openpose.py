@@ -1,0 +1,109 @@
+"""OpenPose: a folder with one JSON for each frame, or a single one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.data.rigs import rig
+from olift_fast.errors import InputError
+from olift_fast.io.detections import Detections, Tracked, as_tracks
+from olift_fast.io.fields import last_number, load_json, triplets
+from olift_fast.io.parsed import Parsed
+from olift_fast.io.table import read_text
+
+#: By number of points; where two sets have as many, the one whose bones are shorter in the file is meant.
+RIGS = {15: ("openpose_mpi_15",), 18: ("openpose_coco_18",), 25: ("openpose_body_25", "openpose_body_25b")}
+
+
+def read_openpose_folder(folder: Path) -> Parsed:
+    """The people of a folder's frames, in the order of the numbers in the file names; a missing number is a frame
+    without people.
+
+    People are told apart by `person_id` where it is set, else by nearness. Points (0, 0, 0) are hidden. Only the body
+    is read: no face, no hands.
+
+    Raises:
+        InputError: no JSON file, a file that is not OpenPose's, two files of one frame number.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json" and path.is_file())
+    if not paths:
+        raise InputError("a folder without JSON files, wanted OpenPose's one JSON for each frame")
+    frames: dict[int, Mapping[str, Any]] = {}
+    for path in paths:
+        number = _frame_number(path.name)
+        if number is None or not -(2**63) < number < 2**63:
+            raise InputError(f"{path.name} has no frame number in its name")
+        if number in frames:
+            raise InputError(f"{path.name}: frame {number} comes twice")
+        try:
+            frames[number] = _checked(load_json(read_text(path)))
+        except InputError as error:
+            raise InputError(f"{path.name}: {error}") from error
+    return _read(frames)
+
+
+def read_openpose_frame(content: Mapping[str, Any]) -> Parsed:
+    """The people of a single frame."""
+    return _read({0: _checked(content)})
+
+
+def _read(frames: Mapping[int, Mapping[str, Any]]) -> Parsed:
+    found: Detections | None = None
+    for frame, content in sorted(frames.items()):
+        for person in content["people"]:
+            points, score = triplets(person["pose_keypoints_2d"], "pose_keypoints_2d")
+            if len(points) == 0:
+                continue
+            found = found or Detections(len(points))
+            identity = person.get("person_id") or [-1]
+            number = identity[0] if isinstance(identity, list) else identity
+            found.add(frame, f"person_{number}" if isinstance(number, int) and number >= 0 else None, points, score)
+    if found is None:
+        raise InputError(f"holds no tracks: none of {len(frames)} frames has a person")
+    tracked = as_tracks(found, prefix="person", all_frames=list(frames))
+    return Parsed(
+        "openpose",
+        tracked.keypoints,
+        tracked.confidence,
+        None,
+        (),
+        tracked.tracks,
+        tracked.frames,
+        rig_name=_rig_name(tracked),
+        zero_is_hidden=True,
+    )
+
+
+def _checked(content: Any) -> Mapping[str, Any]:
+    people = content.get("people") if isinstance(content, Mapping) else None
+    if not isinstance(people, list) or not all(
+        isinstance(person, Mapping) and "pose_keypoints_2d" in person for person in people
+    ):
+        raise InputError("not an OpenPose frame: wanted {'people': [{'pose_keypoints_2d': […]}, …]}")
+    return content
+
+
+def _frame_number(name: str) -> int | None:
+    """The number before "_keypoints" in VIDEO_000000000012_keypoints.json, or else the last number."""
+    return last_number(name.replace("_keypoints", ""))
+
+
+def _rig_name(tracked: Tracked) -> str | None:
+    names: Sequence[str] = RIGS.get(tracked.keypoints.shape[2], ())
+    if len(names) < 2:
+        return names[0] if names else None
+    return min(names, key=lambda name: _bone_length(tracked.keypoints, name))
+
+
+def _bone_length(keypoints: npt.NDArray[np.float32], name: str) -> float:
+    """The mean over bones of the median length in the file; a bone that is never seen does not count."""
+    edges = np.array(rig(name).edges)
+    lengths = np.linalg.norm(keypoints[:, :, edges[:, 0]] - keypoints[:, :, edges[:, 1]], axis=-1)
+    lengths = lengths.reshape(-1, len(edges))
+    seen = [float(np.median(column[np.isfinite(column)])) for column in lengths.T if np.isfinite(column).any()]
+    return float(np.mean(seen)) if seen else np.inf

@@ -1,0 +1,170 @@
+"""What every reader returns, and the last steps that all formats share: hide, name, check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.data.rigs import find_rig, rig
+from olift_fast.data.skeleton import Skeleton, plain
+from olift_fast.data.tracks import KeypointTracks
+from olift_fast.errors import InputError
+
+#: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
+MAX_VALUES = 300_000_000
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file's content before the checks that all formats share.
+
+    Args:
+        keypoints: (N, T, J, 2) x, y in pixels; NaN or infinite where there is none.
+        confidence: (N, T, J), or None where the format has none; NaN where it has none for a keypoint.
+        names: (J) joint names; None where the format has none.
+        edges: the bones that the file gives, as pairs of joint indices.
+        tracks: (N) track names.
+        frames: (T) frame numbers, increasing; None for 0 … T-1.
+        rig_name: a built-in rig whose names (if `names` is None) and edges are the format's convention.
+        zero_is_hidden: the format writes (0, 0) for a keypoint that is not there.
+    """
+
+    format: str
+    keypoints: npt.NDArray[Any]
+    confidence: npt.NDArray[Any] | None
+    names: Sequence[str] | None
+    edges: Sequence[Sequence[int]] = ()
+    tracks: Sequence[str] = ("track_0",)
+    frames: npt.NDArray[np.int64] | None = None
+    fps: float | None = None
+    image_size: tuple[int, int] | None = None
+    rig_name: str | None = None
+    zero_is_hidden: bool = False
+
+
+def settle(parsed: Parsed, source: str, fps: float | None, skeleton: Skeleton | None) -> KeypointTracks:
+    """The tracks of a parsed file: what is not there is NaN with confidence 0, confidence lies in [0, 1].
+
+    Raises:
+        InputError: no track, no frame, nothing visible, names that do not fit `skeleton`, unusable edges or fps.
+    """
+    points = np.array(parsed.keypoints, dtype=np.float32)
+    tracks, frames, joints = points.shape[:3]
+    if tracks == 0:
+        raise InputError("holds no tracks, wanted at least one animal")
+    if frames == 0:
+        raise InputError("holds no frames, wanted at least one")
+    if joints == 0:
+        raise InputError("holds no joints, wanted at least one")
+    hidden = ~np.isfinite(points).all(axis=-1)
+    if parsed.zero_is_hidden:
+        hidden |= (points == 0).all(axis=-1)
+    confidence = np.ones(points.shape[:3], np.float32)
+    if parsed.confidence is not None:
+        given = np.asarray(parsed.confidence, dtype=np.float32)
+        # The file says nothing of this keypoint, which is there all the same: a hand label among predictions.
+        confidence = np.clip(np.where(np.isnan(given), np.float32(1), given), 0, 1)
+    hidden |= confidence <= 0
+    points[hidden] = np.nan
+    confidence[hidden] = 0
+    if hidden.all():
+        count = f"{tracks} track{'s' * (tracks > 1)}, {frames} frame{'s' * (frames > 1)}, {joints} joint"
+        raise InputError(f"no keypoint is visible ({count}{'s' * (joints > 1)}), wanted at least one")
+    image_size = parsed.image_size
+    return KeypointTracks(
+        keypoints=points,
+        confidence=confidence,
+        skeleton=_skeleton_for(parsed, joints, skeleton),
+        tracks=tuple(parsed.tracks),
+        fps=parsed.fps if fps is None else fps,
+        frames=None if parsed.frames is None or _counts_from_zero(parsed.frames) else parsed.frames,
+        image_size=image_size if image_size and min(image_size) > 0 else None,
+        source=source,
+        format=parsed.format,
+    )
+
+
+def check_size(tracks: int, frames: int, joints: int) -> None:
+    """Raises InputError before an array is made that no animal's recording fills."""
+    if tracks * frames * joints > MAX_VALUES:
+        raise InputError(
+            f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
+            f"{MAX_VALUES} keypoints; are these frame numbers, and do the tracks have ids?"
+        )
+
+
+def fill_gaps(numbers: npt.NDArray[np.int64], joints: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All frames from the first to the last of distinct sorted `numbers` (T), and the place of each in them.
+
+    Raises:
+        InputError: so many are missing that these cannot be frame numbers.
+    """
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first >= 1000 * (len(numbers) + 10):
+        raise InputError(f"frame numbers run from {first} to {last} but only {len(numbers)} are there")
+    check_size(1, last - first + 1, joints)
+    return np.arange(first, last + 1, dtype=np.int64), numbers - first
+
+
+def int64(value: Any, what: str) -> int:
+    """`value` as a whole number that fits 64 bits; InputError otherwise."""
+    try:
+        number = int(value)
+        whole = not isinstance(value, float) or number == value
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole or isinstance(value, bool) or not -(2**63) < number < 2**63:
+        raise InputError(f"{what} must be a whole number below 2^63, got {value!r:.40}")
+    return number
+
+
+def refuse_3d() -> InputError:
+    """The error for a file of 3D points."""
+    return InputError("holds 3D points (x, y, z), needs 2D (x, y)")
+
+
+def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
+    return bool((np.asarray(frames) == np.arange(len(frames))).all())
+
+
+def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skeleton:
+    names = parsed.names
+    convention = rig(parsed.rig_name) if parsed.rig_name else None
+    if names is None and convention is not None:
+        names = convention.names
+    if wanted is not None:
+        if names is None:
+            # Only the count can be compared: the skeleton names the joints in its own order.
+            if wanted.num_joints != joints:
+                raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
+            return wanted
+        matched = wanted.match(names)
+        if matched.num_joints != wanted.num_joints:
+            given = {plain(name) for name in names}
+            left = [name for name in wanted.names if plain(name) not in given]
+            raise InputError(f"the skeleton's joints {', '.join(map(repr, left))} are not in the file")
+        return matched
+    if names is None:
+        names = [f"keypoint_{index}" for index in range(joints)]
+    if len(names) != joints:
+        raise InputError(f"{joints} joints a frame but {len(names)} joint names")
+    edges = _distinct(parsed.edges)
+    named = Skeleton(tuple(names), edges)
+    if edges:
+        return named
+    return convention or find_rig(named.names) or named
+
+
+def _distinct(edges: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """The edges once each: some tools list a bone in both directions."""
+    seen: dict[frozenset[int], tuple[int, int]] = {}
+    for edge in edges:
+        if len(edge) != 2:
+            raise InputError(f"an edge must join two joints, got {list(edge)}")
+        a, b = int(edge[0]), int(edge[1])
+        seen.setdefault(frozenset((a, b)), (a, b))
+    return tuple(seen.values())

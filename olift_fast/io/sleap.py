@@ -1,0 +1,199 @@
+"""SLEAP: analysis h5 and csv, and the project files .slp (HDF5) and .json with their skeleton's edges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.detections import Detections, Tracked, as_tracks
+from olift_fast.io.parsed import Parsed, int64, refuse_3d
+from olift_fast.io.table import split_table
+
+_MATLAB_ORDER = ("track", "xy", "node", "frame")
+
+
+def read_sleap_analysis(file: h5py.File) -> Parsed:
+    """The tracks of an analysis file: `tracks` (N, 2, J, T) or any order that its `dims` attribute names.
+
+    Raises:
+        InputError: 3D points, or names that do not fit the array.
+    """
+    tracks = _ordered(file["tracks"], _MATLAB_ORDER, ("track", "frame", "node", "xy"))
+    if tracks.shape[-1] == 3:
+        raise refuse_3d()
+    if tracks.shape[-1] != 2:
+        raise InputError(f"'tracks' must be (tracks, 2, nodes, frames), got {file['tracks'].shape}")
+    scores = None
+    if "point_scores" in file:
+        scores = _ordered(file["point_scores"], ("track", "node", "frame"), ("track", "frame", "node"))
+        if scores.shape != tracks.shape[:-1]:
+            raise InputError(f"'point_scores' does not fit 'tracks': {file['point_scores'].shape}")
+    names = _strings(file["node_names"]) if "node_names" in file else None
+    given = _strings(file["track_names"]) if "track_names" in file else []
+    track_names = given if len(given) == len(tracks) else [f"track_{index}" for index in range(len(tracks))]
+    edges = np.asarray(file["edge_inds"]) if "edge_inds" in file else np.zeros((0, 2), int)
+    if edges.ndim == 2 and edges.shape[0] == 2 and edges.shape[1] != 2:
+        edges = edges.T
+    return Parsed(
+        "sleap-analysis", tracks, scores, names, edges.reshape(-1, 2).tolist(), track_names, zero_is_hidden=True
+    )
+
+
+def read_sleap_labels(file: h5py.File) -> Parsed:
+    """The instances of a .slp project; a hand label goes before a prediction of the same animal and frame.
+
+    Instances without a track are joined by nearness. With several videos, tracks are named video/track.
+
+    Raises:
+        InputError: no instance with a visible point.
+    """
+    metadata = json.loads(_text(file["metadata"].attrs["json"]))
+    skeletons = [_skeleton(skeleton, metadata["nodes"]) for skeleton in metadata["skeletons"]]
+    if not skeletons:
+        raise InputError("holds no skeleton")
+    # Before format 1.1 the top left pixel's corner was the origin; now it is that pixel's centre.
+    shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
+    track_names = [str(json.loads(_text(track))[1]) for track in file["tracks_json"]] if "tracks_json" in file else []
+    frames, instances = file["frames"][:], file["instances"][:]
+    points = {0: file["points"][:], 1: file["pred_points"][:]}
+    names, edges = skeletons[int(instances["skeleton"][0])] if len(instances) else skeletons[0]
+    videos = np.unique(frames["video"])
+    rows = {int(number): row for row, number in enumerate(frames["frame_id"])}
+    found = Detections(len(names))
+    for instance in instances:
+        frame = frames[rows[int(instance["frame_id"])]]
+        kind = int(instance["instance_type"])
+        pose = points[kind][int(instance["point_id_start"]) : int(instance["point_id_end"])]
+        xy = np.stack([pose["x"], pose["y"]], axis=-1) - shift
+        # A hand label outranks a prediction of any score, but its confidence is 1 in the end.
+        score = np.nan_to_num(pose["score"], nan=1.0) if kind else np.full(len(pose), _LABELLED)
+        track = int(instance["track"])
+        name = track_names[track] if 0 <= track < len(track_names) else None
+        if len(videos) > 1:
+            name = f"video{int(frame['video'])}/{name or 'track'}"
+        found.add(int64(frame["frame_idx"], "frame number"), name, xy, np.where(pose["visible"], score, 0.0))
+    tracked = as_tracks(found, fill=_is_video(found, [int(number) for number in frames["frame_idx"]]))
+    return _parsed("sleap-labels", tracked, names, edges)
+
+
+def read_sleap_json(content: Mapping[str, Any]) -> Parsed:
+    """The labels of a project in SLEAP's JSON form; joined and named as in `read_sleap_labels`."""
+    names, edges = _skeleton(content["skeletons"][0], content["nodes"])
+    track_names = [_track_name(track, index) for index, track in enumerate(content.get("tracks") or [])]
+    found = Detections(len(names))
+    for label in content["labels"]:
+        frame = int64(label["frame_idx"], "frame number")
+        for instance in label.get("_instances") or label.get("instances") or []:
+            xy = np.full((len(names), 2), np.nan)
+            score = np.zeros(len(names))
+            for node, point in (instance.get("_points") or instance.get("points") or {}).items():
+                xy[int(node)] = float(point["x"]), float(point["y"])
+                score[int(node)] = float(point.get("score", _LABELLED)) if point.get("visible", True) else 0.0
+            track = instance.get("track")
+            name = track_names[track] if isinstance(track, int) and 0 <= track < len(track_names) else None
+            found.add(frame, name, xy, score)
+    return _parsed("sleap-json", as_tracks(found, fill=_is_video(found, [])), names, edges)
+
+
+def read_sleap_csv(text: str) -> Parsed:
+    """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node."""
+    table = split_table(text)
+    header = table.rows(0, 1)[0]
+    names = [cell[:-2] for cell in header if cell.endswith(".x")]
+    place = {cell: column for column, cell in enumerate(header)}
+    if len(place) < len(header):
+        raise InputError("header names a column twice")
+    if any(cell.endswith(".z") for cell in header):
+        raise refuse_3d()
+    wanted = ["track", "frame_idx", *(f"{name}.{axis}" for name in names for axis in "xy")]
+    missing = [cell for cell in wanted if cell not in place]
+    if missing or not names:
+        raise InputError(f"header lacks {missing[0] if missing else 'columns NAME.x and NAME.y'!r}")
+    columns = [place[cell] for cell in wanted[2:]]
+    scores = [place.get(f"{name}.score") for name in names]
+    values = table.values(1, columns, len(header)).reshape(-1, len(names), 2)
+    confidence = np.full(values.shape[:2], np.nan, np.float32)
+    scored = [joint for joint, column in enumerate(scores) if column is not None]
+    if scored:
+        confidence[:, scored] = table.values(1, [column for column in scores if column is not None], len(header))
+    found = Detections(len(names))
+    rows = zip(table.column(1, place["track"]), table.column(1, place["frame_idx"]), strict=True)
+    for row, (track, frame) in enumerate(rows):
+        score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELLED)
+        found.add(int64(frame, "frame_idx"), track or None, values[row].astype(np.float64), score)
+    return _parsed("sleap-csv", as_tracks(found), names, ())
+
+
+#: Above any score of a prediction; the last step brings confidence down to 1.
+_LABELLED = 2.0
+
+
+def _parsed(format: str, tracked: Tracked, names: Sequence[str], edges: Sequence[Sequence[int]]) -> Parsed:
+    return Parsed(
+        format,
+        tracked.keypoints,
+        tracked.confidence,
+        names,
+        edges,
+        tracked.tracks,
+        tracked.frames,
+        zero_is_hidden=True,
+    )
+
+
+def _is_video(found: Detections, numbers: Sequence[int]) -> bool:
+    """Whether the frames are a video's (most of its frames are there) and not a few that were picked for labelling."""
+    frames = set(found.frames) | set(numbers)
+    return bool(frames) and max(frames) - min(frames) < 2 * len(frames)
+
+
+def _skeleton(skeleton: Mapping[str, Any], nodes: Sequence[Any]) -> tuple[list[str], list[tuple[int, int]]]:
+    """A SLEAP skeleton's node names in their order, and its edges between them, without symmetries."""
+
+    def number(reference: Any) -> int:
+        return int(reference["id"]) if isinstance(reference, Mapping) else int(reference)
+
+    order = [number(node["id"]) for node in skeleton["nodes"]]
+    names = [str(nodes[node]["name"] if isinstance(nodes[node], Mapping) else nodes[node]) for node in order]
+    place = {node: index for index, node in enumerate(order)}
+    kinds: list[int] = []
+    edges: list[tuple[int, tuple[int, int]]] = []
+    for link in skeleton.get("links", ()):
+        kind = link.get("type", {})
+        if "py/reduce" in kind:
+            # jsonpickle writes an edge type out once and refers to it by number afterwards.
+            kinds.append(int(next(part["py/tuple"][0] for part in kind["py/reduce"] if part and "py/tuple" in part)))
+            value = kinds[-1]
+        else:
+            value = kinds[int(kind["py/id"]) - 1] if "py/id" in kind else 1
+        if value == 1:
+            ends = place[number(link["source"])], place[number(link["target"])]
+            edges.append((int(link.get("edge_insert_idx", len(edges))), ends))
+    return names, [ends for _, ends in sorted(edges)]
+
+
+def _ordered(dataset: h5py.Dataset, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
+    dims = tuple(json.loads(_text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
+    if sorted(dims) != sorted(wanted) or dataset.ndim != len(wanted):
+        raise InputError(f"{dataset.name[1:]!r} must have dimensions {', '.join(legacy)}, got shape {dataset.shape}")
+    return np.asarray(dataset).transpose([dims.index(name) for name in wanted])
+
+
+def _strings(dataset: h5py.Dataset) -> list[str]:
+    return [_text(value) for value in dataset[:]]
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _track_name(track: Any, index: int) -> str:
+    if isinstance(track, list | tuple) and len(track) > 1:
+        return str(track[1])
+    return str(track.get("name", f"track_{index}")) if isinstance(track, Mapping) else f"track_{index}"

@@ -1,0 +1,53 @@
+"""The command line's root; each command is a file beside this one, and imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from olift_fast._version import __version__
+from olift_fast.cli.demo import demo
+from olift_fast.cli.doctor import doctor
+from olift_fast.cli.info import info
+from olift_fast.cli.lift import lift
+from olift_fast.cli.view import view
+
+app = typer.Typer(
+    name="olift",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 2 unusable input or arguments, 130 interrupted, 1 anything else."""
+    app(prog_name="olift")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"olift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Lift 2D keypoints of any animal, human or object to 3D skeletons.
+
+    [bold]Examples[/bold]
+      olift demo                            a generated animal, lifted and scored
+      olift lift mouse_DLC.csv --view       your own file, then the viewer
+      olift info predictions.analysis.h5    what is in a file
+    """
+
+
+for command in (lift, view, info, demo, doctor):
+    app.command(no_args_is_help=command in (lift, view, info))(command)

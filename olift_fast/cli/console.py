@@ -1,0 +1,118 @@
+"""What all commands share: one-line errors with exit codes, warnings, JSON, a progress bar, stage timings."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from olift_fast.errors import InputError, MissingExtraError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, and nothing else.")]
+
+
+def reported(command: Callable[P, R]) -> Callable[P, R]:
+    """The command, with errors that a user can cause told in one line: exit code 2, and 130 when interrupted."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # typer ends quietly when the reader of a pipe has gone
+        except KeyboardInterrupt:
+            typer.echo("olift: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except (InputError, MissingExtraError, OSError) as error:
+            if kwargs.get("debug"):
+                traceback.print_exc()
+            typer.secho(f"olift: {one_line(error)}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(BAD_INPUT) from None
+
+    return run
+
+
+def one_line(error: Exception) -> str:
+    """The error's message in one line; of an operating system's error the file and the cause."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+def warn(message: str) -> None:
+    """A line on stderr that does not stop the command."""
+    typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + message, err=True)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+class Stages:
+    """Wall-clock seconds of the stages of a run, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Adds the time of the block to the stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def line(self) -> str:
+        """All stages in one line: "read 0.02 s · lift 0.41 s"."""
+        return " · ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items())
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds to the tenth of a millisecond, for JSON."""
+        return {stage: round(seconds, 4) for stage, seconds in self.seconds.items()}
+
+
+@contextmanager
+def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr, given as a function of (frames done, frames in all); None where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Names the file that could not be written, and not the temporary one beside it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def plural(count: int, word: str) -> str:
+    """ "1 frame", "2,400 frames"."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

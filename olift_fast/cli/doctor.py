@@ -1,0 +1,153 @@
+"""`olift doctor`: what is installed, what can run, and why what can't can't."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from olift_fast._version import __version__
+from olift_fast.cli.console import Debug, print_json, reported
+
+EXTRAS = {
+    "io": {"movement": "movement", "sleap-io": "sleap_io"},
+    "view": {"plotly": "plotly"},
+    "stream": {"viser": "viser", "websockets": "websockets"},
+}
+PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
+
+
+@reported
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for machines, and nothing else.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Tell what is installed, which backends can run, and why others can't.
+
+    Exit code 0 if files can be lifted, 1 if not.
+
+    [bold]Examples[/bold]
+      olift doctor
+      olift doctor --json | jq .backends
+    """
+    findings = examine()
+    if as_json:
+        print_json(findings)
+    else:
+        for line in _lines(findings):
+            typer.echo(line)
+    if not findings["ok"]:
+        raise typer.Exit(1)
+
+
+def examine() -> dict[str, Any]:
+    """The content of `olift doctor --json`."""
+    findings: dict[str, Any] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "packages": {name: _installed(name) for name in PACKAGES},
+        "extras": {
+            extra: {
+                name: _installed(name) if importlib.util.find_spec(module) else None for name, module in needs.items()
+            }
+            for extra, needs in EXTRAS.items()
+        },
+        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith("OLIFT_")},
+    }
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        reason = " ".join(str(error).split())
+        return findings | {"ok": False, "problems": [f"torch cannot be imported: {reason}"]}
+    from olift_fast.model.checkpoints import SHIPPED, shipped
+
+    checkpoints = [
+        {"name": name, "megabytes": round((SHIPPED / name / "model.safetensors").stat().st_size / 1e6, 2)}
+        for name in shipped()
+    ]
+    problems = [] if checkpoints else ["no checkpoint is installed: `olift lift` needs --model FOLDER"]
+    return findings | {
+        "threads": torch.get_num_threads(),
+        "cuda": _cuda(),
+        "native": _native(),
+        "backends": _backends(),
+        "checkpoints": checkpoints,
+        "problems": problems,
+        "ok": not problems,
+    }
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cuda() -> dict[str, Any]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return {
+            "available": False,
+            "why": "this torch is built without CUDA" if torch.version.cuda is None else "no GPU",
+        }
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"available": True, "version": torch.version.cuda, "devices": names}
+
+
+def _native() -> dict[str, Any]:
+    from olift_fast.ops._native import native_module, why_not_native
+
+    module = native_module()
+    return {"available": False, "why": why_not_native()} if module is None else {"available": True, **module.info()}
+
+
+def _backends() -> dict[str, str | None]:
+    """For each backend that can be asked for, why it can't run here; None where it can."""
+    from olift_fast.ops._native import why_not_native
+
+    return {"reference": None, "native": why_not_native()}
+
+
+def _lines(findings: dict[str, Any]) -> list[str]:
+    """The same for people: what is there with a tick, what is not with its cause."""
+    good, bad = typer.style("✓", fg=typer.colors.GREEN), typer.style("✗", fg=typer.colors.YELLOW)
+    lines = [f"olift {findings['version']}, Python {findings['python']}, {findings['platform']}"]
+    lines.append("  " + ", ".join(f"{name} {version}" for name, version in findings["packages"].items() if version))
+    if "threads" in findings:
+        lines.append(f"  {findings['threads']} threads on {findings['cores']} cores")
+        lines.append("backends")
+        for name, why in findings["backends"].items():
+            detail = f": {why}" if why else ""
+            if name == "native" and not why:
+                native = findings["native"]
+                detail = f": {native['simd']}, {'OpenMP' if native['openmp'] else 'no OpenMP'}"
+                detail += f", CUDA {native['cuda_arch']}" if native["cuda"] else ", without CUDA"
+            lines.append(f"  {bad if why else good} {name}{detail}")
+        cuda = findings["cuda"]
+        gpu = ", ".join(cuda["devices"]) if cuda["available"] else cuda["why"]
+        lines.append(f"  {good if cuda['available'] else bad} CUDA: {gpu}")
+    lines.append("extras")
+    for extra, packages in findings["extras"].items():
+        missing = [name for name, version in packages.items() if version is None]
+        have = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+        hint = f"pip install 'olift-fast[{extra}]' brings {', '.join(missing)}"
+        lines.append(
+            f"  {bad if missing else good} {extra}: " + "; ".join(filter(None, [have, hint if missing else ""]))
+        )
+    lines.append("checkpoints")
+    for checkpoint in findings.get("checkpoints", ()):
+        lines.append(f"  {good} {checkpoint['name']}: {checkpoint['megabytes']:g} MB")
+    lines += [f"  {bad} {problem}" for problem in findings["problems"]]
+    return lines

@@ -1,0 +1,140 @@
+"""`olift info`: what is in a keypoint file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from olift_fast.cli.console import Debug, Json, plural, print_json, reported
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.data.tracks import KeypointTracks
+
+SIDES = {1: "left", 0: "", -1: "right"}
+
+
+@reported
+def info(
+    file: Annotated[Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False)],
+    format: Annotated[
+        str | None, typer.Option(help="Format of FILE; told from its content by default.", show_default=False)
+    ] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False)
+    ] = None,
+    min_confidence: Annotated[float, typer.Option(help="Keypoints below it count as hidden.")] = 0.3,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell what is in a keypoint file: tracks, joints, frames, what is missing, what is known of the skeleton.
+
+    [bold]Examples[/bold]
+      olift info mouse_DLC.csv
+      olift info predictions.analysis.h5 --json | jq .hidden_share
+    """
+    from olift_fast.data.skeleton import load_skeleton
+    from olift_fast.io import read_keypoints
+
+    if not 0 <= min_confidence <= 1:
+        raise InputError(f"--min-confidence must be within 0 … 1, got {min_confidence:g}")
+    if not file.exists():
+        raise InputError(f"{file}: no such file or folder")
+    wanted = load_skeleton(skeleton) if skeleton else None
+    tracks = read_keypoints(file, format, skeleton=wanted, allow_pickle=allow_pickle)
+    content = describe(tracks, min_confidence)
+    if as_json:
+        print_json({"file": str(file), **content})
+    else:
+        _print(file, content, min_confidence)
+
+
+def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
+    """The content of `olift info --json`: counts, names, and what share of each joint and track is hidden."""
+    import numpy as np
+
+    visible = tracks.visible(min_confidence)
+    missing = ~np.isfinite(tracks.keypoints).all(axis=-1)
+    skeleton = tracks.skeleton
+    hidden = 1 - visible.mean(axis=(0, 1))
+    absent = missing.mean(axis=(0, 1))
+    return {
+        "format": tracks.format,
+        "tracks": [
+            {
+                "name": name,
+                "frames_seen": int(seen.any(axis=-1).sum()),
+                "hidden_share": round(1 - float(seen.mean()), 6),
+            }
+            for name, seen in zip(tracks.tracks, visible, strict=True)
+        ],
+        "frames": tracks.num_frames,
+        "first_frame": 0 if tracks.frames is None else int(tracks.frames[0]),
+        "last_frame": tracks.num_frames - 1 if tracks.frames is None else int(tracks.frames[-1]),
+        "fps": tracks.fps,
+        "image_size": tracks.image_size,
+        "skeleton": skeleton.name,
+        "edges": [[skeleton.names[a], skeleton.names[b]] for a, b in skeleton.edges],
+        "joints": [
+            {
+                "name": name,
+                "side": SIDES[skeleton.sides[index]] or None,
+                "hidden_share": round(float(hidden[index]), 6),
+                "missing_share": round(float(absent[index]), 6),
+            }
+            for index, name in enumerate(skeleton.names)
+        ],
+        "min_confidence": min_confidence,
+        "hidden_share": round(1 - float(visible.mean()), 6),
+        "missing_share": round(float(missing.mean()), 6),
+    }
+
+
+def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    joints, edges, fps = content["joints"], content["edges"], content["fps"]
+    left = sum(joint["side"] == "left" for joint in joints)
+    right = sum(joint["side"] == "right" for joint in joints)
+    size = content["image_size"]
+    known = {
+        "format": content["format"],
+        "tracks": f"{len(content['tracks'])}",
+        "frames": f"{content['frames']:,} (number {content['first_frame']:,} to {content['last_frame']:,})",
+        "frames/s": f"{fps:g}" if fps else "unknown; --fps of `olift lift` tells it",
+        "image": f"{size[0]} × {size[1]}" if size else "size unknown",
+        "joints": f"{len(joints)}: {left} left, {right} right, {len(joints) - left - right} middle or unknown",
+        "skeleton": (content["skeleton"] or "no rig known by these names")
+        + (f", {plural(len(edges), 'edge')}" if edges else ", no edges; --skeleton FILE or RIG gives them"),
+        "hidden": f"{content['hidden_share']:.1%} of the keypoints (missing, or confidence below {min_confidence:g})",
+    }
+    console = Console(highlight=False)
+    console.print(Text(str(file), style="bold"), soft_wrap=True)
+    for key, value in known.items():
+        console.print(Text(f"  {key:<10}{value}"), soft_wrap=True)
+    console.print(_table(Table, ("track", "frames seen", "hidden"), [
+        (track["name"], f"{track['frames_seen']:,}", f"{track['hidden_share']:.1%}") for track in content["tracks"]
+    ]))  # fmt: skip
+    console.print(_table(Table, ("joint", "side", "missing", "hidden"), [
+        (joint["name"], joint["side"] or "", f"{joint['missing_share']:.1%}", f"{joint['hidden_share']:.1%}")
+        for joint in joints
+    ]))  # fmt: skip
+
+
+def _table(table: Any, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.text import Text
+
+    grid = table(box=SIMPLE_HEAD, pad_edge=True)
+    for column in columns:
+        grid.add_column(column, justify="left" if column in ("track", "joint", "side") else "right")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    return grid

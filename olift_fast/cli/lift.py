@@ -1,0 +1,154 @@
+"""`olift lift`: a keypoint file to 3D."""
+
+from __future__ import annotations
+
+import webbrowser
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from olift_fast.cli.console import Debug, Json, plural, print_json, reported, warn
+from olift_fast.cli.lifting import Outcome, Request, lift_file
+
+CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
+
+
+class Output(StrEnum):
+    """The frame that the 3D joints are given in."""
+
+    camera = "camera"
+    object = "object"
+
+
+class BackendName(StrEnum):
+    """What computes."""
+
+    auto = "auto"
+    native = "native"
+    reference = "reference"
+
+
+@reported
+def lift(
+    file: Annotated[Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Result; the suffix tells the format: .npz, .csv, .long.csv, .h5, .nc, .nwb. "
+            "FILE.lifted.npz beside FILE by default.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Format of FILE; told from its content by default.", show_default=False)
+    ] = None,
+    model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
+    skeleton: Annotated[
+        str | None,
+        typer.Option(help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second, where FILE does not say.", show_default=False)
+    ] = None,
+    min_confidence: Annotated[float, typer.Option(help="Keypoints below it count as hidden.")] = 0.3,
+    output: Annotated[
+        Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
+    ] = Output.camera,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
+    ] = None,
+    view: Annotated[bool, typer.Option("--view", help="Draw the result and open it in the browser.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Draw the result into this page.", show_default=False)] = None,
+    backend: Annotated[BackendName, typer.Option(help="What computes.")] = BackendName.auto,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Lift a keypoint file to 3D.
+
+    [bold]Examples[/bold]
+      olift lift mouse_DLC.csv --view
+      olift lift flies.analysis.h5 -o flies.csv --track female
+      olift lift openpose_json/ --fps 60 --html walk.html
+      olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
+      olift lift clip.slp --json | jq .seconds.lift
+    """
+    result = out or default_output(file, ".lifted.npz")
+    page = html or (result.parent / f"{_stem(result)}.html" if view else None)
+    request = Request(
+        file, result, page, format, model, skeleton, fps, min_confidence, output.value, track or (), backend.value,
+        threads, allow_pickle,
+    )  # fmt: skip
+    outcome = lift_file(request, quiet=as_json)
+    if as_json:
+        print_json(summary(outcome))
+    else:
+        report(outcome)
+    if view and page is not None:
+        webbrowser.open(page.resolve().as_uri())
+
+
+def default_output(file: Path, suffix: str) -> Path:
+    """FILE with another suffix, beside it; a folder's result lies beside the folder."""
+    resolved = file.resolve() if file.name in ("", ".", "..") else file
+    name = resolved.name if resolved.is_dir() else _stem(resolved)
+    return resolved.parent / f"{name}{suffix}"
+
+
+def report(outcome: Outcome) -> None:
+    """What was lifted, where it is, and how long each stage took, for people."""
+    result, request = outcome.result, outcome.request
+    for warning in outcome.warnings:
+        warn(warning)
+    rate = f", {result.fps:g} frames/s" if result.fps else ""
+    typer.echo(
+        f"{request.file.name}: {plural(result.num_tracks, 'track')} of {plural(result.num_frames, 'frame')} and "
+        f"{plural(result.skeleton.num_joints, 'joint')} ({result.format}{rate}), {outcome.hidden_share:.1%} hidden"
+    )
+    axes = "x right, y down, z away from the camera" if result.frame == "camera" else "the object's own frame"
+    typer.echo(f"lifted by {result.model} {result.version}: {request.out} ({result.units}: {axes})")
+    if request.page is not None:
+        typer.echo(f"drawn: {request.page}")
+    typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
+    typer.echo(typer.style(f"note: {CAMERA_NOTE}", dim=True), err=True)
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The same for machines."""
+    result, request = outcome.result, outcome.request
+    return {
+        "input": str(request.file),
+        "format": result.format,
+        "output": str(request.out),
+        "page": str(request.page) if request.page else None,
+        "model": result.model,
+        "version": result.version,
+        "frame": result.frame,
+        "units": result.units,
+        "tracks": list(result.tracks),
+        "frames": result.num_frames,
+        "joints": list(result.skeleton.names),
+        "skeleton": result.skeleton.name,
+        "edges": len(result.skeleton.edges),
+        "fps": result.fps,
+        "min_confidence": request.min_confidence,
+        "hidden_share": round(outcome.hidden_share, 6),
+        "seconds": outcome.stages.rounded(),
+        "frames_per_second": round(outcome.frames_per_second, 1),
+        "warnings": list(outcome.warnings),
+        "notes": [CAMERA_NOTE],
+    }
+
+
+def _stem(path: Path) -> str:
+    """The name without its suffix; a result's `.long.csv` counts as one."""
+    return path.name.removesuffix(".long.csv") if path.name.endswith(".long.csv") else path.stem

@@ -1,0 +1,48 @@
+"""`olift view`: a lifted result as a page that opens anywhere."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from olift_fast.cli.console import Debug, reported, writing
+from olift_fast.cli.lifting import check_output
+from olift_fast.errors import InputError
+
+
+@reported
+def view(
+    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The page; RESULT.html by default.", show_default=False)
+    ] = None,
+    max_frames: Annotated[int, typer.Option(help="Draw at most this many frames, evenly spaced.")] = 600,
+    title: Annotated[str | None, typer.Option(help="Heading; the input's name by default.", show_default=False)] = None,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    debug: Debug = False,
+) -> None:
+    """Draw a lifted result: 2D input beside the 3D skeleton, to play, scrub and turn.
+
+    The page is one file and needs no network.
+
+    [bold]Examples[/bold]
+      olift view mouse_DLC.lifted.npz
+      olift view mouse_DLC.lifted.npz -o mouse.html --no-open
+    """
+    from olift_fast.io import read_lifted
+    from olift_fast.view import require_plotly, write_html
+
+    require_plotly()
+    if not result.exists():
+        raise InputError(f"{result}: no such file")
+    page = out or result.with_suffix(".html")
+    check_output(page, result)
+    lifted = read_lifted(result)
+    with writing(page):
+        write_html(lifted, page, max_frames=max_frames, title=title)
+    typer.echo(f"drawn: {page}")
+    if open_:
+        webbrowser.open(page.resolve().as_uri())

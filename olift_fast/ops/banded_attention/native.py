@@ -7,7 +7,7 @@ from torch import Tensor
 
 from olift_fast.ops._dispatch import refuse_native
 from olift_fast.ops._native import native_module
-from olift_fast.ops.banded_attention.blocked import blocked_attention
+from olift_fast.ops.banded_attention.blocked import blocked_attention_backward
 
 
 def refuse_native_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> str | None:
@@ -105,6 +105,8 @@ def _backward(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    out: Tensor,
+    lse: Tensor,
     left: int,
     right: int,
     bias: Tensor | None,
@@ -112,19 +114,16 @@ def _backward(
     lengths: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(dq, dk, dv, dbias), by PyTorch's autograd through the blocked computation."""
+    """(dq, dk, dv, dbias), the last one empty without a bias."""
     keys = visible
     if lengths is not None:
         inside = (torch.arange(q.shape[1], device=q.device) < lengths[:, None])[:, :, None]
         keys = inside.expand(q.shape[:3]) if keys is None else keys & inside
         grad = torch.where(inside[..., None, None], grad, 0.0)
-    leaves = [x.detach().requires_grad_() for x in (q, k, v)]
-    if bias is not None:
-        leaves.append(bias.detach().requires_grad_())
-    with torch.enable_grad():
-        out = blocked_attention(*leaves[:3], (left, right), leaves[3] if bias is not None else None, keys, scale)
-    grads = [x.contiguous() for x in torch.autograd.grad(out, leaves, grad)]
-    return grads[0], grads[1], grads[2], grads[3] if bias is not None else q.new_empty(0)
+    dq, dk, dv, dbias = blocked_attention_backward(
+        grad, q, k, v, out, lse, (left, right), bias, keys, scale
+    )
+    return dq.contiguous(), dk.contiguous(), dv.contiguous(), q.new_empty(0) if dbias is None else dbias
 
 
 @_backward.register_fake
@@ -133,6 +132,8 @@ def _(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    out: Tensor,
+    lse: Tensor,
     left: int,
     right: int,
     bias: Tensor | None,
@@ -146,13 +147,13 @@ def _(
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     q, k, v, left, right, bias, visible, lengths, scale = inputs
-    ctx.save_for_backward(q, k, v, bias, visible, lengths)
+    ctx.save_for_backward(q, k, v, *output, bias, visible, lengths)
     ctx.left, ctx.right, ctx.scale = left, right, scale
 
 
 def _autograd(ctx, grad: Tensor, _grad_lse: Tensor):  # type: ignore[no-untyped-def]
-    q, k, v, bias, visible, lengths = ctx.saved_tensors
-    dq, dk, dv, dbias = _backward(grad, q, k, v, ctx.left, ctx.right, bias, visible, lengths, ctx.scale)
+    q, k, v, out, lse, bias, visible, lengths = ctx.saved_tensors
+    dq, dk, dv, dbias = _backward(grad, q, k, v, out, lse, ctx.left, ctx.right, bias, visible, lengths, ctx.scale)
     return dq, dk, dv, None, None, None if bias is None else dbias, None, None, None
 
 

@@ -62,9 +62,13 @@ def joint_attention(
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     batch, frames = q.shape[:2]
-    flat = (x.flatten(0, 1).transpose(1, 2) for x in (q, k, v))
-    out = functional.scaled_dot_product_attention(*flat, attn_mask=mask)
-    return out.transpose(1, 2).unflatten(0, (batch, frames))
+    flat = [x.flatten(0, 1).transpose(1, 2) for x in (q, k, v)]
+    if q.device.type == "cpu" and q.dtype != torch.float64:
+        # Half-precision attention on the CPU is slower than float32, its backward by an order of magnitude.
+        flat = [x.float() for x in flat]
+    with torch.autocast(q.device.type, enabled=torch.is_autocast_enabled(q.device.type) and q.device.type != "cpu"):
+        out = functional.scaled_dot_product_attention(*flat, attn_mask=mask)
+    return out.to(q.dtype).transpose(1, 2).unflatten(0, (batch, frames))
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:

@@ -1,0 +1,91 @@
+"""Training batches: clips of several skeletons, normalised, padded to one number of joints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from olift_fast.data.clips import ClipBatch
+from olift_fast.model.normalization import Normalization
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step takes; B clips of T frames, padded to J joints.
+
+    keypoints ``(B, T, J, 2)`` normalised; visible, labelled bool ``(B, T, J)``; joints ``(B, T, J, 3)`` target in the
+    same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``.
+    """
+
+    keypoints: Tensor
+    visible: Tensor
+    joints: Tensor
+    labelled: Tensor
+    graph: Tensor
+    sides: Tensor
+    joint_mask: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None = None) -> Batch:
+    """One batch of groups of clips of equal length, each group of one skeleton.
+
+    Args:
+        groups: at least one.
+        hops: how far along the skeleton the local heads see.
+        sides: for each group, whether the model is told the joints' sides; True by default.
+    """
+    clips = sum(len(group) for group in groups)
+    frames = groups[0].visible.shape[1]
+    joints = max(group.skeleton.num_joints for group in groups)
+    keypoints = np.zeros((clips, frames, joints, 2), np.float32)
+    target = np.zeros((clips, frames, joints, 3), np.float32)
+    visible = np.zeros((clips, frames, joints), np.bool_)
+    labelled = np.zeros((clips, frames, joints), np.bool_)
+    graph = np.zeros((clips, joints, joints), np.bool_)
+    side = np.zeros((clips, joints), np.float32)
+    mask = np.zeros((clips, joints), np.bool_)
+    start = 0
+    for index, group in enumerate(groups):
+        rows, count = slice(start, start + len(group)), group.skeleton.num_joints
+        start += len(group)
+        keypoints[rows, :, :count], scale = normalise(group)
+        target[rows, :, :count] = group.joints / scale[:, None, None, None]
+        visible[rows, :, :count] = group.visible
+        labelled[rows, :, :count] = group.labelled
+        graph[rows, :count, :count] = group.skeleton.graph(hops)
+        mask[rows, :count] = True
+        if sides is None or sides[index]:
+            side[rows, :count] = group.skeleton.sides
+    arrays = (keypoints, visible, target, labelled, graph, side, mask)
+    return Batch(*(torch.from_numpy(array) for array in arrays))
+
+
+def normalise(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
+    """The clips' keypoints ``(B, T, J, 2)`` in model units, and the pixels in one unit ``(B,)``."""
+    units = [Normalization.fit(k, v) for k, v in zip(clips.keypoints, clips.visible, strict=True)]
+    scale = np.array([unit.scale for unit in units], np.float32)
+    normalised, _ = Normalization(1.0).apply(clips.keypoints, clips.visible)
+    return normalised / scale[:, None, None, None], scale
+
+
+def by_size(groups: Iterator[ClipBatch], pool: int, take: int, rng: np.random.Generator) -> Iterator[list[ClipBatch]]:
+    """Lists of `take` groups with similar numbers of joints, so that little is padded.
+
+    A pool of groups is kept; each time a group drawn at random leaves it, with its neighbours in number of joints.
+    """
+    kept: list[ClipBatch] = []
+    while True:
+        while len(kept) < pool:
+            kept.append(next(groups))
+        kept.sort(key=lambda group: group.skeleton.num_joints)
+        first = int(rng.integers(0, len(kept) - take + 1))
+        yield kept[first : first + take]
+        del kept[first : first + take]

@@ -33,12 +33,13 @@ BADJA_JOINTS = {
     31: "tail_tip",
     32: "jaw",
     33: "nose",
+    34: "chin",
     35: "right_ear",
     36: "left_ear",
 }
 BADJA_BONES = (
     *((15, 8), (8, 9), (9, 10), (15, 12), (12, 13), (13, 14), (15, 25), (25, 18), (18, 19), (19, 20)),
-    *((25, 22), (22, 23), (23, 24), (25, 28), (28, 31), (15, 33), (33, 32), (15, 35), (15, 36)),
+    *((25, 22), (22, 23), (23, 24), (25, 28), (28, 31), (15, 32), (32, 33), (32, 34), (15, 35), (15, 36)),
 )
 
 
@@ -63,7 +64,7 @@ def read_animalsyn3d(content: Mapping[str, Any]) -> Parsed:
 def read_badja(content: Sequence[Mapping[str, Any]]) -> Parsed:
     """One animal in the annotated frames of a video: `joints` (37, 2) as (row, column), `visibility` (37).
 
-    The 20 joints that are ever annotated are taken. Frames are those that were annotated, about every fifth; their
+    The 21 joints that are ever annotated are taken. Frames are those that were annotated, about every fifth; their
     numbers are kept.
 
     Raises:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.parsed import Parsed, check_size, fill_gaps, int64, refuse_3d
-from olift_fast.io.table import Table, split_table
+from olift_fast.io.table import Table
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 
 
-def read_deeplabcut(text: str) -> Parsed:
+def read_deeplabcut(table: Table) -> Parsed:
     """The tracks of a table with the header rows scorer, [individuals,] bodyparts, coords.
 
     The index may be a frame number or a picture's path in one or three columns. Body parts of single individuals
@@ -25,7 +25,6 @@ def read_deeplabcut(text: str) -> Parsed:
     Raises:
         InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
     """
-    table = split_table(text)
     header = _header_rows(table)
     width = len(header["coords"])
     index_columns = _index_columns(header, width)
@@ -93,9 +92,7 @@ def from_columns(
     all_numbers, places = fill_gaps(numbers[order], len(joints))
     if len(all_numbers) > frames:
         check_size(len(tracks), len(all_numbers), len(joints))
-        spread = np.full((len(tracks), len(all_numbers), len(joints), 3), np.nan, np.float32)
-        spread[:, places, :, :2], spread[:, places, :, 2] = keypoints, confidence
-        keypoints, confidence = spread[..., :2], spread[..., 2]
+        keypoints, confidence = (_spread(values, places, len(all_numbers)) for values in (keypoints, confidence))
     return Parsed(format, keypoints, confidence, joints, tracks=tracks, frames=all_numbers)
 
 
@@ -106,6 +103,13 @@ def picture_numbers(paths: Sequence[str]) -> npt.NDArray[np.int64] | None:
         return None
     numbers = np.array([int(digits[-1]) for digits in found], dtype=np.int64)
     return numbers if (np.diff(numbers) > 0).all() else None
+
+
+def _spread(values: npt.NDArray[np.float32], places: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.float32]:
+    """`values` (N, t, …) at their places among more frames, NaN elsewhere."""
+    spread = np.full((len(values), frames, *values.shape[2:]), np.nan, np.float32)
+    spread[:, places] = values
+    return spread
 
 
 def _header_rows(table: Table) -> dict[str, list[str]]:

@@ -196,7 +196,7 @@ def _parse_table(text: str, format: str | None) -> Parsed:
     kind = format or _table_kind(table)
     if kind not in _TABLE_READERS:
         raise InputError(f"a text table, not {kind}")
-    return _TABLE_READERS[kind](text)
+    return _TABLE_READERS[kind](table)
 
 
 def _table_kind(table: Table) -> str:
@@ -247,7 +247,7 @@ _JSON_READERS: dict[str, Callable[[Any], Parsed]] = {
     "openpose": openpose.read_openpose_frame,
     "sleap-json": sleap.read_sleap_json,
 }
-_TABLE_READERS: dict[str, Callable[[str], Parsed]] = {
+_TABLE_READERS: dict[str, Callable[[Table], Parsed]] = {
     "deeplabcut": deeplabcut.read_deeplabcut,
     "sleap-csv": sleap.read_sleap_csv,
 }

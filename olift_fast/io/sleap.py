@@ -13,7 +13,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, Tracked, as_tracks
 from olift_fast.io.parsed import Parsed, int64, refuse_3d
-from olift_fast.io.table import split_table
+from olift_fast.io.table import Table
 
 _MATLAB_ORDER = ("track", "xy", "node", "frame")
 
@@ -101,9 +101,8 @@ def read_sleap_json(content: Mapping[str, Any]) -> Parsed:
     return _parsed("sleap-json", as_tracks(found, fill=_is_video(found, [])), names, edges)
 
 
-def read_sleap_csv(text: str) -> Parsed:
+def read_sleap_csv(table: Table) -> Parsed:
     """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node."""
-    table = split_table(text)
     header = table.rows(0, 1)[0]
     names = [cell[:-2] for cell in header if cell.endswith(".x")]
     place = {cell: column for column, cell in enumerate(header)}
@@ -135,16 +134,7 @@ _LABELLED = 2.0
 
 
 def _parsed(format: str, tracked: Tracked, names: Sequence[str], edges: Sequence[Sequence[int]]) -> Parsed:
-    return Parsed(
-        format,
-        tracked.keypoints,
-        tracked.confidence,
-        names,
-        edges,
-        tracked.tracks,
-        tracked.frames,
-        zero_is_hidden=True,
-    )
+    return Parsed(format, tracked.keypoints, tracked.confidence, names, edges, tracked.tracks, tracked.frames)
 
 
 def _is_video(found: Detections, numbers: Sequence[int]) -> bool:

@@ -29,8 +29,16 @@ class Table:
     numbers: Sequence[int]
 
     def rows(self, start: int, stop: int) -> list[list[str]]:
-        """The cells of some lines, stripped of quotes and spaces."""
-        return [[cell.strip() for cell in row] for row in csv.reader(self.lines[start:stop], delimiter=self.delimiter)]
+        """The cells of some lines, stripped of quotes and spaces.
+
+        Raises:
+            InputError: quotes that do not end, or a cell longer than 128 KiB.
+        """
+        reader = csv.reader(self.lines[start:stop], delimiter=self.delimiter)
+        try:
+            return [[cell.strip() for cell in row] for row in reader]
+        except csv.Error as error:
+            raise InputError(f"line {self.numbers[start]} or after: {error}") from error
 
     def column(self, start: int, index: int) -> list[str]:
         """The cells of one column from line `start` on."""
@@ -49,7 +57,8 @@ class Table:
             return np.zeros((0, len(columns)), np.float32)
         quoted = any('"' in line for line in body)
         if quoted:
-            body = [self.delimiter.join(row) for row in self.rows(start, len(self.lines))]
+            rows = self.rows(start, len(self.lines))
+            body = [self.delimiter.join(cell.replace(self.delimiter, " ") for cell in row) for row in rows]
         for offset, line in enumerate(body):
             cells = line.count(self.delimiter) + 1
             if cells < width and not any(map(str.strip, line.split(self.delimiter)[columns[0] :])):
@@ -57,15 +66,23 @@ class Table:
                 body[offset] = line + self.delimiter * (width - cells)
             elif cells != width:
                 raise InputError(f"line {self.numbers[start + offset]} has {cells} cells, wanted {width}")
+        # In blocks, so that the copies which the parser needs stay small beside the file.
+        block = 10_000
+        parts = [
+            self._parse(body[first : first + block], columns, start + first) for first in range(0, len(body), block)
+        ]
+        return np.concatenate(parts)
+
+    def _parse(self, body: list[str], columns: Sequence[int], start: int) -> npt.NDArray[np.float32]:
         # numpy's parser is an order of magnitude faster than a loop, but knows no empty cells.
-        text = "\n".join(body)
+        text = "\n".join(body) + "\n"
         empty, filled = self.delimiter * 2, f"{self.delimiter}nan{self.delimiter}"
         if empty in text:
             text = text.replace(empty, filled).replace(empty, filled)
-        text = re.sub(f"{re.escape(self.delimiter)}(?=\\n|\\Z)", f"{self.delimiter}nan", text)
+        text = text.replace(f"{self.delimiter}\n", f"{self.delimiter}nan\n")
         try:
             return np.loadtxt(
-                text.split("\n"),
+                text.splitlines(),
                 dtype=np.float32,
                 delimiter=self.delimiter,
                 usecols=list(columns),

@@ -1,0 +1,115 @@
+"""Poses without ids become tracks by nearness; poses with ids by their id."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from olift_fast.errors import InputError
+from olift_fast.io.detections import PATIENCE, Detections, as_tracks
+
+SQUARE = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
+SURE = np.ones(4)
+
+
+def _add(found: Detections, frame: int, at: float, track: str | None = None, score: float = 1.0) -> None:
+    found.add(frame, track, SQUARE + at, SURE * score)
+
+
+def _corner(keypoints: npt.NDArray[np.float32], track: int) -> list[float]:
+    return keypoints[track, :, 0, 0].tolist()
+
+
+def test_two_walkers_keep_their_tracks_in_whatever_order_they_come() -> None:
+    found = Detections(4)
+    for frame in range(10):
+        places = [float(frame), 100.0 - frame]
+        for at in places if frame % 2 else places[::-1]:
+            _add(found, frame, at)
+    tracked = as_tracks(found, prefix="person")
+    assert tracked.tracks == ("person_0", "person_1")
+    assert sorted([_corner(tracked.keypoints, 0), _corner(tracked.keypoints, 1)]) == [
+        [float(frame) for frame in range(10)],
+        [100.0 - frame for frame in range(10)],
+    ]
+
+
+def test_the_nearest_pair_is_joined_first() -> None:
+    found = Detections(4)
+    _add(found, 0, 0.0)
+    _add(found, 0, 8.0)
+    # Both poses are within reach of both tracks.
+    _add(found, 1, 7.0)
+    _add(found, 1, 3.0)
+    tracked = as_tracks(found)
+    assert _corner(tracked.keypoints, 0) == [0, 3] and _corner(tracked.keypoints, 1) == [8, 7]
+
+
+def test_far_pose_starts_a_track_and_a_track_ends_after_the_patience() -> None:
+    found = Detections(4)
+    _add(found, 0, 0.0)
+    _add(found, 0, 50.0)
+    _add(found, PATIENCE, 50.0)
+    _add(found, PATIENCE, 90.0)
+    _add(found, PATIENCE + 1, 0.0)
+    tracked = as_tracks(found)
+    assert len(tracked.tracks) == 4
+    first = [np.flatnonzero(np.isfinite(tracked.keypoints[track, :, 0, 0])).tolist() for track in range(4)]
+    assert first == [[0], [0, PATIENCE], [PATIENCE], [PATIENCE + 1]]
+
+
+def test_one_pose_a_frame_is_one_animal_however_far_it_moves() -> None:
+    found = Detections(4)
+    _add(found, 0, 0.0)
+    _add(found, 60, 1000.0)
+    assert as_tracks(found).tracks == ("track_0",)
+
+
+def test_ids_win_over_nearness_and_the_more_confident_of_two_stays() -> None:
+    found = Detections(4)
+    _add(found, 0, 0.0, "a")
+    _add(found, 1, 80.0, "a", score=0.9)
+    _add(found, 1, 70.0, "a", score=0.5)
+    _add(found, 1, 0.0, "b")
+    tracked = as_tracks(found)
+    assert tracked.tracks == ("a", "b")
+    assert _corner(tracked.keypoints, 0) == [0, 80]
+    assert tracked.confidence[0, 1, 0] == np.float32(0.9)
+
+
+def test_made_up_names_stay_clear_of_ids_in_the_file() -> None:
+    found = Detections(4)
+    _add(found, 0, 0.0, "track_0")
+    _add(found, 0, 50.0)
+    assert as_tracks(found).tracks == ("track_0", "track__0")
+
+
+def test_missing_frames_are_filled_and_empty_ones_kept() -> None:
+    found = Detections(4)
+    _add(found, 5, 0.0)
+    _add(found, 8, 0.0)
+    tracked = as_tracks(found, all_frames=[4, 5, 8, 10])
+    assert tracked.frames.tolist() == [4, 5, 6, 7, 8, 9, 10]
+    assert np.isfinite(tracked.keypoints[0, :, 0, 0]).tolist() == [False, True, False, False, True, False, False]
+    assert as_tracks(found, fill=False).frames.tolist() == [5, 8]
+
+
+def test_joints_that_are_never_seen_together_do_not_join() -> None:
+    found = Detections(4)
+    upper, lower = np.array([1.0, 1, 0, 0]), np.array([0.0, 0, 1, 1])
+    found.add(0, None, SQUARE, upper)
+    found.add(0, None, SQUARE + 500, SURE)
+    found.add(1, None, SQUARE, lower)
+    found.add(1, None, SQUARE + 500, SURE)
+    assert len(as_tracks(found).tracks) == 3
+
+
+def test_no_pose_and_far_frame_numbers_are_errors() -> None:
+    with pytest.raises(InputError, match="no keypoint is visible in 2 frames"):
+        as_tracks(Detections(4), all_frames=[3, 4])
+    found = Detections(4)
+    _add(found, 0, 0.0)
+    _add(found, 2**40, 0.0)
+    with pytest.raises(InputError, match="frame numbers run from 0 to 1099511627776 but only 2 are there"):
+        as_tracks(found)

@@ -1,0 +1,254 @@
+"""COCO, AlphaPose, MMPose, AnimalSyn3D, BADJA and AlphaTracker: tiny files written here, and the real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from olift_fast.data.rigs import rig
+from olift_fast.errors import InputError
+from olift_fast.io import read_keypoints
+
+NAN = [np.nan, np.nan]
+Writer = Callable[[Any], Path]
+
+
+@pytest.fixture
+def write_json(tmp_path: Path) -> Writer:
+    def write(content: Any) -> Path:
+        path = tmp_path / "keypoints.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def _coco(**images: Any) -> dict[str, Any]:
+    return {
+        "images": [
+            {"id": 70, "file_name": "frame_011.png", "width": 64, "height": 48} | images,
+            {"id": 90, "file_name": "frame_012.png", "width": 64, "height": 48},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 90, "category_id": 3, "keypoints": [1, 2, 2, 3, 4, 1, 0, 0, 0]},
+            {"id": 2, "image_id": 70, "category_id": 3, "keypoints": [2, 2, 2, 4, 4, 2, 6, 6, 2]},
+            {"id": 3, "image_id": 70, "category_id": 8, "bbox": [0, 0, 1, 1]},
+        ],
+        "categories": [
+            {"id": 3, "name": "owl", "keypoints": ["beak", "wing_l", "wing_r"], "skeleton": [[1, 2], [1, 3], [3, 1]]},
+            {"id": 8, "name": "tree"},
+        ],
+    }
+
+
+def test_coco_images_of_a_video_are_frames(write_json: Writer) -> None:
+    found = read_keypoints(write_json(_coco()))
+    assert found.format == "coco" and found.tracks == ("track_0",) and found.image_size == (64, 48)
+    assert found.frames is not None and found.frames.tolist() == [11, 12]
+    assert found.skeleton.names == ("beak", "wing_l", "wing_r"), "category's names"
+    assert found.skeleton.edges == ((0, 1), (0, 2)), "1-based in the file, each bone once"
+    np.testing.assert_array_equal(found.keypoints[0], [[[2, 2], [4, 4], [6, 6]], [[1, 2], [3, 4], NAN]])
+    np.testing.assert_array_equal(found.confidence[0], [[1, 1, 1], [1, 1, 0]])
+
+
+def test_coco_stills_are_tracks_of_one_frame(write_json: Writer) -> None:
+    found = read_keypoints(write_json(_coco(width=32)))
+    assert found.tracks == ("image_90/animal_1", "image_70/animal_2") and found.image_size is None
+    np.testing.assert_array_equal(found.keypoints[:, 0], [[[1, 2], [3, 4], NAN], [[2, 2], [4, 4], [6, 6]]])
+
+
+def test_coco_track_ids_are_kept(write_json: Writer) -> None:
+    content = _coco()
+    content["annotations"] = [item | {"track_id": 10 - item["id"]} for item in content["annotations"]]
+    found = read_keypoints(write_json(content))
+    assert found.tracks == ("9", "8")
+    assert np.isfinite(found.keypoints[..., 0]).sum(axis=-1).tolist() == [[0, 2], [3, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["categories"][0].update(skeleton=[[1, 4]]), r"edge \(0, 3\) must join joints 0 … 2"),
+        (lambda c: c["categories"][0].update(keypoints=["a", "a", "b"]), "names must be distinct, got 'a'"),
+        (lambda c: c["annotations"][0].update(image_id=5), "image 5, which is not among the images"),
+        (lambda c: c["annotations"][0].update(keypoints=[1, 2]), "flat list of x, y, confidence"),
+        (lambda c: c["annotations"][0].update(keypoints=[1, 2, 2]), "has 1 keypoints, wanted 3"),
+        (lambda c: c["annotations"][0].update(keypoints=[1, 2, "much"]), "must hold numbers"),
+        (lambda c: c.update(annotations=[]), "none of 0 annotations has keypoints"),
+        (lambda c: c["annotations"][1].update(keypoints=[0] * 9) or c["annotations"].pop(0), "no keypoint is visible"),
+    ],
+)
+def test_bad_coco_names_the_cause(write_json: Writer, change: Callable[[Any], object], message: str) -> None:
+    content = _coco()
+    change(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_keypoints(write_json(content))
+    assert "keypoints.json: " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_coco_results_of_a_video_and_of_stills(write_json: Writer) -> None:
+    pose = [value for joint in range(17) for value in (joint, 2 * joint, 0.5)]
+    items = [{"image_id": image, "category_id": 1, "keypoints": pose, "score": 0.9} for image in (4, 5, 7)]
+    found = read_keypoints(write_json(items))
+    assert found.format == "coco-results" and found.skeleton.name == "coco_17" and found.tracks == ("track_0",)
+    assert found.frames is not None and found.frames.tolist() == [4, 5, 6, 7]
+    assert found.visible().any(axis=-1).tolist() == [[True, True, False, True]]
+    items[2]["image_id"] = 900_000
+    assert read_keypoints(write_json(items)).keypoints.shape == (3, 1, 17, 2)
+    items[2]["image_id"] = 10**30
+    with pytest.raises(InputError, match="image_id must be a whole number below"):
+        read_keypoints(write_json(items))
+
+
+@pytest.mark.parametrize(
+    ("points", "name", "joints"), [(26, "halpe_26", 26), (136, "halpe_26", 26), (17, "coco_17", 17)]
+)
+def test_alphapose_people_by_idx_and_body_by_count(write_json: Writer, points: int, name: str, joints: int) -> None:
+    def pose(at: float) -> list[float]:
+        return [value for joint in range(points) for value in (at + joint, at, 0.8 if joint else 0.0)]
+
+    content = [
+        {"image_id": f"{frame}.jpg", "category_id": 1, "keypoints": pose(at), "score": 2.9, "idx": idx}
+        for frame, at, idx in [(10, 5.0, 2), (10, 50.0, [[1.0]]), (9, 6.0, 2)]
+    ]
+    found = read_keypoints(write_json(content))
+    assert found.format == "alphapose" and found.skeleton == rig(name)
+    assert found.tracks == ("person_2", "person_1")
+    assert found.frames is not None and found.frames.tolist() == [9, 10]
+    np.testing.assert_array_equal(found.keypoints[0, :, 1], [[7, 6], [6, 5]])
+    np.testing.assert_array_equal(found.keypoints[1, :, 1], [NAN, [51, 50]])
+    assert found.keypoints.shape[2] == joints and not found.confidence[:, :, 0].any()
+
+
+def _mmpose(**meta: Any) -> dict[str, Any]:
+    def instance(at: float) -> dict[str, Any]:
+        return {"keypoints": [[at, 1.0], [at, 31.0]], "keypoint_scores": [0.9, 0.4], "bbox": [[0, 0, 9, 9]]}
+
+    return {
+        "meta_info": {"keypoint_id2name": {"0": "hip", "1": "knee"}, "skeleton_links": [[0, 1]]} | meta,
+        "instance_info": [
+            {"frame_id": 1, "instances": [instance(10), instance(300)]},
+            {"frame_id": 2, "instances": []},
+            {"frame_id": 3, "instances": [instance(301), instance(10.5)]},
+        ],
+    }
+
+
+@pytest.mark.parametrize("links", [[[0, 1]], [["hip", "knee"]], {"__ndarray__": [[0, 1]], "dtype": "int64"}])
+def test_mmpose_names_links_and_tracks(write_json: Writer, links: Any) -> None:
+    found = read_keypoints(write_json(_mmpose(skeleton_links=links)))
+    assert found.format == "mmpose" and found.skeleton.names == ("hip", "knee") and found.skeleton.edges == ((0, 1),)
+    np.testing.assert_array_equal(found.keypoints[0, :, 0], [[10, 1], NAN, [10.5, 1]])
+    np.testing.assert_array_equal(found.keypoints[1, :, 0], [[300, 1], NAN, [301, 1]])
+    np.testing.assert_array_equal(found.confidence[0, 2], np.array([0.9, 0.4], np.float32))
+
+
+def test_mmpose_lists_without_meta_information(write_json: Writer) -> None:
+    frames = _mmpose()["instance_info"]
+    found = read_keypoints(write_json(frames))
+    assert found.keypoints.shape == (2, 3, 2, 2) and found.skeleton.names == ("keypoint_0", "keypoint_1")
+    one_picture = read_keypoints(write_json(frames[0]["instances"]))
+    np.testing.assert_array_equal(one_picture.keypoints[:, 0], found.keypoints[:, 0])
+
+
+def test_mmpose_3d_predictions_and_wrong_names_are_refused(write_json: Writer) -> None:
+    content = _mmpose()
+    content["instance_info"][0]["instances"][0]["keypoints"] = [[1, 2, 3], [4, 5, 6]]
+    with pytest.raises(InputError, match="holds 3D points"):
+        read_keypoints(write_json(content))
+    with pytest.raises(InputError, match="meta_info names 1 keypoints, wanted 2"):
+        read_keypoints(write_json(_mmpose(keypoint_id2name={"0": "hip"})))
+    with pytest.raises(InputError, match="none of 1 frames has an instance"):
+        read_keypoints(write_json([{"frame_id": 0, "instances": []}]))
+
+
+def test_animalsyn3d_names_connections_and_size(write_json: Writer) -> None:
+    points = np.random.default_rng(0).uniform(0, 1080, (3, 26, 2))
+    content = {
+        "model": "foxZED",
+        "animation": "walk",
+        "connections": [[0, 1], [1, 0], [1, 2]],
+        "camera": {"width": 1080, "height": 1070},
+        "points": {"2d": points.tolist(), "3d": np.zeros((3, 26, 3)).tolist()},
+    }
+    found = read_keypoints(write_json(content))
+    assert found.format == "animalsyn3d" and found.tracks == ("foxZED/walk",) and found.image_size == (1080, 1070)
+    assert found.skeleton.names == rig("foxZED").names and found.skeleton.edges == ((0, 1), (1, 2))
+    np.testing.assert_array_equal(found.keypoints[0], points.astype(np.float32))
+    content["model"] = "unicorn"
+    assert read_keypoints(write_json(content)).skeleton.names[:2] == ("keypoint_0", "keypoint_1")
+
+
+def _badja_by_hand(content: Any) -> npt.NDArray[np.float64]:
+    return np.array([[[x, y] if there else NAN for (y, x), there in zip(f["joints"], f["visibility"], strict=True)]
+                     for f in content])  # fmt: skip
+
+
+def test_badja_swaps_rows_and_columns(write_json: Writer) -> None:
+    joints = [[100 + joint, joint] for joint in range(37)]
+    visibility = [joint != 33 for joint in range(37)]
+    content = [
+        {"image_path": f"cat/{number:05}.jpg", "joints": joints, "visibility": visibility} for number in (0, 5, 12)
+    ]
+    found = read_keypoints(write_json(content))
+    assert found.format == "badja" and found.frames is not None and found.frames.tolist() == [0, 5, 12]
+    neck, nose = found.skeleton.names.index("neck"), found.skeleton.names.index("nose")
+    np.testing.assert_array_equal(found.keypoints[0, 1, neck], [15, 115])
+    assert np.isnan(found.keypoints[0, :, nose]).all()
+    content[1]["joints"] = joints[:20]
+    with pytest.raises(InputError, match="joints must hold numbers in rows of one length"):
+        read_keypoints(write_json(content))
+
+
+@pytest.mark.parametrize(
+    "name", ["bear", "camel", "cat_jump", "cows", "dog-agility", "dog", "horsejump-high", "horsejump-low", "tiger"]
+)
+def test_real_badja_keeps_every_annotated_point(real_data: Path, name: str) -> None:
+    path = real_data / f"keypoints2d/badja/{name}.json"
+    found = read_keypoints(path)
+    wanted = _badja_by_hand(json.loads(path.read_text()))
+    assert found.num_frames == len(wanted)
+    assert np.isfinite(found.keypoints).sum() == np.isfinite(wanted).sum()
+    assert np.nansum(found.keypoints[..., 0]) == np.nansum(wanted[..., 0])
+    assert np.nansum(found.keypoints[..., 1]) == np.nansum(wanted[..., 1])
+    tops = [
+        found.skeleton.names.index(f"{side}_{leg}_leg_top") for side in ("left", "right") for leg in ("front", "back")
+    ]
+    paws = [found.skeleton.names.index(f"{side}_{leg}_paw") for side in ("left", "right") for leg in ("front", "back")]
+    below = found.keypoints[0, :, paws, 1] - found.keypoints[0, :, tops, 1]
+    assert np.nanmedian(below) > 0, "y points down, so a paw is below the top of its leg"
+
+
+@pytest.mark.parametrize(("name", "animals"), [("test_coco", 12), ("test_ap10k", 2)])
+def test_real_coco_annotations(real_data: Path, name: str, animals: int) -> None:
+    path = real_data / f"keypoints2d/coco/{name}.json"
+    found = read_keypoints(path)
+    content = json.loads(path.read_text())
+    assert found.keypoints.shape == (animals, 1, 17, 2)
+    by_id = {str(item["id"]): np.reshape(item["keypoints"], (17, 3)) for item in content["annotations"]}
+    for track, label in enumerate(found.tracks):
+        flat = by_id[label.rsplit("_", 1)[1]]
+        np.testing.assert_array_equal(found.keypoints[track, 0], np.where(flat[:, 2:] > 0, flat[:, :2], np.nan))
+    assert len(found.skeleton.edges) == len(content["categories"][0]["skeleton"])
+
+
+def test_alphatracker_boxes_are_animals(write_json: Writer, real_data: Path) -> None:
+    box, point = {"class": "Face", "x": 0, "y": 0, "width": 3, "height": 3}, {"class": "point"}
+    content = [
+        {"filename": "img2.png", "annotations": [box, point | {"x": 1, "y": 2}, box, point | {"x": 3, "y": 4}]},
+        {"filename": "img4.png", "annotations": [box, point | {"x": 5, "y": 6}]},
+    ]
+    found = read_keypoints(write_json(content))
+    np.testing.assert_array_equal(found.keypoints[:, :, 0], [[[1, 2], [5, 6]], [[3, 4], NAN]])
+    assert found.frames is not None and found.frames.tolist() == [2, 4]
+    with pytest.raises(InputError, match=r"img4\.png: a point comes before the first box"):
+        read_keypoints(write_json([content[0], {"filename": "img4.png", "annotations": content[1]["annotations"][1:]}]))
+    real = read_keypoints(real_data / "keypoints2d/sleap/at_testdata.json")
+    np.testing.assert_array_equal(real.keypoints[0, :, :, 0], np.repeat([[1], [2], [3], [4]], 3, axis=1))
+    np.testing.assert_array_equal(real.keypoints[1, :, :, 0], np.repeat([[2], [4], [6], [8]], 3, axis=1))

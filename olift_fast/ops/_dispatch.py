@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from olift_fast.ops._native import why_not_native
+
 Backend = Literal["auto", "native", "reference"]
 
 
@@ -39,9 +41,7 @@ def choose_backend(op: str, backend: Backend | None, refusals: Mapping[str, str 
 
 def refuse_native(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
     """Why the native CPU backend can't take these tensors, or None when it can."""
-    from olift_fast.ops._native import why_not_native
-
-    reason = why_not_native()
+    reason = _why_not_native()
     if reason is not None:
         return reason
     for tensor in tensors:
@@ -52,3 +52,8 @@ def refuse_native(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> s
         if tensor.dtype not in dtypes:
             return f"dtype must be one of {', '.join(map(str, dtypes))}, got {tensor.dtype}"
     return None
+
+
+@torch.compiler.assume_constant_result
+def _why_not_native() -> str | None:
+    return why_not_native()

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from olift_fast.model import Lifter
 from olift_fast.train.batches import Batch
 from olift_fast.train.loss import lifting_loss
+
+REPORT_EVERY = 100
+SAVE_EVERY = 500
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,20 @@ class Schedule:
 
 
 def train(
-    lifter: Lifter, batches: Iterator[Batch], schedule: Schedule, log: Path | None = None, report_every: int = 50
+    lifter: Lifter, batches: Iterator[Batch], schedule: Schedule, folder: Path, *, compiled: bool = False
 ) -> Lifter:
     """Train a lifter in place and return the average of its weights as a lifter of its own.
 
-    Every `report_every` steps one line of JSON goes to `log`: step, loss, learning rate, clips a second.
+    Args:
+        lifter: its weights are the start.
+        batches: endless.
+        schedule: how long and how fast.
+        folder: every 100 steps a line of JSON goes to ``log.jsonl`` in it (step, loss, learning rate, clips a second),
+            every 500 the average so far is saved there as a checkpoint.
+        compiled: run forward and backward through `torch.compile`.
     """
     lifter.train()
+    forward = torch.compile(lifter, dynamic=True, fullgraph=True) if compiled else lifter
     average = copy.deepcopy(lifter).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(lifter, schedule.weight_decay), fused=True)
     device = next(lifter.parameters()).device
@@ -67,7 +77,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         batch = next(batches).to(device)
-        loss = training_loss(lifter, batch, schedule)
+        loss = training_loss(forward, batch, schedule)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(lifter.parameters(), schedule.clip)
@@ -75,7 +85,9 @@ def train(
         _average(average, lifter, min(schedule.average, (step + 1) / (step + 10)))
         clips += len(batch.keypoints)
         losses.append(loss.detach())
-        if log is not None and (step + 1) % report_every == 0:
+        if (step + 1) % SAVE_EVERY == 0:
+            average.save_pretrained(folder)
+        if (step + 1) % REPORT_EVERY == 0:
             seconds = time.perf_counter() - begun
             line = {
                 "step": step + 1,
@@ -83,13 +95,13 @@ def train(
                 "learning_rate": schedule.rate(step),
                 "clips_per_second": round(clips / seconds, 1),
             }
-            with log.open("a", encoding="utf-8") as file:
+            with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             begun, clips, losses = time.perf_counter(), 0, []
     return average
 
 
-def training_loss(lifter: Lifter, batch: Batch, schedule: Schedule) -> Tensor:
+def training_loss(lifter: Callable[..., Tensor], batch: Batch, schedule: Schedule) -> Tensor:
     """The loss of one batch."""
     with torch.autocast(batch.keypoints.device.type, dtype=torch.bfloat16, enabled=schedule.bfloat16):
         joints = lifter(

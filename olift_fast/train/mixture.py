@@ -18,7 +18,7 @@ from olift_fast.data.mocap import Segment, load_all, sample_clips, split
 from olift_fast.train.batches import Batch, by_size, collate
 
 REAL_WEIGHTS: dict[str, float] = {
-    "human_cmu": 4.0,
+    "human_cmu": 5.0,
     "rat_dannce23": 2.0,
     "mouse_salk34": 1.5,
     "fly_df3d_30": 1.5,
@@ -48,9 +48,9 @@ class Mixture:
     seed: int = 0
     frames: int = 24
     skeletons: int = 4
-    clips: int = 8
+    clips: int = 6
     real: Path | None = None
-    real_share: float = 0.4
+    real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
     speed: tuple[float, float] = (0.6, 1.8)
     no_sides: float = 0.25

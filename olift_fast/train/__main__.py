@@ -1,0 +1,42 @@
+"""``python -m olift_fast.train``: train a checkpoint on generated animals and real motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.train.loop import Schedule, train
+from olift_fast.train.mixture import Mixture
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for config.json, model.safetensors and log.jsonl.")],
+    real: Annotated[Path | None, typer.Option(help="Folder of real motion; none trains on generated animals.")] = None,
+    preset: Annotated[str, typer.Option(help="small, base or large.")] = "small",
+    window: Annotated[int, typer.Option(help="Frames to each side that a motion layer attends.")] = 8,
+    frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 24,
+    clips: Annotated[int, typer.Option(help="Clips of each of the 4 skeletons in a batch.")] = 6,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 9000,
+    seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
+    name: Annotated[str | None, typer.Option(help="What results say they were lifted with; the preset.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that make data.")] = 1,
+    bfloat16: Annotated[bool, typer.Option(help="Linear layers in bfloat16.")] = True,
+    compiled: Annotated[bool, typer.Option(help="Through torch.compile.")] = True,
+) -> None:
+    """Train a lifter and save the average of its weights."""
+    torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    config = LifterConfig.preset(preset, window=(window, window))
+    mixture = Mixture(seed=seed, frames=frames, clips=clips, real=real, hops=config.hops)
+    schedule = Schedule(steps=steps, bfloat16=bfloat16)
+    lifter = Lifter(config, name=name or preset)
+    average = train(lifter, mixture.loader(workers), schedule, out, compiled=compiled)
+    average.save_pretrained(out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 
@@ -20,9 +20,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 BAD_INPUT, INTERRUPTED = 2, 130
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, and nothing else.")]
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
@@ -111,6 +108,15 @@ def writing(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def open_page(page: Path) -> None:
+    """Opens the page in the browser, or says where it is."""
+    import webbrowser
+
+    address = page.resolve().as_uri()
+    if not webbrowser.open(address):
+        warn(f"no browser to open here; the page is at {address}")
 
 
 def plural(count: int, word: str) -> str:

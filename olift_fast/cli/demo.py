@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from olift_fast.cli.console import Debug, Json, print_json, reported, warn, writing
+from olift_fast.cli.console import open_page, print_json, reported, warn, writing
 from olift_fast.cli.lift import report, summary
 from olift_fast.cli.lifting import Request, lift_file
+from olift_fast.cli.options import Debug, Json, ModelName
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Clip:
 @reported
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the files go; it is made if need be.")] = Path("olift-demo"),
-    model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
+    model: ModelName = "small",
     seed: Annotated[int, typer.Option(help="Another number, another animal.")] = 1,
     frames: Annotated[int, typer.Option(help="Length of the clip, 30 frames a second.")] = 300,
     view: Annotated[bool, typer.Option("--view", help="Open the page in the browser.")] = False,
@@ -88,7 +88,7 @@ def demo(
         if not drawable:
             warn("not drawn: the page needs: pip install 'olift-fast[view]'")
     if view and drawable:
-        webbrowser.open(page.resolve().as_uri())
+        open_page(page)
 
 
 def film(seed: int, frames: int) -> Clip:
@@ -101,9 +101,8 @@ def film(seed: int, frames: int) -> Clip:
     generator = AnimalGenerator(seed=(seed, *STREAM), corruption=Corruption.none(), fps=(FPS, FPS), without_edges=0.0)
     batch = generator.batch(1, frames, family="quadruped")
     rng = np.random.default_rng((seed, *STREAM))
-    detected, visible, score = corrupt(
-        rng, batch.keypoints, batch.skeleton, Corruption(clean=0.0), depth=batch.joints[..., 2]
-    )
+    faults = Corruption(clean=0.0, missing=0.04, spans=0.06, limbs=0.03, occlusion=0.06)
+    detected, visible, score = corrupt(rng, batch.keypoints, batch.skeleton, faults, depth=batch.joints[..., 2])
     # A detector that does not see a joint leaves a gap, or points somewhere else without much confidence.
     guessed = ~visible & (rng.random(visible.shape) < 0.5)
     radius = float(np.std(batch.joints))

@@ -7,12 +7,13 @@ import importlib.util
 import os
 import platform
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from olift_fast._version import __version__
-from olift_fast.cli.console import Debug, print_json, reported
+from olift_fast.cli.console import print_json, reported
+from olift_fast.cli.options import Debug, Json
 
 EXTRAS = {
     "io": {"movement": "movement", "sleap-io": "sleap_io"},
@@ -24,9 +25,7 @@ PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
 
 @reported
 def doctor(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, for machines, and nothing else.")
-    ] = False,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Tell what is installed, which backends can run, and why others can't.

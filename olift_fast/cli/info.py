@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from olift_fast.cli.console import Debug, Json, plural, print_json, reported
+from olift_fast.cli.console import plural, print_json, reported
+from olift_fast.cli.options import AllowPickle, Debug, FormatName, Json, KeypointFile, MinConfidence, SkeletonName
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,17 +17,11 @@ SIDES = {1: "left", 0: "", -1: "right"}
 
 @reported
 def info(
-    file: Annotated[Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False)],
-    format: Annotated[
-        str | None, typer.Option(help="Format of FILE; told from its content by default.", show_default=False)
-    ] = None,
-    skeleton: Annotated[
-        str | None, typer.Option(help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False)
-    ] = None,
-    min_confidence: Annotated[float, typer.Option(help="Keypoints below it count as hidden.")] = 0.3,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
-    ] = False,
+    file: KeypointFile,
+    format: FormatName = None,
+    skeleton: SkeletonName = None,
+    min_confidence: MinConfidence = 0.3,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

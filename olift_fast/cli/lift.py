@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import webbrowser
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import Debug, Json, plural, print_json, reported, warn
+from olift_fast.cli.console import open_page, plural, print_json, reported, warn
 from olift_fast.cli.lifting import Outcome, Request, lift_file
+from olift_fast.cli.options import (
+    AllowPickle,
+    Debug,
+    FormatName,
+    Json,
+    KeypointFile,
+    MinConfidence,
+    ModelName,
+    SkeletonName,
+)
 
 CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
 
@@ -32,7 +41,7 @@ class BackendName(StrEnum):
 
 @reported
 def lift(
-    file: Annotated[Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False)],
+    file: KeypointFile,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -41,20 +50,16 @@ def lift(
             help="Result; the suffix tells the format: .npz, .csv, .long.csv, .h5, .nc, .nwb. "
             "FILE.lifted.npz beside FILE by default.",
             show_default=False,
+            readable=False,
         ),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="Format of FILE; told from its content by default.", show_default=False)
-    ] = None,
-    model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
-    skeleton: Annotated[
-        str | None,
-        typer.Option(help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False),
-    ] = None,
+    format: FormatName = None,
+    model: ModelName = "small",
+    skeleton: SkeletonName = None,
     fps: Annotated[
         float | None, typer.Option(help="Frames a second, where FILE does not say.", show_default=False)
     ] = None,
-    min_confidence: Annotated[float, typer.Option(help="Keypoints below it count as hidden.")] = 0.3,
+    min_confidence: MinConfidence = 0.3,
     output: Annotated[
         Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
     ] = Output.camera,
@@ -62,14 +67,14 @@ def lift(
         list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
     ] = None,
     view: Annotated[bool, typer.Option("--view", help="Draw the result and open it in the browser.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Draw the result into this page.", show_default=False)] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Draw the result into this page.", show_default=False, readable=False)
+    ] = None,
     backend: Annotated[BackendName, typer.Option(help="What computes.")] = BackendName.auto,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
     ] = None,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
-    ] = False,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -94,7 +99,7 @@ def lift(
     else:
         report(outcome)
     if view and page is not None:
-        webbrowser.open(page.resolve().as_uri())
+        open_page(page)
 
 
 def default_output(file: Path, suffix: str) -> Path:

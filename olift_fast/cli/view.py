@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from olift_fast.cli.console import Debug, reported, writing
+from olift_fast.cli.console import open_page, reported, writing
 from olift_fast.cli.lifting import check_output
+from olift_fast.cli.options import Debug
 from olift_fast.errors import InputError
 
 
 @reported
 def view(
-    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False)],
+    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The page; RESULT.html by default.", show_default=False)
+        Path | None,
+        typer.Option("-o", "--out", help="The page; RESULT.html by default.", show_default=False, readable=False),
     ] = None,
     max_frames: Annotated[int, typer.Option(help="Draw at most this many frames, evenly spaced.")] = 600,
     title: Annotated[str | None, typer.Option(help="Heading; the input's name by default.", show_default=False)] = None,
@@ -45,4 +46,4 @@ def view(
         write_html(lifted, page, max_frames=max_frames, title=title)
     typer.echo(f"drawn: {page}")
     if open_:
-        webbrowser.open(page.resolve().as_uri())
+        open_page(page)

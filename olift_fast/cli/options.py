@@ -1,0 +1,27 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# `readable=False` keeps typer from checking paths itself: its message takes five lines, ours takes one.
+KeypointFile = Annotated[
+    Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False, readable=False)
+]
+FormatName = Annotated[
+    str | None, typer.Option("--format", help="Format of FILE; told from its content by default.", show_default=False)
+]
+ModelName = Annotated[str, typer.Option("--model", help="Checkpoint: a shipped name, or a folder.")]
+SkeletonName = Annotated[
+    str | None,
+    typer.Option("--skeleton", help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False),
+]
+MinConfidence = Annotated[float, typer.Option("--min-confidence", help="Keypoints below it count as hidden.")]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, and nothing else.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

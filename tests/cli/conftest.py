@@ -1,0 +1,67 @@
+"""A small random-weight model and helpers to run the command line in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from olift_fast.cli import app
+from olift_fast.model import Lifter, LifterConfig
+
+Run = Callable[..., Result]
+JOINTS = ("nose", "left_paw", "right_paw", "tail")
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a small lifter that has learnt nothing: fine for everything but the quality of its depth."""
+    folder = tmp_path_factory.mktemp("models") / "random"
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        Lifter(LifterConfig(width=32, heads=2, motion_layers=1, space_layers=1), name="random").save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def run() -> Run:
+    """Runs the command line: run("lift", path, "--json")."""
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def lift(run: Run, random_model: str) -> Run:
+    """Runs `olift lift` with the random model."""
+    return lambda *arguments: run("lift", *arguments, "--model", random_model)
+
+
+@pytest.fixture
+def mouse(tmp_path: Path) -> Path:
+    """A DeepLabCut table of 30 frames and 4 joints, of which the tail is below 0.3 in every third frame."""
+    folder = tmp_path / "input"
+    folder.mkdir()
+    return write_table(folder / "mouse.csv", *walk())
+
+
+def walk(frames: int = 30, joints: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (T, J, 2) that move, and likelihoods (T, J)."""
+    t, j = np.arange(frames)[:, None], np.arange(joints)[None]
+    keypoints = np.stack([200 + 40 * j + 2 * t, 150 + 25 * np.sin(0.4 * t + 1.3 * j)], axis=-1)
+    likelihood = np.full((frames, joints), 0.9)
+    likelihood[::3, -1] = 0.1
+    return keypoints, likelihood
+
+
+def write_table(path: Path, keypoints: np.ndarray, likelihood: np.ndarray, names: tuple[str, ...] = JOINTS) -> Path:
+    """DeepLabCut's csv of one animal; NaN leaves a cell empty."""
+    columns = [name for name in names for _ in range(3)]
+    lines = [["scorer", *["net"] * len(columns)], ["bodyparts", *columns]]
+    lines.append(["coords", *["x", "y", "likelihood"] * len(names)])
+    cells = np.concatenate([keypoints, likelihood[..., None]], axis=-1).reshape(len(keypoints), -1)
+    lines += [[str(t), *("" if np.isnan(value) else f"{value:.3f}" for value in row)] for t, row in enumerate(cells)]
+    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    return path

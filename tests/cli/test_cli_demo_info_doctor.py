@@ -1,0 +1,130 @@
+"""`olift demo`, `olift info` and `olift doctor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from olift_fast.cli import demo as demo_module
+from olift_fast.cli import doctor as doctor_module
+from olift_fast.cli.demo import deeplabcut_table, errors, film
+from olift_fast.io import read_keypoints, read_lifted
+from olift_fast.model import checkpoints
+from olift_fast.ops import _native
+
+from .conftest import JOINTS, Run
+
+
+def test_demo_writes_all_files_and_scores_them(run: Run, random_model: str, tmp_path: Path) -> None:
+    outcome = run("demo", tmp_path / "new" / "demo", "--model", random_model, "--frames", 40)
+    assert outcome.exit_code == 0, outcome.stderr
+    folder = tmp_path / "new" / "demo"
+    names = {"keypoints.csv", "skeleton.json", "truth.npz", "lifted.npz"}
+    if importlib.util.find_spec("plotly"):
+        names.add("lifted.html")
+    assert {path.name for path in folder.iterdir()} == names
+    result = read_lifted(folder / "lifted.npz")
+    with np.load(folder / "truth.npz") as truth:
+        assert truth["joints"].shape == result.joints.shape[1:]
+        assert tuple(truth["names"]) == result.skeleton.names
+        assert len(truth["edges"]) == len(result.skeleton.edges) > 0
+    assert result.format == "deeplabcut" and result.fps == 30
+    assert "SA-MPJPE" in outcome.stdout and "flat guess" in outcome.stdout and "lift 0." in outcome.stdout
+
+
+def test_demo_repeats_itself_and_other_seeds_differ(run: Run, random_model: str, tmp_path: Path) -> None:
+    contents = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        outcome = run("demo", tmp_path / name, "--model", random_model, "--frames", 12, "--seed", seed, "--json")
+        assert outcome.exit_code == 0, outcome.stderr
+        found = json.loads(outcome.stdout)
+        assert 0 < found["flat_sa_mpjpe_percent"] < 60
+        contents.append(((tmp_path / name / "keypoints.csv").read_bytes(), found["sa_mpjpe_percent"]))
+    assert contents[0] == contents[1]
+    assert contents[0] != contents[2]
+
+
+def test_demo_clip_has_noise_gaps_and_misplaced_keypoints(tmp_path: Path) -> None:
+    clip = film(seed=3, frames=200)
+    path = tmp_path / "keypoints.csv"
+    path.write_text(deeplabcut_table(clip))
+    tracks = read_keypoints(path)
+    np.testing.assert_allclose(tracks.keypoints[0], clip.keypoints, atol=1e-3)
+    visible = tracks.visible()[0]
+    assert 0.02 < 1 - visible.mean() < 0.5
+    missing = np.isnan(clip.keypoints).any(axis=-1)
+    assert missing.any() and (~visible & ~missing).any()
+    noise = np.linalg.norm(clip.keypoints - clip.true_keypoints, axis=-1)
+    assert 0 < np.median(noise[visible]) < np.median(noise[~visible & ~missing])
+
+
+def test_demo_error_is_zero_for_the_truth_in_any_pose_and_large_for_flat() -> None:
+    clip = film(seed=4, frames=30)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).double())[0]
+    turn *= torch.linalg.det(turn)
+    moved = 2.5 * clip.joints @ turn.numpy() + np.array([100.0, -50.0, 7.0])
+    own, flat = errors(clip, moved)
+    assert own == pytest.approx(0, abs=1e-3) and flat > 3
+
+
+def test_demo_without_plotly_still_lifts(
+    run: Run, random_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_module.importlib.util, "find_spec", lambda name: None)
+    outcome = run("demo", tmp_path, "--model", random_model, "--frames", 10)
+    assert outcome.exit_code == 0
+    assert (tmp_path / "lifted.npz").is_file() and not (tmp_path / "lifted.html").exists()
+    assert "pip install 'olift-fast[view]'" in outcome.stderr
+
+
+def test_demo_into_a_file_is_one_line(run: Run, mouse: Path) -> None:
+    outcome = run("demo", mouse)
+    assert outcome.exit_code == 2 and outcome.stderr.count("\n") == 1 and str(mouse) in outcome.stderr
+
+
+def test_info_tells_what_is_in_the_file(run: Run, mouse: Path) -> None:
+    outcome = run("info", mouse, "--json")
+    assert outcome.exit_code == 0 and outcome.stderr == ""
+    content = json.loads(outcome.stdout)
+    assert content["format"] == "deeplabcut" and content["frames"] == 30 and content["fps"] is None
+    assert [joint["name"] for joint in content["joints"]] == list(JOINTS)
+    assert [joint["side"] for joint in content["joints"]] == [None, "left", "right", None]
+    assert [joint["hidden_share"] for joint in content["joints"]] == [0, 0, 0, pytest.approx(1 / 3, abs=1e-6)]
+    assert content["missing_share"] == 0
+    assert content["tracks"][0]["frames_seen"] == 30
+    assert json.loads(run("info", mouse, "--json", "--min-confidence", 0.05).stdout)["hidden_share"] == 0
+
+
+def test_info_for_people_names_every_joint(run: Run, mouse: Path) -> None:
+    outcome = run("info", mouse)
+    assert outcome.exit_code == 0
+    for word in (*JOINTS, "deeplabcut", "30", "33.3%", "no edges"):
+        assert word in outcome.stdout
+
+
+def test_doctor_tells_versions_backends_and_checkpoints(run: Run) -> None:
+    outcome = run("doctor", "--json")
+    content = json.loads(outcome.stdout)
+    assert content["packages"]["torch"] == torch.__version__
+    assert content["backends"]["reference"] is None
+    assert content["native"]["available"] == (content["backends"]["native"] is None)
+    assert [found["name"] for found in content["checkpoints"]] == checkpoints.shipped()
+    assert outcome.exit_code == (0 if checkpoints.shipped() else 1)
+    people = run("doctor")
+    assert torch.__version__ in people.stdout and "native" in people.stdout and "extras" in people.stdout
+
+
+def test_doctor_says_why_something_cannot_run(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_native, "why_not_native", lambda: "built for another planet")
+    monkeypatch.setattr(_native, "native_module", lambda: None)
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    monkeypatch.setattr(doctor_module.importlib.util, "find_spec", lambda name: None)
+    outcome = run("doctor")
+    assert outcome.exit_code == 1
+    for words in ("built for another planet", "no checkpoint is installed", "pip install 'olift-fast[view]'"):
+        assert words in outcome.stdout

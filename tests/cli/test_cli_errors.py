@@ -1,0 +1,250 @@
+"""Whatever is wrong with the input: one line that names the file and the cause, exit code 2, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import olift_fast.io
+from olift_fast.cli import lifting
+
+from .conftest import JOINTS, Run, walk, write_table
+
+
+def empty(path: Path) -> Path:
+    path.write_text("")
+    return path
+
+
+def no_tracks(path: Path) -> Path:
+    path.write_text("[]")
+    return path
+
+
+def one_joint(path: Path) -> Path:
+    return write_table(path, *walk(joints=1), names=("nose",))
+
+
+def all_hidden(path: Path) -> Path:
+    keypoints, likelihood = walk()
+    return write_table(path, keypoints, 0.01 * likelihood)
+
+
+def nan_everywhere(path: Path) -> Path:
+    keypoints, likelihood = walk()
+    return write_table(path, np.full_like(keypoints, np.nan), likelihood)
+
+
+def wrong_extension(path: Path) -> Path:
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    return path
+
+
+def truncated_hdf5(path: Path) -> Path:
+    with h5py.File(path, "w") as file:
+        file["tracks"] = np.zeros((1, 2, 4, 1000))
+    path.write_bytes(path.read_bytes()[:1500])
+    return path
+
+
+def missing_header_row(path: Path) -> Path:
+    lines = write_table(path, *walk()).read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:1] + lines[3:]))
+    return path
+
+
+def points_3d(path: Path) -> Path:
+    keypoints, likelihood = walk()
+    text = write_table(path, keypoints, likelihood).read_text()
+    path.write_text(text.replace("x,y,likelihood", "x,y,z"))
+    return path
+
+
+def folder_of_others(path: Path) -> Path:
+    path.mkdir()
+    (path / "notes.txt").write_text("nothing to lift")
+    return path
+
+
+def absent(path: Path) -> Path:
+    return path
+
+
+BAD_FILES = [
+    (empty, "bad.csv", "empty"),
+    (no_tracks, "bad.json", "no tracks"),
+    (one_joint, "bad.csv", "one joint"),
+    (all_hidden, "bad.csv", "no keypoint"),
+    (nan_everywhere, "bad.csv", "no keypoint"),
+    (wrong_extension, "bad.csv", ""),
+    (truncated_hdf5, "bad.analysis.h5", "HDF5"),
+    (missing_header_row, "bad.csv", ""),
+    (points_3d, "bad.csv", "3D"),
+    (folder_of_others, "bad", ""),
+    (absent, "bad.csv", "no such file"),
+]
+
+
+def assert_one_line(outcome: object, *words: str) -> None:
+    stderr = getattr(outcome, "stderr", "")
+    assert getattr(outcome, "exit_code", None) == 2, stderr
+    assert stderr.startswith("olift: ") and stderr.count("\n") == 1, stderr
+    assert "Traceback" not in stderr and getattr(outcome, "stdout", "") == ""
+    for word in words:
+        assert word in stderr
+
+
+def files_under(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("make", "name", "cause"), BAD_FILES, ids=lambda value: getattr(value, "__name__", None))
+def test_bad_file(lift: Run, run: Run, tmp_path: Path, make: Callable[[Path], Path], name: str, cause: str) -> None:
+    source = make(tmp_path / name)
+    before = files_under(tmp_path)
+    assert_one_line(lift(source), str(source), cause)
+    assert_one_line(lift(source, "--json"), str(source), cause)
+    if make not in (one_joint, all_hidden):  # these are sound files, whose content can be told
+        assert_one_line(run("info", source), str(source), cause)
+    assert files_under(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fps", "0"], ["fps", "0"]),
+        (["--fps", "nan"], ["fps", "nan"]),
+        (["--min-confidence", "1.5"], ["--min-confidence", "1.5"]),
+        (["--threads", "0"], ["--threads", "0"]),
+        (["--track", "cat"], ["mouse.csv", "'cat'"]),
+        (["--format", "coco"], ["mouse.csv", "coco"]),
+        (["--format", "nonsense"], ["nonsense", "deeplabcut"]),
+        (["--skeleton", "coco_17"], ["mouse.csv", "'nose'"]),
+        (["--skeleton", "no_such_rig"], ["no_such_rig"]),
+        (["--model", "no-such-model"], ["no-such-model"]),
+        (["-o", "nowhere/out.npz"], ["nowhere/out.npz", "folder"]),
+        (["-o", "out.docx"], ["out.docx", ".npz"]),
+        (["-o", "."], ["folder"]),
+        (["--html", "nowhere/out.html"], ["nowhere/out.html"]),
+        (["-o", "same.npz", "--html", "same.npz"], ["same.npz", "two names"]),
+    ],
+    ids=lambda value: " ".join(value) if value and value[0].startswith("-") else None,
+)
+def test_bad_option(
+    run: Run,
+    random_model: str,
+    mouse: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(mouse.parent)
+    model = [] if "--model" in options else ["--model", random_model]
+    outcome = run("lift", "mouse.csv", *model, *options)
+    if "--skeleton" in options:
+        words = words[:1]
+    assert_one_line(outcome, *words)
+    assert files_under(mouse.parent) == {Path("mouse.csv")}
+
+
+def test_skeleton_with_an_edge_out_of_range(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    skeleton = tmp_path / "rig.json"
+    skeleton.write_text(json.dumps({"names": JOINTS, "edges": [[0, 9]]}))
+    assert_one_line(lift(mouse, "--skeleton", skeleton), str(skeleton), "9")
+
+
+def test_result_never_replaces_its_input(lift: Run, mouse: Path) -> None:
+    content = mouse.read_bytes()
+    assert_one_line(lift(mouse, "-o", mouse), str(mouse), "the input itself")
+    assert mouse.read_bytes() == content
+
+
+def test_folder_without_write_permission(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may write anywhere, so the answer of the system is what the test changes.
+    monkeypatch.setattr(lifting.os, "access", lambda path, mode: False)
+    assert_one_line(lift(mouse), "mouse.lifted.npz", "no permission")
+    assert files_under(mouse.parent) == {Path("mouse.csv")}
+
+
+def test_file_without_read_permission(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert_one_line(lift(mouse), str(mouse), "Permission denied")
+
+
+@pytest.mark.parametrize("option", ["-o", "--html"])
+def test_full_disk_leaves_nothing(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    out = mouse.parent / ("full.html" if option == "--html" else "full.npz")
+    if option == "--html":
+        pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
+    opened, sync = os.open, os.fsync
+    names: dict[int, str] = {}
+
+    def remember(path: str, *rest: int, **more: int) -> int:
+        handle = opened(path, *rest, **more)
+        names[handle] = str(path)
+        return handle
+
+    def full(handle: int) -> None:
+        if out.name in names.get(handle, ""):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "open", remember)
+    monkeypatch.setattr(os, "fsync", full)
+    out.write_text("old")
+    outcome = lift(mouse, option, out)
+    assert outcome.exit_code == 2
+    assert outcome.stderr.count("\n") == 1 and str(out) in outcome.stderr and "Traceback" not in outcome.stderr
+    assert out.read_text() == "old"
+    assert files_under(mouse.parent) <= {Path("mouse.csv"), Path(out.name), Path("mouse.lifted.npz")}
+
+
+def test_missing_extra_says_what_to_install(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifting.importlib.util, "find_spec", lambda name: None)
+    assert_one_line(lift(mouse, "-o", mouse.parent / "out.nc"), "pip install 'olift-fast[io]'")
+    assert_one_line(lift(mouse, "--html", mouse.parent / "out.html"), "pip install 'olift-fast[view]'")
+    assert files_under(mouse.parent) == {Path("mouse.csv")}
+
+
+def test_view_of_something_else(run: Run, mouse: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.npz"
+    np.savez(other, numbers=np.zeros(3))
+    assert_one_line(run("view", mouse), str(mouse))
+    assert_one_line(run("view", other), str(other), "not a lifted result")
+    assert_one_line(run("view", tmp_path / "absent.npz"), "absent.npz", "no such file")
+    assert not list(tmp_path.rglob("*.html"))
+
+
+def test_debug_adds_the_traceback(lift: Run, tmp_path: Path) -> None:
+    outcome = lift(tmp_path / "absent.csv", "--debug")
+    assert outcome.exit_code == 2
+    assert "Traceback" in outcome.stderr and "olift: " in outcome.stderr.splitlines()[-1]
+
+
+def test_interrupt_ends_with_130(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(olift_fast.io, "read_keypoints", interrupted)
+    outcome = lift(mouse)
+    assert outcome.exit_code == 130 and outcome.stderr == "olift: interrupted\n"
+    assert files_under(mouse.parent) == {Path("mouse.csv")}
+
+
+def test_bug_is_not_passed_off_as_bad_input(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(olift_fast.io, "read_keypoints", broken)
+    outcome = lift(mouse)
+    assert outcome.exit_code == 1 and isinstance(outcome.exception, ZeroDivisionError)

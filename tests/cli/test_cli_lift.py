@@ -1,0 +1,146 @@
+"""`olift lift` and `olift view`: what they write, print and open."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import webbrowser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from olift_fast.io import read_lifted
+from olift_fast.ops._native import why_not_native
+
+from .conftest import JOINTS, Run, walk, write_table
+
+
+def test_result_lies_beside_the_input_and_covers_it(lift: Run, mouse: Path) -> None:
+    outcome = lift(mouse)
+    assert outcome.exit_code == 0, outcome.stderr
+    result = read_lifted(mouse.parent / "mouse.lifted.npz")
+    assert result.joints.shape == (1, 30, 4, 3)
+    assert np.isfinite(result.joints).all()
+    assert result.skeleton.names == JOINTS
+    assert (result.frame, result.units, result.model) == ("camera", "pixels", "random")
+    assert "mouse.csv: 1 track of 30 frames and 4 joints (deeplabcut), 8.3% hidden" in outcome.stdout
+    for stage in ("read", "start", "lift", "write"):
+        assert f"{stage} 0." in outcome.stdout or f"{stage} 1." in outcome.stdout
+    assert "draw" not in outcome.stdout
+    assert "upright camera" in outcome.stderr
+
+
+def test_json_is_one_object_and_nothing_else(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    outcome = lift(mouse, "-o", tmp_path / "a.npz", "--html", tmp_path / "a.html", "--json")
+    content = json.loads(outcome.stdout)
+    assert outcome.stderr == ""
+    assert list(content["seconds"]) == ["read", "start", "lift", "write", "draw"]
+    assert content["hidden_share"] == pytest.approx(10 / 120, abs=1e-6)
+    assert content["output"] == str(tmp_path / "a.npz") and content["page"] == str(tmp_path / "a.html")
+    assert content["joints"] == list(JOINTS) and content["frames"] == 30
+    assert any("edges" in warning for warning in content["warnings"])
+
+
+def test_confidence_decides_what_is_hidden(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    for threshold, hidden in ((0.05, 0.0), (0.3, 10 / 120)):
+        out = tmp_path / "out.npz"
+        assert lift(mouse, "-o", out, "--min-confidence", threshold).exit_code == 0
+        assert 1 - read_lifted(out).visible.mean() == pytest.approx(hidden)
+
+
+def test_suffix_chooses_the_format(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    assert lift(mouse, "-o", tmp_path / "wide.csv").exit_code == 0
+    assert lift(mouse, "-o", tmp_path / "rows.long.csv").exit_code == 0
+    wide = list(csv.reader((tmp_path / "wide.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "rows.long.csv").open()))
+    assert wide[1][1:5] == ["nose", "nose", "nose", "nose"] or wide[1][1:4] == ["nose", "nose", "nose"]
+    assert len(rows) == 30 * 4
+    assert {"track", "frame", "joint", "x", "y", "z"} <= set(rows[0])
+
+
+def test_tracks_can_be_chosen(lift: Run, tmp_path: Path) -> None:
+    keypoints, _ = walk()
+    both = np.stack([keypoints, keypoints + 50])
+    source = tmp_path / "two.npy"
+    np.save(source, both)
+    assert lift(source, "-o", tmp_path / "all.npz").exit_code == 0
+    names = read_lifted(tmp_path / "all.npz").tracks
+    assert len(names) == 2
+    assert lift(source, "-o", tmp_path / "one.npz", "--track", names[1]).exit_code == 0
+    one = read_lifted(tmp_path / "one.npz")
+    assert one.tracks == names[1:]
+    np.testing.assert_array_equal(one.keypoints[0], both[1].astype(np.float32))
+
+
+def test_object_frame_is_in_model_units(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    assert lift(mouse, "-o", tmp_path / "object.npz", "--output", "object").exit_code == 0
+    result = read_lifted(tmp_path / "object.npz")
+    assert (result.frame, result.units) == ("object", "model units")
+    np.testing.assert_allclose(result.joints.mean(axis=2), 0, atol=1e-5)
+
+
+def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    skeleton = tmp_path / "rig.json"
+    skeleton.write_text(json.dumps({"names": JOINTS[::-1], "edges": [["nose", "tail"], ["left_paw", "tail"]]}))
+    outcome = lift(mouse, "-o", tmp_path / "out.npz", "--skeleton", skeleton, "--fps", "25")
+    assert outcome.exit_code == 0, outcome.stderr
+    result = read_lifted(tmp_path / "out.npz")
+    assert set(map(frozenset, result.skeleton.edges)) == {frozenset((0, 3)), frozenset((1, 3))}
+    assert result.fps == 25
+    assert "edges" not in outcome.stderr
+
+
+def test_backends_agree_and_leave_no_trace(
+    lift: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why_not_native() is not None:
+        pytest.skip(str(why_not_native()))
+    monkeypatch.delenv("OLIFT_BACKEND", raising=False)
+    for backend in ("native", "reference"):
+        assert lift(mouse, "-o", tmp_path / f"{backend}.npz", "--backend", backend).exit_code == 0
+    native, reference = (read_lifted(tmp_path / f"{name}.npz").joints for name in ("native", "reference"))
+    np.testing.assert_allclose(native, reference, rtol=1e-4, atol=1e-2)
+    assert "OLIFT_BACKEND" not in os.environ
+
+
+def test_page_is_drawn_and_opened(
+    lift: Run, run: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or len(opened) > 1)
+    first = lift(mouse, "--view")
+    assert first.exit_code == 0 and "no browser to open here" in first.stderr
+    page = mouse.parent / "mouse.lifted.html"
+    assert "mouse.csv" in page.read_text() and opened == [page.as_uri()]
+    other = tmp_path / "other.html"
+    outcome = run("view", mouse.parent / "mouse.lifted.npz", "-o", other, "--no-open", "--title", "A walk")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "<title>A walk" in other.read_text() and len(opened) == 1
+    assert run("view", mouse.parent / "mouse.lifted.npz").exit_code == 0 and len(opened) == 2
+
+
+def test_folder_is_lifted_beside_itself(lift: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "openpose"
+    folder.mkdir()
+    keypoints, likelihood = walk(frames=5, joints=25)
+    for t, values in enumerate(np.concatenate([keypoints, likelihood[..., None]], axis=-1)):
+        people = [{"person_id": [-1], "pose_keypoints_2d": values.ravel().tolist()}]
+        (folder / f"walk_{t:012d}_keypoints.json").write_text(json.dumps({"version": 1.3, "people": people}))
+    outcome = lift(folder)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert read_lifted(tmp_path / "openpose.lifted.npz").joints.shape == (1, 5, 25, 3)
+
+
+def test_what_makes_depth_less_sure_is_said(lift: Run, tmp_path: Path) -> None:
+    keypoints, likelihood = walk(frames=1, joints=2)
+    one_frame = lift(write_table(tmp_path / "one.csv", keypoints, likelihood + 0.5, ("a", "b")))
+    assert one_frame.exit_code == 0
+    for words in ("no skeleton edges", "no left and right", "one frame only"):
+        assert words in one_frame.stderr
+    keypoints, likelihood = walk()
+    likelihood[:, :3] = 0.1
+    sparse = lift(write_table(tmp_path / "sparse.csv", keypoints, likelihood))
+    assert "only 17% of the keypoints are visible" in sparse.stderr

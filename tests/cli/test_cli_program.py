@@ -1,0 +1,77 @@
+"""The installed program: it starts fast, runs as a process of its own, and behaves in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from olift_fast._version import __version__
+
+from .conftest import Run
+
+COMMAND = [sys.executable, "-m", "olift_fast"]
+# The tree under test, wherever pytest was started.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, env=ENVIRONMENT, **options
+    )  # type: ignore[call-overload]
+
+
+def test_help_is_quick_and_shows_every_command() -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        outcome = process("--help")
+        seconds.append(time.perf_counter() - start)
+    assert outcome.returncode == 0
+    for command in ("lift", "view", "info", "demo", "doctor", "Examples"):
+        assert command in outcome.stdout
+    # 0.15 to 0.2 s on a quiet machine; the promise is 0.3 s, and this one may be busy.
+    assert min(seconds) < 1.0
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, olift_fast.cli; print([m for m in ('torch', 'numpy', 'h5py', 'plotly') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["lift", "view", "info", "demo", "doctor"])
+def test_help_of_each_command_shows_an_example(run: Run, command: str) -> None:
+    for option in ("--help", "-h"):
+        outcome = run(command, option)
+        assert outcome.exit_code == 0
+        assert f"olift {command}" in outcome.stdout.split("Examples")[1]
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout == f"olift {__version__}\n"
+
+
+def test_process_lifts_and_fails_as_promised(mouse: Path, random_model: str) -> None:
+    good = process("lift", str(mouse), "--model", random_model, "--json")
+    assert good.returncode == 0, good.stderr
+    assert Path(json.loads(good.stdout)["output"]).is_file()
+    bad = process("lift", str(mouse.parent / "absent.csv"))
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == f"olift: {mouse.parent / 'absent.csv'}: no such file or folder\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of the shell")
+def test_reader_that_leaves_is_no_error(mouse: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        outcome = subprocess.run(
+            [*COMMAND, "info", str(mouse)], stdout=gone, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, timeout=120
+        )
+    assert outcome.stderr == ""

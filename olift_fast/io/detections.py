@@ -51,7 +51,7 @@ class Detections:
         self.frames.append(frame)
         self.tracks.append(track)
         self.points.append(np.where(there[:, None], points, np.nan))
-        self.confidence.append(np.where(there, confidence, 0.0))
+        self.confidence.append(np.where(there, np.minimum(confidence, 1e6), 0.0))
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from olift_fast.data.tracks import LiftedTracks
 def make_lifted() -> Callable[..., LiftedTracks]:
     """A result of random numbers, with hidden keypoints and one frame that could not be lifted."""
 
-    def make(tracks: Sequence[str] = ("left, fly", "b"), frames: int = 5, **changes: object) -> LiftedTracks:
+    def make(tracks: Sequence[str] = ("left, fly", "b"), length: int = 5, **changes: object) -> LiftedTracks:
         rng = np.random.default_rng(7)
         skeleton = Skeleton(("nose", "ear_l", "ear_r", "tail"), ((0, 1), (0, 2), (0, 3)), (), "rat")
-        shape = (len(tracks), frames, skeleton.num_joints)
+        shape = (len(tracks), length, skeleton.num_joints)
         joints = rng.normal(0, 300, (*shape, 3)).astype(np.float32)
         keypoints = joints[..., :2].copy()
         confidence = rng.uniform(0.31, 1, shape).astype(np.float32)
@@ -34,7 +34,7 @@ def make_lifted() -> Callable[..., LiftedTracks]:
             "skeleton": skeleton,
             "tracks": tuple(tracks),
             "fps": 29.97,
-            "frames": np.arange(frames) * 2 + 10,
+            "frames": np.arange(length) * 2 + 10,
             "image_size": (640, 480),
             "source": "clip.csv",
             "format": "deeplabcut",

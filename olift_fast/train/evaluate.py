@@ -1,0 +1,141 @@
+"""``python -m olift_fast.train.evaluate``: scores on held-out real recordings, beside the flat guess."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from olift_fast.data.clips import ClipBatch
+from olift_fast.model import Lifter
+from olift_fast.reference import fa_mpjpe, sa_mpjpe, sa_mpve
+from olift_fast.train.batches import Batch, collate
+from olift_fast.train.held_out import held_out
+
+Method = Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean errors of a method on a source, in % of the clips' RMS 2D radius, after similarity alignment."""
+
+    source: str
+    method: str
+    clips: int
+    sa_mpjpe: float
+    fa_mpjpe: float
+    sa_mpve: float
+
+
+def flat(batch: Batch) -> Tensor:
+    """The guess that everything is at one depth: x, y as seen (hidden ones filled in over time), z = 0."""
+    filled = np.stack(
+        [_filled(k, v) for k, v in zip(batch.keypoints.numpy(), batch.visible.numpy(), strict=True)]
+    )
+    return torch.nn.functional.pad(torch.from_numpy(filled), (0, 1))
+
+
+def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False) -> Method:
+    """The lifter as a method: told the joints' sides or not, on whole clips or on each frame alone."""
+
+    def method(batch: Batch) -> Tensor:
+        keypoints, visible, graph, side = batch.keypoints, batch.visible, batch.graph, batch.sides
+        clips, frames = visible.shape[:2]
+        if alone:
+            keypoints, visible = keypoints.flatten(0, 1).unsqueeze(1), visible.flatten(0, 1).unsqueeze(1)
+            graph, side = graph.repeat_interleave(frames, dim=0), side.repeat_interleave(frames, dim=0)
+        with torch.inference_mode():
+            joints = lifter(keypoints, visible, graph=graph, sides=side if sides else None)
+        return joints.reshape(clips, frames, *joints.shape[2:])
+
+    return method
+
+
+def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 1) -> Score:
+    """One row: a method's errors on clips of one source."""
+    errors: list[Tensor] = []
+    for start in range(0, len(clips), 32):
+        batch = collate([_rows(clips, slice(start, start + 32))], hops)
+        joints = method(batch)
+        errors.append(
+            torch.stack([metric(joints, batch.joints, batch.labelled) for metric in (sa_mpjpe, fa_mpjpe, sa_mpve)])
+        )
+    means = 100 * torch.cat(errors, dim=1).mean(dim=1)
+    return Score(source, name, len(clips), *(round(float(mean), 2) for mean in means))
+
+
+def main(
+    model: Annotated[list[str], typer.Option(help="Name or folder of a checkpoint; may be given more than once.")],
+    data: Annotated[Path, typer.Option(help="Folder of real recordings (motion3d/, paired/).")],
+    noise: Annotated[bool, typer.Option(help="Detector-like faults on the 2D of the motion recordings.")] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here, too.")] = None,
+) -> None:
+    """Score checkpoints on the held-out real recordings, beside the flat guess."""
+    lifters = [Lifter.from_pretrained(name) for name in model]
+    methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
+    for lifter in lifters:
+        hops = lifter.config.hops
+        methods[lifter.name] = (lifted_by(lifter), hops)
+        if lifter.config.window != (0, 0):
+            methods[f"{lifter.name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
+            methods[f"{lifter.name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
+    scores = [
+        score(source, clips, name, method, hops)
+        for source, clips in held_out(data, noise).items()
+        for name, (method, hops) in methods.items()
+    ]
+    _print(scores)
+    if json_out is not None:
+        json_out.parent.mkdir(parents=True, exist_ok=True)
+        json_out.write_text(json.dumps([asdict(row) for row in scores], indent=1) + "\n", encoding="utf-8")
+
+
+def _print(scores: Sequence[Score]) -> None:
+    table = Table(title="errors in % of the clip's RMS 2D radius, after similarity alignment")
+    for column in ("source", "clips", "method", "SA-MPJPE", "vs flat", "FA-MPJPE", "SA-MPVE"):
+        table.add_column(column, justify="left" if column in ("source", "method") else "right")
+    flat_errors = {row.source: row.sa_mpjpe for row in scores if row.method == "flat guess"}
+    previous = ""
+    for row in scores:
+        change = 100 * (row.sa_mpjpe / flat_errors[row.source] - 1)
+        name = (row.source, str(row.clips)) if row.source != previous else ("", "")
+        previous = row.source
+        table.add_row(
+            *name, row.method, f"{row.sa_mpjpe:.1f}", f"{change:+.0f} %", f"{row.fa_mpjpe:.1f}", f"{row.sa_mpve:.2f}"
+        )
+    Console(width=120).print(table)
+
+
+def _rows(clips: ClipBatch, rows: slice) -> ClipBatch:
+    return ClipBatch(
+        clips.keypoints[rows],
+        clips.visible[rows],
+        clips.joints[rows],
+        clips.labelled[rows],
+        clips.skeleton,
+        clips.family,
+    )
+
+
+def _filled(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """``(T, J, 2)`` with each joint's hidden frames filled in linearly over time; 0 for a joint never seen."""
+    time = np.arange(len(keypoints))
+    filled = np.zeros_like(keypoints)
+    for joint in np.flatnonzero(visible.any(axis=0)):
+        known = visible[:, joint]
+        for axis in range(2):
+            filled[:, joint, axis] = np.interp(time, time[known], keypoints[known, joint, axis])
+    return filled
+
+
+if __name__ == "__main__":
+    typer.run(main)

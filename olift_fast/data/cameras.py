@@ -62,7 +62,7 @@ class Cameras:
             position.astype(np.float32)[:, None],
             np.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], axis=-1).astype(np.float32),
             np.asarray(intrinsics[:, :2, 2], np.float32),
-            np.broadcast_to(np.float32(image_size), (count, 2)),
+            np.broadcast_to(np.array(image_size, np.float32), (count, 2)),
         )
 
 
@@ -100,7 +100,9 @@ def project(
 
 
 def random_cameras(
-    rng: np.random.Generator, positions: Floats, ranges: CameraRange | None = None,
+    rng: np.random.Generator,
+    positions: Floats,
+    ranges: CameraRange | None = None,
     labelled: NDArray[np.bool_] | None = None,
 ) -> Cameras:
     """Upright cameras around each clip, moved back until every labelled joint of the clip is in view.
@@ -108,17 +110,17 @@ def random_cameras(
     positions (B, T, J, 3): world, Z up; labelled (B, T, J): False where a position is unknown.
     """
     ranges = ranges or CameraRange()
-    count, frames = positions.shape[:2]
+    count, frames = len(positions), positions.shape[1]
     if labelled is not None:
         positions = _filled(positions, labelled)
     azimuth = rng.uniform(0, 2 * np.pi, count)
-    elevation = np.radians(rng.uniform(*ranges.elevation, count))
-    roll = np.radians(rng.uniform(*ranges.roll, count))
+    elevation = np.radians(rng.uniform(*ranges.elevation, size=count))
+    roll = np.radians(rng.uniform(*ranges.roll, size=count))
     rotation = upright_rotation(azimuth, elevation, roll)[:, None]
     size = _image_sizes(rng, ranges, count)
-    focal = size.max(axis=-1) * (35 / 36) * np.exp(rng.uniform(*np.log(ranges.focal), count))
+    focal = size.max(axis=-1) * (35 / 36) * np.exp(rng.uniform(np.log(ranges.focal[0]), np.log(ranges.focal[1]), count))
     focal = np.where(rng.random(count) < ranges.weak, focal * 30, focal)
-    fill = rng.uniform(*ranges.fill, count)
+    fill = rng.uniform(*ranges.fill, size=count)
     kind = rng.random(count)
     middle = positions.mean(axis=2)
     path = np.broadcast_to(0.5 * (middle.min(1, keepdims=True) + middle.max(1, keepdims=True)), middle.shape)
@@ -170,8 +172,8 @@ def _filled(positions: Floats, labelled: NDArray[np.bool_]) -> Floats:
 
 def _image_sizes(rng: np.random.Generator, ranges: CameraRange, count: int) -> NDArray[np.float64]:
     if ranges.image_size is not None:
-        return np.broadcast_to(np.float64(ranges.image_size), (count, 2))
-    return np.round(np.exp(rng.uniform(np.log(320), np.log(1920), (count, 2))))
+        return np.broadcast_to(np.array(ranges.image_size, np.float64), (count, 2))
+    return np.exp(rng.uniform(np.log(320), np.log(1920), (count, 2))).round()
 
 
 def _yawed(rotation: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,7 +184,10 @@ def _yawed(rotation: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray
 
 
 def _distance(
-    seen: NDArray[np.floating], forward: NDArray[np.floating], focal: NDArray[np.float64], fill: NDArray[np.float64],
+    seen: NDArray[np.floating],
+    forward: NDArray[np.floating],
+    focal: NDArray[np.float64],
+    fill: NDArray[np.float64],
     size: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """The least distance (B,) that shows every joint; they lie at seen (3, B, T, J) + distance x forward (B, F, 3)."""

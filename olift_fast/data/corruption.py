@@ -50,28 +50,50 @@ class Corruption:
 
 
 def corrupt(
-    rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, levels: Corruption, depth: Floats | None = None
+    rng: np.random.Generator,
+    keypoints: Floats,
+    skeleton: Skeleton,
+    levels: Corruption,
+    depth: Floats | None = None,
+    labelled: NDArray[np.bool_] | None = None,
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Keypoints as a detector would give them.
 
     keypoints (B, T, J, 2): true, in pixels. depth (B, T, J): larger is farther away; None: no self-occlusion.
+    labelled (B, T, J): bool, False where the keypoint is unknown; it stays invisible.
     Returns noisy keypoints (B, T, J, 2), 0 where not visible; visible (B, T, J) bool; score (B, T, J) in 0 ... 1, low
     where the error is large (but not reliably so), 0 where not visible.
     """
-    count, frames, joints = keypoints.shape[:3]
+    count, frames, joints = len(keypoints), *keypoints.shape[1:3]
     touched = rng.random(count) >= levels.clean
-    spread = keypoints - keypoints.mean(axis=2, keepdims=True)
-    radius = np.sqrt(np.einsum("btjk,btjk->b", spread, spread) / (frames * joints))
+    radius = _radius(keypoints, labelled)
+    if labelled is not None:
+        # NaN, so that an unknown keypoint stays unknown wherever a swap takes it.
+        keypoints = np.where(labelled[..., None], keypoints, np.float32(np.nan))
     noisy = _swapped(rng, keypoints, skeleton, levels.swaps * touched)
     error = _noise(rng, count, frames, joints, levels)
     error *= (touched * radius)[:, None, None, None].astype(np.float32)
     noisy = noisy + error
     visible = _visible(rng, touched, (count, frames, joints), skeleton, levels, depth)
+    if labelled is not None:
+        visible &= labelled & np.isfinite(noisy[..., 0])
     size = np.hypot(*np.moveaxis(noisy - keypoints, -1, 0)) / np.maximum(radius, 1e-6)[:, None, None].astype(np.float32)
     doubt = np.exp(rng.standard_normal(size.shape, dtype=np.float32) * np.float32(0.7))
     score = np.where(visible, 1 / (1 + (size / np.float32(0.08) + np.float32(0.05)) * doubt), 0).astype(np.float32)
     noisy[~visible] = 0
     return noisy.astype(np.float32, copy=False), visible, score
+
+
+def _radius(keypoints: Floats, labelled: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """RMS distance (B,) of a clip's known keypoints to their frame's mean, in pixels."""
+    if labelled is None:
+        spread = keypoints - keypoints.mean(axis=2, keepdims=True)
+        return np.sqrt(np.einsum("btjk,btjk->b", spread, spread) / spread[0, ..., 0].size)
+    share = labelled[..., None] / np.maximum(labelled.sum(axis=2), 1)[:, :, None, None]
+    known = np.where(labelled[..., None], keypoints, 0)
+    spread = np.where(labelled[..., None], known - (known * share).sum(axis=2, keepdims=True), 0)
+    square = np.einsum("btjk,btjk->b", spread, spread) / np.maximum(labelled.sum(axis=(1, 2)), 1)
+    return np.sqrt(square).astype(np.float32)
 
 
 def _noise(rng: np.random.Generator, count: int, frames: int, joints: int, levels: Corruption) -> Floats:
@@ -82,7 +104,7 @@ def _noise(rng: np.random.Generator, count: int, frames: int, joints: int, level
     scale = levels.noise * np.exp(
         levels.noise_spread * (rng.normal(0, 0.8, (count, 1, 1, 1)) + rng.normal(0, 0.6, (count, 1, joints, 1)))
     )
-    error = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(1 - levels.correlated))
+    error: Floats = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(1 - levels.correlated))
     if levels.correlated > 0:
         error += np.float32(np.sqrt(levels.correlated)) * _drift(rng, shape)
     error *= scale.astype(np.float32)
@@ -96,15 +118,14 @@ def _drift(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """Smooth noise (B, T, J, 2) of unit variance: knots every few frames, blended so that the variance stays."""
     count, frames = shape[:2]
     every = int(rng.integers(4, 13))
-    knots = rng.standard_normal((count, frames // every + 2, *shape[2:]), dtype=np.float32)
+    knots = rng.standard_normal((count, frames // every + 3, *shape[2:]), dtype=np.float32)
     place = np.arange(frames) + int(rng.integers(every))
     index = place // every
     angle = (0.5 * np.pi * (place % every) / every).astype(np.float32)[None, :, None, None]
-    index = np.minimum(index, knots.shape[1] - 2)
-    return np.cos(angle) * knots[:, index] + np.sin(angle) * knots[:, index + 1]
+    return (np.cos(angle) * knots[:, index] + np.sin(angle) * knots[:, index + 1]).astype(np.float32, copy=False)
 
 
-def _swapped(rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, chance: NDArray[np.float64]) -> Floats:
+def _swapped(rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, chance: NDArray[np.floating]) -> Floats:
     """Some clips with a twin pair, a limb, or all twins exchanged for some frames."""
     twins = skeleton.mirror()
     paired = np.flatnonzero(twins != np.arange(len(twins)))

@@ -91,7 +91,9 @@ class AnimalGenerator:
             raise ValueError(f"count and frames must be >= 1, got {count} and {frames}")
         if family is not None and family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
-        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([*self.seed, self.batches])))
+        # The length comes first because numpy takes (1,) and (1, 0) for one seed.
+        sequence = np.random.SeedSequence([len(self.seed), *self.seed], spawn_key=(self.batches,))
+        rng = np.random.Generator(np.random.SFC64(sequence))
         self.batches += 1
         drawn = self.families[int(rng.choice(len(self.families), p=self._weights))]
         family = family or drawn

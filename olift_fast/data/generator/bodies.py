@@ -68,6 +68,8 @@ class Gait:
 
 @dataclass
 class Node:
+    """One joint of a body. twin: its mirror image (itself in the middle). leg: which leg it belongs to, or -1."""
+
     name: str
     label: str
     group: str

@@ -335,4 +335,4 @@ def _travel(
 def _smoothed(values: Floats) -> Floats:
     """A running mean over five frames (B, T), ends repeated."""
     padded = np.concatenate([values[:, :1]] * 2 + [values] + [values[:, -1:]] * 2, axis=1)
-    return sum(padded[:, k : k + values.shape[1]] for k in range(5)) / np.float32(5)
+    return np.stack([padded[:, k : k + values.shape[1]] for k in range(5)]).mean(axis=0)

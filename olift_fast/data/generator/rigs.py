@@ -41,13 +41,11 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "rodent": (
         ("nose", "ear", "neck_base", "spine_2", "pelvis", "tail_base", *_ARMS, "front_paw", *_LEGS, "hind_paw"),
-        ("nose", "ear", "eye", "neck_base", "spine_2", "chest", *_TAIL, *_ARMS, "front_paw", *_LEGS, "heel", "hind_toe"),
+        ("nose", "ear", "eye", "neck_base", "chest", "spine_2", *_TAIL, *_ARMS, "front_paw", *_LEGS, "hind_toe"),
         ("nose", "ear", "head", "chest", "spine_2", "pelvis", "tail_base", "tail_tip"),
         ("nose", "ear", "front_paw", "hind_paw", "tail_base", "tail_tip", "spine_2"),
     ),
-    "bird": (
-        ("beak", "eye", "comb", "neck_base", "chest", "pelvis", "wing_shoulder", "wing_tip", *_LEGS, "foot", "tail_tip"),
-    ),
+    "bird": (("beak", "eye", "comb", "neck_base", "chest", "pelvis", "wing_shoulder", *_LEGS, "foot", "tail_tip"),),
     "insect": (
         tuple(f"{pair}_{part}" for pair in ("front", "middle", "hind") for part in _SEGMENTS),
         ("thorax", "notum", "neck", "antenna_base", "antenna_tip", *(f"front_{part}" for part in _SEGMENTS)),

@@ -48,10 +48,10 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
 def read_sleap_labels(file: h5py.File) -> Parsed:
     """The instances of a .slp project; a hand label goes before a prediction of the same animal and frame.
 
-    Instances without a track are joined by nearness. With several videos, tracks are named video/track.
+    Instances without a track are joined by nearness. With several videos, tracks are named video0/track.
 
     Raises:
-        InputError: no instance with a visible point.
+        InputError: no instance with a visible point, or several videos and instances without a track.
     """
     metadata = json.loads(_text(file["metadata"].attrs["json"]))
     skeletons = [_skeleton(skeleton, metadata["nodes"]) for skeleton in metadata["skeletons"]]
@@ -61,23 +61,27 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
     track_names = [str(json.loads(_text(track))[1]) for track in file["tracks_json"]] if "tracks_json" in file else []
     frames, instances = file["frames"][:], file["instances"][:]
-    points = {0: file["points"][:], 1: file["pred_points"][:]}
+    poses = {0: _points(file["points"][:], shift), 1: _points(file["pred_points"][:], shift)}
     names, edges = skeletons[int(instances["skeleton"][0])] if len(instances) else skeletons[0]
-    videos = np.unique(frames["video"])
-    rows = {int(number): row for row, number in enumerate(frames["frame_id"])}
+    videos = len(np.unique(frames["video"]))
+    where = dict(
+        zip(
+            frames["frame_id"].tolist(),
+            zip(frames["video"].tolist(), frames["frame_idx"].tolist(), strict=True),
+            strict=True,
+        )
+    )
     found = Detections(len(names))
-    for instance in instances:
-        frame = frames[rows[int(instance["frame_id"])]]
-        kind = int(instance["instance_type"])
-        pose = points[kind][int(instance["point_id_start"]) : int(instance["point_id_end"])]
-        xy = np.stack([pose["x"], pose["y"]], axis=-1) - shift
-        # A hand label outranks a prediction of any score, but its confidence is 1 in the end.
-        score = np.nan_to_num(pose["score"], nan=1.0) if kind else np.full(len(pose), _LABELLED)
-        track = int(instance["track"])
+    columns = ("instance_type", "frame_id", "track", "point_id_start", "point_id_end")
+    for kind, frame, track, start, stop in zip(*(instances[column].tolist() for column in columns), strict=True):
+        video, number = where[frame]
+        xy, score = poses[kind]
         name = track_names[track] if 0 <= track < len(track_names) else None
-        if len(videos) > 1:
-            name = f"video{int(frame['video'])}/{name or 'track'}"
-        found.add(int64(frame["frame_idx"], "frame number"), name, xy, np.where(pose["visible"], score, 0.0))
+        if videos > 1:
+            if name is None:
+                raise InputError(f"holds {videos} videos and instances without a track, wanted one video or tracks")
+            name = f"video{video}/{name}"
+        found.add(int64(number, "frame number"), name, xy[start:stop], score[start:stop])
     tracked = as_tracks(found, fill=_is_video(found, [int(number) for number in frames["frame_idx"]]))
     return _parsed("sleap-labels", tracked, names, edges)
 
@@ -131,6 +135,13 @@ def read_sleap_csv(table: Table) -> Parsed:
 
 #: Above any score of a prediction; the last step brings confidence down to 1.
 _LABELLED = 2.0
+
+
+def _points(points: npt.NDArray[Any], shift: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Places (P, 2) and confidence (P) of a project's points; a hand label outranks a prediction of any score."""
+    names = points.dtype.names or ()
+    score = np.nan_to_num(points["score"], nan=1.0) if "score" in names else np.full(len(points), _LABELLED)
+    return np.stack([points["x"], points["y"]], axis=-1) - shift, np.where(points["visible"], score, 0.0)
 
 
 def _parsed(format: str, tracked: Tracked, names: Sequence[str], edges: Sequence[Sequence[int]]) -> Parsed:

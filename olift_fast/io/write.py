@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -51,10 +52,17 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
                 with temporary.open("wb") as file:
                     _WRITERS[kind](result, file)
             else:
+                # The HDF5 libraries fail untidily on a full disk, so it is tried out before they start.
+                with temporary.open("wb") as file:
+                    _reserve(file, result.joints.nbytes * 3 + 2**20)
+                temporary.unlink()
                 write_dataset(result, temporary, kind)
     except InputError as error:
         message = str(error)
         raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
+    except RuntimeError as error:
+        # What HDF5 and its wrappers raise when the disk fails under them.
+        raise InputError(f"{path}: cannot be written: {' '.join(str(error).split()):.200}") from error
     return path
 
 
@@ -83,6 +91,11 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise InputError(f"{path}: not a usable lifted result: {' '.join(str(error).split())}") from error
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _kind(path: Path) -> str:

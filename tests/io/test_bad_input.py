@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,14 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import formats, read_keypoints
+
+
+def test_reading_brings_in_neither_torch_nor_the_extra() -> None:
+    heavy = {"torch", "pandas", "xarray", "scipy", "movement"}
+    code = f"import sys, olift_fast.io; print(sorted({heavy} & set(sys.modules)))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def _refused(path: Path, message: str, **options: object) -> None:

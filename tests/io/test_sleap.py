@@ -148,6 +148,22 @@ def test_old_projects_have_their_origin_at_the_corner_of_the_pixel(tmp_path: Pat
     np.testing.assert_allclose(old.keypoints, new.keypoints - 0.5)
 
 
+def test_projects_of_several_videos_keep_them_apart(tmp_path: Path) -> None:
+    for tracked in (True, False):
+        path = _write_labels(tmp_path / "clip.slp", tracked=tracked)
+        with h5py.File(path, "a") as file:
+            frames = file["frames"][:]
+            frames["video"][2], frames["frame_idx"][2] = 1, 3
+            file["frames"][:] = frames
+        if tracked:
+            found = read_keypoints(path)
+            assert found.tracks == ("video0/a", "video0/b", "video1/a", "video1/b")
+            assert found.visible().any(axis=-1).tolist() == [[True, True]] * 2 + [[True, False]] * 2
+        else:
+            with pytest.raises(InputError, match="holds 2 videos and instances without a track"):
+                read_keypoints(path)
+
+
 def test_json_project_reads_like_the_binary_one(tmp_path: Path) -> None:
     points = {"0": {"x": 1, "y": 2, "visible": True}, "1": {"x": 3, "y": 4, "visible": False}}
     content = {

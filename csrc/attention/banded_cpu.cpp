@@ -1,89 +1,129 @@
 // Banded attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A tile is as many consecutive queries of one (joint, head) as a vector has lanes. Scores of one frame offset are
-// computed for the whole tile, a dot product a lane, so that the softmax over offsets runs across lanes with no
-// shuffles; rows of q, k and v are read where they lie. Rows that do not exist or are hidden are replaced by a row of
-// zeros before anything is read, which keeps NaN out and makes the ends of the sequence no special case.
+// A block is some 64 consecutive queries of one (joint, head) with the keys in their reach. Its rows are first copied next
+// to each other, padded to whole vectors, with zeros for keys that are hidden or do not exist: frames lie far apart (often
+// a power of two apart, in the same few cache sets), NaN stays out, and the ends of the sequence are no special case.
+// A tile is as many of its queries as a vector has lanes. The scores of one frame offset are computed for the whole tile, a
+// dot product a lane, so that the softmax over the offsets runs across lanes with no shuffles.
 
 #include "attention/banded.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
+#include <vector>
 
+#include "common/isa.h"
 #include "common/parallel.h"
 #include "common/simd.h"
-
-#define OLIFT_JOIN_(a, b) a##b
-#define OLIFT_JOIN(a, b) OLIFT_JOIN_(a, b)
 
 namespace {
 
 using olift::BandedForward;
+using olift::Strides4;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr int64_t kBlock = 64;
 
-template <int L, int Width>
-OLIFT_INLINE Vec<L> products(const float* a, const float* b, int64_t width) {
-  const int64_t full = (Width > 0 ? Width : width) / L;
-  const int rest = static_cast<int>((Width > 0 ? Width : width) % L);
-  Vec<L> sum{};
-#pragma GCC unroll 8
-  for (int64_t c = 0; c < full; ++c) sum += load<L>(a + c * L) * load<L>(b + c * L);
-  if (rest) sum += load_part<L>(a + full * L, rest) * load_part<L>(b + full * L, rest);
-  return sum;
-}
-
-// What a thread needs besides the inputs: rows by address, and scores that become weights.
+// What a thread needs besides the inputs.
 template <int L>
 struct Scratch {
   explicit Scratch(const BandedForward& p)
-      : offsets(std::min(p.left, p.shape.frames - 1) + std::min(p.right, p.shape.frames - 1) + 1),
-        keys(offsets + L - 1),
-        zeros(new float[static_cast<size_t>(p.shape.width)]()),
-        scores(new float[static_cast<size_t>(offsets * L)]),
-        exists(new int32_t[static_cast<size_t>(keys)]),
-        k_rows(new const float*[static_cast<size_t>(keys)]),
-        v_rows(new const float*[static_cast<size_t>(keys)]) {}
-  int64_t offsets, keys;
-  std::unique_ptr<float[]> zeros, scores;
-  std::unique_ptr<int32_t[]> exists;
-  std::unique_ptr<const float*[]> k_rows, v_rows;
+      : left(std::min(p.left, p.shape.frames - 1)),
+        offsets(left + std::min(p.right, p.shape.frames - 1) + 1),
+        queries(std::min(kBlock, (p.shape.frames + L - 1) / L * L)),
+        keys(queries + offsets - 1),
+        stride((p.shape.width + L - 1) / L * L),
+        q(static_cast<size_t>(queries * stride + L)),
+        k(static_cast<size_t>(keys * stride + L)),
+        v(static_cast<size_t>(keys * stride + L)),
+        scores(static_cast<size_t>(offsets * L)),
+        exists(static_cast<size_t>(keys)) {}
+  int64_t left, offsets, queries, keys, stride;
+  std::vector<float> q, k, v, scores;
+  std::vector<int32_t> exists;
 };
 
-struct Tile {
-  int64_t batch, joint, first, length;
+struct Block {
+  int64_t batch, joint, first, length;  // `length` frames of the sequence exist
 };
 
-template <int L, int Width>
-OLIFT_INLINE void tile_forward(const BandedForward& p, const Tile& tile, int64_t head, int64_t left, Scratch<L>& s) {
-  const int64_t width = Width > 0 ? Width : p.shape.width;
-  const int64_t queries = std::max<int64_t>(0, std::min<int64_t>(L, tile.length - tile.first));
+const float* row_of(const float* data, const Strides4& s, const Block& block, int64_t head, int64_t frame) {
+  return data + block.batch * s.batch + frame * s.frame + block.joint * s.joint + head * s.head;
+}
 
-  const float* q_rows[L];
-  const float* q = p.q + tile.batch * p.q_strides.batch + tile.joint * p.q_strides.joint + head * p.q_strides.head;
-  for (int i = 0; i < L; ++i) {
-    q_rows[i] = i < queries ? q + (tile.first + i) * p.q_strides.frame : s.zeros.get();
+// V whole vectors (0: as many as it takes) make up a padded row.
+template <int L, int V>
+OLIFT_INLINE void copy_row(float* to, const float* from, int64_t width, float factor, int64_t ahead) {
+  const int64_t vectors = V > 0 ? V : (width + L - 1) / L;
+  __builtin_prefetch(from + ahead);
+  __builtin_prefetch(from + ahead + width - 1);
+  for (int64_t c = 0; c < vectors; ++c) {
+    const int64_t rest = width - c * L;
+    store<L>(to + c * L, factor * (rest >= L ? load<L>(from + c * L) : load_part<L>(from + c * L, static_cast<int>(rest))));
   }
-  const float* k = p.k + tile.batch * p.k_strides.batch + tile.joint * p.k_strides.joint + head * p.k_strides.head;
-  const float* v = p.v + tile.batch * p.v_strides.batch + tile.joint * p.v_strides.joint + head * p.v_strides.head;
+}
+
+template <int L, int V>
+OLIFT_INLINE void gather_block(const BandedForward& p, const Block& block, int64_t head, Scratch<L>& s) {
+  const int64_t queries = std::max<int64_t>(0, std::min(s.queries, block.length - block.first));
+  for (int64_t i = 0; i < queries; ++i) {
+    copy_row<L, V>(&s.q[static_cast<size_t>(i * s.stride)], row_of(p.q, p.q_strides, block, head, block.first + i),
+                   p.shape.width, p.scale, p.q_strides.head);
+  }
+  std::fill(s.q.begin() + queries * s.stride, s.q.end(), 0.0f);
   for (int64_t i = 0; i < s.keys; ++i) {
-    const int64_t frame = tile.first - left + i;
-    s.k_rows[i] = s.exists[i] ? k + frame * p.k_strides.frame : s.zeros.get();
-    s.v_rows[i] = s.exists[i] ? v + frame * p.v_strides.frame : s.zeros.get();
+    float* k = &s.k[static_cast<size_t>(i * s.stride)];
+    float* v = &s.v[static_cast<size_t>(i * s.stride)];
+    if (s.exists[static_cast<size_t>(i)]) {
+      const int64_t frame = block.first - s.left + i;
+      copy_row<L, V>(k, row_of(p.k, p.k_strides, block, head, frame), p.shape.width, 1.0f, p.k_strides.head);
+      copy_row<L, V>(v, row_of(p.v, p.v_strides, block, head, frame), p.shape.width, 1.0f, p.v_strides.head);
+    } else {
+      std::fill(k, k + s.stride, 0.0f);
+      std::fill(v, v + s.stride, 0.0f);
+    }
   }
+}
 
-  const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) + (p.left - left) : nullptr;
+template <int L, int V>
+OLIFT_INLINE Vec<L> products(const float* a, const float* b, int64_t vectors) {
+  Vec<L> sum = load<L>(a) * load<L>(b);
+#pragma GCC unroll 8
+  for (int64_t c = 1; c < (V > 0 ? V : vectors); ++c) sum += load<L>(a + c * L) * load<L>(b + c * L);
+  return sum;
+}
+
+// Σ over the offsets of weight · value, for one query, `Columns` vectors of it.
+template <int L, int Columns>
+OLIFT_INLINE void weigh(const Scratch<L>& s, const float* weights, const float* values, float norm, Vec<L> (&sums)[Columns]) {
+  for (int c = 0; c < Columns; ++c) sums[c] = Vec<L>{};
+  for (int64_t o = 0; o < s.offsets; ++o) {
+    const float weight = weights[o * L];
+#pragma GCC unroll 8
+    for (int c = 0; c < Columns; ++c) sums[c] += weight * load<L>(values + o * s.stride + c * L);
+  }
+  for (int c = 0; c < Columns; ++c) sums[c] *= norm;
+}
+
+template <int L, int V>
+OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64_t head, int64_t start, Scratch<L>& s) {
+  const int64_t vectors = s.stride / L;
+  const int64_t stride = V > 0 ? V * L : s.stride;
+  const float* q = &s.q[static_cast<size_t>(start * stride)];
+  const float* k = &s.k[static_cast<size_t>(start * stride)];
+  const float* v = &s.v[static_cast<size_t>(start * stride)];
+  const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) + (p.left - s.left) : nullptr;
+
   Vec<L> highest = splat<L>(-kInf);
   IntVec<L> any{};
   for (int64_t o = 0; o < s.offsets; ++o) {
-    const float* const* keys = s.k_rows.get() + o;
-    const Vec<L> dots = sum_rows<L>([&](int i) { return products<L, Width>(q_rows[i], keys[i], width); });
+    const float* keys = k + o * stride;
+    const Vec<L> dots = sum_rows<L>([&](int i) { return products<L, V>(q + i * stride, keys + i * stride, vectors); });
     IntVec<L> exists;
-    std::memcpy(&exists, s.exists.get() + o, sizeof(exists));
-    const Vec<L> score = exists ? dots * p.scale + (bias ? bias[o] : 0.0f) : splat<L>(-kInf);
-    store<L>(s.scores.get() + o * L, score);
+    std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
+    const Vec<L> score = exists ? dots + (bias ? bias[o] : 0.0f) : splat<L>(-kInf);
+    store<L>(&s.scores[static_cast<size_t>(o * L)], score);
     highest = larger<L>(score, highest);
     any |= exists;
   }
@@ -91,76 +131,75 @@ OLIFT_INLINE void tile_forward(const BandedForward& p, const Tile& tile, int64_t
   const Vec<L> base = any ? highest : Vec<L>{};
   Vec<L> total{};
   for (int64_t o = 0; o < s.offsets; ++o) {
+    float* score = &s.scores[static_cast<size_t>(o * L)];
     IntVec<L> exists;
-    std::memcpy(&exists, s.exists.get() + o, sizeof(exists));
-    const Vec<L> weight = exists ? exp_nonpositive<L>(load<L>(s.scores.get() + o * L) - base) : Vec<L>{};
-    store<L>(s.scores.get() + o * L, weight);
+    std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
+    const Vec<L> weight = exists ? exp_nonpositive<L>(load<L>(score) - base) : Vec<L>{};
+    store<L>(score, weight);
     total += weight;
   }
   const Vec<L> share = any ? 1.0f / total : Vec<L>{};
 
-  float* out = p.out + tile.batch * p.out_strides.batch + tile.joint * p.out_strides.joint + head * p.out_strides.head;
-  const int64_t stored = std::min<int64_t>(L, p.shape.frames - tile.first);
+  const int64_t first = block.first + start;
+  const int64_t stored = std::min<int64_t>(L, p.shape.frames - first);
   for (int64_t i = 0; i < stored; ++i) {
-    float* row = out + (tile.first + i) * p.out_strides.frame;
-    const float* weights = s.scores.get() + i;
-    const float* const* values = s.v_rows.get() + i;
-    const float norm = i < queries ? share[i] : 0.0f;
-    const bool empty = i >= queries || !any[i];
-    if constexpr (Width > 0 && Width % L == 0) {
-      Vec<L> sums[Width / L] = {};
-      if (!empty) {
-        for (int64_t o = 0; o < s.offsets; ++o) {
-          const float weight = weights[o * L];
-#pragma GCC unroll 8
-          for (int c = 0; c < Width / L; ++c) sums[c] += weight * load<L>(values[o] + c * L);
-        }
+    float* row = const_cast<float*>(row_of(p.out, p.out_strides, block, head, first + i));
+    const bool empty = first + i >= block.length || !any[i];
+    const float norm = empty ? 0.0f : share[i];
+    const float* weights = s.scores.data() + i;
+    if constexpr (V > 0) {
+      Vec<L> sums[V];
+      weigh<L, V>(s, weights, v + i * stride, norm, sums);
+      for (int c = 0; c < V; ++c) {
+        if (c < V - 1 || p.shape.width == stride) store<L>(row + c * L, sums[c]);
+        else store_part<L>(row + c * L, sums[c], static_cast<int>(p.shape.width - c * L));
       }
-#pragma GCC unroll 8
-      for (int c = 0; c < Width / L; ++c) store<L>(row + c * L, empty ? Vec<L>{} : sums[c] * norm);
     } else {
-      for (int64_t c = 0; c < width; c += L) {
-        const int part = static_cast<int>(std::min<int64_t>(L, width - c));
-        Vec<L> sum{};
-        for (int64_t o = 0; o < s.offsets && !empty; ++o) {
-          sum += weights[o * L] * (part == L ? load<L>(values[o] + c) : load_part<L>(values[o] + c, part));
-        }
-        if (part == L) store<L>(row + c, sum * norm);
-        else store_part<L>(row + c, sum * norm, part);
+      for (int64_t c = 0; c < p.shape.width; c += L) {
+        Vec<L> sums[1];
+        weigh<L, 1>(s, weights, v + i * stride + c, norm, sums);
+        store_part<L>(row + c, sums[0], static_cast<int>(std::min<int64_t>(L, p.shape.width - c)));
       }
     }
     if (p.lse) {
-      const int64_t query = (tile.batch * p.shape.frames + tile.first + i) * p.shape.joints + tile.joint;
+      const int64_t query = (block.batch * p.shape.frames + first + i) * p.shape.joints + block.joint;
       p.lse[query * p.shape.heads + head] = empty ? -kInf : base[i] + std::log(total[i]);
     }
   }
 }
 
-template <int L, int Width>
+// Marks the block's keys that exist; they are the same for every head.
+template <int L>
+void find_keys(const BandedForward& p, const Block& block, Scratch<L>& s) {
+  const uint8_t* visible =
+      p.visible ? p.visible + block.batch * p.visible_strides[0] + block.joint * p.visible_strides[2] : nullptr;
+  for (int64_t i = 0; i < s.keys; ++i) {
+    const int64_t frame = block.first - s.left + i;
+    const bool exists = frame >= 0 && frame < block.length && (!visible || visible[frame * p.visible_strides[1]]);
+    s.exists[static_cast<size_t>(i)] = exists ? -1 : 0;
+  }
+}
+
+template <int L, int V>
 void forward(const BandedForward& p) {
   const int64_t frames = p.shape.frames;
-  const int64_t tiles = (frames + L - 1) / L;
-  const int64_t left = std::min(p.left, frames - 1);
-  const int64_t count = p.shape.batch * tiles * p.shape.joints;
-  const int64_t work = L * (left + std::min(p.right, frames - 1) + 1) * p.shape.heads * p.shape.width;
-  const int64_t grain = std::max<int64_t>(1, (1 << 18) / work);
-  olift::parallel_for(count, grain, p.threads, [&](int64_t begin, int64_t end) {
+  const int64_t blocks = (frames + kBlock - 1) / kBlock;
+  const int64_t pairs = std::min(frames, kBlock) * std::min(frames, p.left + p.right + 1);
+  const int64_t grain = std::max<int64_t>(1, (1 << 18) / (pairs * p.shape.heads * p.shape.width));
+  olift::parallel_for(p.shape.batch * blocks * p.shape.joints, grain, p.threads, [&](int64_t begin, int64_t end) {
     Scratch<L> scratch(p);
     for (int64_t item = begin; item < end; ++item) {
-      Tile tile;
-      tile.joint = item % p.shape.joints;
-      tile.first = item / p.shape.joints % tiles * L;
-      tile.batch = item / p.shape.joints / tiles;
-      tile.length = std::min(frames, p.lengths ? p.lengths[tile.batch] : frames);
-      const uint8_t* visible = p.visible
-          ? p.visible + tile.batch * p.visible_strides[0] + tile.joint * p.visible_strides[2] : nullptr;
-      for (int64_t i = 0; i < scratch.keys; ++i) {
-        const int64_t frame = tile.first - left + i;
-        const bool exists = frame >= 0 && frame < tile.length && (!visible || visible[frame * p.visible_strides[1]]);
-        scratch.exists[i] = exists ? -1 : 0;
-      }
+      Block block;
+      block.joint = item % p.shape.joints;
+      block.first = item / p.shape.joints % blocks * kBlock;
+      block.batch = item / p.shape.joints / blocks;
+      block.length = p.lengths ? std::min(frames, p.lengths[block.batch]) : frames;
+      find_keys(p, block, scratch);
       for (int64_t head = 0; head < p.shape.heads; ++head) {
-        tile_forward<L, Width>(p, tile, head, left, scratch);
+        gather_block<L, V>(p, block, head, scratch);
+        for (int64_t start = 0; start < scratch.queries && block.first + start < frames; start += L) {
+          tile_forward<L, V>(p, block, head, start, scratch);
+        }
       }
     }
   });
@@ -170,13 +209,16 @@ void forward(const BandedForward& p) {
 
 namespace olift {
 
-void OLIFT_JOIN(banded_forward_, OLIFT_ISA)(const BandedForward& p) {
+void OLIFT_FOR_ISA(banded_forward)(const BandedForward& p) {
   constexpr int L = kNativeLanes;
-  switch (p.shape.width) {
-    case 8: return forward<(L < 8 ? L : 8), 8>(p);
-    case 16: return forward<L, 16>(p);
-    case 32: return forward<L, 32>(p);
-    case 64: return forward<L, 64>(p);
+  constexpr int Half = L > 8 ? L / 2 : L;
+  if (p.shape.width <= Half) return forward<Half, 1>(p);
+  switch ((p.shape.width + L - 1) / L) {
+    case 1: return forward<L, 1>(p);
+    case 2: return forward<L, 2>(p);
+    case 3: return forward<L, 3>(p);
+    case 4: return forward<L, 4>(p);
+    case 8: return forward<L, 8>(p);
     default: return forward<L, 0>(p);
   }
 }

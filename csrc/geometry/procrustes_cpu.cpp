@@ -8,12 +8,9 @@
 
 #include <algorithm>
 
-#include "common/dispatch.h"
+#include "common/isa.h"
 #include "common/parallel.h"
 #include "common/simd.h"
-
-#define OLIFT_JOIN_(a, b) a##b
-#define OLIFT_JOIN(a, b) OLIFT_JOIN_(a, b)
 
 namespace {
 
@@ -150,9 +147,6 @@ Moments<Real> moments(const ProcrustesForward& p, int64_t n) {
   return m;
 }
 
-template <class Real>
-void forward(const ProcrustesForward& p);
-
 }  // namespace
 
 namespace olift {
@@ -217,7 +211,7 @@ void forward(const ProcrustesForward& p) {
 
 namespace olift {
 
-void OLIFT_JOIN(procrustes_forward_, OLIFT_ISA)(const ProcrustesForward& p) {
+void OLIFT_FOR_ISA(procrustes_forward)(const ProcrustesForward& p) {
   if (p.wide) forward<double>(p);
   else forward<float>(p);
 }

@@ -17,6 +17,9 @@ from olift_fast.io import read_keypoints, write_lifted
 
 Make = Callable[..., LiftedTracks]
 
+# netCDF4's wheel is built against an older numpy, which is harmless.
+pytestmark = pytest.mark.filterwarnings("ignore:numpy.ndarray size changed")
+
 
 @pytest.fixture(scope="module")
 def load_poses() -> Any:

@@ -26,8 +26,8 @@ def quadruped(rng: np.random.Generator) -> Body:
     postures = (
         Posture(6),
         Posture(1.0, {"hip": 50, "knee": -95, "ankle": 60, "shoulder": -60, "elbow": 85}, gait=0.6),
-        Posture(0.7, {"hip": 75, "knee": -125, "ankle": 80, "neck": 20}, pitch=(25, 50), gait=0.05),
-        Posture(0.4, {"shoulder": 40, "elbow": 70, "wrist": -30}, pitch=(45, 85), gait=0.2),
+        Posture(0.7, {"hip": 75, "knee": -125, "ankle": 80, "neck": 20, "tail": -15}, pitch=(25, 50), gait=0.05),
+        Posture(0.4, {"shoulder": 40, "elbow": 70, "wrist": -30, "tail": -35}, pitch=(45, 85), gait=0.2),
         Posture(0.5, {"hip": 80, "knee": -130, "ankle": 85, "shoulder": -50, "elbow": 110, "wrist": 20}, gait=0.05),
         Posture(0.4, {"hip": 20, "knee": -60, "elbow": 50}, roll=(70, 100), gait=0.15),
         Posture(0.8, {"neck": -35, "head": -15}, gait=0.5),
@@ -50,11 +50,11 @@ def quadruped(rng: np.random.Generator) -> Body:
 def rodent(rng: np.random.Generator) -> Body:
     """Mouse, rat, rabbit: compact, low, arched back, often rearing or grooming."""
     leg = _around(rng, 0.42, 0.25)
-    groom = {"shoulder": 25, "elbow": 85, "wrist": -20, "neck": -25, "head": -25}
+    groom = {"shoulder": 25, "elbow": 85, "wrist": -20, "neck": -25, "head": -25, "tail": -35}
     postures = (
         Posture(5),
-        Posture(1.5, {"hip": 65, "knee": -130, "ankle": 95}, pitch=(25, 60), gait=0.1),
-        Posture(1.5, {"hip": 30, "knee": -90, "shoulder": 30, "elbow": 60}, pitch=(55, 90), gait=0.1),
+        Posture(1.5, {"hip": 65, "knee": -130, "ankle": 95, "tail": -30}, pitch=(25, 60), gait=0.1),
+        Posture(1.5, {"hip": 30, "knee": -90, "shoulder": 30, "elbow": 60, "tail": -60}, pitch=(55, 90), gait=0.1),
         Posture(1.5, {**groom, "hip": 70, "knee": -130, "ankle": 95}, pitch=(30, 65), gait=0.05),
         Posture(1, {"neck": -20, "shoulder": -55, "elbow": 90, "hip": 70, "knee": -135}, gait=0.3),
         Posture(0.4, {"shoulder": 10}, roll=(60, 180), gait=0.2),
@@ -69,7 +69,7 @@ def rodent(rng: np.random.Generator) -> Body:
     chest = _trunk(body, rng, arch=rng.uniform(5, 25), idle=1.6)
     head = _neck_and_head(body, rng, chest, _around(rng, 0.22, 0.25), rng.uniform(-5, 30), _around(rng, 0.36, 0.2))
     _ears(body, rng, head, _around(rng, 0.14, 0.5))
-    _tail(body, rng, int(rng.integers(1, 7)), _around(rng, 1.0, 0.5), rng.uniform(-5, 35), waviness=1.8)
+    _tail(body, rng, int(rng.integers(1, 7)), _around(rng, 1.0, 0.5), rng.uniform(-5, 20), waviness=1.8, curl=10)
     _hind_legs(body, rng, leg * 1.25, girth, rng.uniform(45, 70), True)
     _front_legs(body, rng, chest, leg, girth * 0.8, rng.uniform(30, 55))
     return body

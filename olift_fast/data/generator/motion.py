@@ -114,7 +114,7 @@ def _gate(rng: np.random.Generator, count: int, frames: int, share: float) -> ND
 
 
 def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: float) -> NDArray[np.float64]:
-    """Bone vectors (N, 3, B): log-normal about the body's, alike on the left and the right."""
+    """Bone vectors (N, 3, B): log-normal about the body's and a little askew, alike on the left and the right."""
     groups = sorted({node.group for node in body.nodes})
     by_group = dict(zip(groups, rng.normal(0, 0.14, (len(groups), count)), strict=True))
     labels = {node.label: rng.normal(0, 0.07, count) for node in body.nodes}
@@ -122,7 +122,10 @@ def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: floa
     size = np.exp(proportions * rng.normal(0, 0.3, count))
     base = np.stack([node.offset for node in body.nodes])
     scale = np.stack([np.exp(proportions * (by_group[node.group] + labels[node.label])) for node in body.nodes])
-    offsets = base[:, :, None] * scale[:, None] * size
+    askew = {node.label: rng.normal(0, 0.05 * proportions, (3, count)) for node in body.nodes}
+    lean = np.stack([askew[node.label] * np.array([1, node.side, 1])[:, None] for node in body.nodes])
+    reach = np.linalg.norm(base, axis=1)[:, None, None]
+    offsets = (base[:, :, None] + reach * lean) * scale[:, None] * size
     trunk = np.array([node.group in ("trunk", "head") for node in body.nodes])
     offsets[trunk, 1] *= girth
     return offsets

@@ -209,7 +209,7 @@ def test_real_motion_lies_within_the_generated_range(real_data) -> None:  # type
     rng = np.random.default_rng(0)
     for family, file in (("human", "human_cmu"), ("rodent", "rat_dannce23"), ("insect", "fly_df3d_30")):
         generated = []
-        for _ in range(6):
+        for _ in range(12):
             body = FAMILIES[family](rng)
             rig = choose(body, rng)
             generated.append(speed(animate(body, rng, 12, 48, FPS).positions[rig.nodes].transpose(2, 3, 0, 1)))

@@ -83,7 +83,12 @@ class Node:
 
 
 class Body:
-    """A tree of joints, grown parent first; a joint's `label` is its name without its side."""
+    """A tree of joints, grown parent first; a joint's `label` is its name without its side.
+
+    legs: (pair, side) of each leg. wave_hz: range of the travelling wave's frequency. any_attitude: share of clips held
+    any way round. walks_level: the trunk tilts until hind and front feet are level. energy: how lively its idle motion
+    is. still: share of clips that hardly move.
+    """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
         self.family = family
@@ -95,6 +100,7 @@ class Body:
         self.any_attitude = 0.02
         self.walks_level = False
         self.energy = 1.0
+        self.still = 0.08
 
     def add(
         self,

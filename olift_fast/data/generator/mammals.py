@@ -64,6 +64,8 @@ def rodent(rng: np.random.Generator) -> Body:
         for gait in FOUR_LEGGED_GAITS
     )
     body = Body("rodent", postures, gaits)
+    body.energy = 0.8
+    body.still = 0.2
     body.walks_level = True
     girth = _around(rng, 0.17, 0.2)
     chest = _trunk(body, rng, arch=rng.uniform(5, 25), idle=1.6)

@@ -133,7 +133,7 @@ def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: floa
 
 def _postures(body: Body, rng: np.random.Generator, count: int) -> _Chosen:
     picks = rng.choice(len(body.postures), count, p=_weights(body.postures))
-    still = rng.random(count) < 0.08
+    still = rng.random(count) < body.still
     energy = np.where(still, rng.uniform(0.0, 0.15, count), body.energy * np.exp(rng.normal(0.1, 0.55, count)))
     return _Chosen([body.postures[i] for i in picks], energy, still)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.parsed import Parsed, check_size, refuse_3d
+from olift_fast.io.parsed import UNUSABLE, Parsed, check_size, refuse_3d
 
 _H36M_RIGS = {"h36m": "human36m_17", "coco": "coco_17"}
 
@@ -143,5 +142,5 @@ def open_npz(path: Any, allow_pickle: bool) -> Any:
     """
     try:
         return np.load(path, allow_pickle=allow_pickle)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except UNUSABLE as error:
         raise InputError(f"not a readable NumPy file (cut short?): {' '.join(str(error).split())}") from error

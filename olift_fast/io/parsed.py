@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +21,15 @@ from olift_fast.errors import InputError
 
 #: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
 MAX_VALUES = 300_000_000
+
+#: What the parsers below, their libraries included, raise for a file that is damaged or not of the format.
+UNUSABLE: tuple[type[Exception], ...] = (
+    *(AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, EOFError),
+    # RuntimeError is HDF5's, MemoryError that of a header which claims too large an array.
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError),
+    # numpy reads the headers of its files as Python.
+    *(SyntaxError, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,8 @@ def settle(parsed: Parsed, source: str, fps: float | None, skeleton: Skeleton | 
     Raises:
         InputError: no track, no frame, nothing visible, names that do not fit `skeleton`, unusable edges or fps.
     """
-    points = np.array(parsed.keypoints, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        points = np.array(parsed.keypoints, dtype=np.float32)
     tracks, frames, joints = points.shape[:3]
     if tracks == 0:
         raise InputError("holds no tracks, wanted at least one animal")

@@ -17,7 +17,7 @@ from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.io import coco, datasets, deeplabcut, leap, mmpose, movement_bridge, npz, openpose, sleap
 from olift_fast.io.fields import load_json
-from olift_fast.io.parsed import Parsed, refuse_3d, settle
+from olift_fast.io.parsed import UNUSABLE, Parsed, refuse_3d, settle
 from olift_fast.io.table import Table, read_text, split_table
 
 
@@ -75,7 +75,7 @@ def read_keypoints(
         raise _named(name, str(error)) from error
     except OSError as error:
         raise _named(name, error.strerror or str(error)) from error
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, StopIteration) as error:
+    except UNUSABLE as error:
         # A reader met something that the format does not have; the parsers trust their input up to here.
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise _named(name, f"not a usable {format or 'keypoint'} file: {what}") from error

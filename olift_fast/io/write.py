@@ -17,6 +17,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.atomic import atomic_path
 from olift_fast.io.movement_bridge import write_dataset
 from olift_fast.io.npz import open_npz
+from olift_fast.io.parsed import UNUSABLE
 
 #: What `write_lifted` writes, by the ending of the file's name; the longest ending counts.
 SUFFIXES = {".npz": "npz", ".long.csv": "long", ".csv": "csv", ".h5": "h5", ".nc": "netcdf", ".nwb": "nwb"}
@@ -89,7 +90,7 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except UNUSABLE as error:
         raise InputError(f"{path}: not a usable lifted result: {' '.join(str(error).split())}") from error
 
 

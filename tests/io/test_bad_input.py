@@ -7,14 +7,16 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError
-from olift_fast.io import formats, read_keypoints
+from olift_fast.io import formats, read_keypoints, read_lifted, write_lifted
 
 
 def test_reading_brings_in_neither_torch_nor_the_extra() -> None:
@@ -110,6 +112,39 @@ def test_forced_json_format_on_other_content_is_one_line(tmp_path: Path) -> None
         for value in values:
             path.write_text(json.dumps(value))
             _refused(path, ".", format=name)
+
+
+@pytest.mark.parametrize("kind", ["stored.npz", "packed.npz", "lifted.npz", "bare.npy", "analysis.h5"])
+def test_flipped_bytes_never_escape_as_another_error(
+    tmp_path: Path, make_lifted: Callable[[], LiftedTracks], kind: str
+) -> None:
+    whole = tmp_path / kind
+    points = np.random.default_rng(0).uniform(0, 99, (1, 20, 3, 2))
+    if kind == "analysis.h5":
+        with h5py.File(whole, "w") as file:
+            file["tracks"] = points.transpose(0, 3, 2, 1)
+            file["node_names"] = np.array(["a", "b", "c"], dtype="S")
+    elif kind == "bare.npy":
+        np.save(whole, points[0])
+    elif kind == "lifted.npz":
+        write_lifted(make_lifted(), whole)
+    else:
+        save = np.savez if kind == "stored.npz" else np.savez_compressed
+        save(whole, keypoints=points, names=["a", "b", "c"])
+    read = read_lifted if kind == "lifted.npz" else read_keypoints
+    data, draw, refused = whole.read_bytes(), random.Random(3), 0
+    path = tmp_path / "damaged"
+    for _ in range(120):
+        damaged = bytearray(data)
+        for _ in range(draw.choice([1, 5, 25])):
+            damaged[draw.randrange(min(len(data), 2000))] = draw.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except InputError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            refused += 1
+    assert refused > 15
 
 
 def test_damaged_files_of_every_kind_never_escape_as_another_error(tmp_path: Path) -> None:

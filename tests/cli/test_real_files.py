@@ -12,6 +12,7 @@ import pytest
 
 from olift_fast.data.tracks import LiftedTracks
 from olift_fast.io import read_keypoints, read_lifted
+from olift_fast.model.checkpoints import shipped
 
 from .conftest import Run
 
@@ -29,9 +30,12 @@ def sources() -> list[str]:
 
 
 @pytest.mark.parametrize("name", sources())
-def test_real_file_is_lifted_onto_its_input(run: Run, real_data: Path, tmp_path: Path, name: str) -> None:
+def test_real_file_is_lifted_onto_its_input(
+    run: Run, real_data: Path, random_model: str, tmp_path: Path, name: str
+) -> None:
     source, out = real_data / "keypoints2d" / name, tmp_path / "lifted.npz"
-    outcome = run("lift", source, "-o", out, "--json")
+    model = "small" if "small" in shipped() else random_model
+    outcome = run("lift", source, "-o", out, "--model", model, "--json")
     if "olift-fast[io]" in outcome.stderr and importlib.util.find_spec("movement") is None:
         pytest.skip(outcome.stderr.strip())
     assert outcome.exit_code == 0, outcome.stderr
@@ -39,12 +43,17 @@ def test_real_file_is_lifted_onto_its_input(run: Run, real_data: Path, tmp_path:
 
     assert result.joints.shape == (*tracks.keypoints.shape[:3], 3)
     np.testing.assert_array_equal(result.keypoints, tracks.keypoints)
-    assert content["joints"] == list(tracks.skeleton.names) and content["model"] == "small"
+    assert content["joints"] == list(tracks.skeleton.names)
     finite = np.isfinite(result.joints).all(axis=-1)
     # Joints of a frame come together or not at all, and a frame that shows a keypoint always has them.
     assert (finite.all(axis=-1) == finite.any(axis=-1)).all()
     assert finite.all(axis=-1)[result.visible.any(axis=-1)].all()
 
+    if model != "small":
+        reason = "lifted as it should be, but no checkpoint is installed whose x, y could overlay the input"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
     error = np.median(overlay_errors(result))
     assert error < 0.10, f"x, y are {error:.1%} of the animal's size away from the input"
 

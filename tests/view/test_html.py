@@ -155,6 +155,20 @@ PROBE = """
     await olift.setFrame(20);
     report.second = { positions: olift.positions(), bones: drawn() };
     report.eye = scene.layout.scene.camera.eye;
+    const canvas = scene.querySelector("canvas"), camera = () => scene._fullLayout.scene._scene.getCamera().eye;
+    const at = (x) => ({ clientX: x, clientY: 300, buttons: 1, bubbles: true });
+    const move = (type, x) => canvas.dispatchEvent(new MouseEvent(type, at(x)));
+    const wait = (milliseconds) => new Promise((passed) => setTimeout(passed, milliseconds));
+    await wait(1000);  // plotly takes half a second to settle on the first view
+    report.before = camera();
+    move("mousedown", 800);
+    for (let i = 0; i < 6; i++) {
+      move("mousemove", 800 + 20 * i);
+      await olift.setFrame(20 + i);
+      await wait(30);
+    }
+    report.dragged = camera();
+    await olift.setFrame(20);
     report.hollow = [...scene.data[2].text];
     report.clock = document.getElementById("clock").textContent;
     report.notes = document.getElementById("notes").textContent;
@@ -190,6 +204,7 @@ def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
 
     assert report["start"][0] == [None] * 4, "joints that are NaN must vanish"
     assert report["eye"] == pytest.approx({"x": 0.3, "y": -1.1, "z": 0.9}), "the view must survive the next frame"
+    assert abs(report["dragged"]["x"] - report["before"]["x"]) > 0.05, "a drag must turn the view while frames change"
     assert len(report["hollow"]) == 1 and "hidden" in report["hollow"][0] and "&lt;/script>" in report["hollow"][0]
     assert report["clock"] == "0.80 s frame 40"
     assert "Every 2nd frame of 80 is drawn" in report["notes"]

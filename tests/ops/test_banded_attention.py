@@ -1,0 +1,257 @@
+"""`banded_attention` on every backend against the float64 reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from olift_fast import reference
+from olift_fast.ops import banded_attention
+from olift_fast.ops._native import why_not_native
+
+needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
+BACKENDS = [
+    pytest.param("native", torch.float32, 1e-5, marks=needs_native),
+    pytest.param("reference", torch.float32, 1e-5),
+    pytest.param("reference", torch.float64, 1e-13),
+]
+SHAPES = [
+    (2, 1, 1, 1, 8),
+    (1, 7, 5, 2, 20),
+    (2, 17, 3, 4, 32),
+    (1, 48, 26, 2, 32),
+    (2, 64, 3, 1, 64),
+    (1, 65, 2, 3, 16),
+    (2, 243, 2, 2, 13),
+]
+WINDOWS = [(8, 8), (0, 0), (3, 0), (0, 5), (300, 300)]
+
+
+def error(got: Tensor, wanted: Tensor, least: float = 1e-3) -> float:
+    """Relative Frobenius error; relative to `least` where what is wanted is smaller."""
+    return float((got.detach().double() - wanted.detach()).norm() / wanted.detach().norm().clamp(min=least))
+
+
+def inputs(
+    shape: Sequence[int], window: tuple[int, int], seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """qkv ``(B, T, J, 3, H, Dh)``, bias, visible, lengths, upstream gradient; float64."""
+    generator = torch.Generator().manual_seed(seed)
+    batch, frames, joints, heads, width = shape
+    qkv = torch.randn(batch, frames, joints, 3, heads, width, dtype=torch.float64, generator=generator)
+    bias = torch.randn(heads, sum(window) + 1, dtype=torch.float64, generator=generator)
+    visible = torch.rand(batch, frames, joints, generator=generator) > 0.3
+    lengths = torch.randint(1, frames + 1, (batch,), generator=generator)
+    upstream = torch.randn(batch, frames, joints, heads, width, dtype=torch.float64, generator=generator)
+    return qkv, bias, visible, lengths, upstream
+
+
+def run(qkv: Tensor, bias: Tensor | None, upstream: Tensor, window: tuple[int, int], dtype: torch.dtype, **options):
+    """Output and gradients of qkv and bias; backend None is the float64 reference."""
+    backend = options.pop("backend")
+    qkv = qkv.to(dtype).clone().requires_grad_()
+    bias = None if bias is None else bias.to(dtype).clone().requires_grad_()
+    q, k, v = qkv.unbind(dim=3)
+    if backend is None:
+        out = reference.banded_attention(q, k, v, window, bias=bias, **options)
+    else:
+        out = banded_attention(q, k, v, window, bias=bias, backend=backend, **options)
+    out.backward(upstream.to(dtype))
+    return [out.detach(), qkv.grad, *([] if bias is None else [bias.grad])]
+
+
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_matches_the_reference(backend, dtype, tolerance, window, shape, masked) -> None:
+    qkv, bias, visible, lengths, upstream = inputs(shape, window)
+    options = {"visible": visible, "lengths": lengths} if masked else {}
+    wanted = run(qkv, bias, upstream, window, torch.float64, backend=None, **options)
+    got = run(qkv, bias, upstream, window, dtype, backend=backend, **options)
+    assert error(got[0], wanted[0]) < tolerance
+    assert error(got[1], wanted[1]) < 2 * tolerance
+    # With one offset the softmax ignores the bias: its gradient is 0, a sum of terms that cancel.
+    assert error(got[2], wanted[2], least=float(upstream.norm()) if sum(window) == 0 else 1e-3) < 2 * tolerance
+    assert all(x.dtype == dtype for x in got)
+
+
+def test_reference_is_scaled_dot_product_attention_with_a_band() -> None:
+    qkv, bias, visible, _, _ = inputs((2, 30, 3, 2, 16), (4, 2))
+    visible[:, 10] = True
+    q, k, v = qkv.unbind(dim=3)
+    out = reference.banded_attention(q, k, v, (4, 2), bias=bias, visible=visible)
+    time = torch.arange(30)
+    offset = time[None] - time[:, None]
+    band = (offset >= -4) & (offset <= 2)
+    mask = bias[:, (offset + 4).clamp(0, 6)].masked_fill(~band, -torch.inf)
+    mask = mask[None, None].masked_fill(~visible.permute(0, 2, 1)[:, :, None, None], -torch.inf)
+    wanted = torch.nn.functional.scaled_dot_product_attention(*(x.permute(0, 2, 3, 1, 4) for x in (q, k, v)), mask)
+    seen = mask.isfinite().any(dim=-1)[..., None]
+    wanted = torch.where(seen, wanted, 0.0).permute(0, 3, 1, 2, 4)
+    assert error(out, wanted) < 1e-13
+
+
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+def test_hidden_keys_may_hold_nan(backend, dtype, tolerance) -> None:
+    qkv, bias, visible, lengths, upstream = inputs((2, 40, 4, 2, 24), (8, 8))
+    keys = visible & (torch.arange(40) < lengths[:, None])[:, :, None]
+    poisoned = qkv.clone()
+    poisoned[:, :, :, 1:][~keys] = torch.nan
+    options = {"visible": visible, "lengths": lengths}
+    wanted = run(qkv, bias, upstream, (8, 8), torch.float64, backend=None, **options)
+    got = run(poisoned, bias, upstream, (8, 8), dtype, backend=backend, **options)
+    assert error(got[0], wanted[0]) < tolerance
+    assert error(got[1], wanted[1]) < 2 * tolerance
+    assert (got[1][:, :, :, 1:][~keys] == 0).all()
+
+
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+def test_row_without_visible_key_is_zero(backend, dtype, tolerance) -> None:
+    qkv, bias, visible, _, upstream = inputs((1, 30, 3, 2, 16), (2, 2))
+    visible[:] = True
+    visible[:, 10:20, 1] = False
+    out, gradient, _ = run(qkv, bias, upstream, (2, 2), dtype, backend=backend, visible=visible)
+    assert (out[:, 12:18, 1] == 0).all()
+    assert (gradient[:, 12:18, 1, 0] == 0).all()
+    assert gradient.isfinite().all()
+    assert out[:, 11, 1].abs().min() > 0
+
+
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+def test_nan_in_a_visible_key_reaches_its_band_only(backend, dtype, tolerance) -> None:
+    qkv, _, _, _, _ = inputs((1, 200, 2, 1, 8), (3, 1))
+    qkv[0, 100, 1, 1] = torch.nan
+    q, k, v = qkv.to(dtype).unbind(dim=3)
+    out = banded_attention(q, k, v, (3, 1), backend=backend)
+    touched = out.isnan().any(dim=(-1, -2))[0, :, 1]
+    assert touched[99:104].all()
+    if backend == "native":
+        assert touched.sum() == 5
+    assert not out[:, :, 0].isnan().any()
+
+
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+def test_strided_views_are_read_where_they_lie(backend, dtype, tolerance) -> None:
+    generator = torch.Generator().manual_seed(1)
+    base = torch.randn(3, 2, 5, 33, 2, 40, dtype=torch.float64, generator=generator)
+    q, k, v = (x[..., 3:23].permute(0, 2, 1, 3, 4) for x in base)
+    wanted = reference.banded_attention(q, k, v, 4)
+    got = banded_attention(*(x.to(dtype) for x in (q, k, v)), 4, backend=backend)
+    assert error(got, wanted) < tolerance
+    expanded = q[:1].expand(2, -1, -1, -1, -1)
+    wanted = reference.banded_attention(expanded, k, v, 4)
+    assert error(banded_attention(expanded.to(dtype), k.to(dtype), v.to(dtype), 4, backend=backend), wanted) < tolerance
+
+
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
+    qkv, bias, visible, lengths, upstream = inputs((2, 100, 7, 2, 32), (8, 8))
+    options = {"backend": backend, "visible": visible, "lengths": lengths}
+    first = run(qkv, bias, upstream, (8, 8), dtype, **options)
+    second = run(qkv, bias, upstream, (8, 8), dtype, **options)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_gradients_pass_gradcheck_in_float64() -> None:
+    qkv, bias, visible, lengths, _ = inputs((1, 9, 2, 2, 3), (2, 1))
+
+    def function(qkv: Tensor, bias: Tensor) -> Tensor:
+        q, k, v = qkv.unbind(dim=3)
+        return banded_attention(q, k, v, (2, 1), bias=bias, visible=visible, lengths=lengths, backend="reference")
+
+    leaves = (qkv.requires_grad_(), bias.requires_grad_())
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves)
+
+
+@needs_native
+@pytest.mark.parametrize("masked", [False, True])
+def test_opcheck(masked) -> None:
+    qkv, bias, visible, lengths, _ = inputs((2, 20, 3, 2, 8), (3, 2))
+    q, k, v = (x.float().requires_grad_() for x in qkv.unbind(dim=3))
+    options = (bias.float().requires_grad_(), visible, lengths) if masked else (None, None, None)
+    torch.library.opcheck(torch.ops.olift.banded_attention.default, (q, k, v, 3, 2, *options, 0.3))
+
+
+@needs_native
+def test_compiles_without_breaks_or_a_recompile_per_length() -> None:
+    torch._dynamo.reset()
+    compiles = 0
+
+    def counting(graph: torch.fx.GraphModule, _: list[Tensor]):
+        nonlocal compiles
+        compiles += 1
+        return graph.forward
+
+    def function(qkv: Tensor) -> Tensor:
+        q, k, v = qkv.unbind(dim=3)
+        return banded_attention(q, k, v, 8)
+
+    compiled = torch.compile(function, backend=counting, fullgraph=True, dynamic=None)
+    for frames in (20, 33, 48, 64, 65, 100, 129, 243):
+        qkv = inputs((1, frames, 2, 2, 8), (8, 8))[0].float()
+        assert torch.equal(compiled(qkv), function(qkv))
+    assert compiles <= 2
+
+
+@needs_native
+def test_autocast_computes_in_float32() -> None:
+    qkv, _, _, _, upstream = inputs((1, 30, 2, 2, 16), (8, 8))
+    half = qkv.bfloat16().requires_grad_()
+    q, k, v = half.unbind(dim=3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = banded_attention(q, k, v, 8)
+    out.backward(upstream.to(out.dtype))
+    exact = half.detach().double().requires_grad_()
+    wanted = reference.banded_attention(*exact.unbind(dim=3), 8)
+    wanted.backward(upstream)
+    assert error(out, wanted.detach()) < 1e-6
+    assert error(half.grad, exact.grad) < 1e-2
+
+
+def test_empty_batch_gives_an_empty_result() -> None:
+    q = torch.zeros(0, 5, 3, 2, 8)
+    assert banded_attention(q, q, q, 8).shape == (0, 5, 3, 2, 8)
+
+
+def test_wrong_arguments_are_named() -> None:
+    q = torch.zeros(2, 5, 3, 2, 8)
+    mask = torch.ones(2, 5, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"window .* >= 0, got \(-1, 8\)"):
+        banded_attention(q, q, q, (-1, 8))
+    with pytest.raises(ValueError, match=r"q must be \(B, T, J, H, Dh\), got \(2, 5\)"):
+        banded_attention(q[:, :, 0, 0, 0], q, q, 8)
+    with pytest.raises(ValueError, match=r"k must be \(2, 5, 3, 2, 8\), got \(2, 4, 3, 2, 8\)"):
+        banded_attention(q, q[:, :4], q, 8)
+    with pytest.raises(TypeError, match=r"v must be torch.float32, got torch.float64"):
+        banded_attention(q, q, q.double(), 8)
+    with pytest.raises(TypeError, match="q must be a floating-point tensor, got torch.int64"):
+        banded_attention(q.long(), q.long(), q.long(), 8)
+    with pytest.raises(ValueError, match=r"bias must be \(2, 17\), got \(2, 16\)"):
+        banded_attention(q, q, q, 8, bias=torch.zeros(2, 16))
+    with pytest.raises(ValueError, match=r"visible must be \(2, 5, 3\), got \(2, 5\)"):
+        banded_attention(q, q, q, 8, visible=mask[:, :, 0])
+    with pytest.raises(TypeError, match="visible must be bool, got torch.float32"):
+        banded_attention(q, q, q, 8, visible=mask.float())
+    with pytest.raises(ValueError, match=r"lengths must be \(2,\), got \(3,\)"):
+        banded_attention(q, q, q, 8, lengths=torch.ones(3, dtype=torch.long))
+    with pytest.raises(TypeError, match="lengths must be integers, got torch.float32"):
+        banded_attention(q, q, q, 8, lengths=torch.ones(2))
+    with pytest.raises(ValueError, match="q must have a last stride of 1, got 2"):
+        banded_attention(q[..., ::2], q[..., ::2], q[..., ::2], 8)
+
+
+def test_backend_by_name_raises_where_it_can_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    q = torch.zeros(1, 5, 3, 2, 8, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="banded_attention: backend 'native' can't run"):
+        banded_attention(q, q, q, 8, backend="native")
+    with pytest.raises(ValueError, match="backend must be one of auto, native, reference, got 'nope'"):
+        banded_attention(q, q, q, 8, backend="nope")
+    monkeypatch.setenv("OLIFT_BACKEND", "native")
+    with pytest.raises(RuntimeError, match="dtype must be one of torch.float32, got torch.float64|not built|switched off"):
+        banded_attention(q, q, q, 8)
+    assert banded_attention(q, q, q, 8, backend="auto").shape == q.shape

@@ -1,0 +1,162 @@
+"""Calls of the native module on NumPy arrays, and the same mathematics in plain float64 NumPy."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from olift_fast.ops._native import native_module, why_not_native
+
+Array = np.ndarray
+KINDS = {"rigid": 0, "similarity": 1, "rotation": 2}
+
+
+def module() -> ModuleType:
+    native = native_module()
+    assert native is not None, why_not_native()
+    return native
+
+
+def address(array: Array | None) -> int:
+    return 0 if array is None else array.ctypes.data
+
+
+def strides(array: Array | None, count: int) -> tuple[int, ...]:
+    """The first `count` strides, in elements."""
+    if array is None:
+        return (0,) * count
+    return tuple(stride // array.itemsize for stride in array.strides[:count])
+
+
+def banded_attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    window: tuple[int, int],
+    *,
+    bias: Array | None = None,
+    visible: Array | None = None,
+    lengths: Array | None = None,
+    scale: float | None = None,
+    out: Array | None = None,
+    threads: int = 1,
+) -> tuple[Array, Array]:
+    """(out ``(B, T, J, H, Dh)``, lse ``(B, T, J, H)``) of the native kernel; fresh outputs start as NaN."""
+    out = np.full(q.shape, np.nan, np.float32) if out is None else out
+    lse = np.full(q.shape[:4], np.nan, np.float32)
+    module().banded_attention_forward(
+        address(q),
+        address(k),
+        address(v),
+        address(out),
+        address(lse),
+        address(bias),
+        address(visible),
+        address(lengths),
+        shape=q.shape,
+        q_strides=strides(q, 4),
+        k_strides=strides(k, 4),
+        v_strides=strides(v, 4),
+        out_strides=strides(out, 4),
+        visible_strides=strides(visible, 3),
+        left=window[0],
+        right=window[1],
+        scale=q.shape[-1] ** -0.5 if scale is None else scale,
+        threads=threads,
+    )
+    return out, lse
+
+
+def expected_attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    window: tuple[int, int],
+    *,
+    bias: Array | None = None,
+    visible: Array | None = None,
+    lengths: Array | None = None,
+    scale: float | None = None,
+) -> tuple[Array, Array]:
+    """Query by query, over the keys that it has and no others."""
+    batch, frames, joints, heads, width = q.shape
+    scale = width**-0.5 if scale is None else scale
+    out = np.zeros(q.shape)
+    lse = np.full(q.shape[:4], -np.inf)
+    for b, t, j in np.ndindex(batch, frames, joints):
+        length = frames if lengths is None else int(lengths[b])
+        near = range(max(0, t - window[0]), min(length, t + window[1] + 1))
+        keys = [s for s in near if visible is None or visible[b, s, j]]
+        if t >= length or not keys:
+            continue
+        for h in range(heads):
+            scores = k[b, keys, j, h].astype(np.float64) @ q[b, t, j, h].astype(np.float64) * scale
+            if bias is not None:
+                scores = scores + bias[h, [s - t + window[0] for s in keys]]
+            highest = scores.max()
+            weights = np.exp(scores - highest)
+            out[b, t, j, h] = weights @ v[b, keys, j, h].astype(np.float64) / weights.sum()
+            lse[b, t, j, h] = highest + np.log(weights.sum())
+    return out, lse
+
+
+def procrustes(
+    source: Array,
+    target: Array,
+    weights: Array | None = None,
+    kind: str = "rigid",
+    reflection: bool = False,
+    threads: int = 1,
+) -> dict[str, Array]:
+    """rotation ``(N, 3, 3)``, scale ``(N,)``, translation ``(N, 3)``, conditioning ``(N,)`` of the native kernel."""
+    count, points, _ = source.shape
+    shapes = {"rotation": (3, 3), "scale": (), "translation": (3,), "conditioning": ()}
+    outputs = {name: np.full((count, *shape), np.nan, source.dtype) for name, shape in shapes.items()}
+    module().procrustes_forward(
+        address(source),
+        address(target),
+        address(weights),
+        *(address(output) for output in outputs.values()),
+        count=count,
+        points=points,
+        dtype=source.itemsize,
+        source_strides=strides(source, 2),
+        target_strides=strides(target, 2),
+        weights_strides=strides(weights, 2),
+        kind=KINDS[kind],
+        reflection=reflection,
+        threads=threads,
+    )
+    return outputs
+
+
+def expected_procrustes(
+    source: Array, target: Array, weights: Array | None = None, kind: str = "rigid", reflection: bool = False
+) -> dict[str, Array]:
+    """The same by singular value decomposition (Kabsch 1976, Umeyama 1991), in float64."""
+    s, t = source.astype(np.float64), target.astype(np.float64)
+    w = np.ones(s.shape[:2]) if weights is None else weights.astype(np.float64)
+    w = w / w.sum(axis=1, keepdims=True)
+    source_centre, target_centre = np.einsum("np,npi->ni", w, s), np.einsum("np,npi->ni", w, t)
+    if kind == "rotation":
+        source_centre, target_centre = np.zeros_like(source_centre), np.zeros_like(target_centre)
+    s, t = s - source_centre[:, None], t - target_centre[:, None]
+    u, sizes, vt = np.linalg.svd(np.einsum("np,npi,npj->nij", w, t, s))
+    signs = np.ones_like(sizes)
+    if not reflection:
+        signs[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = u @ (signs[:, :, None] * vt)
+    total = (signs * sizes).sum(axis=1)
+    scale = np.ones(len(s))
+    if kind == "similarity":
+        scale = total / np.einsum("np,npi->n", w, s**2)
+    translation = target_centre - scale[:, None] * np.einsum("nij,nj->ni", rotation, source_centre)
+    conditioning = (sizes[:, 1] + signs[:, 2] * sizes[:, 2]) / total
+    return {"rotation": rotation, "scale": scale, "translation": translation, "conditioning": conditioning}
+
+
+def relative_error(got: Array, wanted: Array) -> float:
+    difference: Any = np.linalg.norm(got.astype(np.float64) - wanted)
+    return float(difference / max(float(np.linalg.norm(wanted)), 1e-3))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.data.rigs import find_rig, rig
-from olift_fast.data.skeleton import Skeleton, plain
+from olift_fast.data.skeleton import Skeleton
 from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 
@@ -157,12 +157,7 @@ def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skele
             if wanted.num_joints != joints:
                 raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
             return wanted
-        matched = wanted.match(names)
-        if matched.num_joints != wanted.num_joints:
-            given = {plain(name) for name in names}
-            left = [name for name in wanted.names if plain(name) not in given]
-            raise InputError(f"the skeleton's joints {', '.join(map(repr, left))} are not in the file")
-        return matched
+        return wanted.match(names)
     if names is None:
         names = [f"keypoint_{index}" for index in range(joints)]
     if len(names) != joints:

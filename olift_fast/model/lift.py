@@ -96,24 +96,25 @@ def lift_in_chunks(
 
     Each chunk is lifted with the frames around it that its results depend on (`LifterConfig.receptive_field`), so the
     seams don't show: the result is that of the whole sequence. With an absolute time encoding there is no such halo,
-    and the sequence is lifted whole.
+    and the sequence is lifted whole. Frames with nothing visible in that reach are not lifted; they hold NaN.
     """
     frames = len(keypoints)
     before, after = model.config.receptive_field
-    if model.config.time_encoding == "absolute":
-        chunk = frames
+    reached = _reached(visible.any(dim=-1).numpy(), (before, after))
+    absolute = model.config.time_encoding == "absolute"
+    stretches = [(0, frames)] if absolute else _chunks(reached, chunk)
     device = next(model.parameters()).device
     graph = torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None
     sides = torch.tensor(skeleton.sides, dtype=torch.float32, device=device)
-    joints = torch.empty(*keypoints.shape[:2], 3)
+    joints = torch.full((*keypoints.shape[:2], 3), torch.nan)
     with torch.inference_mode():
-        for start in range(0, frames, chunk):
-            stop = min(start + chunk, frames)
+        for start, stop in stretches:
             first, last = max(start - before, 0), min(stop + after, frames)
             part = (x[None, first:last].to(device) for x in (keypoints, visible))
             joints[start:stop] = model(*part, graph=graph, sides=sides)[0, start - first : stop - first].cpu()
             if advance is not None:
                 advance(stop)
+    joints[torch.from_numpy(~reached)] = torch.nan
     return joints
 
 
@@ -143,7 +144,7 @@ def _lift_track(
         lifted, rotation, scale = camera_aligned(lifted, normalised, visible, centers, normalization)
     else:
         rotation = identity
-    lifted[~_reached(visible.any(axis=-1), model.config.receptive_field)] = np.nan
+    advance(frames)
     return lifted, scale, centers, rotation
 
 
@@ -187,6 +188,13 @@ def _carried(values: Array, known: Mask) -> Array:
     time = np.arange(len(values))
     columns = [np.interp(time, time[known], values[known, axis]) for axis in range(values.shape[1])]
     return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def _chunks(reached: Mask, chunk: int) -> list[tuple[int, int]]:
+    """The runs of True, cut into stretches ``start … stop`` of at most `chunk` frames."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], reached, [False]]).astype(np.int8)))
+    runs = edges.reshape(-1, 2).tolist()
+    return [(first, min(first + chunk, stop)) for start, stop in runs for first in range(start, stop, chunk)]
 
 
 def _reached(seen: Mask, field: tuple[int, int]) -> Mask:

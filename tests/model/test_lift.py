@@ -1,0 +1,141 @@
+"""Lifting recordings: chunks without seams, the camera's frame, hidden frames, units that can be undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from olift_fast.data.rigs import rig
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.data.tracks import KeypointTracks
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter, LifterConfig, Normalization, lift_in_chunks, lift_tracks
+from olift_fast.model.lift import camera_aligned
+
+CONFIG = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=1, window=(3, 2))
+
+
+@pytest.fixture(scope="module")
+def lifter() -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(CONFIG, name="random").eval()
+
+
+def recording(tracks: int = 2, frames: int = 30, seed: int = 0) -> KeypointTracks:
+    rng = np.random.default_rng(seed)
+    skeleton = rig("coco_17")
+    keypoints = 300 + 50 * rng.normal(size=(tracks, frames, 17, 2)).cumsum(axis=1).astype(np.float32)
+    confidence = rng.uniform(0, 1, size=(tracks, frames, 17)).astype(np.float32)
+    names = tuple(f"track {index}" for index in range(tracks))
+    return KeypointTracks(keypoints, confidence, skeleton, names, fps=30.0, source="clip")
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 16, 29, 1000])
+def test_chunks_have_no_seams(lifter: Lifter, chunk: int) -> None:
+    skeleton = rig("coco_17")
+    generator = torch.Generator().manual_seed(1)
+    keypoints = torch.randn(100, 17, 2, generator=generator)
+    visible = torch.rand(100, 17, generator=generator) > 0.3
+    visible[40:60] = False
+    graph, sides = torch.from_numpy(skeleton.graph(1)), torch.tensor(skeleton.sides)
+    with torch.no_grad():
+        whole = lifter(keypoints[None], visible[None], graph=graph, sides=sides)[0]
+    done: list[int] = []
+    parts = lift_in_chunks(lifter, keypoints, visible, skeleton, chunk=chunk, advance=done.append)
+    out_of_reach = parts.isnan().any(dim=(1, 2))
+    # Four frames on see the last visible one (2 layers · right 2), six frames back the next (2 · left 3).
+    assert out_of_reach.nonzero().flatten().tolist() == list(range(46, 56))
+    assert torch.allclose(parts[~out_of_reach], whole[~out_of_reach], atol=2e-5)
+    assert done == sorted(done) and done[-1] == 100
+
+
+def test_camera_frame_overlays_the_input_where_the_shape_allows(lifter: Lifter) -> None:
+    rng = np.random.default_rng(3)
+    shape = rng.normal(size=(20, 9, 3)).astype(np.float32)
+    shape -= shape.mean(axis=1, keepdims=True)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn *= np.linalg.det(turn)
+    path = rng.normal(size=(20, 1, 2)).cumsum(axis=0) * 30 + 500
+    keypoints = (80 * shape @ turn.T[:, :2] + path).astype(np.float32)
+    visible = rng.random((20, 9)) > 0.3
+    visible[11] = False
+    normalization = Normalization.fit(keypoints, visible)
+    normalised, centers = normalization.apply(keypoints, visible)
+    joints, rotation, scale = camera_aligned(shape, normalised, visible, centers, normalization)
+    assert np.abs(rotation - turn).max() < 1e-3
+    assert scale == pytest.approx(80, rel=1e-4)
+    seen = np.arange(20) != 11
+    assert np.abs(joints[seen, :, :2] - keypoints[seen]).max() < 0.1
+    assert np.abs(joints[..., 2] - 80 * (shape @ turn.T)[..., 2]).max() < 0.1
+    assert np.abs(joints[11, :, :2].mean(0) - 0.5 * (path[10] + path[12])[0]).max() < 60
+
+
+def test_units_can_be_undone(lifter: Lifter) -> None:
+    tracks = recording()
+    camera, obj = (lift_tracks(lifter, tracks, output=output) for output in ("camera", "object"))
+    for index in range(2):
+        moved = camera.joints[index] - camera.joints[index].mean(axis=1, keepdims=True)
+        back = moved @ camera.rotation[index] / camera.scale[index]
+        assert np.abs(back - obj.joints[index]).max() < 1e-4
+    assert (obj.rotation == np.eye(3)).all()
+    assert (camera.model, camera.units, obj.units) == ("random", "pixels", "model units")
+    assert camera.fps == 30.0 and camera.tracks == tracks.tracks
+    assert (camera.visible == tracks.visible(0.3)).all()
+
+
+def test_moving_and_zooming_the_picture_moves_and_zooms_the_result(lifter: Lifter) -> None:
+    tracks = recording()
+    before = lift_tracks(lifter, tracks).joints
+    moved = replace(tracks, keypoints=2 * tracks.keypoints + np.float32([100, -40]))
+    after = lift_tracks(lifter, moved).joints
+    assert np.abs(after - (2 * before + np.float32([100, -40, 0]))).max() < 0.05 * np.abs(before).max()
+
+
+def test_frames_and_tracks_with_nothing_visible(lifter: Lifter) -> None:
+    tracks = recording(tracks=2, frames=60)
+    confidence = tracks.confidence.copy()
+    confidence[0, 20:50] = 0
+    confidence[1] = 0
+    lifted = lift_tracks(lifter, replace(tracks, confidence=confidence))
+    missing = np.isnan(lifted.joints).any(axis=(2, 3))
+    assert np.flatnonzero(missing[0]).tolist() == list(range(26, 46))
+    assert missing[1].all()
+    assert np.isnan(lifted.joints[0]).all(axis=(1, 2)).sum() == missing[0].sum()
+    with pytest.raises(InputError, match="clip: no keypoint is visible at min_confidence 0.3"):
+        lift_tracks(lifter, replace(tracks, confidence=np.zeros_like(confidence)))
+
+
+def test_one_frame_and_one_joint_lift(lifter: Lifter) -> None:
+    one = KeypointTracks(np.ones((1, 1, 1, 2)), np.ones((1, 1, 1)), Skeleton(("tip",)), ("a",))
+    lifted = lift_tracks(lifter, one)
+    assert np.allclose(lifted.joints, [[[[1, 1, 0]]]], atol=1e-5)
+
+
+def test_progress_reaches_the_end(lifter: Lifter) -> None:
+    seen: list[tuple[int, int]] = []
+    lift_tracks(lifter, recording(), progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (60, 60) and [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_unknown_output_is_named(lifter: Lifter) -> None:
+    with pytest.raises(InputError, match="output must be 'camera' or 'object', got 'world'"):
+        lift_tracks(lifter, recording(), output="world")
+
+
+def test_normalization_centres_frames_and_scales_clips() -> None:
+    keypoints = recording().keypoints[0]
+    visible = recording().visible()[0]
+    normalization = Normalization.fit(keypoints, visible)
+    normalised, centers = normalization.apply(keypoints, visible)
+    assert (normalised[~visible] == 0).all()
+    for frame in range(len(keypoints)):
+        assert np.allclose(centers[frame], keypoints[frame, visible[frame]].mean(axis=0), rtol=1e-5)
+        assert np.abs(normalised[frame, visible[frame]].mean(axis=0)).max() < 1e-5
+    assert np.square(normalised[visible]).sum(axis=-1).mean() == pytest.approx(1, rel=1e-4)
+    lonely = np.zeros_like(visible)
+    lonely[:, 3] = True
+    assert Normalization.fit(keypoints, lonely).scale == 1.0
+    assert np.isnan(normalization.apply(keypoints, np.zeros_like(visible))[1]).all()

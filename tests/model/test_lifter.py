@@ -1,0 +1,194 @@
+"""The lifter: equal to the reference, and blind to all it should not see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from olift_fast import reference
+from olift_fast.data.rigs import rig
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.ops._native import why_not_native
+
+needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
+SMALL = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=2, window=(4, 3))
+
+
+def relative(got: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((got.detach().double() - wanted.detach()).norm() / wanted.detach().norm())
+
+
+def twin(lifter: Lifter) -> reference.Lifter:
+    fields = asdict(lifter.config)
+    del fields["hops"]
+    other = reference.Lifter(**fields)
+    other.load_state_dict(lifter.state_dict())
+    return other.double().eval()
+
+
+def lifter(config: LifterConfig = SMALL, seed: int = 0) -> Lifter:
+    torch.manual_seed(seed)
+    return Lifter(config).eval()
+
+
+def clip(batch: int = 2, frames: int = 40, seed: int = 0):
+    """keypoints, visible, graph and sides of clips of a dog."""
+    skeleton = rig("animalsyn3d_dog")
+    generator = torch.Generator().manual_seed(seed)
+    joints = skeleton.num_joints
+    keypoints = torch.randn(batch, frames, joints, 2, generator=generator)
+    visible = torch.rand(batch, frames, joints, generator=generator) > 0.2
+    keypoints[~visible] = torch.nan
+    return keypoints, visible, torch.from_numpy(skeleton.graph(1)), torch.tensor(skeleton.sides)
+
+
+@pytest.mark.parametrize("encoding", ["rff", "learnable_rff", "sinusoidal", "linear"])
+@pytest.mark.parametrize("time_encoding", ["relative", "absolute", "none"])
+def test_matches_the_reference_with_the_same_state_dict(encoding, time_encoding) -> None:
+    model = lifter(LifterConfig(**{**asdict(SMALL), "encoding": encoding, "time_encoding": time_encoding}))
+    keypoints, visible, graph, sides = clip()
+    mask = torch.ones(2, keypoints.shape[2], dtype=torch.bool)
+    mask[1, 20:] = False
+    options = {"graph": graph, "sides": sides, "joint_mask": mask, "lengths": torch.tensor([40, 29])}
+    wanted = twin(model)(keypoints.double(), visible, **options)
+    assert relative(model(keypoints, visible, **options), wanted) < 2e-5
+    assert list(model.state_dict()) == list(twin(model).state_dict())
+    assert (wanted[1, 29:] == 0).all() and (wanted[1, :, 20:] == 0).all()
+
+
+@needs_native
+def test_native_backend_matches_the_reference_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lifter(LifterConfig.preset("small"))
+    keypoints, visible, graph, sides = clip(frames=100)
+    native = model(keypoints, visible, graph=graph, sides=sides)
+    monkeypatch.setenv("OLIFT_BACKEND", "reference")
+    assert relative(native, model(keypoints, visible, graph=graph, sides=sides)) < 1e-5
+
+
+def test_gradients_match_the_reference() -> None:
+    model = lifter()
+    other = twin(model)
+    keypoints, visible, graph, sides = clip(frames=20)
+    upstream = torch.randn(2, 20, keypoints.shape[2], 3, generator=torch.Generator().manual_seed(9))
+    model(keypoints, visible, graph=graph, sides=sides).backward(upstream)
+    other(keypoints.double(), visible, graph=graph, sides=sides).backward(upstream.double())
+    for (name, mine), theirs in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert mine.grad is not None and theirs.grad is not None, name
+        scale = max(float(theirs.grad.norm()), 1e-2)
+        assert float((mine.grad.double() - theirs.grad).norm()) < 1e-4 * scale, name
+
+
+def test_permuting_the_joints_permutes_the_output() -> None:
+    model = lifter()
+    keypoints, visible, graph, sides = clip()
+    order = torch.randperm(keypoints.shape[2], generator=torch.Generator().manual_seed(1))
+    straight = model(keypoints, visible, graph=graph, sides=sides)
+    permuted = model(keypoints[:, :, order], visible[:, :, order], graph=graph[order][:, order], sides=sides[order])
+    assert relative(permuted, straight[:, :, order].double()) < 1e-5
+
+
+def test_shifting_time_shifts_the_output() -> None:
+    model = lifter()
+    keypoints, visible, graph, sides = clip(frames=60)
+    whole = model(keypoints, visible, graph=graph, sides=sides)
+    before, after = model.config.receptive_field
+    part = model(keypoints[:, 13:50], visible[:, 13:50], graph=graph, sides=sides)
+    assert relative(part[:, before:-after], whole[:, 13 + before : 50 - after].double()) < 1e-5
+    assert relative(part[:, :before], whole[:, 13 : 13 + before].double()) > 1e-3
+
+
+def test_padding_in_joints_and_frames_changes_nothing() -> None:
+    model = lifter()
+    keypoints, visible, graph, sides = clip(batch=1)
+    joints = keypoints.shape[2]
+    alone = model(keypoints, visible, graph=graph, sides=sides)
+    padded = torch.full((1, 50, joints + 5, 2), 1e6)
+    padded[:, :40, :joints] = keypoints
+    seen = torch.ones(1, 50, joints + 5, dtype=torch.bool)
+    seen[:, :40, :joints] = visible
+    wide = torch.zeros(joints + 5, joints + 5, dtype=torch.bool)
+    wide[:joints, :joints] = graph
+    mask = torch.arange(joints + 5)[None] < joints
+    side = torch.ones(1, joints + 5)
+    side[:, :joints] = sides
+    out = model(padded, seen, graph=wide, sides=side, joint_mask=mask, lengths=torch.tensor([40]))
+    assert relative(out[:, :40, :joints], alone.double()) < 1e-5
+    assert (out[:, 40:] == 0).all() and (out[:, :, joints:] == 0).all()
+
+
+def test_clips_of_a_batch_do_not_see_each_other() -> None:
+    model = lifter()
+    keypoints, visible, graph, sides = clip(batch=3)
+    together = model(keypoints, visible, graph=graph, sides=sides)
+    alone = torch.cat([model(keypoints[i : i + 1], visible[i : i + 1], graph=graph, sides=sides) for i in range(3)])
+    assert relative(together, alone.double()) < 1e-5
+
+
+def test_hidden_keypoints_are_not_read() -> None:
+    model = lifter()
+    keypoints, visible, graph, sides = clip()
+    other = torch.where(visible[..., None], keypoints, -3.0)
+    assert torch.equal(model(keypoints, visible, graph=graph), model(other, visible, graph=graph))
+    assert torch.equal(model(keypoints), model(keypoints, visible))
+    assert not torch.equal(model(keypoints, visible, sides=sides), model(keypoints, visible))
+
+
+def test_without_edges_all_heads_see_all_joints() -> None:
+    model = lifter()
+    keypoints, visible, graph, _ = clip()
+    everything = torch.ones_like(graph)
+    assert relative(model(keypoints, visible), model(keypoints, visible, graph=everything).double()) < 1e-6
+    assert relative(model(keypoints, visible), model(keypoints, visible, graph=graph).double()) > 1e-3
+
+
+@pytest.mark.parametrize(("frames", "joints"), [(1, 1), (1, 26), (3, 1), (5, 2)])
+def test_the_smallest_clips_lift(frames: int, joints: int) -> None:
+    out = lifter()(torch.randn(1, frames, joints, 2))
+    assert out.shape == (1, frames, joints, 3) and out.isfinite().all()
+
+
+def test_compiles_in_one_graph() -> None:
+    torch._dynamo.reset()
+    model = lifter()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)
+    for frames in (20, 33, 70):
+        keypoints, visible, graph, sides = clip(frames=frames)
+        with torch.no_grad():
+            wanted = model(keypoints, visible, graph=graph, sides=sides)
+            assert relative(compiled(keypoints, visible, graph=graph, sides=sides), wanted.double()) < 1e-5
+
+
+def test_wrong_arguments_are_named() -> None:
+    model = lifter()
+    keypoints = torch.zeros(2, 5, 7, 2)
+    with pytest.raises(ValueError, match=r"keypoints must be \(B, T, J, 2\), got \(2, 5, 7\)"):
+        model(keypoints[..., 0])
+    with pytest.raises(ValueError, match=r"visible must be \(2, 5, 7\), got \(5, 7\)"):
+        model(keypoints, torch.ones(5, 7, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"graph must be \(7, 7\) or \(2, 7, 7\), got \(6, 6\)"):
+        model(keypoints, graph=torch.ones(6, 6, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"sides must be \(7,\) or \(2, 7\), got \(6,\)"):
+        model(keypoints, sides=torch.ones(6))
+
+
+def test_presets_and_bad_configurations() -> None:
+    assert LifterConfig.preset("base").width == 256
+    assert LifterConfig.preset("small", window=3).window == (3, 3)
+    assert LifterConfig.preset("large").receptive_field == (32, 32)
+    assert LifterConfig.from_dict(asdict(SMALL)) == SMALL
+    for changes, message in [
+        ({"width": 30}, "width must be a multiple of heads, got 30 and 4"),
+        ({"window": (-1, 2)}, r"window must be two numbers >= 0, got \(-1, 2\)"),
+        ({"encoding": "learned"}, "encoding must be one of rff, .* got 'learned'"),
+        ({"motion_layers": -1}, "motion_layers must be >= 0, got -1"),
+        ({"frequencies": 0}, "frequencies must be >= 1, got 0"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            LifterConfig.preset("small", **changes)
+    with pytest.raises(InputError, match="preset must be one of small, base, large, got 'huge'"):
+        LifterConfig.preset("huge")
+    with pytest.raises(InputError, match="unknown keys depth"):
+        LifterConfig.from_dict({"depth": 3})

@@ -136,7 +136,11 @@ def test_same_bits_for_any_number_of_threads_and_every_time(shape: tuple[int, ..
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"shape": (1, 0, 1, 1, 8)}, "must be > 0, got 0"), ({"left": -1}, r"must be >= 0, got \(-1, 0\)"), ({"q": 0}, "address")],
+    [
+        ({"shape": (1, 0, 1, 1, 8)}, "must be > 0, got 0"),
+        ({"left": -1}, r"must be >= 0, got \(-1, 0\)"),
+        ({"q": 0}, "address"),
+    ],
 )
 def test_impossible_arguments_are_refused(change: dict[str, object], message: str) -> None:
     array = np.zeros((1, 1, 1, 1, 8), np.float32)

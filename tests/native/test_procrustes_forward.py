@@ -113,7 +113,9 @@ def test_ambiguous_sets_give_a_proper_rotation_and_no_conditioning(dtype: type) 
             assert_proper(got["rotation"])
             assert (got["conditioning"] == 0).all(), (name, kind)
             assert all(np.isfinite(x).all() for x in got.values()), (name, kind)
-            centre = np.einsum("nij,nj->ni", got["rotation"], source.mean(1)) * got["scale"][:, None] + got["translation"]
+            centre = (
+                np.einsum("nij,nj->ni", got["rotation"], source.mean(1)) * got["scale"][:, None] + got["translation"]
+            )
             np.testing.assert_allclose(centre, target.mean(1), atol=1e-5)
     got = procrustes(line.astype(dtype), turned.astype(dtype))
     fitted = np.einsum("nij,npj->npi", got["rotation"], line) + got["translation"][:, None]

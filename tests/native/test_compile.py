@@ -1,0 +1,71 @@
+"""The sources by themselves: warnings are errors, shared headers stand alone, CUDA kernels keep to their registers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
+STRICT = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-psabi", f"-I{CSRC}"]
+X86 = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw"],
+}
+LEVELS = X86 if platform.machine() in ("x86_64", "AMD64") else {"baseline": []}
+
+
+def compiler() -> str:
+    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if found is None:
+        pytest.skip("no C++ compiler")
+    return found
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("header", sorted(str(p.relative_to(CSRC)) for p in CSRC.rglob("*.h")))
+def test_header_compiles_alone(header: str, tmp_path: Path) -> None:
+    source = tmp_path / "alone.cpp"
+    source.write_text(f'#include "{header}"\n#include "{header}"\n')
+    run(compiler(), *STRICT, "-Wno-unused-function", "-fsyntax-only", str(source))
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("source", ["attention/banded_cpu.cpp", "geometry/procrustes_cpu.cpp"])
+def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_path: Path) -> None:
+    """A function that two builds share could be linked from the one that this machine can't run."""
+    target = tmp_path / "kernel.o"
+    flags = ["-O3", "-fPIC", "-fvisibility=hidden", f"-DOLIFT_ISA={isa}", *LEVELS[isa]]
+    run(compiler(), *STRICT, *flags, "-c", str(CSRC / source), "-o", str(target))
+    if shutil.which("nm") is None:
+        pytest.skip("no nm to read the object's symbols with")
+    symbols = [line.split(maxsplit=2) for line in run("nm", "-C", "--defined-only", str(target)).splitlines()]
+    shared = [name for _, kind, name in symbols if kind in "WVu" and not name.startswith("DW.ref.")]
+    exported = [name for _, kind, name in symbols if kind == "T"]
+    assert shared == []
+    assert len(exported) == 1 and exported[0].endswith(f"{isa}(olift::{exported[0].split('::')[-1]}")
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
+def test_cuda_compiles_without_warnings_or_spills(arch: str, tmp_path: Path) -> None:
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("no nvcc on PATH")
+    flags = ["-std=c++17", "-O3", f"-arch={arch}", f"-I{CSRC}", "-Werror", "all-warnings", "-Xptxas", "-v"]
+    host = ["-Xcompiler", "-Wall,-Wextra,-Werror"]
+    source = CSRC / "geometry" / "procrustes_cuda.cu"
+    report = run(nvcc, *flags, *host, "-c", str(source), "-o", str(tmp_path / "kernel.o"))
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    assert len(spills) == 4, "two kernels, each in float and in double"
+    assert set(spills) == {("0", "0")}, report

@@ -1,0 +1,185 @@
+"""How the native module lives in a process: one OpenMP runtime, every instruction set, and no failing import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_calls import banded_attention, module, procrustes
+
+from olift_fast.ops import _native
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def python(code: str, **environment: str) -> str:
+    """What `code` prints in a fresh process."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_one_openmp_runtime_in_the_process() -> None:
+    printed = python(
+        "import torch, numpy as np\n"
+        "from olift_fast.ops import banded_attention\n"
+        "from olift_fast.ops._native import native_module\n"
+        "torch.set_num_threads(2)\n"
+        "q = torch.randn(1, 512, 8, 4, 32)\n"
+        "banded_attention(q, q, q, (8, 8), backend='native')\n"
+        "maps = {line.split()[-1] for line in open('/proc/self/maps')}\n"
+        "runtimes = [p for p in maps if p.rsplit('/')[-1].startswith(('libgomp', 'libomp', 'libiomp5'))]\n"
+        "print(native_module().info()['openmp'], len(runtimes))\n"
+    )
+    assert printed == "True 1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_parallel_loops_run_on_torchs_threads() -> None:
+    """The workers that torch's loops have started serve the native loops too: no thread is added."""
+    printed = python(
+        "import os, torch\n"
+        "from olift_fast.ops import banded_attention\n"
+        "torch.set_num_threads(4)\n"
+        "q = torch.randn(1, 2048, 4, 4, 32)\n"
+        "torch.relu(q.double())\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "banded_attention(q, q, q, (8, 8), backend='native')\n"
+        "print(before >= 4, len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    assert printed == "True 0"
+
+
+def test_threads_of_its_own_where_there_is_no_openmp() -> None:
+    printed = python(
+        "import numpy as np, torch\n"
+        "from olift_fast.ops import banded_attention, procrustes\n"
+        "from olift_fast.ops._native import native_module\n"
+        "torch.set_num_threads(3)\n"
+        "q = torch.randn(2, 300, 8, 4, 32)\n"
+        "wanted = banded_attention(q, q, q, (8, 8), backend='native')\n"
+        "native_module().set_openmp(0)\n"
+        "got = banded_attention(q, q, q, (8, 8), backend='native')\n"
+        "print(native_module().info()['openmp'], torch.equal(got, wanted))\n"
+    )
+    assert printed == "False True"
+
+
+@pytest.mark.parametrize("level", ["avx2", "baseline"])
+def test_every_instruction_set_gives_the_same_answers(level: str) -> None:
+    """Runs the binding's tests again, one level down."""
+    order = ["baseline", "avx2", "avx512"]
+    highest = python("import olift_fast._native as n; print(n.info()['simd'])", OLIFT_SIMD="")
+    if order.index(level) >= order.index(highest):
+        pytest.skip(f"this machine's level is {highest}: {level} is the level tested already, or one that it can't run")
+    files = [str(Path(__file__).with_name(f"test_{name}_forward.py")) for name in ("banded", "procrustes")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
+        env=os.environ | {"OLIFT_SIMD": level},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_other_threads_of_python_go_on_meanwhile() -> None:
+    """The interpreter's lock is released: while one thread computes, this one counts."""
+    code = (
+        "import threading, torch\n"
+        "from olift_fast.ops import banded_attention\n"
+        "torch.set_num_threads(1)\n"
+        "q = torch.randn(1, 20000, 8, 8, 64)\n"
+        "worker = threading.Thread(target=lambda: banded_attention(q, q, q, (8, 8), backend='native'))\n"
+        "worker.start()\n"
+        "turns = 0\n"
+        "while worker.is_alive():\n"
+        "    turns += 1\n"
+        "    worker.join(0.001)\n"
+        "print(turns > 20)\n"
+    )
+    assert python(code) == "True"
+
+
+@pytest.fixture
+def fresh_loader() -> Iterator[None]:
+    """The loader as if nothing had been loaded yet, before the test and after it."""
+    _native._load.cache_clear()
+    yield
+    _native._load.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_loader")
+def test_switched_off_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLIFT_NATIVE", "0")
+    assert _native.native_module() is None
+    assert _native.why_not_native() == "the native module is switched off by OLIFT_NATIVE=0"
+
+
+@pytest.mark.usefixtures("fresh_loader")
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (ModuleNotFoundError("x", name="olift_fast._native"), "the native module is not built"),
+        (ImportError("undefined\nsymbol: f"), "the native module failed to load: undefined symbol: f"),
+    ],
+)
+def test_loading_never_fails_and_tells_why(error: ImportError, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "olift_fast._native":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "olift_fast._native", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert _native.native_module() is None
+    assert str(_native.why_not_native()).startswith(wanted)
+
+
+@pytest.mark.usefixtures("fresh_loader")
+def test_module_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "__version__", "9.9.9")
+    assert _native.native_module() is None
+    assert str(_native.why_not_native()).endswith("and this is 9.9.9: build it again")
+
+
+def test_info_names_what_was_built() -> None:
+    info = module().info()
+    assert set(info) == {"version", "compiler", "simd", "openmp", "cuda", "cuda_arch"}
+    assert bool(info["cuda_arch"]) == info["cuda"]
+    assert hasattr(module(), "procrustes_forward_cuda") == info["cuda"]
+
+
+def test_two_calls_at_once_do_not_disturb_each_other() -> None:
+    random = np.random.default_rng(0)
+    q, k, v = (random.standard_normal((1, 400, 4, 2, 32), np.float32) for _ in range(3))
+    source, target = (random.standard_normal((500, 26, 3)).astype(np.float32) for _ in range(2))
+    wanted, rotations = banded_attention(q, k, v, (8, 8))[0], procrustes(source, target)["rotation"]
+    agreed: list[bool] = []
+
+    def work() -> None:
+        for _ in range(5):
+            agreed.append(np.array_equal(banded_attention(q, k, v, (8, 8), threads=2)[0], wanted))
+            agreed.append(np.array_equal(procrustes(source, target, threads=2)["rotation"], rotations))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(agreed) == 30 and all(agreed)

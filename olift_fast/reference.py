@@ -1,7 +1,7 @@
 """The lifter of "Object Agnostic 3D Lifting in Space and Time" (arXiv 2412.01166) in plain PyTorch.
 
-Written to be read beside the paper, from top to bottom: encoding, attention in time, attention over joints, the network,
-alignment, losses and metrics. Nothing here is fast, everything here works in float64, and nothing here imports the rest
+Written to be read beside the paper, from top to bottom: encoding, attention in time, attention over joints, the
+network, alignment, losses and metrics. Nothing here is fast, everything here works in float64, and nothing here imports the rest
 of the package: it is what the fast operations are measured against.
 
 Shapes: B clips, T frames, J joints, H heads, D model width, Dh = D / H head width, F frequencies.
@@ -132,7 +132,7 @@ def joint_attention(
     Returns:
         ``(B, T, J, H, Dh)``; 0 in a row without any key.
     """
-    batch, frames, joints, heads, _ = q.shape
+    batch, _, joints, heads, _ = q.shape
     mask = torch.ones(batch, 1, heads, joints, joints, dtype=torch.bool, device=q.device)
     if graph is not None:
         mask = mask & (graph[None] if graph.dim() == 3 else graph)[:, None]
@@ -193,6 +193,8 @@ class KeypointEncoder(nn.Module):
 class AbsoluteTime(nn.Module):
     """Fourier features of the frame number, projected to D (the paper's analytic time encoding)."""
 
+    freqs: Tensor
+
     def __init__(self, width: int, frequencies: int = 32, sigma: float = 0.05) -> None:
         super().__init__()
         self.register_buffer("freqs", torch.randn(1, frequencies) * sigma)
@@ -206,6 +208,8 @@ class AbsoluteTime(nn.Module):
 
 class RelativeTimeBias(nn.Module):
     """A bias per head and frame offset, analytic in the offset: Fourier features of it through one projection."""
+
+    freqs: Tensor
 
     def __init__(self, heads: int, window: tuple[int, int], frequencies: int = 16, sigma: float = 0.1) -> None:
         super().__init__()
@@ -639,9 +643,7 @@ def sa_mpve(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Procruste
     return _mean_per_clip((aligned - target).diff(dim=1).norm(dim=-1), both)
 
 
-def _clip_error(
-    joints: Tensor, target: Tensor, labelled: Tensor, alignment: Alignment, kind: ProcrustesKind
-) -> Tensor:
+def _clip_error(joints: Tensor, target: Tensor, labelled: Tensor, alignment: Alignment, kind: ProcrustesKind) -> Tensor:
     aligned, target = align_clip(joints, target, labelled, alignment=alignment, kind=kind)
     return _mean_per_clip((aligned - target).norm(dim=-1), labelled)
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from olift_fast.errors import InputError
 from olift_fast.reference import Encoding, TimeEncoding
 
-PRESETS: dict[str, dict[str, int]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "small": {"width": 128, "heads": 4, "motion_layers": 2, "space_layers": 4},
     "base": {"width": 256, "heads": 8, "motion_layers": 3, "space_layers": 6},
     "large": {"width": 384, "heads": 12, "motion_layers": 4, "space_layers": 8},

@@ -179,7 +179,7 @@ def camera_aligned(
 
     turned = scale * (joints @ rotation.T)
     offset = centers - scale * (mean @ rotation.T)[:, 0, :2]
-    turned[..., :2] += _carried(offset, visible.any(axis=-1))[:, None, :]
+    turned[..., :2] += _carried(offset, np.asarray(visible.any(axis=-1)))[:, None, :]
     return turned, rotation, scale
 
 

@@ -38,9 +38,7 @@ class Score:
 
 def flat(batch: Batch) -> Tensor:
     """The guess that everything is at one depth: x, y as seen (hidden ones filled in over time), z = 0."""
-    filled = np.stack(
-        [_filled(k, v) for k, v in zip(batch.keypoints.numpy(), batch.visible.numpy(), strict=True)]
-    )
+    filled = np.stack([_filled(k, v) for k, v in zip(batch.keypoints.numpy(), batch.visible.numpy(), strict=True)])
     return torch.nn.functional.pad(torch.from_numpy(filled), (0, 1))
 
 

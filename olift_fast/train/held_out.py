@@ -30,7 +30,7 @@ def held_out(folder: Path, noise: bool = False, seed: int = 2412) -> dict[str, C
         noise: put detector-like faults on the 2D of the real motion.
     """
     corruption = Corruption() if noise else Corruption.none()
-    sets = {}
+    sets: dict[str, ClipBatch] = {}
     for name, motion in load_all(folder / "motion3d").items():
         rng = np.random.default_rng((seed, len(sets)))
         positions = np.repeat(cut(motion, FRAMES, FRAMES), CAMERAS, axis=0)
@@ -50,7 +50,7 @@ def _through_real_cameras(paired: Paired, name: str) -> ClipBatch:
 def _one_camera(paired: Paired, camera: int, frames: int, name: str) -> ClipBatch:
     count = len(paired.positions) // frames
     positions = paired.positions[: count * frames].reshape(count, frames, -1, 3)
-    labelled = np.isfinite(positions).all(axis=-1)
+    labelled = np.asarray(np.isfinite(positions).all(axis=-1))
     cameras = Cameras.from_calibration(
         np.repeat(paired.K[camera : camera + 1], count, axis=0),
         np.repeat(paired.R[camera : camera + 1], count, axis=0),

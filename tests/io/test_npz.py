@@ -118,7 +118,7 @@ def test_skeleton_names_what_has_no_names_and_must_match_what_has(tmp_path: Path
     matched = read_keypoints(path, skeleton=skeleton).skeleton
     assert matched.names == ("hip", "knee_l", "knee_r") and set(matched.edges) == {(0, 2), (0, 1)}
     more = Skeleton((*skeleton.names, "nose"))
-    assert read_keypoints(path, skeleton=more).skeleton == matched
+    assert read_keypoints(path, skeleton=more).skeleton.names == matched.names
     with pytest.raises(InputError, match=r"clip\.npz: .* no single joint for 'knee_l' \(close: kneeL2, knee_r\)"):
         read_keypoints(path, skeleton=Skeleton(("hip", "kneeL2", "knee_r")))
 

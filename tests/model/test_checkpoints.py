@@ -42,7 +42,9 @@ def test_what_ships_is_small_and_loads() -> None:
 
 
 def test_broken_checkpoints_are_named(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"model 'nope' is neither a folder nor a checkpoint of this package \(.*small"):
+    with pytest.raises(
+        InputError, match=r"model 'nope' is neither a folder nor a checkpoint of this package \(.*small"
+    ):
         Lifter.from_pretrained("nope")
     with pytest.raises(InputError, match=r"config.json: can't be read: No such file"):
         Lifter.from_pretrained(tmp_path)

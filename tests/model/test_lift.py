@@ -104,7 +104,7 @@ def test_frames_and_tracks_with_nothing_visible(lifter: Lifter) -> None:
     assert np.flatnonzero(missing[0]).tolist() == list(range(26, 46))
     assert missing[1].all()
     assert np.isnan(lifted.joints[0]).all(axis=(1, 2)).sum() == missing[0].sum()
-    with pytest.raises(InputError, match="clip: no keypoint is visible at min_confidence 0.3"):
+    with pytest.raises(InputError, match=r"clip: no keypoint is visible at min_confidence 0.3"):
         lift_tracks(lifter, replace(tracks, confidence=np.zeros_like(confidence)))
 
 
@@ -121,7 +121,7 @@ def test_progress_reaches_the_end(lifter: Lifter) -> None:
 
 
 def test_unknown_output_is_named(lifter: Lifter) -> None:
-    with pytest.raises(InputError, match="output must be 'camera' or 'object', got 'world'"):
+    with pytest.raises(InputError, match=r"output must be 'camera' or 'object', got 'world'"):
         lift_tracks(lifter, recording(), output="world")
 
 

@@ -229,29 +229,31 @@ def test_wrong_arguments_are_named() -> None:
         banded_attention(q, q[:, :4], q, 8)
     with pytest.raises(TypeError, match=r"v must be torch.float32, got torch.float64"):
         banded_attention(q, q, q.double(), 8)
-    with pytest.raises(TypeError, match="q must be a floating-point tensor, got torch.int64"):
+    with pytest.raises(TypeError, match=r"q must be a floating-point tensor, got torch.int64"):
         banded_attention(q.long(), q.long(), q.long(), 8)
     with pytest.raises(ValueError, match=r"bias must be \(2, 17\), got \(2, 16\)"):
         banded_attention(q, q, q, 8, bias=torch.zeros(2, 16))
     with pytest.raises(ValueError, match=r"visible must be \(2, 5, 3\), got \(2, 5\)"):
         banded_attention(q, q, q, 8, visible=mask[:, :, 0])
-    with pytest.raises(TypeError, match="visible must be bool, got torch.float32"):
+    with pytest.raises(TypeError, match=r"visible must be bool, got torch.float32"):
         banded_attention(q, q, q, 8, visible=mask.float())
     with pytest.raises(ValueError, match=r"lengths must be \(2,\), got \(3,\)"):
         banded_attention(q, q, q, 8, lengths=torch.ones(3, dtype=torch.long))
-    with pytest.raises(TypeError, match="lengths must be integers, got torch.float32"):
+    with pytest.raises(TypeError, match=r"lengths must be integers, got torch.float32"):
         banded_attention(q, q, q, 8, lengths=torch.ones(2))
-    with pytest.raises(ValueError, match="q must have a last stride of 1, got 2"):
+    with pytest.raises(ValueError, match=r"q must have a last stride of 1, got 2"):
         banded_attention(q[..., ::2], q[..., ::2], q[..., ::2], 8)
 
 
 def test_backend_by_name_raises_where_it_can_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     q = torch.zeros(1, 5, 3, 2, 8, dtype=torch.float64)
-    with pytest.raises(RuntimeError, match="banded_attention: backend 'native' can't run"):
+    with pytest.raises(RuntimeError, match=r"banded_attention: backend 'native' can't run"):
         banded_attention(q, q, q, 8, backend="native")
-    with pytest.raises(ValueError, match="backend must be one of auto, native, reference, got 'nope'"):
+    with pytest.raises(ValueError, match=r"backend must be one of auto, native, reference, got 'nope'"):
         banded_attention(q, q, q, 8, backend="nope")
     monkeypatch.setenv("OLIFT_BACKEND", "native")
-    with pytest.raises(RuntimeError, match="dtype must be one of torch.float32, got torch.float64|not built|switched off"):
+    with pytest.raises(
+        RuntimeError, match=r"dtype must be one of torch.float32, got torch.float64|not built|switched off"
+    ):
         banded_attention(q, q, q, 8)
     assert banded_attention(q, q, q, 8, backend="auto").shape == q.shape

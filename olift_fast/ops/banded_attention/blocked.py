@@ -91,9 +91,7 @@ def _prepare(
     return q, k, v, keys, band & _spans(keys[..., None, None], window).mT, offset
 
 
-def _scores(
-    queries: Tensor, keys: Tensor, window: Window, offset: Tensor, bias: Tensor | None, scale: float
-) -> Tensor:
+def _scores(queries: Tensor, keys: Tensor, window: Window, offset: Tensor, bias: Tensor | None, scale: float) -> Tensor:
     scores = (queries @ keys.mT) * scale
     if bias is None:
         return scores

@@ -120,9 +120,7 @@ def _backward(
         inside = (torch.arange(q.shape[1], device=q.device) < lengths[:, None])[:, :, None]
         keys = inside.expand(q.shape[:3]) if keys is None else keys & inside
         grad = torch.where(inside[..., None, None], grad, 0.0)
-    dq, dk, dv, dbias = blocked_attention_backward(
-        grad, q, k, v, out, lse, (left, right), bias, keys, scale
-    )
+    dq, dk, dv, dbias = blocked_attention_backward(grad, q, k, v, out, lse, (left, right), bias, keys, scale)
     return dq.contiguous(), dk.contiguous(), dv.contiguous(), q.new_empty(0) if dbias is None else dbias
 
 

@@ -42,7 +42,7 @@ def joint_attention(
     """
     _check(q, k, v, graph, visible)
     choose_backend("joint_attention", backend, {})
-    batch, frames, joints, heads, width = q.shape
+    batch, frames, joints, heads, _ = q.shape
     if visible is not None:
         k = torch.where(visible[..., None, None], k, 0.0)
         v = torch.where(visible[..., None, None], v, 0.0)
@@ -62,12 +62,11 @@ def joint_attention(
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     batch, frames = q.shape[:2]
-    flat = [x.flatten(0, 1).transpose(1, 2) for x in (q, k, v)]
-    if q.device.type == "cpu" and q.dtype != torch.float64:
-        # Half-precision attention on the CPU is slower than float32, its backward by an order of magnitude.
-        flat = [x.float() for x in flat]
-    with torch.autocast(q.device.type, enabled=torch.is_autocast_enabled(q.device.type) and q.device.type != "cpu"):
-        out = functional.scaled_dot_product_attention(*flat, attn_mask=mask)
+    # Half-precision attention on the CPU is slower than float32, its backward by an order of magnitude.
+    dtype = torch.promote_types(q.dtype, torch.float32) if q.device.type == "cpu" else q.dtype
+    queries, keys, values = (x.to(dtype).flatten(0, 1).transpose(1, 2) for x in (q, k, v))
+    with torch.autocast(q.device.type, enabled=False):
+        out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     return out.to(q.dtype).transpose(1, 2).unflatten(0, (batch, frames))
 
 

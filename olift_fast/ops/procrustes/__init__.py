@@ -56,7 +56,7 @@ def procrustes(
         RuntimeError: the backend asked for can't run; the message says why.
 
     Equivalent to `olift_fast.reference.procrustes`, without an SVD: the rotation is the top eigenvector of Davenport's
-    4×4 matrix (Horn 1987), and the gradient solves one 3×3 system instead of dividing by differences of singular values.
+    4×4 matrix (Horn 1987), and the gradient solves one 3×3 system, with no difference of singular values to divide by.
     """
     _check(source, target, weights, last=3)
     if kind not in get_args(ProcrustesKind):

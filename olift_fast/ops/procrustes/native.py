@@ -74,9 +74,7 @@ def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 
 
 def _autograd(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translation: Tensor, _: Tensor):  # type: ignore[no-untyped-def]
-    gradients = procrustes_gradient(
-        *ctx.saved_tensors, ctx.kind, grad_rotation, grad_scale, grad_translation
-    )
+    gradients = procrustes_gradient(ctx.saved_tensors, ctx.kind, grad_rotation, grad_scale, grad_translation)
     return *gradients, None, None
 
 
@@ -84,13 +82,7 @@ _forward.register_autograd(_autograd, setup_context=_setup_context)
 
 
 def procrustes_gradient(
-    source: Tensor,
-    target: Tensor,
-    weights: Tensor | None,
-    rotation: Tensor,
-    scale: Tensor,
-    translation: Tensor,
-    conditioning: Tensor,
+    saved: tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor],
     kind: str,
     grad_rotation: Tensor,
     grad_scale: Tensor,
@@ -98,10 +90,13 @@ def procrustes_gradient(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Gradients for source, target and weights of a Procrustes fit, given those of R, s and t.
 
+    `saved` holds source, target and weights ``(N, P, …)`` and the fit: R, s, t, conditioning.
+
     With ``M = Σ w target sourceᵀ`` (centred) and the symmetric ``S = RᵀM``, a change dM turns R by ω, ``dR = R[ω]×``,
     where ``(tr(S) I - S) ω = vee(RᵀdM - dMᵀR)``. So ``dL/dM = R [b]×`` with ``(tr(S) I - S) b = vee(Rᵀ dL/dR)``: one
     3×3 solve, which is singular only where the rotation itself is ambiguous; there b is 0.
     """
+    source, target, weights, rotation, scale, _, conditioning = saved
     mass = source.new_ones(source.shape[:-1]) if weights is None else weights
     mass = mass.unsqueeze(-1)
     source = torch.where(mass > 0, source, 0.0)

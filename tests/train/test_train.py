@@ -1,0 +1,191 @@
+"""Training: batches, the loss against the reference, a loop that learns, and scores."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from olift_fast import reference
+from olift_fast.data.clips import ClipBatch
+from olift_fast.data.generator import AnimalGenerator
+from olift_fast.data.mocap import load_motion, split
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.train import Mixture, Schedule, collate, lifting_loss, train
+from olift_fast.train.batches import Batch, by_size, normalise
+from olift_fast.train.evaluate import flat, lifted_by, score
+from olift_fast.train.held_out import held_out
+
+TINY = LifterConfig(width=32, heads=4, motion_layers=1, space_layers=2, window=(4, 4), frequencies=16)
+
+
+def groups(count: int, clips: int = 3, frames: int = 8, seed: int = 0) -> list[ClipBatch]:
+    generator = AnimalGenerator(seed)
+    return [generator.batch(clips, frames) for _ in range(count)]
+
+
+@pytest.mark.parametrize("alignment", ["sequence", "frame"])
+def test_loss_and_gradient_match_the_reference(alignment) -> None:
+    batch = collate(groups(2), hops=1)
+    generator = torch.Generator().manual_seed(0)
+    joints = batch.joints + 0.3 * torch.randn(batch.joints.shape, generator=generator)
+    options = {"alignment": alignment, "velocity_weight": 0.7, "reprojection_weight": 0.2}
+    fast, exact = joints.clone().requires_grad_(), joints.double().requires_grad_()
+    mine = lifting_loss(fast, batch.joints, batch.labelled, keypoints=batch.keypoints, visible=batch.visible, **options)
+    wanted = reference.lifting_loss(
+        exact,
+        batch.joints.double(),
+        batch.labelled,
+        keypoints=batch.keypoints.double(),
+        visible=batch.visible,
+        **options,
+    )
+    mine.backward()
+    wanted.backward()
+    assert float(mine.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+    assert float((fast.grad - exact.grad).norm() / exact.grad.norm()) < 1e-4
+
+
+def test_loss_is_zero_up_to_a_rotation_and_sees_only_what_is_labelled() -> None:
+    batch = collate(groups(1), hops=1)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    turn = turn * torch.linalg.det(turn)
+    assert float(lifting_loss(batch.joints @ turn.T + 5, batch.joints, batch.labelled)) < 1e-8
+    labelled = batch.labelled.clone()
+    labelled[:, :, 0] = False
+    wild = batch.joints.clone()
+    wild[:, :, 0] = torch.nan
+    assert float(lifting_loss(wild, batch.joints, labelled)) < 1e-8
+
+
+def test_metrics_by_hand() -> None:
+    generator = torch.Generator().manual_seed(2)
+    target = torch.randn(1, 6, 5, 3, dtype=torch.float64, generator=generator)
+    labelled = torch.ones(1, 6, 5, dtype=torch.bool)
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=generator))[0]
+    turn = turn * torch.linalg.det(turn)
+    assert float(reference.sa_mpjpe(2 * target @ turn.T + 1, target, labelled)) < 1e-12
+    assert float(reference.sa_mpjpe(2 * target @ turn.T, target, labelled, kind="rigid")) > 0.1
+    turns = torch.linalg.qr(torch.randn(1, 6, 3, 3, dtype=torch.float64, generator=generator))[0]
+    turns = turns * torch.linalg.det(turns)[..., None, None]
+    spun = target @ turns.mT
+    assert float(reference.fa_mpjpe(spun, target, labelled)) < 1e-12
+    assert float(reference.sa_mpjpe(spun, target, labelled)) > 0.1
+    assert float(reference.sa_mpve(spun, target, labelled)) > 0.1
+    # One joint off by d, alone in being labelled with its opposite: the pair keeps its mean, each is off by d / 2.
+    line = torch.zeros(1, 1, 2, 3, dtype=torch.float64)
+    line[..., 0, 0], line[..., 1, 0] = 1, -1
+    longer = line.clone()
+    longer[..., 0, 0] = 1.5
+    pair = torch.ones(1, 1, 2, dtype=torch.bool)
+    assert float(reference.sa_mpjpe(longer, line, pair, kind="rigid")) == pytest.approx(0.25)
+
+
+def test_collate_pads_and_keeps_each_group() -> None:
+    parts = groups(3)
+    batch = collate(parts, hops=1, sides=[True, False, True])
+    start = 0
+    for index, part in enumerate(parts):
+        rows, count = slice(start, start + len(part)), part.skeleton.num_joints
+        start += len(part)
+        normalised, scale = normalise(part)
+        assert np.allclose(batch.keypoints[rows, :, :count].numpy(), normalised)
+        assert np.allclose(batch.joints[rows, :, :count].numpy() * scale[:, None, None, None], part.joints, atol=1e-2)
+        assert not batch.visible[rows, :, count:].any() and not batch.labelled[rows, :, count:].any()
+        assert batch.joint_mask[rows].sum(dim=1).tolist() == [count] * len(part)
+        assert (batch.graph[rows][0, :count, :count].numpy() == part.skeleton.graph(1)).all()
+        told = np.array(part.skeleton.sides) if index != 1 else np.zeros(count)
+        assert (batch.sides[rows][0, :count].numpy() == told).all()
+
+
+def test_batches_hold_skeletons_of_similar_size() -> None:
+    stream: Iterator[ClipBatch] = AnimalGenerator(0).stream(1, 2)
+    batches = by_size(stream, 32, 4, np.random.default_rng(0))
+    sizes = [[group.skeleton.num_joints for group in next(batches)] for _ in range(20)]
+    assert np.mean([max(size) - min(size) for size in sizes]) < 6
+    assert len({size for batch in sizes for size in batch}) > 8
+
+
+def test_mixture_repeats_and_mixes_real_motion(real_data: Path) -> None:
+    mixture = Mixture(seed=3, frames=6, skeletons=2, clips=2, real=real_data / "motion3d")
+    first, second = mixture.batches(), mixture.batches()
+    for _ in range(3):
+        a, b = next(first), next(second)
+        assert torch.equal(a.keypoints, b.keypoints) and torch.equal(a.joints, b.joints)
+    stream = mixture.groups()
+    families = {next(stream).family for _ in range(60)}
+    assert {"human_cmu", "quadruped"} <= families
+    assert not torch.equal(next(mixture.batches(1)).keypoints, next(mixture.batches()).keypoints)
+
+
+def test_worker_processes_make_the_same_batches() -> None:
+    mixture = Mixture(seed=1, frames=4, skeletons=2, clips=2)
+    alone, helped = mixture.loader(0), mixture.loader(1)
+    for _ in range(2):
+        assert torch.equal(next(alone).keypoints, next(helped).keypoints)
+
+
+def test_training_learns_and_saves(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    batch = collate(groups(2, clips=4, frames=8), hops=1)
+
+    def endless() -> Iterator[Batch]:
+        while True:
+            yield batch
+
+    lifter = Lifter(TINY, name="learner")
+    before = float(lifting_loss(lifted_by(lifter)(batch), batch.joints, batch.labelled))
+    average = train(lifter, endless(), Schedule(steps=200, warmup=20, average=0.9), tmp_path)
+    after = float(lifting_loss(lifted_by(average)(batch), batch.joints, batch.labelled))
+    assert after < 0.25 * before
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [100, 200]
+    assert log[1]["loss"] < log[0]["loss"]
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    schedule = Schedule(steps=1000, learning_rate=1.0, warmup=100)
+    rates = [schedule.rate(step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01) and max(rates) == pytest.approx(1.0) and rates.index(max(rates)) in (99, 100)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
+
+
+def test_flat_guess_scores_as_its_definition_says() -> None:
+    part = replace(groups(1, clips=2, frames=5)[0])
+    true = collate([replace(part, visible=np.ones_like(part.visible))], hops=1)
+    guess = flat(true)
+    assert torch.equal(guess[..., :2], true.keypoints) and (guess[..., 2] == 0).all()
+    hidden = replace(true, visible=true.visible.clone(), keypoints=true.keypoints.clone())
+    hidden.visible[0, 2, 1] = False
+    hidden.keypoints[0, 2, 1] = 99.0
+    filled = flat(hidden)[0, 2, 1, :2]
+    assert torch.allclose(filled, 0.5 * (true.keypoints[0, 1, 1] + true.keypoints[0, 3, 1]))
+
+
+def test_a_perfect_method_scores_zero_and_truth_is_held_out(real_data: Path) -> None:
+    sets = held_out(real_data)
+    assert set(sets) >= {"human_cmu", "rat_dannce23", "mouse_salk34", "fly_df3d_30", "fly_anipose_17"}
+    clips = sets["rat_dannce23"]
+    row = score("rat", clips, "truth", lambda batch: 3 * batch.joints)
+    assert row.sa_mpjpe < 0.01 and row.sa_mpve < 0.01 and row.clips == len(clips)
+    assert score("rat", clips, "flat", flat).sa_mpjpe > 20
+    motion = load_motion(real_data / "motion3d" / "rat_dannce23.npz")
+    trained, kept = split(motion)
+    assert max(segment.stop for segment in trained) + 48 <= min(segment.start for segment in kept)
+
+
+def test_single_frames_see_no_time() -> None:
+    torch.manual_seed(0)
+    lifter = Lifter(TINY).eval()
+    batch = collate(groups(1, clips=2, frames=5), hops=1)
+    alone, whole = lifted_by(lifter, alone=True)(batch), lifted_by(lifter)(batch)
+    first = replace(batch, **{n: getattr(batch, n)[:, :1] for n in ("keypoints", "visible", "joints", "labelled")})
+    assert torch.allclose(alone[:, :1], lifted_by(lifter)(first), atol=1e-5)
+    assert not torch.allclose(alone, whole, atol=1e-3)

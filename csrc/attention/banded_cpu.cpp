@@ -25,6 +25,22 @@ using olift::Strides4;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr int64_t kBlock = 64;
 
+// Zeros that start at a cache line: a vector that straddles two costs two loads.
+class Floats {
+ public:
+  explicit Floats(int64_t count) : held_(static_cast<size_t>(count) + kLine) {
+    const auto address = reinterpret_cast<uintptr_t>(held_.data());
+    first_ = held_.data() + (kLine * sizeof(float) - address % (kLine * sizeof(float))) / sizeof(float) % kLine;
+  }
+  float* at(int64_t i) { return first_ + i; }
+  const float* at(int64_t i) const { return first_ + i; }
+
+ private:
+  static constexpr size_t kLine = 64 / sizeof(float);
+  std::vector<float> held_;
+  float* first_;
+};
+
 // What a thread needs besides the inputs.
 template <int L>
 struct Scratch {
@@ -34,13 +50,13 @@ struct Scratch {
         queries(std::min(kBlock, (p.shape.frames + L - 1) / L * L)),
         keys(queries + offsets - 1),
         stride((p.shape.width + L - 1) / L * L),
-        q(static_cast<size_t>(queries * stride + L)),
-        k(static_cast<size_t>(keys * stride + L)),
-        v(static_cast<size_t>(keys * stride + L)),
-        scores(static_cast<size_t>(offsets * L)),
+        q(queries * stride),
+        k(keys * stride),
+        v(keys * stride),
+        scores(offsets * L),
         exists(static_cast<size_t>(keys)) {}
   int64_t left, offsets, queries, keys, stride;
-  std::vector<float> q, k, v, scores;
+  Floats q, k, v, scores;
   std::vector<int32_t> exists;
 };
 
@@ -68,13 +84,13 @@ template <int L, int V>
 OLIFT_INLINE void gather_block(const BandedForward& p, const Block& block, int64_t head, Scratch<L>& s) {
   const int64_t queries = std::max<int64_t>(0, std::min(s.queries, block.length - block.first));
   for (int64_t i = 0; i < queries; ++i) {
-    copy_row<L, V>(&s.q[static_cast<size_t>(i * s.stride)], row_of(p.q, p.q_strides, block, head, block.first + i),
+    copy_row<L, V>(s.q.at(i * s.stride), row_of(p.q, p.q_strides, block, head, block.first + i),
                    p.shape.width, p.scale, p.q_strides.head);
   }
-  std::fill(s.q.begin() + queries * s.stride, s.q.end(), 0.0f);
+  std::fill(s.q.at(queries * s.stride), s.q.at(s.queries * s.stride), 0.0f);
   for (int64_t i = 0; i < s.keys; ++i) {
-    float* k = &s.k[static_cast<size_t>(i * s.stride)];
-    float* v = &s.v[static_cast<size_t>(i * s.stride)];
+    float* k = s.k.at(i * s.stride);
+    float* v = s.v.at(i * s.stride);
     if (s.exists[static_cast<size_t>(i)]) {
       const int64_t frame = block.first - s.left + i;
       copy_row<L, V>(k, row_of(p.k, p.k_strides, block, head, frame), p.shape.width, 1.0f, p.k_strides.head);
@@ -110,9 +126,9 @@ template <int L, int V>
 OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64_t head, int64_t start, Scratch<L>& s) {
   const int64_t vectors = s.stride / L;
   const int64_t stride = V > 0 ? V * L : s.stride;
-  const float* q = &s.q[static_cast<size_t>(start * stride)];
-  const float* k = &s.k[static_cast<size_t>(start * stride)];
-  const float* v = &s.v[static_cast<size_t>(start * stride)];
+  const float* q = s.q.at(start * stride);
+  const float* k = s.k.at(start * stride);
+  const float* v = s.v.at(start * stride);
   const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) + (p.left - s.left) : nullptr;
 
   Vec<L> highest = splat<L>(-kInf);
@@ -123,7 +139,7 @@ OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64
     IntVec<L> exists;
     std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
     const Vec<L> score = exists ? dots + (bias ? bias[o] : 0.0f) : splat<L>(-kInf);
-    store<L>(&s.scores[static_cast<size_t>(o * L)], score);
+    store<L>(s.scores.at(o * L), score);
     highest = larger<L>(score, highest);
     any |= exists;
   }
@@ -131,7 +147,7 @@ OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64
   const Vec<L> base = any ? highest : Vec<L>{};
   Vec<L> total{};
   for (int64_t o = 0; o < s.offsets; ++o) {
-    float* score = &s.scores[static_cast<size_t>(o * L)];
+    float* score = s.scores.at(o * L);
     IntVec<L> exists;
     std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
     const Vec<L> weight = exists ? exp_nonpositive<L>(load<L>(score) - base) : Vec<L>{};
@@ -146,7 +162,7 @@ OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64
     float* row = const_cast<float*>(row_of(p.out, p.out_strides, block, head, first + i));
     const bool empty = first + i >= block.length || !any[i];
     const float norm = empty ? 0.0f : share[i];
-    const float* weights = s.scores.data() + i;
+    const float* weights = s.scores.at(i);
     if constexpr (V > 0) {
       Vec<L> sums[V];
       weigh<L, V>(s, weights, v + i * stride, norm, sums);

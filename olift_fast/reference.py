@@ -1,8 +1,8 @@
 """The lifter of "Object Agnostic 3D Lifting in Space and Time" (arXiv 2412.01166) in plain PyTorch.
 
 Written to be read beside the paper, from top to bottom: encoding, attention in time, attention over joints, the
-network, alignment, losses and metrics. Nothing here is fast, everything here works in float64, and nothing here imports the rest
-of the package: it is what the fast operations are measured against.
+network, alignment, losses and metrics. Nothing here is fast, everything here works in float64, and nothing here
+imports the rest of the package: it is what the fast operations are measured against.
 
 Shapes: B clips, T frames, J joints, H heads, D model width, Dh = D / H head width, F frequencies.
 """

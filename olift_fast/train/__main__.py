@@ -10,7 +10,7 @@ import typer
 
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train.loop import Schedule, train
-from olift_fast.train.mixture import Mixture
+from olift_fast.train.mixture import REAL_WEIGHTS, Mixture
 
 
 def main(
@@ -20,6 +20,12 @@ def main(
     window: Annotated[int, typer.Option(help="Frames to each side that a motion layer attends.")] = 8,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 24,
     clips: Annotated[int, typer.Option(help="Clips of each of the 4 skeletons in a batch.")] = 6,
+    start: Annotated[str | None, typer.Option(help="Checkpoint to start from, by name or folder.")] = None,
+    rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 1e-3,
+    real_share: Annotated[float, typer.Option(help="Share of real motion.")] = 0.45,
+    human: Annotated[
+        float, typer.Option(help="How often human motion is drawn; the other recordings sum to 6.5.")
+    ] = 5.0,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 9000,
     seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
     name: Annotated[str | None, typer.Option(help="What results say they were lifted with; the preset.")] = None,
@@ -30,10 +36,22 @@ def main(
     """Train a lifter and save the average of its weights."""
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
-    config = LifterConfig.preset(preset, window=(window, window))
-    mixture = Mixture(seed=seed, frames=frames, clips=clips, real=real, hops=config.hops)
-    schedule = Schedule(steps=steps, bfloat16=bfloat16)
-    lifter = Lifter(config, name=name or preset)
+    if start is None:
+        lifter = Lifter(LifterConfig.preset(preset, window=(window, window)))
+    else:
+        lifter = Lifter.from_pretrained(start)
+    lifter.name = name or preset
+    weights = {**REAL_WEIGHTS, "human_cmu": human}
+    mixture = Mixture(
+        seed=seed,
+        frames=frames,
+        clips=clips,
+        real=real,
+        real_share=real_share,
+        real_weights=weights,
+        hops=lifter.config.hops,
+    )
+    schedule = Schedule(steps=steps, learning_rate=rate, bfloat16=bfloat16)
     average = train(lifter, mixture.loader(workers), schedule, out, compiled=compiled)
     average.save_pretrained(out)
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model.normalization import Normalization
 
+LARGEST_RADIUS = 4.0
+"""RMS distance of a clip's joints from their centre, in model units, beyond which the clip is not learned from."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -59,7 +62,8 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
         keypoints[rows, :, :count], scale = normalise(group)
         target[rows, :, :count] = group.joints / scale[:, None, None, None]
         visible[rows, :, :count] = group.visible
-        labelled[rows, :, :count] = group.labelled
+        kept = _fathomable(target[rows, :, :count], group.labelled)
+        labelled[rows, :, :count] = group.labelled & kept[:, None, None]
         graph[rows, :count, :count] = group.skeleton.graph(hops)
         mask[rows, :count] = True
         if sides is None or sides[index]:
@@ -74,6 +78,16 @@ def normalise(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
     scale = np.array([unit.scale for unit in units], np.float32)
     normalised, _ = Normalization(1.0).apply(clips.keypoints, clips.visible)
     return normalised / scale[:, None, None, None], scale
+
+
+def _fathomable(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """``(B,)`` False for clips whose keypoints say next to nothing of their size, and whose loss would drown all others.
+
+    That is where only a few neighbouring joints are ever visible: their spread is no measure of the animal.
+    """
+    squares = np.square(target).sum(axis=-1)
+    mean = squares.sum(axis=(1, 2), where=labelled) / np.maximum(labelled.sum(axis=(1, 2)), 1)
+    return np.asarray(mean < LARGEST_RADIUS**2)
 
 
 def by_size(groups: Iterator[ClipBatch], pool: int, take: int, rng: np.random.Generator) -> Iterator[list[ClipBatch]]:

@@ -104,6 +104,18 @@ def test_collate_pads_and_keeps_each_group() -> None:
         assert (batch.sides[rows][0, :count].numpy() == told).all()
 
 
+def test_clips_that_do_not_show_their_size_are_not_learned_from() -> None:
+    part = groups(1)[0]
+    visible = part.visible.copy()
+    visible[1] = False
+    visible[1, :, :2] = True
+    keypoints = part.keypoints.copy()
+    keypoints[1, :, 1] = keypoints[1, :, 0] + 0.1
+    batch = collate([replace(part, keypoints=keypoints, visible=visible)], hops=1)
+    assert not batch.labelled[1].any()
+    assert batch.labelled[0].all() and batch.labelled[2].all()
+
+
 def test_batches_hold_skeletons_of_similar_size() -> None:
     stream: Iterator[ClipBatch] = AnimalGenerator(0).stream(1, 2)
     batches = by_size(stream, 32, 4, np.random.default_rng(0))

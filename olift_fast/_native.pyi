@@ -39,6 +39,42 @@ def banded_attention_forward(
     Results are the same for any number of threads. ValueError: a size that is not positive, a negative window.
     """
 
+def banded_attention_backward(
+    q: int,
+    k: int,
+    v: int,
+    lse: int,
+    grad_out: int,
+    grad_q: int,
+    grad_k: int,
+    grad_v: int,
+    bias: int,
+    grad_bias: int,
+    visible: int,
+    lengths: int,
+    shape: tuple[int, int, int, int, int],
+    q_strides: tuple[int, int, int, int],
+    k_strides: tuple[int, int, int, int],
+    v_strides: tuple[int, int, int, int],
+    grad_out_strides: tuple[int, int, int, int],
+    grad_q_strides: tuple[int, int, int, int],
+    grad_k_strides: tuple[int, int, int, int],
+    grad_v_strides: tuple[int, int, int, int],
+    visible_strides: tuple[int, int, int],
+    left: int,
+    right: int,
+    scale: float,
+    threads: int,
+) -> None:
+    """Gradients of `banded_attention_forward`'s q, k, v (and bias) from grad_out (B, T, J, H, Dh) and its lse.
+
+    Everything as in the forward; lse float32 (B, T, J, H), contiguous, as the forward wrote it. grad_q, grad_k, grad_v
+    float32 (B, T, J, H, Dh) are written everywhere, with 0 where a key is hidden, where a query has no key, and from
+    lengths[b] on; they may be views of one buffer. grad_bias float32 (H, left+right+1), contiguous; 0: not wanted.
+    Each gradient is gathered, so results are the same every time and for any number of threads.
+    ValueError: a size that is not positive, a negative window, grad_bias without bias.
+    """
+
 def procrustes_forward(
     source: int,
     target: int,

@@ -11,8 +11,6 @@
 
 #include <cstdint>
 
-#include "common/dispatch.h"
-
 namespace olift {
 
 struct Shape5 {
@@ -40,5 +38,26 @@ struct BandedForward {
 void banded_forward_baseline(const BandedForward&);
 void banded_forward_avx2(const BandedForward&);
 void banded_forward_avx512(const BandedForward&);
+
+// The gradients of out's inputs from grad_out, with lse as the forward left it; grad_bias null: not wanted.
+// Each key's gradient is gathered from the queries in its band: no atomics. grad_* are written everywhere, 0 where hidden.
+struct BandedBackward {
+  const float *q, *k, *v, *lse, *grad_out;
+  float *grad_q, *grad_k, *grad_v;
+  const float* bias;
+  float* grad_bias;
+  const uint8_t* visible;
+  const int64_t* lengths;
+  Shape5 shape;
+  Strides4 q_strides, k_strides, v_strides, grad_out_strides, grad_q_strides, grad_k_strides, grad_v_strides;
+  int64_t visible_strides[3];
+  int64_t left, right;
+  float scale;
+  int threads;
+};
+
+void banded_backward_baseline(const BandedBackward&);
+void banded_backward_avx2(const BandedBackward&);
+void banded_backward_avx512(const BandedBackward&);
 
 }  // namespace olift

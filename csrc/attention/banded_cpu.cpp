@@ -6,40 +6,18 @@
 // A tile is as many of its queries as a vector has lanes. The scores of one frame offset are computed for the whole tile, a
 // dot product a lane, so that the softmax over the offsets runs across lanes with no shuffles.
 
-#include "attention/banded.h"
+#include "attention/banded_rows.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "common/isa.h"
 #include "common/parallel.h"
-#include "common/simd.h"
 
 namespace {
 
 using olift::BandedForward;
-using olift::Strides4;
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr int64_t kBlock = 64;
-
-// Zeros that start at a cache line: a vector that straddles two costs two loads.
-class Floats {
- public:
-  explicit Floats(int64_t count) : held_(static_cast<size_t>(count) + kLine) {
-    const auto address = reinterpret_cast<uintptr_t>(held_.data());
-    first_ = held_.data() + (kLine * sizeof(float) - address % (kLine * sizeof(float))) / sizeof(float) % kLine;
-  }
-  float* at(int64_t i) { return first_ + i; }
-  const float* at(int64_t i) const { return first_ + i; }
-
- private:
-  static constexpr size_t kLine = 64 / sizeof(float);
-  std::vector<float> held_;
-  float* first_;
-};
 
 // What a thread needs besides the inputs.
 template <int L>
@@ -59,26 +37,6 @@ struct Scratch {
   Floats q, k, v, scores;
   std::vector<int32_t> exists;
 };
-
-struct Block {
-  int64_t batch, joint, first, length;  // `length` frames of the sequence exist
-};
-
-const float* row_of(const float* data, const Strides4& s, const Block& block, int64_t head, int64_t frame) {
-  return data + block.batch * s.batch + frame * s.frame + block.joint * s.joint + head * s.head;
-}
-
-// V whole vectors (0: as many as it takes) make up a padded row.
-template <int L, int V>
-OLIFT_INLINE void copy_row(float* to, const float* from, int64_t width, float factor, int64_t ahead) {
-  const int64_t vectors = V > 0 ? V : (width + L - 1) / L;
-  __builtin_prefetch(from + ahead);
-  __builtin_prefetch(from + ahead + width - 1);
-  for (int64_t c = 0; c < vectors; ++c) {
-    const int64_t rest = width - c * L;
-    store<L>(to + c * L, factor * (rest >= L ? load<L>(from + c * L) : load_part<L>(from + c * L, static_cast<int>(rest))));
-  }
-}
 
 template <int L, int V>
 OLIFT_INLINE void gather_block(const BandedForward& p, const Block& block, int64_t head, Scratch<L>& s) {
@@ -100,14 +58,6 @@ OLIFT_INLINE void gather_block(const BandedForward& p, const Block& block, int64
       std::fill(v, v + s.stride, 0.0f);
     }
   }
-}
-
-template <int L, int V>
-OLIFT_INLINE Vec<L> products(const float* a, const float* b, int64_t vectors) {
-  Vec<L> sum = load<L>(a) * load<L>(b);
-#pragma GCC unroll 8
-  for (int64_t c = 1; c < (V > 0 ? V : vectors); ++c) sum += load<L>(a + c * L) * load<L>(b + c * L);
-  return sum;
 }
 
 // Σ over the offsets of weight · value, for one query, `Columns` vectors of it.
@@ -184,18 +134,6 @@ OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64
   }
 }
 
-// Marks the block's keys that exist; they are the same for every head.
-template <int L>
-void find_keys(const BandedForward& p, const Block& block, Scratch<L>& s) {
-  const uint8_t* visible =
-      p.visible ? p.visible + block.batch * p.visible_strides[0] + block.joint * p.visible_strides[2] : nullptr;
-  for (int64_t i = 0; i < s.keys; ++i) {
-    const int64_t frame = block.first - s.left + i;
-    const bool exists = frame >= 0 && frame < block.length && (!visible || visible[frame * p.visible_strides[1]]);
-    s.exists[static_cast<size_t>(i)] = exists ? -1 : 0;
-  }
-}
-
 template <int L, int V>
 void forward(const BandedForward& p) {
   const int64_t frames = p.shape.frames;
@@ -210,7 +148,7 @@ void forward(const BandedForward& p) {
       block.first = item / p.shape.joints % blocks * kBlock;
       block.batch = item / p.shape.joints / blocks;
       block.length = p.lengths ? std::min(frames, p.lengths[block.batch]) : frames;
-      find_keys(p, block, scratch);
+      find_keys(p, block, block.first - scratch.left, scratch.keys, scratch.exists.data());
       for (int64_t head = 0; head < p.shape.heads; ++head) {
         gather_block<L, V>(p, block, head, scratch);
         for (int64_t start = 0; start < scratch.queries && block.first + start < frames; start += L) {
@@ -226,17 +164,7 @@ void forward(const BandedForward& p) {
 namespace olift {
 
 void OLIFT_FOR_ISA(banded_forward)(const BandedForward& p) {
-  constexpr int L = kNativeLanes;
-  constexpr int Half = L > 8 ? L / 2 : L;
-  if (p.shape.width <= Half) return forward<Half, 1>(p);
-  switch ((p.shape.width + L - 1) / L) {
-    case 1: return forward<L, 1>(p);
-    case 2: return forward<L, 2>(p);
-    case 3: return forward<L, 3>(p);
-    case 4: return forward<L, 4>(p);
-    case 8: return forward<L, 8>(p);
-    default: return forward<L, 0>(p);
-  }
+  for_width(p.shape.width, [&](auto lanes, auto vectors) { forward<lanes.value, vectors.value>(p); });
 }
 
 }  // namespace olift

@@ -4,10 +4,12 @@
 namespace olift {
 
 struct BandedForward;
+struct BandedBackward;
 struct ProcrustesForward;
 
 struct CpuKernels {
   void (*banded_forward)(const BandedForward&);
+  void (*banded_backward)(const BandedBackward&);
   void (*procrustes_forward)(const ProcrustesForward&);
 };
 

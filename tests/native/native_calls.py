@@ -69,6 +69,53 @@ def banded_attention(
     return out, lse
 
 
+def banded_attention_gradients(
+    grad_out: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    window: tuple[int, int],
+    *,
+    lse: Array | None = None,
+    bias: Array | None = None,
+    visible: Array | None = None,
+    lengths: Array | None = None,
+    scale: float | None = None,
+    grads: Array | None = None,
+    threads: int = 1,
+) -> dict[str, Array]:
+    """Gradients of q, k, v and bias by the native kernel; `grads` ``(B, T, J, 3, H, Dh)`` takes the first three."""
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if lse is None:
+        options = {"bias": bias, "visible": visible, "lengths": lengths, "scale": scale}
+        _, lse = banded_attention(q, k, v, window, **options)
+    shape = (*q.shape[:3], 3, *q.shape[3:])
+    grads = np.full(shape, np.nan, np.float32) if grads is None else grads
+    outputs = {name: grads[:, :, :, i] for i, name in enumerate("qkv")}
+    grad_bias = None if bias is None else np.full(bias.shape, np.nan, np.float32)
+    steps = {"q": q, "k": k, "v": v, "grad_out": grad_out} | {f"grad_{name}": x for name, x in outputs.items()}
+    module().banded_attention_backward(
+        address(q),
+        address(k),
+        address(v),
+        address(lse),
+        address(grad_out),
+        *(address(x) for x in outputs.values()),
+        address(bias),
+        address(grad_bias),
+        address(visible),
+        address(lengths),
+        shape=q.shape,
+        **{f"{name}_strides": strides(x, 4) for name, x in steps.items()},
+        visible_strides=strides(visible, 3),
+        left=window[0],
+        right=window[1],
+        scale=scale,
+        threads=threads,
+    )
+    return outputs if grad_bias is None else outputs | {"bias": grad_bias}
+
+
 def expected_attention(
     q: Array,
     k: Array,
@@ -100,6 +147,45 @@ def expected_attention(
             out[b, t, j, h] = weights @ v[b, keys, j, h].astype(np.float64) / weights.sum()
             lse[b, t, j, h] = highest + np.log(weights.sum())
     return out, lse
+
+
+def expected_attention_gradients(
+    grad_out: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    window: tuple[int, int],
+    *,
+    bias: Array | None = None,
+    visible: Array | None = None,
+    lengths: Array | None = None,
+    scale: float | None = None,
+) -> dict[str, Array]:
+    """The textbook gradients, query by query, scattered to the keys in float64."""
+    batch, frames, joints, heads, width = q.shape
+    scale = width**-0.5 if scale is None else scale
+    grads = {name: np.zeros(q.shape) for name in "qkv"}
+    grad_bias = np.zeros((heads, sum(window) + 1))
+    for b, t, j in np.ndindex(batch, frames, joints):
+        length = frames if lengths is None else int(lengths[b])
+        near = range(max(0, t - window[0]), min(length, t + window[1] + 1))
+        keys = [s for s in near if visible is None or visible[b, s, j]]
+        if t >= length or not keys:
+            continue
+        offsets = [s - t + window[0] for s in keys]
+        for h in range(heads):
+            query, rows, values = (x.astype(np.float64) for x in (q[b, t, j, h], k[b, keys, j, h], v[b, keys, j, h]))
+            upstream = grad_out[b, t, j, h].astype(np.float64)
+            scores = rows @ query * scale + (0 if bias is None else bias[h, offsets])
+            weights = np.exp(scores - scores.max())
+            weights /= weights.sum()
+            pull = values @ upstream
+            slopes = weights * (pull - weights @ pull)
+            grads["q"][b, t, j, h] = scale * slopes @ rows
+            grads["k"][b, keys, j, h] += scale * np.outer(slopes, query)
+            grads["v"][b, keys, j, h] += np.outer(weights, upstream)
+            grad_bias[h, offsets] += slopes
+    return grads if bias is None else grads | {"bias": grad_bias}
 
 
 def procrustes(

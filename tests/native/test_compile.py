@@ -42,7 +42,9 @@ def test_header_compiles_alone(header: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("isa", LEVELS)
-@pytest.mark.parametrize("source", ["attention/banded_cpu.cpp", "geometry/procrustes_cpu.cpp"])
+@pytest.mark.parametrize(
+    "source", ["attention/banded_cpu.cpp", "attention/banded_backward_cpu.cpp", "geometry/procrustes_cpu.cpp"]
+)
 def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_path: Path) -> None:
     """A function that two builds share could be linked from the one that this machine can't run."""
     target = tmp_path / "kernel.o"

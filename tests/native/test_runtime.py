@@ -16,6 +16,7 @@ from native_calls import banded_attention, module, procrustes
 from olift_fast.ops import _native
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTS_OF_KERNELS = ("banded_forward", "banded_backward", "procrustes_forward")
 
 
 def python(code: str, **environment: str) -> str:
@@ -86,7 +87,7 @@ def test_every_instruction_set_gives_the_same_answers(level: str) -> None:
     highest = python("import olift_fast._native as n; print(n.info()['simd'])", OLIFT_SIMD="")
     if order.index(level) >= order.index(highest):
         pytest.skip(f"this machine's level is {highest}: {level} is the level tested already, or one that it can't run")
-    files = [str(Path(__file__).with_name(f"test_{name}_forward.py")) for name in ("banded", "procrustes")]
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in TESTS_OF_KERNELS]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
         env=os.environ | {"OLIFT_SIMD": level},

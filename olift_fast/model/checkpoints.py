@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 
 from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
@@ -68,7 +69,8 @@ def save(lifter: Lifter, folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-            save_file(weights, Path(scratch) / "model.safetensors", metadata={"format": "pt"})
+            # safetensors' own writer would leave a file that only its owner can read.
+            (Path(scratch) / "model.safetensors").write_bytes(serialize(weights, metadata={"format": "pt"}))
             (Path(scratch) / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             for name in ("model.safetensors", "config.json"):
                 os.replace(Path(scratch) / name, folder / name)

@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 import typer
 
+from olift_fast.data.corruption import Corruption
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train.loop import Schedule, train
 from olift_fast.train.mixture import REAL_WEIGHTS, Mixture
@@ -23,9 +24,8 @@ def main(
     start: Annotated[str | None, typer.Option(help="Checkpoint to start from, by name or folder.")] = None,
     rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 1e-3,
     real_share: Annotated[float, typer.Option(help="Share of real motion.")] = 0.45,
-    human: Annotated[
-        float, typer.Option(help="How often human motion is drawn; the other recordings sum to 6.5.")
-    ] = 5.0,
+    human: Annotated[float, typer.Option(help="Weight of human motion; the others sum to 6.5.")] = 5.0,
+    clean: Annotated[float, typer.Option(help="Share of clips without detector-like faults.")] = 0.15,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 9000,
     seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
     name: Annotated[str | None, typer.Option(help="What results say they were lifted with; the preset.")] = None,
@@ -49,6 +49,7 @@ def main(
         real=real,
         real_share=real_share,
         real_weights=weights,
+        corruption=Corruption(clean=clean),
         hops=lifter.config.hops,
     )
     schedule = Schedule(steps=steps, learning_rate=rate, bfloat16=bfloat16)

@@ -81,9 +81,9 @@ def normalise(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fathomable(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """``(B,)`` False for clips whose keypoints say next to nothing of their size, and whose loss would drown all others.
+    """``(B,)`` False for clips whose keypoints say little of their size, so that their loss would drown all others.
 
-    That is where only a few neighbouring joints are ever visible: their spread is no measure of the animal.
+    That is where only a few neighbouring joints are visible: their spread is no measure of the animal.
     """
     squares = np.square(target).sum(axis=-1)
     mean = squares.sum(axis=(1, 2), where=labelled) / np.maximum(labelled.sum(axis=(1, 2)), 1)

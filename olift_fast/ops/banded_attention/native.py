@@ -7,7 +7,6 @@ from torch import Tensor
 
 from olift_fast.ops._dispatch import refuse_native
 from olift_fast.ops._native import native_module
-from olift_fast.ops.banded_attention.blocked import blocked_attention_backward
 
 
 def refuse_native_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> str | None:
@@ -105,7 +104,6 @@ def _backward(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    out: Tensor,
     lse: Tensor,
     left: int,
     right: int,
@@ -115,13 +113,36 @@ def _backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(dq, dk, dv, dbias), the last one empty without a bias."""
-    keys = visible
-    if lengths is not None:
-        inside = (torch.arange(q.shape[1], device=q.device) < lengths[:, None])[:, :, None]
-        keys = inside.expand(q.shape[:3]) if keys is None else keys & inside
-        grad = torch.where(inside[..., None, None], grad, 0.0)
-    dq, dk, dv, dbias = blocked_attention_backward(grad, q, k, v, out, lse, (left, right), bias, keys, scale)
-    return dq.contiguous(), dk.contiguous(), dv.contiguous(), q.new_empty(0) if dbias is None else dbias
+    gradients = _gradients(q, bias)
+    if q.numel():
+        native = native_module()
+        assert native is not None
+        if grad.stride(-1) != 1:
+            grad = grad.contiguous()
+        bias = None if bias is None else bias.contiguous()
+        lengths = None if lengths is None else lengths.contiguous()
+        dq, dk, dv, dbias = gradients
+        native.banded_attention_backward(
+            *(x.data_ptr() for x in (q, k, v, lse, grad, dq, dk, dv)),
+            _address(bias),
+            0 if bias is None else dbias.data_ptr(),
+            _address(visible),
+            _address(lengths),
+            shape=tuple(q.shape),
+            q_strides=q.stride()[:4],
+            k_strides=k.stride()[:4],
+            v_strides=v.stride()[:4],
+            grad_out_strides=grad.stride()[:4],
+            grad_q_strides=dq.stride()[:4],
+            grad_k_strides=dk.stride()[:4],
+            grad_v_strides=dv.stride()[:4],
+            visible_strides=(0, 0, 0) if visible is None else visible.stride(),
+            left=left,
+            right=right,
+            scale=scale,
+            threads=torch.get_num_threads(),
+        )
+    return gradients
 
 
 @_backward.register_fake
@@ -130,7 +151,6 @@ def _(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    out: Tensor,
     lse: Tensor,
     left: int,
     right: int,
@@ -139,19 +159,23 @@ def _(
     lengths: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    dbias = q.new_empty(0) if bias is None else bias.new_empty(bias.shape)
-    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape), dbias
+    return _gradients(q, bias)
+
+
+def _gradients(q: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    dbias = q.new_empty(0) if bias is None else q.new_empty(bias.shape)
+    return q.new_empty(q.shape), q.new_empty(q.shape), q.new_empty(q.shape), dbias
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     q, k, v, left, right, bias, visible, lengths, scale = inputs
-    ctx.save_for_backward(q, k, v, *output, bias, visible, lengths)
+    ctx.save_for_backward(q, k, v, output[1], bias, visible, lengths)
     ctx.left, ctx.right, ctx.scale = left, right, scale
 
 
 def _autograd(ctx, grad: Tensor, _grad_lse: Tensor):  # type: ignore[no-untyped-def]
-    q, k, v, out, lse, bias, visible, lengths = ctx.saved_tensors
-    dq, dk, dv, dbias = _backward(grad, q, k, v, out, lse, ctx.left, ctx.right, bias, visible, lengths, ctx.scale)
+    q, k, v, lse, bias, visible, lengths = ctx.saved_tensors
+    dq, dk, dv, dbias = _backward(grad, q, k, v, lse, ctx.left, ctx.right, bias, visible, lengths, ctx.scale)
     return dq, dk, dv, None, None, None if bias is None else dbias, None, None, None
 
 

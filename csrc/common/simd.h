@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #define OLIFT_INLINE static inline __attribute__((always_inline))
@@ -64,45 +65,37 @@ OLIFT_INLINE Vec<L> larger(Vec<L> a, Vec<L> b) {
   return a > b ? a : b;
 }
 
-// Lanes with bit `Half` of their index set take b, the others a.
-template <int L, int Half, int... I>
-OLIFT_INLINE Vec<L> own_half(Vec<L> a, Vec<L> b, std::integer_sequence<int, I...>) {
+// Lanes with bit `Half` of their index set take b, the others a, each plus its neighbour across that bit.
+template <class V, class Int, int Half, int... I>
+OLIFT_INLINE V merge_lanes(V a, V b, std::integer_sequence<int, I...>) {
+  constexpr int L = sizeof...(I);
+  const V own = Int{((I & Half) ? -1 : 0)...} ? b : a;
 #if defined(__clang__)
-  return __builtin_shufflevector(a, b, ((I & Half) ? L + I : I)...);
+  const V other = __builtin_shufflevector(a, b, ((I & Half) ? L + (I ^ Half) : (I ^ Half))...);
 #else
-  return __builtin_shuffle(a, b, IntVec<L>{((I & Half) ? L + I : I)...});
+  const V other = __builtin_shuffle(a, b, Int{((I & Half) ? L + (I ^ Half) : (I ^ Half))...});
 #endif
+  return own + other;
 }
 
-// The same from the lane whose index differs in bit `Half`.
-template <int L, int Half, int... I>
-OLIFT_INLINE Vec<L> other_half(Vec<L> a, Vec<L> b, std::integer_sequence<int, I...>) {
-#if defined(__clang__)
-  return __builtin_shufflevector(a, b, ((I & Half) ? L + (I ^ Half) : (I ^ Half))...);
-#else
-  return __builtin_shuffle(a, b, IntVec<L>{((I & Half) ? L + (I ^ Half) : (I ^ Half))...});
-#endif
-}
-
-template <int L, int Half>
-OLIFT_INLINE Vec<L> merge(Vec<L> a, Vec<L> b) {
-  constexpr std::make_integer_sequence<int, L> lanes{};
-  return own_half<L, Half>(a, b, lanes) + other_half<L, Half>(a, b, lanes);
+template <class Real, int L, int Half, int Base, class Row>
+OLIFT_INLINE typename VecOf<Real, L>::Type sum_rows_from(const Row& row) {
+  if constexpr (Half == L) {
+    return row(Base);
+  } else {
+    using V = typename VecOf<Real, L>::Type;
+    using Int = typename VecOf<std::conditional_t<sizeof(Real) == 4, int32_t, int64_t>, L>::Type;
+    const V a = sum_rows_from<Real, L, 2 * Half, Base>(row);
+    const V b = sum_rows_from<Real, L, 2 * Half, Base + Half>(row);
+    return merge_lanes<V, Int, Half>(a, b, std::make_integer_sequence<int, L>{});
+  }
 }
 
 // Lane i of the result is the sum of all the lanes of row(i), i in 0 … L-1: a transpose and a sum in L-1 merges.
 // Rows are asked for in an order that keeps at most log2(L) + 1 partial sums alive.
-template <int L, int Half, int Base, class Row>
-OLIFT_INLINE Vec<L> sum_rows_from(const Row& row) {
-  if constexpr (Half == L) {
-    return row(Base);
-  } else {
-    return merge<L, Half>(sum_rows_from<L, 2 * Half, Base>(row), sum_rows_from<L, 2 * Half, Base + Half>(row));
-  }
-}
-template <int L, class Row>
-OLIFT_INLINE Vec<L> sum_rows(const Row& row) {
-  return sum_rows_from<L, 1, 0>(row);
+template <int L, class Real = float, class Row>
+OLIFT_INLINE typename VecOf<Real, L>::Type sum_rows(const Row& row) {
+  return sum_rows_from<Real, L, 1, 0>(row);
 }
 
 // exp(x) for x <= 0 (NaN stays NaN), relative error under 2e-7: 2^n · exp(r), |r| <= ln(2)/2, after Cephes' expf.

@@ -65,13 +65,13 @@ struct Problem {
     Real w[L] = {}, s[3][L] = {}, t[3][L] = {};
     const int present = static_cast<int>(std::min<int64_t>(L, points - first));
     for (int i = 0; i < present; ++i) {
-      w[i] = weight(first + i);
-      if (w[i] == 0) continue;
       const Real* a = source + (first + i) * source_stride;
       const Real* b = target + (first + i) * target_stride;
+      w[i] = weight(first + i);
+      const bool counts = w[i] != 0;
       for (int c = 0; c < 3; ++c) {
-        s[c][i] = a[c] - source_shift[c];
-        t[c][i] = b[c] - target_shift[c];
+        s[c][i] = counts ? a[c] - source_shift[c] : Real{0};
+        t[c][i] = counts ? b[c] - target_shift[c] : Real{0};
       }
     }
     Chunk<Real> chunk;
@@ -93,10 +93,13 @@ struct Sums {
   int held = 0;
 
   void flush() {
-    for (int k = 0; k < Count; ++k) {
-      for (int i = 0; i < kLanes<Real>; ++i) total[k] += static_cast<double>(partial[k][i]);
-      partial[k] = Lanes<Real>{};
+    constexpr int L = kLanes<Real>;
+    for (int first = 0; first < Count; first += L) {
+      const Lanes<Real> sums = sum_rows<L, Real>(
+          [&](int i) { return first + i < Count ? partial[first + i < Count ? first + i : 0] : Lanes<Real>{}; });
+      for (int i = 0; i < L && first + i < Count; ++i) total[first + i] += static_cast<double>(sums[i]);
     }
+    for (Lanes<Real>& sum : partial) sum = Lanes<Real>{};
     held = 0;
   }
   void end_of_chunk() {
@@ -147,6 +150,16 @@ Moments<Real> moments(const ProcrustesForward& p, int64_t n) {
   return m;
 }
 
+// By way of an array: the compiler makes one vector instruction of the loop, which it does not of lanes of a vector.
+template <class Real>
+OLIFT_INLINE Lanes<Real> roots(Lanes<Real> x) {
+  Real values[kLanes<Real>];
+  std::memcpy(values, &x, sizeof(x));
+  for (Real& value : values) value = std::sqrt(value);
+  std::memcpy(&x, values, sizeof(x));
+  return x;
+}
+
 }  // namespace
 
 namespace olift {
@@ -154,21 +167,15 @@ namespace olift {
 template <>
 struct Ops<Lanes<float>> : Ops<float> {
   using V = Lanes<float>;
-  OLIFT_INLINE V select(typename VecOf<int32_t, kLanes<float>>::Type c, V a, V b) { return c ? a : b; }
-  OLIFT_INLINE V root(V x) {
-    for (int i = 0; i < kLanes<float>; ++i) x[i] = std::sqrt(x[i]);
-    return x;
-  }
+  OLIFT_INLINE V select(VecOf<int32_t, kLanes<float>>::Type c, V a, V b) { return c ? a : b; }
+  OLIFT_INLINE V root(V x) { return roots<float>(x); }
 };
 
 template <>
 struct Ops<Lanes<double>> : Ops<double> {
   using V = Lanes<double>;
-  OLIFT_INLINE V select(typename VecOf<int64_t, kLanes<double>>::Type c, V a, V b) { return c ? a : b; }
-  OLIFT_INLINE V root(V x) {
-    for (int i = 0; i < kLanes<double>; ++i) x[i] = std::sqrt(x[i]);
-    return x;
-  }
+  OLIFT_INLINE V select(VecOf<int64_t, kLanes<double>>::Type c, V a, V b) { return c ? a : b; }
+  OLIFT_INLINE V root(V x) { return roots<double>(x); }
 };
 
 }  // namespace olift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import site
 import subprocess
 import sys
 import tomllib
@@ -52,9 +53,11 @@ def test_wheel_without_native_code_works(tmp_path: Path) -> None:
         "print(olift_fast.__file__, native_module(), same, why_not_native(), sep='|')\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OLIFT_")}
+    # -S: an editable install in this environment, which a .pth file starts, would come before PYTHONPATH.
+    places = [str(tmp_path / "installed"), *site.getsitepackages(), *(p for p in sys.path if p.endswith("-packages"))]
     used = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment | {"PYTHONPATH": str(tmp_path / "installed")},
+        [sys.executable, "-S", "-c", code],
+        env=environment | {"PYTHONPATH": os.pathsep.join(places)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -21,11 +21,11 @@ endif
 
 # Builds olift_fast/_native*.so in place. $(1): the Python to build for; $(2): the build folder.
 define build_native
-	cmake -S . -B $(2) -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(1) > $(2).log 2>&1 \
+	@cmake -S . -B $(2) -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(1) > $(2).log 2>&1 \
 	  || { cat $(2).log; exit 1; }
 	@grep -h "kernels:" $(2).log
-	cmake --build $(2) --parallel
-	cmake --install $(2) --prefix . --component olift
+	@cmake --build $(2) --parallel
+	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
 .PHONY: demo test lint native bench gpu clean

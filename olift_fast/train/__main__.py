@@ -9,6 +9,7 @@ import torch
 import typer
 
 from olift_fast.data.corruption import Corruption
+from olift_fast.data.generator import WEIGHTS
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train.loop import Schedule, train
 from olift_fast.train.mixture import REAL_WEIGHTS, Mixture
@@ -25,6 +26,7 @@ def main(
     rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 1e-3,
     real_share: Annotated[float, typer.Option(help="Share of real motion.")] = 0.45,
     human: Annotated[float, typer.Option(help="Weight of human motion; the others sum to 6.5.")] = 5.0,
+    people: Annotated[float, typer.Option(help="Weight of generated people; the other families sum to 15.8.")] = 3.0,
     clean: Annotated[float, typer.Option(help="Share of clips without detector-like faults.")] = 0.15,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 9000,
     seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
@@ -49,6 +51,7 @@ def main(
         real=real,
         real_share=real_share,
         real_weights=weights,
+        families={**WEIGHTS, "human": people},
         corruption=Corruption(clean=clean),
         hops=lifter.config.hops,
     )

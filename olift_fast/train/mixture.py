@@ -39,6 +39,7 @@ class Mixture:
         real_share: share of the groups that are real motion, when there is any.
         real_weights: how often each recording is drawn.
         speed: range of time stretches of real motion.
+        families: how often each family of generated animals is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
         mirrored: share of groups that are seen in a mirror, sides swapped.
         hops: of the graph that local heads see.
@@ -53,6 +54,7 @@ class Mixture:
     real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
     speed: tuple[float, float] = (0.6, 1.8)
+    families: Mapping[str, float] | None = None
     no_sides: float = 0.25
     mirrored: float = 0.5
     hops: int = 1
@@ -62,7 +64,7 @@ class Mixture:
     def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
         """Groups of clips without end; each worker its own, the same for the same seed."""
         rng = np.random.default_rng((self.seed, worker, 1))
-        generator = AnimalGenerator((self.seed, worker), camera=self.camera, corruption=self.corruption)
+        generator = AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption)
         segments = {} if self.real is None else self._segments()
         names = list(segments)
         weights = np.array([self.real_weights[name] for name in names])

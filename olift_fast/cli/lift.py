@@ -63,6 +63,9 @@ def lift(
     output: Annotated[
         Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
     ] = Output.camera,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
+    ] = False,
     track: Annotated[
         list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
     ] = None,
@@ -90,8 +93,8 @@ def lift(
     result = out or default_output(file, ".lifted.npz")
     page = html or (result.parent / f"{_stem(result)}.html" if view else None)
     request = Request(
-        file, result, page, format, model, skeleton, fps, min_confidence, output.value, track or (), backend.value,
-        threads, allow_pickle,
+        file, result, page, format, model, skeleton, fps, min_confidence, output.value, mirror, track or (),
+        backend.value, threads, allow_pickle,
     )  # fmt: skip
     outcome = lift_file(request, quiet=as_json)
     if as_json:

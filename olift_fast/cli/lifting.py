@@ -32,6 +32,7 @@ class Request:
     fps: float | None = None
     min_confidence: float = 0.3
     output: Literal["camera", "object"] = "camera"
+    mirror: bool = False
     tracks: Sequence[str] = ()
     backend: str = "auto"
     threads: int | None = None
@@ -85,7 +86,12 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
         progress_bar(f"lifting {request.file.name}", quiet) as progress,
     ):
         result = lift_tracks(
-            model, tracks, min_confidence=request.min_confidence, output=request.output, progress=progress
+            model,
+            tracks,
+            min_confidence=request.min_confidence,
+            output=request.output,
+            mirror=request.mirror,
+            progress=progress,
         )
     with stages.measure("write"):
         from olift_fast.io import write_lifted

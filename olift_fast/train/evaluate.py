@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
-from olift_fast.model import Lifter
+from olift_fast.model import Lifter, lift_mirrored
 from olift_fast.reference import fa_mpjpe, sa_mpjpe, sa_mpve
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import held_out
@@ -42,8 +42,9 @@ def flat(batch: Batch) -> Tensor:
     return torch.nn.functional.pad(torch.from_numpy(filled), (0, 1))
 
 
-def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False) -> Method:
-    """The lifter as a method: told the joints' sides or not, on whole clips or on each frame alone."""
+def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror: bool = False) -> Method:
+    """The lifter as a method: told the joints' sides or not, on whole clips or single frames, with mirror image."""
+    lift = lift_mirrored if mirror else Lifter.__call__
 
     def method(batch: Batch) -> Tensor:
         keypoints, visible, graph, side = batch.keypoints, batch.visible, batch.graph, batch.sides
@@ -52,7 +53,7 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False) -> Met
             keypoints, visible = keypoints.flatten(0, 1).unsqueeze(1), visible.flatten(0, 1).unsqueeze(1)
             graph, side = graph.repeat_interleave(frames, dim=0), side.repeat_interleave(frames, dim=0)
         with torch.inference_mode():
-            joints = lifter(keypoints, visible, graph=graph, sides=side if sides else None)
+            joints = lift(lifter, keypoints, visible, graph=graph, sides=side if sides else torch.zeros_like(side))
         return joints.reshape(clips, frames, *joints.shape[2:])
 
     return method
@@ -83,9 +84,9 @@ def main(
     for lifter in lifters:
         hops = lifter.config.hops
         methods[lifter.name] = (lifted_by(lifter), hops)
-        if lifter.config.window != (0, 0):
-            methods[f"{lifter.name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
-            methods[f"{lifter.name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
+        methods[f"{lifter.name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
+        methods[f"{lifter.name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
+        methods[f"{lifter.name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
     scores = [
         score(source, clips, name, method, hops)
         for source, clips in held_out(data, noise).items()

@@ -114,6 +114,19 @@ def test_one_frame_and_one_joint_lift(lifter: Lifter) -> None:
     assert np.allclose(lifted.joints, [[[[1, 1, 0]]]], atol=1e-5)
 
 
+def test_mirrored_lifting_has_no_handedness(lifter: Lifter) -> None:
+    tracks = recording(tracks=1)
+    flip = np.float32([-1, 1])
+    skeleton = replace(tracks.skeleton, sides=tuple(-side for side in tracks.skeleton.sides))
+    reflected = replace(tracks, keypoints=tracks.keypoints * flip, skeleton=skeleton)
+    one, other = (lift_tracks(lifter, x, output="object", mirror=True).joints for x in (tracks, reflected))
+    assert np.abs(one * np.float32([-1, 1, 1]) - other).max() < 1e-4
+    plain = lift_tracks(lifter, tracks, output="object").joints
+    assert np.abs(plain - one).max() > 1e-2
+    wanted = lift_tracks(lifter, reflected, output="object").joints * np.float32([-1, 1, 1])
+    assert np.abs(0.5 * (plain + wanted) - one).max() < 1e-4
+
+
 def test_progress_reaches_the_end(lifter: Lifter) -> None:
     seen: list[tuple[int, int]] = []
     lift_tracks(lifter, recording(), progress=lambda done, total: seen.append((done, total)))

@@ -15,6 +15,7 @@ from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Segment, load_all, sample_clips, split
+from olift_fast.data.recombine import recombine
 from olift_fast.train.batches import Batch, by_size, collate
 
 REAL_WEIGHTS: dict[str, float] = {
@@ -38,6 +39,7 @@ class Mixture:
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
         real_share: share of the groups that are real motion, when there is any.
         real_weights: how often each recording is drawn.
+        recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
@@ -53,6 +55,7 @@ class Mixture:
     real: Path | None = None
     real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
+    recombined: float = 0.0
     speed: tuple[float, float] = (0.6, 1.8)
     families: Mapping[str, float] | None = None
     no_sides: float = 0.25
@@ -95,6 +98,7 @@ class Mixture:
 
     def _real(self, name: str, segments: list[Segment], rng: np.random.Generator) -> ClipBatch:
         positions = sample_clips(segments, self.clips, self.frames, rng, self.speed)
+        positions = recombine(positions, segments[0].skeleton, rng, self.recombined)
         return observe(positions, segments[0], rng, self.camera, self.corruption, name)
 
 

@@ -47,7 +47,7 @@ class Clip:
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the files go; it is made if need be.")] = Path("olift-demo"),
     model: ModelName = "small",
-    seed: Annotated[int, typer.Option(help="Another number, another animal.")] = 9,
+    seed: Annotated[int, typer.Option(help="Another number, another animal.")] = 17,
     frames: Annotated[int, typer.Option(help="Length of the clip, 30 frames a second.")] = 300,
     view: Annotated[bool, typer.Option("--view", help="Open the page in the browser.")] = False,
     as_json: Json = False,

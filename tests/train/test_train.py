@@ -17,7 +17,7 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import load_motion, split
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.train import Mixture, Schedule, collate, lifting_loss, train
+from olift_fast.train import Mixture, Schedule, collate, evaluate, lifting_loss, train
 from olift_fast.train.batches import Batch, by_size, normalise
 from olift_fast.train.evaluate import flat, lifted_by, score
 from olift_fast.train.held_out import held_out
@@ -201,3 +201,16 @@ def test_single_frames_see_no_time() -> None:
     first = replace(batch, **{n: getattr(batch, n)[:, :1] for n in ("keypoints", "visible", "joints", "labelled")})
     assert torch.allclose(alone[:, :1], lifted_by(lifter)(first), atol=1e-5)
     assert not torch.allclose(alone, whole, atol=1e-3)
+
+
+def test_the_command_scores_every_method_on_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    folder = Lifter(TINY, name="tiny").save_pretrained(tmp_path / "tiny")
+    parts = {f"source {index}": part for index, part in enumerate(groups(2, clips=2, frames=5))}
+    monkeypatch.setattr(evaluate, "held_out", lambda folder, noise: parts)
+    evaluate.main(model=[str(folder)], data=tmp_path, json_out=tmp_path / "out" / "scores.json")
+    rows = json.loads((tmp_path / "out" / "scores.json").read_text())
+    names = ["flat guess", "tiny", "tiny, with its mirror image", "tiny, sides hidden", "tiny, one frame at a time"]
+    assert [(row["source"], row["method"]) for row in rows] == [(s, n) for s in parts for n in names]
+    assert len({(row["sa_mpjpe"], row["sa_mpve"]) for row in rows}) == len(rows)
+    assert all(row["clips"] == 2 and min(row["fa_mpjpe"], row["sa_mpve"]) > 0 for row in rows)

@@ -1,6 +1,6 @@
 // Banded temporal attention: softmax(q·k·scale + bias) v over the frames t-left … t+right of the same joint.
 //
-//   q, k, v, out  (B, T, J, H, Dh) float, any strides, unit last stride
+//   q, k, v, out  (B, T, J, H, Dh) float or bfloat16, any strides, unit last stride; the arithmetic is float
 //   bias          (H, left + right + 1) float, bias[h, s - t + left]; null: none
 //   visible       (B, T, J) bytes, 0 hides a key; null: all are visible
 //   lengths       (B) int64, keys and queries from lengths[b] on do not exist; null: T
@@ -21,9 +21,12 @@ struct Strides4 {  // in elements; the last dimension has stride 1
   int64_t batch, frame, joint, head;
 };
 
+enum class Element { kFloat, kBFloat16 };
+
 struct BandedForward {
-  const float *q, *k, *v;
-  float *out, *lse;
+  const void *q, *k, *v;
+  void* out;
+  float* lse;
   const float* bias;
   const uint8_t* visible;
   const int64_t* lengths;
@@ -32,6 +35,7 @@ struct BandedForward {
   int64_t visible_strides[3];
   int64_t left, right;
   float scale;
+  Element element;
   int threads;
 };
 
@@ -42,8 +46,10 @@ void banded_forward_avx512(const BandedForward&);
 // The gradients of out's inputs from grad_out, with lse as the forward left it; grad_bias null: not wanted.
 // Each key's gradient is gathered from the queries in its band: no atomics. grad_* are written everywhere, 0 where hidden.
 struct BandedBackward {
-  const float *q, *k, *v, *lse, *grad_out;
-  float *grad_q, *grad_k, *grad_v;
+  const void *q, *k, *v;
+  const float* lse;
+  const void* grad_out;
+  void *grad_q, *grad_k, *grad_v;
   const float* bias;
   float* grad_bias;
   const uint8_t* visible;
@@ -53,6 +59,7 @@ struct BandedBackward {
   int64_t visible_strides[3];
   int64_t left, right;
   float scale;
+  Element element;
   int threads;
 };
 

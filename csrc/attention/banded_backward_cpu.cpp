@@ -1,15 +1,16 @@
 // Banded attention, backward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A block owns some 64 frames of one (joint, head): their grad_q as queries, their grad_k and grad_v as keys. It takes the
-// weights of every query that sees one of its keys, so neighbouring blocks do a halo of queries twice and share nothing.
-// With s the scores, p = exp(s - lse), dp = grad_out · v and delta = Σ p dp over a query's keys:
+// A group of streams (banded_streams.h) walks along time as in the forward. With s the scores, p = exp(s - lse),
+// dp = grad_out · v and delta = Σ p dp over a query's keys:
 //   ds = p (dp - delta),  grad_q = scale Σ ds k,  grad_k = scale Σ ds q,  grad_v = Σ p grad_out,  grad_bias = Σ ds.
-// grad_bias is added up in two stages, over runs of blocks that do not depend on the number of threads.
+// p and ds of the latest queries are held, so that a key's gradients are gathered as soon as the last query that sees it
+// is done. The queries around a stream that see its keys are gone through as well, so that streams share nothing.
+// grad_bias is added up for each group in double, then over the groups in order.
 
 #include <algorithm>
 #include <vector>
 
-#include "attention/banded_rows.h"
+#include "attention/banded_streams.h"
 #include "common/isa.h"
 #include "common/parallel.h"
 
@@ -17,206 +18,210 @@ namespace {
 
 using olift::BandedBackward;
 
-constexpr int64_t kRuns = 64;
+constexpr int64_t kQueries = 16;
 
-// What a thread needs besides the inputs. Queries count from `from`, keys from `from - left`.
-template <int L>
-struct Scratch {
-  explicit Scratch(const BandedBackward& p)
-      : left(std::min(p.left, p.shape.frames - 1)),
-        right(std::min(p.right, p.shape.frames - 1)),
-        offsets(left + right + 1),
-        most((std::min(p.shape.frames, kBlock + left + right) + L - 1) / L * L),
-        stride((p.shape.width + L - 1) / L * L),
-        q(most * stride),
-        grad(most * stride),
-        k((most + offsets - 1) * stride),
-        v((most + offsets - 1) * stride),
-        lse(most),
-        weights(offsets * most),
-        slopes(offsets * most),
-        exists(static_cast<size_t>(most + offsets - 1)) {}
-  int64_t left, right, offsets, most, stride;
-  int64_t from = 0, queries = 0;
-  Floats q, grad, k, v, lse;
-  Floats weights, slopes;  // p and ds, (offsets, most)
-  std::vector<int32_t> exists;
+template <int L, int P>
+class Backward {
+ public:
+  Backward(const BandedBackward& arguments, const Plan& cut)
+      : p(arguments),
+        plan(cut),
+        width(p.shape.width),
+        panels((width + P - 1) / P),
+        reach(2 * kQueries + plan.offsets - 1),
+        memory(4 * Frames<L, P>::floats(panels, reach) + Frames<L, 1>::floats(1, reach) +
+               2 * Frames<L, 1>::floats(1, reach, plan.offsets) + plan.offsets * L + 2 * width + 3 * Memory::kLine),
+        q(memory, panels, reach),
+        grad(memory, panels, reach),
+        k(memory, panels, reach),
+        v(memory, panels, reach),
+        held(memory, 1, reach),
+        weights(memory, 1, reach, plan.offsets),
+        slopes(memory, 1, reach, plan.offsets),
+        bias(memory.take(plan.offsets * L)),
+        zeros(memory.take(width)),
+        nowhere(memory.take(width)) {
+    std::fill(zeros, zeros + width, 0.0f);
+  }
+
+  // `bias_sums`, if wanted, gets Σ ds of every offset and lane: (offsets, L).
+  // `next` is the group that this thread does next.
+  void run(int64_t index, int64_t next, double* bias_sums) {
+    const Group<L> group(p, plan, index), later(p, plan, next);
+    const Rows<L> next_q(p.q, p.q_strides, p.element, later), next_k(p.k, p.k_strides, p.element, later);
+    const Rows<L> next_v(p.v, p.v_strides, p.element, later);
+    const Rows<L> next_grad(p.grad_out, p.grad_out_strides, p.element, later);
+    const Rows<L> q_rows(p.q, p.q_strides, p.element, group), k_rows(p.k, p.k_strides, p.element, group);
+    const Rows<L> v_rows(p.v, p.v_strides, p.element, group), to_q(p.grad_q, p.grad_q_strides, p.element, group);
+    const Rows<L> to_k(p.grad_k, p.grad_k_strides, p.element, group);
+    const Rows<L> to_v(p.grad_v, p.grad_v_strides, p.element, group);
+    const Rows<L> grad_rows(p.grad_out, p.grad_out_strides, p.element, group);
+    const int64_t bytes = width * size_of(p.element);
+    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, bias);
+
+    const int64_t own = std::min(plan.frames, group.after);
+    queries = {std::max(-plan.right, -group.before), std::min(plan.frames + plan.left, group.after)};
+    keys = {std::max(queries.begin - plan.left, -group.before), std::min(queries.end + plan.right, group.after)};
+    for (auto* frames : {&q, &grad}) frames->restart(queries.begin);
+    for (auto* frames : {&weights, &slopes}) frames->restart(queries.begin);
+    for (auto* frames : {&k, &v}) frames->restart(keys.begin);
+    held.restart(keys.begin);
+
+    int64_t next_key = 0;
+    for (int64_t first = queries.begin; first < queries.end; first += kQueries) {
+      const int64_t end = std::min(queries.end, first + kQueries);
+      const int64_t keep = std::max(queries.begin, next_key - plan.right);
+      take_keys<L, P>(k, v, held, group, k_rows, v_rows, std::max(keys.begin, first - plan.left),
+                      std::min(keys.end, end + plan.right), p.element, width, zeros);
+      take_queries<L, P>(q, group, q_rows, keep, end, p.element, width, zeros, p.scale);
+      take_queries<L, P>(grad, group, grad_rows, keep, end, p.element, width, zeros, 1.0f);
+      weights.slide(keep, end);
+      slopes.slide(keep, end);
+
+      int64_t i = first;
+      for (; i + 2 <= end; i += 2) dot<2>(i);
+      if (i < end) dot<1>(i);
+      for (i = first; i < end; ++i) {
+        find_slopes(group, i);
+        const int64_t ahead = i + kQueries;
+        q_rows.prefetch(ahead, queries.end, next_q, bytes);
+        grad_rows.prefetch(ahead, queries.end, next_grad, bytes);
+        k_rows.prefetch(ahead + plan.right, keys.end, next_k, bytes);
+        v_rows.prefetch(ahead + plan.right, keys.end, next_v, bytes);
+      }
+
+      const int64_t end_own = std::min(end, own);
+      for (i = std::max<int64_t>(0, first); i + 2 <= end_own; i += 2) write_query<2>(group, to_q, i);
+      if (i < end_own) write_query<1>(group, to_q, i);
+      if (bias_sums) add_slopes(std::max<int64_t>(0, first), end_own, bias_sums);
+
+      const int64_t end_key = end == queries.end ? own : std::min(own, end - plan.left);
+      for (i = next_key; i + 2 <= end_key; i += 2) write_key<2>(group, to_k, to_v, i);
+      if (i < end_key) write_key<1>(group, to_k, to_v, i);
+      next_key = std::max(next_key, end_key);
+    }
+  }
+
+ private:
+  Span keys_of(int64_t query) const {
+    return {std::max(keys.begin, query - plan.left), std::min(keys.end, query + plan.right + 1)};
+  }
+  Span queries_of(int64_t key) const {
+    return {std::max(queries.begin, key - plan.right), std::min(queries.end, key + plan.left + 1)};
+  }
+
+  // q · k into the weights' place, grad_out · v into the slopes'.
+  template <int Q>
+  OLIFT_APART void dot(int64_t i) {
+    int64_t begin = plan.offsets, end = 0;
+    for (int64_t a = i; a < i + Q; ++a) {
+      begin = std::min(begin, keys_of(a).begin - a + plan.left);
+      end = std::max(end, keys_of(a).end - a + plan.left);
+    }
+    const int64_t key = i - plan.left + begin, across = plan.offsets * L;
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t channels = std::min<int64_t>(P, width - panel * P);
+      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, key), channels, panel > 0, end - begin,
+                             weights.at(0, i) + begin * L, across);
+      band_dots<L, P * L, Q>(grad.at(panel, i), v.at(panel, key), channels, panel > 0, end - begin,
+                             slopes.at(0, i) + begin * L, across);
+    }
+  }
+
+  OLIFT_APART void find_slopes(const Group<L>& group, int64_t i) {
+    const Span span = keys_of(i);
+    const IntVec<L> existing = group.existing(i);
+    Vec<L> lse = splat<L>(kInf);
+    for (int l = 0; l < L; ++l) {
+      if (existing[l]) lse[l] = p.lse[group.query_index(p.shape, l, i)];
+    }
+    float* weight = weights.at(0, i) + (plan.left - i) * L;
+    float* slope = slopes.at(0, i) + (plan.left - i) * L;
+    const float* own_bias = bias + (plan.left - i) * L;
+    Vec<L> delta{};
+    for (int64_t key = span.begin; key < span.end; ++key) {
+      IntVec<L> seen;
+      std::memcpy(&seen, held.at(0, key), sizeof(seen));
+      seen &= existing;
+      const Vec<L> score = load<L>(weight + key * L) + load<L>(own_bias + key * L);
+      const Vec<L> chance = seen ? exp_or_zero<L>(score - lse) : Vec<L>{};
+      store<L>(weight + key * L, chance);
+      delta += seen ? chance * load<L>(slope + key * L) : Vec<L>{};
+    }
+    for (int64_t key = span.begin; key < span.end; ++key) {
+      IntVec<L> seen;
+      std::memcpy(&seen, held.at(0, key), sizeof(seen));
+      const Vec<L> pull = load<L>(weight + key * L) * (load<L>(slope + key * L) - delta);
+      store<L>(slope + key * L, (seen & existing) ? pull : Vec<L>{});
+    }
+  }
+
+  template <int Q>
+  void write_query(const Group<L>& group, const Rows<L>& to, int64_t i) {
+    const int64_t origin = i - plan.left;
+    Span spans[Q];
+    Vec<L> norms[Q];
+    IntVec<L> alive[Q];
+    for (int a = 0; a < Q; ++a) {
+      spans[a] = {keys_of(i + a).begin - origin, keys_of(i + a).end - origin};
+      norms[a] = splat<L>(p.scale);
+      alive[a] = group.existing(i + a);
+    }
+    write_sums<L, P, Q>(group, to, i, p.element, width, slopes.at(0, i), (plan.offsets - 1) * L, L, k, origin, spans, norms,
+                        alive, nowhere);
+  }
+
+  // A key at frame j is seen from query i at offset j - i + left: along the queries, that offset falls by one.
+  template <int Q>
+  void write_key(const Group<L>& group, const Rows<L>& to_k, const Rows<L>& to_v, int64_t j) {
+    const int64_t origin = j - plan.right, along = (plan.offsets - 1) * L;
+    Span spans[Q];
+    Vec<L> ones[Q];
+    IntVec<L> alive[Q];
+    for (int a = 0; a < Q; ++a) {
+      spans[a] = {queries_of(j + a).begin - origin, queries_of(j + a).end - origin};
+      ones[a] = splat<L>(1.0f);
+      std::memcpy(&alive[a], held.at(0, j + a), sizeof(alive[a]));
+    }
+    write_sums<L, P, Q>(group, to_k, j, p.element, width, slopes.at(0, origin) + (plan.offsets - 1) * L, L, along, q, origin,
+                        spans, ones, alive, nowhere);
+    write_sums<L, P, Q>(group, to_v, j, p.element, width, weights.at(0, origin) + (plan.offsets - 1) * L, L, along, grad,
+                        origin, spans, ones, alive, nowhere);
+  }
+
+  void add_slopes(int64_t begin, int64_t end, double* sums) {
+    for (int64_t o = 0; o < plan.offsets; ++o) {
+      const int64_t from = std::max(begin, keys.begin + plan.left - o), to = std::min(end, keys.end + plan.left - o);
+      Vec<L> sum{};
+      for (int64_t i = from; i < to; ++i) sum += load<L>(slopes.at(0, i) + o * L);
+      for (int l = 0; l < L; ++l) sums[o * L + l] += static_cast<double>(sum[l]);
+    }
+  }
+
+  const BandedBackward& p;
+  const Plan& plan;
+  int64_t width, panels, reach;
+  Memory memory;
+  Frames<L, P> q, grad, k, v;
+  Frames<L, 1> held, weights, slopes;  // weights, slopes: p and ds of a query's offsets
+  float *bias, *zeros, *nowhere;
+  Span queries{}, keys{};  // gone through, in some lane
 };
 
-template <int L, int V>
-OLIFT_INLINE void gather_block(const BandedBackward& p, const Block& block, int64_t head, Scratch<L>& s) {
-  const int64_t tiles = (s.queries + L - 1) / L * L;
-  for (int64_t i = 0; i < s.queries; ++i) {
-    const int64_t frame = s.from + i;
-    copy_row<L, V>(s.q.at(i * s.stride), row_of(p.q, p.q_strides, block, head, frame), p.shape.width, p.scale,
-                   p.q_strides.head);
-    copy_row<L, V>(s.grad.at(i * s.stride), row_of(p.grad_out, p.grad_out_strides, block, head, frame), p.shape.width,
-                   1.0f, p.grad_out_strides.head);
-    const int64_t query = (block.batch * p.shape.frames + frame) * p.shape.joints + block.joint;
-    *s.lse.at(i) = p.lse[query * p.shape.heads + head];
-  }
-  std::fill(s.q.at(s.queries * s.stride), s.q.at(tiles * s.stride), 0.0f);
-  std::fill(s.grad.at(s.queries * s.stride), s.grad.at(tiles * s.stride), 0.0f);
-  std::fill(s.lse.at(s.queries), s.lse.at(tiles), kInf);
-  for (int64_t i = 0; i < tiles + s.offsets - 1; ++i) {
-    if (s.exists[static_cast<size_t>(i)]) {
-      const int64_t frame = s.from - s.left + i;
-      copy_row<L, V>(s.k.at(i * s.stride), row_of(p.k, p.k_strides, block, head, frame), p.shape.width, 1.0f,
-                     p.k_strides.head);
-      copy_row<L, V>(s.v.at(i * s.stride), row_of(p.v, p.v_strides, block, head, frame), p.shape.width, 1.0f,
-                     p.v_strides.head);
-    } else {
-      std::fill(s.k.at(i * s.stride), s.k.at((i + 1) * s.stride), 0.0f);
-      std::fill(s.v.at(i * s.stride), s.v.at((i + 1) * s.stride), 0.0f);
-    }
-  }
-}
-
-// p and ds of a tile of queries, an offset a row.
-template <int L, int V>
-OLIFT_INLINE void tile_slopes(const BandedBackward& p, int64_t head, int64_t start, Scratch<L>& s) {
-  const int64_t vectors = s.stride / L;
-  const int64_t stride = V > 0 ? V * L : s.stride;
-  const float* q = s.q.at(start * stride);
-  const float* grad = s.grad.at(start * stride);
-  const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) + (p.left - s.left) : nullptr;
-  const Vec<L> lse = load<L>(s.lse.at(start));
-
-  Vec<L> delta{};
-  for (int64_t o = 0; o < s.offsets; ++o) {
-    const float* k = s.k.at((start + o) * stride);
-    const float* v = s.v.at((start + o) * stride);
-    IntVec<L> exists;
-    std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
-    const Vec<L> dots = sum_rows<L>([&](int i) { return products<L, V>(q + i * stride, k + i * stride, vectors); });
-    const Vec<L> weight = exists ? exp_nonpositive<L>(dots + (bias ? bias[o] : 0.0f) - lse) : Vec<L>{};
-    const Vec<L> pull = sum_rows<L>([&](int i) { return products<L, V>(grad + i * stride, v + i * stride, vectors); });
-    store<L>(s.weights.at(o * s.most + start), weight);
-    store<L>(s.slopes.at(o * s.most + start), pull);
-    delta += exists ? weight * pull : Vec<L>{};
-  }
-  for (int64_t o = 0; o < s.offsets; ++o) {
-    IntVec<L> exists;
-    std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
-    float* slope = s.slopes.at(o * s.most + start);
-    const Vec<L> weight = load<L>(s.weights.at(o * s.most + start));
-    store<L>(slope, exists ? weight * (load<L>(slope) - delta) : Vec<L>{});
-  }
-}
-
-// Σ weights[i · step] · rows[i] over `count` rows, into `to`.
-template <int L, int V>
-OLIFT_INLINE void weigh_rows(const float* weights, int64_t step, const float* rows, int64_t stride, int64_t count,
-                             float factor, int64_t width, float* to) {
-  constexpr int Columns = V > 0 ? V : 1;
-  for (int64_t first = 0; first < width; first += Columns * L) {
-    Vec<L> sums[Columns] = {};
-    for (int64_t i = 0; i < count; ++i) {
-      const float weight = weights[i * step];
-#pragma GCC unroll 8
-      for (int c = 0; c < Columns; ++c) sums[c] += weight * load<L>(rows + i * stride + first + c * L);
-    }
-    for (int c = 0; c < Columns; ++c) {
-      const int64_t rest = width - first - c * L;
-      if (rest >= L) store<L>(to + first + c * L, sums[c] * factor);
-      else store_part<L>(to + first + c * L, sums[c] * factor, static_cast<int>(rest));
-    }
-  }
-}
-
-float* row_to(float* data, const Strides4& strides, const Block& block, int64_t head, int64_t frame) {
-  return const_cast<float*>(row_of(data, strides, block, head, frame));
-}
-
-template <int L, int V>
-OLIFT_INLINE void write_gradients(const BandedBackward& p, const Block& block, int64_t head, const Scratch<L>& s) {
-  const int64_t width = p.shape.width;
-  const int64_t end = std::min(p.shape.frames, block.first + kBlock);
-  for (int64_t frame = block.first; frame < end; ++frame) {
-    float* to_q = row_to(p.grad_q, p.grad_q_strides, block, head, frame);
-    float* to_k = row_to(p.grad_k, p.grad_k_strides, block, head, frame);
-    float* to_v = row_to(p.grad_v, p.grad_v_strides, block, head, frame);
-    const int64_t query = frame - s.from;
-    if (frame < block.length) {
-      weigh_rows<L, V>(s.slopes.at(query), s.most, s.k.at(query * s.stride), s.stride, s.offsets, p.scale, width, to_q);
-    } else {
-      std::fill(to_q, to_q + width, 0.0f);
-    }
-    if (frame < block.length && s.exists[static_cast<size_t>(query + s.left)]) {
-      // Seen from query t at offset frame - t + left: along the queries, that offset falls by one.
-      const int64_t first = std::max<int64_t>(0, query - s.right);
-      const int64_t count = std::min(s.queries, query + s.left + 1) - first;
-      const int64_t corner = (query - first + s.left) * s.most + first;
-      weigh_rows<L, V>(s.slopes.at(corner), 1 - s.most, s.q.at(first * s.stride), s.stride, count, 1.0f, width, to_k);
-      weigh_rows<L, V>(s.weights.at(corner), 1 - s.most, s.grad.at(first * s.stride), s.stride, count, 1.0f, width, to_v);
-    } else {
-      std::fill(to_k, to_k + width, 0.0f);
-      std::fill(to_v, to_v + width, 0.0f);
-    }
-  }
-}
-
-// Adds the ds of the block's own queries to `sums`, an offset each.
 template <int L>
-OLIFT_INLINE void add_bias_slopes(const Block& block, const Scratch<L>& s, double* sums) {
-  const int64_t begin = block.first - s.from;
-  const int64_t end = std::min(block.first + kBlock, block.length) - s.from;
-  for (int64_t o = 0; o < s.offsets; ++o) {
-    const float* slopes = s.slopes.at(o * s.most);
-    Vec<L> partial{};
-    int64_t i = begin;
-    for (; i + L <= end; i += L) partial += load<L>(slopes + i);
-    if (i < end) partial += load_part<L>(slopes + i, static_cast<int>(end - i));
-    float total = 0;
-    for (int lane = 0; lane < L; ++lane) total += partial[lane];
-    sums[o] += static_cast<double>(total);
-  }
-}
-
-template <int L, int V>
-void backward(const BandedBackward& p) {
-  const int64_t frames = p.shape.frames, heads = p.shape.heads;
-  const int64_t blocks = (frames + kBlock - 1) / kBlock;
-  const int64_t items = p.shape.batch * blocks * p.shape.joints;
-  const int64_t runs = std::min(items, kRuns);
-  const int64_t left = std::min(p.left, frames - 1);
-  const int64_t offsets = left + std::min(p.right, frames - 1) + 1;
-  std::vector<double> partial(p.grad_bias ? static_cast<size_t>(runs * heads * offsets) : 0);
-
-  const int64_t pairs = std::min(frames, kBlock) * std::min(frames, offsets);
-  const int64_t work = pairs * heads * p.shape.width * (items / runs);
-  olift::parallel_for(runs, std::max<int64_t>(1, (1 << 17) / work), p.threads, [&](int64_t first_run, int64_t end_run) {
-    Scratch<L> s(p);
-    for (int64_t run = first_run; run < end_run; ++run) {
-      for (int64_t item = items * run / runs; item < items * (run + 1) / runs; ++item) {
-        Block block;
-        block.joint = item % p.shape.joints;
-        block.first = item / p.shape.joints % blocks * kBlock;
-        block.batch = item / p.shape.joints / blocks;
-        block.length = p.lengths ? std::min(frames, p.lengths[block.batch]) : frames;
-        s.from = std::max<int64_t>(0, block.first - s.right);
-        s.queries = std::max<int64_t>(0, std::min(block.length, block.first + kBlock + s.left) - s.from);
-        find_keys(p, block, s.from - s.left, static_cast<int64_t>(s.exists.size()), s.exists.data());
-        for (int64_t head = 0; head < heads; ++head) {
-          gather_block<L, V>(p, block, head, s);
-          for (int64_t start = 0; start < s.queries; start += L) tile_slopes<L, V>(p, head, start, s);
-          write_gradients<L, V>(p, block, head, s);
-          if (p.grad_bias) add_bias_slopes<L>(block, s, &partial[static_cast<size_t>((run * heads + head) * offsets)]);
-        }
+void add_bias_gradients(const BandedBackward& p, const Plan& plan, const std::vector<double>& sums) {
+  const int64_t window = p.left + p.right + 1;
+  std::vector<double> totals(static_cast<size_t>(p.shape.heads * window));
+  for (int64_t group = 0; group < plan.groups; ++group) {
+    for (int64_t o = 0; o < plan.offsets; ++o) {
+      for (int64_t l = 0; l < L; ++l) {
+        const int64_t head = (group * L + l) % plan.rows % p.shape.heads;
+        totals[static_cast<size_t>(head * window + p.left - plan.left + o)] +=
+            sums[static_cast<size_t>((group * plan.offsets + o) * L + l)];
       }
     }
-  });
-
-  if (!p.grad_bias) return;
-  const int64_t window = p.left + p.right + 1;
-  std::fill(p.grad_bias, p.grad_bias + heads * window, 0.0f);
-  for (int64_t head = 0; head < heads; ++head) {
-    for (int64_t o = 0; o < offsets; ++o) {
-      double total = 0;
-      for (int64_t run = 0; run < runs; ++run) total += partial[static_cast<size_t>((run * heads + head) * offsets + o)];
-      p.grad_bias[head * window + p.left - left + o] = static_cast<float>(total);
-    }
   }
+  std::copy(totals.begin(), totals.end(), p.grad_bias);
 }
 
 }  // namespace
@@ -224,7 +229,20 @@ void backward(const BandedBackward& p) {
 namespace olift {
 
 void OLIFT_FOR_ISA(banded_backward)(const BandedBackward& p) {
-  for_width(p.shape.width, [&](auto lanes, auto vectors) { backward<lanes.value, vectors.value>(p); });
+  for_width(p.shape.width, [&](auto lanes, auto channels) {
+    constexpr int L = decltype(lanes)::value, P = decltype(channels)::value;
+    const Plan plan(p.shape, p.left, p.right, L);
+    const int64_t each = plan.offsets * L;
+    std::vector<double> sums(p.grad_bias ? static_cast<size_t>(plan.groups * each) : 0);
+    olift::parallel_pull(plan.groups, plan.threads(p.shape, p.threads, L), [&](const auto& next) {
+      Backward<L, P> backward(p, plan);
+      for (int64_t group = next(), later; group < plan.groups; group = later) {
+        later = next();
+        backward.run(group, later, p.grad_bias ? sums.data() + group * each : nullptr);
+      }
+    });
+    if (p.grad_bias) add_bias_gradients<L>(p, plan, sums);
+  });
 }
 
 }  // namespace olift

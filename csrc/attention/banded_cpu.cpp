@@ -1,17 +1,18 @@
 // Banded attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A block is some 64 consecutive queries of one (joint, head) with the keys in their reach. Its rows are first copied next
-// to each other, padded to whole vectors, with zeros for keys that are hidden or do not exist: frames lie far apart (often
-// a power of two apart, in the same few cache sets), NaN stays out, and the ends of the sequence are no special case.
-// A tile is as many of its queries as a vector has lanes. The scores of one frame offset are computed for the whole tile, a
-// dot product a lane, so that the softmax over the offsets runs across lanes with no shuffles.
+// A group of streams (banded_streams.h) walks along time some queries at a time. Keys and values are transposed into a
+// sliding stretch of frames as they come into reach, zeros where a key is hidden or does not exist, so that NaN stays out.
+// Then, for these queries: the scores of two queries at a time against six offsets (banded_tiles.h), the softmax over the
+// offsets, a stream a lane, and the weighted values of two queries and four channels at a time, which are transposed back
+// and written.
 
-#include "attention/banded_rows.h"
+#include "attention/banded.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "attention/banded_streams.h"
+#include "attention/banded_tiles.h"
 #include "common/isa.h"
 #include "common/parallel.h"
 
@@ -19,152 +20,157 @@ namespace {
 
 using olift::BandedForward;
 
-// What a thread needs besides the inputs.
-template <int L>
-struct Scratch {
-  explicit Scratch(const BandedForward& p)
-      : left(std::min(p.left, p.shape.frames - 1)),
-        offsets(left + std::min(p.right, p.shape.frames - 1) + 1),
-        queries(std::min(kBlock, (p.shape.frames + L - 1) / L * L)),
-        keys(queries + offsets - 1),
-        stride((p.shape.width + L - 1) / L * L),
-        q(queries * stride),
-        k(keys * stride),
-        v(keys * stride),
-        scores(offsets * L),
-        exists(static_cast<size_t>(keys)) {}
-  int64_t left, offsets, queries, keys, stride;
-  Floats q, k, v, scores;
-  std::vector<int32_t> exists;
-};
+constexpr int64_t kQueries = 16;
 
-template <int L, int V>
-OLIFT_INLINE void gather_block(const BandedForward& p, const Block& block, int64_t head, Scratch<L>& s) {
-  const int64_t queries = std::max<int64_t>(0, std::min(s.queries, block.length - block.first));
-  for (int64_t i = 0; i < queries; ++i) {
-    copy_row<L, V>(s.q.at(i * s.stride), row_of(p.q, p.q_strides, block, head, block.first + i),
-                   p.shape.width, p.scale, p.q_strides.head);
+template <int L, int P>
+class Forward {
+ public:
+  Forward(const BandedForward& arguments, const Plan& cut)
+      : p(arguments),
+        plan(cut),
+        width(p.shape.width),
+        panels((width + P - 1) / P),
+        reach(std::min(plan.frames, 2 * kQueries) + plan.left + plan.right),
+        memory(Frames<L, P>::floats(panels, kQueries) + 2 * Frames<L, P>::floats(panels, reach) +
+               Frames<L, 1>::floats(1, reach) + (kQueries + 1) * plan.offsets * L + 2 * width + 4 * Memory::kLine),
+        q(memory, panels, kQueries),
+        k(memory, panels, reach),
+        v(memory, panels, reach),
+        held(memory, 1, reach),
+        scores(memory.take(kQueries * plan.offsets * L)),
+        bias(memory.take(plan.offsets * L)),
+        zeros(memory.take(width)),
+        nowhere(memory.take(width)) {
+    std::fill(zeros, zeros + width, 0.0f);
   }
-  std::fill(s.q.at(queries * s.stride), s.q.at(s.queries * s.stride), 0.0f);
-  for (int64_t i = 0; i < s.keys; ++i) {
-    float* k = s.k.at(i * s.stride);
-    float* v = s.v.at(i * s.stride);
-    if (s.exists[static_cast<size_t>(i)]) {
-      const int64_t frame = block.first - s.left + i;
-      copy_row<L, V>(k, row_of(p.k, p.k_strides, block, head, frame), p.shape.width, 1.0f, p.k_strides.head);
-      copy_row<L, V>(v, row_of(p.v, p.v_strides, block, head, frame), p.shape.width, 1.0f, p.v_strides.head);
-    } else {
-      std::fill(k, k + s.stride, 0.0f);
-      std::fill(v, v + s.stride, 0.0f);
+
+  // `next` is the group that this thread does next.
+  void run(int64_t index, int64_t next) {
+    const Group<L> group(p, plan, index), later(p, plan, next);
+    const Rows<L> next_q(p.q, p.q_strides, p.element, later), next_k(p.k, p.k_strides, p.element, later);
+    const Rows<L> next_v(p.v, p.v_strides, p.element, later);
+    const Rows<L> q_rows(p.q, p.q_strides, p.element, group), k_rows(p.k, p.k_strides, p.element, group);
+    const Rows<L> v_rows(p.v, p.v_strides, p.element, group), out_rows(p.out, p.out_strides, p.element, group);
+    const int64_t bytes = width * size_of(p.element);
+    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, bias);
+    first_key = std::max(-plan.left, -group.before);
+    end_key = std::min(plan.frames + plan.right, group.after);
+    k.restart(first_key);
+    v.restart(first_key);
+    held.restart(first_key);
+
+    const int64_t queries = std::min(plan.frames, group.after);
+    for (int64_t first = 0; first < queries; first += kQueries) {
+      const int64_t end = std::min(queries, first + kQueries);
+      const int64_t seen = std::min(end_key, end + plan.right), keep = std::max(first_key, first - plan.left);
+      take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, p.element, width, zeros);
+      q.restart(first);
+      take_queries<L, P>(q, group, q_rows, first, end, p.element, width, zeros, p.scale);
+
+      scores_of = scores - first * plan.offsets * L;
+      int64_t i = first;
+      for (; i + 2 <= end; i += 2) score<2>(i);
+      if (i < end) score<1>(i);
+      for (i = first; i < end; ++i) {
+        softmax(group, first, i);
+        const int64_t ahead = i + kQueries;
+        q_rows.prefetch(ahead, queries, next_q, bytes);
+        k_rows.prefetch(ahead + plan.right, end_key, next_k, bytes);
+        v_rows.prefetch(ahead + plan.right, end_key, next_v, bytes);
+      }
+      for (i = first; i + 2 <= end; i += 2) weigh<2>(group, out_rows, first, i);
+      if (i < end) weigh<1>(group, out_rows, first, i);
     }
   }
-}
 
-// Σ over the offsets of weight · value, for one query, `Columns` vectors of it.
-template <int L, int Columns>
-OLIFT_INLINE void weigh(const Scratch<L>& s, const float* weights, const float* values, float norm, Vec<L> (&sums)[Columns]) {
-  for (int c = 0; c < Columns; ++c) sums[c] = Vec<L>{};
-  for (int64_t o = 0; o < s.offsets; ++o) {
-    const float weight = weights[o * L];
-#pragma GCC unroll 8
-    for (int c = 0; c < Columns; ++c) sums[c] += weight * load<L>(values + o * s.stride + c * L);
-  }
-  for (int c = 0; c < Columns; ++c) sums[c] *= norm;
-}
-
-template <int L, int V>
-OLIFT_INLINE void tile_forward(const BandedForward& p, const Block& block, int64_t head, int64_t start, Scratch<L>& s) {
-  const int64_t vectors = s.stride / L;
-  const int64_t stride = V > 0 ? V * L : s.stride;
-  const float* q = s.q.at(start * stride);
-  const float* k = s.k.at(start * stride);
-  const float* v = s.v.at(start * stride);
-  const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) + (p.left - s.left) : nullptr;
-
-  Vec<L> highest = splat<L>(-kInf);
-  IntVec<L> any{};
-  for (int64_t o = 0; o < s.offsets; ++o) {
-    const float* keys = k + o * stride;
-    const Vec<L> dots = sum_rows<L>([&](int i) { return products<L, V>(q + i * stride, keys + i * stride, vectors); });
-    IntVec<L> exists;
-    std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
-    const Vec<L> score = exists ? dots + (bias ? bias[o] : 0.0f) : splat<L>(-kInf);
-    store<L>(s.scores.at(o * L), score);
-    highest = larger<L>(score, highest);
-    any |= exists;
+ private:
+  Span keys_of(int64_t query) const {
+    return {std::max(first_key, query - plan.left), std::min(end_key, query + plan.right + 1)};
   }
 
-  const Vec<L> base = any ? highest : Vec<L>{};
-  Vec<L> total{};
-  for (int64_t o = 0; o < s.offsets; ++o) {
-    float* score = s.scores.at(o * L);
-    IntVec<L> exists;
-    std::memcpy(&exists, &s.exists[static_cast<size_t>(start + o)], sizeof(exists));
-    const Vec<L> weight = exists ? exp_nonpositive<L>(load<L>(score) - base) : Vec<L>{};
-    store<L>(score, weight);
-    total += weight;
-  }
-  const Vec<L> share = any ? 1.0f / total : Vec<L>{};
-
-  const int64_t first = block.first + start;
-  const int64_t stored = std::min<int64_t>(L, p.shape.frames - first);
-  for (int64_t i = 0; i < stored; ++i) {
-    float* row = const_cast<float*>(row_of(p.out, p.out_strides, block, head, first + i));
-    const bool empty = first + i >= block.length || !any[i];
-    const float norm = empty ? 0.0f : share[i];
-    const float* weights = s.scores.at(i);
-    if constexpr (V > 0) {
-      Vec<L> sums[V];
-      weigh<L, V>(s, weights, v + i * stride, norm, sums);
-      for (int c = 0; c < V; ++c) {
-        if (c < V - 1 || p.shape.width == stride) store<L>(row + c * L, sums[c]);
-        else store_part<L>(row + c * L, sums[c], static_cast<int>(p.shape.width - c * L));
-      }
-    } else {
-      for (int64_t c = 0; c < p.shape.width; c += L) {
-        Vec<L> sums[1];
-        weigh<L, 1>(s, weights, v + i * stride + c, norm, sums);
-        store_part<L>(row + c, sums[0], static_cast<int>(std::min<int64_t>(L, p.shape.width - c)));
-      }
+  template <int Q>
+  OLIFT_APART void score(int64_t i) {
+    int64_t begin = plan.offsets, end = 0;
+    for (int64_t a = i; a < i + Q; ++a) {
+      begin = std::min(begin, keys_of(a).begin - a + plan.left);
+      end = std::max(end, keys_of(a).end - a + plan.left);
     }
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, i - plan.left + begin), std::min<int64_t>(P, width - panel * P),
+                             panel > 0, end - begin, scores_of + (i * plan.offsets + begin) * L, plan.offsets * L);
+    }
+  }
+
+  OLIFT_APART void softmax(const Group<L>& group, int64_t first, int64_t i) {
+    const Span keys = keys_of(i);
+    float* row = scores_of + (i * plan.offsets + plan.left - i) * L;
+    const float* own_bias = bias + (plan.left - i) * L;
+    Vec<L> highest = splat<L>(-kInf);
+    IntVec<L> any{};
+    for (int64_t key = keys.begin; key < keys.end; ++key) {
+      IntVec<L> mask;
+      std::memcpy(&mask, held.at(0, key), sizeof(mask));
+      const Vec<L> score = mask ? load<L>(row + key * L) + load<L>(own_bias + key * L) : splat<L>(-kInf);
+      store<L>(row + key * L, score);
+      highest = larger<L>(score, highest);
+      any |= mask;
+    }
+    const Vec<L> base = any ? highest : Vec<L>{};
+    Vec<L> total{};
+    for (int64_t key = keys.begin; key < keys.end; ++key) {
+      const Vec<L> weight = exp_or_zero<L>(load<L>(row + key * L) - base);
+      store<L>(row + key * L, weight);
+      total += weight;
+    }
+    any &= group.existing(i);
+    live[i - first] = any;
+    share[i - first] = any ? 1.0f / total : Vec<L>{};
     if (p.lse) {
-      const int64_t query = (block.batch * p.shape.frames + first + i) * p.shape.joints + block.joint;
-      p.lse[query * p.shape.heads + head] = empty ? -kInf : base[i] + std::log(total[i]);
-    }
-  }
-}
-
-template <int L, int V>
-void forward(const BandedForward& p) {
-  const int64_t frames = p.shape.frames;
-  const int64_t blocks = (frames + kBlock - 1) / kBlock;
-  const int64_t pairs = std::min(frames, kBlock) * std::min(frames, p.left + p.right + 1);
-  const int64_t grain = std::max<int64_t>(1, (1 << 18) / (pairs * p.shape.heads * p.shape.width));
-  olift::parallel_for(p.shape.batch * blocks * p.shape.joints, grain, p.threads, [&](int64_t begin, int64_t end) {
-    Scratch<L> scratch(p);
-    for (int64_t item = begin; item < end; ++item) {
-      Block block;
-      block.joint = item % p.shape.joints;
-      block.first = item / p.shape.joints % blocks * kBlock;
-      block.batch = item / p.shape.joints / blocks;
-      block.length = p.lengths ? std::min(frames, p.lengths[block.batch]) : frames;
-      find_keys(p, block, block.first - scratch.left, scratch.keys, scratch.exists.data());
-      for (int64_t head = 0; head < p.shape.heads; ++head) {
-        gather_block<L, V>(p, block, head, scratch);
-        for (int64_t start = 0; start < scratch.queries && block.first + start < frames; start += L) {
-          tile_forward<L, V>(p, block, head, start, scratch);
-        }
+      const Vec<L> lse = any ? base + log_positive<L>(total) : splat<L>(-kInf);
+      for (int l = 0; l < L; ++l) {
+        if (group.owns(l, i)) p.lse[group.query_index(p.shape, l, i)] = lse[l];
       }
     }
-  });
-}
+  }
+
+  template <int Q>
+  void weigh(const Group<L>& group, const Rows<L>& out_rows, int64_t first, int64_t i) {
+    const int64_t origin = i - plan.left;
+    Span spans[Q];
+    for (int a = 0; a < Q; ++a) spans[a] = {keys_of(i + a).begin - origin, keys_of(i + a).end - origin};
+    write_sums<L, P, Q>(group, out_rows, i, p.element, width, scores_of + i * plan.offsets * L, (plan.offsets - 1) * L,
+                        L, v, origin, spans, share + (i - first), live + (i - first), nowhere);
+  }
+
+  const BandedForward& p;
+  const Plan& plan;
+  int64_t width, panels, reach;
+  Memory memory;
+  Frames<L, P> q, k, v;
+  Frames<L, 1> held;
+  float *scores, *bias, *zeros, *nowhere;
+  float* scores_of = nullptr;  // of query 0, were it held
+  int64_t first_key = 0, end_key = 0;
+  Vec<L> share[kQueries];
+  IntVec<L> live[kQueries];
+};
 
 }  // namespace
 
 namespace olift {
 
 void OLIFT_FOR_ISA(banded_forward)(const BandedForward& p) {
-  for_width(p.shape.width, [&](auto lanes, auto vectors) { forward<lanes.value, vectors.value>(p); });
+  for_width(p.shape.width, [&](auto lanes, auto channels) {
+    constexpr int L = decltype(lanes)::value, P = decltype(channels)::value;
+    const Plan plan(p.shape, p.left, p.right, L);
+    olift::parallel_pull(plan.groups, plan.threads(p.shape, p.threads, L), [&](const auto& next) {
+      Forward<L, P> forward(p, plan);
+      for (int64_t group = next(), later; group < plan.groups; group = later) {
+        later = next();
+        forward.run(group, later);
+      }
+    });
+  });
 }
 
 }  // namespace olift

@@ -5,12 +5,20 @@ namespace olift {
 
 struct BandedForward;
 struct BandedBackward;
-struct ProcrustesForward;
+struct Procrustes;
+struct RffForward;
+struct RffBackward;
+struct JointForward;
+struct JointBackward;
 
 struct CpuKernels {
   void (*banded_forward)(const BandedForward&);
   void (*banded_backward)(const BandedBackward&);
-  void (*procrustes_forward)(const ProcrustesForward&);
+  void (*procrustes)(const Procrustes&, int threads);
+  void (*rff_forward)(const RffForward&);
+  void (*rff_backward)(const RffBackward&);
+  void (*joint_forward)(const JointForward&);
+  void (*joint_backward)(const JointBackward&);
 };
 
 // The best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers it.

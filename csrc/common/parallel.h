@@ -1,6 +1,7 @@
 // A parallel loop on the OpenMP runtime that the process already has, with no runtime linked in.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace olift {
@@ -27,6 +28,24 @@ void parallel_for(int64_t count, int64_t grain, int threads, const Body& body) {
       [](void* raw, int64_t slot) {
         const Context& c = *static_cast<Context*>(raw);
         c.body(c.count * slot / c.slots, c.count * (slot + 1) / c.slots);
+      },
+      &context);
+}
+
+// Calls body(next) on at most `threads` threads; next() deals out 0 … count - 1 once each, and from then on `count` or more:
+// a thread that is slowed down takes fewer.
+template <class Body>
+void parallel_pull(int64_t count, int threads, const Body& body) {
+  struct Context {
+    const Body& body;
+    std::atomic<int64_t> next{0};
+  } context{body};
+  const int64_t slots = threads < count ? threads : count;
+  run_slots(
+      slots < 1 ? 1 : slots, static_cast<int>(slots),
+      [](void* raw, int64_t) {
+        Context& c = *static_cast<Context*>(raw);
+        c.body([&c] { return c.next.fetch_add(1, std::memory_order_relaxed); });
       },
       &context);
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #define OLIFT_INLINE static inline __attribute__((always_inline))
+#define OLIFT_APART __attribute__((noinline))  // keeps its registers to itself
 
 namespace {
 
@@ -57,6 +58,19 @@ OLIFT_INLINE void store(float* p, Vec<L> v) {
 template <int L>
 OLIFT_INLINE void store_part(float* p, Vec<L> v, int count) {
   std::memcpy(p, &v, static_cast<size_t>(count) * sizeof(float));
+}
+
+// The same vector, held in a register: keeps the compiler from loading it again for each use.
+template <class V>
+OLIFT_INLINE V in_register(V v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
 }
 
 // The larger of the two; b where they do not compare.
@@ -120,6 +134,53 @@ OLIFT_INLINE Vec<L> exp_nonpositive(Vec<L> x) {
   Vec<L> power;
   std::memcpy(&power, &bits, sizeof(power));
   return x < lowest ? Vec<L>{} : p * power;
+}
+
+// exp(x) for x <= 0 as above, in fewer steps: exactly 0 from -87.7 down.
+template <int L>
+OLIFT_INLINE Vec<L> exp_or_zero(Vec<L> x) {
+  const Vec<L> clamped = larger<L>(splat<L>(-88.0f), x);
+  const float magic = 12582912.0f;
+  const Vec<L> shifted = clamped * 1.44269504088896341f + magic;
+  const Vec<L> n = shifted - magic;
+  const Vec<L> r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+  Vec<L> p = splat<L>(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + (r + 1.0f);
+  IntVec<L> bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  bits = (bits << 23) + 0x3f800000;  // n = -127 gives 0
+  Vec<L> power;
+  std::memcpy(&power, &bits, sizeof(power));
+  return p * power;
+}
+
+// log(x) for normal x > 0 (NaN stays NaN), absolute error under 1e-7 · max(1, |log(x)|), after Cephes' logf.
+template <int L>
+OLIFT_INLINE Vec<L> log_positive(Vec<L> x) {
+  IntVec<L> bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  const IntVec<L> exponent = (bits - 0x3f3504f3) >> 23;  // of x / m with m in [sqrt(1/2), sqrt(2))
+  bits -= exponent << 23;
+  Vec<L> m;
+  std::memcpy(&m, &bits, sizeof(m));
+  const Vec<L> r = m - 1.0f;
+  Vec<L> p = splat<L>(7.0376836292e-2f);
+  p = p * r - 1.1514610310e-1f;
+  p = p * r + 1.1676998740e-1f;
+  p = p * r - 1.2420140846e-1f;
+  p = p * r + 1.4249322787e-1f;
+  p = p * r - 1.6668057665e-1f;
+  p = p * r + 2.0000714765e-1f;
+  p = p * r - 2.4999993993e-1f;
+  p = p * r + 3.3333331174e-1f;
+  const Vec<L> n = __builtin_convertvector(exponent, Vec<L>);
+  const Vec<L> log = (p * r - 0.5f) * (r * r) - n * 2.12194440e-4f + r + n * 0.693359375f;
+  return x == x ? log : x;
 }
 
 }  // namespace

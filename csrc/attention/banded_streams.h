@@ -1,0 +1,294 @@
+// What the forward and the backward of banded attention share: how frames are laid out, and in which order.
+//
+// A stream is one (batch, joint, head) over some consecutive frames. L streams advance in lockstep, one in each lane of a
+// vector, so that the band costs no arithmetic on pairs outside of it and no sums across lanes: a query meets a key in one
+// multiply-add for each channel, whatever the offset between them. Heads of a joint lie next to each other in memory, so
+// the L rows of a frame are mostly one run of bytes.
+// Long sequences, and short batches, are cut into several streams along time; each reads the frames around it as well.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <type_traits>
+
+#include "attention/banded.h"
+#include "attention/banded_elements.h"
+#include "attention/banded_tiles.h"
+#include "common/simd.h"
+
+namespace {
+
+using olift::Shape5;
+using olift::Strides4;
+
+constexpr int64_t kFar = std::numeric_limits<int64_t>::max() / 4;
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// How the work is cut: `segments` streams of `frames` frames for each (batch, joint, head). It depends on the sizes alone.
+struct Plan {
+  Plan(const Shape5& shape, int64_t left_window, int64_t right_window, int lanes)
+      : left(std::min(left_window, shape.frames - 1)),
+        right(std::min(right_window, shape.frames - 1)),
+        offsets(left + right + 1),
+        rows(shape.batch * shape.joints * shape.heads) {
+    constexpr int64_t kLongest = 512, kShortest = 64, kGroups = 16;
+    const int64_t most = std::max<int64_t>(1, shape.frames / std::max(kShortest, 4 * offsets));
+    const int64_t wanted = std::max((shape.frames + kLongest - 1) / kLongest, (kGroups * lanes + rows - 1) / rows);
+    const int64_t cuts = std::min(most, wanted);
+    frames = (shape.frames + cuts - 1) / cuts;
+    segments = (shape.frames + frames - 1) / frames;
+    groups = (segments * rows + lanes - 1) / lanes;
+  }
+
+  // As many as have something to do: starting one costs as much as some 10^5 multiply-adds.
+  int threads(const Shape5& shape, int most, int lanes) const {
+    const int64_t work = groups * lanes * frames * std::min(offsets, shape.frames) * shape.width * 2;
+    return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>({most, groups, work >> 17})));
+  }
+
+  int64_t left, right, offsets;
+  int64_t rows, segments, frames, groups;
+};
+
+// The L streams of one group. Frame i of the group is frame start[l] + i of the sequence in lane l.
+template <int L>
+struct Group {
+  template <class Arguments>
+  Group(const Arguments& p, const Plan& plan, int64_t index) {
+    const Shape5& shape = p.shape;
+    for (int l = 0; l < L; ++l) {
+      const int64_t stream = index * L + l;
+      const int64_t row = stream % plan.rows;
+      const bool used = stream < plan.rows * plan.segments;
+      start[l] = used ? stream / plan.rows * plan.frames : 0;
+      batch[l] = row / (shape.joints * shape.heads);
+      joint[l] = row / shape.heads % shape.joints;
+      head[l] = row % shape.heads;
+      length[l] = (!used ? 0 : p.lengths ? std::min(shape.frames, p.lengths[batch[l]]) : shape.frames) - start[l];
+      own[l] = used ? std::min(plan.frames, shape.frames - start[l]) : 0;
+      visible[l] = !p.visible ? nullptr
+                              : p.visible + batch[l] * p.visible_strides[0] + start[l] * p.visible_strides[1] +
+                                    joint[l] * p.visible_strides[2];
+      before = std::max(before, start[l]);
+      all_from = std::max(all_from, -start[l]);
+      all_to = std::min(all_to, length[l]);
+      if (used) after = std::max(after, shape.frames - start[l]);
+    }
+    visible_step = p.visible_strides[1];
+  }
+
+  bool all_exist(int64_t i) const { return i >= all_from && i < all_to; }
+  bool all_hold_keys(int64_t i) const { return all_exist(i) && !visible[0]; }
+  bool exists(int lane, int64_t i) const { return i >= -start[lane] && i < length[lane]; }
+  bool holds_key(int lane, int64_t i) const {
+    return exists(lane, i) && (!visible[lane] || visible[lane][i * visible_step]);
+  }
+  IntVec<L> existing(int64_t i) const {
+    IntVec<L> mask = ~IntVec<L>{};
+    if (!all_exist(i)) {
+      for (int l = 0; l < L; ++l) mask[l] = exists(l, i) ? -1 : 0;
+    }
+    return mask;
+  }
+  // Whether frame i of that lane is a frame of its stream, to be written by it and by no other.
+  bool owns(int lane, int64_t i) const { return i >= 0 && i < own[lane]; }
+
+  int64_t query_index(const Shape5& shape, int lane, int64_t i) const {  // in (B, T, J, H)
+    return ((batch[lane] * shape.frames + start[lane] + i) * shape.joints + joint[lane]) * shape.heads + head[lane];
+  }
+
+  int64_t all_from = -kFar, all_to = kFar;  // in every lane frames exist from here up to there
+  int64_t before = 0, after = 0;  // in some lane frames exist from -before up to `after`
+  int64_t start[L], length[L], own[L], batch[L], joint[L], head[L];
+  const uint8_t* visible[L];
+  int64_t visible_step;
+};
+
+// Where the rows of a group lie in one tensor.
+template <int L>
+struct Rows {
+  Rows(const void* data, const Strides4& s, Element element, const Group<L>& group) : step(s.frame * size_of(element)) {
+    for (int l = 0; l < L; ++l) {
+      const int64_t first = group.batch[l] * s.batch + group.joint[l] * s.joint + group.head[l] * s.head;
+      origin[l] = static_cast<const char*>(data) + first * size_of(element) + group.start[l] * step;
+    }
+  }
+  const char* at(int lane, int64_t i) const { return origin[lane] + i * step; }
+
+  // Asks for the rows of frame i; from `end` on, for those that the next group begins with.
+  void prefetch(int64_t i, int64_t end, const Rows& next, int64_t bytes) const {
+    const Rows& rows = i < end ? *this : next;
+    const int64_t offset = (i < end ? i : i - end) * step;
+    for (int l = 0; l < L; ++l) {
+      const char* row = rows.origin[l] + offset;
+      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+    }
+  }
+
+  const char* origin[L];
+  int64_t step;
+};
+
+// Floats that start at a cache line, for several uses one after the other.
+class Memory {
+ public:
+  explicit Memory(int64_t count) : held_(new float[static_cast<size_t>(count + kLine)]), next_(held_.get()) {}
+
+  float* take(int64_t count) {
+    float* taken = next_ + (kLine - reinterpret_cast<uintptr_t>(next_) / sizeof(float) % kLine) % kLine;
+    next_ = taken + count;
+    return taken;
+  }
+
+  static constexpr int64_t kLine = 16;
+
+ private:
+  std::unique_ptr<float[]> held_;
+  float* next_;
+};
+
+// Consecutive frames of a group, transposed: one channel of the L streams is a vector, and P channels of consecutive
+// frames lie next to each other in a panel, so that a stretch of frames fits in the first-level cache however wide they
+// are. Frames slide through: `reach` of them are held at a time, with a slot to spare on either side.
+template <int L, int P>
+class Frames {
+ public:
+  static int64_t floats(int64_t panels, int64_t reach, int64_t vectors = P) {
+    return panels * (reach + 2) * vectors * L + Memory::kLine;
+  }
+
+  Frames(Memory& memory, int64_t panels, int64_t reach, int64_t vectors = P)
+      : data_(memory.take(panels * (reach + 2) * vectors * L)), panels_(panels), reach_(reach), step_(vectors * L) {}
+
+  float* at(int64_t panel, int64_t i) { return data_ + (panel * (reach_ + 2) + i - first_ + 1) * step_; }
+  int64_t end() const { return end_; }
+
+  void restart(int64_t i) { first_ = end_ = i; }
+
+  // Makes room for the frames up to `end`; of those held so far, only the ones from `keep` on are needed.
+  void slide(int64_t keep, int64_t end) {
+    if (end - first_ > reach_) {
+      const int64_t kept = std::max<int64_t>(0, end_ - keep);
+      for (int64_t panel = 0; kept && panel < panels_; ++panel) {
+        std::memmove(at(panel, first_), at(panel, keep), static_cast<size_t>(kept * step_) * sizeof(float));
+      }
+      first_ = keep;
+    }
+    end_ = std::max(end_, end);
+  }
+
+  // Transposes L rows of memory in as frame i, times a factor.
+  void put(int64_t i, const char* const (&rows)[L], Element element, int64_t width, float factor) {
+    if (element == Element::kBFloat16) put_rows<BFloat16, true>(i, rows, width, factor);
+    else if (factor == 1.0f) put_rows<float, false>(i, rows, width, factor);
+    else put_rows<float, true>(i, rows, width, factor);
+  }
+
+ private:
+  template <class E, bool Scaled>
+  void put_rows(int64_t i, const char* const (&rows)[L], int64_t width, float factor) {
+    for (int64_t first = 0; first < width; first += P) {
+      float* to = at(first / P, i);
+      const int64_t channels = std::min<int64_t>(P, width - first);
+      for (int64_t c = 0; c < channels; c += 4) {
+        Vec<L> quad[4];
+        if (c + 4 <= channels) load_channels<L, E>(rows, first + c, 4, quad);
+        else load_channels<L, E>(rows, first + c, static_cast<int>(channels - c), quad);
+        for (int j = 0; j < 4; ++j) store<L>(to + (c + j) * L, Scaled ? quad[j] * factor : quad[j]);
+      }
+    }
+  }
+
+  float* data_;
+  int64_t panels_, reach_, step_;
+  int64_t first_ = 0, end_ = 0;
+};
+
+// Frames of queries up to `end`, zeros (taken from `zeros`) where they do not exist.
+template <int L, int P>
+OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const Rows<L>& rows, int64_t keep, int64_t end,
+                  Element element, int64_t width, const float* zeros, float factor) {
+  const int64_t from = frames.end();
+  frames.slide(keep, end);
+  for (int64_t i = from; i < end; ++i) {
+    const char* row[L];
+    const bool all = group.all_exist(i);
+    for (int l = 0; l < L; ++l) {
+      row[l] = all || group.exists(l, i) ? rows.at(l, i) : reinterpret_cast<const char*>(zeros);
+    }
+    frames.put(i, row, element, width, factor);
+  }
+}
+
+// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not.
+template <int L, int P>
+OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group, const Rows<L>& k_rows,
+               const Rows<L>& v_rows, int64_t keep, int64_t end, Element element, int64_t width, const float* zeros) {
+  const int64_t from = k.end();
+  k.slide(keep, end);
+  v.slide(keep, end);
+  held.slide(keep, end);
+  for (int64_t i = from; i < end; ++i) {
+    IntVec<L> mask = ~IntVec<L>{};
+    const char *k_row[L], *v_row[L];
+    const bool all = group.all_hold_keys(i);
+    for (int l = 0; l < L; ++l) {
+      const bool holds = all || group.holds_key(l, i);
+      if (!holds) mask[l] = 0;
+      k_row[l] = holds ? k_rows.at(l, i) : reinterpret_cast<const char*>(zeros);
+      v_row[l] = holds ? v_rows.at(l, i) : reinterpret_cast<const char*>(zeros);
+    }
+    std::memcpy(held.at(0, i), &mask, sizeof(mask));
+    k.put(i, k_row, element, width, 1.0f);
+    v.put(i, v_row, element, width, 1.0f);
+  }
+}
+
+// Writes frames i … i + Q - 1 of the group's streams: norm times a sum of `rows` over a span of frames that begins at
+// `origin` (banded_tiles.h says of which), 0 where not alive. `nowhere` takes what the streams do not own.
+template <int L, int P, int Q>
+OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i, Element element, int64_t width,
+                            const float* weights, int64_t across, int64_t along, Frames<L, P>& rows, int64_t origin,
+                            const Span (&spans)[Q], const Vec<L>* norms, const IntVec<L>* alive, float* nowhere) {
+  char* row[Q][L];
+  for (int a = 0; a < Q; ++a) {
+    for (int l = 0; l < L; ++l) {
+      row[a][l] = group.owns(l, i + a) ? const_cast<char*>(to.at(l, i + a)) : reinterpret_cast<char*>(nowhere);
+    }
+  }
+  for (int64_t c = 0; c < width; c += 4) {
+    Vec<L> sums[Q][4];
+    band_sums<L, P * L, Q>(weights, across, along, rows.at(c / P, origin) + c % P * L, spans, sums);
+#pragma GCC unroll 2
+    for (int a = 0; a < Q; ++a) {
+      Vec<L> values[4];
+      for (int j = 0; j < 4; ++j) values[j] = alive[a] ? sums[a][j] * norms[a] : Vec<L>{};
+      put_channels<L>(row[a], element, c, width, values);
+    }
+  }
+}
+
+// The bias of each offset, a stream a lane; 0 without one.
+template <int L>
+void take_bias(const Group<L>& group, const Plan& plan, const float* bias, int64_t left, int64_t window, float* to) {
+  for (int64_t o = 0; o < plan.offsets; ++o) {
+    for (int l = 0; l < L; ++l) {
+      to[o * L + l] = bias ? bias[group.head[l] * window + left - plan.left + o] : 0.0f;
+    }
+  }
+}
+
+// Calls run(lanes, channels in a panel) with the compile-time numbers that suit the head width.
+template <class Run>
+OLIFT_INLINE void for_width(int64_t width, const Run& run) {
+  constexpr int L = kNativeLanes;
+  constexpr int Most = L > 8 ? 16 : 32;  // a panel of 17 frames is 17 KB then
+  const std::integral_constant<int, L> lanes;
+  if (width <= 8) return run(lanes, std::integral_constant<int, 8>{});
+  if (width <= 16) return run(lanes, std::integral_constant<int, 16>{});
+  return run(lanes, std::integral_constant<int, Most>{});
+}
+
+}  // namespace

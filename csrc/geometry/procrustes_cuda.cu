@@ -1,240 +1,391 @@
-// Procrustes alignment, forward, on a CUDA device: the same mathematics as on the CPU, from procrustes.h.
+// Procrustes alignment on a CUDA device: the same mathematics as on the CPU, from alignment.h.
 //
-// Small sets: a warp takes up to 32 problems. Its lanes share the points of one problem after the other and add the
-// moments up by shuffles; lane i keeps those of problem i, and then every lane solves for its own rotation. Each problem
-// is read twice, the second time from the cache: 24 bytes a point in float32 (28 with weights) and 68 bytes written.
-// Large sets: a block takes one problem, and sums over many points go through double.
-// Sums have a fixed order, so results are the same from run to run; nothing here waits for the device.
+// Small sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates cross
+// lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each point is
+// read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
+// Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and the
+// next kernel adds them up in double, in their order.
+// Sums have a fixed order, so results are the same from run to run; nothing here waits for the device or allocates.
 
-#include <cuda_runtime.h>
-
-#include "geometry/procrustes.h"
+#include "geometry/staging_cuda.cuh"
 
 namespace {
 
-using olift::Alignment;
-using olift::Moments;
-using olift::ProcrustesForward;
+constexpr int64_t kSmallPoints = kStage;
+constexpr int64_t kNarrowPoints = kStage * 8 / kWarp;
+constexpr int64_t kSlice = 4096;
+constexpr int kWorkspace = kCentreSums + kCovarianceSums + 1;  // doubles a slice
 
-constexpr int kWarp = 32;
-constexpr unsigned kAll = 0xffffffffu;
-constexpr int kSmallThreads = 128;
-constexpr int kLargeThreads = 512;
-constexpr int64_t kSmallPoints = 256;
-constexpr int kFlush = 64;
+// What a lane holds for its problem between the passes over the points.
+template <class Real>
+struct Held {
+  Real sums[kCovarianceSums], source_centre[3], target_centre[3];
+};
 
 template <class Real>
-struct Problem {
-  const Real *source, *target, *weights;
-  int64_t source_stride, target_stride, weights_stride;
+__device__ Fit<Real> fit_of(const Procrustes& p, const Held<Real>& held) {
+  return fit_from(held.sums, held.source_centre, held.target_centre, p.kind, p.reflection);
+}
+
+// Grid: a warp for each `each` consecutive problems, a multiple of the groups of a warp and at most 32.
+template <class Real, int Width>
+__global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, int each) {
+  __shared__ Stage<Real> stages[kWarps<Real>];
+  constexpr int kGroups = kWarp / Width;
+  Stage<Real>& stage = stages[warp_index()];
+  const int points = static_cast<int>(p.points), lane = lane_index(), group_index = lane / Width;
+  const int64_t base = (static_cast<int64_t>(blockIdx.x) * kWarps<Real> + warp_index()) * each;
+  if (base >= p.count) return;
+  const int problems = static_cast<int>(min(static_cast<int64_t>(each), p.count - base));
+
+  Held<Real> mine{};
+  for (int first = 0; first < problems; first += kGroups) {
+    const int here = min(kGroups, problems - first);
+    stage_points(p, base + first, 0, here, points, stage);
+    Group<Real, Width> group(stage, p.weights, group_index, points, group_index < here ? points : 0);
+    if (p.kind != Alignment::kRotation) group.shift_to_first_that_counts();
+    Real centre_sums[kCentreSums], sums[kCovarianceSums];
+    group.sum(AddToCentre<Real>{}, centre_sums);
+    const Centre<Real> centre = centre_from(centre_sums, p.kind);
+    group.sum(AddToCovariance<Real>{centre}, sums);
+    // Lane first + g takes what group g has found.
+    const int from = (lane - first) * Width;
+    const bool takes = lane >= first && lane < first + here;
+    for (int k = 0; k < kCovarianceSums; ++k) {
+      const Real x = __shfl_sync(kAll, sums[k], from & (kWarp - 1));
+      if (takes) mine.sums[k] = x;
+    }
+    for (int c = 0; c < 3; ++c) {
+      const Real x = __shfl_sync(kAll, centre.source[c] + group.source_shift[c], from & (kWarp - 1));
+      const Real y = __shfl_sync(kAll, centre.target[c] + group.target_shift[c], from & (kWarp - 1));
+      if (takes) mine.source_centre[c] = x;
+      if (takes) mine.target_centre[c] = y;
+    }
+  }
+
+  const Fit<Real> fit = fit_of(p, mine);
+  __syncwarp();
+  if (lane < problems) {
+    for (int k = 0; k < 9; ++k) stage.source[9 * lane + k] = fit.rotation[k];
+    for (int c = 0; c < 3; ++c) stage.target[3 * lane + c] = fit.translation[c];
+    static_cast<Real*>(p.scale)[base + lane] = fit.scale;
+    if (p.step == ProcrustesStep::kFit) static_cast<Real*>(p.conditioning)[base + lane] = fit.conditioning;
+  }
+  __syncwarp();
+  Real* const rotations = static_cast<Real*>(p.rotation) + 9 * base;
+  copy_run(stage.source, rotations, 9 * problems, in_vectors(rotations));
+  if (p.step == ProcrustesStep::kFit) {
+    Real* const translations = static_cast<Real*>(p.translation) + 3 * base;
+    copy_run(stage.target, translations, 3 * problems, in_vectors(translations));
+    return;
+  }
+
+  for (int first = 0; first < problems; first += kGroups) {
+    const int here = min(kGroups, problems - first);
+    stage_points(p, base + first, 0, here, points, stage);
+    Group<Real, Width> group(stage, p.weights, group_index, points, group_index < here ? points : 0);
+    if (p.kind != Alignment::kRotation) group.shift_to_first_that_counts();
+    Real centre_sums[kCentreSums], squares[1], rotation[9];
+    group.sum(AddToCentre<Real>{}, centre_sums);
+    const Centre<Real> centre = centre_from(centre_sums, p.kind);
+    for (int k = 0; k < 9; ++k) rotation[k] = __shfl_sync(kAll, fit.rotation[k], (first + group_index) & (kWarp - 1));
+    const Real scale = __shfl_sync(kAll, fit.scale, (first + group_index) & (kWarp - 1));
+    group.sum(AddSquare<Real>{centre, rotation, scale}, squares);
+    if (group_index < here && group.lane() == 0) {
+      static_cast<Real*>(p.error)[base + first + group_index] = mean_square(squares[0], centre.total);
+    }
+  }
+}
+
+// Grid: a warp for as many problems as it has groups. Reads the points and writes their gradients, once.
+template <class Real, int Width>
+__global__ void __launch_bounds__(kThreads<Real>, 5) small_gradients(Procrustes p) {
+  __shared__ Stage<Real> stages[kWarps<Real>];
+  constexpr int kGroups = kWarp / Width;
+  Stage<Real>& stage = stages[warp_index()];
+  const int points = static_cast<int>(p.points), group_index = lane_index() / Width;
+  const int64_t base = (static_cast<int64_t>(blockIdx.x) * kWarps<Real> + warp_index()) * kGroups;
+  if (base >= p.count) return;
+  const int here = static_cast<int>(min(static_cast<int64_t>(kGroups), p.count - base));
+
+  stage_points(p, base, 0, here, points, stage);
+  const int64_t n = base + min(group_index, here - 1);
+  Group<Real, Width> group(stage, p.weights, group_index, points, group_index < here ? points : 0);
+  if (p.kind != Alignment::kRotation) group.shift_to_first_that_counts();
+  Real centre_sums[kCentreSums];
+  group.sum(AddToCentre<Real>{}, centre_sums);
+  const Centre<Real> centre = centre_from(centre_sums, p.kind);
+  if (p.step == ProcrustesStep::kFitGradient) {
+    Real sums[kCovarianceSums];
+    group.sum(AddToCovariance<Real>{centre}, sums);
+    const Slope<Real> slope = fit_slope(p, n, centre, sums, group.source_shift);
+    __syncwarp();  // the point that others are relative to has been read
+    group.write(GradientOf<Real, Slope<Real>>{centre, slope});
+  } else {
+    const ErrorSlope<Real> slope = error_slope(p, n, centre);
+    __syncwarp();
+    group.write(GradientOf<Real, ErrorSlope<Real>>{centre, slope});
+  }
+  unstage_gradients(p, base * points, here * points, stage);
+}
+
+// A block's slice of a large problem.
+template <class Real>
+struct Slice {
+  int64_t n, first, end;
   Real source_shift[3], target_shift[3];
 
-  __device__ Problem(const ProcrustesForward& p, int64_t n)
-      : source(static_cast<const Real*>(p.source) + n * p.source_strides.problem),
-        target(static_cast<const Real*>(p.target) + n * p.target_strides.problem),
-        weights(p.weights ? static_cast<const Real*>(p.weights) + n * p.weights_strides.problem : nullptr),
-        source_stride(p.source_strides.point),
-        target_stride(p.target_strides.point),
-        weights_stride(p.weights_strides.point),
-        source_shift{},
-        target_shift{} {}
-
-  __device__ Real weight(int64_t i) const { return weights ? weights[i * weights_stride] : Real{1}; }
-
-  __device__ void shift_to(int64_t i) {
+  __device__ Slice(const Procrustes& p, int64_t slices, int64_t index)
+      : n(index / slices), first(index % slices * kSlice), end(min(first + kSlice, p.points)), source_shift{},
+        target_shift{} {
+    if (p.kind == Alignment::kRotation) return;
+    int64_t counts = 0;
+    if (p.weights) {
+      const Real* weights = static_cast<const Real*>(p.weights) + n * p.weights_strides.problem;
+      for (unsigned found = 0; counts < p.points; counts += kWarp) {
+        const int64_t mine = counts + lane_index();
+        found = __ballot_sync(kAll, mine < p.points && weights[mine * p.weights_strides.point] != 0);
+        if (found) {
+          counts += __ffs(static_cast<int>(found)) - 1;
+          break;
+        }
+      }
+      if (counts >= p.points) return;
+    }
     for (int c = 0; c < 3; ++c) {
-      source_shift[c] = source[i * source_stride + c];
-      target_shift[c] = target[i * target_stride + c];
+      source_shift[c] = read<Real>(p.source, n * p.source_strides.problem + counts * p.source_strides.point + c);
+      target_shift[c] = read<Real>(p.target, n * p.target_strides.problem + counts * p.target_strides.point + c);
     }
   }
 
-  __device__ bool point(int64_t i, Real& w, Real (&s)[3], Real (&t)[3]) const {
-    w = weight(i);
-    if (w == 0) return false;
-    for (int c = 0; c < 3; ++c) {
-      s[c] = source[i * source_stride + c] - source_shift[c];
-      t[c] = target[i * target_stride + c] - target_shift[c];
+  // Calls body(group, first point, points) for each stage of points that is this warp's.
+  template <class Body>
+  __device__ void each_stage(const Procrustes& p, Stage<Real>& stage, Body& body) const {
+    for (int64_t at = first + warp_index() * kStage; at < end; at += kWarps<Real> * kStage) {
+      const int here = static_cast<int>(min(static_cast<int64_t>(kStage), end - at));
+      stage_points(p, n, at, 1, here, stage);
+      Group<Real, kWarp> group(stage, p.weights, 0, 0, here);
+      for (int c = 0; c < 3; ++c) {
+        group.source_shift[c] = source_shift[c];
+        group.target_shift[c] = target_shift[c];
+      }
+      body(group, at, here);
     }
-    return true;
   }
 };
 
-// The first point of nonzero weight, found by one warp; `points` where there is none.
-template <class Real>
-__device__ int64_t first_that_counts(const Problem<Real>& problem, int64_t points, int lane) {
-  if (!problem.weights) return 0;
-  for (int64_t base = 0; base < points; base += kWarp) {
-    const bool counts = base + lane < points && problem.weight(base + lane) != 0;
-    const unsigned found = __ballot_sync(kAll, counts);
-    if (found) return base + __ffs(static_cast<int>(found)) - 1;
+// Adds the sums of each stage up in double.
+template <class Real, int Count, class Terms>
+struct Totals {
+  const Terms& terms;
+  double totals[Count];
+  __device__ void operator()(const Group<Real, kWarp>& group, int64_t, int) {
+    Real sums[Count];
+    group.add_up(terms, sums);
+    for (int k = 0; k < Count; ++k) totals[k] += static_cast<double>(sums[k]);
   }
-  return points;
+};
+
+template <class Real, class Gradient>
+struct Write {
+  const Procrustes& p;
+  Stage<Real>& stage;
+  const Gradient& gradient;
+  int64_t n;
+  __device__ void operator()(const Group<Real, kWarp>& group, int64_t at, int count) const {
+    group.write(gradient);
+    unstage_gradients(p, n * p.points + at, count, stage);
+  }
+};
+
+// The block's totals over its slice, into partial[0 … Count - 1].
+template <class Real, int Count, class Terms>
+__device__ void sum_slice(const Procrustes& p, const Slice<Real>& slice, Stage<Real>& stage, const Terms& terms,
+                          double* partial) {
+  __shared__ double shared[kWarps<Real>][Count];
+  Totals<Real, Count, Terms> body{terms, {}};
+  slice.each_stage(p, stage, body);
+#pragma unroll
+  for (int k = 0; k < Count; ++k) {
+    const double total = sum_over_lanes<kWarp>(body.totals[k]);
+    if (lane_index() == 0) shared[warp_index()][k] = total;
+  }
+  __syncthreads();
+  if (threadIdx.x < Count) {
+    double total = 0;
+    for (int warp = 0; warp < kWarps<Real>; ++warp) total += shared[warp][threadIdx.x];
+    partial[threadIdx.x] = total;
+  }
+}
+
+// The totals of all slices of a problem, in every thread; each warp adds them up for itself.
+template <class Real, int Count>
+__device__ void sum_partials(const double* partials, int64_t slices, Real (&sums)[Count]) {
+#pragma unroll
+  for (int k = 0; k < Count; ++k) {
+    double total = 0;
+    for (int64_t i = lane_index(); i < slices; i += kWarp) total += partials[i * Count + k];
+    sums[k] = static_cast<Real>(sum_over_lanes<kWarp>(total));
+  }
+}
+
+// Where the workspace keeps the partial sums of problem n.
+struct Partials {
+  double *centre, *covariance, *squares;
+  int64_t slices;
+  OLIFT_HD Partials(double* workspace, const Procrustes& p) {
+    slices = (p.points + kSlice - 1) / kSlice;
+    centre = workspace;
+    covariance = centre + p.count * slices * kCentreSums;
+    squares = covariance + p.count * slices * kCovarianceSums;
+  }
+};
+
+template <class Real>
+__device__ Centre<Real> centre_of(const Procrustes& p, const Partials& partials, int64_t n) {
+  Real sums[kCentreSums];
+  sum_partials(partials.centre + n * partials.slices * kCentreSums, partials.slices, sums);
+  return centre_from(sums, p.kind);
+}
+
+// Grid of the next four: a block for each slice.
+template <class Real>
+__global__ void __launch_bounds__(kThreads<Real>, 4) large_centres(Procrustes p, Partials partials) {
+  __shared__ Stage<Real> stages[kWarps<Real>];
+  const Slice<Real> slice(p, partials.slices, blockIdx.x);
+  sum_slice<Real, kCentreSums>(p, slice, stages[warp_index()], AddToCentre<Real>{},
+                               partials.centre + static_cast<int64_t>(blockIdx.x) * kCentreSums);
 }
 
 template <class Real>
-struct CentreTerms {
-  static constexpr int kCount = 7;
-  const Problem<Real>& problem;
-  __device__ void add(int64_t i, Real (&sums)[kCount]) const {
-    Real w, s[3], t[3];
-    if (!problem.point(i, w, s, t)) return;
-    sums[0] += w;
-    for (int c = 0; c < 3; ++c) {
-      sums[1 + c] += w * s[c];
-      sums[4 + c] += w * t[c];
-    }
-  }
-};
-
-template <class Real>
-struct CovarianceTerms {
-  static constexpr int kCount = 10;
-  const Problem<Real>& problem;
-  const Moments<Real>& m;
-  __device__ void add(int64_t i, Real (&sums)[kCount]) const {
-    Real w, s[3], t[3];
-    if (!problem.point(i, w, s, t)) return;
-    for (int a = 0; a < 3; ++a) s[a] -= m.source_centre[a];
-    for (int b = 0; b < 3; ++b) t[b] -= m.target_centre[b];
-    for (int a = 0; a < 3; ++a) {
-      sums[9] += w * s[a] * s[a];
-      for (int b = 0; b < 3; ++b) sums[3 * a + b] += w * s[a] * t[b];
-    }
-  }
-};
-
-template <class Real>
-__device__ Real sum_over_warp(Real x) {
-  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAll, x, step);
-  return x;
+__global__ void __launch_bounds__(kThreads<Real>, 4) large_covariances(Procrustes p, Partials partials) {
+  __shared__ Stage<Real> stages[kWarps<Real>];
+  const Slice<Real> slice(p, partials.slices, blockIdx.x);
+  const Centre<Real> centre = centre_of<Real>(p, partials, slice.n);
+  sum_slice<Real, kCovarianceSums>(p, slice, stages[warp_index()], AddToCovariance<Real>{centre},
+                                   partials.covariance + static_cast<int64_t>(blockIdx.x) * kCovarianceSums);
 }
 
-// Adds up the terms of every point; the result is in every thread.
 template <class Real>
-struct WarpSum {
-  int64_t points;
-  int lane;
-
-  template <class Terms>
-  __device__ void operator()(const Terms& terms, Real (&sums)[Terms::kCount]) const {
-    for (int k = 0; k < Terms::kCount; ++k) sums[k] = 0;
-    for (int64_t i = lane; i < points; i += kWarp) terms.add(i, sums);
-    for (int k = 0; k < Terms::kCount; ++k) sums[k] = sum_over_warp(sums[k]);
-  }
-};
+__global__ void __launch_bounds__(kThreads<Real>, 4) large_squares(Procrustes p, Partials partials) {
+  __shared__ Stage<Real> stages[kWarps<Real>];
+  const Slice<Real> slice(p, partials.slices, blockIdx.x);
+  const Centre<Real> centre = centre_of<Real>(p, partials, slice.n);
+  Real rotation[9];
+  for (int k = 0; k < 9; ++k) rotation[k] = read<Real>(p.rotation, 9 * slice.n + k);
+  const Real scale = read<Real>(p.scale, slice.n);
+  sum_slice<Real, 1>(p, slice, stages[warp_index()], AddSquare<Real>{centre, rotation, scale},
+                     partials.squares + blockIdx.x);
+}
 
 template <class Real>
-struct BlockSum {
-  int64_t points;
-  double (*shared)[kLargeThreads / kWarp];  // one row a sum
-
-  template <class Terms>
-  __device__ void operator()(const Terms& terms, Real (&sums)[Terms::kCount]) const {
-    double totals[Terms::kCount] = {};
-    for (int64_t i = threadIdx.x; i < points;) {
-      for (int k = 0; k < Terms::kCount; ++k) sums[k] = 0;
-      for (int held = 0; held < kFlush && i < points; ++held, i += kLargeThreads) terms.add(i, sums);
-      for (int k = 0; k < Terms::kCount; ++k) totals[k] += static_cast<double>(sums[k]);
-    }
-    __syncthreads();  // the previous sums have been read
-    for (int k = 0; k < Terms::kCount; ++k) {
-      const double total = sum_over_warp(totals[k]);
-      if (threadIdx.x % kWarp == 0) shared[k][threadIdx.x / kWarp] = total;
-    }
-    __syncthreads();
-    for (int k = 0; k < Terms::kCount; ++k) {
-      double total = 0;
-      for (int w = 0; w < kLargeThreads / kWarp; ++w) total += shared[k][w];
-      sums[k] = static_cast<Real>(total);
-    }
+__global__ void __launch_bounds__(kThreads<Real>, 4) large_gradients(Procrustes p, Partials partials) {
+  __shared__ Stage<Real> stages[kWarps<Real>];
+  Stage<Real>& stage = stages[warp_index()];
+  const Slice<Real> slice(p, partials.slices, blockIdx.x);
+  const Centre<Real> centre = centre_of<Real>(p, partials, slice.n);
+  if (p.step == ProcrustesStep::kFitGradient) {
+    Real sums[kCovarianceSums];
+    sum_partials(partials.covariance + slice.n * partials.slices * kCovarianceSums, partials.slices, sums);
+    const Slope<Real> slope = fit_slope(p, slice.n, centre, sums, slice.source_shift);
+    const GradientOf<Real, Slope<Real>> gradient{centre, slope};
+    Write<Real, GradientOf<Real, Slope<Real>>> body{p, stage, gradient, slice.n};
+    slice.each_stage(p, stage, body);
+  } else {
+    const ErrorSlope<Real> slope = error_slope(p, slice.n, centre);
+    const GradientOf<Real, ErrorSlope<Real>> gradient{centre, slope};
+    Write<Real, GradientOf<Real, ErrorSlope<Real>>> body{p, stage, gradient, slice.n};
+    slice.each_stage(p, stage, body);
   }
-};
+}
 
-template <class Real, class Sum>
-__device__ Moments<Real> moments(const Problem<Real>& problem, Alignment kind, const Sum& sum) {
-  Moments<Real> m{};
-  if (kind != Alignment::kRotation) {
-    Real centre[7];
-    sum(CentreTerms<Real>{problem}, centre);
-    const Real inverse = centre[0] == 0 ? Real{0} : 1 / centre[0];
-    for (int c = 0; c < 3; ++c) {
-      m.source_centre[c] = centre[1 + c] * inverse;
-      m.target_centre[c] = centre[4 + c] * inverse;
-    }
-  }
-  Real covariance[10];
-  sum(CovarianceTerms<Real>{problem, m}, covariance);
-  for (int k = 0; k < 9; ++k) m.h[k] = covariance[k];
-  m.variance = covariance[9];
+// Grid of the last two: a warp for each problem.
+template <class Real>
+__global__ void __launch_bounds__(kWarp) large_fits(Procrustes p, Partials partials) {
+  const int64_t n = blockIdx.x;
+  const Slice<Real> slice(p, partials.slices, n * partials.slices);
+  const Centre<Real> centre = centre_of<Real>(p, partials, n);
+  Held<Real> held;
+  sum_partials(partials.covariance + n * partials.slices * kCovarianceSums, partials.slices, held.sums);
   for (int c = 0; c < 3; ++c) {
-    m.source_centre[c] += problem.source_shift[c];
-    m.target_centre[c] += problem.target_shift[c];
+    held.source_centre[c] = centre.source[c] + slice.source_shift[c];
+    held.target_centre[c] = centre.target[c] + slice.target_shift[c];
   }
-  return m;
-}
-
-template <class Real>
-__device__ void solve_and_store(const ProcrustesForward& p, const Moments<Real>& m, int64_t n) {
-  const olift::Fit<Real> fit = olift::fit(m, p.kind, p.reflection);
+  const Fit<Real> fit = fit_of(p, held);
+  if (threadIdx.x != 0) return;
   for (int k = 0; k < 9; ++k) static_cast<Real*>(p.rotation)[9 * n + k] = fit.rotation[k];
-  for (int c = 0; c < 3; ++c) static_cast<Real*>(p.translation)[3 * n + c] = fit.translation[c];
   static_cast<Real*>(p.scale)[n] = fit.scale;
+  if (p.step != ProcrustesStep::kFit) return;
+  for (int c = 0; c < 3; ++c) static_cast<Real*>(p.translation)[3 * n + c] = fit.translation[c];
   static_cast<Real*>(p.conditioning)[n] = fit.conditioning;
 }
 
-// Grid: a warp for each `each` consecutive problems, `each` <= 32.
 template <class Real>
-__global__ void __launch_bounds__(kSmallThreads) small_sets(ProcrustesForward p, int each) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t warp = (static_cast<int64_t>(blockIdx.x) * kSmallThreads + threadIdx.x) / kWarp;
-  const int64_t base = warp * each;
-  Moments<Real> mine{};
-  for (int i = 0; i < each && base + i < p.count; ++i) {
-    Problem<Real> problem(p, base + i);
-    if (p.kind != Alignment::kRotation) {
-      const int64_t first = first_that_counts(problem, p.points, lane);
-      if (first < p.points) problem.shift_to(first);
-    }
-    const Moments<Real> m = moments(problem, p.kind, WarpSum<Real>{p.points, lane});
-    if (lane == i) mine = m;
-  }
-  if (lane < each && base + lane < p.count) solve_and_store(p, mine, base + lane);
-}
-
-// Grid: a block for each problem.
-template <class Real>
-__global__ void __launch_bounds__(kLargeThreads) large_sets(ProcrustesForward p) {
-  __shared__ double shared[10][kLargeThreads / kWarp];
+__global__ void __launch_bounds__(kWarp) large_errors(Procrustes p, Partials partials) {
   const int64_t n = blockIdx.x;
-  Problem<Real> problem(p, n);
-  if (p.kind != Alignment::kRotation) {
-    const int64_t first = first_that_counts(problem, p.points, static_cast<int>(threadIdx.x) % kWarp);
-    if (first < p.points) problem.shift_to(first);
-  }
-  const Moments<Real> m = moments(problem, p.kind, BlockSum<Real>{p.points, shared});
-  if (threadIdx.x == 0) solve_and_store(p, m, n);
+  const Centre<Real> centre = centre_of<Real>(p, partials, n);
+  Real squares[1];
+  sum_partials(partials.squares + n * partials.slices, partials.slices, squares);
+  if (threadIdx.x == 0) static_cast<Real*>(p.error)[n] = mean_square(squares[0], centre.total);
+}
+
+template <class... Parameters, class... Arguments>
+void start(void (*kernel)(Parameters...), int64_t blocks, int threads, cudaStream_t stream,
+           const Arguments&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.stream = stream;
+  cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+}
+
+template <class Real, int Width>
+void run_small(const Procrustes& p, cudaStream_t stream) {
+  constexpr int kGroups = kWarp / Width;
+  const bool fits = p.step == ProcrustesStep::kFit || p.step == ProcrustesStep::kError;
+  // Few problems: spread them over warps; many: let every lane solve one.
+  const int each = !fits || p.count < (1 << 12) ? kGroups : p.count < (1 << 16) ? 8 : 32;
+  const int64_t blocks = (p.count + each * kWarps<Real> - 1) / (each * kWarps<Real>);
+  if (fits) start(small_fits<Real, Width>, blocks, kThreads<Real>, stream, p, each);
+  else start(small_gradients<Real, Width>, blocks, kThreads<Real>, stream, p);
 }
 
 template <class Real>
-void launch(const ProcrustesForward& p, cudaStream_t stream) {
-  if (p.points > kSmallPoints) {
-    large_sets<Real><<<static_cast<unsigned>(p.count), kLargeThreads, 0, stream>>>(p);
+void run_large(const Procrustes& p, double* workspace, cudaStream_t stream) {
+  const Partials partials(workspace, p);
+  const int64_t blocks = p.count * partials.slices;
+  start(large_centres<Real>, blocks, kThreads<Real>, stream, p, partials);
+  if (p.step != ProcrustesStep::kErrorGradient) {
+    start(large_covariances<Real>, blocks, kThreads<Real>, stream, p, partials);
+  }
+  if (p.step == ProcrustesStep::kFitGradient || p.step == ProcrustesStep::kErrorGradient) {
+    start(large_gradients<Real>, blocks, kThreads<Real>, stream, p, partials);
     return;
   }
-  // Few problems: spread them over warps; many: let every lane solve one.
-  const int each = p.count >= (1 << 16) ? 32 : p.count >= (1 << 13) ? 8 : 1;
-  const int64_t warps = (p.count + each - 1) / each;
-  const int64_t blocks = (warps * kWarp + kSmallThreads - 1) / kSmallThreads;
-  small_sets<Real><<<static_cast<unsigned>(blocks), kSmallThreads, 0, stream>>>(p, each);
+  start(large_fits<Real>, p.count, kWarp, stream, p, partials);
+  if (p.step == ProcrustesStep::kFit) return;
+  start(large_squares<Real>, blocks, kThreads<Real>, stream, p, partials);
+  start(large_errors<Real>, p.count, kWarp, stream, p, partials);
+}
+
+template <class Real>
+void run(const Procrustes& p, double* workspace, cudaStream_t stream) {
+  if (p.points <= kNarrowPoints) run_small<Real, 8>(p, stream);
+  else if (p.points <= kSmallPoints) run_small<Real, kWarp>(p, stream);
+  else run_large<Real>(p, workspace, stream);
 }
 
 }  // namespace
 
 namespace olift {
 
-const char* procrustes_forward_cuda(const ProcrustesForward& p, void* stream) {
-  if (p.wide) launch<double>(p, static_cast<cudaStream_t>(stream));
-  else launch<float>(p, static_cast<cudaStream_t>(stream));
+int64_t procrustes_workspace(int64_t count, int64_t points) {
+  return points <= kSmallPoints ? 0 : count * ((points + kSlice - 1) / kSlice) * kWorkspace;
+}
+
+const char* procrustes_cuda(const Procrustes& p, double* workspace, void* stream) {
+  if (p.wide) run<double>(p, workspace, static_cast<cudaStream_t>(stream));
+  else run<float>(p, workspace, static_cast<cudaStream_t>(stream));
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }

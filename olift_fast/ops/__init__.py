@@ -1,7 +1,7 @@
 """The operations: one public function each, several backends behind it."""
 
-from olift_fast.ops.banded_attention import banded_attention
-from olift_fast.ops.joint_attention import joint_attention
+from olift_fast.ops.banded_attention import banded_attention, banded_attention_packed
+from olift_fast.ops.joint_attention import joint_attention, joint_attention_packed
 from olift_fast.ops.procrustes import (
     orthographic_procrustes,
     procrustes,
@@ -9,14 +9,18 @@ from olift_fast.ops.procrustes import (
     procrustes_mse,
 )
 from olift_fast.ops.rff import rff_encode, rff_linear
+from olift_fast.ops.warmup import warmup
 
 __all__ = [
     "banded_attention",
+    "banded_attention_packed",
     "joint_attention",
+    "joint_attention_packed",
     "orthographic_procrustes",
     "procrustes",
     "procrustes_align",
     "procrustes_mse",
     "rff_encode",
     "rff_linear",
+    "warmup",
 ]

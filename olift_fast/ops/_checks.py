@@ -18,6 +18,12 @@ def check_projections(q: Tensor, k: Tensor, v: Tensor) -> None:
             raise ValueError(f"{name} must have a last stride of 1, got {tensor.stride(-1)}")
 
 
+def check_packed(qkv: Tensor) -> None:
+    """A projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v."""
+    if qkv.dim() != 6 or qkv.shape[3] != 3:
+        raise ValueError(f"qkv must be (B, T, J, 3, H, Dh), got {tuple(qkv.shape)}")
+
+
 def check_floating(name: str, tensor: Tensor) -> None:
     """A floating-point tensor."""
     if not tensor.is_floating_point():

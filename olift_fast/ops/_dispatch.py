@@ -9,9 +9,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops._native import why_not_cuda, why_not_native
+from olift_fast.ops._triton import interpreted, why_not_triton
 
-Backend = Literal["auto", "native", "reference"]
+Backend = Literal["auto", "triton", "cuda", "native", "reference"]
 
 
 def choose_backend(op: str, backend: Backend | None, refusals: Mapping[str, str | None]) -> str:
@@ -32,28 +33,60 @@ def choose_backend(op: str, backend: Backend | None, refusals: Mapping[str, str 
     if asked == "reference":
         return "reference"
     if asked == "auto":
-        return next((name for name, refusal in refusals.items() if refusal is None), "reference")
+        usable = (name for name, refusal in refusals.items() if refusal is None)
+        return next((name for name in usable if name != "triton" or not _interpreted()), "reference")
     refusal = refusals.get(asked, f"{op} has no {asked} backend")
     if refusal is not None:
-        raise RuntimeError(f"{op}: backend {asked!r} can't run: {refusal}")
+        machine = {"native": _why_not_native, "cuda": _why_not_cuda, "triton": _why_not_triton}[asked]()
+        raise RuntimeError(f"{op}: backend {asked!r} can't run: {machine or refusal}")
     return asked
 
 
 def refuse_native(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
     """Why the native CPU backend can't take these tensors, or None when it can."""
-    reason = _why_not_native()
-    if reason is not None:
-        return reason
+    return _why_not_native() or _refuse_tensors("cpu", dtypes, tensors)
+
+
+def refuse_cuda(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
+    """Why the native CUDA backend can't take these tensors, or None when it can."""
+    return _why_not_cuda() or _refuse_tensors("cuda", dtypes, tensors)
+
+
+def refuse_triton(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
+    """Why the Triton backend can't take these tensors, or None when it can.
+
+    Tensors on the CPU are taken only by Triton's interpreter, and only by name: see `choose_backend`.
+    """
+    return _refuse_tensors("cpu" if _interpreted() else "cuda", dtypes, tensors) or _why_not_triton()
+
+
+def _refuse_tensors(device: str, dtypes: tuple[torch.dtype, ...], tensors: tuple[Tensor | None, ...]) -> str | None:
     for tensor in tensors:
         if tensor is None:
             continue
-        if tensor.device.type != "cpu":
-            return f"tensors must be on the cpu, got {tensor.device}"
+        if tensor.device.type != device:
+            return f"tensors must be on {device}, got {tensor.device}"
         if tensor.dtype not in dtypes:
             return f"dtype must be one of {', '.join(map(str, dtypes))}, got {tensor.dtype}"
     return None
 
 
+# torch.compile takes these answers as constants of the process.
 @torch.compiler.assume_constant_result
 def _why_not_native() -> str | None:
     return why_not_native()
+
+
+@torch.compiler.assume_constant_result
+def _why_not_cuda() -> str | None:
+    return why_not_cuda()
+
+
+@torch.compiler.assume_constant_result
+def _why_not_triton() -> str | None:
+    return why_not_triton()
+
+
+@torch.compiler.assume_constant_result
+def _interpreted() -> bool:
+    return interpreted()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import torch
+from torch import Tensor
 
 from olift_fast._version import __version__
 
+_HUGE = 4 << 20
 _OFF = {"0", "n", "no", "off", "false"}
 _OPENMP_NAMES = ("libgomp", "libomp", "libiomp5")
 
@@ -28,13 +31,36 @@ def why_not_native() -> str | None:
     return _load()[1]
 
 
+def ask_for_huge_pages(*fresh: Tensor) -> None:
+    """Before a kernel first touches large fresh results in the CPU's memory: have them backed by pages of 2 MB.
+
+    In pages of 4 KB, zeroing and mapping them costs the attention of a long sequence a third of its time. A hint: the
+    system may decline, and what the tensors hold stays.
+    """
+    native = native_module()
+    for tensor in fresh:
+        memory = tensor.untyped_storage()
+        if native is not None and memory.nbytes() >= _HUGE:
+            native.ask_for_huge_pages(memory.data_ptr(), memory.nbytes())
+
+
+def why_not_cuda() -> str | None:
+    """One line: why the native module's CUDA kernels can't be used here; None where they can."""
+    native = native_module()
+    if native is None:
+        return why_not_native()
+    if not native.info()["cuda"]:
+        return "the native module was built without CUDA: nvcc was not found then"
+    return None if torch.cuda.is_available() else "torch finds no CUDA device"
+
+
 @functools.cache
 def _load() -> tuple[ModuleType | None, str | None]:
     setting = os.environ.get("OLIFT_NATIVE", "")
     if setting.lower() in _OFF:
         return None, f"the native module is switched off by OLIFT_NATIVE={setting}"
     try:
-        module = importlib.import_module("olift_fast._native")
+        module = _import_from(setting) if setting.endswith(".so") else importlib.import_module("olift_fast._native")
     except ModuleNotFoundError:
         return None, "the native module is not built: install the package with a C++ compiler at hand, or `make native`"
     except ImportError as error:
@@ -44,6 +70,16 @@ def _load() -> tuple[ModuleType | None, str | None]:
         return None, f"the native module was built for version {built}, and this is {__version__}: build it again"
     module.set_openmp(_gomp_parallel())
     return module, None
+
+
+def _import_from(path: str) -> ModuleType:
+    """The module of another build, say with sanitizers."""
+    spec = importlib.util.spec_from_file_location("olift_fast._native", path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        raise ImportError(f"OLIFT_NATIVE names a file that is not there: {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _gomp_parallel() -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._checks import check_floating, check_mask, check_projections, check_shape
+from olift_fast.ops._checks import check_floating, check_mask, check_packed, check_projections, check_shape
 from olift_fast.ops._dispatch import Backend, choose_backend
+from olift_fast.ops._registration import split_projection
 from olift_fast.ops.banded_attention.blocked import blocked_attention
 from olift_fast.ops.banded_attention.native import native_attention, refuse_native_attention
+from olift_fast.ops.banded_attention.triton import refuse_triton_attention, triton_attention
 
-__all__ = ["banded_attention", "check_window"]
+__all__ = ["banded_attention", "banded_attention_packed", "check_window"]
 
 
 def banded_attention(
@@ -36,10 +38,12 @@ def banded_attention(
         visible: bool ``(B, T, J)``; keys that are not visible are left out and never read into arithmetic.
         lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
         scale: of the scores, ``Dh ** -0.5`` by default.
-        backend: "native" (CPU, float32) or "reference"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+        backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
+            "reference"; by default the fastest that can run, or ``OLIFT_BACKEND``.
 
     Returns:
-        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients.
+        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. NaN in a visible key reaches every row
+        whose band holds it; with "triton" and "reference", which work in blocks of frames, its neighbours' too.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
@@ -51,10 +55,51 @@ def banded_attention(
     """
     left, right = check_window(window)
     _check(q, k, v, left + right + 1, bias, visible, lengths)
-    scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    refusals = {"native": refuse_native_attention(q, k, v, bias)}
-    if choose_backend("banded_attention", backend, refusals) == "native":
-        return native_attention(q, k, v, left, right, bias, visible, lengths, scale)
+    return _attend([q, k, v], left, right, bias, visible, lengths, scale, backend)
+
+
+def banded_attention_packed(
+    qkv: Tensor,
+    window: int | tuple[int, int],
+    *,
+    bias: Tensor | None = None,
+    visible: Tensor | None = None,
+    lengths: Tensor | None = None,
+    scale: float | None = None,
+    backend: Backend | None = None,
+) -> Tensor:
+    """`banded_attention` of one projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v.
+
+    Its gradient is written into one tensor of that shape, where three views would have theirs stacked by a copy.
+
+    Equivalent to ``banded_attention(*qkv.unbind(3), window, …)``; the other arguments and errors are the same.
+    """
+    left, right = check_window(window)
+    check_packed(qkv)
+    q, k, v = qkv.unbind(dim=3)
+    _check(q, k, v, left + right + 1, bias, visible, lengths)
+    return _attend([qkv], left, right, bias, visible, lengths, scale, backend)
+
+
+def _attend(
+    projection: list[Tensor],
+    left: int,
+    right: int,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    lengths: Tensor | None,
+    scale: float | None,
+    backend: Backend | None,
+) -> Tensor:
+    first = projection[0]
+    scale = first.shape[-1] ** -0.5 if scale is None else float(scale)
+    refusals = {"triton": refuse_triton_attention(first), "native": refuse_native_attention(first)}
+    chosen = choose_backend("banded_attention", backend, refusals)
+    if chosen != "reference":
+        attend = triton_attention if chosen == "triton" else native_attention
+        return attend(projection, left, right, bias, visible, lengths, scale)
+    q, k, v = split_projection(projection)
+    bias = None if bias is None else bias.to(q.dtype)
     keys = visible
     if lengths is None:
         return blocked_attention(q, k, v, (left, right), bias, keys, scale)

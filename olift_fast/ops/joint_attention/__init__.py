@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from olift_fast.ops._checks import check_mask, check_projections
+from olift_fast.ops._checks import check_mask, check_packed, check_projections
 from olift_fast.ops._dispatch import Backend, choose_backend
+from olift_fast.ops._registration import split_projection
+from olift_fast.ops.joint_attention.dense import dense_attention
+from olift_fast.ops.joint_attention.native import native_attention, refuse_native_attention
+from olift_fast.ops.joint_attention.triton import refuse_triton_attention, triton_attention
 
-__all__ = ["joint_attention"]
+__all__ = ["joint_attention", "joint_attention_packed"]
 
 
 def joint_attention(
@@ -24,50 +26,56 @@ def joint_attention(
     """``softmax(Dh^-½ q_i k_j) v_j`` over the joints j that head h's graph lets joint i see.
 
     Args:
-        q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one.
-        graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column).
-        visible: bool ``(B, T, J)``; joints that are not visible are left out as keys and never read into arithmetic.
-        backend: "reference" is the only backend of this operation.
+        q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one; views of one projection are read in place.
+        graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column), any strides.
+        visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
+        backend: "triton" (GPU; float32, float16, bfloat16; Dh to 128), "native" (CPU; float32, bfloat16) or
+            "reference"; by default the fastest that can run, or ``OLIFT_BACKEND``.
 
     Returns:
-        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients.
+        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. A key that is not visible, or that no
+        query sees, is never read into arithmetic: it may hold NaN.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device.
-        RuntimeError: the backend asked for can't run.
+        RuntimeError: the backend asked for can't run; the message says why.
 
     Equivalent to:
         ``scaled_dot_product_attention`` on ``(B·T, H, J, Dh)`` with a boolean mask; see
         `olift_fast.reference.joint_attention`. Source: arXiv 2412.01166, the dual graph of the space encoder.
     """
     _check(q, k, v, graph, visible)
-    choose_backend("joint_attention", backend, {})
-    batch, frames, joints, heads, _ = q.shape
-    if visible is not None:
-        k = torch.where(visible[..., None, None], k, 0.0)
-        v = torch.where(visible[..., None, None], v, 0.0)
-    if graph is None and visible is None:
-        return _attend(q, k, v, None)
-    mask = q.new_ones(batch, 1, heads, joints, joints, dtype=torch.bool)
-    if graph is not None:
-        mask = mask & (graph[None] if graph.dim() == 3 else graph)[:, None]
-    if visible is not None:
-        mask = mask & visible[:, :, None, None, :]
-    seen = mask.any(dim=-1)
-    # A row without keys attends everything here, so that no NaN arises in it, and is zeroed after.
-    mask = (mask | ~seen[..., None]).expand(batch, frames, heads, joints, joints)
-    out = _attend(q, k, v, mask.flatten(0, 1))
-    return torch.where(seen.permute(0, 1, 3, 2)[..., None], out, 0.0)
+    return _attend([q, k, v], graph, visible, backend)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    batch, frames = q.shape[:2]
-    # Half-precision attention on the CPU is slower than float32, its backward by an order of magnitude.
-    dtype = torch.promote_types(q.dtype, torch.float32) if q.device.type == "cpu" else q.dtype
-    queries, keys, values = (x.to(dtype).flatten(0, 1).transpose(1, 2) for x in (q, k, v))
-    with torch.autocast(q.device.type, enabled=False):
-        out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    return out.to(q.dtype).transpose(1, 2).unflatten(0, (batch, frames))
+def joint_attention_packed(
+    qkv: Tensor,
+    *,
+    graph: Tensor | None = None,
+    visible: Tensor | None = None,
+    backend: Backend | None = None,
+) -> Tensor:
+    """`joint_attention` of one projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v.
+
+    Its gradient is written into one tensor of that shape, where three views would have theirs stacked by a copy.
+
+    Equivalent to ``joint_attention(*qkv.unbind(3), …)``; the other arguments and errors are the same.
+    """
+    check_packed(qkv)
+    q, k, v = qkv.unbind(dim=3)
+    _check(q, k, v, graph, visible)
+    return _attend([qkv], graph, visible, backend)
+
+
+def _attend(projection: list[Tensor], graph: Tensor | None, visible: Tensor | None, backend: Backend | None) -> Tensor:
+    first = projection[0]
+    refusals = {"triton": refuse_triton_attention(first), "native": refuse_native_attention(first)}
+    chosen = choose_backend("joint_attention", backend, refusals)
+    if chosen == "triton":
+        return triton_attention(projection, graph, visible)
+    if chosen == "native":
+        return native_attention(projection, graph, visible)
+    return dense_attention(*split_projection(projection), graph, visible)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:

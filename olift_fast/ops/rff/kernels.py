@@ -1,0 +1,270 @@
+"""Triton kernels of the Fourier features. A row of x, out or grad is a point; what is hidden is never loaded.
+
+Phases are made in float32 from products that are exact there: x and the frequencies are split into halves of 12 bits.
+The features of a tile of points and frequencies are computed in registers, and never written to memory.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+_VARYING = ["points", "grad_stride"]
+
+
+@triton.jit
+def _split(value):
+    """Two floats of 12 bits each that add up to value: the product of two halves is exact."""
+    high = (value.to(tl.int32, bitcast=True) & -4096).to(tl.float32, bitcast=True)
+    return high, value - high
+
+
+@triton.jit
+def _features(x, freqs, rows, seen, columns, C: tl.constexpr, F: tl.constexpr):
+    """cos and sin of 2π x·B, (rows, columns); x counts as 0 where a row is not seen."""
+    known = columns < F
+    turns = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
+    for c in tl.static_range(C):
+        x_high, x_low = _split(tl.load(x + rows * C + c, mask=seen, other=0.0))
+        b_high, b_low = _split(tl.load(freqs + c * F + columns, mask=known, other=0.0))
+        whole = x_high[:, None] * b_high[None, :]
+        # 1.5 · 2^23: adding it rounds to an integer.
+        turns += whole - ((whole + 12582912.0) - 12582912.0)
+        turns += x_high[:, None] * b_low[None, :] + x_low[:, None] * b_high[None, :]
+        turns += x_low[:, None] * b_low[None, :]
+    turns -= tl.floor(turns + 0.5)
+    # A half turn changes both signs; the rest, in [-1/4, 1/4], goes through minimax polynomials of its square.
+    half = (turns * 2.0 + 12582912.0) - 12582912.0
+    s = turns - 0.5 * half
+    sign = 1.0 - 2.0 * half * half
+    z = s * s
+    sine = 39.76161658 * z - 76.58139636
+    sine = sine * z + 81.60248511
+    sine = sine * z - 41.34168072
+    sine = sine * z + 6.28318528
+    cosine = -24.98223759 * z + 60.14401506
+    cosine = cosine * z - 85.45357162
+    cosine = cosine * z + 64.93934663
+    cosine = cosine * z - 19.73920855
+    cosine = cosine * z + 1.0
+    return cosine * sign, sine * (s * sign)
+
+
+@triton.jit
+def _seen(visible, rows, exists, MASKED: tl.constexpr):
+    """Which rows are visible points."""
+    if MASKED:
+        return exists & (tl.load(visible + rows, mask=exists, other=0) != 0)
+    return exists
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def encode_kernel(
+    x, freqs, visible, out, points, C: tl.constexpr, F: tl.constexpr, MASKED: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+):  # fmt: skip
+    """BLOCK_N points × BLOCK_F frequencies, on a grid of (blocks of points, blocks of frequencies).
+
+    Reads x, writes out: 8F bytes a point, which is all that counts.
+    """
+    rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+    columns = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
+    exists = rows < points
+    seen = _seen(visible, rows, exists, MASKED)
+    cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
+    if MASKED:
+        cosine = tl.where(seen[:, None], cosine, 0.0)
+        sine = tl.where(seen[:, None], sine, 0.0)
+    place = out + rows[:, None] * (2 * F) + columns[None, :]
+    written = exists[:, None] & (columns < F)[None, :]
+    tl.store(place, cosine, mask=written)
+    tl.store(place + F, sine, mask=written)
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def linear_kernel(
+    x, freqs, weight, bias, visible, token, out, points, D, C: tl.constexpr, F: tl.constexpr, MASKED: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """All D outputs of BLOCK_N points, on a grid of blocks of points.
+
+    Reads x and the layer, which stays in the caches; writes out, D elements a point, which is what counts. Where one
+    block holds every frequency, the features are made once and serve every block of outputs.
+    """
+    rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+    exists = rows < points
+    seen = _seen(visible, rows, exists, MASKED)
+    operand: tl.constexpr = weight.dtype.element_ty
+    if BLOCK_F >= F:
+        cosine, sine = _features(x, freqs, rows, seen, tl.arange(0, BLOCK_F), C, F)
+    for first in range(0, D, BLOCK_D):
+        outputs = first + tl.arange(0, BLOCK_D)
+        sums = tl.zeros((BLOCK_N, BLOCK_D), tl.float32)
+        for first_column in tl.static_range(0, F, BLOCK_F):
+            columns = first_column + tl.arange(0, BLOCK_F)
+            if BLOCK_F < F:
+                cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
+            place = weight + outputs[None, :] * (2 * F) + columns[:, None]
+            known = (columns < F)[:, None] & (outputs < D)[None, :]
+            sums = tl.dot(cosine.to(operand), tl.load(place, mask=known, other=0.0), sums, input_precision="ieee")
+            sums = tl.dot(sine.to(operand), tl.load(place + F, mask=known, other=0.0), sums, input_precision="ieee")
+        if bias is not None:
+            sums += tl.load(bias + outputs, mask=outputs < D, other=0.0).to(tl.float32)[None, :]
+        if MASKED:
+            hidden = tl.zeros((BLOCK_D,), tl.float32)
+            if token is not None:
+                hidden = tl.load(token + outputs, mask=outputs < D, other=0.0).to(tl.float32)
+            sums = tl.where(seen[:, None], sums, hidden[None, :])
+        place = out + rows[:, None] * D + outputs[None, :]
+        tl.store(place, sums.to(out.dtype.element_ty), mask=exists[:, None] & (outputs < D)[None, :])
+
+
+@triton.jit
+def _phase_slopes(
+    grad, grad_stride, x, freqs, weight, rows, seen, columns, D, C: tl.constexpr, F: tl.constexpr, BLOCK_D: tl.constexpr
+):  # fmt: skip
+    """The gradient of the phase in turns, (rows, columns): 2π (cos · g_sin - sin · g_cos), g that of the features."""
+    known = columns < F
+    if weight is not None:
+        operand: tl.constexpr = weight.dtype.element_ty
+        g_cosine = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
+        g_sine = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
+        for first in range(0, D, BLOCK_D):
+            outputs = first + tl.arange(0, BLOCK_D)
+            place = grad + rows[:, None] * grad_stride + outputs[None, :]
+            upstream = tl.load(place, mask=seen[:, None] & (outputs < D)[None, :], other=0.0).to(operand)
+            place = weight + outputs[:, None] * (2 * F) + columns[None, :]
+            filled = (outputs < D)[:, None] & known[None, :]
+            g_cosine = tl.dot(upstream, tl.load(place, mask=filled, other=0.0), g_cosine, input_precision="ieee")
+            g_sine = tl.dot(upstream, tl.load(place + F, mask=filled, other=0.0), g_sine, input_precision="ieee")
+    else:
+        place = grad + rows[:, None] * grad_stride + columns[None, :]
+        filled = seen[:, None] & known[None, :]
+        g_cosine = tl.load(place, mask=filled, other=0.0).to(tl.float32)
+        g_sine = tl.load(place + F, mask=filled, other=0.0).to(tl.float32)
+    cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
+    return 6.283185307179586 * (cosine * g_sine - sine * g_cosine)
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def x_slopes_kernel(
+    grad, x, freqs, weight, visible, dx, points, grad_stride, D, C: tl.constexpr, F: tl.constexpr,
+    CHANNELS: tl.constexpr, UNIT: tl.constexpr, MASKED: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """The gradient of BLOCK_N points, on a grid of blocks of points. Reads grad; dx is 0 where a point is hidden."""
+    rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+    exists = rows < points
+    seen = _seen(visible, rows, exists, MASKED)
+    channels = tl.arange(0, CHANNELS)
+    sums = tl.zeros((BLOCK_N, CHANNELS), tl.float32)
+    for first in range(0, F, BLOCK_F):
+        columns = first + tl.arange(0, BLOCK_F)
+        slopes = _phase_slopes(grad, grad_stride * UNIT, x, freqs, weight, rows, seen, columns, D, C, F, BLOCK_D)
+        for c in tl.static_range(C):
+            b = tl.load(freqs + c * F + columns, mask=columns < F, other=0.0)
+            total = tl.sum(slopes * b[None, :], axis=1)
+            sums += tl.where((channels == c)[None, :], total[:, None], 0.0)
+    if MASKED:
+        sums = tl.where(seen[:, None], sums, 0.0)
+    tl.store(dx + rows[:, None] * C + channels[None, :], sums, mask=exists[:, None] & (channels < C)[None, :])
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def freqs_slopes_kernel(
+    grad, x, freqs, weight, visible, partial, points, grad_stride, D, C: tl.constexpr, F: tl.constexpr,
+    CHANNELS: tl.constexpr, UNIT: tl.constexpr, MASKED: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """One run of points' part of the frequencies' gradient, on a grid of (runs, blocks of frequencies).
+
+    Run r takes the blocks of points r, r + runs, …: their number, and so the sum, does not depend on the GPU.
+    """
+    run = tl.program_id(0)
+    columns = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
+    channels = tl.arange(0, CHANNELS)
+    sums = tl.zeros((CHANNELS, BLOCK_F), tl.float32)
+    for block in range(run, tl.cdiv(points, BLOCK_N), tl.num_programs(0)):
+        rows = (block * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+        seen = _seen(visible, rows, rows < points, MASKED)
+        slopes = _phase_slopes(grad, grad_stride * UNIT, x, freqs, weight, rows, seen, columns, D, C, F, BLOCK_D)
+        for c in tl.static_range(C):
+            total = tl.sum(slopes * tl.load(x + rows * C + c, mask=seen, other=0.0)[:, None], axis=0)
+            sums += tl.where((channels == c)[:, None], total[None, :], 0.0)
+    place = partial + run.to(tl.int64) * (C * F) + channels[:, None] * F + columns[None, :]
+    tl.store(place, sums, mask=(channels < C)[:, None] & (columns < F)[None, :])
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def layer_slopes_kernel(
+    grad, x, freqs, visible, partial, points, grad_stride, D, C: tl.constexpr, F: tl.constexpr, OPERAND: tl.constexpr,
+    UNIT: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, TOKEN: tl.constexpr, MASKED: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """One run of points' part of the gradients of weight, bias and token, BLOCK_D outputs × BLOCK_F frequencies of it.
+
+    The grid is (runs, blocks of outputs, blocks of frequencies). A row of `partial` holds the sums of the three in this
+    order; WEIGHT, BIAS and TOKEN tell which are wanted. Reads grad, once from memory and then from the L2 cache.
+    """
+    run = tl.program_id(0)
+    outputs = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    columns = tl.program_id(2) * BLOCK_F + tl.arange(0, BLOCK_F)
+    cosines = tl.zeros((BLOCK_D, BLOCK_F), tl.float32)
+    sines = tl.zeros((BLOCK_D, BLOCK_F), tl.float32)
+    shown = tl.zeros((BLOCK_D,), tl.float32)
+    hidden = tl.zeros((BLOCK_D,), tl.float32)
+    for block in range(run, tl.cdiv(points, BLOCK_N), tl.num_programs(0)):
+        rows = (block * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+        exists = rows < points
+        seen = _seen(visible, rows, exists, MASKED)
+        place = grad + rows[None, :] * (grad_stride * UNIT) + outputs[:, None]
+        upstream = tl.load(place, mask=seen[None, :] & (outputs < D)[:, None], other=0.0)
+        if WEIGHT:
+            cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
+            upper = upstream.to(OPERAND)
+            cosines = tl.dot(upper, cosine.to(OPERAND), cosines, input_precision="ieee")
+            sines = tl.dot(upper, sine.to(OPERAND), sines, input_precision="ieee")
+        if BIAS:
+            shown += tl.sum(upstream.to(tl.float32), axis=1)
+        if TOKEN:
+            covered = (exists & (seen == 0))[None, :] & (outputs < D)[:, None]
+            hidden += tl.sum(tl.load(place, mask=covered, other=0.0).to(tl.float32), axis=1)
+    bias = D * 2 * F if WEIGHT else 0
+    token = bias + D if BIAS else bias
+    to = partial + run.to(tl.int64) * (token + D if TOKEN else token)
+    if WEIGHT:
+        place = to + outputs[:, None] * (2 * F) + columns[None, :]
+        filled = (outputs < D)[:, None] & (columns < F)[None, :]
+        tl.store(place, cosines, mask=filled)
+        tl.store(place + F, sines, mask=filled)
+    first = tl.program_id(2) == 0
+    if BIAS:
+        tl.store(to + bias + outputs, shown, mask=(outputs < D) & first)
+    if TOKEN:
+        tl.store(to + token + outputs, hidden, mask=(outputs < D) & first)
+
+
+@triton.jit(do_not_specialize=["runs"])
+def add_runs_kernel(
+    partial, first, second, third, runs, first_size, second_size, third_size, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Adds up the rows of `partial`, in order; a row is `first`, `second` and `third` one after the other.
+
+    BLOCK places, on a grid of blocks of places.
+    """
+    places = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    begin_third = first_size + second_size
+    size = begin_third + third_size
+    sums = tl.zeros((BLOCK,), tl.float32)
+    for run in range(runs):
+        sums += tl.load(partial + run * size + places, mask=places < size, other=0.0)
+    if first is not None:
+        tl.store(first + places, sums.to(first.dtype.element_ty), mask=places < first_size)
+    if second is not None:
+        within = (places >= first_size) & (places < begin_third)
+        tl.store(second + (places - first_size), sums.to(second.dtype.element_ty), mask=within)
+    if third is not None:
+        within = (places >= begin_third) & (places < size)
+        tl.store(third + (places - begin_third), sums.to(third.dtype.element_ty), mask=within)

@@ -1,0 +1,94 @@
+"""The native CPU backend of the Fourier features: a block of features at a time, kept in the cache."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._dispatch import refuse_native
+from olift_fast.ops._native import ask_for_huge_pages, native_module
+from olift_fast.ops.rff.registration import register_encode, register_linear
+
+_UPCAST = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def refuse_native_encode(x: Tensor, freqs: Tensor) -> str | None:
+    """Why the native backend can't encode these points, or None when it can."""
+    return refuse_native(_UPCAST, x, freqs)
+
+
+def refuse_native_linear(
+    x: Tensor, freqs: Tensor, weight: Tensor, bias: Tensor | None, token: Tensor | None
+) -> str | None:
+    """Why the native backend can't run this layer, or None when it can: under autocast it stays in float32."""
+    dtypes = _UPCAST if torch.is_autocast_enabled("cpu") else (torch.float32,)
+    return refuse_native_encode(x, freqs) or refuse_native(dtypes, weight, bias, token)
+
+
+def native_linear(
+    x: Tensor, freqs: Tensor, weight: Tensor, bias: Tensor | None, visible: Tensor | None, token: Tensor | None
+) -> Tensor:
+    """`rff_linear` in float32, whatever the layer's dtype."""
+    bias, token = (None if vector is None else vector.to(torch.float32) for vector in (bias, token))
+    return _linear(x, freqs, weight.to(torch.float32), bias, visible, token, torch.float32)
+
+
+def _encode_forward(x: Tensor, freqs: Tensor, visible: Tensor | None, out: Tensor) -> None:
+    _linear_forward(x, freqs, None, None, visible, None, out)
+
+
+def _encode_backward(
+    grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, dx: Tensor | None, dfreqs: Tensor | None
+) -> None:
+    _linear_backward(grad, x, freqs, None, visible, dx, dfreqs, None, None, None)
+
+
+def _linear_forward(
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    token: Tensor | None,
+    out: Tensor,
+) -> None:
+    native = native_module()
+    assert native is not None
+    ask_for_huge_pages(out)
+    native.rff_forward(
+        *(_address(tensor) for tensor in (x, freqs, weight, bias, token, visible, out)),
+        shape=(*x.shape, freqs.shape[1], out.shape[1]),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _linear_backward(
+    grad: Tensor,
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor | None,
+    visible: Tensor | None,
+    dx: Tensor | None,
+    dfreqs: Tensor | None,
+    dweight: Tensor | None,
+    dbias: Tensor | None,
+    dtoken: Tensor | None,
+) -> None:
+    native = native_module()
+    assert native is not None
+    native.rff_backward(
+        *(_address(tensor) for tensor in (x, freqs, weight, visible, grad, dx, dfreqs, dweight, dbias, dtoken)),
+        shape=(*x.shape, freqs.shape[1], grad.shape[1]),
+        grad_stride=grad.stride(0),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+native_encode = register_encode("rff_encode", _encode_forward, _encode_backward, "cpu")
+_linear = register_linear("rff_linear", _linear_forward, _linear_backward, "cpu")
+torch.library.register_autocast("olift::rff_encode", "cpu", torch.float32)
+torch.library.register_autocast("olift::rff_linear", "cpu", torch.float32)

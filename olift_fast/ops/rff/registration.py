@@ -1,0 +1,183 @@
+"""Registers a backend of `rff_encode` and of `rff_linear` with ``torch.library``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._registration import Launch, refuse_second_derivative
+
+Encode = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Linear = Callable[..., Tensor]
+
+
+def register_encode(name: str, forward: Launch, backward: Launch, device: str | None) -> Encode:
+    """Registers ``olift::{name}`` and its backward; returns ``encode(x, freqs, visible)``.
+
+    Args:
+        forward: ``forward(x, freqs, visible, out)`` writes the features.
+        backward: ``backward(grad, x, freqs, visible, dx, dfreqs)`` writes the gradients that are not None.
+        device: the device type that it runs on; None for any.
+
+    Both get x ``(N, C)``, freqs ``(C, F)``, visible ``(N,)`` or None, and out or grad ``(N, 2F)``; float32, contiguous
+    (grad's rows may lie apart), and nothing empty.
+    """
+
+    @torch.library.custom_op(f"olift::{name}", mutates_args=(), device_types=device)
+    def encode(x: Tensor, freqs: Tensor, visible: Tensor | None) -> Tensor:
+        out = _features(x, freqs)
+        if out.numel():
+            forward(_points(x), freqs.contiguous(), _flat(visible), out.view(-1, out.shape[-1]))
+        return out
+
+    @encode.register_fake
+    def _(x: Tensor, freqs: Tensor, visible: Tensor | None) -> Tensor:
+        return _features(x, freqs)
+
+    @torch.library.custom_op(f"olift::{name}_backward", mutates_args=(), device_types=device)
+    def encode_backward(
+        grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, wanted: Sequence[bool]
+    ) -> list[Tensor]:
+        gradients = _gradients((x, freqs), wanted)
+        if x.numel():
+            dx, dfreqs = _spread(gradients, wanted)
+            backward(_rows(grad), _points(x), freqs.contiguous(), _flat(visible), dx, dfreqs)
+        return gradients if x.numel() else [gradient.zero_() for gradient in gradients]
+
+    @encode_backward.register_fake
+    def _(grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, wanted: Sequence[bool]) -> list[Tensor]:
+        return _gradients((x, freqs), wanted)
+
+    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(*inputs)
+
+    def autograd(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+        wanted = list(ctx.needs_input_grad[:2])
+        return *_spread(encode_backward(grad, *ctx.saved_tensors, wanted), wanted), None
+
+    encode.register_autograd(autograd, setup_context=setup_context)
+    refuse_second_derivative(encode_backward, "rff_encode")
+    return encode
+
+
+def register_linear(name: str, forward: Launch, backward: Launch, device: str | None) -> Linear:
+    """Registers ``olift::{name}`` and its backward; returns ``linear(x, freqs, weight, bias, visible, token, dtype)``.
+
+    Args:
+        forward: ``forward(x, freqs, weight, bias, visible, token, out)`` writes the output, of the dtype asked for.
+        backward: ``backward(grad, x, freqs, weight, visible, dx, dfreqs, dweight, dbias, dtoken)`` writes the gradients
+            that are not None.
+        device: the device type that it runs on; None for any.
+
+    Both get what `register_encode`'s get, weight ``(D, 2F)``, bias and token ``(D,)`` or None, contiguous.
+    """
+
+    @torch.library.custom_op(f"olift::{name}", mutates_args=(), device_types=device)
+    def linear(
+        x: Tensor,
+        freqs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        visible: Tensor | None,
+        token: Tensor | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        out = _projected(x, weight, dtype)
+        if out.numel():
+            layer = (freqs.contiguous(), weight.contiguous(), _dense(bias), _flat(visible), _dense(token))
+            forward(_points(x), *layer, out.view(-1, out.shape[-1]))
+        return out
+
+    @linear.register_fake
+    def _(
+        x: Tensor,
+        freqs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        visible: Tensor | None,
+        token: Tensor | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        return _projected(x, weight, dtype)
+
+    @torch.library.custom_op(f"olift::{name}_backward", mutates_args=(), device_types=device)
+    def linear_backward(
+        grad: Tensor,
+        x: Tensor,
+        freqs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        visible: Tensor | None,
+        token: Tensor | None,
+        wanted: Sequence[bool],
+    ) -> list[Tensor]:
+        gradients = _gradients((x, freqs, weight, bias, token), wanted)
+        if grad.numel():
+            layer = (freqs.contiguous(), weight.contiguous(), _flat(visible))
+            backward(_rows(grad), _points(x), *layer, *_spread(gradients, wanted))
+        return gradients if grad.numel() else [gradient.zero_() for gradient in gradients]
+
+    @linear_backward.register_fake
+    def _(
+        grad: Tensor,
+        x: Tensor,
+        freqs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        visible: Tensor | None,
+        token: Tensor | None,
+        wanted: Sequence[bool],
+    ) -> list[Tensor]:
+        return _gradients((x, freqs, weight, bias, token), wanted)
+
+    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(*inputs[:6])
+
+    def autograd(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+        x, freqs, weight, bias, _, token, _ = ctx.needs_input_grad
+        wanted = [x, freqs, weight, bias, token]
+        gradients = linear_backward(grad, *ctx.saved_tensors, wanted)
+        dx, dfreqs, dweight, dbias, dtoken = _spread(gradients, wanted)
+        return dx, dfreqs, dweight, dbias, None, dtoken, None
+
+    linear.register_autograd(autograd, setup_context=setup_context)
+    refuse_second_derivative(linear_backward, "rff_linear")
+    return linear
+
+
+def _features(x: Tensor, freqs: Tensor) -> Tensor:
+    return x.new_empty((*x.shape[:-1], 2 * freqs.shape[1]))
+
+
+def _projected(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.new_empty((*x.shape[:-1], weight.shape[0]), dtype=dtype)
+
+
+def _points(x: Tensor) -> Tensor:
+    return x.reshape(-1, x.shape[-1]).contiguous()
+
+
+def _rows(grad: Tensor) -> Tensor:
+    rows = grad.reshape(-1, grad.shape[-1])
+    return rows if rows.stride(-1) == 1 else rows.contiguous()
+
+
+def _flat(visible: Tensor | None) -> Tensor | None:
+    return None if visible is None else visible.reshape(-1).contiguous()
+
+
+def _dense(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
+
+
+def _gradients(inputs: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
+    """Room for the gradients that are wanted, and no other."""
+    return [x.new_empty(x.shape) for x, want in zip(inputs, wanted, strict=True) if want and x is not None]
+
+
+def _spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+    """Those gradients in the places of their inputs, None in the others."""
+    rest = iter(gradients)
+    return [next(rest) if want else None for want in wanted]

@@ -1,0 +1,200 @@
+"""The Triton backend of the Fourier features: they live in registers, between the points and the product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._dispatch import refuse_triton
+from olift_fast.ops._triton import stride_unit
+from olift_fast.ops.rff.registration import register_encode, register_linear
+
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_MOST_CHANNELS = 32
+_RUNS = 64
+"""Into how many runs of points a sum over all of them is cut: enough programs for the largest GPU, few sums to add."""
+
+# (points, frequencies, outputs) of a program, by whether its products are of float32: those take no tensor cores, and
+# their operands stay in registers.
+_ENCODE = (16, 64, 16)
+_LINEAR = {True: (32, 64, 32), False: (64, 64, 64)}
+_SLOPES = {True: (32, 16, 32), False: (64, 32, 64)}
+
+
+def refuse_triton_rff(x: Tensor, *others: Tensor | None) -> str | None:
+    """Why the Triton backend can't run this call, or None when it can."""
+    if x.shape[-1] > _MOST_CHANNELS:
+        return f"x must have at most {_MOST_CHANNELS} coordinates, got {x.shape[-1]}"
+    return refuse_triton(_DTYPES, x, *others)
+
+
+def _encode_forward(x: Tensor, freqs: Tensor, visible: Tensor | None, out: Tensor) -> None:
+    from olift_fast.ops.rff import kernels
+
+    points, (channels, frequencies) = x.shape[0], freqs.shape
+    blocks = _blocks(_ENCODE, frequencies, 1)
+    grid = (_ceil(points, blocks["BLOCK_N"]), _ceil(frequencies, blocks["BLOCK_F"]))
+    del blocks["BLOCK_D"]
+    kernels.encode_kernel[grid](
+        x, freqs, visible, out, points, C=channels, F=frequencies, MASKED=visible is not None, **blocks
+    )
+
+
+def _linear_forward(
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    token: Tensor | None,
+    out: Tensor,
+) -> None:
+    from olift_fast.ops.rff import kernels
+
+    points, (channels, frequencies), width = x.shape[0], freqs.shape, weight.shape[0]
+    blocks = _blocks(_LINEAR[weight.dtype == torch.float32], frequencies, width)
+    kernels.linear_kernel[(_ceil(points, blocks["BLOCK_N"]),)](
+        x,
+        freqs,
+        weight,
+        bias,
+        visible,
+        token,
+        out,
+        points,
+        width,
+        C=channels,
+        F=frequencies,
+        MASKED=visible is not None,
+        **blocks,
+    )
+
+
+def _encode_backward(
+    grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, dx: Tensor | None, dfreqs: Tensor | None
+) -> None:
+    _phase_backward(grad, x, freqs, None, visible, dx, dfreqs)
+
+
+def _linear_backward(
+    grad: Tensor,
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor,
+    visible: Tensor | None,
+    dx: Tensor | None,
+    dfreqs: Tensor | None,
+    dweight: Tensor | None,
+    dbias: Tensor | None,
+    dtoken: Tensor | None,
+) -> None:
+    _phase_backward(grad, x, freqs, weight, visible, dx, dfreqs)
+    if dweight is not None or dbias is not None or dtoken is not None:
+        _layer_backward(grad, x, freqs, weight, visible, dweight, dbias, dtoken)
+
+
+def _phase_backward(
+    grad: Tensor,
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor | None,
+    visible: Tensor | None,
+    dx: Tensor | None,
+    dfreqs: Tensor | None,
+) -> None:
+    from olift_fast.ops.rff import kernels
+
+    points, (channels, frequencies), width = x.shape[0], freqs.shape, grad.shape[1]
+    blocks = _blocks(_SLOPES[weight is None or weight.dtype == torch.float32], frequencies, width)
+    unit = stride_unit(grad)
+    options: dict[str, Any] = {
+        "C": channels,
+        "F": frequencies,
+        "CHANNELS": _power_of_two(channels),
+        "UNIT": unit,
+        "MASKED": visible is not None,
+        **blocks,
+    }
+    programs = _ceil(points, blocks["BLOCK_N"])
+    stride = grad.stride(0) // unit
+    if dx is not None:
+        kernels.x_slopes_kernel[(programs,)](grad, x, freqs, weight, visible, dx, points, stride, width, **options)
+    if dfreqs is not None:
+        partial = x.new_empty((min(_RUNS, programs), channels, frequencies))
+        grid = (partial.shape[0], _ceil(frequencies, blocks["BLOCK_F"]))
+        kernels.freqs_slopes_kernel[grid](grad, x, freqs, weight, visible, partial, points, stride, width, **options)
+        _add_runs(partial, dfreqs, None, None)
+
+
+def _layer_backward(
+    grad: Tensor,
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor,
+    visible: Tensor | None,
+    dweight: Tensor | None,
+    dbias: Tensor | None,
+    dtoken: Tensor | None,
+) -> None:
+    import triton.language as tl
+
+    from olift_fast.ops.rff import kernels
+
+    points, (channels, frequencies), width = x.shape[0], freqs.shape, grad.shape[1]
+    blocks = _blocks(_SLOPES[weight.dtype == torch.float32], frequencies, width)
+    sizes = [0 if gradient is None else gradient.numel() for gradient in (dweight, dbias, dtoken)]
+    unit = stride_unit(grad)
+    partial = x.new_empty((min(_RUNS, _ceil(points, blocks["BLOCK_N"])), sum(sizes)))
+    columns = _ceil(frequencies, blocks["BLOCK_F"]) if dweight is not None else 1
+    kernels.layer_slopes_kernel[(partial.shape[0], _ceil(width, blocks["BLOCK_D"]), columns)](
+        grad,
+        x,
+        freqs,
+        visible,
+        partial,
+        points,
+        grad.stride(0) // unit,
+        width,
+        C=channels,
+        F=frequencies,
+        OPERAND={torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}[weight.dtype],
+        UNIT=unit,
+        WEIGHT=dweight is not None,
+        BIAS=dbias is not None,
+        TOKEN=dtoken is not None,
+        MASKED=visible is not None,
+        **blocks,
+    )
+    _add_runs(partial, dweight, dbias, dtoken)
+
+
+def _add_runs(partial: Tensor, *totals: Tensor | None) -> None:
+    from olift_fast.ops.rff import kernels
+
+    block = 128
+    sizes = [0 if total is None else total.numel() for total in totals]
+    kernels.add_runs_kernel[(_ceil(sum(sizes), block),)](partial, *totals, partial.shape[0], *sizes, BLOCK=block)
+
+
+def _blocks(most: tuple[int, int, int], frequencies: int, width: int) -> dict[str, int]:
+    """The table's block sizes, no larger than the sizes need; a matrix product takes 16 at least."""
+    points, columns, outputs = most
+    return {
+        "BLOCK_N": points,
+        "BLOCK_F": max(16, min(columns, _power_of_two(frequencies))),
+        "BLOCK_D": max(16, min(outputs, _power_of_two(width))),
+    }
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
+
+
+def _ceil(count: int, unit: int) -> int:
+    return (count + unit - 1) // unit
+
+
+triton_encode = register_encode("rff_encode_triton", _encode_forward, _encode_backward, None)
+triton_linear = register_linear("rff_linear_triton", _linear_forward, _linear_backward, None)

@@ -65,7 +65,7 @@ def rff_linear(
     Returns:
         ``(..., D)``.
     """
-    out = functional.linear(rff_encode(x, freqs, visible=visible), weight, bias)
+    out = functional.linear(rff_encode(x, freqs, visible=visible).to(weight.dtype), weight, bias)
     if visible is None:
         return out
     return torch.where(visible.unsqueeze(-1), out, out.new_zeros(()) if token is None else token)

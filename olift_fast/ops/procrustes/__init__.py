@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, get_args
 
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops._checks import check_floating, check_like, check_shape
-from olift_fast.ops._dispatch import Backend, choose_backend, refuse_native
-from olift_fast.ops.procrustes.native import native_procrustes
+from olift_fast.ops._dispatch import Backend, choose_backend, refuse_cuda, refuse_native
+from olift_fast.ops.procrustes import registration
 from olift_fast.reference import ProcrustesKind
 
 __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
@@ -45,7 +46,7 @@ def procrustes(
         weights: ``(*batch, P)``, >= 0; a point of weight 0 is never read into arithmetic.
         kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
         reflection: allow det R = -1; proper rotations only by default.
-        backend: "native" (CPU, float32 and float64) or "reference"; the fastest that can run by default.
+        backend: "cuda" or "native" (CPU), for float32 and float64, or "reference"; the fastest that can run by default.
 
     Returns:
         `Procrustes`. Where the rotation is ambiguous it is still proper, and its gradient is 0.
@@ -59,14 +60,12 @@ def procrustes(
     4×4 matrix (Horn 1987), and the gradient solves one 3×3 system, with no difference of singular values to divide by.
     """
     _check(source, target, weights, last=3)
-    if kind not in get_args(ProcrustesKind):
-        raise ValueError(f"kind must be one of {', '.join(get_args(ProcrustesKind))}, got {kind!r}")
+    _check_kind(kind)
     source, target, weights = _upcast(source, target, weights)
-    refusal = refuse_native((torch.float32, torch.float64), source, target, weights)
-    chosen = choose_backend("procrustes", backend, {"native": refusal})
+    chosen = _choose("procrustes", backend, source, target, weights)
     with torch.autocast(source.device.type, enabled=False):
-        if chosen == "native":
-            return Procrustes(*native_procrustes(source, target, weights, kind, reflection))
+        if chosen != "reference":
+            return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
         rotation, scale, translation = reference.procrustes(source, target, weights, kind=kind, reflection=reflection)
         return Procrustes(rotation, scale, translation, _conditioning(source, target, weights, kind))
 
@@ -98,10 +97,15 @@ def procrustes_mse(
     Arguments as in `procrustes`. At the optimum the derivative through R, s and t vanishes (envelope theorem), so the
     gradient holds them constant and is finite even where the rotation is ambiguous.
     """
-    with torch.no_grad():
-        fit = procrustes(source, target, weights=weights, kind=kind, backend=backend)
+    _check(source, target, weights, last=3)
+    _check_kind(kind)
     source, target, weights = _upcast(source, target, weights)
+    chosen = _choose("procrustes_mse", backend, source, target, weights)
     with torch.autocast(source.device.type, enabled=False):
+        if chosen != "reference":
+            return _batched(registration.error, source, target, weights, kind, False)[0]
+        with torch.no_grad():
+            fit = procrustes(source, target, weights=weights, kind=kind, backend="reference")
         error = _move(source, fit.rotation, fit.scale, fit.translation) - target
         if weights is None:
             return error.square().sum(dim=-1).mean(dim=-1)
@@ -137,6 +141,27 @@ def orthographic_procrustes(
         return reference.orthographic_procrustes(source, target, weights)
 
 
+def _choose(op: str, backend: Backend | None, *tensors: Tensor | None) -> str:
+    dtypes = (torch.float32, torch.float64)
+    refusals = {"cuda": refuse_cuda(dtypes, *tensors), "native": refuse_native(dtypes, *tensors)}
+    return choose_backend(op, backend, refusals)
+
+
+def _batched(
+    op: Callable[..., tuple[Tensor, ...]],
+    source: Tensor,
+    target: Tensor,
+    weights: Tensor | None,
+    kind: ProcrustesKind,
+    reflection: bool,
+) -> tuple[Tensor, ...]:
+    """`op` on ``(N, P, 3)`` point sets, its results back in the shape of the batch."""
+    batch = source.shape[:-2]
+    flat = (source.reshape(-1, *source.shape[-2:]), target.reshape(-1, *target.shape[-2:]))
+    flat_weights = None if weights is None else weights.reshape(-1, weights.shape[-1])
+    return tuple(x.reshape(batch + x.shape[1:]) for x in op(*flat, flat_weights, kind, reflection))
+
+
 def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
     source = source.to(rotation.dtype)
     return scale[..., None, None] * (source @ rotation.mT) + translation[..., None, :]
@@ -156,6 +181,11 @@ def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Ten
     return source.to(dtype), target.to(dtype), None if weights is None else weights.to(dtype)
 
 
+def _check_kind(kind: str) -> None:
+    if kind not in get_args(ProcrustesKind):
+        raise ValueError(f"kind must be one of {', '.join(get_args(ProcrustesKind))}, got {kind!r}")
+
+
 def _check(source: Tensor, target: Tensor, weights: Tensor | None, *, last: int) -> None:
     for name, tensor, width in (("source", source, 3), ("target", target, last)):
         check_floating(name, tensor)
@@ -168,5 +198,3 @@ def _check(source: Tensor, target: Tensor, weights: Tensor | None, *, last: int)
         check_shape("weights", weights, tuple(source.shape[:-1]))
         if weights.device != source.device:
             raise ValueError(f"weights must be on {source.device}, got {weights.device}")
-        if weights.device.type == "cpu" and not torch.compiler.is_compiling() and bool((weights < 0).any()):
-            raise ValueError(f"weights must be >= 0, got {weights.min().item():g}")

@@ -1,0 +1,240 @@
+"""``olift::procrustes`` and ``olift::procrustes_error`` with their gradients, on the CPU and on CUDA devices.
+
+They take ``(N, P, 3)`` point sets of any strides. The kernels are one source for both devices: csrc/geometry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._native import native_module
+from olift_fast.ops._registration import refuse_second_derivative
+
+DEVICES = ("cpu", "cuda")
+
+
+@torch.library.custom_op("olift::procrustes", mutates_args=(), device_types=DEVICES)
+def fit(
+    source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(R ``(N, 3, 3)``, s ``(N,)``, t ``(N, 3)``, conditioning ``(N,)``)."""
+    outputs = _fit_outputs(source)
+    _launch("fit", (source, target, weights), kind, reflection, fit=outputs)
+    return outputs
+
+
+@fit.register_fake
+def _(
+    source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return _fit_outputs(source)
+
+
+@torch.library.custom_op("olift::procrustes_backward", mutates_args=(), device_types=DEVICES)
+def fit_backward(
+    grad_rotation: Tensor,
+    grad_scale: Tensor,
+    grad_translation: Tensor,
+    source: Tensor,
+    target: Tensor,
+    weights: Tensor | None,
+    rotation: Tensor,
+    scale: Tensor,
+    conditioning: Tensor,
+    kind: str,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """The gradients of those of source, target and weights that are `wanted`."""
+    points = (source, target, weights)
+    gradients = _gradients(points, wanted)
+    saved = (rotation, scale, None, conditioning)
+    upstream = (grad_rotation, grad_scale, grad_translation, None)
+    _launch("fit_gradient", points, kind, fit=saved, upstream=upstream, gradients=_spread(gradients, wanted))
+    return gradients
+
+
+@fit_backward.register_fake
+def _(
+    grad_rotation: Tensor,
+    grad_scale: Tensor,
+    grad_translation: Tensor,
+    source: Tensor,
+    target: Tensor,
+    weights: Tensor | None,
+    rotation: Tensor,
+    scale: Tensor,
+    conditioning: Tensor,
+    kind: str,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    return _gradients((source, target, weights), wanted)
+
+
+@torch.library.custom_op("olift::procrustes_error", mutates_args=(), device_types=DEVICES)
+def error(
+    source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(mean squared error after the fit ``(N,)``, R ``(N, 3, 3)``, s ``(N,)``)."""
+    outputs = _error_outputs(source)
+    saved = (outputs[1], outputs[2], None, None)
+    _launch("error", (source, target, weights), kind, reflection, fit=saved, error=outputs[0])
+    return outputs
+
+
+@error.register_fake
+def _(
+    source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _error_outputs(source)
+
+
+@torch.library.custom_op("olift::procrustes_error_backward", mutates_args=(), device_types=DEVICES)
+def error_backward(
+    grad_error: Tensor,
+    source: Tensor,
+    target: Tensor,
+    weights: Tensor | None,
+    error: Tensor,
+    rotation: Tensor,
+    scale: Tensor,
+    kind: str,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """The gradients of those of source, target and weights that are `wanted`; R, s and t are held constant."""
+    points = (source, target, weights)
+    gradients = _gradients(points, wanted)
+    saved, upstream = (rotation, scale, None, None), (None, None, None, grad_error)
+    wide = _spread(gradients, wanted)
+    _launch("error_gradient", points, kind, fit=saved, error=error, upstream=upstream, gradients=wide)
+    return gradients
+
+
+@error_backward.register_fake
+def _(
+    grad_error: Tensor,
+    source: Tensor,
+    target: Tensor,
+    weights: Tensor | None,
+    error: Tensor,
+    rotation: Tensor,
+    scale: Tensor,
+    kind: str,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    return _gradients((source, target, weights), wanted)
+
+
+def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    source, target, weights, ctx.kind, _ = inputs
+    ctx.save_for_backward(source, target, weights, *output)
+
+
+def _fit_autograd(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translation: Tensor, _: Tensor):  # type: ignore[no-untyped-def]
+    source, target, weights, rotation, scale, _translation, conditioning = ctx.saved_tensors
+    wanted = list(ctx.needs_input_grad[:3])
+    upstream = (grad_rotation, grad_scale, grad_translation)
+    gradients = fit_backward(*upstream, source, target, weights, rotation, scale, conditioning, ctx.kind, wanted)
+    return *_spread(gradients, wanted), None, None
+
+
+def _error_autograd(ctx, grad_error: Tensor, _grad_rotation: Tensor, _grad_scale: Tensor):  # type: ignore[no-untyped-def]
+    wanted = list(ctx.needs_input_grad[:3])
+    gradients = error_backward(grad_error, *ctx.saved_tensors, ctx.kind, wanted)
+    return *_spread(gradients, wanted), None, None
+
+
+fit.register_autograd(_fit_autograd, setup_context=_setup_context)
+error.register_autograd(_error_autograd, setup_context=_setup_context)
+refuse_second_derivative(fit_backward, "procrustes")
+refuse_second_derivative(error_backward, "procrustes_mse")
+
+
+def _fold_batch(op):  # type: ignore[no-untyped-def]
+    """The rule by which `torch.vmap` calls `op`: one more batch dimension is only more problems."""
+
+    def rule(info, in_dims, source, target, weights, kind, reflection):  # type: ignore[no-untyped-def]
+        points = [
+            x if x is None else x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip((source, target, weights), in_dims, strict=False)
+        ]
+        outputs = op(*(x if x is None else x.flatten(0, 1) for x in points), kind, reflection)
+        return tuple(x.unflatten(0, (info.batch_size, -1)) for x in outputs), (0,) * len(outputs)
+
+    return rule
+
+
+fit.register_vmap(_fold_batch(fit))
+error.register_vmap(_fold_batch(error))
+
+
+def _fit_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    count = source.shape[0]
+    shapes = ((count, 3, 3), (count,), (count, 3), (count,))
+    rotation, scale, translation, conditioning = (source.new_empty(shape) for shape in shapes)
+    return rotation, scale, translation, conditioning
+
+
+def _error_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    count = source.shape[0]
+    return source.new_empty(count), source.new_empty((count, 3, 3)), source.new_empty(count)
+
+
+def _gradients(points: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x, want in zip(points, wanted, strict=True) if want and x is not None]
+
+
+def _spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """One entry for each of source, target and weights: its gradient, or None where it is not wanted."""
+    rest = iter(gradients)
+    return tuple(next(rest) if want else None for want in wanted)
+
+
+def _launch(
+    step: str,
+    points: tuple[Tensor, Tensor, Tensor | None],
+    kind: str,
+    reflection: bool = False,
+    *,
+    fit: tuple[Tensor | None, ...],
+    error: Tensor | None = None,
+    upstream: tuple[Tensor | None, ...] = (None,) * 4,
+    gradients: tuple[Tensor | None, ...] = (None,) * 3,
+) -> None:
+    source, target, weights = points
+    count, places = source.shape[:2]
+    if not count:
+        return
+    native = native_module()
+    assert native is not None
+    source, target = (x if x.stride(-1) == 1 else x.contiguous() for x in (source, target))
+    fit = tuple(None if x is None else x.contiguous() for x in fit)
+    upstream = tuple(None if x is None else x.contiguous() for x in upstream)
+    arguments = {
+        "points": _addresses((source, target, weights)),
+        "fit": _addresses(fit),
+        "error": 0 if error is None else error.data_ptr(),
+        "upstream": _addresses(upstream),
+        "gradients": _addresses(gradients),
+        "shape": (count, places),
+        "dtype": source.element_size(),
+        "strides": (source.stride()[:2], target.stride()[:2], (0, 0) if weights is None else weights.stride()),
+        "kind": kind,
+        "reflection": reflection,
+    }
+    if source.device.type == "cpu":
+        if weights is not None and step in ("fit", "error") and float(weights.min()) < 0:
+            raise ValueError(f"weights must be >= 0, got {float(weights.min()):g}")
+        native.procrustes(step, **arguments, threads=torch.get_num_threads())
+        return
+    with torch.cuda.device(source.device):
+        size = native.procrustes_workspace(count, places)
+        workspace = source.new_empty(size, dtype=torch.float64)
+        stream = torch.cuda.current_stream().cuda_stream
+        native.procrustes_cuda(step, **arguments, workspace=workspace.data_ptr(), stream=stream)
+
+
+def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
+    return tuple(0 if x is None else x.data_ptr() for x in tensors)

@@ -1,0 +1,79 @@
+"""Compiles what the operations will need, before a stream starts or a CUDA graph is captured."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops.banded_attention import banded_attention_packed, check_window
+from olift_fast.ops.joint_attention import joint_attention_packed
+from olift_fast.ops.rff import rff_linear
+
+__all__ = ["warmup"]
+
+
+def warmup(
+    batch: int,
+    frames: int,
+    joints: int,
+    heads: int,
+    head_width: int,
+    *,
+    window: int | tuple[int, int] = 8,
+    frequencies: int = 64,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cuda",
+    backward: bool = False,
+) -> None:
+    """Runs every operation of a lifter of this shape on zeros, with and without masks, and waits for the device.
+
+    Afterwards a call of the same widths, window and dtype compiles nothing, whatever its batch, frames and joints:
+    kernels are not compiled anew for those; their launch configuration is chosen among a few by them, so give the ones
+    that will come. Compiled kernels also stay in Triton's cache on disk. On the CPU this loads the native module and
+    starts torch's threads.
+
+    Args:
+        batch, frames, joints, heads, head_width: B, T, J, H, Dh; the lifter's width D is ``heads · head_width``.
+        window: of the motion layers.
+        frequencies: F of the keypoint encoder.
+        dtype: of the activations.
+        device: where they will be.
+        backward: also what training needs.
+
+    Raises:
+        ValueError: a size is not positive, or the window is negative.
+        RuntimeError: the device is not there.
+    """
+    sizes = {"batch": batch, "frames": frames, "joints": joints, "heads": heads, "head_width": head_width}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be >= 1, got {size}")
+    device, width = torch.device(device), heads * head_width
+    left, right = check_window(window)
+
+    def zeros(*shape: int, of: torch.dtype = dtype) -> Tensor:
+        return torch.zeros(*shape, dtype=of, device=device, requires_grad=backward)
+
+    def run(out: Tensor) -> None:
+        if backward:
+            out.backward(torch.zeros_like(out))
+
+    with torch.set_grad_enabled(backward):
+        seen = torch.ones(batch, frames, joints, dtype=torch.bool, device=device)
+        whole = torch.full((batch,), frames, device=device)
+        graph = torch.ones(batch, heads, joints, joints, dtype=torch.bool, device=device)
+        qkv = zeros(batch, frames, joints, 3, heads, head_width)
+        bias = zeros(heads, left + right + 1, of=torch.float32)
+        for visible, lengths, offsets in product((None, seen), (None, whole), (None, bias)):
+            run(banded_attention_packed(qkv, window, bias=offsets, visible=visible, lengths=lengths))
+        for visible, edges in product((None, seen), (None, graph, graph[0])):
+            run(joint_attention_packed(qkv, graph=edges, visible=visible))
+        keypoints = torch.zeros(batch, frames, joints, 2, device=device)
+        freqs = torch.zeros(2, frequencies, device=device)
+        weight, offset, token = zeros(width, 2 * frequencies), zeros(width), zeros(width)
+        for visible in (None, seen):
+            run(rff_linear(keypoints, freqs, weight, offset, visible=visible, token=token))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

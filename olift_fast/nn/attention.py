@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
-from olift_fast.ops import banded_attention, joint_attention
+from olift_fast.nn.multihead import refuse_multihead
+from olift_fast.ops import banded_attention_packed, joint_attention_packed
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.reference import RelativeTimeBias
 
@@ -32,10 +35,43 @@ class TemporalProximityAttention(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, visible bool ``(B, T, J)`` (keys), lengths ``(B,)`` → ``(B, T, J, D)``."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(dim=-3)
-        bias = None if self.time_bias is None else self.time_bias().to(q.dtype)
-        out = banded_attention(q, k, v, self.window, bias=bias, visible=visible, lengths=lengths)
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        bias = None if self.time_bias is None else self.time_bias()
+        out = banded_attention_packed(qkv, self.window, bias=bias, visible=visible, lengths=lengths)
         return self.projection(out.flatten(-2))
+
+    @classmethod
+    def from_multihead(
+        cls, attention: nn.MultiheadAttention, window: int | tuple[int, int] = 8
+    ) -> TemporalProximityAttention:
+        """Attention over time with a copy of the weights of PyTorch's; with a window >= T the outputs are the same.
+
+        Args:
+            attention: whose weights to copy, with or without batch_first: the new module takes ``(B, T, J, D)``.
+            window: ``(left, right)`` frames, or α for ``(α, α)``.
+
+        Raises:
+            ValueError: kdim or vdim are not the width, or it has add_bias_kv, add_zero_attn or hooks.
+
+        Warns:
+            UserWarning: it has dropout of its attention weights, which is left out.
+
+        To change a whole model in place, on the same parameters: `olift_fast.nn.swap_attention`.
+        """
+        refusal = refuse_multihead(attention)
+        if refusal is not None:
+            raise ValueError(f"attention {refusal}")
+        if attention.dropout:
+            message = f"the dropout of attention weights ({attention.dropout:g}) is left out in training"
+            warnings.warn(message, stacklevel=2)
+        module = cls(attention.embed_dim, attention.num_heads, window, relative_time=False)
+        for linear, weight, bias in (
+            (module.qkv, attention.in_proj_weight, attention.in_proj_bias),
+            (module.projection, attention.out_proj.weight, attention.out_proj.bias),
+        ):
+            linear.weight = _copy(weight)
+            linear.register_parameter("bias", None if bias is None else _copy(bias))
+        return module.train(attention.training)
 
 
 class JointAttention(nn.Module):
@@ -57,8 +93,8 @@ class JointAttention(nn.Module):
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(dim=-3)
-        return self.projection(joint_attention(q, k, v, graph=graph, visible=visible).flatten(-2))
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        return self.projection(joint_attention_packed(qkv, graph=graph, visible=visible).flatten(-2))
 
 
 def dual_graph(graph: Tensor | None, joint_mask: Tensor | None, heads: int) -> Tensor | None:
@@ -85,3 +121,7 @@ def check_heads(width: int, heads: int) -> None:
     """Raises ValueError unless the width splits evenly over the heads."""
     if heads < 1 or width % heads:
         raise ValueError(f"width must be a multiple of heads, got width {width} and {heads} heads")
+
+
+def _copy(parameter: Tensor) -> nn.Parameter:
+    return nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)

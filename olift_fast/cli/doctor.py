@@ -115,9 +115,15 @@ def _native() -> dict[str, Any]:
 
 def _backends() -> dict[str, str | None]:
     """For each backend that can be asked for, why it can't run here; None where it can."""
-    from olift_fast.ops._native import why_not_native
+    from olift_fast.ops._native import why_not_cuda, why_not_native
+    from olift_fast.ops._triton import why_not_triton
 
-    return {"reference": None, "native": why_not_native()}
+    return {
+        "reference": None,
+        "native": why_not_native(),
+        "cuda": why_not_cuda(),
+        "triton": why_not_triton(),
+    }
 
 
 def _lines(findings: dict[str, Any]) -> list[str]:

@@ -8,7 +8,15 @@ import pytest
 
 from olift_fast.ops._native import why_not_native
 
-NEEDS_MODULE = ("test_banded_forward", "test_banded_backward", "test_procrustes_forward", "test_runtime")
+NEEDS_MODULE = (
+    "test_banded_forward",
+    "test_banded_backward",
+    "test_joint_attention_native",
+    "test_procrustes_cuda",
+    "test_procrustes_forward",
+    "test_rff_cpu",
+    "test_runtime",
+)
 
 
 @pytest.fixture(autouse=True)

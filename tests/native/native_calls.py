@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 from olift_fast.ops._native import native_module, why_not_native
 
 Array = np.ndarray
-KINDS = {"rigid": 0, "similarity": 1, "rotation": 2}
 
 
 def module() -> ModuleType:
@@ -64,6 +64,7 @@ def banded_attention(
         left=window[0],
         right=window[1],
         scale=q.shape[-1] ** -0.5 if scale is None else scale,
+        element=0,
         threads=threads,
     )
     return out, lse
@@ -111,6 +112,7 @@ def banded_attention_gradients(
         left=window[0],
         right=window[1],
         scale=scale,
+        element=0,
         threads=threads,
     )
     return outputs if grad_bias is None else outputs | {"bias": grad_bias}
@@ -195,27 +197,95 @@ def procrustes(
     kind: str = "rigid",
     reflection: bool = False,
     threads: int = 1,
+    on: ModuleType | None = None,
 ) -> dict[str, Array]:
-    """rotation ``(N, 3, 3)``, scale ``(N,)``, translation ``(N, 3)``, conditioning ``(N,)`` of the native kernel."""
-    count, points, _ = source.shape
+    """rotation ``(N, 3, 3)``, scale ``(N,)``, translation ``(N, 3)``, conditioning ``(N,)`` of the native kernel.
+
+    `on`: a module whose CUDA kernels take host memory, instead of the native module's CPU kernels.
+    """
+    count = len(source)
     shapes = {"rotation": (3, 3), "scale": (), "translation": (3,), "conditioning": ()}
     outputs = {name: np.full((count, *shape), np.nan, source.dtype) for name, shape in shapes.items()}
-    module().procrustes_forward(
-        address(source),
-        address(target),
-        address(weights),
-        *(address(output) for output in outputs.values()),
-        count=count,
-        points=points,
-        dtype=source.itemsize,
-        source_strides=strides(source, 2),
-        target_strides=strides(target, 2),
-        weights_strides=strides(weights, 2),
-        kind=KINDS[kind],
-        reflection=reflection,
-        threads=threads,
-    )
+    run_procrustes("fit", (source, target, weights), kind, reflection, fit=outputs.values(), threads=threads, on=on)
     return outputs
+
+
+def procrustes_gradients(
+    upstream: tuple[Array, Array, Array],
+    source: Array,
+    target: Array,
+    weights: Array | None = None,
+    kind: str = "rigid",
+    threads: int = 1,
+    on: ModuleType | None = None,
+) -> dict[str, Array]:
+    """Gradients of source, target and weights, given those of rotation, scale and translation."""
+    fit = procrustes(source, target, weights, kind).values()
+    points, gradients = (source, target, weights), fresh_gradients(source, weights)
+    options = {"upstream": (*upstream, None), "gradients": gradients.values(), "threads": threads, "on": on}
+    run_procrustes("fit_gradient", points, kind, fit=fit, **options)
+    return {name: x for name, x in gradients.items() if x is not None}
+
+
+def procrustes_error(
+    source: Array,
+    target: Array,
+    weights: Array | None = None,
+    kind: str = "rigid",
+    threads: int = 1,
+    on: ModuleType | None = None,
+    upstream: Array | None = None,
+) -> dict[str, Array]:
+    """error ``(N,)`` with rotation and scale; with `upstream` ``(N,)`` the gradients of the points too."""
+    count = len(source)
+    rotation, scale, error = (np.full((count, *shape), np.nan, source.dtype) for shape in ((3, 3), (), ()))
+    points, options = (source, target, weights), {"fit": (rotation, scale, None, None), "error": error, "on": on}
+    run_procrustes("error", points, kind, threads=threads, **options)
+    outputs = {"error": error, "rotation": rotation, "scale": scale}
+    if upstream is None:
+        return outputs
+    gradients = fresh_gradients(source, weights)
+    options |= {"upstream": (None, None, None, upstream), "gradients": gradients.values()}
+    run_procrustes("error_gradient", points, kind, threads=threads, **options)
+    return outputs | {name: x for name, x in gradients.items() if x is not None}
+
+
+def fresh_gradients(source: Array, weights: Array | None) -> dict[str, Array | None]:
+    names = {"grad_source": source, "grad_target": source, "grad_weights": weights}
+    return {name: None if x is None else np.full(x.shape, np.nan, x.dtype) for name, x in names.items()}
+
+
+def run_procrustes(
+    step: str,
+    points: tuple[Array, Array, Array | None],
+    kind: str,
+    reflection: bool = False,
+    *,
+    fit: Iterable[Array | None],
+    error: Array | None = None,
+    upstream: Iterable[Array | None] = (None,) * 4,
+    gradients: Iterable[Array | None] = (None,) * 3,
+    threads: int = 1,
+    on: ModuleType | None = None,
+) -> None:
+    source = points[0]
+    arguments = {
+        "points": tuple(map(address, points)),
+        "fit": tuple(map(address, fit)),
+        "error": address(error),
+        "upstream": tuple(map(address, upstream)),
+        "gradients": tuple(map(address, gradients)),
+        "shape": source.shape[:2],
+        "dtype": source.itemsize,
+        "strides": tuple(strides(x, 2) for x in points),
+        "kind": kind,
+        "reflection": reflection,
+    }
+    if on is None:
+        module().procrustes(step, **arguments, threads=threads)
+        return
+    workspace = np.full(on.procrustes_workspace(*source.shape[:2]), np.nan)
+    on.procrustes_cuda(step, **arguments, workspace=address(workspace), stream=0)
 
 
 def expected_procrustes(

@@ -140,6 +140,7 @@ def test_same_bits_for_any_number_of_threads_and_every_time(shape: tuple[int, ..
         ({"shape": (1, 0, 1, 1, 8)}, "must be > 0, got 0"),
         ({"left": -1}, r"must be >= 0, got \(-1, 0\)"),
         ({"q": 0}, "address"),
+        ({"element": 2}, "element must be 0 .* got 2"),
     ],
 )
 def test_impossible_arguments_are_refused(change: dict[str, object], message: str) -> None:
@@ -147,6 +148,7 @@ def test_impossible_arguments_are_refused(change: dict[str, object], message: st
     where = array.ctypes.data
     arguments = dict.fromkeys(("q", "k", "v", "out"), where) | dict.fromkeys(("lse", "bias", "visible", "lengths"), 0)
     steps = dict.fromkeys(("q_strides", "k_strides", "v_strides", "out_strides"), (8, 8, 8, 8))
-    plain = {"shape": array.shape, "visible_strides": (0, 0, 0), "left": 0, "right": 0, "scale": 1.0, "threads": 1}
+    plain = {"shape": array.shape, "visible_strides": (0, 0, 0), "left": 0, "right": 0, "scale": 1.0}
+    plain |= {"element": 0, "threads": 1}
     with pytest.raises(ValueError, match=message):
         module().banded_attention_forward(**(arguments | steps | plain | change))

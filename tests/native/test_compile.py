@@ -34,7 +34,7 @@ def run(*command: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("header", sorted(str(p.relative_to(CSRC)) for p in CSRC.rglob("*.h")))
+@pytest.mark.parametrize("header", sorted(str(p.relative_to(CSRC)) for p in CSRC.rglob("*.h") if p.name != "binding.h"))
 def test_header_compiles_alone(header: str, tmp_path: Path) -> None:
     source = tmp_path / "alone.cpp"
     source.write_text(f'#include "{header}"\n#include "{header}"\n')
@@ -42,9 +42,7 @@ def test_header_compiles_alone(header: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("isa", LEVELS)
-@pytest.mark.parametrize(
-    "source", ["attention/banded_cpu.cpp", "attention/banded_backward_cpu.cpp", "geometry/procrustes_cpu.cpp"]
-)
+@pytest.mark.parametrize("source", sorted(str(p.relative_to(CSRC)) for p in CSRC.rglob("*_cpu.cpp")))
 def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_path: Path) -> None:
     """A function that two builds share could be linked from the one that this machine can't run."""
     target = tmp_path / "kernel.o"
@@ -59,15 +57,17 @@ def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_p
     assert len(exported) == 1 and exported[0].endswith(f"{isa}(olift::{exported[0].split('::')[-1]}")
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("arch", ["sm_90", pytest.param("all-major", marks=pytest.mark.slow)])
 def test_cuda_compiles_without_warnings_or_spills(arch: str, tmp_path: Path) -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("no nvcc on PATH")
-    flags = ["-std=c++17", "-O3", f"-arch={arch}", f"-I{CSRC}", "-Werror", "all-warnings", "-Xptxas", "-v"]
+    flags = ["-std=c++17", "-O3", "--threads=2", f"-arch={arch}", f"-I{CSRC}", "-Werror", "all-warnings", "-Xptxas", "-v"]
     host = ["-Xcompiler", "-Wall,-Wextra,-Werror"]
     source = CSRC / "geometry" / "procrustes_cuda.cu"
     report = run(nvcc, *flags, *host, "-c", str(source), "-o", str(tmp_path / "kernel.o"))
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
-    assert len(spills) == 4, "two kernels, each in float and in double"
-    assert set(spills) == {("0", "0")}, report
+    kernels = report.count("Compiling entry function")
+    assert kernels and kernels % 20 == 0, "two for small sets in two widths, six for large ones; in float and in double"
+    assert len(spills) >= kernels and set(spills) == {("0", "0")}, report
+    assert set(re.findall(r"(\d+) bytes stack frame", report)) == {"0"}, report

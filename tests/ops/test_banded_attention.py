@@ -9,15 +9,25 @@ import torch
 from torch import Tensor
 
 from olift_fast import reference
-from olift_fast.ops import banded_attention
+from olift_fast.ops import banded_attention, banded_attention_packed
 from olift_fast.ops._native import why_not_native
+from olift_fast.ops._triton import interpreted, why_not_triton
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 BACKENDS = [
     pytest.param("native", torch.float32, 1e-5, marks=needs_native),
+    pytest.param("native", torch.bfloat16, 1e-2, marks=needs_native),
     pytest.param("reference", torch.float32, 1e-5),
     pytest.param("reference", torch.float64, 1e-13),
 ]
+# All shapes and types on a GPU; through the interpreter, which is slow, what is small.
+ON_GPU = [
+    pytest.param("triton", torch.float32, 1e-5, marks=pytest.mark.gpu),
+    pytest.param("triton", torch.float16, 2e-3, marks=pytest.mark.gpu),
+    pytest.param("triton", torch.bfloat16, 1e-2, marks=pytest.mark.gpu),
+]
+needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
+INTERPRETED = [pytest.param("triton", torch.float32, 1e-5, marks=needs_triton)]
 SHAPES = [
     (2, 1, 1, 1, 8),
     (1, 7, 5, 2, 20),
@@ -49,26 +59,33 @@ def inputs(
     return qkv, bias, visible, lengths, upstream
 
 
+def device(backend: str | None) -> str:
+    return "cuda" if backend == "triton" and not interpreted() else "cpu"
+
+
 def run(qkv: Tensor, bias: Tensor | None, upstream: Tensor, window: tuple[int, int], dtype: torch.dtype, **options):
-    """Output and gradients of qkv and bias; backend None is the float64 reference."""
+    """Output and gradients of qkv and bias, on the CPU; backend None is the float64 reference."""
     backend = options.pop("backend")
-    qkv = qkv.to(dtype).clone().requires_grad_()
-    bias = None if bias is None else bias.to(dtype).clone().requires_grad_()
+    place = device(backend)
+    options = {name: x.to(place) if isinstance(x, Tensor) else x for name, x in options.items()}
+    qkv = qkv.to(place, dtype).clone().requires_grad_()
+    bias = None if bias is None else bias.to(place, dtype).clone().requires_grad_()
     q, k, v = qkv.unbind(dim=3)
     if backend is None:
         out = reference.banded_attention(q, k, v, window, bias=bias, **options)
     else:
         out = banded_attention(q, k, v, window, bias=bias, backend=backend, **options)
-    out.backward(upstream.to(dtype))
-    return [out.detach(), qkv.grad, *([] if bias is None else [bias.grad])]
+    out.backward(upstream.to(place, dtype))
+    return [x.detach().cpu() for x in (out, qkv.grad, None if bias is None else bias.grad) if x is not None]
 
 
-@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + ON_GPU)
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("masked", [False, True])
 def test_matches_the_reference(backend, dtype, tolerance, window, shape, masked) -> None:
     qkv, bias, visible, lengths, upstream = inputs(shape, window)
+    qkv, bias, upstream = (x.to(dtype).double() for x in (qkv, bias, upstream))
     options = {"visible": visible, "lengths": lengths} if masked else {}
     wanted = run(qkv, bias, upstream, window, torch.float64, backend=None, **options)
     got = run(qkv, bias, upstream, window, dtype, backend=backend, **options)
@@ -95,7 +112,7 @@ def test_reference_is_scaled_dot_product_attention_with_a_band() -> None:
     assert error(out, wanted) < 1e-13
 
 
-@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_hidden_keys_may_hold_nan(backend, dtype, tolerance) -> None:
     qkv, bias, visible, lengths, upstream = inputs((2, 40, 4, 2, 24), (8, 8))
     keys = visible & (torch.arange(40) < lengths[:, None])[:, :, None]
@@ -109,7 +126,7 @@ def test_hidden_keys_may_hold_nan(backend, dtype, tolerance) -> None:
     assert (got[1][:, :, :, 1:][~keys] == 0).all()
 
 
-@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_row_without_visible_key_is_zero(backend, dtype, tolerance) -> None:
     qkv, bias, visible, _, upstream = inputs((1, 30, 3, 2, 16), (2, 2))
     visible[:] = True
@@ -121,33 +138,34 @@ def test_row_without_visible_key_is_zero(backend, dtype, tolerance) -> None:
     assert out[:, 11, 1].abs().min() > 0
 
 
-@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_nan_in_a_visible_key_reaches_its_band_only(backend, dtype, tolerance) -> None:
     qkv, _, _, _, _ = inputs((1, 200, 2, 1, 8), (3, 1))
     qkv[0, 100, 1, 1] = torch.nan
-    q, k, v = qkv.to(dtype).unbind(dim=3)
-    out = banded_attention(q, k, v, (3, 1), backend=backend)
+    q, k, v = qkv.to(device(backend), dtype).unbind(dim=3)
+    out = banded_attention(q, k, v, (3, 1), backend=backend).cpu()
     touched = out.isnan().any(dim=(-1, -2))[0, :, 1]
     assert touched[99:104].all()
-    if backend == "native":
+    if backend != "reference":
         assert touched.sum() == 5
     assert not out[:, :, 0].isnan().any()
 
 
-@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_strided_views_are_read_where_they_lie(backend, dtype, tolerance) -> None:
     generator = torch.Generator().manual_seed(1)
     base = torch.randn(3, 2, 5, 33, 2, 40, dtype=torch.float64, generator=generator)
     q, k, v = (x[..., 3:23].permute(0, 2, 1, 3, 4) for x in base)
     wanted = reference.banded_attention(q, k, v, 4)
-    got = banded_attention(*(x.to(dtype) for x in (q, k, v)), 4, backend=backend)
-    assert error(got, wanted) < tolerance
+    base = base.to(device(backend), dtype)
+    q, k, v = (x[..., 3:23].permute(0, 2, 1, 3, 4) for x in base)
+    assert error(banded_attention(q, k, v, 4, backend=backend).cpu(), wanted) < tolerance
     expanded = q[:1].expand(2, -1, -1, -1, -1)
-    wanted = reference.banded_attention(expanded, k, v, 4)
-    assert error(banded_attention(expanded.to(dtype), k.to(dtype), v.to(dtype), 4, backend=backend), wanted) < tolerance
+    wanted = reference.banded_attention(*(x.cpu().double() for x in (expanded, k, v)), 4)
+    assert error(banded_attention(expanded, k, v, 4, backend=backend).cpu(), wanted) < tolerance
 
 
-@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
+@pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + ON_GPU)
 def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     qkv, bias, visible, lengths, upstream = inputs((2, 100, 7, 2, 32), (8, 8))
     options = {"backend": backend, "visible": visible, "lengths": lengths}
@@ -174,7 +192,7 @@ def test_opcheck(masked) -> None:
     qkv, bias, visible, lengths, _ = inputs((2, 20, 3, 2, 8), (3, 2))
     q, k, v = (x.float().requires_grad_() for x in qkv.unbind(dim=3))
     options = (bias.float().requires_grad_(), visible, lengths) if masked else (None, None, None)
-    torch.library.opcheck(torch.ops.olift.banded_attention.default, (q, k, v, 3, 2, *options, 0.3))
+    torch.library.opcheck(torch.ops.olift.banded_attention.default, ([q, k, v], 3, 2, *options, 0.3))
 
 
 @needs_native
@@ -199,18 +217,56 @@ def test_compiles_without_breaks_or_a_recompile_per_length() -> None:
 
 
 @needs_native
-def test_autocast_computes_in_float32() -> None:
+def test_bfloat16_is_as_exact_as_attention_of_torch_under_autocast_too() -> None:
     qkv, _, _, _, upstream = inputs((1, 30, 2, 2, 16), (8, 8))
-    half = qkv.bfloat16().requires_grad_()
-    q, k, v = half.unbind(dim=3)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = banded_attention(q, k, v, 8)
-    out.backward(upstream.to(out.dtype))
-    exact = half.detach().double().requires_grad_()
+    half = qkv.bfloat16()
+    exact = half.double().requires_grad_()
     wanted = reference.banded_attention(*exact.unbind(dim=3), 8)
-    wanted.backward(upstream)
-    assert error(out, wanted.detach()) < 1e-6
-    assert error(half.grad, exact.grad) < 1e-2
+    wanted.backward(upstream.bfloat16().double())
+
+    def native(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return banded_attention(q, k, v, 8, backend="native")
+
+    def plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        time = torch.arange(30)
+        band = (time[None] - time[:, None]).abs() <= 8
+        flat = (x.permute(0, 2, 3, 1, 4) for x in (q, k, v))
+        return torch.nn.functional.scaled_dot_product_attention(*flat, attn_mask=band).permute(0, 3, 1, 2, 4)
+
+    errors = []
+    for function in (native, plain):
+        leaf = half.clone().requires_grad_()
+        out = function(*leaf.unbind(dim=3))
+        assert out.dtype == torch.bfloat16
+        out.backward(upstream.bfloat16())
+        errors.append((error(out, wanted.detach()), error(leaf.grad, exact.grad)))
+    (own, own_gradient), (theirs, their_gradient) = errors
+    assert own < 1e-2 and own_gradient < 2e-2
+    assert own <= 2 * theirs and own_gradient <= 2 * their_gradient
+
+
+@needs_native
+def test_packed_projection_gets_the_same_gradient_in_one_tensor() -> None:
+    qkv, bias, visible, lengths, upstream = inputs((2, 40, 3, 2, 16), (3, 5))
+    options = {"visible": visible, "lengths": lengths, "backend": "native"}
+    wanted = run(qkv, bias, upstream, (3, 5), torch.float32, **options)
+    leaf, bias_leaf = qkv.float().requires_grad_(), bias.float().requires_grad_()
+    out = banded_attention_packed(leaf, (3, 5), bias=bias_leaf, **options)
+    out.backward(upstream.float())
+    assert all(torch.equal(a, b) for a, b in zip([out, leaf.grad, bias_leaf.grad], wanted, strict=True))
+    with pytest.raises(ValueError, match=r"qkv must be \(B, T, J, 3, H, Dh\), got \(2, 40, 3, 16\)"):
+        banded_attention_packed(leaf[:, :, :, 0, 0], 8)
+
+
+@needs_native
+def test_second_derivative_is_a_clear_error() -> None:
+    qkv, _, _, _, upstream = inputs((1, 9, 2, 2, 4), (2, 1))
+    leaf = qkv.float().requires_grad_()
+    out = banded_attention_packed(leaf, 2, backend="native")
+    (gradient,) = torch.autograd.grad(out, leaf, upstream.float(), create_graph=True)
+    with pytest.raises(RuntimeError, match=r"banded_attention has no second derivative .* backend='reference' has one"):
+        torch.autograd.grad(gradient.sum(), leaf)
 
 
 def test_empty_batch_gives_an_empty_result() -> None:
@@ -249,11 +305,12 @@ def test_backend_by_name_raises_where_it_can_not_run(monkeypatch: pytest.MonkeyP
     q = torch.zeros(1, 5, 3, 2, 8, dtype=torch.float64)
     with pytest.raises(RuntimeError, match=r"banded_attention: backend 'native' can't run"):
         banded_attention(q, q, q, 8, backend="native")
-    with pytest.raises(ValueError, match=r"backend must be one of auto, native, reference, got 'nope'"):
+    with pytest.raises(ValueError, match=r"backend must be one of auto, triton, cuda, native, reference, got 'nope'"):
         banded_attention(q, q, q, 8, backend="nope")
     monkeypatch.setenv("OLIFT_BACKEND", "native")
     with pytest.raises(
-        RuntimeError, match=r"dtype must be one of torch.float32, got torch.float64|not built|switched off"
+        RuntimeError,
+        match=r"dtype must be one of torch.float32, torch.bfloat16, got torch.float64|not built|switched off",
     ):
         banded_attention(q, q, q, 8)
     assert banded_attention(q, q, q, 8, backend="auto").shape == q.shape

@@ -1,0 +1,88 @@
+"""Every operation once, forward and backward, on one device: what graphs, sanitizers and exports are tried on.
+
+``python tests/kernels/every_op.py cuda`` runs them all, for compute-sanitizer to watch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from olift_fast import ops
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation of fixed options on tensors; the first ones get gradients."""
+
+    function: Callable[..., Tensor | tuple[Tensor, ...]]
+    leaves: tuple[Tensor, ...]
+
+    def step(self) -> list[Tensor]:
+        """Outputs, then the gradients of the leaves for an upstream gradient of the outputs' own cosines."""
+        leaves = [x.detach().requires_grad_() for x in self.leaves]
+        outputs = self.function(*leaves)
+        outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        differentiable = [x for x in outputs if x.requires_grad]
+        gradients = torch.autograd.grad(differentiable, leaves, [x.detach().cos() for x in differentiable])
+        return [x.detach() for x in outputs] + list(gradients)
+
+
+def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dict[str, Case]:
+    """By name; small, odd shapes with masks."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int, of: torch.dtype = dtype) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(device, of)
+
+    batch, frames, joints, heads, width = 2, 21, 5, 2, 20
+    qkv = draw(batch, frames, joints, 3, heads, width)
+    bias = draw(heads, 9, of=torch.float32)
+    visible = (torch.rand(batch, frames, joints, generator=generator) > 0.3).to(device)
+    lengths = torch.tensor([21, 13], device=device)
+    graph = (torch.rand(heads, joints, joints, generator=generator) > 0.4).to(device)
+    x, freqs = draw(batch, frames, joints, 2, of=torch.float32), draw(2, 12, of=torch.float32)
+    weight, offset, token = draw(24, 24), draw(24), draw(24)
+    source, target = (draw(7, 31, 3, of=torch.float32) for _ in range(2))
+    weights = torch.rand(7, 31, generator=generator).to(device)
+
+    def band(qkv: Tensor, bias: Tensor) -> Tensor:
+        return ops.banded_attention_packed(qkv, (3, 5), bias=bias, visible=visible, lengths=lengths)
+
+    def space(qkv: Tensor) -> Tensor:
+        return ops.joint_attention_packed(qkv, graph=graph, visible=visible)
+
+    def encode(x: Tensor, freqs: Tensor) -> Tensor:
+        return ops.rff_encode(x, freqs, visible=visible)
+
+    def linear(x: Tensor, freqs: Tensor, weight: Tensor, offset: Tensor, token: Tensor) -> Tensor:
+        return ops.rff_linear(x, freqs, weight, offset, visible=visible, token=token)
+
+    def fit(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        return tuple(ops.procrustes(source, target, weights=weights, kind="similarity"))
+
+    def align(source: Tensor, target: Tensor) -> Tensor:
+        return ops.procrustes_align(source, target)
+
+    def mse(source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        return ops.procrustes_mse(source, target, weights=weights)
+
+    return {
+        "banded_attention": Case(band, (qkv, bias)),
+        "joint_attention": Case(space, (qkv,)),
+        "rff_encode": Case(encode, (x, freqs)),
+        "rff_linear": Case(linear, (x, freqs, weight, offset, token)),
+        "procrustes": Case(fit, (source, target, weights)),
+        "procrustes_align": Case(align, (source, target)),
+        "procrustes_mse": Case(mse, (source, target, weights)),
+    }
+
+
+if __name__ == "__main__":
+    for name, case in cases(sys.argv[1]).items():
+        results = case.step()
+        print(name, len(results), "tensors, all finite:", all(bool(x.isfinite().all()) for x in results))

@@ -1,0 +1,57 @@
+"""What holds for every operation alike: exports, CUDA graphs, bitwise repeats."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from every_op import Case, cases
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+NAMES = list(cases("cpu"))
+
+
+class Module(torch.nn.Module):
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.case = case
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        return self.case.function(*tensors)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", NAMES)
+def test_repeats_bit_for_bit(name: str, device: str) -> None:
+    case = cases(device)[name]
+    assert all(torch.equal(a, b) for a, b in zip(case.step(), case.step(), strict=True))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_and_gives_the_same(name: str, device: str, tmp_path) -> None:
+    case = cases(device)[name]
+    exported = torch.export.export(Module(case), case.leaves)
+    torch.export.save(exported, tmp_path / "op.pt2")
+    loaded = torch.export.load(tmp_path / "op.pt2").module()
+    wanted = case.function(*case.leaves)
+    torch.testing.assert_close(loaded(*case.leaves), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_cuda_graph_replays_on_new_data(name: str) -> None:
+    """Captured once, forward and backward; replayed on other numbers in the same memory."""
+    case = cases("cuda")[name]
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        case.step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = case.step()
+    for leaf in case.leaves:
+        leaf.mul_(0.5).add_(0.1)
+    graph.replay()
+    torch.cuda.synchronize()
+    for got, wanted in zip(captured, case.step(), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=0)

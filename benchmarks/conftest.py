@@ -1,8 +1,13 @@
-"""What every benchmark's record carries: the machine as the kernels see it, and percentiles."""
+"""What every benchmark shares: competitors side by side, the machine on record, and a table at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,21 +17,93 @@ import torch
 import olift_fast
 from olift_fast.ops._native import native_module, why_not_native
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from side_by_side import copy_bandwidth, run_side_by_side
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+THREADS = int(os.environ.get("OLIFT_BENCH_THREADS", "0"))
+
+
+def pytest_configure() -> None:
+    if THREADS:
+        torch.set_num_threads(THREADS)
+
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     native = native_module()
     machine_info["olift_fast"] = olift_fast.__version__
     machine_info["torch"] = torch.__version__
+    machine_info["triton"] = _triton_version()
     machine_info["threads"] = torch.get_num_threads()
     machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     machine_info["native"] = native.info() if native is not None else why_not_native()
+    machine_info["copy_GB/s"] = {device: bandwidth(device) for device in DEVICES}
+    machine_info["commit"] = _commit()
+
+
+@cache
+def bandwidth(device: str) -> float:
+    """GB/s of a large copy on the device, measured once a session."""
+    return copy_bandwidth(torch.device(device))
+
+
+def _triton_version() -> str | None:
+    try:
+        import triton
+    except ImportError:
+        return None
+    return triton.__version__
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+
+@pytest.fixture
+def side_by_side(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """``side_by_side(ways, rounds=…, device=…, traffic=…, **facts)``, see `run_side_by_side`; facts go on record."""
+
+    def run(ways: Any, *, rounds: int = 15, device: str = "cpu", traffic: int | None = None, **facts: Any) -> None:
+        if benchmark.disabled:
+            rounds = 1
+        rows = run_side_by_side(benchmark, ways, rounds=rounds, device=torch.device(device), traffic=traffic)
+        benchmark.extra_info.update(facts, device=device, threads=torch.get_num_threads())
+        if traffic is not None:
+            benchmark.extra_info["share_of_copy"] = next(iter(rows.values()))["GB/s"] / bandwidth(device)
+        _tables(request.config).append((request.node.name, benchmark.extra_info))
+
+    return run
 
 
 @pytest.fixture(autouse=True)
-def percentiles(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Adds the 20th, 50th and 80th percentile, in milliseconds, to what a benchmark records."""
+def percentiles(request: pytest.FixtureRequest) -> Any:
+    """Adds the 20th, 50th and 80th percentile, in milliseconds, to what a benchmark of one way records."""
     fixture = request.getfixturevalue("benchmark") if "benchmark" in request.fixturenames else None
     yield
-    if fixture is not None and fixture.stats is not None:
+    if fixture is not None and fixture.stats is not None and "ways" not in fixture.extra_info:
         p20, p50, p80 = np.percentile(np.asarray(fixture.stats.stats.data) * 1e3, (20, 50, 80))
         fixture.extra_info.update(p20_ms=float(p20), p50_ms=float(p50), p80_ms=float(p80))
+
+
+def _tables(config: pytest.Config) -> list[tuple[str, dict[str, Any]]]:
+    if not hasattr(config, "olift_tables"):
+        config.olift_tables = []  # type: ignore[attr-defined]
+    return config.olift_tables  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    tables = _tables(config)
+    if not tables or config.getoption("benchmark_disable"):
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("side by side: median [20th, 80th percentile], milliseconds")
+    for name, info in tables:
+        ours = next(iter(info["ways"].values()))["p50_ms"]
+        share = f", {info['share_of_copy']:.0%} of copy bandwidth" if "share_of_copy" in info else ""
+        write(f"{name} ({info['device']}, {info['threads']} threads{share})")
+        for way, row in info["ways"].items():
+            times = f"{row['p50_ms']:10.3f} [{row['p20_ms']:.3f}, {row['p80_ms']:.3f}]"
+            write(f"  {way:<28}{times:<36}{row['p50_ms'] / ours:6.2f}x")

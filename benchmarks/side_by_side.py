@@ -1,0 +1,91 @@
+"""Times several ways to compute the same thing, round by round in turn, so that what disturbs one disturbs all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Way = Callable[[], object]
+L2_BYTES = 256 << 20
+
+
+def stopwatch(device: torch.device) -> Callable[[Way], float]:
+    """What times one call, in seconds: the wall on the CPU; on a GPU its own clock, with a cold second-level cache."""
+    if device.type == "cpu":
+
+        def wall(way: Way) -> float:
+            begin = time.perf_counter()
+            way()
+            return time.perf_counter() - begin
+
+        return wall
+    cold = torch.empty(L2_BYTES, dtype=torch.uint8, device=device)
+
+    def events(way: Way) -> float:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        cold.zero_()
+        begin.record()
+        way()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1e3
+
+    return events
+
+
+def run_side_by_side(
+    benchmark: Any, ways: Mapping[str, Way], *, rounds: int, device: torch.device, traffic: int | None = None
+) -> dict[str, dict[str, float]]:
+    """Times each way once a round; the first is what pytest-benchmark records, all are in its ``extra_info["ways"]``.
+
+    Args:
+        benchmark: pytest-benchmark's fixture.
+        ways: by name, ours first; each has been called before the first round.
+        rounds: how many.
+        device: where they compute.
+        traffic: the least bytes that must move; gives GB/s.
+
+    Returns:
+        for each way its 20th, 50th and 80th percentile in milliseconds, and "GB/s" at the median.
+    """
+    (ours, first), *peers = ways.items()
+    measure = stopwatch(device)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+
+    def run_peers() -> None:
+        for name, way in peers:
+            seconds[name].append(measure(way))
+
+    for way in (first, *(way for _, way in peers)):
+        way()
+        way()
+    benchmark.pedantic(
+        lambda: seconds[ours].append(measure(first)), setup=run_peers, rounds=rounds, warmup_rounds=0, iterations=1
+    )
+    rows = {}
+    for name, values in seconds.items():
+        p20, p50, p80 = (float(x) for x in np.percentile(np.asarray(values) * 1e3, (20, 50, 80)))
+        rows[name] = {"p20_ms": p20, "p50_ms": p50, "p80_ms": p80}
+        if traffic is not None:
+            rows[name]["GB/s"] = traffic / p50 / 1e6
+    benchmark.extra_info["ways"] = rows
+    return rows
+
+
+def copy_bandwidth(device: torch.device, rounds: int = 20) -> float:
+    """GB/s of a copy that fits no cache, read and written bytes both counted; the median of some rounds."""
+    source = torch.ones((64 if device.type == "cpu" else 1024) << 20, dtype=torch.float32, device=device)
+    target = torch.empty_like(source)
+    measure = stopwatch(device)
+    seconds = [measure(lambda: target.copy_(source)) for _ in range(rounds + 2)][2:]
+    return 2 * source.nbytes / float(np.median(seconds)) / 1e9
+
+
+def max_error(got: Tensor, wanted: Tensor) -> float:
+    """Relative Frobenius error, in float64."""
+    return float((got.double() - wanted.double()).norm() / wanted.double().norm().clamp(min=1e-30))

@@ -1,5 +1,5 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
-#   make demo | test | lint | native | bench | clean
+#   make demo | test | lint | native | bench | sanitize | clean
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 
@@ -28,7 +28,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench gpu clean
+.PHONY: demo test lint native bench sanitize gpu clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -52,16 +52,40 @@ native: $(VENV)/.base
 	@mkdir -p build
 	$(call build_native,$(CURDIR)/$(BIN)/python,build/native)
 
+# The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer, in a build beside the usual one. Python itself is
+# not built with them, so their runtimes are loaded first, and what it never frees is not looked for.
+runtime = $$(c++ -print-file-name=$(1))
+sanitize: export CMAKE_GENERATOR = Ninja
+sanitize: export PATH := $(CURDIR)/$(BIN):$(PATH)
+sanitize: $(VENV)/.test
+	@mkdir -p build/sanitize
+	@cmake -S . -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DOLIFT_CUDA=OFF -DOLIFT_SANITIZE=address,undefined \
+	  -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python > build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
+	@cmake --build build/sanitize --parallel
+	OLIFT_NATIVE=$$(ls $(CURDIR)/build/sanitize/_native*.so) \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	  LD_PRELOAD="$(call runtime,libasan.so) $(call runtime,libubsan.so) $(call runtime,libstdc++.so.6)" \
+	  $(BIN)/python -m pytest -q tests/native -p no:cacheprovider --ignore tests/native/test_compile.py \
+	  --ignore tests/native/test_packaging.py $(PYTEST_ARGS)
+
+# What a GPU machine is asked: does it build, is it right, does it touch only its own memory, how fast is it. Every step
+# runs, whatever the ones before found; the last line counts those that failed.
+GPU_STEPS := build/gpu-steps
+GPU_TESTS := tests/kernels tests/ops tests/nn tests/native tests/model
 gpu:
-	@mkdir -p build $(OUT)
+	@mkdir -p build $(OUT) && : > $(GPU_STEPS)
 	$(call build_native,$$(command -v $(PYTHON)),build/native-gpu)
-	@status=0; \
-	PYTHONPATH=. $(PYTHON) -m pytest --junitxml=$(OUT)/tests.xml $(PYTEST_ARGS) > $(OUT)/tests.log 2>&1 || status=1; \
-	tail -n 40 $(OUT)/tests.log; \
-	PYTHONPATH=. $(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-json=$(OUT)/benchmarks.json \
-	  > $(OUT)/benchmarks.log 2>&1 || status=1; \
-	tail -n 40 $(OUT)/benchmarks.log; \
-	exit $$status
+	$(call gpu_step,doctor,$(PYTHON) -c 'from olift_fast.cli import main; main()' doctor)
+	$(call gpu_step,tests,$(PYTHON) -m pytest --no-skips --junitxml=$(OUT)/tests.xml $(GPU_TESTS) $(PYTEST_ARGS))
+	$(call gpu_step,memcheck,compute-sanitizer --tool memcheck --error-exitcode 9 $(PYTHON) tests/kernels/every_op.py cuda)
+	$(call gpu_step,racecheck,compute-sanitizer --tool racecheck --error-exitcode 9 $(PYTHON) tests/kernels/every_op.py cuda)
+	$(call gpu_step,benchmarks,$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-json=$(OUT)/benchmarks.json)
+	@echo "$$(wc -l < $(GPU_STEPS)) steps failed: $$(tr '\n' ' ' < $(GPU_STEPS))"
+	@test ! -s $(GPU_STEPS)
+
+define gpu_step
+	@echo "== $(1)"; PYTHONPATH=. $(2) > $(OUT)/$(1).log 2>&1 || echo $(1) >> $(GPU_STEPS); tail -n 25 $(OUT)/$(1).log
+endef
 
 clean:
 	rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks olift_fast/_native*.so

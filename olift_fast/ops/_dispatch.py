@@ -35,7 +35,9 @@ def choose_backend(op: str, backend: Backend | None, refusals: Mapping[str, str 
     if asked == "auto":
         usable = (name for name, refusal in refusals.items() if refusal is None)
         return next((name for name in usable if name != "triton" or not _interpreted()), "reference")
-    refusal = refusals.get(asked, f"{op} has no {asked} backend")
+    if asked not in refusals:
+        raise RuntimeError(f"{op} has no {asked} backend; it has {', '.join([*refusals, 'reference'])}")
+    refusal = refusals[asked]
     if refusal is not None:
         machine = {"native": _why_not_native, "cuda": _why_not_cuda, "triton": _why_not_triton}[asked]()
         raise RuntimeError(f"{op}: backend {asked!r} can't run: {machine or refusal}")

@@ -50,7 +50,7 @@ def why_not_cuda() -> str | None:
     if native is None:
         return why_not_native()
     if not native.info()["cuda"]:
-        return "the native module was built without CUDA: nvcc was not found then"
+        return "the native module was built without CUDA: no nvcc was found then, or OLIFT_CUDA=OFF was set"
     return None if torch.cuda.is_available() else "torch finds no CUDA device"
 
 

@@ -30,6 +30,11 @@ class Resources:
     local: int
     shared: int
 
+    @property
+    def spills(self) -> bool:
+        """Whether registers ran out. ptxas 12.8 puts a counter on the stack now and then, with registers to spare."""
+        return self.local > 0 or self.stack > (0 if self.registers > 128 else 8)
+
 
 def compile_launches(case: str, architecture: int) -> list[Resources]:
     """The kernels that ``case``, "module:function" of a file beside this one, launches, compiled for a GPU."""

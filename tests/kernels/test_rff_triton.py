@@ -32,5 +32,5 @@ def test_kernels_compile_without_spills(architecture: int, case: str, dtypes: in
         "layer_slopes_kernel": dtypes,
         "add_runs_kernel": dtypes + 1,
     }
-    assert [kernel for kernel in kernels if kernel.stack or kernel.local] == []
+    assert [kernel for kernel in kernels if kernel.spills] == []
     assert all(kernel.shared <= SHARED_MEMORY[architecture] // 2 for kernel in kernels)

@@ -62,10 +62,10 @@ def test_cuda_compiles_without_warnings_or_spills(arch: str, tmp_path: Path) -> 
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("no nvcc on PATH")
-    flags = ["-std=c++17", "-O3", "--threads=2", f"-arch={arch}", f"-I{CSRC}", "-Werror", "all-warnings", "-Xptxas", "-v"]
-    host = ["-Xcompiler", "-Wall,-Wextra,-Werror"]
+    flags = ["-std=c++17", "-O3", "--threads=2", f"-arch={arch}", f"-I{CSRC}", "-Xptxas", "-v"]
+    strict = ["-Werror", "all-warnings", "-Xcompiler", "-Wall,-Wextra,-Werror"]
     source = CSRC / "geometry" / "procrustes_cuda.cu"
-    report = run(nvcc, *flags, *host, "-c", str(source), "-o", str(tmp_path / "kernel.o"))
+    report = run(nvcc, *flags, *strict, "-c", str(source), "-o", str(tmp_path / "kernel.o"))
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
     kernels = report.count("Compiling entry function")
     assert kernels and kernels % 20 == 0, "two for small sets in two widths, six for large ones; in float and in double"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import roma
 import torch
 import torch._dynamo.testing
 from hypothesis import given, settings
@@ -313,6 +312,7 @@ def test_a_million_points(backend, dtype, tolerance) -> None:
 
 
 def test_matches_roma() -> None:
+    roma = pytest.importorskip("roma")
     source, target, weights = problem(7, 26)
     rotation, translation = roma.rigid_points_registration(source, target, weights=weights)
     fit = procrustes(source, target, weights=weights)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from olift_fast.ops._registration import without_autocast
+
 
 def dense_attention(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> Tensor:
     """`olift_fast.reference.joint_attention`; any float dtype, differentiable twice."""
@@ -20,7 +22,7 @@ def dense_attention(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visib
         q, k, v = torch.where(seen, q, 0.0), torch.where(read, k, 0.0), torch.where(read, v, 0.0)
     # Half-precision products on the CPU are slower than float32.
     dtype = torch.promote_types(q.dtype, torch.float32) if q.device.type == "cpu" else q.dtype
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q.device):
         scores = (q.to(dtype) * q.shape[-1] ** -0.5) @ k.to(dtype).mT
         if masked:
             scores = scores.masked_fill(~mask, torch.finfo(dtype).min)

@@ -11,6 +11,7 @@ from torch import Tensor
 from olift_fast import reference
 from olift_fast.ops._checks import check_floating, check_like, check_shape
 from olift_fast.ops._dispatch import Backend, choose_backend, refuse_cuda, refuse_native
+from olift_fast.ops._registration import without_autocast
 from olift_fast.ops.procrustes import registration
 from olift_fast.reference import ProcrustesKind
 
@@ -63,7 +64,7 @@ def procrustes(
     _check_kind(kind)
     source, target, weights = _upcast(source, target, weights)
     chosen = _choose("procrustes", backend, source, target, weights)
-    with torch.autocast(source.device.type, enabled=False):
+    with without_autocast(source.device):
         if chosen != "reference":
             return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
         rotation, scale, translation = reference.procrustes(source, target, weights, kind=kind, reflection=reflection)
@@ -80,7 +81,7 @@ def procrustes_align(
 ) -> Tensor:
     """``s R source + t``: the source moved onto the target, ``(*batch, P, 3)``; arguments as in `procrustes`."""
     fit = procrustes(source, target, weights=weights, kind=kind, backend=backend)
-    with torch.autocast(source.device.type, enabled=False):
+    with without_autocast(source.device):
         return _move(source, fit.rotation, fit.scale, fit.translation)
 
 
@@ -101,7 +102,7 @@ def procrustes_mse(
     _check_kind(kind)
     source, target, weights = _upcast(source, target, weights)
     chosen = _choose("procrustes_mse", backend, source, target, weights)
-    with torch.autocast(source.device.type, enabled=False):
+    with without_autocast(source.device):
         if chosen != "reference":
             return _batched(registration.error, source, target, weights, kind, False)[0]
         with torch.no_grad():
@@ -137,7 +138,7 @@ def orthographic_procrustes(
     _check(source, target, weights, last=2)
     choose_backend("orthographic_procrustes", backend, {})
     source, target, weights = _upcast(source, target, weights)
-    with torch.autocast(source.device.type, enabled=False):
+    with without_autocast(source.device):
         return reference.orthographic_procrustes(source, target, weights)
 
 

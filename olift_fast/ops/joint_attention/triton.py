@@ -93,13 +93,12 @@ def _configuration(q: Tensor) -> tuple[int, int, tuple[int, int, int], dict[str,
 def _tile(J: int, Dh: int, dtype: torch.dtype) -> tuple[int, int, int]:
     """Joints and frames of a tile, and the warps that hold it in registers.
 
-    A tile is as small as the skeleton allows, so that most of its pairs are real; a larger skeleton takes several, and
-    sums over them. In float32 the products are exact, without tensor cores, and keep whole rows of both factors: that
-    takes more warps.
+    A tile is as small as the skeleton allows, so that most of its pairs are real; a larger skeleton takes several. In
+    float32 the products are exact, without tensor cores, and keep whole rows of both factors: that takes more warps.
     """
     if dtype == torch.float32:
         return (16, 2, 8) if J <= 16 else (32, 1, 8)
-    block, items, warps = (16, 4, 4) if J <= 16 else (32, 1, 2 if J <= 32 else 4)
+    block, items, warps = (16, 4, 4) if J <= 16 else (32, 1, 2)
     return block, items, warps if Dh <= 32 else 2 * warps
 
 

@@ -73,7 +73,7 @@ def test_banded_attention(
     ways = {"olift_fast": way(lambda qkv: banded_attention_packed(qkv, WINDOW), [qkv], upstream)}
     if not backward or frames <= DENSE_FRAMES or device == "cuda":
         ways["SDPA, masked"] = way(over_dense, dense, dense_upstream)
-        ways["SDPA, masked, strided views"] = way(over_views, [qkv], upstream)
+        ways["SDPA, masked, strided views"] = way(over_views, [qkv], dense_upstream)
     if not backward or device == "cuda":
         # It has no gradients on the CPU.
         ways["FlexAttention, compiled"] = way(lambda *qkv: flex(*qkv, block_mask=blocks), dense, dense_upstream)

@@ -48,15 +48,13 @@ class Backward {
   // `next` is the group that this thread does next.
   void run(int64_t index, int64_t next, double* bias_sums) {
     const Group<L> group(p, plan, index), later(p, plan, next);
-    const Rows<L> next_q(p.q, p.q_strides, p.element, later), next_k(p.k, p.k_strides, p.element, later);
-    const Rows<L> next_v(p.v, p.v_strides, p.element, later);
-    const Rows<L> next_grad(p.grad_out, p.grad_out_strides, p.element, later);
-    const Rows<L> q_rows(p.q, p.q_strides, p.element, group), k_rows(p.k, p.k_strides, p.element, group);
-    const Rows<L> v_rows(p.v, p.v_strides, p.element, group), to_q(p.grad_q, p.grad_q_strides, p.element, group);
-    const Rows<L> to_k(p.grad_k, p.grad_k_strides, p.element, group);
-    const Rows<L> to_v(p.grad_v, p.grad_v_strides, p.element, group);
-    const Rows<L> grad_rows(p.grad_out, p.grad_out_strides, p.element, group);
-    const int64_t bytes = width * size_of(p.element);
+    const auto rows_of = [&](const void* data, const olift::Strides4& strides, const Group<L>& of) {
+      return Rows<L>(data, strides, p.element, of);
+    };
+    const Rows<L> q_rows = rows_of(p.q, p.q_strides, group), to_q = rows_of(p.grad_q, p.grad_q_strides, group);
+    const Rows<L> k_rows = rows_of(p.k, p.k_strides, group), to_k = rows_of(p.grad_k, p.grad_k_strides, group);
+    const Rows<L> v_rows = rows_of(p.v, p.v_strides, group), to_v = rows_of(p.grad_v, p.grad_v_strides, group);
+    const Rows<L> grad_rows = rows_of(p.grad_out, p.grad_out_strides, group);
     take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, bias);
 
     const int64_t own = std::min(plan.frames, group.after);
@@ -67,9 +65,17 @@ class Backward {
     for (auto* frames : {&k, &v}) frames->restart(keys.begin);
     held.restart(keys.begin);
 
+    Soon ahead(width * size_of(p.element), {{{q_rows, rows_of(p.q, p.q_strides, later), queries.end, 0},
+                                             {grad_rows, rows_of(p.grad_out, p.grad_out_strides, later), queries.end, 0},
+                                             {k_rows, rows_of(p.k, p.k_strides, later), keys.end, plan.right},
+                                             {v_rows, rows_of(p.v, p.v_strides, later), keys.end, plan.right},
+                                             {to_q, rows_of(p.grad_q, p.grad_q_strides, later), own, 0},
+                                             {to_k, rows_of(p.grad_k, p.grad_k_strides, later), own, -plan.left},
+                                             {to_v, rows_of(p.grad_v, p.grad_v_strides, later), own, -plan.left}}});
     int64_t next_key = 0;
     for (int64_t first = queries.begin; first < queries.end; first += kQueries) {
       const int64_t end = std::min(queries.end, first + kQueries);
+      ahead.aim(first + kQueries, end + kQueries);
       const int64_t keep = std::max(queries.begin, next_key - plan.right);
       take_keys<L, P>(k, v, held, group, k_rows, v_rows, std::max(keys.begin, first - plan.left),
                       std::min(keys.end, end + plan.right), p.element, width, zeros);
@@ -79,30 +85,26 @@ class Backward {
       slopes.slide(keep, end);
 
       int64_t i = first;
-      for (; i + 2 <= end; i += 2) dot<2>(i);
-      if (i < end) dot<1>(i);
-      for (i = first; i < end; ++i) {
-        find_slopes(group, i);
-        const int64_t ahead = i + kQueries;
-        q_rows.prefetch(ahead, queries.end, next_q, bytes);
-        grad_rows.prefetch(ahead, queries.end, next_grad, bytes);
-        k_rows.prefetch(ahead + plan.right, keys.end, next_k, bytes);
-        v_rows.prefetch(ahead + plan.right, keys.end, next_v, bytes);
-      }
+      for (; i + 2 <= end; i += 2) dot<2>(i, ahead);
+      if (i < end) dot<1>(i, ahead);
+      for (i = first; i < end; ++i) find_slopes(group, i, ahead);
 
       const int64_t end_own = std::min(end, own);
-      for (i = std::max<int64_t>(0, first); i + 2 <= end_own; i += 2) write_query<2>(group, to_q, i);
-      if (i < end_own) write_query<1>(group, to_q, i);
+      for (i = std::max<int64_t>(0, first); i + 2 <= end_own; i += 2) write_query<2>(group, to_q, i, ahead);
+      if (i < end_own) write_query<1>(group, to_q, i, ahead);
       if (bias_sums) add_slopes(std::max<int64_t>(0, first), end_own, bias_sums);
 
       const int64_t end_key = end == queries.end ? own : std::min(own, end - plan.left);
-      for (i = next_key; i + 2 <= end_key; i += 2) write_key<2>(group, to_k, to_v, i);
-      if (i < end_key) write_key<1>(group, to_k, to_v, i);
+      for (i = next_key; i + 2 <= end_key; i += 2) write_key<2>(group, to_k, to_v, i, ahead);
+      if (i < end_key) write_key<1>(group, to_k, to_v, i, ahead);
       next_key = std::max(next_key, end_key);
+      ahead.ask_for_the_rest();
     }
   }
 
  private:
+  using Soon = Ahead<L, 7>;
+
   Span keys_of(int64_t query) const {
     return {std::max(keys.begin, query - plan.left), std::min(keys.end, query + plan.right + 1)};
   }
@@ -112,7 +114,7 @@ class Backward {
 
   // q · k into the weights' place, grad_out · v into the slopes'.
   template <int Q>
-  OLIFT_APART void dot(int64_t i) {
+  OLIFT_APART void dot(int64_t i, Soon& ahead) {
     int64_t begin = plan.offsets, end = 0;
     for (int64_t a = i; a < i + Q; ++a) {
       begin = std::min(begin, keys_of(a).begin - a + plan.left);
@@ -123,12 +125,14 @@ class Backward {
       const int64_t channels = std::min<int64_t>(P, width - panel * P);
       band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, key), channels, panel > 0, end - begin,
                              weights.at(0, i) + begin * L, across);
+      ahead.ask(2);
       band_dots<L, P * L, Q>(grad.at(panel, i), v.at(panel, key), channels, panel > 0, end - begin,
                              slopes.at(0, i) + begin * L, across);
+      ahead.ask(2);
     }
   }
 
-  OLIFT_APART void find_slopes(const Group<L>& group, int64_t i) {
+  OLIFT_APART void find_slopes(const Group<L>& group, int64_t i, Soon& ahead) {
     const Span span = keys_of(i);
     const IntVec<L> existing = group.existing(i);
     Vec<L> lse = splat<L>(kInf);
@@ -148,6 +152,7 @@ class Backward {
       store<L>(weight + key * L, chance);
       delta += seen ? chance * load<L>(slope + key * L) : Vec<L>{};
     }
+    ahead.ask(4);
     for (int64_t key = span.begin; key < span.end; ++key) {
       IntVec<L> seen;
       std::memcpy(&seen, held.at(0, key), sizeof(seen));
@@ -157,7 +162,7 @@ class Backward {
   }
 
   template <int Q>
-  void write_query(const Group<L>& group, const Rows<L>& to, int64_t i) {
+  void write_query(const Group<L>& group, const Rows<L>& to, int64_t i, Soon& ahead) {
     const int64_t origin = i - plan.left;
     Span spans[Q];
     Vec<L> norms[Q];
@@ -168,12 +173,12 @@ class Backward {
       alive[a] = group.existing(i + a);
     }
     write_sums<L, P, Q>(group, to, i, p.element, width, slopes.at(0, i), (plan.offsets - 1) * L, L, k, origin, spans, norms,
-                        alive, nowhere);
+                        alive, nowhere, ahead, 1);
   }
 
   // A key at frame j is seen from query i at offset j - i + left: along the queries, that offset falls by one.
   template <int Q>
-  void write_key(const Group<L>& group, const Rows<L>& to_k, const Rows<L>& to_v, int64_t j) {
+  void write_key(const Group<L>& group, const Rows<L>& to_k, const Rows<L>& to_v, int64_t j, Soon& ahead) {
     const int64_t origin = j - plan.right, along = (plan.offsets - 1) * L;
     Span spans[Q];
     Vec<L> ones[Q];
@@ -184,9 +189,9 @@ class Backward {
       std::memcpy(&alive[a], held.at(0, j + a), sizeof(alive[a]));
     }
     write_sums<L, P, Q>(group, to_k, j, p.element, width, slopes.at(0, origin) + (plan.offsets - 1) * L, L, along, q, origin,
-                        spans, ones, alive, nowhere);
+                        spans, ones, alive, nowhere, ahead, 1);
     write_sums<L, P, Q>(group, to_v, j, p.element, width, weights.at(0, origin) + (plan.offsets - 1) * L, L, along, grad,
-                        origin, spans, ones, alive, nowhere);
+                        origin, spans, ones, alive, nowhere, ahead, 1);
   }
 
   void add_slopes(int64_t begin, int64_t end, double* sums) {

@@ -47,11 +47,11 @@ class Forward {
   // `next` is the group that this thread does next.
   void run(int64_t index, int64_t next) {
     const Group<L> group(p, plan, index), later(p, plan, next);
-    const Rows<L> next_q(p.q, p.q_strides, p.element, later), next_k(p.k, p.k_strides, p.element, later);
-    const Rows<L> next_v(p.v, p.v_strides, p.element, later);
-    const Rows<L> q_rows(p.q, p.q_strides, p.element, group), k_rows(p.k, p.k_strides, p.element, group);
-    const Rows<L> v_rows(p.v, p.v_strides, p.element, group), out_rows(p.out, p.out_strides, p.element, group);
-    const int64_t bytes = width * size_of(p.element);
+    const auto rows_of = [&](const void* data, const olift::Strides4& strides, const Group<L>& of) {
+      return Rows<L>(data, strides, p.element, of);
+    };
+    const Rows<L> q_rows = rows_of(p.q, p.q_strides, group), k_rows = rows_of(p.k, p.k_strides, group);
+    const Rows<L> v_rows = rows_of(p.v, p.v_strides, group), out_rows = rows_of(p.out, p.out_strides, group);
     take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, bias);
     first_key = std::max(-plan.left, -group.before);
     end_key = std::min(plan.frames + plan.right, group.after);
@@ -60,8 +60,13 @@ class Forward {
     held.restart(first_key);
 
     const int64_t queries = std::min(plan.frames, group.after);
+    Soon ahead(width * size_of(p.element), {{{q_rows, rows_of(p.q, p.q_strides, later), queries, 0},
+                                             {k_rows, rows_of(p.k, p.k_strides, later), end_key, plan.right},
+                                             {v_rows, rows_of(p.v, p.v_strides, later), end_key, plan.right},
+                                             {out_rows, rows_of(p.out, p.out_strides, later), queries, 0}}});
     for (int64_t first = 0; first < queries; first += kQueries) {
       const int64_t end = std::min(queries, first + kQueries);
+      ahead.aim(first + kQueries, end + kQueries);
       const int64_t seen = std::min(end_key, end + plan.right), keep = std::max(first_key, first - plan.left);
       take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, p.element, width, zeros);
       q.restart(first);
@@ -69,27 +74,24 @@ class Forward {
 
       scores_of = scores - first * plan.offsets * L;
       int64_t i = first;
-      for (; i + 2 <= end; i += 2) score<2>(i);
-      if (i < end) score<1>(i);
-      for (i = first; i < end; ++i) {
-        softmax(group, first, i);
-        const int64_t ahead = i + kQueries;
-        q_rows.prefetch(ahead, queries, next_q, bytes);
-        k_rows.prefetch(ahead + plan.right, end_key, next_k, bytes);
-        v_rows.prefetch(ahead + plan.right, end_key, next_v, bytes);
-      }
-      for (i = first; i + 2 <= end; i += 2) weigh<2>(group, out_rows, first, i);
-      if (i < end) weigh<1>(group, out_rows, first, i);
+      for (; i + 2 <= end; i += 2) score<2>(i, ahead);
+      if (i < end) score<1>(i, ahead);
+      for (i = first; i < end; ++i) softmax(group, first, i, ahead);
+      for (i = first; i + 2 <= end; i += 2) weigh<2>(group, out_rows, first, i, ahead);
+      if (i < end) weigh<1>(group, out_rows, first, i, ahead);
+      ahead.ask_for_the_rest();
     }
   }
 
  private:
+  using Soon = Ahead<L, 4>;
+
   Span keys_of(int64_t query) const {
     return {std::max(first_key, query - plan.left), std::min(end_key, query + plan.right + 1)};
   }
 
   template <int Q>
-  OLIFT_APART void score(int64_t i) {
+  OLIFT_APART void score(int64_t i, Soon& ahead) {
     int64_t begin = plan.offsets, end = 0;
     for (int64_t a = i; a < i + Q; ++a) {
       begin = std::min(begin, keys_of(a).begin - a + plan.left);
@@ -98,10 +100,11 @@ class Forward {
     for (int64_t panel = 0; panel < panels; ++panel) {
       band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, i - plan.left + begin), std::min<int64_t>(P, width - panel * P),
                              panel > 0, end - begin, scores_of + (i * plan.offsets + begin) * L, plan.offsets * L);
+      ahead.ask(4);
     }
   }
 
-  OLIFT_APART void softmax(const Group<L>& group, int64_t first, int64_t i) {
+  OLIFT_APART void softmax(const Group<L>& group, int64_t first, int64_t i, Soon& ahead) {
     const Span keys = keys_of(i);
     float* row = scores_of + (i * plan.offsets + plan.left - i) * L;
     const float* own_bias = bias + (plan.left - i) * L;
@@ -115,6 +118,7 @@ class Forward {
       highest = larger<L>(score, highest);
       any |= mask;
     }
+    ahead.ask(4);
     const Vec<L> base = any ? highest : Vec<L>{};
     Vec<L> total{};
     for (int64_t key = keys.begin; key < keys.end; ++key) {
@@ -134,12 +138,12 @@ class Forward {
   }
 
   template <int Q>
-  void weigh(const Group<L>& group, const Rows<L>& out_rows, int64_t first, int64_t i) {
+  void weigh(const Group<L>& group, const Rows<L>& out_rows, int64_t first, int64_t i, Soon& ahead) {
     const int64_t origin = i - plan.left;
     Span spans[Q];
     for (int a = 0; a < Q; ++a) spans[a] = {keys_of(i + a).begin - origin, keys_of(i + a).end - origin};
     write_sums<L, P, Q>(group, out_rows, i, p.element, width, scores_of + i * plan.offsets * L, (plan.offsets - 1) * L,
-                        L, v, origin, spans, share + (i - first), live + (i - first), nowhere);
+                        L, v, origin, spans, share + (i - first), live + (i - first), nowhere, ahead, 2);
   }
 
   const BandedForward& p;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -117,18 +118,46 @@ struct Rows {
   }
   const char* at(int lane, int64_t i) const { return origin[lane] + i * step; }
 
-  // Asks for the rows of frame i; from `end` on, for those that the next group begins with.
-  void prefetch(int64_t i, int64_t end, const Rows& next, int64_t bytes) const {
-    const Rows& rows = i < end ? *this : next;
-    const int64_t offset = (i < end ? i : i - end) * step;
-    for (int l = 0; l < L; ++l) {
-      const char* row = rows.origin[l] + offset;
-      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 2);
-    }
-  }
-
   const char* origin[L];
   int64_t step;
+};
+
+// Asks for rows of N tensors ahead of their use, a few at a time in between the arithmetic: asked for all at once they
+// would wait for each other, and the arithmetic for them.
+template <int L, int N>
+class Ahead {
+ public:
+  // Rows of one tensor up to frame `end`, then those of the group that comes next; `shift` frames before the others.
+  struct Stream {
+    Rows<L> rows, next;
+    int64_t end, shift;
+  };
+
+  Ahead(int64_t bytes, std::array<Stream, N> streams) : bytes_(bytes), streams_(streams) {}
+
+  // From here on, frames from `from` up to `end` may be asked for; what was forgotten before them stays so.
+  void aim(int64_t from, int64_t end) {
+    if (from > frame_) frame_ = from, lane_ = 0;
+    end_ = end;
+  }
+
+  // A row of each tensor, `count` times.
+  inline __attribute__((always_inline)) void ask(int count) {
+    for (; count > 0 && frame_ < end_; --count) {
+      for (const Stream& stream : streams_) {
+        const int64_t i = frame_ + stream.shift;
+        const char* row = i < stream.end ? stream.rows.at(lane_, i) : stream.next.at(lane_, i - stream.end);
+        for (int64_t byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+      }
+      if (++lane_ == L) lane_ = 0, ++frame_;
+    }
+  }
+  OLIFT_APART void ask_for_the_rest() { ask(std::numeric_limits<int>::max()); }
+
+ private:
+  int64_t bytes_, frame_ = -kFar, end_ = -kFar;
+  int lane_ = 0;
+  std::array<Stream, N> streams_;
 };
 
 // Floats that start at a cache line, for several uses one after the other.
@@ -248,10 +277,11 @@ OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held,
 
 // Writes frames i … i + Q - 1 of the group's streams: norm times a sum of `rows` over a span of frames that begins at
 // `origin` (banded_tiles.h says of which), 0 where not alive. `nowhere` takes what the streams do not own.
-template <int L, int P, int Q>
+template <int L, int P, int Q, int N>
 OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i, Element element, int64_t width,
                             const float* weights, int64_t across, int64_t along, Frames<L, P>& rows, int64_t origin,
-                            const Span (&spans)[Q], const Vec<L>* norms, const IntVec<L>* alive, float* nowhere) {
+                            const Span (&spans)[Q], const Vec<L>* norms, const IntVec<L>* alive, float* nowhere,
+                            Ahead<L, N>& ahead, int asked) {
   char* row[Q][L];
   for (int a = 0; a < Q; ++a) {
     for (int l = 0; l < L; ++l) {
@@ -267,6 +297,7 @@ OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i,
       for (int j = 0; j < 4; ++j) values[j] = alive[a] ? sums[a][j] * norms[a] : Vec<L>{};
       put_channels<L>(row[a], element, c, width, values);
     }
+    ahead.ask(asked);
   }
 }
 

@@ -19,9 +19,10 @@ from olift_fast.ops._native import native_module, why_not_native
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from side_by_side import copy_bandwidth, run_side_by_side
+from side_by_side import copy_bandwidth, keep_freed_memory, run_side_by_side
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+KEEPS_FREED_MEMORY = keep_freed_memory()
 THREADS = int(os.environ.get("OLIFT_BENCH_THREADS", "0"))
 
 
@@ -37,6 +38,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["triton"] = _triton_version()
     machine_info["threads"] = torch.get_num_threads()
     machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    machine_info["keeps_freed_memory"] = KEEPS_FREED_MEMORY
     machine_info["native"] = native.info() if native is not None else why_not_native()
     machine_info["copy_GB/s"] = {device: bandwidth(device) for device in DEVICES}
     machine_info["commit"] = _commit()

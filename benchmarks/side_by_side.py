@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +14,19 @@ from torch import Tensor
 
 Way = Callable[[], object]
 L2_BYTES = 256 << 20
+
+
+def keep_freed_memory() -> bool:
+    """Has glibc's malloc keep what is freed, as a GPU's allocator does; False where it isn't glibc's.
+
+    By default a large tensor is given back to the system at its end, and the next one is faulted in page by page. On a
+    virtual machine that takes from nothing to several times a kernel's own time, whichever way's turn it is.
+    """
+    trim_threshold, mmap_max = -1, -4
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
 
 
 def stopwatch(device: torch.device) -> Callable[[Way], float]:
@@ -38,6 +53,14 @@ def stopwatch(device: torch.device) -> Callable[[Way], float]:
     return events
 
 
+def warm_up(way: Way) -> None:
+    """Calls it twice at least, and again for up to a second: an allocator needs a few calls to settle."""
+    end = time.perf_counter() + 1.0
+    for call in range(8):
+        if call < 2 or time.perf_counter() < end:
+            way()
+
+
 def run_side_by_side(
     benchmark: Any, ways: Mapping[str, Way], *, rounds: int, device: torch.device, traffic: int | None = None
 ) -> dict[str, dict[str, float]]:
@@ -61,9 +84,8 @@ def run_side_by_side(
         for name, way in peers:
             seconds[name].append(measure(way))
 
-    for way in (first, *(way for _, way in peers)):
-        way()
-        way()
+    for way in (*(way for _, way in peers), first):
+        warm_up(way)
     benchmark.pedantic(
         lambda: seconds[ours].append(measure(first)), setup=run_peers, rounds=rounds, warmup_rounds=0, iterations=1
     )

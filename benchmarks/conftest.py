@@ -33,6 +33,11 @@ def pytest_configure() -> None:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     native = native_module()
+    cpu = machine_info.get("cpu", {})
+    kept = {key: cpu[key] for key in ("brand_raw", "family", "model", "count", "arch") if key in cpu}
+    for key in ("node", "release", "processor", "python_build"):
+        machine_info.pop(key, None)
+    machine_info["cpu"] = kept
     machine_info["olift_fast"] = olift_fast.__version__
     machine_info["torch"] = torch.__version__
     machine_info["triton"] = _triton_version()

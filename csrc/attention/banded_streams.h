@@ -127,7 +127,7 @@ struct Rows {
 template <int L, int N>
 class Ahead {
  public:
-  // Rows of one tensor up to frame `end`, then those of the group that comes next; `shift` frames before the others.
+  // Rows of one tensor up to frame `end`, then those of the group that comes next; it runs `shift` frames before the count.
   struct Stream {
     Rows<L> rows, next;
     int64_t end, shift;

@@ -30,6 +30,8 @@ template <int L>
 using Vec = typename VecOf<float, L>::Type;
 template <int L>
 using IntVec = typename VecOf<int32_t, L>::Type;
+template <int L>
+using BitVec = typename VecOf<uint32_t, L>::Type;
 
 template <int L>
 OLIFT_INLINE Vec<L> splat(float x) {
@@ -128,7 +130,7 @@ OLIFT_INLINE Vec<L> exp_nonpositive(Vec<L> x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  IntVec<L> bits;
+  BitVec<L> bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
   bits = (bits << 23) + 0x3f800000;
   Vec<L> power;
@@ -151,7 +153,7 @@ OLIFT_INLINE Vec<L> exp_or_zero(Vec<L> x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + (r + 1.0f);
-  IntVec<L> bits;
+  BitVec<L> bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
   bits = (bits << 23) + 0x3f800000;  // n = -127 gives 0
   Vec<L> power;

@@ -146,6 +146,7 @@ def test_loading_never_fails_and_tells_why(error: ImportError, wanted: str, monk
             if name == "olift_fast._native":
                 raise error
 
+    monkeypatch.delenv("OLIFT_NATIVE", raising=False)
     monkeypatch.delitem(sys.modules, "olift_fast._native", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     assert _native.native_module() is None

@@ -14,14 +14,21 @@ def check_projections(q: Tensor, k: Tensor, v: Tensor) -> None:
             raise ValueError(f"{name} must be (B, T, J, H, Dh), got {tuple(tensor.shape)}")
         check_shape(name, tensor, q.shape)
         check_like(name, tensor, q)
-        if tensor.shape[-1] > 1 and tensor.stride(-1) != 1:
-            raise ValueError(f"{name} must have a last stride of 1, got {tensor.stride(-1)}")
+        check_unit_stride(name, tensor)
 
 
 def check_packed(qkv: Tensor) -> None:
-    """A projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v."""
+    """A floating-point projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v, with a unit last stride."""
+    check_floating("qkv", qkv)
     if qkv.dim() != 6 or qkv.shape[3] != 3:
         raise ValueError(f"qkv must be (B, T, J, 3, H, Dh), got {tuple(qkv.shape)}")
+    check_unit_stride("qkv", qkv)
+
+
+def check_unit_stride(name: str, tensor: Tensor) -> None:
+    """A tensor whose last dimension lies in one run of memory."""
+    if tensor.shape[-1] > 1 and tensor.stride(-1) != 1:
+        raise ValueError(f"{name} must have a last stride of 1, got {tensor.stride(-1)}")
 
 
 def check_floating(name: str, tensor: Tensor) -> None:

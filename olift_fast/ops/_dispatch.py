@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from olift_fast.ops._native import why_not_cuda, why_not_native
 from olift_fast.ops._triton import interpreted, why_not_triton
 
+Answer = TypeVar("Answer")
 Backend = Literal["auto", "triton", "cuda", "native", "reference"]
 
 
@@ -73,22 +74,30 @@ def _refuse_tensors(device: str, dtypes: tuple[torch.dtype, ...], tensors: tuple
     return None
 
 
-# torch.compile takes these answers as constants of the process.
-@torch.compiler.assume_constant_result
+def _constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
+    """Has ``torch.compile`` take the answer as a constant of the process.
+
+    As `torch.compiler.assume_constant_result` does, which imports the whole compiler first: longer than lifting a clip.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant
 def _why_not_native() -> str | None:
     return why_not_native()
 
 
-@torch.compiler.assume_constant_result
+@_constant
 def _why_not_cuda() -> str | None:
     return why_not_cuda()
 
 
-@torch.compiler.assume_constant_result
+@_constant
 def _why_not_triton() -> str | None:
     return why_not_triton()
 
 
-@torch.compiler.assume_constant_result
+@_constant
 def _interpreted() -> bool:
     return interpreted()

@@ -54,7 +54,8 @@ def banded_attention(
         outside; see `olift_fast.reference.banded_attention`. Source: arXiv 2412.01166, temporal proximity.
     """
     left, right = check_window(window)
-    _check(q, k, v, left + right + 1, bias, visible, lengths)
+    check_projections(q, k, v)
+    _check_rest(q, left + right + 1, bias, visible, lengths)
     return _attend([q, k, v], left, right, bias, visible, lengths, scale, backend)
 
 
@@ -77,7 +78,8 @@ def banded_attention_packed(
     left, right = check_window(window)
     check_packed(qkv)
     q, k, v = qkv.unbind(dim=3)
-    _check(q, k, v, left + right + 1, bias, visible, lengths)
+    check_projections(q, k, v)
+    _check_rest(q, left + right + 1, bias, visible, lengths)
     return _attend([qkv], left, right, bias, visible, lengths, scale, backend)
 
 
@@ -117,10 +119,7 @@ def check_window(window: int | tuple[int, int]) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def _check(
-    q: Tensor, k: Tensor, v: Tensor, span: int, bias: Tensor | None, visible: Tensor | None, lengths: Tensor | None
-) -> None:
-    check_projections(q, k, v)
+def _check_rest(q: Tensor, span: int, bias: Tensor | None, visible: Tensor | None, lengths: Tensor | None) -> None:
     check_mask("visible", visible, q, tuple(q.shape[:3]))
     if bias is not None:
         check_floating("bias", bias)

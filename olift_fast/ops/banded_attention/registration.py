@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import Launch, refuse_second_derivative, split_projection
+from olift_fast.ops._registration import Launch, differentiate, operation, refuse_second_derivative, split_projection
 
 Attend = Callable[..., Tensor]
 
@@ -28,7 +28,9 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
     Both get tensors with a unit last stride, bias float32 and contiguous, lengths int64 and contiguous; nothing empty.
     """
 
-    @torch.library.custom_op(f"olift::{name}", mutates_args=(), device_types=device)
+    devices = None if device is None else (device,)
+
+    @operation(name, devices, fake=lambda projection, *_: _outputs(split_projection(projection)[0]))
     def attend(
         projection: Sequence[Tensor],
         left: int,
@@ -44,19 +46,11 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
             forward(q, k, v, left, right, _dense(bias), visible, _dense(lengths), scale, out, lse)
         return out, lse
 
-    @attend.register_fake
-    def _(
-        projection: Sequence[Tensor],
-        left: int,
-        right: int,
-        bias: Tensor | None,
-        visible: Tensor | None,
-        lengths: Tensor | None,
-        scale: float,
-    ) -> tuple[Tensor, Tensor]:
-        return _outputs(split_projection(projection)[0])
-
-    @torch.library.custom_op(f"olift::{name}_backward", mutates_args=(), device_types=device)
+    @operation(
+        f"{name}_backward",
+        devices,
+        fake=lambda _grad, projection, _out, _lse, _left, _right, bias, *_: _gradients(projection, bias),
+    )
     def attend_backward(
         grad: Tensor,
         projection: Sequence[Tensor],
@@ -81,33 +75,19 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
             gradients[-1].zero_()
         return gradients
 
-    @attend_backward.register_fake
-    def _(
-        grad: Tensor,
-        projection: Sequence[Tensor],
-        out: Tensor,
-        lse: Tensor,
-        left: int,
-        right: int,
-        bias: Tensor | None,
-        visible: Tensor | None,
-        lengths: Tensor | None,
-        scale: float,
-    ) -> list[Tensor]:
-        return _gradients(projection, bias)
-
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
         projection, ctx.left, ctx.right, bias, visible, lengths, ctx.scale = inputs
-        ctx.tensors = len(projection)
-        ctx.save_for_backward(*projection, *output, bias, visible, lengths)
+        ctx.save_for_backward(*projection, *outputs, bias, visible, lengths)
+        ctx.mark_non_differentiable(outputs[1])
+        ctx.set_materialize_grads(False)
 
-    def autograd(ctx, grad: Tensor, _grad_lse: Tensor):  # type: ignore[no-untyped-def]
+    def gradient(ctx, grad: Tensor, _grad_lse: None):  # type: ignore[no-untyped-def]
         *projection, out, lse, bias, visible, lengths = ctx.saved_tensors
         gradients = attend_backward(grad, projection, out, lse, ctx.left, ctx.right, bias, visible, lengths, ctx.scale)
         dbias = None if bias is None else gradients[-1]
-        return gradients[: ctx.tensors], None, None, dbias, None, None, None
+        return gradients[: len(projection)], None, None, dbias, None, None, None
 
-    attend.register_autograd(autograd, setup_context=setup_context)
+    differentiate(attend, gradient, save)
     refuse_second_derivative(attend_backward, "banded_attention")
 
     def call(

@@ -44,7 +44,8 @@ def joint_attention(
         ``scaled_dot_product_attention`` on ``(B·T, H, J, Dh)`` with a boolean mask; see
         `olift_fast.reference.joint_attention`. Source: arXiv 2412.01166, the dual graph of the space encoder.
     """
-    _check(q, k, v, graph, visible)
+    check_projections(q, k, v)
+    _check_masks(q, graph, visible)
     return _attend([q, k, v], graph, visible, backend)
 
 
@@ -62,8 +63,7 @@ def joint_attention_packed(
     Equivalent to ``joint_attention(*qkv.unbind(3), …)``; the other arguments and errors are the same.
     """
     check_packed(qkv)
-    q, k, v = qkv.unbind(dim=3)
-    _check(q, k, v, graph, visible)
+    _check_masks(qkv[:, :, :, 0], graph, visible)
     return _attend([qkv], graph, visible, backend)
 
 
@@ -78,8 +78,7 @@ def _attend(projection: list[Tensor], graph: Tensor | None, visible: Tensor | No
     return dense_attention(*split_projection(projection), graph, visible)
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:
-    check_projections(q, k, v)
+def _check_masks(q: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:
     batch, frames, joints, heads, _ = q.shape
     per_head = (heads, joints, joints)
     check_mask("graph", graph, q, per_head, (batch, *per_head))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import Launch, refuse_second_derivative, split_projection
+from olift_fast.ops._registration import Launch, differentiate, operation, refuse_second_derivative, split_projection
 
 Attend = Callable[[Sequence[Tensor], Tensor | None, Tensor | None], Tensor]
 
@@ -28,7 +28,9 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
     graph serves every sample, visible bool ``(B, T, J)``; nothing empty.
     """
 
-    @torch.library.custom_op(f"olift::{name}", mutates_args=(), device_types=device)
+    devices = None if device is None else (device,)
+
+    @operation(name, devices, fake=lambda projection, *_: _outputs(split_projection(projection)[0]))
     def attend(projection: Sequence[Tensor], graph: Tensor | None, visible: Tensor | None) -> tuple[Tensor, Tensor]:
         q, k, v = split_projection(projection)
         out, lse = _outputs(q)
@@ -36,11 +38,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
             forward(q, k, v, _per_sample(graph, q), visible, out, lse)
         return out, lse
 
-    @attend.register_fake
-    def _(projection: Sequence[Tensor], graph: Tensor | None, visible: Tensor | None) -> tuple[Tensor, Tensor]:
-        return _outputs(split_projection(projection)[0])
-
-    @torch.library.custom_op(f"olift::{name}_backward", mutates_args=(), device_types=device)
+    @operation(f"{name}_backward", devices, fake=lambda _grad, projection, *_: _gradients(projection))
     def attend_backward(
         grad: Tensor,
         projection: Sequence[Tensor],
@@ -49,34 +47,24 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         graph: Tensor | None,
         visible: Tensor | None,
     ) -> list[Tensor]:
-        gradients = [x.new_empty(x.shape) for x in projection]
+        gradients = _gradients(projection)
         if out.numel():
             q, k, v = split_projection(projection)
             grad = grad if grad.stride(-1) == 1 else grad.contiguous()
             backward(grad, q, k, v, out, lse, _per_sample(graph, q), visible, *split_projection(gradients))
         return gradients
 
-    @attend_backward.register_fake
-    def _(
-        grad: Tensor,
-        projection: Sequence[Tensor],
-        out: Tensor,
-        lse: Tensor,
-        graph: Tensor | None,
-        visible: Tensor | None,
-    ) -> list[Tensor]:
-        return [x.new_empty(x.shape) for x in projection]
-
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
         projection, graph, visible = inputs
-        ctx.tensors = len(projection)
-        ctx.save_for_backward(*projection, *output, graph, visible)
+        ctx.save_for_backward(*projection, *outputs, graph, visible)
+        ctx.mark_non_differentiable(outputs[1])
+        ctx.set_materialize_grads(False)
 
-    def autograd(ctx, grad: Tensor, _grad_lse: Tensor):  # type: ignore[no-untyped-def]
+    def gradient(ctx, grad: Tensor, _grad_lse: None):  # type: ignore[no-untyped-def]
         *projection, out, lse, graph, visible = ctx.saved_tensors
         return attend_backward(grad, projection, out, lse, graph, visible), None, None
 
-    attend.register_autograd(autograd, setup_context=setup_context)
+    differentiate(attend, gradient, save)
     refuse_second_derivative(attend_backward, "joint_attention")
 
     def call(projection: Sequence[Tensor], graph: Tensor | None, visible: Tensor | None) -> Tensor:
@@ -88,6 +76,10 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
 
 def _outputs(q: Tensor) -> tuple[Tensor, Tensor]:
     return q.new_empty(q.shape), q.new_empty(q.shape[:-1], dtype=torch.float32)
+
+
+def _gradients(projection: Sequence[Tensor]) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in projection]
 
 
 def _per_sample(graph: Tensor | None, q: Tensor) -> Tensor | None:

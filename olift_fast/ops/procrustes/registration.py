@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops._native import native_module
-from olift_fast.ops._registration import refuse_second_derivative
+from olift_fast.ops._registration import LIBRARY, differentiate, operation, refuse_second_derivative
 
 DEVICES = ("cpu", "cuda")
 
 
-@torch.library.custom_op("olift::procrustes", mutates_args=(), device_types=DEVICES)
+@operation("procrustes", DEVICES, fake=lambda source, *_: _fit_outputs(source))
 def fit(
     source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -26,14 +26,7 @@ def fit(
     return outputs
 
 
-@fit.register_fake
-def _(
-    source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _fit_outputs(source)
-
-
-@torch.library.custom_op("olift::procrustes_backward", mutates_args=(), device_types=DEVICES)
+@operation("procrustes_backward", DEVICES, fake=lambda *call: _gradients(call[3:6], call[-1]))
 def fit_backward(
     grad_rotation: Tensor,
     grad_scale: Tensor,
@@ -56,24 +49,7 @@ def fit_backward(
     return gradients
 
 
-@fit_backward.register_fake
-def _(
-    grad_rotation: Tensor,
-    grad_scale: Tensor,
-    grad_translation: Tensor,
-    source: Tensor,
-    target: Tensor,
-    weights: Tensor | None,
-    rotation: Tensor,
-    scale: Tensor,
-    conditioning: Tensor,
-    kind: str,
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    return _gradients((source, target, weights), wanted)
-
-
-@torch.library.custom_op("olift::procrustes_error", mutates_args=(), device_types=DEVICES)
+@operation("procrustes_error", DEVICES, fake=lambda source, *_: _error_outputs(source))
 def error(
     source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,14 +60,7 @@ def error(
     return outputs
 
 
-@error.register_fake
-def _(
-    source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _error_outputs(source)
-
-
-@torch.library.custom_op("olift::procrustes_error_backward", mutates_args=(), device_types=DEVICES)
+@operation("procrustes_error_backward", DEVICES, fake=lambda *call: _gradients(call[1:4], call[-1]))
 def error_backward(
     grad_error: Tensor,
     source: Tensor,
@@ -112,27 +81,12 @@ def error_backward(
     return gradients
 
 
-@error_backward.register_fake
-def _(
-    grad_error: Tensor,
-    source: Tensor,
-    target: Tensor,
-    weights: Tensor | None,
-    error: Tensor,
-    rotation: Tensor,
-    scale: Tensor,
-    kind: str,
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    return _gradients((source, target, weights), wanted)
-
-
-def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
     source, target, weights, ctx.kind, _ = inputs
-    ctx.save_for_backward(source, target, weights, *output)
+    ctx.save_for_backward(source, target, weights, *outputs)
 
 
-def _fit_autograd(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translation: Tensor, _: Tensor):  # type: ignore[no-untyped-def]
+def _fit_gradient(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translation: Tensor, _: Tensor):  # type: ignore[no-untyped-def]
     source, target, weights, rotation, scale, _translation, conditioning = ctx.saved_tensors
     wanted = list(ctx.needs_input_grad[:3])
     upstream = (grad_rotation, grad_scale, grad_translation)
@@ -140,14 +94,14 @@ def _fit_autograd(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translati
     return *_spread(gradients, wanted), None, None
 
 
-def _error_autograd(ctx, grad_error: Tensor, _grad_rotation: Tensor, _grad_scale: Tensor):  # type: ignore[no-untyped-def]
+def _error_gradient(ctx, grad_error: Tensor, _grad_rotation: Tensor, _grad_scale: Tensor):  # type: ignore[no-untyped-def]
     wanted = list(ctx.needs_input_grad[:3])
     gradients = error_backward(grad_error, *ctx.saved_tensors, ctx.kind, wanted)
     return *_spread(gradients, wanted), None, None
 
 
-fit.register_autograd(_fit_autograd, setup_context=_setup_context)
-error.register_autograd(_error_autograd, setup_context=_setup_context)
+differentiate(fit, _fit_gradient, _save)
+differentiate(error, _error_gradient, _save)
 refuse_second_derivative(fit_backward, "procrustes")
 refuse_second_derivative(error_backward, "procrustes_mse")
 
@@ -166,8 +120,8 @@ def _fold_batch(op):  # type: ignore[no-untyped-def]
     return rule
 
 
-fit.register_vmap(_fold_batch(fit))
-error.register_vmap(_fold_batch(error))
+torch.library.register_vmap("olift::procrustes", _fold_batch(fit), lib=LIBRARY)
+torch.library.register_vmap("olift::procrustes_error", _fold_batch(error), lib=LIBRARY)
 
 
 def _fit_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

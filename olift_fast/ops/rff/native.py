@@ -7,6 +7,7 @@ from torch import Tensor
 
 from olift_fast.ops._dispatch import refuse_native
 from olift_fast.ops._native import ask_for_huge_pages, native_module
+from olift_fast.ops._registration import LIBRARY
 from olift_fast.ops.rff.registration import register_encode, register_linear
 
 _UPCAST = (torch.float32, torch.float16, torch.bfloat16)
@@ -90,5 +91,5 @@ def _address(tensor: Tensor | None) -> int:
 
 native_encode = register_encode("rff_encode", _encode_forward, _encode_backward, "cpu")
 _linear = register_linear("rff_linear", _linear_forward, _linear_backward, "cpu")
-torch.library.register_autocast("olift::rff_encode", "cpu", torch.float32)
-torch.library.register_autocast("olift::rff_linear", "cpu", torch.float32)
+torch.library.register_autocast("olift::rff_encode", "cpu", torch.float32, lib=LIBRARY)
+torch.library.register_autocast("olift::rff_linear", "cpu", torch.float32, lib=LIBRARY)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import Launch, refuse_second_derivative
+from olift_fast.ops._registration import Launch, differentiate, operation, refuse_second_derivative
 
 Encode = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Linear = Callable[..., Tensor]
@@ -25,18 +25,18 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
     (grad's rows may lie apart), and nothing empty.
     """
 
-    @torch.library.custom_op(f"olift::{name}", mutates_args=(), device_types=device)
+    devices = None if device is None else (device,)
+
+    @operation(name, devices, fake=lambda x, freqs, _: _features(x, freqs))
     def encode(x: Tensor, freqs: Tensor, visible: Tensor | None) -> Tensor:
         out = _features(x, freqs)
         if out.numel():
             forward(_points(x), freqs.contiguous(), _flat(visible), out.view(-1, out.shape[-1]))
         return out
 
-    @encode.register_fake
-    def _(x: Tensor, freqs: Tensor, visible: Tensor | None) -> Tensor:
-        return _features(x, freqs)
-
-    @torch.library.custom_op(f"olift::{name}_backward", mutates_args=(), device_types=device)
+    @operation(
+        f"{name}_backward", devices, fake=lambda _grad, x, freqs, _visible, wanted: _gradients((x, freqs), wanted)
+    )
     def encode_backward(
         grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, wanted: Sequence[bool]
     ) -> list[Tensor]:
@@ -46,18 +46,14 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
             backward(_rows(grad), _points(x), freqs.contiguous(), _flat(visible), dx, dfreqs)
         return gradients if x.numel() else [gradient.zero_() for gradient in gradients]
 
-    @encode_backward.register_fake
-    def _(grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, wanted: Sequence[bool]) -> list[Tensor]:
-        return _gradients((x, freqs), wanted)
-
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(*inputs)
 
-    def autograd(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+    def gradient(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
         wanted = list(ctx.needs_input_grad[:2])
         return *_spread(encode_backward(grad, *ctx.saved_tensors, wanted), wanted), None
 
-    encode.register_autograd(autograd, setup_context=setup_context)
+    differentiate(encode, gradient, save)
     refuse_second_derivative(encode_backward, "rff_encode")
     return encode
 
@@ -74,7 +70,9 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
     Both get what `register_encode`'s get, weight ``(D, 2F)``, bias and token ``(D,)`` or None, contiguous.
     """
 
-    @torch.library.custom_op(f"olift::{name}", mutates_args=(), device_types=device)
+    devices = None if device is None else (device,)
+
+    @operation(name, devices, fake=lambda x, _freqs, weight, *rest: _projected(x, weight, rest[-1]))
     def linear(
         x: Tensor,
         freqs: Tensor,
@@ -90,19 +88,13 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
             forward(_points(x), *layer, out.view(-1, out.shape[-1]))
         return out
 
-    @linear.register_fake
-    def _(
-        x: Tensor,
-        freqs: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        visible: Tensor | None,
-        token: Tensor | None,
-        dtype: torch.dtype,
-    ) -> Tensor:
-        return _projected(x, weight, dtype)
-
-    @torch.library.custom_op(f"olift::{name}_backward", mutates_args=(), device_types=device)
+    @operation(
+        f"{name}_backward",
+        devices,
+        fake=lambda _grad, x, freqs, weight, bias, _visible, token, wanted: _gradients(
+            (x, freqs, weight, bias, token), wanted
+        ),
+    )
     def linear_backward(
         grad: Tensor,
         x: Tensor,
@@ -119,30 +111,17 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
             backward(_rows(grad), _points(x), *layer, *_spread(gradients, wanted))
         return gradients if grad.numel() else [gradient.zero_() for gradient in gradients]
 
-    @linear_backward.register_fake
-    def _(
-        grad: Tensor,
-        x: Tensor,
-        freqs: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        visible: Tensor | None,
-        token: Tensor | None,
-        wanted: Sequence[bool],
-    ) -> list[Tensor]:
-        return _gradients((x, freqs, weight, bias, token), wanted)
-
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(*inputs[:6])
 
-    def autograd(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
-        x, freqs, weight, bias, _, token, _ = ctx.needs_input_grad
+    def gradient(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+        x, freqs, weight, bias, _, token, _ = ctx.needs_input_grad[:7]
         wanted = [x, freqs, weight, bias, token]
         gradients = linear_backward(grad, *ctx.saved_tensors, wanted)
         dx, dfreqs, dweight, dbias, dtoken = _spread(gradients, wanted)
         return dx, dfreqs, dweight, dbias, None, dtoken, None
 
-    linear.register_autograd(autograd, setup_context=setup_context)
+    differentiate(linear, gradient, save)
     refuse_second_derivative(linear_backward, "rff_linear")
     return linear
 

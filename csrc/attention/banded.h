@@ -4,7 +4,7 @@
 //   bias          (H, left + right + 1) float, bias[h, s - t + left]; null: none
 //   visible       (B, T, J) bytes, 0 hides a key; null: all are visible
 //   lengths       (B) int64, keys and queries from lengths[b] on do not exist; null: T
-//   lse           (B, T, J, H) float, log of the sum of exponentials, -inf where a query has no key; null: not wanted
+//   lse           (B, T, J, H) float, log2 of the sum of exponentials, -inf where a query has no key; null: not wanted
 //
 // What is hidden is never read into arithmetic. A query without any key gives 0. Results do not depend on `threads`.
 #pragma once

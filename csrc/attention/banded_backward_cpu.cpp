@@ -55,7 +55,7 @@ class Backward {
     const Rows<L> k_rows = rows_of(p.k, p.k_strides, group), to_k = rows_of(p.grad_k, p.grad_k_strides, group);
     const Rows<L> v_rows = rows_of(p.v, p.v_strides, group), to_v = rows_of(p.grad_v, p.grad_v_strides, group);
     const Rows<L> grad_rows = rows_of(p.grad_out, p.grad_out_strides, group);
-    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, bias);
+    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, kLog2E, bias);
 
     const int64_t own = std::min(plan.frames, group.after);
     queries = {std::max(-plan.right, -group.before), std::min(plan.frames + plan.left, group.after)};
@@ -79,7 +79,7 @@ class Backward {
       const int64_t keep = std::max(queries.begin, next_key - plan.right);
       take_keys<L, P>(k, v, held, group, k_rows, v_rows, std::max(keys.begin, first - plan.left),
                       std::min(keys.end, end + plan.right), p.element, width, zeros);
-      take_queries<L, P>(q, group, q_rows, keep, end, p.element, width, zeros, p.scale);
+      take_queries<L, P>(q, group, q_rows, keep, end, p.element, width, zeros, p.scale * kLog2E);
       take_queries<L, P>(grad, group, grad_rows, keep, end, p.element, width, zeros, 1.0f);
       weights.slide(keep, end);
       slopes.slide(keep, end);
@@ -87,7 +87,12 @@ class Backward {
       int64_t i = first;
       for (; i + 2 <= end; i += 2) dot<2>(i, ahead);
       if (i < end) dot<1>(i, ahead);
-      for (i = first; i < end; ++i) find_slopes(group, i, ahead);
+      for (i = first; i < end; ++i) {
+        const Span span = keys_of(i);
+        const bool whole = group.all_exist(i) && group.all_hold_keys(span.begin) && group.all_hold_keys(span.end - 1);
+        if (whole) find_slopes<true>(group, i, ahead);
+        else find_slopes<false>(group, i, ahead);
+      }
 
       const int64_t end_own = std::min(end, own);
       for (i = std::max<int64_t>(0, first); i + 2 <= end_own; i += 2) write_query<2>(group, to_q, i, ahead);
@@ -132,32 +137,32 @@ class Backward {
     }
   }
 
+  // `Whole`: the query exists in every lane, and every key of its span is there to be seen.
+  template <bool Whole>
   OLIFT_APART void find_slopes(const Group<L>& group, int64_t i, Soon& ahead) {
     const Span span = keys_of(i);
-    const IntVec<L> existing = group.existing(i);
-    Vec<L> lse = splat<L>(kInf);
-    for (int l = 0; l < L; ++l) {
-      if (existing[l]) lse[l] = p.lse[group.query_index(p.shape, l, i)];
-    }
+    const IntVec<L> existing = Whole ? ~IntVec<L>{} : group.existing(i);
+    const Vec<L> lse = group.load_queries(p.shape, p.lse, i, kInf);
     float* weight = weights.at(0, i) + (plan.left - i) * L;
     float* slope = slopes.at(0, i) + (plan.left - i) * L;
     const float* own_bias = bias + (plan.left - i) * L;
-    Vec<L> delta{};
-    for (int64_t key = span.begin; key < span.end; ++key) {
+    const auto shown = [&](int64_t key, Vec<L> x) {
+      if (Whole) return x;
       IntVec<L> seen;
       std::memcpy(&seen, held.at(0, key), sizeof(seen));
-      seen &= existing;
+      return (seen & existing) ? x : Vec<L>{};
+    };
+    Vec<L> delta{};
+    for (int64_t key = span.begin; key < span.end; ++key) {
       const Vec<L> score = load<L>(weight + key * L) + load<L>(own_bias + key * L);
-      const Vec<L> chance = seen ? exp_or_zero<L>(score - lse) : Vec<L>{};
+      const Vec<L> chance = shown(key, exp2_or_zero<L>(score - lse));
       store<L>(weight + key * L, chance);
-      delta += seen ? chance * load<L>(slope + key * L) : Vec<L>{};
+      delta += shown(key, chance * load<L>(slope + key * L));
     }
     ahead.ask(4);
     for (int64_t key = span.begin; key < span.end; ++key) {
-      IntVec<L> seen;
-      std::memcpy(&seen, held.at(0, key), sizeof(seen));
       const Vec<L> pull = load<L>(weight + key * L) * (load<L>(slope + key * L) - delta);
-      store<L>(slope + key * L, (seen & existing) ? pull : Vec<L>{});
+      store<L>(slope + key * L, shown(key, pull));
     }
   }
 
@@ -181,15 +186,16 @@ class Backward {
   void write_key(const Group<L>& group, const Rows<L>& to_k, const Rows<L>& to_v, int64_t j, Soon& ahead) {
     const int64_t origin = j - plan.right, along = (plan.offsets - 1) * L;
     Span spans[Q];
-    Vec<L> ones[Q];
+    Vec<L> back[Q], ones[Q];  // the queries are held times log2(e)
     IntVec<L> alive[Q];
     for (int a = 0; a < Q; ++a) {
       spans[a] = {queries_of(j + a).begin - origin, queries_of(j + a).end - origin};
+      back[a] = splat<L>(kLn2);
       ones[a] = splat<L>(1.0f);
       std::memcpy(&alive[a], held.at(0, j + a), sizeof(alive[a]));
     }
     write_sums<L, P, Q>(group, to_k, j, p.element, width, slopes.at(0, origin) + (plan.offsets - 1) * L, L, along, q, origin,
-                        spans, ones, alive, nowhere, ahead, 1);
+                        spans, back, alive, nowhere, ahead, 1);
     write_sums<L, P, Q>(group, to_v, j, p.element, width, weights.at(0, origin) + (plan.offsets - 1) * L, L, along, grad,
                         origin, spans, ones, alive, nowhere, ahead, 1);
   }

@@ -52,7 +52,7 @@ class Forward {
     };
     const Rows<L> q_rows = rows_of(p.q, p.q_strides, group), k_rows = rows_of(p.k, p.k_strides, group);
     const Rows<L> v_rows = rows_of(p.v, p.v_strides, group), out_rows = rows_of(p.out, p.out_strides, group);
-    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, bias);
+    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, kLog2E, bias);
     first_key = std::max(-plan.left, -group.before);
     end_key = std::min(plan.frames + plan.right, group.after);
     k.restart(first_key);
@@ -70,13 +70,17 @@ class Forward {
       const int64_t seen = std::min(end_key, end + plan.right), keep = std::max(first_key, first - plan.left);
       take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, p.element, width, zeros);
       q.restart(first);
-      take_queries<L, P>(q, group, q_rows, first, end, p.element, width, zeros, p.scale);
+      take_queries<L, P>(q, group, q_rows, first, end, p.element, width, zeros, p.scale * kLog2E);
 
       scores_of = scores - first * plan.offsets * L;
       int64_t i = first;
       for (; i + 2 <= end; i += 2) score<2>(i, ahead);
       if (i < end) score<1>(i, ahead);
-      for (i = first; i < end; ++i) softmax(group, first, i, ahead);
+      for (i = first; i < end; ++i) {
+        const Span keys = keys_of(i);
+        if (group.all_hold_keys(keys.begin) && group.all_hold_keys(keys.end - 1)) softmax<true>(group, first, i, ahead);
+        else softmax<false>(group, first, i, ahead);
+      }
       for (i = first; i + 2 <= end; i += 2) weigh<2>(group, out_rows, first, i, ahead);
       if (i < end) weigh<1>(group, out_rows, first, i, ahead);
       ahead.ask_for_the_rest();
@@ -104,25 +108,32 @@ class Forward {
     }
   }
 
+  // `Whole`: every key of the span is there to be seen in every lane.
+  template <bool Whole>
   OLIFT_APART void softmax(const Group<L>& group, int64_t first, int64_t i, Soon& ahead) {
     const Span keys = keys_of(i);
     float* row = scores_of + (i * plan.offsets + plan.left - i) * L;
     const float* own_bias = bias + (plan.left - i) * L;
+    const auto score_of = [&](int64_t key) { return load<L>(row + key * L) + load<L>(own_bias + key * L); };
     Vec<L> highest = splat<L>(-kInf);
     IntVec<L> any{};
     for (int64_t key = keys.begin; key < keys.end; ++key) {
-      IntVec<L> mask;
-      std::memcpy(&mask, held.at(0, key), sizeof(mask));
-      const Vec<L> score = mask ? load<L>(row + key * L) + load<L>(own_bias + key * L) : splat<L>(-kInf);
-      store<L>(row + key * L, score);
+      Vec<L> score = score_of(key);
+      if constexpr (!Whole) {
+        IntVec<L> mask;
+        std::memcpy(&mask, held.at(0, key), sizeof(mask));
+        any |= mask;
+        score = mask ? score : splat<L>(-kInf);
+        store<L>(row + key * L, score);
+      }
       highest = larger<L>(score, highest);
-      any |= mask;
     }
+    if (Whole) any = ~IntVec<L>{};
     ahead.ask(4);
     const Vec<L> base = any ? highest : Vec<L>{};
     Vec<L> total{};
     for (int64_t key = keys.begin; key < keys.end; ++key) {
-      const Vec<L> weight = exp_or_zero<L>(load<L>(row + key * L) - base);
+      const Vec<L> weight = exp2_or_zero<L>((Whole ? score_of(key) : load<L>(row + key * L)) - base);
       store<L>(row + key * L, weight);
       total += weight;
     }
@@ -130,10 +141,8 @@ class Forward {
     live[i - first] = any;
     share[i - first] = any ? 1.0f / total : Vec<L>{};
     if (p.lse) {
-      const Vec<L> lse = any ? base + log_positive<L>(total) : splat<L>(-kInf);
-      for (int l = 0; l < L; ++l) {
-        if (group.owns(l, i)) p.lse[group.query_index(p.shape, l, i)] = lse[l];
-      }
+      const Vec<L> lse = any ? base + log_positive<L>(total) * kLog2E : splat<L>(-kInf);
+      group.store_queries(p.shape, p.lse, i, lse);
     }
   }
 

@@ -119,34 +119,50 @@ OLIFT_INLINE void transpose_quads(Vec<L> (&x)[4]) {
   x[3] = mix_quads<2, true, V, Int>(c, d, lanes);
 }
 
+// Where L rows start: anywhere …
+template <int L>
+struct Scattered {
+  const char* at(int lane) const { return row[lane]; }
+  const char* row[L];
+};
+
+// … or four by four at one distance, which a few registers hold.
+template <int L>
+struct Even {
+  const char* at(int lane) const { return run[lane / 4] + lane % 4 * gap; }
+  const char* run[L / 4];
+  int64_t gap;
+};
+
 // Channels first … first + 3 of L rows, a vector a channel; 0 from `count` on.
-template <int L, class Element>
-OLIFT_INLINE void load_channels(const char* const (&rows)[L], int64_t first, int count, Vec<L> (&channels)[4]) {
+template <int L, class Element, class Places>
+OLIFT_INLINE void load_channels(const Places& rows, int64_t first, int count, Vec<L> (&channels)[4]) {
   for (int i = 0; i < 4; ++i) {
     Vec<4> parts[L / 4];
     for (int part = 0; part < L / 4; ++part) {
-      parts[part] = load_quad(reinterpret_cast<const Element*>(rows[4 * part + i]) + first, count);
+      parts[part] = load_quad(reinterpret_cast<const Element*>(rows.at(4 * part + i)) + first, count);
     }
     channels[i] = join_quads<L>(parts);
   }
   transpose_quads<L>(channels);
 }
 
-template <int L, class Element>
-OLIFT_INLINE void store_channels(char* const (&rows)[L], int64_t first, int count, Vec<L> (&channels)[4]) {
+template <int L, class Element, class Places>
+OLIFT_INLINE void store_channels(const Places& rows, int64_t first, int count, Vec<L> (&channels)[4]) {
   transpose_quads<L>(channels);
   for (int i = 0; i < 4; ++i) {
     Vec<4> parts[L / 4];
     split_quads<L>(channels[i], parts);
     for (int part = 0; part < L / 4; ++part) {
-      store_quad(reinterpret_cast<Element*>(rows[4 * part + i]) + first, parts[part], count);
+      char* row = const_cast<char*>(rows.at(4 * part + i));
+      store_quad(reinterpret_cast<Element*>(row) + first, parts[part], count);
     }
   }
 }
 
 // Writes channels first … first + 3 of L rows that are `width` wide.
-template <int L>
-OLIFT_INLINE void put_channels(char* const (&rows)[L], Element element, int64_t first, int64_t width,
+template <int L, class Places>
+OLIFT_INLINE void put_channels(const Places& rows, Element element, int64_t first, int64_t width,
                                Vec<L> (&channels)[4]) {
   const int count = static_cast<int>(std::min<int64_t>(4, width - first));
   if (element == Element::kBFloat16) store_channels<L, BFloat16>(rows, first, count, channels);

@@ -26,6 +26,7 @@ using olift::Strides4;
 
 constexpr int64_t kFar = std::numeric_limits<int64_t>::max() / 4;
 constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;  // scores are in powers of two: exp takes fewer steps then
 
 // How the work is cut: `segments` streams of `frames` frames for each (batch, joint, head). It depends on the sizes alone.
 struct Plan {
@@ -72,12 +73,14 @@ struct Group {
       visible[l] = !p.visible ? nullptr
                               : p.visible + batch[l] * p.visible_strides[0] + start[l] * p.visible_strides[1] +
                                     joint[l] * p.visible_strides[2];
+      all_own_to = std::min(all_own_to, own[l]);
       before = std::max(before, start[l]);
       all_from = std::max(all_from, -start[l]);
       all_to = std::min(all_to, length[l]);
       if (used) after = std::max(after, shape.frames - start[l]);
     }
     visible_step = p.visible_strides[1];
+    in_a_row = batch[0] == batch[L - 1] && start[0] == start[L - 1] && own[L - 1] > 0;
   }
 
   bool all_exist(int64_t i) const { return i >= all_from && i < all_to; }
@@ -95,12 +98,31 @@ struct Group {
   }
   // Whether frame i of that lane is a frame of its stream, to be written by it and by no other.
   bool owns(int lane, int64_t i) const { return i >= 0 && i < own[lane]; }
+  bool all_own(int64_t i) const { return i >= 0 && i < all_own_to; }
+
+  // Frame i of the group in a tensor (B, T, J, H) of floats: all lanes where all exist, else those that do or are owned.
+  Vec<L> load_queries(const Shape5& shape, const float* from, int64_t i, float absent) const {
+    if (in_a_row && all_exist(i)) return load<L>(from + query_index(shape, 0, i));
+    Vec<L> values = splat<L>(absent);
+    for (int l = 0; l < L; ++l) {
+      if (exists(l, i)) values[l] = from[query_index(shape, l, i)];
+    }
+    return values;
+  }
+  void store_queries(const Shape5& shape, float* to, int64_t i, Vec<L> values) const {
+    if (in_a_row && all_own(i)) return store<L>(to + query_index(shape, 0, i), values);
+    for (int l = 0; l < L; ++l) {
+      if (owns(l, i)) to[query_index(shape, l, i)] = values[l];
+    }
+  }
 
   int64_t query_index(const Shape5& shape, int lane, int64_t i) const {  // in (B, T, J, H)
     return ((batch[lane] * shape.frames + start[lane] + i) * shape.joints + joint[lane]) * shape.heads + head[lane];
   }
 
   int64_t all_from = -kFar, all_to = kFar;  // in every lane frames exist from here up to there
+  int64_t all_own_to = kFar;
+  bool in_a_row;  // the lanes' (joint, head) follow each other within one clip
   int64_t before = 0, after = 0;  // in some lane frames exist from -before up to `after`
   int64_t start[L], length[L], own[L], batch[L], joint[L], head[L];
   const uint8_t* visible[L];
@@ -115,11 +137,25 @@ struct Rows {
       const int64_t first = group.batch[l] * s.batch + group.joint[l] * s.joint + group.head[l] * s.head;
       origin[l] = static_cast<const char*>(data) + first * size_of(element) + group.start[l] * step;
     }
+    gap = origin[1] - origin[0];
+    for (int l = 0; l < L; ++l) even &= origin[l] == origin[l / 4 * 4] + l % 4 * gap;
   }
   const char* at(int lane, int64_t i) const { return origin[lane] + i * step; }
+  Scattered<L> all_at(int64_t i) const {
+    Scattered<L> rows;
+    for (int l = 0; l < L; ++l) rows.row[l] = at(l, i);
+    return rows;
+  }
+  Even<L> evenly_at(int64_t i) const {
+    Even<L> rows;
+    for (int run = 0; run < L / 4; ++run) rows.run[run] = at(4 * run, i);
+    rows.gap = gap;
+    return rows;
+  }
 
   const char* origin[L];
-  int64_t step;
+  int64_t step, gap;
+  bool even = true;
 };
 
 // Asks for rows of N tensors ahead of their use, a few at a time in between the arithmetic: asked for all at once they
@@ -133,31 +169,44 @@ class Ahead {
     int64_t end, shift;
   };
 
-  Ahead(int64_t bytes, std::array<Stream, N> streams) : bytes_(bytes), streams_(streams) {}
+  Ahead(int64_t bytes, const std::array<Stream, N>& streams) : bytes_(bytes), streams_(streams) {}
 
   // From here on, frames from `from` up to `end` may be asked for; what was forgotten before them stays so.
   void aim(int64_t from, int64_t end) {
-    if (from > frame_) frame_ = from, lane_ = 0;
+    if (from > frame_) move_to(from);
     end_ = end;
   }
 
   // A row of each tensor, `count` times.
   inline __attribute__((always_inline)) void ask(int count) {
     for (; count > 0 && frame_ < end_; --count) {
-      for (const Stream& stream : streams_) {
-        const int64_t i = frame_ + stream.shift;
-        const char* row = i < stream.end ? stream.rows.at(lane_, i) : stream.next.at(lane_, i - stream.end);
+      for (int n = 0; n < N; ++n) {
+        const char* row = origins_[n][lane_] + along_[n];
         for (int64_t byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(row + byte, 0, 2);
       }
-      if (++lane_ == L) lane_ = 0, ++frame_;
+      if (++lane_ == L) move_to(frame_ + 1);
     }
   }
   OLIFT_APART void ask_for_the_rest() { ask(std::numeric_limits<int>::max()); }
 
  private:
+  void move_to(int64_t frame) {
+    frame_ = frame;
+    lane_ = 0;
+    for (int n = 0; n < N; ++n) {
+      const Stream& stream = streams_[static_cast<size_t>(n)];
+      const int64_t i = frame + stream.shift;
+      const bool own = i < stream.end;
+      origins_[n] = own ? stream.rows.origin : stream.next.origin;
+      along_[n] = own ? i * stream.rows.step : (i - stream.end) * stream.next.step;
+    }
+  }
+
   int64_t bytes_, frame_ = -kFar, end_ = -kFar;
   int lane_ = 0;
   std::array<Stream, N> streams_;
+  const char* const* origins_[N];
+  int64_t along_[N];
 };
 
 // Floats that start at a cache line, for several uses one after the other.
@@ -209,15 +258,16 @@ class Frames {
   }
 
   // Transposes L rows of memory in as frame i, times a factor.
-  void put(int64_t i, const char* const (&rows)[L], Element element, int64_t width, float factor) {
+  template <class Places>
+  void put(int64_t i, const Places& rows, Element element, int64_t width, float factor) {
     if (element == Element::kBFloat16) put_rows<BFloat16, true>(i, rows, width, factor);
     else if (factor == 1.0f) put_rows<float, false>(i, rows, width, factor);
     else put_rows<float, true>(i, rows, width, factor);
   }
 
  private:
-  template <class E, bool Scaled>
-  void put_rows(int64_t i, const char* const (&rows)[L], int64_t width, float factor) {
+  template <class E, bool Scaled, class Places>
+  void put_rows(int64_t i, const Places& rows, int64_t width, float factor) {
     for (int64_t first = 0; first < width; first += P) {
       float* to = at(first / P, i);
       const int64_t channels = std::min<int64_t>(P, width - first);
@@ -242,10 +292,13 @@ OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const
   const int64_t from = frames.end();
   frames.slide(keep, end);
   for (int64_t i = from; i < end; ++i) {
-    const char* row[L];
-    const bool all = group.all_exist(i);
+    if (rows.even && group.all_exist(i)) {
+      frames.put(i, rows.evenly_at(i), element, width, factor);
+      continue;
+    }
+    Scattered<L> row = rows.all_at(i);
     for (int l = 0; l < L; ++l) {
-      row[l] = all || group.exists(l, i) ? rows.at(l, i) : reinterpret_cast<const char*>(zeros);
+      if (!group.exists(l, i)) row.row[l] = reinterpret_cast<const char*>(zeros);
     }
     frames.put(i, row, element, width, factor);
   }
@@ -261,17 +314,20 @@ OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held,
   held.slide(keep, end);
   for (int64_t i = from; i < end; ++i) {
     IntVec<L> mask = ~IntVec<L>{};
-    const char *k_row[L], *v_row[L];
-    const bool all = group.all_hold_keys(i);
-    for (int l = 0; l < L; ++l) {
-      const bool holds = all || group.holds_key(l, i);
-      if (!holds) mask[l] = 0;
-      k_row[l] = holds ? k_rows.at(l, i) : reinterpret_cast<const char*>(zeros);
-      v_row[l] = holds ? v_rows.at(l, i) : reinterpret_cast<const char*>(zeros);
+    if (k_rows.even && v_rows.even && group.all_hold_keys(i)) {
+      k.put(i, k_rows.evenly_at(i), element, width, 1.0f);
+      v.put(i, v_rows.evenly_at(i), element, width, 1.0f);
+    } else {
+      Scattered<L> k_row = k_rows.all_at(i), v_row = v_rows.all_at(i);
+      for (int l = 0; l < L; ++l) {
+        if (group.holds_key(l, i)) continue;
+        mask[l] = 0;
+        k_row.row[l] = v_row.row[l] = reinterpret_cast<const char*>(zeros);
+      }
+      k.put(i, k_row, element, width, 1.0f);
+      v.put(i, v_row, element, width, 1.0f);
     }
     std::memcpy(held.at(0, i), &mask, sizeof(mask));
-    k.put(i, k_row, element, width, 1.0f);
-    v.put(i, v_row, element, width, 1.0f);
   }
 }
 
@@ -282,10 +338,17 @@ OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i,
                             const float* weights, int64_t across, int64_t along, Frames<L, P>& rows, int64_t origin,
                             const Span (&spans)[Q], const Vec<L>* norms, const IntVec<L>* alive, float* nowhere,
                             Ahead<L, N>& ahead, int asked) {
-  char* row[Q][L];
+  const bool even = to.even && group.all_own(i) && group.all_own(i + Q - 1);
+  Even<L> evenly[Q] = {};
+  Scattered<L> row[Q];
   for (int a = 0; a < Q; ++a) {
+    if (even) {
+      evenly[a] = to.evenly_at(i + a);
+      continue;
+    }
+    row[a] = to.all_at(i + a);
     for (int l = 0; l < L; ++l) {
-      row[a][l] = group.owns(l, i + a) ? const_cast<char*>(to.at(l, i + a)) : reinterpret_cast<char*>(nowhere);
+      if (!group.owns(l, i + a)) row[a].row[l] = reinterpret_cast<char*>(nowhere);
     }
   }
   for (int64_t c = 0; c < width; c += 4) {
@@ -295,18 +358,20 @@ OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i,
     for (int a = 0; a < Q; ++a) {
       Vec<L> values[4];
       for (int j = 0; j < 4; ++j) values[j] = alive[a] ? sums[a][j] * norms[a] : Vec<L>{};
-      put_channels<L>(row[a], element, c, width, values);
+      if (even) put_channels<L>(evenly[a], element, c, width, values);
+      else put_channels<L>(row[a], element, c, width, values);
     }
     ahead.ask(asked);
   }
 }
 
-// The bias of each offset, a stream a lane; 0 without one.
+// The bias of each offset times a factor, a stream a lane; 0 without one.
 template <int L>
-void take_bias(const Group<L>& group, const Plan& plan, const float* bias, int64_t left, int64_t window, float* to) {
+void take_bias(const Group<L>& group, const Plan& plan, const float* bias, int64_t left, int64_t window, float factor,
+               float* to) {
   for (int64_t o = 0; o < plan.offsets; ++o) {
     for (int l = 0; l < L; ++l) {
-      to[o * L + l] = bias ? bias[group.head[l] * window + left - plan.left + o] : 0.0f;
+      to[o * L + l] = bias ? bias[group.head[l] * window + left - plan.left + o] * factor : 0.0f;
     }
   }
 }

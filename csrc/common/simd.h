@@ -138,21 +138,21 @@ OLIFT_INLINE Vec<L> exp_nonpositive(Vec<L> x) {
   return x < lowest ? Vec<L>{} : p * power;
 }
 
-// exp(x) for x <= 0 as above, in fewer steps: exactly 0 from -87.7 down.
+// 2^x for x <= 0 (NaN stays NaN), relative error under 2e-7, exactly 0 from -126.5 down: 2^n · 2^r, |r| <= 1/2, after
+// Cephes' exp2f.
 template <int L>
-OLIFT_INLINE Vec<L> exp_or_zero(Vec<L> x) {
-  const Vec<L> clamped = larger<L>(splat<L>(-88.0f), x);
+OLIFT_INLINE Vec<L> exp2_or_zero(Vec<L> x) {
+  const Vec<L> clamped = larger<L>(splat<L>(-127.0f), x);
   const float magic = 12582912.0f;
-  const Vec<L> shifted = clamped * 1.44269504088896341f + magic;
-  const Vec<L> n = shifted - magic;
-  const Vec<L> r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-  Vec<L> p = splat<L>(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + (r + 1.0f);
+  const Vec<L> shifted = clamped + magic;
+  const Vec<L> r = clamped - (shifted - magic);
+  Vec<L> p = splat<L>(1.535336188e-4f);
+  p = p * r + 1.339887440e-3f;
+  p = p * r + 9.618437357e-3f;
+  p = p * r + 5.550332471e-2f;
+  p = p * r + 2.402264791e-1f;
+  p = p * r + 6.931472029e-1f;
+  p = p * r + 1.0f;
   BitVec<L> bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
   bits = (bits << 23) + 0x3f800000;  // n = -127 gives 0

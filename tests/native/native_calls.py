@@ -147,7 +147,7 @@ def expected_attention(
             highest = scores.max()
             weights = np.exp(scores - highest)
             out[b, t, j, h] = weights @ v[b, keys, j, h].astype(np.float64) / weights.sum()
-            lse[b, t, j, h] = highest + np.log(weights.sum())
+            lse[b, t, j, h] = (highest + np.log(weights.sum())) / np.log(2)
     return out, lse
 
 

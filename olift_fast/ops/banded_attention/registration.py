@@ -20,14 +20,14 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
 
     Args:
         forward: ``forward(q, k, v, left, right, bias, visible, lengths, scale, out, lse)`` writes the output and the
-            log-sum-exp of the scores, float32 ``(B, T, J, H)``, -inf in a row without any key.
+            log-sum-exp of the scores, float32 ``(B, T, J, H)``, to a base that its backward knows, -inf in a row
+            without any key.
         backward: ``backward(grad, q, k, v, out, lse, left, right, bias, visible, lengths, scale, dq, dk, dv, dbias)``
             writes every gradient; dbias is None without a bias.
         device: the device type that it runs on; None for any.
 
     Both get tensors with a unit last stride, bias float32 and contiguous, lengths int64 and contiguous; nothing empty.
     """
-
     devices = None if device is None else (device,)
 
     @operation(name, devices, fake=lambda projection, *_: _outputs(split_projection(projection)[0]))

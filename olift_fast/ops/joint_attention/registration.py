@@ -27,7 +27,6 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
     Both get q, k, v and grad with a unit last stride, graph bool ``(B, H, J, J)`` with any strides, expanded where one
     graph serves every sample, visible bool ``(B, T, J)``; nothing empty.
     """
-
     devices = None if device is None else (device,)
 
     @operation(name, devices, fake=lambda projection, *_: _outputs(split_projection(projection)[0]))

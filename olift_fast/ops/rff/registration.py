@@ -24,7 +24,6 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
     Both get x ``(N, C)``, freqs ``(C, F)``, visible ``(N,)`` or None, and out or grad ``(N, 2F)``; float32, contiguous
     (grad's rows may lie apart), and nothing empty.
     """
-
     devices = None if device is None else (device,)
 
     @operation(name, devices, fake=lambda x, freqs, _: _features(x, freqs))
@@ -69,7 +68,6 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
 
     Both get what `register_encode`'s get, weight ``(D, 2F)``, bias and token ``(D,)`` or None, contiguous.
     """
-
     devices = None if device is None else (device,)
 
     @operation(name, devices, fake=lambda x, _freqs, weight, *rest: _projected(x, weight, rest[-1]))

@@ -106,11 +106,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not tables or config.getoption("benchmark_disable"):
         return
     write = terminalreporter.write_line
-    terminalreporter.section("side by side: median [20th, 80th percentile], milliseconds")
+    terminalreporter.section("side by side: median [20th, 80th percentile]; first calls' median; milliseconds")
     for name, info in tables:
-        ours = next(iter(info["ways"].values()))["p50_ms"]
+        ours, ours_first = (next(iter(info["ways"].values()))[key] for key in ("p50_ms", "first_ms"))
         share = f", {info['share_of_copy']:.0%} of copy bandwidth" if "share_of_copy" in info else ""
         write(f"{name} ({info['device']}, {info['threads']} threads{share})")
         for way, row in info["ways"].items():
             times = f"{row['p50_ms']:10.3f} [{row['p20_ms']:.3f}, {row['p80_ms']:.3f}]"
-            write(f"  {way:<28}{times:<36}{row['p50_ms'] / ours:6.2f}x")
+            first = f"{row['first_ms']:10.3f}"
+            write(f"  {way:<28}{times:<32}{row['p50_ms'] / ours:6.2f}x{first}{row['first_ms'] / ours_first:6.2f}x")

@@ -140,9 +140,10 @@ template <int L>
 Panels<L> packed_weight(const RffBackward& p, const Frequencies<L>& freqs) {
   Panels<L> packed(p.shape.width, 2 * freqs.padded);
   for (int64_t d = 0; d < p.shape.width; ++d) {
-    for (int64_t f = 0; f < 2 * freqs.count; ++f) {
-      const int64_t place = f < freqs.count ? f : f - freqs.count + freqs.padded;
-      packed.element(d, place) = p.weight[d * 2 * freqs.count + f];
+    const float* row = p.weight + d * 2 * freqs.count;
+    for (int64_t f = 0; f < freqs.count; ++f) {
+      packed.element(d, f) = row[f];
+      packed.element(d, freqs.padded + f) = row[freqs.count + f];
     }
   }
   return packed;

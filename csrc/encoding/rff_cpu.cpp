@@ -41,11 +41,14 @@ void encode(const RffForward& p) {
 // The weight transposed: a row for each place in a row of features.
 template <int L>
 Panels<L> packed_weight(const RffForward& p, const Frequencies<L>& freqs) {
+  const int64_t count = freqs.count;
   Panels<L> packed(2 * freqs.padded, p.shape.width);
   for (int64_t d = 0; d < p.shape.width; ++d) {
-    for (int64_t f = 0; f < 2 * freqs.count; ++f) {
-      const int64_t place = f < freqs.count ? f : f - freqs.count + freqs.padded;
-      packed.element(place, d) = p.weight[d * 2 * freqs.count + f];
+    const float* row = p.weight + d * 2 * count;
+    float *cosines = &packed.element(0, d), *sines = &packed.element(freqs.padded, d);
+    for (int64_t f = 0; f < count; ++f) {
+      cosines[f * 2 * L] = row[f];
+      sines[f * 2 * L] = row[count + f];
     }
   }
   return packed;

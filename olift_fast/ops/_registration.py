@@ -1,7 +1,7 @@
 """What the registration of every operation with ``torch.library`` shares.
 
-`torch.library.custom_op` would do the same in fewer words, and flattens and checks lists of tensors at every call: 0.1 ms
-more of Python for a result and its gradient. A clip of 48 frames takes 0.3 ms in all, so that counts.
+`torch.library.custom_op` would do the same in fewer words, and flattens and checks lists of tensors at every call: 0.1
+ms more of Python for a result and its gradient. A clip of 48 frames takes 0.3 ms in all, so that counts.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def run_side_by_side(
 
 
 def more_calls(seconds: float, device: torch.device) -> int:
-    """How many calls a turn has after the first one: a few for what takes milliseconds, none where it matters little."""
+    """How many calls a turn has after the first one: a few of what takes milliseconds, none of what takes longer."""
     if device.type != "cpu" or seconds > MATTERS_LITTLE:
         return 0
     return min(10, int(MATTERS_LITTLE / seconds) + 1)

@@ -64,6 +64,7 @@ class Backward {
     for (auto* frames : {&weights, &slopes}) frames->restart(queries.begin);
     for (auto* frames : {&k, &v}) frames->restart(keys.begin);
     held.restart(keys.begin);
+    gap = -kFar;
 
     Soon ahead(width * size_of(p.element), {{{q_rows, rows_of(p.q, p.q_strides, later), queries.end, 0},
                                              {grad_rows, rows_of(p.grad_out, p.grad_out_strides, later), queries.end, 0},
@@ -78,7 +79,7 @@ class Backward {
       ahead.aim(first + kQueries, end + kQueries);
       const int64_t keep = std::max(queries.begin, next_key - plan.right);
       take_keys<L, P>(k, v, held, group, k_rows, v_rows, std::max(keys.begin, first - plan.left),
-                      std::min(keys.end, end + plan.right), p.element, width, zeros);
+                      std::min(keys.end, end + plan.right), p.element, width, zeros, gap);
       take_queries<L, P>(q, group, q_rows, keep, end, p.element, width, zeros, p.scale * kLog2E);
       take_queries<L, P>(grad, group, grad_rows, keep, end, p.element, width, zeros, 1.0f);
       weights.slide(keep, end);
@@ -88,9 +89,7 @@ class Backward {
       for (; i + 2 <= end; i += 2) dot<2>(i, ahead);
       if (i < end) dot<1>(i, ahead);
       for (i = first; i < end; ++i) {
-        const Span span = keys_of(i);
-        const bool whole = group.all_exist(i) && group.all_hold_keys(span.begin) && group.all_hold_keys(span.end - 1);
-        if (whole) find_slopes<true>(group, i, ahead);
+        if (gap < first - plan.left && group.all_exist(i)) find_slopes<true>(group, i, ahead);
         else find_slopes<false>(group, i, ahead);
       }
 
@@ -217,6 +216,7 @@ class Backward {
   Frames<L, 1> held, weights, slopes;  // weights, slopes: p and ds of a query's offsets
   float *bias, *zeros, *nowhere;
   Span queries{}, keys{};  // gone through, in some lane
+  int64_t gap = 0;         // the latest frame in which some lane has no key
 };
 
 template <int L>

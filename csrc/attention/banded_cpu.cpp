@@ -58,6 +58,7 @@ class Forward {
     k.restart(first_key);
     v.restart(first_key);
     held.restart(first_key);
+    gap = -kFar;
 
     const int64_t queries = std::min(plan.frames, group.after);
     Soon ahead(width * size_of(p.element), {{{q_rows, rows_of(p.q, p.q_strides, later), queries, 0},
@@ -68,7 +69,7 @@ class Forward {
       const int64_t end = std::min(queries, first + kQueries);
       ahead.aim(first + kQueries, end + kQueries);
       const int64_t seen = std::min(end_key, end + plan.right), keep = std::max(first_key, first - plan.left);
-      take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, p.element, width, zeros);
+      take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, p.element, width, zeros, gap);
       q.restart(first);
       take_queries<L, P>(q, group, q_rows, first, end, p.element, width, zeros, p.scale * kLog2E);
 
@@ -77,8 +78,7 @@ class Forward {
       for (; i + 2 <= end; i += 2) score<2>(i, ahead);
       if (i < end) score<1>(i, ahead);
       for (i = first; i < end; ++i) {
-        const Span keys = keys_of(i);
-        if (group.all_hold_keys(keys.begin) && group.all_hold_keys(keys.end - 1)) softmax<true>(group, first, i, ahead);
+        if (gap < first - plan.left) softmax<true>(group, first, i, ahead);
         else softmax<false>(group, first, i, ahead);
       }
       for (i = first; i + 2 <= end; i += 2) weigh<2>(group, out_rows, first, i, ahead);
@@ -163,7 +163,7 @@ class Forward {
   Frames<L, 1> held;
   float *scores, *bias, *zeros, *nowhere;
   float* scores_of = nullptr;  // of query 0, were it held
-  int64_t first_key = 0, end_key = 0;
+  int64_t first_key = 0, end_key = 0, gap = 0;  // gap: the latest frame in which some lane has no key
   Vec<L> share[kQueries];
   IntVec<L> live[kQueries];
 };

@@ -80,14 +80,31 @@ struct Group {
       if (used) after = std::max(after, shape.frames - start[l]);
     }
     visible_step = p.visible_strides[1];
+    for (int l = 0; p.visible && l < L; ++l) {
+      if (l == 0 || visible[l] != visible[l - 1]) {
+        run_first[runs] = l;
+        run_lanes[runs++] = IntVec<L>{};
+      }
+      run_lanes[runs - 1][l] = -1;
+    }
     in_a_row = batch[0] == batch[L - 1] && start[0] == start[L - 1] && own[L - 1] > 0;
   }
 
   bool all_exist(int64_t i) const { return i >= all_from && i < all_to; }
-  bool all_hold_keys(int64_t i) const { return all_exist(i) && !visible[0]; }
   bool exists(int lane, int64_t i) const { return i >= -start[lane] && i < length[lane]; }
-  bool holds_key(int lane, int64_t i) const {
-    return exists(lane, i) && (!visible[lane] || visible[lane][i * visible_step]);
+  // The lanes in which frame i has a key to be seen; `all` tells whether those are all of them.
+  IntVec<L> holding_keys(int64_t i, bool& all) const {
+    IntVec<L> mask = existing(i);
+    all = all_exist(i);
+    for (int run = 0; run < runs && all_exist(i); ++run) {
+      if (visible[run_first[run]][i * visible_step]) continue;
+      mask &= ~run_lanes[run];
+      all = false;
+    }
+    for (int l = 0; l < L && runs && !all_exist(i); ++l) {
+      if (mask[l] && !visible[l][i * visible_step]) mask[l] = 0;
+    }
+    return mask;
   }
   IntVec<L> existing(int64_t i) const {
     IntVec<L> mask = ~IntVec<L>{};
@@ -127,6 +144,8 @@ struct Group {
   int64_t start[L], length[L], own[L], batch[L], joint[L], head[L];
   const uint8_t* visible[L];
   int64_t visible_step;
+  int runs = 0, run_first[L];  // of lanes with the same mask, the heads of a joint; none without masks
+  IntVec<L> run_lanes[L];
 };
 
 // Where the rows of a group lie in one tensor.
@@ -304,25 +323,27 @@ OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const
   }
 }
 
-// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not.
+// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not. `gap` moves to
+// the latest frame in which some lane has none.
 template <int L, int P>
 OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group, const Rows<L>& k_rows,
-               const Rows<L>& v_rows, int64_t keep, int64_t end, Element element, int64_t width, const float* zeros) {
+               const Rows<L>& v_rows, int64_t keep, int64_t end, Element element, int64_t width, const float* zeros,
+               int64_t& gap) {
   const int64_t from = k.end();
   k.slide(keep, end);
   v.slide(keep, end);
   held.slide(keep, end);
   for (int64_t i = from; i < end; ++i) {
-    IntVec<L> mask = ~IntVec<L>{};
-    if (k_rows.even && v_rows.even && group.all_hold_keys(i)) {
+    bool all;
+    const IntVec<L> mask = group.holding_keys(i, all);
+    if (!all) gap = i;
+    if (all && k_rows.even && v_rows.even) {
       k.put(i, k_rows.evenly_at(i), element, width, 1.0f);
       v.put(i, v_rows.evenly_at(i), element, width, 1.0f);
     } else {
       Scattered<L> k_row = k_rows.all_at(i), v_row = v_rows.all_at(i);
       for (int l = 0; l < L; ++l) {
-        if (group.holds_key(l, i)) continue;
-        mask[l] = 0;
-        k_row.row[l] = v_row.row[l] = reinterpret_cast<const char*>(zeros);
+        if (!mask[l]) k_row.row[l] = v_row.row[l] = reinterpret_cast<const char*>(zeros);
       }
       k.put(i, k_row, element, width, 1.0f);
       v.put(i, v_row, element, width, 1.0f);

@@ -23,8 +23,8 @@ def keep_freed_memory() -> bool:
     """Has glibc's malloc keep what is freed, as a GPU's allocator does; False where it isn't glibc's.
 
     By default a large tensor is given back to the system at its end, and the next one is faulted in page by page. On a
-    virtual machine that takes from nothing to several times a kernel's own time, whichever way's turn it is. Memory that
-    nobody has touched since the machine started costs most: as much as most runs need is touched here.
+    virtual machine that takes from nothing to several times a kernel's own time, whichever way's turn it is. Memory
+    that nobody has touched since the machine started costs most: as much as most runs need is touched here.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4
     if not sys.platform.startswith("linux"):

@@ -36,6 +36,7 @@ PYBIND11_MODULE(_native, m) {
         [](olift::Address memory, int64_t bytes) { olift::ask_for_huge_pages(olift::at<void>(memory), bytes); },
         py::arg("memory"), py::arg("bytes"));
   olift::bind_attention(m);
+  olift::bind_dense(m);
   olift::bind_encoding(m);
   olift::bind_joint(m);
   olift::bind_geometry(m);

@@ -31,6 +31,7 @@ inline void require(bool holds, const std::string& what) {
 }
 
 void bind_attention(py::module_& m);
+void bind_dense(py::module_& m);
 void bind_encoding(py::module_& m);
 void bind_joint(py::module_& m);
 void bind_geometry(py::module_& m);

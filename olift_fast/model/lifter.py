@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from olift_fast.model.config import LifterConfig
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
+from olift_fast.nn.fused import FusedLayers, why_not_fused
 from olift_fast.ops._checks import check_floating, check_mask, check_shape
 from olift_fast.reference import Decoder
 
@@ -39,6 +41,7 @@ class Lifter(nn.Module):
             SpaceLayer(config.width, config.heads, config.mlp_ratio) for _ in range(config.space_layers)
         )
         self.decoder = Decoder(config.width)
+        self._fused: FusedLayers | None = None
 
     def forward(
         self,
@@ -86,12 +89,29 @@ class Lifter(nn.Module):
         heads = dual_graph(graph, joint_mask, self.config.heads)
 
         tokens = self.encoder(keypoints, visible, sides)
-        for layer in self.motion:
-            tokens = layer(tokens, visible, lengths)
-        for layer in self.space:
-            tokens = layer(tokens, heads)
-        joints_3d = self.decoder(tokens)
+        fused = self._fused_layers(tokens)
+        if fused is not None:
+            joints_3d = fused(tokens, visible, lengths, heads)
+        else:
+            for layer in self.motion:
+                tokens = layer(tokens, visible, lengths)
+            for layer in self.space:
+                tokens = layer(tokens, heads)
+            joints_3d = self.decoder(tokens)
         return joints_3d if real is None else torch.where(real[..., None], joints_3d, 0.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles go without the packed weights, which are made again."""
+        return {**self.__dict__, "_fused": None}
+
+    def _fused_layers(self, tokens: Tensor) -> FusedLayers | None:
+        """The layers as native passes, packed again if a parameter has changed; None where they can't run."""
+        layers = (self.motion, self.space, self.decoder)
+        if why_not_fused(tokens, *layers) is not None:
+            return None
+        if self._fused is None or not self._fused.current():
+            self._fused = FusedLayers(*layers)
+        return self._fused if self._fused.current() else None
 
     @staticmethod
     def _real(keypoints: Tensor, joint_mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:

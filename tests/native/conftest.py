@@ -16,6 +16,7 @@ NEEDS_MODULE = (
     "test_procrustes_forward",
     "test_rff_cpu",
     "test_runtime",
+    "test_token_block",
 )
 
 

@@ -18,7 +18,7 @@ def refuse_native_attention(q: Tensor) -> str | None:
     return refuse_native(DTYPES, q)
 
 
-def _forward(
+def attend_into(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -29,8 +29,13 @@ def _forward(
     lengths: Tensor | None,
     scale: float,
     out: Tensor,
-    lse: Tensor,
+    lse: Tensor | None,
 ) -> None:
+    """`banded_attention` without gradients into `out`, any strides with a unit last one; nothing is checked.
+
+    bias is float32 and contiguous, lengths int64 and contiguous. lse float32 ``(B, T, J, H)``, contiguous, gets log2 of
+    each row's sum of exponentials, -inf without any key.
+    """
     native = native_module()
     assert native is not None
     ask_for_huge_pages(out)
@@ -94,4 +99,4 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-native_attention = register("banded_attention", _forward, _backward, "cpu")
+native_attention = register("banded_attention", attend_into, _backward, "cpu")

@@ -15,15 +15,19 @@ def refuse_native_attention(q: Tensor) -> str | None:
     return refuse_native((torch.float32, torch.bfloat16), q)
 
 
-def _forward(
+def attend_into(
     q: Tensor,
     k: Tensor,
     v: Tensor,
     graph: Tensor | None,
     visible: Tensor | None,
     out: Tensor,
-    lse: Tensor,
+    lse: Tensor | None,
 ) -> None:
+    """`joint_attention` without gradients into `out`, any strides with a unit last one; nothing is checked.
+
+    graph is ``(B, H, J, J)``. lse float32 ``(B, T, J, H)``, contiguous, gets each row's log-sum-exp.
+    """
     native = native_module()
     assert native is not None
     ask_for_huge_pages(out)
@@ -80,4 +84,4 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-native_attention = register("joint_attention", _forward, _backward, "cpu")
+native_attention = register("joint_attention", attend_into, _backward, "cpu")

@@ -1,0 +1,71 @@
+#include "common/binding.h"
+#include "common/dispatch.h"
+#include "dense/token_block.h"
+
+namespace olift {
+namespace {
+
+using Layers = std::array<Address, 6>;  // norm weight, norm bias, weight, bias, second weight, second bias
+
+void require_widths(int64_t in, int64_t out) {
+  require(in > 0 && out > 0, "inputs and outputs must be > 0, got " + std::to_string(in) + " and " + std::to_string(out));
+}
+
+int64_t packed_size(int64_t in, int64_t out) {
+  require_widths(in, out);
+  return cpu_kernels().packed_size(in, out);
+}
+
+void pack_weight(Address weight, int64_t in, int64_t out, Address packed) {
+  require_widths(in, out);
+  require(weight && packed, "weight and packed must have an address");
+  cpu_kernels().pack_weight(at<const float>(weight), in, out, at<float>(packed));
+}
+
+void token_block(Address tokens, Address attended, Address head_out, int64_t rows, Ints4 widths,
+                 std::array<Address, 2> projection, Layers mlp, Layers head, std::array<float, 2> epsilons,
+                 int threads) {
+  const auto [width, mlp_width, head_width, out_width] = widths;
+  require(rows > 0 && width > 0, "rows and width must be > 0, got " + std::to_string(rows) + " and " + std::to_string(width));
+  require(threads > 0, "threads must be > 0, got " + std::to_string(threads));
+  require(tokens != 0, "tokens must have an address");
+  require(!projection[0] || attended, "a projection needs attended");
+  require(!head[2] || (head_out && out_width > 0), "a head needs head_out and its width");
+  require(!mlp[2] || (mlp[4] && mlp_width > 0), "an mlp has two layers and a width");
+  require(!head[4] || head_width > 0, "a head of two layers needs its inner width");
+  const auto linear = [](Address weight, Address bias, int64_t in, int64_t out) {
+    require(!weight || bias, "every layer needs a bias");
+    return Linear{at<const float>(weight), at<const float>(bias), in, out};
+  };
+  const auto norm = [](const Layers& layers, float epsilon) {
+    require(!layers[2] || (layers[0] && layers[1]), "every norm needs a weight and a bias");
+    return Norm{at<const float>(layers[0]), at<const float>(layers[1]), epsilon};
+  };
+  const TokenBlock p{at<float>(tokens),
+                     at<const float>(attended),
+                     at<float>(head_out),
+                     rows,
+                     width,
+                     linear(projection[0], projection[1], width, width),
+                     norm(mlp, epsilons[0]),
+                     linear(mlp[2], mlp[3], width, mlp_width),
+                     linear(mlp[4], mlp[5], mlp_width, width),
+                     norm(head, epsilons[1]),
+                     linear(head[2], head[3], width, head[4] ? head_width : out_width),
+                     linear(head[4], head[5], head_width, out_width),
+                     threads};
+  py::gil_scoped_release release;
+  cpu_kernels().token_block(p);
+}
+
+}  // namespace
+
+void bind_dense(py::module_& m) {
+  m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"));
+  m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("inputs"), py::arg("outputs"), py::arg("packed"));
+  m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("rows"),
+        py::arg("widths"), py::arg("projection"), py::arg("mlp"), py::arg("head"), py::arg("epsilons"),
+        py::arg("threads"));
+}
+
+}  // namespace olift

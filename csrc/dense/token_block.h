@@ -1,0 +1,54 @@
+// What a transformer layer does to its tokens between two attentions, in one pass over them:
+//
+//   t = tokens + attended · projection                 where there is a projection
+//   t = t + mlp(norm(t))                               where there is an mlp
+//   head_out = head(head_norm(t))                      where there is a head: one linear layer, or two with GELU between
+//
+//   tokens    (N, D) float, contiguous; t is written back in place where it changed
+//   attended  (N, D) float, contiguous
+//   head_out  (N, head.out) float, contiguous
+//
+// Weights are packed (pack_weight). Results do not depend on `threads`.
+#pragma once
+
+#include <cstdint>
+
+namespace olift {
+
+// A linear layer: packed weight, bias of `out` floats; no weight: no layer.
+struct Linear {
+  const float *weight, *bias;
+  int64_t in, out;
+};
+
+struct Norm {
+  const float *weight, *bias;
+  float epsilon;
+};
+
+struct TokenBlock {
+  float* tokens;
+  const float* attended;
+  float* head_out;
+  int64_t rows, width;
+  Linear projection;
+  Norm mlp_norm;
+  Linear mlp_in, mlp_out;
+  Norm head_norm;
+  Linear head_in, head_out_layer;
+  int threads;
+};
+
+// Floats that a packed weight of (out, in) takes, and the packing. The form is that of the instruction set in use.
+int64_t packed_size_baseline(int64_t in, int64_t out);
+int64_t packed_size_avx2(int64_t in, int64_t out);
+int64_t packed_size_avx512(int64_t in, int64_t out);
+void pack_weight_baseline(const float* weight, int64_t in, int64_t out, float* packed);
+void pack_weight_avx2(const float* weight, int64_t in, int64_t out, float* packed);
+void pack_weight_avx512(const float* weight, int64_t in, int64_t out, float* packed);
+
+void token_block_baseline(const TokenBlock&);
+void token_block_avx2(const TokenBlock&);
+void token_block_avx512(const TokenBlock&);
+
+}  // namespace olift

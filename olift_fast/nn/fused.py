@@ -1,0 +1,196 @@
+"""A lifter's layers for inference on the CPU: between two attentions, one native pass over the tokens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
+from olift_fast.nn.layers import MotionLayer, SpaceLayer
+from olift_fast.ops._native import ask_for_huge_pages, native_module, why_not_native
+from olift_fast.ops.banded_attention.native import attend_into as attend_frames
+from olift_fast.ops.joint_attention.native import attend_into as attend_joints
+from olift_fast.reference import Decoder
+
+Signature = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
+Layer = MotionLayer | SpaceLayer
+
+
+class FusedLayers:
+    """Motion layers, space layers and decoder in as many native passes as there are attentions, and one.
+
+    A pass takes 48 tokens at a time through ``tokens + projection(attended)``, ``tokens + mlp(norm(tokens))`` and the
+    next layer's ``qkv(norm(tokens))``, or the decoder. What lies between these stays in the cache; the layers by
+    themselves write and read it ten times. Weights are packed once; who calls asks `current` whether they still hold.
+
+    Args:
+        motion, space, decoder: whose parameters to use, float32 on the CPU.
+
+    Equivalent to calling them one after the other without gradients, to float32 rounding.
+    """
+
+    def __init__(self, motion: nn.ModuleList, space: nn.ModuleList, decoder: Decoder) -> None:
+        layers: list[Layer] = [*motion, *space]  # type: ignore[list-item]
+        self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
+        self.signature = self._sign()
+        self._packed: list[Tensor] = []
+        with torch.no_grad():
+            heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
+            heads.append(self._two_layers(decoder.norm, decoder.mlp))
+            self._first = _Pass((0, 0), _Stage((0, 0, 0, 0, 0, 0), 0.0, 0, 0), heads[0])
+            self._passes = [
+                _Pass(self._linear(layer.attention.projection), self._two_layers(layer.mlp_norm, layer.mlp), head)
+                for layer, head in zip(layers, heads[1:], strict=True)
+            ]
+            self._attentions = [_Attention.of(layer) for layer in layers]
+
+    def current(self) -> bool:
+        """Whether modules and parameters are still those that were packed, and nobody has hooked into one."""
+        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in self._modules)
+        return not hooked and self.signature == self._sign()
+
+    def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
+        """tokens ``(B, T, J, D)``, contiguous, overwritten → joints ``(B, T, J, 3)``.
+
+        visible bool ``(B, T, J)`` (keys over time), lengths int64 ``(B,)``, graph bool ``(B, H, J, J)``.
+        """
+        batch, frames, joints, width = tokens.shape
+        heads = self._attentions[0].heads if self._attentions else 1
+        qkv = tokens.new_empty(batch, frames, joints, 3, heads, width // heads)
+        attended = tokens.new_empty(batch, frames, joints, heads, width // heads)
+        out = tokens.new_empty(batch, frames, joints, 3)
+        ask_for_huge_pages(qkv)
+        q, k, v = qkv.unbind(dim=3)
+        lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
+        self._first.run(tokens, None, qkv if self._passes else out)
+        for attention, step in zip(self._attentions, self._passes, strict=True):
+            attention.run(q, k, v, visible, lengths, graph, attended)
+            step.run(tokens, attended, out if step is self._passes[-1] else qkv)
+        return out
+
+    def _sign(self) -> Signature:
+        children = tuple(id(child) for module in self._modules for child in module._modules.values())
+        parameters = [p for module in self._modules for p in module._parameters.values() if p is not None]
+        return children, tuple((id(p), 0 if p.is_inference() else p._version, p.data_ptr()) for p in parameters)
+
+    def _linear(self, layer: nn.Linear) -> tuple[int, int]:
+        """Addresses of a packed copy of the weight, and of a copy of the bias."""
+        native = native_module()
+        assert native is not None
+        weight = layer.weight.contiguous()
+        packed = weight.new_empty(native.packed_size(layer.in_features, layer.out_features))
+        native.pack_weight(weight.data_ptr(), layer.in_features, layer.out_features, packed.data_ptr())
+        return self._held(packed), self._held(layer.bias)
+
+    def _held(self, tensor: Tensor) -> int:
+        copy = tensor.detach().clone(memory_format=torch.contiguous_format)
+        self._packed.append(copy)
+        return copy.data_ptr()
+
+    def _norm(self, norm: nn.LayerNorm) -> tuple[int, int]:
+        return self._held(norm.weight), self._held(norm.bias)
+
+    def _head(self, norm: nn.LayerNorm, layer: nn.Linear) -> _Stage:
+        return _Stage((*self._norm(norm), *self._linear(layer), 0, 0), norm.eps, 0, layer.out_features)
+
+    def _two_layers(self, norm: nn.LayerNorm, mlp: nn.Sequential) -> _Stage:
+        first, _, second = mlp
+        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+        addresses = (*self._norm(norm), *self._linear(first), *self._linear(second))
+        return _Stage(addresses, norm.eps, first.out_features, second.out_features)
+
+
+class _Stage(NamedTuple):
+    """norm, linear layer, and where there is an inner width GELU and another; addresses as `token_block` takes them."""
+
+    addresses: tuple[int, int, int, int, int, int]
+    epsilon: float
+    inner: int
+    outer: int
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
+
+    projection: tuple[int, int]
+    mlp: _Stage
+    head: _Stage
+
+    def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor) -> None:
+        native = native_module()
+        assert native is not None
+        width = tokens.shape[-1]
+        native.token_block(
+            tokens.data_ptr(),
+            0 if attended is None else attended.data_ptr(),
+            out.data_ptr(),
+            tokens.numel() // width,
+            (width, self.mlp.inner, self.head.inner, self.head.outer),
+            self.projection,
+            self.mlp.addresses,
+            self.head.addresses,
+            (self.mlp.epsilon, self.head.epsilon),
+            torch.get_num_threads(),
+        )
+
+
+@dataclass(frozen=True)
+class _Attention:
+    """Over frames within a window, or, without one, over joints."""
+
+    heads: int
+    window: tuple[int, int] | None
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, layer: Layer) -> _Attention:
+        attention = layer.attention
+        if isinstance(attention, JointAttention):
+            return cls(attention.heads, None, None)
+        bias = None if attention.time_bias is None else attention.time_bias().contiguous()
+        return cls(attention.heads, attention.window, bias)
+
+    def run(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        visible: Tensor,
+        lengths: Tensor | None,
+        graph: Tensor | None,
+        out: Tensor,
+    ) -> None:
+        if self.window is None:
+            attend_joints(q, k, v, graph, None, out, None)
+        else:
+            attend_frames(q, k, v, *self.window, self.bias, visible, lengths, q.shape[-1] ** -0.5, out, None)
+
+
+def why_not_fused(
+    tokens: Tensor, motion: Iterable[nn.Module], space: Iterable[nn.Module], decoder: nn.Module
+) -> str | None:
+    """One line: why `FusedLayers` can't take these layers and tokens, or None when it can."""
+    if torch.is_grad_enabled():
+        return "gradients are on: call it under torch.no_grad() or torch.inference_mode()"
+    if torch.compiler.is_compiling() or type(tokens) is not Tensor or torch.is_autocast_enabled("cpu"):
+        return "it is being traced, or autocast is on"
+    if os.environ.get("OLIFT_BACKEND", "auto") not in ("auto", "native"):
+        return f"OLIFT_BACKEND is {os.environ['OLIFT_BACKEND']}"
+    if tokens.device.type != "cpu" or tokens.dtype != torch.float32 or tokens.numel() == 0:
+        return f"tokens must be float32 on the CPU, and some, got {tokens.dtype} on {tokens.device}"
+    for layers, kind, attention in (
+        (motion, MotionLayer, TemporalProximityAttention),
+        (space, SpaceLayer, JointAttention),
+    ):
+        for layer in layers:
+            if type(layer) is not kind or type(layer.attention) is not attention:
+                return f"a layer is a {type(layer).__name__}, and must be a {kind.__name__} as it was made"
+    if type(decoder) is not Decoder:
+        return f"the decoder is a {type(decoder).__name__}"
+    return why_not_native()

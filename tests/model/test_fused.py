@@ -1,0 +1,190 @@
+"""Without gradients, a lifter on the CPU runs in fused native passes: same results, whatever happens to its layers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.nn import MotionLayer
+from olift_fast.nn.fused import why_not_fused
+from olift_fast.ops._native import why_not_native
+
+pytestmark = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
+
+SMALL = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=(3, 2), frequencies=7)
+
+
+def clip(batch: int = 2, frames: int = 19, joints: int = 5) -> tuple[Tensor, dict[str, Any]]:
+    visible = torch.rand(batch, frames, joints) > 0.2
+    keypoints = torch.randn(batch, frames, joints, 2).masked_fill(~visible[..., None], torch.nan)
+    graph = torch.rand(batch, joints, joints) > 0.5
+    graph = graph | graph.mT | torch.eye(joints, dtype=torch.bool)
+    return keypoints, {"visible": visible, "graph": graph, "sides": torch.randint(-1, 2, (joints,)).float()}
+
+
+def fused(lifter: Lifter, keypoints: Tensor, **given: Any) -> Tensor:
+    with torch.inference_mode():
+        out = lifter(keypoints, **given)
+    assert lifter._fused is not None, "the layers were not fused"
+    return out
+
+
+def wanted_of(lifter: Lifter, keypoints: Tensor, **given: Any) -> Tensor:
+    """Layer by layer in float64."""
+    return copy.deepcopy(lifter).double()(keypoints.double(), **given).detach()
+
+
+def error(got: Tensor, wanted: Tensor) -> float:
+    return float((got.double() - wanted).norm() / wanted.norm())
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 19, 5), (1, 70, 13), (3, 7, 26)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"width": 20, "heads": 1, "mlp_ratio": 3},
+        {"motion_layers": 0},
+        {"space_layers": 0},
+        {"motion_layers": 0, "space_layers": 0},
+        {"time_encoding": "none", "encoding": "linear"},
+        {"time_encoding": "absolute", "width": 128, "heads": 4},
+    ],
+)
+def test_matches_the_layers_in_float64(changes: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(sum(shape))
+    lifter = Lifter(LifterConfig(**{**SMALL.__dict__, **changes})).eval()
+    keypoints, given = clip(*shape)
+    assert error(fused(lifter, keypoints, **given), wanted_of(lifter, keypoints, **given)) < 1e-5
+
+
+def test_padding_of_frames_and_joints() -> None:
+    torch.manual_seed(1)
+    lifter = Lifter(SMALL).eval()
+    keypoints, given = clip()
+    given |= {"lengths": torch.tensor([19, 8], dtype=torch.int32), "joint_mask": torch.ones(2, 5, dtype=torch.bool)}
+    given["joint_mask"][0, 3:] = False
+    got = fused(lifter, keypoints, **given)
+    assert error(got, wanted_of(lifter, keypoints, **given)) < 1e-5
+    assert not got[1, 8:].any() and not got[0, :, 3:].any()
+
+
+def changed_in_place(lifter: Lifter) -> None:
+    with torch.no_grad():
+        lifter.space[0].mlp[0].weight.mul_(1.5)
+
+
+def loaded(lifter: Lifter) -> None:
+    lifter.load_state_dict(Lifter(SMALL).state_dict())
+
+
+def replaced(lifter: Lifter) -> None:
+    lifter.motion[1].attention.projection.bias = nn.Parameter(torch.randn(24))
+
+
+def swapped_data(lifter: Lifter) -> None:
+    lifter.decoder.norm.weight.data = torch.randn(24)
+
+
+def stepped(lifter: Lifter) -> None:
+    optimizer = torch.optim.SGD(lifter.parameters(), lr=0.1)
+    lifter(torch.randn(1, 4, 5, 2)).square().sum().backward()
+    optimizer.step()
+
+
+def another_layer(lifter: Lifter) -> None:
+    lifter.motion[1] = MotionLayer(24, 3, (3, 2), relative_time=True)
+
+
+def another_linear(lifter: Lifter) -> None:
+    lifter.space[0].mlp[2] = nn.Linear(48, 24)
+
+
+def stretched_time(lifter: Lifter) -> None:
+    with torch.no_grad():
+        for parameter in lifter.motion[0].attention.time_bias.parameters():
+            parameter.add_(1.0)
+
+
+@pytest.mark.parametrize(
+    "change", [changed_in_place, loaded, replaced, swapped_data, stepped, another_layer, another_linear, stretched_time]
+)
+def test_follows_its_parameters(change: Callable[[Lifter], None]) -> None:
+    torch.manual_seed(2)
+    lifter = Lifter(SMALL).eval()
+    keypoints, given = clip()
+    before = fused(lifter, keypoints, **given)
+    change(lifter)
+    after = fused(lifter, keypoints, **given)
+    assert not torch.allclose(before, after)
+    assert error(after, wanted_of(lifter, keypoints, **given)) < 1e-5
+
+
+def test_hooks_and_other_layers_are_called() -> None:
+    torch.manual_seed(3)
+    lifter = Lifter(SMALL).eval()
+    keypoints, given = clip()
+    plain = fused(lifter, keypoints, **given)
+    seen = []
+    hook = lifter.motion[0].mlp.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.inference_mode():
+        lifter(keypoints, **given)
+        assert len(seen) == 1
+        hook.remove()
+        assert torch.equal(lifter(keypoints, **given), plain)
+
+        class Double(type(lifter.space[0])):  # type: ignore[misc]
+            def forward(self, *inputs: Any) -> Tensor:
+                return 2 * super().forward(*inputs)
+
+        lifter.space[0].__class__ = Double
+        assert not torch.allclose(lifter(keypoints, **given), plain)
+
+
+def test_repeats_bit_for_bit_and_for_any_number_of_threads() -> None:
+    torch.manual_seed(4)
+    lifter = Lifter(SMALL).eval()
+    keypoints, given = clip(2, 90, 11)
+    before = torch.get_num_threads()
+    try:
+        first = fused(lifter, keypoints, **given)
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(fused(lifter, keypoints, **given), first)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_leaves_its_input_and_survives_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(5)
+    lifter = Lifter(SMALL).eval()
+    keypoints, given = clip()
+    untouched = keypoints.clone()
+    got = fused(lifter, keypoints, **given)
+    torch.testing.assert_close(keypoints, untouched, equal_nan=True, rtol=0, atol=0)
+    twin = copy.deepcopy(lifter)
+    with torch.no_grad():
+        lifter.decoder.mlp[2].bias.add_(1.0)
+    assert torch.equal(fused(twin, keypoints, **given), got)
+    monkeypatch.setenv("OLIFT_BACKEND", "reference")
+    with torch.inference_mode():
+        assert not torch.equal(twin(keypoints, **given), got)
+
+
+def test_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lifter = Lifter(SMALL)
+    layers = (lifter.motion, lifter.space, lifter.decoder)
+    tokens = torch.zeros(1, 2, 3, 24)
+    assert "gradients are on" in str(why_not_fused(tokens, *layers))
+    with torch.no_grad():
+        assert why_not_fused(tokens, *layers) is None
+        assert "got torch.float64 on cpu" in str(why_not_fused(tokens.double(), *layers))
+        assert "autocast" in str(why_not_fused(Tensor._make_subclass(nn.Parameter, tokens), *layers))
+        monkeypatch.setenv("OLIFT_BACKEND", "reference")
+        assert why_not_fused(tokens, *layers) == "OLIFT_BACKEND is reference"

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 Way = Callable[[], object]
+FULL = os.environ.get("OLIFT_BENCH_FULL", "") not in ("", "0")
+"""Also what takes minutes: compiled competitors of the whole model, and the longest sequences."""
 L2_BYTES = 256 << 20
 MATTERS_LITTLE = 5e-3
 """Seconds that a call must take for the state of the caches at its start to matter little."""

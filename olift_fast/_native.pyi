@@ -34,9 +34,9 @@ def token_block(
 ) -> None:
     """What is given of tokens += attended · projection, tokens += mlp(norm(tokens)), head_out = head(norm(tokens)).
 
-    tokens, attended float32 (rows, D), contiguous, tokens in place; head_out (rows, out). widths is D, the inner width of
-    the mlp, that of a head of two layers, and out. A layer is the addresses of a packed weight and a bias; mlp and head
-    are norm weight, norm bias, layer, layer, with GELU between the two; a head may have one layer only.
+    tokens, attended float32 (rows, D), contiguous, tokens in place; head_out (rows, out). widths is D, the inner width
+    of the mlp, that of a head of two layers, and out. A layer is the addresses of a packed weight and of a bias; mlp
+    and head are norm weight, norm bias, layer, layer, with GELU between the two; a head may have one layer only.
     ValueError: a size that is not positive, or a part that lacks what it needs.
     """
 

@@ -1,0 +1,81 @@
+"""Forward, loss and backward of a whole lifter, in time and in memory, beside the reference."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from side_by_side import FULL, max_error
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from whole_models import clip, with_fused_attention_of_torch
+
+from olift_fast import reference
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.ops._native import why_not_native
+from olift_fast.train.loss import lifting_loss
+
+JOINTS = 26
+CLIPS = [(8, 48), *([(1, 1000)] if FULL else [])]
+
+
+@pytest.mark.parametrize(("batch", "frames"), CLIPS)
+def test_training_step(side_by_side: Callable[..., None], batch: int, frames: int) -> None:
+    """`small`; the peak of PyTorch's allocator over one step, beyond parameters and batch, is on record, too."""
+    if why_not_native() is not None:
+        pytest.skip(str(why_not_native()))
+    torch.manual_seed(0)
+    config = LifterConfig.preset("small")
+    lifter = Lifter(config)
+    keypoints, given = clip(frames, JOINTS, batch)
+    target = torch.randn(batch, frames, JOINTS, 3)
+    plain = reference.Lifter(**{name: value for name, value in asdict(config).items() if name != "hops"})
+    plain.load_state_dict(lifter.state_dict())
+
+    def way(model: nn.Module, loss: Callable[..., Tensor], compiled: bool) -> Callable[[], Tensor]:
+        parameters = list(model.parameters())
+        forward = torch.compile(model) if compiled else model
+
+        def run() -> Tensor:
+            for parameter in parameters:
+                parameter.grad = None
+            found = loss(forward(keypoints, **given), target, given["visible"])
+            found.backward()
+            return found.detach()
+
+        return run
+
+    torch._dynamo.reset()
+    ways = {"olift_fast": way(lifter, lifting_loss, False)}
+    if FULL:
+        ways["olift_fast, compiled"] = way(lifter, lifting_loss, True)
+    ways["SDPA, masked"] = way(with_fused_attention_of_torch(lifter), lifting_loss, False)
+    ways["reference"] = way(plain, reference.lifting_loss, False)
+    if FULL:
+        ways["reference, compiled"] = way(plain, reference.lifting_loss, True)
+    wanted = ways["olift_fast"]()
+    for name, step in ways.items():
+        assert max_error(step(), wanted) < 1e-4, name
+    peaks = {name: peak_memory(step) / 2**20 for name, step in ways.items()}
+    side_by_side(ways, rounds=5, batch=batch, frames=frames, joints=JOINTS, peak_MiB=peaks)
+
+
+def peak_memory(step: Callable[[], Any]) -> int:
+    """Most bytes of PyTorch's allocator that were in use at once, over those in use at the start."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = [event for event in json.loads(trace.read_text())["traceEvents"] if event.get("name") == "[memory]"]
+    in_use = peak = 0
+    for event in sorted(events, key=lambda event: event["ts"]):
+        in_use += event["args"]["Bytes"]
+        peak = max(peak, in_use)
+    return peak

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from olift_fast._version import __version__
+from olift_fast.cli.bench import bench
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.info import info
@@ -49,5 +50,5 @@ def root(
     """
 
 
-for command in (lift, view, info, demo, doctor):
+for command in (lift, view, info, demo, bench, doctor):
     app.command(no_args_is_help=command in (lift, view, info))(command)

@@ -7,14 +7,17 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 
 from olift_fast.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +60,26 @@ def warn(message: str) -> None:
 
 def print_json(content: dict[str, Any]) -> None:
     """One JSON object on stdout."""
-    typer.echo(json.dumps(content, indent=2, allow_nan=False))
+    typer.echo(json_text(content))
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """The object as all commands write it."""
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Table:
+    """A table for rich's console, of which the first `words` columns hold words and the others numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=SIMPLE_HEAD, pad_edge=True)
+    for place, column in enumerate(columns):
+        grid.add_column(column, justify="left" if place < words else "right")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    return grid
 
 
 class Stages:

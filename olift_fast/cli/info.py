@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olift_fast.cli.console import plural, print_json, reported
+from olift_fast.cli.console import plural, print_json, reported, table
 from olift_fast.cli.options import AllowPickle, Debug, FormatName, Json, KeypointFile, MinConfidence, SkeletonName
 from olift_fast.errors import InputError
 
@@ -90,7 +90,6 @@ def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
 
 def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     joints, edges, fps = content["joints"], content["edges"], content["fps"]
@@ -112,22 +111,10 @@ def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
     console.print(Text(str(file), style="bold"), soft_wrap=True)
     for key, value in known.items():
         console.print(Text(f"  {key:<10}{value}"), soft_wrap=True)
-    console.print(_table(Table, ("track", "frames seen", "hidden"), [
+    console.print(table(("track", "frames seen", "hidden"), [
         (track["name"], f"{track['frames_seen']:,}", f"{track['hidden_share']:.1%}") for track in content["tracks"]
     ]))  # fmt: skip
-    console.print(_table(Table, ("joint", "side", "missing", "hidden"), [
+    console.print(table(("joint", "side", "missing", "hidden"), [
         (joint["name"], joint["side"] or "", f"{joint['missing_share']:.1%}", f"{joint['hidden_share']:.1%}")
         for joint in joints
-    ]))  # fmt: skip
-
-
-def _table(table: Any, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.text import Text
-
-    grid = table(box=SIMPLE_HEAD, pad_edge=True)
-    for column in columns:
-        grid.add_column(column, justify="left" if column in ("track", "joint", "side") else "right")
-    for row in rows:
-        grid.add_row(*map(Text, row))
-    return grid
+    ], words=2))  # fmt: skip

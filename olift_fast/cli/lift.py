@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from olift_fast.cli.console import open_page, plural, print_json, reported, warn
-from olift_fast.cli.lifting import Outcome, Request, lift_file
+from olift_fast.cli.lifting import Outcome, Request, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -20,6 +20,9 @@ from olift_fast.cli.options import (
     ModelName,
     SkeletonName,
 )
+
+if TYPE_CHECKING:
+    from olift_fast.data.tracks import LiftedTracks
 
 CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
 
@@ -117,17 +120,22 @@ def report(outcome: Outcome) -> None:
     result, request = outcome.result, outcome.request
     for warning in outcome.warnings:
         warn(warning)
-    rate = f", {result.fps:g} frames/s" if result.fps else ""
-    typer.echo(
-        f"{request.file.name}: {plural(result.num_tracks, 'track')} of {plural(result.num_frames, 'frame')} and "
-        f"{plural(result.skeleton.num_joints, 'joint')} ({result.format}{rate}), {outcome.hidden_share:.1%} hidden"
-    )
+    typer.echo(heading(request.file.name, result))
     axes = "x right, y down, z away from the camera" if result.frame == "camera" else "the object's own frame"
     typer.echo(f"lifted by {result.model} {result.version}: {request.out} ({result.units}: {axes})")
     if request.page is not None:
         typer.echo(f"drawn: {request.page}")
     typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     typer.echo(typer.style(f"note: {CAMERA_NOTE}", dim=True), err=True)
+
+
+def heading(name: str, result: LiftedTracks) -> str:
+    """What was read, in one line: "mouse.csv: 1 track of 30 frames and 4 joints (deeplabcut), 8.3% hidden"."""
+    rate = f", {result.fps:g} frames/s" if result.fps else ""
+    return (
+        f"{name}: {plural(result.num_tracks, 'track')} of {plural(result.num_frames, 'frame')} and "
+        f"{plural(result.skeleton.num_joints, 'joint')} ({result.format}{rate}), {hidden_share(result):.1%} hidden"
+    )
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -149,7 +157,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "edges": len(result.skeleton.edges),
         "fps": result.fps,
         "min_confidence": request.min_confidence,
-        "hidden_share": round(outcome.hidden_share, 6),
+        "hidden_share": round(hidden_share(result), 6),
         "seconds": outcome.stages.rounded(),
         "frames_per_second": round(outcome.frames_per_second, 1),
         "warnings": list(outcome.warnings),

@@ -49,11 +49,6 @@ class Outcome:
     warnings: tuple[str, ...]
 
     @property
-    def hidden_share(self) -> float:
-        """Share of the keypoints that the model did not see."""
-        return 1.0 - float(self.result.visible.mean())
-
-    @property
     def frames_per_second(self) -> float:
         """Frames of all tracks lifted in a second of the stage `lift`."""
         frames = self.result.num_tracks * self.result.num_frames
@@ -67,11 +62,11 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
         InputError: the file or an option is unusable, or an output cannot be written.
         MissingExtraError: the format or the page needs an extra that is not installed.
     """
-    _check(request)
+    check_request(request)
     stages = Stages()
     with stages.measure("read"):
-        tracks = _read(request)
-    with stages.measure("start"), _backend(request.backend):
+        tracks = read_tracks(request)
+    with stages.measure("start"), computing_with(request.backend):
         # Torch and the weights: the same seconds for one frame as for a million.
         import torch
 
@@ -82,7 +77,7 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
         model = Lifter.from_pretrained(request.model)
     with (
         stages.measure("lift"),
-        _backend(request.backend),
+        computing_with(request.backend),
         progress_bar(f"lifting {request.file.name}", quiet) as progress,
     ):
         result = lift_tracks(
@@ -105,20 +100,26 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
     return Outcome(request, result, stages, tuple(_warnings(result)))
 
 
-def check_output(path: Path, source: Path) -> None:
-    """Raises InputError where `path` cannot be written, before any work is done for it."""
+def hidden_share(result: LiftedTracks) -> float:
+    """Share of the keypoints that the model did not see."""
+    return 1.0 - float(result.visible.mean())
+
+
+def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
+    """Raises InputError where `path`, which `option` named, cannot be written, before any work is done for it."""
     folder = path.parent
     if not folder.is_dir():
         raise InputError(f"{path}: cannot be written: {folder} is not a folder")
     if path.is_dir():
         raise InputError(f"{path}: cannot be written: it is a folder, wanted a file name")
     if not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: cannot be written: no permission in {folder}; choose another place with -o")
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError(f"{path}: is the input itself; choose another name with -o")
+        raise InputError(f"{path}: cannot be written: no permission in {folder}; choose another place with {option}")
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"{path}: is the input itself; choose another name with {option}")
 
 
-def _check(request: Request) -> None:
+def check_request(request: Request) -> None:
+    """Raises InputError or MissingExtraError where an option is unusable or an output cannot be written."""
     if not 0 <= request.min_confidence <= 1:
         raise InputError(f"--min-confidence must be within 0 … 1, got {request.min_confidence:g}")
     if request.fps is not None and not 0 < request.fps < float("inf"):
@@ -148,7 +149,8 @@ def _check_suffix(out: Path) -> None:
         raise MissingExtraError(what=f"writing {out.suffix} files", extra="io")
 
 
-def _read(request: Request) -> KeypointTracks:
+def read_tracks(request: Request) -> KeypointTracks:
+    """The tracks that are asked for, with at least two joints and something visible; raises InputError otherwise."""
     from olift_fast.data.skeleton import load_skeleton
     from olift_fast.io import read_keypoints
 
@@ -185,7 +187,7 @@ def _chosen(tracks: KeypointTracks, request: Request) -> KeypointTracks:
 
 
 @contextmanager
-def _backend(name: str) -> Iterator[None]:
+def computing_with(name: str) -> Iterator[None]:
     """Within the block the reference backend if asked for; "native" makes sure that there is a native module."""
     if name == "native":
         from olift_fast.ops._native import why_not_native

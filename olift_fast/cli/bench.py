@@ -1,0 +1,239 @@
+"""`olift bench`: how long each stage of lifting takes on this machine, beside plain PyTorch."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from olift_fast.cli.console import json_text, print_json, reported, table, warn
+from olift_fast.cli.doctor import examine
+from olift_fast.cli.lift import heading
+from olift_fast.cli.lifting import Request, check_output, hidden_share
+from olift_fast.cli.options import AllowPickle, Debug, FormatName, MinConfidence, ModelName, SkeletonName
+from olift_fast.cli.timing import REFERENCE_LIFT, Shape, Timings, time_stages
+from olift_fast.errors import InputError
+
+SHAPE = Shape(frames=2000, joints=26, tracks=1)
+
+
+@reported
+def bench(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Keypoint file, or a folder of OpenPose JSON; keypoints are generated without one.",
+            show_default=False,
+            readable=False,
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(help=f"Frames to generate; {SHAPE.frames} by default.", show_default=False)
+    ] = None,
+    joints: Annotated[
+        int | None, typer.Option(help=f"Joints to generate; {SHAPE.joints} by default.", show_default=False)
+    ] = None,
+    tracks: Annotated[
+        int | None, typer.Option(help=f"Tracks to generate; {SHAPE.tracks} by default.", show_default=False)
+    ] = None,
+    format: FormatName = None,
+    model: ModelName = "small",
+    skeleton: SkeletonName = None,
+    min_confidence: MinConfidence = 0.3,
+    rounds: Annotated[int, typer.Option(help="How often each stage is timed.")] = 5,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
+    ] = None,
+    skip_reference: Annotated[
+        bool, typer.Option("--skip-reference", help="Leave out the plain-PyTorch backend, which takes longest.")
+    ] = False,
+    html: Annotated[bool, typer.Option("--html", help="Time the drawing of the page as well.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write the figures to this file; - prints nothing else.", show_default=False, readable=False
+        ),
+    ] = None,
+    allow_pickle: AllowPickle = False,
+    debug: Debug = False,
+) -> None:
+    """Time each stage of lifting on this machine: your file, or generated keypoints.
+
+    What is written goes to a temporary folder; FILE stays as it is.
+
+    [bold]Examples[/bold]
+      olift bench
+      olift bench mouse_DLC.csv --html
+      olift bench --frames 500 --joints 17 --threads 1
+      olift bench --skip-reference --json - | jq .frames_per_second.lift
+    """
+    import tempfile
+
+    shape = _shape(file, frames, joints, tracks)
+    if rounds < 1:
+        raise InputError(f"--rounds must be >= 1, got {rounds}")
+    printed = out == Path("-")
+    if out is not None and not printed:
+        check_output(out, file, "--json")
+    with tempfile.TemporaryDirectory(prefix="olift-bench-") as name:
+        folder = Path(name)
+        request = Request(
+            file or folder / "generated.npz",
+            folder / "lifted.npz",
+            folder / "lifted.html" if html else None,
+            format=format,
+            model=model,
+            skeleton=skeleton,
+            min_confidence=min_confidence,
+            threads=threads,
+            allow_pickle=allow_pickle,
+        )
+        timings = time_stages(request, rounds, shape=shape, compare=not skip_reference, quiet=printed)
+    if timings.why_not_native is not None:
+        warn(f"lifted in plain PyTorch only: {timings.why_not_native}")
+    content = summary(timings, file)
+    if printed:
+        print_json(content)
+        return
+    _print(timings, content, file)
+    if out is not None:
+        from olift_fast.io.atomic import atomic_path
+
+        with atomic_path(out) as path:
+            path.write_text(json_text(content) + "\n", encoding="utf-8")
+        typer.echo(f"written: {out}")
+
+
+def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
+    """The content of `--json`: seconds of the start and of each stage, frames a second, and where they were taken."""
+    result = timings.result
+    names = [name for name in timings.rounds[0].seconds if name != REFERENCE_LIFT]
+    stages = {name: _percentiles([taken.seconds[name] for taken in timings.rounds]) for name in names}
+    whole = _percentiles([sum(taken.seconds[name] for name in names) for taken in timings.rounds])
+    frames = result.num_tracks * result.num_frames
+    content: dict[str, Any] = {
+        "input": None if file is None else str(file),
+        "format": result.format,
+        "tracks": result.num_tracks,
+        "frames": result.num_frames,
+        "joints": result.skeleton.num_joints,
+        "edges": len(result.skeleton.edges),
+        "hidden_share": round(hidden_share(result), 6),
+        "model": result.model,
+        "version": result.version,
+        "backend": timings.backend,
+        "rounds": len(timings.rounds),
+        "start": {name: _rounded(seconds) for name, seconds in timings.start.seconds.items()},
+        "stages": stages,
+        "whole": whole,
+        "frames_per_second": {
+            "whole": _rounded(frames / whole["median"]),
+            "lift": _rounded(frames / stages["lift"]["median"]),
+        },
+        "reference": None,
+        "machine": _machine(),
+    }
+    if timings.error is not None:
+        lift = _percentiles([taken.seconds[REFERENCE_LIFT] for taken in timings.rounds])
+        content["reference"] = {
+            "lift": lift,
+            "frames_per_second": _rounded(frames / lift["median"]),
+            "times_as_long": _rounded(lift["median"] / stages["lift"]["median"]),
+            "error": _rounded(timings.error),
+        }
+    return content
+
+
+def _shape(file: Path | None, frames: int | None, joints: int | None, tracks: int | None) -> Shape | None:
+    """The shape to generate; None where there is a file."""
+    asked = {"--frames": frames, "--joints": joints, "--tracks": tracks}
+    for (option, value), least in zip(asked.items(), (1, 2, 1), strict=True):
+        if value is not None and file is not None:
+            raise InputError(f"{option} {value}: is for generated keypoints, and {file} has its own; leave out one")
+        if value is not None and value < least:
+            raise InputError(f"{option} must be >= {least}, got {value}")
+    if file is not None:
+        return None
+    return Shape(*(default if value is None else value for value, default in zip(asked.values(), SHAPE, strict=True)))
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    import numpy as np
+
+    p20, median, p80 = np.percentile(seconds, (20, 50, 80)).tolist()
+    return {"p20": _rounded(p20), "median": _rounded(median), "p80": _rounded(p80)}
+
+
+def _rounded(value: float) -> float:
+    """To six digits."""
+    return float(f"{value:.6g}")
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    found = examine()
+    native = found["native"]
+    return {
+        "processor": _processor(),
+        "cores": found["cores"],
+        "threads": found["threads"],
+        "simd": native["simd"] if native["available"] else None,
+        "platform": found["platform"],
+        "olift": found["version"],
+        "python": found["python"],
+        "torch": found["packages"]["torch"],
+        "numpy": found["packages"]["numpy"],
+        "variables": found["variables"],
+    }
+
+
+def _processor() -> str:
+    """The processor's name, as well as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None:
+    """The same for people."""
+    from rich.console import Console
+
+    typer.echo(heading("generated keypoints" if file is None else file.name, timings.result))
+    rates, reference, machine = content["frames_per_second"], content["reference"], content["machine"]
+    rows = [_row(name, times, rates.get(name)) for name, times in content["stages"].items()]
+    rows.append(_row("all stages", content["whole"], rates["whole"]))
+    if reference is not None:
+        rows.append(_row(REFERENCE_LIFT, reference["lift"], reference["frames_per_second"]))
+    rows += [
+        (f"once: {name.replace('_', ' ')}", _milliseconds(seconds), "", "", "")
+        for name, seconds in content["start"].items()
+    ]
+    Console(highlight=False).print(table(("stage", "median ms", "20th", "80th", "frames/s"), rows))
+    if reference is not None:
+        typer.echo(
+            f"the reference takes {reference['times_as_long']:.2f} times as long to lift; "
+            f"the results differ by {reference['error']:.1e}"
+        )
+    kernels = f"native kernels: {machine['simd']}" if machine["simd"] else "no native kernels"
+    typer.echo(f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, {kernels}")
+    typer.echo(
+        f"olift {machine['olift']}, model {content['model']} {content['version']}, Python {machine['python']}, "
+        f"torch {machine['torch']}, numpy {machine['numpy']}"
+    )
+
+
+def _row(name: str, times: dict[str, float], rate: float | None) -> tuple[str, ...]:
+    shown = (_milliseconds(times[key]) for key in ("median", "p20", "p80"))
+    return (name, *shown, "" if rate is None else f"{rate:,.0f}")
+
+
+def _milliseconds(seconds: float) -> str:
+    """Three digits at least: "0.417", "41.7", "4,170"."""
+    value = 1e3 * seconds
+    return f"{value:,.{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f}"

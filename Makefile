@@ -1,10 +1,12 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
-#   make demo | test | lint | native | bench | sanitize | clean
+#   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
+#   make compare BASE=REVISION   fails where the working tree is slower than that revision
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+COMPARE_ARGS ?=
 BENCH_ARGS ?= --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-json=build/benchmarks.json
 OUT ?= build/gpu
 
@@ -28,7 +30,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench sanitize gpu clean
+.PHONY: demo test lint native bench bench-full report compare sanitize gpu clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -42,9 +44,19 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(NATIVE) $(VENV)/.test
+# bench-full has what takes minutes, too: compiled competitors, the longest sequences.
+bench-full: export OLIFT_BENCH_FULL = 1
+bench bench-full: $(NATIVE) $(VENV)/.test
 	@mkdir -p build
 	$(BIN)/python -m pytest benchmarks $(BENCH_ARGS)
+
+report: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.report
+
+# It builds both by itself.
+compare: $(VENV)/.test
+	@test -n "$(BASE)" || { echo "make compare needs BASE=REVISION"; exit 2; }
+	$(BIN)/python -m benchmarks.compare "$(BASE)" $(COMPARE_ARGS)
 
 native: export CMAKE_GENERATOR = Ninja
 native: export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -104,8 +116,12 @@ $(VENV)/.demo: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(EDITABLE) -e '.[io,view,test]'
-	@touch $@ $(VENV)/.demo
+	$(EDITABLE) -e '.[io,view,bench,test]'
+	@touch $@ $(VENV)/.demo $(VENV)/.bench
+
+$(VENV)/.bench: $(VENV)/.base
+	$(EDITABLE) -e '.[bench]'
+	@touch $@
 
 $(VENV)/.lint: $(VENV)/.base
 	$(EDITABLE) -e '.[dev]'

@@ -105,13 +105,13 @@ class Lifter(nn.Module):
         return {**self.__dict__, "_fused": None}
 
     def _fused_layers(self, tokens: Tensor) -> FusedLayers | None:
-        """The layers as native passes, packed again if a parameter has changed; None where they can't run."""
+        """The layers as native passes, packed again after a change; None where they can't run or have hooks."""
         layers = (self.motion, self.space, self.decoder)
         if why_not_fused(tokens, *layers) is not None:
             return None
         if self._fused is None or not self._fused.current():
             self._fused = FusedLayers(*layers)
-        return self._fused if self._fused.current() else None
+        return None if self._fused.hooked() else self._fused
 
     @staticmethod
     def _real(keypoints: Tensor, joint_mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:

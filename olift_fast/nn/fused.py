@@ -50,9 +50,12 @@ class FusedLayers:
             self._attentions = [_Attention.of(layer) for layer in layers]
 
     def current(self) -> bool:
-        """Whether modules and parameters are still those that were packed, and nobody has hooked into one."""
-        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in self._modules)
-        return not hooked and self.signature == self._sign()
+        """Whether modules, parameters and buffers are still those that were packed."""
+        return self.signature == self._sign()
+
+    def hooked(self) -> bool:
+        """Whether a module has hooks, which a fused pass would not call."""
+        return any(module._forward_hooks or module._forward_pre_hooks for module in self._modules)
 
     def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
         """tokens ``(B, T, J, D)``, contiguous, overwritten → joints ``(B, T, J, 3)``.
@@ -75,8 +78,9 @@ class FusedLayers:
 
     def _sign(self) -> Signature:
         children = tuple(id(child) for module in self._modules for child in module._modules.values())
-        parameters = [p for module in self._modules for p in module._parameters.values() if p is not None]
-        return children, tuple((id(p), 0 if p.is_inference() else p._version, p.data_ptr()) for p in parameters)
+        held = [x for module in self._modules for x in (*module._parameters.values(), *module._buffers.values())]
+        tensors = [x for x in held if x is not None]
+        return children, tuple((id(x), 0 if x.is_inference() else x._version, x.data_ptr()) for x in tensors)
 
     def _linear(self, layer: nn.Linear) -> tuple[int, int]:
         """Addresses of a packed copy of the weight, and of a copy of the bias."""

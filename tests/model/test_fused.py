@@ -106,6 +106,10 @@ def another_linear(lifter: Lifter) -> None:
     lifter.space[0].mlp[2] = nn.Linear(48, 24)
 
 
+def other_frequencies_of_time(lifter: Lifter) -> None:
+    lifter.motion[0].attention.time_bias.freqs.mul_(3.0)
+
+
 def stretched_time(lifter: Lifter) -> None:
     with torch.no_grad():
         for parameter in lifter.motion[0].attention.time_bias.parameters():
@@ -113,7 +117,18 @@ def stretched_time(lifter: Lifter) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [changed_in_place, loaded, replaced, swapped_data, stepped, another_layer, another_linear, stretched_time]
+    "change",
+    [
+        changed_in_place,
+        loaded,
+        replaced,
+        swapped_data,
+        stepped,
+        another_layer,
+        another_linear,
+        other_frequencies_of_time,
+        stretched_time,
+    ],
 )
 def test_follows_its_parameters(change: Callable[[Lifter], None]) -> None:
     torch.manual_seed(2)

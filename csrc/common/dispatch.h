@@ -12,6 +12,7 @@ struct RffForward;
 struct RffBackward;
 struct JointForward;
 struct JointBackward;
+struct Packing;
 struct TokenBlock;
 
 struct CpuKernels {
@@ -23,8 +24,7 @@ struct CpuKernels {
   void (*joint_forward)(const JointForward&);
   void (*joint_backward)(const JointBackward&);
   void (*token_block)(const TokenBlock&);
-  int64_t (*packed_size)(int64_t in, int64_t out);
-  void (*pack_weight)(const float* weight, int64_t in, int64_t out, float* packed);
+  int64_t (*pack_weight)(const Packing&);
 };
 
 // The best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers it.

@@ -13,13 +13,13 @@ void require_widths(int64_t in, int64_t out) {
 
 int64_t packed_size(int64_t in, int64_t out) {
   require_widths(in, out);
-  return cpu_kernels().packed_size(in, out);
+  return cpu_kernels().pack_weight({nullptr, in, out, nullptr});
 }
 
 void pack_weight(Address weight, int64_t in, int64_t out, Address packed) {
   require_widths(in, out);
   require(weight && packed, "weight and packed must have an address");
-  cpu_kernels().pack_weight(at<const float>(weight), in, out, at<float>(packed));
+  cpu_kernels().pack_weight({at<const float>(weight), in, out, at<float>(packed)});
 }
 
 void token_block(Address tokens, Address attended, Address head_out, int64_t rows, Ints4 widths,

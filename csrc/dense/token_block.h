@@ -39,13 +39,17 @@ struct TokenBlock {
   int threads;
 };
 
-// Floats that a packed weight of (out, in) takes, and the packing. The form is that of the instruction set in use.
-int64_t packed_size_baseline(int64_t in, int64_t out);
-int64_t packed_size_avx2(int64_t in, int64_t out);
-int64_t packed_size_avx512(int64_t in, int64_t out);
-void pack_weight_baseline(const float* weight, int64_t in, int64_t out, float* packed);
-void pack_weight_avx2(const float* weight, int64_t in, int64_t out, float* packed);
-void pack_weight_avx512(const float* weight, int64_t in, int64_t out, float* packed);
+// A weight (out, in) to be packed; packed null: only counted.
+struct Packing {
+  const float* weight;
+  int64_t in, out;
+  float* packed;
+};
+
+// Returns how many floats it takes. The form is that of the instruction set in use.
+int64_t pack_weight_baseline(const Packing&);
+int64_t pack_weight_avx2(const Packing&);
+int64_t pack_weight_avx512(const Packing&);
 
 void token_block_baseline(const TokenBlock&);
 void token_block_avx2(const TokenBlock&);

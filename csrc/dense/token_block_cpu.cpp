@@ -184,17 +184,6 @@ class Block {
 
 namespace olift {
 
-int64_t OLIFT_FOR_ISA(packed_size)(int64_t in, int64_t out) { return round_up(out, 2 * kNativeLanes) * in; }
-
-void OLIFT_FOR_ISA(pack_weight)(const float* weight, int64_t in, int64_t out, float* packed) {
-  constexpr int64_t wide = 2 * kNativeLanes;
-  std::fill(packed, packed + round_up(out, wide) * in, 0.0f);
-  for (int64_t d = 0; d < out; ++d) {
-    float* to = packed + d / wide * wide * in + d % wide;
-    for (int64_t k = 0; k < in; ++k) to[k * wide] = weight[d * in + k];
-  }
-}
-
 void OLIFT_FOR_ISA(token_block)(const TokenBlock& p) {
   const int64_t each = std::min(kRows, round_up((p.rows + p.threads - 1) / p.threads, kTileRows));
   const int64_t blocks = (p.rows + each - 1) / each;

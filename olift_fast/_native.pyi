@@ -14,10 +14,13 @@ def set_openmp(gomp_parallel: int) -> None:
 def ask_for_huge_pages(memory: int, bytes: int) -> None:
     """Hint that this memory, not touched yet, is best backed by pages of 2 MB (Linux; elsewhere nothing happens)."""
 
-def packed_size(inputs: int, outputs: int) -> int:
-    """How many floats `pack_weight` writes. ValueError: a size is not positive."""
+def dense_bfloat16() -> bool:
+    """Whether machine and build have the instructions for `token_block` with `bfloat16` (AVX512-BF16)."""
 
-def pack_weight(weight: int, inputs: int, outputs: int, packed: int) -> None:
+def packed_size(inputs: int, outputs: int, bfloat16: bool) -> int:
+    """How many bytes `pack_weight` writes. ValueError: a size is not positive, or no `dense_bfloat16`."""
+
+def pack_weight(weight: int, inputs: int, outputs: int, packed: int, bfloat16: bool) -> None:
     """A weight float32 (out, in), contiguous, in the form that `token_block` reads on this machine."""
 
 def token_block(
@@ -30,14 +33,16 @@ def token_block(
     mlp: tuple[int, int, int, int, int, int],
     head: tuple[int, int, int, int, int, int],
     epsilons: tuple[float, float],
+    bfloat16: bool,
     threads: int,
 ) -> None:
     """What is given of tokens += attended · projection, tokens += mlp(norm(tokens)), head_out = head(norm(tokens)).
 
     tokens, attended float32 (rows, D), contiguous, tokens in place; head_out (rows, out). widths is D, the inner width
     of the mlp, that of a head of two layers, and out. A layer is the addresses of a packed weight and of a bias; mlp
-    and head are norm weight, norm bias, layer, layer, with GELU between the two; a head may have one layer only.
-    ValueError: a size that is not positive, or a part that lacks what it needs.
+    and head are norm weight, norm bias, layer, layer, with GELU between the two; a head may have one layer only. With
+    `bfloat16` the factors of every product are rounded to it, as the weights were; sums and all else stay float32.
+    ValueError: a size that is not positive, a part that lacks what it needs, or no `dense_bfloat16`.
     """
 
 def banded_attention_forward(

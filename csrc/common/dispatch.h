@@ -15,6 +15,11 @@ struct JointBackward;
 struct Packing;
 struct TokenBlock;
 
+struct DenseKernels {
+  void (*token_block)(const TokenBlock&);
+  int64_t (*pack_weight)(const Packing&);
+};
+
 struct CpuKernels {
   void (*banded_forward)(const BandedForward&);
   void (*banded_backward)(const BandedBackward&);
@@ -23,8 +28,8 @@ struct CpuKernels {
   void (*rff_backward)(const RffBackward&);
   void (*joint_forward)(const JointForward&);
   void (*joint_backward)(const JointBackward&);
-  void (*token_block)(const TokenBlock&);
-  int64_t (*pack_weight)(const Packing&);
+  DenseKernels dense;
+  DenseKernels dense_bfloat16;  // null where the machine or the build has no instructions for it
 };
 
 // The best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers it.

@@ -7,6 +7,10 @@
 
 #include "common/simd.h"
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -16,19 +20,21 @@ constexpr int kTileRows = 6;  // of 16 registers, 12 hold sums
 #endif
 
 // Zeros that start at a cache line: a vector that straddles two costs two loads.
-struct alignas(64) Line {
-  float values[16];
-};
-
-class Floats {
+template <class T>
+class Lines {
  public:
-  explicit Floats(int64_t count) : lines_(static_cast<size_t>(count + 15) / 16 + 1, Line{}) {}
-  float* at(int64_t i) { return lines_[0].values + i; }
-  const float* at(int64_t i) const { return lines_[0].values + i; }
+  explicit Lines(int64_t count) : lines_(static_cast<size_t>(count + kEach - 1) / kEach + 1, Line{}) {}
+  T* at(int64_t i) { return lines_[0].values + i; }
+  const T* at(int64_t i) const { return lines_[0].values + i; }
 
  private:
+  static constexpr int64_t kEach = 64 / sizeof(T);
+  struct alignas(64) Line {
+    T values[kEach];
+  };
   std::vector<Line> lines_;
 };
+using Floats = Lines<float>;
 
 constexpr int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
@@ -72,6 +78,52 @@ template <int L>
 OLIFT_INLINE void store_up_to(float* to, Vec<L> v, int64_t count) {
   if (count >= L) store<L>(to, v);
   else if (count > 0) store_part<L>(to, v, static_cast<int>(count));
+}
+
+// What a weight and the rows multiplied with it are held in: bfloat16 where one instruction multiplies and adds pairs of
+// them, float otherwise. Row and weight are read in steps; what fills up the last one must be 0 in both.
+#if defined(__AVX512BF16__)
+typedef uint16_t Element;
+constexpr int64_t kStep = 2;
+
+template <int L>
+OLIFT_INLINE void store_up_to(Element* to, Vec<L> v, int64_t count) {
+  static_assert(L == 16, "AVX-512");
+  const __m256i rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(v)));
+  if (count >= L) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);
+  else if (count > 0) _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), rounded);
+}
+
+template <int L>
+OLIFT_INLINE Vec<L> multiply_add(Vec<L> sum, const Element* pair, const Element* b) {
+  int32_t both;
+  std::memcpy(&both, pair, sizeof(both));
+  return reinterpret_cast<Vec<L>>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
+                                                   reinterpret_cast<__m512bh>(_mm512_set1_epi32(both)),
+                                                   reinterpret_cast<__m512bh>(_mm512_loadu_si512(b))));
+}
+#else
+typedef float Element;
+constexpr int64_t kStep = 1;
+
+template <int L>
+OLIFT_INLINE Vec<L> multiply_add(Vec<L> sum, const Element* a, const Element* b) {
+  return sum + *a * load<L>(b);
+}
+#endif
+
+constexpr int64_t whole_steps(int64_t count) { return round_up(count, kStep); }
+
+// sums += rows of `a` · a panel of a weight (pack_weight).
+template <int L>
+OLIFT_INLINE void multiply_panel(const Element* a, int64_t a_row, const Element* panel, int64_t in, Tile<L>& sums) {
+  for (int64_t k = 0; k < in; k += kStep, panel += 2 * L * kStep) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kTileRows; ++i) {
+      sums[i][0] = multiply_add<L>(sums[i][0], a + i * a_row + k, panel);
+      sums[i][1] = multiply_add<L>(sums[i][1], a + i * a_row + k, panel + L * kStep);
+    }
+  }
 }
 
 }  // namespace

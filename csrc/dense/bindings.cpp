@@ -11,20 +11,28 @@ void require_widths(int64_t in, int64_t out) {
   require(in > 0 && out > 0, "inputs and outputs must be > 0, got " + std::to_string(in) + " and " + std::to_string(out));
 }
 
-int64_t packed_size(int64_t in, int64_t out) {
-  require_widths(in, out);
-  return cpu_kernels().pack_weight({nullptr, in, out, nullptr});
+const DenseKernels& kernels(bool bfloat16) {
+  const DenseKernels& found = bfloat16 ? cpu_kernels().dense_bfloat16 : cpu_kernels().dense;
+  require(found.token_block, "products in bfloat16 need AVX512-BF16, which this machine or this build has not");
+  return found;
 }
 
-void pack_weight(Address weight, int64_t in, int64_t out, Address packed) {
+bool dense_bfloat16() { return cpu_kernels().dense_bfloat16.token_block; }
+
+int64_t packed_size(int64_t in, int64_t out, bool bfloat16) {
+  require_widths(in, out);
+  return kernels(bfloat16).pack_weight({nullptr, in, out, nullptr});
+}
+
+void pack_weight(Address weight, int64_t in, int64_t out, Address packed, bool bfloat16) {
   require_widths(in, out);
   require(weight && packed, "weight and packed must have an address");
-  cpu_kernels().pack_weight({at<const float>(weight), in, out, at<float>(packed)});
+  kernels(bfloat16).pack_weight({at<const float>(weight), in, out, at<void>(packed)});
 }
 
 void token_block(Address tokens, Address attended, Address head_out, int64_t rows, Ints4 widths,
                  std::array<Address, 2> projection, Layers mlp, Layers head, std::array<float, 2> epsilons,
-                 int threads) {
+                 bool bfloat16, int threads) {
   const auto [width, mlp_width, head_width, out_width] = widths;
   require(rows > 0 && width > 0, "rows and width must be > 0, got " + std::to_string(rows) + " and " + std::to_string(width));
   require(threads > 0, "threads must be > 0, got " + std::to_string(threads));
@@ -35,7 +43,7 @@ void token_block(Address tokens, Address attended, Address head_out, int64_t row
   require(!head[4] || head_width > 0, "a head of two layers needs its inner width");
   const auto linear = [](Address weight, Address bias, int64_t in, int64_t out) {
     require(!weight || bias, "every layer needs a bias");
-    return Linear{at<const float>(weight), at<const float>(bias), in, out};
+    return Linear{at<const void>(weight), at<const float>(bias), in, out};
   };
   const auto norm = [](const Layers& layers, float epsilon) {
     require(!layers[2] || (layers[0] && layers[1]), "every norm needs a weight and a bias");
@@ -54,18 +62,21 @@ void token_block(Address tokens, Address attended, Address head_out, int64_t row
                      linear(head[2], head[3], width, head[4] ? head_width : out_width),
                      linear(head[4], head[5], head_width, out_width),
                      threads};
+  const auto run = kernels(bfloat16).token_block;
   py::gil_scoped_release release;
-  cpu_kernels().token_block(p);
+  run(p);
 }
 
 }  // namespace
 
 void bind_dense(py::module_& m) {
-  m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"));
-  m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("inputs"), py::arg("outputs"), py::arg("packed"));
+  m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"), py::arg("bfloat16"));
+  m.def("dense_bfloat16", &dense_bfloat16);
+  m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("inputs"), py::arg("outputs"), py::arg("packed"),
+        py::arg("bfloat16"));
   m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("rows"),
         py::arg("widths"), py::arg("projection"), py::arg("mlp"), py::arg("head"), py::arg("epsilons"),
-        py::arg("threads"));
+        py::arg("bfloat16"), py::arg("threads"));
 }
 
 }  // namespace olift

@@ -8,7 +8,8 @@
 //   attended  (N, D) float, contiguous
 //   head_out  (N, head.out) float, contiguous
 //
-// Weights are packed (pack_weight). Results do not depend on `threads`.
+// Weights are packed (pack_weight) in the form of the instruction set. avx512bf16 rounds weights and what they multiply to
+// bfloat16 and adds up in float; the others compute in float throughout. Results do not depend on `threads`.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace olift {
 
 // A linear layer: packed weight, bias of `out` floats; no weight: no layer.
 struct Linear {
-  const float *weight, *bias;
+  const void* weight;
+  const float* bias;
   int64_t in, out;
 };
 
@@ -43,16 +45,18 @@ struct TokenBlock {
 struct Packing {
   const float* weight;
   int64_t in, out;
-  float* packed;
+  void* packed;
 };
 
-// Returns how many floats it takes. The form is that of the instruction set in use.
+// Returns how many bytes it takes.
 int64_t pack_weight_baseline(const Packing&);
 int64_t pack_weight_avx2(const Packing&);
 int64_t pack_weight_avx512(const Packing&);
+int64_t pack_weight_avx512bf16(const Packing&);
 
 void token_block_baseline(const TokenBlock&);
 void token_block_avx2(const TokenBlock&);
 void token_block_avx512(const TokenBlock&);
+void token_block_avx512bf16(const TokenBlock&);
 
 }  // namespace olift

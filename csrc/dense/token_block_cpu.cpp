@@ -1,7 +1,8 @@
 // The linear layers of a transformer layer, inference, on the CPU; compiled once for each instruction set.
 //
 // A few rows at a time go through all of them: what lies between two layers stays in the cache, and tokens are read and
-// written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block.
+// written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block. What is
+// multiplied is `Element` (common/products.h); sums, tokens and all else are float.
 
 #include "dense/token_block.h"
 
@@ -70,7 +71,7 @@ OLIFT_INLINE float sum_of(Vec<L> x) {
 // `to` = (x - mean(x)) / sqrt(var(x) + epsilon) · weight + bias, for each of `count` rows.
 template <int L>
 OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
-                           float* to, int64_t to_stride) {
+                           Element* to, int64_t to_stride) {
   for (int64_t row = 0; row < count; ++row, from += from_stride, to += to_stride) {
     Vec<L> total{}, squares{};
     for (int64_t d = 0; d < width; d += L) total += load_up_to<L>(from + d, width - d);
@@ -92,22 +93,27 @@ OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_str
 // finish(row, column, vector, how many of its lanes count) gets from · layer + bias of each of `count` rows. Rows up to the
 // next whole tile are read, too.
 template <int L, class Finish>
-OLIFT_INLINE void apply(const Linear& layer, const float* from, int64_t stride, int64_t count, const Finish& finish) {
+OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride, int64_t count, const Finish& finish) {
   for (int64_t first = 0; first < layer.out; first += 2 * L) {
-    const float* panel = layer.weight + first * layer.in;
+    const Element* panel = static_cast<const Element*>(layer.weight) + first * whole_steps(layer.in);
     const int64_t rest = layer.out - first;
     const Vec<L> b0 = load_up_to<L>(layer.bias + first, rest);
     const Vec<L> b1 = rest > L ? load_up_to<L>(layer.bias + first + L, rest - L) : Vec<L>{};
     for (int64_t row = 0; row < count; row += kTileRows) {
       Tile<L> sums;
       for (auto& sum : sums) sum[0] = b0, sum[1] = b1;
-      multiply<L>(from + row * stride, stride, 1, panel, 2 * L, layer.in, sums);
+      multiply_panel<L>(from + row * stride, stride, panel, layer.in, sums);
       for (int i = 0; i < kTileRows && row + i < count; ++i) {
         finish(row + i, first, sums[i][0], rest);
         if (rest > L) finish(row + i, first + L, sums[i][1], rest - L);
       }
     }
   }
+}
+
+template <int L>
+OLIFT_INLINE void copy(const float* from, int64_t count, Element* to) {
+  for (int64_t d = 0; d < count; d += L) store_up_to<L>(to + d, load_up_to<L>(from + d, count - d), count - d);
 }
 
 template <int L>
@@ -130,9 +136,7 @@ class Block {
     }
     if (p.projection.weight) {
       const float* attended = p.attended + first * p.projection.in;
-      for (int64_t row = 0; row < count; ++row) {
-        std::copy(attended + row * p.width, attended + (row + 1) * p.width, normed.at(row * token_stride));
-      }
+      for (int64_t row = 0; row < count; ++row) copy<L>(attended + row * p.width, p.width, normed.at(row * token_stride));
       add(p.projection, normed.at(0), token_stride, count);
     }
     if (p.mlp_in.weight) {
@@ -156,7 +160,7 @@ class Block {
   }
 
  private:
-  OLIFT_APART void add(const Linear& layer, const float* from, int64_t stride, int64_t count) {
+  OLIFT_APART void add(const Linear& layer, const Element* from, int64_t stride, int64_t count) {
     apply<L>(layer, from, stride, count, [&](int64_t row, int64_t column, Vec<L> sum, int64_t lanes) {
       float* to = tokens.at(row * token_stride + column);
       store_up_to<L>(to, load_up_to<L>(to, lanes) + sum, lanes);
@@ -169,7 +173,7 @@ class Block {
     });
   }
 
-  OLIFT_APART void write(const Linear& layer, const float* from, int64_t stride, int64_t first, int64_t count) {
+  OLIFT_APART void write(const Linear& layer, const Element* from, int64_t stride, int64_t first, int64_t count) {
     apply<L>(layer, from, stride, count, [&](int64_t row, int64_t column, Vec<L> sum, int64_t lanes) {
       store_up_to<L>(p.head_out + (first + row) * layer.out + column, sum, lanes);
     });
@@ -177,7 +181,8 @@ class Block {
 
   const TokenBlock& p;
   int64_t hidden_width, token_stride, hidden_stride;
-  Floats tokens, normed, hidden;
+  Lines<float> tokens;
+  Lines<Element> normed, hidden;
 };
 
 }  // namespace

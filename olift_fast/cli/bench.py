@@ -13,7 +13,17 @@ from olift_fast.cli.console import json_text, print_json, reported, table, warn
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
 from olift_fast.cli.lifting import Request, check_output, hidden_share
-from olift_fast.cli.options import AllowPickle, Debug, FormatName, MinConfidence, ModelName, SkeletonName
+from olift_fast.cli.options import (
+    AllowPickle,
+    Debug,
+    DeviceName,
+    Dtype,
+    DtypeName,
+    FormatName,
+    MinConfidence,
+    ModelName,
+    SkeletonName,
+)
 from olift_fast.cli.timing import REFERENCE_LIFT, Shape, Timings, time_stages
 from olift_fast.errors import InputError
 
@@ -43,6 +53,8 @@ def bench(
     model: ModelName = "small",
     skeleton: SkeletonName = None,
     min_confidence: MinConfidence = 0.3,
+    device: DeviceName = "cpu",
+    dtype: Dtype = DtypeName.float32,
     rounds: Annotated[int, typer.Option(help="How often each stage is timed.")] = 5,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
@@ -68,6 +80,7 @@ def bench(
       olift bench
       olift bench mouse_DLC.csv --html
       olift bench --frames 500 --joints 17 --threads 1
+      olift bench --dtype bfloat16
       olift bench --skip-reference --json - | jq .frames_per_second.lift
     """
     import tempfile
@@ -88,6 +101,8 @@ def bench(
             model=model,
             skeleton=skeleton,
             min_confidence=min_confidence,
+            device=device,
+            dtype=dtype.value,
             threads=threads,
             allow_pickle=allow_pickle,
         )
@@ -125,6 +140,8 @@ def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
         "model": result.model,
         "version": result.version,
         "backend": timings.backend,
+        "device": timings.request.device,
+        "dtype": timings.request.dtype,
         "rounds": len(timings.rounds),
         "start": {name: _rounded(seconds) for name, seconds in timings.start.seconds.items()},
         "stages": stages,
@@ -223,8 +240,8 @@ def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None
     kernels = f"native kernels: {machine['simd']}" if machine["simd"] else "no native kernels"
     typer.echo(f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, {kernels}")
     typer.echo(
-        f"olift {machine['olift']}, model {content['model']} {content['version']}, Python {machine['python']}, "
-        f"torch {machine['torch']}, numpy {machine['numpy']}"
+        f"olift {machine['olift']}, model {content['model']} {content['version']} in {content['dtype']}, "
+        f"Python {machine['python']}, torch {machine['torch']}, numpy {machine['numpy']}"
     )
 
 

@@ -13,6 +13,9 @@ from olift_fast.cli.lifting import Outcome, Request, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
+    DeviceName,
+    Dtype,
+    DtypeName,
     FormatName,
     Json,
     KeypointFile,
@@ -77,6 +80,8 @@ def lift(
         Path | None, typer.Option(help="Draw the result into this page.", show_default=False, readable=False)
     ] = None,
     backend: Annotated[BackendName, typer.Option(help="What computes.")] = BackendName.auto,
+    device: DeviceName = "cpu",
+    dtype: Dtype = DtypeName.float32,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
     ] = None,
@@ -97,7 +102,7 @@ def lift(
     page = html or (result.parent / f"{_stem(result)}.html" if view else None)
     request = Request(
         file, result, page, format, model, skeleton, fps, min_confidence, output.value, mirror, track or (),
-        backend.value, threads, allow_pickle,
+        backend.value, device, dtype.value, threads, allow_pickle,
     )  # fmt: skip
     outcome = lift_file(request, quiet=as_json)
     if as_json:
@@ -148,6 +153,8 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "page": str(request.page) if request.page else None,
         "model": result.model,
         "version": result.version,
+        "device": request.device,
+        "dtype": request.dtype,
         "frame": result.frame,
         "units": result.units,
         "tracks": list(result.tracks),

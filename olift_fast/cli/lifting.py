@@ -15,6 +15,7 @@ from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from olift_fast.data.tracks import KeypointTracks, LiftedTracks
+    from olift_fast.model import Lifter
 
 LOW_VISIBLE_SHARE = 0.5
 
@@ -35,6 +36,8 @@ class Request:
     mirror: bool = False
     tracks: Sequence[str] = ()
     backend: str = "auto"
+    device: str = "cpu"
+    dtype: str = "float32"
     threads: int | None = None
     allow_pickle: bool = False
 
@@ -70,11 +73,11 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
         # Torch and the weights: the same seconds for one frame as for a million.
         import torch
 
-        from olift_fast.model import Lifter, lift_tracks
+        from olift_fast.model import lift_tracks
 
         if request.threads is not None:
             torch.set_num_threads(request.threads)
-        model = Lifter.from_pretrained(request.model)
+        model = load_model(request)
     with (
         stages.measure("lift"),
         computing_with(request.backend),
@@ -98,6 +101,23 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
 
             write_html(result, request.page)
     return Outcome(request, result, stages, tuple(_warnings(result)))
+
+
+def load_model(request: Request) -> Lifter:
+    """The lifter, on the device and in the precision that are asked for; raises InputError where it can't run there."""
+    import torch
+
+    from olift_fast.model import Lifter
+
+    lifter = Lifter.from_pretrained(request.model)
+    if request.device == "cpu" and request.dtype == "float32":
+        return lifter
+    try:
+        return lifter.optimize(request.device, getattr(torch, request.dtype))
+    except ValueError as error:
+        raise InputError(f"--dtype {request.dtype}: {error}") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"--device {request.device}: {str(error).splitlines()[0]}") from error
 
 
 def hidden_share(result: LiftedTracks) -> float:

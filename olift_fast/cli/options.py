@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,25 @@ SkeletonName = Annotated[
     typer.Option("--skeleton", help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False),
 ]
 MinConfidence = Annotated[float, typer.Option("--min-confidence", help="Keypoints below it count as hidden.")]
+
+
+class DtypeName(StrEnum):
+    """What the model's products are rounded to."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+DeviceName = Annotated[str, typer.Option("--device", help="Where the model runs: cpu, cuda, cuda:1, …")]
+Dtype = Annotated[
+    DtypeName,
+    typer.Option(
+        "--dtype",
+        help="Rounding of the model's products. bfloat16 is for GPUs and CPUs with AVX512-BF16: faster, and joints "
+        "move by some 0.5% of the animal's size; float16 is for GPUs.",
+    ),
+]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
 ]

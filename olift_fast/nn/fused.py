@@ -30,21 +30,32 @@ class FusedLayers:
 
     Args:
         motion, space, decoder: whose parameters to use, float32 on the CPU.
+        products: float32, or bfloat16: both factors of each linear layer's products are rounded to it, and added up in
+            float32, as is all else. `why_not_bfloat16` tells where it runs.
 
-    Equivalent to calling them one after the other without gradients, to float32 rounding.
+    Equivalent to calling them one after the other without gradients, to the rounding of the products.
     """
 
-    def __init__(self, motion: nn.ModuleList, space: nn.ModuleList, decoder: Decoder) -> None:
+    def __init__(
+        self, motion: nn.ModuleList, space: nn.ModuleList, decoder: Decoder, products: torch.dtype = torch.float32
+    ) -> None:
         layers: list[Layer] = [*motion, *space]  # type: ignore[list-item]
         self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
         self.signature = self._sign()
+        self._bfloat16 = products == torch.bfloat16
         self._packed: list[Tensor] = []
         with torch.no_grad():
             heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
             heads.append(self._two_layers(decoder.norm, decoder.mlp))
-            self._first = _Pass((0, 0), _Stage((0, 0, 0, 0, 0, 0), 0.0, 0, 0), heads[0])
+            nothing = _Stage((0, 0, 0, 0, 0, 0), 0.0, 0, 0)
+            self._first = _Pass((0, 0), nothing, heads[0], self._bfloat16)
             self._passes = [
-                _Pass(self._linear(layer.attention.projection), self._two_layers(layer.mlp_norm, layer.mlp), head)
+                _Pass(
+                    self._linear(layer.attention.projection),
+                    self._two_layers(layer.mlp_norm, layer.mlp),
+                    head,
+                    self._bfloat16,
+                )
                 for layer, head in zip(layers, heads[1:], strict=True)
             ]
             self._attentions = [_Attention.of(layer) for layer in layers]
@@ -87,9 +98,11 @@ class FusedLayers:
         native = native_module()
         assert native is not None
         weight = layer.weight.contiguous()
-        packed = weight.new_empty(native.packed_size(layer.in_features, layer.out_features))
-        native.pack_weight(weight.data_ptr(), layer.in_features, layer.out_features, packed.data_ptr())
-        return self._held(packed), self._held(layer.bias)
+        sizes = layer.in_features, layer.out_features
+        packed = torch.empty(native.packed_size(*sizes, self._bfloat16), dtype=torch.uint8)
+        native.pack_weight(weight.data_ptr(), *sizes, packed.data_ptr(), self._bfloat16)
+        self._packed.append(packed)
+        return packed.data_ptr(), self._held(layer.bias)
 
     def _held(self, tensor: Tensor) -> int:
         copy = tensor.detach().clone(memory_format=torch.contiguous_format)
@@ -125,6 +138,7 @@ class _Pass:
     projection: tuple[int, int]
     mlp: _Stage
     head: _Stage
+    bfloat16: bool
 
     def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor) -> None:
         native = native_module()
@@ -140,6 +154,7 @@ class _Pass:
             self.mlp.addresses,
             self.head.addresses,
             (self.mlp.epsilon, self.head.epsilon),
+            self.bfloat16,
             torch.get_num_threads(),
         )
 
@@ -198,3 +213,11 @@ def why_not_fused(
     if type(decoder) is not Decoder:
         return f"the decoder is a {type(decoder).__name__}"
     return why_not_native()
+
+
+def why_not_bfloat16() -> str | None:
+    """One line: why `FusedLayers` can't multiply in bfloat16 here, or None when it can."""
+    native = native_module()
+    if native is None:
+        return why_not_native()
+    return None if native.dense_bfloat16() else "the processor, or the compiler of the native module, lacks AVX512-BF16"

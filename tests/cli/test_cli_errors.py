@@ -123,6 +123,8 @@ def test_bad_file(lift: Run, run: Run, tmp_path: Path, make: Callable[[Path], Pa
         (["--fps", "nan"], ["fps", "nan"]),
         (["--min-confidence", "1.5"], ["--min-confidence", "1.5"]),
         (["--threads", "0"], ["--threads", "0"]),
+        (["--dtype", "float16"], ["--dtype float16", "GPUs"]),
+        (["--device", "gpu"], ["--device gpu"]),
         (["--track", "cat"], ["mouse.csv", "'cat'"]),
         (["--format", "coco"], ["mouse.csv", "coco"]),
         (["--format", "nonsense"], ["nonsense", "deeplabcut"]),

@@ -14,6 +14,7 @@ py::dict info() {
   d["version"] = OLIFT_VERSION;
   d["compiler"] = __VERSION__;
   d["simd"] = olift::simd_level();
+  d["bfloat16"] = olift::cpu_kernels().dense_bfloat16.token_block != nullptr;
   d["openmp"] = olift::has_openmp();
 #if defined(OLIFT_CUDA)
   d["cuda"] = true;

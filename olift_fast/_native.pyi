@@ -6,7 +6,7 @@ The caller answers for memory, types and sizes. Call the functions of `olift_fas
 from typing import Any
 
 def info() -> dict[str, Any]:
-    """version, compiler, simd ("avx512" | "avx2" | "baseline"), openmp, cuda (bool), cuda_arch."""
+    """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16 (`token_block`), openmp, cuda, cuda_arch."""
 
 def set_openmp(gomp_parallel: int) -> None:
     """Run parallel loops through this GOMP_parallel; 0: start threads for each loop."""
@@ -14,11 +14,8 @@ def set_openmp(gomp_parallel: int) -> None:
 def ask_for_huge_pages(memory: int, bytes: int) -> None:
     """Hint that this memory, not touched yet, is best backed by pages of 2 MB (Linux; elsewhere nothing happens)."""
 
-def dense_bfloat16() -> bool:
-    """Whether machine and build have the instructions for `token_block` with `bfloat16` (AVX512-BF16)."""
-
 def packed_size(inputs: int, outputs: int, bfloat16: bool) -> int:
-    """How many bytes `pack_weight` writes. ValueError: a size is not positive, or no `dense_bfloat16`."""
+    """How many bytes `pack_weight` writes. ValueError: a size is not positive, or bfloat16 is not in `info`."""
 
 def pack_weight(weight: int, inputs: int, outputs: int, packed: int, bfloat16: bool) -> None:
     """A weight float32 (out, in), contiguous, in the form that `token_block` reads on this machine."""
@@ -41,8 +38,9 @@ def token_block(
     tokens, attended float32 (rows, D), contiguous, tokens in place; head_out (rows, out). widths is D, the inner width
     of the mlp, that of a head of two layers, and out. A layer is the addresses of a packed weight and of a bias; mlp
     and head are norm weight, norm bias, layer, layer, with GELU between the two; a head may have one layer only. With
-    `bfloat16` the factors of every product are rounded to it, as the weights were; sums and all else stay float32.
-    ValueError: a size that is not positive, a part that lacks what it needs, or no `dense_bfloat16`.
+    `bfloat16` the factors of every product are rounded to it, as the weights were; attended and what a head of one
+    layer gives are held in it; sums and all else stay float32.
+    ValueError: a size that is not positive, a part that lacks what it needs, or bfloat16 is not in `info`.
     """
 
 def banded_attention_forward(

@@ -17,8 +17,6 @@ const DenseKernels& kernels(bool bfloat16) {
   return found;
 }
 
-bool dense_bfloat16() { return cpu_kernels().dense_bfloat16.token_block; }
-
 int64_t packed_size(int64_t in, int64_t out, bool bfloat16) {
   require_widths(in, out);
   return kernels(bfloat16).pack_weight({nullptr, in, out, nullptr});
@@ -50,8 +48,8 @@ void token_block(Address tokens, Address attended, Address head_out, int64_t row
     return Norm{at<const float>(layers[0]), at<const float>(layers[1]), epsilon};
   };
   const TokenBlock p{at<float>(tokens),
-                     at<const float>(attended),
-                     at<float>(head_out),
+                     at<const void>(attended),
+                     at<void>(head_out),
                      rows,
                      width,
                      linear(projection[0], projection[1], width, width),
@@ -71,7 +69,6 @@ void token_block(Address tokens, Address attended, Address head_out, int64_t row
 
 void bind_dense(py::module_& m) {
   m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"), py::arg("bfloat16"));
-  m.def("dense_bfloat16", &dense_bfloat16);
   m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("inputs"), py::arg("outputs"), py::arg("packed"),
         py::arg("bfloat16"));
   m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("rows"),

@@ -5,11 +5,11 @@
 //   head_out = head(head_norm(t))                      where there is a head: one linear layer, or two with GELU between
 //
 //   tokens    (N, D) float, contiguous; t is written back in place where it changed
-//   attended  (N, D) float, contiguous
-//   head_out  (N, head.out) float, contiguous
+//   attended  (N, D) elements, contiguous
+//   head_out  (N, head.out) contiguous; elements from a head of one layer, float from one of two
 //
-// Weights are packed (pack_weight) in the form of the instruction set. avx512bf16 rounds weights and what they multiply to
-// bfloat16 and adds up in float; the others compute in float throughout. Results do not depend on `threads`.
+// Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float for
+// the others. Weights are packed (pack_weight) in the form of the instruction set. Results do not depend on `threads`.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct Norm {
 
 struct TokenBlock {
   float* tokens;
-  const float* attended;
-  float* head_out;
+  const void* attended;
+  void* head_out;
   int64_t rows, width;
   Linear projection;
   Norm mlp_norm;

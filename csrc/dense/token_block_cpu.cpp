@@ -112,11 +112,6 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
 }
 
 template <int L>
-OLIFT_INLINE void copy(const float* from, int64_t count, Element* to) {
-  for (int64_t d = 0; d < count; d += L) store_up_to<L>(to + d, load_up_to<L>(from + d, count - d), count - d);
-}
-
-template <int L>
 class Block {
  public:
   explicit Block(const TokenBlock& block)
@@ -135,8 +130,10 @@ class Block {
       std::copy(own + row * p.width, own + (row + 1) * p.width, tokens.at(row * token_stride));
     }
     if (p.projection.weight) {
-      const float* attended = p.attended + first * p.projection.in;
-      for (int64_t row = 0; row < count; ++row) copy<L>(attended + row * p.width, p.width, normed.at(row * token_stride));
+      const Element* attended = static_cast<const Element*>(p.attended) + first * p.width;
+      for (int64_t row = 0; row < count; ++row) {
+        std::copy(attended + row * p.width, attended + (row + 1) * p.width, normed.at(row * token_stride));
+      }
       add(p.projection, normed.at(0), token_stride, count);
     }
     if (p.mlp_in.weight) {
@@ -153,9 +150,9 @@ class Block {
     normalise<L>(p.head_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
     if (p.head_out_layer.weight) {
       widen(p.head_in, count);
-      write(p.head_out_layer, hidden.at(0), hidden_stride, first, count);
+      write<float>(p.head_out_layer, hidden.at(0), hidden_stride, first, count);
     } else {
-      write(p.head_in, normed.at(0), token_stride, first, count);
+      write<Element>(p.head_in, normed.at(0), token_stride, first, count);
     }
   }
 
@@ -173,9 +170,10 @@ class Block {
     });
   }
 
+  template <class Out>
   OLIFT_APART void write(const Linear& layer, const Element* from, int64_t stride, int64_t first, int64_t count) {
     apply<L>(layer, from, stride, count, [&](int64_t row, int64_t column, Vec<L> sum, int64_t lanes) {
-      store_up_to<L>(p.head_out + (first + row) * layer.out + column, sum, lanes);
+      store_up_to<L>(static_cast<Out*>(p.head_out) + (first + row) * layer.out + column, sum, lanes);
     });
   }
 

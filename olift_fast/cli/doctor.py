@@ -138,7 +138,8 @@ def _lines(findings: dict[str, Any]) -> list[str]:
             detail = f": {why}" if why else ""
             if name == "native" and not why:
                 native = findings["native"]
-                detail = f": {native['simd']}, {'OpenMP' if native['openmp'] else 'no OpenMP'}"
+                simd = f"{native['simd']} with bfloat16" if native["bfloat16"] else native["simd"]
+                detail = f": {simd}, {'OpenMP' if native['openmp'] else 'no OpenMP'}"
                 detail += f", CUDA {native['cuda_arch']}" if native["cuda"] else ", without CUDA"
             lines.append(f"  {bad if why else good} {name}{detail}")
         cuda = findings["cuda"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from olift_fast.ops.banded_attention.native import attend_into as attend_frames
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
 from olift_fast.reference import Decoder
 
+# So many bytes of what a call computes in are kept for the next one: fresh memory takes time to map.
+KEPT = 128 << 20
+
 Signature = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
 Layer = MotionLayer | SpaceLayer
 
@@ -30,8 +34,8 @@ class FusedLayers:
 
     Args:
         motion, space, decoder: whose parameters to use, float32 on the CPU.
-        products: float32, or bfloat16: both factors of each linear layer's products are rounded to it, and added up in
-            float32, as is all else. `why_not_bfloat16` tells where it runs.
+        products: float32, or bfloat16: both factors of each linear layer's products, queries, keys and values are
+            rounded to it; sums and all else are float32. `why_not_bfloat16` tells where it runs.
 
     Equivalent to calling them one after the other without gradients, to the rounding of the products.
     """
@@ -44,6 +48,7 @@ class FusedLayers:
         self.signature = self._sign()
         self._bfloat16 = products == torch.bfloat16
         self._packed: list[Tensor] = []
+        self._rooms: list[Tensor] = []
         with torch.no_grad():
             heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
             heads.append(self._two_layers(decoder.norm, decoder.mlp))
@@ -75,17 +80,30 @@ class FusedLayers:
         """
         batch, frames, joints, width = tokens.shape
         heads = self._attentions[0].heads if self._attentions else 1
-        qkv = tokens.new_empty(batch, frames, joints, 3, heads, width // heads)
-        attended = tokens.new_empty(batch, frames, joints, heads, width // heads)
+        size = tokens.numel()
+        room = self._take_room(4 * size)  # of queries, keys, values and what is attended
+        qkv = room[: 3 * size].view(batch, frames, joints, 3, heads, width // heads)
+        attended = room[3 * size : 4 * size].view(batch, frames, joints, heads, width // heads)
         out = tokens.new_empty(batch, frames, joints, 3)
-        ask_for_huge_pages(qkv)
         q, k, v = qkv.unbind(dim=3)
         lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
         self._first.run(tokens, None, qkv if self._passes else out)
         for attention, step in zip(self._attentions, self._passes, strict=True):
             attention.run(q, k, v, visible, lengths, graph, attended)
             step.run(tokens, attended, out if step is self._passes[-1] else qkv)
+        if room.nbytes <= KEPT:
+            self._rooms.append(room)
         return out
+
+    def _take_room(self, size: int) -> Tensor:
+        """So many numbers or more: those of a call before, where they are enough and no other call has them."""
+        with contextlib.suppress(IndexError):  # one thread's test and pop would be another's race
+            room = self._rooms.pop()
+            if room.numel() >= size:
+                return room
+        room = torch.empty(size, dtype=torch.bfloat16 if self._bfloat16 else torch.float32)
+        ask_for_huge_pages(room)
+        return room
 
     def _sign(self) -> Signature:
         children = tuple(id(child) for module in self._modules for child in module._modules.values())
@@ -220,4 +238,4 @@ def why_not_bfloat16() -> str | None:
     native = native_module()
     if native is None:
         return why_not_native()
-    return None if native.dense_bfloat16() else "the processor, or the compiler of the native module, lacks AVX512-BF16"
+    return None if native.info()["bfloat16"] else "the processor, or the native module's compiler, lacks AVX512-BF16"

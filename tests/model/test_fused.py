@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -174,6 +175,20 @@ def test_repeats_bit_for_bit_and_for_any_number_of_threads() -> None:
             assert torch.equal(fused(lifter, keypoints, **given), first)
     finally:
         torch.set_num_threads(before)
+
+
+def test_calls_at_once_do_not_share_their_memory() -> None:
+    torch.manual_seed(6)
+    lifter = Lifter(SMALL).eval()
+    clips = [clip(1, frames, 9) for frames in (40, 61, 40, 90)]
+    wanted = [fused(lifter, keypoints, **given) for keypoints, given in clips]
+
+    def calls(number: int) -> bool:
+        keypoints, given = clips[number]
+        return all(torch.equal(fused(lifter, keypoints, **given), wanted[number]) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(calls, range(4)))
 
 
 def test_leaves_its_input_and_survives_copies(monkeypatch: pytest.MonkeyPatch) -> None:

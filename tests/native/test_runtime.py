@@ -162,8 +162,9 @@ def test_module_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) 
 
 def test_info_names_what_was_built() -> None:
     info = module().info()
-    assert set(info) == {"version", "compiler", "simd", "openmp", "cuda", "cuda_arch"}
+    assert set(info) == {"version", "compiler", "simd", "bfloat16", "openmp", "cuda", "cuda_arch"}
     assert bool(info["cuda_arch"]) == info["cuda"]
+    assert info["simd"] == "avx512" or not info["bfloat16"]
     assert hasattr(module(), "procrustes_cuda") == info["cuda"]
 
 

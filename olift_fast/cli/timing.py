@@ -152,7 +152,7 @@ def lifted(model: Lifter, prepared: Sequence[Track], skeleton: Skeleton) -> list
 
 def aligned(joints: Sequence[np.ndarray], prepared: Sequence[Track]) -> list[np.ndarray]:
     """The same turned to the camera, in pixels."""
-    from olift_fast.model.lift import camera_aligned
+    from olift_fast.model.alignment import camera_aligned
 
     return [
         camera_aligned(points - points.mean(axis=1, keepdims=True), *track)[0]

@@ -13,9 +13,9 @@ from olift_fast._version import __version__
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.data.tracks import KeypointTracks, LiftedTracks
 from olift_fast.errors import InputError
+from olift_fast.model.alignment import camera_aligned
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
-from olift_fast.ops import orthographic_procrustes
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -166,48 +166,6 @@ def _lift_track(
         rotation = identity
     advance(frames)
     return lifted, scale, centers, rotation
-
-
-def camera_aligned(
-    joints: Array, normalised: Array, visible: Mask, centers: Array, normalization: Normalization
-) -> tuple[Array, Array, np.float32]:
-    """Joints turned, scaled and moved so that x, y overlay the keypoints; z is depth about the frame's mean joint.
-
-    One rotation and one scale for the whole track, by orthographic Procrustes; a translation a frame, which is carried
-    over linearly to the frames where nothing is visible.
-
-    Args:
-        joints: ``(T, J, 3)`` model units, centred a frame on all joints.
-        normalised: ``(T, J, 2)`` the model's input.
-        visible: ``(T, J)``.
-        centers: ``(T, 2)`` pixels, NaN where nothing is visible.
-        normalization: of the input.
-
-    Returns:
-        joints ``(T, J, 3)`` in pixels, the rotation ``(3, 3)``, and the pixels in one model unit.
-    """
-    count = np.maximum(visible.sum(axis=-1), 1)[:, None, None]
-    mean = np.where(visible[..., None], joints, 0).sum(axis=1, keepdims=True) / count
-    source = torch.from_numpy((joints - mean).reshape(-1, 3)).double()
-    target = torch.from_numpy(normalised.reshape(-1, 2)).double()
-    weights = torch.from_numpy(visible.reshape(-1)).double()
-    fitted, stretch, _ = orthographic_procrustes(source, target, weights=weights)
-    rotation = fitted.numpy().astype(np.float32)
-    # A track that shows one keypoint at a time, or a straight line end on, has no scale of its own.
-    stretch = stretch if bool(stretch > 0) else torch.ones_like(stretch)
-    scale = np.float32(normalization.scale * float(stretch))
-
-    turned = scale * (joints @ rotation.T)
-    offset = centers - scale * (mean @ rotation.T)[:, 0, :2]
-    turned[..., :2] += _carried(offset, np.asarray(visible.any(axis=-1)))[:, None, :]
-    return turned, rotation, scale
-
-
-def _carried(values: Array, known: Mask) -> Array:
-    """``(T, 2)`` with the unknown frames filled in linearly, and by the nearest known one at the ends."""
-    time = np.arange(len(values))
-    columns = [np.interp(time, time[known], values[known, axis]) for axis in range(values.shape[1])]
-    return np.stack(columns, axis=-1).astype(np.float32)
 
 
 def _chunks(reached: Mask, chunk: int) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +26,29 @@ class Normalization:
     @classmethod
     def fit(cls, keypoints: Array, visible: Mask) -> Normalization:
         """The scale of keypoints ``(T, J, 2)`` under visible ``(T, J)``; 1 where nothing spreads."""
-        offsets = (keypoints - frame_centers(keypoints, visible)[..., None, :])[visible]
-        # A frame with one visible keypoint has no spread and says nothing about the scale.
-        spread = visible & (visible.sum(axis=-1, keepdims=True) > 1)
-        offsets = offsets[spread[visible]].astype(np.float64)
-        scale = float(np.sqrt(np.square(offsets).sum(axis=-1).mean())) if len(offsets) else 0.0
-        return cls(scale if np.isfinite(scale) and scale > 0 else 1.0)
+        return cls.of_spread(*spread(keypoints, visible))
+
+    @classmethod
+    def of_spread(cls, squares: float, count: int) -> Normalization:
+        """From the `spread` of a clip, or the sums of those of its parts."""
+        scale = math.sqrt(squares / count) if count else 0.0
+        return cls(scale if math.isfinite(scale) and scale > 0 else 1.0)
 
     def apply(self, keypoints: Array, visible: Mask) -> tuple[Array, Array]:
         """Model units ``(..., T, J, 2)``, 0 where hidden, and the centres ``(..., T, 2)`` in pixels, NaN if unseen."""
         centers = frame_centers(keypoints, visible)
         normalised = np.where(visible[..., None], (keypoints - centers[..., None, :]) / np.float32(self.scale), 0)
         return normalised.astype(np.float32), centers
+
+
+def spread(keypoints: Array, visible: Mask) -> tuple[float, int]:
+    """The sum of visible keypoints' squared distances from their frame's centre, and how many they are.
+
+    A frame with one visible keypoint has no spread and says nothing about the scale.
+    """
+    counted = visible & (visible.sum(axis=-1, keepdims=True) > 1)
+    offsets = (keypoints - frame_centers(keypoints, visible)[..., None, :])[counted].astype(np.float64)
+    return float(np.square(offsets).sum()), len(offsets)
 
 
 def frame_centers(keypoints: Array, visible: Mask) -> Array:

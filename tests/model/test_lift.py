@@ -13,7 +13,8 @@ from olift_fast.data.skeleton import Skeleton
 from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, Normalization, lift_in_chunks, lift_tracks
-from olift_fast.model.lift import camera_aligned
+from olift_fast.model.alignment import camera_aligned, fit_camera, moments, sum_moments
+from olift_fast.ops import orthographic_procrustes
 
 CONFIG = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=1, window=(3, 2))
 
@@ -152,3 +153,21 @@ def test_normalization_centres_frames_and_scales_clips() -> None:
     lonely[:, 3] = True
     assert Normalization.fit(keypoints, lonely).scale == 1.0
     assert np.isnan(normalization.apply(keypoints, np.zeros_like(visible))[1]).all()
+
+
+def test_moments_of_parts_stand_for_all_points() -> None:
+    random = np.random.default_rng(5)
+    joints, normalised = (random.normal(size=(50, 7, size)).astype(np.float32) for size in (3, 2))
+    normalised += 2 * joints[..., :2] + joints[..., 2:]
+    visible = random.random((50, 7)) < 0.6
+    visible[3:6] = False
+    weights = visible[..., None]
+    count = np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    # Each frame about its mean, as the lifter's input is.
+    joints, normalised = (x - (weights * x).sum(axis=1, keepdims=True) / count for x in (joints, normalised))
+    source, target = (torch.from_numpy(x.reshape(-1, x.shape[-1])).double() for x in (joints, normalised))
+    wanted = orthographic_procrustes(source, target, weights=torch.from_numpy(visible.reshape(-1)).double())
+    parts = [moments(joints[a:b], normalised[a:b], visible[a:b]) for a, b in ((0, 4), (4, 31), (31, 50))]
+    rotation, stretch = fit_camera(sum_moments(parts))
+    np.testing.assert_allclose(rotation, wanted[0].numpy(), atol=1e-5)
+    assert stretch == pytest.approx(float(wanted[1]), rel=1e-5)

@@ -1,0 +1,97 @@
+"""Model output turned, scaled and moved onto the keypoints in the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from olift_fast.model.normalization import Normalization
+from olift_fast.ops import orthographic_procrustes
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Moments = npt.NDArray[np.float64]
+
+_FRAMES = 4096
+
+
+def camera_aligned(
+    joints: Array, normalised: Array, visible: Mask, centers: Array, normalization: Normalization
+) -> tuple[Array, Array, np.float32]:
+    """Joints turned, scaled and moved so that x, y overlay the keypoints; z is depth about the frame's mean joint.
+
+    One rotation and one scale for the whole track, by orthographic Procrustes; a translation a frame, which is carried
+    over linearly to the frames where nothing is visible.
+
+    Args:
+        joints: ``(T, J, 3)`` model units, centred a frame on all joints.
+        normalised: ``(T, J, 2)`` the model's input.
+        visible: ``(T, J)``.
+        centers: ``(T, 2)`` pixels, NaN where nothing is visible.
+        normalization: of the input.
+
+    Returns:
+        joints ``(T, J, 3)`` in pixels, the rotation ``(3, 3)``, and the pixels in one model unit.
+    """
+    starts = range(0, len(joints), _FRAMES)
+    parts = (slice(start, start + _FRAMES) for start in starts)
+    rotation, stretch = fit_camera(
+        sum_moments([moments(joints[part], normalised[part], visible[part]) for part in parts])
+    )
+    scale = np.float32(normalization.scale * stretch)
+    offsets = carried(camera_offsets(joints, visible, centers, rotation, scale))
+    return placed(joints, rotation, scale, offsets), rotation, scale
+
+
+def moments(joints: Array, normalised: Array, visible: Mask) -> Moments:
+    """``(5, 5)`` sums of products of x, y, z of the visible joints, about their mean in each frame, and keypoints x, y.
+
+    All that orthographic Procrustes asks of a recording: those of its parts add up to those of the whole.
+    """
+    points = np.concatenate([joints - _visible_mean(joints, visible), normalised], axis=-1)[visible].astype(np.float64)
+    return np.asarray(points.T @ points)
+
+
+def sum_moments(parts: list[Moments]) -> Moments:
+    """The moments of all parts together."""
+    return np.asarray(np.sum(parts, axis=0))
+
+
+def fit_camera(total: Moments) -> tuple[Array, float]:
+    """The rotation ``(3, 3)`` and the scale that bring joints with these moments nearest to their keypoints.
+
+    Raises nothing: a track that shows one keypoint at a time, or a straight line end on, has no scale of its own: 1.
+    """
+    values, vectors = np.linalg.eigh(total)
+    points = torch.from_numpy((vectors * np.sqrt(np.maximum(values, 0))).T)
+    points = torch.cat([points, -points])  # ten points with these moments, but for a factor, about a mean of 0
+    rotation, stretch, _ = orthographic_procrustes(points[:, :3], points[:, 3:])
+    return rotation.numpy().astype(np.float32), float(stretch) if float(stretch) > 0 else 1.0
+
+
+def camera_offsets(joints: Array, visible: Mask, centers: Array, rotation: Array, scale: np.float32) -> Array:
+    """``(T, 2)`` pixels that move each frame's visible joints onto the centre of its keypoints; NaN where none is."""
+    mean = _visible_mean(joints, visible)
+    return np.asarray(centers - scale * (mean @ rotation.T)[:, 0, :2], dtype=np.float32)
+
+
+def carried(offsets: Array) -> Array:
+    """``(T, 2)`` with the NaN filled in linearly, and by the nearest known frame at the ends; one must be known."""
+    time = np.arange(len(offsets))
+    known = np.isfinite(offsets).all(axis=-1)
+    columns = [np.interp(time, time[known], offsets[known, axis]) for axis in range(offsets.shape[1])]
+    return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def placed(joints: Array, rotation: Array, scale: np.float32, offsets: Array) -> Array:
+    """Joints ``(T, J, 3)`` turned, scaled, and moved by ``(T, 2)``."""
+    turned = scale * (joints @ rotation.T)
+    turned[..., :2] += offsets[:, None, :]
+    return turned
+
+
+def _visible_mean(joints: Array, visible: Mask) -> Array:
+    """``(T, 1, 3)``; 0 where nothing is visible."""
+    count = np.maximum(visible.sum(axis=-1), 1)[:, None, None]
+    return np.asarray(np.where(visible[..., None], joints, 0).sum(axis=1, keepdims=True) / count, dtype=np.float32)

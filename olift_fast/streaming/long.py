@@ -1,0 +1,344 @@
+"""Recordings longer than memory: lifted from disk to disk, and taken up again where a killed run stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from olift_fast._version import __version__
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.errors import InputError
+from olift_fast.io.atomic import atomic_path
+from olift_fast.model import Lifter, Normalization, lift_in_chunks
+from olift_fast.model.alignment import camera_offsets, carried, fit_camera, moments, placed, sum_moments
+from olift_fast.model.normalization import spread
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+SUFFIXES = (".npy", ".h5")
+
+
+class Rows(Protocol):
+    """What gives rows by slices: an array, a memory map, an HDF5 dataset, a zarr array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+class LongResult(NamedTuple):
+    """Where the joints ``(T, J, 3)`` are, and what placed them: with "object", no rotation and a scale of 1 unit."""
+
+    path: Path
+    normalization: Normalization
+    rotation: Array
+    scale: float
+
+
+def lift_long(
+    model: Lifter,
+    keypoints: Rows,
+    out: str | Path,
+    *,
+    skeleton: Skeleton,
+    visible: Rows | None = None,
+    min_confidence: float = 0.3,
+    output: Literal["camera", "object"] = "camera",
+    normalization: Normalization | None = None,
+    chunk: int = 1024,
+    restart: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> LongResult:
+    """3D joints of one track of any length, in bounded memory, exactly as `lift_tracks` gives them.
+
+    Joints are kept in two hidden files beside `out` until all are there. After a crash or a kill the same call goes on
+    from the last finished chunk, and ends with the same bytes.
+
+    Args:
+        model: the lifter, or what its `optimize` returns.
+        keypoints: pixels ``(T, J, 2)``, or ``(T, J, 3)`` with the confidence.
+        out: the result, float32 ``(T, J, 3)``: a ``.npy`` file, to be read with ``np.load(out, mmap_mode="r")``, or
+            ``.h5`` with a dataset "joints".
+        skeleton: of the track.
+        visible: bool ``(T, J)``; finite keypoints of enough confidence by default. What is not finite is hidden.
+        min_confidence: keypoints below it count as hidden, where there is a confidence.
+        output: as for `lift_tracks`.
+        normalization: fitted to the whole track by default.
+        chunk: frames at a time. Each is lifted with the frames around it that its results depend on.
+        restart: begin anew, whatever an earlier run has left.
+        progress: called with (frames done, frames in all).
+
+    Raises:
+        InputError: shapes don't fit, nothing is visible, the model has an absolute time encoding, `out` can't be
+            written, another process is at it, or an earlier run left chunks of another input, model or option.
+
+    The whole track in memory: `lift_tracks`.
+    """
+    path = Path(out)
+    source = _Source(keypoints, visible, min_confidence, skeleton)
+    if output not in ("camera", "object"):
+        raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+    if chunk < 1:
+        raise InputError(f"chunk must be >= 1 frame, got {chunk}")
+    if model.config.time_encoding == "absolute":
+        raise InputError("chunks need time_encoding 'relative' or 'none', got 'absolute': it counts from the start")
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: the name must end in {' or '.join(SUFFIXES)}, got {path.suffix!r}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: folder {path.parent} does not exist")
+    scan = source.scan()
+    if not scan.shows:
+        raise InputError(f"{path}: nothing to lift: no keypoint is visible at min_confidence {min_confidence:g}")
+    normalization = normalization or scan.normalization
+    job = _fingerprint(model, skeleton, source, scan, normalization, chunk)
+    with _Journal.of(path, job, (source.frames, skeleton.num_joints, 3), restart) as journal:
+        _lift_missing(model, skeleton, source, normalization, chunk, journal, progress)
+        result = _finish(path, journal, source, normalization, output)
+        journal.remove()
+    return result
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What one pass over the input tells: a checksum, whether it shows anything, the scale."""
+
+    checksum: int
+    shows: bool
+    normalization: Normalization
+
+
+class _Source:
+    """Keypoints and what is visible of them, by ranges of frames."""
+
+    def __init__(self, keypoints: Rows, visible: Rows | None, min_confidence: float, skeleton: Skeleton) -> None:
+        shape = tuple(keypoints.shape)
+        if len(shape) != 3 or shape[1] != skeleton.num_joints or shape[2] not in (2, 3) or shape[0] < 1:
+            wanted = f"(T, {skeleton.num_joints}, 2) or (T, {skeleton.num_joints}, 3)"
+            raise InputError(f"keypoints must be {wanted}, got {shape}")
+        if visible is not None and tuple(visible.shape) != shape[:2]:
+            raise InputError(f"visible must be {shape[:2]}, got {tuple(visible.shape)}")
+        self.frames = shape[0]
+        self._keypoints, self._visible, self._least = keypoints, visible, min_confidence
+
+    def read(self, start: int, stop: int) -> tuple[Array, Mask]:
+        """keypoints ``(stop - start, J, 2)`` and visible ``(stop - start, J)``."""
+        rows = np.asarray(self._keypoints[start:stop], dtype=np.float32)
+        points = rows[..., :2]
+        seen = np.isfinite(points).all(axis=-1)
+        if rows.shape[-1] == 3:
+            seen &= rows[..., 2] >= self._least
+        if self._visible is not None:
+            seen &= np.asarray(self._visible[start:stop], dtype=np.bool_)
+        return points, np.asarray(seen)
+
+    def scan(self, frames: int = 16384) -> _Scan:
+        checksum, shows, squares, count = 0, False, 0.0, 0
+        for start in range(0, self.frames, frames):
+            points, visible = self.read(start, start + frames)
+            shows = shows or bool(visible.any())
+            for part in (np.where(visible[..., None], points, 0), visible):
+                checksum = zlib.crc32(np.ascontiguousarray(part).data, checksum)
+            more, number = spread(points, visible)
+            squares, count = squares + more, count + number
+        return _Scan(checksum, shows, Normalization.of_spread(squares, count))
+
+
+class _Journal:
+    """What is done of a job: the chunks' joints in a ``.npy`` file, their bounds and moments in lines of JSON.
+
+    A line is written after its joints, so what a kill leaves is true; the torn end of a line is cut off.
+    """
+
+    def __init__(self, lines: IO[str], partial: Path, done: dict[int, Any], joints: Any) -> None:
+        self._lines, self.partial, self.done, self.joints = lines, partial, done, joints
+
+    @classmethod
+    @contextmanager
+    def of(cls, out: Path, job: dict[str, Any], shape: tuple[int, ...], restart: bool) -> Iterator[_Journal]:
+        """The journal of the job that makes `out`, new or as an earlier run left it."""
+        log, partial = (out.with_name(f".{out.name}.partial.{kind}") for kind in ("jsonl", "npy"))
+        with ExitStack() as stack:
+            with _writing(out):
+                lines = stack.enter_context(open(log, "a+", encoding="utf-8"))
+                _lock(lines, out)
+                done = {} if restart else cls._read(lines, job, out, log)
+                if not done or not partial.is_file():
+                    done = {}
+                    lines.truncate(0)
+                    lines.write(json.dumps(job) + "\n")
+                    _sync(lines)
+                    _reserve(partial, shape)
+            yield cls(lines, partial, done, np.load(partial, mmap_mode="r+"))
+
+    @staticmethod
+    def _read(lines: IO[str], job: dict[str, Any], out: Path, log: Path) -> dict[int, Any]:
+        lines.seek(0)
+        text = lines.read()
+        whole = text[: text.rfind("\n") + 1]
+        if len(whole) < len(text):
+            lines.truncate(len(whole.encode()))
+        anew = f"pass restart=True, or delete {log.name}"
+        try:
+            entries = [json.loads(line) for line in whole.splitlines()]
+        except ValueError:
+            raise InputError(f"{out}: what an earlier run has left is damaged: {anew}") from None
+        if not entries:
+            return {}
+        differ = [key for key in job if entries[0].get(key) != job[key]]
+        if differ:
+            raise InputError(
+                f"{out}: an earlier run stopped half-way with another {', '.join(differ)}: call it as then, {anew}"
+            )
+        return {entry["start"]: entry for entry in entries[1:]}
+
+    def add(self, start: int, joints: Array, of_chunk: npt.NDArray[np.float64]) -> None:
+        """A chunk is done."""
+        self.joints[start : start + len(joints)] = joints
+        self.joints.flush()
+        entry = {"start": start, "frames": len(joints), "moments": of_chunk.tolist()}
+        self.done[start] = entry
+        self._lines.write(json.dumps(entry) + "\n")
+        _sync(self._lines)
+
+    def remove(self) -> None:
+        """Forgets the job: its result is in place."""
+        del self.joints
+        for path in (self.partial, Path(self._lines.name)):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _lift_missing(
+    model: Lifter,
+    skeleton: Skeleton,
+    source: _Source,
+    normalization: Normalization,
+    chunk: int,
+    journal: _Journal,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    before, after = model.config.receptive_field
+    for start in range(0, source.frames, chunk):
+        stop = min(start + chunk, source.frames)
+        if start not in journal.done:
+            first = max(start - before, 0)
+            points, visible = source.read(first, min(stop + after, source.frames))
+            normalised, _ = normalization.apply(points, visible)
+            own = slice(start - first, stop - first)
+            lifted = lift_in_chunks(
+                model, torch.from_numpy(normalised), torch.from_numpy(visible), skeleton, chunk=len(points)
+            ).numpy()[own]
+            joints = lifted - lifted.mean(axis=1, keepdims=True)
+            journal.add(start, joints, moments(joints, normalised[own], visible[own]))
+        if progress is not None:
+            progress(stop, source.frames)
+
+
+def _finish(path: Path, journal: _Journal, source: _Source, normalization: Normalization, output: str) -> LongResult:
+    """Places what is lifted, piece by piece, and puts the result where it was asked for."""
+    starts = sorted(journal.done)
+    pieces = [(start, start + journal.done[start]["frames"]) for start in starts]
+    rotation, scale, offsets = np.eye(3, dtype=np.float32), np.float32(1), None
+    if output == "camera":
+        rotation, stretch = fit_camera(sum_moments([np.array(journal.done[start]["moments"]) for start in starts]))
+        scale = np.float32(normalization.scale * stretch)
+        offsets = np.empty((source.frames, 2), dtype=np.float32)
+        for start, stop in pieces:
+            points, visible = source.read(start, stop)
+            _, centers = normalization.apply(points, visible)
+            offsets[start:stop] = camera_offsets(journal.joints[start:stop], visible, centers, rotation, scale)
+        offsets = carried(offsets)
+
+    def parts() -> Iterator[tuple[int, Array]]:
+        for start, stop in pieces:
+            joints = np.array(journal.joints[start:stop])
+            yield start, joints if offsets is None else placed(joints, rotation, scale, offsets[start:stop])
+
+    facts = {"output": output, "normalization": normalization.scale, "scale": float(scale), "version": __version__}
+    with atomic_path(path) as temporary:
+        write = _write_hdf5 if path.suffix == ".h5" else _write_npy
+        write(temporary, journal.joints.shape, parts(), {**facts, "rotation": rotation})
+    return LongResult(path, normalization, rotation, float(scale))
+
+
+def _write_npy(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, Array]], _facts: dict[str, Any]) -> None:
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for _, part in parts:
+            file.write(np.ascontiguousarray(part, dtype="<f4").data)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """An ``.npy`` file as long as it will be, with its place on the disk: a full one is told now."""
+    joints = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    size = joints.offset + joints.nbytes
+    del joints
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, Array]], facts: dict[str, Any]) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        joints = file.create_dataset("joints", shape, np.float32, chunks=(min(shape[0], 1024), *shape[1:]))
+        joints.attrs.update(facts)
+        for start, part in parts:
+            joints[start : start + len(part)] = part
+
+
+def _fingerprint(
+    model: Lifter, skeleton: Skeleton, source: _Source, scan: _Scan, normalization: Normalization, chunk: int
+) -> dict[str, Any]:
+    """What a chunk's result depends on, in words that an error can name."""
+    weights = hashlib.sha256(f"{model.config} {model!r}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        weights.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    rig = f"{skeleton.edges} {skeleton.sides}"
+    return {
+        "input": [source.frames, scan.checksum],
+        "model": weights.hexdigest(),
+        "skeleton": hashlib.sha256(rig.encode()).hexdigest(),
+        "normalization": normalization.scale,
+        "chunk": chunk,
+        "version": __version__,
+    }
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _lock(lines: IO[str], out: Path) -> None:
+    """Keeps other processes from the same job; where the system has no such locks, nothing does."""
+    with suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{out}: another process is lifting into it") from None
+
+
+def _sync(lines: IO[str]) -> None:
+    lines.flush()
+    os.fsync(lines.fileno())

@@ -42,7 +42,8 @@ const Level& level() {
         {"baseline",
          true,
          {banded_forward_baseline, banded_backward_baseline, procrustes_baseline, rff_forward_baseline,
-          rff_backward_baseline, joint_forward_baseline, joint_backward_baseline, {token_block_baseline, pack_weight_baseline}, {}}},
+          rff_backward_baseline, joint_forward_baseline, joint_backward_baseline,
+          {token_block_baseline, pack_weight_baseline}, {}}},
     };
     const char* limit = std::getenv("OLIFT_SIMD");
     bool limited = false;

@@ -11,7 +11,14 @@ import pytest
 import torch
 from side_by_side import FULL, max_error
 from torch import Tensor
-from whole_models import clip, layer_by_layer, operations, reference_backend, with_fused_attention_of_torch
+from whole_models import (
+    as_in_the_paper,
+    clip,
+    layer_by_layer,
+    operations,
+    reference_backend,
+    with_fused_attention_of_torch,
+)
 
 from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
@@ -30,7 +37,7 @@ def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> di
     def way(model: Callable[..., Tensor]) -> Callable[[], Tensor]:
         return lambda: lift_without_gradients(model, keypoints, given)
 
-    layers, fused = layer_by_layer(lifter), with_fused_attention_of_torch(lifter)
+    layers, fused, plain = layer_by_layer(lifter), with_fused_attention_of_torch(lifter), as_in_the_paper(lifter)
     ways = {"olift_fast": way(lifter)}
     if why_not_bfloat16() is None:
         ways[ROUNDED] = way(lifter.optimize(dtype=torch.bfloat16))
@@ -38,12 +45,15 @@ def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> di
         "layer by layer": way(layers),
         "plain-PyTorch backend": reference_backend(way(layers)),
         "SDPA, masked": way(fused),
+        "SDPA, masked, bfloat16": with_autocast(way(fused)),
+        "reference": way(plain),
     }
     if FULL:
         torch._dynamo.reset()
         ways["layer by layer, compiled"] = way(torch.compile(layers))
         ways["plain-PyTorch backend, compiled"] = reference_backend(way(torch.compile(layer_by_layer(lifter))))
         ways["SDPA, masked, compiled"] = way(torch.compile(fused))
+        ways["reference, compiled"] = way(torch.compile(plain))
     return ways
 
 
@@ -73,6 +83,7 @@ def test_as_wide_as_motionbert_lite(side_by_side: Callable[..., None]) -> None:
     agree(ways)
     dense = with_fused_attention_of_torch(lifter, banded=False)
     ways["SDPA, dense"] = lambda: lift_without_gradients(dense, keypoints, given)
+    ways["SDPA, dense, bfloat16"] = with_autocast(ways["SDPA, dense"])
     if FULL:
         compiled = torch.compile(dense)
         ways["SDPA, dense, compiled"] = lambda: lift_without_gradients(compiled, keypoints, given)
@@ -131,6 +142,16 @@ def time_parts(monkeypatch: pytest.MonkeyPatch, model: Lifter, way: Callable[[],
     return {part: float(np.median([row[part] for row in rows[2:]])) for part in rows[0]}
 
 
+def with_autocast(way: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """The same call as PyTorch rounds it to bfloat16."""
+
+    def run() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return way().float()
+
+    return run
+
+
 def lift_without_gradients(model: Callable[..., Tensor], keypoints: Tensor, given: dict[str, Any]) -> Tensor:
     with torch.inference_mode():
         return model(keypoints, **given)
@@ -155,7 +176,7 @@ def agree(ways: dict[str, Callable[[], Tensor]]) -> None:
     ours, *others = ways.items()
     wanted = ours[1]()
     for name, way in others:
-        assert max_error(way(), wanted) < (2e-2 if name == ROUNDED else 2e-5), name
+        assert max_error(way(), wanted) < (2e-2 if "bfloat16" in name else 2e-5), name
 
 
 def facts(config: LifterConfig, frames: int, joints: int) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from side_by_side import FULL, max_error
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
-from whole_models import clip, with_fused_attention_of_torch
+from whole_models import as_in_the_paper, clip, with_fused_attention_of_torch
 
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
@@ -35,8 +34,7 @@ def test_training_step(side_by_side: Callable[..., None], batch: int, frames: in
     lifter = Lifter(config)
     keypoints, given = clip(frames, JOINTS, batch)
     target = torch.randn(batch, frames, JOINTS, 3)
-    plain = reference.Lifter(**{name: value for name, value in asdict(config).items() if name != "hops"})
-    plain.load_state_dict(lifter.state_dict())
+    plain = as_in_the_paper(lifter)
 
     def way(model: nn.Module, loss: Callable[..., Tensor], compiled: bool) -> Callable[[], Tensor]:
         parameters = list(model.parameters())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from olift_fast import reference
 from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import JointAttention, TemporalProximityAttention
@@ -63,6 +65,14 @@ def with_fused_attention_of_torch(lifter: Lifter, banded: bool = True) -> Lifter
     for layer in other.space:
         layer.attention = MaskedJoints(layer.attention)  # type: ignore[assignment]
     return other
+
+
+def as_in_the_paper(lifter: Lifter) -> nn.Module:
+    """`reference.Lifter` with the same weights: all T×T scores of each attention, masked afterwards."""
+    config = {name: value for name, value in asdict(lifter.config).items() if name != "hops"}
+    plain = reference.Lifter(**config)
+    plain.load_state_dict(lifter.state_dict())
+    return plain.train(lifter.training)
 
 
 def layer_by_layer(lifter: Lifter) -> Lifter:

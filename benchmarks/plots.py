@@ -22,6 +22,12 @@ from benchmarks.page import differing_facts, fact, figure, label, suites, varyin
 from benchmarks.records import Case, Run
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+# Hatched ones tell the ninth way and those after it from the first ones.
+FILLS: tuple[dict[str, Any], ...] = tuple(
+    {"facecolor": colour, "edgecolor": "white", "linewidth": 0, "hatch": hatch}
+    for hatch in (None, "////", "....")
+    for colour in COLOURS
+)
 MARKERS = "osD^vP*X"
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 SETTLED = 3
@@ -67,7 +73,7 @@ def draw_ratios(cases: Sequence[Case], title: str) -> Figure | None:
     if not panels:
         return None
     names = dict.fromkeys(way.name for panel in panels for case in panel for way in case.ways[1:])
-    colours = dict(zip(names, COLOURS * len(names), strict=False))
+    fills = dict(zip(names, FILLS, strict=False))
     across = min(2, len(panels))
     rows = [panels[i : i + across] for i in range(0, len(panels), across)]
     heights = [max(sum(len(case.ways) - 1 + 0.7 for case in panel) for panel in row) + 2.5 for row in rows]
@@ -82,9 +88,9 @@ def draw_ratios(cases: Sequence[Case], title: str) -> Figure | None:
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
     for axis, panel in zip(axes.flat, panels, strict=False):
-        bars(axis, panel, colours)
-    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
-    drawn.legend(handles, list(colours), loc="outside lower center", ncols=min(4, len(colours)), frameon=False)
+        bars(axis, panel, fills)
+    handles = [Rectangle((0, 0), 1, 1, **fill) for fill in fills.values()]
+    drawn.legend(handles, list(fills), loc="outside lower center", ncols=min(4, len(fills)), frameon=False)
     drawn.suptitle(f"{title}: time over that of {panels[0][0].ways[0].name}", fontsize=10)
     return drawn
 
@@ -97,7 +103,7 @@ def split(cases: Sequence[Case]) -> list[list[Case]]:
     return list(groups.values())
 
 
-def bars(axis: Axes, panel: Sequence[Case], colours: Mapping[str, str]) -> None:
+def bars(axis: Axes, panel: Sequence[Case], fills: Mapping[str, Mapping[str, Any]]) -> None:
     keys = [key for key in differing_facts(panel) or varying_facts(panel) if key != "backward"]
     place, ticks = 0.0, {}
     for case in panel:
@@ -112,7 +118,7 @@ def bars(axis: Axes, panel: Sequence[Case], colours: Mapping[str, str]) -> None:
                 else (ratio, ratio)
             )
             # The bars start at 1: shorter times point left, longer ones right.
-            axis.barh(place, ratio - 1, left=1, height=0.85, color=colours[way.name])
+            axis.barh(place, ratio - 1, left=1, height=0.85, **fills[way.name])
             axis.plot([low, high], [place, place], color="black", linewidth=0.8)
             axis.annotate(
                 figure(ratio), (max(high, 1), place), (4, 0), textcoords="offset points", va="center", fontsize=8

@@ -1,0 +1,143 @@
+// A step of banded attention on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
+//
+// One query a joint and head: its scores come for L keys at a time, a key a lane, from rows that are read where they lie.
+// The keys of a joint, those that are there and not hidden, are found once for all of its heads.
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "attention/banded.h"
+#include "common/isa.h"
+#include "common/parallel.h"
+#include "common/products.h"
+#include "common/simd.h"
+
+namespace {
+
+using olift::BandedStep;
+
+constexpr float kLog2E = 1.44269504f;  // scores are in powers of two: exp takes fewer steps then
+constexpr int64_t kGrain = 1 << 17;    // multiply-adds that are worth a thread
+
+template <int L>
+OLIFT_INLINE Vec<L> load_up_to(const float* from, int64_t count) {
+  return count >= L ? load<L>(from) : load_part<L>(from, static_cast<int>(count));
+}
+
+struct Key {
+  const float *k, *v;  // of head 0
+  int64_t offset;      // into the bias of a head
+};
+
+template <int L>
+class Step {
+ public:
+  explicit Step(const BandedStep& arguments)
+      : p(arguments), keys(static_cast<size_t>(span())), weights(round_up(span(), L)) {}
+
+  void run(int64_t batch, int64_t joint) {
+    const int64_t frame = p.frames[batch], length = p.lengths[batch];
+    float* out = p.out + (batch * p.joints + joint) * p.heads * p.width;
+    const int64_t count = frame >= 0 && frame < length ? find_keys(batch, joint, frame, length) : 0;
+    if (count == 0) return std::fill(out, out + p.heads * p.width, 0.0f);
+    const float* q = p.q + batch * p.q_strides.batch + frame % p.q_slots * p.q_strides.frame + joint * p.q_strides.joint;
+    for (int64_t head = 0; head < p.heads; ++head) {
+      const Vec<L> share = splat<L>(p.scale * kLog2E);
+      score(q + head * p.q_strides.head, head, count, share);
+      weigh(out + head * p.width, head, count, normalise(count));
+    }
+  }
+
+ private:
+  int64_t span() const { return std::min(p.slots, p.left + p.right + 1); }
+
+  // Frames that the ring holds no more are left out: frame s gave its slot to s + slots.
+  int64_t find_keys(int64_t batch, int64_t joint, int64_t frame, int64_t length) {
+    const int64_t begin = std::max({int64_t{0}, frame - p.left, length - p.slots});
+    const int64_t end = std::min(length, frame + p.right + 1);
+    const float* k = p.k + batch * p.k_strides.batch + joint * p.k_strides.joint;
+    const float* v = p.v + batch * p.v_strides.batch + joint * p.v_strides.joint;
+    const uint8_t* visible =
+        p.visible ? p.visible + batch * p.visible_strides[0] + joint * p.visible_strides[2] : nullptr;
+    int64_t count = 0;
+    for (int64_t s = begin; s < end; ++s) {
+      if (visible && !visible[s % p.visible_slots * p.visible_strides[1]]) continue;
+      const int64_t slot = s % p.slots;
+      keys[static_cast<size_t>(count++)] = {k + slot * p.k_strides.frame, v + slot * p.v_strides.frame,
+                                            s - frame + p.left};
+    }
+    return count;
+  }
+
+  OLIFT_APART void score(const float* q, int64_t head, int64_t count, Vec<L> factor) {
+    const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) : nullptr;
+    for (int64_t first = 0; first < count; first += L) {
+      const auto products = [&](int lane) {
+        if (first + lane >= count) return Vec<L>{};
+        const float* k = keys[static_cast<size_t>(first + lane)].k + head * p.k_strides.head;
+        Vec<L> sums{};
+        for (int64_t c = 0; c < p.width; c += L) sums += load_up_to<L>(q + c, p.width - c) * load_up_to<L>(k + c, p.width - c);
+        return sums;
+      };
+      Vec<L> scores = sum_rows<L>(products) * factor;
+      for (int lane = 0; lane < L; ++lane) {
+        const int64_t i = first + lane;
+        if (i >= count) scores[lane] = -std::numeric_limits<float>::infinity();
+        else if (bias) scores[lane] += bias[keys[static_cast<size_t>(i)].offset] * kLog2E;
+      }
+      store<L>(weights.at(first), scores);
+    }
+  }
+
+  // Turns scores into weights; returns one over their sum.
+  float normalise(int64_t count) {
+    Vec<L> highest = load<L>(weights.at(0));
+    for (int64_t i = L; i < count; i += L) highest = larger<L>(highest, load<L>(weights.at(i)));
+    float base = highest[0];
+    for (int lane = 1; lane < L; ++lane) base = std::max(base, highest[lane]);
+    Vec<L> sums{};
+    for (int64_t i = 0; i < count; i += L) {
+      const Vec<L> weight = exp2_or_zero<L>(load<L>(weights.at(i)) - base);
+      store<L>(weights.at(i), weight);
+      sums += weight;
+    }
+    float total = 0.0f;
+    for (int lane = 0; lane < L; ++lane) total += sums[lane];
+    return 1.0f / total;
+  }
+
+  OLIFT_APART void weigh(float* out, int64_t head, int64_t count, float share) {
+    for (int64_t c = 0; c < p.width; c += 2 * L) {
+      const int64_t rest = p.width - c;
+      Vec<L> low{}, high{};
+      for (int64_t i = 0; i < count; ++i) {
+        const float* v = keys[static_cast<size_t>(i)].v + head * p.v_strides.head + c;
+        const float weight = *weights.at(i);
+        low += weight * load_up_to<L>(v, rest);
+        if (rest > L) high += weight * load_up_to<L>(v + L, rest - L);
+      }
+      store_up_to<L>(out + c, low * share, rest);
+      if (rest > L) store_up_to<L>(out + c + L, high * share, rest - L);
+    }
+  }
+
+  const BandedStep& p;
+  std::vector<Key> keys;
+  Floats weights;
+};
+
+}  // namespace
+
+namespace olift {
+
+void OLIFT_FOR_ISA(banded_step)(const BandedStep& p) {
+  const int64_t work = 2 * p.heads * p.width * std::min(p.slots, p.left + p.right + 1);
+  const int64_t grain = std::max<int64_t>(1, kGrain / work);
+  olift::parallel_for(p.batch * p.joints, grain, p.threads, [&](int64_t begin, int64_t end) {
+    Step<kNativeLanes> step(p);
+    for (int64_t row = begin; row < end; ++row) step.run(row / p.joints, row % p.joints);
+  });
+}
+
+}  // namespace olift

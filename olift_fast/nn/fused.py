@@ -65,6 +65,16 @@ class FusedLayers:
             ]
             self._attentions = [_Attention.of(layer) for layer in layers]
 
+    @property
+    def passes(self) -> tuple[_Pass, ...]:
+        """The pass before the first attention and the one after each, to be run on buffers of the caller's."""
+        return (self._first, *self._passes)
+
+    @property
+    def attentions(self) -> tuple[_Attention, ...]:
+        """What lies between two passes: the motion layers' attentions, then the space layers'."""
+        return tuple(self._attentions)
+
     def current(self) -> bool:
         """Whether modules, parameters and buffers are still those that were packed."""
         return self.signature == self._sign()

@@ -1,0 +1,121 @@
+"""Steps of a stream on the CPU: the lifter's fused passes and native kernels, on buffers made once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from olift_fast.model import Lifter
+from olift_fast.nn.fused import FusedLayers
+from olift_fast.ops.banded_attention_step.native import step_into
+from olift_fast.ops.joint_attention.native import attend_into as attend_joints
+from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
+from olift_fast.streaming.steps import Answers, Array, Inputs, Mask
+
+
+class NativeSteps:
+    """Each step computes the tracks that have something to do, and no others.
+
+    Args:
+        model: float32 on the CPU; its encoder is called.
+        fused: its layers, packed.
+        graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
+        sides: ``(1, J)``.
+        tracks: how many.
+    """
+
+    def __init__(self, model: Lifter, fused: FusedLayers, graph: Tensor | None, sides: Tensor, tracks: int) -> None:
+        config = model.config
+        joints = sides.shape[1]
+        self._config, self._encoder, self._graph, self._sides = config, model.encoder, graph, sides
+        self._first, *rest = fused.passes
+        self._motion = list(zip(fused.attentions, rest, strict=False))[: config.motion_layers]
+        self._space = rest[config.motion_layers :]
+        self._fused = fused
+        floats = torch.zeros(())
+        self._rings = [MotionRings(config, tracks, joints, floats) for _ in self._motion]
+        self._visible = visibility_ring(config, tracks, joints, floats)
+        head = (config.heads, config.width // config.heads)
+        self._tokens = floats.new_zeros(tracks, 1, joints, config.width)
+        self._qkv = floats.new_zeros(tracks, 1, joints, 3, *head)
+        self._attended = floats.new_zeros(tracks, 1, joints, *head)
+        self._answered = floats.new_zeros(tracks, joints, *head)
+        self._joints = floats.new_zeros(tracks, 1, joints, 3)
+        self._counts = torch.zeros(2, tracks, dtype=torch.int64)
+        self._views: dict[int, _Views] = {}
+
+    def warmup(self) -> None:
+        """Nothing to do: weights were packed when this was made."""
+
+    def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
+        """See `Steps.step`."""
+        left, right = self._config.window
+        given = times < lengths
+        own, at = tracks[given], times[given]
+        views = self._of(len(own))
+        if inputs is not None:
+            visible = torch.from_numpy(inputs.visible)
+            self._encode(inputs.keypoints, visible, views)
+            self._visible.rows.index_copy_(0, torch.from_numpy(self._visible.places(own, at)), visible)
+            self._first.run(views.tokens, None, views.qkv if self._motion or self._space else views.joints)
+        for rings, (attention, step) in zip(self._rings, self._motion, strict=True):
+            if len(own):
+                rings.qkv.rows.index_copy_(0, torch.from_numpy(rings.qkv.places(own, at)), views.qkv[:, 0])
+                rings.tokens.rows.index_copy_(0, torch.from_numpy(rings.tokens.places(own, at)), views.tokens[:, 0])
+            newest, times = times, times - right
+            ready = (times >= 0) & (times < lengths)
+            own, at = tracks[ready], times[ready]
+            if not len(own):
+                continue
+            frames, held = self._counts
+            frames.fill_(-1)
+            frames.numpy()[own] = at
+            held.numpy()[own] = np.minimum(newest + 1, lengths)[ready]
+            scale = rings.q.shape[-1] ** -0.5
+            options = (left, right, attention.bias, self._visible.held, scale)
+            step_into(rings.q, rings.k, rings.v, frames, held, *options, self._answered)
+            views = self._of(len(own))
+            torch.index_select(self._answered, 0, torch.from_numpy(own), out=views.attended[:, 0])
+            place = torch.from_numpy(rings.tokens.places(own, at))
+            torch.index_select(rings.tokens.rows, 0, place, out=views.tokens[:, 0])
+            last = rings is self._rings[-1] and not self._space
+            step.run(views.tokens, views.attended, views.joints if last else views.qkv)
+        if not len(own):
+            return None
+        for step in self._space:
+            attend_joints(*views.projections, views.graph, None, views.attended, None)
+            step.run(views.tokens, views.attended, views.joints if step is self._space[-1] else views.qkv)
+        return Answers(own, at, views.joints[:, 0].numpy().copy())
+
+    def _encode(self, keypoints: Array, visible: Tensor, views: _Views) -> None:
+        sides = self._sides.expand(len(keypoints), -1)
+        views.tokens.copy_(self._encoder(torch.from_numpy(keypoints)[:, None], visible[:, None], sides))
+
+    def _of(self, count: int) -> _Views:
+        """The buffers of the first `count` tracks."""
+        if count not in self._views:
+            qkv = self._qkv[:count]
+            self._views[count] = _Views(
+                self._tokens[:count],
+                qkv,
+                qkv.unbind(dim=3),
+                self._attended[:count],
+                self._joints[:count],
+                None if self._graph is None else self._graph.expand(count, -1, -1, -1),
+            )
+        return self._views[count]
+
+
+class _Views(NamedTuple):
+    tokens: Tensor
+    qkv: Tensor
+    projections: tuple[Tensor, ...]
+    attended: Tensor
+    joints: Tensor
+    graph: Tensor | None
+
+
+__all__ = ["Mask", "NativeSteps"]

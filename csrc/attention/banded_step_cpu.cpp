@@ -34,7 +34,7 @@ template <int L>
 class Step {
  public:
   explicit Step(const BandedStep& arguments)
-      : p(arguments), keys(static_cast<size_t>(span())), weights(round_up(span(), L)) {}
+      : p(arguments), keys(static_cast<size_t>(span())), weights(span()), added(span()) {}
 
   void run(int64_t batch, int64_t joint) {
     const int64_t frame = p.frames[batch], length = p.lengths[batch];
@@ -50,7 +50,7 @@ class Step {
   }
 
  private:
-  int64_t span() const { return std::min(p.slots, p.left + p.right + 1); }
+  int64_t span() const { return round_up(std::min(p.slots, p.left + p.right + 1), L); }
 
   // Frames that the ring holds no more are left out: frame s gave its slot to s + slots.
   int64_t find_keys(int64_t batch, int64_t joint, int64_t frame, int64_t length) {
@@ -67,26 +67,33 @@ class Step {
       keys[static_cast<size_t>(count++)] = {k + slot * p.k_strides.frame, v + slot * p.v_strides.frame,
                                             s - frame + p.left};
     }
+    // What fills up the last vector is a key once more, at a score that gives it no weight.
+    for (int64_t i = count; count && i < round_up(count, L); ++i) {
+      keys[static_cast<size_t>(i)] = keys[0];
+      *added.at(i) = -std::numeric_limits<float>::infinity();
+    }
     return count;
+  }
+
+  // The next joint's row, while this one's is computed: rings are larger than the second-level cache.
+  void ask_for(const float* row) const {
+    for (int64_t c = 0; c < p.width; c += 16) __builtin_prefetch(row + c);
   }
 
   OLIFT_APART void score(const float* q, int64_t head, int64_t count, Vec<L> factor) {
     const float* bias = p.bias ? p.bias + head * (p.left + p.right + 1) : nullptr;
+    for (int64_t i = 0; i < count; ++i) *added.at(i) = bias ? bias[keys[static_cast<size_t>(i)].offset] * kLog2E : 0.0f;
     for (int64_t first = 0; first < count; first += L) {
       const auto products = [&](int lane) {
-        if (first + lane >= count) return Vec<L>{};
-        const float* k = keys[static_cast<size_t>(first + lane)].k + head * p.k_strides.head;
+        const Key& key = keys[static_cast<size_t>(first + lane)];
+        const float* k = key.k + head * p.k_strides.head;
+        ask_for(k + p.k_strides.joint);
+        ask_for(key.v + head * p.v_strides.head + p.v_strides.joint);
         Vec<L> sums{};
         for (int64_t c = 0; c < p.width; c += L) sums += load_up_to<L>(q + c, p.width - c) * load_up_to<L>(k + c, p.width - c);
         return sums;
       };
-      Vec<L> scores = sum_rows<L>(products) * factor;
-      for (int lane = 0; lane < L; ++lane) {
-        const int64_t i = first + lane;
-        if (i >= count) scores[lane] = -std::numeric_limits<float>::infinity();
-        else if (bias) scores[lane] += bias[keys[static_cast<size_t>(i)].offset] * kLog2E;
-      }
-      store<L>(weights.at(first), scores);
+      store<L>(weights.at(first), sum_rows<L>(products) * factor + load<L>(added.at(first)));
     }
   }
 
@@ -94,17 +101,14 @@ class Step {
   float normalise(int64_t count) {
     Vec<L> highest = load<L>(weights.at(0));
     for (int64_t i = L; i < count; i += L) highest = larger<L>(highest, load<L>(weights.at(i)));
-    float base = highest[0];
-    for (int lane = 1; lane < L; ++lane) base = std::max(base, highest[lane]);
+    const float base = largest_lane<L>(highest);
     Vec<L> sums{};
     for (int64_t i = 0; i < count; i += L) {
       const Vec<L> weight = exp2_or_zero<L>(load<L>(weights.at(i)) - base);
       store<L>(weights.at(i), weight);
       sums += weight;
     }
-    float total = 0.0f;
-    for (int lane = 0; lane < L; ++lane) total += sums[lane];
-    return 1.0f / total;
+    return 1.0f / sum_of_lanes<L>(sums);
   }
 
   OLIFT_APART void weigh(float* out, int64_t head, int64_t count, float share) {
@@ -124,7 +128,7 @@ class Step {
 
   const BandedStep& p;
   std::vector<Key> keys;
-  Floats weights;
+  Floats weights, added;
 };
 
 }  // namespace

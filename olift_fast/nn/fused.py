@@ -53,9 +53,9 @@ class FusedLayers:
             heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
             heads.append(self._two_layers(decoder.norm, decoder.mlp))
             nothing = _Stage((0, 0, 0, 0, 0, 0), 0.0, 0, 0)
-            self._first = _Pass((0, 0), nothing, heads[0], self._bfloat16)
+            self._first = Pass((0, 0), nothing, heads[0], self._bfloat16)
             self._passes = [
-                _Pass(
+                Pass(
                     self._linear(layer.attention.projection),
                     self._two_layers(layer.mlp_norm, layer.mlp),
                     head,
@@ -66,7 +66,7 @@ class FusedLayers:
             self._attentions = [_Attention.of(layer) for layer in layers]
 
     @property
-    def passes(self) -> tuple[_Pass, ...]:
+    def passes(self) -> tuple[Pass, ...]:
         """The pass before the first attention and the one after each, to be run on buffers of the caller's."""
         return (self._first, *self._passes)
 
@@ -160,7 +160,7 @@ class _Stage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Pass:
+class Pass:
     """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
 
     projection: tuple[int, int]
@@ -168,7 +168,7 @@ class _Pass:
     head: _Stage
     bfloat16: bool
 
-    def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor) -> None:
+    def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
         native = native_module()
         assert native is not None
         width = tokens.shape[-1]
@@ -183,7 +183,7 @@ class _Pass:
             self.head.addresses,
             (self.mlp.epsilon, self.head.epsilon),
             self.bfloat16,
-            torch.get_num_threads(),
+            threads or torch.get_num_threads(),
         )
 
 

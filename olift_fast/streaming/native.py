@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from olift_fast.model import Lifter
-from olift_fast.nn.fused import FusedLayers
+from olift_fast.nn import KeypointEncoder
+from olift_fast.nn.fused import FusedLayers, Pass
 from olift_fast.ops.banded_attention_step.native import step_into
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
+from olift_fast.ops.rff.native import linear_into
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
-from olift_fast.streaming.steps import Answers, Array, Inputs, Mask
+from olift_fast.streaming.steps import Answers, Array, Inputs
 
 
 class NativeSteps:
@@ -45,6 +47,7 @@ class NativeSteps:
         self._answered = floats.new_zeros(tracks, joints, *head)
         self._joints = floats.new_zeros(tracks, 1, joints, 3)
         self._counts = torch.zeros(2, tracks, dtype=torch.int64)
+        self._points = _plain_encoder(model.encoder, sides)
         self._views: dict[int, _Views] = {}
 
     def warmup(self) -> None:
@@ -60,7 +63,7 @@ class NativeSteps:
             visible = torch.from_numpy(inputs.visible)
             self._encode(inputs.keypoints, visible, views)
             self._visible.rows.index_copy_(0, torch.from_numpy(self._visible.places(own, at)), visible)
-            self._first.run(views.tokens, None, views.qkv if self._motion or self._space else views.joints)
+            self._run(self._first, views, None, views.qkv if self._motion or self._space else views.joints)
         for rings, (attention, step) in zip(self._rings, self._motion, strict=True):
             if len(own):
                 rings.qkv.rows.index_copy_(0, torch.from_numpy(rings.qkv.places(own, at)), views.qkv[:, 0])
@@ -82,17 +85,29 @@ class NativeSteps:
             place = torch.from_numpy(rings.tokens.places(own, at))
             torch.index_select(rings.tokens.rows, 0, place, out=views.tokens[:, 0])
             last = rings is self._rings[-1] and not self._space
-            step.run(views.tokens, views.attended, views.joints if last else views.qkv)
+            self._run(step, views, views.attended, views.joints if last else views.qkv)
         if not len(own):
             return None
         for step in self._space:
             attend_joints(*views.projections, views.graph, None, views.attended, None)
-            step.run(views.tokens, views.attended, views.joints if step is self._space[-1] else views.qkv)
+            self._run(step, views, views.attended, views.joints if step is self._space[-1] else views.qkv)
         return Answers(own, at, views.joints[:, 0].numpy().copy())
 
     def _encode(self, keypoints: Array, visible: Tensor, views: _Views) -> None:
-        sides = self._sides.expand(len(keypoints), -1)
-        views.tokens.copy_(self._encoder(torch.from_numpy(keypoints)[:, None], visible[:, None], sides))
+        points = torch.from_numpy(keypoints)
+        if self._points is None:
+            sides = self._sides.expand(len(points), -1)
+            views.tokens.copy_(self._encoder(points[:, None], visible[:, None], sides))
+            return
+        freqs, weight, bias, token, side = self._points
+        rows = views.tokens.flatten(0, 2)
+        linear_into(points.flatten(0, 1), freqs, weight, bias, visible.flatten(), token, rows)
+        views.tokens.add_(side)
+
+    def _run(self, step: Pass, views: _Views, attended: Tensor | None, out: Tensor) -> None:
+        """A thread for every 96 tokens: with less, threads wait for each other longer than they compute."""
+        tokens = views.tokens.shape[0] * views.tokens.shape[2]
+        step.run(views.tokens, attended, out, min(torch.get_num_threads(), max(1, tokens // 96)))
 
     def _of(self, count: int) -> _Views:
         """The buffers of the first `count` tracks."""
@@ -109,6 +124,18 @@ class NativeSteps:
         return self._views[count]
 
 
+def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...] | None:
+    """Frequencies, weight, bias, token and the sides' part of the tokens ``(J, D)``; None where it has to be called."""
+    modules = list(encoder.modules())
+    if type(encoder) is not KeypointEncoder or encoder.encoding == "linear":
+        return None
+    if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
+        return None
+    layer = encoder.projection
+    parts = (encoder.freqs, layer.weight, layer.bias, encoder.token, sides[0, :, None] * encoder.side)
+    return tuple(part.detach().clone(memory_format=torch.contiguous_format) for part in parts)
+
+
 class _Views(NamedTuple):
     tokens: Tensor
     qkv: Tensor
@@ -116,6 +143,3 @@ class _Views(NamedTuple):
     attended: Tensor
     joints: Tensor
     graph: Tensor | None
-
-
-__all__ = ["Mask", "NativeSteps"]

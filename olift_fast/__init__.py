@@ -1,8 +1,9 @@
 """olift_fast lifts 2D keypoint sequences of any animal, human or object to 3D skeletons.
 
 `read_keypoints` reads what pose tools write, `Lifter` holds the model, `lift_tracks` lifts a recording, and
-`write_lifted` saves it; `StreamingLifter` lifts frames as they come. `olift_fast.ops` and `olift_fast.nn` hold the fast operations and the modules over them.
-Importing this package imports neither torch nor numpy until one of these names is used.
+`write_lifted` saves it; `StreamingLifter` lifts frames as they come. `olift_fast.ops` and `olift_fast.nn` hold the fast
+operations and the modules over them. Importing this package imports neither torch nor numpy until one of these names
+is used.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def banded_attention_step(
 
     q (B, slots[0], J, H, Dh), k, v (B, slots[1], J, H, Dh) float32, strides of (b, slot, j, h); visible bool
     (B, slots[2], J); bias float32 (H, left+right+1), contiguous; frames, lengths int64 (B,): the query's frame, and how
-    many frames there have been, of which k and v hold the last slots[1]. shape is (B, J, H, Dh); out float32, contiguous.
+    many frames there have been, of which k and v hold the last slots[1]. shape is (B, J, H, Dh); out is contiguous.
     Hidden keys never enter the arithmetic; a query with no key, and one at no frame of 0 … lengths[b] - 1, gives 0.
     ValueError: a size that is not positive, a negative window, a missing address.
     """

@@ -169,6 +169,7 @@ class Pass:
     bfloat16: bool
 
     def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
+        """Changes the tokens in place and writes `out`; `threads` are torch's, by default."""
         native = native_module()
         assert native is not None
         width = tokens.shape[-1]

@@ -1,9 +1,9 @@
-"""`StreamingLifter`: frames in as they come, 3D out a fixed number of frames later, exactly as of the whole recording."""
+"""`StreamingLifter`: frames in as they come, 3D out some frames later, the same as from the whole recording."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
-from olift_fast.nn.fused import FusedLayers, why_not_fused
 from olift_fast.streaming.modules import ModuleSteps
 from olift_fast.streaming.native import NativeSteps
 from olift_fast.streaming.rings import Indices
@@ -34,17 +33,17 @@ class LiftedFrame(NamedTuple):
 class StreamingLifter:
     """Lifts frames as they come, at a cost per frame that does not grow, to what the whole recording would give.
 
-    Each motion layer keeps the keys and values of the frames in its window, so a frame is computed once and not once for
-    each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals that of
-    `Lifter` on the whole sequence, to float rounding, however the frames are cut into pushes.
+    Each motion layer keeps the keys and values of the frames in its window, so a frame is computed once and not once
+    for each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals that
+    of `Lifter` on the whole sequence, to float rounding, however the frames are cut into pushes.
 
-    There is a slot for each track, an animal or a person. A track starts with the first frame that is pushed to its slot
-    and ends with `flush` or `reset`, and then the slot is free for the next one. A track without a frame in a push pauses:
-    its next frame follows on its last.
+    There is a slot for each track, an animal or a person. A track starts with the first frame that is pushed to its
+    slot and ends with `flush` or `reset`, and then the slot is free for the next one. A track without a frame in a
+    push pauses: its next frame follows on its last.
 
     Args:
-        model: the lifter; float32 on the CPU takes the native passes, all else the modules. It must not change meanwhile:
-            packed weights are copies.
+        model: the lifter, or what its `optimize` returns; float32 on the CPU takes the native passes, all else the
+            modules. It must not change meanwhile: packed weights are copies.
         skeleton: of every track.
         tracks: how many slots there are.
         output: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's centre;
@@ -54,14 +53,12 @@ class StreamingLifter:
             that were trained with a reprojection weight, as all that ship are. While nothing is visible the last
             position is kept.
         normalization: of every track; by default each has its own.
-        fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints on;
-            they are held back until then. Up to ``latency_frames`` of them delay no result.
+        fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
+            on; they are held back until then. Up to ``latency_frames`` of them delay no result.
 
     Raises:
-        InputError: the model has an absolute time encoding, which needs the number of a frame in a clip of known length;
-            a layer is not as the lifter makes it; or an argument is out of range.
-
-    Source: the receptive field of arXiv 2412.01166's temporal proximity attention; rings as in causal-conv1d's update.
+        InputError: the model has an absolute time encoding, a motion layer is not as the lifter makes it, or an
+            argument is out of range.
     """
 
     def __init__(
@@ -228,8 +225,8 @@ class StreamingLifter:
         if held:
             keypoints, visible = (np.stack(parts) for parts in zip(*held, strict=True))
             self._set_normalization(track, Normalization.fit(keypoints, visible))
-        for frame in held:
-            results += self._advance(np.array([track]), *(part[None] for part in frame))
+        for points, seen in held:
+            results += self._advance(np.array([track]), points[None], seen[None])
 
     def _set_normalization(self, track: int, normalization: Normalization | None) -> None:
         self._normalizations[track] = normalization
@@ -279,9 +276,7 @@ def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
     heads = dual_graph(None if graph is None else graph[None], None, config.heads)
     sides = torch.tensor([skeleton.sides], dtype=torch.float32, device=like.device)
     with torch.inference_mode():
-        layers: tuple[Any, ...] = (model.motion, model.space, model.decoder)
-        if why_not_fused(like.new_zeros(1), *layers) is None:
-            fused = FusedLayers(*layers)
-            if not fused.hooked():
-                return NativeSteps(model, fused, heads, sides, tracks)
+        fused = model._fused_layers(like.new_zeros(1))
+        if fused is not None:
+            return NativeSteps(model, fused, heads, sides, tracks)
         return ModuleSteps(model, heads, sides, tracks)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from olift_fast.model import Lifter
+from olift_fast.model.optimized import OptimizedLifter
 from olift_fast.nn import MotionLayer
 from olift_fast.ops import banded_attention_step
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
@@ -34,7 +37,9 @@ class ModuleSteps:
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
         self._rings = [MotionRings(config, tracks, joints, like) for _ in model.motion]
         self._visible = visibility_ring(config, tracks, joints, like)
-        self._biases = [bias if bias is None else bias().float() for bias in (_layer(x).attention.time_bias for x in model.motion)]
+        self._biases = [
+            bias if bias is None else bias().float() for bias in (_layer(x).attention.time_bias for x in model.motion)
+        ]
         pinned = like.device.type == "cuda"
         floats = torch.promote_types(like.dtype, torch.float32)
         self._staged = [
@@ -108,7 +113,10 @@ class ModuleSteps:
 
     def _run(self) -> Tensor:
         """The step of all tracks → joints ``(B, 1, J, 3)``."""
-        keypoints, visible, places = self._inputs
+        with self._model._autocast() if isinstance(self._model, OptimizedLifter) else nullcontext():
+            return self._lift(*self._inputs)
+
+    def _lift(self, keypoints: Tensor, visible: Tensor, places: Tensor) -> Tensor:
         tokens = self._model.encoder(keypoints[:, None], visible[:, None], self._sides)
         self._visible.rows.index_copy_(0, places[0], visible)
         plan = places[1:].unflatten(0, (-1, 5))
@@ -117,7 +125,8 @@ class ModuleSteps:
         ):
             layer = _layer(module)
             qkv = layer.attention.qkv(layer.attention_norm(tokens))
-            rings.qkv.rows.index_copy_(0, qkv_at, qkv.reshape(rings.qkv.rows[: len(qkv)].shape))
+            qkv = qkv.to(tokens.dtype).reshape(rings.qkv.rows[: len(qkv)].shape)
+            rings.qkv.rows.index_copy_(0, qkv_at, qkv)
             rings.tokens.rows.index_copy_(0, tokens_at, tokens[:, 0])
             window = self._config.window
             attended = banded_attention_step(
@@ -126,8 +135,8 @@ class ModuleSteps:
             tokens = rings.tokens.rows.index_select(0, asked_at)[:, None]
             tokens = tokens + layer.attention.projection(attended.flatten(-2))[:, None]
             tokens = tokens + layer.mlp(layer.mlp_norm(tokens))
-        for layer in self._model.space:
-            tokens = layer(tokens, self._graph)
+        for space in self._model.space:
+            tokens = space(tokens, self._graph)
         return self._model.decoder(tokens)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from olift_fast.model import Lifter
 from olift_fast.nn import KeypointEncoder
 from olift_fast.nn.fused import FusedLayers, Pass
+from olift_fast.ops._registration import split_projection
 from olift_fast.ops.banded_attention_step.native import step_into
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
 from olift_fast.ops.rff.native import linear_into
@@ -55,7 +56,6 @@ class NativeSteps:
 
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
         """See `Steps.step`."""
-        left, right = self._config.window
         given = times < lengths
         own, at = tracks[given], times[given]
         views = self._of(len(own))
@@ -68,30 +68,35 @@ class NativeSteps:
             if len(own):
                 rings.qkv.rows.index_copy_(0, torch.from_numpy(rings.qkv.places(own, at)), views.qkv[:, 0])
                 rings.tokens.rows.index_copy_(0, torch.from_numpy(rings.tokens.places(own, at)), views.tokens[:, 0])
-            newest, times = times, times - right
+            held = np.minimum(times + 1, lengths)
+            times = times - self._config.window[1]
             ready = (times >= 0) & (times < lengths)
             own, at = tracks[ready], times[ready]
-            if not len(own):
-                continue
-            frames, held = self._counts
-            frames.fill_(-1)
-            frames.numpy()[own] = at
-            held.numpy()[own] = np.minimum(newest + 1, lengths)[ready]
-            scale = rings.q.shape[-1] ** -0.5
-            options = (left, right, attention.bias, self._visible.held, scale)
-            step_into(rings.q, rings.k, rings.v, frames, held, *options, self._answered)
-            views = self._of(len(own))
-            torch.index_select(self._answered, 0, torch.from_numpy(own), out=views.attended[:, 0])
-            place = torch.from_numpy(rings.tokens.places(own, at))
-            torch.index_select(rings.tokens.rows, 0, place, out=views.tokens[:, 0])
-            last = rings is self._rings[-1] and not self._space
-            self._run(step, views, views.attended, views.joints if last else views.qkv)
+            if len(own):
+                views = self._of(len(own))
+                self._attend(rings, attention.bias, own, at, held[ready], views)
+                last = rings is self._rings[-1] and not self._space
+                self._run(step, views, views.attended, views.joints if last else views.qkv)
         if not len(own):
             return None
         for step in self._space:
-            attend_joints(*views.projections, views.graph, None, views.attended, None)
+            attend_joints(*views.projection, views.graph, None, views.attended, None)
             self._run(step, views, views.attended, views.joints if step is self._space[-1] else views.qkv)
         return Answers(own, at, views.joints[:, 0].numpy().copy())
+
+    def _attend(
+        self, rings: MotionRings, bias: Tensor | None, own: Indices, at: Indices, held: Indices, views: _Views
+    ) -> None:
+        """What frames `at` see in the rings, of which `held` have come, beside their tokens."""
+        frames, lengths = self._counts
+        frames.fill_(-1)
+        frames.numpy()[own] = at
+        lengths.numpy()[own] = held
+        options = (*self._config.window, bias, self._visible.held, rings.q.shape[-1] ** -0.5)
+        step_into(rings.q, rings.k, rings.v, frames, lengths, *options, self._answered)
+        torch.index_select(self._answered, 0, torch.from_numpy(own), out=views.attended[:, 0])
+        place = torch.from_numpy(rings.tokens.places(own, at))
+        torch.index_select(rings.tokens.rows, 0, place, out=views.tokens[:, 0])
 
     def _encode(self, keypoints: Array, visible: Tensor, views: _Views) -> None:
         points = torch.from_numpy(keypoints)
@@ -116,7 +121,7 @@ class NativeSteps:
             self._views[count] = _Views(
                 self._tokens[:count],
                 qkv,
-                qkv.unbind(dim=3),
+                split_projection([qkv]),
                 self._attended[:count],
                 self._joints[:count],
                 None if self._graph is None else self._graph.expand(count, -1, -1, -1),
@@ -139,7 +144,7 @@ def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...
 class _Views(NamedTuple):
     tokens: Tensor
     qkv: Tensor
-    projections: tuple[Tensor, ...]
+    projection: tuple[Tensor, Tensor, Tensor]
     attended: Tensor
     joints: Tensor
     graph: Tensor | None

@@ -39,7 +39,7 @@ class Ring:
 
 
 class MotionRings:
-    """What one motion layer keeps: projections of the frames in its window, and tokens of those it has yet to answer."""
+    """What a motion layer keeps: projections of the frames in its window, and tokens of those it has yet to answer."""
 
     def __init__(self, config: LifterConfig, tracks: int, joints: int, like: Tensor) -> None:
         left, right = config.window

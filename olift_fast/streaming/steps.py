@@ -1,4 +1,4 @@
-"""What steps of a stream have in common, on whatever device they run, and which of them a model gets."""
+"""A step of a stream: what goes in and what comes out, on whatever device it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Inputs(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Tracks ``(N,)``, which of their frames is answered ``(N,)``, and its joints ``(N, J, 3)`` as the model has them."""
+    """Tracks ``(N,)``, the frame of each that is answered ``(N,)``, and joints ``(N, J, 3)`` as the model has them."""
 
     tracks: Indices
     frames: Indices

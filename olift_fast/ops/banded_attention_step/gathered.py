@@ -1,4 +1,4 @@
-"""The plain-PyTorch backend of `banded_attention_step`: the frames of the window taken out of the rings, then softmax."""
+"""The plain-PyTorch backend of `banded_attention_step`: frames taken out of the rings, then softmax."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ VARYING = [
 LOG2E = tl.constexpr(1.4426950408889634)
 
 
-@triton.jit(do_not_specialize=VARYING)
+@triton.jit(do_not_specialize=VARYING, do_not_specialize_on_alignment=["visible_ptr", "frames_ptr", "lengths_ptr"])
 def step_kernel(
     q_ptr,
     k_ptr,

@@ -69,15 +69,15 @@ void banded_backward_avx512(const BandedBackward&);
 
 // One query for each batch entry, joint and head against keys and values in rings: frame s lies in slot s % slots of them.
 //
-//   q                 (B, q_slots, J, H, Dh) float, any strides, unit last stride; the query is frame frames[b]
-//   k, v              (B, slots, J, H, Dh) float, the same
+//   q                 (B, q_slots, J, H, Dh) float or bfloat16, any strides, unit last stride; the query is frame frames[b]
+//   k, v              (B, slots, J, H, Dh), the same
 //   visible           (B, visible_slots, J) bytes, 0 hides a key; null: all are visible
 //   frames, lengths   (B) int64; frames lengths[b] - slots … lengths[b] - 1 are held; a query that is none of 0 … lengths[b] - 1
 //                     gives 0
-//   out               (B, J, H, Dh) float, contiguous
+//   out               (B, J, H, Dh), contiguous
 struct BandedStep {
-  const float *q, *k, *v;
-  float* out;
+  const void *q, *k, *v;
+  void* out;
   const float* bias;
   const uint8_t* visible;
   const int64_t *frames, *lengths;
@@ -87,6 +87,7 @@ struct BandedStep {
   int64_t visible_strides[3];
   int64_t left, right;
   float scale;
+  Element element;
   int threads;
 };
 

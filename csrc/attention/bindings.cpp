@@ -89,14 +89,15 @@ void banded_attention_backward(Address q, Address k, Address v, Address lse, Add
 
 void banded_attention_step(Address q, Address k, Address v, Address out, Address bias, Address visible, Address frames,
                            Address lengths, Ints4 shape, Ints3 slots, Ints4 q_strides, Ints4 k_strides, Ints4 v_strides,
-                           Ints3 visible_strides, int64_t left, int64_t right, float scale, int threads) {
+                           Ints3 visible_strides, int64_t left, int64_t right, float scale, int element,
+                           int threads) {
   for (int64_t slot : slots) require(slot > 0, "every ring must have slots, got " + std::to_string(slot));
   require_attention({shape[0], 1, shape[1], shape[2], shape[3]}, left, right);
   require(q && k && v && out && frames && lengths, "q, k, v, out, frames and lengths must have an address");
-  const BandedStep p{at<const float>(q),
-                     at<const float>(k),
-                     at<const float>(v),
-                     at<float>(out),
+  const BandedStep p{at<const void>(q),
+                     at<const void>(k),
+                     at<const void>(v),
+                     at<void>(out),
                      at<const float>(bias),
                      at<const uint8_t>(visible),
                      at<const int64_t>(frames),
@@ -115,6 +116,7 @@ void banded_attention_step(Address q, Address k, Address v, Address out, Address
                      left,
                      right,
                      scale,
+                     element_of(element),
                      threads};
   py::gil_scoped_release release;
   cpu_kernels().banded_step(p);
@@ -136,7 +138,7 @@ void bind_attention(py::module_& m) {
   m.def("banded_attention_step", &banded_attention_step, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("out"),
         py::arg("bias"), py::arg("visible"), py::arg("frames"), py::arg("lengths"), py::arg("shape"), py::arg("slots"),
         py::arg("q_strides"), py::arg("k_strides"), py::arg("v_strides"), py::arg("visible_strides"), py::arg("left"),
-        py::arg("right"), py::arg("scale"), py::arg("threads"));
+        py::arg("right"), py::arg("scale"), py::arg("element"), py::arg("threads"));
 }
 
 }  // namespace olift

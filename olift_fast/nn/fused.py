@@ -66,6 +66,11 @@ class FusedLayers:
             self._attentions = [_Attention.of(layer) for layer in layers]
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of queries, keys, values and what is attended; tokens are float32."""
+        return torch.bfloat16 if self._bfloat16 else torch.float32
+
+    @property
     def passes(self) -> tuple[Pass, ...]:
         """The pass before the first attention and the one after each, to be run on buffers of the caller's."""
         return (self._first, *self._passes)
@@ -111,7 +116,7 @@ class FusedLayers:
             room = self._rooms.pop()
             if room.numel() >= size:
                 return room
-        room = torch.empty(size, dtype=torch.bfloat16 if self._bfloat16 else torch.float32)
+        room = torch.empty(size, dtype=self.dtype)
         ask_for_huge_pages(room)
         return room
 

@@ -35,7 +35,7 @@ class ModuleSteps:
         like = next(model.parameters()).detach()
         self._sides = sides.expand(tracks, -1).to(like)
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
-        self._rings = [MotionRings(config, tracks, joints, like) for _ in model.motion]
+        self._rings = [MotionRings(config, tracks, joints, like, like) for _ in model.motion]
         self._visible = visibility_ring(config, tracks, joints, like)
         self._biases = [
             bias if bias is None else bias().float() for bias in (_layer(x).attention.time_bias for x in model.motion)

@@ -39,13 +39,14 @@ class NativeSteps:
         self._space = rest[config.motion_layers :]
         self._fused = fused
         floats = torch.zeros(())
-        self._rings = [MotionRings(config, tracks, joints, floats) for _ in self._motion]
+        projected = torch.zeros((), dtype=fused.dtype)
+        self._rings = [MotionRings(config, tracks, joints, floats, projected) for _ in self._motion]
         self._visible = visibility_ring(config, tracks, joints, floats)
         head = (config.heads, config.width // config.heads)
         self._tokens = floats.new_zeros(tracks, 1, joints, config.width)
-        self._qkv = floats.new_zeros(tracks, 1, joints, 3, *head)
-        self._attended = floats.new_zeros(tracks, 1, joints, *head)
-        self._answered = floats.new_zeros(tracks, joints, *head)
+        self._qkv = projected.new_zeros(tracks, 1, joints, 3, *head)
+        self._attended = projected.new_zeros(tracks, 1, joints, *head)
+        self._answered = projected.new_zeros(tracks, joints, *head)
         self._joints = floats.new_zeros(tracks, 1, joints, 3)
         self._counts = torch.zeros(2, tracks, dtype=torch.int64)
         self._points = _plain_encoder(model.encoder, sides)

@@ -41,11 +41,11 @@ class Ring:
 class MotionRings:
     """What a motion layer keeps: projections of the frames in its window, and tokens of those it has yet to answer."""
 
-    def __init__(self, config: LifterConfig, tracks: int, joints: int, like: Tensor) -> None:
+    def __init__(self, config: LifterConfig, tracks: int, joints: int, tokens: Tensor, projected: Tensor) -> None:
         left, right = config.window
         head = (config.heads, config.width // config.heads)
-        self.qkv = Ring(tracks, left + right + 1, (joints, 3, *head), like)
-        self.tokens = Ring(tracks, right + 1, (joints, config.width), like)
+        self.qkv = Ring(tracks, left + right + 1, (joints, 3, *head), projected)
+        self.tokens = Ring(tracks, right + 1, (joints, config.width), tokens)
         self.q, self.k, self.v = self.qkv.held.unbind(dim=3)
 
 

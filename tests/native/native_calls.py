@@ -95,6 +95,7 @@ def banded_attention_step(
         left=window[0],
         right=window[1],
         scale=q.shape[-1] ** -0.5,
+        element=0,
         threads=threads,
     )
     return out

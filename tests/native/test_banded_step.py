@@ -103,6 +103,7 @@ def test_nothing_is_read_outside_of_the_rings() -> None:
     [
         ({"shape": (1, 0, 1, 8)}, "every size of shape must be > 0, got 0"),
         ({"slots": (1, 0, 1)}, "every ring must have slots, got 0"),
+        ({"element": 2}, r"element must be 0 \(float32\) or 1 \(bfloat16\), got 2"),
         ({"left": -1}, r"window must be >= 0, got \(-1, 2\)"),
         ({"frames": 0}, "q, k, v, out, frames and lengths must have an address"),
     ],
@@ -113,6 +114,6 @@ def test_wrong_sizes_are_named(change: dict[str, object], message: str) -> None:
     call = {name: address(x) for name, x in {"q": ring, "k": ring, "v": ring, "out": out, "frames": count}.items()}
     call |= {"lengths": address(count), "bias": 0, "visible": 0, "shape": (1, 1, 1, 8), "slots": (3, 3, 1)}
     call |= {f"{name}_strides": strides(ring, 4) for name in "qkv"}
-    call |= {"visible_strides": (0, 0, 0), "left": 2, "right": 2, "scale": 1.0, "threads": 1}
+    call |= {"visible_strides": (0, 0, 0), "left": 2, "right": 2, "scale": 1.0, "element": 0, "threads": 1}
     with pytest.raises(ValueError, match=message):
         module().banded_attention_step(**(call | change))

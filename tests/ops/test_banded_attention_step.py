@@ -17,6 +17,7 @@ needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_n
 needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 BACKENDS = [
     pytest.param("native", torch.float32, 1e-5, marks=needs_native),
+    pytest.param("native", torch.bfloat16, 1e-2, marks=needs_native),
     pytest.param("reference", torch.float32, 1e-5),
     pytest.param("reference", torch.float64, 1e-13),
     pytest.param("triton", torch.float32, 1e-5, marks=needs_triton),

@@ -45,8 +45,8 @@ def banded_attention_step(
         bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``; entry ``s - t + left``.
         visible: bool ``(B, slots of its own, J)``; hidden keys are left out and never read into arithmetic.
         scale: of the scores, ``Dh ** -0.5`` by default.
-        backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32) or "reference"; by
-            default the fastest that can run, or ``OLIFT_BACKEND``.
+        backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
+            "reference"; by default the fastest that can run, or ``OLIFT_BACKEND``.
 
     Returns:
         ``(B, J, H, Dh)``; 0 where there is no key, and where ``frames[b]`` is none of ``0 … lengths[b] - 1``.

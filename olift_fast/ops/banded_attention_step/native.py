@@ -7,12 +7,13 @@ from torch import Tensor
 
 from olift_fast.ops._dispatch import refuse_native
 from olift_fast.ops._native import native_module
+from olift_fast.ops.banded_attention.native import DTYPES
 from olift_fast.ops.banded_attention_step.registration import register
 
 
 def refuse_native_step(q: Tensor) -> str | None:
     """Why the native backend can't run this call, or None when it can."""
-    return refuse_native((torch.float32,), q)
+    return refuse_native(DTYPES, q)
 
 
 def step_into(
@@ -46,6 +47,7 @@ def step_into(
         left=left,
         right=right,
         scale=scale,
+        element=DTYPES.index(q.dtype),
         threads=torch.get_num_threads(),
     )
 

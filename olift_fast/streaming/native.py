@@ -106,8 +106,12 @@ class NativeSteps:
             views.tokens.copy_(self._encoder(points[:, None], visible[:, None], sides))
             return
         freqs, weight, bias, token, side = self._points
-        rows = views.tokens.flatten(0, 2)
-        linear_into(points.flatten(0, 1), freqs, weight, bias, visible.flatten(), token, rows)
+        rows, points, seen = (
+            views.tokens.flatten(0, 2),
+            points.flatten(0, 1).contiguous(),
+            visible.flatten().contiguous(),
+        )
+        linear_into(points, freqs, weight, bias, seen, token, rows)
         views.tokens.add_(side)
 
     def _run(self, step: Pass, views: _Views, attended: Tensor | None, out: Tensor) -> None:

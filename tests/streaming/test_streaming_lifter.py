@@ -256,6 +256,25 @@ def test_what_is_not_finite_is_hidden() -> None:
     assert np.isfinite(wanted).all()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("axes", [(3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
+def test_keypoints_may_lie_in_memory_in_any_order(axes, engine) -> None:
+    """As files of SLEAP have them: joints last."""
+    parts = [recording(20, seed) for seed in range(2)]
+    keypoints, visible = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+    back = np.argsort(axes)
+    keypoints = np.ascontiguousarray(keypoints.transpose(axes)).transpose(back)
+    visible = np.ascontiguousarray(visible.transpose(2, 1, 0)).transpose(2, 1, 0)
+    lifter = lifter_of(engine)
+    stream = stream_of(lifter, engine, tracks=2)
+    results = stream.push(keypoints, visible) + stream.flush(1)
+    results += stream.push(keypoints[0, :0], tracks=0) + stream.flush(0)
+    for track, part in enumerate(parts):
+        assert_close(joints_of(results, track), offline(lifter, *part))
+    results = stream.push(keypoints[0], visible[0], tracks=0) + stream.flush()
+    assert_close(joints_of(results), offline(lifter, *parts[0]))
+
+
 def test_equals_lift_tracks_given_its_normalization() -> None:
     keypoints, visible = recording(50)
     confidence = np.where(visible, 1, 0).astype(np.float32)

@@ -1,8 +1,9 @@
 """olift_fast lifts 2D keypoint sequences of any animal, human or object to 3D skeletons.
 
 `read_keypoints` reads what pose tools write, `Lifter` holds the model, `lift_tracks` lifts a recording, and
-`write_lifted` saves it. `olift_fast.ops` and `olift_fast.nn` hold the fast operations and the modules over them.
-Importing this package imports neither torch nor numpy until one of these names is used.
+`write_lifted` saves it; `StreamingLifter` lifts frames as they come. `olift_fast.ops` and `olift_fast.nn` hold the fast
+operations and the modules over them. Importing this package imports neither torch nor numpy until one of these names
+is used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from olift_fast.errors import InputError, MissingExtraError
     from olift_fast.io import read_keypoints, read_lifted, write_lifted
     from olift_fast.model import Lifter, LifterConfig, lift_tracks
+    from olift_fast.streaming import StreamingLifter
 
 _HOMES = {
     "InputError": "errors",
@@ -27,6 +29,7 @@ _HOMES = {
     "LifterConfig": "model",
     "MissingExtraError": "errors",
     "Skeleton": "data.skeleton",
+    "StreamingLifter": "streaming",
     "lift_tracks": "model",
     "read_keypoints": "io",
     "read_lifted": "io",
@@ -41,6 +44,7 @@ __all__ = [
     "LifterConfig",
     "MissingExtraError",
     "Skeleton",
+    "StreamingLifter",
     "__version__",
     "lift_tracks",
     "read_keypoints",

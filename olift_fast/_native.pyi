@@ -111,6 +111,37 @@ def banded_attention_backward(
     ValueError: a size that is not positive, a negative window, an unknown element, grad_bias without bias.
     """
 
+def banded_attention_step(
+    q: int,
+    k: int,
+    v: int,
+    out: int,
+    bias: int,
+    visible: int,
+    frames: int,
+    lengths: int,
+    shape: tuple[int, int, int, int],
+    slots: tuple[int, int, int],
+    q_strides: tuple[int, int, int, int],
+    k_strides: tuple[int, int, int, int],
+    v_strides: tuple[int, int, int, int],
+    visible_strides: tuple[int, int, int],
+    left: int,
+    right: int,
+    scale: float,
+    element: int,
+    threads: int,
+) -> None:
+    """One query of `banded_attention_forward` for each (b, j, h), against rings: frame s lies in slot s % slots.
+
+    q (B, slots[0], J, H, Dh), k, v (B, slots[1], J, H, Dh), out all float32 (element 0) or all bfloat16 (element 1),
+    strides of (b, slot, j, h); visible bool (B, slots[2], J); bias float32 (H, left+right+1), contiguous; frames,
+    lengths int64 (B,): the query's frame, and how many frames there have been, of which k and v hold the last slots[1].
+    shape is (B, J, H, Dh); out is contiguous.
+    Hidden keys never enter the arithmetic; a query with no key, and one at no frame of 0 … lengths[b] - 1, gives 0.
+    ValueError: a size that is not positive, a negative window, a missing address, an unknown element.
+    """
+
 def rff_forward(
     x: int,
     freqs: int,

@@ -67,4 +67,32 @@ void banded_backward_baseline(const BandedBackward&);
 void banded_backward_avx2(const BandedBackward&);
 void banded_backward_avx512(const BandedBackward&);
 
+// One query for each batch entry, joint and head against keys and values in rings: frame s lies in slot s % slots of them.
+//
+//   q                 (B, q_slots, J, H, Dh) float or bfloat16, any strides, unit last stride; the query is frame frames[b]
+//   k, v              (B, slots, J, H, Dh), the same
+//   visible           (B, visible_slots, J) bytes, 0 hides a key; null: all are visible
+//   frames, lengths   (B) int64; frames lengths[b] - slots … lengths[b] - 1 are held; a query that is none of 0 … lengths[b] - 1
+//                     gives 0
+//   out               (B, J, H, Dh), contiguous
+struct BandedStep {
+  const void *q, *k, *v;
+  void* out;
+  const float* bias;
+  const uint8_t* visible;
+  const int64_t *frames, *lengths;
+  int64_t batch, joints, heads, width;
+  int64_t q_slots, slots, visible_slots;
+  Strides4 q_strides, k_strides, v_strides;
+  int64_t visible_strides[3];
+  int64_t left, right;
+  float scale;
+  Element element;
+  int threads;
+};
+
+void banded_step_baseline(const BandedStep&);
+void banded_step_avx2(const BandedStep&);
+void banded_step_avx512(const BandedStep&);
+
 }  // namespace olift

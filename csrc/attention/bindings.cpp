@@ -87,6 +87,41 @@ void banded_attention_backward(Address q, Address k, Address v, Address lse, Add
   cpu_kernels().banded_backward(p);
 }
 
+void banded_attention_step(Address q, Address k, Address v, Address out, Address bias, Address visible, Address frames,
+                           Address lengths, Ints4 shape, Ints3 slots, Ints4 q_strides, Ints4 k_strides, Ints4 v_strides,
+                           Ints3 visible_strides, int64_t left, int64_t right, float scale, int element,
+                           int threads) {
+  for (int64_t slot : slots) require(slot > 0, "every ring must have slots, got " + std::to_string(slot));
+  require_attention({shape[0], 1, shape[1], shape[2], shape[3]}, left, right);
+  require(q && k && v && out && frames && lengths, "q, k, v, out, frames and lengths must have an address");
+  const BandedStep p{at<const void>(q),
+                     at<const void>(k),
+                     at<const void>(v),
+                     at<void>(out),
+                     at<const float>(bias),
+                     at<const uint8_t>(visible),
+                     at<const int64_t>(frames),
+                     at<const int64_t>(lengths),
+                     shape[0],
+                     shape[1],
+                     shape[2],
+                     shape[3],
+                     slots[0],
+                     slots[1],
+                     slots[2],
+                     strides4(q_strides),
+                     strides4(k_strides),
+                     strides4(v_strides),
+                     {visible_strides[0], visible_strides[1], visible_strides[2]},
+                     left,
+                     right,
+                     scale,
+                     element_of(element),
+                     threads};
+  py::gil_scoped_release release;
+  cpu_kernels().banded_step(p);
+}
+
 }  // namespace
 
 void bind_attention(py::module_& m) {
@@ -99,6 +134,10 @@ void bind_attention(py::module_& m) {
         py::arg("grad_bias"), py::arg("visible"), py::arg("lengths"), py::arg("shape"), py::arg("q_strides"),
         py::arg("k_strides"), py::arg("v_strides"), py::arg("grad_out_strides"), py::arg("grad_q_strides"),
         py::arg("grad_k_strides"), py::arg("grad_v_strides"), py::arg("visible_strides"), py::arg("left"),
+        py::arg("right"), py::arg("scale"), py::arg("element"), py::arg("threads"));
+  m.def("banded_attention_step", &banded_attention_step, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("out"),
+        py::arg("bias"), py::arg("visible"), py::arg("frames"), py::arg("lengths"), py::arg("shape"), py::arg("slots"),
+        py::arg("q_strides"), py::arg("k_strides"), py::arg("v_strides"), py::arg("visible_strides"), py::arg("left"),
         py::arg("right"), py::arg("scale"), py::arg("element"), py::arg("threads"));
 }
 

@@ -66,32 +66,6 @@ OLIFT_INLINE void store_row(BFloat16* p, Vec<L> x, int64_t rest) {
   std::memcpy(p, &half, rest >= L ? sizeof(half) : static_cast<size_t>(rest) * sizeof(BFloat16));
 }
 
-template <int L, class Combine, int... I>
-OLIFT_INLINE Vec<L> fold_lanes(Vec<L> x, const Combine& combine, std::integer_sequence<int, I...> lanes) {
-  for (int half = 1; half < L; half *= 2) {
-    const IntVec<L> other = IntVec<L>{I...} ^ half;
-#if defined(__clang__)
-    Vec<L> moved;
-    for (int i = 0; i < L; ++i) moved[i] = x[other[i]];
-    x = combine(x, moved);
-#else
-    x = combine(x, __builtin_shuffle(x, other));
-#endif
-  }
-  (void)lanes;
-  return x;
-}
-
-template <int L>
-OLIFT_INLINE float largest_lane(Vec<L> x) {
-  return fold_lanes<L>(x, larger<L>, std::make_integer_sequence<int, L>{})[0];
-}
-
-template <int L>
-OLIFT_INLINE float sum_of_lanes(Vec<L> x) {
-  return fold_lanes<L>(x, [](Vec<L> a, Vec<L> b) { return a + b; }, std::make_integer_sequence<int, L>{})[0];
-}
-
 // One stage of a transpose: swaps the upper half of each 2·Half lanes of a with the lower half of b's.
 template <int L, int Half, int... I>
 OLIFT_INLINE void swap_halves(Vec<L>& a, Vec<L>& b, std::integer_sequence<int, I...>) {

@@ -7,6 +7,7 @@ namespace olift {
 
 struct BandedForward;
 struct BandedBackward;
+struct BandedStep;
 struct Procrustes;
 struct RffForward;
 struct RffBackward;
@@ -23,6 +24,7 @@ struct DenseKernels {
 struct CpuKernels {
   void (*banded_forward)(const BandedForward&);
   void (*banded_backward)(const BandedBackward&);
+  void (*banded_step)(const BandedStep&);
   void (*procrustes)(const Procrustes&, int threads);
   void (*rff_forward)(const RffForward&);
   void (*rff_backward)(const RffBackward&);

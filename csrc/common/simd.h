@@ -114,6 +114,32 @@ OLIFT_INLINE typename VecOf<Real, L>::Type sum_rows(const Row& row) {
   return sum_rows_from<Real, L, 1, 0>(row);
 }
 
+template <int L, class Combine, int... I>
+OLIFT_INLINE Vec<L> fold_lanes(Vec<L> x, const Combine& combine, std::integer_sequence<int, I...> lanes) {
+  for (int half = 1; half < L; half *= 2) {
+    const IntVec<L> other = IntVec<L>{I...} ^ half;
+#if defined(__clang__)
+    Vec<L> moved;
+    for (int i = 0; i < L; ++i) moved[i] = x[other[i]];
+    x = combine(x, moved);
+#else
+    x = combine(x, __builtin_shuffle(x, other));
+#endif
+  }
+  (void)lanes;
+  return x;
+}
+
+template <int L>
+OLIFT_INLINE float largest_lane(Vec<L> x) {
+  return fold_lanes<L>(x, larger<L>, std::make_integer_sequence<int, L>{})[0];
+}
+
+template <int L>
+OLIFT_INLINE float sum_of_lanes(Vec<L> x) {
+  return fold_lanes<L>(x, [](Vec<L> a, Vec<L> b) { return a + b; }, std::make_integer_sequence<int, L>{})[0];
+}
+
 // exp(x) for x <= 0 (NaN stays NaN), relative error under 2e-7: 2^n · exp(r), |r| <= ln(2)/2, after Cephes' expf.
 template <int L>
 OLIFT_INLINE Vec<L> exp_nonpositive(Vec<L> x) {

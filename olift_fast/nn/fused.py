@@ -53,9 +53,9 @@ class FusedLayers:
             heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
             heads.append(self._two_layers(decoder.norm, decoder.mlp))
             nothing = _Stage((0, 0, 0, 0, 0, 0), 0.0, 0, 0)
-            self._first = _Pass((0, 0), nothing, heads[0], self._bfloat16)
+            self._first = Pass((0, 0), nothing, heads[0], self._bfloat16)
             self._passes = [
-                _Pass(
+                Pass(
                     self._linear(layer.attention.projection),
                     self._two_layers(layer.mlp_norm, layer.mlp),
                     head,
@@ -64,6 +64,21 @@ class FusedLayers:
                 for layer, head in zip(layers, heads[1:], strict=True)
             ]
             self._attentions = [_Attention.of(layer) for layer in layers]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of queries, keys, values and what is attended; tokens are float32."""
+        return torch.bfloat16 if self._bfloat16 else torch.float32
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """The pass before the first attention and the one after each, to be run on buffers of the caller's."""
+        return (self._first, *self._passes)
+
+    @property
+    def attentions(self) -> tuple[_Attention, ...]:
+        """What lies between two passes: the motion layers' attentions, then the space layers'."""
+        return tuple(self._attentions)
 
     def current(self) -> bool:
         """Whether modules, parameters and buffers are still those that were packed."""
@@ -101,7 +116,7 @@ class FusedLayers:
             room = self._rooms.pop()
             if room.numel() >= size:
                 return room
-        room = torch.empty(size, dtype=torch.bfloat16 if self._bfloat16 else torch.float32)
+        room = torch.empty(size, dtype=self.dtype)
         ask_for_huge_pages(room)
         return room
 
@@ -150,7 +165,7 @@ class _Stage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Pass:
+class Pass:
     """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
 
     projection: tuple[int, int]
@@ -158,7 +173,8 @@ class _Pass:
     head: _Stage
     bfloat16: bool
 
-    def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor) -> None:
+    def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
+        """Changes the tokens in place and writes `out`; `threads` are torch's, by default."""
         native = native_module()
         assert native is not None
         width = tokens.shape[-1]
@@ -173,7 +189,7 @@ class _Pass:
             self.head.addresses,
             (self.mlp.epsilon, self.head.epsilon),
             self.bfloat16,
-            torch.get_num_threads(),
+            threads or torch.get_num_threads(),
         )
 
 

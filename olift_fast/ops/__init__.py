@@ -1,6 +1,7 @@
 """The operations: one public function each, several backends behind it."""
 
 from olift_fast.ops.banded_attention import banded_attention, banded_attention_packed
+from olift_fast.ops.banded_attention_step import banded_attention_step
 from olift_fast.ops.joint_attention import joint_attention, joint_attention_packed
 from olift_fast.ops.procrustes import (
     orthographic_procrustes,
@@ -14,6 +15,7 @@ from olift_fast.ops.warmup import warmup
 __all__ = [
     "banded_attention",
     "banded_attention_packed",
+    "banded_attention_step",
     "joint_attention",
     "joint_attention_packed",
     "orthographic_procrustes",

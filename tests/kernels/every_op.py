@@ -17,16 +17,19 @@ from olift_fast import ops
 
 @dataclass(frozen=True)
 class Case:
-    """An operation of fixed options on tensors; the first ones get gradients."""
+    """An operation of fixed options on tensors, which get gradients, where it has some."""
 
     function: Callable[..., Tensor | tuple[Tensor, ...]]
     leaves: tuple[Tensor, ...]
+    differentiable: bool = True
 
     def step(self) -> list[Tensor]:
         """Outputs, then the gradients of the leaves for an upstream gradient of the outputs' own cosines."""
-        leaves = [x.detach().requires_grad_() for x in self.leaves]
+        leaves = [x.detach().requires_grad_(self.differentiable) for x in self.leaves]
         outputs = self.function(*leaves)
         outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        if not self.differentiable:
+            return outputs
         differentiable = [x for x in outputs if x.requires_grad]
         gradients = torch.autograd.grad(differentiable, leaves, [x.detach().cos() for x in differentiable])
         return [x.detach() for x in outputs] + list(gradients)
@@ -53,6 +56,11 @@ def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dic
     def band(qkv: Tensor, bias: Tensor) -> Tensor:
         return ops.banded_attention_packed(qkv, (3, 5), bias=bias, visible=visible, lengths=lengths)
 
+    at = torch.tensor([20, 4], device=device)
+
+    def step(qkv: Tensor, bias: Tensor) -> Tensor:
+        return ops.banded_attention_step(*qkv.unbind(dim=3), at, lengths, (3, 5), bias=bias, visible=visible)
+
     def space(qkv: Tensor) -> Tensor:
         return ops.joint_attention_packed(qkv, graph=graph, visible=visible)
 
@@ -73,6 +81,7 @@ def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dic
 
     return {
         "banded_attention": Case(band, (qkv, bias)),
+        "banded_attention_step": Case(step, (qkv, bias), differentiable=False),
         "joint_attention": Case(space, (qkv,)),
         "rff_encode": Case(encode, (x, freqs)),
         "rff_linear": Case(linear, (x, freqs, weight, offset, token)),

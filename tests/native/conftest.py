@@ -11,6 +11,7 @@ from olift_fast.ops._native import why_not_native
 NEEDS_MODULE = (
     "test_banded_forward",
     "test_banded_backward",
+    "test_banded_step",
     "test_joint_attention_native",
     "test_procrustes_cuda",
     "test_procrustes_forward",

@@ -70,6 +70,37 @@ def banded_attention(
     return out, lse
 
 
+def banded_attention_step(
+    q: Array,
+    k: Array,
+    v: Array,
+    frames: Array,
+    lengths: Array,
+    window: tuple[int, int],
+    *,
+    bias: Array | None = None,
+    visible: Array | None = None,
+    threads: int = 1,
+) -> Array:
+    """out ``(B, J, H, Dh)`` of the native kernel, from rings ``(B, slots, J, H, Dh)``; it starts as NaN."""
+    out = np.full((len(q), *q.shape[2:]), np.nan, np.float32)
+    module().banded_attention_step(
+        *(address(x) for x in (q, k, v, out, bias, visible, frames, lengths)),
+        shape=out.shape,
+        slots=(q.shape[1], k.shape[1], 1 if visible is None else visible.shape[1]),
+        q_strides=strides(q, 4),
+        k_strides=strides(k, 4),
+        v_strides=strides(v, 4),
+        visible_strides=strides(visible, 3),
+        left=window[0],
+        right=window[1],
+        scale=q.shape[-1] ** -0.5,
+        element=0,
+        threads=threads,
+    )
+    return out
+
+
 def banded_attention_gradients(
     grad_out: Array,
     q: Array,

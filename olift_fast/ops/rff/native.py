@@ -35,7 +35,7 @@ def native_linear(
 
 
 def _encode_forward(x: Tensor, freqs: Tensor, visible: Tensor | None, out: Tensor) -> None:
-    _linear_forward(x, freqs, None, None, visible, None, out)
+    linear_into(x, freqs, None, None, visible, None, out)
 
 
 def _encode_backward(
@@ -44,7 +44,7 @@ def _encode_backward(
     _linear_backward(grad, x, freqs, None, visible, dx, dfreqs, None, None, None)
 
 
-def _linear_forward(
+def linear_into(
     x: Tensor,
     freqs: Tensor,
     weight: Tensor | None,
@@ -53,6 +53,10 @@ def _linear_forward(
     token: Tensor | None,
     out: Tensor,
 ) -> None:
+    """`rff_linear` of points ``(N, C)`` without gradients into `out` ``(N, D)``; nothing is checked.
+
+    All are float32 and contiguous; without a weight, `rff_encode`.
+    """
     native = native_module()
     assert native is not None
     ask_for_huge_pages(out)
@@ -90,6 +94,6 @@ def _address(tensor: Tensor | None) -> int:
 
 
 native_encode = register_encode("rff_encode", _encode_forward, _encode_backward, "cpu")
-_linear = register_linear("rff_linear", _linear_forward, _linear_backward, "cpu")
+_linear = register_linear("rff_linear", linear_into, _linear_backward, "cpu")
 torch.library.register_autocast("olift::rff_encode", "cpu", torch.float32, lib=LIBRARY)
 torch.library.register_autocast("olift::rff_linear", "cpu", torch.float32, lib=LIBRARY)

@@ -1,0 +1,55 @@
+"""The native CPU backend of `banded_attention_step`: rows of the rings where they lie."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._dispatch import refuse_native
+from olift_fast.ops._native import native_module
+from olift_fast.ops.banded_attention.native import DTYPES
+from olift_fast.ops.banded_attention_step.registration import register
+
+
+def refuse_native_step(q: Tensor) -> str | None:
+    """Why the native backend can't run this call, or None when it can."""
+    return refuse_native(DTYPES, q)
+
+
+def step_into(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    frames: Tensor,
+    lengths: Tensor,
+    left: int,
+    right: int,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    scale: float,
+    out: Tensor,
+) -> None:
+    """`banded_attention_step` into `out`, contiguous; nothing is checked.
+
+    bias is float32 and contiguous, frames and lengths int64 and contiguous.
+    """
+    native = native_module()
+    assert native is not None
+    batch, _, joints, heads, width = q.shape
+    native.banded_attention_step(
+        *(0 if x is None else x.data_ptr() for x in (q, k, v, out, bias, visible, frames, lengths)),
+        shape=(batch, joints, heads, width),
+        slots=(q.shape[1], k.shape[1], 1 if visible is None else visible.shape[1]),
+        q_strides=q.stride()[:4],
+        k_strides=k.stride()[:4],
+        v_strides=v.stride()[:4],
+        visible_strides=(0, 0, 0) if visible is None else visible.stride(),
+        left=left,
+        right=right,
+        scale=scale,
+        element=DTYPES.index(q.dtype),
+        threads=torch.get_num_threads(),
+    )
+
+
+native_step = register("banded_attention_step", step_into, "cpu")

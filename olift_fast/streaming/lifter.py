@@ -1,0 +1,282 @@
+"""`StreamingLifter`: frames in as they come, 3D out some frames later, the same as from the whole recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter, Normalization
+from olift_fast.model.normalization import normalise
+from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
+from olift_fast.streaming.modules import ModuleSteps
+from olift_fast.streaming.native import NativeSteps
+from olift_fast.streaming.rings import Indices
+from olift_fast.streaming.steps import Array, Inputs, Mask, Steps
+
+_NEVER = -(1 << 62)
+
+
+class LiftedFrame(NamedTuple):
+    """One frame of one track in 3D: its track, its number in it from 0, and joints ``(J, 3)`` float32."""
+
+    track: int
+    frame: int
+    joints: Array
+
+
+class StreamingLifter:
+    """Lifts frames as they come, at a cost per frame that does not grow, to what the whole recording would give.
+
+    Each motion layer keeps the keys and values of the frames in its window, so a frame is computed once and not once
+    for each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals that
+    of `Lifter` on the whole sequence, to float rounding, however the frames are cut into pushes.
+
+    There is a slot for each track, an animal or a person. A track starts with the first frame that is pushed to its
+    slot and ends with `flush` or `reset`, and then the slot is free for the next one. A track without a frame in a
+    push pauses: its next frame follows on its last.
+
+    Args:
+        model: the lifter, or what its `optimize` returns; float32 on the CPU takes the native passes, all else the
+            modules. It must not change meanwhile: packed weights are copies.
+        skeleton: of every track.
+        tracks: how many slots there are.
+        output: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's centre;
+            "object": the model's own frame and unit, centred on each frame's joints. A stream can't fit a rotation to
+            frames that are still to come, as `lift_tracks` does for "camera": joints are scaled by the track's
+            normalization and moved so that those visible are centred on the visible keypoints, which holds for models
+            that were trained with a reprojection weight, as all that ship are. While nothing is visible the last
+            position is kept.
+        normalization: of every track; by default each has its own.
+        fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
+            on; they are held back until then. Up to ``latency_frames`` of them delay no result.
+
+    Raises:
+        InputError: the model has an absolute time encoding, a motion layer is not as the lifter makes it, or an
+            argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: Lifter,
+        skeleton: Skeleton,
+        *,
+        tracks: int = 1,
+        output: Literal["camera", "object"] = "camera",
+        normalization: Normalization | None = None,
+        fit_frames: int = 16,
+    ) -> None:
+        if output not in ("camera", "object"):
+            raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+        for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
+            if value < 1:
+                raise InputError(f"{name} must be >= 1, got {value}")
+        self.skeleton, self.tracks, self.output, self.fit_frames = skeleton, tracks, output, fit_frames
+        self._normalization = normalization
+        self._reach, self.latency_frames = model.config.receptive_field
+        self._steps = _steps_of(model, skeleton, tracks)
+        remembered = self.latency_frames + 1
+        self._times = np.zeros(tracks, dtype=np.int64)
+        self._last_seen = np.full(tracks, _NEVER)
+        self._scales = np.full(tracks, np.nan, dtype=np.float32)
+        self._offsets = np.full((tracks, 2), np.nan, dtype=np.float32)
+        self._centers = np.zeros((tracks, remembered, 2), dtype=np.float32)
+        self._visible = np.zeros((tracks, remembered, skeleton.num_joints), dtype=np.bool_)
+        self._normalizations: list[Normalization | None] = [normalization] * tracks
+        self._held: list[list[tuple[Array, Mask]]] = [[] for _ in range(tracks)]
+        self.reset()
+
+    latency_frames: int
+    """How many frames after frame t its result comes: ``motion_layers × right``; 0 for a window ``(left, 0)``."""
+
+    def push(
+        self,
+        keypoints: npt.ArrayLike,
+        visible: npt.ArrayLike | None = None,
+        *,
+        tracks: int | Sequence[int] | None = None,
+    ) -> list[LiftedFrame]:
+        """Takes frames in and returns the results that are due, each track's in the order of its frames.
+
+        Args:
+            keypoints: pixels ``(J, 2)``, a frame of one track; ``(T, J, 2)``, some frames of it; or ``(K, T, J, 2)``,
+                frames of each of K tracks.
+            visible: bool, the same shape without the last axis; finite keypoints by default. What is not finite is
+                hidden in any case.
+            tracks: the slot or the K slots that the frames belong to; all of them by default. The others pause.
+
+        Returns:
+            joints that hold NaN where no keypoint was visible in all the frames that the result depends on, and with
+            "camera" also until one has been and the scale is known.
+
+        Raises:
+            InputError: shapes don't fit, or there is no such track.
+        """
+        own = self._own(tracks)
+        points, seen = self._checked(keypoints, visible, own)
+        results: list[LiftedFrame] = []
+        for frame in range(points.shape[1]):
+            now = own, points[:, frame], seen[:, frame]
+            if any(self._normalizations[track] is None for track in own):
+                now = self._hold(*now, results)
+            if len(now[0]):
+                results += self._advance(*now)
+        return results
+
+    def flush(self, tracks: int | Sequence[int] | None = None) -> list[LiftedFrame]:
+        """Ends tracks, all by default: returns the results that are still due, as of a recording that ends here."""
+        own = self._own(tracks)
+        results: list[LiftedFrame] = []
+        for track in own:
+            self._release(int(track), results)
+        started = own[self._times[own] > 0]
+        lengths = self._times[started]
+        for late in range(self.latency_frames if len(started) else 0):
+            results += self._step(started, lengths + late, lengths, None)
+        self.reset(own.tolist())
+        return results
+
+    def reset(self, tracks: int | Sequence[int] | None = None, *, normalization: Normalization | None = None) -> None:
+        """Forgets tracks, all by default, with the results that are due; the next push starts them anew.
+
+        Args:
+            tracks: the slot or slots.
+            normalization: of the tracks that start there; by default as the lifter was given it.
+        """
+        own = self._own(tracks)
+        self._times[own] = 0
+        self._last_seen[own] = _NEVER
+        self._offsets[own] = np.nan
+        for track in own:
+            self._held[track] = []
+            self._set_normalization(track, normalization or self._normalization)
+
+    def normalization(self, track: int = 0) -> Normalization | None:
+        """What lifts the whole recording of this track to the same results; None while it is still being fitted."""
+        return self._normalizations[self._own(track)[0]]
+
+    def warmup(self) -> None:
+        """Does what would delay the first frame: on a GPU captures a step as a CUDA graph. No track notices."""
+        with torch.inference_mode():
+            self._steps.warmup()
+
+    def _advance(self, tracks: Indices, keypoints: Array, visible: Mask) -> list[LiftedFrame]:
+        """The next frame ``(K, J, 2)`` of each track."""
+        times, scales = self._times[tracks], self._scales[tracks]
+        # Before there is a scale, what is visible lies in the centre: any scale will do.
+        normalised, centers = normalise(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
+        slots = times % (self.latency_frames + 1)
+        self._centers[tracks, slots] = centers
+        self._visible[tracks, slots] = visible
+        shows = visible.any(axis=-1)
+        self._last_seen[tracks[shows]] = times[shows]
+        self._times[tracks] = times + 1
+        return self._step(tracks, times, times + 1, Inputs(normalised, visible))
+
+    def _step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> list[LiftedFrame]:
+        with torch.inference_mode():
+            answers = self._steps.step(tracks, times, lengths, inputs)
+        if answers is None:
+            return []
+        own, frames, joints = answers
+        joints = self._placed(own, frames, joints - joints.mean(axis=1, keepdims=True))
+        joints[self._last_seen[own] < frames - self._reach] = np.nan
+        return [LiftedFrame(*result) for result in zip(own.tolist(), frames.tolist(), joints, strict=True)]
+
+    def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> Array:
+        """Joints ``(N, J, 3)`` in the frame and the unit of the output."""
+        if self.output == "object":
+            return joints
+        slots = frames % (self.latency_frames + 1)
+        visible = self._visible[tracks, slots]
+        joints = joints * self._scales[tracks][:, None, None]
+        count = visible.sum(axis=-1, keepdims=True)
+        middle = np.where(visible[..., None], joints[..., :2], 0).sum(axis=1) / np.maximum(count, 1)
+        known = count > 0
+        self._offsets[tracks] = np.where(known, self._centers[tracks, slots] - middle, self._offsets[tracks])
+        offsets = self._offsets[tracks]
+        joints[..., :2] += offsets[:, None]
+        joints[np.isnan(offsets[:, 0])] = np.nan
+        return joints
+
+    def _hold(
+        self, tracks: Indices, keypoints: Array, visible: Mask, results: list[LiftedFrame]
+    ) -> tuple[Indices, Array, Mask]:
+        """Keeps back the frames of tracks that have no normalization yet; returns those that can be lifted now."""
+        ready = np.ones(len(tracks), dtype=np.bool_)
+        for index, track in enumerate(tracks.tolist()):
+            held = self._held[track]
+            if self._normalizations[track] is not None or not (held or visible[index].sum() > 1):
+                continue
+            ready[index] = False
+            held.append((keypoints[index].copy(), visible[index].copy()))
+            if len(held) == self.fit_frames:
+                self._release(track, results)
+        return tracks[ready], keypoints[ready], visible[ready]
+
+    def _release(self, track: int, results: list[LiftedFrame]) -> None:
+        """Fits the normalization to the frames that were held back, and lifts those."""
+        held, self._held[track] = self._held[track], []
+        if held:
+            keypoints, visible = (np.stack(parts) for parts in zip(*held, strict=True))
+            self._set_normalization(track, Normalization.fit(keypoints, visible))
+        for points, seen in held:
+            results += self._advance(np.array([track]), points[None], seen[None])
+
+    def _set_normalization(self, track: int, normalization: Normalization | None) -> None:
+        self._normalizations[track] = normalization
+        self._scales[track] = np.nan if normalization is None else normalization.scale
+
+    def _own(self, tracks: int | Sequence[int] | None) -> Indices:
+        """The slots meant, each once."""
+        if tracks is None:
+            return np.arange(self.tracks)
+        own = np.atleast_1d(np.asarray(tracks))
+        if own.ndim > 1 or own.dtype.kind not in "iu" or len(np.unique(own)) < len(own):
+            raise InputError(f"tracks must be a slot or different slots, got {tracks!r}")
+        if len(own) and not 0 <= own.min() <= own.max() < self.tracks:
+            raise InputError(f"tracks must be among 0 … {self.tracks - 1}, got {tracks!r}")
+        return own.astype(np.int64)
+
+    def _checked(self, keypoints: npt.ArrayLike, visible: npt.ArrayLike | None, own: Indices) -> tuple[Array, Mask]:
+        """keypoints ``(K, T, J, 2)`` and visible ``(K, T, J)``."""
+        points = np.asarray(keypoints, dtype=np.float32)
+        joints = self.skeleton.num_joints
+        if points.ndim not in (2, 3, 4) or points.shape[-2:] != (joints, 2):
+            wanted = f"({joints}, 2), (T, {joints}, 2) or (K, T, {joints}, 2)"
+            raise InputError(f"keypoints must be {wanted}, got {points.shape}")
+        finite = np.isfinite(points).all(axis=-1)
+        if visible is not None:
+            seen = np.asarray(visible)
+            if seen.shape != finite.shape or seen.dtype != np.bool_:
+                raise InputError(f"visible must be bool {finite.shape}, got {seen.dtype} {seen.shape}")
+            finite &= seen
+        points = points.reshape(-1 if points.ndim == 4 else 1, points.shape[-3] if points.ndim > 2 else 1, joints, 2)
+        if len(points) != len(own):
+            raise InputError(f"keypoints must be of {len(own)} tracks, {own.tolist()}, got {len(points)}")
+        return points, finite.reshape(points.shape[:-1])
+
+
+def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
+    """Native steps where the model's layers can be fused, or else steps with its modules."""
+    config = model.config
+    if config.time_encoding == "absolute":
+        wanted = "a stream needs time_encoding 'relative' or 'none'"
+        raise InputError(f"{wanted}, got 'absolute': it counts frames from the start of a clip")
+    for layer in model.motion:
+        if not isinstance(layer, MotionLayer) or not isinstance(layer.attention, TemporalProximityAttention):
+            raise InputError(f"a motion layer must be a MotionLayer as the lifter makes it, got {type(layer).__name__}")
+    like = next(model.parameters())
+    graph = torch.from_numpy(skeleton.graph(config.hops)).to(like.device) if skeleton.edges else None
+    heads = dual_graph(None if graph is None else graph[None], None, config.heads)
+    sides = torch.tensor([skeleton.sides], dtype=torch.float32, device=like.device)
+    with torch.inference_mode():
+        fused = model._fused_layers(like.new_zeros(1))
+        if fused is not None:
+            return NativeSteps(model, fused, heads, sides, tracks)
+        return ModuleSteps(model, heads, sides, tracks)

@@ -1,0 +1,145 @@
+"""Steps of a stream with the model's modules, on any device and in any dtype; on a GPU each is one CUDA graph."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from olift_fast.model import Lifter
+from olift_fast.model.optimized import OptimizedLifter
+from olift_fast.nn import MotionLayer
+from olift_fast.ops import banded_attention_step
+from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
+from olift_fast.streaming.steps import Answers, Inputs
+
+
+class ModuleSteps:
+    """Each step computes all tracks; those that rest write into a slot to spare.
+
+    So every step is the same work on the same memory, whatever the tracks do: what varies, the places in the rings, is
+    read from a tensor on the device.
+
+    Args:
+        model: whose modules to call.
+        graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
+        sides: ``(1, J)``.
+        tracks: how many.
+    """
+
+    def __init__(self, model: Lifter, graph: Tensor | None, sides: Tensor, tracks: int) -> None:
+        config, joints = model.config, sides.shape[1]
+        self._model, self._config = model, config
+        like = next(model.parameters()).detach()
+        self._sides = sides.expand(tracks, -1).to(like)
+        self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
+        self._rings = [MotionRings(config, tracks, joints, like, like) for _ in model.motion]
+        self._visible = visibility_ring(config, tracks, joints, like)
+        self._biases = [
+            bias if bias is None else bias().float() for bias in (_layer(x).attention.time_bias for x in model.motion)
+        ]
+        pinned = like.device.type == "cuda"
+        floats = torch.promote_types(like.dtype, torch.float32)
+        self._staged = [
+            torch.zeros(tracks, joints, 2, dtype=floats, pin_memory=pinned),
+            torch.zeros(tracks, joints, dtype=torch.bool, pin_memory=pinned),
+            torch.zeros(1 + 5 * len(self._rings), tracks, dtype=torch.int64, pin_memory=pinned),
+        ]
+        self._inputs = [x.to(like.device, copy=True) for x in self._staged]
+        self._captured: tuple[torch.cuda.CUDAGraph, Tensor] | None = None
+
+    def warmup(self) -> None:
+        """On a GPU, captures the step; elsewhere runs it once. No track notices."""
+        nobody = np.full(self._staged[0].shape[0], -1)
+        self._stage(nobody, nobody, None)
+        device = self._inputs[0].device
+        if device.type != "cuda":
+            self._run()
+            return
+        with torch.cuda.device(device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(3):
+                    self._run()
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                joints = self._run()
+            self._captured = graph, joints
+
+    def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
+        """See `Steps.step`."""
+        count = self._staged[0].shape[0]
+        time, length = np.full(count, -1), np.zeros(count, dtype=np.int64)
+        time[tracks], length[tracks] = times, lengths
+        self._stage(time, length, inputs, tracks[times < lengths])
+        if self._inputs[0].is_cuda and self._captured is None:
+            self.warmup()
+            self._stage(time, length, inputs, tracks[times < lengths])
+        if self._captured is None:
+            joints = self._run()
+        else:
+            graph, joints = self._captured
+            graph.replay()
+        answered = times - self._config.receptive_field[1]
+        ready = (answered >= 0) & (answered < lengths)
+        if not ready.any():
+            return None
+        own = tracks[ready]
+        return Answers(own, answered[ready], joints[:, 0].float().cpu().numpy()[own])
+
+    def _stage(self, time: Indices, length: Indices, inputs: Inputs | None, given: Indices | None = None) -> None:
+        """What the step of all tracks needs, on its way to the device: keypoints, masks and places in the rings."""
+        keypoints, visible, places = (x.numpy() for x in self._staged)
+        visible[:] = False
+        if inputs is not None:
+            keypoints[given], visible[given] = inputs
+        right = self._config.window[1]
+        there = (time >= 0) & (time < length)
+        places[0] = self._visible.places_or_none(time, there)
+        for rings, rows in zip(self._rings, places[1:].reshape(-1, 5, len(time)), strict=True):
+            rows[0] = rings.qkv.places_or_none(time, there)
+            rows[1] = rings.tokens.places_or_none(time, there)
+            rows[4] = np.minimum(time + 1, length)
+            time = time - right
+            there = (time >= 0) & (time < length)
+            rows[2] = rings.tokens.places_or_none(time, there)
+            rows[3] = np.where(there, time, -1)
+        for held, staged in zip(self._inputs, self._staged, strict=True):
+            held.copy_(staged, non_blocking=True)
+
+    def _run(self) -> Tensor:
+        """The step of all tracks → joints ``(B, 1, J, 3)``."""
+        with self._model._autocast() if isinstance(self._model, OptimizedLifter) else nullcontext():
+            return self._lift(*self._inputs)
+
+    def _lift(self, keypoints: Tensor, visible: Tensor, places: Tensor) -> Tensor:
+        tokens = self._model.encoder(keypoints[:, None], visible[:, None], self._sides)
+        self._visible.rows.index_copy_(0, places[0], visible)
+        plan = places[1:].unflatten(0, (-1, 5))
+        for module, rings, bias, (qkv_at, tokens_at, asked_at, frames, held) in zip(
+            self._model.motion, self._rings, self._biases, plan, strict=True
+        ):
+            layer = _layer(module)
+            qkv = layer.attention.qkv(layer.attention_norm(tokens))
+            qkv = qkv.to(tokens.dtype).reshape(rings.qkv.rows[: len(qkv)].shape)
+            rings.qkv.rows.index_copy_(0, qkv_at, qkv)
+            rings.tokens.rows.index_copy_(0, tokens_at, tokens[:, 0])
+            window = self._config.window
+            attended = banded_attention_step(
+                rings.q, rings.k, rings.v, frames, held, window, bias=bias, visible=self._visible.held
+            )
+            tokens = rings.tokens.rows.index_select(0, asked_at)[:, None]
+            tokens = tokens + layer.attention.projection(attended.flatten(-2))[:, None]
+            tokens = tokens + layer.mlp(layer.mlp_norm(tokens))
+        for space in self._model.space:
+            tokens = space(tokens, self._graph)
+        return self._model.decoder(tokens)
+
+
+def _layer(module: torch.nn.Module) -> MotionLayer:
+    assert isinstance(module, MotionLayer)
+    return module

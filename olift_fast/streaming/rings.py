@@ -1,0 +1,55 @@
+"""What a stream remembers: of each track the last frames, each in the slot that its number says."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from olift_fast.model import LifterConfig
+
+Indices = npt.NDArray[np.int64]
+
+
+class Ring:
+    """The last frames of each track: frame t of a track lies in slot ``t % slots`` until frame ``t + slots`` takes it.
+
+    One more slot takes what is written for a track that has no frame.
+
+    Args:
+        tracks, slots: how many.
+        row: shape of a frame.
+        like: gives dtype and device.
+    """
+
+    def __init__(self, tracks: int, slots: int, row: tuple[int, ...], like: Tensor) -> None:
+        self.slots = slots
+        held = like.new_zeros(tracks, slots + 1, *row)
+        self.held = held[:, :slots]
+        self.rows = held.flatten(0, 1)
+
+    def places(self, tracks: Indices, frames: Indices) -> Indices:
+        """Where these frames lie in `rows`."""
+        return tracks * (self.slots + 1) + frames % self.slots
+
+    def places_or_none(self, frames: Indices, there: npt.NDArray[np.bool_]) -> Indices:
+        """The same for one frame of every track, and the slot to spare of those whose frame is not there."""
+        return np.arange(len(frames)) * (self.slots + 1) + np.where(there, frames % self.slots, self.slots)
+
+
+class MotionRings:
+    """What a motion layer keeps: projections of the frames in its window, and tokens of those it has yet to answer."""
+
+    def __init__(self, config: LifterConfig, tracks: int, joints: int, tokens: Tensor, projected: Tensor) -> None:
+        left, right = config.window
+        head = (config.heads, config.width // config.heads)
+        self.qkv = Ring(tracks, left + right + 1, (joints, 3, *head), projected)
+        self.tokens = Ring(tracks, right + 1, (joints, config.width), tokens)
+        self.q, self.k, self.v = self.qkv.held.unbind(dim=3)
+
+
+def visibility_ring(config: LifterConfig, tracks: int, joints: int, like: Tensor) -> Ring:
+    """Which keypoints were visible, as far back as the last motion layer looks."""
+    before = config.window[0] + config.receptive_field[1] if config.motion_layers else 0
+    return Ring(tracks, before + 1, (joints,), like.new_zeros((), dtype=torch.bool))

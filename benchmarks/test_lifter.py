@@ -126,7 +126,7 @@ def time_parts(monkeypatch: pytest.MonkeyPatch, model: Lifter, way: Callable[[],
     rows = []
     with monkeypatch.context() as patch:
         attention, encode = fused._Attention, model.encoder.forward
-        patch.setattr(fused._Pass, "run", clocked(fused._Pass.run, lambda *_: "passes"))
+        patch.setattr(fused.Pass, "run", clocked(fused.Pass.run, lambda *_: "passes"))
         patch.setattr(
             attention,
             "run",

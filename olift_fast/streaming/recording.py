@@ -71,6 +71,7 @@ class Recording:
         """
         if not self._tracks:
             return []
+        self._tracks = dict(sorted(self._tracks.items()))
         ticks = np.unique(np.concatenate([track.kept("tick") for track in self._tracks.values()]))
         names = _distinct([track.name for track in self._tracks.values()])
         named = dict(zip(self._tracks, names, strict=True))

@@ -280,7 +280,7 @@ def test_on_lag_queue_makes_the_source_wait_for_a_slow_reader_and_no_other(lifte
         for line in sent:
             try:
                 await asyncio.wait_for(slow.ready(), 0.2)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 break
             slow.receive(line)
             count += 1

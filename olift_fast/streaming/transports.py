@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import select
@@ -140,6 +141,7 @@ async def serve_websocket(server: Server, host: str, port: int) -> Listener:
         max_queue=4,
         close_timeout=1,
         server_header=None,
+        logger=_told_to(server),
     )
 
     async def close() -> None:
@@ -287,6 +289,19 @@ def _pipe_buffer(descriptor: int | None) -> int:
         return 512 if descriptor is None else os.fpathconf(descriptor, "PC_PIPE_BUF")
     except (OSError, ValueError):
         return 512
+
+
+def _told_to(server: Server) -> logging.Logger:
+    """A logger whose warnings are told in a line: handshakes that fail, say."""
+
+    class Tell(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            cause = record.exc_info[1] if record.exc_info else None
+            server.notice(f"websocket: {record.getMessage()}{f': {cause}' if cause else ''}")
+
+    logger = logging.Logger("olift", logging.WARNING)
+    logger.addHandler(Tell())
+    return logger
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -117,7 +117,7 @@ def test_tcp_two_clients_and_one_that_vanishes(random_model: str, rig: Path, tmp
         # What was reset before it was read may be lost.
         assert answer["stats"]["frames"] in (120, 121) and answer["stats"]["latency_ms"]["p50"] > 0
         assert stream.stop() == 130, stream.told
-    assert not any("Traceback" in line for line in stream.told)
+    assert not any("Traceback" in line for line in stream.told), stream.told
     assert read_lifted(record).tracks[:2] == ("dog", "dog (2)")
 
 
@@ -181,7 +181,7 @@ def test_websocket_two_clients_at_once(random_model: str, rig: Path) -> None:
             client.send('{"stats": true}')
             assert json.loads(client.recv(60))["stats"]["results"] == 100
             assert stream.stop() == 130
-    assert not any("Traceback" in line for line in stream.told)
+    assert not any("Traceback" in line for line in stream.told), stream.told
 
 
 def test_interrupt_gives_what_is_due_and_the_record(random_model: str, rig: Path, tmp_path: Path) -> None:

@@ -193,9 +193,13 @@ async def _feed(request: Request, server: Server, tracks: KeypointTracks | None)
 
 
 def _open_view(request: Request, skeleton: Skeleton) -> LiveView:
+    import logging
     import webbrowser
 
     from olift_fast.view.live import LiveView
+
+    # The page's server would tell each browser that leaves early with a traceback.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
 
     view = LiveView(skeleton, request.host, request.view_port, title=request.replay.name if request.replay else "live")
     typer.echo(f"olift: live view at {view.url}", err=True)

@@ -18,7 +18,7 @@ from olift_fast.view.html import _edge_side, _shades
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_EYE = np.array([1.6, -1.3, -4.6])
+_EYE = np.array([1.2, -1.0, -3.5])
 """Where the camera stands, in sizes of the animal: before it, to its side, and somewhat above."""
 _FLOOR = 1.7
 _PANEL = 420

@@ -22,8 +22,8 @@ LAYERS = {
     "io": 4,
     "view": 4,
     "train": 4,
-    "streaming": 4,
-    "cli": 5,
+    "streaming": 5,
+    "cli": 6,
 }
 NUMPY_ONLY = ("errors", "data", "io", "view")
 

@@ -12,6 +12,7 @@ from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
+from olift_fast.cli.stream import stream
 from olift_fast.cli.view import view
 
 app = typer.Typer(
@@ -46,9 +47,10 @@ def root(
     [bold]Examples[/bold]
       olift demo                            a generated animal, lifted and scored
       olift lift mouse_DLC.csv --view       your own file, then the viewer
+      olift stream --replay mouse_DLC.csv   in real time
       olift info predictions.analysis.h5    what is in a file
     """
 
 
-for command in (lift, view, info, demo, bench, doctor):
+for command in (lift, stream, view, info, demo, bench, doctor):
     app.command(no_args_is_help=command in (lift, view, info))(command)

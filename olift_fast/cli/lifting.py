@@ -149,7 +149,7 @@ def check_request(request: Request) -> None:
     if not request.file.exists():
         raise InputError(f"{request.file}: no such file or folder")
     check_output(request.out, request.file)
-    _check_suffix(request.out)
+    check_suffix(request.out)
     if request.page is not None:
         from olift_fast.view import require_plotly
 
@@ -159,7 +159,8 @@ def check_request(request: Request) -> None:
             raise InputError(f"{request.page}: is asked for as result and as page; give them two names")
 
 
-def _check_suffix(out: Path) -> None:
+def check_suffix(out: Path) -> None:
+    """Raises InputError or MissingExtraError where a result of this name cannot be written."""
     from olift_fast.io.write import SUFFIXES
 
     kind = next((SUFFIXES[suffix] for suffix in SUFFIXES if out.name.lower().endswith(suffix)), None)

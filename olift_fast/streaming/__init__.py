@@ -2,5 +2,20 @@
 
 from olift_fast.streaming.lifter import LiftedFrame, StreamingLifter
 from olift_fast.streaming.long import LongResult, lift_long
+from olift_fast.streaming.messages import parse_line
+from olift_fast.streaming.processor import LiftingProcessor, lift_poses
+from olift_fast.streaming.recording import Recording
+from olift_fast.streaming.session import Lifted, Session
 
-__all__ = ["LiftedFrame", "LongResult", "StreamingLifter", "lift_long"]
+__all__ = [
+    "Lifted",
+    "LiftedFrame",
+    "LiftingProcessor",
+    "LongResult",
+    "Recording",
+    "Session",
+    "StreamingLifter",
+    "lift_long",
+    "lift_poses",
+    "parse_line",
+]

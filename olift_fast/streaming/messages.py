@@ -1,0 +1,246 @@
+"""The lines of a live stream: JSON objects, one a line, to messages and back. No input or output happens here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+MAX_LINE = 1 << 18
+"""Bytes of a line; a frame of 150 joints takes about 9,000."""
+MAX_COORDINATE = 1e7
+"""Pixels from the origin: beyond it float32 no longer tells neighbouring pixels apart."""
+MAX_NAME = 200
+DEFAULT_TRACK = "track_0"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame of one track.
+
+    Args:
+        track: its name.
+        keypoints: ``(J, 2)`` float32 pixels, NaN where missing.
+        confidence: ``(J,)`` float32, 1 where none is given and 0 where the keypoint is missing.
+        t: the sender's clock in seconds, or None.
+        end: the track ends with this frame.
+    """
+
+    track: str
+    keypoints: Array
+    confidence: Array
+    t: float | None = None
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A track ends; what is still due comes out."""
+
+    track: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatsRequest:
+    """How is it going?"""
+
+
+Message = Frame | End | StatsRequest
+
+
+def parse_line(line: bytes, joints: int) -> Message | None:
+    """What a line says; None where it is blank.
+
+    Raises:
+        InputError: whatever else is wrong with it, in one short line.
+    """
+    if not line.strip():
+        return None
+    try:
+        content = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8") from None
+    except RecursionError:
+        raise InputError("not a frame: nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"wanted an object, got {_shown(content)}")
+    if "keypoints" in content:
+        points, confidence = _keypoints(content["keypoints"], joints)
+        return Frame(_track(content), points, confidence, _time(content.get("t")), _flag(content, "end"))
+    if _flag(content, "end"):
+        return End(_track(content))
+    if _flag(content, "stats"):
+        return StatsRequest()
+    raise InputError(f"wanted the key 'keypoints', 'end' or 'stats', got {_listed(content)}")
+
+
+class ResultLines:
+    """Writes results ``(J, 3)`` as lines; nine digits give each float32 back exactly."""
+
+    def __init__(self, joints: int) -> None:
+        self._joints = "[" + ",".join(["[%.9g,%.9g,%.9g]"] * joints) + "]"
+        self._heads: dict[str, str] = {}
+
+    def line(self, track: str, frame: int, t: float | None, joints: Array) -> bytes:
+        """A line with its end; what is not finite becomes ``"joints":null``."""
+        values = tuple(joints.ravel().tolist())
+        shown = self._joints % values if math.isfinite(sum(values)) else "null"
+        time = "null" if t is None else repr(t)
+        return f'{{"track":{json.dumps(track)},"frame":{frame},"t":{time},"joints":{shown}}}\n'.encode()
+
+
+def answer_line(content: Mapping[str, Any]) -> bytes:
+    """Any other answer as a line."""
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+class LineSplitter:
+    """Cuts what comes in pieces of any size into lines, and remembers no more than `limit` bytes.
+
+    Args:
+        limit: bytes of a line. None stands for a line that is longer; the rest of it is skipped.
+    """
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self.limit = limit
+        self._rest = b""
+        self._skipping = False
+
+    def feed(self, data: bytes) -> Iterator[bytes | None]:
+        """The lines that are complete now, without their ends."""
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            yield from self._finish(line)
+        self._keep(rest)
+
+    def close(self) -> Iterator[bytes | None]:
+        """The last line, where it has no end."""
+        if self._rest or self._skipping:
+            yield from self._finish(b"")
+
+    def _finish(self, line: bytes) -> Iterator[bytes | None]:
+        self._keep(line)
+        whole, skipped = self._rest, self._skipping
+        self._rest, self._skipping = b"", False
+        yield None if skipped else whole
+
+    def _keep(self, piece: bytes) -> None:
+        if self._skipping or len(self._rest) + len(piece) > self.limit:
+            self._rest, self._skipping = b"", True
+        else:
+            self._rest += piece
+
+
+def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
+    """keypoints ``(J, 2)`` and confidence ``(J,)``."""
+    if given is None:
+        return np.full((joints, 2), np.nan, np.float32), np.zeros(joints, np.float32)
+    if not isinstance(given, list):
+        raise InputError(f"keypoints must be a list, got {_shown(given)}")
+    if len(given) != joints:
+        raise InputError(f"keypoints must be {joints} points, as the skeleton has, got {len(given)}")
+    values = _plain(given)
+    if values is None:
+        values = np.array([_point(index, point) for index, point in enumerate(given)]).reshape(joints, 3)
+    points = values[:, :2].astype(np.float32)
+    confidence = values[:, 2].astype(np.float32) if values.shape[1] == 3 else np.ones(joints, np.float32)
+    missing = np.isnan(points).any(axis=1) | np.isnan(confidence)
+    points[missing], confidence[missing] = np.nan, 0
+    return points, confidence
+
+
+def _plain(given: list[Any]) -> npt.NDArray[np.float64] | None:
+    """``(J, 2 or 3)`` where every point has as many numbers and all are in range: nearly always, and fast."""
+    if set(map(type, given)) != {list} or set(map(type, chain.from_iterable(given))) - {float, int}:
+        return None
+    try:
+        values = np.array(given, dtype=np.float64)
+    except (ValueError, OverflowError):
+        return None
+    if values.ndim != 2 or values.shape[1] not in (2, 3) or not (np.abs(values[:, :2]) <= MAX_COORDINATE).all():
+        return None
+    if values.shape[1] == 3 and not ((values[:, 2] >= -0.01) & (values[:, 2] <= 2)).all():
+        return None
+    return values
+
+
+def _point(index: int, point: object) -> tuple[float, float, float]:
+    """x, y, confidence; NaN where it is missing."""
+    missing = (math.nan, math.nan, math.nan)
+    if point is None:
+        return missing
+    if not isinstance(point, list) or len(point) not in (2, 3):
+        raise InputError(f"keypoint {index} must be [x, y], [x, y, confidence] or null, got {_shown(point)}")
+    for value in point:
+        if value is not None and type(value) not in (int, float):
+            raise InputError(f"keypoint {index} must hold numbers, got {_shown(value)}")
+    x, y, *rest = point
+    confidence = rest[0] if rest else 1.0
+    if any(value is None or math.isnan(value) for value in (x, y, confidence) if not isinstance(value, int)):
+        return missing
+    for value in (x, y):
+        if not abs(value) <= MAX_COORDINATE:
+            raise InputError(f"keypoint {index} must be within ±{MAX_COORDINATE:.0e} pixels, got {_shown(value)}")
+    # As files are read: some tools exceed 1 slightly; depth does not stay there.
+    if not -0.01 <= confidence <= 2:
+        raise InputError(f"keypoint {index}: confidence must be within 0 … 1, got {_shown(confidence)}; is this depth?")
+    return float(x), float(y), float(confidence)
+
+
+def _track(content: dict[str, Any]) -> str:
+    name = content.get("track")
+    if name is None:
+        return DEFAULT_TRACK
+    if type(name) not in (str, int):
+        raise InputError(f"track must be a name, got {_shown(name)}")
+    if _is_huge(name) or not 0 < len(str(name)) <= MAX_NAME or not str(name).isprintable():
+        raise InputError(f"track must be a name of 1 to {MAX_NAME} printable characters, got {_shown(name)}")
+    return str(name)
+
+
+def _time(t: object) -> float | None:
+    if t is None:
+        return None
+    if isinstance(t, bool) or not isinstance(t, int | float) or not abs(t) < 1e15:
+        raise InputError(f"t must be seconds or null, got {_shown(t)}")
+    return float(t)
+
+
+def _flag(content: dict[str, Any], key: str) -> bool:
+    value = content.get(key, False)
+    if not isinstance(value, bool):
+        raise InputError(f"{key} must be true or false, got {_shown(value)}")
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value as JSON, cut short."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    text = "a huge number" if _is_huge(value) else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _is_huge(value: object) -> bool:
+    """Too long for Python to write it out."""
+    return isinstance(value, int) and value.bit_length() > 200
+
+
+def _listed(content: dict[str, Any]) -> str:
+    if not content:
+        return "none"
+    names = ", ".join(map(_shown, list(content)[:5]))
+    return f"{names}, …" if len(content) > 5 else names

@@ -1,0 +1,181 @@
+"""3D inside somebody else's loop: a processor for DeepLabCut-Live, and the same for anything that yields poses."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.data.skeleton import Skeleton, load_skeleton
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter, Normalization
+from olift_fast.streaming.lifter import StreamingLifter
+from olift_fast.streaming.messages import Frame
+from olift_fast.streaming.recording import Recording
+from olift_fast.streaming.session import Event, Lifted, Session
+
+Pose = TypeVar("Pose")
+
+
+class LiftingProcessor:
+    """Lifts the poses that pass through, and passes them on untouched.
+
+    It has the two methods that DeepLabCut-Live asks of a processor, ``DLCLive(path, processor=LiftingProcessor(…))``,
+    and needs nothing of it.
+
+    Args:
+        skeleton: the body parts in the order of the poses; a built-in rig's name, or a JSON file.
+        model: the lifter, or the name of a shipped one.
+        tracks: animals; more than one for poses ``(N, J, 3)``, of which row n is track n.
+        output, fit_frames, normalization: see `StreamingLifter`.
+        min_confidence: keypoints below it count as hidden.
+        fps: frames a second, for what is saved; read from `frame_time` by default, where that is given.
+        on_result: called with each result, `latency_frames` frames after its pose.
+
+    Raises:
+        InputError: an unknown skeleton or model, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton | str | Path,
+        model: Lifter | str = "small",
+        *,
+        tracks: int = 1,
+        output: Literal["camera", "object"] = "camera",
+        fit_frames: int = 16,
+        normalization: Normalization | None = None,
+        min_confidence: float = 0.3,
+        fps: float | None = None,
+        on_result: Callable[[Lifted], None] | None = None,
+    ) -> None:
+        self.skeleton = skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
+        lifter = Lifter.from_pretrained(model) if isinstance(model, str) else model
+        options: dict[str, Any] = {"output": output, "fit_frames": fit_frames, "normalization": normalization}
+        stream = StreamingLifter(lifter, self.skeleton, tracks=tracks, **options)
+        stream.warmup()
+        self.latency_frames = stream.latency_frames
+        self.latest: dict[int, Lifted] = {}
+        """The last result of each track."""
+        self._tracks, self._on_result = tracks, on_result
+        self._session = Session(stream, min_confidence=min_confidence, idle=float("inf"))
+        self._settings: dict[str, Any] = {"frame": output, "model": lifter.name, "fps": fps}
+        self._recording = Recording(self.skeleton, **self._settings)
+        # A result comes some frames after its own, so whether it is kept has to wait for it.
+        self._kept: list[deque[bool]] = [deque() for _ in range(tracks)]
+        self._started = False
+
+    @property
+    def joints(self) -> npt.NDArray[np.float32] | None:
+        """The last result of track 0, ``(J, 3)``; None before there is one."""
+        return self.latest[0].joints if 0 in self.latest else None
+
+    def process(self, pose: Pose, **kwargs: Any) -> Pose:
+        """Takes a frame in and returns it as it is.
+
+        Args:
+            pose: ``(J, 3)`` x, y, confidence, or ``(J, 2)``; ``(N, J, …)`` of several animals, where N may change.
+            kwargs: what DeepLabCut-Live passes on: `frame_time` in seconds is the result's `t`, and with
+                ``record=False`` the frame is lifted and not kept for `save`.
+
+        Raises:
+            InputError: the first pose does not fit the skeleton. A later one that doesn't is left out, with a
+                warning: an experiment is running.
+        """
+        try:
+            points = self._points(pose)
+        except InputError as error:
+            if not self._started:
+                raise
+            warnings.warn(f"not lifted: {error}", stacklevel=2)
+            return pose
+        self._started = True
+        t = kwargs.get("frame_time")
+        frames = [_frame(str(row), values, None if t is None else float(t)) for row, values in enumerate(points)]
+        for row in range(len(frames)):
+            self._kept[row].append(bool(kwargs.get("record", True)))
+        self._take(self._session.feed([(None, frame) for frame in frames], 0.0))
+        return pose
+
+    def save(self, file: str | Path = "") -> bool:
+        """Writes what was lifted since the last time, with what is due, for `read_lifted` and `olift view`.
+
+        Args:
+            file: its suffix tells the format, as for `write_lifted`; without one `.npz` is added.
+
+        Returns:
+            whether there was something to write. The next frame starts the tracks anew.
+        """
+        from olift_fast.io import write_lifted
+        from olift_fast.io.write import SUFFIXES
+
+        self.flush()
+        recording, self._recording = self._recording, Recording(self.skeleton, **self._settings)
+        parts = recording.parts()
+        if not parts or not str(file):
+            return False
+        path = Path(file)
+        if not path.name.lower().endswith(tuple(SUFFIXES)):
+            path = path.with_name(f"{path.name}.npz")
+        for number, part in enumerate(parts, 1):
+            write_lifted(part, path if number == 1 else path.with_name(f"{path.stem}.{number}{path.suffix}"))
+        return True
+
+    def flush(self) -> None:
+        """Ends the tracks: what is due comes out now."""
+        self._take(self._session.close())
+
+    def _take(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if not isinstance(event, Lifted):
+                self._recording.add(event)
+                continue
+            row = int(event.track)
+            if self._kept[row].popleft():
+                self._recording.add(event)
+            self.latest[row] = event
+            if self._on_result is not None:
+                self._on_result(event)
+
+    def _points(self, pose: Any) -> npt.NDArray[np.float32]:
+        """``(N, J, 2 or 3)`` of the tracks that there are slots for."""
+        points = np.array(pose, dtype=np.float32)
+        joints = self.skeleton.num_joints
+        if points.ndim == 2:
+            points = points[None]
+        if points.ndim != 3 or points.shape[1] != joints or points.shape[2] not in (2, 3):
+            raise InputError(f"a pose must be ({joints}, 3) as the skeleton has joints, got {np.shape(pose)}")
+        if len(points) > self._tracks:
+            message = f"{len(points)} animals, and tracks={self._tracks}: the others are not lifted"
+            warnings.warn(message, stacklevel=3)
+        return points[: self._tracks]
+
+
+def lift_poses(poses: Iterable[Any], skeleton: Skeleton | str | Path, **options: Any) -> Iterator[Lifted]:
+    """The results of poses ``(J, 3)`` or ``(J, 2)`` as they come, `latency_frames` after their pose.
+
+    Args:
+        poses: a loop over a camera, say; see `LiftingProcessor.process`.
+        options: as for `LiftingProcessor`.
+    """
+    results: list[Lifted] = []
+    processor = LiftingProcessor(skeleton, on_result=results.append, **options)
+    for pose in poses:
+        processor.process(pose, record=False)
+        yield from results
+        results.clear()
+    processor.flush()
+    yield from results
+
+
+def _frame(track: str, values: npt.NDArray[np.float32], t: float | None) -> Frame:
+    points = values[:, :2]
+    confidence = values[:, 2].copy() if values.shape[1] == 3 else np.ones(len(values), np.float32)
+    missing = ~np.isfinite(values).all(axis=1)
+    points[missing], confidence[missing] = np.nan, 0
+    return Frame(track, points, confidence, t)

@@ -1,0 +1,308 @@
+"""A live stream between its sources and its `Session`: queues with bounds, what happens on lag, and figures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from olift_fast.errors import InputError
+from olift_fast.streaming.figures import Allowance, Delays
+from olift_fast.streaming.messages import (
+    MAX_LINE,
+    End,
+    Frame,
+    LineSplitter,
+    ResultLines,
+    StatsRequest,
+    answer_line,
+    parse_line,
+)
+from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
+
+OnLag = Literal["drop", "queue"]
+OUTBOX = 256
+"""Lines that wait for a consumer before its frames have to wait, too."""
+
+
+class Channel:
+    """One source and its consumer: what it sends waits in `inbox`, what it gets in `outbox`, and both have bounds.
+
+    Transports make one for each connection with `Server.connect`. They hand over bytes with `receive`, stop reading
+    while `ready` waits, write what `outgoing` returns, and say `finish` when no more comes.
+    """
+
+    def __init__(self, server: Server, name: str, on_lag: OnLag) -> None:
+        self.name, self.on_lag = name, on_lag
+        self.inbox: deque[tuple[float, Frame | End]] = deque()
+        self.dropped, self.bad_lines, self.lines = 0, 0, 0
+        self._server = server
+        self._splitter = LineSplitter()
+        self._outbox: list[bytes] = []
+        self._arrivals: list[float] = []
+        self._room, self._filled = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._allowances = {"error": Allowance(), "warning": Allowance(), "dropped": Allowance(burst=1, seconds=2)}
+        self.finished = self.closed = False
+
+    @property
+    def pending(self) -> bool:
+        """There are lines to be written."""
+        return bool(self._outbox)
+
+    @property
+    def blocked(self) -> bool:
+        """Its consumer is slower than what comes out."""
+        return len(self._outbox) >= OUTBOX
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes in, cut anywhere."""
+        for line in self._splitter.feed(data):
+            self.receive_line(line)
+
+    def receive_line(self, line: bytes | None) -> None:
+        """Takes a line in; None is one that was too long."""
+        self.lines += 1
+        try:
+            if line is None:
+                raise InputError(f"longer than {MAX_LINE:,} bytes")
+            message = parse_line(line, self._server.joints)
+        except InputError as error:
+            self.bad_lines += 1
+            self.tell("error", f"line {self.lines:,}: {error}")
+            return
+        if isinstance(message, StatsRequest):
+            self.send(answer_line({"stats": self._server.stats()}))
+        elif message is not None:
+            self.put(message)
+
+    def put(self, message: Frame | End) -> None:
+        """Takes a message in; with "drop" the oldest frame that waits makes room for it."""
+        if self.on_lag == "drop" and len(self.inbox) >= self._server.queue:
+            self._drop()
+        self.inbox.append((time.perf_counter(), message))
+        if self.on_lag == "queue" and len(self.inbox) >= self._server.queue:
+            self._room.clear()
+        self._server.wake()
+
+    async def ready(self) -> None:
+        """Returns when more may be sent: at once, but for a full queue with "queue"."""
+        await self._room.wait()
+
+    def take(self) -> tuple[float, Frame | End]:
+        """The message that has waited longest."""
+        taken = self.inbox.popleft()
+        if len(self.inbox) < self._server.queue:
+            self._room.set()
+        return taken
+
+    def send(self, line: bytes) -> None:
+        """Has a line written."""
+        if not self.closed:
+            self._outbox.append(line)
+            self._filled.set()
+
+    def tell(self, kind: Literal["error", "warning"], message: str, about: str | None = None) -> None:
+        """Tells the source, and whoever watches the server, what is wrong; not more often than can be read."""
+        withheld = self._allowances[about or kind].take(time.monotonic())
+        if withheld is None:
+            return
+        if withheld and about is None:
+            message += f" ({withheld:,} more like it were not told)"
+        # A source that sends bad lines and reads nothing must not fill the memory.
+        if not self.blocked:
+            self.send(answer_line({kind: message}))
+        self._server.notice(f"{self.name}: {message}")
+
+    def sent_at(self, arrived: float) -> None:
+        """What is due for a frame that arrived then has been sent; its delay ends when that is written."""
+        self._arrivals.append(arrived)
+        if not self._outbox:
+            self._count_delays()
+
+    async def outgoing(self) -> list[bytes] | None:
+        """The lines that are to be written now; None when there will be no more."""
+        while not self._outbox:
+            if self.closed:
+                return None
+            self._filled.clear()
+            await self._filled.wait()
+        lines, self._outbox = self._outbox, []
+        self._count_delays()
+        self._server.wake()
+        return lines
+
+    def finish(self) -> None:
+        """No more comes from the source: its tracks end when what waits is lifted."""
+        if not self.finished:
+            for line in self._splitter.close():
+                self.receive_line(line)
+            self.finished = True
+            self._server.wake()
+
+    def close(self) -> None:
+        """No more goes to the consumer."""
+        self.closed = True
+        self._room.set()
+        self._filled.set()
+
+    def vanish(self) -> None:
+        """The other side is gone, with all that it would have read."""
+        self.close()
+        self._outbox.clear()
+        self._arrivals.clear()
+        self.finish()
+
+    def _count_delays(self) -> None:
+        now = time.perf_counter()
+        for arrived in self._arrivals:
+            self._server.delays.add(now - arrived)
+        self._arrivals.clear()
+
+    def _drop(self) -> None:
+        for place, (_, message) in enumerate(self.inbox):
+            if isinstance(message, Frame):
+                del self.inbox[place]
+                self.dropped += 1
+                self._server.dropped(self, message)
+                return
+
+
+class Server:
+    """Lifts what all channels bring, each step one frame of every track that has one waiting.
+
+    Args:
+        session: shared by all channels.
+        on_lag: what happens when frames come faster than they are lifted or read: "queue" stops reading, so that the
+            source waits, and "drop" drops the oldest frame that waits, so that what comes out is new.
+        queue: how many messages of a channel may wait.
+        watch: called with every event of the session: to record it, to show it.
+        notice: called with what a person should know.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        on_lag: OnLag = "queue",
+        queue: int = 64,
+        watch: Iterable[Callable[[Event], None]] = (),
+        notice: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        if queue < 1:
+            raise InputError(f"queue must be >= 1, got {queue}")
+        self.session, self.on_lag, self.queue, self.notice = session, on_lag, queue, notice
+        self.joints = session.skeleton.num_joints
+        self.delays = Delays()
+        self._watch = tuple(watch)
+        self._lines = ResultLines(self.joints)
+        self._channels: list[Channel] = []
+        self._gone = {"dropped": 0, "bad_lines": 0}
+        self._work = asyncio.Event()
+        self._started = time.monotonic()
+
+    def connect(self, name: str, on_lag: OnLag | None = None) -> Channel:
+        """A channel for a new connection; `on_lag` where it can't do as the server does."""
+        channel = Channel(self, name, on_lag or self.on_lag)
+        self._channels.append(channel)
+        return channel
+
+    def __len__(self) -> int:
+        """How many channels are open."""
+        return len(self._channels)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._work.set()
+
+    async def run(self) -> None:
+        """Lifts until it is cancelled."""
+        clock = asyncio.create_task(self._expire())
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                while self._step():
+                    # Sockets are read and written between the steps.
+                    await asyncio.sleep(0)
+        finally:
+            clock.cancel()
+
+    async def stop(self, seconds: float) -> None:
+        """Lifts what waits and ends all tracks; returns when all is on its way, or after so long."""
+        channels = list(self._channels)
+        for channel in channels:
+            channel.finish()
+        while self._step(last=True):
+            pass
+        end = time.monotonic() + seconds
+        while any(channel.pending for channel in channels) and time.monotonic() < end:
+            await asyncio.sleep(0.005)
+
+    def dropped(self, channel: Channel, frame: Frame) -> None:
+        """A frame was dropped that had waited longest."""
+        self._emit(self.session.skip(channel, frame, time.monotonic()))
+        told = f"frames come faster than they are lifted or read; dropped {channel.dropped:,} so far"
+        channel.tell("warning", told, about="dropped")
+
+    def stats(self) -> dict[str, Any]:
+        """How it is going: counts since the start, and delays from a frame's arrival to the writing of what is due."""
+        counts = {name: gone + sum(getattr(c, name) for c in self._channels) for name, gone in self._gone.items()}
+        return {
+            "seconds": round(time.monotonic() - self._started, 3),
+            "frames": self.session.frames,
+            "results": self.session.results,
+            **counts,
+            "waiting": sum(len(channel.inbox) for channel in self._channels),
+            "tracks": len(self.session.tracks),
+            "clients": len(self._channels),
+            "latency_frames": self.session.latency_frames,
+            "latency_ms": self.delays.milliseconds(),
+        }
+
+    def _step(self, last: bool = False) -> bool:
+        """One frame of every track that has one waiting; False where there was nothing to do."""
+        taken: list[tuple[Channel, Frame | End]] = []
+        arrivals: list[tuple[Channel, float]] = []
+        for channel in self._channels:
+            tracks: set[str] = set()
+            while channel.inbox and (last or not channel.blocked) and channel.inbox[0][1].track not in tracks:
+                arrived, message = channel.take()
+                tracks.add(message.track)
+                taken.append((channel, message))
+                if isinstance(message, Frame):
+                    arrivals.append((channel, arrived))
+        if taken:
+            self._emit(self.session.feed(taken, time.monotonic()))
+            for channel, arrived in arrivals:
+                channel.sent_at(arrived)
+        done = [channel for channel in self._channels if channel.finished and not channel.inbox]
+        for channel in done:
+            self._emit(self.session.close(channel, "gone"))
+            channel.close()
+            self._channels.remove(channel)
+            for name in self._gone:
+                self._gone[name] += getattr(channel, name)
+        return bool(taken or done)
+
+    def _emit(self, events: Iterable[Event]) -> None:
+        for event in events:
+            channel = event.source
+            assert isinstance(channel, Channel)
+            if isinstance(event, Lifted):
+                channel.send(self._lines.line(event.track, event.frame, event.t, event.joints))
+            elif isinstance(event, Ended):
+                channel.send(answer_line({"end": event.track, "frames": event.frames, "why": event.why}))
+            elif isinstance(event, Notice):
+                channel.tell(event.kind, event.message)
+            for watch in self._watch:
+                watch(event)
+
+    async def _expire(self) -> None:
+        """Ends idle tracks; one whose frames wait, or whose source may not send, is not idle."""
+        while True:
+            await asyncio.sleep(0.25)
+            busy = [channel for channel in self._channels if channel.inbox or channel.blocked]
+            self._emit(self.session.expire(time.monotonic(), spare=busy))

@@ -1,0 +1,262 @@
+"""What a live stream does with its messages: named tracks in the slots of a `StreamingLifter`. No input or output."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.errors import InputError
+from olift_fast.model import Normalization
+from olift_fast.streaming.lifter import LiftedFrame, StreamingLifter
+from olift_fast.streaming.messages import Array, End, Frame, Mask
+
+Source = Hashable
+"""Who sends: tracks of the same name from two sources are two tracks."""
+
+_JUMP = 10.0
+
+
+class Lifted(NamedTuple):
+    """One frame of one track in 3D, with the 2D that it was lifted from.
+
+    `frame` counts the frames that the source sent of this track, from 0, those that were dropped included.
+    """
+
+    source: Source
+    track: str
+    frame: int
+    t: float | None
+    joints: Array
+    keypoints: Array
+    confidence: Array
+    visible: Mask
+    tick: int
+    """Counts moments: frames of several tracks that belong together have the same."""
+    life: int
+    """Counts the tracks of the session: a name that comes again is another one."""
+
+
+class Ended(NamedTuple):
+    """A track ended after so many frames; `scale` is pixels in a model unit, None where it was never known."""
+
+    source: Source
+    track: str
+    frames: int
+    scale: float | None
+    why: Literal["asked", "idle", "gone", "closed"]
+    life: int
+
+
+class Notice(NamedTuple):
+    """Something that the source should know; an error says that a frame was not taken."""
+
+    source: Source
+    kind: Literal["error", "warning"]
+    message: str
+
+
+Event = Lifted | Ended | Notice
+
+
+class Session:
+    """Lifts frames of named tracks.
+
+    Args:
+        stream: its slots are shared by all sources.
+        min_confidence: keypoints below it count as hidden.
+        idle: seconds without a frame after which a track ends.
+    """
+
+    def __init__(self, stream: StreamingLifter, *, min_confidence: float = 0.3, idle: float = 10.0) -> None:
+        if not 0 <= min_confidence <= 1:
+            raise InputError(f"min_confidence must be within 0 … 1, got {min_confidence:g}")
+        if not idle > 0:
+            raise InputError(f"idle must be a positive number of seconds, got {idle:g}")
+        self._stream, self._min_confidence, self._idle = stream, min_confidence, idle
+        self._tracks: dict[tuple[Source, str], _Track] = {}
+        self._of_slot: dict[int, _Track] = {}
+        self._free = list(range(stream.tracks))
+        self._moment = _Moment()
+        self.frames, self.results, self.lives = 0, 0, 0
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of every track."""
+        return self._stream.skeleton
+
+    @property
+    def latency_frames(self) -> int:
+        """How many frames after its own a result comes."""
+        return self._stream.latency_frames
+
+    @property
+    def tracks(self) -> list[str]:
+        """Names of the tracks that there are now."""
+        return [track.name for track in self._tracks.values()]
+
+    def feed(self, items: Sequence[tuple[Source, Frame | End]], now: float) -> list[Event]:
+        """Takes messages in; frames of different tracks that follow one another are lifted together.
+
+        Args:
+            items: who sent what, in order.
+            now: seconds of any steady clock.
+        """
+        events: list[Event] = []
+        together: dict[tuple[Source, str], tuple[_Track, Frame]] = {}
+        for source, message in items:
+            key = source, message.track
+            if key in together or isinstance(message, End):
+                self._lift(together, events)
+            if isinstance(message, End):
+                if key in self._tracks:
+                    self._end(self._tracks[key], "asked", events)
+                else:
+                    events.append(Notice(source, "error", f"there is no track {message.track!r} to end"))
+                continue
+            track = self._opened(key, now, events)
+            if track is not None:
+                self._check_clock(track, message.t, events)
+                track.last = now
+                together[key] = track, message
+        self._lift(together, events)
+        return events
+
+    def skip(self, source: Source, frame: Frame, now: float) -> list[Event]:
+        """Counts a frame that was dropped before it came here; it is the next that its track would have had."""
+        events: list[Event] = []
+        track = self._opened((source, frame.track), now, events)
+        if track is not None:
+            track.sent += 1
+            track.last = now
+            if frame.end:
+                self._end(track, "asked", events)
+        return events
+
+    def expire(self, now: float, spare: Iterable[Source] = ()) -> list[Event]:
+        """Ends the tracks that have been idle for too long; those of the sources to spare are not."""
+        events: list[Event] = []
+        spared = set(spare)
+        for track in list(self._tracks.values()):
+            if track.source in spared:
+                track.last = now
+            elif now - track.last > self._idle:
+                self._end(track, "idle", events)
+        return events
+
+    def close(self, source: Source | None = None, why: Literal["gone", "closed"] = "closed") -> list[Event]:
+        """Ends the tracks of a source, or all of them."""
+        events: list[Event] = []
+        for track in list(self._tracks.values()):
+            if source is None or track.source == source:
+                self._end(track, why, events)
+        return events
+
+    def _opened(self, key: tuple[Source, str], now: float, events: list[Event]) -> _Track | None:
+        """The track, new where there is a slot for it."""
+        if key not in self._tracks:
+            if not self._free:
+                events += self.expire(now)
+            if not self._free:
+                slots = self._stream.tracks
+                full = "the one slot for tracks is" if slots == 1 else f"all {slots} slots for tracks are"
+                events.append(Notice(key[0], "error", f"no room for track {key[1]!r}: {full} taken"))
+                return None
+            slot = self._free.pop(0)
+            self._stream.reset(slot)
+            self._tracks[key] = self._of_slot[slot] = _Track(*key, slot, self.lives, now)
+            self.lives += 1
+        return self._tracks[key]
+
+    def _check_clock(self, track: _Track, t: float | None, events: list[Event]) -> None:
+        before, track.t = track.t, t
+        if t is None or before is None:
+            return
+        if t < before:
+            jump = f"went back from {before:.6g} to {t:.6g}"
+        elif t - before > _JUMP:
+            jump = f"went ahead from {before:.6g} to {t:.6g}"
+        else:
+            return
+        events.append(
+            Notice(track.source, "warning", f"track {track.name!r}: t {jump}; frames are lifted as they come")
+        )
+
+    def _lift(self, together: dict[tuple[Source, str], tuple[_Track, Frame]], events: list[Event]) -> None:
+        """One frame of each of some tracks."""
+        if not together:
+            return
+        tracks = [track for track, _ in together.values()]
+        frames = [frame for _, frame in together.values()]
+        confidence = np.stack([frame.confidence for frame in frames])
+        keypoints = np.stack([frame.keypoints for frame in frames])
+        visible = (confidence >= self._min_confidence) & np.isfinite(keypoints).all(axis=-1)
+        for track, frame, seen in zip(tracks, frames, visible, strict=True):
+            track.waiting.append((track.sent, self._moment.of(track.life, frame.t), frame, seen))
+            track.sent += 1
+        self.frames += len(frames)
+        slots = [track.slot for track in tracks]
+        events += self._lifted(self._stream.push(keypoints[:, None], visible[:, None], tracks=slots))
+        for track, frame in zip(tracks, frames, strict=True):
+            if frame.end:
+                self._end(track, "asked", events)
+        together.clear()
+
+    def _end(self, track: _Track, why: Literal["asked", "idle", "gone", "closed"], events: list[Event]) -> None:
+        scale = self._scale(track)
+        events += self._lifted(self._stream.flush(track.slot))
+        events.append(Ended(track.source, track.name, track.sent, scale, why, track.life))
+        del self._tracks[track.source, track.name], self._of_slot[track.slot]
+        self._free.append(track.slot)
+
+    def _scale(self, track: _Track) -> float | None:
+        """Pixels in a model unit; of a track that ends before it was fitted, what the flush will fit."""
+        known = self._stream.normalization(track.slot)
+        if known is None and any(visible.sum() > 1 for *_, visible in track.waiting):
+            keypoints = np.stack([frame.keypoints for _, _, frame, _ in track.waiting])
+            known = Normalization.fit(keypoints, np.stack([visible for *_, visible in track.waiting]))
+        return None if known is None else known.scale
+
+    def _lifted(self, results: Iterable[LiftedFrame]) -> Iterator[Lifted]:
+        for slot, _, joints in results:
+            track = self._of_slot[slot]
+            number, tick, frame, visible = track.waiting.popleft()
+            self.results += 1
+            yield Lifted(
+                track.source, track.name, number, frame.t, joints, frame.keypoints, frame.confidence, visible, tick,
+                track.life,
+            )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Track:
+    source: Source
+    name: str
+    slot: int
+    life: int
+    last: float
+    t: float | None = None
+    sent: int = 0
+    waiting: deque[tuple[int, int, Frame, Mask]] = field(default_factory=deque)
+
+
+class _Moment:
+    """Numbers moments: a new one begins with a track's next frame, or with another time."""
+
+    def __init__(self) -> None:
+        self._tick = -1
+        self._t: float | None = None
+        self._there: set[int] = set()
+
+    def of(self, life: int, t: float | None) -> int:
+        """The number of the moment that a frame belongs to."""
+        if self._tick < 0 or life in self._there or t != self._t:
+            self._tick += 1
+            self._there.clear()
+            self._t = t
+        self._there.add(life)
+        return self._tick

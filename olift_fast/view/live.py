@@ -1,0 +1,227 @@
+"""A page that shows a live stream: the 3D skeletons to turn, and beside them the 2D keypoints (extra `stream`)."""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.errors import MissingExtraError
+from olift_fast.view.html import _edge_side, _shades
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_EYE = np.array([1.2, -1.0, -3.5])
+"""Where the camera stands, in sizes of the animal: before it, to its side, and somewhat above."""
+_FLOOR = 1.7
+_PANEL = 420
+_MARGIN = 0.12
+
+
+class LiveView:
+    """Shows the latest frame of each track. Frames may come faster than they are drawn.
+
+    Args:
+        skeleton: of every track.
+        host, port: where the page is served; the next free port where that one is taken.
+        title: heading of the page.
+
+    Raises:
+        MissingExtraError: viser is not installed.
+        OSError: no such address, or no free port.
+    """
+
+    def __init__(self, skeleton: Skeleton, host: str = "127.0.0.1", port: int = 8080, title: str = "olift") -> None:
+        require_viser()
+        import viser
+
+        self._skeleton, self._title = skeleton, title
+        self._sides = [_edge_side(skeleton, a, b) for a, b in skeleton.edges]
+        self._tracks: dict[Hashable, _Track] = {}
+        self._colors: set[int] = set()
+        self._changed = False
+        self._unit: float | None = None
+        self._range: tuple[Array, Array] | None = None
+        self._server = viser.ViserServer(host=host, port=port, verbose=False)
+        self.url = f"http://{host}:{self._server.get_port()}"
+        # The share button would tunnel the page through a server of somebody else.
+        self._server.gui.configure_theme(
+            control_layout="fixed", control_width="large", show_logo=False, show_share_button=False
+        )
+        self._server.scene.set_up_direction("-y")
+        self._server.scene.add_grid("/floor", width=8, height=8, plane="xz", position=(0, _FLOOR, 0), cell_size=0.5)
+        self._picture = self._server.gui.add_html("")
+        self._follow = self._server.gui.add_checkbox("Follow", True, hint="Keep the animals in the middle")
+        self._note = self._server.gui.add_markdown("Nothing yet.")
+        self._server.on_client_connect(_look)
+
+    def show(
+        self,
+        key: Hashable,
+        name: str,
+        frame: int,
+        joints: Array,
+        keypoints: Array,
+        visible: Mask,
+    ) -> None:
+        """The latest frame of a track.
+
+        Args:
+            key: tells tracks apart; `name` is what is shown.
+            joints: ``(J, 3)``, y down, z away; NaN where there is nothing to show.
+            keypoints: ``(J, 2)`` pixels of the same frame.
+            visible: ``(J,)``; joints that are not are drawn pale.
+        """
+        if key not in self._tracks:
+            color = next(number for number in range(len(self._colors) + 1) if number not in self._colors)
+            self._colors.add(color)
+            self._tracks[key] = _Track(name, color, _shades(color, "light"))
+        track = self._tracks[key]
+        track.frame, track.joints, track.keypoints, track.visible = frame, joints, keypoints, visible
+        self._changed = True
+
+    def remove(self, key: Hashable) -> None:
+        """A track is over."""
+        track = self._tracks.pop(key, None)
+        if track is not None:
+            self._colors.discard(track.color)
+            for handle in track.handles.values():
+                handle.remove()
+            self._changed = True
+
+    def draw(self) -> None:
+        """Sends the latest frames to the pages; does nothing where nothing is new."""
+        if not self._changed:
+            return
+        self._changed = False
+        shown = [track for track in self._tracks.values() if np.isfinite(track.joints).all()]
+        if shown:
+            middle = np.mean([track.joints.mean(axis=0) for track in shown], axis=0)
+            if self._unit is None:
+                self._unit = _size(shown[0].joints)
+                self._middle = middle
+            if self._follow.value:
+                self._middle = middle
+            with self._server.atomic():
+                for track in shown:
+                    self._draw_bones(track, (track.joints - self._middle) / self._unit)
+        self._picture.content = self._svg()
+        self._note.content = self._told()
+
+    def close(self) -> None:
+        """Ends the page."""
+        self._server.stop()
+
+    def _draw_bones(self, track: _Track, joints: Array) -> None:
+        shades = [_rgb(shade) for shade in track.shades]
+        dots = np.array([shades[1 - side] for side in self._skeleton.sides], np.uint8)
+        dots[~track.visible] = (dots[~track.visible] * 0.35 + 255 * 0.65).astype(np.uint8)
+        edges = np.array(self._skeleton.edges, dtype=np.int64).reshape(-1, 2)
+        if not track.handles:
+            scene, name = self._server.scene, f"/tracks/{track.color}"
+            if len(edges):
+                colors = np.array([[shades[1 - side]] * 2 for side in self._sides], np.uint8)
+                track.handles["bones"] = scene.add_line_segments(
+                    f"{name}/bones", joints[edges], colors, thickness=0.035
+                )
+            track.handles["joints"] = scene.add_point_cloud(
+                f"{name}/joints", joints, dots, point_size=0.06, point_shape="circle", precision="float32"
+            )
+            return
+        if len(edges):
+            track.handles["bones"].points = joints[edges]
+        track.handles["joints"].points = joints
+        track.handles["joints"].colors = dots
+
+    def _svg(self) -> str:
+        """The keypoints as they are in the picture, as far as they have ever reached."""
+        seen = [track.keypoints[track.visible] for track in self._tracks.values() if track.visible.any()]
+        if seen:
+            points = np.concatenate(seen)
+            low, high = points.min(axis=0), points.max(axis=0)
+            if self._range is not None:
+                low, high = np.minimum(low, self._range[0]), np.maximum(high, self._range[1])
+            self._range = low, high
+        if self._range is None:
+            return ""
+        low, high = self._range
+        extent = max(float((high - low).max()), 1.0)
+        left, top = low - _MARGIN * extent
+        width, height = high - low + 2 * _MARGIN * extent
+        dot = 0.012 * max(width, height)
+        body = "".join(self._drawn(track, dot) for track in self._tracks.values())
+        box = f"{left:.1f} {top:.1f} {width:.1f} {height:.1f}"
+        return (
+            f'<div style="padding:0 0.75em"><b>{html.escape(self._title)}</b>: 2D input'
+            f'<svg id="olift-input" viewBox="{box}" style="width:100%;max-height:{_PANEL}px;background:#f4f5f7;'
+            f'border-radius:4px">{body}</svg></div>'
+        )
+
+    def _drawn(self, track: _Track, dot: float) -> str:
+        parts = []
+        points = [f"{x:.1f} {y:.1f}".split() for x, y in np.nan_to_num(track.keypoints).tolist()]
+        for (a, b), side in zip(self._skeleton.edges, self._sides, strict=True):
+            if track.visible[a] and track.visible[b]:
+                (x1, y1), (x2, y2) = points[a], points[b]
+                parts.append(
+                    f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{track.shades[1 - side]}" '
+                    f'stroke-width="{0.6 * dot:.2f}"/>'
+                )
+        for (x, y), side, visible in zip(points, self._skeleton.sides, track.visible.tolist(), strict=True):
+            if visible:
+                parts.append(f'<circle cx="{x}" cy="{y}" r="{dot:.2f}" fill="{track.shades[1 - side]}"/>')
+        return "".join(parts)
+
+    def _told(self) -> str:
+        if not self._tracks:
+            return "No track."
+        rows = [
+            f"<span style='color:{track.shades[1]}'>●</span> {html.escape(track.name)}: frame {track.frame:,}, "
+            f"{track.visible.sum()} of {len(track.visible)} joints visible"
+            for track in self._tracks.values()
+        ]
+        return "<br>".join(rows)
+
+
+def require_viser() -> None:
+    """Raise MissingExtraError unless viser is installed."""
+    if importlib.util.find_spec("viser") is None:
+        raise MissingExtraError(what="the live view", extra="stream")
+
+
+@dataclass(slots=True, eq=False)
+class _Track:
+    name: str
+    color: int
+    shades: list[str]
+    frame: int
+    joints: Array
+    keypoints: Array
+    visible: Mask
+    handles: dict[str, Any]
+
+    def __init__(self, name: str, color: int, shades: list[str]) -> None:
+        self.name, self.color, self.shades, self.handles = name, color, shades, {}
+
+
+def _look(client: Any) -> None:
+    """The first view of a page that has just opened."""
+    client.camera.up_direction = (0.0, -1.0, 0.0)
+    client.camera.position = tuple(_EYE)
+    client.camera.look_at = (0.0, 0.0, 0.0)
+
+
+def _size(joints: Array) -> float:
+    size = float(np.sqrt(np.square(joints - joints.mean(axis=0)).sum(axis=-1).mean()))
+    return size if size > 0 else 1.0
+
+
+def _rgb(shade: str) -> tuple[int, int, int]:
+    return int(shade[1:3], 16), int(shade[3:5], 16), int(shade[5:7], 16)

@@ -1,0 +1,195 @@
+"""Lines of a live stream: what is read is what was written, and nothing else gets through or gets out."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olift_fast.errors import InputError
+from olift_fast.streaming.messages import (
+    DEFAULT_TRACK,
+    End,
+    Frame,
+    LineSplitter,
+    ResultLines,
+    StatsRequest,
+    parse_line,
+)
+
+JOINTS = 3
+NAN = math.nan
+
+
+def parsed(content: object) -> Any:
+    return parse_line(json.dumps(content).encode(), JOINTS)
+
+
+def frame(keypoints: object, **more: object) -> Frame:
+    message = parsed({"keypoints": keypoints, **more})
+    assert isinstance(message, Frame)
+    return message
+
+
+def test_frame() -> None:
+    read = frame([[1, 2.5, 0.25], [3, 4, 1], [5, 6, 0]], t=1.5, track="dog")
+    assert (read.track, read.t, read.end) == ("dog", 1.5, False)
+    assert read.keypoints.dtype == read.confidence.dtype == np.float32
+    np.testing.assert_array_equal(read.keypoints, [[1, 2.5], [3, 4], [5, 6]])
+    np.testing.assert_array_equal(read.confidence, np.float32([0.25, 1, 0]))
+
+
+def test_only_keypoints_are_needed() -> None:
+    read = frame([[1, 2], [3, 4], [5, 6]])
+    assert (read.track, read.t, read.end) == (DEFAULT_TRACK, None, False)
+    np.testing.assert_array_equal(read.confidence, [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [[1, 2, 0.5], None, [5, 6]],
+        [[1, 2, 0.5], [None, None], [5, 6, 1]],
+        [[1, 2, 0.5], [3, 4, None], [5, 6, 1]],
+        [[1, 2, 0.5], [NAN, 4, 0.9], [5, 6, 1]],
+        [[1, 2, 0.5], [3, 4, NAN], [5, 6, 1]],
+    ],
+)
+def test_null_or_nan_anywhere_in_a_point_means_that_it_is_missing(points: object) -> None:
+    read = frame(points)
+    np.testing.assert_array_equal(read.keypoints, [[1, 2], [NAN, NAN], [5, 6]])
+    np.testing.assert_array_equal(read.confidence, [0.5, 0, 1])
+
+
+def test_null_keypoints_are_a_frame_in_which_nothing_was_seen() -> None:
+    read = frame(None, end=True)
+    assert np.isnan(read.keypoints).all() and not read.confidence.any() and read.end
+
+
+def test_other_messages() -> None:
+    assert parsed({"end": True, "track": 7}) == End("7")
+    assert parsed({"stats": True}) == StatsRequest()
+    assert parse_line(b"  \r", JOINTS) is None
+
+
+POINTS = [[1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"garbage", "not JSON"),
+        (b'{"keypoints": [[1, 2]', "not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"keypoints": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[1, 2]", "wanted an object, got a list of 2"),
+        (b"null", "wanted an object, got null"),
+        (b"{}", "got none"),
+        ({"points": POINTS}, 'got "points"'),
+        ({"keypoints": {}}, "must be a list, got an object"),
+        ({"keypoints": [[1, 2]]}, "must be 3 points, as the skeleton has, got 1"),
+        ({"keypoints": [[1, 2], [3], [5, 6]]}, "keypoint 1 must be [x, y]"),
+        ({"keypoints": [[1, 2], 7, [5, 6]]}, "keypoint 1 must be [x, y]"),
+        ({"keypoints": [[1, 2], ["3", 4], [5, 6]]}, 'keypoint 1 must hold numbers, got "3"'),
+        ({"keypoints": [[1, 2], [True, 4], [5, 6]]}, "keypoint 1 must hold numbers, got true"),
+        ({"keypoints": [[1, 2], [3, [4]], [5, 6]]}, "keypoint 1 must hold numbers, got a list"),
+        ({"keypoints": [[1, 2], [3, math.inf], [5, 6]]}, "keypoint 1 must be within ±1e+07 pixels, got Infinity"),
+        ({"keypoints": [[1, 2], [1e300, 4], [5, 6]]}, "keypoint 1 must be within"),
+        ({"keypoints": [[1, 2], [10**400, 4], [5, 6]]}, "keypoint 1 must be within ±1e+07 pixels, got a huge number"),
+        (
+            {"keypoints": [[1, 2, 3.5], [3, 4, 1], [5, 6, 1]]},
+            "confidence must be within 0 … 1, got 3.5; is this depth?",
+        ),
+        ({"keypoints": [[1, 2, -1], [3, 4, 1], [5, 6, 1]]}, "confidence must be within 0 … 1, got -1"),
+        ({"keypoints": POINTS, "t": "now"}, 't must be seconds or null, got "now"'),
+        ({"keypoints": POINTS, "t": NAN}, "t must be seconds or null, got NaN"),
+        ({"keypoints": POINTS, "t": True}, "t must be seconds or null, got true"),
+        ({"keypoints": POINTS, "track": ["dog"]}, "track must be a name, got a list"),
+        ({"keypoints": POINTS, "track": ""}, "1 to 200 printable characters"),
+        ({"keypoints": POINTS, "track": "x" * 201}, "1 to 200 printable characters"),
+        ({"keypoints": POINTS, "track": "a\0"}, "1 to 200 printable characters"),
+        ({"keypoints": POINTS, "track": "\ud800"}, "1 to 200 printable characters"),
+        ({"keypoints": POINTS, "end": "yes"}, "end must be true or false"),
+        ({"end": False}, "wanted the key"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_bad_line_says_what_is_wrong_with_it(line: object, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_line(line if isinstance(line, bytes) else json.dumps(line).encode(), JOINTS)
+    message = str(raised.value)
+    assert told in message
+    assert len(message) < 200 and "\n" not in message
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+nearly = st.fixed_dictionaries(
+    {"keypoints": st.lists(st.lists(anything | st.floats(-9, 9), min_size=2, max_size=3) | anything, max_size=4)},
+    optional={"track": anything, "t": anything, "end": anything, "stats": anything},
+)
+
+
+@given(st.binary(max_size=60) | (nearly | anything).map(lambda content: json.dumps(content).encode()))
+def test_any_line_is_a_sound_message_or_an_input_error(line: bytes) -> None:
+    try:
+        message = parse_line(line, JOINTS)
+    except InputError as error:
+        assert "\n" not in str(error) and len(str(error)) < 250
+        return
+    if isinstance(message, Frame):
+        missing = np.isnan(message.keypoints)
+        assert message.keypoints.shape == (JOINTS, 2) and (missing[:, 0] == missing[:, 1]).all()
+        assert (np.abs(message.keypoints[~missing]) <= 1e7).all() and not message.confidence[missing[:, 0]].any()
+        assert np.isfinite(message.confidence).all() and message.track.isprintable()
+        assert message.t is None or math.isfinite(message.t)
+
+
+@given(st.binary(max_size=200).map(lambda data: data.replace(b"a", b"\n")), st.data())
+def test_splitting_does_not_depend_on_how_the_bytes_come(data: bytes, draw: st.DataObject) -> None:
+    whole = LineSplitter(limit=10)
+    wanted = [*whole.feed(data), *whole.close()]
+    pieces = LineSplitter(limit=10)
+    got: list[bytes | None] = []
+    while data:
+        size = draw.draw(st.integers(1, 30))
+        got += pieces.feed(data[:size])
+        data = data[size:]
+    got += pieces.close()
+    assert got == wanted
+    assert all(line is None or len(line) <= 10 for line in got)
+
+
+def test_line_that_is_too_long_is_skipped_and_the_next_is_read() -> None:
+    splitter = LineSplitter(limit=4)
+    assert list(splitter.feed(b"abc")) == []
+    assert list(splitter.feed(b"defghi")) == []
+    assert list(splitter.feed(b"jk\nnext\nmore")) == [None, b"next"]
+    assert list(splitter.close()) == [b"more"]
+
+
+floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(floats, min_size=9, max_size=9), st.text(max_size=5), st.none() | st.floats(-1e15, 1e15))
+def test_result_line_gives_every_bit_back(values: list[float], track: str, t: float | None) -> None:
+    joints = np.array(values, np.float32).reshape(JOINTS, 3)
+    line = ResultLines(JOINTS).line(track, 12, t, joints)
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    read = json.loads(line)
+    assert (read["track"], read["frame"], read["t"]) == (track, 12, t)
+    np.testing.assert_array_equal(np.float32(read["joints"]), joints)
+
+
+def test_result_without_joints_is_null() -> None:
+    line = ResultLines(JOINTS).line("dog", 0, None, np.full((JOINTS, 3), np.nan, np.float32))
+    assert json.loads(line)["joints"] is None

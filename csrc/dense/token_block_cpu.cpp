@@ -58,16 +58,6 @@ OLIFT_INLINE IntVec<L> first_lanes(int64_t count) {
   return mask;
 }
 
-template <int L>
-OLIFT_INLINE float sum_of(Vec<L> x) {
-  float lanes[L];
-  std::memcpy(lanes, &x, sizeof(lanes));
-  for (int half = L / 2; half > 0; half /= 2) {
-    for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  }
-  return lanes[0];
-}
-
 // `to` = (x - mean(x)) / sqrt(var(x) + epsilon) · weight + bias, for each of `count` rows.
 template <int L>
 OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
@@ -75,13 +65,13 @@ OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_str
   for (int64_t row = 0; row < count; ++row, from += from_stride, to += to_stride) {
     Vec<L> total{}, squares{};
     for (int64_t d = 0; d < width; d += L) total += load_up_to<L>(from + d, width - d);
-    const float mean = sum_of<L>(total) / static_cast<float>(width);
+    const float mean = sum_of_lanes<L>(total) / static_cast<float>(width);
     for (int64_t d = 0; d < width; d += L) {
       Vec<L> off = load_up_to<L>(from + d, width - d) - mean;
       if (width - d < L) off = first_lanes<L>(width - d) ? off : Vec<L>{};
       squares += off * off;
     }
-    const float scale = 1.0f / std::sqrt(sum_of<L>(squares) / static_cast<float>(width) + norm.epsilon);
+    const float scale = 1.0f / std::sqrt(sum_of_lanes<L>(squares) / static_cast<float>(width) + norm.epsilon);
     for (int64_t d = 0; d < width; d += L) {
       const int64_t rest = width - d;
       const Vec<L> off = (load_up_to<L>(from + d, rest) - mean) * scale;

@@ -77,9 +77,7 @@ def stream(
         bool, typer.Option("--view", help="Serve a live page, 3D beside the 2D input, and open it.")
     ] = False,
     view_port: Annotated[int, typer.Option(help="Port of the page; the next free one is taken.")] = 8080,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
-    ] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; more than one pays for many tracks on idle cores.")] = 1,
     format: FormatName = None,
     allow_pickle: AllowPickle = False,
     debug: Debug = False,

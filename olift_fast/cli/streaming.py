@@ -59,7 +59,7 @@ class Request:
     record: Path | None = None
     view: bool = False
     view_port: int = 8080
-    threads: int | None = None
+    threads: int = 1
     format: str | None = None
     allow_pickle: bool = False
 
@@ -86,8 +86,7 @@ def stream_live(request: Request) -> None:
     from olift_fast.streaming.recording import Recording
     from olift_fast.streaming.session import Session
 
-    if request.threads is not None:
-        torch.set_num_threads(request.threads)
+    torch.set_num_threads(request.threads)
     lifter = StreamingLifter(
         Lifter.from_pretrained(request.model),
         skeleton,
@@ -239,8 +238,8 @@ def _check(request: Request) -> None:
     for option, number in {"--idle": request.idle, "--scale": request.scale}.items():
         if number is not None and not 0 < number < float("inf"):
             raise InputError(f"{option} must be a positive number, got {number:g}")
-    counts = {"--tracks": request.tracks, "--fit-frames": request.fit_frames, "--queue": request.queue}
-    for option, count in {**counts, "--threads": request.threads}.items():
+    counts = {"--fit-frames": request.fit_frames, "--queue": request.queue, "--threads": request.threads}
+    for option, count in {"--tracks": request.tracks, **counts}.items():
         if count is not None and count < 1:
             raise InputError(f"{option} must be >= 1, got {count}")
     if request.record is not None:

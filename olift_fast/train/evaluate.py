@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from olift_fast.cli.options import DtypeName
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter, lift_mirrored
 from olift_fast.reference import fa_mpjpe, sa_mpjpe, sa_mpve
@@ -23,6 +22,7 @@ from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import held_out
 
 Method = Callable[[Batch], Tensor]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,22 @@ def main(
     model: Annotated[list[str], typer.Option(help="Name or folder of a checkpoint; may be given more than once.")],
     data: Annotated[Path, typer.Option(help="Folder of real recordings (motion3d/, paired/).")],
     dtype: Annotated[
-        list[DtypeName],
-        typer.Option(help="Rounding of the products, see `olift lift --help`; may be given more than once."),
-    ] = [DtypeName.float32],  # noqa: B006
+        list[str] | None,
+        typer.Option(help="Rounding of the products: float32 by default; may be given more than once."),
+    ] = None,
     noise: Annotated[bool, typer.Option(help="Detector-like faults on the 2D of the motion recordings.")] = False,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here, too.")] = None,
 ) -> None:
     """Score checkpoints on the held-out real recordings, beside the flat guess."""
+    dtypes = dtype or ["float32"]
+    if unknown := set(dtypes) - set(DTYPES):
+        raise typer.BadParameter(f"--dtype must be among {', '.join(DTYPES)}, got {', '.join(sorted(unknown))}")
     methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
     for lifter in (Lifter.from_pretrained(name) for name in model):
         hops = lifter.config.hops
-        for name in dtype:
-            rounded = lifter.optimize(dtype=getattr(torch, name.value))
-            methods[lifter.name if name is DtypeName.float32 else f"{lifter.name}, {name.value}"] = (
-                lifted_by(rounded),
-                hops,
-            )
+        for name in dtypes:
+            shown = lifter.name if name == "float32" else f"{lifter.name}, {name}"
+            methods[shown] = lifted_by(lifter.optimize(dtype=DTYPES[name])), hops
         methods[f"{lifter.name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
         methods[f"{lifter.name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
         methods[f"{lifter.name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)

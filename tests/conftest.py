@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+
+# torch.compile imports setuptools, which refuses to load once the standard library's distutils is in its place; loaded
+# first, it finds none.
+with suppress(ImportError):
+    import setuptools  # noqa: F401
 
 # Read when a Triton kernel is defined: without a GPU, the interpreter runs it on the CPU.
 if not torch.cuda.is_available():

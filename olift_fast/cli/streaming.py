@@ -245,10 +245,12 @@ def _check(request: Request) -> None:
     if request.record is not None:
         lifting.check_output(request.record, request.replay, "--record")
         lifting.check_suffix(request.record)
-    for module, wanted in {"websockets": request.websocket is not None, "viser": request.view}.items():
-        if wanted and importlib.util.find_spec(module) is None:
-            what = "the live view" if module == "viser" else "a WebSocket"
-            raise MissingExtraError(what=what, extra="stream")
+    if request.websocket is not None and importlib.util.find_spec("websockets") is None:
+        raise MissingExtraError(what="a WebSocket", extra="stream")
+    if request.view:
+        from olift_fast.view.live import require_viser
+
+        require_viser()
 
 
 def _replayed(request: Request) -> KeypointTracks | None:

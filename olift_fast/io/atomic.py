@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from olift_fast.errors import InputError
 
@@ -27,18 +28,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: folder {path.parent} does not exist")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {_cause(error)}") from error
+        with writing(path):
+            yield temporary
+            descriptor = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises InputError, which names `path` and the cause, where the system refuses within the block."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {_cause(error)}") from error
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """So many bytes for the file, where the system can: a full disk is told now, and not half-way."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _cause(error: OSError) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import atomic_path
+from olift_fast.io.atomic import atomic_path, reserve
 from olift_fast.io.movement_bridge import write_dataset
 from olift_fast.io.npz import open_npz
 from olift_fast.io.parsed import UNUSABLE
@@ -55,7 +54,7 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
             else:
                 # The HDF5 libraries fail untidily on a full disk, so it is tried out before they start.
                 with temporary.open("wb") as file:
-                    _reserve(file, result.joints.nbytes * 3 + 2**20)
+                    reserve(file, result.joints.nbytes * 3 + 2**20)
                 temporary.unlink()
                 write_dataset(result, temporary, kind)
     except InputError as error:
@@ -92,11 +91,6 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except UNUSABLE as error:
         raise InputError(f"{path}: not a usable lifted result: {' '.join(str(error).split())}") from error
-
-
-def _reserve(file: IO[bytes], size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _kind(path: Path) -> str:

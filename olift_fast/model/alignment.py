@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from olift_fast.errors import InputError
 from olift_fast.model.normalization import Normalization
 from olift_fast.ops import orthographic_procrustes
 
@@ -14,6 +15,12 @@ Mask = npt.NDArray[np.bool_]
 Moments = npt.NDArray[np.float64]
 
 _FRAMES = 4096
+
+
+def check_output(output: str) -> None:
+    """Raises InputError unless the frame that joints are asked for in is one of the two that there are."""
+    if output not in ("camera", "object"):
+        raise InputError(f"output must be 'camera' or 'object', got {output!r}")
 
 
 def camera_aligned(

@@ -13,7 +13,7 @@ from olift_fast._version import __version__
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.data.tracks import KeypointTracks, LiftedTracks
 from olift_fast.errors import InputError
-from olift_fast.model.alignment import camera_aligned
+from olift_fast.model.alignment import camera_aligned, check_output
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 
@@ -47,8 +47,7 @@ def lift_tracks(
     Raises:
         InputError: no keypoint of any track is visible, or `output` is unknown.
     """
-    if output not in ("camera", "object"):
-        raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+    check_output(output)
     visible = tracks.visible(min_confidence)
     if not visible.any():
         where = f"{tracks.source}: " if tracks.source else ""

@@ -12,6 +12,7 @@ import torch
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
+from olift_fast.model.alignment import check_output
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.streaming.modules import ModuleSteps
@@ -71,8 +72,7 @@ class StreamingLifter:
         normalization: Normalization | None = None,
         fit_frames: int = 16,
     ) -> None:
-        if output not in ("camera", "object"):
-            raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+        check_output(output)
         for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
             if value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")

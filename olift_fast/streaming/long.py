@@ -19,9 +19,9 @@ import torch
 from olift_fast._version import __version__
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import atomic_path
+from olift_fast.io.atomic import atomic_path, reserve, writing
 from olift_fast.model import Lifter, Normalization, lift_in_chunks
-from olift_fast.model.alignment import camera_offsets, carried, fit_camera, moments, placed, sum_moments
+from olift_fast.model.alignment import camera_offsets, carried, check_output, fit_camera, moments, placed, sum_moments
 from olift_fast.model.normalization import spread
 
 Array = npt.NDArray[np.float32]
@@ -90,8 +90,7 @@ def lift_long(
     """
     path = Path(out)
     source = _Source(keypoints, visible, min_confidence, skeleton)
-    if output not in ("camera", "object"):
-        raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+    check_output(output)
     if chunk < 1:
         raise InputError(f"chunk must be >= 1 frame, got {chunk}")
     if model.config.time_encoding == "absolute":
@@ -172,7 +171,7 @@ class _Journal:
         """The journal of the job that makes `out`, new or as an earlier run left it."""
         log, partial = (out.with_name(f".{out.name}.partial.{kind}") for kind in ("jsonl", "npy"))
         with ExitStack() as stack:
-            with _writing(out):
+            with writing(out):
                 lines = stack.enter_context(open(log, "a+", encoding="utf-8"))
                 _lock(lines, out)
                 done = {} if restart else cls._read(lines, job, out, log)
@@ -287,9 +286,8 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
     joints = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     size = joints.offset + joints.nbytes
     del joints
-    if hasattr(os, "posix_fallocate"):
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+    with open(path, "r+b") as file:
+        reserve(file, size)
 
 
 def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, Array]], facts: dict[str, Any]) -> None:
@@ -318,14 +316,6 @@ def _fingerprint(
         "chunk": chunk,
         "version": __version__,
     }
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _lock(lines: IO[str], out: Path) -> None:

@@ -113,9 +113,9 @@ def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
         "fps": result.fps,
         "tracks": list(result.tracks),
         "joints": list(skeleton.names),
-        "edges": [[a, b, _edge_side(skeleton, a, b)] for a, b in skeleton.edges],
+        "edges": [[a, b, edge_side(skeleton, a, b)] for a, b in skeleton.edges],
         "sides": list(skeleton.sides),
-        "colors": {theme: [_shades(index, theme) for index in range(tracks)] for theme in ("light", "dark")},
+        "colors": {theme: [shades_of(index, theme) for index in range(tracks)] for theme in ("light", "dark")},
         "imageSize": list(result.image_size) if result.image_size else None,
         "missing": MISSING,
         "joint": {"offset": joint_offset, "step": joint_step, "range": _ranges(joints)},
@@ -170,12 +170,12 @@ def _reach(joints: np.ndarray) -> list[float]:
     return reach
 
 
-def _edge_side(skeleton: Skeleton, a: int, b: int) -> int:
+def edge_side(skeleton: Skeleton, a: int, b: int) -> int:
     """A bone is on the side of its joints; from the middle to a side it belongs to that side."""
     return int(np.sign(skeleton.sides[a] + skeleton.sides[b]))
 
 
-def _shades(index: int, theme: str) -> list[str]:
+def shades_of(index: int, theme: str) -> list[str]:
     """Colours of a track's left, middle and right parts: one hue family, so that tracks stay apart and sides show."""
     hue, saturation, lightness = TRACK_COLORS[index % len(TRACK_COLORS)]
     hue += 0.045 * (index // len(TRACK_COLORS))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import MissingExtraError
-from olift_fast.view.html import _edge_side, _shades
+from olift_fast.view.html import edge_side, shades_of
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -43,7 +43,7 @@ class LiveView:
         import viser
 
         self._skeleton, self._title = skeleton, title
-        self._sides = [_edge_side(skeleton, a, b) for a, b in skeleton.edges]
+        self._sides = [edge_side(skeleton, a, b) for a, b in skeleton.edges]
         self._tracks: dict[Hashable, _Track] = {}
         self._colors: set[int] = set()
         self._changed = False
@@ -82,7 +82,7 @@ class LiveView:
         if key not in self._tracks:
             color = next(number for number in range(len(self._colors) + 1) if number not in self._colors)
             self._colors.add(color)
-            self._tracks[key] = _Track(name, color, _shades(color, "light"))
+            self._tracks[key] = _Track(name, color, shades_of(color, "light"))
         track = self._tracks[key]
         track.frame, track.joints, track.keypoints, track.visible = frame, joints, keypoints, visible
         self._changed = True

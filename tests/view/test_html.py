@@ -86,7 +86,7 @@ def test_long_clip_is_thinned_evenly(tmp_path: Path) -> None:
 
 
 def test_bones_take_the_side_of_their_joints() -> None:
-    assert [html._edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
+    assert [html.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
 
 
 def test_quantising_keeps_every_value_within_its_step() -> None:
@@ -108,7 +108,7 @@ def test_clip_without_any_joint_still_makes_a_page(tmp_path: Path) -> None:
 
 def test_tracks_get_colours_of_their_own() -> None:
     for theme in ("light", "dark"):
-        shades = [tuple(html._shades(index, theme)) for index in range(12)]
+        shades = [tuple(html.shades_of(index, theme)) for index in range(12)]
         assert len({shade for track in shades for shade in track}) == 36
 
 

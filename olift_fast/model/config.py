@@ -11,6 +11,7 @@ from olift_fast.reference import Encoding, TimeEncoding
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"width": 128, "heads": 4, "motion_layers": 2, "space_layers": 4},
+    "small-causal": {"width": 128, "heads": 4, "motion_layers": 2, "space_layers": 4, "window": (8, 0)},
     "base": {"width": 256, "heads": 8, "motion_layers": 3, "space_layers": 6},
     "large": {"width": 384, "heads": 12, "motion_layers": 4, "space_layers": 8},
 }
@@ -68,7 +69,7 @@ class LifterConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> LifterConfig:
-        """The preset "small", "base" or "large", with changes on top.
+        """The preset "small", "small-causal" (its window looks back only), "base" or "large", with changes on top.
 
         Raises:
             InputError: there is no such preset.

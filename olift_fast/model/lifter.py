@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from olift_fast.model.config import LifterConfig
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
 from olift_fast.nn.fused import FusedLayers, why_not_fused
 from olift_fast.ops._checks import check_floating, check_mask, check_shape
+from olift_fast.ops.banded_attention import check_window
 from olift_fast.reference import Decoder
 
 
@@ -137,6 +140,29 @@ class Lifter(nn.Module):
 
         target = next(self.parameters()).device if device is None else torch.device(device)
         return OptimizedLifter(self, target, dtype, compile)
+
+    def with_window(self, window: int | tuple[int, int]) -> Lifter:
+        """A copy with the same weights whose motion layers attend other frames: another delay in a stream.
+
+        No parameter belongs to one window, so this always works. How good the joints are depends on the windows that
+        the weights were trained with: "small-causal" knows 0 … 8 frames to the right.
+
+        Args:
+            window: ``(left, right)`` frames, or α for ``(α, α)``.
+
+        Raises:
+            ValueError: a negative window.
+        """
+        lifter = copy.deepcopy(self)
+        lifter.set_window(window)
+        return lifter
+
+    def set_window(self, window: int | tuple[int, int]) -> None:
+        """`with_window` in place, for training with several windows."""
+        self.config = replace(self.config, window=check_window(window))
+        for layer in self.motion:
+            cast(MotionLayer, layer).attention.set_window(window)
+        self._fused = None
 
     @staticmethod
     def _real(keypoints: Tensor, joint_mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:

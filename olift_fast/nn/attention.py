@@ -40,6 +40,12 @@ class TemporalProximityAttention(nn.Module):
         out = banded_attention_packed(qkv, self.window, bias=bias, visible=visible, lengths=lengths)
         return self.projection(out.flatten(-2))
 
+    def set_window(self, window: int | tuple[int, int]) -> None:
+        """Attend other frames with the same weights; the bias is analytic in the offset and reaches as far."""
+        self.window = check_window(window)
+        if self.time_bias is not None:
+            self.time_bias.window = self.window
+
     @classmethod
     def from_multihead(
         cls, attention: nn.MultiheadAttention, window: int | tuple[int, int] = 8

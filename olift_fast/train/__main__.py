@@ -18,8 +18,13 @@ from olift_fast.train.mixture import REAL_WEIGHTS, Mixture
 def main(
     out: Annotated[Path, typer.Option(help="Folder for config.json, model.safetensors and log.jsonl.")],
     real: Annotated[Path | None, typer.Option(help="Folder of real motion; none trains on generated animals.")] = None,
-    preset: Annotated[str, typer.Option(help="small, base or large.")] = "small",
-    window: Annotated[int, typer.Option(help="Frames to each side that a motion layer attends.")] = 8,
+    preset: Annotated[str, typer.Option(help="small, small-causal, base or large.")] = "small",
+    look_ahead: Annotated[
+        str | None,
+        typer.Option(
+            help="Frames to the right that a motion layer attends, and how often: '0:4 8:2' trains for two delays."
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 24,
     clips: Annotated[int, typer.Option(help="Clips of each of the 4 skeletons in a batch.")] = 6,
     start: Annotated[str | None, typer.Option(help="Checkpoint to start from, by name or folder.")] = None,
@@ -40,9 +45,9 @@ def main(
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     if start is None:
-        lifter = Lifter(LifterConfig.preset(preset, window=(window, window)))
+        lifter = Lifter(LifterConfig.preset(preset))
     else:
-        lifter = Lifter.from_pretrained(start)
+        lifter = Lifter.from_pretrained(start).with_window(LifterConfig.preset(preset).window)
     lifter.name = name or preset
     weights = {**REAL_WEIGHTS, "human_cmu": human}
     mixture = Mixture(
@@ -57,9 +62,20 @@ def main(
         corruption=Corruption(clean=clean),
         hops=lifter.config.hops,
     )
-    schedule = Schedule(steps=steps, learning_rate=rate, bfloat16=bfloat16)
+    schedule = Schedule(steps=steps, learning_rate=rate, bfloat16=bfloat16, look_ahead=_shares(look_ahead))
     average = train(lifter, mixture.loader(workers), schedule, out, compiled=compiled)
     average.save_pretrained(out)
+
+
+def _shares(text: str | None) -> dict[int, float] | None:
+    """'0:4 8:2' as {0: 4.0, 8: 2.0}."""
+    if text is None:
+        return None
+    try:
+        pairs = [pair.split(":") for pair in text.split()]
+        return {int(frames): float(share) for frames, share in pairs}
+    except ValueError:
+        raise typer.BadParameter(f"--look-ahead must be like '0:4 8:2', got {text!r}") from None
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +35,8 @@ class Schedule:
         average: the decay of the exponential average of the weights, which is what is kept.
         velocity_weight, reprojection_weight: of the loss (`olift_fast.train.loss.lifting_loss`).
         bfloat16: run linear layers in bfloat16; attention, loss and weights stay float32.
+        look_ahead: frames to the right in the motion layers' window and how often a step is taken with each, for a
+            lifter that is to serve streams of several delays; None keeps the lifter's window.
     """
 
     steps: int
@@ -45,6 +48,15 @@ class Schedule:
     velocity_weight: float = 1.0
     reprojection_weight: float = 0.1
     bfloat16: bool = False
+    look_ahead: Mapping[int, float] | None = None
+
+    def window(self, step: int, window: tuple[int, int]) -> tuple[int, int]:
+        """The window of a step, given the lifter's own."""
+        if self.look_ahead is None:
+            return window
+        shares = np.array(list(self.look_ahead.values()), dtype=np.float64)
+        drawn = np.random.default_rng((2412, step)).choice(len(shares), p=shares / shares.sum())
+        return window[0], list(self.look_ahead)[int(drawn)]
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -77,6 +89,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         batch = next(batches).to(device)
+        lifter.set_window(schedule.window(step, average.config.window))
         loss = training_loss(forward, batch, schedule)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -98,6 +111,7 @@ def train(
             with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             begun, clips, losses = time.perf_counter(), 0, []
+    lifter.set_window(average.config.window)
     return average
 
 

@@ -178,6 +178,7 @@ def test_presets_and_bad_configurations() -> None:
     assert LifterConfig.preset("base").width == 256
     assert LifterConfig.preset("small", window=3).window == (3, 3)
     assert LifterConfig.preset("large").receptive_field == (32, 32)
+    assert LifterConfig.preset("small-causal").receptive_field == (16, 0)
     assert LifterConfig.from_dict(asdict(SMALL)) == SMALL
     for changes, message in [
         ({"width": 30}, "width must be a multiple of heads, got 30 and 4"),
@@ -188,7 +189,7 @@ def test_presets_and_bad_configurations() -> None:
     ]:
         with pytest.raises(InputError, match=message):
             LifterConfig.preset("small", **changes)
-    with pytest.raises(InputError, match="preset must be one of small, base, large, got 'huge'"):
+    with pytest.raises(InputError, match="preset must be one of small, small-causal, base, large, got 'huge'"):
         LifterConfig.preset("huge")
     with pytest.raises(InputError, match="unknown keys depth"):
         LifterConfig.from_dict({"depth": 3})

@@ -49,6 +49,14 @@ def stream(
         ),
     ] = None,
     model: ModelName = "small",
+    delay: Annotated[
+        int | None,
+        typer.Option(
+            help="Frames that a result waits for, to look ahead; the model's own by default. small-causal is trained "
+            "for 0, 2, 4, 8 and 16.",
+            show_default=False,
+        ),
+    ] = None,
     min_confidence: MinConfidence = 0.3,
     output: Annotated[
         Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
@@ -93,7 +101,7 @@ def stream(
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
     request = Request(
-        skeleton, udp, tcp, websocket, host, replay, fps, model, min_confidence, output.value, tracks, idle, scale,
-        fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
+        skeleton, udp, tcp, websocket, host, replay, fps, model, delay, min_confidence, output.value, tracks, idle,
+        scale, fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
     )  # fmt: skip
     stream_live(request)

@@ -48,6 +48,7 @@ class Request:
     replay: Path | None = None
     fps: float | None = None
     model: str = "small"
+    delay: int | None = None
     min_confidence: float = 0.3
     output: Literal["camera", "object"] = "camera"
     tracks: int | None = None
@@ -87,8 +88,9 @@ def stream_live(request: Request) -> None:
     from olift_fast.streaming.session import Session
 
     torch.set_num_threads(request.threads)
+    model = Lifter.from_pretrained(request.model)
     lifter = StreamingLifter(
-        Lifter.from_pretrained(request.model),
+        model if request.delay is None else model.with_delay(request.delay),
         skeleton,
         tracks=request.tracks or (tracks.num_tracks if tracks else TRACKS),
         output=request.output,

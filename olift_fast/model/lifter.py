@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
 from olift_fast.nn.fused import FusedLayers, why_not_fused
@@ -156,6 +157,19 @@ class Lifter(nn.Module):
         lifter = copy.deepcopy(self)
         lifter.set_window(window)
         return lifter
+
+    def with_delay(self, frames: int) -> Lifter:
+        """`with_window`, such that a result depends on this many frames after its own: ``motion_layers`` × right.
+
+        Raises:
+            InputError: not a multiple >= 0 of the motion layers.
+        """
+        layers, (left, _) = self.config.motion_layers, self.config.window
+        if frames < 0 or (frames % layers if layers else frames):
+            raise InputError(
+                f"delay must be a multiple >= 0 of the model's {layers} motion layers, got {frames} frames"
+            )
+        return self.with_window((left, frames // max(layers, 1)))
 
     def set_window(self, window: int | tuple[int, int]) -> None:
         """`with_window` in place, for training with several windows."""

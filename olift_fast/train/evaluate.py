@@ -80,6 +80,10 @@ def main(
         list[str] | None,
         typer.Option(help="Rounding of the products: float32 by default; may be given more than once."),
     ] = None,
+    delay: Annotated[
+        list[int] | None,
+        typer.Option(help="Frames to look ahead, the model's own by default; may be given more than once."),
+    ] = None,
     noise: Annotated[bool, typer.Option(help="Detector-like faults on the 2D of the motion recordings.")] = False,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here, too.")] = None,
 ) -> None:
@@ -90,6 +94,10 @@ def main(
     methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
     for lifter in (Lifter.from_pretrained(name) for name in model):
         hops = lifter.config.hops
+        for frames in delay or []:
+            methods[f"{lifter.name}, {frames} frames later"] = (lifted_by(lifter.with_delay(frames)), hops)
+        if delay:
+            continue
         for name in dtypes:
             shown = lifter.name if name == "float32" else f"{lifter.name}, {name}"
             methods[shown] = lifted_by(lifter.optimize(dtype=DTYPES[name])), hops

@@ -64,6 +64,7 @@ def draw_plots(runs: Mapping[str, Sequence[Run]], folder: Path) -> dict[tuple[st
                 named = f"{words(suite)}, {kind}"
                 keep(draw_ratios(cases, named), run, suite, "ratios", f"{named}: the others' times over ours")
                 keep(draw_scaling(cases, named), run, suite, "scaling", f"{named}: time by the number of frames")
+                keep(draw_latencies(cases, named), run, suite, "latencies", f"{named}: how many frames took how long")
     return plots
 
 
@@ -154,6 +155,31 @@ def draw_scaling(cases: Sequence[Case], title: str) -> Figure | None:
         axis.set_title(", ".join(filter(None, (words(panel[0].function), pass_))), fontsize=9)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=8)
+    drawn.suptitle(title, fontsize=10)
+    return drawn
+
+
+def draw_latencies(cases: Sequence[Case], title: str) -> Figure | None:
+    """Histograms, a panel a case; logarithmic both ways, so that the few slow calls can be seen."""
+    panels = [case for case in cases if case.histogram]
+    if not panels:
+        return None
+    keys = [key for key in differing_facts(panels) if not key.endswith("_ms")]
+    drawn, axes = plt.subplots(
+        len(panels), 1, figsize=(7.2, 1.7 * len(panels) + 0.8), sharex=True, squeeze=False, layout="constrained"
+    )
+    for axis, case in zip(axes.flat, panels, strict=True):
+        uppers, calls = (np.asarray(values) for values in zip(*case.histogram, strict=True))
+        lowers = np.concatenate([uppers[:1] ** 2 / uppers[1:2], uppers[:-1]])
+        axis.bar(lowers, calls, width=uppers - lowers, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.3)
+        axis.axvline(case.ways[0].p50, color="black", linewidth=0.8)
+        axis.annotate("median", (case.ways[0].p50, 1), (3, -9), ("data", "axes fraction"), "offset points", fontsize=7)
+        axis.set(xscale="log", yscale="log", ylabel="frames", ylim=(0.7, None))
+        axis.set_title(", ".join(filter(None, (words(case.function), label(case, keys)))), fontsize=9)
+        axis.yaxis.set_major_formatter(PLAIN)
+    taken = [upper for case in panels for upper, calls in case.histogram if calls]
+    axes.flat[-1].set(xlabel="milliseconds", xlim=(min(taken) / 1.5, max(taken) * 1.2))
+    plain_ticks(axes.flat[-1], "x")
     drawn.suptitle(title, fontsize=10)
     return drawn
 

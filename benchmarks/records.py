@@ -15,7 +15,7 @@ import numpy as np
 SCORES = "scores"
 """The folder of results that holds accuracies, not times."""
 PER_WAY = ("p20_ms", "p50_ms", "p80_ms", "first_ms", "GB/s")
-NOT_FACTS = {"ways", "share_of_copy", *PER_WAY}
+NOT_FACTS = {"ways", "share_of_copy", "histogram_ms", *PER_WAY}
 FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)\.json")
 
 
@@ -38,13 +38,17 @@ class Way:
 
 @dataclass(frozen=True)
 class Case:
-    """One benchmark: its facts (shape, dtype, pass, …) and its ways, ours first; a single way may have no name."""
+    """One benchmark: its facts (shape, dtype, pass, …) and its ways, ours first; a single way may have no name.
+
+    histogram: (milliseconds, calls that took up to that and more than the one before), where it is on record.
+    """
 
     suite: str
     function: str
     facts: Mapping[str, Any]
     ways: tuple[Way, ...]
     rounds: int
+    histogram: tuple[tuple[float, float], ...] = ()
 
     @property
     def frames(self) -> int | None:
@@ -136,6 +140,7 @@ def read_cases(path: Path, found: Mapping[str, Any]) -> Iterable[Case]:
             facts=facts_of(entry.get("params") or {}, extra),
             ways=ways,
             rounds=int(number(where, stats, "rounds")),
+            histogram=tuple((float(upper), float(calls)) for upper, calls in extra.get("histogram_ms", ())),
         )
 
 

@@ -158,6 +158,23 @@ def test_every_plot_is_in_the_page_and_old_ones_go(write: Write, entries: list[d
     assert all(f"(benchmarks/{name})" in page for name in drawn)
 
 
+def test_latencies_are_drawn_and_no_fact(write: Write, entries: list[dict[str, Any]]) -> None:
+    pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
+    from benchmarks.plots import draw_latencies
+
+    entries[0]["extra_info"]["histogram_ms"] = [[1.0, 0], [2.0, 40], [4.0, 3]]
+    cases = read_run(write("2026-01-02-ops.json", entries)).cases
+    assert "histogram_ms" not in cases[0].facts
+    drawn = draw_latencies(cases, "")
+    assert drawn is not None and len(drawn.axes) == 1
+    assert [(bar.get_x() + bar.get_width(), bar.get_height()) for bar in drawn.axes[0].patches] == [
+        (1, 0),
+        (2, 40),
+        (4, 3),
+    ]
+    assert draw_latencies(cases[1:], "") is None
+
+
 def test_slope_of_a_power_is_its_exponent(write: Write, entries: list[dict[str, Any]]) -> None:
     pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
     from benchmarks.plots import draw_scaling

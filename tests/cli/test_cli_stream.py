@@ -71,6 +71,21 @@ def test_pipe_equals_lifting_offline(random_model: str, rig: Path, tmp_path: Pat
     np.testing.assert_array_equal(result.keypoints[0], np.where(np.isnan(points), np.nan, points)[..., :2].astype("f4"))
 
 
+def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, tmp_path: Path) -> None:
+    points = keypoints(12)
+    with streaming(random_model, rig, "--delay", "0") as stream:
+        assert stream.process.stdin and stream.process.stdout
+        answers = []
+        for frame in points:
+            stream.process.stdin.write(line_of(frame))
+            stream.process.stdin.flush()
+            answers.append(json.loads(stream.process.stdout.readline()))
+        answers += stream.communicate(b"")
+    causal = Lifter.from_pretrained(random_model).with_delay(0).save_pretrained(tmp_path / "causal")
+    assert [answer["frame"] for answer in answers if "joints" in answer] == list(range(12))
+    assert_lifted(joints_of(answers), offline(str(causal), points))
+
+
 def test_file_on_stdin_and_nothing_at_all(random_model: str, rig: Path, tmp_path: Path) -> None:
     points, source = keypoints(10), tmp_path / "frames.jsonl"
     source.write_bytes(b"".join(map(line_of, points)))
@@ -268,6 +283,7 @@ def test_view_draws_what_was_recorded(random_model: str, rig: Path, tmp_path: Pa
         (["--skeleton", "coco_17", "--record", "nowhere/out.npz"], ["nowhere/out.npz"]),
         (["--skeleton", "coco_17", "--record", "out.docx"], ["out.docx", ".npz"]),
         (["--skeleton", "coco_17", "--model", "no-such-model"], ["no-such-model"]),
+        (["--skeleton", "coco_17", "--delay", "3"], ["multiple", "2 motion layers", "3 frames"]),
     ],
     ids=" ".join,
 )

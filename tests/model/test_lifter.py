@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -193,3 +193,49 @@ def test_presets_and_bad_configurations() -> None:
         LifterConfig.preset("huge")
     with pytest.raises(InputError, match="unknown keys depth"):
         LifterConfig.from_dict({"depth": 3})
+
+
+@pytest.mark.parametrize("time_encoding", ["relative", "none"])
+def test_another_window_is_the_lifter_that_was_made_with_it(time_encoding) -> None:
+    config = replace(SMALL, time_encoding=time_encoding)
+    model, wanted = lifter(config), lifter(replace(config, window=(5, 0)))
+    keypoints, visible, graph, sides = clip()
+    before = model(keypoints, visible, graph=graph, sides=sides)
+    other = model.with_window((5, 0))
+    assert other.config == wanted.config and model.config == config
+    for grad in (True, False):  # layer by layer, and as fused passes
+        with torch.set_grad_enabled(grad):
+            got = other(keypoints, visible, graph=graph, sides=sides)
+            assert torch.equal(got, wanted(keypoints, visible, graph=graph, sides=sides))
+            assert not torch.allclose(got, before, atol=1e-3)
+            assert torch.allclose(model(keypoints, visible, graph=graph, sides=sides), before, atol=1e-5)
+
+
+def test_window_can_change_between_calls() -> None:
+    model = lifter().eval()
+    keypoints, visible, graph, sides = clip()
+    with torch.no_grad():
+        first = model(keypoints, visible, graph=graph, sides=sides)
+        model.set_window(1)
+        assert not torch.allclose(model(keypoints, visible, graph=graph, sides=sides), first, atol=1e-3)
+        model.set_window(SMALL.window)
+        assert torch.equal(model(keypoints, visible, graph=graph, sides=sides), first)
+
+
+def test_delay_is_what_a_result_looks_ahead() -> None:
+    model = lifter().with_delay(6)
+    assert model.config.window == (4, 3) and model.config.receptive_field == (8, 6)
+    keypoints, visible, graph, sides = clip()
+    later = keypoints.clone()
+    later[:, 26:] += 1
+    given = {"graph": graph, "sides": sides}
+    for frames in (0, 2, 6):
+        delayed = model.with_delay(frames)
+        with torch.no_grad():
+            same = (delayed(keypoints, visible, **given) == delayed(later, visible, **given)).all(dim=-1).all(dim=-1)
+        assert same[:, : 26 - frames].all() and not same[:, 26 - frames :].any()
+    for frames in (-2, 3):
+        with pytest.raises(InputError, match=f"a multiple >= 0 of the model's 2 motion layers, got {frames} frames"):
+            model.with_delay(frames)
+    with pytest.raises(InputError, match="0 motion layers, got 2"):
+        lifter(replace(SMALL, motion_layers=0)).with_delay(2)

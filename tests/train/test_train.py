@@ -169,6 +169,25 @@ def test_learning_rate_rises_then_falls() -> None:
     assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
 
 
+def test_windows_of_the_steps_are_drawn_as_often_as_asked() -> None:
+    schedule = Schedule(steps=1, look_ahead={0: 3.0, 8: 1.0})
+    drawn = [schedule.window(step, (4, 2)) for step in range(2000)]
+    assert set(drawn) == {(4, 0), (4, 8)} and abs(drawn.count((4, 0)) / 2000 - 0.75) < 0.04
+    assert drawn == [schedule.window(step, (4, 2)) for step in range(2000)]
+    assert Schedule(steps=1).window(5, (4, 2)) == (4, 2)
+
+
+def test_training_for_several_delays_leaves_the_window(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    batch = collate(groups(1, clips=2, frames=6), hops=1)
+    lifter, seen = Lifter(TINY), []
+    lifter.register_forward_pre_hook(lambda module, _: seen.append(module.config.window))
+    average = train(lifter, itertools.repeat(batch), Schedule(steps=12, look_ahead={0: 1, 2: 1}), tmp_path)
+    assert set(seen) == {(4, 0), (4, 2)}
+    assert lifter.config == average.config == TINY
+    assert [layer.attention.window for layer in lifter.motion] == [(4, 4)]
+
+
 def test_flat_guess_scores_as_its_definition_says() -> None:
     part = replace(groups(1, clips=2, frames=5)[0])
     true = collate([replace(part, visible=np.ones_like(part.visible))], hops=1)
@@ -214,3 +233,7 @@ def test_the_command_scores_every_method_on_every_source(tmp_path: Path, monkeyp
     assert [(row["source"], row["method"]) for row in rows] == [(s, n) for s in parts for n in names]
     assert len({(row["sa_mpjpe"], row["sa_mpve"]) for row in rows}) == len(rows)
     assert all(row["clips"] == 2 and min(row["fa_mpjpe"], row["sa_mpve"]) > 0 for row in rows)
+    evaluate.main(model=[str(folder)], data=tmp_path, delay=[0, 4], json_out=tmp_path / "delays.json")
+    delays = json.loads((tmp_path / "delays.json").read_text())
+    assert [row["method"] for row in delays[:3]] == ["flat guess", "tiny, 0 frames later", "tiny, 4 frames later"]
+    assert delays[2] == {**rows[1], "method": "tiny, 4 frames later"} != {**delays[1], "method": delays[2]["method"]}

@@ -48,7 +48,7 @@ def stream(
             show_default=False,
         ),
     ] = None,
-    model: ModelName = "small",
+    model: ModelName = "small-causal",
     delay: Annotated[
         int | None,
         typer.Option(

@@ -47,7 +47,7 @@ class Request:
     host: str = "127.0.0.1"
     replay: Path | None = None
     fps: float | None = None
-    model: str = "small"
+    model: str = "small-causal"
     delay: int | None = None
     min_confidence: float = 0.3
     output: Literal["camera", "object"] = "camera"

@@ -44,7 +44,7 @@ class LiftingProcessor:
     def __init__(
         self,
         skeleton: Skeleton | str | Path,
-        model: Lifter | str = "small",
+        model: Lifter | str = "small-causal",
         *,
         tracks: int = 1,
         output: Literal["camera", "object"] = "camera",

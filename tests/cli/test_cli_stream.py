@@ -17,6 +17,7 @@ import pytest
 
 from olift_fast import lift_tracks, read_keypoints, read_lifted
 from olift_fast.model import Lifter
+from olift_fast.streaming.transports import CLIENTS
 
 from .conftest import Run
 from .streaming import (
@@ -134,6 +135,28 @@ def test_tcp_two_clients_and_one_that_vanishes(random_model: str, rig: Path, tmp
         assert stream.stop() == 130, stream.told
     assert not any("Traceback" in line for line in stream.told), stream.told
     assert read_lifted(record).tracks[:2] == ("dog", "dog (2)")
+
+
+def test_one_client_too_many_is_told_and_room_is_made(random_model: str, rig: Path) -> None:
+    with streaming(random_model, rig, "--tcp", "0", "--tracks", "64") as stream:
+        address = ("127.0.0.1", stream.port("tcp"))
+        clients = [socket.create_connection(address, timeout=60) for _ in range(CLIENTS)]
+        for client in clients:  # an answer shows that it has been taken in
+            client.sendall(b'{"stats": true}\n')
+            assert "stats" in read_lines(client, 1)[0]
+        with socket.create_connection(address, timeout=60) as late:
+            assert f"{CLIENTS} clients" in read_lines(late, 2)[0]["error"]
+        points = keypoints(12)
+        clients[5].sendall(b"".join(map(line_of, points)))
+        clients[5].shutdown(socket.SHUT_WR)
+        assert_lifted(joints_of(read_lines(clients[5], 0)), offline(random_model, points))
+        clients[5].close()
+        with socket.create_connection(address, timeout=60) as next_one:
+            next_one.sendall(b'{"stats": true}\n')
+            assert read_lines(next_one, 1)[0]["stats"]["clients"] == CLIENTS
+        for client in clients:
+            client.close()
+        assert stream.stop() == 128 + signal.SIGINT
 
 
 def test_udp(random_model: str, rig: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
-TimeEncoding = Literal["relative", "absolute", "none"]
+TimeEncoding = Literal["relative", "absolute", "table", "none"]
 Alignment = Literal["sequence", "frame"]
 ProcrustesKind = Literal["rigid", "similarity", "rotation"]
 
@@ -165,7 +165,15 @@ def encoding_frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor
 class KeypointEncoder(nn.Module):
     """Keypoints to tokens: Fourier features, a linear layer, a token for what is hidden, and the joint's side."""
 
-    def __init__(self, width: int, encoding: Encoding, frequencies: int, sigma: float, absolute_time: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        encoding: Encoding,
+        frequencies: int,
+        sigma: float,
+        time_encoding: TimeEncoding = "relative",
+        time_rows: int = 243,
+    ) -> None:
         super().__init__()
         self.encoding = encoding
         freqs = encoding_frequencies(encoding, frequencies, sigma)
@@ -176,7 +184,7 @@ class KeypointEncoder(nn.Module):
         self.projection = nn.Linear(2 if encoding == "linear" else 2 * frequencies, width)
         self.token = nn.Parameter(torch.randn(width) * 0.02)
         self.side = nn.Parameter(torch.randn(width) * 0.02)
-        self.time = AbsoluteTime(width) if absolute_time else None
+        self.time = absolute_time(time_encoding, width, time_rows)
 
     def forward(self, keypoints: Tensor, visible: Tensor, sides: Tensor) -> Tensor:
         """keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, sides ``(B, J)`` → tokens ``(B, T, J, D)``."""
@@ -188,6 +196,27 @@ class KeypointEncoder(nn.Module):
             tokens = rff_linear(keypoints, self.freqs, weight, bias, visible=visible, token=self.token)
         tokens = tokens + sides[:, None, :, None] * self.side
         return tokens if self.time is None else tokens + self.time(tokens.shape[1])[None, :, None, :]
+
+
+def absolute_time(time_encoding: TimeEncoding, width: int, rows: int) -> AbsoluteTime | TimeTable | None:
+    """What a frame's number adds to its tokens; None where only distances between frames count, or not even those."""
+    if time_encoding == "absolute":
+        return AbsoluteTime(width)
+    return TimeTable(width, rows) if time_encoding == "table" else None
+
+
+class TimeTable(nn.Module):
+    """A learned vector for each frame number below `rows`, as MotionBERT has it (arXiv 2210.06551)."""
+
+    def __init__(self, width: int, rows: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(rows, width) * 0.02)
+
+    def forward(self, frames: int) -> Tensor:
+        """→ ``(T, D)``; raises ValueError for more frames than rows."""
+        if frames > len(self.weight):
+            raise ValueError(f"frames must be <= {len(self.weight)}, the rows of the time table, got {frames}")
+        return self.weight[:frames]
 
 
 class AbsoluteTime(nn.Module):
@@ -329,10 +358,11 @@ class Lifter(nn.Module):
         frequencies: int = 64,
         sigma: float = 0.5,
         time_encoding: TimeEncoding = "relative",
+        time_rows: int = 243,
     ) -> None:
         super().__init__()
         relative = time_encoding == "relative"
-        self.encoder = KeypointEncoder(width, encoding, frequencies, sigma, time_encoding == "absolute")
+        self.encoder = KeypointEncoder(width, encoding, frequencies, sigma, time_encoding, time_rows)
         self.motion = nn.ModuleList(
             MotionLayer(width, heads, window, mlp_ratio, relative) for _ in range(motion_layers)
         )

@@ -32,7 +32,9 @@ class LifterConfig:
         encoding: of keypoints: "rff", "learnable_rff", "sinusoidal" or "linear".
         frequencies: F, of the keypoint encoding.
         sigma: standard deviation of the frequencies, in turns per RMS radius of the animal.
-        time_encoding: "relative" (translation-equivariant in time), "absolute" (as in the paper) or "none".
+        time_encoding: "relative" (translation-equivariant in time), "absolute" (as in the paper), "table" (a learned
+            vector a frame number, as MotionBERT has it) or "none".
+        time_rows: frames of the longest clip that a "table" knows.
 
     Raises:
         InputError: a value is out of range; the message names it.
@@ -49,11 +51,12 @@ class LifterConfig:
     frequencies: int = 64
     sigma: float = 0.5
     time_encoding: TimeEncoding = "relative"
+    time_rows: int = 243
 
     def __post_init__(self) -> None:
         window = (self.window, self.window) if isinstance(self.window, int) else tuple(self.window)
         object.__setattr__(self, "window", window)
-        for name in ("width", "heads", "mlp_ratio", "frequencies"):
+        for name in ("width", "heads", "mlp_ratio", "frequencies", "time_rows"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
         for name in ("motion_layers", "space_layers", "hops"):
@@ -77,6 +80,11 @@ class LifterConfig:
         if name not in PRESETS:
             raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
         return replace(cls(**PRESETS[name]), **changes)
+
+    @property
+    def counts_frames(self) -> bool:
+        """Whether a result depends on where in the clip its frame stands, so that no part of a clip can do for it."""
+        return self.time_encoding in ("absolute", "table")
 
     @property
     def receptive_field(self) -> tuple[int, int]:

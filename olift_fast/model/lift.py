@@ -99,14 +99,18 @@ def lift_in_chunks(
     """Normalised keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
 
     Each chunk is lifted with the frames around it that its results depend on (`LifterConfig.receptive_field`), so the
-    seams don't show: the result is that of the whole sequence. With an absolute time encoding there is no such halo,
-    and the sequence is lifted whole. Frames with nothing visible in that reach are not lifted; they hold NaN.
+    seams don't show: the result is that of the whole sequence. A model that counts frames has no such halo: with
+    ``time_encoding`` "absolute" the sequence is lifted whole, with "table" in clips of its rows, seams and all.
+    Frames with nothing visible in that reach are not lifted; they hold NaN.
     """
     frames = len(keypoints)
     before, after = model.config.receptive_field
     reached = _reached(visible.any(dim=-1).numpy(), (before, after))
-    absolute = model.config.time_encoding == "absolute"
-    stretches = [(0, frames)] if absolute else _chunks(reached, chunk)
+    stretches = _chunks(reached, chunk)
+    if model.config.counts_frames:
+        longest = model.config.time_rows if model.config.time_encoding == "table" else frames
+        stretches = [(start, min(start + longest, frames)) for start in range(0, frames, longest)]
+        before = after = 0
     device = next(model.parameters()).device
     graph = torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None
     sides = torch.tensor(skeleton.sides, dtype=torch.float32, device=device)

@@ -35,7 +35,7 @@ class Lifter(nn.Module):
         self.name = name
         time = config.time_encoding
         self.encoder = KeypointEncoder(
-            config.width, config.encoding, config.frequencies, config.sigma, time == "absolute"
+            config.width, config.encoding, config.frequencies, config.sigma, time, config.time_rows
         )
         self.motion = nn.ModuleList(
             MotionLayer(config.width, config.heads, config.window, config.mlp_ratio, time == "relative")

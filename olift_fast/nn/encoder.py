@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from olift_fast.ops import rff_linear
-from olift_fast.reference import AbsoluteTime, Encoding, encoding_frequencies
+from olift_fast.reference import Encoding, TimeEncoding, absolute_time, encoding_frequencies
 
 
 class KeypointEncoder(nn.Module):
@@ -18,7 +18,9 @@ class KeypointEncoder(nn.Module):
         encoding: "rff", "learnable_rff", "sinusoidal" (octaves along each axis) or "linear" (the keypoint itself).
         frequencies: F.
         sigma: standard deviation of the frequencies, in turns per unit of the keypoints.
-        absolute_time: add Fourier features of the frame number.
+        time_encoding: "absolute" adds Fourier features of the frame number, "table" a learned vector for each number
+            below `time_rows`; "relative" and "none" leave time to the attention.
+        time_rows: the longest clip, with "table".
 
     Equivalent to `olift_fast.reference.KeypointEncoder`, same ``state_dict``.
     """
@@ -29,7 +31,8 @@ class KeypointEncoder(nn.Module):
         encoding: Encoding = "rff",
         frequencies: int = 64,
         sigma: float = 0.5,
-        absolute_time: bool = False,
+        time_encoding: TimeEncoding = "relative",
+        time_rows: int = 243,
     ) -> None:
         super().__init__()
         self.encoding = encoding
@@ -41,7 +44,7 @@ class KeypointEncoder(nn.Module):
         self.projection = nn.Linear(2 if encoding == "linear" else 2 * frequencies, width)
         self.token = nn.Parameter(torch.randn(width) * 0.02)
         self.side = nn.Parameter(torch.randn(width) * 0.02)
-        self.time = AbsoluteTime(width) if absolute_time else None
+        self.time = absolute_time(time_encoding, width, time_rows)
 
     def forward(self, keypoints: Tensor, visible: Tensor, sides: Tensor | None = None) -> Tensor:
         """keypoints ``(B, T, J, 2)``, visible bool ``(B, T, J)``, sides ``(B, J)`` of ±1, 0 → ``(B, T, J, D)``."""

@@ -58,8 +58,8 @@ class StreamingLifter:
             on; they are held back until then. Up to ``latency_frames`` of them delay no result.
 
     Raises:
-        InputError: the model has an absolute time encoding, a motion layer is not as the lifter makes it, or an
-            argument is out of range.
+        InputError: the model counts frames (`LifterConfig.counts_frames`), a motion layer is not as the lifter makes
+            it, or an argument is out of range.
     """
 
     def __init__(
@@ -265,9 +265,9 @@ class StreamingLifter:
 def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
     """Native steps where the model's layers can be fused, or else steps with its modules."""
     config = model.config
-    if config.time_encoding == "absolute":
+    if config.counts_frames:
         wanted = "a stream needs time_encoding 'relative' or 'none'"
-        raise InputError(f"{wanted}, got 'absolute': it counts frames from the start of a clip")
+        raise InputError(f"{wanted}, got {config.time_encoding!r}: it counts frames from the start of a clip")
     for layer in model.motion:
         if not isinstance(layer, MotionLayer) or not isinstance(layer.attention, TemporalProximityAttention):
             raise InputError(f"a motion layer must be a MotionLayer as the lifter makes it, got {type(layer).__name__}")

@@ -83,7 +83,7 @@ def lift_long(
         progress: called with (frames done, frames in all).
 
     Raises:
-        InputError: shapes don't fit, nothing is visible, the model has an absolute time encoding, `out` can't be
+        InputError: shapes don't fit, nothing is visible, the model counts frames, `out` can't be
             written, another process is at it, or an earlier run left chunks of another input, model or option.
 
     The whole track in memory: `lift_tracks`.
@@ -93,8 +93,9 @@ def lift_long(
     check_output(output)
     if chunk < 1:
         raise InputError(f"chunk must be >= 1 frame, got {chunk}")
-    if model.config.time_encoding == "absolute":
-        raise InputError("chunks need time_encoding 'relative' or 'none', got 'absolute': it counts from the start")
+    if model.config.counts_frames:
+        got = model.config.time_encoding
+        raise InputError(f"chunks need time_encoding 'relative' or 'none', got {got!r}: it counts from the start")
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path}: the name must end in {' or '.join(SUFFIXES)}, got {path.suffix!r}")
     if not path.parent.is_dir():

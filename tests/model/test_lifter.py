@@ -10,7 +10,7 @@ import torch
 from olift_fast import reference
 from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter, LifterConfig
+from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
 from olift_fast.ops._native import why_not_native
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
@@ -46,7 +46,7 @@ def clip(batch: int = 2, frames: int = 40, seed: int = 0):
 
 
 @pytest.mark.parametrize("encoding", ["rff", "learnable_rff", "sinusoidal", "linear"])
-@pytest.mark.parametrize("time_encoding", ["relative", "absolute", "none"])
+@pytest.mark.parametrize("time_encoding", ["relative", "absolute", "table", "none"])
 def test_matches_the_reference_with_the_same_state_dict(encoding, time_encoding) -> None:
     model = lifter(LifterConfig(**{**asdict(SMALL), "encoding": encoding, "time_encoding": time_encoding}))
     keypoints, visible, graph, sides = clip()
@@ -185,6 +185,7 @@ def test_presets_and_bad_configurations() -> None:
         ({"window": (-1, 2)}, r"window must be two numbers >= 0, got \(-1, 2\)"),
         ({"encoding": "learned"}, "encoding must be one of rff, .* got 'learned'"),
         ({"motion_layers": -1}, "motion_layers must be >= 0, got -1"),
+        ({"time_rows": 0}, "time_rows must be >= 1, got 0"),
         ({"frequencies": 0}, "frequencies must be >= 1, got 0"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -239,3 +240,16 @@ def test_delay_is_what_a_result_looks_ahead() -> None:
             model.with_delay(frames)
     with pytest.raises(InputError, match="0 motion layers, got 2"):
         lifter(replace(SMALL, motion_layers=0)).with_delay(2)
+
+
+def test_time_table_ends_with_its_rows_and_recordings_are_cut_to_them() -> None:
+    model = lifter(replace(SMALL, time_encoding="table", time_rows=15))
+    keypoints, visible, graph, sides = clip(batch=1, frames=40)
+    with pytest.raises(ValueError, match="frames must be <= 15, the rows of the time table, got 40"):
+        model(keypoints, visible, graph=graph, sides=sides)
+    got = lift_in_chunks(model, keypoints[0], visible[0], rig("animalsyn3d_dog"))
+    with torch.inference_mode():
+        parts = [
+            model(keypoints[:, i : i + 15], visible[:, i : i + 15], graph=graph, sides=sides)[0] for i in (0, 15, 30)
+        ]
+    assert torch.equal(got, torch.cat(parts))

@@ -18,8 +18,16 @@ CAMERAS = 4
 MIN_CONFIDENCE = 0.3
 
 
-def held_out(folder: Path, noise: bool = False, seed: int = 2412) -> dict[str, ClipBatch]:
-    """Clips of up to 48 frames by source.
+def held_out(
+    folder: Path,
+    noise: bool = False,
+    seed: int = 2412,
+    *,
+    corruption: Corruption | None = None,
+    frames: int = FRAMES,
+    cameras: int = CAMERAS,
+) -> dict[str, ClipBatch]:
+    """Clips of `frames` frames by source; where no stretch is that long, the longest as one clip.
 
     Real motion (``folder/motion3d``) is seen by 4 random upright cameras a clip, looking down 0 … 40°, the same for
     the same seed. Paired recordings (``folder/paired``) are seen by their own calibrated cameras; their 2D is what is
@@ -28,14 +36,16 @@ def held_out(folder: Path, noise: bool = False, seed: int = 2412) -> dict[str, C
     Args:
         folder: the folder of real recordings.
         noise: put detector-like faults on the 2D of the real motion.
+        corruption: put these faults on it instead.
+        frames, cameras: of a clip of real motion.
     """
-    corruption = Corruption() if noise else Corruption.none()
+    faults = corruption or (Corruption() if noise else Corruption.none())
     sets: dict[str, ClipBatch] = {}
     for name, motion in load_all(folder / "motion3d").items():
         rng = np.random.default_rng((seed, len(sets)))
-        positions = np.repeat(cut(motion, FRAMES, FRAMES), CAMERAS, axis=0)
+        positions = np.repeat(cut(motion, frames, frames), cameras, axis=0)
         segment = split(motion)[1][0]
-        sets[name] = observe(positions, segment, rng, CameraRange(), corruption, name)
+        sets[name] = observe(positions, segment, rng, CameraRange(), faults, name)
     for path in sorted((folder / "paired").glob("*.npz")):
         sets[path.stem] = _through_real_cameras(load_paired(path), path.stem)
     return sets

@@ -1,0 +1,108 @@
+"""The figures of the studies, each from its rows alone (matplotlib: extra `bench`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from olift_fast.train.studies.attention import FARTHEST
+from olift_fast.train.studies.occlusion import KINDS, SHARES
+from olift_fast.train.studies.rows import Row, mean_by, where
+from olift_fast.train.studies.windows import LENGTHS, SPEEDS
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
+
+
+def draw(figure: Callable[[Sequence[Row]], Figure], rows: Sequence[Row], path: Path) -> None:
+    """Draws a study's figure into a PNG file."""
+    with plt.rc_context(STYLE):
+        drawn = figure(rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(path, metadata={"Software": None}, bbox_inches="tight")
+        plt.close(drawn)
+
+
+def draw_occlusion(rows: Sequence[Row]) -> Figure:
+    """Errors by the share hidden, a panel a way of hiding: over all joints, and dotted over the hidden ones alone."""
+    drawn, axes = plt.subplots(1, len(KINDS), figsize=(10.5, 3.6), sharey=True, layout="constrained")
+    for axis, kind in zip(axes, KINDS, strict=True):
+        chosen = where(rows, hidden=kind)
+        for colour, method in zip(COLOURS, dict.fromkeys(str(row["method"]) for row in chosen), strict=False):
+            of_method = where(chosen, method=method)
+            for value, style in (("sa_mpjpe", "-"), ("sa_mpjpe_hidden", ":")):
+                means = mean_by(of_method, ("share",), value)
+                points = [(share, means[(share,)]) for share in SHARES if value == "sa_mpjpe" or share]
+                axis.plot(*zip(*points, strict=True), style, color=colour, marker="o", markersize=3, label=method)
+        axis.set(xlabel="keypoints hidden", title=kind)
+        axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylabel("SA-MPJPE, % of RMS 2D radius")
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawn.legend(handles[::2], labels[::2], loc="outside lower center", ncols=3, frameon=False)
+    return drawn
+
+
+def draw_attention(rows: Sequence[Row]) -> Figure:
+    """Mean weights by distance: the motion layers' heads over frames, the space layers' over hops."""
+    layers = {int(row["layer"]): str(row["over"]) for row in rows}
+    drawn, axes = plt.subplots(1, len(layers), figsize=(2.5 * len(layers), 3), layout="constrained")
+    for axis, (layer, over) in zip(np.atleast_1d(axes), layers.items(), strict=True):
+        means = mean_by(where(rows, layer=layer), ("head", "distance"), "weight")
+        heads = sorted({head for head, _ in means})
+        for head in heads:
+            points = sorted((distance, weight) for (own, distance), weight in means.items() if own == head)
+            local = over == "hops" and head < len(heads) // 2
+            told = f"head {head + 1}" + (", graph" if local else "")
+            style = "--" if local else "-"
+            axis.plot(*zip(*points, strict=True), style, color=COLOURS[head % len(COLOURS)], label=told, linewidth=1.2)
+        axis.set(xlabel="frames away" if over == "frames" else f"hops away ({FARTHEST}: or more)", ylim=(0, None))
+        axis.set_title(f"layer {layer + 1}", fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False, fontsize=6)
+    np.atleast_1d(axes)[0].set_ylabel("share of the attention")
+    return drawn
+
+
+def draw_windows(rows: Sequence[Row]) -> Figure:
+    """Errors by window: a line a clip length, and, at one length, a line a speed; joints above, velocities below.
+
+    Lengths that a source has no clip of are left out, as their means would be of other animals.
+    """
+    sources = {frames: {row["source"] for row in where(rows, frames=frames)} for frames in LENGTHS}
+    lengths = [frames for frames in LENGTHS if sources[frames] == sources[48]]
+    drawn, axes = plt.subplots(2, 2, figsize=(8.4, 5.6), sharex=True, layout="constrained")
+    for line, (value, told) in enumerate((("sa_mpjpe", "SA-MPJPE, %"), ("sa_mpve", "SA-MPVE, %"))):
+        lines(axes[line][0], where(rows, speed="all"), "frames", lengths, value)
+        lines(axes[line][1], where(rows, frames=48, speed=lambda speed: speed in SPEEDS), "speed", SPEEDS, value)
+        axes[line][0].set_ylabel(told)
+    axes[0][0].set_title("clips of T frames", fontsize=9)
+    axes[0][1].set_title("clips of 48 frames, by speed", fontsize=9)
+    for axis in axes[1]:
+        axis.set_xlabel("window α, frames to each side")
+    return drawn
+
+
+def lines(axis: Axes, rows: Sequence[Row], key: str, values: Sequence[Any], value: str) -> None:
+    """A line for each of the values of a key, by window; each source counts the same."""
+    for colour, own in zip(COLOURS, values, strict=False):
+        means = mean_by(where(rows, **{key: own}), ("window",), value)
+        windows = [window for (window,) in means]
+        label = f"T = {own}" if key == "frames" else str(own)
+        axis.plot(range(len(windows)), list(means.values()), color=colour, marker="o", markersize=3, label=label)
+        axis.set_xticks(range(len(windows)), [str(window) for window in windows])
+    axis.set_ylim(0, None)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize=7)

@@ -1,0 +1,92 @@
+"""How much of an animal may be hidden: 0 … 80 % of its keypoints, at random, a part of the body, a stretch of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from olift_fast.data.clips import ClipBatch
+from olift_fast.data.skeleton import Skeleton
+from olift_fast.model import Lifter
+from olift_fast.reference import align_clip, masked_mean
+from olift_fast.train.batches import collate, normalise
+from olift_fast.train.evaluate import Method, flat, lifted_by
+from olift_fast.train.held_out import held_out
+from olift_fast.train.studies.rows import Row
+
+Kind = Literal["at random", "a part of the body", "a stretch of time"]
+KINDS: tuple[Kind, ...] = ("at random", "a part of the body", "a stretch of time")
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
+
+
+def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
+    """Rows of SA-MPJPE over all joints, and over the hidden ones alone, in % of the clips' RMS 2D radius.
+
+    The held-out motion is seen by one random upright camera a clip, without any other fault. The alignment is fitted
+    to all joints, hidden ones included.
+    """
+    methods: dict[str, Method] = {
+        "flat guess": flat,
+        lifter.name: lifted_by(lifter),
+        f"{lifter.name}, one frame at a time": lifted_by(lifter, alone=True),
+    }
+    for source, clips in held_out(data, cameras=1).items():
+        if clips.visible.shape[1] == 1:
+            continue
+        for kind in KINDS:
+            for share in SHARES:
+                rng = np.random.default_rng((seed, KINDS.index(kind), round(100 * share)))
+                hidden = replace(clips, visible=clips.visible & ~hide(rng, clips, share, kind))
+                for name, method in methods.items():
+                    yield {
+                        "source": source,
+                        "hidden": kind,
+                        "share": share,
+                        "method": name,
+                        **_errors(hidden, clips, method, lifter.config.hops),
+                    }
+
+
+def hide(rng: np.random.Generator, clips: ClipBatch, share: float, kind: Kind) -> NDArray[np.bool_]:
+    """Bool (B, T, J), True for the share of keypoints to hide.
+
+    "a part of the body": the joints nearest to a random one along the skeleton, in all frames; "a stretch of time": all
+    joints, in consecutive frames.
+    """
+    _, frames, joints = clips.visible.shape
+    if kind == "at random":
+        return np.asarray(rng.random(clips.visible.shape) < share)
+    hidden = np.zeros(clips.visible.shape, dtype=np.bool_)
+    for clip in hidden:
+        if kind == "a part of the body":
+            clip[:, _part(rng, clips.skeleton, round(share * joints))] = True
+        else:
+            length = round(share * frames)
+            start = int(rng.integers(frames - length + 1))
+            clip[start : start + length] = True
+    return hidden
+
+
+def _part(rng: np.random.Generator, skeleton: Skeleton, size: int) -> NDArray[np.intp]:
+    joints = skeleton.num_joints
+    distance = skeleton.hop_distances()[rng.integers(joints)] + rng.random(joints)
+    return np.argsort(distance)[:size]
+
+
+def _errors(hidden: ClipBatch, clips: ClipBatch, method: Method, hops: int) -> Mapping[str, float]:
+    batch = collate([hidden], hops)
+    aligned, target = align_clip(method(batch), batch.joints, batch.labelled, alignment="sequence", kind="similarity")
+    # A body of which a part is seen is measured by that part; errors are told in sizes of the whole body.
+    unit = torch.from_numpy(normalise(hidden)[1] / normalise(clips)[1])[:, None, None]
+    error = 100 * (aligned - target).norm(dim=-1) * unit
+    unseen = batch.labelled & ~batch.visible
+    return {
+        "sa_mpjpe": round(float(masked_mean(error, batch.labelled)), 2),
+        "sa_mpjpe_hidden": round(float(masked_mean(error, unseen)), 2),
+    }

@@ -1,0 +1,46 @@
+"""Rows of a study: values by name, in a JSON file that says what they were measured with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olift_fast.io.atomic import atomic_path
+
+Row = Mapping[str, str | int | float]
+
+
+def write_rows(path: Path, rows: Sequence[Row], **conditions: Any) -> None:
+    """The rows and what they were measured under, in one piece or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join("  " + json.dumps(dict(row)) for row in rows)
+    told = json.dumps(conditions)[1:-1]
+    with atomic_path(path) as temporary:
+        temporary.write_text("{" + told + (", " if told else "") + f'"rows": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """What `write_rows` wrote."""
+    found: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return found
+
+
+def mean_by(rows: Iterable[Row], keys: Sequence[str], value: str) -> dict[tuple[Any, ...], float]:
+    """The mean of a value over all rows that agree in `keys`, in order of appearance."""
+    groups: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(float(row[value]))
+    return {key: float(np.mean(values)) for key, values in groups.items()}
+
+
+def where(rows: Iterable[Row], **wanted: Any) -> list[Row]:
+    """The rows with these values; a callable value is asked."""
+    return [row for row in rows if all(_is(row[key], value) for key, value in wanted.items())]
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    return bool(wanted(value)) if callable(wanted) else bool(value == wanted)

@@ -78,8 +78,7 @@ def test_errors_of_the_truth_are_zero_and_hidden_joints_count(lifter: Lifter, da
     for row in rows:
         if row["method"] != "flat guess":
             assert row["sa_mpjpe"] < 1e-2 and row["sa_mpjpe_hidden"] < 1e-2
-    flat = where(rows, method="flat guess", hidden="a part of the body")
-    assert flat[0]["sa_mpjpe_hidden"] == 0 < flat[-1]["sa_mpjpe_hidden"]  # nothing was hidden in the first
+    assert all(min(row["sa_mpjpe"], row["sa_mpjpe_hidden"]) > 5 for row in where(rows, method="flat guess"))
 
 
 def test_errors_are_in_sizes_of_the_whole_body(lifter: Lifter) -> None:

@@ -194,6 +194,11 @@ def test_a_perfect_method_scores_zero_and_truth_is_held_out(real_data: Path) -> 
     assert max(segment.stop for segment in trained) + 48 <= min(segment.start for segment in kept)
 
 
+def test_single_frames_score_no_velocity_error() -> None:
+    row = score("frames", groups(1, frames=1)[0], "flat", flat)
+    assert row.sa_mpve == 0 and row.sa_mpjpe == row.fa_mpjpe > 0
+
+
 def test_single_frames_see_no_time() -> None:
     torch.manual_seed(0)
     lifter = Lifter(TINY).eval()

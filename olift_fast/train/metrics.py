@@ -130,7 +130,6 @@ def n_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, root: int | Non
     known = labelled & _finite(joints, target)
     source, aim = centre(joints, known), centre(target, known)
     if root is not None:
-        known = known & known[:, :, root, None]
         source, aim = (torch.where(known[..., None], x - x[:, :, root, None], 0.0) for x in (source, aim))
     spread = source.square().sum(dim=(2, 3), keepdim=True)
     scale = (source * aim).sum(dim=(2, 3), keepdim=True) / torch.where(spread > 0, spread, 1.0)

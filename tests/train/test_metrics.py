@@ -250,9 +250,9 @@ def test_refuses_what_it_cannot_score() -> None:
 def test_mean_is_over_clips_whatever_the_batches() -> None:
     batch = clips()
     wanted = float(sa_mpjpe(*batch)[:-1].mean())
-    mean = Mean(sa_mpjpe)
-    assert mean.compute().isnan()
     with torch.inference_mode():
+        mean = Mean(sa_mpjpe)
+        assert mean.compute().isnan()
         mean.update(*(x[:1] for x in batch))
     mean.update(*(x[1:4] for x in batch))
     other = Mean(sa_mpjpe)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter, lift_mirrored
-from olift_fast.reference import fa_mpjpe, sa_mpjpe, sa_mpve
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import held_out
+from olift_fast.train.metrics import Scores, fa_mpjpe, sa_mpjpe, sa_mpve
 
 Method = Callable[[Batch], Tensor]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -27,7 +27,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Score:
-    """Mean errors of a method on a source, in % of the clips' RMS 2D radius, after similarity alignment."""
+    """Mean errors of a method on a source, in % of the clips' RMS 2D radius, after similarity alignment.
+
+    sa_mpve is 0 for a source of single frames, in which nothing moves.
+    """
 
     source: str
     method: str
@@ -62,15 +65,14 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror
 
 def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 1) -> Score:
     """One row: a method's errors on clips of one source."""
-    errors: list[Tensor] = []
+    scores = Scores({"sa_mpjpe": sa_mpjpe, "fa_mpjpe": fa_mpjpe, "sa_mpve": sa_mpve})
     for start in range(0, len(clips), 32):
         batch = collate([_rows(clips, slice(start, start + 32))], hops)
-        joints = method(batch)
-        errors.append(
-            torch.stack([metric(joints, batch.joints, batch.labelled) for metric in (sa_mpjpe, fa_mpjpe, sa_mpve)])
-        )
-    means = 100 * torch.cat(errors, dim=1).mean(dim=1)
-    return Score(source, name, len(clips), *(round(float(mean), 2) for mean in means))
+        scores.update(method(batch), batch.joints, batch.labelled, source)
+    errors = {metric: round(100 * mean, 2) for metric, mean in scores.compute()[source].items()}
+    if clips.visible.shape[1] == 1:
+        errors["sa_mpve"] = 0.0
+    return Score(source, name, len(clips), **errors)
 
 
 def main(

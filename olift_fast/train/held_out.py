@@ -26,6 +26,7 @@ def held_out(
     corruption: Corruption | None = None,
     frames: int = FRAMES,
     cameras: int = CAMERAS,
+    paired: bool = True,
 ) -> dict[str, ClipBatch]:
     """Clips of `frames` frames by source; where no stretch is that long, the longest as one clip.
 
@@ -38,6 +39,7 @@ def held_out(
         noise: put detector-like faults on the 2D of the real motion.
         corruption: put these faults on it instead.
         frames, cameras: of a clip of real motion.
+        paired: with the paired recordings.
     """
     faults = corruption or (Corruption() if noise else Corruption.none())
     sets: dict[str, ClipBatch] = {}
@@ -46,7 +48,7 @@ def held_out(
         positions = np.repeat(cut(motion, frames, frames), cameras, axis=0)
         segment = split(motion)[1][0]
         sets[name] = observe(positions, segment, rng, CameraRange(), faults, name)
-    for path in sorted((folder / "paired").glob("*.npz")):
+    for path in sorted((folder / "paired").glob("*.npz")) if paired else ():
         sets[path.stem] = _through_real_cameras(load_paired(path), path.stem)
     return sets
 

@@ -25,9 +25,7 @@ def attention(lifter: Lifter, data: Path) -> Iterator[Row]:
     Over the held-out motion seen by one random upright camera a clip, with detector-like faults; over queries with the
     whole window within the clip.
     """
-    for source, clips in held_out(data, noise=True, cameras=1).items():
-        if clips.visible.shape[1] == 1:
-            continue
+    for source, clips in held_out(data, noise=True, cameras=1, paired=False).items():
         batch = collate([clips], lifter.config.hops)
         hops = torch.from_numpy(clips.skeleton.hop_distances()).clamp(max=FARTHEST)
         for number, (module, inputs) in enumerate(_inputs(lifter, batch)):

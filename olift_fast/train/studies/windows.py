@@ -27,7 +27,7 @@ def windows(lifter: Lifter, data: Path) -> Iterator[Row]:
     detector-like faults. A clip's speed is the mean step of its joints, in its RMS radius; the thirds are of a source.
     """
     for frames in LENGTHS:
-        for source, clips in held_out(data, noise=True, frames=frames, cameras=1).items():
+        for source, clips in held_out(data, noise=True, frames=frames, cameras=1, paired=False).items():
             if clips.visible.shape[1] != frames:
                 continue
             batch = collate([clips], lifter.config.hops)

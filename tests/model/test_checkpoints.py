@@ -38,7 +38,9 @@ def test_what_ships_is_small_and_loads() -> None:
         assert lifter.name == name
         assert (SHIPPED / name / "README.md").is_file()
         assert sum(path.stat().st_size for path in (SHIPPED / name).iterdir()) < 10 * 2**20
-    assert Lifter.from_pretrained("small").config == LifterConfig.preset("small")
+    for name in ("small", "small-causal"):
+        lifter = Lifter.from_pretrained(name)
+        assert lifter.config == LifterConfig.preset(name) and lifter.name == name
 
 
 def test_broken_checkpoints_are_named(saved: Path, tmp_path: Path) -> None:

@@ -1,21 +1,24 @@
-"""What a lifter is trained on: generated animals, and the training part of real motion."""
+"""What a lifter is trained on: generated animals, the training part of real motion, and any other source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from olift_fast.data.cameras import CameraRange, project, random_cameras
+from olift_fast.data.cameras import CameraRange
 from olift_fast.data.clips import ClipBatch, mirror
-from olift_fast.data.corruption import Corruption, corrupt
+from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
-from olift_fast.data.mocap import Segment, load_all, sample_clips, split
-from olift_fast.data.recombine import recombine
+from olift_fast.data.mocap import Motion, load_all, split
+from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource
+from olift_fast.data.sources import observe as observe
+from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
 
 REAL_WEIGHTS: dict[str, float] = {
@@ -37,8 +40,9 @@ class Mixture:
         skeletons: groups in a batch, each of one skeleton.
         clips: clips of a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
-        real_share: share of the groups that are real motion, when there is any.
-        real_weights: how often each recording is drawn.
+        sources: other sources with how often each is drawn, on the scale of `real_weights`.
+        real_share: share of the groups that are real motion or of other sources, when there is any.
+        real_weights: how often each recording is drawn; 1 for one that is not named here, 0 leaves it out.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
@@ -53,6 +57,7 @@ class Mixture:
     skeletons: int = 4
     clips: int = 6
     real: Path | None = None
+    sources: Sequence[tuple[ClipSource, float]] = ()
     real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
     recombined: float = 0.0
@@ -67,17 +72,37 @@ class Mixture:
     def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
         """Groups of clips without end; each worker its own, the same for the same seed."""
         rng = np.random.default_rng((self.seed, worker, 1))
-        generator = AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption)
-        segments = {} if self.real is None else self._segments()
-        names = list(segments)
-        weights = np.array([self.real_weights[name] for name in names])
+        made = GeneratorSource(AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption))
+        weighted = self.real_sources()
+        weights = np.array([weight for _, weight in weighted])
         while True:
-            if names and rng.random() < self.real_share:
-                name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-                group = self._real(name, segments[name], rng)
-            else:
-                group = generator.batch(self.clips, self.frames)
+            source: ClipSource = made
+            if weighted and rng.random() < self.real_share:
+                source = weighted[int(rng.choice(len(weighted), p=weights / weights.sum()))][0]
+            group = source.draw(rng, self.clips, self.frames)
             yield mirror(group) if rng.random() < self.mirrored else group
+
+    def real_sources(self) -> list[tuple[ClipSource, float]]:
+        """What is drawn beside generated animals, with its weight; recordings of `real` first.
+
+        Raises:
+            InputError: a weight that is not a finite number >= 0, or all of them 0.
+        """
+        motions = {} if self.real is None else _recordings(self.real)
+        weighted: list[tuple[ClipSource, float]] = []
+        for name, motion in motions.items():
+            weight = self.real_weights.get(name, 1.0)
+            if weight != 0:
+                seen = (self.camera, self.corruption, self.speed, self.recombined)
+                weighted.append((MotionSource(name, split(motion)[0], *seen), weight))
+        weighted += self.sources
+        for source, weight in weighted:
+            if not 0 <= weight < float("inf"):
+                raise InputError(f"weight of {source.name} must be a number >= 0, got {weight}")
+        if (self.real is not None or self.sources) and not sum(weight for _, weight in weighted):
+            named = ", ".join([*motions, *(source.name for source, _ in self.sources)])
+            raise InputError(f"one source at least must have a weight above 0, got 0 for {named}")
+        return weighted
 
     def batches(self, worker: int = 0) -> Iterator[Batch]:
         """Training batches without end."""
@@ -91,29 +116,10 @@ class Mixture:
             return self.batches()
         return iter(DataLoader(_Stream(self), batch_size=None, num_workers=workers, prefetch_factor=8))
 
-    def _segments(self) -> dict[str, list[Segment]]:
-        assert self.real is not None
-        motions = load_all(self.real)
-        return {name: split(motion)[0] for name, motion in motions.items() if name in self.real_weights}
 
-    def _real(self, name: str, segments: list[Segment], rng: np.random.Generator) -> ClipBatch:
-        positions = sample_clips(segments, self.clips, self.frames, rng, self.speed)
-        positions = recombine(positions, segments[0].skeleton, rng, self.recombined)
-        return observe(positions, segments[0], rng, self.camera, self.corruption, name)
-
-
-def observe(
-    positions: np.ndarray,
-    segment: Segment,
-    rng: np.random.Generator,
-    camera: CameraRange,
-    corruption: Corruption,
-    family: str,
-) -> ClipBatch:
-    """Clips ``(B, T, J, 3)`` of real motion as random cameras and a detector would see them."""
-    true, joints = project(positions, random_cameras(rng, positions, camera))
-    keypoints, visible, _ = corrupt(rng, true, segment.skeleton, corruption, depth=joints[..., 2])
-    return ClipBatch(keypoints, visible, joints, np.ones_like(visible), segment.skeleton, family)
+@lru_cache(maxsize=1)
+def _recordings(folder: Path) -> dict[str, Motion]:
+    return load_all(folder)
 
 
 class _Stream(IterableDataset[Batch]):

@@ -12,10 +12,10 @@ A folder holds a folder for each animal, and that a JSON file for each animation
 This follows the README and the code of the data set's public tooling (CJcool06/AnimalSyn3D). The published files
 themselves have not been read with it. In particular:
 
-- The tooling's camera has its y axis **up**, and so have its pixels; and it exchanges the y and z of the meshes, which
-  are right-handed with Z up, so that its world is a mirror image. Both are undone here: 2D and 3D have y down as
-  everywhere in this package, left is left, and the world has Z up. A camera whose y axis points down is refused:
-  nothing tells how its world is meant.
+- The tooling's camera is level, its y axis points **up**, and so do its pixels; and it exchanges the y and z of the
+  meshes, which are right-handed with Z up, so that its world is a mirror image. Both are undone here: 2D and 3D have y
+  down as everywhere in this package, left is left, and the world has Z up. Any other camera is refused: nothing tells
+  how its world is meant.
 - `points.3d` is `points.cam_3d` times a `points.scaling_factor` for each frame; neither is read, nor are
   `joint_group_idxs`, `optimised_joints` and `rel_mesh_path`.
 - The frame rate is not recorded; 30 is assumed.
@@ -251,10 +251,10 @@ def _check_camera(
     turned = np.abs(rotation @ rotation.T - np.eye(3)).max()
     if not turned < 1e-3 or np.linalg.det(rotation) < 0:
         raise InputError(f"camera.extrinsic must hold a rotation, got one that is off by {turned:.3g}, or a mirror")
-    if rotation[1, 1] <= 0:
+    if rotation[1, 1] < 0.999:
         raise InputError(
-            "camera.extrinsic must have the camera's y axis up, as AnimalSyn3D's tooling writes it, "
-            f"got one with {rotation[1, 1]:.3g} of it along the world's Y"
+            "camera.extrinsic must have the camera's y axis along the world's, up, as the data set's tooling has it, "
+            f"got one with {rotation[1, 1]:.3g} of it along that"
         )
     if not known.any():
         raise InputError("points.cam_3d must be known somewhere, got no point with three finite coordinates")

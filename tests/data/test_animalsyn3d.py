@@ -151,6 +151,7 @@ def test_left_is_left_and_up_is_up_and_a_known_model_has_names(tmp_path: Path) -
 def test_an_intrinsic_off_centre_and_an_extrinsic_of_four_rows_are_read(tmp_path: Path) -> None:
     stored = content(fox(), FOX, "foxZED", "Idle")
     stored["camera"]["extrinsic"].append([0, 0, 0, 1])
+    stored["camera"]["height"] = 900
     stored["camera"]["intrinsic"][0][2] += 7
     stored["camera"]["intrinsic"][1][2] -= 40
     stored["points"]["2d"] = np.add(stored["points"]["2d"], [7, -40]).tolist()
@@ -158,7 +159,9 @@ def test_an_intrinsic_off_centre_and_an_extrinsic_of_four_rows_are_read(tmp_path
     seen = animation.positions @ animation.R[0].T + animation.t[0]
     pixels = (seen @ animation.K[0].T)[..., :2] / seen[..., 2:]
     np.testing.assert_allclose(pixels, animation.keypoints_2d[0], atol=5e-3)
-    assert animation.K[0, 1, 2] == SIZE - (SIZE / 2 - 40) and np.linalg.det(animation.R[0]) == pytest.approx(1)
+    exact = np.array(stored["points"]["2d"]) * [1, -1] + [0, 900]
+    np.testing.assert_array_equal(animation.keypoints_2d[0], exact.astype(np.float32))
+    assert animation.image_sizes.tolist() == [[SIZE, 900]] and np.linalg.det(animation.R[0]) == pytest.approx(1)
 
 
 def test_unknown_points_are_hidden_in_2d_and_unlabelled_in_3d(tmp_path: Path) -> None:
@@ -258,7 +261,7 @@ BAD = {
         (np.diag([1.0, 1, -1, 1])[:3].tolist(), "or a mirror"),
         (
             np.diag([1.0, -1, -1, 1])[:3].tolist(),
-            "y axis up, as AnimalSyn3D's tooling writes it, got one with -1 of it",
+            "y axis along the world's, up, as the data set's tooling has it, got one with -1",
         ),
         (np.full((3, 4), np.nan).tolist(), "must be finite"),
     ],

@@ -40,7 +40,6 @@ class Mixture:
         skeletons: groups in a batch, each of one skeleton.
         clips: clips of a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
-        sources: other sources with how often each is drawn, on the scale of `real_weights`.
         real_share: share of the groups that are real motion or of other sources, when there is any.
         real_weights: how often each recording is drawn; 1 for one that is not named here, 0 leaves it out.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
@@ -49,7 +48,8 @@ class Mixture:
         no_sides: share of groups whose joints' sides are hidden from the model.
         mirrored: share of groups that are seen in a mirror, sides swapped.
         hops: of the graph that local heads see.
-        camera, corruption: what all clips are seen with.
+        camera, corruption: what generated animals and real motion are seen with.
+        sources: other sources with how often each is drawn, on the scale of `real_weights`.
     """
 
     seed: int = 0
@@ -57,7 +57,6 @@ class Mixture:
     skeletons: int = 4
     clips: int = 6
     real: Path | None = None
-    sources: Sequence[tuple[ClipSource, float]] = ()
     real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
     recombined: float = 0.0
@@ -68,6 +67,7 @@ class Mixture:
     hops: int = 1
     camera: CameraRange = field(default_factory=CameraRange)
     corruption: Corruption = field(default_factory=Corruption)
+    sources: Sequence[tuple[ClipSource, float]] = ()
 
     def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
         """Groups of clips without end; each worker its own, the same for the same seed."""

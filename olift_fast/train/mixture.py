@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from olift_fast.data.animalsyn3d import load_animalsyn3d, split_animations
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
-from olift_fast.data.mocap import Motion, load_all, split
-from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource
+from olift_fast.data.human36m import load_human36m, split_subjects
+from olift_fast.data.mocap import load_all, split
+from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
 from olift_fast.data.sources import observe as observe
 from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
@@ -40,8 +42,8 @@ class Mixture:
         skeletons: groups in a batch, each of one skeleton.
         clips: clips of a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
-        real_share: share of the groups that are real motion or of other sources, when there is any.
-        real_weights: how often each recording is drawn; 1 for one that is not named here, 0 leaves it out.
+        real_share: share of the groups that are not of generated animals, when there is anything else.
+        real_weights: how often each recording is drawn, and "animalsyn3d" and "human36m"; 1 where not named, 0 never.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
@@ -49,6 +51,8 @@ class Mixture:
         mirrored: share of groups that are seen in a mirror, sides swapped.
         hops: of the graph that local heads see.
         camera, corruption: what generated animals and real motion are seen with.
+        animalsyn3d: its folder (see `olift_fast.data.animalsyn3d`); its own cameras are used.
+        human36m: its .npz without pickles (see `olift_fast.data.human36m`).
         sources: other sources with how often each is drawn, on the scale of `real_weights`.
     """
 
@@ -67,13 +71,15 @@ class Mixture:
     hops: int = 1
     camera: CameraRange = field(default_factory=CameraRange)
     corruption: Corruption = field(default_factory=Corruption)
+    animalsyn3d: Path | None = None
+    human36m: Path | None = None
     sources: Sequence[tuple[ClipSource, float]] = ()
 
     def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
         """Groups of clips without end; each worker its own, the same for the same seed."""
         rng = np.random.default_rng((self.seed, worker, 1))
         made = GeneratorSource(AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption))
-        weighted = self.real_sources()
+        weighted = self.real_sources
         weights = np.array([weight for _, weight in weighted])
         while True:
             source: ClipSource = made
@@ -82,27 +88,38 @@ class Mixture:
             group = source.draw(rng, self.clips, self.frames)
             yield mirror(group) if rng.random() < self.mirrored else group
 
+    @cached_property
     def real_sources(self) -> list[tuple[ClipSource, float]]:
-        """What is drawn beside generated animals, with its weight; recordings of `real` first.
+        """What is drawn beside generated animals, with its weight; recordings of `real` first. Files are read once.
 
         Raises:
             InputError: a weight that is not a finite number >= 0, or all of them 0.
         """
-        motions = {} if self.real is None else _recordings(self.real)
-        weighted: list[tuple[ClipSource, float]] = []
-        for name, motion in motions.items():
-            weight = self.real_weights.get(name, 1.0)
-            if weight != 0:
-                seen = (self.camera, self.corruption, self.speed, self.recombined)
-                weighted.append((MotionSource(name, split(motion)[0], *seen), weight))
-        weighted += self.sources
+        weighted = [*((source, self._weight(source.name)) for source in self._recorded()), *self.sources]
         for source, weight in weighted:
             if not 0 <= weight < float("inf"):
                 raise InputError(f"weight of {source.name} must be a number >= 0, got {weight}")
-        if (self.real is not None or self.sources) and not sum(weight for _, weight in weighted):
-            named = ", ".join([*motions, *(source.name for source, _ in self.sources)])
-            raise InputError(f"one source at least must have a weight above 0, got 0 for {named}")
+        wanted = self.real or self.animalsyn3d or self.human36m or self.sources
+        if wanted and not sum(weight for _, weight in weighted):
+            given = {**self.real_weights, **{source.name: weight for source, weight in self.sources}}
+            raise InputError(f"one source at least must have a weight above 0, got {given}")
         return weighted
+
+    def _weight(self, name: str) -> float:
+        return self.real_weights.get(name, 1.0)
+
+    def _recorded(self) -> Iterator[ClipSource]:
+        """The training part of all recordings whose weight is not 0."""
+        for name, motion in (load_all(self.real) if self.real else {}).items():
+            if self._weight(name) != 0:
+                yield MotionSource(name, split(motion)[0], self.camera, self.corruption, self.speed, self.recombined)
+        if self.animalsyn3d and self._weight("animalsyn3d") != 0:
+            train, _ = split_animations(load_animalsyn3d(self.animalsyn3d))
+            animations = [animation for animal in train.values() for animation in animal]
+            yield PairedSource("animalsyn3d", animations, None, self.corruption, self.speed)
+        if self.human36m and self._weight("human36m") != 0:
+            people, _ = split_subjects(load_human36m(self.human36m), held_out=())
+            yield MotionSource("human36m", people, self.camera, self.corruption, self.speed, self.recombined)
 
     def batches(self, worker: int = 0) -> Iterator[Batch]:
         """Training batches without end."""
@@ -115,11 +132,6 @@ class Mixture:
         if workers == 0:
             return self.batches()
         return iter(DataLoader(_Stream(self), batch_size=None, num_workers=workers, prefetch_factor=8))
-
-
-@lru_cache(maxsize=1)
-def _recordings(folder: Path) -> dict[str, Motion]:
-    return load_all(folder)
 
 
 class _Stream(IterableDataset[Batch]):

@@ -52,9 +52,12 @@ class Cameras:
         intrinsics: NDArray[np.floating],
         rotation: NDArray[np.floating],
         translation: NDArray[np.floating],
-        image_size: tuple[int, int],
+        image_size: tuple[int, int] | NDArray[np.integer],
     ) -> Cameras:
-        """Real cameras: K (B, 3, 3) in pixels, x_camera = rotation (B, 3, 3) x_world + translation (B, 3)."""
+        """Real cameras: K (B, 3, 3) in pixels, x_camera = rotation (B, 3, 3) x_world + translation (B, 3).
+
+        image_size: width and height in pixels, of all cameras or (B, 2) of each.
+        """
         position = -np.einsum("bji,bj->bi", rotation, translation)
         count = len(intrinsics)
         return Cameras(
@@ -202,4 +205,5 @@ def _distance(
             need = (np.float32(sign) * seen[axis] - k * seen[2]).max(axis=2)
             room = k[..., 0] * depth - sign * forward[..., axis]
             least = np.maximum(least, (need / np.maximum(room, 1e-3)).max(axis=1))
-    return least
+    # A clip that is one point has no size: any distance shows it.
+    return np.where(least > 0, least, 1.0)

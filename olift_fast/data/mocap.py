@@ -9,13 +9,14 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.data.bad_files import OnBad, read_each
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 
@@ -27,7 +28,7 @@ class Motion:
     """One recording, takes end to end, in a right-handed frame with Z up.
 
     Args:
-        positions: (T, J, 3) in `units`.
+        positions: (T, J, 3) in `units`; NaN where a joint is not known.
         clips: first and one-past-last frame of each take; together they are all T frames.
         clip_names: one name for each take.
         fps: frames a second (`notes` say where it is a guess).
@@ -49,7 +50,10 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` (stop - start, J, 3)."""
+    """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` (stop - start, J, 3).
+
+    A position is NaN where a joint is not known.
+    """
 
     positions: Floats
     start: int
@@ -99,31 +103,40 @@ class Paired:
     units: str
 
 
-def load_all(folder: str | Path) -> dict[str, Motion]:
+def load_all(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, Motion]:
     """Every recording in a folder, by name, in alphabetical order.
 
+    Args:
+        folder: of .npz files.
+        on_bad: "skip" leaves unusable files out, with a warning that names them.
+
     Raises:
-        InputError: no folder, no .npz in it, or a bad one.
+        InputError: no folder, no .npz in it, or a bad one (with "skip": none that is good).
     """
     paths = sorted(Path(folder).glob("*.npz"))
     if not paths:
         raise InputError(f"{folder}: no .npz recordings here")
-    return {path.stem: load_motion(path) for path in paths}
+    return {path.stem: motion for path, motion in read_each(paths, load_motion, on_bad).items()}
 
 
 def load_motion(path: str | Path) -> Motion:
     """The recording in an .npz file, turned so that Z is up (see `_SOURCES` for how each source is turned).
 
-    A file that is not known by its name is taken to be Z up already.
+    A file that is not known by its name is taken to be Z up already. Where a joint is NaN, it is unlabelled.
 
     Raises:
-        InputError: not a readable .npz, an array missing, shapes that disagree, or positions that are not finite.
+        InputError: not a readable .npz, an array missing, shapes that disagree, positions that are infinite, or none
+            that is known.
     """
     path = Path(path)
     content = _read(path, ("positions", "joint_names", "edges", "fps"))
     positions = _positions(path, content)
-    if not np.isfinite(positions).all():
-        raise InputError(f"{path}: positions must be finite, got {int((~np.isfinite(positions)).sum())} that are not")
+    infinite = int(np.isinf(positions).sum())
+    if infinite:
+        raise InputError(f"{path}: positions must be finite, or NaN where not known, got {infinite} infinite values")
+    positions = np.where(np.isnan(positions).any(axis=-1, keepdims=True), np.float32(np.nan), positions)
+    if np.isnan(positions).all():
+        raise InputError(f"{path}: positions must be known somewhere, got NaN in all {len(positions)} frames")
     skeleton = _skeleton(path, content)
     clips = _clips(path, content, len(positions))
     clip_names = tuple(map(str, content["clip_names"])) if "clip_names" in content else ()
@@ -173,6 +186,23 @@ def split(motion: Motion, gap: int = 48, fraction: float = 0.2) -> tuple[list[Se
     return train, held_out
 
 
+def segments_of(motion: Motion) -> list[Segment]:
+    """Every take of a recording, whole."""
+    return [_segment(motion, clip, start, stop) for clip, (start, stop) in enumerate(motion.clips)]
+
+
+def known_stretches(segments: Sequence[Segment]) -> list[Segment]:
+    """The segments without the frames in which no joint is known: a segment ends before such a frame."""
+    stretches: list[Segment] = []
+    for segment in segments:
+        known = ~np.isnan(segment.positions[..., 0]).all(axis=1)
+        bounds = np.flatnonzero(np.diff(known, prepend=False, append=False)).tolist()
+        for start, stop in zip(bounds[::2], bounds[1::2], strict=True):
+            part = replace(segment, start=segment.start + start, stop=segment.start + stop)
+            stretches.append(replace(part, positions=segment.positions[start:stop]))
+    return stretches
+
+
 def sample_clips(
     segments: Sequence[Segment],
     count: int,
@@ -185,7 +215,7 @@ def sample_clips(
     Each clip steps through its segment by a factor drawn log-uniformly from `speed`, with linear interpolation between
     frames: 2 plays twice as fast, or stands for half the frame rate. Where a segment is too short for the factor drawn,
     the factor is the largest that fits; segments too short for the smallest one are not drawn from. A segment's
-    chance is its number of starting frames.
+    chance is its number of starting frames. Between a known position and one that is not (NaN), it is not known.
 
     Raises:
         InputError: no segments, different skeletons, a range that is not 0 < low <= high, or all segments too short.
@@ -343,8 +373,10 @@ def _turn_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
 
 def _at_times(positions: Floats, times: npt.NDArray[np.float64]) -> Floats:
     before = np.clip(np.floor(times + 1e-6).astype(np.int64), 0, len(positions) - 1)
-    after = np.minimum(before + 1, len(positions) - 1)
-    weight = np.clip(times - before, 0, 1).astype(np.float32)[:, None, None]
+    weight = np.clip(times - before, 0, 1).astype(np.float32)
+    # Where the next frame has no weight it isn't read: it may be unknown.
+    after = np.where(weight > 0, np.minimum(before + 1, len(positions) - 1), before)
+    weight = weight[:, None, None]
     return positions[before] * (1 - weight) + positions[after] * weight
 
 

@@ -20,7 +20,7 @@ def recombine(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share
     cut; a skeleton that is all loops, or has no edges, is left as it is.
 
     Args:
-        clips: (B, T, J, 3) world, Z up.
+        clips: (B, T, J, 3) world, Z up; NaN where a joint is not known. A part that hangs on one is not known either.
         skeleton: of all clips.
         share: of the clips.
     """
@@ -33,7 +33,7 @@ def recombine(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share
         own, other = clips[index], clips[int(rng.integers(len(clips)))]
         at_pivot, from_pivot = own - own[:, pivot, None], other - other[:, pivot, None]
         a, b = (x[:, ~far, :2].reshape(-1, 2).astype(np.float64) for x in (at_pivot, from_pivot))
-        angle = np.arctan2((b[:, 0] * a[:, 1] - b[:, 1] * a[:, 0]).sum(), (a * b).sum())
+        angle = np.arctan2(np.nansum(b[:, 0] * a[:, 1] - b[:, 1] * a[:, 0]), np.nansum(a * b))
         cos, sin = np.cos(angle), np.sin(angle)
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=np.float32)
         mixed[index][:, far] = own[:, pivot, None] + from_pivot[:, far] @ turn.T

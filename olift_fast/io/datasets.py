@@ -46,6 +46,9 @@ BADJA_BONES = (
 def read_animalsyn3d(content: Mapping[str, Any]) -> Parsed:
     """One animation: `points.2d` (T, J, 2) pixels, `connections`, the image's size, names from the model's rig.
 
+    The data set's camera has its y axis up, and so have its pixels: where `camera.extrinsic` says so, they are turned
+    down. Taken as they are they would show the animal upside down, and its left side as the right one.
+
     Raises:
         InputError: points of another shape.
     """
@@ -57,6 +60,8 @@ def read_animalsyn3d(content: Mapping[str, Any]) -> Parsed:
     names = _model_names(str(content.get("model", "")), points.shape[1])
     camera = content.get("camera") or {}
     size = (int(camera["width"]), int(camera["height"])) if "width" in camera and "height" in camera else None
+    if size is not None and _y_is_up(camera.get("extrinsic")):
+        points = points * [1, -1] + [0, size[1]]
     track = f"{content['model']}/{content['animation']}" if {"model", "animation"} <= set(content) else "track_0"
     return Parsed("animalsyn3d", points[None], None, names, content["connections"], tracks=(track,), image_size=size)
 
@@ -118,6 +123,14 @@ def read_alphatracker(content: Sequence[Mapping[str, Any]]) -> Parsed:
         tracks=[f"animal_{track}" for track in range(tracks)],
         frames=picture_numbers([str(picture.get("filename", "")) for picture in content]),
     )
+
+
+def _y_is_up(extrinsic: Any) -> bool:
+    """Whether the camera is level with its y axis along the world's, as AnimalSyn3D's tooling writes it."""
+    if not extrinsic:
+        return False
+    matrix = numbers(extrinsic, "camera.extrinsic")
+    return matrix.shape in ((3, 4), (4, 4)) and bool(np.abs(matrix[1, :3] - [0, 1, 0]).max() < 1e-3)
 
 
 def _model_names(model: str, joints: int) -> Sequence[str] | None:

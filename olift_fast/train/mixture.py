@@ -1,21 +1,26 @@
-"""What a lifter is trained on: generated animals, and the training part of real motion."""
+"""What a lifter is trained on: generated animals, the training part of real motion, and any other source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from olift_fast.data.cameras import CameraRange, project, random_cameras
+from olift_fast.data.animalsyn3d import load_animalsyn3d, split_animations
+from olift_fast.data.cameras import CameraRange
 from olift_fast.data.clips import ClipBatch, mirror
-from olift_fast.data.corruption import Corruption, corrupt
+from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
-from olift_fast.data.mocap import Segment, load_all, sample_clips, split
-from olift_fast.data.recombine import recombine
+from olift_fast.data.human36m import load_human36m, split_subjects
+from olift_fast.data.mocap import load_all, split
+from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
+from olift_fast.data.sources import observe as observe
+from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
 
 REAL_WEIGHTS: dict[str, float] = {
@@ -37,15 +42,18 @@ class Mixture:
         skeletons: groups in a batch, each of one skeleton.
         clips: clips of a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
-        real_share: share of the groups that are real motion, when there is any.
-        real_weights: how often each recording is drawn.
+        real_share: share of the groups that are not of generated animals, when there is anything else.
+        real_weights: how often each recording is drawn, and "animalsyn3d" and "human36m"; 1 where not named, 0 never.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
         mirrored: share of groups that are seen in a mirror, sides swapped.
         hops: of the graph that local heads see.
-        camera, corruption: what all clips are seen with.
+        camera, corruption: what generated animals and real motion are seen with.
+        animalsyn3d: its folder (see `olift_fast.data.animalsyn3d`); its own cameras are used.
+        human36m: its .npz without pickles (see `olift_fast.data.human36m`).
+        sources: other sources with how often each is drawn, on the scale of `real_weights`.
     """
 
     seed: int = 0
@@ -63,21 +71,55 @@ class Mixture:
     hops: int = 1
     camera: CameraRange = field(default_factory=CameraRange)
     corruption: Corruption = field(default_factory=Corruption)
+    animalsyn3d: Path | None = None
+    human36m: Path | None = None
+    sources: Sequence[tuple[ClipSource, float]] = ()
 
     def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
         """Groups of clips without end; each worker its own, the same for the same seed."""
         rng = np.random.default_rng((self.seed, worker, 1))
-        generator = AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption)
-        segments = {} if self.real is None else self._segments()
-        names = list(segments)
-        weights = np.array([self.real_weights[name] for name in names])
+        made = GeneratorSource(AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption))
+        weighted = self.real_sources
+        weights = np.array([weight for _, weight in weighted])
         while True:
-            if names and rng.random() < self.real_share:
-                name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-                group = self._real(name, segments[name], rng)
-            else:
-                group = generator.batch(self.clips, self.frames)
+            source: ClipSource = made
+            if weighted and rng.random() < self.real_share:
+                source = weighted[int(rng.choice(len(weighted), p=weights / weights.sum()))][0]
+            group = source.draw(rng, self.clips, self.frames)
             yield mirror(group) if rng.random() < self.mirrored else group
+
+    @cached_property
+    def real_sources(self) -> list[tuple[ClipSource, float]]:
+        """What is drawn beside generated animals, with its weight; recordings of `real` first. Files are read once.
+
+        Raises:
+            InputError: a weight that is not a finite number >= 0, or all of them 0.
+        """
+        weighted = [*((source, self._weight(source.name)) for source in self._recorded()), *self.sources]
+        for source, weight in weighted:
+            if not 0 <= weight < float("inf"):
+                raise InputError(f"weight of {source.name} must be a number >= 0, got {weight}")
+        wanted = self.real or self.animalsyn3d or self.human36m or self.sources
+        if wanted and not sum(weight for _, weight in weighted):
+            given = {**self.real_weights, **{source.name: weight for source, weight in self.sources}}
+            raise InputError(f"one source at least must have a weight above 0, got {given}")
+        return weighted
+
+    def _weight(self, name: str) -> float:
+        return self.real_weights.get(name, 1.0)
+
+    def _recorded(self) -> Iterator[ClipSource]:
+        """The training part of all recordings whose weight is not 0."""
+        for name, motion in (load_all(self.real) if self.real else {}).items():
+            if self._weight(name) != 0:
+                yield MotionSource(name, split(motion)[0], self.camera, self.corruption, self.speed, self.recombined)
+        if self.animalsyn3d and self._weight("animalsyn3d") != 0:
+            train, _ = split_animations(load_animalsyn3d(self.animalsyn3d))
+            animations = [animation for animal in train.values() for animation in animal]
+            yield PairedSource("animalsyn3d", animations, None, self.corruption, self.speed)
+        if self.human36m and self._weight("human36m") != 0:
+            people, _ = split_subjects(load_human36m(self.human36m), held_out=())
+            yield MotionSource("human36m", people, self.camera, self.corruption, self.speed, self.recombined)
 
     def batches(self, worker: int = 0) -> Iterator[Batch]:
         """Training batches without end."""
@@ -90,30 +132,6 @@ class Mixture:
         if workers == 0:
             return self.batches()
         return iter(DataLoader(_Stream(self), batch_size=None, num_workers=workers, prefetch_factor=8))
-
-    def _segments(self) -> dict[str, list[Segment]]:
-        assert self.real is not None
-        motions = load_all(self.real)
-        return {name: split(motion)[0] for name, motion in motions.items() if name in self.real_weights}
-
-    def _real(self, name: str, segments: list[Segment], rng: np.random.Generator) -> ClipBatch:
-        positions = sample_clips(segments, self.clips, self.frames, rng, self.speed)
-        positions = recombine(positions, segments[0].skeleton, rng, self.recombined)
-        return observe(positions, segments[0], rng, self.camera, self.corruption, name)
-
-
-def observe(
-    positions: np.ndarray,
-    segment: Segment,
-    rng: np.random.Generator,
-    camera: CameraRange,
-    corruption: Corruption,
-    family: str,
-) -> ClipBatch:
-    """Clips ``(B, T, J, 3)`` of real motion as random cameras and a detector would see them."""
-    true, joints = project(positions, random_cameras(rng, positions, camera))
-    keypoints, visible, _ = corrupt(rng, true, segment.skeleton, corruption, depth=joints[..., 2])
-    return ClipBatch(keypoints, visible, joints, np.ones_like(visible), segment.skeleton, family)
 
 
 class _Stream(IterableDataset[Batch]):

@@ -115,3 +115,22 @@ def test_real_calibration_gives_the_same_image() -> None:
     flat = keypoints - keypoints.mean(axis=2, keepdims=True)
     assert np.abs(flat - joints[..., :2]).max() < 0.4 * np.abs(flat).max()
     assert np.array_equal(cameras.image_size, [[1000, 800]] * 3)
+
+
+def test_calibrated_cameras_may_differ_in_their_pictures() -> None:
+    K, R, t = np.tile(np.eye(3), (2, 1, 1)), np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))
+    assert Cameras.from_calibration(K, R, t, (640, 480)).image_size.tolist() == [[640, 480], [640, 480]]
+    assert Cameras.from_calibration(K, R, t, np.array([[640, 480], [30, 20]])).image_size.tolist() == [
+        [640, 480],
+        [30, 20],
+    ]
+
+
+def test_a_clip_of_one_known_point_is_in_view() -> None:
+    positions = np.full((2, 4, 3, 3), np.nan, np.float32)
+    positions[:, 1, 2] = [5, -3, 1]
+    labelled = np.isfinite(positions[..., 0])
+    cameras = random_cameras(np.random.default_rng(0), positions, labelled=labelled)
+    keypoints, joints = project(positions, cameras, labelled)
+    assert np.isfinite(keypoints).all() and np.isfinite(joints).all()
+    assert (np.abs(keypoints[labelled] - 540) < 540).all() and (joints == 0).all()

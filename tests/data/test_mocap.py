@@ -11,6 +11,7 @@ from olift_fast.data.mocap import (
     Paired,
     Segment,
     held_out_clips,
+    known_stretches,
     load_all,
     load_motion,
     load_paired,
@@ -171,6 +172,28 @@ def test_single_frames_can_be_sampled() -> None:
     assert set(clips[:, 0, 0, 0]) == {0, 1, 2}
 
 
+def test_time_between_a_known_and_an_unknown_position_is_unknown() -> None:
+    motion = motion_of(lengths=[12])
+    motion.positions[5, 0] = np.nan
+    (segment,) = segments_of(motion)
+    (as_recorded,) = sample_clips([segment], 1, 12, np.random.default_rng(0))
+    np.testing.assert_array_equal(as_recorded, motion.positions)
+    (slow,) = sample_clips([segment], 1, 22, np.random.default_rng(0), (0.5, 0.5))
+    first = 0 if slow[0, 0, 0] == 0 else 1
+    unknown = np.isnan(slow[:, 0]).all(axis=1)
+    assert (unknown == [4.5 <= first + frame / 2 <= 5.5 for frame in range(22)]).all() and np.isfinite(slow[:, 1]).all()
+
+
+def test_a_frame_with_nothing_known_parts_a_segment() -> None:
+    motion = motion_of(lengths=[9, 4, 3])
+    motion.positions[[0, 4, 5, 9, 10, 11, 12]] = np.nan
+    motion.positions[7, 0] = np.nan
+    parts = known_stretches(segments_of(motion))
+    assert [(part.start, part.stop, part.clip_name) for part in parts] == [(1, 4, "0"), (6, 9, "0"), (13, 16, "2")]
+    for part in parts:
+        np.testing.assert_array_equal(part.positions, motion.positions[part.start : part.stop])
+
+
 def test_sampling_refuses_what_it_cannot_do(motions: dict[str, Motion]) -> None:
     rng = np.random.default_rng(0)
     segments = segments_of(motion_of(lengths=[20]))
@@ -271,7 +294,8 @@ def test_unknown_recording_is_taken_to_be_z_up(tmp_path: Path) -> None:
     [
         ({"positions": None}, "has no array positions; it has joint_names"),
         ({"positions": np.ones((6, 3, 3))}, r"positions must be \(frames, 2, 3\), got \(6, 3, 3\)"),
-        ({"positions": np.full((6, 2, 3), np.nan)}, "finite, got 36"),
+        ({"positions": np.full((6, 2, 3), np.nan)}, "known somewhere, got NaN in all 6 frames"),
+        ({"positions": np.full((6, 2, 3), np.inf)}, "finite, or NaN where not known, got 36 infinite values"),
         ({"joint_names": np.array(["a", "a"])}, "distinct"),
         ({"edges": np.array([[0, 2]])}, r"edge \(0, 2\)"),
         ({"fps": np.float32(0)}, "fps"),
@@ -287,6 +311,31 @@ def test_bad_recordings_are_refused_in_one_line(tmp_path: Path, changed: dict[st
     with pytest.raises(InputError, match=message) as caught:
         load_motion(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_a_joint_that_is_nan_is_unknown_in_that_frame(tmp_path: Path) -> None:
+    positions = np.arange(36, dtype=np.float64).reshape(6, 2, 3)
+    positions[3, 1, 2] = np.nan
+    np.savez(tmp_path / "human_cmu.npz", **content(positions=positions))
+    motion = load_motion(tmp_path / "human_cmu.npz")
+    unknown = np.isnan(motion.positions)
+    assert unknown[3, 1].all() and unknown.sum() == 3
+    np.testing.assert_allclose(
+        motion.positions[..., 2][~unknown[..., 2]], positions[..., 1][~unknown[..., 2]], atol=1e-5
+    )
+
+
+def test_bad_recordings_of_a_folder_are_raised_or_skipped_with_a_count(tmp_path: Path) -> None:
+    np.savez(tmp_path / "good.npz", **content())
+    np.savez(tmp_path / "other.npz", **content(positions=np.ones((6, 3, 3))))
+    (tmp_path / "text.npz").write_text("not an archive")
+    with pytest.raises(InputError, match=r"other\.npz: positions must be"):
+        load_all(tmp_path)
+    with pytest.warns(UserWarning, match=r"skipped 2 of 3 files: .*other.npz: positions.*text.npz: not a readable"):
+        assert list(load_all(tmp_path, on_bad="skip")) == ["good"]
+    (tmp_path / "good.npz").unlink()
+    with pytest.raises(InputError, match=r"all 2 files are unusable; the first: .*other\.npz"):
+        load_all(tmp_path, on_bad="skip")
 
 
 def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:

@@ -50,3 +50,14 @@ def test_loops_and_missing_edges_are_left_alone() -> None:
     for skeleton in (ring, Skeleton(NAMES)):
         assert recombine(clips(), skeleton, np.random.default_rng(0), share=1.0) is not None
         assert (recombine(clips(), skeleton, np.random.default_rng(0), share=1.0) == clips()).all()
+
+
+def test_unknown_joints_stay_unknown_and_hide_no_others() -> None:
+    before = clips()
+    whole = recombine(before, BODY, np.random.default_rng(1), share=1.0)
+    before[:, 2, 4] = np.nan
+    after = recombine(before, BODY, np.random.default_rng(1), share=1.0)
+    unknown = np.asarray(np.isnan(after).any(axis=-1))
+    # Only in the frame that lacks a foot, and there that foot, never a joint that moves on its own.
+    assert unknown[:, 2, 4].any() and not unknown[:, [0, 1, 3, 4]].any() and not unknown[:, 2, :4].any()
+    assert np.abs(lengths(after) - lengths(whole))[:, [0, 1, 3, 4]].max() < 1e-4

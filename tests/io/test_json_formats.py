@@ -185,6 +185,26 @@ def test_animalsyn3d_names_connections_and_size(write_json: Writer) -> None:
     assert read_keypoints(write_json(content)).skeleton.names[:2] == ("keypoint_0", "keypoint_1")
 
 
+def test_animalsyn3d_pixels_of_a_camera_with_y_up_are_turned_down(write_json: Writer) -> None:
+    points = np.random.default_rng(0).uniform(0, 1080, (3, 26, 2))
+    rotation = np.array([[0.6, 0, 0.8, 1], [0, 1, 0, 2], [-0.8, 0, 0.6, 9]])
+    content: dict[str, Any] = {
+        "model": "foxZED",
+        "connections": [[0, 1]],
+        "camera": {"width": 1080, "height": 1070, "extrinsic": rotation.tolist()},
+        "points": {"2d": points.tolist()},
+    }
+    found = read_keypoints(write_json(content)).keypoints[0]
+    np.testing.assert_array_equal(found, (points * [1, -1] + [0, 1070]).astype(np.float32))
+    for other in (
+        [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 9]],
+        [[1, 0, 0, 0], [0, 0.6, -0.8, 0], [0, 0.8, 0.6, 9]],
+        [],
+    ):
+        content["camera"]["extrinsic"] = other
+        np.testing.assert_array_equal(read_keypoints(write_json(content)).keypoints[0], points.astype(np.float32))
+
+
 def _badja_by_hand(content: Any) -> npt.NDArray[np.float64]:
     return np.array([[[x, y] if there else NAN for (y, x), there in zip(f["joints"], f["visibility"], strict=True)]
                      for f in content])  # fmt: skip

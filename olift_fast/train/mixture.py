@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from olift_fast.data.cameras import CameraRange, project, random_cameras
 from olift_fast.data.clips import ClipBatch, mirror
@@ -17,6 +19,9 @@ from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Segment, load_all, sample_clips, split
 from olift_fast.data.recombine import recombine
 from olift_fast.train.batches import Batch, by_size, collate
+
+POOL = 16
+"""Batches that are drawn together."""
 
 REAL_WEIGHTS: dict[str, float] = {
     "human_cmu": 5.0,
@@ -64,10 +69,10 @@ class Mixture:
     camera: CameraRange = field(default_factory=CameraRange)
     corruption: Corruption = field(default_factory=Corruption)
 
-    def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
-        """Groups of clips without end; each worker its own, the same for the same seed."""
-        rng = np.random.default_rng((self.seed, worker, 1))
-        generator = AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption)
+    def groups(self, stream: int = 0) -> Iterator[ClipBatch]:
+        """Groups of clips without end; each stream its own, the same for the same seed."""
+        rng = np.random.default_rng((self.seed, stream, 1))
+        generator = AnimalGenerator((self.seed, stream), self.families, self.camera, self.corruption)
         segments = {} if self.real is None else self._segments()
         names = list(segments)
         weights = np.array([self.real_weights[name] for name in names])
@@ -79,22 +84,42 @@ class Mixture:
                 group = generator.batch(self.clips, self.frames)
             yield mirror(group) if rng.random() < self.mirrored else group
 
-    def batches(self, worker: int = 0) -> Iterator[Batch]:
-        """Training batches without end."""
-        rng = np.random.default_rng((self.seed, worker, 2))
-        for groups in by_size(self.groups(worker), 16 * self.skeletons, self.skeletons, rng):
-            yield collate(groups, self.hops, [bool(rng.random() >= self.no_sides) for _ in groups])
+    def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Training batches without end, from number `start` on: what batch k holds depends on the seed and k alone.
 
-    def loader(self, workers: int) -> Iterator[Batch]:
-        """`batches`, made by worker processes (0: by this one)."""
+        Args:
+            start: the first batch.
+            rank, world: of how many processes that train together this is which; no two get the same batch.
+        """
+        return _from_pools(map(self.pool, _turns(start, rank, world)), start)
+
+    def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """`batches`, made by worker processes (0: by this one): the same, however many."""
         if workers == 0:
-            return self.batches()
-        return iter(DataLoader(_Stream(self), batch_size=None, num_workers=workers, prefetch_factor=8))
+            return self.batches(start, rank, world)
+        made = DataLoader(
+            _Pools(self),
+            sampler=_turns(start, rank, world),
+            batch_size=None,
+            collate_fn=list,
+            num_workers=workers,
+            generator=torch.Generator().manual_seed(0),
+        )
+        pools = iter(made)
+        return _from_pools(([Batch(*map(torch.from_numpy, arrays)) for arrays in pool] for pool in pools), start)
+
+    def pool(self, index: int) -> list[Batch]:
+        """`POOL` batches, drawn together so that skeletons of similar size meet; of the seed and the index alone."""
+        rng = np.random.default_rng((self.seed, index, 2))
+        groups = list(itertools.islice(self.groups(index), POOL * self.skeletons))
+        return [
+            collate(part, self.hops, [bool(rng.random() >= self.no_sides) for _ in part])
+            for part in by_size(groups, self.skeletons, rng)
+        ]
 
     def _segments(self) -> dict[str, list[Segment]]:
         assert self.real is not None
-        motions = load_all(self.real)
-        return {name: split(motion)[0] for name, motion in motions.items() if name in self.real_weights}
+        return _training_part(self.real, tuple(self.real_weights))
 
     def _real(self, name: str, segments: list[Segment], rng: np.random.Generator) -> ClipBatch:
         positions = sample_clips(segments, self.clips, self.frames, rng, self.speed)
@@ -116,11 +141,25 @@ def observe(
     return ClipBatch(keypoints, visible, joints, np.ones_like(visible), segment.skeleton, family)
 
 
-class _Stream(IterableDataset[Batch]):
+@lru_cache(maxsize=1)
+def _training_part(folder: Path, names: tuple[str, ...]) -> dict[str, list[Segment]]:
+    return {name: split(motion)[0] for name, motion in load_all(folder).items() if name in names}
+
+
+def _turns(start: int, rank: int, world: int) -> Iterator[int]:
+    """The pools that a process takes, from the one that holds its batch `start` on."""
+    return itertools.count(start // POOL * world + rank, world)
+
+
+def _from_pools(pools: Iterable[Sequence[Batch]], start: int) -> Iterator[Batch]:
+    return itertools.islice(itertools.chain.from_iterable(pools), start % POOL, None)
+
+
+class _Pools(Dataset[list[list[np.ndarray]]]):
+    """Pools as arrays: as tensors, each would hold a file descriptor on its way out of a worker."""
+
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
 
-    def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)
-        info = torch.utils.data.get_worker_info()
-        return self.mixture.batches(0 if info is None else info.id)
+    def __getitem__(self, index: int) -> list[list[np.ndarray]]:
+        return [[getattr(batch, f.name).numpy() for f in fields(batch)] for batch in self.mixture.pool(index)]

@@ -205,9 +205,7 @@ def _check_out(out: Path, resume: bool) -> None:
     states.refuse_pickle(out / states.FILE)
     held = (out / states.FILE).is_file()
     if held and not resume:
-        raise InputError(
-            f"run.out = {str(out)!r} holds a run already: --resume goes on with it, another folder starts anew"
-        )
+        raise InputError(f"run.out = {str(out)!r} holds a run: --resume goes on with it, another folder starts anew")
     if resume and not held and out.is_dir():
         states.refuse_pickles(out.iterdir())
 

@@ -96,20 +96,25 @@ class Reader:
         """A key of a mapping; TOML's are strings."""
         if hint is not int:
             return name
-        return (
-            int(name)
-            if name.isascii() and name.isdigit()
-            else self._fail(key, "a table with whole numbers as keys", name)
-        )
+        if name.isascii() and name.isdigit():
+            return int(name)
+        return self._fail(f"{key}.{name}", "a whole number before the sign", name)
 
     def _unknown(self, key: str, value: Any, known: list[str]) -> NoReturn:
-        where = self.origins.get(key, self.source)
+        where = self._origin(key)
         if key in self.elsewhere:
             raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {value!r}")
         raise InputError(f"{where}: {key} must be one of {', '.join(known)}, got a key of that name = {value!r}")
 
     def _fail(self, key: str, wanted: str, value: Any) -> NoReturn:
-        raise InputError(f"{self.origins.get(key, self.source)}: {key} must be {wanted}, got {value!r}")
+        raise InputError(f"{self._origin(key)}: {key} must be {wanted}, got {value!r}")
+
+    def _origin(self, key: str) -> str:
+        """What a value comes from: it, or a table that it lies in, may have been set."""
+        above = (
+            origin for name, origin in self.origins.items() if key == name or key.startswith((f"{name}.", f"{name}["))
+        )
+        return next(above, self.source)
 
     @staticmethod
     def _join(key: str, name: str) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ def groups(count: int, clips: int = 3, frames: int = 8, seed: int = 0) -> list[C
 
 
 @pytest.mark.parametrize("alignment", ["sequence", "frame"])
-def test_loss_and_gradient_match_the_reference(alignment) -> None:
+def test_loss_and_gradient_match_the_reference(alignment: Literal["sequence", "frame"]) -> None:
     batch = collate(groups(2), hops=1)
     generator = torch.Generator().manual_seed(0)
     joints = batch.joints + 0.3 * torch.randn(batch.joints.shape, generator=generator)
-    options = {"alignment": alignment, "velocity_weight": 0.7, "reprojection_weight": 0.2}
+    options: dict[str, Any] = {"alignment": alignment, "velocity_weight": 0.7, "reprojection_weight": 0.2}
     fast, exact = joints.clone().requires_grad_(), joints.double().requires_grad_()
     mine = lifting_loss(fast, batch.joints, batch.labelled, keypoints=batch.keypoints, visible=batch.visible, **options)
     wanted = reference.lifting_loss(

@@ -90,7 +90,9 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
         clips += fabric.world_size * len(batch.keypoints)
         report = None
         if config.early_stop and state.step % config.early_stop.every == 0:
+            scoring = time.perf_counter()
             _score(state, config.early_stop, held_out, fabric)
+            begun += time.perf_counter() - scoring
         if state.step % run.report_every == 0 or state.step == last:
             loss = float(cast(Tensor, fabric.all_reduce(torch.stack(state.losses).mean(), reduce_op="mean")))
             speed = round(clips / (time.perf_counter() - begun), 1)

@@ -18,6 +18,7 @@ from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Segment, load_all, sample_clips, split
 from olift_fast.data.recombine import recombine
+from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
 
 POOL = 16
@@ -143,7 +144,12 @@ def observe(
 
 @lru_cache(maxsize=1)
 def _training_part(folder: Path, names: tuple[str, ...]) -> dict[str, list[Segment]]:
-    return {name: split(motion)[0] for name, motion in load_all(folder).items() if name in names}
+    motions = load_all(folder)
+    if not set(motions) & set(names):
+        raise InputError(
+            f"{folder}: real_weights must name a recording of {', '.join(motions)}, got {', '.join(names)}"
+        )
+    return {name: split(motion)[0] for name, motion in motions.items() if name in names}
 
 
 def _turns(start: int, rank: int, world: int) -> Iterator[int]:

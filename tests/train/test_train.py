@@ -18,6 +18,7 @@ from olift_fast import reference
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import load_motion, split
+from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train import Config, Mixture, ModelPlan, Run, Schedule, collate, evaluate, fit, lifting_loss
 from olift_fast.train.batches import Batch, by_size, normalise
@@ -139,6 +140,12 @@ def test_mixture_repeats_and_mixes_real_motion(real_data: Path) -> None:
     stream = mixture.groups()
     families = {next(stream).family for _ in range(60)}
     assert {"human_cmu", "quadruped"} <= families
+
+
+def test_a_folder_of_which_no_recording_is_wanted_is_told(real_data: Path) -> None:
+    mixture = Mixture(real=real_data / "motion3d", real_weights={"unicorn": 1.0})
+    with pytest.raises(InputError, match=r"real_weights must name a recording of fly_anipose_17, .*, got unicorn"):
+        next(mixture.groups())
 
 
 def same(one: Batch, other: Batch) -> bool:

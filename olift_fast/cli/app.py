@@ -13,6 +13,7 @@ from olift_fast.cli.doctor import doctor
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
 from olift_fast.cli.stream import stream
+from olift_fast.cli.train import train
 from olift_fast.cli.view import view
 
 app = typer.Typer(
@@ -52,5 +53,5 @@ def root(
     """
 
 
-for command in (lift, stream, view, info, demo, bench, doctor):
-    app.command(no_args_is_help=command in (lift, view, info))(command)
+for command in (lift, stream, view, info, demo, train, bench, doctor):
+    app.command(no_args_is_help=command in (lift, view, info, train))(command)

@@ -18,6 +18,7 @@ EXTRAS = {
     "io": {"movement": "movement", "sleap-io": "sleap_io"},
     "view": {"plotly": "plotly"},
     "stream": {"viser": "viser", "websockets": "websockets"},
+    "train": {"lightning-fabric": "lightning_fabric", "tensorboard": "tensorboard"},
 }
 PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
 

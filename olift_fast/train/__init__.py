@@ -1,10 +1,12 @@
-"""Training and evaluation: data mixture, loss, loop, metrics, scores on held-out motion.
+"""Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out motion.
 
-``python -m olift_fast.train`` trains a checkpoint, ``python -m olift_fast.train.evaluate`` scores one.
+``olift train`` trains a checkpoint, ``python -m olift_fast.train.evaluate`` scores one.
 """
 
 from olift_fast.train.batches import Batch, collate
-from olift_fast.train.loop import Schedule, train
+from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run, load_config
+from olift_fast.train.fitting import fit
+from olift_fast.train.log import Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.metrics import (
     Mean,
@@ -18,21 +20,28 @@ from olift_fast.train.metrics import (
     sa_mpve,
 )
 from olift_fast.train.mixture import Mixture
+from olift_fast.train.schedule import Schedule
 
 __all__ = [
     "Batch",
+    "Config",
+    "EarlyStop",
     "Mean",
     "Mixture",
+    "ModelPlan",
+    "Report",
+    "Run",
     "Schedule",
     "Scores",
     "acceleration_error",
     "bone_length_drift",
     "collate",
     "fa_mpjpe",
+    "fit",
     "lifting_loss",
+    "load_config",
     "n_mpjpe",
     "pck",
     "sa_mpjpe",
     "sa_mpve",
-    "train",
 ]

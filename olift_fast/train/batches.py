@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -90,16 +90,8 @@ def _fathomable(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     return np.asarray(mean < LARGEST_RADIUS**2)
 
 
-def by_size(groups: Iterator[ClipBatch], pool: int, take: int, rng: np.random.Generator) -> Iterator[list[ClipBatch]]:
-    """Lists of `take` groups with similar numbers of joints, so that little is padded.
-
-    A pool of groups is kept; each time a group drawn at random leaves it, with its neighbours in number of joints.
-    """
-    kept: list[ClipBatch] = []
-    while True:
-        while len(kept) < pool:
-            kept.append(next(groups))
-        kept.sort(key=lambda group: group.skeleton.num_joints)
-        first = int(rng.integers(0, len(kept) - take + 1))
-        yield kept[first : first + take]
-        del kept[first : first + take]
+def by_size(groups: Sequence[ClipBatch], take: int, rng: np.random.Generator) -> list[list[ClipBatch]]:
+    """All groups in lists of `take`, each of similar numbers of joints, so that little is padded; in random order."""
+    ordered = sorted(groups, key=lambda group: group.skeleton.num_joints)
+    lists = [ordered[start : start + take] for start in range(0, len(ordered), take)]
+    return [lists[index] for index in rng.permutation(len(lists))]

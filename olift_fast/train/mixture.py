@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from olift_fast.data.animalsyn3d import load_animalsyn3d, split_animations
 from olift_fast.data.cameras import CameraRange
@@ -22,6 +23,9 @@ from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, P
 from olift_fast.data.sources import observe as observe
 from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
+
+POOL = 16
+"""Batches that are drawn together."""
 
 REAL_WEIGHTS: dict[str, float] = {
     "human_cmu": 5.0,
@@ -75,10 +79,10 @@ class Mixture:
     human36m: Path | None = None
     sources: Sequence[tuple[ClipSource, float]] = ()
 
-    def groups(self, worker: int = 0) -> Iterator[ClipBatch]:
-        """Groups of clips without end; each worker its own, the same for the same seed."""
-        rng = np.random.default_rng((self.seed, worker, 1))
-        made = GeneratorSource(AnimalGenerator((self.seed, worker), self.families, self.camera, self.corruption))
+    def groups(self, stream: int = 0) -> Iterator[ClipBatch]:
+        """Groups of clips without end; each stream its own, the same for the same seed."""
+        rng = np.random.default_rng((self.seed, stream, 1))
+        made = GeneratorSource(AnimalGenerator((self.seed, stream), self.families, self.camera, self.corruption))
         weighted = self.real_sources
         weights = np.array([weight for _, weight in weighted])
         while True:
@@ -121,24 +125,54 @@ class Mixture:
             people, _ = split_subjects(load_human36m(self.human36m), held_out=())
             yield MotionSource("human36m", people, self.camera, self.corruption, self.speed, self.recombined)
 
-    def batches(self, worker: int = 0) -> Iterator[Batch]:
-        """Training batches without end."""
-        rng = np.random.default_rng((self.seed, worker, 2))
-        for groups in by_size(self.groups(worker), 16 * self.skeletons, self.skeletons, rng):
-            yield collate(groups, self.hops, [bool(rng.random() >= self.no_sides) for _ in groups])
+    def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Training batches without end, from number `start` on: what batch k holds depends on the seed and k alone.
 
-    def loader(self, workers: int) -> Iterator[Batch]:
-        """`batches`, made by worker processes (0: by this one)."""
+        Args:
+            start: the first batch.
+            rank, world: of how many processes that train together this is which; no two get the same batch.
+        """
+        return _from_pools(map(self.pool, _turns(start, rank, world)), start)
+
+    def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """`batches`, made by worker processes (0: by this one): the same, however many."""
         if workers == 0:
-            return self.batches()
-        return iter(DataLoader(_Stream(self), batch_size=None, num_workers=workers, prefetch_factor=8))
+            return self.batches(start, rank, world)
+        made = DataLoader(
+            _Pools(self),
+            sampler=_turns(start, rank, world),
+            batch_size=None,
+            collate_fn=list,
+            num_workers=workers,
+            generator=torch.Generator().manual_seed(0),
+        )
+        pools = iter(made)
+        return _from_pools(([Batch(*map(torch.from_numpy, arrays)) for arrays in pool] for pool in pools), start)
+
+    def pool(self, index: int) -> list[Batch]:
+        """`POOL` batches, drawn together so that skeletons of similar size meet; of the seed and the index alone."""
+        rng = np.random.default_rng((self.seed, index, 2))
+        groups = list(itertools.islice(self.groups(index), POOL * self.skeletons))
+        return [
+            collate(part, self.hops, [bool(rng.random() >= self.no_sides) for _ in part])
+            for part in by_size(groups, self.skeletons, rng)
+        ]
 
 
-class _Stream(IterableDataset[Batch]):
+def _turns(start: int, rank: int, world: int) -> Iterator[int]:
+    """The pools that a process takes, from the one that holds its batch `start` on."""
+    return itertools.count(start // POOL * world + rank, world)
+
+
+def _from_pools(pools: Iterable[Sequence[Batch]], start: int) -> Iterator[Batch]:
+    return itertools.islice(itertools.chain.from_iterable(pools), start % POOL, None)
+
+
+class _Pools(Dataset[list[list[np.ndarray]]]):
+    """Pools as arrays: as tensors, each would hold a file descriptor on its way out of a worker."""
+
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
 
-    def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)
-        info = torch.utils.data.get_worker_info()
-        return self.mixture.batches(0 if info is None else info.id)
+    def __getitem__(self, index: int) -> list[list[np.ndarray]]:
+        return [[getattr(batch, f.name).numpy() for f in fields(batch)] for batch in self.mixture.pool(index)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from olift_fast import reference
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import load_motion, split
+from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.reference import Alignment
-from olift_fast.train import Mixture, Schedule, collate, evaluate, lifting_loss, train
+from olift_fast.train import Config, Mixture, ModelPlan, Run, Schedule, collate, evaluate, fit, lifting_loss
 from olift_fast.train.batches import Batch, by_size, normalise
 from olift_fast.train.evaluate import flat, lifted_by, score
+from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
+from olift_fast.train.mixture import POOL
 
 TINY = LifterConfig(width=32, heads=4, motion_layers=1, space_layers=2, window=(4, 4), frequencies=16)
 
@@ -117,16 +121,17 @@ def test_clips_that_do_not_show_their_size_are_not_learned_from() -> None:
     assert batch.labelled[0].all() and batch.labelled[2].all()
 
 
-def test_batches_hold_skeletons_of_similar_size() -> None:
-    stream: Iterator[ClipBatch] = AnimalGenerator(0).stream(1, 2)
-    batches = by_size(stream, 32, 4, np.random.default_rng(0))
-    sizes = [[group.skeleton.num_joints for group in next(batches)] for _ in range(20)]
+def test_batches_hold_skeletons_of_similar_size_in_random_order() -> None:
+    drawn = groups(64, clips=1, frames=2)
+    batches = by_size(drawn, 4, np.random.default_rng(0))
+    sizes = [[group.skeleton.num_joints for group in batch] for batch in batches]
+    assert sorted(id(group) for batch in batches for group in batch) == sorted(map(id, drawn))
     assert np.mean([max(size) - min(size) for size in sizes]) < 6
-    assert len({size for batch in sizes for size in batch}) > 8
+    assert [size[0] for size in sizes] != sorted(size[0] for size in sizes)
 
 
 def test_mixture_repeats_and_mixes_real_motion(real_data: Path) -> None:
-    mixture = Mixture(seed=3, frames=6, skeletons=2, clips=2, real=real_data / "motion3d")
+    mixture = Mixture(seed=3, frames=6, skeletons=2, clips=1, real=real_data / "motion3d")
     first, second = mixture.batches(), mixture.batches()
     for _ in range(3):
         a, b = next(first), next(second)
@@ -134,32 +139,70 @@ def test_mixture_repeats_and_mixes_real_motion(real_data: Path) -> None:
     stream = mixture.groups()
     families = {next(stream).family for _ in range(60)}
     assert {"human_cmu", "quadruped"} <= families
-    assert not torch.equal(next(mixture.batches(1)).keypoints, next(mixture.batches()).keypoints)
 
 
-def test_worker_processes_make_the_same_batches() -> None:
-    mixture = Mixture(seed=1, frames=4, skeletons=2, clips=2)
-    alone, helped = mixture.loader(0), mixture.loader(1)
-    for _ in range(2):
-        assert torch.equal(next(alone).keypoints, next(helped).keypoints)
+def test_a_folder_of_which_no_recording_is_wanted_is_told(real_data: Path) -> None:
+    mixture = Mixture(real=real_data / "motion3d", real_weights={"unicorn": 1.0})
+    with pytest.raises(InputError, match=r"real_weights must name a recording of fly_anipose_17, .*, got unicorn"):
+        next(mixture.groups())
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Batch))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("start", [0, 5, POOL, POOL + 3])
+def test_batch_depends_on_its_number_alone(workers: int, start: int) -> None:
+    mixture = Mixture(seed=1, frames=4, skeletons=1, clips=1)
+    whole = list(itertools.islice(mixture.batches(), 3 * POOL))
+    late = list(itertools.islice(mixture.loader(workers, start), 2 * POOL - start))
+    assert all(same(*pair) for pair in zip(late, whole[start : 2 * POOL], strict=True))
+
+
+def test_processes_share_the_batches_out() -> None:
+    mixture = Mixture(seed=1, frames=4, skeletons=1, clips=1)
+    whole = list(itertools.islice(mixture.batches(), 4 * POOL))
+    first, second = (list(itertools.islice(mixture.loader(0, POOL - 2, rank, 2), POOL)) for rank in (0, 1))
+    assert all(same(*pair) for pair in zip(first, whole[POOL - 2 : POOL] + whole[2 * POOL : 3 * POOL - 2], strict=True))
+    assert all(same(*pair) for pair in zip(second, whole[2 * POOL - 2 : 2 * POOL] + whole[3 * POOL : -2], strict=True))
 
 
 def test_training_learns_and_saves(tmp_path: Path) -> None:
     torch.manual_seed(0)
     batch = collate(groups(2, clips=4, frames=8), hops=1)
 
-    def endless() -> Iterator[Batch]:
-        while True:
-            yield batch
+    class OneBatch:
+        def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+            return itertools.repeat(batch)
 
-    lifter = Lifter(TINY, name="learner")
-    before = float(lifting_loss(lifted_by(lifter)(batch), batch.joints, batch.labelled))
-    average = train(lifter, endless(), Schedule(steps=200, warmup=20, average=0.9), tmp_path)
+    config = Config(
+        Schedule(steps=200, warmup=20, average=0.9),
+        Run(tmp_path / "out", seed=1, device="cpu"),
+        ModelPlan(name="learner", changes=asdict(TINY)),
+    )
+    before = float(lifting_loss(lifted_by(build(config.model))(batch), batch.joints, batch.labelled))
+    average = fit(config, data=OneBatch())
     after = float(lifting_loss(lifted_by(average)(batch), batch.joints, batch.labelled))
     assert after < 0.25 * before
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [100, 200]
-    assert log[1]["loss"] < log[0]["loss"]
+    saved = Lifter.from_pretrained(tmp_path / "out")
+    assert saved.name == "learner" and torch.equal(lifted_by(saved)(batch), lifted_by(average)(batch))
+    log = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
+    assert [line["step"] for line in log] == ["100", "200"]
+    assert float(log[1]["loss"]) < float(log[0]["loss"]) and float(log[0]["clips_per_second"]) > 0
+
+
+def test_what_is_trained_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[dict[str, bool]] = []
+    monkeypatch.setattr(Lifter, "compile", lambda self, **options: compiled.append(options))
+    config = Config(
+        Schedule(steps=1),
+        Run(tmp_path / "out", device="cpu", compile=True, precision="bfloat16", workers=0),
+        ModelPlan(changes=asdict(TINY)),
+        Mixture(frames=4, skeletons=1, clips=1),
+    )
+    fit(config)
+    assert compiled == [{"dynamic": True, "fullgraph": True}]
 
 
 def test_learning_rate_rises_then_falls() -> None:
@@ -178,15 +221,24 @@ def test_windows_of_the_steps_are_drawn_as_often_as_asked() -> None:
     assert Schedule(steps=1).window(5, (4, 2)) == (4, 2)
 
 
-def test_training_for_several_delays_leaves_the_window(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    batch = collate(groups(1, clips=2, frames=6), hops=1)
-    lifter, seen = Lifter(TINY), []
-    lifter.register_forward_pre_hook(lambda module, _: seen.append(module.config.window))
-    average = train(lifter, itertools.repeat(batch), Schedule(steps=12, look_ahead={0: 1, 2: 1}), tmp_path)
-    assert set(seen) == {(4, 0), (4, 2)}
-    assert lifter.config == average.config == TINY
-    assert [layer.attention.window for layer in lifter.motion] == [(4, 4)]
+def test_training_for_several_delays_leaves_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, plain = [], Lifter.set_window
+
+    def set_window(self: Lifter, window: tuple[int, int]) -> None:
+        seen.append(window)
+        plain(self, window)
+
+    monkeypatch.setattr(Lifter, "set_window", set_window)
+    config = Config(
+        Schedule(steps=12, look_ahead={0: 1, 2: 1}),
+        Run(tmp_path / "out", device="cpu", workers=0),
+        ModelPlan(changes=asdict(TINY)),
+        Mixture(frames=6, skeletons=1, clips=2),
+    )
+    average = fit(config)
+    assert set(seen[:12]) == {(4, 0), (4, 2)} and seen[12:] == [TINY.window]
+    assert average.config == TINY
+    assert [layer.get_submodule("attention").window for layer in average.motion] == [(4, 4)]
 
 
 def test_flat_guess_scores_as_its_definition_says() -> None:

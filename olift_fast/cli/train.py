@@ -1,0 +1,88 @@
+"""`olift train`: a checkpoint from generated animals and real motion."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from olift_fast.cli.console import reported
+from olift_fast.cli.options import Debug
+
+if TYPE_CHECKING:
+    from olift_fast.train import Config, Report
+
+
+@reported
+def train(
+    config: Annotated[
+        str, typer.Argument(help="TOML file, or the name of a recipe of this package: small-1, …", show_default=False)
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Goes before CONFIG's value; can be repeated.", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in run.out stopped; start where there is none.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Train a lifter on generated animals and real motion.
+
+    Needs the extra train. Under torchrun it trains on several GPUs or nodes.
+
+    [bold]Examples[/bold]
+      olift train mine.toml
+      olift train mine.toml --set schedule.steps=300 --set run.out=trial
+      olift train mine.toml --resume
+      torchrun --nproc-per-node 8 -m olift_fast train mine.toml
+      olift train small-4 --set data.real=motion3d --set model.start=small
+    """
+    from olift_fast.train import fit, load_config
+
+    wanted = load_config(config, changes or ())
+    with _watching(wanted) as watch:
+        lifter = fit(wanted, resume=resume, watch=watch)
+    if _first_process():
+        out: Path = wanted.run.out
+        typer.echo(f"trained: {out} ({lifter.name}); olift lift FILE --model {out}")
+
+
+@contextmanager
+def _watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
+    """A progress bar with the last report on stderr; a line a report where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda step, report: typer.echo(_line(report, config.schedule.steps), err=True) if report else None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), disable=not _first_process()) as bar:
+        task = bar.add_task("", total=min(config.schedule.steps, config.run.stop_after or config.schedule.steps))
+
+        def watch(step: int, report: Report | None) -> None:
+            bar.update(task, completed=step, description=_figures(report) if report else None)
+
+        yield watch
+
+
+def _line(report: Report, steps: int) -> str:
+    return f"step {report.step:,} of {steps:,}: {_figures(report)}"
+
+
+def _figures(report: Report) -> str:
+    score = "" if report.score is None else f", score {report.score:.2f}"
+    return f"loss {report.loss:.4f}{score}, {report.clips_per_second:,.0f} clips/s"
+
+
+def _first_process() -> bool:
+    import os
+
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,253 @@
+"""Training: AdamW, warm-up and cosine, an average of the weights, on one device or many, resumed to the bit."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.train import state as states
+from olift_fast.train.batches import Batch
+from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
+from olift_fast.train.log import Log, Report
+from olift_fast.train.loss import lifting_loss
+from olift_fast.train.schedule import Schedule
+from olift_fast.train.scoring import held_out_batches, mean_score
+from olift_fast.train.state import State
+from olift_fast.train.tables import differences
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Watch = Callable[[int, Report | None], None]
+
+
+class Data(Protocol):
+    """Where batches come from: `Mixture`, or one's own."""
+
+    def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Batches from number `start` on, without end, those of process `rank` of `world`."""
+        ...
+
+
+def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch: Watch | None = None) -> Lifter:
+    """Train a lifter and return the average of its weights; of all scored averages the best, with early stopping.
+
+    Into ``config.run.out`` go the average as a checkpoint (``config.json``, ``model.safetensors``), ``log.csv``,
+    TensorBoard's files where it is installed, and ``training.safetensors``, to resume from.
+
+    Args:
+        config: all that fixes the result.
+        data: in place of ``config.data``; to resume exactly, its batch k must be the same each time.
+        resume: go on where the folder's run stopped; start where there is none. On a CPU, or a GPU with the same
+            software, the weights are then the same, bit for bit, as those of a run that never stopped.
+        watch: called after every step with the steps done and, where there is a new one, the report.
+
+    Under ``torchrun`` every process calls this, each trains on batches of its own, gradients are averaged (DDP), and
+    the first process writes. A process without ``torchrun`` uses one device.
+
+    Raises:
+        InputError: the configuration can't be trained, or the folder can't be written or holds another run.
+        MissingExtraError: lightning-fabric is not installed.
+    """
+    run, schedule = config.run, config.schedule
+    fabric = _fabric(run)
+    out = run.out
+    torch.manual_seed(run.seed)
+    _check_out(out, resume)
+    lifter = build(config.model).to(fabric.device).train()
+    average = copy.deepcopy(lifter).eval()
+    optimizer = torch.optim.AdamW(_parameter_groups(lifter, schedule.weight_decay), fused=True)
+    state = State(lifter, average, optimizer)
+    if resume and (out / states.FILE).is_file():
+        states.load_state(state, config, fabric.world_size, out)
+    if run.compile:
+        lifter.compile(dynamic=True, fullgraph=True)
+    forward = fabric.setup_module(lifter)
+    batches = _batches(config, data, state, fabric)
+    held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
+    log = None
+    if fabric.is_global_zero:
+        with suppress(FileExistsError):
+            out.mkdir(parents=True)
+        states.clear_away(out)
+        log = Log(out, state.step)
+    begun, clips = time.perf_counter(), 0
+    last = min(schedule.steps, run.stop_after or schedule.steps)
+    while state.step < last and not _stopped(state, config.early_stop):
+        batch = next(batches).to(fabric.device)
+        state.losses.append(_step(state, forward, batch, schedule, fabric, run.precision))
+        clips += fabric.world_size * len(batch.keypoints)
+        report = None
+        if config.early_stop and state.step % config.early_stop.every == 0:
+            scoring = time.perf_counter()
+            _score(state, config.early_stop, held_out, fabric)
+            begun += time.perf_counter() - scoring
+        if state.step % run.report_every == 0 or state.step == last:
+            loss = float(cast(Tensor, fabric.all_reduce(torch.stack(state.losses).mean(), reduce_op="mean")))
+            speed = round(clips / (time.perf_counter() - begun), 1)
+            report = Report(state.step, round(loss, 6), schedule.rate(state.step - 1), speed, state.score)
+            if log is not None:
+                log.write(report)
+            state.losses, begun, clips = [], time.perf_counter(), 0
+        if fabric.is_global_zero and state.step % run.save_every == 0:
+            _save(state, config, fabric)
+        if watch is not None and fabric.is_global_zero:
+            watch(state.step, report)
+    lifter.set_window(average.config.window)
+    if log is not None:
+        _save(state, config, fabric)
+        log.close()
+    fabric.barrier()
+    return state.best or average
+
+
+def build(plan: ModelPlan) -> Lifter:
+    """The lifter that training starts with.
+
+    Raises:
+        InputError: no such preset or checkpoint, or the two don't fit together.
+    """
+    if plan.start is None:
+        preset = plan.preset or "small"
+        values = asdict(LifterConfig.preset(preset)) | dict(plan.changes)
+        return Lifter(LifterConfig.from_dict(values, "model.changes"), name=plan.name or preset)
+    states.refuse_pickle(Path(plan.start))
+    if not (Path(plan.start) / "config.json").is_file() and Path(plan.start).is_dir():
+        states.refuse_pickles(Path(plan.start).iterdir())
+    if others := sorted(set(plan.changes) - {"window"}):
+        raise InputError(
+            f"model.changes must be of the window alone with model.start = {plan.start!r}, got {', '.join(others)}"
+        )
+    lifter = Lifter.from_pretrained(plan.start)
+    wanted = lifter.config if plan.preset is None else LifterConfig.preset(plan.preset)
+    wanted = LifterConfig.from_dict(asdict(wanted) | dict(plan.changes), "model.changes")
+    lifter = lifter.with_window(wanted.window)
+    lifter.name = plan.name or plan.preset or lifter.name
+    found = differences(asdict(lifter.config), asdict(wanted))
+    if told := ", ".join(f"{key} is {old} there, {new} here" for key, old, new in found):
+        raise InputError(f"model.start = {plan.start!r} is not of preset {plan.preset!r}: {told}")
+    return lifter
+
+
+def training_loss(
+    lifter: Callable[..., Tensor], batch: Batch, schedule: Schedule, precision: str = "float32"
+) -> Tensor:
+    """The loss of one batch."""
+    with torch.autocast(batch.keypoints.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        joints = lifter(
+            batch.keypoints,
+            batch.visible,
+            graph=batch.graph,
+            sides=batch.sides,
+            joint_mask=batch.joint_mask,
+        )
+    return lifting_loss(
+        joints.float(),
+        batch.joints,
+        batch.labelled,
+        velocity_weight=schedule.velocity_weight,
+        keypoints=batch.keypoints,
+        visible=batch.visible,
+        reprojection_weight=schedule.reprojection_weight,
+    )
+
+
+def _step(state: State, forward: nn.Module, batch: Batch, schedule: Schedule, fabric: Fabric, precision: str) -> Tensor:
+    """One optimizer step; returns its loss without waiting for it."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = schedule.rate(state.step)
+    state.lifter.set_window(schedule.window(state.step, state.average.config.window))
+    loss = training_loss(forward, batch, schedule, precision)
+    state.optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    nn.utils.clip_grad_norm_(state.lifter.parameters(), schedule.clip)
+    state.optimizer.step()
+    with torch.no_grad():
+        average: list[Tensor] = list(state.average.parameters())
+        weights: list[Tensor] = list(state.lifter.parameters())
+        torch._foreach_lerp_(average, weights, 1 - schedule.decay(state.step))
+    state.step += 1
+    return loss.detach()
+
+
+def _fabric(run: Run) -> Fabric:
+    """One device, or the one of each process that ``torchrun`` has started."""
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise MissingExtraError(what="training", extra="train") from None
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("run.device must be 'cpu' or 'auto' where there is no CUDA GPU, got 'cuda'")
+    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
+    device = run.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=max(world // local, 1),
+        strategy="ddp" if world > 1 else "auto",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _check_out(out: Path, resume: bool) -> None:
+    states.refuse_pickle(out / states.FILE)
+    held = (out / states.FILE).is_file()
+    if held and not resume:
+        raise InputError(f"run.out = {str(out)!r} holds a run: --resume goes on with it, another folder starts anew")
+    if resume and not held and out.is_dir():
+        states.refuse_pickles(out.iterdir())
+
+
+def _batches(config: Config, data: Data | None, state: State, fabric: Fabric) -> Iterator[Batch]:
+    workers = config.run.workers
+    if data is None:
+        mixture = replace(config.data, seed=config.run.seed, hops=state.lifter.config.hops)
+        try:
+            # Drawn here first: what is wrong with the data shows before a worker dies of it, and workers that are
+            # forked share the recordings.
+            next(mixture.groups())
+        except ValueError as error:
+            raise InputError(f"data: {error}") from error
+        data = mixture
+    return data.loader(workers, state.step, fabric.global_rank, fabric.world_size)
+
+
+def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric) -> None:
+    """Scores the average and keeps the best. One process scores for all, so that all stop at the same step."""
+    score = float(fabric.broadcast(mean_score(state.average, held_out) if fabric.is_global_zero else 0.0))
+    state.score = score
+    if state.best_score is None or score < state.best_score - stop.min_gain:
+        state.best, state.best_score, state.stale = copy.deepcopy(state.average), score, 0
+    else:
+        state.stale += 1
+
+
+def _stopped(state: State, stop: EarlyStop | None) -> bool:
+    return stop is not None and state.stale >= stop.patience
+
+
+def _save(state: State, config: Config, fabric: Fabric) -> None:
+    states.save_state(state, config, fabric.world_size, config.run.out)
+    (state.best or state.average).save_pretrained(config.run.out)
+
+
+def _parameter_groups(lifter: Lifter, weight_decay: float) -> list[dict[str, object]]:
+    parameters = list(lifter.parameters())
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]

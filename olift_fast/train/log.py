@@ -1,0 +1,89 @@
+"""The log of a training: ``log.csv``, and TensorBoard's files where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from olift_fast.errors import InputError
+from olift_fast.io.atomic import atomic_path, writing
+
+FILE = "log.csv"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A line of the log.
+
+    Args:
+        step: steps done.
+        loss: mean over the steps since the last report, and over all processes.
+        learning_rate: of this step.
+        clips_per_second: of all processes together, since the last report.
+        score: the last one, where scores are taken (`olift_fast.train.config.EarlyStop`).
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    clips_per_second: float
+    score: float | None = None
+
+
+COLUMNS = [f.name for f in fields(Report)]
+
+
+class Log:
+    """Appends to the logs in a folder; what a killed run logged beyond the step it goes on from is taken out.
+
+    Args:
+        folder: of the run.
+        step: steps done.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / FILE
+        rows = [row for row in _rows(self.path) if int(row["step"]) <= step] if step else []
+        with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(rows)
+        self._board = _board(folder, step)
+
+    def write(self, report: Report) -> None:
+        """One line, on disk when this returns."""
+        values = asdict(report)
+        with writing(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(values)
+        if self._board is not None:
+            for name, value in values.items():
+                if name != "step" and value is not None:
+                    self._board.add_scalar(name, value, report.step)
+            self._board.flush()
+
+    def close(self) -> None:
+        """Ends TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The whole lines of a log; a killed process may have left half a line."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    table = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    if table.fieldnames is not None and list(table.fieldnames) != COLUMNS:
+        raise InputError(f"{path}: columns must be {', '.join(COLUMNS)}, got {', '.join(table.fieldnames)}")
+    return list(table)
+
+
+def _board(folder: Path, step: int) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)

@@ -1,0 +1,78 @@
+"""How long and how fast to train: learning rate, window of each step, weights of the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from olift_fast.errors import InputError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Args:
+        steps: optimizer steps.
+        learning_rate: its peak.
+        warmup: steps of linear rise; a cosine falls to 1 % after it.
+        weight_decay: of AdamW, on matrices only.
+        clip: the largest gradient norm.
+        average: the decay of the exponential average of the weights, which is what is kept.
+        velocity_weight, reprojection_weight: of the loss (`olift_fast.train.loss.lifting_loss`).
+        look_ahead: frames to the right in the motion layers' window and how often a step is taken with each, for a
+            lifter that is to serve streams of several delays; None keeps the lifter's window.
+
+    Raises:
+        InputError: a value is out of range; the message names it.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup: int = 300
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    average: float = 0.998
+    velocity_weight: float = 1.0
+    reprojection_weight: float = 0.1
+    look_ahead: Mapping[int, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps must be >= 1, got {self.steps}")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be > 0, got {getattr(self, name)}")
+        for name in ("warmup", "weight_decay", "velocity_weight", "reprojection_weight"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if not 0 <= self.average < 1:
+            raise InputError(f"average must be in 0 … 1, below 1, got {self.average}")
+        if self.look_ahead is not None:
+            shares = self.look_ahead.values()
+            if min(self.look_ahead, default=-1) < 0 or min(shares) < 0 or not sum(shares) > 0:
+                raise InputError(
+                    f"look_ahead must be frames >= 0 with shares >= 0, not all 0, got {dict(self.look_ahead)}"
+                )
+
+    def window(self, step: int, window: tuple[int, int]) -> tuple[int, int]:
+        """The window of a step, given the lifter's own."""
+        if self.look_ahead is None:
+            return window
+        shares = np.array(list(self.look_ahead.values()), dtype=np.float64)
+        drawn = np.random.default_rng((2412, step)).choice(len(shares), p=shares / shares.sum())
+        return window[0], list(self.look_ahead)[int(drawn)]
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+    def decay(self, step: int) -> float:
+        """The decay of the weights' average at a step: short at first, so that the first weights are soon forgotten."""
+        return min(self.average, (step + 1) / (step + 10))

@@ -1,0 +1,197 @@
+"""Where a training stands, in one file that is there in full or not at all: safetensors with JSON in its header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor
+
+from olift_fast._version import __version__
+from olift_fast.errors import InputError
+from olift_fast.io.atomic import atomic_path
+from olift_fast.model import Lifter
+from olift_fast.train.config import Config
+from olift_fast.train.tables import differences, plain
+
+FILE = "training.safetensors"
+FORMAT = "olift-fast training"
+FORMAT_VERSION = 1
+# Neither the place of a run nor how often it speaks changes a weight.
+FREE = ("run.out", "run.workers", "run.save_every", "run.report_every", "run.stop_after")
+PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
+
+
+@dataclass
+class State:
+    """What the next step depends on, beside the configuration; the data's position is the step.
+
+    Args:
+        lifter: what is trained.
+        average: the exponential average of its weights.
+        optimizer: AdamW.
+        step: steps done.
+        losses: of the steps since the last line of the log, a scalar each.
+        score: the last, where scores are taken.
+        best, best_score: the weights with the best score, and that score.
+        stale: scores since then.
+    """
+
+    lifter: Lifter
+    average: Lifter
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    score: float | None = None
+    best: Lifter | None = None
+    best_score: float | None = None
+    stale: int = 0
+
+
+def save_state(state: State, config: Config, world: int, folder: Path) -> None:
+    """Write the state into the folder; the one before is there until this one is on disk.
+
+    Raises:
+        InputError: the file can't be written, and the one before is still there.
+    """
+    tensors = _named("lifter", state.lifter.state_dict()) | _named("average", state.average.state_dict())
+    if state.best is not None:
+        tensors |= _named("best", state.best.state_dict())
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= _named(f"optimizer.{index}", moments)
+    tensors["losses"] = torch.stack(state.losses) if state.losses else torch.empty(0)
+    tensors["random.cpu"] = torch.get_rng_state()
+    device = next(state.lifter.parameters()).device
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    facts = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "version": __version__,
+        "processes": world,
+        "device": device.type,
+        "step": state.step,
+        "score": state.score,
+        "best_score": state.best_score,
+        "stale": state.stale,
+        "config": plain(config),
+    }
+    content = serialize(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={"training": json.dumps(facts)},
+    )
+    with atomic_path(folder / FILE) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_state(state: State, config: Config, world: int, folder: Path) -> None:
+    """Bring the state to where the folder's file has it, bit for bit.
+
+    Raises:
+        InputError: the file is unreadable, a pickle, of another version, or of a run that differs; the message names
+            what differs.
+    """
+    path = folder / FILE
+    refuse_pickle(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = _facts(file.metadata(), path)
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: can't be read as safetensors: {error}") from error
+    device = next(state.lifter.parameters()).device
+    here = {"version": __version__, "processes": world, "device": device.type, "config": plain(config)}
+    there = {name: facts.get(name) for name in here}
+    found = differences(there, json.loads(json.dumps(here)))
+    found = [(key.removeprefix("config."), *values) for key, *values in found]
+    if told := "; ".join(f"{key} is {old!r} there, {new!r} here" for key, old, new in found if key not in FREE):
+        raise InputError(
+            f"{path}: is of another run: {told}; to start from its weights, "
+            f"set model.start = {str(folder)!r} and another run.out"
+        )
+    try:
+        state.step, state.score = facts["step"], facts["score"]
+        state.best_score, state.stale = facts["best_score"], facts["stale"]
+        state.lifter.load_state_dict(_part("lifter", tensors))
+        state.average.load_state_dict(_part("average", tensors))
+        if best := _part("best", tensors):
+            state.best = state.average.with_window(state.average.config.window).eval()
+            state.best.load_state_dict(best)
+        _load_moments(state.optimizer, _part("optimizer", tensors))
+        state.losses = list(tensors["losses"].to(device))
+        torch.set_rng_state(tensors["random.cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: does not hold a whole training: {reason}") from error
+
+
+def clear_away(folder: Path) -> None:
+    """Remove what a killed process left half-written in the folder."""
+    for path in folder.glob(f".{FILE}.*.tmp*"):
+        path.unlink(missing_ok=True)
+    for scratch in folder.glob(".writing-*"):
+        for path in scratch.glob("*"):
+            path.unlink(missing_ok=True)
+        scratch.rmdir()
+
+
+def refuse_pickle(path: Path) -> None:
+    """Weights are never read from pickles, which can run code.
+
+    Raises:
+        InputError: the file is one, by its ending or its first bytes; the message tells how to convert it.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        head = file.read(9)
+    pickled = head[8:] != b"{" and (head.startswith(b"PK\x03\x04") or head.startswith(b"\x80"))
+    if pickled or path.suffix in PICKLES:
+        raise InputError(
+            f"{path}: is a pickle, which can run code, wanted a folder with config.json and model.safetensors. "
+            "Convert it once: lifter.load_state_dict(torch.load(FILE, weights_only=True)), then "
+            "lifter.save_pretrained(FOLDER), and give that folder as model.start"
+        )
+
+
+def refuse_pickles(paths: Iterable[Path]) -> None:
+    """`refuse_pickle` for those of the files whose ending says pickle."""
+    for path in sorted(paths):
+        if path.suffix in PICKLES:
+            refuse_pickle(path)
+
+
+def _facts(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((metadata or {})["training"])
+    except (KeyError, ValueError):
+        facts = None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise InputError(f"{path}: is not the state of a training (format must be {FORMAT!r})")
+    if facts.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path}: format_version must be {FORMAT_VERSION}, got {facts.get('format_version')!r}")
+    return facts
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, moment = name.partition(".")
+        moments.setdefault(int(index), {})[moment] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}

@@ -1,0 +1,148 @@
+"""TOML tables to dataclasses, by their type hints, and back to what JSON can hold."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from olift_fast.errors import InputError
+
+WANTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    Path: "a path as a string",
+}
+
+
+class Reader:
+    """Reads tables into dataclasses; what does not fit is an InputError that names file, key, value and what is wanted.
+
+    Args:
+        source: the file's name.
+        origins: for keys that do not come from the file, what they come from.
+        elsewhere: for fields that are not keys, the key that they follow.
+    """
+
+    def __init__(self, source: str, origins: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
+        self.source = source
+        self.origins = origins
+        self.elsewhere = elsewhere
+
+    def dataclass(self, kind: Any, table: Any, key: str) -> Any:
+        """An instance of the dataclass `kind` from a table that was found at `key`, "" at the top."""
+        if not isinstance(table, dict):
+            self._fail(key, "a table", table)
+        hints = get_type_hints(kind)
+        known = {f.name: f for f in fields(kind) if self._join(key, f.name) not in self.elsewhere}
+        for name, value in table.items():
+            if name not in known:
+                self._unknown(self._join(key, name), value, list(known))
+        for name, entry in known.items():
+            if name not in table and _required(entry):
+                wanted = "a table" if is_dataclass(hints[name]) else WANTED.get(hints[name], "a value")
+                raise InputError(f"{self.source}: {self._join(key, name)} is missing, wanted {wanted}")
+        values = {name: self.value(hints[name], value, self._join(key, name)) for name, value in table.items()}
+        try:
+            return kind(**values)
+        except ValueError as error:
+            changed = [self.origins[found] for name in table if (found := self._join(key, name)) in self.origins]
+            where = " with ".join([self.source, *dict.fromkeys(changed)])
+            raise InputError(f"{where}: {key}: {error}") from error
+
+    def value(self, hint: Any, value: Any, key: str) -> Any:
+        """The value as `hint` wants it: numbers may be whole, arrays become tuples, strings paths."""
+        kind, parts = get_origin(hint), get_args(hint)
+        if kind in (Union, types.UnionType):
+            # None has no writing in TOML: a key that is left out stands for it.
+            (hint,) = (part for part in parts if part is not type(None))
+            return self.value(hint, value, key)
+        if is_dataclass(hint):
+            return self.dataclass(hint, value, key)
+        if kind is Literal:
+            return value if value in parts else self._fail(key, "one of " + ", ".join(map(repr, parts)), value)
+        if kind in (tuple, Sequence, list):
+            return self._array(parts, value, key)
+        if kind in (Mapping, dict):
+            if not isinstance(value, dict):
+                self._fail(key, "a table", value)
+            return {
+                self._name(parts[0], name, key): self.value(parts[1], v, f"{key}.{name}") for name, v in value.items()
+            }
+        if hint is Any:
+            return tuple(value) if isinstance(value, list) else value
+        accepted = {float: (int, float), Path: (str,)}.get(hint, (hint,))
+        if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
+            self._fail(key, WANTED[hint], value)
+        if isinstance(value, float) and not math.isfinite(value):
+            self._fail(key, "a finite number", value)
+        return hint(value)
+
+    def _array(self, parts: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
+        free = len(parts) == 1 or parts[-1] is Ellipsis
+        if not isinstance(value, list) or not (free or len(value) == len(parts)):
+            self._fail(key, "an array" if free else f"an array of {len(parts)}", value)
+        hints = [parts[0]] * len(value) if free else parts
+        return tuple(
+            self.value(hint, item, f"{key}[{i}]") for i, (hint, item) in enumerate(zip(hints, value, strict=True))
+        )
+
+    def _name(self, hint: Any, name: str, key: str) -> Any:
+        """A key of a mapping; TOML's are strings."""
+        if hint is not int:
+            return name
+        if name.isascii() and name.isdigit():
+            return int(name)
+        return self._fail(f"{key}.{name}", "a whole number before the sign", name)
+
+    def _unknown(self, key: str, value: Any, known: list[str]) -> NoReturn:
+        where = self._origin(key)
+        if key in self.elsewhere:
+            raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {value!r}")
+        raise InputError(f"{where}: {key} must be one of {', '.join(known)}, got a key of that name = {value!r}")
+
+    def _fail(self, key: str, wanted: str, value: Any) -> NoReturn:
+        raise InputError(f"{self._origin(key)}: {key} must be {wanted}, got {value!r}")
+
+    def _origin(self, key: str) -> str:
+        """What a value comes from: it, or a table that it lies in, may have been set."""
+        above = (
+            origin for name, origin in self.origins.items() if key == name or key.startswith((f"{name}.", f"{name}["))
+        )
+        return next(above, self.source)
+
+    @staticmethod
+    def _join(key: str, name: str) -> str:
+        return f"{key}.{name}" if key else name
+
+
+def plain(value: Any) -> Any:
+    """A dataclass, with all in it, as what JSON holds: dictionaries with string keys, lists, numbers, strings, None."""
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def differences(one: Any, other: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two results of `plain` differ: key, and the value in each; a key that one lacks has None there."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = dict.fromkeys([*one, *other])
+        return [
+            found
+            for name in names
+            for found in differences(one.get(name), other.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if one == other else [(key, one, other)]
+
+
+def _required(entry: Field[Any]) -> bool:
+    return entry.default is MISSING and entry.default_factory is MISSING

@@ -1,0 +1,153 @@
+"""TOML files of trainings: what is read, and what is refused in one line that names file, key, value and wanted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from olift_fast.data.corruption import Corruption
+from olift_fast.data.generator import FAMILIES
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.train import EarlyStop, Mixture, load_config
+from olift_fast.train.config import recipes
+from olift_fast.train.fitting import build
+from olift_fast.train.mixture import REAL_WEIGHTS
+from olift_fast.train.tables import differences, plain
+
+
+def test_all_kinds_of_values_arrive_as_what_they_are(tiny: Path) -> None:
+    tiny.write_text(
+        tiny.read_text()
+        + """
+[early_stop]
+every = 20
+min_gain = 1
+data = "recordings"
+"""
+    )
+    config = load_config(
+        tiny,
+        [
+            "data.speed=[1, 2.5]",
+            "data.real=motion 3d",
+            "data.corruption.clean=1",
+            "data.real_weights={mine=3}",
+            "schedule.learning_rate=3e-4",
+            "run.compile=true",
+        ],
+    )
+    assert config.data.speed == (1.0, 2.5) and config.data.real == Path("motion 3d")
+    assert config.data.corruption == Corruption(clean=1.0) and config.data.real_weights == {"mine": 3.0}
+    assert config.schedule.learning_rate == 3e-4 and config.schedule.look_ahead == {0: 1.0, 2: 1.0}
+    assert config.run.compile is True and config.run.out == tiny.parent / "out"
+    assert config.early_stop == EarlyStop(every=20, min_gain=1.0, data=Path("recordings"))
+    assert build(config.model).config == LifterConfig(16, 2, 1, 1, (2, 2), frequencies=8)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("schedule.stepz=3", "schedule.stepz must be one of steps, learning_rate,"),
+        ("schedule.steps=3.5", "schedule.steps must be a whole number, got 3.5"),
+        ("schedule.steps=true", "schedule.steps must be a whole number, got True"),
+        ("schedule.steps=many", "schedule.steps must be a whole number, got 'many'"),
+        ("schedule.steps=0", "schedule: steps must be >= 1, got 0"),
+        ("schedule.learning_rate=nan", "schedule.learning_rate must be a finite number, got nan"),
+        ("schedule.look_ahead.soon=1", "schedule.look_ahead.soon must be a whole number before the sign, got 'soon'"),
+        ("schedule.look_ahead={}", "look_ahead must be frames >= 0 with shares >= 0, not all 0, got {}"),
+        ("data.speed=[1]", "data.speed must be an array of 2, got [1]"),
+        ("data.speed=[1, 'fast']", "data.speed[1] must be a number, got 'fast'"),
+        ("data.camera=3", "data.camera must be a table, got 3"),
+        ("data.families={cat='many'}", "data.families.cat must be a number, got 'many'"),
+        ("data.seed=3", "data.seed follows run.seed: set that, got data.seed = 3"),
+        ("run.precision=int8", "run.precision must be one of 'float32', 'bfloat16', got 'int8'"),
+        ("run.compile=1", "run.compile must be true or false, got 1"),
+        ("run.out=3", "run.out must be a path as a string, got 3"),
+        ("run.workers=-1", "run: workers must be >= 0, got -1"),
+        ("early_stop.patience=0", "early_stop: patience must be >= 1, got 0"),
+        ("optimizer=1", "optimizer must be one of schedule, run, model, data, early_stop"),
+        ("schedule=1", "schedule must be a table, got 1"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(tiny: Path, change: str, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_config(tiny, [change])
+    assert told in str(error.value) and "--set" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_errors_name_the_file(tiny: Path) -> None:
+    tiny.write_text(tiny.read_text().replace("steps = 40", "steps = '40'"))
+    with pytest.raises(InputError, match=rf"{tiny}: schedule.steps must be a whole number, got '40'"):
+        load_config(tiny)
+    tiny.write_text(tiny.read_text().replace("steps = '40'\n", ""))
+    with pytest.raises(InputError, match=rf"{tiny}: schedule.steps is missing, wanted a whole number"):
+        load_config(tiny)
+    tiny.write_text("[run\n")
+    with pytest.raises(InputError, match=rf"{tiny}: is not TOML"):
+        load_config(tiny)
+    with pytest.raises(InputError, match=r"absent: no such file, nor a recipe of this package \(small-1, "):
+        load_config("absent")
+
+
+@pytest.mark.parametrize("change", ["schedule.steps", "=3", "schedule..steps=3", "schedule.steps.most=3"])
+def test_unreadable_changes_are_told(tiny: Path, change: str) -> None:
+    with pytest.raises(InputError, match="--set"):
+        load_config(tiny, [change])
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_recipes_are_complete(name: str) -> None:
+    config = load_config(name)
+    assert config.run.out == Path(name)
+    assert config.data.real == Path("motion3d") and set(config.data.real_weights) == set(REAL_WEIGHTS)
+    assert config.data.families is None or set(config.data.families) == set(FAMILIES)
+    clips = config.data.skeletons * config.data.clips * config.data.frames
+    assert clips == 4 * 6 * 24
+
+
+def test_the_recipe_of_small_causal_starts_from_what_is_shipped() -> None:
+    config = load_config("small-causal")
+    lifter = build(config.model)
+    assert lifter.config.window == (8, 0) and lifter.name == "small-causal"
+    assert config.schedule.look_ahead == {0: 4.0, 1: 1.0, 2: 1.0, 4: 2.0, 8: 2.0}
+
+
+def test_a_started_model_must_be_what_the_preset_says(tmp_path: Path, tiny: Path) -> None:
+    folder = Lifter(LifterConfig(width=32, heads=4), name="mine").save_pretrained(tmp_path / "mine")
+    text = tiny.read_text()
+    tiny.write_text(text[text.index("[data]") :] + f"\n[model]\nstart = '{folder}'\n")
+    started = build(load_config(tiny).model)
+    assert started.name == "mine" and started.config == LifterConfig(width=32, heads=4)
+    with pytest.raises(InputError, match=r"is not of preset 'small': width is 32 there, 128 here"):
+        build(load_config(tiny, ["model.preset=small"]).model)
+    assert build(load_config(tiny, ["model.changes.window=[4, 0]"]).model).config.window == (4, 0)
+    with pytest.raises(InputError, match=r"model.changes must be of the window alone with .*, got width"):
+        build(load_config(tiny, ["model.changes.width=64"]).model)
+    with pytest.raises(InputError, match=r"model.changes: unknown keys widht"):
+        build(
+            load_config(tiny, ["model.start=small", "model.changes.window=[4, 0]"]).model.__class__(
+                changes={"widht": 3}
+            )
+        )
+
+
+def test_a_config_as_json_tells_what_differs(tiny: Path) -> None:
+    one, other = load_config(tiny), load_config(tiny, ["schedule.look_ahead={0=1, 2=3}", "data.real=there"])
+    text = json.dumps(plain(one))
+    assert differences(json.loads(text), plain(one)) == []
+    assert differences(json.loads(text), plain(other)) == [
+        ("schedule.look_ahead.2", 1.0, 3.0),
+        ("data.real", None, "there"),
+    ]
+
+
+def test_unknown_families_are_told_before_any_process_starts(tiny: Path) -> None:
+    from olift_fast.train import fit
+
+    config = load_config(tiny, ["data.families={unicorn=1}", "run.workers=2"])
+    assert isinstance(config.data, Mixture)
+    with pytest.raises(InputError, match=r"data: families must be some of quadruped.*got unicorn"):
+        fit(config)

@@ -1,0 +1,110 @@
+"""Whole trainings: early stopping, the log, and fast operations that learn as the reference does."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.train import Batch, Config, Mixture, ModelPlan, Report, Run, Schedule, fit, fitting, load_config
+from olift_fast.train.scoring import held_out_batches, mean_score
+
+
+def log(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_stops_when_the_score_no_longer_falls_and_keeps_the_best(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [9.0, 7.0, 7.5, 6.95, 8.0, 1.0]
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def scored(lifter: Lifter, batches: list[Batch]) -> float:
+        seen.append({name: value.clone() for name, value in lifter.state_dict().items()})
+        return scores[len(seen) - 1]
+
+    monkeypatch.setattr(fitting, "mean_score", scored)
+    changes = ["early_stop.every=4", "early_stop.patience=3", "early_stop.min_gain=0.1"]
+    reports: list[Report] = []
+    stop = fit(
+        load_config(tiny, [*changes, "run.stop_after=14"]), watch=lambda step, r: reports.extend([r] if r else [])
+    )
+    assert len(seen) == 3
+    stop = fit(load_config(tiny, changes), resume=True, watch=lambda step, r: reports.extend([r] if r else []))
+    # 6.95 is no gain of 0.1: three in a row at step 20.
+    assert len(seen) == 5 and [(row["step"], row["score"]) for row in log(tmp_path / "out")][-1] == ("20", "8.0")
+    assert [(report.step, report.score) for report in reports] == [(10, 7.0), (14, 7.5), (20, 8.0)]
+    saved = Lifter.from_pretrained(tmp_path / "out")
+    for weights in (stop.state_dict(), saved.state_dict()):
+        assert all(torch.equal(weights[name], seen[1][name]) for name in weights)
+
+
+def test_score_falls_with_training_and_is_the_same_each_time() -> None:
+    torch.manual_seed(0)
+    lifter = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, space_layers=1)).eval()
+    first, again = (mean_score(lifter, held_out_batches(None, hops=1)) for _ in range(2))
+    assert first == again > mean_score(Lifter.from_pretrained("small"), held_out_batches(None, hops=1)) > 0
+
+
+def test_score_is_of_the_held_out_recordings(real_data: Path) -> None:
+    batches = held_out_batches(real_data, hops=1)
+    assert len(batches) >= 5 and max(len(batch.keypoints) for batch in batches) > 32
+    assert 10 < mean_score(Lifter.from_pretrained("small"), batches[:1]) < 30
+
+
+def test_missing_fabric_names_the_extra(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "lightning_fabric", None)
+    with pytest.raises(MissingExtraError, match=r"training needs: pip install 'olift-fast\[train\]'"):
+        fit(load_config(tiny))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU it is taken")
+def test_a_gpu_that_is_not_there_is_told(tiny: Path) -> None:
+    with pytest.raises(InputError, match=r"run.device must be 'cpu' or 'auto' where there is no CUDA GPU"):
+        fit(load_config(tiny, ["run.device=cuda"]))
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_resumes_to_the_bit(tiny: Path, tmp_path: Path) -> None:
+    changes = ["run.device=cuda", "run.precision=bfloat16"]
+    whole = fit(load_config(tiny, [*changes, f"run.out='{tmp_path / 'whole'}'"]))
+    fit(load_config(tiny, [*changes, "run.stop_after=17"]))
+    resumed = fit(load_config(tiny, changes), resume=True)
+    pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
+    assert all(one.is_cuda and torch.equal(one, other) for one, other in pairs)
+
+
+def test_fast_operations_learn_as_the_reference_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 300
+    mixture = Mixture(seed=5, frames=4, skeletons=2, clips=2)
+    made = [batch for turn in range(5) for batch in mixture.pool(turn)]
+
+    class Repeated:
+        def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+            return (made[step % len(made)] for step in range(start, steps))
+
+    def curve(name: str, seed: int) -> np.ndarray:
+        config = Config(
+            Schedule(steps=steps, warmup=30, learning_rate=3e-3),
+            Run(tmp_path / name, seed=seed, device="cpu", workers=0, report_every=10),
+            ModelPlan(changes=asdict(LifterConfig(16, 2, 1, 1, (2, 2), frequencies=16))),
+        )
+        fit(config, data=Repeated())
+        return np.array([float(row["loss"]) for row in log(tmp_path / name)])
+
+    fast = np.stack([curve(f"fast-{seed}", seed) for seed in range(3)])
+    monkeypatch.setenv("OLIFT_BACKEND", "reference")
+    exact = curve("reference", 0)
+    spread = np.abs(fast - fast.mean(axis=0)).mean()
+    assert fast[:, -5:].mean() < 0.6 * fast[:, :1].mean()
+    assert np.abs(fast[0] - exact).mean() < 0.5 * spread
+    assert np.abs(fast[0] - exact)[-5:].mean() < np.abs(fast - fast.mean(axis=0))[:, -5:].mean()

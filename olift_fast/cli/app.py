@@ -10,6 +10,7 @@ from olift_fast._version import __version__
 from olift_fast.cli.bench import bench
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
+from olift_fast.cli.evaluate import evaluate
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
 from olift_fast.cli.stream import stream
@@ -53,5 +54,6 @@ def root(
     """
 
 
-for command in (lift, stream, view, info, demo, train, bench, doctor):
-    app.command(no_args_is_help=command in (lift, view, info, train))(command)
+for command in (lift, stream, view, info, demo, train, evaluate, bench, doctor):
+    name = "eval" if command is evaluate else None
+    app.command(name, no_args_is_help=command in (lift, view, info, train, evaluate))(command)

@@ -58,12 +58,12 @@ def warn(message: str) -> None:
     typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + message, err=True)
 
 
-def print_json(content: dict[str, Any]) -> None:
-    """One JSON object on stdout."""
+def print_json(content: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """One JSON object, or a list of them, on stdout."""
     typer.echo(json_text(content))
 
 
-def json_text(content: dict[str, Any]) -> str:
+def json_text(content: dict[str, Any] | list[dict[str, Any]]) -> str:
     """The object as all commands write it."""
     return json.dumps(content, indent=2, allow_nan=False)
 

@@ -1,35 +1,41 @@
-"""``python -m olift_fast.train.evaluate``: scores on held-out real recordings, beside the flat guess."""
+"""Scores on held-out real recordings, beside the flat guess: what `olift eval` prints."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import typer
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
+from olift_fast.errors import InputError
 from olift_fast.model import Lifter, lift_mirrored
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import held_out
-from olift_fast.train.metrics import Scores, fa_mpjpe, sa_mpjpe, sa_mpve
+from olift_fast.train.metrics import Scores, acceleration_error, fa_mpjpe, n_mpjpe, pck, sa_mpjpe, sa_mpve
 
 Method = Callable[[Batch], Tensor]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "sa_mpjpe": sa_mpjpe,
+    "fa_mpjpe": fa_mpjpe,
+    "sa_mpve": sa_mpve,
+    "n_mpjpe": n_mpjpe,
+    "pck_20": partial(pck, threshold=0.2),
+    "acceleration": acceleration_error,
+}
 
 
 @dataclass(frozen=True)
 class Score:
-    """Mean errors of a method on a source, in % of the clips' RMS 2D radius, after similarity alignment.
+    """Mean scores of a method on a source (docs/metrics.md): errors in % of the clips' RMS 2D radius.
 
-    sa_mpve is 0 for a source of single frames, in which nothing moves.
+    pck_20: % of joints within 20 % of that radius. bone_length_drift: % of a bone's length; None without edges. sa_mpve
+    and acceleration are 0 for a source of single frames, in which nothing moves.
     """
 
     source: str
@@ -38,6 +44,10 @@ class Score:
     sa_mpjpe: float
     fa_mpjpe: float
     sa_mpve: float
+    n_mpjpe: float
+    pck_20: float
+    acceleration: float
+    bone_length_drift: float | None
 
 
 def flat(batch: Batch) -> Tensor:
@@ -64,73 +74,64 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror
 
 
 def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 1) -> Score:
-    """One row: a method's errors on clips of one source."""
-    scores = Scores({"sa_mpjpe": sa_mpjpe, "fa_mpjpe": fa_mpjpe, "sa_mpve": sa_mpve})
+    """One row: a method's scores on clips of one source."""
+    scores = Scores(METRICS)
+    edges = clips.skeleton.edges or None
     for start in range(0, len(clips), 32):
         batch = collate([_rows(clips, slice(start, start + 32))], hops)
-        scores.update(method(batch), batch.joints, batch.labelled, source)
-    errors = {metric: round(100 * mean, 2) for metric, mean in scores.compute()[source].items()}
+        scores.update(method(batch), batch.joints, batch.labelled, source, edges)
+    means = {metric: 100 * mean for metric, mean in scores.compute()[source].items()}
+    means.setdefault("bone_length_drift", math.nan)
     if clips.visible.shape[1] == 1:
-        errors["sa_mpve"] = 0.0
-    return Score(source, name, len(clips), **errors)
+        means |= {"sa_mpve": 0.0, "acceleration": 0.0, "bone_length_drift": 0.0}
+    drift = means.pop("bone_length_drift")
+    rounded = {metric: round(mean, 2) for metric, mean in means.items()}
+    return Score(source, name, len(clips), **rounded, bone_length_drift=None if math.isnan(drift) else round(drift, 2))
 
 
-def main(
-    model: Annotated[list[str], typer.Option(help="Name or folder of a checkpoint; may be given more than once.")],
-    data: Annotated[Path, typer.Option(help="Folder of real recordings (motion3d/, paired/).")],
-    dtype: Annotated[
-        list[str] | None,
-        typer.Option(help="Rounding of the products: float32 by default; may be given more than once."),
-    ] = None,
-    delay: Annotated[
-        list[int] | None,
-        typer.Option(help="Frames to look ahead, the model's own by default; may be given more than once."),
-    ] = None,
-    noise: Annotated[bool, typer.Option(help="Detector-like faults on the 2D of the motion recordings.")] = False,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the scores here, too.")] = None,
-) -> None:
-    """Score checkpoints on the held-out real recordings, beside the flat guess."""
-    dtypes = dtype or ["float32"]
-    if unknown := set(dtypes) - set(DTYPES):
-        raise typer.BadParameter(f"--dtype must be among {', '.join(DTYPES)}, got {', '.join(sorted(unknown))}")
+def evaluate(
+    lifters: Sequence[Lifter],
+    data: Path,
+    *,
+    noise: bool = False,
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
+    delays: Sequence[int] = (),
+) -> list[Score]:
+    """Scores of lifters, and of what they are compared with, on all held-out recordings of a folder.
+
+    Args:
+        lifters: each on whole clips in every dtype, with its mirror image, with the sides hidden, and on single frames;
+            or, where there are delays, on whole clips with each of them.
+        data: folder with ``motion3d/``, ``paired/`` or both.
+        noise: detector-like faults on the 2D of the motion.
+        dtypes: of the products.
+        delays: frames to look ahead (`Lifter.with_delay`).
+
+    Raises:
+        InputError: the folder holds no recordings, or a delay is none of the lifter's.
+    """
     methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
-    for lifter in (Lifter.from_pretrained(name) for name in model):
-        hops = lifter.config.hops
-        for frames in delay or []:
-            methods[f"{lifter.name}, {frames} frames later"] = (lifted_by(lifter.with_delay(frames)), hops)
-        if delay:
+    for lifter in lifters:
+        hops, name = lifter.config.hops, lifter.name
+        if delays:
+            methods |= {
+                f"{name}, {frames} frames later": (lifted_by(lifter.with_delay(frames)), hops) for frames in delays
+            }
             continue
-        for name in dtypes:
-            shown = lifter.name if name == "float32" else f"{lifter.name}, {name}"
-            methods[shown] = lifted_by(lifter.optimize(dtype=DTYPES[name])), hops
-        methods[f"{lifter.name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
-        methods[f"{lifter.name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
-        methods[f"{lifter.name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
-    scores = [
+        for dtype in dtypes:
+            shown = name if dtype == torch.float32 else f"{name}, {str(dtype).removeprefix('torch.')}"
+            methods[shown] = lifted_by(lifter.optimize(dtype=dtype)), hops
+        methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
+        methods[f"{name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
+        methods[f"{name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
+    sources = held_out(data, noise)
+    if not sources:
+        raise InputError(f"{data}: must hold recordings in motion3d/ or paired/, found none")
+    return [
         score(source, clips, name, method, hops)
-        for source, clips in held_out(data, noise).items()
+        for source, clips in sources.items()
         for name, (method, hops) in methods.items()
     ]
-    _print(scores)
-    if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
-        json_out.write_text(json.dumps([asdict(row) for row in scores], indent=1) + "\n", encoding="utf-8")
-
-
-def _print(scores: Sequence[Score]) -> None:
-    table = Table(title="errors in % of the clip's RMS 2D radius, after similarity alignment")
-    for column in ("source", "clips", "method", "SA-MPJPE", "vs flat", "FA-MPJPE", "SA-MPVE"):
-        table.add_column(column, justify="left" if column in ("source", "method") else "right")
-    flat_errors = {row.source: row.sa_mpjpe for row in scores if row.method == "flat guess"}
-    previous = ""
-    for row in scores:
-        change = 100 * (row.sa_mpjpe / flat_errors[row.source] - 1)
-        name = (row.source, str(row.clips)) if row.source != previous else ("", "")
-        previous = row.source
-        table.add_row(
-            *name, row.method, f"{row.sa_mpjpe:.1f}", f"{change:+.0f} %", f"{row.fa_mpjpe:.1f}", f"{row.sa_mpve:.2f}"
-        )
-    Console(width=120).print(table)
 
 
 def _rows(clips: ClipBatch, rows: slice) -> ClipBatch:
@@ -153,7 +154,3 @@ def _filled(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
         for axis in range(2):
             filled[:, joint, axis] = np.interp(time, time[known], keypoints[known, joint, axis])
     return filled
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -253,6 +252,13 @@ def test_flat_guess_scores_as_its_definition_says() -> None:
     assert torch.allclose(filled, 0.5 * (true.keypoints[0, 1, 1] + true.keypoints[0, 3, 1]))
 
 
+def test_scores_of_a_skeleton_without_edges_have_no_drift() -> None:
+    part = groups(1, clips=2, frames=5)[0]
+    bare = replace(part, skeleton=replace(part.skeleton, edges=()))
+    assert score("bare", bare, "flat", flat).bone_length_drift is None
+    assert score("whole", part, "truth", lambda batch: batch.joints).pck_20 == 100
+
+
 def test_a_perfect_method_scores_zero_and_truth_is_held_out(real_data: Path) -> None:
     sets = held_out(real_data)
     assert set(sets) >= {"human_cmu", "rat_dannce23", "mouse_salk34", "fly_df3d_30", "fly_anipose_17"}
@@ -280,18 +286,26 @@ def test_single_frames_see_no_time() -> None:
     assert not torch.allclose(alone, whole, atol=1e-3)
 
 
-def test_the_command_scores_every_method_on_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_method_is_scored_on_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    folder = Lifter(TINY, name="tiny").save_pretrained(tmp_path / "tiny")
+    lifter = Lifter(TINY, name="tiny").eval()
     parts = {f"source {index}": part for index, part in enumerate(groups(2, clips=2, frames=5))}
     monkeypatch.setattr(evaluate, "held_out", lambda folder, noise: parts)
-    evaluate.main(model=[str(folder)], data=tmp_path, json_out=tmp_path / "out" / "scores.json")
-    rows = json.loads((tmp_path / "out" / "scores.json").read_text())
+    rows = evaluate.evaluate([lifter], tmp_path)
     names = ["flat guess", "tiny", "tiny, with its mirror image", "tiny, sides hidden", "tiny, one frame at a time"]
-    assert [(row["source"], row["method"]) for row in rows] == [(s, n) for s in parts for n in names]
-    assert len({(row["sa_mpjpe"], row["sa_mpve"]) for row in rows}) == len(rows)
-    assert all(row["clips"] == 2 and min(row["fa_mpjpe"], row["sa_mpve"]) > 0 for row in rows)
-    evaluate.main(model=[str(folder)], data=tmp_path, delay=[0, 4], json_out=tmp_path / "delays.json")
-    delays = json.loads((tmp_path / "delays.json").read_text())
-    assert [row["method"] for row in delays[:3]] == ["flat guess", "tiny, 0 frames later", "tiny, 4 frames later"]
-    assert delays[2] == {**rows[1], "method": "tiny, 4 frames later"} != {**delays[1], "method": delays[2]["method"]}
+    assert [(row.source, row.method) for row in rows] == [(s, n) for s in parts for n in names]
+    assert len({(row.sa_mpjpe, row.sa_mpve) for row in rows}) == len(rows)
+    assert all(row.clips == 2 and min(row.fa_mpjpe, row.sa_mpve, row.acceleration) > 0 for row in rows)
+    assert all(0 <= row.pck_20 <= 100 and (row.bone_length_drift or 0) > 0 for row in rows)
+    now, later = evaluate.evaluate([lifter], tmp_path, delays=[0, 4])[1:3]
+    assert [now.method, later.method] == ["tiny, 0 frames later", "tiny, 4 frames later"]
+    assert replace(later, method="tiny") == rows[1] != replace(now, method="tiny")
+
+
+def test_a_folder_without_recordings_is_told(tmp_path: Path) -> None:
+    for name in ("motion3d", "paired"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=r"motion3d"):
+        evaluate.evaluate([], tmp_path)
+    with pytest.raises(InputError, match="absent"):
+        evaluate.evaluate([], tmp_path / "absent")

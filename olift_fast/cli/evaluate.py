@@ -1,0 +1,154 @@
+"""`olift eval`: how well a checkpoint lifts recordings that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from olift_fast.cli.console import json_text, print_json, reported, table
+from olift_fast.cli.lifting import check_output
+from olift_fast.cli.options import Debug, DtypeName
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.train.evaluate import Score
+
+COLUMNS = {
+    "sa_mpjpe": "SA-MPJPE",
+    "fa_mpjpe": "FA-MPJPE",
+    "sa_mpve": "SA-MPVE",
+    "n_mpjpe": "N-MPJPE",
+    "pck_20": "PCK@20",
+    "acceleration": "accel.",
+    "bone_length_drift": "bones",
+}
+
+
+@reported
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="A shipped name, or a folder.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder with motion3d/, paired/ or both.", show_default=False, readable=False),
+    ],
+    beside: Annotated[
+        list[str] | None,
+        typer.Option("--beside", help="Another checkpoint, in the same tables; can be repeated.", show_default=False),
+    ] = None,
+    noise: Annotated[bool, typer.Option("--noise", help="Detector-like faults on the 2D of the motion.")] = False,
+    dtype: Annotated[
+        list[DtypeName] | None,
+        typer.Option(help="Rounding of the products, float32 by default; can be repeated.", show_default=False),
+    ] = None,
+    delay: Annotated[
+        list[int] | None,
+        typer.Option(help="Look so many frames ahead, and compare nothing else; can be repeated.", show_default=False),
+    ] = None,
+    json_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write the scores to this file; - prints nothing else.", show_default=False, readable=False
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw them into this file (.png, .svg, .pdf); needs matplotlib.", show_default=False),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Score a checkpoint on the held-out part of real recordings, beside the flat guess.
+
+    docs/metrics.md has the metrics, docs/data.md what the folder holds.
+
+    [bold]Examples[/bold]
+      olift eval small recordings
+      olift eval mine recordings --beside small --noise --json scores.json --plot scores.png
+      olift eval small-causal recordings --delay 0 --delay 4 --delay 16
+    """
+    printed = json_out == Path("-")
+    for path, option in ((None if printed else json_out, "--json"), (plot, "--plot")):
+        if path is not None:
+            check_output(path, None, option)
+    import torch
+
+    from olift_fast.model import Lifter
+    from olift_fast.train.evaluate import evaluate as scores_of
+
+    dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
+    lifters = [Lifter.from_pretrained(name) for name in (checkpoint, *(beside or ()))]
+    try:
+        scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
+    except ValueError as error:
+        raise InputError(f"--dtype: {error}") from error
+    content = [asdict(row) for row in scores]
+    if printed:
+        print_json(content)
+    else:
+        _print(scores)
+    if json_out is not None and not printed:
+        from olift_fast.io.atomic import atomic_path
+
+        with atomic_path(json_out) as temporary:
+            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+    if plot is not None:
+        _draw(scores, plot)
+
+
+def _print(scores: Sequence[Score]) -> None:
+    from rich.console import Console
+
+    flat: dict[str, float] = {}
+    rows = []
+    for row in scores:
+        where = ("", "") if row.source in flat else (row.source, str(row.clips))
+        least = flat.setdefault(row.source, row.sa_mpjpe)
+        change = f"{100 * (row.sa_mpjpe / least - 1):+.0f}%" if least else "–"
+        error, *others = (_figure(getattr(row, name)) for name in COLUMNS)
+        rows.append((where[0], row.method, where[1], error, change, *others))
+    first, *rest = COLUMNS.values()
+    Console(width=150).print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
+    typer.echo(
+        "in % of the clips' RMS 2D radius, after one similarity alignment a clip; PCK@20: % of joints within 20%"
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _draw(scores: Sequence[Score], path: Path) -> None:
+    """A bar for each method and source: joints on the left, velocities on the right."""
+    try:
+        import matplotlib
+    except ImportError:
+        from olift_fast.errors import MissingExtraError
+
+        raise MissingExtraError(what="--plot", extra="bench") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from olift_fast.io.atomic import atomic_path
+
+    sources, methods = (list(dict.fromkeys(getattr(row, key) for row in scores)) for key in ("source", "method"))
+    found: dict[tuple[str, str], Any] = {(row.source, row.method): row for row in scores}
+    height = 0.8 / len(methods)
+    drawn, axes = plt.subplots(
+        1, 2, figsize=(10, 1.2 + 0.25 * len(sources) * len(methods)), sharey=True, layout="constrained"
+    )
+    for axis, metric in zip(axes, ("sa_mpjpe", "sa_mpve"), strict=True):
+        for number, method in enumerate(methods):
+            places = [place + (number + 0.5) * height - 0.4 for place in range(len(sources))]
+            axis.barh(places, [getattr(found[source, method], metric) for source in sources], height, label=method)
+        axis.set_xlabel(f"{COLUMNS[metric]}, % of RMS 2D radius")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(sources)), sources)
+    axes[0].invert_yaxis()
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    with atomic_path(path) as temporary:
+        plt.rcParams["svg.hashsalt"] = "olift"
+        drawn.savefig(temporary, dpi=130)
+    plt.close(drawn)

@@ -1,0 +1,73 @@
+"""`olift eval`: the table, the file, the plot, and what it can't do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import Run
+from .test_cli_errors import assert_one_line
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one recording: a chain of joints that swings."""
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "motion3d").mkdir()
+    time = np.linspace(0, 60, 600)[:, None]
+    joint = np.arange(6)[None]
+    positions = np.stack([joint + 0 * time, np.sin(time + joint), 1 + 0.5 * np.cos(time * 0.7 + joint)], axis=-1)
+    np.savez(
+        folder / "motion3d" / "chain.npz",
+        positions=positions.astype(np.float32),
+        joint_names=np.array([f"joint{i}" for i in range(6)]),
+        edges=np.array([[i, i + 1] for i in range(5)]),
+        fps=np.float64(30),
+        clip_starts=np.array([0]),
+        units=np.array("m"),
+    )
+    return folder
+
+
+def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the plot needs the extra `bench`")
+    out, plot = tmp_path / "scores.json", tmp_path / "scores.png"
+    outcome = run("eval", random_model, recordings, "--json", out, "--plot", plot)
+    assert outcome.exit_code == 0, outcome.stderr
+    rows = json.loads(out.read_text())
+    assert {row["source"] for row in rows} == {"chain"} and rows[0]["method"] == "flat guess"
+    for row in rows:
+        line = next(line for line in outcome.stdout.splitlines() if f" {row['method']} " in line)
+        shown = f"{row['sa_mpjpe']:.2f}" if row["sa_mpjpe"] < 10 else f"{row['sa_mpjpe']:.1f}"
+        assert shown in line
+    assert plot.read_bytes()[:4] == b"\x89PNG" and plot.stat().st_size > 10_000
+
+
+def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, recordings: Path) -> None:
+    options = ("--beside", "small-causal", "--delay", 0, "--delay", 2, "--noise", "--json", "-")
+    outcome = run("eval", random_model, recordings, *options)
+    assert outcome.exit_code == 0, outcome.stderr
+    rows = json.loads(outcome.stdout)
+    assert [row["method"] for row in rows][-2:] == ["small-causal, 0 frames later", "small-causal, 2 frames later"]
+    assert len(rows) == 5 and len({row["sa_mpjpe"] for row in rows}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--delay", "-2"], ["delay", "-2"]),
+        (["--dtype", "float16"], ["--dtype", "float16"]),
+        (["--json", "nowhere/scores.json"], ["nowhere/scores.json"]),
+        (["--beside", "no-such-model"], ["no-such-model"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_option(run: Run, random_model: str, recordings: Path, options: list[str], words: list[str]) -> None:
+    assert_one_line(run("eval", random_model, recordings, *options), *words)
+
+
+def test_folder_without_recordings(run: Run, random_model: str, tmp_path: Path) -> None:
+    assert_one_line(run("eval", random_model, tmp_path), str(tmp_path), "motion3d")

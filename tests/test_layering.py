@@ -21,7 +21,7 @@ LAYERS = {
     "model": 3,
     "io": 4,
     "view": 4,
-    "train": 4,
+    "train": 5,
     "streaming": 5,
     "cli": 6,
 }

@@ -6,7 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -76,33 +76,25 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     forward = fabric.setup_module(lifter)
     batches = _batches(config, data, state, fabric)
     held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
-    log = None
-    if fabric.is_global_zero:
-        with suppress(FileExistsError):
-            out.mkdir(parents=True)
-        states.clear_away(out)
-        log = Log(out, state.step)
-    begun, clips = time.perf_counter(), 0
+    log = _log(out, state.step) if fabric.is_global_zero else None
     last = min(schedule.steps, run.stop_after or schedule.steps)
+    clips, clock = 0, _Clock()
     while state.step < last and not _stopped(state, config.early_stop):
         batch = next(batches).to(fabric.device)
         state.losses.append(_step(state, forward, batch, schedule, fabric, run.precision))
         clips += fabric.world_size * len(batch.keypoints)
         report = None
         if config.early_stop and state.step % config.early_stop.every == 0:
-            scoring = time.perf_counter()
-            _score(state, config.early_stop, held_out, fabric)
-            begun += time.perf_counter() - scoring
+            with clock.stopped():
+                _score(state, config.early_stop, held_out, fabric)
         if state.step % run.report_every == 0 or state.step == last:
-            loss = float(cast(Tensor, fabric.all_reduce(torch.stack(state.losses).mean(), reduce_op="mean")))
-            speed = round(clips / (time.perf_counter() - begun), 1)
-            report = Report(state.step, round(loss, 6), schedule.rate(state.step - 1), speed, state.score)
-            if log is not None:
-                log.write(report)
-            state.losses, begun, clips = [], time.perf_counter(), 0
+            report = _report(state, schedule, clips / clock.seconds(), fabric)
+            clips, clock = 0, _Clock()
+        if log is not None and report is not None:
+            log.write(report)
         if fabric.is_global_zero and state.step % run.save_every == 0:
             _save(state, config, fabric)
-        if watch is not None and fabric.is_global_zero:
+        if fabric.is_global_zero and watch is not None:
             watch(state.step, report)
     lifter.set_window(average.config.window)
     if log is not None:
@@ -212,6 +204,14 @@ def _check_out(out: Path, resume: bool) -> None:
         states.refuse_pickles(out.iterdir())
 
 
+def _log(out: Path, step: int) -> Log:
+    """The log of the folder, which is made, and rid of what a killed run left half-written."""
+    with suppress(FileExistsError):
+        out.mkdir(parents=True)
+    states.clear_away(out)
+    return Log(out, step)
+
+
 def _batches(config: Config, data: Data | None, state: State, fabric: Fabric) -> Iterator[Batch]:
     workers = config.run.workers
     if data is None:
@@ -234,6 +234,29 @@ def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric)
         state.best, state.best_score, state.stale = copy.deepcopy(state.average), score, 0
     else:
         state.stale += 1
+
+
+def _report(state: State, schedule: Schedule, speed: float, fabric: Fabric) -> Report:
+    """What there is to tell of the steps since the last report, which are then forgotten."""
+    loss = cast(Tensor, fabric.all_reduce(torch.stack(state.losses).mean(), reduce_op="mean"))
+    state.losses = []
+    return Report(state.step, round(float(loss), 6), schedule.rate(state.step - 1), round(speed, 1), state.score)
+
+
+class _Clock:
+    """Seconds since it was made, without those it was stopped."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.begun
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.begun += time.perf_counter() - before
 
 
 def _stopped(state: State, stop: EarlyStop | None) -> bool:

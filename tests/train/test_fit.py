@@ -83,6 +83,7 @@ def test_training_on_a_gpu_resumes_to_the_bit(tiny: Path, tmp_path: Path) -> Non
     assert all(one.is_cuda and torch.equal(one, other) for one, other in pairs)
 
 
+@pytest.mark.slow
 def test_fast_operations_learn_as_the_reference_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = 300
     mixture = Mixture(seed=5, frames=4, skeletons=2, clips=2)
@@ -101,10 +102,10 @@ def test_fast_operations_learn_as_the_reference_does(tmp_path: Path, monkeypatch
         fit(config, data=Repeated())
         return np.array([float(row["loss"]) for row in log(tmp_path / name)])
 
-    fast = np.stack([curve(f"fast-{seed}", seed) for seed in range(3)])
+    fast, other = curve("fast", 0), curve("other", 1)
     monkeypatch.setenv("OLIFT_BACKEND", "reference")
     exact = curve("reference", 0)
-    spread = np.abs(fast - fast.mean(axis=0)).mean()
-    assert fast[:, -5:].mean() < 0.6 * fast[:, :1].mean()
-    assert np.abs(fast[0] - exact).mean() < 0.5 * spread
-    assert np.abs(fast[0] - exact)[-5:].mean() < np.abs(fast - fast.mean(axis=0))[:, -5:].mean()
+    assert fast[-5:].mean() < 0.6 * fast[0]
+    difference, spread = np.abs(fast - exact), np.abs(fast - other)
+    assert difference.mean() < 0.2 * spread.mean()
+    assert difference[-5:].mean() < 0.5 * spread[-5:].mean()

@@ -102,12 +102,16 @@ def test_the_new_state_is_on_disk_before_it_takes_the_old_ones_place(
     fit(load_config(tiny, ["run.stop_after=10"]))
     before = (tmp_path / "out" / FILE).read_bytes()
 
+    whole = os.replace
+
     def refused(one: Path, other: Path) -> None:
-        assert one.stat().st_size == len(before)
+        if other.name != FILE:
+            return whole(one, other)
+        assert one.stat().st_size > 0.9 * len(before)
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("os.replace", refused)
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match=rf"{FILE}: cannot be written: Input/output error"):
         fit(load_config(tiny), resume=True)
     assert (tmp_path / "out" / FILE).read_bytes() == before
 

@@ -97,9 +97,10 @@ class Mixture:
         """What is drawn beside generated animals, with its weight; recordings of `real` first. Files are read once.
 
         Raises:
-            InputError: a weight that is not a finite number >= 0, or all of them 0.
+            InputError: a weight that is not a finite number >= 0, or all of them 0, or one for what is not there.
         """
         weighted = [*((source, self._weight(source.name)) for source in self._recorded()), *self.sources]
+        self._check_names()
         for source, weight in weighted:
             if not 0 <= weight < float("inf"):
                 raise InputError(f"weight of {source.name} must be a number >= 0, got {weight}")
@@ -124,6 +125,13 @@ class Mixture:
         if self.human36m and self._weight("human36m") != 0:
             people, _ = split_subjects(load_human36m(self.human36m), held_out=())
             yield MotionSource("human36m", people, self.camera, self.corruption, self.speed, self.recombined)
+
+    def _check_names(self) -> None:
+        """A weight for what is not there is a slip; those that come by default may be of another folder."""
+        there = sorted(path.stem for path in self.real.glob("*.npz")) if self.real else []
+        there += [name for name in ("animalsyn3d", "human36m") if getattr(self, name)]
+        if unknown := sorted(set(self.real_weights) - {*there, *REAL_WEIGHTS}):
+            raise InputError(f"real_weights must name recordings of {', '.join(there)}, got {', '.join(unknown)}")
 
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Training batches without end, from number `start` on: what batch k holds depends on the seed and k alone.

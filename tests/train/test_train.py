@@ -140,9 +140,9 @@ def test_mixture_repeats_and_mixes_real_motion(real_data: Path) -> None:
     assert {"human_cmu", "quadruped"} <= families
 
 
-def test_a_folder_of_which_no_recording_is_wanted_is_told(real_data: Path) -> None:
-    mixture = Mixture(real=real_data / "motion3d", real_weights={"unicorn": 1.0})
-    with pytest.raises(InputError, match=r"real_weights must name a recording of fly_anipose_17, .*, got unicorn"):
+def test_a_weight_for_a_recording_that_is_not_there_is_told(real_data: Path) -> None:
+    mixture = Mixture(real=real_data / "motion3d", real_weights={"unicorn": 1.0, "human_cmu": 2.0})
+    with pytest.raises(InputError, match=r"real_weights must name recordings of .*human_cmu.*, got unicorn"):
         next(mixture.groups())
 
 

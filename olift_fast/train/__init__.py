@@ -1,6 +1,6 @@
 """Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out motion.
 
-``olift train`` trains a checkpoint, ``python -m olift_fast.train.evaluate`` scores one.
+``olift train`` trains a checkpoint, ``olift eval`` scores one.
 """
 
 from olift_fast.train.batches import Batch, collate

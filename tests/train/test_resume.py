@@ -50,6 +50,7 @@ def test_resumed_is_uninterrupted_to_the_bit(tiny: Path, tmp_path: Path, workers
     assert losses(tmp_path / "out")[-2:] == losses(tmp_path / "whole")[-2:]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_is_uninterrupted_to_the_bit(
     tiny: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -82,6 +82,8 @@ def evaluate(
     lifters = [Lifter.from_pretrained(name) for name in (checkpoint, *(beside or ()))]
     try:
         scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"--dtype: {error}") from error
     content = [asdict(row) for row in scores]

@@ -70,4 +70,5 @@ def test_bad_option(run: Run, random_model: str, recordings: Path, options: list
 
 
 def test_folder_without_recordings(run: Run, random_model: str, tmp_path: Path) -> None:
-    assert_one_line(run("eval", random_model, tmp_path), str(tmp_path), "motion3d")
+    outcome = run("eval", random_model, tmp_path)
+    assert_one_line(outcome, f"olift: {tmp_path}", "motion3d")

@@ -12,11 +12,12 @@ import typer
 from olift_fast.cli.console import json_text, print_json, reported, table
 from olift_fast.cli.lifting import check_output
 from olift_fast.cli.options import Debug, DtypeName
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from olift_fast.train.evaluate import Score
 
+PLOTS = (".png", ".svg", ".pdf")
 COLUMNS = {
     "sa_mpjpe": "SA-MPJPE",
     "fa_mpjpe": "FA-MPJPE",
@@ -73,19 +74,17 @@ def evaluate(
     for path, option in ((None if printed else json_out, "--json"), (plot, "--plot")):
         if path is not None:
             check_output(path, None, option)
+    if plot is not None:
+        _check_plot(plot)
     import torch
 
     from olift_fast.model import Lifter
     from olift_fast.train.evaluate import evaluate as scores_of
 
+    given = [checkpoint, *(beside or ())]
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
-    lifters = [Lifter.from_pretrained(name) for name in (checkpoint, *(beside or ()))]
-    try:
-        scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"--dtype: {error}") from error
+    lifters = {_shown(name, given): Lifter.from_pretrained(name) for name in given}
+    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
     content = [asdict(row) for row in scores]
     if printed:
         print_json(content)
@@ -100,21 +99,37 @@ def evaluate(
         _draw(scores, plot)
 
 
+def _shown(name: str, given: Sequence[str]) -> str:
+    """A checkpoint's shipped name or its folder's; all of the path where two folders have one name."""
+    short = Path(name).name or name
+    return name if sum(Path(other).name == short for other in set(given)) > 1 else short
+
+
+def _check_plot(path: Path) -> None:
+    import importlib.util
+
+    if path.suffix not in PLOTS:
+        raise InputError(f"--plot: {path} must end in {', '.join(PLOTS)}, got {path.suffix!r}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError(what="--plot", extra="bench")
+
+
 def _print(scores: Sequence[Score]) -> None:
     from rich.console import Console
 
-    flat: dict[str, float] = {}
+    flat: dict[str, float | None] = {}
     rows = []
     for row in scores:
         where = ("", "") if row.source in flat else (row.source, str(row.clips))
         least = flat.setdefault(row.source, row.sa_mpjpe)
-        change = f"{100 * (row.sa_mpjpe / least - 1):+.0f}%" if least else "–"
+        change = f"{100 * (row.sa_mpjpe / least - 1):+.0f}%" if least and row.sa_mpjpe is not None else "–"
         error, *others = (_figure(getattr(row, name)) for name in COLUMNS)
         rows.append((where[0], row.method, where[1], error, change, *others))
     first, *rest = COLUMNS.values()
     Console(width=150).print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
     typer.echo(
-        "in % of the clips' RMS 2D radius, after one similarity alignment a clip; PCK@20: % of joints within 20%"
+        "in % of the clips' RMS 2D radius after one similarity alignment a clip (FA-MPJPE: one a frame; N-MPJPE: scale "
+        "only); PCK@20: joints within 20%; bones: drift in % of their length"
     )
 
 
@@ -124,12 +139,8 @@ def _figure(value: float | None) -> str:
 
 def _draw(scores: Sequence[Score], path: Path) -> None:
     """A bar for each method and source: joints on the left, velocities on the right."""
-    try:
-        import matplotlib
-    except ImportError:
-        from olift_fast.errors import MissingExtraError
+    import matplotlib
 
-        raise MissingExtraError(what="--plot", extra="bench") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -144,7 +155,9 @@ def _draw(scores: Sequence[Score], path: Path) -> None:
     for axis, metric in zip(axes, ("sa_mpjpe", "sa_mpve"), strict=True):
         for number, method in enumerate(methods):
             places = [place + (number + 0.5) * height - 0.4 for place in range(len(sources))]
-            axis.barh(places, [getattr(found[source, method], metric) for source in sources], height, label=method)
+            axis.barh(
+                places, [getattr(found[source, method], metric) or 0.0 for source in sources], height, label=method
+            )
         axis.set_xlabel(f"{COLUMNS[metric]}, % of RMS 2D radius")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(sources)), sources)

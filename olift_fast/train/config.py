@@ -104,7 +104,11 @@ class Config:
     early_stop: EarlyStop | None = None
 
 
-ELSEWHERE = {"data.seed": "run.seed", "data.hops": "model.changes.hops"}
+ELSEWHERE = {
+    "data.seed": "run.seed",
+    "data.hops": "model.changes.hops",
+    "data.sources": "`Mixture(sources=…)` in Python",
+}
 """Fields of the parts that are not keys of a file, and the keys that they follow."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, lift_mirrored
 from olift_fast.train.batches import Batch, collate
-from olift_fast.train.held_out import held_out
+from olift_fast.train.held_out import FRAMES, held_out
 from olift_fast.train.metrics import Scores, acceleration_error, fa_mpjpe, n_mpjpe, pck, sa_mpjpe, sa_mpve
 
 Method = Callable[[Batch], Tensor]
@@ -34,19 +34,21 @@ METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 class Score:
     """Mean scores of a method on a source (docs/metrics.md): errors in % of the clips' RMS 2D radius.
 
-    pck_20: % of joints within 20 % of that radius. bone_length_drift: % of a bone's length; None without edges. sa_mpve
-    and acceleration are 0 for a source of single frames, in which nothing moves.
+    After one similarity alignment a clip, but fa_mpjpe: one a frame; n_mpjpe: scale only, joints turned as the model
+    gives them. pck_20: % of joints within 20 % of the radius. bone_length_drift: % of a bone's length. sa_mpve and
+    acceleration are 0 for a source of single frames, in which nothing moves. None: nothing to score, or joints that are
+    not finite.
     """
 
     source: str
     method: str
     clips: int
-    sa_mpjpe: float
-    fa_mpjpe: float
-    sa_mpve: float
-    n_mpjpe: float
-    pck_20: float
-    acceleration: float
+    sa_mpjpe: float | None
+    fa_mpjpe: float | None
+    sa_mpve: float | None
+    n_mpjpe: float | None
+    pck_20: float | None
+    acceleration: float | None
     bone_length_drift: float | None
 
 
@@ -84,13 +86,12 @@ def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 
     means.setdefault("bone_length_drift", math.nan)
     if clips.visible.shape[1] == 1:
         means |= {"sa_mpve": 0.0, "acceleration": 0.0, "bone_length_drift": 0.0}
-    drift = means.pop("bone_length_drift")
-    rounded = {metric: round(mean, 2) for metric, mean in means.items()}
-    return Score(source, name, len(clips), **rounded, bone_length_drift=None if math.isnan(drift) else round(drift, 2))
+    rounded = {metric: round(mean, 2) if math.isfinite(mean) else None for metric, mean in means.items()}
+    return Score(source, name, len(clips), **rounded)
 
 
 def evaluate(
-    lifters: Sequence[Lifter],
+    lifters: Mapping[str, Lifter],
     data: Path,
     *,
     noise: bool = False,
@@ -100,30 +101,32 @@ def evaluate(
     """Scores of lifters, and of what they are compared with, on all held-out recordings of a folder.
 
     Args:
-        lifters: each on whole clips in every dtype, with its mirror image, with the sides hidden, and on single frames;
-            or, where there are delays, on whole clips with each of them.
+        lifters: by the name to show. Each lifts whole clips in every dtype, with its mirror image, with the sides
+            hidden, and single frames; or, where there are delays, whole clips with each of them in every dtype.
         data: folder with ``motion3d/``, ``paired/`` or both.
         noise: detector-like faults on the 2D of the motion.
         dtypes: of the products.
         delays: frames to look ahead (`Lifter.with_delay`).
 
     Raises:
-        InputError: the folder holds no recordings, or a delay is none of the lifter's.
+        InputError: the folder holds no recordings, or a dtype or a delay is none that the lifter can have.
     """
     methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
-    for lifter in lifters:
-        hops, name = lifter.config.hops, lifter.name
-        if delays:
-            methods |= {
-                f"{name}, {frames} frames later": (lifted_by(lifter.with_delay(frames)), hops) for frames in delays
-            }
-            continue
+    for name, lifter in lifters.items():
+        hops, config = lifter.config.hops, lifter.config
+        if config.time_encoding == "table" and config.time_rows < FRAMES:
+            raise InputError(f"{name}: its time table must have {FRAMES} rows or more, got {config.time_rows}")
         for dtype in dtypes:
-            shown = name if dtype == torch.float32 else f"{name}, {str(dtype).removeprefix('torch.')}"
-            methods[shown] = lifted_by(lifter.optimize(dtype=dtype)), hops
-        methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
-        methods[f"{name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
-        methods[f"{name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
+            rounded = "" if dtype == torch.float32 else f", {str(dtype).removeprefix('torch.')}"
+            if not delays:
+                methods[name + rounded] = lifted_by(_optimized(lifter, dtype)), hops
+            for frames in delays:
+                lift = lifted_by(_optimized(lifter.with_delay(frames), dtype))
+                methods[f"{name}, {frames} frames later{rounded}"] = lift, hops
+        if not delays:
+            methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
+            methods[f"{name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
+            methods[f"{name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
     sources = held_out(data, noise)
     if not sources:
         raise InputError(f"{data}: must hold recordings in motion3d/ or paired/, found none")
@@ -132,6 +135,13 @@ def evaluate(
         for source, clips in sources.items()
         for name, (method, hops) in methods.items()
     ]
+
+
+def _optimized(lifter: Lifter, dtype: torch.dtype) -> Lifter:
+    try:
+        return lifter.optimize(dtype=dtype)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _rows(clips: ClipBatch, rows: slice) -> ClipBatch:

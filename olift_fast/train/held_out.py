@@ -43,7 +43,8 @@ def held_out(
     """
     faults = corruption or (Corruption() if noise else Corruption.none())
     sets: dict[str, ClipBatch] = {}
-    for name, motion in load_all(folder / "motion3d").items():
+    recorded = load_all(folder / "motion3d") if any((folder / "motion3d").glob("*.npz")) else {}
+    for name, motion in recorded.items():
         rng = np.random.default_rng((seed, len(sets)))
         positions = np.repeat(cut(motion, frames, frames), cameras, axis=0)
         segment = split(motion)[1][0]
@@ -55,7 +56,7 @@ def held_out(
 
 def _through_real_cameras(paired: Paired, name: str) -> ClipBatch:
     """The clips of every camera: consecutive frames if the recording is a sequence, else frames on their own."""
-    frames = FRAMES if paired.sequence else 1
+    frames = min(FRAMES, len(paired.positions)) if paired.sequence else 1
     return concatenate([_one_camera(paired, camera, frames, name) for camera in range(len(paired.K))])
 
 

@@ -79,6 +79,16 @@ class Mixture:
     human36m: Path | None = None
     sources: Sequence[tuple[ClipSource, float]] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("frames", "skeletons", "clips"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("real_share", "recombined", "no_sides", "mirrored"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if not 0 < self.speed[0] <= self.speed[1]:
+            raise InputError(f"speed must be a range above 0, got {self.speed}")
+
     def groups(self, stream: int = 0) -> Iterator[ClipBatch]:
         """Groups of clips without end; each stream its own, the same for the same seed."""
         rng = np.random.default_rng((self.seed, stream, 1))

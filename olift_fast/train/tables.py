@@ -122,7 +122,12 @@ class Reader:
 
 
 def plain(value: Any) -> Any:
-    """A dataclass, with all in it, as what JSON holds: dictionaries with string keys, lists, numbers, strings, None."""
+    """A dataclass, with all in it, as what JSON holds: dictionaries with string keys, lists, numbers, strings, None.
+
+    A source of clips (`olift_fast.data.sources.ClipSource`) is told by its name alone.
+    """
+    if hasattr(value, "draw"):
+        return str(value.name)
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

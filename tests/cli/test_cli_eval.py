@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, 
     ("options", "words"),
     [
         (["--delay", "-2"], ["delay", "-2"]),
-        (["--dtype", "float16"], ["--dtype", "float16"]),
+        (["--dtype", "float16"], ["float16 is for GPUs"]),
+        (["--plot", "scores.xyz"], ["scores.xyz", ".png"]),
         (["--json", "nowhere/scores.json"], ["nowhere/scores.json"]),
         (["--beside", "no-such-model"], ["no-such-model"]),
     ],
@@ -67,6 +69,17 @@ def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, 
 )
 def test_bad_option(run: Run, random_model: str, recordings: Path, options: list[str], words: list[str]) -> None:
     assert_one_line(run("eval", random_model, recordings, *options), *words)
+
+
+def test_checkpoints_of_one_name_keep_their_rows(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name / "mine" for name in ("one", "two")]
+    for folder in folders:
+        shutil.copytree(random_model, folder)
+    outcome = run(
+        "eval", folders[0], recordings, "--beside", folders[1], "--beside", "small", "--delay", 0, "--json", "-"
+    )
+    shown = [row["method"] for row in json.loads(outcome.stdout)]
+    assert shown == ["flat guess", *(f"{name}, 0 frames later" for name in (*folders, "small"))]
 
 
 def test_folder_without_recordings(run: Run, random_model: str, tmp_path: Path) -> None:

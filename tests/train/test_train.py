@@ -16,7 +16,8 @@ import torch
 from olift_fast import reference
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.generator import AnimalGenerator
-from olift_fast.data.mocap import load_motion, split
+from olift_fast.data.mocap import load_motion, load_paired, split
+from olift_fast.data.sources import GeneratorSource
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.reference import Alignment
@@ -291,21 +292,67 @@ def test_every_method_is_scored_on_every_source(tmp_path: Path, monkeypatch: pyt
     lifter = Lifter(TINY, name="tiny").eval()
     parts = {f"source {index}": part for index, part in enumerate(groups(2, clips=2, frames=5))}
     monkeypatch.setattr(evaluate, "held_out", lambda folder, noise: parts)
-    rows = evaluate.evaluate([lifter], tmp_path)
+    rows = evaluate.evaluate({"tiny": lifter}, tmp_path)
     names = ["flat guess", "tiny", "tiny, with its mirror image", "tiny, sides hidden", "tiny, one frame at a time"]
     assert [(row.source, row.method) for row in rows] == [(s, n) for s in parts for n in names]
     assert len({(row.sa_mpjpe, row.sa_mpve) for row in rows}) == len(rows)
     assert all(row.clips == 2 and min(row.fa_mpjpe, row.sa_mpve, row.acceleration) > 0 for row in rows)
     assert all(0 <= row.pck_20 <= 100 and (row.bone_length_drift or 0) > 0 for row in rows)
-    now, later = evaluate.evaluate([lifter], tmp_path, delays=[0, 4])[1:3]
+    wild = evaluate.score("wild", parts["source 0"], "wild", lambda batch: batch.joints * torch.nan)
+    assert (wild.sa_mpjpe, wild.pck_20) == (None, 0)
+    now, later = evaluate.evaluate({"tiny": lifter}, tmp_path, delays=[0, 4])[1:3]
     assert [now.method, later.method] == ["tiny, 0 frames later", "tiny, 4 frames later"]
     assert replace(later, method="tiny") == rows[1] != replace(now, method="tiny")
 
 
 def test_a_folder_without_recordings_is_told(tmp_path: Path) -> None:
-    for name in ("motion3d", "paired"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(InputError, match=r"motion3d"):
-        evaluate.evaluate([], tmp_path)
-    with pytest.raises(InputError, match="absent"):
-        evaluate.evaluate([], tmp_path / "absent")
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InputError, match=f"{folder}: must hold recordings in motion3d/ or paired/, found none"):
+            evaluate.evaluate({}, folder)
+
+
+def test_sequences_shorter_than_a_clip_are_one_clip(real_data: Path, tmp_path: Path) -> None:
+    with np.load(real_data / "paired" / "human_pose2sim_balancing.npz") as file:
+        content = dict(file)
+    whole = load_paired(real_data / "paired" / "human_pose2sim_balancing.npz")
+    frames = len(whole.positions)
+    short = {name: cut_frames(array, frames, 20) for name, array in content.items()}
+    (tmp_path / "paired").mkdir()
+    np.savez(tmp_path / "paired" / "short.npz", **short)
+    clips = held_out(tmp_path)["short"]
+    assert clips.visible.shape[:2] == (len(whole.K), 20)
+
+
+def cut_frames(array: np.ndarray, frames: int, kept: int) -> np.ndarray:
+    """The array without its later frames, on whichever axis they lie."""
+    axes = [axis for axis, size in enumerate(array.shape) if size == frames]
+    return np.take(array, range(kept), axis=axes[0]) if axes else array
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"frames": 0}, "frames must be >= 1, got 0"),
+        ({"skeletons": 0}, "skeletons must be >= 1, got 0"),
+        ({"real_share": 45.0}, "real_share must be from 0 to 1, got 45.0"),
+        ({"mirrored": -1.0}, "mirrored must be from 0 to 1, got -1.0"),
+        ({"speed": (0.0, 1.0)}, r"speed must be a range above 0, got \(0.0, 1.0\)"),
+    ],
+)
+def test_values_out_of_range_are_told(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Mixture(**values)
+
+
+def test_training_with_sources_of_ones_own_is_saved_and_goes_on(tmp_path: Path) -> None:
+    def config(steps: int | None) -> Config:
+        return Config(
+            Schedule(steps=4),
+            Run(tmp_path / "out", device="cpu", workers=0, save_every=1, stop_after=steps),
+            ModelPlan(changes=asdict(TINY)),
+            Mixture(frames=4, skeletons=1, clips=1, sources=[(GeneratorSource(name="mine"), 2.0)]),
+        )
+
+    fit(config(2))
+    average = fit(config(None), resume=True)
+    assert all(torch.isfinite(weight).all() for weight in average.parameters())

@@ -238,6 +238,11 @@ def _parse(content: Mapping[str, Any], path: Path) -> Paired:
     )
 
 
+def y_is_up(rotation: npt.NDArray[np.float64]) -> bool:
+    """Whether a camera's y axis points along the world's, up, as the data set's tooling has it; rotation (3, 3)."""
+    return bool(rotation[1, 1] >= 0.999)
+
+
 def _check_camera(
     intrinsic: npt.NDArray[np.float64],
     rotation: npt.NDArray[np.float64],
@@ -251,7 +256,7 @@ def _check_camera(
     turned = np.abs(rotation @ rotation.T - np.eye(3)).max()
     if not turned < 1e-3 or np.linalg.det(rotation) < 0:
         raise InputError(f"camera.extrinsic must hold a rotation, got one that is off by {turned:.3g}, or a mirror")
-    if rotation[1, 1] < 0.999:
+    if not y_is_up(rotation):
         raise InputError(
             "camera.extrinsic must have the camera's y axis along the world's, up, as the data set's tooling has it, "
             f"got one with {rotation[1, 1]:.3g} of it along that"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from olift_fast.data.animalsyn3d import y_is_up
 from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
 from olift_fast.io.deeplabcut import picture_numbers
@@ -60,8 +61,8 @@ def read_animalsyn3d(content: Mapping[str, Any]) -> Parsed:
     names = _model_names(str(content.get("model", "")), points.shape[1])
     camera = content.get("camera") or {}
     size = (int(camera["width"]), int(camera["height"])) if "width" in camera and "height" in camera else None
-    if size is not None and _y_is_up(camera.get("extrinsic")):
-        points = points * [1, -1] + [0, size[1]]
+    if _camera_is_upright(camera.get("extrinsic")):
+        points = points * [1, -1] + [0, size[1] if size else 0]
     track = f"{content['model']}/{content['animation']}" if {"model", "animation"} <= set(content) else "track_0"
     return Parsed("animalsyn3d", points[None], None, names, content["connections"], tracks=(track,), image_size=size)
 
@@ -125,12 +126,13 @@ def read_alphatracker(content: Sequence[Mapping[str, Any]]) -> Parsed:
     )
 
 
-def _y_is_up(extrinsic: Any) -> bool:
-    """Whether the camera is level with its y axis along the world's, as AnimalSyn3D's tooling writes it."""
-    if not extrinsic:
+def _camera_is_upright(extrinsic: Any) -> bool:
+    """Whether the file says so; the 2D of a file whose camera can't be read is taken as it is."""
+    try:
+        matrix = numbers(extrinsic or [], "camera.extrinsic")
+    except InputError:
         return False
-    matrix = numbers(extrinsic, "camera.extrinsic")
-    return matrix.shape in ((3, 4), (4, 4)) and bool(np.abs(matrix[1, :3] - [0, 1, 0]).max() < 1e-3)
+    return matrix.shape in ((3, 4), (4, 4)) and y_is_up(matrix[:3, :3])
 
 
 def _model_names(model: str, joints: int) -> Sequence[str] | None:

@@ -200,9 +200,14 @@ def test_animalsyn3d_pixels_of_a_camera_with_y_up_are_turned_down(write_json: Wr
         [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 9]],
         [[1, 0, 0, 0], [0, 0.6, -0.8, 0], [0, 0.8, 0.6, 9]],
         [],
+        "level",
     ):
         content["camera"]["extrinsic"] = other
         np.testing.assert_array_equal(read_keypoints(write_json(content)).keypoints[0], points.astype(np.float32))
+    content["camera"] = {"extrinsic": rotation.tolist()}
+    np.testing.assert_array_equal(
+        read_keypoints(write_json(content)).keypoints[0], (points * [1, -1]).astype(np.float32)
+    )
 
 
 def _badja_by_hand(content: Any) -> npt.NDArray[np.float64]:

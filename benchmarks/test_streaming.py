@@ -22,6 +22,7 @@ from whole_models import operations
 from olift_fast import Skeleton, StreamingLifter
 from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, Normalization
+from olift_fast.nn.fused import why_not_bfloat16
 
 JOINTS = 26
 FRAMES = 64
@@ -93,22 +94,26 @@ def test_frame_by_frame(side_by_side: Callable[..., None], tracks: int, preset: 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("preset", ["small-causal", *PRESETS])
-def test_latency(benchmark: Any, preset: str, device: str) -> None:
+@pytest.mark.parametrize("pause_ms", [0, 5])
+def test_latency(benchmark: Any, pause_ms: int, preset: str, device: str) -> None:
     """What a live stream waits for each frame of one animal, to the rare ones."""
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig.preset(preset)).eval().to(device)
     way = streaming(lifter, recording(1))
-    every_frame(benchmark, lambda: way(), facts(lifter.config, 1), device)
+    every_frame(benchmark, lambda: way(), pause_ms, facts(lifter.config, 1), device)
 
 
+@pytest.mark.parametrize("dtype", ["float32", *(["bfloat16"] if why_not_bfloat16() is None else [])])
 @pytest.mark.parametrize("model", ["small-causal", "small"])
-def test_end_to_end(benchmark: Any, model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pause_ms", [0, 5])
+def test_end_to_end(benchmark: Any, pause_ms: int, model: str, dtype: str, tmp_path: Path) -> None:
     """`olift stream` as a process: from writing a frame's line into its pipe to having read the result that is due."""
     rig, config = tmp_path / "rig.json", LifterConfig.preset(model)
     skeleton = skeleton_of(JOINTS)
     rig.write_text(json.dumps({"names": skeleton.names, "edges": skeleton.edges, "sides": skeleton.sides}))
     lines = [json.dumps({"keypoints": frame[0, 0].tolist()}).encode() + b"\n" for frame in recording(1)]
     command = [sys.executable, "-m", "olift_fast", "stream", "--skeleton", rig, "--model", model, "--scale", "50"]
+    command += ["--dtype", dtype]
     coming = itertools.cycle(lines)
     with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
         assert process.stdin and process.stdout
@@ -120,7 +125,7 @@ def test_end_to_end(benchmark: Any, model: str, tmp_path: Path) -> None:
             process.stdin.write(next(coming))  # type: ignore[union-attr]
             assert b'"joints"' in results.readline()
 
-        every_frame(benchmark, frame, facts(config, 1), "cpu")
+        every_frame(benchmark, frame, pause_ms, facts(config, 1), "cpu")
         process.stdin.close()
         process.kill()
 
@@ -156,10 +161,14 @@ def resident_mib() -> float:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 2)
 
 
-def every_frame(benchmark: Any, frame: Callable[[], object], told: dict[str, Any], device: str) -> None:
-    """Times 2,000 calls with 5 ms between them, as frames of a fast camera come, for percentiles and the histogram."""
+def every_frame(benchmark: Any, frame: Callable[[], object], pause_ms: int, told: dict[str, Any], device: str) -> None:
+    """Times 2,000 calls, for percentiles and the histogram.
+
+    With a pause between them, as frames of a camera come, the processor falls asleep and loses its caches; without one it
+    is awake, as on a machine that has other things to do.
+    """
     rounds = 1 if benchmark.disabled else 2000
-    pause = 0.0 if benchmark.disabled else 0.005
+    pause = 0.0 if benchmark.disabled else pause_ms / 1e3
     seconds = []
 
     def timed() -> None:
@@ -167,7 +176,7 @@ def every_frame(benchmark: Any, frame: Callable[[], object], told: dict[str, Any
         frame()
         seconds.append(time.perf_counter() - begin)
 
-    benchmark.pedantic(timed, setup=lambda: time.sleep(pause), rounds=rounds, warmup_rounds=20)
+    benchmark.pedantic(timed, setup=(lambda: time.sleep(pause)) if pause else None, rounds=rounds, warmup_rounds=20)
     taken = np.asarray(seconds[-rounds:]) * 1e3
     p20, p50, p80, p99, most = np.percentile(taken, (20, 50, 80, 99, 100))
     edges = np.geomspace(0.25, 64, 65)

@@ -105,19 +105,23 @@ def lift_file(request: Request, *, quiet: bool = False) -> Outcome:
 
 def load_model(request: Request) -> Lifter:
     """The lifter, on the device and in the precision that are asked for; raises InputError where it can't run there."""
-    import torch
-
     from olift_fast.model import Lifter
 
-    lifter = Lifter.from_pretrained(request.model)
-    if request.device == "cpu" and request.dtype == "float32":
+    return optimized(Lifter.from_pretrained(request.model), request.device, request.dtype)
+
+
+def optimized(lifter: Lifter, device: str, dtype: str) -> Lifter:
+    """`Lifter.optimize`, where there is anything to it; raises InputError where it can't run there."""
+    import torch
+
+    if device == "cpu" and dtype == "float32":
         return lifter
     try:
-        return lifter.optimize(request.device, getattr(torch, request.dtype))
+        return lifter.optimize(device, getattr(torch, dtype))
     except ValueError as error:
-        raise InputError(f"--dtype {request.dtype}: {error}") from error
+        raise InputError(f"--dtype {dtype}: {error}") from error
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"--device {request.device}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
 
 
 def hidden_share(result: LiftedTracks) -> float:

@@ -10,7 +10,7 @@ import typer
 
 from olift_fast.cli.console import reported
 from olift_fast.cli.lift import Output
-from olift_fast.cli.options import AllowPickle, Debug, FormatName, MinConfidence, ModelName
+from olift_fast.cli.options import AllowPickle, Debug, Dtype, DtypeName, FormatName, MinConfidence, ModelName
 from olift_fast.cli.streaming import Request, stream_live
 
 
@@ -57,6 +57,7 @@ def stream(
             show_default=False,
         ),
     ] = None,
+    dtype: Dtype = DtypeName.float32,
     min_confidence: MinConfidence = 0.3,
     output: Annotated[
         Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
@@ -101,7 +102,7 @@ def stream(
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
     request = Request(
-        skeleton, udp, tcp, websocket, host, replay, fps, model, delay, min_confidence, output.value, tracks, idle,
-        scale, fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
+        skeleton, udp, tcp, websocket, host, replay, fps, model, delay, dtype.value, min_confidence, output.value, tracks,
+        idle, scale, fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
     )  # fmt: skip
     stream_live(request)

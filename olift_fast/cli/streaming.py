@@ -49,6 +49,7 @@ class Request:
     fps: float | None = None
     model: str = "small-causal"
     delay: int | None = None
+    dtype: str = "float32"
     min_confidence: float = 0.3
     output: Literal["camera", "object"] = "camera"
     tracks: int | None = None
@@ -88,7 +89,7 @@ def stream_live(request: Request) -> None:
     from olift_fast.streaming.session import Session
 
     torch.set_num_threads(request.threads)
-    model = Lifter.from_pretrained(request.model)
+    model = lifting.optimized(Lifter.from_pretrained(request.model), "cpu", request.dtype)
     lifter = StreamingLifter(
         model if request.delay is None else model.with_delay(request.delay),
         skeleton,

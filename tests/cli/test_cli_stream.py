@@ -17,6 +17,7 @@ import pytest
 
 from olift_fast import lift_tracks, read_keypoints, read_lifted
 from olift_fast.model import Lifter
+from olift_fast.nn.fused import why_not_bfloat16
 from olift_fast.streaming.transports import CLIENTS
 
 from .conftest import Run
@@ -85,6 +86,16 @@ def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, t
     causal = Lifter.from_pretrained(random_model).with_delay(0).save_pretrained(tmp_path / "causal")
     assert [answer["frame"] for answer in answers if "joints" in answer] == list(range(12))
     assert_lifted(joints_of(answers), offline(str(causal), points))
+
+
+@pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
+def test_products_in_bfloat16(random_model: str, rig: Path) -> None:
+    points = keypoints(40)
+    with streaming(random_model, rig, "--dtype", "bfloat16", "--delay", "0") as stream:
+        got = joints_of(stream.communicate(b"".join(map(line_of, points))))
+    with streaming(random_model, rig, "--delay", "0") as stream:
+        exact = joints_of(stream.communicate(b"".join(map(line_of, points))))
+    assert 1e-5 < np.linalg.norm(np.nan_to_num(got - exact)) / np.linalg.norm(np.nan_to_num(exact)) < 2e-2
 
 
 def test_file_on_stdin_and_nothing_at_all(random_model: str, rig: Path, tmp_path: Path) -> None:
@@ -306,6 +317,7 @@ def test_view_draws_what_was_recorded(random_model: str, rig: Path, tmp_path: Pa
         (["--skeleton", "coco_17", "--record", "nowhere/out.npz"], ["nowhere/out.npz"]),
         (["--skeleton", "coco_17", "--record", "out.docx"], ["out.docx", ".npz"]),
         (["--skeleton", "coco_17", "--model", "no-such-model"], ["no-such-model"]),
+        (["--skeleton", "coco_17", "--dtype", "float16"], ["--dtype float16", "GPUs"]),
         (["--skeleton", "coco_17", "--delay", "3"], ["multiple", "2 motion layers", "3 frames"]),
     ],
     ids=" ".join,

@@ -164,11 +164,14 @@ def draw_latencies(cases: Sequence[Case], title: str) -> Figure | None:
     panels = [case for case in cases if case.histogram]
     if not panels:
         return None
-    keys = [key for key in differing_facts(panels) if not key.endswith("_ms")]
+    keys = [key for key in differing_facts(panels) if key not in ("p99_ms", "max_ms")]
+    rows, across = -(-len(panels) // 2), min(2, len(panels))
     drawn, axes = plt.subplots(
-        len(panels), 1, figsize=(7.2, 1.7 * len(panels) + 0.8), sharex=True, squeeze=False, layout="constrained"
+        rows, across, figsize=(5.2 * across, 1.7 * rows + 0.8), sharex=True, squeeze=False, layout="constrained"
     )
-    for axis, case in zip(axes.flat, panels, strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    for axis, case in zip(axes.flat, panels, strict=False):
         uppers, calls = (np.asarray(values) for values in zip(*case.histogram, strict=True))
         lowers = np.concatenate([uppers[:1] ** 2 / uppers[1:2], uppers[:-1]])
         axis.bar(lowers, calls, width=uppers - lowers, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.3)
@@ -178,8 +181,10 @@ def draw_latencies(cases: Sequence[Case], title: str) -> Figure | None:
         axis.set_title(", ".join(filter(None, (words(case.function), label(case, keys)))), fontsize=9)
         axis.yaxis.set_major_formatter(PLAIN)
     taken = [upper for case in panels for upper, calls in case.histogram if calls]
-    axes.flat[-1].set(xlabel="milliseconds", xlim=(min(taken) / 1.5, max(taken) * 1.2))
-    plain_ticks(axes.flat[-1], "x")
+    axes[0][0].set_xlim(min(taken) / 1.5, max(taken) * 1.2)
+    for axis in axes[-1]:
+        axis.set_xlabel("milliseconds")
+        plain_ticks(axis, "x")
     drawn.suptitle(title, fontsize=10)
     return drawn
 

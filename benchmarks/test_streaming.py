@@ -164,8 +164,8 @@ def resident_mib() -> float:
 def every_frame(benchmark: Any, frame: Callable[[], object], pause_ms: int, told: dict[str, Any], device: str) -> None:
     """Times 2,000 calls, for percentiles and the histogram.
 
-    With a pause between them, as frames of a camera come, the processor falls asleep and loses its caches; without one it
-    is awake, as on a machine that has other things to do.
+    With a pause between them, as frames of a camera come, the processor falls asleep and loses its caches; without one
+    it is awake, as on a machine that has other things to do.
     """
     rounds = 1 if benchmark.disabled else 2000
     pause = 0.0 if benchmark.disabled else pause_ms / 1e3

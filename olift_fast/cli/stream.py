@@ -102,7 +102,7 @@ def stream(
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
     request = Request(
-        skeleton, udp, tcp, websocket, host, replay, fps, model, delay, dtype.value, min_confidence, output.value, tracks,
-        idle, scale, fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
+        skeleton, udp, tcp, websocket, host, replay, fps, model, delay, dtype.value, min_confidence, output.value,
+        tracks, idle, scale, fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
     )  # fmt: skip
     stream_live(request)

@@ -118,7 +118,7 @@ def optimized(lifter: Lifter, device: str, dtype: str) -> Lifter:
         return lifter
     try:
         return lifter.optimize(device, getattr(torch, dtype))
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"--dtype {dtype}: {error}") from error
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error

@@ -132,7 +132,7 @@ class Lifter(nn.Module):
                 first calls take seconds to minutes. On the CPU the native passes, which need no compiler, are faster.
 
         Raises:
-            ValueError: `dtype` does not run there; the message tells why.
+            InputError: `dtype` does not run there; the message tells why.
 
         Changes of this lifter's weights don't reach the copy. Equivalent to `forward` under ``torch.no_grad()``, and
         ``torch.autocast`` to `dtype`.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from olift_fast.errors import InputError
 from olift_fast.model.lifter import Lifter
 from olift_fast.nn.fused import why_not_bfloat16
 
@@ -71,13 +72,13 @@ class OptimizedLifter(Lifter):
 
 
 def _check_dtype(device: torch.device, dtype: torch.dtype, compile: bool) -> None:
-    """Raises ValueError where products in `dtype` don't run on the device."""
+    """Raises InputError where products in `dtype` don't run on the device."""
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, got {dtype}")
+        raise InputError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, got {dtype}")
     if device.type != "cpu" or dtype == torch.float32:
         return
     if dtype == torch.float16:
-        raise ValueError("dtype torch.float16 is for GPUs; on the CPU there are torch.float32 and torch.bfloat16")
+        raise InputError("dtype torch.float16 is for GPUs; on the CPU there are torch.float32 and torch.bfloat16")
     reason = None if compile else why_not_bfloat16()
     if reason is not None:
-        raise ValueError(f"dtype torch.bfloat16 does not run on this CPU: {reason}; torch.float32 does")
+        raise InputError(f"dtype torch.bfloat16 does not run on this CPU: {reason}; torch.float32 does")

@@ -119,9 +119,9 @@ def evaluate(
         for dtype in dtypes:
             rounded = "" if dtype == torch.float32 else f", {str(dtype).removeprefix('torch.')}"
             if not delays:
-                methods[name + rounded] = lifted_by(_optimized(lifter, dtype)), hops
+                methods[name + rounded] = lifted_by(lifter.optimize(dtype=dtype)), hops
             for frames in delays:
-                lift = lifted_by(_optimized(lifter.with_delay(frames), dtype))
+                lift = lifted_by(lifter.with_delay(frames).optimize(dtype=dtype))
                 methods[f"{name}, {frames} frames later{rounded}"] = lift, hops
         if not delays:
             methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
@@ -135,13 +135,6 @@ def evaluate(
         for source, clips in sources.items()
         for name, (method, hops) in methods.items()
     ]
-
-
-def _optimized(lifter: Lifter, dtype: torch.dtype) -> Lifter:
-    try:
-        return lifter.optimize(dtype=dtype)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _rows(clips: ClipBatch, rows: slice) -> ClipBatch:

@@ -49,8 +49,8 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     Args:
         config: all that fixes the result.
         data: in place of ``config.data``; to resume exactly, its batch k must be the same each time.
-        resume: go on where the folder's run stopped; start where there is none. On a CPU, or a GPU with the same
-            software, the weights are then the same, bit for bit, as those of a run that never stopped.
+        resume: go on where the folder's run stopped; start where there is none. On a CPU with the
+            same number of threads the weights are then the same, bit for bit, as those of a run that never stopped.
         watch: called after every step with the steps done and, where there is a new one, the report.
 
     Under ``torchrun`` every process calls this, each trains on batches of its own, gradients are averaged (DDP), and

@@ -11,7 +11,7 @@ from olift_fast.data.clips import ClipBatch, concatenate
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.mocap import Paired, load_all, load_paired, split
 from olift_fast.data.mocap import held_out_clips as cut
-from olift_fast.train.mixture import observe
+from olift_fast.data.sources import observe
 
 FRAMES = 48
 CAMERAS = 4
@@ -23,7 +23,6 @@ def held_out(
     noise: bool = False,
     seed: int = 2412,
     *,
-    corruption: Corruption | None = None,
     frames: int = FRAMES,
     cameras: int = CAMERAS,
     paired: bool = True,
@@ -37,18 +36,17 @@ def held_out(
     Args:
         folder: the folder of real recordings.
         noise: put detector-like faults on the 2D of the real motion.
-        corruption: put these faults on it instead.
         frames, cameras: of a clip of real motion.
         paired: with the paired recordings.
     """
-    faults = corruption or (Corruption() if noise else Corruption.none())
+    corruption = Corruption() if noise else Corruption.none()
     sets: dict[str, ClipBatch] = {}
     recorded = load_all(folder / "motion3d") if any((folder / "motion3d").glob("*.npz")) else {}
     for name, motion in recorded.items():
         rng = np.random.default_rng((seed, len(sets)))
         positions = np.repeat(cut(motion, frames, frames), cameras, axis=0)
         segment = split(motion)[1][0]
-        sets[name] = observe(positions, segment, rng, CameraRange(), faults, name)
+        sets[name] = observe(positions, segment, rng, CameraRange(), corruption, name)
     for path in sorted((folder / "paired").glob("*.npz")) if paired else ():
         sets[path.stem] = _through_real_cameras(load_paired(path), path.stem)
     return sets

@@ -20,7 +20,6 @@ from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.human36m import load_human36m, split_subjects
 from olift_fast.data.mocap import load_all, split
 from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
-from olift_fast.data.sources import observe as observe
 from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
 

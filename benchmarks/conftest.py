@@ -16,13 +16,15 @@ import torch
 
 import olift_fast
 from olift_fast.ops._native import native_module, why_not_native
+from olift_fast.train.memory import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from side_by_side import copy_bandwidth, keep_freed_memory, run_side_by_side
+from side_by_side import copy_bandwidth, run_side_by_side, touch_memory
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 KEEPS_FREED_MEMORY = keep_freed_memory()
+touch_memory()
 THREADS = int(os.environ.get("OLIFT_BENCH_THREADS", "0"))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,24 +19,10 @@ MATTERS_LITTLE = 5e-3
 """Seconds that a call must take for the state of the caches at its start to matter little."""
 
 
-def keep_freed_memory() -> bool:
-    """Has glibc's malloc keep what is freed, as a GPU's allocator does; False where it isn't glibc's.
-
-    By default a large tensor is given back to the system at its end, and the next one is faulted in page by page. On a
-    virtual machine that takes from nothing to several times a kernel's own time, whichever way's turn it is. Memory
-    that nobody has touched since the machine started costs most: as much as most runs need is touched here.
-    """
-    trim_threshold, top_pad, mmap_max = -1, -2, -4
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    kept = 2**31 - 1
-    done = bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, kept)) and bool(mallopt(top_pad, kept // 2))
+def touch_memory() -> None:
+    """Touches as much memory as most runs need: what nobody has since the machine started costs most at first."""
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    torch.zeros(min(kept - (64 << 20), available // 4), dtype=torch.uint8)
-    return done
+    torch.zeros(min(2**31 - (64 << 20), available // 4), dtype=torch.uint8)
 
 
 def stopwatch(device: torch.device) -> Callable[[Way], float]:

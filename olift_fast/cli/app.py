@@ -11,6 +11,7 @@ from olift_fast.cli.bench import bench
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.evaluate import evaluate
+from olift_fast.cli.finetune import finetune
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
 from olift_fast.cli.stream import stream
@@ -54,6 +55,6 @@ def root(
     """
 
 
-for command in (lift, stream, view, info, demo, train, evaluate, bench, doctor):
+for command in (lift, stream, view, info, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
-    app.command(name, no_args_is_help=command in (lift, view, info, train, evaluate))(command)
+    app.command(name, no_args_is_help=command in (lift, view, info, train, finetune, evaluate))(command)

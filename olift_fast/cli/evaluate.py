@@ -83,13 +83,13 @@ def evaluate(
 
     given = [checkpoint, *(beside or ())]
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
-    lifters = {_shown(name, given): Lifter.from_pretrained(name) for name in given}
+    lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
     scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
     content = [asdict(row) for row in scores]
     if printed:
         print_json(content)
     else:
-        _print(scores)
+        print_scores(scores)
     if json_out is not None and not printed:
         from olift_fast.io.atomic import atomic_path
 
@@ -99,7 +99,7 @@ def evaluate(
         _draw(scores, plot)
 
 
-def _shown(name: str, given: Sequence[str]) -> str:
+def shown(name: str, given: Sequence[str]) -> str:
     """A checkpoint's shipped name or its folder's; all of the path where two folders have one name."""
     short = Path(name).name or name
     return name if sum(Path(other).name == short for other in set(given)) > 1 else short
@@ -114,7 +114,8 @@ def _check_plot(path: Path) -> None:
         raise MissingExtraError(what="--plot", extra="bench")
 
 
-def _print(scores: Sequence[Score]) -> None:
+def print_scores(scores: Sequence[Score]) -> None:
+    """A table, a block a source, and what its figures mean."""
     from rich.console import Console
 
     flat: dict[str, float | None] = {}

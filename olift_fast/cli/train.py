@@ -45,9 +45,11 @@ def train(
       olift train small-4 --set data.real=motion3d --set model.start=small
     """
     from olift_fast.train import fit, load_config
+    from olift_fast.train.memory import keep_freed_memory
 
     wanted = load_config(config, changes or ())
-    with _watching(wanted) as watch:
+    keep_freed_memory()
+    with watching(wanted) as watch:
         lifter = fit(wanted, resume=resume, watch=watch)
     if _first_process():
         out: Path = wanted.run.out
@@ -55,7 +57,7 @@ def train(
 
 
 @contextmanager
-def _watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
+def watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
     """A progress bar with the last report on stderr; a line a report where that is no terminal."""
     if not sys.stderr.isatty():
         yield lambda step, report: typer.echo(_line(report, config.schedule.steps), err=True) if report else None

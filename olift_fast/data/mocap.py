@@ -191,6 +191,17 @@ def segments_of(motion: Motion) -> list[Segment]:
     return [_segment(motion, clip, start, stop) for clip, (start, stop) in enumerate(motion.clips)]
 
 
+def first_frames(segments: Sequence[Segment], count: int | None) -> list[Segment]:
+    """The first `count` frames of the segments together; all of them for None."""
+    kept: list[Segment] = []
+    for segment in segments:
+        frames = len(segment.positions) if count is None else min(count, len(segment.positions))
+        if frames:
+            kept.append(replace(segment, stop=segment.start + frames, positions=segment.positions[:frames]))
+            count = None if count is None else count - frames
+    return kept
+
+
 def known_stretches(segments: Sequence[Segment]) -> list[Segment]:
     """The segments without the frames in which no joint is known: a segment ends before such a frame."""
     stretches: list[Segment] = []

@@ -68,7 +68,8 @@ class Run:
         out: folder for the checkpoint, the state to resume from and the logs.
         seed: of weights and data.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        precision: of the linear layers; attention, loss and weights are float32 in any case.
+        precision: of the linear layers; attention, loss and weights are float32 in any case. "auto": bfloat16 on GPUs
+            and on CPUs that multiply in it.
         compile: run forward and backward through `torch.compile`.
         workers: processes that make data, for each process that trains; 0 makes it in that process.
         save_every, report_every: steps between saves, and between lines of the log.
@@ -78,7 +79,7 @@ class Run:
     out: Path
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     compile: bool = False
     workers: int = 1
     save_every: int = 500

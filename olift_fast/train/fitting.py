@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
+from olift_fast.nn.fused import why_not_bfloat16
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
@@ -67,8 +68,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     _check_out(out, resume)
     lifter = build(config.model).to(fabric.device).train()
     average = copy.deepcopy(lifter).eval()
-    optimizer = torch.optim.AdamW(_parameter_groups(lifter, schedule.weight_decay), fused=True)
-    state = State(lifter, average, optimizer)
+    state = State(lifter, average, _optimizers(lifter, schedule))
     if resume and (out / states.FILE).is_file():
         states.load_state(state, config, fabric.world_size, out)
     if run.compile:
@@ -77,11 +77,12 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     batches = _batches(config, data, state, fabric)
     held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
     log = _log(out, state.step) if fabric.is_global_zero else None
+    precision = _precision(run, fabric.device)
     last = min(schedule.steps, run.stop_after or schedule.steps)
     clips, clock = 0, _Clock()
     while state.step < last and not _stopped(state, config.early_stop):
         batch = next(batches).to(fabric.device)
-        state.losses.append(_step(state, forward, batch, schedule, fabric, run.precision))
+        state.losses.append(_step(state, forward, batch, schedule, fabric, precision))
         clips += fabric.world_size * len(batch.keypoints)
         report = None
         if config.early_stop and state.step % config.early_stop.every == 0:
@@ -148,6 +149,7 @@ def training_loss(
         joints.float(),
         batch.joints,
         batch.labelled,
+        alignment=schedule.alignment,
         velocity_weight=schedule.velocity_weight,
         keypoints=batch.keypoints,
         visible=batch.visible,
@@ -157,14 +159,17 @@ def training_loss(
 
 def _step(state: State, forward: nn.Module, batch: Batch, schedule: Schedule, fabric: Fabric, precision: str) -> Tensor:
     """One optimizer step; returns its loss without waiting for it."""
-    for group in state.optimizer.param_groups:
-        group["lr"] = schedule.rate(state.step)
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(state.step)
     state.lifter.set_window(schedule.window(state.step, state.average.config.window))
     loss = training_loss(forward, batch, schedule, precision)
-    state.optimizer.zero_grad(set_to_none=True)
+    for optimizer in state.optimizers:
+        optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
     nn.utils.clip_grad_norm_(state.lifter.parameters(), schedule.clip)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        optimizer.step()
     with torch.no_grad():
         average: list[Tensor] = list(state.average.parameters())
         weights: list[Tensor] = list(state.lifter.parameters())
@@ -193,6 +198,12 @@ def _fabric(run: Run) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _precision(run: Run, device: torch.device) -> str:
+    if run.precision != "auto":
+        return run.precision
+    return "bfloat16" if device.type == "cuda" or why_not_bfloat16() is None else "float32"
 
 
 def _check_out(out: Path, resume: bool) -> None:
@@ -268,9 +279,19 @@ def _save(state: State, config: Config, fabric: Fabric) -> None:
     (state.best or state.average).save_pretrained(config.run.out)
 
 
-def _parameter_groups(lifter: Lifter, weight_decay: float) -> list[dict[str, object]]:
-    parameters = list(lifter.parameters())
-    return [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+def _optimizers(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """AdamW for all parameters; or, with Muon for the matrices from tokens to tokens, for the others."""
+    parameters, hidden = list(lifter.parameters()), []
+    if schedule.optimizer == "muon":
+        # A vector a joint's side, a frame or a head is no map from tokens to tokens, nor is what ends in x, y, z.
+        hidden = [p for p in parameters if p.dim() == 2 and min(p.shape) >= lifter.config.width // 2]
+    rest = [p for p in parameters if not any(p is other for other in hidden)]
+    groups = [
+        {"params": [p for p in rest if p.dim() > 1], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
     ]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, fused=True)]
+    if hidden:
+        decay = schedule.weight_decay
+        optimizers.append(torch.optim.Muon(hidden, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return optimizers

@@ -26,6 +26,8 @@ def held_out(
     frames: int = FRAMES,
     cameras: int = CAMERAS,
     paired: bool = True,
+    corruption: Corruption | None = None,
+    seen: CameraRange | None = None,
 ) -> dict[str, ClipBatch]:
     """Clips of `frames` frames by source; where no stretch is that long, the longest as one clip.
 
@@ -38,15 +40,18 @@ def held_out(
         noise: put detector-like faults on the 2D of the real motion.
         frames, cameras: of a clip of real motion.
         paired: with the paired recordings.
+        corruption: other faults on the 2D of the real motion, in place of `noise`.
+        seen: other cameras for the real motion.
     """
-    corruption = Corruption() if noise else Corruption.none()
+    if corruption is None:
+        corruption = Corruption() if noise else Corruption.none()
     sets: dict[str, ClipBatch] = {}
     recorded = load_all(folder / "motion3d") if any((folder / "motion3d").glob("*.npz")) else {}
     for name, motion in recorded.items():
         rng = np.random.default_rng((seed, len(sets)))
         positions = np.repeat(cut(motion, frames, frames), cameras, axis=0)
         segment = split(motion)[1][0]
-        sets[name] = observe(positions, segment, rng, CameraRange(), corruption, name)
+        sets[name] = observe(positions, segment, rng, seen or CameraRange(), corruption, name)
     for path in sorted((folder / "paired").glob("*.npz")) if paired else ():
         sets[path.stem] = _through_real_cameras(load_paired(path), path.stem)
     return sets

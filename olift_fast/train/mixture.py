@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -18,7 +19,7 @@ from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.human36m import load_human36m, split_subjects
-from olift_fast.data.mocap import load_all, split
+from olift_fast.data.mocap import first_frames, load_all, split
 from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
 from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
@@ -42,11 +43,14 @@ class Mixture:
     Args:
         seed: of everything that is drawn.
         frames: T of every clip.
+        lengths: in place of `frames`, how often a batch has clips of T frames, by T. `clips` is for the longest; of
+            shorter ones there are more, as many frames in all.
         skeletons: groups in a batch, each of one skeleton.
         clips: clips of a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
         real_share: share of the groups that are not of generated animals, when there is anything else.
         real_weights: how often each recording is drawn, and "animalsyn3d" and "human36m"; 1 where not named, 0 never.
+        real_frames: of these recordings only so many frames are used, from the start of the training part.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
@@ -61,11 +65,13 @@ class Mixture:
 
     seed: int = 0
     frames: int = 24
+    lengths: Mapping[int, float] | None = None
     skeletons: int = 4
     clips: int = 6
     real: Path | None = None
     real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
+    real_frames: Mapping[str, int] = field(default_factory=dict)
     recombined: float = 0.0
     speed: tuple[float, float] = (0.6, 1.8)
     families: Mapping[str, float] | None = None
@@ -82,14 +88,27 @@ class Mixture:
         for name in ("frames", "skeletons", "clips"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.lengths is not None:
+            shares = self.lengths.values()
+            if min(self.lengths, default=0) < 1 or not min(shares) >= 0 or not 0 < sum(shares) < math.inf:
+                raise InputError(f"lengths must be frames >= 1 with shares >= 0, not all 0, got {dict(self.lengths)}")
         for name in ("real_share", "recombined", "no_sides", "mirrored"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
         if not 0 < self.speed[0] <= self.speed[1]:
             raise InputError(f"speed must be a range above 0, got {self.speed}")
+        for name, count in self.real_frames.items():
+            if count < 1:
+                raise InputError(f"real_frames.{name} must be >= 1, got {count}")
 
-    def groups(self, stream: int = 0) -> Iterator[ClipBatch]:
-        """Groups of clips without end; each stream its own, the same for the same seed."""
+    def groups(self, stream: int = 0, frames: int | None = None, clips: int | None = None) -> Iterator[ClipBatch]:
+        """Groups of clips without end; each stream its own, the same for the same seed.
+
+        Args:
+            stream: which of many.
+            frames, clips: of each group; those of the mixture by default.
+        """
+        frames, clips = frames or self.frames, clips or self.clips
         rng = np.random.default_rng((self.seed, stream, 1))
         made = GeneratorSource(AnimalGenerator((self.seed, stream), self.families, self.camera, self.corruption))
         weighted = self.real_sources
@@ -98,7 +117,7 @@ class Mixture:
             source: ClipSource = made
             if weighted and rng.random() < self.real_share:
                 source = weighted[int(rng.choice(len(weighted), p=weights / weights.sum()))][0]
-            group = source.draw(rng, self.clips, self.frames)
+            group = source.draw(rng, clips, frames)
             yield mirror(group) if rng.random() < self.mirrored else group
 
     @cached_property
@@ -126,7 +145,8 @@ class Mixture:
         """The training part of all recordings whose weight is not 0."""
         for name, motion in (load_all(self.real) if self.real else {}).items():
             if self._weight(name) != 0:
-                yield MotionSource(name, split(motion)[0], self.camera, self.corruption, self.speed, self.recombined)
+                segments = first_frames(split(motion)[0], self.real_frames.get(name))
+                yield MotionSource(name, segments, self.camera, self.corruption, self.speed, self.recombined)
         if self.animalsyn3d and self._weight("animalsyn3d") != 0:
             train, _ = split_animations(load_animalsyn3d(self.animalsyn3d))
             animations = [animation for animal in train.values() for animation in animal]
@@ -139,8 +159,10 @@ class Mixture:
         """A weight for what is not there is a slip; those that come by default may be of another folder."""
         there = sorted(path.stem for path in self.real.glob("*.npz")) if self.real else []
         there += [name for name in ("animalsyn3d", "human36m") if getattr(self, name)]
-        if unknown := sorted(set(self.real_weights) - {*there, *REAL_WEIGHTS}):
-            raise InputError(f"real_weights must name recordings of {', '.join(there)}, got {', '.join(unknown)}")
+        named = {"real_weights": set(self.real_weights) - set(REAL_WEIGHTS), "real_frames": set(self.real_frames)}
+        for key, names in named.items():
+            if unknown := sorted(names - set(there)):
+                raise InputError(f"{key} must name recordings of {', '.join(there)}, got {', '.join(unknown)}")
 
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Training batches without end, from number `start` on: what batch k holds depends on the seed and k alone.
@@ -169,10 +191,21 @@ class Mixture:
     def pool(self, index: int) -> list[Batch]:
         """`POOL` batches, drawn together so that skeletons of similar size meet; of the seed and the index alone."""
         rng = np.random.default_rng((self.seed, index, 2))
-        groups = list(itertools.islice(self.groups(index), POOL * self.skeletons))
+        if self.lengths is None:
+            return self._batches(rng, self.groups(index), POOL)
+        frames, shares = list(self.lengths), np.array(list(self.lengths.values()))
+        counts = rng.multinomial(POOL, shares / shares.sum())
+        made: list[Batch] = []
+        for number, (length, count) in enumerate(zip(frames, counts, strict=True)):
+            clips = self.clips * max(frames) // length
+            made += self._batches(rng, self.groups(index * len(frames) + number, length, clips), int(count))
+        return [made[place] for place in rng.permutation(POOL)]
+
+    def _batches(self, rng: np.random.Generator, groups: Iterator[ClipBatch], count: int) -> list[Batch]:
+        drawn = list(itertools.islice(groups, count * self.skeletons))
         return [
             collate(part, self.hops, [bool(rng.random() >= self.no_sides) for _ in part])
-            for part in by_size(groups, self.skeletons, rng)
+            for part in by_size(drawn, self.skeletons, rng)
         ]
 
 

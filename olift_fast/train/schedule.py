@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from olift_fast.errors import InputError
+from olift_fast.reference import Alignment
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,14 @@ class Schedule:
 
     Args:
         steps: optimizer steps.
-        learning_rate: its peak.
+        optimizer: "adamw"; or "muon" for the matrices between tokens, AdamW for the rest.
+        learning_rate: its peak; for both optimizers on the scale of AdamW's.
         warmup: steps of linear rise; a cosine falls to 1 % after it.
-        weight_decay: of AdamW, on matrices only.
+        weight_decay: of matrices only.
         clip: the largest gradient norm.
         average: the decay of the exponential average of the weights, which is what is kept.
         velocity_weight, reprojection_weight: of the loss (`olift_fast.train.loss.lifting_loss`).
+        alignment: one Procrustes fit a "sequence" or a "frame", before the error is taken.
         look_ahead: frames to the right in the motion layers' window and how often a step is taken with each, for a
             lifter that is to serve streams of several delays; None keeps the lifter's window.
 
@@ -31,6 +35,7 @@ class Schedule:
     """
 
     steps: int
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1e-3
     warmup: int = 300
     weight_decay: float = 0.02
@@ -38,6 +43,7 @@ class Schedule:
     average: float = 0.998
     velocity_weight: float = 1.0
     reprojection_weight: float = 0.1
+    alignment: Alignment = "sequence"
     look_ahead: Mapping[int, float] | None = None
 
     def __post_init__(self) -> None:

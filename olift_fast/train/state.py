@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from olift_fast.train.tables import differences, plain
 
 FILE = "training.safetensors"
 FORMAT = "olift-fast training"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Neither the place of a run nor how often it speaks changes a weight.
 FREE = ("run.out", "run.workers", "run.save_every", "run.report_every", "run.stop_after")
 PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
@@ -35,7 +35,7 @@ class State:
     Args:
         lifter: what is trained.
         average: the exponential average of its weights.
-        optimizer: AdamW.
+        optimizers: each for its own parameters.
         step: steps done.
         losses: of the steps since the last line of the log, a scalar each.
         score: the last, where scores are taken.
@@ -45,7 +45,7 @@ class State:
 
     lifter: Lifter
     average: Lifter
-    optimizer: torch.optim.Optimizer
+    optimizers: Sequence[torch.optim.Optimizer]
     step: int = 0
     losses: list[Tensor] = field(default_factory=list)
     score: float | None = None
@@ -63,8 +63,9 @@ def save_state(state: State, config: Config, world: int, folder: Path) -> None:
     tensors = _named("lifter", state.lifter.state_dict()) | _named("average", state.average.state_dict())
     if state.best is not None:
         tensors |= _named("best", state.best.state_dict())
-    for index, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= _named(f"optimizer.{index}", moments)
+    for number, optimizer in enumerate(state.optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= _named(f"optimizer.{number}.{index}", moments)
     tensors["losses"] = torch.stack(state.losses) if state.losses else torch.empty(0)
     tensors["random.cpu"] = torch.get_rng_state()
     device = next(state.lifter.parameters()).device
@@ -123,7 +124,8 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
         if best := _part("best", tensors):
             state.best = state.average.with_window(state.average.config.window).eval()
             state.best.load_state_dict(best)
-        _load_moments(state.optimizer, _part("optimizer", tensors))
+        for number, optimizer in enumerate(state.optimizers):
+            _load_moments(optimizer, _part(f"optimizer.{number}", tensors))
         state.losses = list(tensors["losses"].to(device))
         torch.set_rng_state(tensors["random.cpu"])
         if device.type == "cuda":

@@ -65,3 +65,23 @@ def write_table(path: Path, keypoints: np.ndarray, likelihood: np.ndarray, names
     lines += [[str(t), *("" if np.isnan(value) else f"{value:.3f}" for value in row)] for t, row in enumerate(cells)]
     path.write_text("".join(",".join(line) + "\n" for line in lines))
     return path
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one recording: a chain of joints that swings."""
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "motion3d").mkdir()
+    time = np.linspace(0, 60, 600)[:, None]
+    joint = np.arange(6)[None]
+    positions = np.stack([joint + 0 * time, np.sin(time + joint), 1 + 0.5 * np.cos(time * 0.7 + joint)], axis=-1)
+    np.savez(
+        folder / "motion3d" / "chain.npz",
+        positions=positions.astype(np.float32),
+        joint_names=np.array([f"joint{i}" for i in range(6)]),
+        edges=np.array([[i, i + 1] for i in range(5)]),
+        fps=np.float64(30),
+        clip_starts=np.array([0]),
+        units=np.array("m"),
+    )
+    return folder

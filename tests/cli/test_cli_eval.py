@@ -6,31 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from .conftest import Run
 from .test_cli_errors import assert_one_line
-
-
-@pytest.fixture(scope="session")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one recording: a chain of joints that swings."""
-    folder = tmp_path_factory.mktemp("recordings")
-    (folder / "motion3d").mkdir()
-    time = np.linspace(0, 60, 600)[:, None]
-    joint = np.arange(6)[None]
-    positions = np.stack([joint + 0 * time, np.sin(time + joint), 1 + 0.5 * np.cos(time * 0.7 + joint)], axis=-1)
-    np.savez(
-        folder / "motion3d" / "chain.npz",
-        positions=positions.astype(np.float32),
-        joint_names=np.array([f"joint{i}" for i in range(6)]),
-        edges=np.array([[i, i + 1] for i in range(5)]),
-        fps=np.float64(30),
-        clip_starts=np.array([0]),
-        units=np.array("m"),
-    )
-    return folder
 
 
 def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ data = "recordings"
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("schedule.stepz=3", "schedule.stepz must be one of steps, learning_rate,"),
+        ("schedule.stepz=3", "schedule.stepz must be one of steps, optimizer, learning_rate,"),
         ("schedule.steps=3.5", "schedule.steps must be a whole number, got 3.5"),
         ("schedule.steps=true", "schedule.steps must be a whole number, got True"),
         ("schedule.steps=many", "schedule.steps must be a whole number, got 'many'"),
@@ -63,7 +63,12 @@ data = "recordings"
         ("data.camera=3", "data.camera must be a table, got 3"),
         ("data.families={cat='many'}", "data.families.cat must be a number, got 'many'"),
         ("data.seed=3", "data.seed follows run.seed: set that, got data.seed = 3"),
-        ("run.precision=int8", "run.precision must be one of 'float32', 'bfloat16', got 'int8'"),
+        ("data.lengths={}", "lengths must be frames >= 1 with shares >= 0, not all 0, got {}"),
+        ("data.lengths={0=1}", "lengths must be frames >= 1 with shares >= 0, not all 0, got {0: 1.0}"),
+        ("data.real_frames={mine=0}", "real_frames.mine must be >= 1, got 0"),
+        ("schedule.optimizer=sgd", "schedule.optimizer must be one of 'adamw', 'muon', got 'sgd'"),
+        ("schedule.alignment=joint", "schedule.alignment must be one of 'sequence', 'frame', got 'joint'"),
+        ("run.precision=int8", "run.precision must be one of 'auto', 'float32', 'bfloat16', got 'int8'"),
         ("run.compile=1", "run.compile must be true or false, got 1"),
         ("run.out=3", "run.out must be a path as a string, got 3"),
         ("run.workers=-1", "run: workers must be >= 0, got -1"),
@@ -88,7 +93,7 @@ def test_errors_name_the_file(tiny: Path) -> None:
     tiny.write_text("[run\n")
     with pytest.raises(InputError, match=rf"{tiny}: is not TOML"):
         load_config(tiny)
-    with pytest.raises(InputError, match=r"absent: no such file, nor a recipe of this package \(small-1, "):
+    with pytest.raises(InputError, match=r"absent: no such file, nor a recipe of this package \(finetune, small-1, "):
         load_config("absent")
 
 
@@ -101,6 +106,9 @@ def test_unreadable_changes_are_told(tiny: Path, change: str) -> None:
 @pytest.mark.parametrize("name", recipes())
 def test_recipes_are_complete(name: str) -> None:
     config = load_config(name)
+    if not name.startswith("small"):
+        assert config.schedule.optimizer == "muon"
+        return
     assert config.run.out == Path(name)
     assert config.data.real == Path("motion3d") and set(config.data.real_weights) == set(REAL_WEIGHTS)
     assert config.data.families is None or set(config.data.families) == set(FAMILIES)

@@ -14,6 +14,7 @@ import torch
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train import Batch, Config, Mixture, ModelPlan, Report, Run, Schedule, fit, fitting, load_config
+from olift_fast.train.fitting import build, training_loss
 from olift_fast.train.scoring import held_out_batches, mean_score
 
 
@@ -115,3 +116,24 @@ def test_fast_operations_learn_as_the_reference_does(tmp_path: Path, monkeypatch
     difference, spread = np.abs(fast - exact), np.abs(fast - other)
     assert difference.mean() < 0.2 * spread.mean()
     assert difference[-5:].mean() < 0.5 * spread[-5:].mean()
+
+
+def test_alignment_of_the_loss_is_that_of_the_schedule(tiny: Path) -> None:
+    config = load_config(tiny)
+    lifter, batch = build(config.model), next(config.data.batches())
+    sequence, frame = (
+        training_loss(
+            lifter, batch, load_config(tiny, [f"schedule.alignment={name}", "schedule.velocity_weight=0"]).schedule
+        )
+        for name in ("sequence", "frame")
+    )
+    assert frame < sequence, "a fit for each frame leaves less error than one for all"
+
+
+def test_precision_by_itself_is_what_the_device_multiplies_in(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = load_config(tiny, ["run.precision=auto"]).run
+    for reason, wanted in ((None, "bfloat16"), ("no AVX512-BF16", "float32")):
+        monkeypatch.setattr(fitting, "why_not_bfloat16", lambda reason=reason: reason)
+        assert fitting._precision(run, torch.device("cpu")) == wanted
+        assert fitting._precision(run, torch.device("cuda")) == "bfloat16"
+        assert fitting._precision(load_config(tiny).run, torch.device("cpu")) == "float32"

@@ -18,7 +18,7 @@ from olift_fast.data.cameras import CameraRange, project, random_cameras
 from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
-from olift_fast.data.mocap import load_all, sample_clips, split
+from olift_fast.data.mocap import first_frames, load_all, sample_clips, split
 from olift_fast.data.recombine import recombine
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
@@ -177,3 +177,39 @@ def test_weights_that_draw_nothing_are_refused(recordings: Path) -> None:
             next(Mixture(sources=[(Constant("mine"), weight)]).groups())
     with pytest.raises(InputError, match=r"no \.npz recordings here"):
         next(Mixture(real=recordings / "nowhere").groups())
+
+
+def test_batches_of_several_lengths_have_as_many_frames_each(recordings: Path) -> None:
+    given = {"seed": 1, "real": recordings, "real_weights": WEIGHTS, "skeletons": 2, "clips": 3}
+    mixture = Mixture(**given, lengths={4: 3, 8: 1})
+    batches = list(islice(mixture.batches(), 64))
+    shapes = Counter(tuple(batch.keypoints.shape[:2]) for batch in batches)
+    assert set(shapes) == {(12, 4), (6, 8)} and 35 <= shapes[12, 4] <= 60
+    assert len({float(batch.joints.abs().sum()) for batch in batches}) == 64
+    # As `batches` promises: of the seed and the number alone.
+    for batch, again in zip(batches[21:], islice(mixture.batches(21), 5), strict=False):
+        assert (batch.keypoints == again.keypoints).all() and (batch.joints == again.joints).all()
+    lengths = [batch.keypoints.shape[1] for batch in batches[:16]]
+    assert sorted(lengths) != lengths, "short and long ones must alternate"
+
+
+def test_a_recording_is_cut_to_its_first_frames(recordings: Path) -> None:
+    mixture = Mixture(real=recordings, real_weights=WEIGHTS, real_frames={"swim": 20})
+    crawl, swim = (source.segments for source, _ in mixture.real_sources)
+    whole = split(load_all(recordings)["swim"])[0]
+    assert sum(len(segment.positions) for segment in crawl) > 100
+    assert [len(segment.positions) for segment in swim] == [20]
+    assert (swim[0].positions == whole[0].positions[:20]).all() and swim[0].stop == swim[0].start + 20
+    with pytest.raises(InputError, match=r"real_frames must name recordings of crawl, swim, got fly"):
+        _ = Mixture(real=recordings, real_weights=WEIGHTS, real_frames={"fly": 20}).real_sources
+
+
+def test_first_frames_of_several_segments(recordings: Path) -> None:
+    segment = split(load_all(recordings)["swim"])[0][0]
+    both = [segment, segment]
+    assert [len(part.positions) for part in first_frames(both, len(segment.positions) + 7)] == [
+        len(segment.positions),
+        7,
+    ]
+    assert [len(part.positions) for part in first_frames(both, 5)] == [5]
+    assert [len(part.positions) for part in first_frames(both, None)] == [len(segment.positions)] * 2

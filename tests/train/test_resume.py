@@ -38,12 +38,13 @@ def losses(folder: Path) -> list[tuple[str, str]]:
         return [(row["step"], row["loss"]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resumed_is_uninterrupted_to_the_bit(tiny: Path, tmp_path: Path, workers: int) -> None:
-    fit(load_config(tiny, [f"run.out='{tmp_path / 'whole'}'"]))
+@pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (2, "adamw"), (0, "muon")])
+def test_resumed_is_uninterrupted_to_the_bit(tiny: Path, tmp_path: Path, workers: int, optimizer: str) -> None:
+    same = [f"schedule.optimizer={optimizer}", "data.lengths={2=1, 4=1}"]
+    fit(load_config(tiny, [f"run.out='{tmp_path / 'whole'}'", *same]))
     for stop in (13, 20, 40):
         torch.manual_seed(stop)
-        fit(load_config(tiny, [f"run.stop_after={stop}", f"run.workers={workers}"]), resume=True)
+        fit(load_config(tiny, [f"run.stop_after={stop}", f"run.workers={workers}", *same]), resume=True)
     assert_same(tmp_path / "whole", tmp_path / "out")
     # A stop between two lines of the log is a line of its own, and what is averaged begins anew.
     assert [step for step, _ in losses(tmp_path / "out")] == ["10", "13", "20", "30", "40"]
@@ -135,7 +136,7 @@ def test_resume_of_another_version_is_refused(tiny: Path, monkeypatch: pytest.Mo
         fit(load_config(tiny), resume=True)
     monkeypatch.undo()
     monkeypatch.setattr("olift_fast.train.state.FORMAT_VERSION", 99)
-    with pytest.raises(InputError, match="format_version must be 99, got 1"):
+    with pytest.raises(InputError, match="format_version must be 99, got 2"):
         fit(load_config(tiny), resume=True)
 
 

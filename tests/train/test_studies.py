@@ -154,14 +154,15 @@ def test_rows_come_back_and_their_conditions_are_told(tmp_path: Path) -> None:
 def test_each_study_is_one_command_with_a_figure(name: str, lifter: Lifter, data, tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("matplotlib", reason="the figures need the extra `bench`")
     from olift_fast.train.studies import figures
-    from olift_fast.train.studies.__main__ import Name, main
+    from olift_fast.train.studies.__main__ import main
 
     for module in (windows, figures):
         monkeypatch.setattr(module, "LENGTHS", (24, 48))
     folder = lifter.save_pretrained(tmp_path / "tiny")
-    main(Name(name), tmp_path, str(folder), tmp_path, tmp_path / "figures")
+    options = {"model": str(folder), "results": tmp_path, "figures": tmp_path / "figures"}
+    main(name, tmp_path, **options)
     drawn = tmp_path / "figures" / f"{name}.png"
     first = drawn.read_bytes()
     drawn.unlink()
-    main(Name(name), None, str(folder), tmp_path, tmp_path / "figures")
+    main(name, None, **options)
     assert drawn.read_bytes() == first and len(first) > 10_000

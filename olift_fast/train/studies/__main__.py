@@ -1,9 +1,8 @@
-"""``python -m olift_fast.train.studies NAME``: measure with a checkpoint, write the rows, draw the figure."""
+"""``python -m olift_fast.train.studies NAME``: measure, write the rows, draw the figure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,49 +12,61 @@ from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
 from olift_fast.train.studies.rows import Row, read_rows, write_rows
+from olift_fast.train.studies.trainings import load_plan, plans, trained
 from olift_fast.train.studies.windows import windows
 
 RESULTS = Path("benchmarks/results/scores")
 FIGURES = Path("docs/studies")
 
-
-class Name(StrEnum):
-    """The studies."""
-
-    occlusion = "occlusion"
-    attention = "attention"
-    windows = "windows"
-
-
-MEASURE: dict[Name, Callable[[Lifter, Path], Iterator[Row]]] = {
-    Name.occlusion: occlusion,
-    Name.attention: attention,
-    Name.windows: windows,
+MEASURE: dict[str, Callable[[Lifter, Path], Iterator[Row]]] = {
+    "occlusion": occlusion,
+    "attention": attention,
+    "windows": windows,
 }
 
 
 def main(
-    name: Name,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"{', '.join(MEASURE)}: of a checkpoint; {', '.join(plans())}, or a TOML file: that train.",
+            show_default=False,
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Folder of real recordings; without it the figure is redrawn.")
     ] = None,
     model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
+    runs: Annotated[Path, typer.Option(help="Folder for trainings; those that it holds are not trained again.")] = Path(
+        "runs"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all trainings.", show_default=False)
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder for the rows.")] = RESULTS,
     figures: Annotated[Path, typer.Option(help="Folder for the figure.")] = FIGURES,
 ) -> None:
     """Run a study and draw its figure."""
+    plan = None if name in MEASURE else load_plan(name)
+    name = Path(name).stem
     path = results / f"study-{name}.json"
-    if data is not None:
+    if data is not None and plan is None:
         lifter = Lifter.from_pretrained(model)
         write_rows(path, list(MEASURE[name](lifter, data)), model=lifter.name)
+    elif data is not None and plan is not None:
+        rows = trained(
+            plan, data, runs, jobs=jobs, changes=changes or (), watch=lambda told: typer.echo(told, err=True)
+        )
+        write_rows(path, list(rows), recipe=plan.recipe, changes=[*plan.changes, *(changes or ())])
     from olift_fast.train.studies import figures as drawing
 
     draw_figure = {
-        Name.occlusion: drawing.draw_occlusion,
-        Name.attention: drawing.draw_attention,
-        Name.windows: drawing.draw_windows,
+        "occlusion": drawing.draw_occlusion,
+        "attention": drawing.draw_attention,
+        "windows": drawing.draw_windows,
     }
-    drawing.draw(draw_figure[name], read_rows(path), figures / f"{name}.png")
+    drawing.draw(draw_figure.get(name, drawing.draw_trained), read_rows(path), figures / f"{name}.png")
 
 
 if __name__ == "__main__":

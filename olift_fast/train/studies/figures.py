@@ -19,6 +19,7 @@ from matplotlib.ticker import PercentFormatter
 from olift_fast.train.studies.attention import FARTHEST
 from olift_fast.train.studies.occlusion import KINDS, SHARES
 from olift_fast.train.studies.rows import Row, mean_by, where
+from olift_fast.train.studies.trainings import FLAT
 from olift_fast.train.studies.windows import LENGTHS, SPEEDS
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
@@ -92,6 +93,28 @@ def draw_windows(rows: Sequence[Row]) -> Figure:
     axes[0][1].set_title("clips of 48 frames, by speed", fontsize=9)
     for axis in axes[1]:
         axis.set_xlabel("window α, frames to each side")
+    return drawn
+
+
+def draw_trained(rows: Sequence[Row]) -> Figure:
+    """A panel a test: for each variant the mean over the sources, a dot a seed; joints above, velocities below."""
+    tests = list(dict.fromkeys(str(row["test"]) for row in rows))
+    variants = [name for name in dict.fromkeys(str(row["variant"]) for row in rows) if name != FLAT]
+    size = (2.2 + 2.2 * len(tests), 1.2 + 0.5 * len(variants))
+    drawn, axes = plt.subplots(2, len(tests), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for line, (value, told) in enumerate((("sa_mpjpe", "SA-MPJPE, %"), ("sa_mpve", "SA-MPVE, %"))):
+        for axis, test in zip(axes[line], tests, strict=True):
+            means = mean_by(where(rows, test=test), ("variant", "seed"), value)
+            for place, variant in enumerate(variants):
+                found = [mean for (name, _), mean in means.items() if name == variant]
+                if found:
+                    axis.plot(found, [place] * len(found), "o", color=COLOURS[0], markersize=4, alpha=0.6)
+                    axis.plot(np.mean(found), place, "|", color=COLOURS[1], markersize=12)
+            axis.set_yticks(range(len(variants)), variants)
+            axis.set(xlabel=told, ylim=(len(variants) - 0.5, -0.5))
+            axis.grid(alpha=0.3)
+    for axis, test in zip(axes[0], tests, strict=True):
+        axis.set_title(test, fontsize=9)
     return drawn
 
 

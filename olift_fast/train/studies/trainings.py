@@ -1,0 +1,179 @@
+"""Studies that train: one training, changed one thing at a time, from several seeds, all scored on the same clips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from olift_fast.data.cameras import CameraRange
+from olift_fast.data.corruption import Corruption
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter
+from olift_fast.train.config import Config, load_config
+from olift_fast.train.evaluate import flat, lifted_by, score
+from olift_fast.train.fitting import fit
+from olift_fast.train.held_out import FRAMES, held_out
+from olift_fast.train.memory import keep_freed_memory
+from olift_fast.train.studies.rows import Row
+from olift_fast.train.tables import Reader, plain
+
+PLANS = Path(__file__).parent / "plans"
+FLAT = "flat guess"
+METRICS = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
+
+
+@dataclass(frozen=True)
+class Test:
+    """How the held-out motion of a study is seen: one random camera a clip.
+
+    Args:
+        corruption, camera: as in `Mixture`.
+        frames: T of a clip.
+        sides: whether the lifter is told the joints' sides.
+    """
+
+    __test__ = False
+
+    corruption: Corruption = field(default_factory=Corruption)
+    camera: CameraRange = field(default_factory=CameraRange)
+    frames: int = FRAMES
+    sides: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study: what is trained, and what it is tested on.
+
+    Args:
+        variants: by name, what changes ("model.changes.window=0", as `load_config` takes it) make of the recipe.
+        changes: for all variants, before their own.
+        recipe: what is changed, a recipe of this package or a TOML file.
+        seeds: one training of each variant for each.
+        seeds_of: other seeds of some variants.
+        tests: by name.
+    """
+
+    variants: Mapping[str, Sequence[str]]
+    changes: Sequence[str] = ()
+    recipe: str = "study"
+    seeds: Sequence[int] = (0,)
+    seeds_of: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    tests: Mapping[str, Test] = field(default_factory=lambda: {"as trained": Test()})
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.seeds_of) - set(self.variants)):
+            raise InputError(f"seeds_of must name variants, got {', '.join(unknown)}")
+
+    def config(self, variant: str, seed: int, data: Path, runs: Path, changes: Sequence[str] = ()) -> Config:
+        """The training of a variant. Its folder is named after all that fixes its weights, so studies share runs."""
+        of_study = [
+            f"data.real={json.dumps(str(data / 'motion3d'), ensure_ascii=False)}",
+            f"run.seed={seed}",
+            "run.device=cpu",
+        ]
+        config = load_config(self.recipe, [*self.changes, *self.variants[variant], *changes, *of_study])
+        fixed = plain(replace(config, run=replace(config.run, out=Path(), workers=0, save_every=1, report_every=1)))
+        name = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
+        return replace(config, run=replace(config.run, out=runs / name))
+
+
+def plans() -> list[str]:
+    """Names of the studies that train."""
+    return sorted(path.stem for path in PLANS.glob("*.toml"))
+
+
+def load_plan(name_or_path: str | Path) -> Plan:
+    """A study from its TOML file, which has a key for each field of `Plan`.
+
+    Raises:
+        InputError: as `load_config` does.
+    """
+    path = Path(name_or_path)
+    if not path.is_file():
+        path = PLANS / f"{name_or_path}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{name_or_path}: no such file, nor a study of this package ({', '.join(plans())})") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read as TOML: {error}") from error
+    plan: Plan = Reader(str(path), {}, {}).dataclass(Plan, table, "")
+    return plan
+
+
+def trained(
+    plan: Plan,
+    data: Path,
+    runs: Path,
+    *,
+    jobs: int = 1,
+    changes: Sequence[str] = (),
+    watch: Callable[[str], None] | None = None,
+) -> Iterator[Row]:
+    """Rows of SA-MPJPE, FA-MPJPE and SA-MPVE, in % of the clips' RMS 2D radius, by variant, seed, test and source.
+
+    The flat guess comes first, with seed -1. What has been trained in `runs` is not trained again, and what was
+    interrupted goes on.
+
+    Args:
+        plan: what to train and to test on.
+        data: folder with ``motion3d/``; its held-out part is what is scored.
+        runs: folder for the trainings.
+        jobs: trainings at a time, each with its share of the cores.
+        changes: for all trainings, after all others; to try a study in less time.
+        watch: told of every training that is done.
+    """
+    wanted = [(name, seed) for name in plan.variants for seed in plan.seeds_of.get(name, plan.seeds)]
+    wanted.sort(key=lambda key: key[1])
+    configs = {key: plan.config(*key, data, runs, changes) for key in wanted}
+    threads = max((os.cpu_count() or 1) // jobs, 1)
+    rows = {(FLAT, -1): _scored(None, plan, data)}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        # A training that two variants share is one.
+        unique = {config.run.out: config for config in configs.values()}
+        started = {pool.submit(_train, config, plan, data, threads): out for out, config in unique.items()}
+        try:
+            for count, done in enumerate(as_completed(started), start=1):
+                found = done.result()
+                for key, config in configs.items():
+                    if config.run.out == started[done]:
+                        rows[key] = found
+                        if watch is not None:
+                            watch(f"{count} of {len(started)} trained: {key[0]}, seed {key[1]}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for variant, seed in [(FLAT, -1), *wanted]:
+        for row in rows[variant, seed]:
+            yield {"variant": variant, "seed": seed, **row}
+
+
+def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:
+    """In a process of its own: trains, or goes on, and scores."""
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    return _scored(fit(config, resume=True).eval(), plan, data)
+
+
+def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
+    rows: list[Row] = []
+    for name, test in plan.tests.items():
+        if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
+            continue
+        method, hops = (flat, 1) if lifter is None else (lifted_by(lifter, sides=test.sides), lifter.config.hops)
+        seen = held_out(data, frames=test.frames, cameras=1, paired=False, corruption=test.corruption, seen=test.camera)
+        for source, clips in seen.items():
+            if clips.visible.shape[1] == test.frames:
+                found = score(source, clips, "", method, hops)
+                errors = {metric: getattr(found, metric) for metric in METRICS}
+                rows.append({"test": name, "source": source, "clips": len(clips), **errors})
+    return rows

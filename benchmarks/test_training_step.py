@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from side_by_side import FULL, max_error
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
@@ -17,8 +19,11 @@ from whole_models import as_in_the_paper, clip, with_fused_attention_of_torch
 
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
+from olift_fast.nn.fused import why_not_bfloat16
 from olift_fast.ops._native import why_not_native
+from olift_fast.train import Mixture, Schedule, fitting
 from olift_fast.train.loss import lifting_loss
+from olift_fast.train.state import State
 
 JOINTS = 26
 CLIPS = [(8, 48), *([(1, 1000)] if FULL else [])]
@@ -77,3 +82,39 @@ def peak_memory(step: Callable[[], Any]) -> int:
         in_use += event["args"]["Bytes"]
         peak = max(peak, in_use)
     return peak
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("frames", [24, 48, *([243] if FULL else [])])
+def test_training_throughput(
+    side_by_side: Callable[..., None], frames: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `olift train` does in a step of `small`: clips of four generated skeletons, optimizer and average included.
+
+    "reference backend" is the same step with `OLIFT_BACKEND=reference`.
+    """
+    if why_not_native() is not None:
+        pytest.skip(str(why_not_native()))
+    if precision == "bfloat16" and why_not_bfloat16() is not None:
+        pytest.skip(str(why_not_bfloat16()))
+    batch = next(Mixture(seed=1, frames=frames, skeletons=4, clips=max(144 // frames, 1)).batches())
+    schedule = Schedule(steps=10**9)
+
+    def way(backend: str) -> Callable[[], Tensor]:
+        torch.manual_seed(0)
+        lifter = Lifter(LifterConfig.preset("small")).train()
+        state = State(lifter, copy.deepcopy(lifter), fitting._optimizers(lifter, schedule))
+        fabric = Fabric(accelerator="cpu")
+        forward = fabric.setup_module(lifter)
+
+        def run() -> Tensor:
+            monkeypatch.setenv("OLIFT_BACKEND", backend)
+            return fitting._step(state, forward, batch, schedule, fabric, precision)
+
+        return run
+
+    ways = {"olift_fast": way("auto"), "reference backend": way("reference")}
+    losses = [run() for run in ways.values()]
+    assert max_error(*losses) < (1e-4 if precision == "float32" else 2e-2)
+    clips, joints = batch.keypoints.shape[0], batch.keypoints.shape[2]
+    side_by_side(ways, rounds=5, clips=clips, frames=frames, joints=joints, precision=precision)

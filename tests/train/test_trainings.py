@@ -18,12 +18,15 @@ from olift_fast.train.studies.trainings import FLAT, METRICS, load_plan, plans, 
 STUDY = """
 recipe = "RECIPE"
 seeds = [0, 1]
-seeds_of = { still = [0] }
+seeds_of = { still = [0], "first, then fine-tuned" = [0] }
 
 [variants]
 first = []
 still = ["model.changes.window=0"]
 "the first again" = []
+
+[finetuned]
+"first, then fine-tuned" = { of = "first", changes = ["data.frames=10", "data.clips=1", "data.skeletons=1"] }
 
 [tests]
 clean = { corruption = { clean = 1 }, frames = 20 }
@@ -92,12 +95,20 @@ def test_what_is_trained_is_scored_and_not_trained_again(study: Path, data: Path
     plan, runs, told = load_plan(study), tmp_path / "runs", []
     changes = ["schedule.steps=3", "run.save_every=1"]
     rows = list(trained(plan, data, runs, jobs=2, changes=changes, watch=told.append))
-    assert len(told) == 5 and {line.split(" trained: ")[1] for line in told} >= {"still, seed 0", "first, seed 1"}
+    assert sorted(line.split(" trained: ")[1] for line in told) == [
+        "first, seed 0; the first again, seed 0",
+        "first, seed 1; the first again, seed 1",
+        "first, then fine-tuned, seed 0",
+        "still, seed 0",
+    ]
     assert [(row["variant"], row["seed"]) for row in where(rows, test="clean", source="walk")] == [
-        (FLAT, -1), ("first", 0), ("still", 0), ("the first again", 0), ("first", 1), ("the first again", 1)
+        (FLAT, -1), ("first", 0), ("still", 0), ("the first again", 0), ("first", 1), ("the first again", 1),
+        ("first, then fine-tuned", 0),
     ]  # fmt: skip
     folders = sorted(runs.iterdir())
-    assert len(folders) == 3, "the same training is done once"
+    assert len(folders) == 4, "the same training is done once"
+    start = Path(plan.config("first, then fine-tuned", 0, data, runs, changes).model.start)
+    assert start == plan.config("first", 0, data, runs, changes).run.out
     # 50 held-out frames of "walk" and 30 of "hop": only the longer one has clips of 40.
     assert {row["source"] for row in where(rows, test="long")} == {"walk"}
     assert {row["source"] for row in where(rows, test="clean")} == {"walk", "hop"}
@@ -126,7 +137,7 @@ def test_a_study_as_one_command(study: Path, data: Path, tmp_path: Path) -> None
     options = {"runs": tmp_path / "runs", "changes": ["schedule.steps=2"], "results": tmp_path, "figures": tmp_path}
     main(str(study), data, **options)
     rows = read_rows(tmp_path / "study-mine.json")
-    assert {row["variant"] for row in rows} == {FLAT, "first", "still", "the first again"}
+    assert {row["variant"] for row in rows} == {FLAT, "first", "still", "the first again", "first, then fine-tuned"}
     drawn = (tmp_path / "mine.png").read_bytes()
     (tmp_path / "mine.png").unlink()
     main(str(study), None, **options)
@@ -137,9 +148,14 @@ def test_a_study_as_one_command(study: Path, data: Path, tmp_path: Path) -> None
     ("old", "new", "told"),
     [
         ("seeds = [0, 1]", "seeds = 0", "seeds must be an array, got 0"),
-        ("[variants]", "[variant]", "variant must be one of variants, changes, recipe, seeds, seeds_of, tests"),
+        (
+            "[variants]",
+            "[variant]",
+            "variant must be one of variants, finetuned, changes, recipe, seeds, seeds_of, tests",
+        ),
         ("frames = 40", "frame = 40", "tests.long.frame must be one of corruption, camera, frames, sides"),
         ("still = [0]", "stil = [0]", "seeds_of must name variants, got stil"),
+        ('of = "first"', 'of = "last"', "finetuned must name variants, got last"),
         ("seeds_of", "= seeds", "can't be read as TOML"),
     ],
 )

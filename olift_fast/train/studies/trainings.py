@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,6 +30,8 @@ from olift_fast.train.tables import Reader, plain
 PLANS = Path(__file__).parent / "plans"
 FLAT = "flat guess"
 METRICS = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
+Key = tuple[str, int]
+"""A variant and a seed."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,26 @@ class Test:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """A variant that goes on from another one's weights, as `olift finetune` does.
+
+    Args:
+        of: the other variant.
+        changes: of the recipe "finetune".
+    """
+
+    of: str
+    changes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study: what is trained, and what it is tested on.
 
     Args:
         variants: by name, what changes ("model.changes.window=0", as `load_config` takes it) make of the recipe.
-        changes: for all variants, before their own.
+        finetuned: more variants by name.
+        changes: for all variants but the fine-tuned, before their own.
         recipe: what is changed, a recipe of this package or a TOML file.
         seeds: one training of each variant for each.
         seeds_of: other seeds of some variants.
@@ -63,6 +80,7 @@ class Plan:
     """
 
     variants: Mapping[str, Sequence[str]]
+    finetuned: Mapping[str, FineTuning] = field(default_factory=dict)
     changes: Sequence[str] = ()
     recipe: str = "study"
     seeds: Sequence[int] = (0,)
@@ -70,17 +88,21 @@ class Plan:
     tests: Mapping[str, Test] = field(default_factory=lambda: {"as trained": Test()})
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.seeds_of) - set(self.variants)):
-            raise InputError(f"seeds_of must name variants, got {', '.join(unknown)}")
+        for key, names in (("seeds_of", {*self.seeds_of}), ("finetuned", {f.of for f in self.finetuned.values()})):
+            if unknown := sorted(names - {*self.variants, *(self.finetuned if key == "seeds_of" else ())}):
+                raise InputError(f"{key} must name variants, got {', '.join(unknown)}")
 
     def config(self, variant: str, seed: int, data: Path, runs: Path, changes: Sequence[str] = ()) -> Config:
         """The training of a variant. Its folder is named after all that fixes its weights, so studies share runs."""
-        of_study = [
-            f"data.real={json.dumps(str(data / 'motion3d'), ensure_ascii=False)}",
-            f"run.seed={seed}",
-            "run.device=cpu",
-        ]
-        config = load_config(self.recipe, [*self.changes, *self.variants[variant], *changes, *of_study])
+        given = {"data.real": str(data / "motion3d"), "run.seed": seed, "run.device": "cpu"}
+        if variant in self.finetuned:
+            recipe, own = "finetune", self.finetuned[variant].changes
+            start = self.config(self.finetuned[variant].of, seed, data, runs, changes).run.out
+            given |= {"model.start": str(start), "run.workers": 0}
+        else:
+            recipe, own = self.recipe, [*self.changes, *self.variants[variant]]
+        written = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
+        config = load_config(recipe, [*own, *changes, *written])
         fixed = plain(replace(config, run=replace(config.run, out=Path(), workers=0, save_every=1, report_every=1)))
         name = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
         return replace(config, run=replace(config.run, out=runs / name))
@@ -132,29 +154,40 @@ def trained(
         changes: for all trainings, after all others; to try a study in less time.
         watch: told of every training that is done.
     """
-    wanted = [(name, seed) for name in plan.variants for seed in plan.seeds_of.get(name, plan.seeds)]
-    wanted.sort(key=lambda key: key[1])
-    configs = {key: plan.config(*key, data, runs, changes) for key in wanted}
-    threads = max((os.cpu_count() or 1) // jobs, 1)
     rows = {(FLAT, -1): _scored(None, plan, data)}
+    for variants in (plan.variants, plan.finetuned):
+        wanted = [(name, seed) for name in variants for seed in plan.seeds_of.get(name, plan.seeds)]
+        wanted.sort(key=lambda key: key[1])
+        configs = {key: plan.config(*key, data, runs, changes) for key in wanted}
+        rows |= _in_turn(configs, jobs, partial(_train, plan=plan, data=data), watch)
+    for (variant, seed), found in rows.items():
+        for row in found:
+            yield {"variant": variant, "seed": seed, **row}
+
+
+def _in_turn(
+    configs: Mapping[Key, Config],
+    jobs: int,
+    train: Callable[..., list[Row]],
+    watch: Callable[[str], None] | None,
+) -> dict[Key, list[Row]]:
+    """What `train` says of each; a training that two variants share is one."""
+    unique = {config.run.out: config for config in configs.values()}
+    threads = max((os.cpu_count() or 1) // jobs, 1)
+    found: dict[Path, list[Row]] = {}
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        # A training that two variants share is one.
-        unique = {config.run.out: config for config in configs.values()}
-        started = {pool.submit(_train, config, plan, data, threads): out for out, config in unique.items()}
+        started = {pool.submit(train, config, threads=threads): out for out, config in unique.items()}
         try:
-            for count, done in enumerate(as_completed(started), start=1):
-                found = done.result()
-                for key, config in configs.items():
-                    if config.run.out == started[done]:
-                        rows[key] = found
-                        if watch is not None:
-                            watch(f"{count} of {len(started)} trained: {key[0]}, seed {key[1]}")
+            for done in as_completed(started):
+                out = started[done]
+                found[out] = done.result()
+                names = [f"{name}, seed {seed}" for (name, seed), config in configs.items() if config.run.out == out]
+                if watch is not None:
+                    watch(f"{len(found)} of {len(started)} trained: {'; '.join(names)}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    for variant, seed in [(FLAT, -1), *wanted]:
-        for row in rows[variant, seed]:
-            yield {"variant": variant, "seed": seed, **row}
+    return {key: found[config.run.out] for key, config in configs.items()}
 
 
 def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:

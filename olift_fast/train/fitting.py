@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -76,6 +76,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     forward = fabric.setup_module(lifter)
     batches = _batches(config, data, state, fabric)
     held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
+    _check_table(lifter.config, held_out)
     log = _log(out, state.step) if fabric.is_global_zero else None
     precision = _precision(run, fabric.device)
     last = min(schedule.steps, run.stop_after or schedule.steps)
@@ -204,6 +205,14 @@ def _precision(run: Run, device: torch.device) -> str:
     if run.precision != "auto":
         return run.precision
     return "bfloat16" if device.type == "cuda" or why_not_bfloat16() is None else "float32"
+
+
+def _check_table(config: LifterConfig, held_out: Sequence[Batch]) -> None:
+    longest = max((batch.keypoints.shape[1] for batch in held_out), default=0)
+    if config.time_encoding == "table" and config.time_rows < longest:
+        raise InputError(
+            f"model.changes.time_rows must be >= {longest}, which early_stop scores, got {config.time_rows}"
+        )
 
 
 def _check_out(out: Path, resume: bool) -> None:

@@ -137,3 +137,10 @@ def test_precision_by_itself_is_what_the_device_multiplies_in(tiny: Path, monkey
         assert fitting._precision(run, torch.device("cpu")) == wanted
         assert fitting._precision(run, torch.device("cuda")) == "bfloat16"
         assert fitting._precision(load_config(tiny).run, torch.device("cpu")) == "float32"
+
+
+def test_a_time_table_shorter_than_what_is_scored_is_told_before_training(tiny: Path, tmp_path: Path) -> None:
+    changes = ["model.changes.time_encoding=table", "model.changes.time_rows=4"]
+    with pytest.raises(InputError, match=r"time_rows must be >= 24, which early_stop scores, got 4"):
+        fit(load_config(tiny, [*changes, "early_stop.every=5"]))
+    assert not (tmp_path / "out").exists()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.train.config import load_config
 from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
@@ -192,3 +193,15 @@ def test_muon_has_the_maps_between_tokens_and_adamw_the_rest(tiny: Path) -> None
     assert "decoder.mlp.2.weight" not in names and "encoder.side" not in names
     (only,) = _optimizers(lifter, load_config(tiny).schedule)
     assert isinstance(only, torch.optim.AdamW)
+
+
+def test_a_study_without_matplotlib_is_told_before_it_measures(
+    study: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from olift_fast.train.studies import __main__ as command
+
+    monkeypatch.setitem(sys.modules, "olift_fast.train.studies.figures", None)
+    monkeypatch.delattr("olift_fast.train.studies.figures", raising=False)
+    with pytest.raises(MissingExtraError, match="bench"):
+        command.main(str(study), data, runs=tmp_path / "runs", results=tmp_path, figures=tmp_path)
+    assert not (tmp_path / "runs").exists()

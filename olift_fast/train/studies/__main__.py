@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from olift_fast.errors import MissingExtraError
 from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
@@ -48,6 +49,10 @@ def main(
     figures: Annotated[Path, typer.Option(help="Folder for the figure.")] = FIGURES,
 ) -> None:
     """Run a study and draw its figure."""
+    try:
+        from olift_fast.train.studies import figures as drawing
+    except ImportError:
+        raise MissingExtraError(what="the figure of a study", extra="bench") from None
     plan = None if name in MEASURE else load_plan(name)
     name = Path(name).stem
     path = results / f"study-{name}.json"
@@ -59,8 +64,6 @@ def main(
             plan, data, runs, jobs=jobs, changes=changes or (), watch=lambda told: typer.echo(told, err=True)
         )
         write_rows(path, list(rows), recipe=plan.recipe, changes=[*plan.changes, *(changes or ())])
-    from olift_fast.train.studies import figures as drawing
-
     draw_figure = {
         "occlusion": drawing.draw_occlusion,
         "attention": drawing.draw_attention,

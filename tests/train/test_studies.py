@@ -17,7 +17,7 @@ from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import TemporalProximityAttention
 from olift_fast.train.batches import collate
 from olift_fast.train.studies import attention, occlusion, windows
-from olift_fast.train.studies.rows import mean_by, read_rows, where, write_rows
+from olift_fast.train.studies.rows import mean_by, read_rows, summary, where, write_rows
 
 TINY = LifterConfig(width=32, heads=4, motion_layers=1, space_layers=1, window=(2, 1), frequencies=16)
 
@@ -148,6 +148,25 @@ def test_rows_come_back_and_their_conditions_are_told(tmp_path: Path) -> None:
     assert mean_by(rows, (), "b") == {(): 1.0} and where(rows, a=lambda a: a > 1) == rows[1:]
     with pytest.raises(InputError, match="is a folder"):
         write_rows(tmp_path, rows)
+
+
+def test_a_summary_has_means_over_sources_and_the_deviation_of_seeds() -> None:
+    values = {("a", 0): (1.0, 3.0), ("a", 1): (2.0, 6.0), ("flat", -1): (5.0, 5.5)}
+    rows = [
+        {"test": "t", "variant": variant, "seed": seed, "source": source, "error": value}
+        for (variant, seed), pair in values.items()
+        for source, value in zip(("x", "y"), pair, strict=True)
+    ]
+    # Means of the seeds: 2 and 4; their deviation is √2.
+    assert summary(rows, ["error"]).splitlines()[2:] == ["| t | a | 2 | 3.00 ± 1.41 |", "| t | flat | 1 | 5.25 |"]
+
+
+def test_variants_about_one_source_are_drawn_beside_it_alone() -> None:
+    figures = pytest.importorskip("olift_fast.train.studies.figures", reason="the figures need the extra `bench`")
+    rows = [
+        {"variant": variant, "source": "rat", "x": 1} for variant in ("all", "without rat", "without fly", "rat alone")
+    ]
+    assert [row["variant"] for row in figures._about(rows, "rat", ["rat", "fly"])] == ["all", "without it", "it alone"]
 
 
 @pytest.mark.parametrize("name", ["occlusion", "attention", "windows"])

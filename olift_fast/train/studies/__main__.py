@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,8 @@ from olift_fast.errors import MissingExtraError
 from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
-from olift_fast.train.studies.rows import Row, read_rows, write_rows
-from olift_fast.train.studies.trainings import load_plan, plans, trained
+from olift_fast.train.studies.rows import Row, read_rows, summary, write_rows
+from olift_fast.train.studies.trainings import METRICS, load_plan, plans, trained
 from olift_fast.train.studies.windows import windows
 
 RESULTS = Path("benchmarks/results/scores")
@@ -60,16 +61,18 @@ def main(
         lifter = Lifter.from_pretrained(model)
         write_rows(path, list(MEASURE[name](lifter, data)), model=lifter.name)
     elif data is not None and plan is not None:
-        rows = trained(
-            plan, data, runs, jobs=jobs, changes=changes or (), watch=lambda told: typer.echo(told, err=True)
-        )
-        write_rows(path, list(rows), recipe=plan.recipe, changes=[*plan.changes, *(changes or ())])
+        tell = partial(typer.echo, err=True)
+        found = trained(plan, data, runs, jobs=jobs, changes=changes or (), watch=tell)
+        write_rows(path, list(found), recipe=plan.recipe, changes=[*plan.changes, *(changes or ())])
     draw_figure = {
         "occlusion": drawing.draw_occlusion,
         "attention": drawing.draw_attention,
         "windows": drawing.draw_windows,
     }
-    drawing.draw(draw_figure.get(name, drawing.draw_trained), read_rows(path), figures / f"{name}.png")
+    rows = read_rows(path)
+    if plan is not None:
+        typer.echo(summary(rows, METRICS))
+    drawing.draw(draw_figure.get(name, drawing.draw_trained), rows, figures / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -97,25 +97,43 @@ def draw_windows(rows: Sequence[Row]) -> Figure:
 
 
 def draw_trained(rows: Sequence[Row]) -> Figure:
-    """A panel a test: for each variant the mean over the sources, a dot a seed; joints above, velocities below."""
-    tests = list(dict.fromkeys(str(row["test"]) for row in rows))
-    variants = [name for name in dict.fromkeys(str(row["variant"]) for row in rows) if name != FLAT]
-    size = (2.2 + 2.2 * len(tests), 1.2 + 0.5 * len(variants))
-    drawn, axes = plt.subplots(2, len(tests), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    """For each variant a dot a seed, and a line at their mean: joints above, velocities below.
+
+    A panel a test, of means over the sources. Where variants are about one source each, "without it", a panel a source.
+    """
+    sources = list(dict.fromkeys(str(row["source"]) for row in rows))
+    if any(source in str(row["variant"]) for row in rows for source in sources):
+        panels = {source: _about(where(rows, source=source), source, sources) for source in sources}
+        panels = {source: chosen for source, chosen in panels.items() if len({r["variant"] for r in chosen}) > 1}
+    else:
+        panels = {str(row["test"]): where(rows, test=row["test"]) for row in rows}
+    panels = {name: where(chosen, variant=lambda variant: variant != FLAT) for name, chosen in panels.items()}
+    variants = list(dict.fromkeys(str(row["variant"]) for chosen in panels.values() for row in chosen))
+    size = (2.2 + 2.2 * len(panels), 1.2 + 0.5 * len(variants))
+    drawn, axes = plt.subplots(2, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for line, (value, told) in enumerate((("sa_mpjpe", "SA-MPJPE, %"), ("sa_mpve", "SA-MPVE, %"))):
-        for axis, test in zip(axes[line], tests, strict=True):
-            means = mean_by(where(rows, test=test), ("variant", "seed"), value)
+        for axis, (name, chosen) in zip(axes[line], panels.items(), strict=True):
+            means = mean_by(chosen, ("variant", "seed"), value)
             for place, variant in enumerate(variants):
-                found = [mean for (name, _), mean in means.items() if name == variant]
+                found = [mean for (own, _), mean in means.items() if own == variant]
                 if found:
                     axis.plot(found, [place] * len(found), "o", color=COLOURS[0], markersize=4, alpha=0.6)
                     axis.plot(np.mean(found), place, "|", color=COLOURS[1], markersize=12)
             axis.set_yticks(range(len(variants)), variants)
             axis.set(xlabel=told, ylim=(len(variants) - 0.5, -0.5))
+            axis.set_title(name if line == 0 else "", fontsize=9)
             axis.grid(alpha=0.3)
-    for axis, test in zip(axes[0], tests, strict=True):
-        axis.set_title(test, fontsize=9)
     return drawn
+
+
+def _about(rows: Sequence[Row], source: str, sources: Sequence[str]) -> list[Row]:
+    """Rows of the variants that are about this source, which they call "it", or about none."""
+    others = [other for other in sources if other != source]
+    return [
+        {**row, "variant": str(row["variant"]).replace(source, "it")}
+        for row in rows
+        if not any(other in str(row["variant"]) for other in others)
+    ]
 
 
 def lines(axis: Axes, rows: Sequence[Row], key: str, values: Sequence[Any], value: str) -> None:

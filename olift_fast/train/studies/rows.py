@@ -42,5 +42,16 @@ def where(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     return [row for row in rows if all(_is(row[key], value) for key, value in wanted.items())]
 
 
+def summary(rows: Sequence[Row], metrics: Sequence[str]) -> str:
+    """A Markdown table: for each test and variant the mean over sources, then over seeds, ± the deviation of seeds."""
+    lines = [["test", "variant", "seeds", *metrics], ["---", "---", "---:", *("---:" for _ in metrics)]]
+    for test, variant in mean_by(rows, ("test", "variant"), metrics[0]):
+        chosen = where(rows, test=test, variant=variant)
+        means = [list(mean_by(chosen, ("seed",), metric).values()) for metric in metrics]
+        cells = [f"{np.mean(m):.2f}" + (f" ± {np.std(m, ddof=1):.2f}" if len(m) > 1 else "") for m in means]
+        lines.append([test, variant, str(len(means[0])), *cells])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
 def _is(value: Any, wanted: Any) -> bool:
     return bool(wanted(value)) if callable(wanted) else bool(value == wanted)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from side_by_side import FULL, max_error
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
@@ -97,6 +96,7 @@ def test_training_throughput(
         pytest.skip(str(why_not_native()))
     if precision == "bfloat16" and why_not_bfloat16() is not None:
         pytest.skip(str(why_not_bfloat16()))
+    fabric = pytest.importorskip("lightning_fabric").Fabric(accelerator="cpu")
     batch = next(Mixture(seed=1, frames=frames, skeletons=4, clips=max(144 // frames, 1)).batches())
     schedule = Schedule(steps=10**9)
 
@@ -104,7 +104,6 @@ def test_training_throughput(
         torch.manual_seed(0)
         lifter = Lifter(LifterConfig.preset("small")).train()
         state = State(lifter, copy.deepcopy(lifter), fitting._optimizers(lifter, schedule))
-        fabric = Fabric(accelerator="cpu")
         forward = fabric.setup_module(lifter)
 
         def run() -> Tensor:

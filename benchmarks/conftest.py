@@ -24,7 +24,8 @@ from side_by_side import copy_bandwidth, run_side_by_side, touch_memory
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 KEEPS_FREED_MEMORY = keep_freed_memory()
-touch_memory()
+if KEEPS_FREED_MEMORY:
+    touch_memory()
 THREADS = int(os.environ.get("OLIFT_BENCH_THREADS", "0"))
 
 

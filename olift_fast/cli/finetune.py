@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from olift_fast.cli.console import reported
 from olift_fast.cli.evaluate import print_scores, shown
 from olift_fast.cli.options import Debug, ModelName
-from olift_fast.cli.train import watching
+from olift_fast.cli.train import first_process, watching
 from olift_fast.errors import InputError
+
+DELAYS = {"0": 4, "1": 1, "2": 1, "4": 2, "8": 2}
+"""Shares of the look-aheads that "small-causal" was trained with: it is not to forget one."""
 
 
 @reported
@@ -45,32 +47,45 @@ def finetune(
 
     [bold]Examples[/bold]
       olift finetune recordings --out mine
-      olift finetune recordings --out mine --model small-causal --steps 2000
+      olift finetune recordings --out mine --model small-causal --steps 2000    for live streams
       olift finetune recordings --out mine --set data.real_share=0.5
     """
     from olift_fast.model import Lifter
     from olift_fast.train import fit, load_config
-    from olift_fast.train.evaluate import Method, flat, lifted_by, score
+    from olift_fast.train.config import RECIPES
+    from olift_fast.train.evaluate import check_time_table, flat, lifted_by, score_all
     from olift_fast.train.held_out import held_out
     from olift_fast.train.memory import keep_freed_memory
+    from olift_fast.train.tables import as_change
 
     motion = data / "motion3d"
     if not any(motion.glob("*.npz")):
         raise InputError(f"{data}: must hold recordings in motion3d/, found none")
-    given = {"model.start": model, "data.real": str(motion), "run.out": str(out), "schedule.steps": steps}
-    written = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
-    config = load_config("finetune", [*written, *(changes or ())])
+    for key, option in (("model.start", "--model"), ("run.out", "--out"), ("data.real", "DATA")):
+        if any(change.split("=")[0].strip() == key for change in changes or ()):
+            raise InputError(f"--set {key} must be given as {option}")
+    if Path(model).resolve() == out.resolve():
+        raise InputError(f"--out must be another folder than --model, got {out}")
+    before = Lifter.from_pretrained(model)
+    given: dict[str, Any] = {
+        "model.start": model,
+        "model.name": out.resolve().name,
+        "data.real": str(motion),
+        "run.out": str(out),
+        "schedule.steps": steps,
+        "schedule.warmup": min(60, steps // 10),
+    }
+    if before.config.window[1] == 0:
+        given["schedule.look_ahead"] = DELAYS
+    config = load_config(RECIPES / "finetune.toml", [*(as_change(*item) for item in given.items()), *(changes or ())])
+    clips = held_out(data, noise=True, paired=False)
+    check_time_table(model, before.config)
     keep_freed_memory()
     with watching(config) as watch:
         lifter = fit(config, resume=resume, watch=watch)
-    methods: dict[str, Method] = {"flat guess": flat}
-    for name, each in ((model, Lifter.from_pretrained(model)), (str(out), lifter)):
-        methods[shown(name, [model, str(out)])] = lifted_by(each)
-    print_scores(
-        [
-            score(source, clips, name, method, lifter.config.hops)
-            for source, clips in held_out(data, noise=True, paired=False).items()
-            for name, method in methods.items()
-        ]
-    )
-    typer.echo(f"trained: {out}; olift lift FILE --model {out}")
+    if first_process():
+        lifters = {shown(name, [model, str(out)]): own for name, own in ((model, before), (str(out), lifter.cpu()))}
+        hops = lifter.config.hops
+        methods = {"flat guess": (flat, hops), **{name: (lifted_by(own), hops) for name, own in lifters.items()}}
+        print_scores(score_all(clips, methods))
+        typer.echo(f"trained: {out}; olift lift FILE --model {out}")

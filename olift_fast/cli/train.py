@@ -51,7 +51,7 @@ def train(
     keep_freed_memory()
     with watching(wanted) as watch:
         lifter = fit(wanted, resume=resume, watch=watch)
-    if _first_process():
+    if first_process():
         out: Path = wanted.run.out
         typer.echo(f"trained: {out} ({lifter.name}); olift lift FILE --model {out}")
 
@@ -66,7 +66,7 @@ def watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), disable=not _first_process()) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not first_process()) as bar:
         task = bar.add_task("", total=min(config.schedule.steps, config.run.stop_after or config.schedule.steps))
 
         def watch(step: int, report: Report | None) -> None:
@@ -84,7 +84,8 @@ def _figures(report: Report) -> str:
     return f"loss {report.loss:.4f}{score}, {report.clips_per_second:,.0f} clips/s"
 
 
-def _first_process() -> bool:
+def first_process() -> bool:
+    """Whether this is the one of the processes that ``torchrun`` started that writes and speaks."""
     import os
 
     return os.environ.get("RANK", "0") == "0"

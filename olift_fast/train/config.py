@@ -11,7 +11,7 @@ from typing import Any, Literal
 from olift_fast.errors import InputError
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
-from olift_fast.train.tables import Reader
+from olift_fast.train.tables import Reader, read_toml
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -69,7 +69,7 @@ class Run:
         seed: of weights and data.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         precision: of the linear layers; attention, loss and weights are float32 in any case. "auto": bfloat16 on GPUs
-            and on CPUs that multiply in it.
+            and on CPUs where the native module multiplies in it (`olift doctor` tells).
         compile: run forward and backward through `torch.compile`.
         workers: processes that make data, for each process that trains; 0 makes it in that process.
         save_every, report_every: steps between saves, and between lines of the log.
@@ -133,16 +133,7 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> Config
     path = Path(name_or_path)
     if not path.is_file() and str(name_or_path) in recipes():
         path = RECIPES / f"{name_or_path}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file, nor a recipe of this package ({', '.join(recipes()) or 'none is installed'})"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML: {error}") from error
+    table = read_toml(path, f", nor a recipe of this package ({', '.join(recipes()) or 'none is installed'})")
     origins = dict.fromkeys([_change(table, text) for text in changes], "--set")
     config: Config = Reader(str(path), origins, ELSEWHERE).dataclass(Config, table, "")
     return config

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter, lift_mirrored
+from olift_fast.model import Lifter, LifterConfig, lift_mirrored
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import FRAMES, held_out
 from olift_fast.train.metrics import Scores, acceleration_error, fa_mpjpe, n_mpjpe, pck, sa_mpjpe, sa_mpve
@@ -113,9 +113,8 @@ def evaluate(
     """
     methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
     for name, lifter in lifters.items():
-        hops, config = lifter.config.hops, lifter.config
-        if config.time_encoding == "table" and config.time_rows < FRAMES:
-            raise InputError(f"{name}: its time table must have {FRAMES} rows or more, got {config.time_rows}")
+        hops = lifter.config.hops
+        check_time_table(name, lifter.config)
         for dtype in dtypes:
             rounded = "" if dtype == torch.float32 else f", {str(dtype).removeprefix('torch.')}"
             if not delays:
@@ -130,11 +129,22 @@ def evaluate(
     sources = held_out(data, noise)
     if not sources:
         raise InputError(f"{data}: must hold recordings in motion3d/ or paired/, found none")
+    return score_all(sources, methods)
+
+
+def score_all(sources: Mapping[str, ClipBatch], methods: Mapping[str, tuple[Method, int]]) -> list[Score]:
+    """A row for each source and method; with a method come the hops of the graph that its local heads see."""
     return [
         score(source, clips, name, method, hops)
         for source, clips in sources.items()
         for name, (method, hops) in methods.items()
     ]
+
+
+def check_time_table(name: str, config: LifterConfig) -> None:
+    """Raises InputError where a lifter knows fewer frames than a clip has."""
+    if config.time_encoding == "table" and config.time_rows < FRAMES:
+        raise InputError(f"{name}: its time table must have {FRAMES} rows or more, got {config.time_rows}")
 
 
 def _rows(clips: ClipBatch, rows: slice) -> ClipBatch:

@@ -1,4 +1,4 @@
-"""Training: AdamW, warm-up and cosine, an average of the weights, on one device or many, resumed to the bit."""
+"""Training: AdamW or Muon, warm-up and cosine, an average of the weights, on one device or many, resumed to the bit."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn.fused import why_not_bfloat16
+from olift_fast.reference import TimeTable
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
+from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
 from olift_fast.train.scoring import held_out_batches, mean_score
 from olift_fast.train.state import State
@@ -61,8 +64,9 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
         InputError: the configuration can't be trained, or the folder can't be written or holds another run.
         MissingExtraError: lightning-fabric is not installed.
     """
+    fabric = _fabric(config.run)
+    config = replace(config, run=replace(config.run, precision=_precision(config.run, fabric.device)))
     run, schedule = config.run, config.schedule
-    fabric = _fabric(run)
     out = run.out
     torch.manual_seed(run.seed)
     _check_out(out, resume)
@@ -76,14 +80,13 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     forward = fabric.setup_module(lifter)
     batches = _batches(config, data, state, fabric)
     held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
-    _check_table(lifter.config, held_out)
+    _check_table(lifter.config, config.data if data is None else None, held_out)
     log = _log(out, state.step) if fabric.is_global_zero else None
-    precision = _precision(run, fabric.device)
     last = min(schedule.steps, run.stop_after or schedule.steps)
     clips, clock = 0, _Clock()
     while state.step < last and not _stopped(state, config.early_stop):
         batch = next(batches).to(fabric.device)
-        state.losses.append(_step(state, forward, batch, schedule, fabric, precision))
+        state.losses.append(_step(state, forward, batch, schedule, fabric, run.precision))
         clips += fabric.world_size * len(batch.keypoints)
         report = None
         if config.early_stop and state.step % config.early_stop.every == 0:
@@ -201,18 +204,21 @@ def _fabric(run: Run) -> Fabric:
     return fabric
 
 
-def _precision(run: Run, device: torch.device) -> str:
+def _precision(run: Run, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What "auto" comes to here. A run goes on as it began, so this is what its folder has."""
     if run.precision != "auto":
         return run.precision
     return "bfloat16" if device.type == "cuda" or why_not_bfloat16() is None else "float32"
 
 
-def _check_table(config: LifterConfig, held_out: Sequence[Batch]) -> None:
-    longest = max((batch.keypoints.shape[1] for batch in held_out), default=0)
-    if config.time_encoding == "table" and config.time_rows < longest:
-        raise InputError(
-            f"model.changes.time_rows must be >= {longest}, which early_stop scores, got {config.time_rows}"
-        )
+def _check_table(config: LifterConfig, mixture: Mixture | None, held_out: Sequence[Batch]) -> None:
+    if config.time_encoding != "table":
+        return
+    asked = {"frames of a clip": mixture.longest if mixture else 0}
+    asked["which early_stop scores"] = max((batch.keypoints.shape[1] for batch in held_out), default=0)
+    for what, frames in asked.items():
+        if config.time_rows < frames:
+            raise InputError(f"model.changes.time_rows must be >= {frames}, {what}, got {config.time_rows}")
 
 
 def _check_out(out: Path, resume: bool) -> None:
@@ -240,6 +246,9 @@ def _batches(config: Config, data: Data | None, state: State, fabric: Fabric) ->
             # Drawn here first: what is wrong with the data shows before a worker dies of it, and workers that are
             # forked share the recordings.
             next(mixture.groups())
+            for source, weight in mixture.real_sources:
+                if weight:
+                    source.draw(np.random.default_rng(0), 1, mixture.longest)
         except ValueError as error:
             raise InputError(f"data: {error}") from error
         data = mixture
@@ -289,12 +298,15 @@ def _save(state: State, config: Config, fabric: Fabric) -> None:
 
 
 def _optimizers(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """AdamW for all parameters; or, with Muon for the matrices from tokens to tokens, for the others."""
-    parameters, hidden = list(lifter.parameters()), []
+    """AdamW for all parameters; or Muon for the large matrices, and AdamW for the others.
+
+    A table with a row a frame is no map, however large; a map from x, y or to x, y, z is too narrow.
+    """
+    parameters, hidden = list(lifter.parameters()), set()
     if schedule.optimizer == "muon":
-        # A vector a joint's side, a frame or a head is no map from tokens to tokens, nor is what ends in x, y, z.
-        hidden = [p for p in parameters if p.dim() == 2 and min(p.shape) >= lifter.config.width // 2]
-    rest = [p for p in parameters if not any(p is other for other in hidden)]
+        tables = {module.weight for module in lifter.modules() if isinstance(module, TimeTable)}
+        hidden = {p for p in parameters if p.dim() == 2 and min(p.shape) >= lifter.config.width // 2} - tables
+    rest = [p for p in parameters if p not in hidden]
     groups = [
         {"params": [p for p in rest if p.dim() > 1], "weight_decay": schedule.weight_decay},
         {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
@@ -302,5 +314,6 @@ def _optimizers(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimize
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, fused=True)]
     if hidden:
         decay = schedule.weight_decay
-        optimizers.append(torch.optim.Muon(hidden, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        own = [p for p in parameters if p in hidden]
+        optimizers.append(torch.optim.Muon(own, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return optimizers

@@ -19,4 +19,4 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     kept = 2**31 - 1
-    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, kept)) and bool(mallopt(top_pad, kept // 16))
+    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, kept)) and bool(mallopt(top_pad, kept // 2))

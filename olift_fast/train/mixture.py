@@ -44,7 +44,7 @@ class Mixture:
         seed: of everything that is drawn.
         frames: T of every clip.
         lengths: in place of `frames`, how often a batch has clips of T frames, by T. `clips` is for the longest; of
-            shorter ones there are more, as many frames in all.
+            shorter ones there are more, about as many frames in all.
         skeletons: groups in a batch, each of one skeleton.
         clips: clips of a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
@@ -100,6 +100,11 @@ class Mixture:
         for name, count in self.real_frames.items():
             if count < 1:
                 raise InputError(f"real_frames.{name} must be >= 1, got {count}")
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest clip."""
+        return self.frames if self.lengths is None else max(frames for frames, share in self.lengths.items() if share)
 
     def groups(self, stream: int = 0, frames: int | None = None, clips: int | None = None) -> Iterator[ClipBatch]:
         """Groups of clips without end; each stream its own, the same for the same seed.
@@ -157,12 +162,15 @@ class Mixture:
 
     def _check_names(self) -> None:
         """A weight for what is not there is a slip; those that come by default may be of another folder."""
-        there = sorted(path.stem for path in self.real.glob("*.npz")) if self.real else []
-        there += [name for name in ("animalsyn3d", "human36m") if getattr(self, name)]
-        named = {"real_weights": set(self.real_weights) - set(REAL_WEIGHTS), "real_frames": set(self.real_frames)}
-        for key, names in named.items():
+        cut = sorted(path.stem for path in self.real.glob("*.npz")) if self.real else []
+        weighted = [*cut, *(name for name in ("animalsyn3d", "human36m") if getattr(self, name))]
+        for key, names, there in (
+            ("real_weights", set(self.real_weights) - set(REAL_WEIGHTS), weighted),
+            ("real_frames", set(self.real_frames), cut),
+        ):
             if unknown := sorted(names - set(there)):
-                raise InputError(f"{key} must name recordings of {', '.join(there)}, got {', '.join(unknown)}")
+                known = ", ".join(there) or "a folder data.real"
+                raise InputError(f"{key} must name recordings of {known}, got {', '.join(unknown)}")
 
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Training batches without end, from number `start` on: what batch k holds depends on the seed and k alone.
@@ -193,12 +201,13 @@ class Mixture:
         rng = np.random.default_rng((self.seed, index, 2))
         if self.lengths is None:
             return self._batches(rng, self.groups(index), POOL)
-        frames, shares = list(self.lengths), np.array(list(self.lengths.values()))
+        lengths = sorted(self.lengths)
+        shares = np.array([self.lengths[length] for length in lengths])
         counts = rng.multinomial(POOL, shares / shares.sum())
         made: list[Batch] = []
-        for number, (length, count) in enumerate(zip(frames, counts, strict=True)):
-            clips = self.clips * max(frames) // length
-            made += self._batches(rng, self.groups(index * len(frames) + number, length, clips), int(count))
+        for number, (length, count) in enumerate(zip(lengths, counts, strict=True)):
+            clips = max(self.clips * self.longest // length, 1)
+            made += self._batches(rng, self.groups(index * len(lengths) + number, length, clips), int(count))
         return [made[place] for place in rng.permutation(POOL)]
 
     def _batches(self, rng: np.random.Generator, groups: Iterator[ClipBatch], count: int) -> list[Batch]:

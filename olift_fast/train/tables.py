@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import tomllib
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -119,6 +121,29 @@ class Reader:
     @staticmethod
     def _join(key: str, name: str) -> str:
         return f"{key}.{name}" if key else name
+
+
+def read_toml(path: Path, absent: str) -> dict[str, Any]:
+    """What a TOML file holds; `absent` goes on where "no such file" ends.
+
+    Raises:
+        InputError: there is none, it can't be read, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file{absent}") from None
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not TOML: {error}") from error
+
+
+def as_change(key: str, value: Any) -> str:
+    """The text "key=value", as `load_config` takes changes, of a string, a number or a table of numbers."""
+    if isinstance(value, Mapping):
+        return f"{key}={{{', '.join(as_change(*item) for item in value.items())}}}"
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from olift_fast.model import Lifter
+from olift_fast.model import Lifter, LifterConfig
+from olift_fast.train import Config, load_config
 
 from .conftest import Run
 from .test_cli_errors import assert_one_line
@@ -31,7 +32,7 @@ def test_a_checkpoint_learns_the_animal_and_both_are_scored(
     errors = [float(line.split(f" {name} ")[1].split()[0]) for name, line in lines.items()]
     assert errors[1] < 0.8 * errors[0]
     before, after = Lifter.from_pretrained(random_model), Lifter.from_pretrained(out)
-    assert before.config == after.config
+    assert before.config == after.config and after.name == "fine-tuned"
     again = run("finetune", recordings, *options)
     assert_one_line(again, "holds a run: --resume goes on with it")
     assert run("finetune", recordings, *options, "--resume").exit_code == 0
@@ -43,6 +44,8 @@ def test_a_checkpoint_learns_the_animal_and_both_are_scored(
         (("absent", "--out", "x"), "absent: must hold recordings in motion3d/, found none"),
         (("RECORDINGS", "--out", "x", "--model", "absent"), "absent"),
         (("RECORDINGS", "--out", "x", "--set", "data.stretch=2"), "data.stretch must be one of"),
+        (("RECORDINGS", "--out", "x", "--set", "run.out=y"), "--set run.out must be given as --out"),
+        (("RECORDINGS", "--out", "absent", "--model", "./absent"), "--out must be another folder than --model"),
     ],
 )
 def test_errors_take_one_line(
@@ -53,3 +56,20 @@ def test_errors_take_one_line(
 ) -> None:
     given = [str(recordings) if argument == "RECORDINGS" else argument for argument in arguments]
     assert_one_line(run("finetune", *given), words)
+
+
+def test_a_model_for_streams_keeps_its_delays(
+    run: Run, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, window=(2, 0))).save_pretrained(tmp_path / "live")
+    asked: list[Config] = []
+
+    def fit(config: Config, **_options: object) -> Lifter:
+        asked.append(config)
+        return Lifter.from_pretrained(folder)
+
+    monkeypatch.setattr("olift_fast.train.fit", fit)
+    outcome = run("finetune", recordings, "--out", tmp_path / "mine", "--model", folder, "--steps", 30)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert asked[0].schedule.look_ahead == load_config("small-causal").schedule.look_ahead
+    assert asked[0].schedule.warmup == 3 and asked[0].model.name == "mine"

@@ -143,4 +143,20 @@ def test_a_time_table_shorter_than_what_is_scored_is_told_before_training(tiny: 
     changes = ["model.changes.time_encoding=table", "model.changes.time_rows=4"]
     with pytest.raises(InputError, match=r"time_rows must be >= 24, which early_stop scores, got 4"):
         fit(load_config(tiny, [*changes, "early_stop.every=5"]))
+    with pytest.raises(InputError, match=r"time_rows must be >= 9, frames of a clip, got 4"):
+        fit(load_config(tiny, [*changes, "data.lengths={4=3, 9=1}"]))
     assert not (tmp_path / "out").exists()
+
+
+def test_recordings_too_short_for_the_longest_clips_are_told_before_training(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "motion").mkdir()
+    for name, frames in (("long", 400), ("short", 75)):
+        positions = np.random.default_rng(0).normal(size=(frames, 3, 3)).cumsum(axis=0)
+        edges = [(0, 1), (1, 2)]
+        path = tmp_path / "motion" / f"{name}.npz"
+        np.savez(path, positions=positions, joint_names=["a", "b", "c"], edges=edges, fps=30.0)
+    # 12 frames of "short" are left to train on: the last fifth is held out, and 48 before it.
+    changes = [f"data.real='{tmp_path / 'motion'}'", "data.real_weights.long=1000", "data.lengths={4=3, 40=1}"]
+    with pytest.raises(InputError, match=r"data: short: .*40 frames"):
+        fit(load_config(tiny, changes))
+    fit(load_config(tiny, [*changes, "data.real_weights.short=0", "schedule.steps=1"]))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from olift_fast.model import Lifter
 from olift_fast.train import Config, load_config
-from olift_fast.train.fitting import build, training_loss
+from olift_fast.train.fitting import _optimizers, build, training_loss
 from olift_fast.train.state import FILE
 
 PROGRAM = """
@@ -48,16 +48,11 @@ def by_hand(config: Config, shares: tuple[float, float]) -> Lifter:
     torch.manual_seed(config.run.seed)
     lifter, schedule = build(config.model), config.schedule
     average, window = copy.deepcopy(lifter), lifter.config.window
-    parameters = list(lifter.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups)
+    parameters, optimizers = list(lifter.parameters()), _optimizers(lifter, schedule)
     mixture = replace(config.data, seed=config.run.seed, hops=lifter.config.hops)
     halves = zip(mixture.batches(rank=0, world=2), mixture.batches(rank=1, world=2), strict=True)
     for step, pair in enumerate(itertools.islice(halves, schedule.steps)):
-        for group in optimizer.param_groups:
+        for group in itertools.chain.from_iterable(optimizer.param_groups for optimizer in optimizers):
             group["lr"] = schedule.rate(step)
         lifter.set_window(schedule.window(step, window))
         losses = [training_loss(lifter, half, schedule) for half in pair]
@@ -65,7 +60,8 @@ def by_hand(config: Config, shares: tuple[float, float]) -> Lifter:
         for parameter, one, other in zip(parameters, *gradients, strict=True):
             parameter.grad = shares[0] * one + shares[1] * other
         torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         with torch.no_grad():
             for mean, parameter in zip(average.parameters(), parameters, strict=True):
                 mean.lerp_(parameter, 1 - schedule.decay(step))
@@ -73,10 +69,11 @@ def by_hand(config: Config, shares: tuple[float, float]) -> Lifter:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_two_processes_average_their_gradients_and_resume(
-    tiny: Path, tmp_path: Path, environment: dict[str, str]
+    tiny: Path, tmp_path: Path, environment: dict[str, str], optimizer: str
 ) -> None:
-    tiny.write_text(tiny.read_text().replace("steps = 40", "steps = 20"))
+    tiny.write_text(tiny.read_text().replace("steps = 40", f'steps = 20\noptimizer = "{optimizer}"'))
     together(tiny, environment, "17")
     first, second = together(tiny, environment)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -85,7 +82,8 @@ def test_two_processes_average_their_gradients_and_resume(
     start = flat(build(config.model).state_dict())
     both, half = (flat(by_hand(config, shares).state_dict()) for shares in ((0.5, 0.5), (1.0, 0.0)))
     # What no loss depends on, such as the bias of the keys, moves with AdamW by rounding errors alone.
-    assert (flat(first) - both).norm() < 0.01 * (both - start).norm()
+    # Muon, which multiplies in bfloat16, makes more of them.
+    assert (flat(first) - both).norm() < (0.01 if optimizer == "adamw" else 0.03) * (both - start).norm()
     assert (half - both).norm() > 0.2 * (both - start).norm()
     assert (tmp_path / "out" / FILE).is_file()
     lines = (tmp_path / "out" / "log.csv").read_text().splitlines()

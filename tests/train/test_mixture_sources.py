@@ -189,6 +189,8 @@ def test_batches_of_several_lengths_have_as_many_frames_each(recordings: Path) -
     # As `batches` promises: of the seed and the number alone.
     for batch, again in zip(batches[21:], islice(mixture.batches(21), 5), strict=False):
         assert (batch.keypoints == again.keypoints).all() and (batch.joints == again.joints).all()
+    other = next(Mixture(**given, lengths={8: 1, 4: 3}).batches())
+    assert (other.joints == batches[0].joints).all(), "the order in which lengths are named is of no matter"
     lengths = [batch.keypoints.shape[1] for batch in batches[:16]]
     assert sorted(lengths) != lengths, "short and long ones must alternate"
 
@@ -202,6 +204,8 @@ def test_a_recording_is_cut_to_its_first_frames(recordings: Path) -> None:
     assert (swim[0].positions == whole[0].positions[:20]).all() and swim[0].stop == swim[0].start + 20
     with pytest.raises(InputError, match=r"real_frames must name recordings of crawl, swim, got fly"):
         _ = Mixture(real=recordings, real_weights=WEIGHTS, real_frames={"fly": 20}).real_sources
+    with pytest.raises(InputError, match=r"real_frames must name recordings of a folder data.real, got fly"):
+        _ = Mixture(sources=[(Constant("c"), 1.0)], real_frames={"fly": 20}).real_sources
 
 
 def test_first_frames_of_several_segments(recordings: Path) -> None:

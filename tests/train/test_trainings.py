@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +16,14 @@ from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.train.config import load_config
 from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
-from olift_fast.train.studies.rows import read_rows, where
+from olift_fast.train.studies import trainings
+from olift_fast.train.studies.rows import read_rows, summary, where
 from olift_fast.train.studies.trainings import FLAT, METRICS, load_plan, plans, trained
 
 STUDY = """
 recipe = "RECIPE"
 seeds = [0, 1]
-seeds_of = { still = [0], "first, then fine-tuned" = [0] }
+seeds_of = { still = [0] }
 
 [variants]
 first = []
@@ -60,6 +64,7 @@ def study(tiny: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", plans())
 def test_each_variant_of_a_shipped_study_is_a_training_of_its_own_that_can_be_built(name: str, tmp_path: Path) -> None:
     plan = load_plan(name)
+    assert all(plan.config(variant, 0, tmp_path, tmp_path) for variant in plan.finetuned)
     configs = {variant: plan.config(variant, 0, tmp_path, tmp_path) for variant in plan.variants}
     folders = [config.run.out for config in configs.values()]
     # "keypoints: RFF" and "time: relative" are the recipe itself, as one variant of each other study is.
@@ -100,14 +105,15 @@ def test_what_is_trained_is_scored_and_not_trained_again(study: Path, data: Path
         "first, seed 0; the first again, seed 0",
         "first, seed 1; the first again, seed 1",
         "first, then fine-tuned, seed 0",
+        "first, then fine-tuned, seed 1",
         "still, seed 0",
     ]
     assert [(row["variant"], row["seed"]) for row in where(rows, test="clean", source="walk")] == [
         (FLAT, -1), ("first", 0), ("still", 0), ("the first again", 0), ("first", 1), ("the first again", 1),
-        ("first, then fine-tuned", 0),
+        ("first, then fine-tuned", 0), ("first, then fine-tuned", 1),
     ]  # fmt: skip
     folders = sorted(runs.iterdir())
-    assert len(folders) == 4, "the same training is done once"
+    assert len(folders) == 5, "the same training is done once"
     start = Path(plan.config("first, then fine-tuned", 0, data, runs, changes).model.start)
     assert start == plan.config("first", 0, data, runs, changes).run.out
     # 50 held-out frames of "walk" and 30 of "hop": only the longer one has clips of 40.
@@ -142,6 +148,11 @@ def test_a_study_as_one_command(study: Path, data: Path, tmp_path: Path) -> None
     drawn = (tmp_path / "mine.png").read_bytes()
     (tmp_path / "mine.png").unlink()
     main(str(study), None, **options)
+    (tmp_path / "study-mine.json").rename(tmp_path / "kept.json")
+    with pytest.raises(InputError, match=r"study-mine.json: nothing has been measured yet: give --data"):
+        main(str(study), None, **options)
+    with pytest.raises(InputError, match=r"windows.toml must have another name: windows is a study of a checkpoint"):
+        main(str(study.rename(tmp_path / "windows.toml")), data, **options)
     assert (tmp_path / "mine.png").read_bytes() == drawn and len(drawn) > 10_000
 
 
@@ -156,8 +167,10 @@ def test_a_study_as_one_command(study: Path, data: Path, tmp_path: Path) -> None
         ),
         ("frames = 40", "frame = 40", "tests.long.frame must be one of corruption, camera, frames, sides"),
         ("still = [0]", "stil = [0]", "seeds_of must name variants, got stil"),
-        ('of = "first"', 'of = "last"', "finetuned must name variants, got last"),
-        ("seeds_of", "= seeds", "can't be read as TOML"),
+        ('of = "first"', 'of = "last"', "finetuned must be of variants, got last"),
+        ('"first, then fine-tuned" = {', '"first" = {', "variants and finetuned must not share names, got first"),
+        ('of = "first"', 'of = "still"', "first, then fine-tuned must have seeds that still has, got [1]"),
+        ("seeds_of", "= seeds", "is not TOML"),
     ],
 )
 def test_a_study_that_does_not_fit_is_told_in_one_line(study: Path, old: str, new: str, told: str) -> None:
@@ -173,9 +186,50 @@ def test_an_unknown_study_is_told() -> None:
 
 
 def test_the_first_error_of_a_training_ends_the_study(study: Path, data: Path, tmp_path: Path) -> None:
-    plan = load_plan(study)
-    with pytest.raises(InputError, match=r"width must be a multiple of heads"):
-        list(trained(plan, data, tmp_path / "runs", changes=["schedule.steps=2", "model.changes.width=15"]))
+    plan, told = load_plan(study), []
+    changes = ["schedule.steps=2", "schedule.learning_rate=1e-3", "early_stop.data=absent"]
+    with pytest.raises(InputError, match=r"absent: must hold recordings in motion3d/ or paired/, found none"):
+        list(trained(plan, data, tmp_path / "runs", changes=changes, watch=told.append))
+    assert told[0].startswith("failed: first, seed 0; the first again, seed 0: ")
+
+
+def test_what_a_study_cannot_train_is_told_before_it_trains(study: Path, data: Path, tmp_path: Path) -> None:
+    study.write_text(study.read_text().replace('["data.frames=10"', '["data.frame=10"'))
+    with pytest.raises(InputError, match=r"data.frame must be one of"):
+        list(trained(load_plan(study), data, tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_runs_are_found_again_however_their_folder_is_written(
+    study: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = ["schedule.steps=2"]
+    rows = list(trained(load_plan(study), data, Path("runs"), changes=changes))
+    folders = sorted((tmp_path / "runs").iterdir())
+    assert list(trained(load_plan(study), data, tmp_path / "runs", changes=changes)) == rows
+    assert sorted((tmp_path / "runs").iterdir()) == folders
+
+
+def test_a_training_ends_with_the_study_that_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    for alive in (True, False):
+        monkeypatch.setattr(
+            multiprocessing, "parent_process", lambda alive=alive: SimpleNamespace(is_alive=lambda: alive)
+        )
+        trainings._end_with_the_study(1, None)
+        assert ended == ([] if alive else [1])
+
+
+def test_a_variant_without_finite_scores_leaves_the_others_theirs(tmp_path: Path) -> None:
+    figures = pytest.importorskip("olift_fast.train.studies.figures", reason="the figures need the extra `bench`")
+    rows = [
+        {"variant": name, "seed": 0, "test": "t", "source": "s", "sa_mpjpe": error, "fa_mpjpe": error, "sa_mpve": error}
+        for name, error in (("good", 20.0), ("diverged", None))
+    ]
+    assert "| t | diverged | 1 | nan | nan | nan |" in summary(rows, METRICS)
+    figures.draw(figures.draw_trained, rows, tmp_path / "drawn.png")
 
 
 def test_muon_has_the_maps_between_tokens_and_adamw_the_rest(tiny: Path) -> None:
@@ -190,7 +244,13 @@ def test_muon_has_the_maps_between_tokens_and_adamw_the_rest(tiny: Path) -> None
     assert len(own) + len(rest) == len(list(lifter.parameters()))
     names = {name for name, p in lifter.named_parameters() if any(p is other for other in own)}
     assert "motion.0.attention.qkv.weight" in names and "space.0.mlp.0.weight" in names
+    assert "encoder.projection.weight" in names
     assert "decoder.mlp.2.weight" not in names and "encoder.side" not in names
+    changes = ["schedule.optimizer=muon", "model.changes.time_encoding=table"]
+    config = load_config(tiny, changes)
+    lifter = build(config.model)
+    _, muon = _optimizers(lifter, config.schedule)
+    assert not any(lifter.encoder.time.weight is p for group in muon.param_groups for p in group["params"])
     (only,) = _optimizers(lifter, load_config(tiny).schedule)
     assert isinstance(only, torch.optim.AdamW)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from olift_fast.errors import MissingExtraError
+from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
@@ -56,6 +56,8 @@ def main(
         raise MissingExtraError(what="the figure of a study", extra="bench") from None
     plan = None if name in MEASURE else load_plan(name)
     name = Path(name).stem
+    if plan is not None and name in MEASURE:
+        raise InputError(f"{name}.toml must have another name: {name} is a study of a checkpoint")
     path = results / f"study-{name}.json"
     if data is not None and plan is None:
         lifter = Lifter.from_pretrained(model)
@@ -69,11 +71,22 @@ def main(
         "attention": drawing.draw_attention,
         "windows": drawing.draw_windows,
     }
+    if not path.is_file():
+        raise InputError(f"{path}: nothing has been measured yet: give --data")
     rows = read_rows(path)
     if plan is not None:
         typer.echo(summary(rows, METRICS))
-    drawing.draw(draw_figure.get(name, drawing.draw_trained), rows, figures / f"{name}.png")
+    drawing.draw(drawing.draw_trained if plan is not None else draw_figure[name], rows, figures / f"{name}.png")
+
+
+def told(*arguments: Any, **options: Any) -> None:
+    """`main`, whose errors take one line."""
+    try:
+        main(*arguments, **options)
+    except (InputError, MissingExtraError) as error:
+        typer.echo(f"studies: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(wraps(main)(told))

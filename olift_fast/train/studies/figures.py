@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -58,7 +58,7 @@ def draw_occlusion(rows: Sequence[Row]) -> Figure:
 
 def draw_attention(rows: Sequence[Row]) -> Figure:
     """Mean weights by distance: the motion layers' heads over frames, the space layers' over hops."""
-    layers = {int(row["layer"]): str(row["over"]) for row in rows}
+    layers = {cast(int, row["layer"]): str(row["over"]) for row in rows}
     drawn, axes = plt.subplots(1, len(layers), figsize=(2.5 * len(layers), 3), layout="constrained")
     for axis, (layer, over) in zip(np.atleast_1d(axes), layers.items(), strict=True):
         means = mean_by(where(rows, layer=layer), ("head", "distance"), "weight")

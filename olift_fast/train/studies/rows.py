@@ -11,7 +11,8 @@ import numpy as np
 
 from olift_fast.io.atomic import atomic_path
 
-Row = Mapping[str, str | int | float]
+Row = Mapping[str, str | int | float | None]
+"""None: a value that is not finite."""
 
 
 def write_rows(path: Path, rows: Sequence[Row], **conditions: Any) -> None:
@@ -33,7 +34,8 @@ def mean_by(rows: Iterable[Row], keys: Sequence[str], value: str) -> dict[tuple[
     """The mean of a value over all rows that agree in `keys`, in order of appearance."""
     groups: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(float(row[value]))
+        found = row[value]
+        groups.setdefault(tuple(row[key] for key in keys), []).append(np.nan if found is None else float(found))
     return {key: float(np.mean(values)) for key, values in groups.items()}
 
 

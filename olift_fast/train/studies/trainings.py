@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -15,17 +14,20 @@ from pathlib import Path
 
 import torch
 
+from olift_fast._version import __version__
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.corruption import Corruption
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
+from olift_fast.train import state as states
 from olift_fast.train.config import Config, load_config
 from olift_fast.train.evaluate import flat, lifted_by, score
 from olift_fast.train.fitting import fit
 from olift_fast.train.held_out import FRAMES, held_out
+from olift_fast.train.log import Report
 from olift_fast.train.memory import keep_freed_memory
 from olift_fast.train.studies.rows import Row
-from olift_fast.train.tables import Reader, plain
+from olift_fast.train.tables import Reader, as_change, plain, read_toml
 
 PLANS = Path(__file__).parent / "plans"
 FLAT = "flat guess"
@@ -73,7 +75,7 @@ class Plan:
         variants: by name, what changes ("model.changes.window=0", as `load_config` takes it) make of the recipe.
         finetuned: more variants by name.
         changes: for all variants but the fine-tuned, before their own.
-        recipe: what is changed, a recipe of this package or a TOML file.
+        recipe: what is changed, a recipe of this package or a TOML file, from where the command runs.
         seeds: one training of each variant for each.
         seeds_of: other seeds of some variants.
         tests: by name.
@@ -88,9 +90,19 @@ class Plan:
     tests: Mapping[str, Test] = field(default_factory=lambda: {"as trained": Test()})
 
     def __post_init__(self) -> None:
-        for key, names in (("seeds_of", {*self.seeds_of}), ("finetuned", {f.of for f in self.finetuned.values()})):
-            if unknown := sorted(names - {*self.variants, *(self.finetuned if key == "seeds_of" else ())}):
-                raise InputError(f"{key} must name variants, got {', '.join(unknown)}")
+        if unknown := sorted(set(self.seeds_of) - {*self.variants, *self.finetuned}):
+            raise InputError(f"seeds_of must name variants, got {', '.join(unknown)}")
+        if unknown := sorted({tuning.of for tuning in self.finetuned.values()} - {*self.variants}):
+            raise InputError(f"finetuned must be of variants, got {', '.join(unknown)}")
+        if twice := sorted({*self.variants} & {*self.finetuned}):
+            raise InputError(f"variants and finetuned must not share names, got {', '.join(twice)}")
+        for name, tuning in self.finetuned.items():
+            if other := {*self.seeds_for(name)} - {*self.seeds_for(tuning.of)}:
+                raise InputError(f"{name} must have seeds that {tuning.of} has, got {sorted(other)}")
+
+    def seeds_for(self, variant: str) -> Sequence[int]:
+        """The seeds of a variant."""
+        return self.seeds_of.get(variant, self.seeds)
 
     def config(self, variant: str, seed: int, data: Path, runs: Path, changes: Sequence[str] = ()) -> Config:
         """The training of a variant. Its folder is named after all that fixes its weights, so studies share runs."""
@@ -101,9 +113,13 @@ class Plan:
             given |= {"model.start": str(start), "run.workers": 0}
         else:
             recipe, own = self.recipe, [*self.changes, *self.variants[variant]]
-        written = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
-        config = load_config(recipe, [*own, *changes, *written])
-        fixed = plain(replace(config, run=replace(config.run, out=Path(), workers=0, save_every=1, report_every=1)))
+        config = load_config(recipe, [*own, *changes, *(as_change(*item) for item in given.items())])
+        table = plain(config)
+        # What `states.FREE` lets a resumed run change changes no weight, but for where it ends.
+        for key in {*states.FREE} - {"run.stop_after"}:
+            section, _, field_name = key.partition(".")
+            del table[section][field_name]
+        fixed = [__version__, table]
         name = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
         return replace(config, run=replace(config.run, out=runs / name))
 
@@ -120,14 +136,9 @@ def load_plan(name_or_path: str | Path) -> Plan:
         InputError: as `load_config` does.
     """
     path = Path(name_or_path)
-    if not path.is_file():
+    if not path.is_file() and str(name_or_path) in plans():
         path = PLANS / f"{name_or_path}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{name_or_path}: no such file, nor a study of this package ({', '.join(plans())})") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read as TOML: {error}") from error
+    table = read_toml(path, f", nor a study of this package ({', '.join(plans())})")
     plan: Plan = Reader(str(path), {}, {}).dataclass(Plan, table, "")
     return plan
 
@@ -154,11 +165,14 @@ def trained(
         changes: for all trainings, after all others; to try a study in less time.
         watch: told of every training that is done.
     """
-    rows = {(FLAT, -1): _scored(None, plan, data)}
+    data, runs = data.resolve(), runs.resolve()
+    # All are read before the first is trained.
+    waves = []
     for variants in (plan.variants, plan.finetuned):
-        wanted = [(name, seed) for name in variants for seed in plan.seeds_of.get(name, plan.seeds)]
-        wanted.sort(key=lambda key: key[1])
-        configs = {key: plan.config(*key, data, runs, changes) for key in wanted}
+        wanted = sorted(((name, seed) for name in variants for seed in plan.seeds_for(name)), key=lambda key: key[1])
+        waves.append({key: plan.config(*key, data, runs, changes) for key in wanted})
+    rows = {(FLAT, -1): _scored(None, plan, data)}
+    for configs in waves:
         rows |= _in_turn(configs, jobs, partial(_train, plan=plan, data=data), watch)
     for (variant, seed), found in rows.items():
         for row in found:
@@ -173,17 +187,19 @@ def _in_turn(
 ) -> dict[Key, list[Row]]:
     """What `train` says of each; a training that two variants share is one."""
     unique = {config.run.out: config for config in configs.values()}
-    threads = max((os.cpu_count() or 1) // jobs, 1)
+    threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
     found: dict[Path, list[Row]] = {}
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        started = {pool.submit(train, config, threads=threads): out for out, config in unique.items()}
+        started = {pool.submit(train, config, threads=max(threads // jobs, 1)): out for out, config in unique.items()}
         try:
             for done in as_completed(started):
                 out = started[done]
-                found[out] = done.result()
-                names = [f"{name}, seed {seed}" for (name, seed), config in configs.items() if config.run.out == out]
+                names = "; ".join(f"{name}, seed {seed}" for (name, seed), c in configs.items() if c.run.out == out)
                 if watch is not None:
-                    watch(f"{len(found)} of {len(started)} trained: {'; '.join(names)}")
+                    failed = done.exception()
+                    told = f"{len(found) + 1} of {len(started)} trained" if failed is None else "failed"
+                    watch(f"{told}: {names}" + (f": {failed}" if failed else ""))
+                found[out] = done.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -194,7 +210,14 @@ def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:
     """In a process of its own: trains, or goes on, and scores."""
     keep_freed_memory()
     torch.set_num_threads(threads)
-    return _scored(fit(config, resume=True).eval(), plan, data)
+    return _scored(fit(config, resume=True, watch=_end_with_the_study).eval(), plan, data)
+
+
+def _end_with_the_study(_step: int, _report: Report | None) -> None:
+    """A study that is killed leaves no process behind that trains on."""
+    study = multiprocessing.parent_process()
+    if study is not None and not study.is_alive():
+        os._exit(1)
 
 
 def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
@@ -207,6 +230,6 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         for source, clips in seen.items():
             if clips.visible.shape[1] == test.frames:
                 found = score(source, clips, "", method, hops)
-                errors = {metric: getattr(found, metric) for metric in METRICS}
+                errors: dict[str, float | None] = {metric: getattr(found, metric) for metric in METRICS}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

@@ -13,9 +13,6 @@ from olift_fast.cli.options import Debug, ModelName
 from olift_fast.cli.train import first_process, watching
 from olift_fast.errors import InputError
 
-DELAYS = {"0": 4, "1": 1, "2": 1, "4": 2, "8": 2}
-"""Shares of the look-aheads that "small-causal" was trained with: it is not to forget one."""
-
 
 @reported
 def finetune(
@@ -76,7 +73,8 @@ def finetune(
         "schedule.warmup": min(60, steps // 10),
     }
     if before.config.window[1] == 0:
-        given["schedule.look_ahead"] = DELAYS
+        # It is not to forget a delay that it was trained with.
+        given["schedule.look_ahead"] = load_config(RECIPES / "small-causal.toml").schedule.look_ahead
     config = load_config(RECIPES / "finetune.toml", [*(as_change(*item) for item in given.items()), *(changes or ())])
     clips = held_out(data, noise=True, paired=False)
     check_time_table(model, before.config)

@@ -40,7 +40,7 @@ def losses(folder: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (2, "adamw"), (0, "muon")])
 def test_resumed_is_uninterrupted_to_the_bit(tiny: Path, tmp_path: Path, workers: int, optimizer: str) -> None:
-    same = [f"schedule.optimizer={optimizer}", "data.lengths={2=1, 4=1}"]
+    same = ["schedule.optimizer=muon", "data.lengths={2=1, 4=1}"] if optimizer == "muon" else []
     fit(load_config(tiny, [f"run.out='{tmp_path / 'whole'}'", *same]))
     for stop in (13, 20, 40):
         torch.manual_seed(stop)

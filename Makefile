@@ -52,6 +52,7 @@ bench bench-full: $(NATIVE) $(VENV)/.test
 
 report: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.scores
 
 # It builds both by itself.
 compare: $(VENV)/.test

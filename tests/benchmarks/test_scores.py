@@ -1,0 +1,40 @@
+"""The README's and the model cards' tables of scores are those of the records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.scores import PAGES, ROOT, TABLES, change, rewritten
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_has_the_numbers_of_its_records(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- scores: " in text
+    assert rewritten(text) == text
+
+
+def test_every_table_is_on_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert all(f"<!-- scores: {name} " in text for name in TABLES)
+
+
+def test_record_that_changed_changes_the_page(tmp_path: Path) -> None:
+    rows = json.loads((ROOT / "benchmarks/results/scores/small.json").read_text(encoding="utf-8"))
+    for row in rows:
+        if (row["source"], row["method"]) == ("rat_dannce23", "small"):
+            row["sa_mpjpe"] = 12.34
+        if (row["source"], row["method"]) == ("rat_dannce23", "flat guess"):
+            row["sa_mpjpe"] = 24.68
+    (tmp_path / "small.json").write_text(json.dumps(rows), encoding="utf-8")
+    page = "before\n<!-- scores: ways small -->\nold\n<!-- end -->\nafter"
+    written = rewritten(page, tmp_path).splitlines()
+    assert (written[0], written[-1]) == ("before", "after") and "old" not in written
+    assert any(line.startswith("| rat (23) | 16 | 24.7 | 12.3 (−50 %) |") for line in written)
+
+
+def test_error_above_the_flat_guess_has_a_plus() -> None:
+    assert (change(12.0, 10.0), change(8.0, 10.0)) == ("+20 %", "−20 %")

@@ -55,9 +55,7 @@ def finetune(
     from olift_fast.train.memory import keep_freed_memory
     from olift_fast.train.tables import as_change
 
-    motion = data / "motion3d"
-    if not any(motion.glob("*.npz")):
-        raise InputError(f"{data}: must hold recordings in motion3d/, found none")
+    clips = held_out(data, noise=True, paired=False)
     for key, option in (("model.start", "--model"), ("run.out", "--out"), ("data.real", "DATA")):
         if any(change.split("=")[0].strip() == key for change in changes or ()):
             raise InputError(f"--set {key} must be given as {option}")
@@ -67,7 +65,7 @@ def finetune(
     given: dict[str, Any] = {
         "model.start": model,
         "model.name": out.resolve().name,
-        "data.real": str(motion),
+        "data.real": str(data / "motion3d"),
         "run.out": str(out),
         "schedule.steps": steps,
         "schedule.warmup": min(60, steps // 10),
@@ -76,7 +74,6 @@ def finetune(
         # It is not to forget a delay that it was trained with.
         given["schedule.look_ahead"] = load_config(RECIPES / "small-causal.toml").schedule.look_ahead
     config = load_config(RECIPES / "finetune.toml", [*(as_change(*item) for item in given.items()), *(changes or ())])
-    clips = held_out(data, noise=True, paired=False)
     check_time_table(model, before.config)
     keep_freed_memory()
     with watching(config) as watch:

@@ -12,6 +12,7 @@ from olift_fast.data.corruption import Corruption
 from olift_fast.data.mocap import Paired, load_all, load_paired, split
 from olift_fast.data.mocap import held_out_clips as cut
 from olift_fast.data.sources import observe
+from olift_fast.errors import InputError
 
 FRAMES = 48
 CAMERAS = 4
@@ -42,6 +43,9 @@ def held_out(
         paired: with the paired recordings.
         corruption: other faults on the 2D of the real motion, in place of `noise`.
         seen: other cameras for the real motion.
+
+    Raises:
+        InputError: the folder holds no recordings.
     """
     if corruption is None:
         corruption = Corruption() if noise else Corruption.none()
@@ -54,6 +58,8 @@ def held_out(
         sets[name] = observe(positions, segment, rng, seen or CameraRange(), corruption, name)
     for path in sorted((folder / "paired").glob("*.npz")) if paired else ():
         sets[path.stem] = _through_real_cameras(load_paired(path), path.stem)
+    if not sets:
+        raise InputError(f"{folder}: must hold recordings in motion3d/{' or paired/' if paired else ''}, found none")
     return sets
 
 

@@ -288,13 +288,13 @@ def _skeleton(request: Request, tracks: KeypointTracks | None) -> Skeleton:
 def _write(recording: Recording, out: Path) -> None:
     """Writes the record, in several files where one would be too large."""
     from olift_fast.io import write_lifted
+    from olift_fast.io.write import part_path
 
     parts = recording.parts()
     if not parts:
         warn(f"{out}: not written: nothing was lifted")
     for number, part in enumerate(parts, 1):
-        path = out if number == 1 else out.with_name(f"{out.name.removesuffix(out.suffix)}.{number}{out.suffix}")
-        write_lifted(part, path)
+        path = write_lifted(part, part_path(out, number))
         frames = f"{plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')}"
         typer.echo(f"olift: recorded {path} ({frames})", err=True)
 

@@ -93,10 +93,22 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         raise InputError(f"{path}: not a usable lifted result: {' '.join(str(error).split())}") from error
 
 
+def part_path(path: Path, number: int) -> Path:
+    """Where part 1, 2, … of a result goes: "out.long.csv", "out.long.csv" → "out.2.long.csv"."""
+    if number == 1:
+        return path
+    ending = path.name[len(path.name) - len(_suffix(path)) :]
+    return path.with_name(f"{path.name.removesuffix(ending)}.{number}{ending}")
+
+
 def _kind(path: Path) -> str:
+    return SUFFIXES[_suffix(path)]
+
+
+def _suffix(path: Path) -> str:
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if path.name.lower().endswith(suffix):
-            return SUFFIXES[suffix]
+            return suffix
     raise InputError(f"{path}: the name must end in {', '.join(SUFFIXES)} to tell the format, got {path.suffix!r}")
 
 

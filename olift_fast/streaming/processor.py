@@ -112,7 +112,7 @@ class LiftingProcessor:
             whether there was something to write. The next frame starts the tracks anew.
         """
         from olift_fast.io import write_lifted
-        from olift_fast.io.write import SUFFIXES
+        from olift_fast.io.write import SUFFIXES, part_path
 
         self.flush()
         recording, self._recording = self._recording, Recording(self.skeleton, **self._settings)
@@ -123,7 +123,7 @@ class LiftingProcessor:
         if not path.name.lower().endswith(tuple(SUFFIXES)):
             path = path.with_name(f"{path.name}.npz")
         for number, part in enumerate(parts, 1):
-            write_lifted(part, path if number == 1 else path.with_name(f"{path.stem}.{number}{path.suffix}"))
+            write_lifted(part, part_path(path, number))
         return True
 
     def flush(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
+from olift_fast.io.write import part_path
 
 Make = Callable[..., LiftedTracks]
 
@@ -73,6 +74,15 @@ def test_long_csv_has_a_row_for_each_joint(make_lifted: Make, tmp_path: Path) ->
     assert rows[-1]["x"] == "" and rows[6]["confidence"] == "0"
     same = write_lifted(result, tmp_path / "other.txt", format="long")
     assert same.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [("out.npz", "out.2.npz"), ("out.long.csv", "out.2.long.csv"), ("a.b.csv", "a.b.2.csv"), ("Out.NPZ", "Out.2.NPZ")],
+)
+def test_parts_of_a_result_keep_its_ending(name: str, second: str) -> None:
+    assert part_path(Path("x") / name, 1) == Path("x") / name
+    assert part_path(Path("x") / name, 2) == Path("x") / second
 
 
 def test_writing_replaces_an_older_result(make_lifted: Make, tmp_path: Path) -> None:

@@ -35,9 +35,8 @@ class Score:
     """Mean scores of a method on a source (docs/metrics.md): errors in % of the clips' RMS 2D radius.
 
     After one similarity alignment a clip, but fa_mpjpe: one a frame; n_mpjpe: scale only, joints turned as the model
-    gives them. pck_20: % of joints within 20 % of the radius. bone_length_drift: % of a bone's length. sa_mpve and
-    acceleration are 0 for a source of single frames, in which nothing moves. None: nothing to score, or joints that are
-    not finite.
+    gives them. pck_20: % of joints within 20 % of the radius. bone_length_drift: % of a bone's length. None:
+    nothing to score, as motion in single frames, or joints that are not finite.
     """
 
     source: str
@@ -84,8 +83,6 @@ def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 
         scores.update(method(batch), batch.joints, batch.labelled, source, edges)
     means = {metric: 100 * mean for metric, mean in scores.compute()[source].items()}
     means.setdefault("bone_length_drift", math.nan)
-    if clips.visible.shape[1] == 1:
-        means |= {"sa_mpve": 0.0, "acceleration": 0.0, "bone_length_drift": 0.0}
     rounded = {metric: round(mean, 2) if math.isfinite(mean) else None for metric, mean in means.items()}
     return Score(source, name, len(clips), **rounded)
 

@@ -82,7 +82,7 @@ def demo(
         typer.echo(f"olift lift {table} {options}")
         report(outcome)
         typer.echo(
-            f"error against the truth (SA-MPJPE): {error:.1f} % of the animal's size; "
+            f"error against the truth (SA-MPJPE): {error:.1f} % of the animal's RMS radius in the picture; "
             f"the flat guess (true x and y, no depth) is at {flat:.1f} %"
         )
         if not drawable:
@@ -154,9 +154,9 @@ def deeplabcut_table(clip: Clip) -> str:
 
 
 def errors(clip: Clip, joints: np.ndarray) -> tuple[float, float]:
-    """SA-MPJPE of `joints` (T, J, 3) and of the flat guess, in percent of the animal's size.
+    """SA-MPJPE of `joints` (T, J, 3) and of the flat guess, in percent of the animal's RMS radius in the picture.
 
-    The size is twice the RMS distance of the true joints from their frame's centre.
+    The radius is the RMS distance of the true keypoints from their frame's centre.
     """
     import numpy as np
     import torch
@@ -166,10 +166,10 @@ def errors(clip: Clip, joints: np.ndarray) -> tuple[float, float]:
     target = torch.from_numpy(clip.joints)[None].double()
     labelled = torch.ones(target.shape[:3], dtype=torch.bool)
     flat = np.concatenate([clip.true_keypoints, np.zeros_like(clip.true_keypoints[..., :1])], axis=-1)
-    centred = clip.joints - clip.joints.mean(axis=1, keepdims=True)
-    size = 2 * float(np.sqrt(np.square(centred).sum(axis=-1).mean()))
+    centred = clip.true_keypoints - clip.true_keypoints.mean(axis=1, keepdims=True)
+    radius = float(np.sqrt(np.square(centred).sum(axis=-1).mean()))
     found, guessed = (
-        100 * sa_mpjpe(torch.from_numpy(np.asarray(points))[None].double(), target, labelled).item() / size
+        100 * sa_mpjpe(torch.from_numpy(np.asarray(points))[None].double(), target, labelled).item() / radius
         for points in (joints, flat)
     )
     return round(found, 3), round(guessed, 3)

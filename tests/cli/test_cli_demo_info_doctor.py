@@ -43,7 +43,7 @@ def test_demo_repeats_itself_and_other_seeds_differ(run: Run, random_model: str,
         outcome = run("demo", tmp_path / name, "--model", random_model, "--frames", 12, "--seed", seed, "--json")
         assert outcome.exit_code == 0, outcome.stderr
         found = json.loads(outcome.stdout)
-        assert 0 < found["flat_sa_mpjpe_percent"] < 60
+        assert 0 < found["flat_sa_mpjpe_percent"] < 150
         contents.append(((tmp_path / name / "keypoints.csv").read_bytes(), found["sa_mpjpe_percent"]))
     assert contents[0] == contents[1]
     assert contents[0] != contents[2]

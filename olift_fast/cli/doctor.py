@@ -19,6 +19,7 @@ EXTRAS = {
     "view": {"plotly": "plotly"},
     "stream": {"viser": "viser", "websockets": "websockets"},
     "train": {"lightning-fabric": "lightning_fabric", "tensorboard": "tensorboard"},
+    "bench": {"matplotlib": "matplotlib"},
 }
 PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
 

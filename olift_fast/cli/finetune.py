@@ -30,7 +30,7 @@ def finetune(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Goes before the recipe's value, as in olift train; can be repeated.",
+            help="In place of the recipe's value, as in olift train; can be repeated.",
             show_default=False,
         ),
     ] = None,

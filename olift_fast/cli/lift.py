@@ -63,7 +63,7 @@ def lift(
     model: ModelName = "small",
     skeleton: SkeletonName = None,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second, where FILE does not say.", show_default=False)
+        float | None, typer.Option(help="Frames a second, in place of what FILE says.", show_default=False)
     ] = None,
     min_confidence: MinConfidence = 0.3,
     output: Annotated[

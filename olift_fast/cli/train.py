@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 @reported
 def train(
     config: Annotated[
-        str, typer.Argument(help="TOML file, or the name of a recipe of this package: small-1, …", show_default=False)
+        str, typer.Argument(help="TOML file, or the name of a recipe of this package: small, …", show_default=False)
     ],
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Goes before CONFIG's value; can be repeated.", show_default=False
+            "--set", metavar="KEY=VALUE", help="In place of CONFIG's value; can be repeated.", show_default=False
         ),
     ] = None,
     resume: Annotated[
@@ -42,7 +42,7 @@ def train(
       olift train mine.toml --set schedule.steps=300 --set run.out=trial
       olift train mine.toml --resume
       torchrun --nproc-per-node 8 -m olift_fast train mine.toml
-      olift train small-4 --set data.real=motion3d --set model.start=small
+      OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m olift_fast train small --set data.real=motion3d
     """
     from olift_fast.train import fit, load_config
     from olift_fast.train.memory import keep_freed_memory

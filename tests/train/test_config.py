@@ -93,7 +93,7 @@ def test_errors_name_the_file(tiny: Path) -> None:
     tiny.write_text("[run\n")
     with pytest.raises(InputError, match=rf"{tiny}: is not TOML"):
         load_config(tiny)
-    with pytest.raises(InputError, match=r"absent: no such file, nor a recipe of this package \(finetune, small-1, "):
+    with pytest.raises(InputError, match=r"absent: no such file, nor a recipe of this package \(finetune, small, "):
         load_config("absent")
 
 
@@ -106,14 +106,13 @@ def test_unreadable_changes_are_told(tiny: Path, change: str) -> None:
 @pytest.mark.parametrize("name", recipes())
 def test_recipes_are_complete(name: str) -> None:
     config = load_config(name)
+    assert config.schedule.optimizer == "muon"
     if not name.startswith("small"):
-        assert config.schedule.optimizer == "muon"
         return
     assert config.run.out == Path(name)
     assert config.data.real == Path("motion3d") and set(config.data.real_weights) == set(REAL_WEIGHTS)
     assert config.data.families is None or set(config.data.families) == set(FAMILIES)
-    frames = max(config.data.lengths or {config.data.frames: 1.0})
-    assert config.data.skeletons * config.data.clips * frames == 4 * 6 * 24
+    assert config.data.skeletons * config.data.clips * config.data.longest == 4 * 2 * 48
 
 
 def test_the_recipe_of_small_causal_starts_from_what_is_shipped() -> None:

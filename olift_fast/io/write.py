@@ -94,7 +94,7 @@ def read_lifted(path: str | Path) -> LiftedTracks:
 
 
 def part_path(path: Path, number: int) -> Path:
-    """Where part 1, 2, … of a result goes: "out.long.csv", "out.long.csv" → "out.2.long.csv"."""
+    """Where the parts of a result go: of "out.long.csv" the first there, the second to "out.2.long.csv"."""
     if number == 1:
         return path
     ending = path.name[len(path.name) - len(_suffix(path)) :]

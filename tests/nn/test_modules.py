@@ -239,10 +239,13 @@ def test_exports_with_any_number_of_frames_and_loads_again(tmp_path: Path) -> No
 def gradients_of_one_process(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    model = nn.parallel.DistributedDataParallel(stack())
+    model = stack()
+    parallel = nn.parallel.DistributedDataParallel(model)
     keypoints, visible, graph, target = (x[2 * rank : 2 * rank + 2] for x in clip(batch=4))
-    ProcrustesLoss(reduction="none")(model(keypoints, visible, graph), target).mean().backward()
-    torch.save({name: x.grad for name, x in model.module.named_parameters()}, f"{folder}/{rank}.pt")
+    ProcrustesLoss(reduction="none")(parallel(keypoints, visible, graph), target).mean().backward()
+    torch.save({name: x.grad for name, x in model.named_parameters()}, f"{folder}/{rank}.pt")
+    # What holds the group keeps gloo's threads: one that wakes up after the interpreter's end aborts the process.
+    del parallel
     torch.distributed.destroy_process_group()
 
 

@@ -19,11 +19,15 @@ from olift_fast.train.fitting import _optimizers, build, training_loss
 from olift_fast.train.state import FILE
 
 PROGRAM = """
-import os, sys
+import atexit, os, sys
+import torch
 from olift_fast.train import fit, load_config
+own = f"{sys.argv[1]}.{os.environ['RANK']}"
+# Registered first, so it runs last.
+atexit.register(lambda: open(f"{own}.end", "w").write(str(torch.distributed.is_initialized())))
 stop = [f"run.stop_after={sys.argv[2]}"] if sys.argv[2:] else []
 average = fit(load_config(sys.argv[1], stop), resume=True)
-average.save_pretrained(f"{sys.argv[1]}.{os.environ['RANK']}")
+average.save_pretrained(own)
 """
 
 
@@ -36,6 +40,7 @@ def together(config: Path, environment: dict[str, str], *arguments: str) -> list
         [*command, str(program), str(config), *arguments], env=environment, capture_output=True, text=True, timeout=300
     )
     assert outcome.returncode == 0, outcome.stderr
+    assert [Path(f"{config}.{rank}.end").read_text() for rank in (0, 1)] == ["False", "False"]
     return [load_file(Path(f"{config}.{rank}") / "model.safetensors") for rank in (0, 1)]
 
 

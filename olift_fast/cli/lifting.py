@@ -165,12 +165,9 @@ def check_request(request: Request) -> None:
 
 def check_suffix(out: Path) -> None:
     """Raises InputError or MissingExtraError where a result of this name cannot be written."""
-    from olift_fast.io.write import SUFFIXES
+    from olift_fast.io.write import kind_of
 
-    kind = next((SUFFIXES[suffix] for suffix in SUFFIXES if out.name.lower().endswith(suffix)), None)
-    if kind is None:
-        raise InputError(f"{out}: the name must end in {', '.join(SUFFIXES)} to tell the format, got {out.suffix!r}")
-    if kind in ("h5", "netcdf", "nwb") and importlib.util.find_spec("movement") is None:
+    if kind_of(out) in ("h5", "netcdf", "nwb") and importlib.util.find_spec("movement") is None:
         raise MissingExtraError(what=f"writing {out.suffix} files", extra="io")
 
 

@@ -41,7 +41,7 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
         MissingExtraError: the extra `io` is not installed.
     """
     path = Path(path)
-    kind = format or _kind(path)
+    kind = format or kind_of(path)
     if kind not in SUFFIXES.values():
         raise InputError(f"{path}: unknown format {kind!r}; known: {', '.join(SUFFIXES.values())}")
     if result.source is not None and _same_file(path, Path(result.source)):
@@ -97,11 +97,12 @@ def part_path(path: Path, number: int) -> Path:
     """Where the parts of a result go: of "out.long.csv" the first there, the second to "out.2.long.csv"."""
     if number == 1:
         return path
-    ending = path.name[len(path.name) - len(_suffix(path)) :]
-    return path.with_name(f"{path.name.removesuffix(ending)}.{number}{ending}")
+    stem = len(path.name) - len(_suffix(path))
+    return path.with_name(f"{path.name[:stem]}.{number}{path.name[stem:]}")
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """The format that a name's ending tells; raises InputError where it tells none."""
     return SUFFIXES[_suffix(path)]
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.page import markdown
+from benchmarks.report import ROOT
+
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")))
 
@@ -42,7 +45,7 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def ways(record: Record) -> list[str]:
+def ways(record: Record) -> str:
     """SA-MPJPE of `small` as it is lifted in several ways, beside the flat guess."""
     heads = ["held-out source", "clips", FLAT, "small", "with mirror image", "one frame at a time", "sides hidden"]
     methods = ["small", "small, with its mirror image", "small, one frame at a time", "small, sides hidden"]
@@ -52,47 +55,51 @@ def ways(record: Record) -> list[str]:
         errors = [record[source][method]["sa_mpjpe"] for method in methods]
         cells = [f"{error:.1f} ({change(error, flat)})" for error in errors]
         rows.append([label, str(record[source][FLAT]["clips"]), f"{flat:.1f}", *cells])
-    return table(heads, rows, left=1)
+    return markdown(heads, rows, left=heads[:1])
 
 
-def delays(record: Record) -> list[str]:
+def delays(record: Record) -> str:
     """What frames of look-ahead bring `small-causal`, by metric."""
     heads = ["frames that a result comes late", "at 30 frames/s"]
     heads += ["SA-MPJPE, people", "SA-MPVE, people", "SA-MPJPE, five sources", "SA-MPVE, five sources"]
     heads += ["OpenPose person, real cameras"]
-    named = {str(delay): (f"{delay * 1000 / 30:.0f} ms", f"small-causal, {delay} frames later") for delay in DELAYS}
+    named = {str(delay): (f"{delay * 1000 / 30:.0f} ms", later("small-causal", delay)) for delay in DELAYS}
     rows = []
     for delay, (late, method) in (named | {FLAT: ("", FLAT)}).items():
-        five = [record[source][method] for source in MOTION]
-        people, person = record["human_cmu"][method], record["human_pose2sim_balancing"][method]
-        means = [sum(row[metric] for row in five) / len(five) for metric in ("sa_mpjpe", "sa_mpve")]
-        errors = [people["sa_mpjpe"], people["sa_mpve"], *means, person["sa_mpjpe"]]
-        rows.append([delay, late, *(f"{error:.{1 + index % 2}f}" for index, error in enumerate(errors))])
-    return table(heads, rows, left=0)
+        row = [delay, late]
+        for sources in (["human_cmu"], list(MOTION)):
+            joints, velocities = (
+                sum(record[source][method][metric] for source in sources) / len(sources)
+                for metric in ("sa_mpjpe", "sa_mpve")
+            )
+            row += [f"{joints:.1f}", f"{velocities:.2f}"]
+        rows.append([*row, f"{record['human_pose2sim_balancing'][method]['sa_mpjpe']:.1f}"])
+    return markdown(heads, rows)
 
 
-def look_ahead(metric: str, sources: Mapping[str, str]) -> Callable[[Record], list[str]]:
+def look_ahead(record: Record, metric: str, sources: Mapping[str, str]) -> str:
     """`small-causal` by source and frames of look-ahead, beside `small`."""
-
-    def tabulated(record: Record) -> list[str]:
-        heads = ["held-out source", "clips", FLAT, *map(str, DELAYS), "`small`, 16"]
-        methods = [FLAT, *(f"small-causal, {delay} frames later" for delay in DELAYS), "small, 16 frames later"]
-        rows = []
-        for source, label in sources.items():
-            errors = [f"{record[source][method][metric]:.1f}" for method in methods]
-            rows.append([label, str(record[source][FLAT]["clips"]), *errors])
-        return table(heads, rows, left=1)
-
-    return tabulated
+    heads = ["held-out source", "clips", FLAT, *map(str, DELAYS), "`small`, 16"]
+    methods = [FLAT, *(later("small-causal", delay) for delay in DELAYS), later("small", 16)]
+    rows = []
+    for source, label in sources.items():
+        errors = [f"{record[source][method][metric]:.1f}" for method in methods]
+        rows.append([label, str(record[source][FLAT]["clips"]), *errors])
+    return markdown(heads, rows, left=heads[:1])
 
 
-TABLES: dict[str, Callable[[Record], list[str]]] = {
+TABLES: dict[str, Callable[[Record], str]] = {
     "ways": ways,
     "delays": delays,
-    "look-ahead": look_ahead("sa_mpjpe", MOTION | PAIRED),
-    "look-ahead-motion": look_ahead("sa_mpjpe", MOTION),
-    "look-ahead-velocity": look_ahead("sa_mpve", MOTION),
+    "look-ahead": partial(look_ahead, metric="sa_mpjpe", sources=MOTION | PAIRED),
+    "look-ahead-motion": partial(look_ahead, metric="sa_mpjpe", sources=MOTION),
+    "look-ahead-velocity": partial(look_ahead, metric="sa_mpve", sources=MOTION),
 }
+
+
+def later(model: str, frames: int) -> str:
+    """The method's name in the records."""
+    return f"{model}, {frames} frames later"
 
 
 def change(error: float, flat: float) -> str:
@@ -100,18 +107,12 @@ def change(error: float, flat: float) -> str:
     return f"{100 * (error / flat - 1):+.0f} %".replace("-", "\N{MINUS SIGN}")
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Lines of Markdown; the first `left` columns are aligned to the left."""
-    rule = "|".join("---" if column < left else "---:" for column in range(len(heads)))
-    return [f"| {' | '.join(heads)} |", f"|{rule}|", *(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)]
-
-
 def rewritten(page: str, records: Path = RECORDS) -> str:
     """The page with all its tables of scores as the records have them."""
 
     def block(match: re.Match[str]) -> str:
-        lines = TABLES[match["table"]](read_record(records / f"{match['record']}.json"))
-        return "\n".join((match["begin"], *lines, match["end"]))
+        table = TABLES[match["table"]](read_record(records / f"{match['record']}.json"))
+        return "\n".join((match["begin"], table, match["end"]))
 
     pattern = r"(?P<begin><!-- scores: (?P<table>\S+) (?P<record>\S+) -->)\n.*?(?P<end><!-- end -->)"
     return re.sub(pattern, block, page, flags=re.DOTALL)

@@ -24,7 +24,7 @@ def recombine(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share
         skeleton: of all clips.
         share: of the clips.
     """
-    parts = _parts(skeleton)
+    parts = parts_of(skeleton)
     if not parts:
         return clips
     mixed = clips.copy()
@@ -41,7 +41,7 @@ def recombine(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share
 
 
 @lru_cache(maxsize=64)
-def _parts(skeleton: Skeleton) -> tuple[tuple[int, NDArray[np.bool_]], ...]:
+def parts_of(skeleton: Skeleton) -> tuple[tuple[int, NDArray[np.bool_]], ...]:
     """For each bone that parts the skeleton in two: the joint that stays, and (J) the joints of the smaller part."""
     joints = skeleton.num_joints
     found = []

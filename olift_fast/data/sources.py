@@ -18,6 +18,7 @@ from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Paired, Segment, known_stretches, sample_clips
 from olift_fast.data.recombine import recombine
+from olift_fast.data.reshape import bend_joints, rescale_bones
 from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 
@@ -45,6 +46,8 @@ class MotionSource:
         camera, corruption: what they are seen with.
         speed: range of time stretches.
         recombined: share of the clips in which a part of the body moves as in another clip.
+        bent: share of the clips in which some joints are held at other angles (`bend_joints`).
+        proportions: how much bone lengths vary between clips (`rescale_bones`); 0 keeps those that were recorded.
 
     Raises:
         InputError: no segment in which a joint is known, or segments of several skeletons.
@@ -56,6 +59,8 @@ class MotionSource:
     corruption: Corruption = field(default_factory=Corruption)
     speed: tuple[float, float] = (0.6, 1.8)
     recombined: float = 0.0
+    bent: float = 0.0
+    proportions: float = 0.0
 
     def __post_init__(self) -> None:
         known = known_stretches(self.segments)
@@ -78,7 +83,10 @@ class MotionSource:
             positions = sample_clips(self.segments, clips, frames, rng, self.speed)
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from error
-        positions = recombine(positions, self.segments[0].skeleton, rng, self.recombined)
+        skeleton = self.segments[0].skeleton
+        positions = recombine(positions, skeleton, rng, self.recombined)
+        positions = bend_joints(positions, skeleton, rng, self.bent)
+        positions = rescale_bones(positions, skeleton, rng, self.proportions)
         return observe(positions, self.segments[0], rng, self.camera, self.corruption, self.name)
 
 

@@ -19,7 +19,7 @@ from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.human36m import load_human36m, split_subjects
-from olift_fast.data.mocap import first_frames, load_all, split
+from olift_fast.data.mocap import Segment, first_frames, load_all, split
 from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
 from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, by_size, collate
@@ -52,6 +52,8 @@ class Mixture:
         real_weights: how often each recording is drawn, and "animalsyn3d" and "human36m"; 1 where not named, 0 never.
         real_frames: of these recordings only so many frames are used, from the start of the training part.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
+        bent: share of these clips in which some joints are held at other angles than they were.
+        proportions: how much bone lengths of real motion vary between clips: their logarithms by 0.15 times this.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
@@ -73,6 +75,8 @@ class Mixture:
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
     real_frames: Mapping[str, int] = field(default_factory=dict)
     recombined: float = 0.0
+    bent: float = 0.0
+    proportions: float = 0.0
     speed: tuple[float, float] = (0.6, 1.8)
     families: Mapping[str, float] | None = None
     no_sides: float = 0.25
@@ -92,9 +96,11 @@ class Mixture:
             shares = self.lengths.values()
             if min(self.lengths, default=0) < 1 or not min(shares) >= 0 or not 0 < sum(shares) < math.inf:
                 raise InputError(f"lengths must be frames >= 1 with shares >= 0, not all 0, got {dict(self.lengths)}")
-        for name in ("real_share", "recombined", "no_sides", "mirrored"):
+        for name in ("real_share", "recombined", "bent", "no_sides", "mirrored"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if not 0 <= self.proportions < math.inf:
+            raise InputError(f"proportions must be a number >= 0, got {self.proportions}")
         if not 0 < self.speed[0] <= self.speed[1]:
             raise InputError(f"speed must be a range above 0, got {self.speed}")
         for name, count in self.real_frames.items():
@@ -151,14 +157,18 @@ class Mixture:
         for name, motion in (load_all(self.real) if self.real else {}).items():
             if self._weight(name) != 0:
                 segments = first_frames(split(motion)[0], self.real_frames.get(name))
-                yield MotionSource(name, segments, self.camera, self.corruption, self.speed, self.recombined)
+                yield self._motion(name, segments)
         if self.animalsyn3d and self._weight("animalsyn3d") != 0:
             train, _ = split_animations(load_animalsyn3d(self.animalsyn3d))
             animations = [animation for animal in train.values() for animation in animal]
             yield PairedSource("animalsyn3d", animations, None, self.corruption, self.speed)
         if self.human36m and self._weight("human36m") != 0:
             people, _ = split_subjects(load_human36m(self.human36m), held_out=())
-            yield MotionSource("human36m", people, self.camera, self.corruption, self.speed, self.recombined)
+            yield self._motion("human36m", people)
+
+    def _motion(self, name: str, segments: Sequence[Segment]) -> MotionSource:
+        varied = (self.speed, self.recombined, self.bent, self.proportions)
+        return MotionSource(name, segments, self.camera, self.corruption, *varied)
 
     def _check_names(self) -> None:
         """A weight for what is not there is a slip; those that come by default may be of another folder."""

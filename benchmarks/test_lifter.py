@@ -23,8 +23,7 @@ from whole_models import (
 from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
 from olift_fast.nn import fused
-from olift_fast.nn.fused import why_not_bfloat16
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops._native import why_not_bfloat16, why_not_native
 
 JOINTS = 26
 LONG = 1000

@@ -22,7 +22,7 @@ from whole_models import operations
 from olift_fast import Skeleton, StreamingLifter
 from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, Normalization
-from olift_fast.nn.fused import why_not_bfloat16
+from olift_fast.ops._native import why_not_bfloat16
 
 JOINTS = 26
 FRAMES = 64

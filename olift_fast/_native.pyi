@@ -6,7 +6,7 @@ The caller answers for memory, types and sizes. Call the functions of `olift_fas
 from typing import Any
 
 def info() -> dict[str, Any]:
-    """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16 (`token_block`), openmp, cuda, cuda_arch."""
+    """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16 (products in it), openmp, cuda, cuda_arch."""
 
 def set_openmp(gomp_parallel: int) -> None:
     """Run parallel loops through this GOMP_parallel; 0: start threads for each loop."""
@@ -41,6 +41,52 @@ def token_block(
     `bfloat16` the factors of every product are rounded to it, as the weights were; attended and what a head of one
     layer gives are held in it; sums and all else stay float32.
     ValueError: a size that is not positive, a part that lacks what it needs, or bfloat16 is not in `info`.
+    """
+
+def dense_forward(
+    x: int,
+    added: int,
+    norm: tuple[int, int],
+    first: tuple[int, int],
+    second: tuple[int, int],
+    hidden: int,
+    out: int,
+    rows: int,
+    widths: tuple[int, int, int],
+    epsilon: float,
+    bfloat16: bool,
+    threads: int,
+) -> None:
+    """out = second(gelu(first(norm(x)))) + added, of float32 parameters; norm, second and added where they are given.
+
+    norm and the layers are (weight, bias), weights (out, in); widths is those of x, of what the first layer gives and
+    of out; hidden, where two layers are to be differentiated, gets what the first one gives. All contiguous. With
+    `bfloat16` the factors of every product are rounded to it and the sums float32; hidden is held in it, x where there
+    is no norm, and out of one layer after a norm. Results are the same for any number of threads.
+    ValueError: a size that is not positive, a part that lacks what it needs, or bfloat16 is not in `info`.
+    """
+
+def dense_backward(
+    grad: int,
+    x: int,
+    hidden: int,
+    norm: tuple[int, int],
+    first: tuple[int, int],
+    second: tuple[int, int],
+    residual: bool,
+    grad_x: int,
+    grad_norm: tuple[int, int],
+    grad_first: tuple[int, int],
+    grad_second: tuple[int, int],
+    rows: int,
+    widths: tuple[int, int, int],
+    epsilon: float,
+    bfloat16: bool,
+    threads: int,
+) -> None:
+    """The gradients of `dense_forward` that have an address; with `residual`, x was added to out.
+
+    grad is held as out was, grad_x as x was, the gradients of parameters in float32. ValueError: as `dense_forward`.
     """
 
 def banded_attention_forward(

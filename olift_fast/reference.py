@@ -144,6 +144,43 @@ def joint_attention(
     return torch.einsum("bthij,btjhd->btihd", masked_softmax(scores, mask), v)
 
 
+def norm_linear(
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """``layer_norm(x) @ weight.T + bias``; see `olift_fast.ops.norm_linear`."""
+    normed = functional.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, epsilon)
+    return functional.linear(normed, weight, bias)
+
+
+def linear_residual(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor) -> Tensor:
+    """``residual + x @ weight.T + bias``; see `olift_fast.ops.linear_residual`."""
+    return residual + functional.linear(x, weight, bias)
+
+
+def norm_mlp(
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor,
+    second_bias: Tensor | None,
+    *,
+    residual: bool = True,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """``x + gelu(layer_norm(x) @ weight.T + bias) @ second_weight.T + second_bias``; see `olift_fast.ops.norm_mlp`."""
+    hidden = norm_linear(x, norm_weight, norm_bias, weight, bias, epsilon=epsilon)
+    out = functional.linear(functional.gelu(hidden), second_weight, second_bias)
+    return x + out if residual else out
+
+
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last axis where ``mask`` is True; 0 elsewhere, and in rows that are masked throughout."""
     lowest = torch.finfo(scores.dtype).min

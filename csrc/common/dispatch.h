@@ -14,11 +14,15 @@ struct RffBackward;
 struct JointForward;
 struct JointBackward;
 struct Packing;
+struct DenseForward;
+struct DenseBackward;
 struct TokenBlock;
 
 struct DenseKernels {
   void (*token_block)(const TokenBlock&);
   int64_t (*pack_weight)(const Packing&);
+  void (*forward)(const DenseForward&);
+  void (*backward)(const DenseBackward&);
 };
 
 struct CpuKernels {

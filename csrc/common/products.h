@@ -75,6 +75,11 @@ class Panels {
 };
 
 template <int L>
+OLIFT_INLINE Vec<L> load_up_to(const float* from, int64_t count) {
+  return count >= L ? load<L>(from) : load_part<L>(from, static_cast<int>(count));
+}
+
+template <int L>
 OLIFT_INLINE void store_up_to(float* to, Vec<L> v, int64_t count) {
   if (count >= L) store<L>(to, v);
   else if (count > 0) store_part<L>(to, v, static_cast<int>(count));
@@ -94,8 +99,34 @@ OLIFT_INLINE void store_up_to(Element* to, Vec<L> v, int64_t count) {
   else if (count > 0) _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), rounded);
 }
 
+// The bits of 16 elements, each in the low half of a lane.
+OLIFT_INLINE BitVec<16> widened(__m256i elements) {
+  typedef uint16_t Halves __attribute__((vector_size(32)));
+  return __builtin_convertvector(reinterpret_cast<Halves>(elements), BitVec<16>);
+}
+
 template <int L>
-OLIFT_INLINE Vec<L> multiply_add(Vec<L> sum, const Element* pair, const Element* b) {
+OLIFT_INLINE Vec<L> load_up_to(const Element* from, int64_t count) {
+  static_assert(L == 16, "AVX-512");
+  const __m256i held = count >= L ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))
+                                  : _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from);
+  return reinterpret_cast<Vec<L>>(widened(held) << 16);
+}
+
+// A pair of elements, as `multiply_add` takes them.
+typedef uint32_t Lane;
+
+template <int L>
+OLIFT_INLINE void store_lanes(Lane* to, Vec<L> first, Vec<L> second) {
+  static_assert(L == 16, "AVX-512");
+  const __m256i low = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(first)));
+  const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(second)));
+  const BitVec<L> both = widened(low) | widened(high) << 16;
+  std::memcpy(to, &both, sizeof(both));
+}
+
+template <int L>
+OLIFT_INLINE Vec<L> multiply_add(Vec<L> sum, const void* pair, const void* b) {
   int32_t both;
   std::memcpy(&both, pair, sizeof(both));
   return reinterpret_cast<Vec<L>>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
@@ -104,6 +135,7 @@ OLIFT_INLINE Vec<L> multiply_add(Vec<L> sum, const Element* pair, const Element*
 }
 #else
 typedef float Element;
+typedef float Lane;
 constexpr int64_t kStep = 1;
 
 template <int L>
@@ -122,6 +154,18 @@ OLIFT_INLINE void multiply_panel(const Element* a, int64_t a_row, const Element*
     for (int i = 0; i < kTileRows; ++i) {
       sums[i][0] = multiply_add<L>(sums[i][0], a + i * a_row + k, panel);
       sums[i][1] = multiply_add<L>(sums[i][1], a + i * a_row + k, panel + L * kStep);
+    }
+  }
+}
+
+// sums += aᵀ · b over `steps` rows of lanes: of each a, kTileRows columns, of each b two vectors.
+template <int L>
+OLIFT_INLINE void multiply_lanes(const Lane* a, int64_t a_step, const Lane* b, int64_t b_step, int64_t steps, Tile<L>& sums) {
+  for (int64_t k = 0; k < steps; ++k, a += a_step, b += b_step) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kTileRows; ++i) {
+      sums[i][0] = multiply_add<L>(sums[i][0], a + i, b);
+      sums[i][1] = multiply_add<L>(sums[i][1], a + i, b + L);
     }
   }
 }

@@ -1,11 +1,12 @@
 #include "common/binding.h"
 #include "common/dispatch.h"
-#include "dense/token_block.h"
+#include "dense/dense.h"
 
 namespace olift {
 namespace {
 
-using Layers = std::array<Address, 6>;  // norm weight, norm bias, weight, bias, second weight, second bias
+using Address2 = std::array<Address, 2>;  // weight, bias
+using Layers = std::array<Address, 6>;   // norm weight, norm bias, weight, bias, second weight, second bias
 
 void require_widths(int64_t in, int64_t out) {
   require(in > 0 && out > 0, "inputs and outputs must be > 0, got " + std::to_string(in) + " and " + std::to_string(out));
@@ -29,7 +30,7 @@ void pack_weight(Address weight, int64_t in, int64_t out, Address packed, bool b
 }
 
 void token_block(Address tokens, Address attended, Address head_out, int64_t rows, Ints4 widths,
-                 std::array<Address, 2> projection, Layers mlp, Layers head, std::array<float, 2> epsilons,
+                 Address2 projection, Layers mlp, Layers head, std::array<float, 2> epsilons,
                  bool bfloat16, int threads) {
   const auto [width, mlp_width, head_width, out_width] = widths;
   require(rows > 0 && width > 0, "rows and width must be > 0, got " + std::to_string(rows) + " and " + std::to_string(width));
@@ -65,6 +66,65 @@ void token_block(Address tokens, Address attended, Address head_out, int64_t row
   run(p);
 }
 
+Layer layer_of(const Address2& layer, int64_t in, int64_t out) {
+  return {at<const float>(layer[0]), at<const float>(layer[1]), in, out};
+}
+
+// Widths: of x, of what the first layer gives, of what the second one gives.
+void require_dense(int64_t rows, const Ints3& widths, const Address2& norm, const Address2& first, int threads) {
+  require(rows > 0 && threads > 0, "rows and threads must be > 0, got " + std::to_string(rows) + " and " + std::to_string(threads));
+  for (const int64_t width : widths) require(width > 0, "widths must be > 0, got " + std::to_string(width));
+  require(first[0] != 0, "the first layer must have a weight");
+  require(!norm[0] == !norm[1], "a norm must have a weight and a bias");
+}
+
+void dense_forward(Address x, Address added, Address2 norm, Address2 first, Address2 second, Address hidden, Address out,
+                   int64_t rows, Ints3 widths, float epsilon, bool bfloat16, int threads) {
+  require_dense(rows, widths, norm, first, threads);
+  require(x && out, "x and out must have an address");
+  const auto [in, inner, outer] = widths;
+  const DenseForward p{at<const void>(x),
+                       at<const float>(added),
+                       {at<const float>(norm[0]), at<const float>(norm[1]), epsilon},
+                       layer_of(first, in, inner),
+                       layer_of(second, inner, outer),
+                       at<void>(hidden),
+                       at<void>(out),
+                       rows,
+                       threads};
+  const auto run = kernels(bfloat16).forward;
+  py::gil_scoped_release release;
+  run(p);
+}
+
+void dense_backward(Address grad, Address x, Address hidden, Address2 norm, Address2 first, Address2 second, bool residual,
+                    Address grad_x, Address2 grad_norm, Address2 grad_first, Address2 grad_second, int64_t rows,
+                    Ints3 widths, float epsilon, bool bfloat16, int threads) {
+  require_dense(rows, widths, norm, first, threads);
+  require(grad && x, "grad and x must have an address");
+  const auto [in, inner, outer] = widths;
+  require(!second[0] || hidden, "two layers need what lies between them");
+  require(!residual || in == (second[0] ? outer : inner), "x must be as wide as the output that it is added to");
+  const auto gradient = [](const Address2& of) { return LayerGradient{at<float>(of[0]), at<float>(of[1])}; };
+  const DenseBackward p{at<const void>(grad),
+                        at<const void>(x),
+                        at<const void>(hidden),
+                        {at<const float>(norm[0]), at<const float>(norm[1]), epsilon},
+                        layer_of(first, in, inner),
+                        layer_of(second, inner, outer),
+                        residual,
+                        at<void>(grad_x),
+                        at<float>(grad_norm[0]),
+                        at<float>(grad_norm[1]),
+                        gradient(grad_first),
+                        gradient(grad_second),
+                        rows,
+                        threads};
+  const auto run = kernels(bfloat16).backward;
+  py::gil_scoped_release release;
+  run(p);
+}
+
 }  // namespace
 
 void bind_dense(py::module_& m) {
@@ -73,6 +133,13 @@ void bind_dense(py::module_& m) {
         py::arg("bfloat16"));
   m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("rows"),
         py::arg("widths"), py::arg("projection"), py::arg("mlp"), py::arg("head"), py::arg("epsilons"),
+        py::arg("bfloat16"), py::arg("threads"));
+  m.def("dense_forward", &dense_forward, py::arg("x"), py::arg("added"), py::arg("norm"), py::arg("first"),
+        py::arg("second"), py::arg("hidden"), py::arg("out"), py::arg("rows"), py::arg("widths"), py::arg("epsilon"),
+        py::arg("bfloat16"), py::arg("threads"));
+  m.def("dense_backward", &dense_backward, py::arg("grad"), py::arg("x"), py::arg("hidden"), py::arg("norm"),
+        py::arg("first"), py::arg("second"), py::arg("residual"), py::arg("grad_x"), py::arg("grad_norm"),
+        py::arg("grad_first"), py::arg("grad_second"), py::arg("rows"), py::arg("widths"), py::arg("epsilon"),
         py::arg("bfloat16"), py::arg("threads"));
 }
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
+from olift_fast.nn.dense import is_unheard, through_norm_mlp
 from olift_fast.nn.fused import FusedLayers, why_not_fused
 from olift_fast.ops._checks import check_floating, check_mask, check_shape
 from olift_fast.ops.banded_attention import check_window
@@ -102,8 +103,13 @@ class Lifter(nn.Module):
                 tokens = layer(tokens, visible, lengths)
             for layer in self.space:
                 tokens = layer(tokens, heads)
-            joints_3d = self.decoder(tokens)
+            joints_3d = self._decode(tokens)
         return joints_3d if real is None else torch.where(real[..., None], joints_3d, 0.0)
+
+    def _decode(self, tokens: Tensor) -> Tensor:
+        if type(self.decoder) is not Decoder or not is_unheard(self.decoder):
+            return cast(Tensor, self.decoder(tokens))
+        return through_norm_mlp(tokens, self.decoder.norm, self.decoder.mlp, residual=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles go without the packed weights, which are made again."""

@@ -35,10 +35,13 @@ class TemporalProximityAttention(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, visible bool ``(B, T, J)`` (keys), lengths ``(B,)`` → ``(B, T, J, D)``."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        return self.projection(self.attend(self.qkv(x), visible, lengths))
+
+    def attend(self, qkv: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+        """What lies between the two linear layers: qkv ``(B, T, J, 3D)`` → ``(B, T, J, D)``."""
         bias = None if self.time_bias is None else self.time_bias()
-        out = banded_attention_packed(qkv, self.window, bias=bias, visible=visible, lengths=lengths)
-        return self.projection(out.flatten(-2))
+        heads = qkv.unflatten(-1, (3, self.heads, -1))
+        return banded_attention_packed(heads, self.window, bias=bias, visible=visible, lengths=lengths).flatten(-2)
 
     def set_window(self, window: int | tuple[int, int]) -> None:
         """Attend other frames with the same weights; the bias is analytic in the offset and reaches as far."""
@@ -99,8 +102,12 @@ class JointAttention(nn.Module):
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        return self.projection(joint_attention_packed(qkv, graph=graph, visible=visible).flatten(-2))
+        return self.projection(self.attend(self.qkv(x), graph, visible))
+
+    def attend(self, qkv: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
+        """What lies between the two linear layers: qkv ``(B, T, J, 3D)`` → ``(B, T, J, D)``."""
+        heads = qkv.unflatten(-1, (3, self.heads, -1))
+        return joint_attention_packed(heads, graph=graph, visible=visible).flatten(-2)
 
 
 def dual_graph(graph: Tensor | None, joint_mask: Tensor | None, heads: int) -> Tensor | None:

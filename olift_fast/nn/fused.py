@@ -247,11 +247,3 @@ def why_not_fused(
     if type(decoder) is not Decoder:
         return f"the decoder is a {type(decoder).__name__}"
     return why_not_native()
-
-
-def why_not_bfloat16() -> str | None:
-    """One line: why `FusedLayers` can't multiply in bfloat16 here, or None when it can."""
-    native = native_module()
-    if native is None:
-        return why_not_native()
-    return None if native.info()["bfloat16"] else "the processor, or the native module's compiler, lacks AVX512-BF16"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
+from olift_fast.nn.dense import is_unheard, through_linear_residual, through_norm_linear, through_norm_mlp
 from olift_fast.reference import mlp
 
 
@@ -30,8 +31,13 @@ class MotionLayer(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, visible bool ``(B, T, J)``, lengths ``(B,)`` → ``(B, T, J, D)``."""
-        x = x + self.attention(self.attention_norm(x), visible, lengths)
-        return x + self.mlp(self.mlp_norm(x))
+        attention = self.attention
+        if type(attention) is TemporalProximityAttention and is_unheard(attention):
+            qkv = through_norm_linear(x, self.attention_norm, attention.qkv)
+            x = through_linear_residual(attention.attend(qkv, visible, lengths), attention.projection, x)
+        else:
+            x = x + attention(self.attention_norm(x), visible, lengths)
+        return through_norm_mlp(x, self.mlp_norm, self.mlp)
 
 
 class SpaceLayer(nn.Module):
@@ -49,5 +55,10 @@ class SpaceLayer(nn.Module):
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
-        x = x + self.attention(self.attention_norm(x), graph, visible)
-        return x + self.mlp(self.mlp_norm(x))
+        attention = self.attention
+        if type(attention) is JointAttention and is_unheard(attention):
+            qkv = through_norm_linear(x, self.attention_norm, attention.qkv)
+            x = through_linear_residual(attention.attend(qkv, graph, visible), attention.projection, x)
+        else:
+            x = x + attention(self.attention_norm(x), graph, visible)
+        return through_norm_mlp(x, self.mlp_norm, self.mlp)

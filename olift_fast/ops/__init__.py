@@ -2,6 +2,7 @@
 
 from olift_fast.ops.banded_attention import banded_attention, banded_attention_packed
 from olift_fast.ops.banded_attention_step import banded_attention_step
+from olift_fast.ops.dense import linear_residual, norm_linear, norm_mlp
 from olift_fast.ops.joint_attention import joint_attention, joint_attention_packed
 from olift_fast.ops.procrustes import (
     orthographic_procrustes,
@@ -18,6 +19,9 @@ __all__ = [
     "banded_attention_step",
     "joint_attention",
     "joint_attention_packed",
+    "linear_residual",
+    "norm_linear",
+    "norm_mlp",
     "orthographic_procrustes",
     "procrustes",
     "procrustes_align",

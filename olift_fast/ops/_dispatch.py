@@ -74,7 +74,7 @@ def _refuse_tensors(device: str, dtypes: tuple[torch.dtype, ...], tensors: tuple
     return None
 
 
-def _constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
+def constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
     """Has ``torch.compile`` take the answer as a constant of the process.
 
     As `torch.compiler.assume_constant_result` does, which imports the whole compiler first: longer than lifting a clip.
@@ -83,21 +83,21 @@ def _constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
     return function
 
 
-@_constant
+@constant
 def _why_not_native() -> str | None:
     return why_not_native()
 
 
-@_constant
+@constant
 def _why_not_cuda() -> str | None:
     return why_not_cuda()
 
 
-@_constant
+@constant
 def _why_not_triton() -> str | None:
     return why_not_triton()
 
 
-@_constant
+@constant
 def _interpreted() -> bool:
     return interpreted()

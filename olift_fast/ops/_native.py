@@ -72,6 +72,14 @@ def _load() -> tuple[ModuleType | None, str | None]:
     return module, None
 
 
+def why_not_bfloat16() -> str | None:
+    """One line: why the native layers can't multiply in bfloat16 here, or None when it can."""
+    native = native_module()
+    if native is None:
+        return why_not_native()
+    return None if native.info()["bfloat16"] else "the processor, or the native module's compiler, lacks AVX512-BF16"
+
+
 def _import_from(path: str) -> ModuleType:
     """The module of another build, say with sanitizers."""
     spec = importlib.util.spec_from_file_location("olift_fast._native", path)

@@ -98,6 +98,17 @@ def split_projection(projection: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tens
     return q, k, v
 
 
+def gradients_of(inputs: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
+    """Room for the gradients that are wanted, and no other."""
+    return [x.new_empty(x.shape) for x, want in zip(inputs, wanted, strict=True) if want and x is not None]
+
+
+def spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+    """Those gradients in the places of their inputs, None in the others."""
+    rest = iter(gradients)
+    return [next(rest) if want else None for want in wanted]
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Switches autocast off where it is on; elsewhere nothing, which a compiled or exported graph need not carry."""
     if torch.is_autocast_enabled(device.type):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.nn.fused import why_not_bfloat16
+from olift_fast.ops._native import why_not_bfloat16
 from olift_fast.reference import TimeTable
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch

@@ -12,6 +12,7 @@ NEEDS_MODULE = (
     "test_banded_forward",
     "test_banded_backward",
     "test_banded_step",
+    "test_dense_layers",
     "test_joint_attention_native",
     "test_procrustes_cuda",
     "test_procrustes_forward",

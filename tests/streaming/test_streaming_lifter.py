@@ -18,8 +18,7 @@ from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter, lift_tra
 from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.model import Normalization, lift_in_chunks
-from olift_fast.nn.fused import why_not_bfloat16
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops._native import why_not_bfloat16, why_not_native
 from olift_fast.streaming import LiftedFrame
 from olift_fast.streaming.modules import ModuleSteps
 from olift_fast.streaming.native import NativeSteps

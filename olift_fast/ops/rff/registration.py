@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import Launch, differentiate, operation, refuse_second_derivative
+from olift_fast.ops._registration import (
+    Launch,
+    differentiate,
+    gradients_of,
+    operation,
+    refuse_second_derivative,
+    spread,
+)
 
 Encode = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Linear = Callable[..., Tensor]
@@ -34,14 +41,14 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
         return out
 
     @operation(
-        f"{name}_backward", devices, fake=lambda _grad, x, freqs, _visible, wanted: _gradients((x, freqs), wanted)
+        f"{name}_backward", devices, fake=lambda _grad, x, freqs, _visible, wanted: gradients_of((x, freqs), wanted)
     )
     def encode_backward(
         grad: Tensor, x: Tensor, freqs: Tensor, visible: Tensor | None, wanted: Sequence[bool]
     ) -> list[Tensor]:
-        gradients = _gradients((x, freqs), wanted)
+        gradients = gradients_of((x, freqs), wanted)
         if x.numel():
-            dx, dfreqs = _spread(gradients, wanted)
+            dx, dfreqs = spread(gradients, wanted)
             backward(_rows(grad), _points(x), freqs.contiguous(), _flat(visible), dx, dfreqs)
         return gradients if x.numel() else [gradient.zero_() for gradient in gradients]
 
@@ -50,7 +57,7 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
 
     def gradient(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
         wanted = list(ctx.needs_input_grad[:2])
-        return *_spread(encode_backward(grad, *ctx.saved_tensors, wanted), wanted), None
+        return *spread(encode_backward(grad, *ctx.saved_tensors, wanted), wanted), None
 
     differentiate(encode, gradient, save)
     refuse_second_derivative(encode_backward, "rff_encode")
@@ -89,7 +96,7 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
     @operation(
         f"{name}_backward",
         devices,
-        fake=lambda _grad, x, freqs, weight, bias, _visible, token, wanted: _gradients(
+        fake=lambda _grad, x, freqs, weight, bias, _visible, token, wanted: gradients_of(
             (x, freqs, weight, bias, token), wanted
         ),
     )
@@ -103,10 +110,10 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
         token: Tensor | None,
         wanted: Sequence[bool],
     ) -> list[Tensor]:
-        gradients = _gradients((x, freqs, weight, bias, token), wanted)
+        gradients = gradients_of((x, freqs, weight, bias, token), wanted)
         if grad.numel():
             layer = (freqs.contiguous(), weight.contiguous(), _flat(visible))
-            backward(_rows(grad), _points(x), *layer, *_spread(gradients, wanted))
+            backward(_rows(grad), _points(x), *layer, *spread(gradients, wanted))
         return gradients if grad.numel() else [gradient.zero_() for gradient in gradients]
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -116,7 +123,7 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
         x, freqs, weight, bias, _, token, _ = ctx.needs_input_grad[:7]
         wanted = [x, freqs, weight, bias, token]
         gradients = linear_backward(grad, *ctx.saved_tensors, wanted)
-        dx, dfreqs, dweight, dbias, dtoken = _spread(gradients, wanted)
+        dx, dfreqs, dweight, dbias, dtoken = spread(gradients, wanted)
         return dx, dfreqs, dweight, dbias, None, dtoken, None
 
     differentiate(linear, gradient, save)
@@ -147,14 +154,3 @@ def _flat(visible: Tensor | None) -> Tensor | None:
 
 def _dense(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
-
-
-def _gradients(inputs: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
-    """Room for the gradients that are wanted, and no other."""
-    return [x.new_empty(x.shape) for x, want in zip(inputs, wanted, strict=True) if want and x is not None]
-
-
-def _spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
-    """Those gradients in the places of their inputs, None in the others."""
-    rest = iter(gradients)
-    return [next(rest) if want else None for want in wanted]

@@ -1,0 +1,108 @@
+"""The native CPU backend of the layers between two attentions: a few rows at a time through all of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from olift_fast.ops._dispatch import constant, refuse_native
+from olift_fast.ops._native import ask_for_huge_pages, native_module, why_not_bfloat16
+from olift_fast.ops.dense.registration import register
+
+
+def refuse_native_dense(x: Tensor, *parameters: Tensor | None) -> str | None:
+    """Why the native backend can't run these layers, or None when it can."""
+    refusal = refuse_native((torch.float32,), *parameters)
+    if refusal is not None or not torch.is_autocast_enabled("cpu"):
+        return refusal or refuse_native((torch.float32,), x)
+    if torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        return f"autocast's dtype must be torch.bfloat16, got {torch.get_autocast_dtype('cpu')}"
+    return _why_not_bfloat16() or refuse_native((torch.float32, torch.bfloat16), x)
+
+
+def product_dtype() -> torch.dtype:
+    """What products are made in, where `refuse_native_dense` refuses nothing."""
+    return torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+
+
+@constant
+def _why_not_bfloat16() -> str | None:
+    return why_not_bfloat16()
+
+
+def _forward(
+    x: Tensor,
+    added: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor | None,
+    second_bias: Tensor | None,
+    epsilon: float,
+    hidden: Tensor,
+    out: Tensor,
+) -> None:
+    native = native_module()
+    assert native is not None
+    ask_for_huge_pages(hidden, out)
+    native.dense_forward(
+        x=x.data_ptr(),
+        added=_address(added),
+        norm=(_address(norm_weight), _address(norm_bias)),
+        first=(weight.data_ptr(), _address(bias)),
+        second=(_address(second_weight), _address(second_bias)),
+        hidden=hidden.data_ptr() if hidden.numel() else 0,
+        out=out.data_ptr(),
+        rows=x.shape[0],
+        widths=(*weight.shape[::-1], out.shape[1]),
+        epsilon=epsilon,
+        bfloat16=hidden.dtype == torch.bfloat16,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    hidden: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor | None,
+    second_bias: Tensor | None,
+    epsilon: float,
+    residual: bool,
+    gradients: list[Tensor | None],
+) -> None:
+    native = native_module()
+    assert native is not None
+    dx, *rest = map(_address, gradients)
+    if gradients[0] is not None:
+        ask_for_huge_pages(gradients[0])
+    native.dense_backward(
+        grad=grad.data_ptr(),
+        x=x.data_ptr(),
+        hidden=hidden.data_ptr() if hidden.numel() else 0,
+        norm=(_address(norm_weight), _address(norm_bias)),
+        first=(weight.data_ptr(), _address(bias)),
+        second=(_address(second_weight), _address(second_bias)),
+        residual=residual,
+        grad_x=dx,
+        grad_norm=tuple(rest[:2]),
+        grad_first=tuple(rest[2:4]),
+        grad_second=tuple(rest[4:]),
+        rows=x.shape[0],
+        widths=(*weight.shape[::-1], grad.shape[1]),
+        epsilon=epsilon,
+        bfloat16=hidden.dtype == torch.bfloat16,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+native_dense = register("dense", _forward, _backward, "cpu")

@@ -31,13 +31,7 @@ class MotionLayer(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, visible bool ``(B, T, J)``, lengths ``(B,)`` → ``(B, T, J, D)``."""
-        attention = self.attention
-        if type(attention) is TemporalProximityAttention and is_unheard(attention):
-            qkv = through_norm_linear(x, self.attention_norm, attention.qkv)
-            x = through_linear_residual(attention.attend(qkv, visible, lengths), attention.projection, x)
-        else:
-            x = x + attention(self.attention_norm(x), visible, lengths)
-        return through_norm_mlp(x, self.mlp_norm, self.mlp)
+        return _layer(self, TemporalProximityAttention, x, visible, lengths)
 
 
 class SpaceLayer(nn.Module):
@@ -55,10 +49,17 @@ class SpaceLayer(nn.Module):
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
-        attention = self.attention
-        if type(attention) is JointAttention and is_unheard(attention):
-            qkv = through_norm_linear(x, self.attention_norm, attention.qkv)
-            x = through_linear_residual(attention.attend(qkv, graph, visible), attention.projection, x)
-        else:
-            x = x + attention(self.attention_norm(x), graph, visible)
-        return through_norm_mlp(x, self.mlp_norm, self.mlp)
+        return _layer(self, JointAttention, x, graph, visible)
+
+
+def _layer(
+    layer: MotionLayer | SpaceLayer, kind: type[nn.Module], x: Tensor, first: Tensor | None, second: Tensor | None
+) -> Tensor:
+    """The layer's forward pass; `kind` is what its attention was made as, `first` and `second` that one's options."""
+    attention = layer.attention
+    if type(attention) is kind and is_unheard(attention):
+        qkv = through_norm_linear(x, layer.attention_norm, attention.qkv)
+        x = through_linear_residual(attention.attend(qkv, first, second), attention.projection, x)
+    else:
+        x = x + attention(layer.attention_norm(x), first, second)
+    return through_norm_mlp(x, layer.mlp_norm, layer.mlp)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,19 +49,9 @@ def _forward(
     native = native_module()
     assert native is not None
     ask_for_huge_pages(hidden, out)
+    parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
     native.dense_forward(
-        x=x.data_ptr(),
-        added=_address(added),
-        norm=(_address(norm_weight), _address(norm_bias)),
-        first=(weight.data_ptr(), _address(bias)),
-        second=(_address(second_weight), _address(second_bias)),
-        hidden=hidden.data_ptr() if hidden.numel() else 0,
-        out=out.data_ptr(),
-        rows=x.shape[0],
-        widths=(*weight.shape[::-1], out.shape[1]),
-        epsilon=epsilon,
-        bfloat16=hidden.dtype == torch.bfloat16,
-        threads=torch.get_num_threads(),
+        added=_address(added), out=out.data_ptr(), **_layers(x, hidden, parameters, out.shape[1], epsilon)
     )
 
 
@@ -66,15 +59,10 @@ def _backward(
     grad: Tensor,
     x: Tensor,
     hidden: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    second_weight: Tensor | None,
-    second_bias: Tensor | None,
+    parameters: Sequence[Tensor | None],
     epsilon: float,
     residual: bool,
-    gradients: list[Tensor | None],
+    gradients: Sequence[Tensor | None],
 ) -> None:
     native = native_module()
     assert native is not None
@@ -83,22 +71,34 @@ def _backward(
         ask_for_huge_pages(gradients[0])
     native.dense_backward(
         grad=grad.data_ptr(),
-        x=x.data_ptr(),
-        hidden=hidden.data_ptr() if hidden.numel() else 0,
-        norm=(_address(norm_weight), _address(norm_bias)),
-        first=(weight.data_ptr(), _address(bias)),
-        second=(_address(second_weight), _address(second_bias)),
         residual=residual,
         grad_x=dx,
         grad_norm=tuple(rest[:2]),
         grad_first=tuple(rest[2:4]),
         grad_second=tuple(rest[4:]),
-        rows=x.shape[0],
-        widths=(*weight.shape[::-1], grad.shape[1]),
-        epsilon=epsilon,
-        bfloat16=hidden.dtype == torch.bfloat16,
-        threads=torch.get_num_threads(),
+        **_layers(x, hidden, parameters, grad.shape[1], epsilon),
     )
+
+
+def _layers(
+    x: Tensor, hidden: Tensor, parameters: Sequence[Tensor | None], width: int, epsilon: float
+) -> dict[str, Any]:
+    """What both passes are told; `width` is the output's."""
+    weight = parameters[2]
+    assert weight is not None
+    addresses = tuple(map(_address, parameters))
+    return {
+        "x": x.data_ptr(),
+        "hidden": hidden.data_ptr() if hidden.numel() else 0,
+        "norm": addresses[:2],
+        "first": addresses[2:4],
+        "second": addresses[4:],
+        "rows": x.shape[0],
+        "widths": (weight.shape[1], weight.shape[0], width),
+        "epsilon": epsilon,
+        "bfloat16": hidden.dtype == torch.bfloat16,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _address(tensor: Tensor | None) -> int:

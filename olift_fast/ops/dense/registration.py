@@ -30,8 +30,8 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
     Args:
         forward: ``forward(x, added, norm_weight, norm_bias, weight, bias, second_weight, second_bias, epsilon, hidden,
             out)`` writes the output, and into `hidden`, unless that is empty, what the first layer gives, in `dtype`.
-        backward: ``backward(grad, x, hidden, norm_weight, norm_bias, weight, bias, second_weight, second_bias, epsilon,
-            residual, gradients)`` writes the gradients that are not None: of x and of these six.
+        backward: ``backward(grad, x, hidden, parameters, epsilon, residual, gradients)`` writes the gradients that are
+            not None: of x and of the six parameters.
         device: the device type that it runs on; None for any.
 
     Both get x ``(N, D)`` and all else contiguous, and nothing empty.
@@ -83,7 +83,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         if not grad.numel():
             return [gradient.zero_() for gradient in gradients]
         layers = _contiguous(*parameters)
-        backward(_rows(grad), _rows(x), hidden, *layers, epsilon, residual, spread(gradients, wanted))
+        backward(_rows(grad), _rows(x), hidden, layers, epsilon, residual, spread(gradients, wanted))
         return gradients
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]

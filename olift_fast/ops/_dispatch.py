@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, TypeVar, get_args
 
 import torch
@@ -16,13 +16,16 @@ Answer = TypeVar("Answer")
 Backend = Literal["auto", "triton", "cuda", "native", "reference"]
 
 
-def choose_backend(op: str, backend: Backend | None, refusals: Mapping[str, str | None]) -> str:
+def choose_backend(
+    op: str, backend: Backend | None, refusals: Mapping[str, str | None], by_name: Collection[str] = ()
+) -> str:
     """The backend to use for `op`.
 
     Args:
         op: the operation's name, for the error.
         backend: asked for by the caller; None means the variable ``OLIFT_BACKEND``, or "auto" without it.
         refusals: for each fast backend, best first, why it can't run this call, or None when it can.
+        by_name: those that are taken only when asked for, being slower than plain PyTorch here.
 
     Raises:
         ValueError: an unknown backend.
@@ -34,7 +37,7 @@ def choose_backend(op: str, backend: Backend | None, refusals: Mapping[str, str 
     if asked == "reference":
         return "reference"
     if asked == "auto":
-        usable = (name for name, refusal in refusals.items() if refusal is None)
+        usable = (name for name, refusal in refusals.items() if refusal is None and name not in by_name)
         return next((name for name in usable if name != "triton" or not _interpreted()), "reference")
     if asked not in refusals:
         raise RuntimeError(f"{op} has no {asked} backend; it has {', '.join([*refusals, 'reference'])}")

@@ -16,7 +16,14 @@ from native_calls import banded_attention, module, procrustes
 from olift_fast.ops import _native
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS_OF_KERNELS = ("banded_forward", "banded_backward", "banded_step", "procrustes_forward", "token_block")
+TESTS_OF_KERNELS = (
+    "banded_forward",
+    "banded_backward",
+    "banded_step",
+    "procrustes_forward",
+    "token_block",
+    "dense_layers",
+)
 
 
 def python(code: str, **environment: str) -> str:

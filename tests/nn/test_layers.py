@@ -40,7 +40,7 @@ def layer(request: pytest.FixtureRequest) -> nn.Module:
 
 @pytest.fixture
 def dense_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Which native passes were made."""
+    """Which operations were called."""
     calls: list[str] = []
     import olift_fast.ops.dense as dense
 
@@ -91,7 +91,7 @@ def twin_of(layer: nn.Module) -> nn.Module:
     return twin.double()
 
 
-def test_a_layer_is_three_passes_and_equals_the_reference(layer, dense_calls) -> None:
+def test_a_layer_is_three_operations_and_equals_the_reference(layer, dense_calls) -> None:
     assert close(results(layer, tokens()), results(twin_of(layer), tokens().double()))
     assert dense_calls == ["norm_linear", "linear_residual", "norm_mlp"]
 
@@ -169,7 +169,7 @@ def test_frozen_parameters_get_no_gradient_and_the_others_the_same(layer) -> Non
             assert torch.allclose(parameter.grad, wanted[name], rtol=1e-4, atol=1e-4), name
 
 
-def test_a_lifter_trains_through_passes_alone_and_hears_hooks_of_its_decoder(dense_calls) -> None:
+def test_a_lifter_trains_through_operations_alone_and_hears_hooks_of_its_decoder(dense_calls) -> None:
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig(width=D, heads=H, motion_layers=1, space_layers=2, frequencies=4))
     keypoints = torch.randn(2, 6, 5, 2)

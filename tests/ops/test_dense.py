@@ -301,3 +301,15 @@ def test_what_the_native_backend_can_not_do_is_said() -> None:
         ops.norm_linear(x, norm, bias, weight, backend="native")
     with pytest.raises(RuntimeError, match="norm_linear has no triton backend; it has native, reference"):
         ops.norm_linear(x, norm, bias, weight, backend="triton")
+
+
+@needs_native
+def test_a_processor_on_which_pytorch_is_faster_leaves_it_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [x.float() for x in inputs("norm_mlp", (50,), 20, 24)[0]]
+    native, plain = (ops.norm_mlp(*given, backend=backend) for backend in ("native", "reference"))
+    assert not torch.equal(native, plain)
+    monkeypatch.setattr("olift_fast.ops.dense.native._instruction_set", lambda: "avx2")
+    assert torch.equal(ops.norm_mlp(*given), native)
+    monkeypatch.setattr("olift_fast.ops.dense.native._instruction_set", lambda: "baseline")
+    assert torch.equal(ops.norm_mlp(*given), plain)
+    assert torch.equal(ops.norm_mlp(*given, backend="native"), native)

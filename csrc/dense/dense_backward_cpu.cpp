@@ -21,7 +21,9 @@ using olift::DenseBackward;
 using olift::Layer;
 
 constexpr int64_t kMostRuns = 64;
+constexpr int64_t kFewRuns = 16;
 constexpr int64_t kRunRows = 512;
+constexpr int64_t kMostSums = int64_t{1} << 23;  // numbers; more only for the sake of kFewRuns
 
 // gelu(x) = x Φ(x), and its slope Φ(x) + x φ(x) with the density φ.
 template <int L>
@@ -310,7 +312,8 @@ void OLIFT_FOR_ISA(dense_backward)(const DenseBackward& p) {
   constexpr int L = kNativeLanes;
   const Sums at(p);
   const Packed first(p.first, true), second(p.second, true);
-  const int64_t runs = std::min(kMostRuns, (p.rows + kRunRows - 1) / kRunRows);
+  const int64_t room = std::max(kFewRuns, kMostSums / std::max(at.size, int64_t{1}));
+  const int64_t runs = std::min({kMostRuns, room, (p.rows + kRunRows - 1) / kRunRows});
   const std::unique_ptr<float[]> partial(new float[static_cast<size_t>(runs * at.size)]);
 
   olift::parallel_for(runs, 1, p.threads, [&](int64_t first_run, int64_t end_run) {

@@ -89,13 +89,19 @@ OLIFT_INLINE Vec<L> part_of(const From* rows, int64_t width, int64_t row, int64_
   return load_up_to<L>(rows + row * width + d, width - d);
 }
 
+// to += sum, of up to L columns; = where it is `fresh`.
+template <int L>
+OLIFT_INLINE void add_part(float* to, Vec<L> sum, int64_t columns, bool fresh) {
+  store_up_to<L>(to, fresh ? sum : load_up_to<L>(to, columns) + sum, columns);
+}
+
 // to += each of `count` rows; to = their sum where it is `fresh`.
 template <int L, class From>
 OLIFT_APART void add_rows(const From* rows, int64_t stride, int64_t count, int64_t width, bool fresh, float* to) {
   for (int64_t d = 0; d < width; d += L) {
-    Vec<L> sum = fresh ? Vec<L>{} : load_up_to<L>(to + d, width - d);
+    Vec<L> sum{};
     for (int64_t row = 0; row < count; ++row) sum += load_up_to<L>(rows + row * stride + d, L);
-    store_up_to<L>(to + d, sum, width - d);
+    add_part<L>(to + d, sum, width - d, fresh);
   }
 }
 
@@ -261,11 +267,11 @@ class Block {
     float* weight_sums = p.grad_norm_weight ? sums + at.norm_weight : nullptr;
     if (p.grad_norm_bias) add_rows<L>(normed_grad.at(0), stride, count, in, fresh, sums + at.norm_bias);
     for (int64_t d = 0; weight_sums && d < in; d += L) {
-      Vec<L> sum = fresh ? Vec<L>{} : load_up_to<L>(weight_sums + d, in - d);
+      Vec<L> sum{};
       for (int64_t row = 0; row < count; ++row) {
         sum += load<L>(normed_grad.at(row * stride + d)) * load<L>(standard.at(row * stride + d));
       }
-      store_up_to<L>(weight_sums + d, sum, in - d);
+      add_part<L>(weight_sums + d, sum, in - d, fresh);
     }
     for (int64_t row = 0; p.grad_x && row < count; ++row) {
       const float *z = standard.at(row * stride), *slope = normed_grad.at(row * stride);

@@ -1,40 +1,41 @@
-"""Norms and linear layers as one operation each, where they are PyTorch's own and nobody listens in."""
+"""Norms and linear layers as one native operation each, where they are PyTorch's own and nobody listens in."""
 
 from __future__ import annotations
 
+import os
 from typing import cast
 
 from torch import Tensor, nn
 
 from olift_fast.ops import linear_residual, norm_linear, norm_mlp
+from olift_fast.ops.dense.native import by_name, refuse_native_dense
 
 
 def through_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
     """``linear(norm(x))``."""
-    if not (_is_plain_norm(norm) and _is_plain(linear, nn.Linear)):
+    if not (_is_plain_norm(norm) and _is_plain(linear, nn.Linear) and _runs_natively(x, norm, linear)):
         return cast(Tensor, linear(norm(x)))
     norm, linear = cast(nn.LayerNorm, norm), cast(nn.Linear, linear)
-    return norm_linear(x, norm.weight, norm.bias, linear.weight, linear.bias, epsilon=norm.eps)
+    return norm_linear(x, norm.weight, norm.bias, linear.weight, linear.bias, epsilon=norm.eps, backend="native")
 
 
 def through_linear_residual(x: Tensor, linear: nn.Module, residual: Tensor) -> Tensor:
     """``residual + linear(x)``."""
-    if not _is_plain(linear, nn.Linear):
+    if not (_is_plain(linear, nn.Linear) and _runs_natively(x, linear, residual=residual)):
         return residual + linear(x)
     linear = cast(nn.Linear, linear)
-    return linear_residual(x, linear.weight, linear.bias, residual)
+    return linear_residual(x, linear.weight, linear.bias, residual, backend="native")
 
 
 def through_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool = True) -> Tensor:
     """``x + mlp(norm(x))``, or without the sum; the mlp two linear layers with a GELU between them."""
-    parts = list(mlp) if _is_plain(mlp, nn.Sequential) else []  # type: ignore[call-overload]
-    plain = [_is_plain(part, kind) for part, kind in zip(parts, (nn.Linear, nn.GELU, nn.Linear), strict=False)]
-    if not (_is_plain_norm(norm) and len(parts) == len(plain) == 3 and all(plain) and parts[1].approximate == "none"):
+    if not (_is_plain_norm(norm) and _is_plain_mlp(mlp) and _runs_natively(x, norm, mlp)):
         out = mlp(norm(x))
         return x + out if residual else cast(Tensor, out)
-    norm, (first, _, second) = cast(nn.LayerNorm, norm), cast(list[nn.Linear], parts)
+    norm = cast(nn.LayerNorm, norm)
+    first, _, second = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(cast(nn.Sequential, mlp)))
     layers = (first.weight, first.bias, second.weight, second.bias)
-    return norm_mlp(x, norm.weight, norm.bias, *layers, residual=residual, epsilon=norm.eps)
+    return norm_mlp(x, norm.weight, norm.bias, *layers, residual=residual, epsilon=norm.eps, backend="native")
 
 
 def is_unheard(module: nn.Module) -> bool:
@@ -48,8 +49,26 @@ def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     return type(module) is kind and is_unheard(module)
 
 
+def _is_plain_mlp(mlp: nn.Module) -> bool:
+    if not _is_plain(mlp, nn.Sequential):
+        return False
+    parts = list(cast(nn.Sequential, mlp))
+    kinds = (nn.Linear, nn.GELU, nn.Linear)
+    plain = [_is_plain(part, kind) for part, kind in zip(parts, kinds, strict=False)]
+    return len(parts) == len(plain) == 3 and all(plain) and parts[1].approximate == "none"
+
+
 def _is_plain_norm(norm: nn.Module) -> bool:
     if not _is_plain(norm, nn.LayerNorm):
         return False
     norm = cast(nn.LayerNorm, norm)
     return norm.weight is not None and norm.bias is not None and len(norm.normalized_shape) == 1
+
+
+def _runs_natively(x: Tensor, *modules: nn.Module, residual: Tensor | None = None) -> bool:
+    """Whether the native backend takes these tensors and parameters, and is what is wanted."""
+    asked = os.environ.get("OLIFT_BACKEND", "auto")
+    if asked not in ("auto", "native") or (asked == "auto" and by_name()):
+        return False
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return refuse_native_dense(x, *parameters, residual) is None

@@ -180,3 +180,20 @@ def test_a_lifter_trains_through_operations_alone_and_hears_hooks_of_its_decoder
         hook = module.register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(output))
         assert torch.allclose(lifter(keypoints), out, atol=1e-5) and len(seen) == 1
         hook.remove()
+
+
+@pytest.mark.parametrize("backend", ["reference", "triton", "cuda"])
+def test_where_another_backend_is_forced_the_modules_are_called(layer, dense_calls, monkeypatch, backend) -> None:
+    """The norms and linear layers have no other fast backend: for them, PyTorch's modules are what is meant."""
+    layer.attention.attend = lambda qkv, *options: qkv[..., :D]
+    wanted = layer(tokens())
+    assert len(dense_calls) == 3
+    monkeypatch.setenv("OLIFT_BACKEND", backend)
+    assert torch.allclose(layer(tokens()), wanted, atol=1e-4)
+    assert len(dense_calls) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_dtypes_are_left_to_the_modules(layer, dense_calls, dtype) -> None:
+    out = layer.to(dtype)(tokens().to(dtype))
+    assert out.dtype == dtype and not dense_calls

@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "common/isa.h"
 #include "common/products.h"
 #include "dense/dense.h"
 
@@ -106,6 +105,24 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
   }
 }
 
+// A weight as `apply` reads it; how many bytes that takes. Nothing is written where there is no room for it.
+template <int L>
+int64_t pack(const olift::Packing& p) {
+  constexpr int wide = 2 * L;
+  const int64_t in = whole_steps(p.in), size = round_up(p.out, wide) * in;
+  if (p.packed) {
+    Element* packed = static_cast<Element*>(p.packed);
+    std::fill(packed, packed + size, Element{});
+    for (int64_t d = 0; d < p.out; ++d) {
+      Element* to = packed + d / wide * wide * in + d % wide * kStep;
+      for (int64_t k = 0; k < p.in; ++k) {
+        store_up_to<L>(to + k / kStep * kStep * wide + k % kStep, splat<L>(p.weight[d * p.in + k]), 1);
+      }
+    }
+  }
+  return size * static_cast<int64_t>(sizeof(Element));
+}
+
 // A layer in panels, with a bias; or, for the gradient of what goes into it, its transpose without one.
 class Packed {
  public:
@@ -126,7 +143,7 @@ class Packed {
     } else if (layer.bias) {
       std::copy(layer.bias, layer.bias + layer.out, bias_.at(0));
     }
-    olift::OLIFT_FOR_ISA(pack_weight)({weight, linear.in, linear.out, weight_.at(0)});
+    pack<kNativeLanes>({weight, linear.in, linear.out, weight_.at(0)});
     linear.weight = weight_.at(0);
     linear.bias = bias_.at(0);
   }

@@ -51,9 +51,7 @@ struct Block {
 template <int L>
 OLIFT_INLINE void add_row(float* to, const float* row, int64_t width) {
   for (int64_t d = 0; d < width; d += L) {
-    const int64_t rest = width - d;
-    const Vec<L> more = rest >= L ? load<L>(row + d) : load_part<L>(row + d, static_cast<int>(rest));
-    store<L>(to + d, load<L>(to + d) + more);
+    store<L>(to + d, load<L>(to + d) + load_up_to<L>(row + d, width - d));
   }
 }
 

@@ -46,10 +46,16 @@ def parts_of(skeleton: Skeleton) -> tuple[tuple[int, NDArray[np.bool_]], ...]:
     joints = skeleton.num_joints
     found = []
     for a, b in skeleton.edges:
-        rest = Skeleton(skeleton.names, tuple(edge for edge in skeleton.edges if edge != (a, b)), skeleton.sides)
-        beyond = rest.hop_distances()[b] < joints
+        beyond = reached_without(skeleton, a, b)
         if beyond[a]:
             continue
         small, pivot = (beyond, a) if 2 * beyond.sum() <= joints else (~beyond, b)
         found.append((pivot, small))
     return tuple(found)
+
+
+def reached_without(skeleton: Skeleton, a: int, b: int) -> NDArray[np.bool_]:
+    """(J) the joints that b reaches when the bone between a and b is cut: a as well, where the bone lies in a loop."""
+    edges = tuple(edge for edge in skeleton.edges if set(edge) != {a, b})
+    distances = Skeleton(skeleton.names, edges, skeleton.sides).hop_distances()
+    return np.asarray(distances[b] < skeleton.num_joints)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from olift_fast.data.generator.kinematics import rotation_matrices
-from olift_fast.data.recombine import parts_of
+from olift_fast.data.recombine import parts_of, reached_without
 from olift_fast.data.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
@@ -76,12 +76,7 @@ def _tree(skeleton: Skeleton) -> tuple[tuple[tuple[int, int], ...], NDArray[np.b
                     reached.add(far)
                     front.append(far)
                     bones.append((near, far))
-    joints = skeleton.num_joints
-    loops = []
-    for near, far in bones:
-        edges = tuple(edge for edge in skeleton.edges if set(edge) != {near, far})
-        without = Skeleton(skeleton.names, edges, skeleton.sides)
-        loops.append(bool(without.hop_distances()[near, far] < joints))
+    loops = [bool(reached_without(skeleton, near, far)[near]) for near, far in bones]
     return tuple(bones), np.array(loops, dtype=bool)
 
 

@@ -109,6 +109,16 @@ def spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor |
     return [next(rest) if want else None for want in wanted]
 
 
+def rows_of(x: Tensor) -> Tensor:
+    """Any number of leading dimensions as one, contiguous."""
+    return x.reshape(-1, x.shape[-1]).contiguous()
+
+
+def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
+    """Each that there is, contiguous."""
+    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Switches autocast off where it is on; elsewhere nothing, which a compiled or exported graph need not carry."""
     if torch.is_autocast_enabled(device.type):

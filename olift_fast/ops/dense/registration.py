@@ -9,10 +9,12 @@ from torch import Tensor
 
 from olift_fast.ops._registration import (
     Launch,
+    contiguous,
     differentiate,
     gradients_of,
     operation,
     refuse_second_derivative,
+    rows_of,
     spread,
 )
 
@@ -58,9 +60,9 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
     ) -> tuple[Tensor, Tensor]:
         out, hidden = _outputs(x, norm_weight, weight, second_weight, dtype)
         if out.numel():
-            rows = _rows(x)
-            plus = rows if residual else None if added is None else _rows(added)
-            layers = _contiguous(norm_weight, norm_bias, weight, bias, second_weight, second_bias)
+            rows = rows_of(x)
+            plus = rows if residual else None if added is None else rows_of(added)
+            layers = contiguous(norm_weight, norm_bias, weight, bias, second_weight, second_bias)
             forward(rows, plus, *layers, epsilon, hidden, out.view(-1, out.shape[-1]))
         return out, hidden
 
@@ -82,8 +84,8 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         gradients = gradients_of((x, *parameters), wanted)
         if not grad.numel():
             return [gradient.zero_() for gradient in gradients]
-        layers = _contiguous(*parameters)
-        backward(_rows(grad), _rows(x), hidden, layers, epsilon, residual, spread(gradients, wanted))
+        layers = contiguous(*parameters)
+        backward(rows_of(grad), rows_of(x), hidden, layers, epsilon, residual, spread(gradients, wanted))
         return gradients
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -130,11 +132,3 @@ def _outputs(
         return x.new_empty((*x.shape[:-1], inner), dtype=given), x.new_empty((0, inner), dtype=dtype)
     out = x.new_empty((*x.shape[:-1], second.shape[0]), dtype=torch.float32)
     return out, x.new_empty((*x.shape[:-1], inner), dtype=dtype)
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.reshape(-1, x.shape[-1]).contiguous()
-
-
-def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.contiguous() for tensor in tensors]

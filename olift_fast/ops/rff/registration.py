@@ -9,10 +9,12 @@ from torch import Tensor
 
 from olift_fast.ops._registration import (
     Launch,
+    contiguous,
     differentiate,
     gradients_of,
     operation,
     refuse_second_derivative,
+    rows_of,
     spread,
 )
 
@@ -37,7 +39,7 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
     def encode(x: Tensor, freqs: Tensor, visible: Tensor | None) -> Tensor:
         out = _features(x, freqs)
         if out.numel():
-            forward(_points(x), freqs.contiguous(), _flat(visible), out.view(-1, out.shape[-1]))
+            forward(rows_of(x), freqs.contiguous(), _flat(visible), out.view(-1, out.shape[-1]))
         return out
 
     @operation(
@@ -49,7 +51,7 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
         gradients = gradients_of((x, freqs), wanted)
         if x.numel():
             dx, dfreqs = spread(gradients, wanted)
-            backward(_rows(grad), _points(x), freqs.contiguous(), _flat(visible), dx, dfreqs)
+            backward(_rows(grad), rows_of(x), freqs.contiguous(), _flat(visible), dx, dfreqs)
         return gradients if x.numel() else [gradient.zero_() for gradient in gradients]
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -89,8 +91,9 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
     ) -> Tensor:
         out = _projected(x, weight, dtype)
         if out.numel():
-            layer = (freqs.contiguous(), weight.contiguous(), _dense(bias), _flat(visible), _dense(token))
-            forward(_points(x), *layer, out.view(-1, out.shape[-1]))
+            bias, token = contiguous(bias, token)
+            layer = (freqs.contiguous(), weight.contiguous(), bias, _flat(visible), token)
+            forward(rows_of(x), *layer, out.view(-1, out.shape[-1]))
         return out
 
     @operation(
@@ -113,7 +116,7 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
         gradients = gradients_of((x, freqs, weight, bias, token), wanted)
         if grad.numel():
             layer = (freqs.contiguous(), weight.contiguous(), _flat(visible))
-            backward(_rows(grad), _points(x), *layer, *spread(gradients, wanted))
+            backward(_rows(grad), rows_of(x), *layer, *spread(gradients, wanted))
         return gradients if grad.numel() else [gradient.zero_() for gradient in gradients]
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -139,10 +142,6 @@ def _projected(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     return x.new_empty((*x.shape[:-1], weight.shape[0]), dtype=dtype)
 
 
-def _points(x: Tensor) -> Tensor:
-    return x.reshape(-1, x.shape[-1]).contiguous()
-
-
 def _rows(grad: Tensor) -> Tensor:
     rows = grad.reshape(-1, grad.shape[-1])
     return rows if rows.stride(-1) == 1 else rows.contiguous()
@@ -150,7 +149,3 @@ def _rows(grad: Tensor) -> Tensor:
 
 def _flat(visible: Tensor | None) -> Tensor | None:
     return None if visible is None else visible.reshape(-1).contiguous()
-
-
-def _dense(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()

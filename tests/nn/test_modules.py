@@ -223,7 +223,9 @@ def test_compiles_without_a_break() -> None:
         assert (one - other).norm() < 1e-4 * max(float(other.norm()), 1e-2)
 
 
-def test_exports_with_any_number_of_frames_and_loads_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_exports_with_any_number_of_frames_and_loads_again(backend, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OLIFT_BACKEND", backend)
     model = stack().eval()
     frames = torch.export.Dim("frames", min=2, max=4096)
     shapes = ({1: frames}, {1: frames}, None)

@@ -243,7 +243,7 @@ def test_opcheck(backend, packed, masks) -> None:
     torch.library.opcheck(getattr(torch.ops.olift, name).default, (projection, graph, visible))
 
 
-@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("backend", [*FAST, "reference"])
 def test_compiles_without_breaks_or_a_recompile_per_shape(backend) -> None:
     torch._dynamo.reset()
     compiles = 0

@@ -18,7 +18,8 @@ def blocked_attention(
     """`olift_fast.reference.banded_attention` with ``keys`` bool ``(B, T, J)`` for all masks; any float dtype.
 
     Sequences of up to 64 frames are one block. Longer ones are cut into blocks of 48 queries, each with the
-    ``48 + left + right`` keys that its band touches, so memory grows with T and not with T².
+    ``48 + left + right`` keys that its band touches, so memory grows with T and not with T². A program that
+    `torch.export` makes is one block for any T: how many there are would be fixed by the T of the example.
     """
     left, right = window
     if keys is None:
@@ -37,32 +38,35 @@ def blocked_attention(
     return _unblock(weights @ _spans(v, window), q.shape[1])
 
 
-def _layout(frames: int, window: Window) -> tuple[int, int, int]:
-    """The frames of a block, and how many frames its span reaches before and after it."""
-    if frames <= DENSE_FRAMES:
-        return frames, 0, 0
-    return BLOCK, window[0], window[1]
+def _layout(frames: int, window: Window) -> tuple[int, int, int, int]:
+    """Number of blocks, frames of a block, and how many frames its span reaches before and after it."""
+    if torch.compiler.is_exporting() or frames <= DENSE_FRAMES:
+        return 1, frames, 0, 0
+    return (frames + BLOCK - 1) // BLOCK, BLOCK, *window
 
 
 def _offsets(q: Tensor, window: Window) -> Tensor:
     """``(block, span)``: frame of the span less frame of the block."""
-    block, before, after = _layout(q.shape[1], window)
+    _, block, before, after = _layout(q.shape[1], window)
     span = torch.arange(block + before + after, device=q.device) - before
     return span[None, :] - torch.arange(block, device=q.device)[:, None]
 
 
 def _blocks(x: Tensor, window: Window) -> Tensor:
     """``(B, T, J, H, C)`` → ``(B, n, J, H, block, C)``, zeros (False) past the end."""
-    block, _, _ = _layout(x.shape[1], window)
-    tail = -x.shape[1] % block
-    return functional.pad(x, (0, 0, 0, 0, 0, 0, 0, tail)).unflatten(1, (-1, block)).permute(0, 1, 3, 4, 2, 5)
+    blocks, block, _, _ = _layout(x.shape[1], window)
+    return _cut(x, blocks, block)
 
 
 def _spans(x: Tensor, window: Window) -> Tensor:
     """``(B, T, J, H, C)`` → ``(B, n, J, H, span, C)``, zeros (False) past both ends."""
-    block, before, after = _layout(x.shape[1], window)
-    tail = -x.shape[1] % block
-    padded = functional.pad(x, (0, 0, 0, 0, 0, 0, before, after + tail))
+    return _cut(x, *_layout(x.shape[1], window))
+
+
+def _cut(x: Tensor, blocks: int, block: int, before: int = 0, after: int = 0) -> Tensor:
+    if blocks == 1:
+        return x[:, None].permute(0, 1, 3, 4, 2, 5)
+    padded = functional.pad(x, (0, 0, 0, 0, 0, 0, before, after + blocks * block - x.shape[1]))
     return padded.unfold(1, block + before + after, block).mT
 
 

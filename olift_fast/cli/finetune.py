@@ -55,7 +55,6 @@ def finetune(
     from olift_fast.train.memory import keep_freed_memory
     from olift_fast.train.tables import as_change
 
-    clips = held_out(data, noise=True, paired=False)
     for key, option in (("model.start", "--model"), ("run.out", "--out"), ("data.real", "DATA")):
         if any(change.split("=")[0].strip() == key for change in changes or ()):
             raise InputError(f"--set {key} must be given as {option}")
@@ -75,6 +74,7 @@ def finetune(
         given["schedule.look_ahead"] = load_config(RECIPES / "small-causal.toml").schedule.look_ahead
     config = load_config(RECIPES / "finetune.toml", [*(as_change(*item) for item in given.items()), *(changes or ())])
     check_time_table(model, before.config)
+    clips = held_out(data, noise=True, paired=False)
     keep_freed_memory()
     with watching(config) as watch:
         lifter = fit(config, resume=resume, watch=watch)

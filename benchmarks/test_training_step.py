@@ -102,12 +102,12 @@ def test_training_throughput(
     def way(backend: str) -> Callable[[], Tensor]:
         torch.manual_seed(0)
         lifter = Lifter(LifterConfig.preset("small")).train()
-        state = State(lifter, copy.deepcopy(lifter), fitting._optimizers(lifter, schedule))
+        state = State(lifter, copy.deepcopy(lifter), fitting.optimizers_of(lifter, schedule))
         forward = fabric.setup_module(lifter)
 
         def run() -> Tensor:
             monkeypatch.setenv("OLIFT_BACKEND", backend)
-            return fitting._step(state, forward, batch, schedule, fabric, precision)
+            return fitting.training_step(state, forward, batch, schedule, fabric, precision)
 
         return run
 

@@ -76,7 +76,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     _check_out(out, resume)
     lifter = build(config.model).to(fabric.device).train()
     average = copy.deepcopy(lifter).eval()
-    state = State(lifter, average, _optimizers(lifter, schedule))
+    state = State(lifter, average, optimizers_of(lifter, schedule))
     if resume and (out / states.FILE).is_file():
         states.load_state(state, config, fabric.world_size, out)
     if run.compile:
@@ -90,7 +90,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     clips, clock = 0, _Clock()
     while state.step < last and not _stopped(state, config.early_stop):
         batch = next(batches).to(fabric.device)
-        state.losses.append(_step(state, forward, batch, schedule, fabric, run.precision))
+        state.losses.append(training_step(state, forward, batch, schedule, fabric, run.precision))
         clips += fabric.world_size * len(batch.keypoints)
         report = None
         if config.early_stop and state.step % config.early_stop.every == 0:
@@ -175,7 +175,9 @@ def training_loss(
     )
 
 
-def _step(state: State, forward: nn.Module, batch: Batch, schedule: Schedule, fabric: Fabric, precision: str) -> Tensor:
+def training_step(
+    state: State, forward: nn.Module, batch: Batch, schedule: Schedule, fabric: Fabric, precision: str
+) -> Tensor:
     """One optimizer step; returns its loss without waiting for it."""
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
@@ -311,7 +313,7 @@ def _save(state: State, config: Config, fabric: Fabric) -> None:
     (state.best or state.average).save_pretrained(config.run.out)
 
 
-def _optimizers(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimizer]:
+def optimizers_of(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters; or Muon for the large matrices, and AdamW for the others.
 
     A table with a row a frame is no map, however large; a map from x, y or to x, y, z is too narrow.

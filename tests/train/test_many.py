@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from olift_fast.model import Lifter
 from olift_fast.train import Config, load_config
-from olift_fast.train.fitting import _optimizers, build, training_loss
+from olift_fast.train.fitting import build, optimizers_of, training_loss
 from olift_fast.train.state import FILE
 
 PROGRAM = """
@@ -53,7 +53,7 @@ def by_hand(config: Config, shares: tuple[float, float]) -> Lifter:
     torch.manual_seed(config.run.seed)
     lifter, schedule = build(config.model), config.schedule
     average, window = copy.deepcopy(lifter), lifter.config.window
-    parameters, optimizers = list(lifter.parameters()), _optimizers(lifter, schedule)
+    parameters, optimizers = list(lifter.parameters()), optimizers_of(lifter, schedule)
     mixture = replace(config.data, seed=config.run.seed, hops=lifter.config.hops)
     halves = zip(mixture.batches(rank=0, world=2), mixture.batches(rank=1, world=2), strict=True)
     for step, pair in enumerate(itertools.islice(halves, schedule.steps)):

@@ -233,11 +233,11 @@ def test_a_variant_without_finite_scores_leaves_the_others_theirs(tmp_path: Path
 
 
 def test_muon_has_the_maps_between_tokens_and_adamw_the_rest(tiny: Path) -> None:
-    from olift_fast.train.fitting import _optimizers
+    from olift_fast.train.fitting import optimizers_of
 
     config = load_config(tiny, ["schedule.optimizer=muon", "model.changes.width=32"])
     lifter = build(config.model)
-    adamw, muon = _optimizers(lifter, config.schedule)
+    adamw, muon = optimizers_of(lifter, config.schedule)
     own = [parameter for group in muon.param_groups for parameter in group["params"]]
     rest = [parameter for group in adamw.param_groups for parameter in group["params"]]
     assert {id(p) for p in own} | {id(p) for p in rest} == {id(p) for p in lifter.parameters()}
@@ -249,9 +249,9 @@ def test_muon_has_the_maps_between_tokens_and_adamw_the_rest(tiny: Path) -> None
     changes = ["schedule.optimizer=muon", "model.changes.time_encoding=table"]
     config = load_config(tiny, changes)
     lifter = build(config.model)
-    _, muon = _optimizers(lifter, config.schedule)
+    _, muon = optimizers_of(lifter, config.schedule)
     assert not any(lifter.encoder.time.weight is p for group in muon.param_groups for p in group["params"])
-    (only,) = _optimizers(lifter, load_config(tiny).schedule)
+    (only,) = optimizers_of(lifter, load_config(tiny).schedule)
     assert isinstance(only, torch.optim.AdamW)
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from olift_fast.nn.hooks import is_unheard
 from olift_fast.ops import linear_residual, norm_linear, norm_mlp
 from olift_fast.ops.dense.native import by_name, refuse_native_dense
 
@@ -36,13 +37,6 @@ def through_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool 
     first, _, second = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(cast(nn.Sequential, mlp)))
     layers = (first.weight, first.bias, second.weight, second.bias)
     return norm_mlp(x, norm.weight, norm.bias, *layers, residual=residual, epsilon=norm.eps, backend="native")
-
-
-def is_unheard(module: nn.Module) -> bool:
-    """Whether the module has no hooks, so that what it computes may be computed without calling it."""
-    return not (
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
 
 
 def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:

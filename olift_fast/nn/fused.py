@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
+from olift_fast.nn.hooks import is_unheard
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.ops._native import ask_for_huge_pages, native_module, why_not_native
 from olift_fast.ops.banded_attention.native import attend_into as attend_frames
@@ -86,7 +87,7 @@ class FusedLayers:
 
     def hooked(self) -> bool:
         """Whether a module has hooks, which a fused pass would not call."""
-        return any(module._forward_hooks or module._forward_pre_hooks for module in self._modules)
+        return not all(map(is_unheard, self._modules))
 
     def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
         """tokens ``(B, T, J, D)``, contiguous, overwritten → joints ``(B, T, J, 3)``.

@@ -11,6 +11,7 @@ from torch import Tensor
 from olift_fast.model import Lifter
 from olift_fast.nn import KeypointEncoder
 from olift_fast.nn.fused import FusedLayers, Pass
+from olift_fast.nn.hooks import is_unheard
 from olift_fast.ops._registration import split_projection
 from olift_fast.ops.banded_attention_step.native import step_into
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
@@ -139,7 +140,7 @@ def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...
     modules = list(encoder.modules())
     if type(encoder) is not KeypointEncoder or encoder.encoding == "linear":
         return None
-    if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
+    if not all(map(is_unheard, modules)):
         return None
     layer = encoder.projection
     parts = (encoder.freqs, layer.weight, layer.bias, encoder.token, sides[0, :, None] * encoder.side)

@@ -153,6 +153,10 @@ def test_hooks_and_other_layers_are_called() -> None:
         lifter(keypoints, **given)
         assert len(seen) == 1
         hook.remove()
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(lambda module, inputs: seen.append(module))
+        lifter(keypoints, **given)
+        hook.remove()
+        assert lifter.motion[0].mlp in seen
         assert torch.equal(lifter(keypoints, **given), plain)
 
         class Double(type(lifter.space[0])):  # type: ignore[misc]

@@ -110,6 +110,17 @@ def test_hooks_are_called_and_change_nothing_else(layer, name, kind) -> None:
     assert close(results(layer, tokens()), wanted) and len(seen) == 1
 
 
+def test_hooks_of_all_modules_are_called_for_each(layer) -> None:
+    wanted = results(layer, tokens())
+    seen = []
+    hook = nn.modules.module.register_module_forward_hook(lambda module, *given: seen.append(module))
+    try:
+        assert close(results(layer, tokens()), wanted)
+    finally:
+        hook.remove()
+    assert {layer.get_submodule(name) for name in INNER} <= set(seen)
+
+
 @pytest.mark.parametrize("name", [name for name in INNER if name != "mlp"])
 def test_modules_put_in_their_place_are_called(layer, name) -> None:
     class Other(nn.Module):

@@ -48,6 +48,7 @@ def finetune(
       olift finetune recordings --out mine --set data.real_share=0.5
     """
     from olift_fast.model import Lifter
+    from olift_fast.model.checkpoints import as_model, shipped
     from olift_fast.train import fit, load_config
     from olift_fast.train.config import RECIPES
     from olift_fast.train.evaluate import check_time_table, flat, lifted_by, score_all
@@ -58,7 +59,7 @@ def finetune(
     for key, option in (("model.start", "--model"), ("run.out", "--out"), ("data.real", "DATA")):
         if any(change.split("=")[0].strip() == key for change in changes or ()):
             raise InputError(f"--set {key} must be given as {option}")
-    if Path(model).resolve() == out.resolve():
+    if model not in shipped() and Path(model).resolve() == out.resolve():
         raise InputError(f"--out must be another folder than --model, got {out}")
     before = Lifter.from_pretrained(model)
     given: dict[str, Any] = {
@@ -79,8 +80,9 @@ def finetune(
     with watching(config) as watch:
         lifter = fit(config, resume=resume, watch=watch)
     if first_process():
-        lifters = {shown(name, [model, str(out)]): own for name, own in ((model, before), (str(out), lifter.cpu()))}
+        names = [model, as_model(out)]
+        lifters = {shown(name, names): own for name, own in zip(names, (before, lifter.cpu()), strict=True)}
         hops = lifter.config.hops
         methods = {"flat guess": (flat, hops), **{name: (lifted_by(own), hops) for name, own in lifters.items()}}
         print_scores(score_all(clips, methods))
-        typer.echo(f"trained: {out}; olift lift FILE --model {out}")
+        typer.echo(f"trained: {out}; olift lift FILE --model {as_model(out)}")

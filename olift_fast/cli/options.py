@@ -15,7 +15,9 @@ KeypointFile = Annotated[
 FormatName = Annotated[
     str | None, typer.Option("--format", help="Format of FILE; told from its content by default.", show_default=False)
 ]
-ModelName = Annotated[str, typer.Option("--model", help="Checkpoint: a shipped name, or a folder.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="Checkpoint: a shipped name, or a folder (./small, where it has such a name).")
+]
 SkeletonName = Annotated[
     str | None,
     typer.Option("--skeleton", help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False),

@@ -44,6 +44,7 @@ def train(
       torchrun --nproc-per-node 8 -m olift_fast train mine.toml
       OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m olift_fast train small --set data.real=motion3d
     """
+    from olift_fast.model.checkpoints import as_model
     from olift_fast.train import fit, load_config
     from olift_fast.train.memory import keep_freed_memory
 
@@ -53,7 +54,7 @@ def train(
         lifter = fit(wanted, resume=resume, watch=watch)
     if first_process():
         out: Path = wanted.run.out
-        typer.echo(f"trained: {out} ({lifter.name}); olift lift FILE --model {out}")
+        typer.echo(f"trained: {out} ({lifter.name}); olift lift FILE --model {as_model(out)}")
 
 
 @contextmanager

@@ -198,6 +198,8 @@ class Lifter(nn.Module):
     def from_pretrained(cls, name_or_path: str | Path = "small") -> Lifter:
         """A lifter that was saved by `save_pretrained`, or one that ships with the package, by name.
 
+        A string that is a shipped name means that one; ``"./small"`` and ``Path("small")`` are a folder of one's own.
+
         Raises:
             InputError: no such checkpoint, or its files don't fit together; the message names the file.
         """

@@ -10,7 +10,7 @@ import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.model.checkpoints import SHIPPED, shipped
+from olift_fast.model.checkpoints import SHIPPED, as_model, shipped
 
 TINY = LifterConfig(width=16, heads=2, motion_layers=1, space_layers=1, window=(2, 1), frequencies=8)
 
@@ -41,6 +41,14 @@ def test_what_ships_is_small_and_loads() -> None:
     for name in ("small", "small-causal"):
         lifter = Lifter.from_pretrained(name)
         assert lifter.config == LifterConfig.preset(name) and lifter.name == name
+
+
+def test_a_folder_of_a_shipped_name_is_not_taken_for_what_ships(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Lifter(TINY, name="mine").save_pretrained("small")
+    assert Lifter.from_pretrained("small").name == Lifter.from_pretrained().name == "small"
+    assert Lifter.from_pretrained("./small").name == Lifter.from_pretrained(Path("small")).name == "mine"
+    assert [as_model(Path(name)) for name in ("small", "other", "a/small")] == ["./small", "other", "a/small"]
 
 
 def test_broken_checkpoints_are_named(saved: Path, tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ class Body:
 
     legs: (pair, side) of each leg. wave_hz: range of the travelling wave's frequency. any_attitude: share of clips held
     any way round. walks_level: the trunk tilts until hind and front feet are level. energy: how lively its idle motion
-    is. still: share of clips that hardly move.
+    is. still: share of clips that hardly move. variety: how much bone lengths vary between clips, others being 1.
+    in_unison: share of clips in which left and right idle alike.
     """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
@@ -101,6 +102,8 @@ class Body:
         self.walks_level = False
         self.energy = 1.0
         self.still = 0.08
+        self.variety = 1.0
+        self.in_unison = 0.0
 
     def add(
         self,

@@ -29,7 +29,7 @@ def animate(
     fps: the frame rates that clips are drawn from. proportions: how much bone lengths vary between clips.
     """
     rate = log_uniform(rng, fps, count)
-    offsets = _offsets(body, rng, count, proportions)
+    offsets = _offsets(body, rng, count, proportions * body.variety)
     chosen = _postures(body, rng, count)
     beat = _Beat(body, rng, chosen, rate, frames)
     angles = _angles(body, rng, chosen, beat, rate, frames)
@@ -161,6 +161,13 @@ def _angles(
         rest[index] = held + loose * turn.spread * (0.8 * shared + 0.6 * own_draws[index])
     table = np.array([[t.idle, t.swing, t.lift, t.press, t.wave] for _, t in turns])
     idle = _idle(rng, len(turns), rate, frames)
+    if body.in_unison:
+        alike = np.flatnonzero(rng.random(count) < body.in_unison)
+        row_of = {(index, k): row for row, (index, k) in enumerate(_numbered(body))}
+        pairs = [(row_of[body.nodes[index].twin, k], row) for (index, k), row in row_of.items()]
+        first, second = np.array([pair for pair in pairs if pair[0] < pair[1]]).T
+        idle[np.ix_(second, alike)] *= 0.3
+        idle[np.ix_(second, alike)] += np.float32(0.95) * idle[np.ix_(first, alike)]
     vigour = np.stack([lively[node.group] for node, _ in turns]) * chosen.energy * table[:, :1]
     idle *= vigour[:, :, None].astype(np.float32)
     angles = idle
@@ -176,6 +183,11 @@ def _angles(
         angles[waving] += _wave(body, rng, table[waving, 4], places, chosen, beat, rate, frames)
     angles *= np.float32(np.pi / 180)
     return _within(angles, limits(body))
+
+
+def _numbered(body: Body) -> list[tuple[int, int]]:
+    """Joint and number of each of the body's turns."""
+    return [(index, k) for index, node in enumerate(body.nodes) for k in range(len(node.turns))]
 
 
 def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:

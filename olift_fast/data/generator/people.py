@@ -16,8 +16,11 @@ HUMAN_GAITS = (
 def human(rng: np.random.Generator) -> Body:
     """A person, an ape, a robot: upright trunk, two legs, two arms."""
     arms_up = {"shoulder": 145, "elbow": 40, "shoulder_out": 20}
+    at_work = {"shoulder": 40, "elbow": 70, "shoulder_twist": -30}
     postures = (
         Posture(6, pitch=(-12, 6)),
+        Posture(3, {**at_work, "knee": -25, "hip": 18}, pitch=(-25, 3), gait=0.4),
+        Posture(1.5, {**at_work, "shoulder": 75, "elbow": 45}, pitch=(-20, 5), gait=0.3),
         Posture(1, {"hip": 95, "knee": -115, "ankle": 20, "spine": -8}, pitch=(-35, -5), gait=0.25),
         Posture(1, {"hip": 85, "knee": -85, "shoulder": 30, "elbow": 50}, pitch=(-10, 20), gait=0.05),
         Posture(0.5, {"hip": 10, "knee": -20}, pitch=(70, 105), gait=0.2),
@@ -31,8 +34,11 @@ def human(rng: np.random.Generator) -> Body:
     )
     body = Body("human", postures, HUMAN_GAITS)
     body.energy = 1.6
+    body.in_unison = 0.3
     build = rng.uniform(0, 1)
-    leg, arm = _around(rng, 0.9, 0.12), _around(rng, 0.68, 0.12)
+    # Most are people, whose bones are much alike; the rest are apes, robots and cartoons.
+    body.variety, spread = (0.35, 0.04) if rng.random() < 0.75 else (1.0, 0.12)
+    leg, arm = _around(rng, 0.94, spread), _around(rng, 0.68, spread)
     last = pelvis = body.add("pelvis", -1, (0, 0, 0), "trunk")
     for index, step in enumerate((0.12, 0.14, 0.14)):
         turns = [
@@ -125,12 +131,12 @@ def _human_arms(body: Body, rng: np.random.Generator, chest: int, arm: float, wi
     collar = body.pair("collar", (chest, chest), (0.0, 0.03, 0.02), "trunk", turns, legs)
     busy = rng.uniform(1, 3.5)
     turns = [
-        Turn("shoulder", PITCH, -60, 175, 5, 14, 9 * busy, swing=20),
+        Turn("shoulder", PITCH, -45, 175, 16, 14, 9 * busy, swing=20),
         Turn("shoulder_out", ROLL, -15, 140, 12, 10, 6 * busy),
-        Turn("shoulder_twist", YAW, -80, 80, 0, 15, 8 * busy),
+        Turn("shoulder_twist", YAW, -80, 70, -12, 15, 8 * busy),
     ]
     last = body.pair("shoulder", collar, (0.0, width, 0.0), "trunk", turns, legs)
-    turns = [Turn("elbow", PITCH, 2, 150, 25, 18, 11 * busy, swing=10)]
+    turns = [Turn("elbow", PITCH, 2, 150, 35, 20, 11 * busy, swing=10)]
     last = body.pair("elbow", last, (0, 0, -0.45 * arm), "arm", turns, legs)
     turns = [Turn("wrist", PITCH, -60, 60, 5, 10, 9), Turn("wrist_side", ROLL, -25, 25, 0, 5, 5)]
     last = body.pair("wrist", last, (0, 0, -0.4 * arm), "arm", turns, legs)

@@ -107,6 +107,29 @@ def test_knees_and_elbows_bend_one_way(family: str) -> None:
     assert np.mean(np.stack(elbows) < 0) > (0.7 if family == "human" else 0.97)
 
 
+def test_left_and_right_idle_alike_in_unison() -> None:
+    body = FAMILIES["human"](np.random.default_rng(5))
+    turns = [(index, k) for index, node in enumerate(body.nodes) for k in range(len(node.turns))]
+    pairs = [(turns.index((body.nodes[i].twin, k)), row) for row, (i, k) in enumerate(turns) if body.nodes[i].side]
+    left, right = np.array(pairs).T
+    apart = []
+    for share in (0.0, 1.0):
+        body.in_unison = share
+        angles = animate(body, np.random.default_rng(6), 40, 48, FPS).angles
+        apart.append((angles[left] - angles[right]).std(axis=-1).mean() / angles[left].std(axis=-1).mean())
+    assert 0.9 < apart[0] and apart[1] < 0.75 * apart[0]
+
+
+def test_variety_is_how_much_bones_differ_between_clips() -> None:
+    body = FAMILIES["human"](np.random.default_rng(5))
+    spread = []
+    for variety in (1.0, 0.35):
+        body.variety = variety
+        offsets = animate(body, np.random.default_rng(6), 40, 2, FPS).offsets
+        spread.append(np.log(np.linalg.norm(offsets[1:], axis=1)).std(axis=-1).mean())
+    assert 0.3 < spread[1] / spread[0] < 0.4
+
+
 @pytest.mark.parametrize("family", ["quadruped", "lizard", "human", "bird"])
 def test_lowest_joint_of_a_walker_stays_near_the_ground(family: str) -> None:
     rng = np.random.default_rng(8)

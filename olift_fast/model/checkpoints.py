@@ -28,25 +28,29 @@ def shipped() -> list[str]:
 
 
 def as_model(folder: Path) -> str:
-    """The folder as `load` takes it in a string: "./small" is the folder, "small" what comes with the package."""
+    """The folder as `folder_of` takes it in a string: "./small" is the folder, "small" what comes with the package."""
     return f"./{folder}" if str(folder) in shipped() else str(folder)
 
 
-def load(name_or_path: str | Path) -> Lifter:
-    """The lifter of a shipped checkpoint's name or of a folder, in evaluation mode, float32.
+def folder_of(name_or_path: str | Path) -> Path:
+    """Where a checkpoint lies, or would.
 
     A string that is a shipped name means that one, even where there is a folder of that name; a `Path` is a folder.
+    """
+    return SHIPPED / name_or_path if name_or_path in shipped() else Path(name_or_path)
+
+
+def load(name_or_path: str | Path) -> Lifter:
+    """The lifter of a shipped checkpoint's name or of a folder, in evaluation mode, float32: see `folder_of`.
 
     Raises:
         InputError: no such checkpoint, or its files are unreadable or don't fit together.
     """
-    folder, names = Path(name_or_path), shipped()
-    if name_or_path in names:
-        folder = SHIPPED / name_or_path
-    elif not folder.is_dir():
+    folder = folder_of(name_or_path)
+    if not folder.is_dir():
         raise InputError(
             f"model {str(name_or_path)!r} is neither a folder nor a checkpoint of this package "
-            f"({', '.join(names) or 'none is installed'})"
+            f"({', '.join(shipped()) or 'none is installed'})"
         )
     config, name = _read_config(folder / "config.json")
     lifter = Lifter(config, name=name)

@@ -87,7 +87,7 @@ class FusedLayers:
 
     def hooked(self) -> bool:
         """Whether a module has hooks, which a fused pass would not call."""
-        return not all(map(is_unheard, self._modules))
+        return not is_unheard(*self._modules)
 
     def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
         """tokens ``(B, T, J, D)``, contiguous, overwritten → joints ``(B, T, J, 3)``.

@@ -137,10 +137,9 @@ class NativeSteps:
 
 def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...] | None:
     """Frequencies, weight, bias, token and the sides' part of the tokens ``(J, D)``; None where it has to be called."""
-    modules = list(encoder.modules())
     if type(encoder) is not KeypointEncoder or encoder.encoding == "linear":
         return None
-    if not all(map(is_unheard, modules)):
+    if not is_unheard(*encoder.modules()):
         return None
     layer = encoder.projection
     parts = (encoder.freqs, layer.weight, layer.bias, encoder.token, sides[0, :, None] * encoder.side)

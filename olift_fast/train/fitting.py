@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.model.checkpoints import shipped
+from olift_fast.model.checkpoints import folder_of
 from olift_fast.ops._native import why_not_bfloat16
 from olift_fast.reference import TimeTable
 from olift_fast.train import state as states
@@ -135,7 +135,8 @@ def build(plan: ModelPlan) -> Lifter:
         values = asdict(LifterConfig.preset(preset)) | dict(plan.changes)
         return Lifter(LifterConfig.from_dict(values, "model.changes"), name=plan.name or preset)
     states.refuse_pickle(Path(plan.start))
-    if plan.start not in shipped() and (folder := Path(plan.start)).is_dir() and not (folder / "config.json").is_file():
+    folder = folder_of(plan.start)
+    if not (folder / "config.json").is_file() and folder.is_dir():
         states.refuse_pickles(folder.iterdir())
     if others := sorted(set(plan.changes) - {"window"}):
         raise InputError(

@@ -162,12 +162,7 @@ def _angles(
     table = np.array([[t.idle, t.swing, t.lift, t.press, t.wave] for _, t in turns])
     idle = _idle(rng, len(turns), rate, frames)
     if body.in_unison:
-        alike = np.flatnonzero(rng.random(count) < body.in_unison)
-        row_of = {(index, k): row for row, (index, k) in enumerate(_numbered(body))}
-        pairs = [(row_of[body.nodes[index].twin, k], row) for (index, k), row in row_of.items()]
-        first, second = np.array([pair for pair in pairs if pair[0] < pair[1]]).T
-        idle[np.ix_(second, alike)] *= 0.3
-        idle[np.ix_(second, alike)] += np.float32(0.95) * idle[np.ix_(first, alike)]
+        _follow_twins(body, idle, np.flatnonzero(rng.random(count) < body.in_unison))
     vigour = np.stack([lively[node.group] for node, _ in turns]) * chosen.energy * table[:, :1]
     idle *= vigour[:, :, None].astype(np.float32)
     angles = idle
@@ -185,9 +180,13 @@ def _angles(
     return _within(angles, limits(body))
 
 
-def _numbered(body: Body) -> list[tuple[int, int]]:
-    """Joint and number of each of the body's turns."""
-    return [(index, k) for index, node in enumerate(body.nodes) for k in range(len(node.turns))]
+def _follow_twins(body: Body, idle: Floats, clips: Ints) -> None:
+    """Has the idle motion (D, B, T) of each joint that has a twin before it follow the twin's in these clips."""
+    turns = [(index, k) for index, node in enumerate(body.nodes) for k in range(len(node.turns))]
+    pairs = [(turns.index((body.nodes[index].twin, k)), row) for row, (index, k) in enumerate(turns)]
+    first, second = np.array([pair for pair in pairs if pair[0] < pair[1]]).T
+    idle[np.ix_(second, clips)] *= 0.3
+    idle[np.ix_(second, clips)] += np.float32(0.95) * idle[np.ix_(first, clips)]
 
 
 def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:

@@ -27,15 +27,17 @@ def blocked_attention(
     else:
         k = torch.where(keys[..., None, None], k, 0.0)
         v = torch.where(keys[..., None, None], v, 0.0)
-    offset = _offsets(q, window)
-    mask = (offset >= -left) & (offset <= right) & _spans(keys[..., None, None], window).mT
+    blocks, block, before, after = layout = _layout(q.shape[1], window)
+    span = torch.arange(block + before + after, device=q.device) - before
+    offset = span[None, :] - torch.arange(block, device=q.device)[:, None]
+    mask = (offset >= -left) & (offset <= right) & _cut(keys[..., None, None], *layout).mT
 
-    scores = (_blocks(q, window) @ _spans(k, window).mT) * scale
+    scores = (_cut(q, blocks, block) @ _cut(k, *layout).mT) * scale
     if bias is not None:
         scores = scores + bias[:, (offset + left).clamp(0, left + right)]
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)
-    return _unblock(weights @ _spans(v, window), q.shape[1])
+    return _unblock(weights @ _cut(v, *layout), q.shape[1])
 
 
 def _layout(frames: int, window: Window) -> tuple[int, int, int, int]:
@@ -45,25 +47,8 @@ def _layout(frames: int, window: Window) -> tuple[int, int, int, int]:
     return (frames + BLOCK - 1) // BLOCK, BLOCK, *window
 
 
-def _offsets(q: Tensor, window: Window) -> Tensor:
-    """``(block, span)``: frame of the span less frame of the block."""
-    _, block, before, after = _layout(q.shape[1], window)
-    span = torch.arange(block + before + after, device=q.device) - before
-    return span[None, :] - torch.arange(block, device=q.device)[:, None]
-
-
-def _blocks(x: Tensor, window: Window) -> Tensor:
-    """``(B, T, J, H, C)`` → ``(B, n, J, H, block, C)``, zeros (False) past the end."""
-    blocks, block, _, _ = _layout(x.shape[1], window)
-    return _cut(x, blocks, block)
-
-
-def _spans(x: Tensor, window: Window) -> Tensor:
-    """``(B, T, J, H, C)`` → ``(B, n, J, H, span, C)``, zeros (False) past both ends."""
-    return _cut(x, *_layout(x.shape[1], window))
-
-
 def _cut(x: Tensor, blocks: int, block: int, before: int = 0, after: int = 0) -> Tensor:
+    """``(B, T, J, H, C)`` → ``(B, n, J, H, before + block + after, C)``, zeros (False) past both ends."""
     if blocks == 1:
         return x[:, None].permute(0, 1, 3, 4, 2, 5)
     padded = functional.pad(x, (0, 0, 0, 0, 0, 0, before, after + blocks * block - x.shape[1]))

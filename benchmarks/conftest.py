@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import olift_fast
-from olift_fast.ops._native import native_module, why_not_native
+from olift_fast.ops.native_module import native_module, why_not_native
 from olift_fast.train.memory import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parent))

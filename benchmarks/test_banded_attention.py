@@ -14,7 +14,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from olift_fast import reference
 from olift_fast.ops import banded_attention_packed
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
 
 WINDOW = 8
 SHAPES = [(1, 48, 26, 8, 32), (1, 1024, 26, 8, 32), *([(1, 4096, 26, 8, 32)] if FULL else [])]

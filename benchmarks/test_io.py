@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from olift_fast.cli.demo import Clip, deeplabcut_table, film
-from olift_fast.data.tracks import KeypointTracks, LiftedTracks
 from olift_fast.io import read_keypoints, write_lifted
 from olift_fast.model import Lifter, lift_tracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 FRAMES, JOINTS, ROUNDS = 2000, 26, 7
 SEED = 1

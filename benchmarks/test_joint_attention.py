@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from olift_fast import reference
 from olift_fast.ops import joint_attention, joint_attention_packed
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
 
 SHAPES = [(5, 48, 26, 4, 32), (1, 2000, 26, 4, 32), (1, 1000, 5, 4, 32), (1, 500, 17, 4, 32), (1, 60, 133, 4, 32)]
 

@@ -20,10 +20,10 @@ from whole_models import (
     with_fused_attention_of_torch,
 )
 
-from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
 from olift_fast.nn import fused
-from olift_fast.ops._native import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.tracks.rigs import rig
 
 JOINTS = 26
 LONG = 1000

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import procrustes, procrustes_mse
-from olift_fast.ops._native import native_module, why_not_native
+from olift_fast.ops.native_module import native_module, why_not_native
 
 CASES = [("cpu", 20_000)]
 if torch.cuda.is_available():

@@ -11,7 +11,7 @@ from conftest import DEVICES
 
 from olift_fast import reference
 from olift_fast.ops import rff_encode, rff_linear
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
 
 POINTS = [(1, 48, 26), (8, 243, 26)]
 FREQUENCIES, WIDTH = 64, 128

@@ -20,9 +20,9 @@ from side_by_side import FULL, Way
 from whole_models import operations
 
 from olift_fast import Skeleton, StreamingLifter
-from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, Normalization
-from olift_fast.ops._native import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.tracks.rigs import rig
 
 JOINTS = 26
 FRAMES = 64

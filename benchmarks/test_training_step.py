@@ -18,7 +18,7 @@ from whole_models import as_in_the_paper, clip, with_fused_attention_of_torch
 
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.ops._native import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 from olift_fast.train import Mixture, Schedule, fitting
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.state import State

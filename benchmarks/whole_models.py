@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from olift_fast import reference
-from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import JointAttention, TemporalProximityAttention
+from olift_fast.tracks.rigs import rig
 
 
 class MaskedTime(nn.Module):

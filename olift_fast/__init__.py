@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 from olift_fast._version import __version__
 
 if TYPE_CHECKING:
-    from olift_fast.data.skeleton import Skeleton
-    from olift_fast.data.tracks import KeypointTracks, LiftedTracks
     from olift_fast.errors import InputError, MissingExtraError
     from olift_fast.io import read_keypoints, read_lifted, write_lifted
     from olift_fast.model import Lifter, LifterConfig, lift_tracks
     from olift_fast.streaming import StreamingLifter
+    from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+    from olift_fast.tracks.skeleton import Skeleton
 
 _HOMES = {
     "InputError": "errors",
-    "KeypointTracks": "data.tracks",
-    "LiftedTracks": "data.tracks",
+    "KeypointTracks": "tracks",
+    "LiftedTracks": "tracks",
     "Lifter": "model",
     "LifterConfig": "model",
     "MissingExtraError": "errors",
-    "Skeleton": "data.skeleton",
+    "Skeleton": "tracks",
     "StreamingLifter": "streaming",
     "lift_tracks": "model",
     "read_keypoints": "io",

@@ -15,7 +15,9 @@ LAYERS = {
     "errors": 0,
     "_version": 0,
     "reference": 0,
-    "data": 1,
+    "renamed": 0,
+    "tracks": 1,
+    "data": 2,
     "ops": 1,
     "nn": 2,
     "model": 3,
@@ -25,7 +27,7 @@ LAYERS = {
     "streaming": 5,
     "cli": 6,
 }
-NUMPY_ONLY = ("errors", "data", "io", "view")
+NUMPY_ONLY = ("errors", "tracks", "data", "io", "view")
 
 
 def imported(path: Path) -> set[str]:

@@ -12,7 +12,7 @@ import typer
 from olift_fast.cli.console import json_text, print_json, reported, table, warn
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
-from olift_fast.cli.lifting import Request, check_output, hidden_share
+from olift_fast.cli.lift_file import Request, check_output, hidden_share
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,

@@ -13,14 +13,14 @@ import typer
 
 from olift_fast.cli.console import open_page, print_json, reported, warn, writing
 from olift_fast.cli.lift import report, summary
-from olift_fast.cli.lifting import Request, lift_file
+from olift_fast.cli.lift_file import Request, lift_file
 from olift_fast.cli.options import Debug, Json, ModelName
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from olift_fast.data.skeleton import Skeleton
+    from olift_fast.tracks.skeleton import Skeleton
 
 FPS = 30.0
 SCORER = "olift_demo"

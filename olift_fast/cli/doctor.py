@@ -109,7 +109,7 @@ def _cuda() -> dict[str, Any]:
 
 
 def _native() -> dict[str, Any]:
-    from olift_fast.ops._native import native_module, why_not_native
+    from olift_fast.ops.native_module import native_module, why_not_native
 
     module = native_module()
     return {"available": False, "why": why_not_native()} if module is None else {"available": True, **module.info()}
@@ -117,8 +117,8 @@ def _native() -> dict[str, Any]:
 
 def _backends() -> dict[str, str | None]:
     """For each backend that can be asked for, why it can't run here; None where it can."""
-    from olift_fast.ops._native import why_not_cuda, why_not_native
-    from olift_fast.ops._triton import why_not_triton
+    from olift_fast.ops.native_module import why_not_cuda, why_not_native
+    from olift_fast.ops.triton_runtime import why_not_triton
 
     return {
         "reference": None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.console import json_text, print_json, reported, table
-from olift_fast.cli.lifting import check_output
+from olift_fast.cli.lift_file import check_output
 from olift_fast.cli.options import Debug, DtypeName
 from olift_fast.errors import InputError, MissingExtraError
 

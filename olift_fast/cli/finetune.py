@@ -54,7 +54,7 @@ def finetune(
     from olift_fast.train.evaluate import check_time_table, flat, lifted_by, score_all
     from olift_fast.train.held_out import held_out
     from olift_fast.train.memory import keep_freed_memory
-    from olift_fast.train.tables import as_change
+    from olift_fast.train.toml import as_change
 
     for key, option in (("model.start", "--model"), ("run.out", "--out"), ("data.real", "DATA")):
         if any(change.split("=")[0].strip() == key for change in changes or ()):

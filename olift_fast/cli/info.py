@@ -10,7 +10,7 @@ from olift_fast.cli.options import AllowPickle, Debug, FormatName, Json, Keypoin
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
-    from olift_fast.data.tracks import KeypointTracks
+    from olift_fast.tracks.containers import KeypointTracks
 
 SIDES = {1: "left", 0: "", -1: "right"}
 
@@ -31,8 +31,8 @@ def info(
       olift info mouse_DLC.csv
       olift info predictions.analysis.h5 --json | jq .hidden_share
     """
-    from olift_fast.data.skeleton import load_skeleton
     from olift_fast.io import read_keypoints
+    from olift_fast.tracks.rigs import load_skeleton
 
     if not 0 <= min_confidence <= 1:
         raise InputError(f"--min-confidence must be within 0 … 1, got {min_confidence:g}")

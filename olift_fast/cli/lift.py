@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.console import open_page, plural, print_json, reported, warn
-from olift_fast.cli.lifting import Outcome, Request, hidden_share, lift_file
+from olift_fast.cli.lift_file import Outcome, Request, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -25,7 +25,7 @@ from olift_fast.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from olift_fast.data.tracks import LiftedTracks
+    from olift_fast.tracks.containers import LiftedTracks
 
 CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from olift_fast.cli import lifting
+from olift_fast.cli import lift_file
 from olift_fast.cli.console import plural, warn
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from olift_fast.data.skeleton import Skeleton
-    from olift_fast.data.tracks import KeypointTracks
     from olift_fast.streaming.recording import Recording
     from olift_fast.streaming.server import Server
     from olift_fast.streaming.session import Event, Session
     from olift_fast.streaming.transports import Listener
+    from olift_fast.tracks.containers import KeypointTracks
+    from olift_fast.tracks.skeleton import Skeleton
     from olift_fast.view.live import LiveView
 
 TRACKS = 8
@@ -89,7 +89,7 @@ def stream_live(request: Request) -> None:
     from olift_fast.streaming.session import Session
 
     torch.set_num_threads(request.threads)
-    model = lifting.optimized(Lifter.from_pretrained(request.model), "cpu", request.dtype)
+    model = lift_file.optimized(Lifter.from_pretrained(request.model), "cpu", request.dtype)
     lifter = StreamingLifter(
         model if request.delay is None else model.with_delay(request.delay),
         skeleton,
@@ -246,8 +246,8 @@ def _check(request: Request) -> None:
         if count is not None and count < 1:
             raise InputError(f"{option} must be >= 1, got {count}")
     if request.record is not None:
-        lifting.check_output(request.record, request.replay, "--record")
-        lifting.check_suffix(request.record)
+        lift_file.check_output(request.record, request.replay, "--record")
+        lift_file.check_suffix(request.record)
     if request.websocket is not None and importlib.util.find_spec("websockets") is None:
         raise MissingExtraError(what="a WebSocket", extra="stream")
     if request.view:
@@ -261,8 +261,8 @@ def _replayed(request: Request) -> KeypointTracks | None:
         return None
     if not request.replay.exists():
         raise InputError(f"{request.replay}: no such file or folder")
-    return lifting.read_tracks(
-        lifting.Request(
+    return lift_file.read_tracks(
+        lift_file.Request(
             request.replay,
             Path(),
             format=request.format,
@@ -274,7 +274,7 @@ def _replayed(request: Request) -> KeypointTracks | None:
 
 
 def _skeleton(request: Request, tracks: KeypointTracks | None) -> Skeleton:
-    from olift_fast.data.skeleton import load_skeleton
+    from olift_fast.tracks.rigs import load_skeleton
 
     if tracks is not None:
         return tracks.skeleton

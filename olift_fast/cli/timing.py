@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from olift_fast.cli.console import Stages, progress_bar
-from olift_fast.cli.lifting import Request, check_request, computing_with, load_model, read_tracks
+from olift_fast.cli.lift_file import Request, check_request, computing_with, load_model, read_tracks
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from olift_fast.data.skeleton import Skeleton
-    from olift_fast.data.tracks import KeypointTracks, LiftedTracks
     from olift_fast.model import Lifter, Normalization
+    from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+    from olift_fast.tracks.skeleton import Skeleton
 
 # Through all layers float32 rounds to some 1e-6 and bfloat16 to 5e-3, to more where keypoints lie far astray; a wrong
 # kernel is far above.
@@ -91,7 +91,7 @@ def time_stages(
         import torch
 
         from olift_fast.model import lift_tracks
-        from olift_fast.ops._native import why_not_native
+        from olift_fast.ops.native_module import why_not_native
 
         on_cpu = request.device == "cpu"
         missing = why_not_native() if on_cpu else None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.console import open_page, reported, writing
-from olift_fast.cli.lifting import check_output
+from olift_fast.cli.lift_file import check_output
 from olift_fast.cli.options import Debug
 from olift_fast.errors import InputError
 

@@ -1,12 +1,10 @@
-"""Skeletons, rigs, tracks and motion: numpy only, nothing here needs torch."""
+"""Training data: generated animals, cameras, detector faults, and readers of 3D recordings. Needs numpy alone."""
 
 from __future__ import annotations
 
-from olift_fast.data.rigs import find_rig, rig, rig_names
-from olift_fast.data.skeleton import Skeleton, infer_sides, load_skeleton
-from olift_fast.data.tracks import KeypointTracks, LiftedTracks
+from olift_fast.renamed import old_names
 
-__all__ = [
+_TRACKS = (
     "KeypointTracks",
     "LiftedTracks",
     "Skeleton",
@@ -15,4 +13,5 @@ __all__ = [
     "load_skeleton",
     "rig",
     "rig_names",
-]
+)
+__getattr__ = old_names(__name__, dict.fromkeys(_TRACKS, "olift_fast.tracks"))

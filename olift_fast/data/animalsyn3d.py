@@ -2,7 +2,7 @@
 
 A folder holds a folder for each animal, and that a JSON file for each animation: ``AnimalSyn3D/foxZED/Walk1.json`` with
 
-    model, animation         names; a model that is known (`olift_fast.data.rigs`) gives the joints their names
+    model, animation         names; a model that is known (`olift_fast.tracks.rigs`) gives the joints their names
     connections              pairs of joint indices
     camera.intrinsic         (3, 3) in pixels, camera.extrinsic (3, 4) or (4, 4) from world to camera
     camera.width, .height    of the image in pixels
@@ -37,9 +37,9 @@ from olift_fast.data.bad_files import OnBad, read_each
 from olift_fast.data.cameras import Cameras, project
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.mocap import Paired
-from olift_fast.data.rigs import ANIMALSYN3D_MODELS, rig
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, rig
+from olift_fast.tracks.skeleton import Skeleton
 
 FRAMES = 48
 """Frames of a clip; the published animations were resampled to a multiple of it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
 

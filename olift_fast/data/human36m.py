@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from olift_fast.data.bad_files import OnBad, read_each
 from olift_fast.data.mocap import Motion, Segment, segments_of
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
+from olift_fast.tracks.rigs import rig
 
 TRAIN = ("S1", "S5", "S6", "S7", "S8")
 HELD_OUT = ("S9", "S11")

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.data.bad_files import OnBad, read_each
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from olift_fast.data.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
 

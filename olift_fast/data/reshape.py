@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from olift_fast.data.generator.kinematics import rotation_matrices
 from olift_fast.data.recombine import parts_of, reached_without
-from olift_fast.data.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
 

@@ -19,8 +19,8 @@ from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Paired, Segment, known_stretches, sample_clips
 from olift_fast.data.recombine import recombine
 from olift_fast.data.reshape import bend_joints, rescale_bones
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from olift_fast.data.animalsyn3d import y_is_up
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
 from olift_fast.io.deeplabcut import picture_numbers
 from olift_fast.io.fields import numbers
 from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.tracks.rigs import rig
 
 # The annotated joints of BADJA by their index in its list of 37 (the numbering of the SMAL model).
 BADJA_JOINTS = {

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io.deeplabcut import from_columns, picture_numbers
 from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.tracks.containers import LiftedTracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, Tracked, as_tracks
 from olift_fast.io.fields import last_number, load_json, triplets
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.table import read_text
+from olift_fast.tracks.rigs import rig
 
 #: By number of points; where two sets have as many, the one whose bones are shorter in the file is meant.
 RIGS = {15: ("openpose_mpi_15",), 18: ("openpose_coco_18",), 25: ("openpose_body_25", "openpose_body_25b")}

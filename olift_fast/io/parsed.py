@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.data.rigs import find_rig, rig
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
+from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.rigs import find_rig, rig
+from olift_fast.tracks.skeleton import Skeleton
 
 #: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
 MAX_VALUES = 300_000_000

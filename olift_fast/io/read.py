@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.io import coco, datasets, deeplabcut, leap, mmpose, movement_bridge, npz, openpose, sleap
 from olift_fast.io.fields import load_json
 from olift_fast.io.parsed import UNUSABLE, Parsed, refuse_3d, settle
 from olift_fast.io.table import Table, read_text, split_table
+from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.skeleton import Skeleton
 
 
 class Format(NamedTuple):

@@ -10,13 +10,13 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError
 from olift_fast.io.atomic import atomic_path, reserve
 from olift_fast.io.movement_bridge import write_dataset
 from olift_fast.io.npz import open_npz
 from olift_fast.io.parsed import UNUSABLE
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
 
 #: What `write_lifted` writes, by the ending of the file's name; the longest ending counts.
 SUFFIXES = {".npz": "npz", ".long.csv": "long", ".csv": "csv", ".h5": "h5", ".nc": "netcdf", ".nwb": "nwb"}

@@ -1,7 +1,7 @@
 """The complete lifter: its configuration, weights, and lifting of whole recordings."""
 
 from olift_fast.model.config import PRESETS, LifterConfig
-from olift_fast.model.lift import lift_in_chunks, lift_mirrored, lift_tracks
+from olift_fast.model.inference import lift_in_chunks, lift_mirrored, lift_tracks
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 

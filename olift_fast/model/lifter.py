@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
-from olift_fast.nn.dense import through_norm_mlp
 from olift_fast.nn.fused import FusedLayers, why_not_fused
 from olift_fast.nn.hooks import is_unheard
-from olift_fast.ops._checks import check_floating, check_mask, check_shape
+from olift_fast.nn.native_layers import through_norm_mlp
 from olift_fast.ops.banded_attention import check_window
+from olift_fast.ops.checks import check_floating, check_mask, check_shape
 from olift_fast.reference import Decoder
 
 

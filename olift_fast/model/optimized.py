@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from olift_fast.errors import InputError
 from olift_fast.model.lifter import Lifter
-from olift_fast.ops._native import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16
 
 
 class OptimizedLifter(Lifter):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.ops import rff_linear
-from olift_fast.ops._checks import check_floating, check_shape
+from olift_fast.ops.checks import check_floating, check_shape
 
 
 class RandomFourierFeatures(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
 from olift_fast.nn.hooks import is_unheard
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
-from olift_fast.ops._native import ask_for_huge_pages, native_module, why_not_native
+from olift_fast.ops.backends import asked_backend
 from olift_fast.ops.banded_attention.native import attend_into as attend_frames
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
+from olift_fast.ops.native_module import ask_for_huge_pages, native_module, why_not_native
 from olift_fast.reference import Decoder
 
 # So many bytes of what a call computes in are kept for the next one: fresh memory takes time to map.
@@ -234,8 +234,8 @@ def why_not_fused(
         return "gradients are on: call it under torch.no_grad() or torch.inference_mode()"
     if torch.compiler.is_compiling() or type(tokens) is not Tensor or torch.is_autocast_enabled("cpu"):
         return "it is being traced, or autocast is on"
-    if os.environ.get("OLIFT_BACKEND", "auto") not in ("auto", "native"):
-        return f"OLIFT_BACKEND is {os.environ['OLIFT_BACKEND']}"
+    if asked_backend() not in ("auto", "native"):
+        return f"the backend asked for is {asked_backend()}"
     if tokens.device.type != "cpu" or tokens.dtype != torch.float32 or tokens.numel() == 0:
         return f"tokens must be float32 on the CPU, and some, got {tokens.dtype} on {tokens.device}"
     for layers, kind, attention in (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
-from olift_fast.nn.dense import through_linear_residual, through_norm_linear, through_norm_mlp
 from olift_fast.nn.hooks import is_unheard
+from olift_fast.nn.native_layers import through_linear_residual, through_norm_linear, through_norm_mlp
 from olift_fast.reference import mlp
 
 

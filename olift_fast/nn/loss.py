@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.ops import procrustes_mse
-from olift_fast.ops._checks import check_floating, check_shape
+from olift_fast.ops.checks import check_floating, check_shape
 from olift_fast.reference import Alignment, ProcrustesKind
 
 Reduction = Literal["mean", "sum", "none"]

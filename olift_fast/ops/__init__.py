@@ -2,8 +2,8 @@
 
 from olift_fast.ops.banded_attention import banded_attention, banded_attention_packed
 from olift_fast.ops.banded_attention_step import banded_attention_step
-from olift_fast.ops.dense import linear_residual, norm_linear, norm_mlp
 from olift_fast.ops.joint_attention import joint_attention, joint_attention_packed
+from olift_fast.ops.layers import linear_residual, norm_linear, norm_mlp
 from olift_fast.ops.procrustes import (
     orthographic_procrustes,
     procrustes,

@@ -11,13 +11,14 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.data.skeleton import Skeleton, load_skeleton
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
-from olift_fast.streaming.lifter import StreamingLifter
 from olift_fast.streaming.messages import Frame
 from olift_fast.streaming.recording import Recording
 from olift_fast.streaming.session import Event, Lifted, Session
+from olift_fast.streaming.streaming_lifter import StreamingLifter
+from olift_fast.tracks.rigs import load_skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 Pose = TypeVar("Pose")
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from olift_fast._version import __version__
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.model.normalization import frame_centers
 from olift_fast.streaming.session import Ended, Event, Lifted
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
 
 CELLS = 1 << 27
 """Joints of one part at most: about 4 GB while it is put together."""

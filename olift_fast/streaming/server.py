@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from olift_fast.errors import InputError
-from olift_fast.streaming.figures import Allowance, Delays
+from olift_fast.streaming.counters import Allowance, Delays
 from olift_fast.streaming.messages import (
     MAX_LINE,
     End,

@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 from olift_fast.model import Normalization
-from olift_fast.streaming.lifter import LiftedFrame, StreamingLifter
 from olift_fast.streaming.messages import Array, End, Frame, Mask
+from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
+from olift_fast.tracks.skeleton import Skeleton
 
 Source = Hashable
 """Who sends: tracks of the same name from two sources are two tracks."""

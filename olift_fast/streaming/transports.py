@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import MissingExtraError
 from olift_fast.streaming.messages import MAX_LINE, End, Frame, answer_line
 from olift_fast.streaming.server import Channel, Server
+from olift_fast.tracks.containers import KeypointTracks
 
 CLIENTS = 64
 """Connections at once."""

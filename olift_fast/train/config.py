@@ -11,7 +11,7 @@ from typing import Any, Literal
 from olift_fast.errors import InputError
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
-from olift_fast.train.tables import Reader, read_toml
+from olift_fast.train.toml import Reader, read_toml
 
 RECIPES = Path(__file__).parent / "recipes"
 

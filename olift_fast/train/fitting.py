@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.checkpoints import folder_of
-from olift_fast.ops._native import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.reference import TimeTable
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
@@ -31,7 +31,7 @@ from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
 from olift_fast.train.scoring import held_out_batches, mean_score
 from olift_fast.train.state import State
-from olift_fast.train.tables import differences
+from olift_fast.train.toml import differences
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -177,7 +177,7 @@ def bone_length_drift(joints: Tensor, labelled: Tensor, edges: Sequence[tuple[in
     Args:
         joints: ``(B, T, J, 3)``, any unit of length.
         labelled: bool ``(B, T, J)``.
-        edges: (E) pairs of joint indices, as `olift_fast.data.Skeleton.edges` holds them.
+        edges: (E) pairs of joint indices, as `olift_fast.tracks.Skeleton.edges` holds them.
 
     Returns:
         ``(B,)`` without a unit, 0 for rigid bones; NaN where no bone is seen twice.

@@ -18,7 +18,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.atomic import atomic_path
 from olift_fast.model import Lifter
 from olift_fast.train.config import Config
-from olift_fast.train.tables import differences, plain
+from olift_fast.train.toml import differences, plain
 
 FILE = "training.safetensors"
 FORMAT = "olift-fast training"

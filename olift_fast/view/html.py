@@ -20,8 +20,8 @@ import numpy as np
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from olift_fast.data.skeleton import Skeleton
-    from olift_fast.data.tracks import LiftedTracks
+    from olift_fast.tracks.containers import LiftedTracks
+    from olift_fast.tracks.skeleton import Skeleton
 
 MISSING = -32768
 """Code of a coordinate that is not there; the others use -32500 … 32500."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import MissingExtraError
+from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.view.html import edge_side, shades_of
 
 Array = npt.NDArray[np.float32]

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from olift_fast.cli import lifting, timing
+from olift_fast.cli import lift_file, timing
 from olift_fast.cli.timing import Shape, write_random
 from olift_fast.io import read_keypoints
-from olift_fast.ops import _native
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops import native_module
+from olift_fast.ops.native_module import why_not_native
 
 from .conftest import Run, walk, write_table
 from .test_cli_errors import assert_one_line, files_under
@@ -89,7 +89,7 @@ def test_figures_follow_from_the_times(bench: Run) -> None:
     assert content["whole"]["median"] == pytest.approx(sum(s["median"] for s in content["stages"].values()), rel=1e-4)
     machine = content["machine"]
     assert machine["torch"] == torch.__version__ and machine["threads"] == torch.get_num_threads()
-    assert machine["simd"] == _native.native_module().info()["simd"]  # type: ignore[union-attr]
+    assert machine["simd"] == native_module.native_module().info()["simd"]  # type: ignore[union-attr]
 
 
 @needs_native
@@ -124,7 +124,7 @@ def test_reference_can_be_left_out(bench: Run, monkeypatch: pytest.MonkeyPatch) 
         return lifted(*arguments)
 
     monkeypatch.setattr(timing, "lifted", noted)
-    monkeypatch.setattr(_native, "why_not_native", lambda: None)
+    monkeypatch.setattr(native_module, "why_not_native", lambda: None)
     content = json.loads(bench(*TINY, "--skip-reference", "--json", "-").stdout)
     assert content["reference"] is None and list(content["stages"]) == STAGES
     assert "reference" not in used and len(used) == 1 + 2
@@ -153,7 +153,7 @@ def test_page_is_timed_where_it_is_asked_for(bench: Run, mouse: Path) -> None:
 
 
 def test_without_native_module_plain_pytorch_is_timed(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_native, "why_not_native", lambda: "built for another planet")
+    monkeypatch.setattr(native_module, "why_not_native", lambda: "built for another planet")
     outcome = bench(*TINY, "--json", "-")
     content = json.loads(outcome.stdout)
     assert content["backend"] == "reference" and content["reference"] is None
@@ -240,7 +240,7 @@ def test_file_without_visible_keypoints_is_one_line(bench: Run, tmp_path: Path) 
 
 
 def test_page_without_plotly_says_what_to_install(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifting.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(lift_file.importlib.util, "find_spec", lambda name: None)
     assert_one_line(bench(*TINY, "--html"), "pip install 'olift-fast[view]'")
 
 

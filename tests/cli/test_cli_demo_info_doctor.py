@@ -15,7 +15,7 @@ from olift_fast.cli import doctor as doctor_module
 from olift_fast.cli.demo import deeplabcut_table, errors, film
 from olift_fast.io import read_keypoints, read_lifted
 from olift_fast.model import checkpoints
-from olift_fast.ops import _native
+from olift_fast.ops import native_module
 
 from .conftest import JOINTS, Run
 
@@ -120,8 +120,8 @@ def test_doctor_tells_versions_backends_and_checkpoints(run: Run) -> None:
 
 
 def test_doctor_says_why_something_cannot_run(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_native, "why_not_native", lambda: "built for another planet")
-    monkeypatch.setattr(_native, "native_module", lambda: None)
+    monkeypatch.setattr(native_module, "why_not_native", lambda: "built for another planet")
+    monkeypatch.setattr(native_module, "native_module", lambda: None)
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
     monkeypatch.setattr(doctor_module.importlib.util, "find_spec", lambda name: None)
     outcome = run("doctor")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from olift_fast.io import read_lifted
-from olift_fast.ops._native import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 
 from .conftest import JOINTS, Run, walk, write_table
 

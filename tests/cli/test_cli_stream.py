@@ -17,7 +17,7 @@ import pytest
 
 from olift_fast import lift_tracks, read_keypoints, read_lifted
 from olift_fast.model import Lifter
-from olift_fast.ops._native import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.streaming.transports import CLIENTS
 
 from .conftest import Run

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.io import read_keypoints, read_lifted
 from olift_fast.model.checkpoints import shipped
+from olift_fast.tracks.containers import LiftedTracks
 
 from .conftest import Run
 

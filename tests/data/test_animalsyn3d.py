@@ -15,9 +15,9 @@ from olift_fast.data.animalsyn3d import clips_of, load_animalsyn3d, load_animati
 from olift_fast.data.cameras import Cameras, project, upright_rotation
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Paired
-from olift_fast.data.rigs import rig
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.rigs import rig
+from olift_fast.tracks.skeleton import Skeleton
 
 SIZE = 1080
 FOCAL = 35 * SIZE / 36

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from olift_fast.data.corruption import Corruption, corrupt
-from olift_fast.data.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 PAIRS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 NAMES = (*(f"{side}_{part}" for part in PAIRS for side in ("left", "right")), "nose", "tail")

@@ -11,7 +11,7 @@ from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import FAMILIES, AnimalGenerator
 from olift_fast.data.generator.kinematics import forward_kinematics, rotation_matrices
 from olift_fast.data.generator.motion import animate, limits
-from olift_fast.data.generator.rigs import FEWEST, MOST, choose, whole
+from olift_fast.data.generator.reported_joints import FEWEST, MOST, choose, whole
 
 FPS = (18.0, 70.0)
 

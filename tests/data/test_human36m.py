@@ -13,8 +13,8 @@ import pytest
 
 from olift_fast.data.human36m import JOINTS, convert, load_human36m, split_subjects
 from olift_fast.data.mocap import sample_clips
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
+from olift_fast.tracks.rigs import rig
 
 Takes = dict[str, dict[str, npt.NDArray[np.float32]]]
 

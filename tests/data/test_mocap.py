@@ -18,8 +18,8 @@ from olift_fast.data.mocap import (
     sample_clips,
     split,
 )
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
 
 SOURCES = ["fly_anipose_17", "fly_df3d_30", "human_cmu", "mouse_salk34", "rat_dannce23"]
 # What is above what, and from where to where the body faces.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from olift_fast.data.recombine import recombine
-from olift_fast.data.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 NAMES = ("hip", "spine", "head", "knee_l", "foot_l", "knee_r", "foot_r")
 BODY = Skeleton(NAMES, ((0, 1), (1, 2), (0, 3), (3, 4), (0, 5), (5, 6)))

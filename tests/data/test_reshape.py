@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from olift_fast.data.reshape import bend_joints, rescale_bones
-from olift_fast.data.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton
 
 NAMES = ("hip", "spine", "head", "knee_l", "foot_l", "knee_r", "foot_r")
 BODY = Skeleton(NAMES, ((0, 1), (1, 2), (0, 3), (3, 4), (0, 5), (5, 6)))

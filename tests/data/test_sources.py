@@ -14,9 +14,9 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Paired, Segment
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
 
 BODY = Skeleton(("hip", "knee_l", "knee_r", "head"), ((0, 1), (0, 2), (0, 3)), name="body")
 CLEAN = Corruption.none()

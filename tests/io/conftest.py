@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import LiftedTracks
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError
 from olift_fast.io import formats, read_keypoints, read_lifted, write_lifted
+from olift_fast.tracks.containers import LiftedTracks
 
 
 def test_reading_brings_in_neither_torch_nor_the_extra() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
+from olift_fast.tracks.rigs import rig
 
 NAN = [np.nan, np.nan]
 Writer = Callable[[Any], Path]

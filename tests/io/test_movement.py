@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io import read_keypoints, write_lifted
+from olift_fast.tracks.containers import LiftedTracks
 
 Make = Callable[..., LiftedTracks]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from olift_fast.data.rigs import rig
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
+from olift_fast.tracks.rigs import rig
+from olift_fast.tracks.skeleton import Skeleton
 
 POINTS = np.arange(2 * 5 * 3 * 2, dtype=np.float64).reshape(2, 5, 3, 2) + 1
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
+from olift_fast.tracks.rigs import rig
 
 
 def _person(points: int, at: float, identity: int = -1) -> dict[str, Any]:

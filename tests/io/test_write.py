@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
 from olift_fast.io.write import part_path
+from olift_fast.tracks.containers import LiftedTracks
 
 Make = Callable[..., LiftedTracks]
 

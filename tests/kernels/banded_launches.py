@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from olift_fast.ops.banded_attention import triton
+from olift_fast.ops.banded_attention import triton_launch
 
 WINDOW = 8
 
@@ -70,5 +70,7 @@ def launch(
     out, grad = (torch.empty(*shape, heads, 32, dtype=dtype) for _ in range(2))
     lse = torch.empty(*shape, heads)
     options = (WINDOW, WINDOW, bias, visible, lengths, 32**-0.5)
-    triton._forward(q, k, v, *options, out, lse)
-    triton._backward(grad, q, k, v, out, lse, *options, dq, dk, dv, None if bias is None else torch.empty_like(bias))
+    triton_launch._forward(q, k, v, *options, out, lse)
+    triton_launch._backward(
+        grad, q, k, v, out, lse, *options, dq, dk, dv, None if bias is None else torch.empty_like(bias)
+    )

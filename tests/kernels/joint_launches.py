@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.joint_attention.triton import _backward, _forward
+from olift_fast.ops.joint_attention.triton_launch import _backward, _forward
 
 
 def launch(shape: tuple[int, int, int, int, int], dtype: torch.dtype, masked: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from olift_fast.ops.rff import triton as rff
+from olift_fast.ops.rff import triton_launch as rff
 
 POINTS = 48 * 26
 

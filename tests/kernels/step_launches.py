@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from olift_fast.ops.banded_attention_step import triton
+from olift_fast.ops.banded_attention_step import triton_launch
 
 WINDOW = 8
 
@@ -55,4 +55,4 @@ def launch(
     visible = torch.empty(tracks, 3 * WINDOW + 1, joints, dtype=torch.bool) if masked else None
     counts = torch.empty(2, tracks, dtype=torch.int64)
     out = torch.empty(tracks, joints, heads, width, dtype=dtype)
-    triton._step(q, k, v, *counts, WINDOW, WINDOW, bias, visible, width**-0.5, out)
+    triton_launch._step(q, k, v, *counts, WINDOW, WINDOW, bias, visible, width**-0.5, out)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import banded_attention, banded_attention_packed
-from olift_fast.ops._triton import interpreted, why_not_triton
+from olift_fast.ops.triton_runtime import interpreted, why_not_triton
 
 needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 DEVICE = "cpu" if interpreted() else "cuda"

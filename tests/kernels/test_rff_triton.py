@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from compiling import compile_launches
 
-from olift_fast.ops._triton import why_not_triton
+from olift_fast.ops.triton_runtime import why_not_triton
 
 NO_TRITON = str(why_not_triton())
 pytestmark = pytest.mark.skipif("imported" in NO_TRITON or "at least" in NO_TRITON, reason=NO_TRITON)

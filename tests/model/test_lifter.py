@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from olift_fast import reference
-from olift_fast.data.rigs import rig
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
+from olift_fast.tracks.rigs import rig
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 SMALL = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=2, window=(4, 3))

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from olift_fast.data.rigs import rig
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks, lift_mirrored
-from olift_fast.ops._native import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.tracks.rigs import rig
 
 SMALL = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=(3, 2), frequencies=7)
 DTYPES = [

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
 
 NEEDS_MODULE = (
     "test_banded_forward",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from olift_fast.ops._native import native_module, why_not_native
+from olift_fast.ops.native_module import native_module, why_not_native
 
 Array = np.ndarray
 

@@ -47,7 +47,7 @@ def test_wheel_without_native_code_works(tmp_path: Path) -> None:
         "import olift_fast, torch\n"
         "from olift_fast import reference\n"
         "from olift_fast.ops import banded_attention\n"
-        "from olift_fast.ops._native import native_module, why_not_native\n"
+        "from olift_fast.ops.native_module import native_module, why_not_native\n"
         "q = torch.randn(1, 9, 2, 2, 8)\n"
         "same = torch.allclose(banded_attention(q, q, q, 2), reference.banded_attention(q, q, q, (2, 2)), atol=1e-6)\n"
         "print(olift_fast.__file__, native_module(), same, why_not_native(), sep='|')\n"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from native_calls import banded_attention, module, procrustes
 
-from olift_fast.ops import _native
+from olift_fast.ops import native_module
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS_OF_KERNELS = (
@@ -45,7 +45,7 @@ def test_one_openmp_runtime_in_the_process() -> None:
     printed = python(
         "import torch, numpy as np\n"
         "from olift_fast.ops import banded_attention\n"
-        "from olift_fast.ops._native import native_module\n"
+        "from olift_fast.ops.native_module import native_module\n"
         "torch.set_num_threads(2)\n"
         "q = torch.randn(1, 512, 8, 4, 32)\n"
         "banded_attention(q, q, q, (8, 8), backend='native')\n"
@@ -76,7 +76,7 @@ def test_threads_of_its_own_where_there_is_no_openmp() -> None:
     printed = python(
         "import numpy as np, torch\n"
         "from olift_fast.ops import banded_attention, procrustes\n"
-        "from olift_fast.ops._native import native_module\n"
+        "from olift_fast.ops.native_module import native_module\n"
         "torch.set_num_threads(3)\n"
         "q = torch.randn(2, 300, 8, 4, 32)\n"
         "wanted = banded_attention(q, q, q, (8, 8), backend='native')\n"
@@ -127,16 +127,16 @@ def test_other_threads_of_python_go_on_meanwhile() -> None:
 @pytest.fixture
 def fresh_loader() -> Iterator[None]:
     """The loader as if nothing had been loaded yet, before the test and after it."""
-    _native._load.cache_clear()
+    native_module._load.cache_clear()
     yield
-    _native._load.cache_clear()
+    native_module._load.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_loader")
 def test_switched_off_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLIFT_NATIVE", "0")
-    assert _native.native_module() is None
-    assert _native.why_not_native() == "the native module is switched off by OLIFT_NATIVE=0"
+    assert native_module.native_module() is None
+    assert native_module.why_not_native() == "the native module is switched off by OLIFT_NATIVE=0"
 
 
 @pytest.mark.usefixtures("fresh_loader")
@@ -156,15 +156,15 @@ def test_loading_never_fails_and_tells_why(error: ImportError, wanted: str, monk
     monkeypatch.delenv("OLIFT_NATIVE", raising=False)
     monkeypatch.delitem(sys.modules, "olift_fast._native", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
-    assert _native.native_module() is None
-    assert str(_native.why_not_native()).startswith(wanted)
+    assert native_module.native_module() is None
+    assert str(native_module.why_not_native()).startswith(wanted)
 
 
 @pytest.mark.usefixtures("fresh_loader")
 def test_module_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_native, "__version__", "9.9.9")
-    assert _native.native_module() is None
-    assert str(_native.why_not_native()).endswith("and this is 9.9.9: build it again")
+    monkeypatch.setattr(native_module, "__version__", "9.9.9")
+    assert native_module.native_module() is None
+    assert str(native_module.why_not_native()).endswith("and this is 9.9.9: build it again")
 
 
 def test_info_names_what_was_built() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import MotionLayer, SpaceLayer
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
 
 pytestmark = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 D, H = 24, 4
@@ -42,7 +42,7 @@ def layer(request: pytest.FixtureRequest) -> nn.Module:
 def dense_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Which operations were called."""
     calls: list[str] = []
-    import olift_fast.ops.dense as dense
+    import olift_fast.ops.layers as dense
 
     for name in ("norm_linear", "linear_residual", "norm_mlp"):
         run: Callable[..., Tensor] = getattr(dense, name)
@@ -51,7 +51,7 @@ def dense_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             calls.append(name)
             return run(*args, **options)
 
-        monkeypatch.setattr(f"olift_fast.nn.dense.{name}", counted)
+        monkeypatch.setattr(f"olift_fast.nn.native_layers.{name}", counted)
     yield calls
 
 

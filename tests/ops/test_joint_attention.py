@@ -11,8 +11,8 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import joint_attention, joint_attention_packed
-from olift_fast.ops._native import why_not_native
-from olift_fast.ops._triton import why_not_triton
+from olift_fast.ops.native_module import why_not_native
+from olift_fast.ops.triton_runtime import why_not_triton
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))

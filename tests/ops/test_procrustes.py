@@ -14,7 +14,7 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import orthographic_procrustes, procrustes, procrustes_align, procrustes_mse
-from olift_fast.ops._native import why_not_native
+from olift_fast.ops.native_module import why_not_native
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

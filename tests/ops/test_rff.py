@@ -12,8 +12,8 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import rff_encode, rff_linear
-from olift_fast.ops._native import why_not_native
-from olift_fast.ops._triton import why_not_triton
+from olift_fast.ops.native_module import why_not_native
+from olift_fast.ops.triton_runtime import why_not_triton
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
@@ -96,7 +96,7 @@ def test_matches_the_reference(backend, dtype, tolerance, shape, masked) -> None
 @needs_triton
 def test_sums_over_more_points_than_a_program_takes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs of three blocks of points each: what a long clip on a GPU does."""
-    monkeypatch.setattr("olift_fast.ops.rff.triton._RUNS", 2)
+    monkeypatch.setattr("olift_fast.ops.rff.triton_launch._RUNS", 2)
     leaves, visible, upstream, _ = inputs((165,), 2, 5, 6)
     wanted, wanted_gradients = run(reference.rff_linear, leaves, upstream, torch.float64, visible=visible)
     got, gradients = run(rff_linear, leaves, upstream, torch.float32, visible=visible, backend="triton")

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from olift_fast import InputError, Lifter, LifterConfig, Skeleton, lift_tracks, read_lifted
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.model import Normalization
 from olift_fast.streaming import LiftingProcessor, lift_poses
+from olift_fast.tracks.containers import KeypointTracks
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
 

@@ -12,7 +12,7 @@ import torch
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.model import Normalization, lift_in_chunks
-from olift_fast.streaming.figures import Allowance, Delays
+from olift_fast.streaming.counters import Allowance, Delays
 from olift_fast.streaming.messages import MAX_LINE, End, Frame
 from olift_fast.streaming.recording import Recording
 from olift_fast.streaming.server import OUTBOX, Channel, Server

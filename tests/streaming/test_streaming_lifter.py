@@ -15,13 +15,13 @@ import torch
 
 import olift_fast
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter, lift_tracks
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.model import Normalization, lift_in_chunks
-from olift_fast.ops._native import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 from olift_fast.streaming import LiftedFrame
-from olift_fast.streaming.modules import ModuleSteps
-from olift_fast.streaming.native import NativeSteps
+from olift_fast.streaming.steps_modules import ModuleSteps
+from olift_fast.streaming.steps_native import NativeSteps
+from olift_fast.tracks.containers import KeypointTracks
 
 Array = np.ndarray
 

@@ -15,7 +15,7 @@ from olift_fast.train import EarlyStop, Mixture, load_config
 from olift_fast.train.config import recipes
 from olift_fast.train.fitting import build
 from olift_fast.train.mixture import REAL_WEIGHTS
-from olift_fast.train.tables import differences, plain
+from olift_fast.train.toml import differences, plain
 
 
 def test_all_kinds_of_values_arrive_as_what_they_are(tiny: Path) -> None:

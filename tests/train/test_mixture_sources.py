@@ -20,8 +20,8 @@ from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import first_frames, load_all, sample_clips, split
 from olift_fast.data.recombine import recombine
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.mixture import Mixture
 
 WEIGHTS = {"crawl": 3.0, "swim": 1.0}

@@ -16,9 +16,9 @@ import pytest
 
 pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
 
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import LiftedTracks
 from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.view import html, write_html
 
 SKELETON = Skeleton(

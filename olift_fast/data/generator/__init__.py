@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..cameras import CameraRange, project, random_cameras
-from ..clips import ClipBatch
-from ..corruption import Corruption, corrupt
-from .bodies import Body
-from .creatures import bird, fish, insect, snake, spider
-from .mammals import lizard, quadruped, rodent
-from .motion import animate
-from .people import hand, human
-from .rigs import choose
+from olift_fast.data.cameras import CameraRange, project, random_cameras
+from olift_fast.data.clips import ClipBatch
+from olift_fast.data.corruption import Corruption, corrupt
+from olift_fast.data.generator.bodies import Body
+from olift_fast.data.generator.creatures import bird, fish, insect, snake, spider
+from olift_fast.data.generator.mammals import lizard, quadruped, rodent
+from olift_fast.data.generator.motion import animate
+from olift_fast.data.generator.people import hand, human
+from olift_fast.data.generator.reported_joints import choose
 
 FAMILIES: dict[str, Callable[[np.random.Generator], Body]] = {
     "quadruped": quadruped,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
-from .mammals import sprawling_leg
+from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
+from olift_fast.data.generator.mammals import sprawling_leg
 
 
 def bird(rng: np.random.Generator) -> Body:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
+from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
 
 FOUR_LEGGED_GAITS = (
     Gait(3, 0.5, 0.25, duty=(0.55, 0.75), hz=(0.6, 1.6)),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bodies import Body, Gait, Posture
-from .kinematics import Floats, Ints, compose, forward_kinematics, rotation_matrices
+from olift_fast.data.generator.bodies import Body, Gait, Posture
+from olift_fast.data.generator.kinematics import Floats, Ints, compose, forward_kinematics, rotation_matrices
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
+from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
 
 HUMAN_GAITS = (
     Gait(5, 0.5, 0.5, duty=(0.5, 0.65), hz=(0.6, 1.2)),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._checks import check_floating, check_mask, check_packed, check_projections, check_shape
-from olift_fast.ops._dispatch import Backend, choose_backend
-from olift_fast.ops._registration import split_projection
-from olift_fast.ops.banded_attention.blocked import blocked_attention
+from olift_fast.ops.backends import Backend, choose_backend
+from olift_fast.ops.banded_attention.eager import blocked_attention
 from olift_fast.ops.banded_attention.native import native_attention, refuse_native_attention
-from olift_fast.ops.banded_attention.triton import refuse_triton_attention, triton_attention
+from olift_fast.ops.banded_attention.triton_launch import refuse_triton_attention, triton_attention
+from olift_fast.ops.checks import check_floating, check_mask, check_packed, check_projections, check_shape
+from olift_fast.ops.registration import split_projection
 
 __all__ = ["banded_attention", "banded_attention_packed", "check_window"]
 
@@ -39,11 +39,11 @@ def banded_attention(
         lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "reference"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
 
     Returns:
         ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. NaN in a visible key reaches every row
-        whose band holds it; with "triton" and "reference", which work in blocks of frames, its neighbours' too.
+        whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbours' too.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
@@ -97,7 +97,7 @@ def _attend(
     scale = first.shape[-1] ** -0.5 if scale is None else float(scale)
     refusals = {"triton": refuse_triton_attention(first), "native": refuse_native_attention(first)}
     chosen = choose_backend("banded_attention", backend, refusals)
-    if chosen != "reference":
+    if chosen != "eager":
         attend = triton_attention if chosen == "triton" else native_attention
         return attend(projection, left, right, bias, visible, lengths, scale)
     q, k, v = split_projection(projection)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_native
-from olift_fast.ops._native import ask_for_huge_pages, native_module
+from olift_fast.ops.backends import refuse_native
 from olift_fast.ops.banded_attention.registration import register
+from olift_fast.ops.native_module import ask_for_huge_pages, native_module
 
 DTYPES = (torch.float32, torch.bfloat16)
 """As the kernels number them; the arithmetic is float32 in either."""

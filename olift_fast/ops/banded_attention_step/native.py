@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_native
-from olift_fast.ops._native import native_module
+from olift_fast.ops.backends import refuse_native
 from olift_fast.ops.banded_attention.native import DTYPES
 from olift_fast.ops.banded_attention_step.registration import register
+from olift_fast.ops.native_module import native_module
 
 
 def refuse_native_step(q: Tensor) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import Launch, differentiate, operation
+from olift_fast.ops.registration import Launch, differentiate, operation
 
 Attend = Callable[..., Tensor]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_native
-from olift_fast.ops._native import ask_for_huge_pages, native_module
+from olift_fast.ops.backends import refuse_native
 from olift_fast.ops.joint_attention.registration import register
+from olift_fast.ops.native_module import ask_for_huge_pages, native_module
 
 
 def refuse_native_attention(q: Tensor) -> str | None:

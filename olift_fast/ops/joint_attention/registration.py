@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import Launch, differentiate, operation, refuse_second_derivative, split_projection
+from olift_fast.ops.registration import Launch, differentiate, operation, refuse_second_derivative, split_projection
 
 Attend = Callable[[Sequence[Tensor], Tensor | None, Tensor | None], Tensor]
 

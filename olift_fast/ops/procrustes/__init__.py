@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from olift_fast import reference
-from olift_fast.ops._checks import check_floating, check_like, check_shape
-from olift_fast.ops._dispatch import Backend, choose_backend, refuse_cuda, refuse_native
-from olift_fast.ops._registration import without_autocast
+from olift_fast.ops.backends import Backend, choose_backend, refuse_cuda, refuse_native
+from olift_fast.ops.checks import check_floating, check_like, check_shape
 from olift_fast.ops.procrustes import registration
+from olift_fast.ops.registration import without_autocast
 from olift_fast.reference import ProcrustesKind
 
 __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
@@ -47,7 +47,7 @@ def procrustes(
         weights: ``(*batch, P)``, >= 0; a point of weight 0 is never read into arithmetic.
         kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
         reflection: allow det R = -1; proper rotations only by default.
-        backend: "cuda" or "native" (CPU), for float32 and float64, or "reference"; the fastest that can run by default.
+        backend: "cuda" or "native" (CPU), for float32 and float64, or "eager"; the fastest that can run by default.
 
     Returns:
         `Procrustes`. Where the rotation is ambiguous it is still proper, and its gradient is 0.
@@ -65,7 +65,7 @@ def procrustes(
     source, target, weights = _upcast(source, target, weights)
     chosen = _choose("procrustes", backend, source, target, weights)
     with without_autocast(source.device):
-        if chosen != "reference":
+        if chosen != "eager":
             return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
         rotation, scale, translation = reference.procrustes(source, target, weights, kind=kind, reflection=reflection)
         return Procrustes(rotation, scale, translation, _conditioning(source, target, weights, kind))
@@ -103,10 +103,10 @@ def procrustes_mse(
     source, target, weights = _upcast(source, target, weights)
     chosen = _choose("procrustes_mse", backend, source, target, weights)
     with without_autocast(source.device):
-        if chosen != "reference":
+        if chosen != "eager":
             return _batched(registration.error, source, target, weights, kind, False)[0]
         with torch.no_grad():
-            fit = procrustes(source, target, weights=weights, kind=kind, backend="reference")
+            fit = procrustes(source, target, weights=weights, kind=kind, backend="eager")
         error = _move(source, fit.rotation, fit.scale, fit.translation) - target
         if weights is None:
             return error.square().sum(dim=-1).mean(dim=-1)
@@ -124,7 +124,7 @@ def orthographic_procrustes(
         source: ``(*batch, P, 3)``.
         target: ``(*batch, P, 2)``.
         weights: ``(*batch, P)``, >= 0.
-        backend: "reference" is the only backend of this operation.
+        backend: "eager" is the only backend of this operation.
 
     Returns:
         R ``(*batch, 3, 3)``, s ``(*batch)``, t ``(*batch, 2)``.

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._native import native_module
-from olift_fast.ops._registration import LIBRARY, differentiate, operation, refuse_second_derivative
+from olift_fast.ops.native_module import native_module
+from olift_fast.ops.registration import LIBRARY, differentiate, operation, refuse_second_derivative
 
 DEVICES = ("cpu", "cuda")
 

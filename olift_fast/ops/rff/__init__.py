@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from olift_fast import reference
-from olift_fast.ops._checks import check_floating, check_mask, check_shape
-from olift_fast.ops._dispatch import Backend, choose_backend
+from olift_fast.ops.backends import Backend, choose_backend
+from olift_fast.ops.checks import check_floating, check_mask, check_shape
 from olift_fast.ops.rff.native import native_encode, native_linear, refuse_native_encode, refuse_native_linear
-from olift_fast.ops.rff.triton import refuse_triton_rff, triton_encode, triton_linear
+from olift_fast.ops.rff.triton_launch import refuse_triton_rff, triton_encode, triton_linear
 
 __all__ = ["rff_encode", "rff_linear"]
 
@@ -21,7 +21,7 @@ def rff_encode(x: Tensor, freqs: Tensor, *, visible: Tensor | None = None, backe
         x: points ``(..., C)``.
         freqs: frequencies B ``(C, F)`` in turns per unit of x.
         visible: bool ``(...)``; the features are 0 where it is False, and x is not read into arithmetic there.
-        backend: "triton" (GPU), "native" (CPU) or "reference"; by default the first that takes these tensors.
+        backend: "triton" (GPU), "native" (CPU) or "eager"; by default the first that takes these tensors.
 
     Returns:
         ``(..., 2F)``: F cosines, then F sines; in the wider dtype of x and freqs, but phases are at least float32.
@@ -39,7 +39,7 @@ def rff_encode(x: Tensor, freqs: Tensor, *, visible: Tensor | None = None, backe
     chosen = choose_backend("rff_encode", backend, refusals)
     dtype = torch.promote_types(x.dtype, freqs.dtype)
     x, freqs = _at_least_float32(x), _at_least_float32(freqs)
-    if chosen == "reference":
+    if chosen == "eager":
         return reference.rff_encode(x, freqs, visible=visible).to(dtype)
     encode = native_encode if chosen == "native" else triton_encode
     return encode(x, freqs, visible).to(dtype)
@@ -66,7 +66,7 @@ def rff_linear(
         bias: ``(D,)``, in weight's dtype.
         visible: bool ``(...)``; what is hidden is not read into arithmetic.
         token: ``(D,)``, stands for a hidden point; zeros by default.
-        backend: "triton" (GPU), "native" (CPU, float32) or "reference"; by default the first that takes these tensors.
+        backend: "triton" (GPU), "native" (CPU, float32) or "eager"; by default the first that takes these tensors.
 
     Returns:
         ``(..., D)`` in the product's dtype, or in token's where that is wider.
@@ -86,7 +86,7 @@ def rff_linear(
     }
     chosen = choose_backend("rff_linear", backend, refusals)
     x, freqs = _at_least_float32(x), _at_least_float32(freqs)
-    if chosen == "reference":
+    if chosen == "eager":
         return reference.rff_linear(x, freqs, weight, bias, visible=visible, token=token)
     product = torch.get_autocast_dtype(x.device.type) if autocast else weight.dtype
     dtype = product if visible is None or token is None else torch.promote_types(product, token.dtype)

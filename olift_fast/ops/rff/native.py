@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_native
-from olift_fast.ops._native import ask_for_huge_pages, native_module
-from olift_fast.ops._registration import LIBRARY
+from olift_fast.ops.backends import refuse_native
+from olift_fast.ops.native_module import ask_for_huge_pages, native_module
+from olift_fast.ops.registration import LIBRARY
 from olift_fast.ops.rff.registration import register_encode, register_linear
 
 _UPCAST = (torch.float32, torch.float16, torch.bfloat16)

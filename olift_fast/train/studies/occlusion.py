@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from olift_fast.data.clips import ClipBatch
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.model import Lifter
 from olift_fast.reference import align_clip, masked_mean
+from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import collate, normalise
 from olift_fast.train.evaluate import Method, flat, lifted_by
 from olift_fast.train.held_out import held_out

@@ -27,7 +27,7 @@ from olift_fast.train.held_out import FRAMES, held_out
 from olift_fast.train.log import Report
 from olift_fast.train.memory import keep_freed_memory
 from olift_fast.train.studies.rows import Row
-from olift_fast.train.tables import Reader, as_change, plain, read_toml
+from olift_fast.train.toml import Reader, as_change, plain, read_toml
 
 PLANS = Path(__file__).parent / "plans"
 FLAT = "flat guess"

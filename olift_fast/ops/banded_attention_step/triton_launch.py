@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_triton
-from olift_fast.ops._triton import stride_unit
+from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.banded_attention_step.registration import register
+from olift_fast.ops.triton_runtime import stride_unit
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 WIDEST = 128
@@ -37,7 +37,7 @@ def _step(
     scale: float,
     out: Tensor,
 ) -> None:
-    from olift_fast.ops.banded_attention_step.kernels import step_kernel
+    from olift_fast.ops.banded_attention_step.triton_kernels import step_kernel
 
     unit = stride_unit(q, k, v)
     programs, joints, options = _configuration(q, left, right)

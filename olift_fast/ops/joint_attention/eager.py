@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import without_autocast
+from olift_fast.ops.registration import without_autocast
 
 
 def dense_attention(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> Tensor:

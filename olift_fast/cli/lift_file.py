@@ -14,8 +14,8 @@ from olift_fast.cli.console import Stages, plural, progress_bar, writing
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from olift_fast.data.tracks import KeypointTracks, LiftedTracks
     from olift_fast.model import Lifter
+    from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 LOW_VISIBLE_SHARE = 0.5
 
@@ -173,8 +173,8 @@ def check_suffix(out: Path) -> None:
 
 def read_tracks(request: Request) -> KeypointTracks:
     """The tracks that are asked for, with at least two joints and something visible; raises InputError otherwise."""
-    from olift_fast.data.skeleton import load_skeleton
     from olift_fast.io import read_keypoints
+    from olift_fast.tracks.rigs import load_skeleton
 
     skeleton = load_skeleton(request.skeleton) if request.skeleton else None
     tracks = read_keypoints(
@@ -212,7 +212,7 @@ def _chosen(tracks: KeypointTracks, request: Request) -> KeypointTracks:
 def computing_with(name: str) -> Iterator[None]:
     """Within the block the reference backend if asked for; "native" makes sure that there is a native module."""
     if name == "native":
-        from olift_fast.ops._native import why_not_native
+        from olift_fast.ops.native_module import why_not_native
 
         reason = why_not_native()
         if reason is not None:

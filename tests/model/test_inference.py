@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from olift_fast.data.rigs import rig
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, Normalization, lift_in_chunks, lift_tracks
 from olift_fast.model.alignment import camera_aligned, fit_camera, moments, sum_moments
 from olift_fast.ops import orthographic_procrustes
+from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.rigs import rig
+from olift_fast.tracks.skeleton import Skeleton
 
 CONFIG = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=1, window=(3, 2))
 

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 
 from olift_fast._version import __version__
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 from olift_fast.io.atomic import atomic_path, reserve, writing
 from olift_fast.model import Lifter, Normalization, lift_in_chunks
 from olift_fast.model.alignment import camera_offsets, carried, check_output, fit_camera, moments, placed, sum_moments
 from olift_fast.model.normalization import spread
+from olift_fast.tracks.skeleton import Skeleton
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

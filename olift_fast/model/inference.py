@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 
 from olift_fast._version import __version__
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import KeypointTracks, LiftedTracks
 from olift_fast.errors import InputError
 from olift_fast.model.alignment import camera_aligned, check_output
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

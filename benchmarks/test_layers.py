@@ -10,7 +10,7 @@ from side_by_side import FULL
 from torch import Tensor
 
 from olift_fast import ops, reference
-from olift_fast.ops._native import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 
 WIDTH, INNER = 128, 256
 SHAPES = {

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from olift_fast.data.skeleton import Skeleton
-from olift_fast.data.tracks import KeypointTracks, LiftedTracks
 from olift_fast.errors import InputError
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
 
 N, T, J = 2, 5, 3
 

@@ -10,10 +10,11 @@ import difflib
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
-from olift_fast.data.skeleton import Skeleton, plain
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton, plain
 
 
 def rig(name: str) -> Skeleton:
@@ -47,6 +48,27 @@ def find_rig(names: Iterable[str]) -> Skeleton | None:
         return None
     found = _by_joints().get(wanted)
     return None if found is None else rig(found).match(given)
+
+
+def load_skeleton(path_or_name: str | Path) -> Skeleton:
+    """The skeleton in a JSON file (see `Skeleton.from_json`), or the built-in rig of that name.
+
+    Raises:
+        InputError: neither a file nor a built-in rig, or a file that holds no valid skeleton.
+    """
+    path = Path(path_or_name)
+    if str(path_or_name) in rig_names():
+        return rig(str(path_or_name))
+    if not path.is_file():
+        close = difflib.get_close_matches(str(path_or_name), rig_names(), n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else f"; built in: {', '.join(rig_names())}"
+        raise InputError(f"{path_or_name}: neither a skeleton file nor a built-in skeleton{hint}")
+    try:
+        return Skeleton.from_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: skeleton is not UTF-8 text: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 # Model names in the AnimalSyn3D dataset, and the animals that they are. The last four are in its tooling, but are not

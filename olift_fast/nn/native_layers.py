@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import cast
 
 from torch import Tensor, nn
 
 from olift_fast.nn.hooks import is_unheard
 from olift_fast.ops import linear_residual, norm_linear, norm_mlp
-from olift_fast.ops.dense.native import by_name, refuse_native_dense
+from olift_fast.ops.backends import asked_backend
+from olift_fast.ops.layers.native import by_name, refuse_native_dense
 
 
 def through_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
@@ -61,7 +61,7 @@ def _is_plain_norm(norm: nn.Module) -> bool:
 
 def _runs_natively(x: Tensor, *modules: nn.Module, residual: Tensor | None = None) -> bool:
     """Whether the native backend takes these tensors and parameters, and is what is wanted."""
-    asked = os.environ.get("OLIFT_BACKEND", "auto")
+    asked = asked_backend()
     if asked not in ("auto", "native") or (asked == "auto" and by_name()):
         return False
     parameters = [parameter for module in modules for parameter in module.parameters()]

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_triton
-from olift_fast.ops._triton import stride_unit
+from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.joint_attention.registration import register
+from olift_fast.ops.triton_runtime import stride_unit
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 WIDEST = 128
@@ -32,7 +32,7 @@ def _forward(
     out: Tensor,
     lse: Tensor,
 ) -> None:
-    from olift_fast.ops.joint_attention.kernels import forward_kernel
+    from olift_fast.ops.joint_attention.triton_kernels import forward_kernel
 
     unit = stride_unit(q, k, v)
     programs, blocks, sizes, options = _configuration(q)
@@ -59,7 +59,7 @@ def _backward(
     dk: Tensor,
     dv: Tensor,
 ) -> None:
-    from olift_fast.ops.joint_attention.kernels import backward_kernel
+    from olift_fast.ops.joint_attention.triton_kernels import backward_kernel
 
     unit = stride_unit(grad, q, k, v, dq)
     programs, blocks, sizes, options = _configuration(q)

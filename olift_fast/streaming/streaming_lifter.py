@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import check_output
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
-from olift_fast.streaming.modules import ModuleSteps
-from olift_fast.streaming.native import NativeSteps
 from olift_fast.streaming.rings import Indices
 from olift_fast.streaming.steps import Array, Inputs, Mask, Steps
+from olift_fast.streaming.steps_modules import ModuleSteps
+from olift_fast.streaming.steps_native import NativeSteps
+from olift_fast.tracks.skeleton import Skeleton
 
 _NEVER = -(1 << 62)
 

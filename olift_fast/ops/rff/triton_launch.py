@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_triton
-from olift_fast.ops._triton import stride_unit
+from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.rff.registration import register_encode, register_linear
+from olift_fast.ops.triton_runtime import stride_unit
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _MOST_CHANNELS = 32
@@ -31,13 +31,13 @@ def refuse_triton_rff(x: Tensor, *others: Tensor | None) -> str | None:
 
 
 def _encode_forward(x: Tensor, freqs: Tensor, visible: Tensor | None, out: Tensor) -> None:
-    from olift_fast.ops.rff import kernels
+    from olift_fast.ops.rff import triton_kernels
 
     points, (channels, frequencies) = x.shape[0], freqs.shape
     blocks = _blocks(_ENCODE, frequencies, 1)
     grid = (_ceil(points, blocks["BLOCK_N"]), _ceil(frequencies, blocks["BLOCK_F"]))
     del blocks["BLOCK_D"]
-    kernels.encode_kernel[grid](
+    triton_kernels.encode_kernel[grid](
         x, freqs, visible, out, points, C=channels, F=frequencies, MASKED=visible is not None, **blocks
     )
 
@@ -51,11 +51,11 @@ def _linear_forward(
     token: Tensor | None,
     out: Tensor,
 ) -> None:
-    from olift_fast.ops.rff import kernels
+    from olift_fast.ops.rff import triton_kernels
 
     points, (channels, frequencies), width = x.shape[0], freqs.shape, weight.shape[0]
     blocks = _blocks(_LINEAR[weight.dtype == torch.float32], frequencies, width)
-    kernels.linear_kernel[(_ceil(points, blocks["BLOCK_N"]),)](
+    triton_kernels.linear_kernel[(_ceil(points, blocks["BLOCK_N"]),)](
         x,
         freqs,
         weight,
@@ -104,7 +104,7 @@ def _phase_backward(
     dx: Tensor | None,
     dfreqs: Tensor | None,
 ) -> None:
-    from olift_fast.ops.rff import kernels
+    from olift_fast.ops.rff import triton_kernels
 
     points, (channels, frequencies), width = x.shape[0], freqs.shape, grad.shape[1]
     blocks = _blocks(_SLOPES[weight is None or weight.dtype == torch.float32], frequencies, width)
@@ -120,11 +120,15 @@ def _phase_backward(
     programs = _ceil(points, blocks["BLOCK_N"])
     stride = grad.stride(0) // unit
     if dx is not None:
-        kernels.x_slopes_kernel[(programs,)](grad, x, freqs, weight, visible, dx, points, stride, width, **options)
+        triton_kernels.x_slopes_kernel[(programs,)](
+            grad, x, freqs, weight, visible, dx, points, stride, width, **options
+        )
     if dfreqs is not None:
         partial = x.new_empty((min(_RUNS, programs), channels, frequencies))
         grid = (partial.shape[0], _ceil(frequencies, blocks["BLOCK_F"]))
-        kernels.freqs_slopes_kernel[grid](grad, x, freqs, weight, visible, partial, points, stride, width, **options)
+        triton_kernels.freqs_slopes_kernel[grid](
+            grad, x, freqs, weight, visible, partial, points, stride, width, **options
+        )
         _add_runs(partial, dfreqs, None, None)
 
 
@@ -140,7 +144,7 @@ def _layer_backward(
 ) -> None:
     import triton.language as tl
 
-    from olift_fast.ops.rff import kernels
+    from olift_fast.ops.rff import triton_kernels
 
     points, (channels, frequencies), width = x.shape[0], freqs.shape, grad.shape[1]
     blocks = _blocks(_SLOPES[weight.dtype == torch.float32], frequencies, width)
@@ -148,7 +152,7 @@ def _layer_backward(
     unit = stride_unit(grad)
     partial = x.new_empty((min(_RUNS, _ceil(points, blocks["BLOCK_N"])), sum(sizes)))
     columns = _ceil(frequencies, blocks["BLOCK_F"]) if dweight is not None else 1
-    kernels.layer_slopes_kernel[(partial.shape[0], _ceil(width, blocks["BLOCK_D"]), columns)](
+    triton_kernels.layer_slopes_kernel[(partial.shape[0], _ceil(width, blocks["BLOCK_D"]), columns)](
         grad,
         x,
         freqs,
@@ -171,11 +175,11 @@ def _layer_backward(
 
 
 def _add_runs(partial: Tensor, *totals: Tensor | None) -> None:
-    from olift_fast.ops.rff import kernels
+    from olift_fast.ops.rff import triton_kernels
 
     block = 128
     sizes = [0 if total is None else total.numel() for total in totals]
-    kernels.add_runs_kernel[(_ceil(sum(sizes), block),)](partial, *totals, partial.shape[0], *sizes, BLOCK=block)
+    triton_kernels.add_runs_kernel[(_ceil(sum(sizes), block),)](partial, *totals, partial.shape[0], *sizes, BLOCK=block)
 
 
 def _blocks(most: tuple[int, int, int], frequencies: int, width: int) -> dict[str, int]:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from olift_fast import reference
-from olift_fast.ops._checks import check_floating, check_shape
-from olift_fast.ops._dispatch import Backend, choose_backend
-from olift_fast.ops.dense.native import by_name, native_dense, product_dtype, refuse_native_dense
+from olift_fast.ops.backends import Backend, choose_backend
+from olift_fast.ops.checks import check_floating, check_shape
+from olift_fast.ops.layers.native import by_name, native_dense, product_dtype, refuse_native_dense
 
 __all__ = ["linear_residual", "norm_linear", "norm_mlp"]
 
@@ -33,7 +33,7 @@ def norm_linear(
         weight: ``(E, D)``.
         bias: ``(E,)``.
         epsilon: what the norm adds to the variance.
-        backend: "native" (CPU; float32, or bfloat16 under autocast) or "reference"; by default "native" where it can,
+        backend: "native" (CPU; float32, or bfloat16 under autocast) or "eager"; by default "native" where it can,
             and has AVX2 or better.
 
     Returns:
@@ -47,7 +47,7 @@ def norm_linear(
     """
     _check(x, {"norm_weight": norm_weight, "norm_bias": norm_bias}, weight, bias)
     refusal = refuse_native_dense(x, norm_weight, norm_bias, weight, bias)
-    if choose_backend("norm_linear", backend, {"native": refusal}, by_name()) == "reference":
+    if choose_backend("norm_linear", backend, {"native": refusal}, by_name()) == "eager":
         return reference.norm_linear(x, norm_weight, norm_bias, weight, bias, epsilon=epsilon)
     return native_dense(
         _float(x), None, (norm_weight, norm_bias), (weight, bias), (None, None), epsilon, False, product_dtype()
@@ -64,7 +64,7 @@ def linear_residual(
         weight: ``(E, D)``.
         bias: ``(E,)``.
         residual: ``(..., E)``.
-        backend: "native" (CPU; float32, or bfloat16 under autocast) or "reference"; by default "native" where it can,
+        backend: "native" (CPU; float32, or bfloat16 under autocast) or "eager"; by default "native" where it can,
             and has AVX2 or better.
 
     Returns:
@@ -80,7 +80,7 @@ def linear_residual(
     check_floating("residual", residual)
     check_shape("residual", residual, (*x.shape[:-1], weight.shape[0]))
     refusal = refuse_native_dense(x, weight, bias, residual)
-    if choose_backend("linear_residual", backend, {"native": refusal}, by_name()) == "reference":
+    if choose_backend("linear_residual", backend, {"native": refusal}, by_name()) == "eager":
         return reference.linear_residual(x, weight, bias, residual)
     dtype = product_dtype()
     return native_dense(x.to(dtype), residual, (None, None), (weight, bias), (None, None), 0.0, False, dtype)
@@ -111,7 +111,7 @@ def norm_mlp(
         second_weight, second_bias: of the second, ``(D, E)`` and ``(D,)``; without `residual` of any width.
         residual: whether x is added.
         epsilon: what the norm adds to the variance.
-        backend: "native" (CPU; float32, or bfloat16 under autocast) or "reference"; by default "native" where it can,
+        backend: "native" (CPU; float32, or bfloat16 under autocast) or "eager"; by default "native" where it can,
             and has AVX2 or better.
 
     Returns:
@@ -130,7 +130,7 @@ def norm_mlp(
     if second_bias is not None:
         check_shape("second_bias", second_bias, (width,))
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
-    if choose_backend("norm_mlp", backend, {"native": refuse_native_dense(x, *parameters)}, by_name()) == "reference":
+    if choose_backend("norm_mlp", backend, {"native": refuse_native_dense(x, *parameters)}, by_name()) == "eager":
         return reference.norm_mlp(x, *parameters, residual=residual, epsilon=epsilon).to(x.dtype)
     norm, first, second = (norm_weight, norm_bias), (weight, bias), (second_weight, second_bias)
     return native_dense(_float(x), None, norm, first, second, epsilon, residual, product_dtype())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops._registration import (
+from olift_fast.ops.registration import (
     Launch,
     contiguous,
     differentiate,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from olift_fast.ops.banded_attention.kernels import (
+from olift_fast.ops.banded_attention.triton_kernels import (
     LOG2E,
     VARYING,
     clip_length,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from olift_fast import ops, reference
-from olift_fast.ops._native import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_bfloat16 = pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
@@ -308,8 +308,8 @@ def test_a_processor_on_which_pytorch_is_faster_leaves_it_to_pytorch(monkeypatch
     given = [x.float() for x in inputs("norm_mlp", (50,), 20, 24)[0]]
     native, plain = (ops.norm_mlp(*given, backend=backend) for backend in ("native", "reference"))
     assert not torch.equal(native, plain)
-    monkeypatch.setattr("olift_fast.ops.dense.native._instruction_set", lambda: "avx2")
+    monkeypatch.setattr("olift_fast.ops.layers.native._instruction_set", lambda: "avx2")
     assert torch.equal(ops.norm_mlp(*given), native)
-    monkeypatch.setattr("olift_fast.ops.dense.native._instruction_set", lambda: "baseline")
+    monkeypatch.setattr("olift_fast.ops.layers.native._instruction_set", lambda: "baseline")
     assert torch.equal(ops.norm_mlp(*given), plain)
     assert torch.equal(ops.norm_mlp(*given, backend="native"), native)

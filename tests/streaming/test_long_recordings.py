@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from olift_fast.data.rigs import rig
-from olift_fast.data.tracks import KeypointTracks
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, Normalization, lift_tracks
-from olift_fast.streaming import lift_long, long
+from olift_fast.streaming import lift_long, long_recordings
+from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.rigs import rig
 
 RIG = rig("animalsyn3d_dog")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, sends SIGKILL")
@@ -110,8 +110,8 @@ def test_goes_on_from_the_last_finished_chunk(lifter: Lifter, tmp_path: Path, mo
         lift_long(lifter, rows, out, skeleton=RIG, chunk=50, progress=stop_at(250))
     assert not out.exists()
     lifted = []
-    real = long.lift_in_chunks
-    monkeypatch.setattr(long, "lift_in_chunks", lambda *a, **k: lifted.append(1) or real(*a, **k))
+    real = long_recordings.lift_in_chunks
+    monkeypatch.setattr(long_recordings, "lift_in_chunks", lambda *a, **k: lifted.append(1) or real(*a, **k))
     lift_long(lifter, rows, out, skeleton=RIG, chunk=50)
     assert len(lifted) == 3
     assert out.read_bytes() == whole and sorted(os.listdir(tmp_path)) == ["out.npy", "whole.npy"]
@@ -201,7 +201,7 @@ SCRIPT = """
 import sys
 import numpy as np
 import torch
-from olift_fast.data.rigs import rig
+from olift_fast.tracks.rigs import rig
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.streaming import lift_long
 torch.set_num_threads(1)

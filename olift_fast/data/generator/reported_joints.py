@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..skeleton import Skeleton
-from .bodies import Body
+from olift_fast.data.generator.bodies import Body
+from olift_fast.tracks.skeleton import Skeleton
 
 FEWEST, MOST = 5, 45
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from olift_fast.data.rigs import ANIMALSYN3D_MODELS, find_rig, rig, rig_names
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, find_rig, rig, rig_names
+from olift_fast.tracks.skeleton import Skeleton
 
 
 def bones(skeleton: Skeleton) -> set[frozenset[int]]:

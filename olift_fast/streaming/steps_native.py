@@ -12,9 +12,9 @@ from olift_fast.model import Lifter
 from olift_fast.nn import KeypointEncoder
 from olift_fast.nn.fused import FusedLayers, Pass
 from olift_fast.nn.hooks import is_unheard
-from olift_fast.ops._registration import split_projection
 from olift_fast.ops.banded_attention_step.native import step_into
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
+from olift_fast.ops.registration import split_projection
 from olift_fast.ops.rff.native import linear_into
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
 from olift_fast.streaming.steps import Answers, Array, Inputs

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import constant, refuse_native
-from olift_fast.ops._native import ask_for_huge_pages, native_module, why_not_bfloat16
-from olift_fast.ops.dense.registration import register
+from olift_fast.ops.backends import constant, refuse_native
+from olift_fast.ops.layers.registration import register
+from olift_fast.ops.native_module import ask_for_huge_pages, native_module, why_not_bfloat16
 
 
 def refuse_native_dense(x: Tensor, *parameters: Tensor | None) -> str | None:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops._dispatch import refuse_triton
-from olift_fast.ops._triton import stride_unit
+from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.banded_attention.registration import register
+from olift_fast.ops.triton_runtime import stride_unit
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 WIDEST = 128
@@ -37,7 +37,7 @@ def _forward(
     out: Tensor,
     lse: Tensor,
 ) -> None:
-    from olift_fast.ops.banded_attention.kernels import forward_kernel
+    from olift_fast.ops.banded_attention.triton_kernels import forward_kernel
 
     unit = stride_unit(q, k, v)
     programs, sizes, options = _configuration(q, left, right, backward=False)
@@ -70,7 +70,7 @@ def _backward(
     dv: Tensor,
     dbias: Tensor | None,
 ) -> None:
-    from olift_fast.ops.banded_attention.kernels_backward import backward_kernel
+    from olift_fast.ops.banded_attention.triton_kernels_backward import backward_kernel
 
     unit = stride_unit(q, k, v, grad, dq)
     programs, sizes, options = _configuration(q, left, right, backward=True)

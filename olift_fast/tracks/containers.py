@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.data.skeleton import Skeleton
 from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from olift_fast.data.skeleton import Skeleton, infer_sides, load_skeleton
 from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.tracks import Skeleton, infer_sides, load_skeleton
 
 CHAIN = Skeleton(("nose", "neck", "hip_L", "hip_R", "tag"), ((0, 1), (1, 2), (1, 3)))
 

@@ -1,0 +1,297 @@
+"""Skeletons: joint names, the bones between them, and which side of the body each joint is on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joint names, edges and sides: what makes a rig. Immutable and hashable.
+
+    Args:
+        names: (J) distinct joint names.
+        edges: pairs of joint indices, the bones; () when they are not known.
+        sides: (J) +1 left, -1 right, 0 middle or unknown; () to infer them from the names.
+        name: what the rig is called, if it has a name.
+
+    Raises:
+        InputError: no joints, a repeated name, an edge that leaves the skeleton, joins a joint to itself or comes
+            twice, or sides that are not J values of -1, 0, +1.
+    """
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...] = ()
+    sides: tuple[int, ...] = ()
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        # Lists, numpy strings and numpy integers are welcome: files and arrays bring them.
+        names = tuple(str(name) for name in self.names)
+        edges = tuple((int(a), int(b)) for a, b in self.edges)
+        sides = tuple(int(side) for side in self.sides) or infer_sides(names)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "edges", edges)
+        object.__setattr__(self, "sides", sides)
+        _check(names, edges, sides, f"skeleton {self.name!r}" if self.name else "skeleton")
+
+    @property
+    def num_joints(self) -> int:
+        """The number of joints, J."""
+        return len(self.names)
+
+    def hop_distances(self) -> npt.NDArray[np.int64]:
+        """(J, J) edges on the shortest path between two joints; 0 on the diagonal, J where there is no path."""
+        return _hop_distances(self.num_joints, self.edges).copy()
+
+    def graph(self, hops: int) -> npt.NDArray[np.bool_]:
+        """(J, J) True where two joints are at most `hops` edges apart; True everywhere when no edges are known.
+
+        Raises:
+            InputError: `hops` is negative.
+        """
+        if hops < 0:
+            raise InputError(f"hops must be >= 0, got {hops}")
+        if not self.edges:
+            return np.ones((self.num_joints, self.num_joints), dtype=np.bool_)
+        distances = _hop_distances(self.num_joints, self.edges)
+        return (distances <= hops) & (distances < self.num_joints)
+
+    def mirror(self) -> npt.NDArray[np.int64]:
+        """(J) index of each joint's twin on the other side, by name; a joint without one is its own twin."""
+        return np.array([twin for twin, _ in _twins(self.names)], dtype=np.int64)
+
+    def permute(self, order: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Skeleton:
+        """The same skeleton with joint `order[i]` at place i.
+
+        Raises:
+            InputError: `order` is not a permutation of 0 … J-1.
+        """
+        chosen = [int(index) for index in order]
+        if sorted(chosen) != list(range(self.num_joints)):
+            raise InputError(f"order must be a permutation of 0 … {self.num_joints - 1}, got {chosen}")
+        return self._take(chosen)
+
+    def subset(self, names: Sequence[str]) -> Skeleton:
+        """The joints with these exact names, in this order, and the edges between them.
+
+        Raises:
+            InputError: a name that is not in the skeleton, or comes twice.
+        """
+        place = {name: index for index, name in enumerate(self.names)}
+        missing = [name for name in names if name not in place]
+        if missing:
+            raise InputError(self._missing_message(missing))
+        return self._take([place[name] for name in names])
+
+    def match(self, names: Sequence[str]) -> Skeleton:
+        """This skeleton in the order and with the spelling of `names`, whatever their case and separators.
+
+        "Ear L", "ear_l" and "EarL" are one joint. Joints that `names` leaves out are dropped with their edges.
+
+        Raises:
+            InputError: a name without a counterpart (the message offers close ones), or two that are the same joint.
+        """
+        exact = {name: index for index, name in enumerate(self.names)}
+        loose: dict[str, list[int]] = {}
+        for index, name in enumerate(self.names):
+            loose.setdefault(plain(name), []).append(index)
+        chosen: list[int] = []
+        missing: list[str] = []
+        for name in map(str, names):
+            candidates = [exact[name]] if name in exact else loose.get(plain(name), [])
+            if len(candidates) == 1:
+                chosen.append(candidates[0])
+            else:
+                missing.append(name)
+        if missing:
+            raise InputError(self._missing_message(missing))
+        matched = self._take(chosen)
+        return Skeleton(tuple(names), matched.edges, matched.sides, self.name)
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back."""
+        return json.dumps({"name": self.name, "names": self.names, "edges": self.edges, "sides": self.sides})
+
+    @staticmethod
+    def from_json(text: str | Mapping[str, Any]) -> Skeleton:
+        """A skeleton from JSON text or the parsed object.
+
+        The object has "names"; optional are "edges" (pairs of indices or of names), "sides" and "name".
+
+        Raises:
+            InputError: not JSON, not that object, or not a valid skeleton.
+        """
+        if isinstance(text, str):
+            try:
+                content = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise InputError(f"skeleton is not JSON: {error}") from error
+        else:
+            content = text
+        return _from_object(content)
+
+    def _take(self, chosen: Sequence[int]) -> Skeleton:
+        place = {old: new for new, old in enumerate(chosen)}
+        edges = tuple((place[a], place[b]) for a, b in self.edges if a in place and b in place)
+        names = tuple(self.names[index] for index in chosen)
+        return Skeleton(names, edges, tuple(self.sides[index] for index in chosen), self.name)
+
+    def _missing_message(self, missing: Sequence[str]) -> str:
+        known = {plain(name): name for name in self.names}
+        parts = []
+        for name in missing:
+            close = [known[key] for key in difflib.get_close_matches(plain(name), list(known), n=2)]
+            parts.append(f"{name!r}" + (f" (close: {', '.join(close)})" if close else ""))
+        what = f"skeleton {self.name!r}" if self.name else f"skeleton of {self.num_joints} joints"
+        return f"{what} has no single joint for {', '.join(parts)}"
+
+
+def infer_sides(names: Sequence[str]) -> tuple[int, ...]:
+    """(J) +1 for a left joint, -1 for a right joint, 0 for a middle or unknown one, read from the names.
+
+    A name is sided when it holds the word left or right, or a side letter ("LHip", "hip_l", "EarL", "LF_Coxa", "lhip")
+    whose mirrored name is there as well. Numbers may differ between twins ("paw1LH", "paw4RH") where nothing else fits.
+    """
+    return tuple(side for _, side in _twins(tuple(map(str, names))))
+
+
+def plain(name: str) -> str:
+    """The name in lower case without separators: what `Skeleton.match` compares."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+_WORDS = {"left": "right", "right": "left"}
+_LETTERS = {"l": "r", "r": "l"}
+_SIDE = {"left": 1, "l": 1, "right": -1, "r": -1}
+# Words of a name: at separators, at case changes ("LHip", "EarL", "RHindPaw") and around numbers.
+_TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+")
+
+
+@lru_cache(maxsize=256)
+def _twins(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """For each joint, the index of its twin (itself if none) and its side."""
+    twins = [[index, 0] for index in range(len(names))]
+    tokens = [tuple(token.casefold() for token in _TOKEN.findall(name)) for name in names]
+    for ignore_numbers in (False, True):
+        place: dict[str, list[int]] = {}
+        for index, words in enumerate(tokens):
+            place.setdefault(_key(words, ignore_numbers), []).append(index)
+        for rank in range(4):
+            for index, words in enumerate(tokens):
+                for mirrored, side, its_rank in _mirrored(words):
+                    other = place.get(_key(mirrored, ignore_numbers), [])
+                    alone = len(place[_key(words, ignore_numbers)]) == 1
+                    if its_rank != rank or twins[index][1] or not alone or len(other) != 1 or twins[other[0]][1]:
+                        continue
+                    twins[index] = [other[0], side]
+                    twins[other[0]] = [index, -side]
+    for index, words in enumerate(tokens):
+        plain_words = {word for word in words if word in _WORDS}
+        if not twins[index][1] and len(plain_words) == 1:
+            twins[index][1] = _SIDE[plain_words.pop()]
+    return tuple((twin, side) for twin, side in twins)
+
+
+def _mirrored(words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """The names that this one could mirror, as (words, this one's side, rank): the surest reading has rank 0."""
+    for place, word in enumerate(words):
+        before, after = words[:place], words[place + 1 :]
+        if word in _WORDS:
+            yield (*before, _WORDS[word], *after), _SIDE[word], 0
+            continue
+        for side, other in _WORDS.items():
+            if word.startswith(side):
+                yield (*before, other + word[len(side) :], *after), _SIDE[side], 1
+            if word.endswith(side):
+                yield (*before, word[: -len(side)] + other, *after), _SIDE[side], 1
+        if word in _LETTERS:
+            yield (*before, _LETTERS[word], *after), _SIDE[word], 2
+            continue
+        if word[0] in _LETTERS:
+            yield (*before, _LETTERS[word[0]] + word[1:], *after), _SIDE[word[0]], 3
+        if word[-1] in _LETTERS:
+            yield (*before, word[:-1] + _LETTERS[word[-1]], *after), _SIDE[word[-1]], 3
+
+
+def _key(words: tuple[str, ...], ignore_numbers: bool) -> str:
+    # "/" keeps words apart, so that ("r", "ear") is never taken for ("rear",).
+    return "/".join(word for word in words if not (ignore_numbers and word.isdigit()))
+
+
+@lru_cache(maxsize=256)
+def _hop_distances(num_joints: int, edges: tuple[tuple[int, int], ...]) -> npt.NDArray[np.int64]:
+    adjacent = np.eye(num_joints, dtype=np.float32)
+    for a, b in edges:
+        adjacent[a, b] = adjacent[b, a] = 1
+    distances = np.full((num_joints, num_joints), num_joints, dtype=np.int64)
+    reached = np.eye(num_joints, dtype=np.float32)
+    distances[reached > 0] = 0
+    for hop in range(1, num_joints):
+        reached = (reached @ adjacent > 0).astype(np.float32)
+        fresh = (reached > 0) & (distances == num_joints)
+        if not fresh.any():
+            break
+        distances[fresh] = hop
+    return distances
+
+
+def _check(names: tuple[str, ...], edges: tuple[tuple[int, int], ...], sides: tuple[int, ...], what: str) -> None:
+    if not names:
+        raise InputError(f"{what} must have at least one joint, got none")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{what}: joint names must be distinct, got {', '.join(map(repr, repeated))} more than once")
+    seen: set[frozenset[int]] = set()
+    for a, b in edges:
+        if not (0 <= a < len(names) and 0 <= b < len(names)):
+            raise InputError(f"{what}: edge ({a}, {b}) must join joints 0 … {len(names) - 1}")
+        if a == b:
+            raise InputError(f"{what}: edge ({a}, {b}) joins {names[a]!r} to itself")
+        if frozenset((a, b)) in seen:
+            raise InputError(f"{what}: edge {names[a]!r} to {names[b]!r} is given twice")
+        seen.add(frozenset((a, b)))
+    if len(sides) != len(names):
+        raise InputError(f"{what}: sides must have {len(names)} values, one for each joint, got {len(sides)}")
+    if not set(sides) <= {-1, 0, 1}:
+        raise InputError(f"{what}: sides must be -1, 0 or +1, got {sorted(set(sides) - {-1, 0, 1})}")
+
+
+def _from_object(content: Any) -> Skeleton:
+    if not isinstance(content, Mapping) or "names" not in content:
+        raise InputError('skeleton must be a JSON object with "names" and, where known, "edges"')
+    unknown = sorted(set(content) - {"name", "names", "edges", "sides"})
+    if unknown:
+        raise InputError(f'skeleton has unknown key {unknown[0]!r}; known: "name", "names", "edges", "sides"')
+    names, edges, sides = content["names"], content.get("edges") or (), content.get("sides") or ()
+    if not _is_list(names) or not all(isinstance(name, str) for name in names):
+        raise InputError(f'skeleton "names" must be a list of strings, got {names!r:.60}')
+    if not _is_list(edges) or not all(_is_list(edge) and len(edge) == 2 for edge in edges):
+        raise InputError(f'skeleton "edges" must be a list of pairs, got {edges!r:.60}')
+    if not _is_list(sides) or not all(isinstance(side, int) for side in sides):
+        raise InputError(f'skeleton "sides" must be a list of -1, 0, +1, got {sides!r:.60}')
+    place = {name: index for index, name in enumerate(names)}
+
+    def joint(value: Any) -> int:
+        if isinstance(value, str) and value in place:
+            return place[value]
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise InputError(f'skeleton "edges" must name joints or give their index, got {value!r:.60}')
+
+    return Skeleton(tuple(names), tuple((joint(a), joint(b)) for a, b in edges), tuple(sides), content.get("name"))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)

@@ -1,0 +1,19 @@
+"""What many test files need: the relative error, and marks that skip a test where its backend can't run."""
+
+from __future__ import annotations
+
+import pytest
+from torch import Tensor
+
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.ops.triton_runtime import why_not_triton
+
+needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
+needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
+needs_bfloat16 = pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
+
+
+def error(got: Tensor, wanted: Tensor, least: float = 1e-3) -> float:
+    """Relative Frobenius error ``|got - wanted| / |wanted|`` in float64, with at least `least` to divide by."""
+    got, wanted = (x.detach().cpu().double() for x in (got, wanted))
+    return float((got - wanted).norm() / wanted.norm().clamp(min=least))

@@ -1,4 +1,7 @@
-"""Checkpoints: a folder with ``config.json`` and ``model.safetensors``; nothing in it is ever executed."""
+"""Checkpoints: folders with ``config.json`` and ``model.safetensors``; no code in them is ever executed.
+
+`Lifter.from_pretrained` and `Lifter.save_pretrained` build on this module, which reads and writes the files.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +10,55 @@ import os
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
+from torch import Tensor
 
 from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
-from olift_fast.model.lifter import Lifter
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 FORMAT = "olift-fast lifter"
 FORMAT_VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds: the architecture, the lifter's name, and its ``state_dict``, float32 on the CPU."""
+
+    config: LifterConfig
+    name: str
+    weights: dict[str, Tensor]
 
 
 def shipped() -> list[str]:
     """Names of the checkpoints that come with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG}"))
 
 
 def as_model(folder: Path) -> str:
-    """The folder as `folder_of` takes it in a string: "./small" is the folder, "small" what comes with the package."""
+    """The folder as a string for `folder_of`: "./small" rather than "small", which is a checkpoint of the package."""
     return f"./{folder}" if str(folder) in shipped() else str(folder)
 
 
 def folder_of(name_or_path: str | Path) -> Path:
-    """Where a checkpoint lies, or would.
+    """The folder of a checkpoint, whether it exists or not.
 
-    A string that is a shipped name means that one, even where there is a folder of that name; a `Path` is a folder.
+    The name of a shipped checkpoint, as a string, means that one even where there is a folder of that name; a `Path`
+    always means a folder.
     """
     return SHIPPED / name_or_path if name_or_path in shipped() else Path(name_or_path)
 
 
-def load(name_or_path: str | Path) -> Lifter:
-    """The lifter of a shipped checkpoint's name or of a folder, in evaluation mode, float32: see `folder_of`.
+def load(name_or_path: str | Path) -> Checkpoint:
+    """Read a checkpoint: a folder, or the name of one that comes with the package, see `folder_of`.
 
     Raises:
-        InputError: no such checkpoint, or its files are unreadable or don't fit together.
+        InputError: no such checkpoint, or one of its files is unreadable.
     """
     folder = folder_of(name_or_path)
     if not folder.is_dir():
@@ -52,37 +66,36 @@ def load(name_or_path: str | Path) -> Lifter:
             f"model {str(name_or_path)!r} is neither a folder nor a checkpoint of this package "
             f"({', '.join(shipped()) or 'none is installed'})"
         )
-    config, name = _read_config(folder / "config.json")
-    lifter = Lifter(config, name=name)
-    path = folder / "model.safetensors"
+    config, name = _read_config(folder / CONFIG)
+    path = folder / WEIGHTS
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: can't be read as safetensors: {error}") from error
-    try:
-        lifter.load_state_dict({key: value.to(torch.float32) for key, value in weights.items()})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: weights don't fit config.json: {reason}") from error
-    return lifter.eval()
+    return Checkpoint(config, name, {key: value.to(torch.float32) for key, value in weights.items()})
 
 
-def save(lifter: Lifter, folder: str | Path) -> Path:
-    """Write the lifter's config and weights; each file appears whole or not at all.
+def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
+    """Write config and weights into the folder, which is made; each file appears whole or not at all.
 
     Raises:
         InputError: the folder can't be written.
     """
     folder = Path(folder)
-    config = {"format": FORMAT, "format_version": FORMAT_VERSION, "name": lifter.name, "lifter": asdict(lifter.config)}
-    weights = {key: value.detach().cpu().contiguous() for key, value in lifter.state_dict().items()}
+    config = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": checkpoint.name,
+        "lifter": asdict(checkpoint.config),
+    }
+    weights = {key: value.detach().cpu().contiguous() for key, value in checkpoint.weights.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-            # safetensors' own writer would leave a file that only its owner can read.
-            (Path(scratch) / "model.safetensors").write_bytes(serialize(weights, metadata={"format": "pt"}))
-            (Path(scratch) / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            for name in ("model.safetensors", "config.json"):
+            # Not safetensors' save_file: only the owner could read its file.
+            (Path(scratch) / WEIGHTS).write_bytes(serialize(weights, metadata={"format": "pt"}))
+            (Path(scratch) / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            for name in (WEIGHTS, CONFIG):
                 os.replace(Path(scratch) / name, folder / name)
     except OSError as error:
         raise InputError(f"{folder}: can't write the checkpoint: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""What a lifter is made of, as a value that is written beside its weights."""
+"""The architecture of a lifter, as it is saved beside the weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
 from olift_fast.errors import InputError
-from olift_fast.reference import Encoding, TimeEncoding
+from olift_fast.nn.encoder import Encoding
+from olift_fast.nn.time import TimeEncoding
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"width": 128, "heads": 4, "motion_layers": 2, "space_layers": 4},
@@ -27,14 +28,14 @@ class LifterConfig:
         motion_layers: layers over time.
         space_layers: layers over joints.
         window: ``(left, right)`` frames that a motion layer attends.
-        hops: how far along the skeleton the local half of the heads sees.
-        mlp_ratio: hidden width of the MLPs, in D.
+        hops: how many bones away a joint may be for the local half of the heads to attend it.
+        mlp_ratio: hidden width of the MLPs, in multiples of D.
         encoding: of keypoints: "rff", "learnable_rff", "sinusoidal" or "linear".
         frequencies: F, of the keypoint encoding.
         sigma: standard deviation of the frequencies, in turns per RMS radius of the animal.
-        time_encoding: "relative" (translation-equivariant in time), "absolute" (as in the paper), "table" (a learned
-            vector a frame number, as MotionBERT has it) or "none".
-        time_rows: frames of the longest clip that a "table" knows.
+        time_encoding: "relative" (what is shifted in time is lifted the same), "absolute" (as in the paper), "table" (a
+            learned vector for each frame number, as in MotionBERT) or "none".
+        time_rows: frames of the longest clip that a "table" can take.
 
     Raises:
         InputError: a value is out of range; the message names it.
@@ -72,7 +73,7 @@ class LifterConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> LifterConfig:
-        """The preset "small", "small-causal" (its window looks back only), "base" or "large", with changes on top.
+        """The preset "small", "small-causal" (looks back only), "base" or "large", with some fields changed.
 
         Raises:
             InputError: there is no such preset.
@@ -83,7 +84,7 @@ class LifterConfig:
 
     @property
     def counts_frames(self) -> bool:
-        """Whether a result depends on where in the clip its frame stands, so that no part of a clip can do for it."""
+        """Whether a result depends on the frame's number in the clip: then a clip can't be lifted in parts."""
         return self.time_encoding in ("absolute", "table")
 
     @property
@@ -92,12 +93,12 @@ class LifterConfig:
         return self.motion_layers * self.window[0], self.motion_layers * self.window[1]
 
     def to_json(self) -> str:
-        """As JSON text."""
+        """The fields as JSON text."""
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "config") -> LifterConfig:
-        """From `to_json`'s object; `source` names it in errors.
+        """The config from the fields that `to_json` writes; `source` names their file in errors.
 
         Raises:
             InputError: a key that is not a field, or a value out of range.

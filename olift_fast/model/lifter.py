@@ -1,8 +1,10 @@
-"""The lifter: 2D keypoint sequences of any skeleton to 3D joints."""
+"""The lifter, from 2D keypoint sequences of any skeleton to 3D joints, and its copy for inference."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.errors import InputError
+from olift_fast.model import checkpoints
 from olift_fast.model.config import LifterConfig
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
+from olift_fast.nn.decoder import Decoder
 from olift_fast.nn.fused import FusedLayers, why_not_fused
-from olift_fast.nn.hooks import is_unheard
-from olift_fast.nn.native_layers import through_norm_mlp
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
-from olift_fast.reference import Decoder
+from olift_fast.ops.native_module import why_not_bfloat16
 
 
 class Lifter(nn.Module):
@@ -26,7 +28,7 @@ class Lifter(nn.Module):
 
     Args:
         config: the architecture.
-        name: what the results say they were lifted with.
+        name: of the model, as results record it.
 
     Equivalent to `olift_fast.reference.Lifter`, same ``state_dict``. Source: arXiv 2412.01166.
     """
@@ -60,18 +62,18 @@ class Lifter(nn.Module):
         joint_mask: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Lift normalised keypoints: each frame centred on its visible keypoints, one scale a clip.
+        """Lift normalized keypoints: each frame centered on its visible keypoints, one scale for a clip.
 
         Args:
             keypoints: ``(B, T, J, 2)``; hidden ones may hold anything, NaN too.
-            visible: bool ``(B, T, J)``; finite keypoints by default.
-            graph: bool ``(J, J)`` or ``(B, J, J)``, `Skeleton.graph(config.hops)`; None makes all heads global.
+            visible: bool ``(B, T, J)``; by default True where a keypoint is finite.
+            graph: bool ``(J, J)`` or ``(B, J, J)``, `Skeleton.graph(config.hops)`; None: all heads attend all joints.
             sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
             joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
             lengths: int ``(B,)``, frames of each clip that are not padding.
 
         Returns:
-            joints ``(B, T, J, 3)`` up to a rotation a clip and a translation a frame; 0 in padding.
+            joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; 0 in padding.
 
         Raises:
             ValueError, TypeError: an argument has the wrong shape, dtype or device.
@@ -96,7 +98,7 @@ class Lifter(nn.Module):
         heads = dual_graph(graph, joint_mask, self.config.heads)
 
         tokens = self.encoder(keypoints, visible, sides)
-        fused = self._fused_layers(tokens)
+        fused = self.fused_layers(tokens)
         if fused is not None:
             joints_3d = fused(tokens, visible, lengths, heads)
         else:
@@ -104,20 +106,18 @@ class Lifter(nn.Module):
                 tokens = layer(tokens, visible, lengths)
             for layer in self.space:
                 tokens = layer(tokens, heads)
-            joints_3d = self._decode(tokens)
+            joints_3d = self.decoder(tokens)
         return joints_3d if real is None else torch.where(real[..., None], joints_3d, 0.0)
 
-    def _decode(self, tokens: Tensor) -> Tensor:
-        if type(self.decoder) is not Decoder or not is_unheard(self.decoder):
-            return cast(Tensor, self.decoder(tokens))
-        return through_norm_mlp(tokens, self.decoder.norm, self.decoder.mlp, residual=False)
-
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles go without the packed weights, which are made again."""
+        """Copies and pickles leave the packed weights out, and pack them again when they are first called."""
         return {**self.__dict__, "_fused": None}
 
-    def _fused_layers(self, tokens: Tensor) -> FusedLayers | None:
-        """The layers as native passes, packed again after a change; None where they can't run or have hooks."""
+    def fused_layers(self, tokens: Tensor) -> FusedLayers | None:
+        """The layers as native passes over tokens like these; None where those can't run, or a layer has hooks.
+
+        The weights are packed at the first call, and again after a change. `forward` and streams compute with this.
+        """
         layers = (self.motion, self.space, self.decoder)
         if why_not_fused(tokens, *layers) is not None:
             return None
@@ -125,16 +125,20 @@ class Lifter(nn.Module):
             self._fused = FusedLayers(*layers, products=self._products)
         return None if self._fused.hooked() else self._fused
 
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context to call the modules in: autocast to the dtype that `optimize` was given, or no change without."""
+        return nullcontext()
+
     def optimize(
         self, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32, *, compile: bool = False
     ) -> Lifter:
-        """A copy for inference: it computes no gradients, and what comes in and goes out stays float32.
+        """A copy for inference, without gradients; its input and output stay float32.
 
         Args:
             device: where it is to run; where this lifter is, by default.
-            dtype: of the linear layers' products. torch.bfloat16 rounds their factors to 8 bits and adds up in float32:
-                on GPUs, and on CPUs with AVX512-BF16; torch.float16 on GPUs. Joints then move by some 0.5 % of the
-                animal's size.
+            dtype: of the linear layers' products. torch.bfloat16 (on GPUs, and on CPUs with AVX512-BF16) and
+                torch.float16 (on GPUs) round inputs and weights, and add up in float32; joints then move by some 0.5 %
+                of the animal's size.
             compile: `torch.compile` the whole forward pass, on a GPU replayed as one CUDA graph for each shape. The
                 first calls take seconds to minutes. On the CPU the native passes, which need no compiler, are faster.
 
@@ -144,16 +148,14 @@ class Lifter(nn.Module):
         Changes of this lifter's weights don't reach the copy. Equivalent to `forward` under ``torch.no_grad()``, and
         ``torch.autocast`` to `dtype`.
         """
-        from olift_fast.model.optimized import OptimizedLifter
-
         target = next(self.parameters()).device if device is None else torch.device(device)
         return OptimizedLifter(self, target, dtype, compile)
 
     def with_window(self, window: int | tuple[int, int]) -> Lifter:
-        """A copy with the same weights whose motion layers attend other frames: another delay in a stream.
+        """A copy with the same weights whose motion layers attend other frames; a stream then has another delay.
 
-        No parameter belongs to one window, so this always works. How good the joints are depends on the windows that
-        the weights were trained with: "small-causal" knows 0 … 8 frames to the right.
+        No parameter depends on the window, so any window works. How accurate the joints are depends on the windows that
+        the weights were trained with: for "small-causal", 0 … 8 frames to the right.
 
         Args:
             window: ``(left, right)`` frames, or α for ``(α, α)``.
@@ -166,10 +168,12 @@ class Lifter(nn.Module):
         return lifter
 
     def with_delay(self, frames: int) -> Lifter:
-        """`with_window`, such that a result depends on this many frames after its own: ``motion_layers`` × right.
+        """A copy whose results depend on this many frames after their own; see `with_window`.
+
+        These are ``motion_layers`` × right; the frames to the left stay as they are.
 
         Raises:
-            InputError: not a multiple >= 0 of the motion layers.
+            InputError: `frames` is not a multiple >= 0 of the number of motion layers.
         """
         layers, (left, _) = self.config.motion_layers, self.config.window
         if frames < 0 or (frames % layers if layers else frames):
@@ -196,16 +200,23 @@ class Lifter(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "small") -> Lifter:
-        """A lifter that was saved by `save_pretrained`, or one that ships with the package, by name.
+        """A lifter from a folder that `save_pretrained` wrote, or one that ships with the package, by its name.
 
-        A string that is a shipped name means that one; ``"./small"`` and ``Path("small")`` are a folder of one's own.
+        It is in evaluation mode, float32, on the CPU. The string "small" means the shipped checkpoint; a folder of that
+        name is ``"./small"`` or ``Path("small")``.
 
         Raises:
-            InputError: no such checkpoint, or its files don't fit together; the message names the file.
+            InputError: no such checkpoint, or its files are broken or don't fit together; the message names the file.
         """
-        from olift_fast.model.checkpoints import load
-
-        return load(name_or_path)
+        config, name, weights = checkpoints.load(name_or_path)
+        lifter = Lifter(config, name=name)
+        try:
+            lifter.load_state_dict(weights)
+        except RuntimeError as error:
+            path = checkpoints.folder_of(name_or_path) / checkpoints.WEIGHTS
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: weights don't fit {checkpoints.CONFIG}: {reason}") from error
+        return lifter.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write ``config.json`` and ``model.safetensors`` into the folder, which is made; returns it.
@@ -213,6 +224,75 @@ class Lifter(nn.Module):
         Raises:
             InputError: the folder can't be written.
         """
-        from olift_fast.model.checkpoints import save
+        return checkpoints.save(checkpoints.Checkpoint(self.config, self.name, self.state_dict()), folder)
 
-        return save(self, folder)
+
+class OptimizedLifter(Lifter):
+    """What `Lifter.optimize` returns: a copy for inference on one device, without gradients.
+
+    Args:
+        lifter: what to copy.
+        device, dtype, compile: see `Lifter.optimize`.
+    """
+
+    def __init__(self, lifter: Lifter, device: torch.device, dtype: torch.dtype, compile: bool) -> None:
+        nn.Module.__init__(self)
+        _check_dtype(device, dtype, compile)
+        self.config, self.name, self.dtype = lifter.config, lifter.name, dtype
+        for name, part in lifter.named_children():
+            self.add_module(name, copy.deepcopy(part))
+        self.eval().requires_grad_(False).to(device)
+        self._fused, self._products = None, torch.float32
+        self._compiled: Callable[..., Tensor] | None = None
+        self._device, self._compile = device, compile
+        if device.type == "cpu" and not compile:
+            self._products = dtype
+        elif dtype != torch.float32:
+            self._round_weights()
+
+    def forward(self, keypoints: Tensor, visible: Tensor | None = None, **given: Any) -> Tensor:
+        """`Lifter.forward` without gradients; the arguments are its own."""
+        with torch.no_grad(), self.autocast():
+            if not self._compile:
+                return super().forward(keypoints, visible, **given).to(keypoints.dtype)
+            # A copy, because a CUDA graph writes its next result to the same memory.
+            return self._compiled_forward()(keypoints, visible, **given).to(keypoints.dtype, copy=True)
+
+    def extra_repr(self) -> str:
+        """Device, dtype, and whether it is compiled."""
+        return f"device={self._device}, dtype={self.dtype}, compile={self._compile}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles leave the compiled function out, and compile again when they are first called."""
+        return {**super().__getstate__(), "_compiled": None}
+
+    def autocast(self) -> torch.autocast:
+        """See `Lifter.autocast`."""
+        enabled = self.dtype not in (torch.float32, self._products)
+        return torch.autocast(self._device.type, dtype=self.dtype if enabled else None, enabled=enabled)
+
+    def _round_weights(self) -> None:
+        """Rounds the layers' weights once, as autocast would do at each call."""
+        for layers in (self.motion, self.space, self.decoder):
+            for module in layers.modules():
+                if isinstance(module, nn.Linear):
+                    module.to(self.dtype)
+
+    def _compiled_forward(self) -> Callable[..., Tensor]:
+        if self._compiled is None:
+            mode = "reduce-overhead" if self._device.type == "cuda" else None
+            self._compiled = torch.compile(super().forward, fullgraph=True, dynamic=True, mode=mode)
+        return self._compiled
+
+
+def _check_dtype(device: torch.device, dtype: torch.dtype, compile: bool) -> None:
+    """Raises InputError where products in `dtype` don't run on the device."""
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise InputError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, got {dtype}")
+    if device.type != "cpu" or dtype == torch.float32:
+        return
+    if dtype == torch.float16:
+        raise InputError("dtype torch.float16 is for GPUs; on the CPU there are torch.float32 and torch.bfloat16")
+    reason = None if compile else why_not_bfloat16()
+    if reason is not None:
+        raise InputError(f"dtype torch.bfloat16 does not run on this CPU: {reason}; torch.float32 does")

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.nn.multihead import refuse_multihead
+from olift_fast.nn.time import RelativeTimeBias
 from olift_fast.ops import banded_attention_packed, joint_attention_packed
 from olift_fast.ops.banded_attention import check_window
-from olift_fast.reference import RelativeTimeBias
 
 
 class TemporalProximityAttention(nn.Module):
@@ -20,7 +20,7 @@ class TemporalProximityAttention(nn.Module):
         width: D, a multiple of `heads`.
         heads: H.
         window: ``(left, right)`` frames, or α for ``(α, α)``.
-        relative_time: add a bias per head and frame offset, analytic in the offset.
+        relative_time: add a bias for each head and frame offset to the scores, see `RelativeTimeBias`.
 
     Equivalent to `olift_fast.reference.TemporalProximityAttention`, same ``state_dict``.
     """
@@ -38,13 +38,13 @@ class TemporalProximityAttention(nn.Module):
         return self.projection(self.attend(self.qkv(x), visible, lengths))
 
     def attend(self, qkv: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
-        """What lies between the two linear layers: qkv ``(B, T, J, 3D)`` → ``(B, T, J, D)``."""
+        """The attention alone, without the linear layers around it: qkv ``(B, T, J, 3D)`` → ``(B, T, J, D)``."""
         bias = None if self.time_bias is None else self.time_bias()
         heads = qkv.unflatten(-1, (3, self.heads, -1))
         return banded_attention_packed(heads, self.window, bias=bias, visible=visible, lengths=lengths).flatten(-2)
 
     def set_window(self, window: int | tuple[int, int]) -> None:
-        """Attend other frames with the same weights; the bias is analytic in the offset and reaches as far."""
+        """Attend other frames with the same weights, which do not depend on the window."""
         self.window = check_window(window)
         if self.time_bias is not None:
             self.time_bias.window = self.window
@@ -53,17 +53,17 @@ class TemporalProximityAttention(nn.Module):
     def from_multihead(
         cls, attention: nn.MultiheadAttention, window: int | tuple[int, int] = 8
     ) -> TemporalProximityAttention:
-        """Attention over time with a copy of the weights of PyTorch's; with a window >= T the outputs are the same.
+        """Attention over time with a copy of PyTorch's weights; outputs are the same where the window covers the clip.
 
         Args:
-            attention: whose weights to copy, with or without batch_first: the new module takes ``(B, T, J, D)``.
+            attention: whose weights to copy. The new module takes ``(B, T, J, D)``, whatever its batch_first is.
             window: ``(left, right)`` frames, or α for ``(α, α)``.
 
         Raises:
-            ValueError: kdim or vdim are not the width, or it has add_bias_kv, add_zero_attn or hooks.
+            ValueError: kdim or vdim is not embed_dim, or `attention` has add_bias_kv, add_zero_attn or hooks.
 
         Warns:
-            UserWarning: it has dropout of its attention weights, which is left out.
+            UserWarning: `attention` has dropout of its attention weights, which is left out.
 
         To change a whole model in place, on the same parameters: `olift_fast.nn.swap_attention`.
         """
@@ -84,7 +84,7 @@ class TemporalProximityAttention(nn.Module):
 
 
 class JointAttention(nn.Module):
-    """Multi-head attention over the joints of each frame, a graph per head.
+    """Multi-head attention over the joints of each frame; each head may have a graph of its own.
 
     Args:
         width: D, a multiple of `heads`.
@@ -105,17 +105,18 @@ class JointAttention(nn.Module):
         return self.projection(self.attend(self.qkv(x), graph, visible))
 
     def attend(self, qkv: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
-        """What lies between the two linear layers: qkv ``(B, T, J, 3D)`` → ``(B, T, J, D)``."""
+        """The attention alone, without the linear layers around it: qkv ``(B, T, J, 3D)`` → ``(B, T, J, D)``."""
         heads = qkv.unflatten(-1, (3, self.heads, -1))
         return joint_attention_packed(heads, graph=graph, visible=visible).flatten(-2)
 
 
 def dual_graph(graph: Tensor | None, joint_mask: Tensor | None, heads: int) -> Tensor | None:
-    """The graph of each head ``(B, H, J, J)``: the first half of the heads see the graph, the others all joints.
+    """The graph of each head ``(B, H, J, J)``: the first half of the heads use `graph`, the others attend all joints.
 
     Args:
-        graph: bool ``(B, J, J)``, True within the hops that local heads may see; None makes all heads global.
-        joint_mask: bool ``(B, J)``, False for joints that only pad the batch; no head sees those.
+        graph: bool ``(B, J, J)``, True where a local head may attend from the first joint to the second; None: all
+            heads attend all joints.
+        joint_mask: bool ``(B, J)``, False for joints that only pad the batch; no head attends those.
         heads: H.
     """
     if graph is None and joint_mask is None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from olift_fast.nn.time import TimeEncoding, absolute_time
 from olift_fast.ops import rff_linear
-from olift_fast.reference import Encoding, TimeEncoding, absolute_time, encoding_frequencies
+
+Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
+"""Of a keypoint: random Fourier features, fixed or trained; octaves along each axis; or the keypoint itself."""
 
 
 class KeypointEncoder(nn.Module):
-    """Random Fourier features of a keypoint through a linear layer; a learned token for a hidden one; the joint's side.
+    """A keypoint's random Fourier features through a linear layer, or a learned token where it is hidden.
+
+    The joint's side times a learned vector is added, and what the time encoding gives for the frame.
 
     Args:
         width: D.
@@ -20,7 +27,7 @@ class KeypointEncoder(nn.Module):
         sigma: standard deviation of the frequencies, in turns per unit of the keypoints.
         time_encoding: "absolute" adds Fourier features of the frame number, "table" a learned vector for each number
             below `time_rows`; "relative" and "none" leave time to the attention.
-        time_rows: the longest clip, with "table".
+        time_rows: frames of the longest clip that a "table" can take.
 
     Equivalent to `olift_fast.reference.KeypointEncoder`, same ``state_dict``.
     """
@@ -36,7 +43,7 @@ class KeypointEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.encoding = encoding
-        freqs = encoding_frequencies(encoding, frequencies, sigma)
+        freqs = _frequencies(encoding, frequencies, sigma)
         if encoding == "learnable_rff":
             self.freqs = nn.Parameter(freqs)
         else:
@@ -57,3 +64,11 @@ class KeypointEncoder(nn.Module):
         if sides is not None:
             tokens = tokens + sides[:, None, :, None] * self.side
         return tokens if self.time is None else tokens + self.time(tokens.shape[1])[None, :, None, :]
+
+
+def _frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor:
+    """``(2, count)``: drawn from ``N(0, sigma²)``, or for "sinusoidal" from sigma / 16 to 16 sigma along each axis."""
+    if encoding == "sinusoidal":
+        octaves = sigma * 2.0 ** torch.linspace(-4, 4, count // 2)
+        return functional.pad(torch.block_diag(octaves, octaves), (0, count % 2))
+    return torch.randn(2, count) * sigma

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
-from olift_fast.nn.hooks import is_unheard
+from olift_fast.nn.decoder import Decoder
+from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.ops.backends import asked_backend
 from olift_fast.ops.banded_attention.native import attend_into as attend_frames
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
 from olift_fast.ops.native_module import ask_for_huge_pages, native_module, why_not_native
-from olift_fast.reference import Decoder
 
-# So many bytes of what a call computes in are kept for the next one: fresh memory takes time to map.
+# Bytes of a buffer that is kept for the next call, at most: fresh memory takes time to map.
 KEPT = 128 << 20
 
 Signature = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
@@ -27,18 +27,19 @@ Layer = MotionLayer | SpaceLayer
 
 
 class FusedLayers:
-    """Motion layers, space layers and decoder in as many native passes as there are attentions, and one.
+    """Motion layers, space layers and decoder as native passes: one before the first attention, one after each.
 
     A pass takes 48 tokens at a time through ``tokens + projection(attended)``, ``tokens + mlp(norm(tokens))`` and the
-    next layer's ``qkv(norm(tokens))``, or the decoder. What lies between these stays in the cache; the layers by
-    themselves write and read it ten times. Weights are packed once; who calls asks `current` whether they still hold.
+    next layer's ``qkv(norm(tokens))``, or the decoder. Intermediate results stay in the cache; layer by layer they
+    would be written to memory and read back ten times. Weights are packed once: before each call, ask `current` whether
+    they are still those of the modules.
 
     Args:
         motion, space, decoder: whose parameters to use, float32 on the CPU.
-        products: float32, or bfloat16: both factors of each linear layer's products, queries, keys and values are
-            rounded to it; sums and all else are float32. `why_not_bfloat16` tells where it runs.
+        products: float32, or bfloat16: then the inputs and weights of the linear layers, and queries, keys and values,
+            are rounded to it, and all else is float32. `why_not_bfloat16` tells where it runs.
 
-    Equivalent to calling them one after the other without gradients, to the rounding of the products.
+    Equivalent to calling the modules one after the other without gradients, up to rounding.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class FusedLayers:
         self.signature = self._sign()
         self._bfloat16 = products == torch.bfloat16
         self._packed: list[Tensor] = []
-        self._rooms: list[Tensor] = []
+        self._free_buffers: list[Tensor] = []
         with torch.no_grad():
             heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
             heads.append(self._two_layers(decoder.norm, decoder.mlp))
@@ -68,26 +69,26 @@ class FusedLayers:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of queries, keys, values and what is attended; tokens are float32."""
+        """Of queries, keys, values and the attention's output; tokens are float32."""
         return torch.bfloat16 if self._bfloat16 else torch.float32
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """The pass before the first attention and the one after each, to be run on buffers of the caller's."""
+        """The pass before the first attention and the one after each attention, for callers with their own buffers."""
         return (self._first, *self._passes)
 
     @property
     def attentions(self) -> tuple[_Attention, ...]:
-        """What lies between two passes: the motion layers' attentions, then the space layers'."""
+        """The attentions between the passes: those of the motion layers, then those of the space layers."""
         return tuple(self._attentions)
 
     def current(self) -> bool:
-        """Whether modules, parameters and buffers are still those that were packed."""
+        """Whether modules, parameters and buffers are still those that were packed, and hold the same values."""
         return self.signature == self._sign()
 
     def hooked(self) -> bool:
         """Whether a module has hooks, which a fused pass would not call."""
-        return not is_unheard(*self._modules)
+        return has_hooks(*self._modules)
 
     def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
         """tokens ``(B, T, J, D)``, contiguous, overwritten → joints ``(B, T, J, 3)``.
@@ -97,9 +98,9 @@ class FusedLayers:
         batch, frames, joints, width = tokens.shape
         heads = self._attentions[0].heads if self._attentions else 1
         size = tokens.numel()
-        room = self._take_room(4 * size)  # of queries, keys, values and what is attended
-        qkv = room[: 3 * size].view(batch, frames, joints, 3, heads, width // heads)
-        attended = room[3 * size : 4 * size].view(batch, frames, joints, heads, width // heads)
+        buffer = self._take_buffer(4 * size)  # queries, keys, values and the attention's output
+        qkv = buffer[: 3 * size].view(batch, frames, joints, 3, heads, width // heads)
+        attended = buffer[3 * size : 4 * size].view(batch, frames, joints, heads, width // heads)
         out = tokens.new_empty(batch, frames, joints, 3)
         q, k, v = qkv.unbind(dim=3)
         lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
@@ -107,21 +108,24 @@ class FusedLayers:
         for attention, step in zip(self._attentions, self._passes, strict=True):
             attention.run(q, k, v, visible, lengths, graph, attended)
             step.run(tokens, attended, out if step is self._passes[-1] else qkv)
-        if room.nbytes <= KEPT:
-            self._rooms.append(room)
+        if buffer.nbytes <= KEPT:
+            self._free_buffers.append(buffer)
         return out
 
-    def _take_room(self, size: int) -> Tensor:
-        """So many numbers or more: those of a call before, where they are enough and no other call has them."""
-        with contextlib.suppress(IndexError):  # one thread's test and pop would be another's race
-            room = self._rooms.pop()
-            if room.numel() >= size:
-                return room
-        room = torch.empty(size, dtype=self.dtype)
-        ask_for_huge_pages(room)
-        return room
+    def _take_buffer(self, size: int) -> Tensor:
+        """A buffer of `size` numbers or more: one that an earlier call left, if it is large enough, or a new one."""
+        with contextlib.suppress(
+            IndexError
+        ):  # not "if self._free_buffers": another thread may take the last one meanwhile
+            buffer = self._free_buffers.pop()
+            if buffer.numel() >= size:
+                return buffer
+        buffer = torch.empty(size, dtype=self.dtype)
+        ask_for_huge_pages(buffer)
+        return buffer
 
     def _sign(self) -> Signature:
+        """Changes when a module, parameter or buffer is replaced, or a value is changed in place."""
         children = tuple(id(child) for module in self._modules for child in module._modules.values())
         held = [x for module in self._modules for x in (*module._parameters.values(), *module._buffers.values())]
         tensors = [x for x in held if x is not None]
@@ -139,6 +143,7 @@ class FusedLayers:
         return packed.data_ptr(), self._held(layer.bias)
 
     def _held(self, tensor: Tensor) -> int:
+        """Address of a copy, which lives as long as this object."""
         copy = tensor.detach().clone(memory_format=torch.contiguous_format)
         self._packed.append(copy)
         return copy.data_ptr()
@@ -157,7 +162,11 @@ class FusedLayers:
 
 
 class _Stage(NamedTuple):
-    """norm, linear layer, and where there is an inner width GELU and another; addresses as `token_block` takes them."""
+    """A norm and a linear layer, then, unless `inner` is 0, GELU and a second linear layer.
+
+    Fields: addresses of weights and biases as `token_block` takes them; the norm's epsilon; the width between the two
+    layers; the width that comes out.
+    """
 
     addresses: tuple[int, int, int, int, int, int]
     epsilon: float
@@ -167,7 +176,7 @@ class _Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Pass:
-    """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
+    """What happens to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
 
     projection: tuple[int, int]
     mlp: _Stage
@@ -175,7 +184,7 @@ class Pass:
     bfloat16: bool
 
     def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
-        """Changes the tokens in place and writes `out`; `threads` are torch's, by default."""
+        """Changes the tokens in place and writes `out`; on as many threads as torch uses, by default."""
         native = native_module()
         assert native is not None
         width = tokens.shape[-1]
@@ -196,7 +205,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class _Attention:
-    """Over frames within a window, or, without one, over joints."""
+    """Attention over the frames of a window; over joints where the window is None."""
 
     heads: int
     window: tuple[int, int] | None
@@ -229,7 +238,7 @@ class _Attention:
 def why_not_fused(
     tokens: Tensor, motion: Iterable[nn.Module], space: Iterable[nn.Module], decoder: nn.Module
 ) -> str | None:
-    """One line: why `FusedLayers` can't take these layers and tokens, or None when it can."""
+    """One line: why `FusedLayers` can't take these layers and tokens; None where it can."""
     if torch.is_grad_enabled():
         return "gradients are on: call it under torch.no_grad() or torch.inference_mode()"
     if torch.compiler.is_compiling() or type(tokens) is not Tensor or torch.is_autocast_enabled("cpu"):

@@ -1,4 +1,4 @@
-"""Whether anybody listens to modules: what computes in its place would not call hooks."""
+"""Whether modules have hooks: code that computes a module's result without calling the module would skip them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
 
-def is_unheard(*modules: nn.Module) -> bool:
-    """Whether none of these has hooks of its own, and there are none of all modules, as FLOP counters set them."""
+def has_hooks(*modules: nn.Module) -> bool:
+    """Whether one of the modules has a hook, or a hook is set for all modules, as FLOP counters set them."""
     for module in modules:
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
-            return False
-    return not _has_any_global_hook()
+            return True
+    return bool(_has_any_global_hook())

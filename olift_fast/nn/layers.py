@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
-from olift_fast.nn.hooks import is_unheard
-from olift_fast.nn.native_layers import through_linear_residual, through_norm_linear, through_norm_mlp
-from olift_fast.reference import mlp
+from olift_fast.nn.hooks import has_hooks
+from olift_fast.nn.native_layers import apply_linear_residual, apply_norm_linear, apply_norm_mlp
 
 
 class MotionLayer(nn.Module):
@@ -28,7 +27,7 @@ class MotionLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = TemporalProximityAttention(width, heads, window, relative_time)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = mlp(width, mlp_ratio)
+        self.mlp = _mlp(width, mlp_ratio)
 
     def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, visible bool ``(B, T, J)``, lengths ``(B,)`` → ``(B, T, J, D)``."""
@@ -46,21 +45,26 @@ class SpaceLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = JointAttention(width, heads)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = mlp(width, mlp_ratio)
+        self.mlp = _mlp(width, mlp_ratio)
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
         return _layer(self, JointAttention, x, graph, visible)
 
 
+def _mlp(width: int, ratio: int) -> nn.Sequential:
+    """A linear layer D → ratio · D, GELU, and a linear layer back to D."""
+    return nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
+
+
 def _layer(
     layer: MotionLayer | SpaceLayer, kind: type[nn.Module], x: Tensor, first: Tensor | None, second: Tensor | None
 ) -> Tensor:
-    """The layer's forward pass; `kind` is what its attention was made as, `first` and `second` that one's options."""
+    """The forward pass of a layer made with attention of class `kind`, which takes `first` and `second`."""
     attention = layer.attention
-    if type(attention) is kind and is_unheard(attention):
-        qkv = through_norm_linear(x, layer.attention_norm, attention.qkv)
-        x = through_linear_residual(attention.attend(qkv, first, second), attention.projection, x)
+    if type(attention) is kind and not has_hooks(attention):
+        qkv = apply_norm_linear(x, layer.attention_norm, attention.qkv)
+        x = apply_linear_residual(attention.attend(qkv, first, second), attention.projection, x)
     else:
         x = x + attention(layer.attention_norm(x), first, second)
-    return through_norm_mlp(x, layer.mlp_norm, layer.mlp)
+    return apply_norm_mlp(x, layer.mlp_norm, layer.mlp)

@@ -9,25 +9,26 @@ from torch import Tensor, nn
 
 from olift_fast.ops import procrustes_mse
 from olift_fast.ops.checks import check_floating, check_shape
-from olift_fast.reference import Alignment, ProcrustesKind
+from olift_fast.ops.procrustes import ProcrustesKind
 
+Alignment = Literal["sequence", "frame"]
 Reduction = Literal["mean", "sum", "none"]
 
 
 class ProcrustesLoss(nn.Module):
-    """``min Σ w |s R joints + t - target|²`` over R, s and t: one fit a sequence, or one a frame.
+    """``min Σ w |s R joints + t - target|²`` over R, s and t: one fit for a sequence, or one for each frame.
 
     Args:
         kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
-        alignment: one fit a "sequence" or a "frame".
-        reduction: "mean" over all points, by weight; "sum"; or "none": the weighted mean of each fit.
+        alignment: one fit for a "sequence", or one for each "frame".
+        reduction: "mean": weighted, over all points; "sum"; or "none": the weighted mean of each fit.
 
     Raises:
         ValueError: an unknown kind, alignment or reduction.
 
     The gradient holds R, s and t constant, which is exact for a squared error (envelope theorem), and finite where
-    the fit is ambiguous, as it is for a flat prediction. Where a frame's place is unknown, centre both on its joints
-    first; `olift_fast.train.loss.lifting_loss` does, and adds a velocity term.
+    the fit is ambiguous, as it is for a flat prediction. Where the position of each frame is unknown, center joints and
+    target on the frame's mean first; `olift_fast.train.loss.lifting_loss` does so, and adds a velocity term.
     """
 
     def __init__(
@@ -44,12 +45,12 @@ class ProcrustesLoss(nn.Module):
         self.kind, self.alignment, self.reduction = kind, alignment, reduction
 
     def forward(self, joints: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The loss: a scalar, or with reduction "none" ``(...)`` a sequence, ``(..., T)`` a frame.
+        """The loss: a scalar; with reduction "none" one for each sequence, ``(...)``, or for each frame, ``(..., T)``.
 
         Args:
-            joints, target: ``(..., T, J, 3)``; ``(..., J, 3)`` will do when aligned a frame.
-            weights: ``(..., T, J)``, bool or >= 0: points of weight 0, where the target is unknown, are never read
-                into arithmetic. All 1 by default.
+            joints, target: ``(..., T, J, 3)``; also ``(..., J, 3)`` where each frame is aligned.
+            weights: ``(..., T, J)``, bool or >= 0, all 1 by default. A point of weight 0 is never read into
+                arithmetic: its target may be NaN.
 
         Raises:
             ValueError, TypeError: an argument has the wrong shape, dtype or device.
@@ -76,5 +77,5 @@ class ProcrustesLoss(nn.Module):
         return total / torch.where(totals.sum() > 0, totals.sum(), 1.0) if self.reduction == "mean" else total
 
     def extra_repr(self) -> str:
-        """The arguments, for printing."""
+        """The arguments, for ``repr``."""
         return f"kind={self.kind!r}, alignment={self.alignment!r}, reduction={self.reduction!r}"

@@ -1,4 +1,8 @@
-"""Norms and linear layers as one native operation each, where they are PyTorch's own and nobody listens in."""
+"""A norm, linear layers and a sum as one native operation, where the modules are PyTorch's own and have no hooks.
+
+Elsewhere each function calls the modules that it is given, so that a module of another class, a hook or another backend
+has its effect.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from olift_fast.nn.hooks import is_unheard
+from olift_fast.nn.hooks import has_hooks
 from olift_fast.ops import linear_residual, norm_linear, norm_mlp
 from olift_fast.ops.backends import asked_backend
 from olift_fast.ops.layers.native import by_name, refuse_native_dense
 
 
-def through_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
+def apply_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
     """``linear(norm(x))``."""
     if not (_is_plain_norm(norm) and _is_plain(linear, nn.Linear) and _runs_natively(x, norm, linear)):
         return cast(Tensor, linear(norm(x)))
@@ -20,7 +24,7 @@ def through_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor
     return norm_linear(x, norm.weight, norm.bias, linear.weight, linear.bias, epsilon=norm.eps, backend="native")
 
 
-def through_linear_residual(x: Tensor, linear: nn.Module, residual: Tensor) -> Tensor:
+def apply_linear_residual(x: Tensor, linear: nn.Module, residual: Tensor) -> Tensor:
     """``residual + linear(x)``."""
     if not (_is_plain(linear, nn.Linear) and _runs_natively(x, linear, residual=residual)):
         return residual + linear(x)
@@ -28,8 +32,8 @@ def through_linear_residual(x: Tensor, linear: nn.Module, residual: Tensor) -> T
     return linear_residual(x, linear.weight, linear.bias, residual, backend="native")
 
 
-def through_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool = True) -> Tensor:
-    """``x + mlp(norm(x))``, or without the sum; the mlp two linear layers with a GELU between them."""
+def apply_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool = True) -> Tensor:
+    """``x + mlp(norm(x))``, or ``mlp(norm(x))`` without `residual`."""
     if not (_is_plain_norm(norm) and _is_plain_mlp(mlp) and _runs_natively(x, norm, mlp)):
         out = mlp(norm(x))
         return x + out if residual else cast(Tensor, out)
@@ -40,10 +44,12 @@ def through_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool 
 
 
 def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    return type(module) is kind and is_unheard(module)
+    """Whether the module is of this very class, not of a subclass, and has no hooks."""
+    return type(module) is kind and not has_hooks(module)
 
 
 def _is_plain_mlp(mlp: nn.Module) -> bool:
+    """Whether it is a linear layer, a GELU (with erf) and a linear layer in a row."""
     if not _is_plain(mlp, nn.Sequential):
         return False
     parts = list(cast(nn.Sequential, mlp))
@@ -53,6 +59,7 @@ def _is_plain_mlp(mlp: nn.Module) -> bool:
 
 
 def _is_plain_norm(norm: nn.Module) -> bool:
+    """Whether it is a LayerNorm over the last axis with a weight and a bias."""
     if not _is_plain(norm, nn.LayerNorm):
         return False
     norm = cast(nn.LayerNorm, norm)
@@ -60,7 +67,7 @@ def _is_plain_norm(norm: nn.Module) -> bool:
 
 
 def _runs_natively(x: Tensor, *modules: nn.Module, residual: Tensor | None = None) -> bool:
-    """Whether the native backend takes these tensors and parameters, and is what is wanted."""
+    """Whether the native backend is the one to use, and takes these tensors and the modules' parameters."""
     asked = asked_backend()
     if asked not in ("auto", "native") or (asked == "auto" and by_name()):
         return False

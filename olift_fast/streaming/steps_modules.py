@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from olift_fast.model import Lifter
-from olift_fast.model.optimized import OptimizedLifter
 from olift_fast.nn import MotionLayer
 from olift_fast.ops import banded_attention_step
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
@@ -113,7 +110,7 @@ class ModuleSteps:
 
     def _run(self) -> Tensor:
         """The step of all tracks → joints ``(B, 1, J, 3)``."""
-        with self._model._autocast() if isinstance(self._model, OptimizedLifter) else nullcontext():
+        with self._model.autocast():
             return self._lift(*self._inputs)
 
     def _lift(self, keypoints: Tensor, visible: Tensor, places: Tensor) -> Tensor:

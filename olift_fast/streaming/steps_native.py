@@ -11,7 +11,7 @@ from torch import Tensor
 from olift_fast.model import Lifter
 from olift_fast.nn import KeypointEncoder
 from olift_fast.nn.fused import FusedLayers, Pass
-from olift_fast.nn.hooks import is_unheard
+from olift_fast.nn.hooks import has_hooks
 from olift_fast.ops.banded_attention_step.native import step_into
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
 from olift_fast.ops.registration import split_projection
@@ -139,7 +139,7 @@ def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...
     """Frequencies, weight, bias, token and the sides' part of the tokens ``(J, D)``; None where it has to be called."""
     if type(encoder) is not KeypointEncoder or encoder.encoding == "linear":
         return None
-    if not is_unheard(*encoder.modules()):
+    if has_hooks(*encoder.modules()):
         return None
     layer = encoder.projection
     parts = (encoder.freqs, layer.weight, layer.bias, encoder.token, sides[0, :, None] * encoder.side)

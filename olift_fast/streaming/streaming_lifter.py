@@ -276,7 +276,7 @@ def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
     heads = dual_graph(None if graph is None else graph[None], None, config.heads)
     sides = torch.tensor([skeleton.sides], dtype=torch.float32, device=like.device)
     with torch.inference_mode():
-        fused = model._fused_layers(like.new_zeros(1))
+        fused = model.fused_layers(like.new_zeros(1))
         if fused is not None:
             return NativeSteps(model, fused, heads, sides, tracks)
         return ModuleSteps(model, heads, sides, tracks)

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.checkpoints import folder_of
+from olift_fast.nn.time import TimeTable
 from olift_fast.ops.native_module import why_not_bfloat16
-from olift_fast.reference import TimeTable
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from olift_fast.nn.loss import Alignment
+from olift_fast.nn.masked import centre, masked_mean
 from olift_fast.ops import procrustes
-from olift_fast.reference import Alignment, centre, masked_mean
 
 
 def lifting_loss(

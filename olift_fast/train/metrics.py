@@ -26,8 +26,9 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from olift_fast.nn.loss import Alignment
+from olift_fast.nn.masked import centre
 from olift_fast.ops import procrustes_align
-from olift_fast.reference import Alignment, centre
 
 Kind = Literal["similarity", "rigid"]
 

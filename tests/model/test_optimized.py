@@ -140,7 +140,7 @@ def test_refuses_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
         lifter.optimize(dtype=torch.float64)
     with pytest.raises(ValueError, match=r"float16 is for GPUs"):
         lifter.optimize("cpu", torch.float16)
-    monkeypatch.setattr("olift_fast.model.optimized.why_not_bfloat16", lambda: "an old processor")
+    monkeypatch.setattr("olift_fast.model.lifter.why_not_bfloat16", lambda: "an old processor")
     with pytest.raises(ValueError, match=r"bfloat16 does not run on this CPU: an old processor; torch\.float32 does"):
         lifter.optimize(dtype=torch.bfloat16)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ from olift_fast.ops.backends import Backend, choose_backend, refuse_cuda, refuse
 from olift_fast.ops.checks import check_floating, check_like, check_shape
 from olift_fast.ops.procrustes import registration
 from olift_fast.ops.registration import without_autocast
-from olift_fast.reference import ProcrustesKind
 
 __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
+
+ProcrustesKind = Literal["rigid", "similarity", "rotation"]
 
 
 class Procrustes(NamedTuple):
@@ -170,10 +171,20 @@ def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) 
 
 def _conditioning(source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind) -> Tensor:
     with torch.no_grad():
-        source, target, weights, _, _ = reference._centred(source, target, weights, kind)
-        values = torch.linalg.eigvalsh(reference.davenport((source * weights).mT @ target))
+        values = torch.linalg.eigvalsh(reference.davenport(_covariance(source, target, weights, kind)))
         largest = values[..., 3]
         return torch.where(largest > 0, (largest - values[..., 2]) / (2 * largest.clamp(min=1e-30)), 0.0)
+
+
+def _covariance(source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind) -> Tensor:
+    """``Σ w source targetᵀ`` ``(*batch, 3, 3)`` of the points less their weighted means; "rotation" subtracts none."""
+    weights = source.new_ones(source.shape[:-1]) if weights is None else weights
+    weights = weights.unsqueeze(-1)
+    total = weights.sum(dim=-2, keepdim=True)
+    share = weights / torch.where(total > 0, total, 1.0) * (kind != "rotation")
+    source, target = (torch.where(weights > 0, x, 0.0) for x in (source, target))
+    source, target = (x - (share * x).sum(dim=-2, keepdim=True) for x in (source, target))
+    return (source * weights).mT @ target
 
 
 def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

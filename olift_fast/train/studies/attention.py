@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from olift_fast.model import Lifter
 from olift_fast.nn import JointAttention, TemporalProximityAttention
-from olift_fast.reference import masked_softmax
+from olift_fast.nn.masked import masked_softmax
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import held_out
 from olift_fast.train.studies.rows import Row

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter
-from olift_fast.reference import align_clip, masked_mean
+from olift_fast.nn.masked import masked_mean
+from olift_fast.reference import align_clip
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import collate, normalise
 from olift_fast.train.evaluate import Method, flat, lifted_by

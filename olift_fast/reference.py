@@ -200,7 +200,7 @@ def encoding_frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor
 
 
 class KeypointEncoder(nn.Module):
-    """Keypoints to tokens: Fourier features, a linear layer, a token for what is hidden, and the joint's side."""
+    """Keypoints to tokens: Fourier features and a linear layer, or a token where hidden; plus the joint's side."""
 
     def __init__(
         self,
@@ -236,14 +236,14 @@ class KeypointEncoder(nn.Module):
 
 
 def absolute_time(time_encoding: TimeEncoding, width: int, rows: int) -> AbsoluteTime | TimeTable | None:
-    """What a frame's number adds to its tokens; None where only distances between frames count, or not even those."""
+    """What adds a vector of the frame number to the tokens; None where the time encoding adds nothing to them."""
     if time_encoding == "absolute":
         return AbsoluteTime(width)
     return TimeTable(width, rows) if time_encoding == "table" else None
 
 
 class TimeTable(nn.Module):
-    """A learned vector for each frame number below `rows`, as MotionBERT has it (arXiv 2210.06551)."""
+    """A learned vector for each frame number below `rows`, as in MotionBERT (arXiv 2210.06551)."""
 
     def __init__(self, width: int, rows: int) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class AbsoluteTime(nn.Module):
 
 
 class RelativeTimeBias(nn.Module):
-    """A bias per head and frame offset, analytic in the offset: Fourier features of it through one projection."""
+    """A bias for each head and frame offset: Fourier features of the offset through a linear layer."""
 
     freqs: Tensor
 
@@ -416,7 +416,7 @@ class Lifter(nn.Module):
         joint_mask: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Lift normalised keypoints (each frame centred on its visible keypoints, one scale a clip).
+        """Lift normalized keypoints: each frame centered on its visible keypoints, one scale for a clip.
 
         Args:
             keypoints: ``(B, T, J, 2)``.
@@ -427,7 +427,7 @@ class Lifter(nn.Module):
             lengths: int ``(B,)``, frames of each clip that are not padding.
 
         Returns:
-            joints ``(B, T, J, 3)`` up to a rotation and a translation a frame; 0 in padding.
+            joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; 0 in padding.
         """
         batch, frames, joints, _ = keypoints.shape
         if joint_mask is None:
@@ -461,7 +461,7 @@ def procrustes(
     kind: ProcrustesKind = "rigid",
     reflection: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The R, s, t that minimise ``Σ w |s R source + t - target|²``, by an SVD (Kabsch 1976, Umeyama 1991).
+    """The R, s, t that minimize ``Σ w |s R source + t - target|²``, by an SVD (Kabsch 1976, Umeyama 1991).
 
     Args:
         source, target: ``(..., P, 3)``.
@@ -574,7 +574,7 @@ def procrustes_mse(
 def orthographic_procrustes(
     source: Tensor, target: Tensor, weights: Tensor | None = None, *, iterations: int = 64
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The R, s, t that minimise ``Σ w |s (R source)_xy + t - target|²`` (orthographic N-point, scaled).
+    """The R, s, t that minimize ``Σ w |s (R source)_xy + t - target|²`` (orthographic N-point, scaled).
 
     Starts at the rotation nearest to the best affine map, then alternates: complete the target by the depth that the
     fit gives, fit the completed target by `procrustes`. Each step works on 3×3 moments only and lowers the error.
@@ -633,7 +633,7 @@ def centre(points: Tensor, mask: Tensor) -> Tensor:
 def align_clip(
     joints: Tensor, target: Tensor, labelled: Tensor, *, alignment: Alignment, kind: ProcrustesKind
 ) -> tuple[Tensor, Tensor]:
-    """Both centred a frame on their labelled joints; then `joints` moved onto `target` once a clip, or once a frame.
+    """Both centered in each frame on the labeled joints; then `joints` moved onto `target`, by one fit a clip or frame.
 
     The alignment is held constant for the gradient, which is exact for a squared error: at the optimum its derivative
     vanishes (envelope theorem).
@@ -666,12 +666,12 @@ def lifting_loss(
     Args:
         joints, target: ``(B, T, J, 3)``.
         labelled: bool ``(B, T, J)``, where the target is known.
-        alignment: one Procrustes fit a "sequence" or a "frame".
-        keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalised input, for the reprojection term:
-            x and y of the joints against the input, both centred on the visible keypoints.
+        alignment: one Procrustes fit for a "sequence", or one for each "frame".
+        keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term:
+            x and y of the joints against the input, both centered on the visible keypoints.
 
     Returns:
-        Scalar: each term is a mean over what is labelled (visible) in the batch.
+        Scalar: each term is a mean over what is labeled (visible) in the batch.
     """
     aligned, target = align_clip(joints, target, labelled, alignment=alignment, kind="rigid")
     loss = masked_mean((aligned - target).square().sum(dim=-1), labelled)
@@ -698,7 +698,7 @@ def fa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Procrust
 def sa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: ProcrustesKind = "similarity") -> Tensor:
     """Mean joint error of each clip ``(B,)`` after aligning the whole sequence by one Procrustes fit.
 
-    Root-relative, as the paper's protocol is, with the mean of a frame's labelled joints as the root.
+    Root-relative, as the paper's protocol is, with the mean of a frame's labeled joints as the root.
     """
     return _clip_error(joints, target, labelled, "sequence", kind)
 

@@ -1,4 +1,4 @@
-"""Old names that keep working for one release, each with a `DeprecationWarning` that tells the new one."""
+"""Old names of public objects: they work for one more release, with a `DeprecationWarning` that tells the new name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def old_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` that finds names where they live now.
+    """A ``__getattr__`` for a module from which public names have moved: it finds them in their new modules.
 
     Args:
-        module: the old module, its ``__name__``.
-        homes: the new module of each old name; "module:name" where the name has changed, too.
+        module: the ``__name__`` of the old module.
+        homes: the new module of each old name, or "module:name" where the name has changed as well.
     """
 
     def find(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""From pixels to what the model sees: each frame centred on its visible keypoints, one scale a clip."""
+"""From pixels to model units: each frame is centered on its visible keypoints, and a clip has one scale."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Normalization:
-    """Model units: ``(keypoint - centre of the frame) / scale``.
+    """Model units: ``(keypoint - center of the frame) / scale``.
 
     Args:
-        scale: pixels in one model unit, the RMS distance of visible keypoints from their frame's centre. Fitted once
-            a clip (or a stream) and then a constant, so that chunks and streams see what the whole clip would.
+        scale: pixels in one model unit, the RMS distance of visible keypoints from their frame's center. It is fitted
+            once for a clip or a stream and then constant, so that chunks and streams give what the whole clip gives.
     """
 
     scale: float
 
     @classmethod
     def fit(cls, keypoints: Array, visible: Mask) -> Normalization:
-        """The scale of keypoints ``(T, J, 2)`` under visible ``(T, J)``; 1 where nothing spreads."""
+        """From keypoints ``(T, J, 2)`` and visible ``(T, J)``; the scale is 1 where no frame has a spread."""
         return cls.of_spread(*spread(keypoints, visible))
 
     @classmethod
     def of_spread(cls, squares: float, count: int) -> Normalization:
-        """From the `spread` of a clip, or the sums of those of its parts."""
+        """From the `spread` of a clip, or the sum of the spreads of its parts."""
         scale = math.sqrt(squares / count) if count else 0.0
         return cls(scale if math.isfinite(scale) and scale > 0 else 1.0)
 
     def apply(self, keypoints: Array, visible: Mask) -> tuple[Array, Array]:
-        """Model units ``(..., T, J, 2)``, 0 where hidden, and the centres ``(..., T, 2)`` in pixels, NaN if unseen."""
+        """Model units ``(..., T, J, 2)``, 0 where hidden, and the `frame_centers` ``(..., T, 2)`` in pixels."""
         return normalise(keypoints, visible, np.float32(self.scale))
 
 
@@ -48,7 +48,7 @@ def normalise(keypoints: Array, visible: Mask, scale: Array | np.float32) -> tup
 
 
 def spread(keypoints: Array, visible: Mask) -> tuple[float, int]:
-    """The sum of visible keypoints' squared distances from their frame's centre, and how many they are.
+    """The sum of visible keypoints' squared distances from their frame's center, and the number of these keypoints.
 
     A frame with one visible keypoint has no spread and says nothing about the scale.
     """
@@ -58,7 +58,7 @@ def spread(keypoints: Array, visible: Mask) -> tuple[float, int]:
 
 
 def frame_centers(keypoints: Array, visible: Mask) -> Array:
-    """Mean of each frame's visible keypoints ``(..., J, 2)`` → ``(..., 2)``; NaN in a frame that shows none."""
+    """Mean of each frame's visible keypoints, ``(..., J, 2)`` → ``(..., 2)``; NaN in a frame without any."""
     kept = np.where(visible[..., None], keypoints, 0).astype(np.float64)
     count = visible.sum(axis=-1)[..., None]
     total = kept.sum(axis=-2)

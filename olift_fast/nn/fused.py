@@ -114,9 +114,8 @@ class FusedLayers:
 
     def _take_buffer(self, size: int) -> Tensor:
         """A buffer of `size` numbers or more: one that an earlier call left, if it is large enough, or a new one."""
-        with contextlib.suppress(
-            IndexError
-        ):  # not "if self._free_buffers": another thread may take the last one meanwhile
+        # No look whether there is one: another thread may take it before this one does.
+        with contextlib.suppress(IndexError):
             buffer = self._free_buffers.pop()
             if buffer.numel() >= size:
                 return buffer

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import error, needs_native
 from torch import Tensor, nn
 
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import MotionLayer
 from olift_fast.nn.fused import why_not_fused
-from olift_fast.ops.native_module import why_not_native
 
-pytestmark = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
+pytestmark = needs_native
 
 SMALL = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=(3, 2), frequencies=7)
 
@@ -39,10 +39,6 @@ def fused(lifter: Lifter, keypoints: Tensor, **given: Any) -> Tensor:
 def wanted_of(lifter: Lifter, keypoints: Tensor, **given: Any) -> Tensor:
     """Layer by layer in float64."""
     return copy.deepcopy(lifter).double()(keypoints.double(), **given).detach()
-
-
-def error(got: Tensor, wanted: Tensor) -> float:
-    return float((got.double() - wanted).norm() / wanted.norm())
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 19, 5), (1, 70, 13), (3, 7, 26)])

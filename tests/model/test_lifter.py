@@ -6,19 +6,14 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from helpers import error, needs_native
 
 from olift_fast import reference
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
-from olift_fast.ops.native_module import why_not_native
 from olift_fast.tracks.rigs import rig
 
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 SMALL = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=2, window=(4, 3))
-
-
-def relative(got: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((got.detach().double() - wanted.detach()).norm() / wanted.detach().norm())
 
 
 def twin(lifter: Lifter) -> reference.Lifter:
@@ -54,9 +49,21 @@ def test_matches_the_reference_with_the_same_state_dict(encoding, time_encoding)
     mask[1, 20:] = False
     options = {"graph": graph, "sides": sides, "joint_mask": mask, "lengths": torch.tensor([40, 29])}
     wanted = twin(model)(keypoints.double(), visible, **options)
-    assert relative(model(keypoints, visible, **options), wanted) < 2e-5
+    assert error(model(keypoints, visible, **options), wanted) < 2e-5
     assert list(model.state_dict()) == list(twin(model).state_dict())
     assert (wanted[1, 29:] == 0).all() and (wanted[1, :, 20:] == 0).all()
+
+
+@pytest.mark.parametrize("encoding", ["rff", "learnable_rff", "sinusoidal", "linear"])
+@pytest.mark.parametrize("time_encoding", ["relative", "absolute", "table", "none"])
+def test_starts_from_the_same_random_numbers_as_the_reference(encoding, time_encoding) -> None:
+    fields = {**asdict(SMALL), "encoding": encoding, "time_encoding": time_encoding}
+    model = lifter(LifterConfig(**fields))
+    del fields["hops"]
+    torch.manual_seed(0)
+    wanted = reference.Lifter(**fields).state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, wanted[name]), name
 
 
 @needs_native
@@ -65,7 +72,7 @@ def test_native_backend_matches_the_reference_backend(monkeypatch: pytest.Monkey
     keypoints, visible, graph, sides = clip(frames=100)
     native = model(keypoints, visible, graph=graph, sides=sides)
     monkeypatch.setenv("OLIFT_BACKEND", "reference")
-    assert relative(native, model(keypoints, visible, graph=graph, sides=sides)) < 1e-5
+    assert error(native, model(keypoints, visible, graph=graph, sides=sides)) < 1e-5
 
 
 def test_gradients_match_the_reference() -> None:
@@ -87,7 +94,7 @@ def test_permuting_the_joints_permutes_the_output() -> None:
     order = torch.randperm(keypoints.shape[2], generator=torch.Generator().manual_seed(1))
     straight = model(keypoints, visible, graph=graph, sides=sides)
     permuted = model(keypoints[:, :, order], visible[:, :, order], graph=graph[order][:, order], sides=sides[order])
-    assert relative(permuted, straight[:, :, order].double()) < 1e-5
+    assert error(permuted, straight[:, :, order].double()) < 1e-5
 
 
 def test_shifting_time_shifts_the_output() -> None:
@@ -96,8 +103,8 @@ def test_shifting_time_shifts_the_output() -> None:
     whole = model(keypoints, visible, graph=graph, sides=sides)
     before, after = model.config.receptive_field
     part = model(keypoints[:, 13:50], visible[:, 13:50], graph=graph, sides=sides)
-    assert relative(part[:, before:-after], whole[:, 13 + before : 50 - after].double()) < 1e-5
-    assert relative(part[:, :before], whole[:, 13 : 13 + before].double()) > 1e-3
+    assert error(part[:, before:-after], whole[:, 13 + before : 50 - after].double()) < 1e-5
+    assert error(part[:, :before], whole[:, 13 : 13 + before].double()) > 1e-3
 
 
 def test_padding_in_joints_and_frames_changes_nothing() -> None:
@@ -115,7 +122,7 @@ def test_padding_in_joints_and_frames_changes_nothing() -> None:
     side = torch.ones(1, joints + 5)
     side[:, :joints] = sides
     out = model(padded, seen, graph=wide, sides=side, joint_mask=mask, lengths=torch.tensor([40]))
-    assert relative(out[:, :40, :joints], alone.double()) < 1e-5
+    assert error(out[:, :40, :joints], alone.double()) < 1e-5
     assert (out[:, 40:] == 0).all() and (out[:, :, joints:] == 0).all()
 
 
@@ -124,7 +131,7 @@ def test_clips_of_a_batch_do_not_see_each_other() -> None:
     keypoints, visible, graph, sides = clip(batch=3)
     together = model(keypoints, visible, graph=graph, sides=sides)
     alone = torch.cat([model(keypoints[i : i + 1], visible[i : i + 1], graph=graph, sides=sides) for i in range(3)])
-    assert relative(together, alone.double()) < 1e-5
+    assert error(together, alone.double()) < 1e-5
 
 
 def test_hidden_keypoints_are_not_read() -> None:
@@ -140,8 +147,8 @@ def test_without_edges_all_heads_see_all_joints() -> None:
     model = lifter()
     keypoints, visible, graph, _ = clip()
     everything = torch.ones_like(graph)
-    assert relative(model(keypoints, visible), model(keypoints, visible, graph=everything).double()) < 1e-6
-    assert relative(model(keypoints, visible), model(keypoints, visible, graph=graph).double()) > 1e-3
+    assert error(model(keypoints, visible), model(keypoints, visible, graph=everything).double()) < 1e-6
+    assert error(model(keypoints, visible), model(keypoints, visible, graph=graph).double()) > 1e-3
 
 
 @pytest.mark.parametrize(("frames", "joints"), [(1, 1), (1, 26), (3, 1), (5, 2)])
@@ -158,7 +165,7 @@ def test_compiles_in_one_graph() -> None:
         keypoints, visible, graph, sides = clip(frames=frames)
         with torch.no_grad():
             wanted = model(keypoints, visible, graph=graph, sides=sides)
-            assert relative(compiled(keypoints, visible, graph=graph, sides=sides), wanted.double()) < 1e-5
+            assert error(compiled(keypoints, visible, graph=graph, sides=sides), wanted.double()) < 1e-5
 
 
 def test_wrong_arguments_are_named() -> None:

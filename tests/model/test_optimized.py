@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import error, needs_bfloat16
 from torch import Tensor, nn
 
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks, lift_mirrored
-from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.tracks.rigs import rig
 
 SMALL = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=(3, 2), frequencies=7)
 DTYPES = [
     torch.float32,
-    pytest.param(torch.bfloat16, marks=pytest.mark.skipif(why_not_bfloat16() is not None, reason="no bfloat16 here")),
+    pytest.param(torch.bfloat16, marks=needs_bfloat16),
 ]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 
@@ -36,9 +36,9 @@ def lifter_of(seed: int = 0) -> Lifter:
     return Lifter(SMALL, "test")
 
 
-def error(got: Tensor, lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> float:
-    wanted = copy.deepcopy(lifter).double()(keypoints.double(), **given).detach()
-    return float((got.double() - wanted).norm() / wanted.norm())
+def error_of(got: Tensor, lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> float:
+    """Against the lifter in float64."""
+    return error(got, copy.deepcopy(lifter).double()(keypoints.double(), **given))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -49,11 +49,11 @@ def test_matches_the_lifter_in_float64(dtype: torch.dtype) -> None:
         keypoints, given = clip(*shape)
         got = optimized(keypoints, **given)
         assert got.dtype == torch.float32 and not got.requires_grad
-        assert error(got, lifter, keypoints, given) < TOLERANCE[dtype]
+        assert error_of(got, lifter, keypoints, given) < TOLERANCE[dtype]
         assert torch.equal(got, optimized(keypoints, **given))
 
 
-@pytest.mark.skipif(why_not_bfloat16() is not None, reason="no bfloat16 here")
+@needs_bfloat16
 def test_bfloat16_is_really_taken() -> None:
     lifter = lifter_of()
     keypoints, given = clip()
@@ -71,7 +71,7 @@ def test_compiled_with_changing_lengths(dtype: torch.dtype) -> None:
         keypoints, given = clip(2, frames)
         got = optimized(keypoints, **given)
         assert got.dtype == torch.float32 and not got.requires_grad
-        assert error(got, lifter, keypoints, given) < (1e-5 if dtype == torch.float32 else 5e-2)
+        assert error_of(got, lifter, keypoints, given) < (1e-5 if dtype == torch.float32 else 5e-2)
         first = got if first is None else first
     assert first is not None and first.isfinite().all()
 
@@ -131,7 +131,7 @@ def test_swapped_layers_are_kept() -> None:
     lifter = lifter_of()
     lifter.motion[0] = Twice(lifter.motion[0])
     keypoints, given = clip()
-    assert error(lifter.optimize()(keypoints, **given), lifter, keypoints, given) < 1e-5
+    assert error_of(lifter.optimize()(keypoints, **given), lifter, keypoints, given) < 1e-5
 
 
 def test_refuses_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,4 +158,4 @@ def test_on_a_gpu(dtype: torch.dtype, compiled: bool) -> None:
         kept.append((optimized(keypoints.cuda(), **on_gpu), keypoints, given))
     for got, keypoints, given in kept:
         assert got.device.type == "cuda" and got.dtype == torch.float32
-        assert error(got.cpu(), lifter, keypoints, given) < TOLERANCE[dtype]
+        assert error_of(got.cpu(), lifter, keypoints, given) < TOLERANCE[dtype]

@@ -1,4 +1,4 @@
-"""Transformer layers whose norms and linear layers run as one operation, unless somebody has changed or hears them."""
+"""Transformer layers: norms and linear layers run as one operation, unless they were replaced or have hooks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from helpers import needs_native
 from torch import Tensor, nn
 
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import MotionLayer, SpaceLayer
-from olift_fast.ops.native_module import why_not_native
 
-pytestmark = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
+pytestmark = needs_native
 D, H = 24, 4
 INNER = [
     "attention_norm",
@@ -39,13 +39,13 @@ def layer(request: pytest.FixtureRequest) -> nn.Module:
 
 
 @pytest.fixture
-def dense_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def layer_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Which operations were called."""
     calls: list[str] = []
-    import olift_fast.ops.layers as dense
+    import olift_fast.ops.layers as layers
 
     for name in ("norm_linear", "linear_residual", "norm_mlp"):
-        run: Callable[..., Tensor] = getattr(dense, name)
+        run: Callable[..., Tensor] = getattr(layers, name)
 
         def counted(*args: object, name: str = name, run: Callable[..., Tensor] = run, **options: object) -> Tensor:
             calls.append(name)
@@ -91,9 +91,9 @@ def twin_of(layer: nn.Module) -> nn.Module:
     return twin.double()
 
 
-def test_a_layer_is_three_operations_and_equals_the_reference(layer, dense_calls) -> None:
+def test_a_layer_is_three_operations_and_equals_the_reference(layer, layer_calls) -> None:
     assert close(results(layer, tokens()), results(twin_of(layer), tokens().double()))
-    assert dense_calls == ["norm_linear", "linear_residual", "norm_mlp"]
+    assert layer_calls == ["norm_linear", "linear_residual", "norm_mlp"]
 
 
 @pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
@@ -180,12 +180,12 @@ def test_frozen_parameters_get_no_gradient_and_the_others_the_same(layer) -> Non
             assert torch.allclose(parameter.grad, wanted[name], rtol=1e-4, atol=1e-4), name
 
 
-def test_a_lifter_trains_through_operations_alone_and_hears_hooks_of_its_decoder(dense_calls) -> None:
+def test_a_lifter_trains_through_operations_alone_and_calls_hooks_of_its_decoder(layer_calls) -> None:
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig(width=D, heads=H, motion_layers=1, space_layers=2, frequencies=4))
     keypoints = torch.randn(2, 6, 5, 2)
     out = lifter(keypoints)
-    assert dense_calls == ["norm_linear", "linear_residual", "norm_mlp"] * 3 + ["norm_mlp"]
+    assert layer_calls == ["norm_linear", "linear_residual", "norm_mlp"] * 3 + ["norm_mlp"]
     for module in (lifter.decoder, lifter.decoder.norm, lifter.decoder.mlp, lifter.decoder.mlp[2]):
         seen: list[Tensor] = []
         hook = module.register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(output))
@@ -194,17 +194,17 @@ def test_a_lifter_trains_through_operations_alone_and_hears_hooks_of_its_decoder
 
 
 @pytest.mark.parametrize("backend", ["reference", "triton", "cuda"])
-def test_where_another_backend_is_forced_the_modules_are_called(layer, dense_calls, monkeypatch, backend) -> None:
+def test_where_another_backend_is_forced_the_modules_are_called(layer, layer_calls, monkeypatch, backend) -> None:
     """The norms and linear layers have no other fast backend: for them, PyTorch's modules are what is meant."""
     layer.attention.attend = lambda qkv, *options: qkv[..., :D]
     wanted = layer(tokens())
-    assert len(dense_calls) == 3
+    assert len(layer_calls) == 3
     monkeypatch.setenv("OLIFT_BACKEND", backend)
     assert torch.allclose(layer(tokens()), wanted, atol=1e-4)
-    assert len(dense_calls) == 3
+    assert len(layer_calls) == 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_dtypes_are_left_to_the_modules(layer, dense_calls, dtype) -> None:
+def test_other_dtypes_are_left_to_the_modules(layer, layer_calls, dtype) -> None:
     out = layer.to(dtype)(tokens().to(dtype))
-    assert out.dtype == dtype and not dense_calls
+    assert out.dtype == dtype and not layer_calls

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import error
 from torch import Tensor, nn
 
 from olift_fast import reference
@@ -20,10 +21,6 @@ from olift_fast.nn import (
 from olift_fast.train.loss import lifting_loss
 
 B, T, J, D, H = 2, 19, 7, 24, 4
-
-
-def error(got: Tensor, wanted: Tensor) -> float:
-    return float((got.detach().double() - wanted.detach()).norm() / wanted.detach().norm())
 
 
 def matches(module: nn.Module, twin: nn.Module, x: Tensor, *options: Tensor | None) -> None:

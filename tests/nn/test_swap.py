@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import torch
+from helpers import error
 from torch import Tensor, nn
 
 from olift_fast import reference
@@ -14,10 +15,6 @@ from olift_fast.nn import TemporalProximityAttention, swap_attention
 
 N, T, D, H = 3, 13, 24, 4
 DTYPES = [pytest.param(torch.float32, 1e-5, id="float32"), pytest.param(torch.float64, 1e-12, id="float64")]
-
-
-def error(got: Tensor, wanted: Tensor) -> float:
-    return float((got.detach().double() - wanted.detach().double()).norm() / wanted.detach().double().norm())
 
 
 def layer(norm_first: bool = False, batch_first: bool = True, bias: bool = True) -> nn.TransformerEncoderLayer:

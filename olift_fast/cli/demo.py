@@ -161,7 +161,7 @@ def errors(clip: Clip, joints: np.ndarray) -> tuple[float, float]:
     import numpy as np
     import torch
 
-    from olift_fast.reference import sa_mpjpe
+    from olift_fast.train.metrics import sa_mpjpe
 
     target = torch.from_numpy(clip.joints)[None].double()
     labelled = torch.ones(target.shape[:3], dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""The complete lifter: its configuration, weights, and lifting of whole recordings."""
+"""The complete lifter: its configuration and weights, and the lifting of whole recordings."""
 
 from olift_fast.model.config import PRESETS, LifterConfig
 from olift_fast.model.inference import lift_in_chunks, lift_mirrored, lift_tracks

@@ -1,4 +1,4 @@
-"""Drop-in modules over the operations; their ``state_dict`` is the one of the modules in `olift_fast.reference`."""
+"""Modules over the operations; the ``state_dict`` fits the module of the same name in `olift_fast.reference`."""
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention, dual_graph
 from olift_fast.nn.encoder import KeypointEncoder

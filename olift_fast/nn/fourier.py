@@ -10,15 +10,15 @@ from olift_fast.ops.checks import check_floating, check_shape
 
 
 class RandomFourierFeatures(nn.Module):
-    """``[cos 2πxB, sin 2πxB] @ weight.T + bias`` with random frequencies B; the features are an inner matter.
+    """``[cos 2πxB, sin 2πxB] @ weight.T + bias`` with random frequencies B.
 
     Args:
         channels: C of the points: 2 for keypoints.
         width: D.
         frequencies: F.
         sigma: standard deviation of the frequencies, in turns per unit of the points.
-        learnable: train the frequencies too; fixed by default, and saved either way.
-        token: learn what stands for a hidden point; zeros without it.
+        learnable: train the frequencies, which are fixed by default; they are saved in both cases.
+        token: learn a vector that stands for a hidden point; without it, zeros do.
 
     Raises:
         ValueError: a size is less than 1.

@@ -1,4 +1,4 @@
-"""PyTorch's multi-head self-attention, over a window of time: the same parameters, the same call."""
+"""A replacement for `nn.MultiheadAttention` over a window of time: the same parameters, the same call."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from olift_fast.ops.banded_attention import check_window
 
 
 class BandedMultihead(nn.Module):
-    """Stands where an `nn.MultiheadAttention` stood: self-attention of frame t over its frames t-left … t+right.
+    """Replaces an `nn.MultiheadAttention`: self-attention of each frame t over the frames t-left … t+right.
 
-    It holds the very parameters of the module it is made from, under the same names: optimizers that hold them keep
-    working, and a ``state_dict`` fits both. The attention weights never exist, so they are not returned, and dropout
-    of them is left out.
+    It holds the parameters of the module that it replaces, the same objects under the same names: optimizers keep
+    working, and a ``state_dict`` fits both. The attention weights are never written to memory, so they are not
+    returned, and dropout of them is left out.
 
     Args:
-        attention: whose parameters to use, see `refuse_multihead` for what can't be taken.
+        attention: the module to replace; `refuse_multihead` tells which can't be.
         window: ``(left, right)`` frames, or α for ``(α, α)``.
 
     Raises:
-        ValueError: the module can't be taken, or the window is negative.
+        ValueError: the module can't be replaced, or the window is negative.
 
-    Equivalent to the module itself with an ``attn_mask`` that lets each frame see its window.
+    Equivalent to the replaced module with an ``attn_mask`` that leaves each frame the keys in its window.
     """
 
     # Read by nn.TransformerEncoderLayer: True would let its fused inference path compute full attention instead.
@@ -55,18 +55,19 @@ class BandedMultihead(nn.Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, None]:
-        """As `nn.MultiheadAttention`, of one tensor with itself; the weights are None whatever `need_weights` says.
+        """Self-attention, called as `nn.MultiheadAttention` is; the weights are None whatever `need_weights` says.
 
         Args:
-            query, key, value: one and the same tensor: ``(N, T, D)``, ``(T, N, D)`` without batch_first, ``(T, D)``,
-                or ``(B, T, J, D)``, each joint its own sequence, which needs no permuting.
-            key_padding_mask: ``(N, T)``, ``(T,)`` or ``(B, T, J)``: True, or -inf, where a key is left out and never
-                read into arithmetic; a query that sees no key gives 0 before the output projection, not NaN.
-            attn_mask: only beside `is_causal`, and then not read: the window is what masks.
+            query, key, value: the same tensor: ``(N, T, D)``, or ``(T, N, D)`` without batch_first; ``(T, D)``; or
+                ``(B, T, J, D)``, where each joint is a sequence of its own.
+            key_padding_mask: ``(N, T)``, ``(T,)`` or ``(B, T, J)``: True, or -inf, where a key is left out; it is
+                never read into arithmetic. A query without a key gives 0, not NaN, before the output projection.
+            attn_mask: allowed with `is_causal` only, and not read: the window masks already.
             is_causal: needs a window ``(left, 0)``.
 
         Raises:
-            ValueError, TypeError: an argument has the wrong shape or dtype, or asks for what a window can't do.
+            ValueError, TypeError: an argument has the wrong shape or dtype, or asks for what attention over a window
+                can't do.
         """
         if key is not query or value is not query:
             raise ValueError("query, key and value must be one tensor: a window is for self-attention")
@@ -84,7 +85,7 @@ class BandedMultihead(nn.Module):
         return self.out_proj(out.reshape(query.shape)), None
 
     def _clips(self, x: Tensor) -> Tensor:
-        """Any layout of the input as a view ``(B, T, J, …)``: sequences that come after time are joints of one clip."""
+        """A view ``(B, T, J, …)`` of the input in any layout; ``(T, N, …)`` is seen as one clip of N joints."""
         if x.dim() == 2:
             return x[None, :, None]
         if x.dim() == 3:
@@ -100,7 +101,7 @@ class BandedMultihead(nn.Module):
             visible = ~mask
         elif mask.is_floating_point():
             # nn.TransformerEncoderLayer turns a bool mask into this form. Looking at its values costs a
-            # synchronisation anywhere but on the CPU.
+            # synchronization anywhere but on the CPU.
             visible = ~mask.isneginf()
             if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool((mask[visible] != 0).any()):
                 raise ValueError("key_padding_mask must be bool, or hold 0 and -inf alone, got other values")
@@ -114,7 +115,7 @@ class BandedMultihead(nn.Module):
 
 
 def refuse_multihead(attention: nn.Module) -> str | None:
-    """Why a window can't stand in for this module, or None when it can."""
+    """Why `BandedMultihead` can't replace this module; None where it can."""
     if type(attention) is not nn.MultiheadAttention:
         return f"must be an nn.MultiheadAttention itself, got {type(attention).__name__}"
     if not attention._qkv_same_embed_dim:

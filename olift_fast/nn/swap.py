@@ -1,4 +1,4 @@
-"""Windowed attention over time in place of the full attention of a model that is already there."""
+"""Attention over a window of time in place of the full self-attention of an existing model."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def swap_attention(
         model: holds `nn.MultiheadAttention` somewhere, alone or in an `nn.TransformerEncoderLayer`.
         window: ``(left, right)`` frames, or α for ``(α, α)``.
         predicate: called with the qualified name and the module for each `nn.MultiheadAttention` and
-            `nn.TransformerEncoderLayer` (whose ``self_attn`` is meant), True for what attends over time. By default
-            all of them: name the ones to take where the model attends over joints as well.
-        convert: called with a module that the predicate picks and the window, returns what replaces it; for attention
-            that is a class of its own. The predicate, required then, is asked about every module of the model.
+            `nn.TransformerEncoderLayer` (whose ``self_attn`` is meant), True for those that attend over time. By
+            default all are replaced; give it where the model attends over joints as well.
+        convert: called with a module and the window, returns the replacement; for a model whose attention is a class of
+            its own. The predicate is then required, and called for every module of the model.
 
     Returns:
         `Swap`: the names of what was replaced; its `undo` puts the originals back.
@@ -73,7 +73,7 @@ def swap_attention(
 
 
 class Swap:
-    """What `swap_attention` replaced in a model. As a context manager it undoes that at the end.
+    """What `swap_attention` replaced in a model. As a context manager it calls `undo` at the end.
 
     Args:
         model: whose modules to replace.
@@ -86,7 +86,7 @@ class Swap:
         self._encoders: list[nn.TransformerEncoder] = []
         for name, (_, replacement) in modules.items():
             model.set_submodule(name, replacement)
-        # Such an encoder would hand its layers a nested tensor, which only the fused full attention can read.
+        # With use_nested_tensor an encoder gives its layers nested tensors, which attention over a window can't read.
         for name, module in model.named_modules():
             inside = any(picked.startswith(f"{name}." if name else "") for picked in modules)
             if isinstance(module, nn.TransformerEncoder) and inside and module.use_nested_tensor:
@@ -108,7 +108,7 @@ class Swap:
         return f"Swap({', '.join(self._modules)})"
 
     def undo(self) -> None:
-        """Put the originals back, with what their parameters have become; a second call does nothing.
+        """Put the originals back, with the values that the parameters have now; a second call does nothing.
 
         Raises:
             ValueError: the parameters of a replacement made by `convert` don't fit the original's names and shapes.
@@ -147,10 +147,10 @@ def _picked(model: nn.Module, predicate: Predicate | None, everything: bool) -> 
 
 
 def _hand_back(original: nn.Module, replacement: nn.Module) -> None:
-    """Gives the original the parameters that the replacement holds now.
+    """Gives the original the parameters that the replacement has now.
 
-    Those of a `BandedMultihead` are the same objects unless something like ``load_state_dict(assign=True)`` or a move
-    to another device put new ones in their place.
+    A `BandedMultihead` shares them with the original, until ``load_state_dict(assign=True)`` or a move to another
+    device, say, replaces them.
     """
     if isinstance(replacement, BandedMultihead):
         for name, parameter in replacement.named_parameters():

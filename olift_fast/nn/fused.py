@@ -142,7 +142,6 @@ class FusedLayers:
         return packed.data_ptr(), self._held(layer.bias)
 
     def _held(self, tensor: Tensor) -> int:
-        """Address of a copy, which lives as long as this object."""
         copy = tensor.detach().clone(memory_format=torch.contiguous_format)
         self._packed.append(copy)
         return copy.data_ptr()
@@ -161,11 +160,7 @@ class FusedLayers:
 
 
 class _Stage(NamedTuple):
-    """A norm and a linear layer, then, unless `inner` is 0, GELU and a second linear layer.
-
-    Fields: addresses of weights and biases as `token_block` takes them; the norm's epsilon; the width between the two
-    layers; the width that comes out.
-    """
+    """norm, linear layer, and where there is an inner width GELU and another; addresses as `token_block` takes them."""
 
     addresses: tuple[int, int, int, int, int, int]
     epsilon: float
@@ -175,7 +170,7 @@ class _Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Pass:
-    """What happens to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
+    """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
 
     projection: tuple[int, int]
     mlp: _Stage
@@ -183,7 +178,7 @@ class Pass:
     bfloat16: bool
 
     def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
-        """Changes the tokens in place and writes `out`; on as many threads as torch uses, by default."""
+        """Changes the tokens in place and writes `out`; `threads` are torch's, by default."""
         native = native_module()
         assert native is not None
         width = tokens.shape[-1]

@@ -126,7 +126,7 @@ class Lifter(nn.Module):
         return None if self._fused.hooked() else self._fused
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context to call the modules in: autocast to the dtype that `optimize` was given, or no change without."""
+        """The context in which to call this lifter's modules: autocast to the dtype of `optimize`, or else no change."""
         return nullcontext()
 
     def optimize(
@@ -170,7 +170,7 @@ class Lifter(nn.Module):
     def with_delay(self, frames: int) -> Lifter:
         """A copy whose results depend on this many frames after their own; see `with_window`.
 
-        These are ``motion_layers`` × right; the frames to the left stay as they are.
+        That number is ``motion_layers`` × right; left stays as it is.
 
         Raises:
             InputError: `frames` is not a multiple >= 0 of the number of motion layers.
@@ -251,7 +251,7 @@ class OptimizedLifter(Lifter):
             self._round_weights()
 
     def forward(self, keypoints: Tensor, visible: Tensor | None = None, **given: Any) -> Tensor:
-        """`Lifter.forward` without gradients; the arguments are its own."""
+        """`Lifter.forward`, with the same arguments, without gradients."""
         with torch.no_grad(), self.autocast():
             if not self._compile:
                 return super().forward(keypoints, visible, **given).to(keypoints.dtype)

@@ -126,7 +126,7 @@ class Lifter(nn.Module):
         return None if self._fused.hooked() else self._fused
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which to call this lifter's modules: autocast to the dtype of `optimize`, or else no change."""
+        """The context in which to call this lifter's modules: autocast to the dtype of `optimize`, or no change."""
         return nullcontext()
 
     def optimize(

@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -98,21 +97,6 @@ class Table:
             return " ".join(message.split())
         line = self.numbers[start + int(found[2])]
         return f"line {line}, column {found[3]}: wanted a number, got {found[1]}"
-
-
-def read_text(path: Path) -> str:
-    """A file's text.
-
-    Raises:
-        InputError: not UTF-8, or binary.
-    """
-    data = path.read_bytes()
-    if b"\0" in data:
-        raise InputError("binary data in no format that is known here")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text: byte 0x{data[error.start]:02x} at {error.start}") from error
 
 
 def split_table(text: str) -> Table:

@@ -1,4 +1,4 @@
-"""Reading 2D keypoints of any tool and writing lifted 3D tracks."""
+"""Reads 2D keypoints of any tool, and writes lifted 3D tracks."""
 
 from __future__ import annotations
 

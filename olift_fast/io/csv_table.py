@@ -1,4 +1,4 @@
-"""Text tables as arrays: one pass of numpy's parser, with errors that name the line."""
+"""Text tables (csv and its kin) as arrays: numpy's parser does the work, and errors name the line in the file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Table:
         """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell.
 
         Raises:
-            InputError: a line that has not `width` cells, or a cell that is not a number.
+            InputError: a line with more or fewer cells than `width`, or a cell that is not a number.
         """
         body = list(self.lines[start:])
         if not body:
@@ -65,7 +65,7 @@ class Table:
                 body[offset] = line + self.delimiter * (width - cells)
             elif cells != width:
                 raise InputError(f"line {self.numbers[start + offset]} has {cells} cells, wanted {width}")
-        # In blocks, so that the copies which the parser needs stay small beside the file.
+        # In blocks, so that the parser's copies of the text stay small compared with the file.
         block = 10_000
         parts = [
             self._parse(body[first : first + block], columns, start + first) for first in range(0, len(body), block)
@@ -73,7 +73,7 @@ class Table:
         return np.concatenate(parts)
 
     def _parse(self, body: list[str], columns: Sequence[int], start: int) -> npt.NDArray[np.float32]:
-        # numpy's parser is an order of magnitude faster than a loop, but knows no empty cells.
+        # numpy's parser is an order of magnitude faster than a loop, but can't read empty cells: they become "nan".
         text = "\n".join(body) + "\n"
         empty, filled = self.delimiter * 2, f"{self.delimiter}nan{self.delimiter}"
         if empty in text:

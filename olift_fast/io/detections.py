@@ -1,4 +1,4 @@
-"""From detections, a list of poses with frame numbers, to tracks: by the file's ids, or else by nearness."""
+"""Turns detections, a list of poses with frame numbers, into tracks: by the file's ids, or else by nearness."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     Args:
         prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
         all_frames: numbers of frames that the file has, with or without a pose in them.
-        fill: frame numbers count video frames, so one that is missing becomes a frame in which all is hidden.
+        fill: frame numbers count video frames, so a missing one becomes a frame in which everything is hidden.
 
     Raises:
         InputError: no pose at all, or frame numbers too far apart to be frames of a video.
@@ -162,6 +162,7 @@ def _update(old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> npt.N
 
 
 def _fresh_names(prefix: str, count: int, taken: set[str]) -> list[str]:
+    """prefix_0, prefix_1, …; with a longer prefix where one of these names is taken."""
     while any(f"{prefix}_{number}" in taken for number in range(count)):
         prefix += "_"
     return [f"{prefix}_{number}" for number in range(count)]

@@ -20,7 +20,7 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
     and joint. "h5" (DeepLabCut), "netcdf" (movement) and "nwb" (one track) need the extra `io`.
 
     Args:
-        format: one of these; None goes by the ending: .npz, .csv, .long.csv, .h5, .nc, .nwb.
+        format: one of these names; None goes by the ending: .npz, .csv, .long.csv, .h5, .nc, .nwb.
 
     Raises:
         InputError: an unknown ending, a path that cannot be written, or the input file itself.
@@ -40,13 +40,13 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
         message = str(error)
         raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
     except RuntimeError as error:
-        # What HDF5 and its wrappers raise when the disk fails under them.
+        # HDF5 and its wrappers raise this when writing to the disk fails.
         raise InputError(f"{path}: cannot be written: {' '.join(str(error).split()):.200}") from error
     return path
 
 
 def part_path(path: Path, number: int) -> Path:
-    """Where the parts of a result go: of "out.long.csv" the first there, the second to "out.2.long.csv"."""
+    """The path of one part of a result: the first part of "out.long.csv" is that file, the second "out.2.long.csv"."""
     if number == 1:
         return path
     stem = len(path.name) - len(_suffix(path))
@@ -54,7 +54,7 @@ def part_path(path: Path, number: int) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """The format that a name's ending tells; raises InputError where it tells none."""
+    """The output format that the ending of a file's name stands for; raises InputError for any other ending."""
     return SUFFIXES[_suffix(path)]
 
 

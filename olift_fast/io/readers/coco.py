@@ -59,7 +59,7 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
 
 
 def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """A list of results: image_id, keypoints (x, y, score)…; the images are a video's frames if their ids run on.
+    """A list of results, each with an image_id and keypoints x, y, score, …; one video if few image ids are skipped.
 
     The file has no names: 17 joints of category 1 alone are COCO's person. Tracks as in `read_coco`.
 
@@ -116,6 +116,7 @@ def _is_video(images: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> bo
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
+    """The labels, each with its place in the list where it comes more than once."""
     return [label if labels.count(label) == 1 else f"{label}_{place}" for place, label in enumerate(labels)]
 
 

@@ -19,7 +19,7 @@ from olift_fast.io.open_container import FOLDER, JSON, load_json, read_text
 from olift_fast.io.parsed import Parsed
 from olift_fast.tracks.rigs import rig
 
-#: By number of points; where two sets have as many, the one whose bones are shorter in the file is meant.
+#: Built-in rigs by their number of points. Of two with as many, the one with the shorter bones in the file is taken.
 RIGS = {15: ("openpose_mpi_15",), 18: ("openpose_coco_18",), 25: ("openpose_body_25", "openpose_body_25b")}
 
 

@@ -179,6 +179,11 @@ def _skeleton(skeleton: Mapping[str, Any], nodes: Sequence[Any]) -> tuple[list[s
 
 
 def _ordered(dataset: h5py.Dataset, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
+    """An array with its dimensions in the order `wanted`.
+
+    Args:
+        legacy: their order in files without the attribute `dims`, which names them.
+    """
     dims = tuple(json.loads(_text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
     if sorted(dims) != sorted(wanted) or dataset.ndim != len(wanted):
         raise InputError(f"{dataset.name[1:]!r} must have dimensions {', '.join(legacy)}, got shape {dataset.shape}")

@@ -31,12 +31,12 @@ def write_csv(result: LiftedTracks, path: Path) -> None:
 
 
 def _lines(frames: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> Iterator[str]:
-    # Nine digits bring a float32 back exactly.
+    # Nine significant digits restore a float32 exactly.
     template = "%d" + ",%.9g" * values.shape[1] + "\n"
-    holes: list[bool] = np.any(np.isnan(values), axis=1).tolist()
+    has_nan: list[bool] = np.any(np.isnan(values), axis=1).tolist()
     for index, frame in enumerate(frames.tolist()):
         line = template % (frame, *values[index].tolist())
-        yield line.replace("nan", "") if holes[index] else line
+        yield line.replace("nan", "") if has_nan[index] else line
 
 
 def write_long_csv(result: LiftedTracks, path: Path) -> None:

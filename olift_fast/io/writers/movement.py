@@ -53,7 +53,7 @@ def write_nwb(result: LiftedTracks, path: Path) -> None:
 
 
 def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
-    """A lifted result as movement's data set in 3D; the lifting is told in its attributes."""
+    """A lifted result as movement's data set in 3D; its attributes say how it was lifted."""
     load = require("movement.io.load_poses", what)
     dataset = load.from_numpy(
         position_array=np.ascontiguousarray(result.joints.transpose(1, 3, 2, 0)),

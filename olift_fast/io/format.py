@@ -22,7 +22,7 @@ class Format(NamedTuple):
         containers: the kinds of file that hold this format.
         matches: whether the content of such a file is of this format; the first of `readers.FORMATS` that says so reads
             the file.
-        read: the tracks in that content.
+        read: turns that content into tracks.
         recognized_by: what `matches` looks for, in a few words of Markdown.
         takes: what `read` takes from the file and how it reads it, in Markdown.
         hint: what the error about a file of no known format calls this one; empty leaves it out.

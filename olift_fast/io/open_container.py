@@ -25,11 +25,12 @@ class Container(NamedTuple):
     """A kind of file.
 
     Args:
-        name: what it is called.
-        unknown: the error for content that is of no known format; given the content and the formats' hints.
-        wrong_format: the message where a format is asked for that is never in this container, which `{}` stands for. A
-            format that can be in it is then read without being recognized: its reader says best what is missing.
-            None: only a format that the content is recognized as is read, whatever is asked for.
+        name: tells containers apart.
+        unknown: the error for content of no known format, given the content and the `hint` of each format that it could
+            have been.
+        wrong_format: set where the user's word on the format is taken: a format that can be in this container is read
+            without being recognized, since its reader says best what is missing, and this is the message for one that
+            can't be, which `{}` stands for. None: the content decides, and another format asked for is an error.
     """
 
     name: str
@@ -144,6 +145,7 @@ def _open_text(text: str) -> Opened:
 
 
 def _unknown_file(content: Any, hints: Sequence[str]) -> InputError:
+    """The error of containers that need no other: today one of their formats takes whatever the others leave."""
     return InputError(f"holds no keypoints of a known format; known: {', '.join(hints)}")
 
 

@@ -14,7 +14,8 @@ from olift_fast.io.json_fields import item_keys, triplets
 from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed, int64
 
-#: Whole-body sets begin with the joints of the body; face and hands are left out.
+#: By the number of points: the built-in rig, and how many points are taken. Sets of the whole body begin with the joints
+#: of the rig; what follows, as the face and the hands, is left out.
 ALPHAPOSE_RIGS = {17: ("coco_17", 17), 26: ("halpe_26", 26), 133: ("coco_17", 17), 136: ("halpe_26", 26)}
 
 
@@ -46,7 +47,7 @@ def read_alphapose(content: Sequence[Mapping[str, Any]]) -> Parsed:
 
 
 def _is_alphapose(content: Any) -> bool:
-    """Whether a list is AlphaPose's and not COCO's: it tells persons by `idx`, and pictures by their file's name."""
+    """Whether a list is AlphaPose's and not COCO's: its items have an `idx`, or a file name as their `image_id`."""
     keys = item_keys(content)
     return {"image_id", "keypoints"} <= keys and ("idx" in keys or isinstance(content[0]["image_id"], str))
 
@@ -66,5 +67,5 @@ FORMAT = Format(
     matches=_is_alphapose,
     read=read_alphapose,
     recognized_by="JSON list with `idx` or an `image_id` that is a file name",
-    takes="17 (COCO), 26 (Halpe); of 133 and 136 the body",
+    takes="17 points (COCO) or 26 (Halpe); of 133 or 136 those of the body",
 )

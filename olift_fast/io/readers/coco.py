@@ -61,7 +61,7 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
 def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
     """A list of results, each with an image_id and keypoints x, y, score, …; one video if few image ids are skipped.
 
-    The file has no names: 17 joints of category 1 alone are COCO's person. Tracks as in `read_coco`.
+    The file has no names: 17 joints, all of category 1, are taken as COCO's person. Tracks as in `read_coco`.
 
     Raises:
         InputError: image ids that are no whole numbers, poses with different numbers of keypoints.
@@ -129,7 +129,7 @@ ANNOTATIONS = Format(
     matches=lambda content: {"annotations", "images", "categories"} <= object_keys(content),
     read=read_coco,
     recognized_by="JSON with `images`, `annotations`, `categories`",
-    takes="names and edges of the category (1-based in the file), visibility 1 and 2 are there, `track_id`",
+    takes="keypoints with visibility 1 or 2; names and edges of the category (1-based in the file); `track_id`",
 )
 RESULTS = Format(
     name="coco-results",
@@ -140,5 +140,5 @@ RESULTS = Format(
     matches=lambda content: {"image_id", "keypoints"} <= item_keys(content),
     read=read_coco_results,
     recognized_by="JSON list with `image_id`, `keypoints`",
-    takes="x, y, score; 17 joints of category 1 are COCO's person",
+    takes="x, y, score; 17 joints of category 1 are taken as COCO's person",
 )

@@ -99,7 +99,7 @@ def from_columns(
 
 
 def _is_deeplabcut(table: Table) -> bool:
-    """Whether any of the first lines is a header row of the format, so that an incomplete header is told as such."""
+    """Whether any of the first lines is a header row of the format; the reader says which other rows are missing."""
     return any(row and row[0].casefold() in HEADER for row in table.rows(0, 4))
 
 

@@ -93,7 +93,7 @@ NPZ = Format(
     extra=None,
     description="our own keypoints",
     containers=(ARCHIVE,),
-    # Every archive that is of no other format: the error then says which keys are wanted.
+    # The last of the archives' formats takes all that the others leave: its error says which keys are wanted.
     matches=lambda archive: True,
     read=read_npz,
     recognized_by="NumPy archive with `keypoints`",

@@ -109,6 +109,6 @@ FORMAT = Format(
     matches=lambda content: isinstance(content, Path) or "people" in object_keys(content),
     read=read_openpose,
     recognized_by="a folder of JSON files with `people`, or one of them",
-    takes="body points (no face, no hands); frame = number in the file name; (0, 0, 0) is hidden; 15, 18 or 25 points; "
-    "BODY_25 or BODY_25B, whichever has the shorter bones",
+    takes="15, 18 or 25 points of the body (no face, no hands); the frame is the number in the file name; (0, 0, 0) is "
+    "hidden; of BODY_25 and BODY_25B the one with the shorter bones in the file",
 )

@@ -237,7 +237,7 @@ LABELS = Format(
     matches=lambda file: {"metadata", "frames", "instances", "pred_points"} <= set(file),
     read=read_sleap_labels,
     recognized_by="HDF5 with `metadata`, `frames`, `instances`, `pred_points`",
-    takes="hand labels before predictions, names, edges without symmetries, tracks; pixel origin of old versions "
+    takes="hand labels, else predictions; names, edges without symmetries, tracks; pixel origin of old versions "
     "(below 1.1) corrected",
 )
 JSON_LABELS = Format(

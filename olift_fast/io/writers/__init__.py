@@ -1,4 +1,7 @@
-"""The formats that a result is written in, one file for each kind."""
+"""The formats that a result is written in.
+
+To add a format, write a file with its writer and its `OutputFormat` record, and list the record in `OUTPUT_FORMATS`.
+"""
 
 from __future__ import annotations
 

@@ -88,6 +88,6 @@ LONG_CSV = OutputFormat(
     suffix=".long.csv",
     extra=None,
     description="track, frame, time, joint, x, y, z, confidence, visible",
-    holds="joints and input's confidence",
+    holds="joints, and the input's confidence",
     write=write_long_csv,
 )

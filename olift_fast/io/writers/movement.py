@@ -83,7 +83,7 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
 @contextmanager
 def _movement(result: LiftedTracks, path: Path, what: str) -> Iterator[tuple[Any, Any]]:
     """movement's module of writers, and the result as its data set; `what` is attempted with them."""
-    # The HDF5 libraries leave a mess when the disk fills up while they write, so the space is reserved once before.
+    # The HDF5 libraries don't clean up when the disk is full, so whether the space is there is tried out before.
     with path.open("wb") as file:
         reserve(file, result.joints.nbytes * 3 + 2**20)
     path.unlink()

@@ -14,8 +14,8 @@ from olift_fast.io.json_fields import item_keys, triplets
 from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed, int64
 
-#: By the number of points: the built-in rig, and how many points are taken. Sets of the whole body begin with the joints
-#: of the rig; what follows, as the face and the hands, is left out.
+#: By the number of points: the built-in rig, and how many points are taken. Sets of the whole body begin with the
+#: joints of the rig; what follows, as the face and the hands, is left out.
 ALPHAPOSE_RIGS = {17: ("coco_17", 17), 26: ("halpe_26", 26), 133: ("coco_17", 17), 136: ("halpe_26", 26)}
 
 

@@ -53,6 +53,7 @@ bench bench-full: $(NATIVE) $(VENV)/.test
 report: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.scores
+	$(BIN)/python -m olift_fast.io.docs docs/formats.md
 
 # It builds both by itself.
 compare: $(VENV)/.test

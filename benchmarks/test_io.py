@@ -18,7 +18,7 @@ from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 FRAMES, JOINTS, ROUNDS = 2000, 26, 7
 SEED = 1
-"""Of an animal with more joints than are kept."""
+"""Seed of the generator, for an animal that has more than `JOINTS` joints."""
 
 
 class Recording(NamedTuple):
@@ -56,7 +56,7 @@ FORMATS: dict[str, tuple[Callable[[Clip, Path], None], str, str]] = {
 
 @pytest.fixture(scope="module", params=FORMATS)
 def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """A generated animal with a detector's faults, in a file of each format; DeepLabCut's has no edges."""
+    """A generated animal with a detector's errors, in a file of each format; DeepLabCut's has no edges."""
     write, name, _ = FORMATS[request.param]
     path = tmp_path_factory.mktemp("recordings") / name
     clip = film(SEED, FRAMES)
@@ -71,7 +71,7 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def timed(benchmark: Any, recording: Recording, stage: str, call: Callable[[], object], **facts: Any) -> None:
-    """Times the stage and puts on record what it worked on."""
+    """Times a stage and records what it worked on."""
     benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=1)
     tracks = recording.tracks
     benchmark.extra_info.update(

@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all."""
+"""Writes files that are there in full or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises InputError, which names `path` and the cause, where the system refuses within the block."""
+    """Turns an OSError within the block into an InputError that names `path` and the cause."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def reserve(file: IO[bytes], size: int) -> None:
-    """So many bytes for the file, where the system can: a full disk is told now, and not half-way."""
+    """Reserves `size` bytes for the file, where the system can, so that a full disk is an error now and not halfway."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
 

@@ -1,4 +1,4 @@
-"""From detections, a list of poses with frame numbers, to tracks: by the file's ids, or else by nearness."""
+"""Turns detections, a list of poses with frame numbers, into tracks: by the file's ids, or else by nearness."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.parsed import check_size, fill_gaps
+from olift_fast.io.parsed import Parsed, check_size, fill_gaps
 
 #: A pose continues a track when their joints lie closer, on average, than this share of the pose's size.
 REACH = 0.5
@@ -54,20 +54,8 @@ class Detections:
         self.confidence.append(np.where(there, np.minimum(confidence, 1e6), 0.0))
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """Detections as dense arrays: keypoints (N, T, J, 2), confidence (N, T, J), frames (T), names (N)."""
-
-    keypoints: npt.NDArray[np.float32]
-    confidence: npt.NDArray[np.float32]
-    frames: npt.NDArray[np.int64]
-    tracks: tuple[str, ...]
-
-
-def as_tracks(
-    found: Detections, *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True
-) -> Tracked:
-    """Puts each pose at its track and frame.
+def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True) -> Parsed:
+    """Puts each pose at its track and frame; the readers add names, edges and what else their files hold.
 
     Poses with an id go to the track of that id; of two in one frame, the more confident one stays. Poses without an id
     are one animal if no frame has two of them. Otherwise they are joined frame by frame: of all pairs of a pose and a
@@ -78,7 +66,7 @@ def as_tracks(
     Args:
         prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
         all_frames: numbers of frames that the file has, with or without a pose in them.
-        fill: frame numbers count video frames, so one that is missing becomes a frame in which all is hidden.
+        fill: frame numbers count video frames, so a missing one becomes a frame in which everything is hidden.
 
     Raises:
         InputError: no pose at all, or frame numbers too far apart to be frames of a video.
@@ -103,10 +91,10 @@ def as_tracks(
         where = owner[pose], place[found.frames[pose]]
         keypoints[where] = found.points[pose]
         confidence[where] = found.confidence[pose]
-    return Tracked(keypoints, confidence, frames, names)
+    return Parsed(keypoints, confidence, None, tracks=names, frames=frames)
 
 
-def as_stills(found: Detections, names: Sequence[str]) -> Tracked:
+def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
     """Each pose as a track of one frame: pictures that have nothing to do with each other.
 
     Raises:
@@ -116,7 +104,7 @@ def as_stills(found: Detections, names: Sequence[str]) -> Tracked:
         raise InputError("no keypoint is visible, wanted at least one animal")
     keypoints = np.stack(found.points)[:, None].astype(np.float32)
     confidence = np.stack(found.confidence)[:, None].astype(np.float32)
-    return Tracked(keypoints, confidence, np.zeros(1, np.int64), tuple(names))
+    return Parsed(keypoints, confidence, None, tracks=tuple(names), frames=np.zeros(1, np.int64))
 
 
 def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
@@ -174,6 +162,7 @@ def _update(old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> npt.N
 
 
 def _fresh_names(prefix: str, count: int, taken: set[str]) -> list[str]:
+    """prefix_0, prefix_1, …; with a longer prefix where one of these names is taken."""
     while any(f"{prefix}_{number}" in taken for number in range(count)):
         prefix += "_"
     return [f"{prefix}_{number}" for number in range(count)]

@@ -1,4 +1,4 @@
-"""What every reader returns, and the last steps that all formats share: hide, name, check."""
+"""What every reader returns, and the steps that all formats share: hide missing keypoints, name joints, check."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from olift_fast.tracks.skeleton import Skeleton
 #: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
 MAX_VALUES = 300_000_000
 
-#: What the parsers below, their libraries included, raise for a file that is damaged or not of the format.
+#: What the readers and the libraries that they use raise for a file that is damaged or not of the format.
 UNUSABLE: tuple[type[Exception], ...] = (
     *(AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, EOFError),
-    # RuntimeError is HDF5's, MemoryError that of a header which claims too large an array.
+    # HDF5 raises RuntimeError; a header that claims too large an array ends in MemoryError.
     *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError),
-    # numpy reads the headers of its files as Python.
+    # numpy parses the headers of its files as Python.
     *(SyntaxError, tokenize.TokenError),
 )
 
@@ -43,11 +43,12 @@ class Parsed:
         edges: the bones that the file gives, as pairs of joint indices.
         tracks: (N) track names.
         frames: (T) frame numbers, increasing; None for 0 … T-1.
-        rig_name: a built-in rig whose names (if `names` is None) and edges are the format's convention.
+        fps: frames a second, if the file tells.
+        image_size: width and height in pixels, if the file tells.
+        rig_name: a built-in rig whose edges, and whose names if `names` is None, are the format's convention.
         zero_is_hidden: the format writes (0, 0) for a keypoint that is not there.
     """
 
-    format: str
     keypoints: npt.NDArray[Any]
     confidence: npt.NDArray[Any] | None
     names: Sequence[str] | None
@@ -60,8 +61,8 @@ class Parsed:
     zero_is_hidden: bool = False
 
 
-def settle(parsed: Parsed, source: str, fps: float | None, skeleton: Skeleton | None) -> KeypointTracks:
-    """The tracks of a parsed file: what is not there is NaN with confidence 0, confidence lies in [0, 1].
+def settle(parsed: Parsed, format: str, source: str, fps: float | None, skeleton: Skeleton | None) -> KeypointTracks:
+    """The tracks of a parsed file: a keypoint that is not there is NaN with confidence 0; confidence lies in [0, 1].
 
     Raises:
         InputError: no track, no frame, nothing visible, names that do not fit `skeleton`, unusable edges or fps.
@@ -81,7 +82,7 @@ def settle(parsed: Parsed, source: str, fps: float | None, skeleton: Skeleton | 
     confidence = np.ones(points.shape[:3], np.float32)
     if parsed.confidence is not None:
         given = np.asarray(parsed.confidence, dtype=np.float32)
-        # The file says nothing of this keypoint, which is there all the same: a hand label among predictions.
+        # A keypoint may be there without a confidence, as a hand label among predictions is: it counts as certain.
         confidence = np.clip(np.where(np.isnan(given), np.float32(1), given), 0, 1)
     hidden |= confidence <= 0
     points[hidden] = np.nan
@@ -99,12 +100,12 @@ def settle(parsed: Parsed, source: str, fps: float | None, skeleton: Skeleton | 
         frames=None if parsed.frames is None or _counts_from_zero(parsed.frames) else parsed.frames,
         image_size=image_size if image_size and min(image_size) > 0 else None,
         source=source,
-        format=parsed.format,
+        format=format,
     )
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
-    """Raises InputError before an array is made that no animal's recording fills."""
+    """Raises InputError before an array is allocated that is larger than any recording of animals."""
     if tracks * frames * joints > MAX_VALUES:
         raise InputError(
             f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
@@ -113,7 +114,11 @@ def check_size(tracks: int, frames: int, joints: int) -> None:
 
 
 def fill_gaps(numbers: npt.NDArray[np.int64], joints: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All frames from the first to the last of distinct sorted `numbers` (T), and the place of each in them.
+    """All frame numbers from the first to the last of `numbers` (T), and the index of each of `numbers` among them.
+
+    Args:
+        numbers: distinct and sorted.
+        joints: the number of joints, for the size of the array that will hold all frames.
 
     Raises:
         InputError: so many are missing that these cannot be frame numbers.
@@ -153,7 +158,7 @@ def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skele
         names = convention.names
     if wanted is not None:
         if names is None:
-            # Only the count can be compared: the skeleton names the joints in its own order.
+            # Without names only the count can be compared; the skeleton then names the joints in its own order.
             if wanted.num_joints != joints:
                 raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
             return wanted

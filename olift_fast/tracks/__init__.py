@@ -1,4 +1,4 @@
-"""Skeletons, rigs, and tracks of keypoints and joints: what every part of the package speaks of. Needs numpy alone."""
+"""Skeletons, built-in rigs, and tracks of 2D keypoints and of 3D joints, for all parts of the package; numpy only."""
 
 from __future__ import annotations
 

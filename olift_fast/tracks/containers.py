@@ -1,4 +1,4 @@
-"""What the readers hand to the model and the model to writers and viewers: 2D tracks in, 3D tracks out."""
+"""Tracks of 2D keypoints, which the readers return, and of 3D joints, which the model returns."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class LiftedTracks:
             have no visible keypoint within the model's reach, finite everywhere else.
         keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format: the input (`KeypointTracks`).
         visible: (N, T, J) which keypoints the model saw.
-        frame: "camera": x and y overlay the input's pixels, z is depth in pixels relative to the animal's centre;
+        frame: "camera": x and y overlay the input's pixels, z is depth in pixels relative to the animal's center;
             "object": the model's own frame and unit.
         scale: (N) pixels in one model unit.
-        centers: (N, T, 2) the centre in pixels that normalisation took away.
-        rotation: (N, 3, 3) the rotation from object to camera that was applied.
+        centers: (N, T, 2) the center in pixels that normalization subtracted.
+        rotation: (N, 3, 3) the rotation from the object's to the camera's frame that was applied.
         model: the name of the model.
         version: its version.
 
@@ -135,7 +135,7 @@ class LiftedTracks:
 
 
 def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
-    """Checks what both classes share, and turns lists and numpy scalars into the types that are promised."""
+    """Checks the fields that both classes share, and turns lists and numpy scalars into the documented types."""
     source = value.source
     _set(value, "tracks", tuple(str(track) for track in value.tracks))
     if value.keypoints.ndim != 4 or value.keypoints.shape[-1] != 2:

@@ -37,10 +37,10 @@ def rig_names() -> tuple[str, ...]:
 
 
 def find_rig(names: Iterable[str]) -> Skeleton | None:
-    """The built-in skeleton with exactly these joints, in this order and spelling; None if there is none.
+    """The built-in skeleton that has exactly these joints, in their order and spelling; None if there is none.
 
-    Case and separators don't matter. Rigs that share all joint names (fox, puma, elk) share their edges too; the first
-    one is returned.
+    Order, case and separators of `names` don't matter. Rigs that share all joint names (fox, puma, elk) share their
+    edges too; the first one is returned.
     """
     given = tuple(map(str, names))
     wanted = frozenset(map(plain, given))
@@ -71,8 +71,8 @@ def load_skeleton(path_or_name: str | Path) -> Skeleton:
         raise InputError(f"{path}: {error}") from error
 
 
-# Model names in the AnimalSyn3D dataset, and the animals that they are. The last four are in its tooling, but are not
-# among the thirteen animals of the paper.
+# Model names in the AnimalSyn3D dataset, and their animals. The last four are in its tooling, but not among the
+# thirteen animals of the paper.
 ANIMALSYN3D_MODELS = {
     "foxZED": "fox",
     "pumaRW": "puma",
@@ -264,7 +264,8 @@ _RIGS = {
         "MidHip > Neck > Nose > *Eye > *Ear, Neck > *Shoulder > *Elbow > *Wrist, MidHip > *Hip > *Knee > *Ankle",
         "*Ankle > *BigToe > *SmallToe, *Ankle > *Heel",
     ),
-    # OpenPose's experimental model. It ties the upper neck and the head to the left shoulder alone; not here.
+    # OpenPose's experimental model. It joins the upper neck and the head to the left shoulder alone; here the upper
+    # neck joins both shoulders and the head.
     "openpose_body_25b": _rig(
         "Nose, LEye, REye, LEar, REar, LShoulder, RShoulder, LElbow, RElbow, LWrist, RWrist, LHip, RHip, LKnee, RKnee,"
         "LAnkle, RAnkle, UpperNeck, HeadTop, LBigToe, LSmallToe, LHeel, RBigToe, RSmallToe, RHeel",

@@ -61,8 +61,8 @@ def test_sets_of_25_points_are_told_apart_by_their_bones(tmp_path: Path, name: s
     skeleton = rig(name)
     # A drawing of the skeleton in which bones are short: each joint beside the one it hangs on.
     distances = skeleton.hop_distances().astype(float)
-    centred = distances**2 - (distances**2).mean(0) - (distances**2).mean(1)[:, None] + (distances**2).mean()
-    values, vectors = np.linalg.eigh(-centred / 2)
+    centered = distances**2 - (distances**2).mean(0) - (distances**2).mean(1)[:, None] + (distances**2).mean()
+    values, vectors = np.linalg.eigh(-centered / 2)
     places = vectors[:, -2:] * np.sqrt(values[-2:]) * 100 + 500
     flat = np.concatenate([places, np.full((25, 1), 0.9)], axis=1).ravel().tolist()
     found = read_keypoints(_write(tmp_path / "clip", {"a_0.json": [{"pose_keypoints_2d": flat}]}))

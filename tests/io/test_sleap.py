@@ -76,7 +76,7 @@ def test_analysis_file_of_3d_points_and_misfits_are_refused(tmp_path: Path) -> N
 
 
 def _write_labels(path: Path, format_id: float = 1.2, tracked: bool = True) -> Path:
-    """Two animals in frames 3, 4 and 5; in frame 4 animal a is labelled by hand as well."""
+    """Two animals in frames 3, 4 and 5; in frame 4 animal a is labeled by hand as well."""
     nodes = [{"name": name} for name in ("wingL", "head", "thorax")]
     body, symmetry = ({"py/reduce": [{"py/type": "EdgeType"}, {"py/tuple": [kind]}]} for kind in (1, 2))
     links = [

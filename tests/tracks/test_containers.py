@@ -1,3 +1,5 @@
+"""Tracks in 2D and 3D: types, shapes, and what is refused."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""Built-in rigs against their sources, and skeletons loaded by name or from a file."""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, find_rig, rig, rig_names
+from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, find_rig, load_skeleton, rig, rig_names
 from olift_fast.tracks.skeleton import Skeleton
 
 
@@ -126,3 +128,38 @@ def test_unknown_rig_offers_close_names() -> None:
         rig("animalsyn3d_foxx")
     with pytest.raises(InputError, match="built in: animalsyn3d_fox, "):
         rig("?")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "JSON object"),
+        ('{"edges": []}', '"names"'),
+        ('{"names": "ab"}', "list of strings"),
+        ('{"names": ["a"], "bones": []}', "unknown key 'bones'"),
+        ('{"names": ["a", "b"], "edges": [["a", "c"]]}', "got 'c'"),
+        ('{"names": ["a", "b"], "edges": [[0, 1, 2]]}', "list of pairs"),
+        ('{"names": ["a", "b"], "edges": [[0, 7]]}', r"edge \(0, 7\)"),
+        ('{"names": ["a", "b"], "sides": ["L", "R"]}', '"sides"'),
+    ],
+)
+def test_load_skeleton_tells_file_and_cause_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "rig.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_skeleton(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_load_skeleton_reads_files_and_built_in_rigs(tmp_path: Path) -> None:
+    skeleton = Skeleton(("nose", "neck", "hip_L", "hip_R", "tag"), ((0, 1), (1, 2), (1, 3)))
+    path = tmp_path / "rig.json"
+    path.write_text(skeleton.to_json())
+    assert load_skeleton(path) == skeleton
+    assert load_skeleton("coco_17").num_joints == 17
+    with pytest.raises(InputError, match=r"neither a skeleton file nor a built-in skeleton; did you mean coco_17"):
+        load_skeleton("coco17")
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="UTF-8"):
+        load_skeleton(path)

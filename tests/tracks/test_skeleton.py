@@ -1,3 +1,5 @@
+"""Skeletons: sides read from names, distances, matching, JSON."""
+
 from __future__ import annotations
 
 import csv
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from olift_fast.errors import InputError, MissingExtraError
-from olift_fast.tracks import Skeleton, infer_sides, load_skeleton
+from olift_fast.tracks import Skeleton, infer_sides
 
 CHAIN = Skeleton(("nose", "neck", "hip_L", "hip_R", "tag"), ((0, 1), (1, 2), (1, 3)))
 
@@ -258,40 +260,6 @@ def test_json_edges_may_be_names_or_indices() -> None:
     text = '{"names": ["nose", "neck", "tail"], "edges": [["neck", "nose"], [1, 2]]}'
     assert Skeleton.from_json(text).edges == ((1, 0), (1, 2))
     assert Skeleton.from_json(json.loads(text)) == Skeleton.from_json(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not JSON"),
-        ("[]", "JSON object"),
-        ('{"edges": []}', '"names"'),
-        ('{"names": "ab"}', "list of strings"),
-        ('{"names": ["a"], "bones": []}', "unknown key 'bones'"),
-        ('{"names": ["a", "b"], "edges": [["a", "c"]]}', "got 'c'"),
-        ('{"names": ["a", "b"], "edges": [[0, 1, 2]]}', "list of pairs"),
-        ('{"names": ["a", "b"], "edges": [[0, 7]]}', r"edge \(0, 7\)"),
-        ('{"names": ["a", "b"], "sides": ["L", "R"]}', '"sides"'),
-    ],
-)
-def test_load_skeleton_tells_file_and_cause_in_one_line(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "rig.json"
-    path.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        load_skeleton(path)
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
-
-
-def test_load_skeleton_reads_files_and_built_in_rigs(tmp_path: Path) -> None:
-    path = tmp_path / "rig.json"
-    path.write_text(CHAIN.to_json())
-    assert load_skeleton(path) == CHAIN
-    assert load_skeleton("coco_17").num_joints == 17
-    with pytest.raises(InputError, match=r"neither a skeleton file nor a built-in skeleton; did you mean coco_17"):
-        load_skeleton("coco17")
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="UTF-8"):
-        load_skeleton(path)
 
 
 def test_missing_extra_says_how_to_install_it() -> None:

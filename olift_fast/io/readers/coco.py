@@ -1,25 +1,26 @@
-"""COCO keypoints: annotation files (AP-10K has the same form) and lists of results; AlphaPose's lists are close kin."""
+"""COCO keypoints: annotation files (AP-10K's have the same form) and lists of results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, Tracked, as_stills, as_tracks
-from olift_fast.io.fields import last_number, triplets
+from olift_fast.io.detections import Detections, as_stills, as_tracks
+from olift_fast.io.format import Format
+from olift_fast.io.frame_numbers import last_number
+from olift_fast.io.json_fields import item_keys, object_keys, triplets
+from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed, int64
-
-#: Whole-body sets begin with the joints of the body; face and hands are left out.
-ALPHAPOSE_RIGS = {17: ("coco_17", 17), 26: ("halpe_26", 26), 133: ("coco_17", 17), 136: ("halpe_26", 26)}
 
 
 def read_coco(content: Mapping[str, Any]) -> Parsed:
     """An annotation file: images are frames, categories give names and edges (1-based in the file).
 
-    A keypoint with visibility 1 (hidden from view, but labelled) or 2 is there, with 0 it is not. Animals are told
+    A keypoint with visibility 1 (labeled, but hidden from view) or 2 is there, with 0 it is not. Animals are told
     apart by `track_id`. Without ids they are joined by nearness if the images are a video's: one size, numbered
     without large gaps. Otherwise the images are stills, and each animal is a track of one frame.
 
@@ -54,18 +55,19 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
     frames = list(numbers.values()) if video else []
     tracked = as_tracks(found, all_frames=frames, fill=False) if video else as_stills(found, _distinct(labels))
     sizes = {(int(image.get("width", 0)), int(image.get("height", 0))) for image in images.values()}
-    return _parsed("coco", tracked, names, edges, image_size=sizes.pop() if len(sizes) == 1 else None)
+    return replace(tracked, names=names, edges=edges, image_size=sizes.pop() if len(sizes) == 1 else None)
 
 
 def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """A list of results: image_id, keypoints (x, y, score)…; the images are a video's frames if their ids run on.
+    """A list of results, each with an image_id and keypoints x, y, score, …; one video if few image ids are skipped.
 
-    The file has no names: 17 joints of category 1 alone are COCO's person. Tracks as in `read_coco`.
+    The file has no names: 17 joints, all of category 1, are taken as COCO's person. Tracks as in `read_coco`.
 
     Raises:
         InputError: image ids that are no whole numbers, poses with different numbers of keypoints.
     """
-    _check_list(content)
+    if not content:
+        raise InputError("holds no tracks: the list is empty")
     poses = [triplets(item["keypoints"], "keypoints") for item in content]
     ids = [int64(item["image_id"], "image_id") for item in content]
     joints = len(poses[0][0])
@@ -80,33 +82,7 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
             labels.append(f"image_{image}/animal_{len(labels)}")
     tracked = as_tracks(found, all_frames=ids if video else ()) if video else as_stills(found, _distinct(labels))
     person = joints == 17 and {item.get("category_id", 1) for item in content} == {1}
-    return _parsed("coco-results", tracked, None, (), rig_name="coco_17" if person else None)
-
-
-def read_alphapose(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """A list of AlphaPose's results: image_id "12.jpg", flat keypoints, idx of the person if tracking was on.
-
-    17 joints are COCO's, 26 Halpe's; of 133 or 136 the 17 or 26 of the body are taken.
-
-    Raises:
-        InputError: an image_id without a number, poses with different numbers of keypoints.
-    """
-    _check_list(content)
-    total = len(triplets(content[0]["keypoints"], "keypoints")[0])
-    rig_name, joints = ALPHAPOSE_RIGS.get(total, (None, total))
-    found = Detections(joints)
-    frames = []
-    for item in content:
-        points, score = triplets(item["keypoints"], "keypoints")
-        if len(points) != total:
-            raise InputError(f"a pose of {item['image_id']!r:.40} has {len(points)} keypoints, wanted {total}")
-        image = item["image_id"]
-        frame = last_number(image) if isinstance(image, str) else image
-        if frame is None:
-            raise InputError(f"image_id {image!r:.40} has no frame number")
-        frames.append(int64(frame, "image_id"))
-        found.add(frames[-1], _person(item.get("idx")), points[:joints], score[:joints])
-    return _parsed("alphapose", as_tracks(found, prefix="person", all_frames=frames), None, (), rig_name=rig_name)
+    return replace(tracked, rig_name="coco_17" if person else None)
 
 
 def _category(
@@ -139,38 +115,30 @@ def _is_video(images: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> bo
     return len(images) > 1 and len(sizes) == 1 and max(numbers) - min(numbers) < 2 * len(images)
 
 
-def _person(idx: Any) -> str | None:
-    while isinstance(idx, list) and len(idx) > 0:
-        idx = idx[0]
-    return f"person_{int64(idx, 'idx')}" if isinstance(idx, int | float) else None
-
-
 def _distinct(labels: Sequence[str]) -> list[str]:
+    """The labels, each with its place in the list where it comes more than once."""
     return [label if labels.count(label) == 1 else f"{label}_{place}" for place, label in enumerate(labels)]
 
 
-def _check_list(content: Sequence[Any]) -> None:
-    if not content:
-        raise InputError("holds no tracks: the list is empty")
-
-
-def _parsed(
-    format: str,
-    tracked: Tracked,
-    names: Sequence[str] | None,
-    edges: Sequence[Sequence[int]],
-    *,
-    image_size: tuple[int, int] | None = None,
-    rig_name: str | None = None,
-) -> Parsed:
-    return Parsed(
-        format,
-        tracked.keypoints,
-        tracked.confidence,
-        names,
-        edges,
-        tracked.tracks,
-        tracked.frames,
-        image_size=image_size,
-        rig_name=rig_name,
-    )
+ANNOTATIONS = Format(
+    name="coco",
+    extensions=(".json",),
+    extra=None,
+    description="COCO and AP-10K annotations",
+    containers=(JSON,),
+    matches=lambda content: {"annotations", "images", "categories"} <= object_keys(content),
+    read=read_coco,
+    recognized_by="JSON with `images`, `annotations`, `categories`",
+    takes="keypoints with visibility 1 or 2; names and edges of the category (1-based in the file); `track_id`",
+)
+RESULTS = Format(
+    name="coco-results",
+    extensions=(".json",),
+    extra=None,
+    description="COCO lists of results",
+    containers=(JSON,),
+    matches=lambda content: {"image_id", "keypoints"} <= item_keys(content),
+    read=read_coco_results,
+    recognized_by="JSON list with `image_id`, `keypoints`",
+    takes="x, y, score; 17 joints of category 1 are taken as COCO's person",
+)

@@ -1,29 +1,32 @@
-"""LEAP's labels in a MATLAB file: version 7.3 is HDF5 and read here, older ones need SciPy (the extra `io`)."""
+"""LEAP's labels in a MATLAB file: version 7.3 is HDF5, which needs no extra; older ones need SciPy (the extra `io`)."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError
+from olift_fast.io.extra import require
+from olift_fast.io.format import Format
+from olift_fast.io.open_container import HDF5, MATLAB
 from olift_fast.io.parsed import Parsed
 
 
-def read_leap(path: Path) -> Parsed:
-    """Labels of a MATLAB 5 file: positions (J, 2, T), NaN where not labelled; skeleton.nodes and .edges (1-based).
+def read_leap(content: h5py.File | Path) -> Parsed:
+    """Labels of a MATLAB file: positions (J, 2, T), NaN where not labeled; skeleton.nodes and .edges (1-based).
 
     Raises:
         InputError: no positions, or another shape.
-        MissingExtraError: SciPy is not installed.
+        MissingExtraError: the file is of a version before 7.3, and SciPy is not installed.
     """
-    try:
-        loadmat = importlib.import_module("scipy.io").loadmat
-    except ImportError as error:
-        raise MissingExtraError("reading MATLAB 5 .mat files", "io") from error
+    return _read_matlab5(content) if isinstance(content, Path) else _read_hdf5(content)
+
+
+def _read_matlab5(path: Path) -> Parsed:
+    loadmat = require("scipy.io", "reading MATLAB 5 .mat files").loadmat
     content = loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
     if "positions" not in content:
         raise InputError("a MATLAB file without the labels' 'positions'")
@@ -34,12 +37,8 @@ def read_leap(path: Path) -> Parsed:
     return _parsed(np.asarray(content["positions"]), nodes, edges)
 
 
-def read_leap_h5(file: h5py.File) -> Parsed:
-    """The same labels in a MATLAB 7.3 file, whose arrays HDF5 holds in reverse order.
-
-    Raises:
-        InputError: positions of another shape.
-    """
+def _read_hdf5(file: h5py.File) -> Parsed:
+    """The same labels in a file of version 7.3: HDF5, with the dimensions of its arrays in reverse order."""
     skeleton = file.get("skeleton")
     nodes, edges = None, np.zeros((0, 2), int)
     if isinstance(skeleton, h5py.Group) and "nodes" in skeleton:
@@ -55,8 +54,21 @@ def _parsed(positions: Any, nodes: list[str] | None, edges: Any) -> Parsed:
     if positions.ndim != 3 or positions.shape[1] != 2:
         raise InputError(f"positions must be (joints, 2, frames), got {positions.shape}")
     bones = (edges.reshape(-1, 2) - 1).tolist()
-    return Parsed("leap", positions.transpose(2, 0, 1)[None], None, nodes, bones)
+    return Parsed(positions.transpose(2, 0, 1)[None], None, nodes, bones)
 
 
 def _string(file: h5py.File, reference: Any) -> str:
     return "".join(chr(int(code)) for code in np.asarray(file[reference]).ravel())
+
+
+FORMAT = Format(
+    name="leap",
+    extensions=(".mat",),
+    extra="io",
+    description="LEAP labels; MATLAB 7.3 files need no extra",
+    containers=(HDF5, MATLAB),
+    matches=lambda content: isinstance(content, Path) or ("positions" in content and "skeleton" in content),
+    read=read_leap,
+    recognized_by="MATLAB file with `positions`, `skeleton`",
+    takes="labels, names, edges",
+)

@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
+from olift_fast.io.csv_table import Table
+from olift_fast.io.format import Format
+from olift_fast.io.frame_numbers import picture_numbers
+from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, check_size, fill_gaps, int64, refuse_3d
-from olift_fast.io.table import Table
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 
@@ -19,8 +22,8 @@ HEADER = ("scorer", "individuals", "bodyparts", "coords")
 def read_deeplabcut(table: Table) -> Parsed:
     """The tracks of a table with the header rows scorer, [individuals,] bodyparts, coords.
 
-    The index may be a frame number or a picture's path in one or three columns. Body parts of single individuals
-    (DeepLabCut's unique body parts) join the skeleton; each track has its own hidden elsewhere.
+    The index is a frame number, or the path of a picture in one to three columns. All individuals get one skeleton with
+    the body parts of all; those that an individual does not have (DeepLabCut's unique body parts) are hidden in it.
 
     Raises:
         InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
@@ -40,22 +43,21 @@ def read_deeplabcut(table: Table) -> Parsed:
     values = table.values(first, range(index_columns, width), width)
     index = table.column(first, index_columns - 1)
     numbers = _frame_numbers(index)
-    parsed = from_columns("deeplabcut", columns, values, numbers)
+    parsed = from_columns(columns, values, numbers)
     return parsed if numbers is not None else replace(parsed, frames=picture_numbers(index))
 
 
-def is_deeplabcut(table: Table) -> bool:
-    """Whether any header row of the format is among the first lines."""
-    return any(row and row[0].casefold() in HEADER for row in table.rows(0, 4))
-
-
 def from_columns(
-    format: str,
     columns: Sequence[tuple[str, str, str]],
     values: npt.NDArray[np.float32],
     numbers: npt.NDArray[np.int64] | None,
 ) -> Parsed:
-    """Tracks from a table's values (T, columns), each column told by (individual, body part, coordinate).
+    """Tracks from the values of a table.
+
+    Args:
+        columns: the individual, the body part and the coordinate of each column.
+        values: (T, columns).
+        numbers: (T) frame numbers in any order; None leaves the rows as they are, without numbers.
 
     Raises:
         InputError: a repeated column, a body part without x or y, 3D points, a frame number that comes twice.
@@ -83,7 +85,7 @@ def from_columns(
         if likelihood is not None:
             confidence[where] = values[:, likelihood]
     if numbers is None or frames == 0:
-        return Parsed(format, keypoints, confidence, joints, tracks=tracks)
+        return Parsed(keypoints, confidence, joints, tracks=tracks)
     order = np.argsort(numbers, kind="stable")
     repeated = numbers[order][1:][np.diff(numbers[order]) == 0]
     if len(repeated):
@@ -93,16 +95,12 @@ def from_columns(
     if len(all_numbers) > frames:
         check_size(len(tracks), len(all_numbers), len(joints))
         keypoints, confidence = (_spread(values, places, len(all_numbers)) for values in (keypoints, confidence))
-    return Parsed(format, keypoints, confidence, joints, tracks=tracks, frames=all_numbers)
+    return Parsed(keypoints, confidence, joints, tracks=tracks, frames=all_numbers)
 
 
-def picture_numbers(paths: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """The last number in each path, if they increase: the frames that labelled pictures were taken from."""
-    found = [re.findall(r"\d+", re.split(r"[\\/]", path)[-1]) for path in paths]
-    if not all(found) or any(len(digits[-1]) > 18 for digits in found):
-        return None
-    numbers = np.array([int(digits[-1]) for digits in found], dtype=np.int64)
-    return numbers if (np.diff(numbers) > 0).all() else None
+def _is_deeplabcut(table: Table) -> bool:
+    """Whether any of the first lines is a header row of the format; the reader says which other rows are missing."""
+    return any(row and row[0].casefold() in HEADER for row in table.rows(0, 4))
 
 
 def _spread(values: npt.NDArray[np.float32], places: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.float32]:
@@ -126,7 +124,7 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
             raise InputError(f"header row {name!r} is missing: wanted {wanted}, got {seen}")
     if list(rows) != [name for name in HEADER if name in rows]:
         raise InputError(f"header rows must be scorer, [individuals,] bodyparts, coords in this order, got {seen}")
-    # The scorer is not used, and hand-made files cut its row short.
+    # The row of the scorer is not used, so one that is cut short, as in files made by hand, does no harm.
     rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
     for name, row in rows.items():
         if len(row) != len(rows["coords"]):
@@ -146,10 +144,25 @@ def _index_columns(header: dict[str, list[str]], width: int) -> int:
 
 
 def _frame_numbers(index: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Frame numbers where the index holds numbers; None for pictures, which are taken in their order."""
+    """Frame numbers where the index holds numbers; None for pictures, whose order in the table stays."""
     numbers = []
     for cell in index:
         if not re.fullmatch(r"[+-]?\d+(\.0*)?", cell):
             return None
         numbers.append(int64(cell.split(".")[0], "frame number"))
     return np.array(numbers, dtype=np.int64)
+
+
+FORMAT = Format(
+    name="deeplabcut",
+    extensions=(".csv",),
+    extra=None,
+    description="DeepLabCut and Lightning Pose tables",
+    containers=(TABLE,),
+    matches=_is_deeplabcut,
+    read=read_deeplabcut,
+    recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`; comma, semicolon or tab",
+    takes="x, y, likelihood; frame numbers, or the numbers of labeled pictures in 1 to 3 index columns; unique body "
+    "parts join the skeleton and belong to the track `single`",
+    hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
+)

@@ -1,4 +1,4 @@
-"""NumPy archives: our own keypoints and Human3.6M-style dictionaries; nothing pickled runs unless allowed."""
+"""NumPy files: archives with our own keys, and bare arrays."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.parsed import UNUSABLE, Parsed, check_size, refuse_3d
-
-_H36M_RIGS = {"h36m": "human36m_17", "coco": "coco_17"}
+from olift_fast.io.format import Format
+from olift_fast.io.open_container import ARCHIVE, ARRAY
+from olift_fast.io.parsed import Parsed, refuse_3d
 
 
 def read_npz(archive: Mapping[str, Any]) -> Parsed:
@@ -37,7 +37,6 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         raise InputError(f"names must be {joints} names, got shape {content['names'].shape}")
     size = content["image_size"].tolist() if "image_size" in content else None
     return Parsed(
-        "npz",
         parsed.keypoints,
         parsed.confidence,
         [str(name) for name in content["names"]] if "names" in content else None,
@@ -46,52 +45,6 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         content["frames"].astype(np.int64) if "frames" in content else None,
         fps=_fps(content["fps"]) if "fps" in content else None,
         image_size=(int(size[0]), int(size[1])) if size else None,
-    )
-
-
-def read_human36m(archive: Mapping[str, Any], allow_pickle: bool) -> Parsed:
-    """VideoPose3D's data_2d_*.npz: positions_2d[subject][action][camera] (T, J, 2); each is a track, padded at its end.
-
-    Its dictionaries are pickled, and opening a pickle runs whatever it says, hence `allow_pickle`.
-
-    Raises:
-        InputError: `allow_pickle` is not set, no sequence, sequences that differ in their joints.
-    """
-    if not allow_pickle:
-        raise InputError(
-            "holds pickled Python objects (Human3.6M style), which can run code when opened; "
-            "pass allow_pickle=True if you trust it"
-        )
-    positions = archive["positions_2d"].item()
-    metadata = archive["metadata"].item() if "metadata" in archive else {}
-    found: dict[str, npt.NDArray[Any]] = {}
-    for subject, actions in positions.items():
-        for action, cameras in actions.items():
-            views = cameras if isinstance(cameras, list | tuple) or getattr(cameras, "ndim", 3) == 4 else [cameras]
-            for camera, view in enumerate(views):
-                name = f"{subject}/{action}" + (f"/camera_{camera}" if len(views) > 1 else "")
-                found[name] = np.asarray(view, dtype=np.float32)
-    shapes = sorted({view.shape[1:] for view in found.values()})
-    if len(shapes) != 1 or len(shapes[0]) != 2:
-        raise InputError(f"sequences must all be (frames, joints, 2), got (…, {shapes})")
-    joints, width = shapes[0]
-    if width not in (2, 3):
-        raise InputError(f"sequences must be (frames, joints, 2), got a last dimension of {width}")
-    longest = max(len(view) for view in found.values())
-    check_size(len(found), longest, joints)
-    keypoints = np.full((len(found), longest, joints, 3), np.nan, np.float32)
-    for track, view in enumerate(found.values()):
-        keypoints[track, : len(view), :, :width] = view
-    layout = str(metadata.get("layout_name", ""))
-    sizes = {(int(video["w"]), int(video["h"])) for video in (metadata.get("video_metadata") or {}).values()}
-    return Parsed(
-        "human36m",
-        keypoints[..., :2],
-        keypoints[..., 2] if width == 3 else None,
-        None,
-        tracks=tuple(found),
-        image_size=sizes.pop() if len(sizes) == 1 else None,
-        rig_name=_H36M_RIGS.get(layout) if joints == 17 else None,
     )
 
 
@@ -115,7 +68,7 @@ def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -
         if given is not None:
             raise InputError("keypoints have 3 values beside their confidence: are these 3D points? Needs 2D (x, y)")
         third = array[..., 2]
-        # A confidence lies in [0, 1]; some tools exceed it slightly. Depth does not stay there.
+        # Confidence lies in [0, 1], which some tools exceed slightly; the depth of a 3D point lies anywhere.
         if np.isfinite(third).any() and (np.nanmin(third) < -0.01 or np.nanmax(third) > 2):
             raise InputError(
                 f"the third value must be a confidence in [0, 1], got {np.nanmin(third):.4g} … {np.nanmax(third):.4g}; "
@@ -125,22 +78,35 @@ def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -
     if given is not None and given.shape != array.shape[:3]:
         raise InputError(f"confidence must be {array.shape[:3]}, got {given.shape}")
     names = tuple(f"track_{track}" for track in range(len(array)))
-    return Parsed("array", array[..., :2], given, None, tracks=names)
+    return Parsed(array[..., :2], given, None, tracks=names)
 
 
 def _fps(value: Any) -> float | None:
-    """The stored rate; NaN stands for unknown."""
+    """The stored frame rate; NaN stands for unknown."""
     rate = float(value)
     return None if np.isnan(rate) else rate
 
 
-def open_npz(path: Any, allow_pickle: bool) -> Any:
-    """The archive, each array read when it is asked for.
-
-    Raises:
-        InputError: not a readable archive.
-    """
-    try:
-        return np.load(path, allow_pickle=allow_pickle)
-    except UNUSABLE as error:
-        raise InputError(f"not a readable NumPy file (cut short?): {' '.join(str(error).split())}") from error
+NPZ = Format(
+    name="npz",
+    extensions=(".npz",),
+    extra=None,
+    description="our own keypoints",
+    containers=(ARCHIVE,),
+    # The last of the archives' formats takes all that the others leave: its error says which keys are wanted.
+    matches=lambda archive: True,
+    read=read_npz,
+    recognized_by="NumPy archive with `keypoints`",
+    takes="our own keys, below",
+)
+NPY = Format(
+    name="npy",
+    extensions=(".npy",),
+    extra=None,
+    description="a bare NumPy array",
+    containers=(ARRAY,),
+    matches=lambda array: True,
+    read=from_array,
+    recognized_by="NumPy array",
+    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third",
+)

@@ -1,9 +1,8 @@
-"""Steps that the JSON readers share: flat keypoint lists, and the numbers in file names."""
+"""What JSON holds, as the readers need it: the keys that tell formats apart, and lists of numbers as arrays."""
 
 from __future__ import annotations
 
-import json
-import re
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,14 @@ from olift_fast.errors import InputError
 from olift_fast.io.parsed import refuse_3d
 
 
-def load_json(text: str) -> Any:
-    """The value that `text` holds.
+def object_keys(content: Any) -> Set[Any]:
+    """The keys of a JSON object; none for a list."""
+    return content.keys() if isinstance(content, Mapping) else frozenset()
 
-    Raises:
-        InputError: not JSON, or nested too deeply.
-    """
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"not valid JSON (cut short?): {error.msg} at {where}") from error
-    except RecursionError as error:
-        raise InputError("JSON is nested too deeply") from error
-    except ValueError as error:
-        raise InputError(f"not valid JSON: {error}") from error
+
+def item_keys(content: Any) -> Set[Any]:
+    """The keys of the first object in a JSON list; none for anything else."""
+    return object_keys(content[0]) if isinstance(content, list) and content else frozenset()
 
 
 def triplets(values: Any, what: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -67,10 +59,3 @@ def numbers(values: Any, what: str) -> npt.NDArray[np.float64]:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must hold numbers in rows of one length: {' '.join(str(error).split())}") from error
-
-
-def last_number(name: str) -> int | None:
-    """The last number in a file's name without its suffix; None if there is none."""
-    stem = re.split(r"[\\/]", name)[-1].rsplit(".", 1)[0]
-    found = re.findall(r"\d+", stem)
-    return int(found[-1]) if found else None

@@ -1,4 +1,4 @@
-"""Text tables as arrays: one pass of numpy's parser, with errors that name the line."""
+"""Text tables (csv and its kin) as arrays: numpy's parser does the work, and errors name the line in the file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +49,7 @@ class Table:
         """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell.
 
         Raises:
-            InputError: a line that has not `width` cells, or a cell that is not a number.
+            InputError: a line with more or fewer cells than `width`, or a cell that is not a number.
         """
         body = list(self.lines[start:])
         if not body:
@@ -66,7 +65,7 @@ class Table:
                 body[offset] = line + self.delimiter * (width - cells)
             elif cells != width:
                 raise InputError(f"line {self.numbers[start + offset]} has {cells} cells, wanted {width}")
-        # In blocks, so that the copies which the parser needs stay small beside the file.
+        # In blocks, so that the parser's copies of the text stay small compared with the file.
         block = 10_000
         parts = [
             self._parse(body[first : first + block], columns, start + first) for first in range(0, len(body), block)
@@ -74,7 +73,7 @@ class Table:
         return np.concatenate(parts)
 
     def _parse(self, body: list[str], columns: Sequence[int], start: int) -> npt.NDArray[np.float32]:
-        # numpy's parser is an order of magnitude faster than a loop, but knows no empty cells.
+        # numpy's parser is an order of magnitude faster than a loop, but can't read empty cells: they become "nan".
         text = "\n".join(body) + "\n"
         empty, filled = self.delimiter * 2, f"{self.delimiter}nan{self.delimiter}"
         if empty in text:
@@ -98,21 +97,6 @@ class Table:
             return " ".join(message.split())
         line = self.numbers[start + int(found[2])]
         return f"line {line}, column {found[3]}: wanted a number, got {found[1]}"
-
-
-def read_text(path: Path) -> str:
-    """A file's text.
-
-    Raises:
-        InputError: not UTF-8, or binary.
-    """
-    data = path.read_bytes()
-    if b"\0" in data:
-        raise InputError("binary data in no format that is known here")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text: byte 0x{data[error.start]:02x} at {error.start}") from error
 
 
 def split_table(text: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, Tracked, as_tracks
-from olift_fast.io.fields import last_number, load_json, triplets
+from olift_fast.io.detections import Detections, as_tracks
+from olift_fast.io.format import Format
+from olift_fast.io.frame_numbers import last_number
+from olift_fast.io.json_fields import object_keys, triplets
+from olift_fast.io.open_container import FOLDER, JSON, load_json, read_text
 from olift_fast.io.parsed import Parsed
-from olift_fast.io.table import read_text
 from olift_fast.tracks.rigs import rig
 
-#: By number of points; where two sets have as many, the one whose bones are shorter in the file is meant.
+#: Built-in rigs by their number of points. Of two with as many, the one with the shorter bones in the file is taken.
 RIGS = {15: ("openpose_mpi_15",), 18: ("openpose_coco_18",), 25: ("openpose_body_25", "openpose_body_25b")}
 
 
-def read_openpose_folder(folder: Path) -> Parsed:
-    """The people of a folder's frames, in the order of the numbers in the file names; a missing number is a frame
-    without people.
+def read_openpose(content: Path | Mapping[str, Any]) -> Parsed:
+    """The people of a folder's frames, in the order of the numbers in the file names, or of a single frame.
 
-    People are told apart by `person_id` where it is set, else by nearness. Points (0, 0, 0) are hidden. Only the body
-    is read: no face, no hands.
+    A number that is missing in a folder is a frame without people. People are told apart by `person_id` where it is
+    set, else by nearness. Points (0, 0, 0) are hidden. Only the body is read: no face, no hands.
 
     Raises:
         InputError: no JSON file, a file that is not OpenPose's, two files of one frame number.
     """
+    return _read(_frames(content) if isinstance(content, Path) else {0: _checked(content)})
+
+
+def _frames(folder: Path) -> dict[int, Mapping[str, Any]]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json" and path.is_file())
     if not paths:
         raise InputError("a folder without JSON files, wanted OpenPose's one JSON for each frame")
@@ -44,12 +50,7 @@ def read_openpose_folder(folder: Path) -> Parsed:
             frames[number] = _checked(load_json(read_text(path)))
         except InputError as error:
             raise InputError(f"{path.name}: {error}") from error
-    return _read(frames)
-
-
-def read_openpose_frame(content: Mapping[str, Any]) -> Parsed:
-    """The people of a single frame."""
-    return _read({0: _checked(content)})
+    return frames
 
 
 def _read(frames: Mapping[int, Mapping[str, Any]]) -> Parsed:
@@ -66,17 +67,7 @@ def _read(frames: Mapping[int, Mapping[str, Any]]) -> Parsed:
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has a person")
     tracked = as_tracks(found, prefix="person", all_frames=list(frames))
-    return Parsed(
-        "openpose",
-        tracked.keypoints,
-        tracked.confidence,
-        None,
-        (),
-        tracked.tracks,
-        tracked.frames,
-        rig_name=_rig_name(tracked),
-        zero_is_hidden=True,
-    )
+    return replace(tracked, rig_name=_rig_name(tracked.keypoints), zero_is_hidden=True)
 
 
 def _checked(content: Any) -> Mapping[str, Any]:
@@ -93,11 +84,11 @@ def _frame_number(name: str) -> int | None:
     return last_number(name.replace("_keypoints", ""))
 
 
-def _rig_name(tracked: Tracked) -> str | None:
-    names: Sequence[str] = RIGS.get(tracked.keypoints.shape[2], ())
+def _rig_name(keypoints: npt.NDArray[np.float32]) -> str | None:
+    names: Sequence[str] = RIGS.get(keypoints.shape[2], ())
     if len(names) < 2:
         return names[0] if names else None
-    return min(names, key=lambda name: _bone_length(tracked.keypoints, name))
+    return min(names, key=lambda name: _bone_length(keypoints, name))
 
 
 def _bone_length(keypoints: npt.NDArray[np.float32], name: str) -> float:
@@ -107,3 +98,17 @@ def _bone_length(keypoints: npt.NDArray[np.float32], name: str) -> float:
     lengths = lengths.reshape(-1, len(edges))
     seen = [float(np.median(column[np.isfinite(column)])) for column in lengths.T if np.isfinite(column).any()]
     return float(np.mean(seen)) if seen else np.inf
+
+
+FORMAT = Format(
+    name="openpose",
+    extensions=(".json", "folder"),
+    extra=None,
+    description="OpenPose, one JSON for each frame",
+    containers=(FOLDER, JSON),
+    matches=lambda content: isinstance(content, Path) or "people" in object_keys(content),
+    read=read_openpose,
+    recognized_by="a folder of JSON files with `people`, or one of them",
+    takes="15, 18 or 25 points of the body (no face, no hands); the frame is the number in the file name; (0, 0, 0) is "
+    "hidden; of BODY_25 and BODY_25B the one with the shorter bones in the file",
+)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks
-from olift_fast.io.fields import numbers, points2d
+from olift_fast.io.format import Format
+from olift_fast.io.json_fields import item_keys, numbers, object_keys, points2d
+from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed, int64
 
 
@@ -41,17 +44,13 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
             found.add(frames[-1], f"track_{identity}" if known else None, points, np.nan_to_num(score))
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has an instance")
-    tracked = as_tracks(found, all_frames=frames)
     names = _names(meta, found.num_joints)
-    return Parsed(
-        "mmpose",
-        tracked.keypoints,
-        tracked.confidence,
-        names,
-        _edges(meta, names),
-        tracked.tracks,
-        tracked.frames,
-    )
+    return replace(as_tracks(found, all_frames=frames), names=names, edges=_edges(meta, names))
+
+
+def _is_mmpose(content: Any) -> bool:
+    items = item_keys(content)
+    return "instance_info" in object_keys(content) or "instances" in items or {"keypoints", "keypoint_scores"} <= items
 
 
 def _names(meta: Mapping[str, Any], joints: int) -> list[str] | None:
@@ -70,3 +69,16 @@ def _edges(meta: Mapping[str, Any], names: Sequence[str] | None) -> list[tuple[i
         links = links["__ndarray__"]
     place = {name: index for index, name in enumerate(names or ())}
     return [(int(place.get(a, a)), int(place.get(b, b))) for a, b in links]
+
+
+FORMAT = Format(
+    name="mmpose",
+    extensions=(".json",),
+    extra=None,
+    description="MMPose predictions",
+    containers=(JSON,),
+    matches=_is_mmpose,
+    read=read_mmpose,
+    recognized_by="JSON with `instance_info`, or a list of `instances`",
+    takes="scores, names and links of `meta_info`, `track_id` or `instance_id`",
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -11,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, Tracked, as_tracks
+from olift_fast.io.csv_table import Table
+from olift_fast.io.detections import Detections, as_tracks
+from olift_fast.io.format import Format
+from olift_fast.io.json_fields import object_keys
+from olift_fast.io.open_container import HDF5, JSON, TABLE
 from olift_fast.io.parsed import Parsed, int64, refuse_3d
-from olift_fast.io.table import Table
 
 _MATLAB_ORDER = ("track", "xy", "node", "frame")
 
@@ -40,13 +44,11 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
     edges = np.asarray(file["edge_inds"]) if "edge_inds" in file else np.zeros((0, 2), int)
     if edges.ndim == 2 and edges.shape[0] == 2 and edges.shape[1] != 2:
         edges = edges.T
-    return Parsed(
-        "sleap-analysis", tracks, scores, names, edges.reshape(-1, 2).tolist(), track_names, zero_is_hidden=True
-    )
+    return Parsed(tracks, scores, names, edges.reshape(-1, 2).tolist(), track_names, zero_is_hidden=True)
 
 
 def read_sleap_labels(file: h5py.File) -> Parsed:
-    """The instances of a .slp project; a hand label goes before a prediction of the same animal and frame.
+    """The instances of a .slp project; a hand label replaces a prediction of the same animal in the same frame.
 
     Instances without a track are joined by nearness. With several videos, tracks are named video0/track.
 
@@ -57,7 +59,7 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     skeletons = [_skeleton(skeleton, metadata["nodes"]) for skeleton in metadata["skeletons"]]
     if not skeletons:
         raise InputError("holds no skeleton")
-    # Before format 1.1 the top left pixel's corner was the origin; now it is that pixel's centre.
+    # Up to format 1.0 the origin was the corner of the top left pixel; since 1.1 it is the center of that pixel.
     shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
     track_names = [str(json.loads(_text(track))[1]) for track in file["tracks_json"]] if "tracks_json" in file else []
     frames, instances = file["frames"][:], file["instances"][:]
@@ -83,7 +85,7 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
             name = f"video{video}/{name}"
         found.add(int64(number, "frame number"), name, xy[start:stop], score[start:stop])
     tracked = as_tracks(found, fill=_is_video(found, [int(number) for number in frames["frame_idx"]]))
-    return _parsed("sleap-labels", tracked, names, edges)
+    return replace(tracked, names=names, edges=edges)
 
 
 def read_sleap_json(content: Mapping[str, Any]) -> Parsed:
@@ -98,11 +100,11 @@ def read_sleap_json(content: Mapping[str, Any]) -> Parsed:
             score = np.zeros(len(names))
             for node, point in (instance.get("_points") or instance.get("points") or {}).items():
                 xy[int(node)] = float(point["x"]), float(point["y"])
-                score[int(node)] = float(point.get("score", _LABELLED)) if point.get("visible", True) else 0.0
+                score[int(node)] = float(point.get("score", _LABELED)) if point.get("visible", True) else 0.0
             track = instance.get("track")
             name = track_names[track] if isinstance(track, int) and 0 <= track < len(track_names) else None
             found.add(frame, name, xy, score)
-    return _parsed("sleap-json", as_tracks(found, fill=_is_video(found, [])), names, edges)
+    return replace(as_tracks(found, fill=_is_video(found, [])), names=names, edges=edges)
 
 
 def read_sleap_csv(table: Table) -> Parsed:
@@ -128,28 +130,25 @@ def read_sleap_csv(table: Table) -> Parsed:
     found = Detections(len(names))
     rows = zip(table.column(1, place["track"]), table.column(1, place["frame_idx"]), strict=True)
     for row, (track, frame) in enumerate(rows):
-        score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELLED)
+        score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELED)
         found.add(int64(frame, "frame_idx"), track or None, values[row].astype(np.float64), score)
-    return _parsed("sleap-csv", as_tracks(found), names, ())
+    return replace(as_tracks(found), names=names)
 
 
-#: Above any score of a prediction; the last step brings confidence down to 1.
-_LABELLED = 2.0
+#: The confidence of a hand label: above any prediction's score, so that of two poses of one animal in one frame the
+#: label is kept. `settle`, the last step for all formats, clips it to 1.
+_LABELED = 2.0
 
 
 def _points(points: npt.NDArray[Any], shift: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Places (P, 2) and confidence (P) of a project's points; a hand label outranks a prediction of any score."""
+    """Coordinates (P, 2) and confidence (P) of a project's points; hand labels have no score, predictions have one."""
     names = points.dtype.names or ()
-    score = np.nan_to_num(points["score"], nan=1.0) if "score" in names else np.full(len(points), _LABELLED)
+    score = np.nan_to_num(points["score"], nan=1.0) if "score" in names else np.full(len(points), _LABELED)
     return np.stack([points["x"], points["y"]], axis=-1) - shift, np.where(points["visible"], score, 0.0)
 
 
-def _parsed(format: str, tracked: Tracked, names: Sequence[str], edges: Sequence[Sequence[int]]) -> Parsed:
-    return Parsed(format, tracked.keypoints, tracked.confidence, names, edges, tracked.tracks, tracked.frames)
-
-
 def _is_video(found: Detections, numbers: Sequence[int]) -> bool:
-    """Whether the frames are a video's (most of its frames are there) and not a few that were picked for labelling."""
+    """Whether the frames are a video's (most of its frames are there) and not a few that were picked for labeling."""
     frames = set(found.frames) | set(numbers)
     return bool(frames) and max(frames) - min(frames) < 2 * len(frames)
 
@@ -180,6 +179,11 @@ def _skeleton(skeleton: Mapping[str, Any], nodes: Sequence[Any]) -> tuple[list[s
 
 
 def _ordered(dataset: h5py.Dataset, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
+    """An array with its dimensions in the order `wanted`.
+
+    Args:
+        legacy: their order in files without the attribute `dims`, which names them.
+    """
     dims = tuple(json.loads(_text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
     if sorted(dims) != sorted(wanted) or dataset.ndim != len(wanted):
         raise InputError(f"{dataset.name[1:]!r} must have dimensions {', '.join(legacy)}, got shape {dataset.shape}")
@@ -198,3 +202,52 @@ def _track_name(track: Any, index: int) -> str:
     if isinstance(track, list | tuple) and len(track) > 1:
         return str(track[1])
     return str(track.get("name", f"track_{index}")) if isinstance(track, Mapping) else f"track_{index}"
+
+
+ANALYSIS = Format(
+    name="sleap-analysis",
+    extensions=(".analysis.h5", ".h5"),
+    extra=None,
+    description="SLEAP analysis files",
+    containers=(HDF5,),
+    matches=lambda file: "tracks" in file and "node_names" in file,
+    read=read_sleap_analysis,
+    recognized_by="HDF5 with `tracks` and `node_names`",
+    takes="tracks in any order of dimensions (`dims`), point scores, names, edges; NaN and (0, 0) are hidden",
+    hint="SLEAP",
+)
+CSV = Format(
+    name="sleap-csv",
+    extensions=(".analysis.csv", ".csv"),
+    extra=None,
+    description="SLEAP analysis tables",
+    containers=(TABLE,),
+    matches=lambda table: {"track", "frame_idx"} <= set(table.rows(0, 1)[0]),
+    read=read_sleap_csv,
+    recognized_by="header with `track` and `frame_idx`",
+    takes="the rows of each track; names from `NAME.x`",
+    hint="SLEAP's track,frame_idx,…",
+)
+LABELS = Format(
+    name="sleap-labels",
+    extensions=(".slp",),
+    extra=None,
+    description="SLEAP projects",
+    containers=(HDF5,),
+    matches=lambda file: {"metadata", "frames", "instances", "pred_points"} <= set(file),
+    read=read_sleap_labels,
+    recognized_by="HDF5 with `metadata`, `frames`, `instances`, `pred_points`",
+    takes="hand labels, else predictions; names, edges without symmetries, tracks; pixel origin of old versions "
+    "(below 1.1) corrected",
+)
+JSON_LABELS = Format(
+    name="sleap-json",
+    extensions=(".json",),
+    extra=None,
+    description="SLEAP projects in JSON",
+    containers=(JSON,),
+    matches=lambda content: {"skeletons", "nodes", "labels"} <= object_keys(content),
+    read=read_sleap_json,
+    recognized_by="JSON with `skeletons`, `nodes`, `labels`",
+    takes="as `sleap-labels`",
+)

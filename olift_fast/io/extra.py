@@ -1,0 +1,51 @@
+"""Calls to the libraries of the extra `io`: they are imported when they are needed, and kept quiet."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from olift_fast.errors import MissingExtraError
+
+
+def require(module: str, what: str) -> Any:
+    """The module of this name; `what` is attempted with it, as a phrase: "reading NWB files".
+
+    Raises:
+        MissingExtraError: the extra `io` is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(what, "io") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No log lines and no warnings of these libraries: the command line prints its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            # movement logs through loguru, to stderr.
+            logger = importlib.import_module("loguru").logger
+        except ImportError:
+            yield
+            return
+        logger.disable("movement")
+        try:
+            yield
+        finally:
+            logger.enable("movement")
+
+
+def released(file: h5py.File) -> Path:
+    """Closes an HDF5 file, for a library that opens it by its path: HDF5 may lock a file that is open."""
+    path = Path(file.filename)
+    file.close()
+    return path

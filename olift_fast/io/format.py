@@ -1,0 +1,60 @@
+"""What a reader says of its format, and a writer of its files: one record each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from olift_fast.io.open_container import Container
+from olift_fast.io.parsed import Parsed
+from olift_fast.tracks.containers import LiftedTracks
+
+
+class Format(NamedTuple):
+    """A format that `read_keypoints` knows.
+
+    Args:
+        name: what `format=` and `--format` take.
+        extensions: the usual endings of such a file's name; they are shown, but a file is recognized by its content.
+        extra: the extra that reading needs; None where the package itself is enough.
+        description: the tool and the kind of file, in a few words.
+        containers: the kinds of file that hold this format.
+        matches: whether the content of such a file is of this format; the first of `readers.FORMATS` that says so reads
+            the file.
+        read: turns that content into tracks.
+        recognized_by: what `matches` looks for, in a few words of Markdown.
+        takes: what `read` takes from the file and how it reads it, in Markdown.
+        hint: what the error about a file of no known format calls this one; empty leaves it out.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    extra: str | None
+    description: str
+    containers: tuple[Container, ...]
+    matches: Callable[[Any], bool]
+    read: Callable[[Any], Parsed]
+    recognized_by: str
+    takes: str
+    hint: str = ""
+
+
+class OutputFormat(NamedTuple):
+    """A format that `write_lifted` writes.
+
+    Args:
+        name: what `format=` takes.
+        suffix: the ending of a file's name that chooses this format; the longest one that fits counts.
+        extra: the extra that writing needs; None where the package itself is enough.
+        description: the kind of file, in a few words of Markdown.
+        holds: which parts of a result the file keeps.
+        write: writes a result to a path that does not exist yet.
+    """
+
+    name: str
+    suffix: str
+    extra: str | None
+    description: str
+    holds: str
+    write: Callable[[LiftedTracks, Path], None]

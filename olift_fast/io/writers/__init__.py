@@ -1,0 +1,19 @@
+"""The formats that a result is written in.
+
+To add a format, write a file with its writer and its `OutputFormat` record, and list the record in `OUTPUT_FORMATS`.
+"""
+
+from __future__ import annotations
+
+from olift_fast.io.format import OutputFormat
+from olift_fast.io.writers import csv_tables, movement, npz
+
+#: Every output format, in the order in which messages and docs list them.
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
+    npz.OUTPUT,
+    csv_tables.LONG_CSV,
+    csv_tables.CSV,
+    movement.H5,
+    movement.NETCDF,
+    movement.NWB,
+)

@@ -1,0 +1,117 @@
+"""What movement writes: DeepLabCut's h5, netCDF and NWB, by way of its xarray data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olift_fast.errors import InputError
+from olift_fast.io.atomic import reserve
+from olift_fast.io.extra import quiet, require
+from olift_fast.io.format import OutputFormat
+from olift_fast.tracks.containers import LiftedTracks
+
+
+def write_deeplabcut_h5(result: LiftedTracks, path: Path) -> None:
+    """Writes DeepLabCut's pandas table.
+
+    Raises:
+        MissingExtraError: the extra `io` is not installed.
+    """
+    with _movement(result, path, "writing DeepLabCut .h5 files") as (save, dataset):
+        save.to_dlc_file(dataset, path, split_individuals=False)
+
+
+def write_netcdf(result: LiftedTracks, path: Path) -> None:
+    """Writes movement's data set.
+
+    Raises:
+        MissingExtraError: the extra `io` is not installed.
+    """
+    with _movement(result, path, "writing netCDF files") as (_, dataset):
+        dataset.to_netcdf(path)
+
+
+def write_nwb(result: LiftedTracks, path: Path) -> None:
+    """Writes the poses of one track.
+
+    Raises:
+        InputError: several tracks.
+        MissingExtraError: the extra `io` is not installed.
+    """
+    with _movement(result, path, "writing NWB files") as (save, dataset):
+        if result.num_tracks > 1:
+            count = f"{result.num_tracks} tracks"
+            raise InputError(f"NWB holds one animal a file, got {count}; write .npz, .csv, .h5 or .nc")
+        pynwb = require("pynwb", "writing NWB files")
+        with pynwb.NWBHDF5IO(str(path), mode="w") as file:
+            file.write(save.to_nwb_file(dataset))
+
+
+def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
+    """A lifted result as movement's data set in 3D; its attributes say how it was lifted."""
+    load = require("movement.io.load_poses", what)
+    dataset = load.from_numpy(
+        position_array=np.ascontiguousarray(result.joints.transpose(1, 3, 2, 0)),
+        confidence_array=np.ascontiguousarray(result.confidence.transpose(1, 2, 0)),
+        individual_names=list(result.tracks),
+        keypoint_names=list(result.skeleton.names),
+        fps=result.fps,
+        source_software="olift-fast",
+    )
+    if result.frames is not None:
+        time = result.frames if result.fps is None else result.frames / result.fps
+        dataset = dataset.assign_coords(time=time)
+    attributes = {
+        "model": f"{result.model} {result.version}",
+        "frame": result.frame,
+        "units": result.units,
+        "scale": result.scale.astype(np.float64),
+        "rotation": result.rotation.astype(np.float64).ravel(),
+        "edges": np.array(result.skeleton.edges, dtype=np.int64).ravel(),
+    }
+    dataset.attrs.update(attributes)
+    if result.source is not None:
+        dataset.attrs["source_file"] = result.source
+    return dataset
+
+
+@contextmanager
+def _movement(result: LiftedTracks, path: Path, what: str) -> Iterator[tuple[Any, Any]]:
+    """movement's module of writers, and the result as its data set; `what` is attempted with them."""
+    # The HDF5 libraries don't clean up when the disk is full, so whether the space is there is tried out before.
+    with path.open("wb") as file:
+        reserve(file, result.joints.nbytes * 3 + 2**20)
+    path.unlink()
+    with quiet():
+        yield require("movement.io.save_poses", what), to_dataset(result, what)
+
+
+H5 = OutputFormat(
+    name="h5",
+    suffix=".h5",
+    extra="io",
+    description="DeepLabCut's pandas table, by movement",
+    holds="joints",
+    write=write_deeplabcut_h5,
+)
+NETCDF = OutputFormat(
+    name="netcdf",
+    suffix=".nc",
+    extra="io",
+    description="movement's data set in 3D",
+    holds="joints, confidence, fps; scale, rotation, edges, model as attributes",
+    write=write_netcdf,
+)
+NWB = OutputFormat(
+    name="nwb",
+    suffix=".nwb",
+    extra="io",
+    description="ndx-pose, one track only",
+    holds="joints, confidence",
+    write=write_nwb,
+)

@@ -1,0 +1,104 @@
+"""A result as .npz, which holds everything exactly, and reading it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.format import OutputFormat
+from olift_fast.io.open_container import open_numpy
+from olift_fast.io.parsed import UNUSABLE
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
+
+_MARK = "olift_fast.lifted"
+_VERSION = 1
+_ARRAYS = ("joints", "keypoints", "confidence", "visible", "scale", "centers", "rotation")
+_TEXTS = ("frame", "model", "version")
+
+
+def read_lifted(path: str | Path) -> LiftedTracks:
+    """The result that `write_lifted` wrote to an .npz, exactly.
+
+    Raises:
+        InputError: no such file, not a lifted result, or one of a newer version.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise InputError("not a lifted result: wanted an .npz that olift wrote")
+        with open_numpy(path, allow_pickle=False) as archive:
+            content = {key: archive[key] for key in archive}
+        if str(content.get("content")) != _MARK:
+            raise InputError(f"not a lifted result: an .npz with {', '.join(sorted(content)) or 'nothing in it'}")
+        if int(content["content_version"]) > _VERSION:
+            raise InputError(f"written by a newer olift-fast: version {content['content_version']}, known: {_VERSION}")
+        return _from_arrays(content)
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except UNUSABLE as error:
+        raise InputError(f"{path}: not a usable lifted result: {' '.join(str(error).split())}") from error
+
+
+def write_npz(result: LiftedTracks, path: Path) -> None:
+    """Writes all fields of a result, compressed; nothing in the file is pickled."""
+    arrays: dict[str, Any] = {name: getattr(result, name) for name in (*_ARRAYS, *_TEXTS)}
+    arrays |= {
+        "content": _MARK,
+        "content_version": _VERSION,
+        "names": np.array(result.skeleton.names),
+        "edges": np.array(result.skeleton.edges, dtype=np.int64).reshape(-1, 2),
+        "sides": np.array(result.skeleton.sides, dtype=np.int8),
+        "tracks": np.array(result.tracks),
+    }
+    optional = {
+        "skeleton_name": result.skeleton.name,
+        "fps": result.fps,
+        "frames": result.frames,
+        "image_size": result.image_size,
+        "source": result.source,
+        "format": result.format,
+    }
+    arrays |= {name: value for name, value in optional.items() if value is not None}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
+    skeleton = Skeleton(
+        tuple(content["names"].tolist()),
+        tuple((int(a), int(b)) for a, b in content["edges"]),
+        tuple(int(side) for side in content["sides"]),
+        str(content["skeleton_name"]) if "skeleton_name" in content else None,
+    )
+    size = content.get("image_size")
+    fields: dict[str, Any] = {name: content[name] for name in _ARRAYS}
+    fields |= {name: str(content[name]) for name in _TEXTS}
+    return LiftedTracks(
+        **fields,
+        skeleton=skeleton,
+        tracks=tuple(content["tracks"].tolist()),
+        fps=float(content["fps"]) if "fps" in content else None,
+        frames=content.get("frames"),
+        image_size=None if size is None else (int(size[0]), int(size[1])),
+        source=str(content["source"]) if "source" in content else None,
+        format=str(content["format"]) if "format" in content else None,
+    )
+
+
+OUTPUT = OutputFormat(
+    name="npz",
+    suffix=".npz",
+    extra=None,
+    description="the table above",
+    holds="everything, exactly",
+    write=write_npz,
+)

@@ -46,7 +46,7 @@ def recording(tracks: int) -> np.ndarray:
 
 def streaming(lifter: Lifter, frames: np.ndarray) -> Way:
     """Each call takes the next frame of every track in and gives joints of a frame that is due."""
-    stream = StreamingLifter(lifter, skeleton_of(JOINTS), tracks=frames.shape[1], output="object", normalization=SCALE)
+    stream = StreamingLifter(lifter, skeleton_of(JOINTS), tracks=frames.shape[1], frame="object", normalization=SCALE)
     stream.warmup()
     coming = itertools.cycle(frames)
     for _ in range(sum(lifter.config.receptive_field) + 1):

@@ -25,6 +25,7 @@ from .conftest import Run
 from .stream_client import (
     ENVIRONMENT,
     JOINTS,
+    SCALE,
     Stream,
     assert_lifted,
     joints_of,
@@ -87,6 +88,17 @@ def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, t
     causal = Lifter.from_pretrained(random_model).with_delay(0).save_pretrained(tmp_path / "causal")
     assert [answer["frame"] for answer in answers if "joints" in answer] == list(range(12))
     assert_lifted(joints_of(answers), offline(str(causal), points))
+
+
+def test_old_names_of_options_still_work(random_model: str, rig: Path) -> None:
+    data = b"".join(map(line_of, keypoints(12)))
+    with streaming(random_model, rig, "--latency-frames", "0") as stream:
+        wanted = joints_of(stream.communicate(data))
+    old = ("--skeleton", rig, "--model", random_model, "--scale", SCALE, "--output", "object", "--delay", "0")
+    stream = Stream(*old)
+    np.testing.assert_array_equal(joints_of(stream.communicate(data)), wanted)
+    stream.wait_for("--output is now --frame")
+    assert not any("--delay" in line for line in stream.told), "it is a second name, not an old one"
 
 
 @needs_bfloat16

@@ -59,7 +59,8 @@ def recording(frames: int, seed: int = 0, hidden: float = 0.2) -> tuple[Array, A
 
 def offline(lifter: Lifter, keypoints: Array, visible: Array, normalization: Normalization = SCALE) -> Array:
     """`lifted_offline` in float64."""
-    return lifted_offline(copy.deepcopy(lifter).cpu().double(), keypoints, visible, SKELETON, normalization)
+    exact = copy.deepcopy(lifter).cpu().double()
+    return lifted_offline(exact, keypoints, visible, SKELETON, normalization, torch.float64)
 
 
 def joints_of(results: Sequence[LiftedFrame], track: int = 0) -> Array:

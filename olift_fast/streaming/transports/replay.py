@@ -53,7 +53,7 @@ async def _play(router: Router, tracks: KeypointTracks, fps: float, sink: int | 
 REPLAY = Transport(
     name="replay",
     option="--replay",
-    given="`KeypointTracks`",
+    takes="`KeypointTracks`",
     description="a recording played as if it came now, at `fps`; answers to `sink`",
     open=open_replay,
     alone=True,

@@ -31,7 +31,7 @@ async def open_stdin(router: Router, source: int, settings: Settings) -> Opened:
 STDIN = Transport(
     name="stdin",
     option=None,
-    given="file descriptor",
+    takes="file descriptor",
     description="lines from a file descriptor, answers to `sink`",
     open=open_stdin,
     alone=True,

@@ -61,7 +61,7 @@ def _keep_alive(connection: socket.socket) -> None:
 TCP = Transport(
     name="tcp",
     option="--tcp",
-    given="port",
+    takes="port",
     description="lines on TCP connections, answers on the same connection",
     open=open_tcp,
     check=check_port,

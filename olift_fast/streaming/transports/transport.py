@@ -31,7 +31,7 @@ class Settings:
         host: address that ports listen at.
         idle: seconds of silence after which a source counts as gone, where a transport can't tell otherwise.
         fps: frames a second of a replay; 0 as fast as they are lifted, None as the recording says.
-        sink: file descriptor for the answers to a source that takes none itself; None writes them nowhere.
+        sink: file descriptor that answers to stdin and to a replay are written to; None writes them nowhere.
     """
 
     host: str = "127.0.0.1"
@@ -60,18 +60,18 @@ class Transport:
 
     Args:
         name: its key among the sources of `serve_stream`.
-        option: of `olift stream`; None where it is what remains without one.
-        given: what the source is told by: "port", say.
-        description: what comes and goes, for docs/streaming.md.
-        open: opens it, with the router, what was given, and the settings.
-        check: raises InputError unless what was given is usable; it takes that, and the name to call it by.
+        option: of `olift stream`; None for what it does without an option.
+        takes: what the source is given as, in words: "port".
+        description: what comes and goes, in words; docs/streaming.md has it.
+        open: opens a source; its arguments are the router, what the source is given as, and the settings.
+        check: raises InputError where that is unusable; its arguments are the same value, and its name for the error.
         alone: no other source can be open beside it, because the stream ends when it does.
-        extra, package: the extra that brings the package that it needs.
+        extra, package: the extra of this project and the package from it that the transport needs.
     """
 
     name: str
     option: str | None
-    given: str
+    takes: str
     description: str
     open: Callable[[Router, Any, Settings], Awaitable[Opened]]
     check: Callable[[Any, str], None] = lambda given, called: None
@@ -81,13 +81,13 @@ class Transport:
 
 
 def check_port(port: int, called: str) -> None:
-    """Raises InputError unless it is a port; 0 stands for any that is free."""
+    """Raises InputError unless it is the number of a port; 0 stands for any free port."""
     if not 0 <= port < 1 << 16:
         raise InputError(f"{called} must be a port, 0 … 65535, got {port}")
 
 
 def until_it_ends(work: Coroutine[Any, Any, None]) -> Opened:
-    """A source that `work` reads and answers to its end."""
+    """A source that ends by itself: `work` reads all of it and writes all answers."""
     task = asyncio.create_task(work)
 
     async def close() -> None:

@@ -89,7 +89,7 @@ class _Peers(asyncio.DatagramProtocol):
 UDP = Transport(
     name="udp",
     option="--udp",
-    given="port",
+    takes="port",
     description="datagrams of one or more lines, an answer a datagram to their sender; on lag always drops",
     open=open_udp,
     check=check_port,

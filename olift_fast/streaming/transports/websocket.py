@@ -96,7 +96,7 @@ def _logger(router: Router) -> logging.Logger:
 WEBSOCKET = Transport(
     name="websocket",
     option="--websocket",
-    given="port",
+    takes="port",
     description="messages of one or more lines, an answer a message on the same WebSocket",
     open=open_websocket,
     check=check_port,

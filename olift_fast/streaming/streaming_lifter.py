@@ -11,7 +11,7 @@ import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
-from olift_fast.model.alignment import check_output
+from olift_fast.model.alignment import check_frame
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.streaming.rings import Indices
@@ -72,7 +72,7 @@ class StreamingLifter:
         normalization: Normalization | None = None,
         fit_frames: int = 16,
     ) -> None:
-        check_output(output)
+        check_frame(output)
         for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
             if value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.console import reported
-from olift_fast.cli.lift import Output
 from olift_fast.cli.options import AllowPickle, Debug, Dtype, DtypeName, FormatName, MinConfidence, ModelName
+from olift_fast.cli.options import FrameName as Output
 from olift_fast.cli.streaming import Request, stream_live
 
 

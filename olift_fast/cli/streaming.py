@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from olift_fast.cli import lift_file
+from olift_fast.cli.checks import check_input, check_result
 from olift_fast.cli.console import plural, warn
+from olift_fast.cli.lifting_job import load_model, read_tracks
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -83,13 +84,13 @@ def stream_live(request: Request) -> None:
     skeleton = _skeleton(request, tracks)
     import torch
 
-    from olift_fast.model import Lifter, Normalization
+    from olift_fast.model import Normalization
     from olift_fast.streaming import StreamingLifter
     from olift_fast.streaming.recording import Recording
     from olift_fast.streaming.session import Session
 
     torch.set_num_threads(request.threads)
-    model = lift_file.optimized(Lifter.from_pretrained(request.model), "cpu", request.dtype)
+    model = load_model(request.model, "cpu", request.dtype)
     lifter = StreamingLifter(
         model if request.delay is None else model.with_delay(request.delay),
         skeleton,
@@ -246,8 +247,7 @@ def _check(request: Request) -> None:
         if count is not None and count < 1:
             raise InputError(f"{option} must be >= 1, got {count}")
     if request.record is not None:
-        lift_file.check_output(request.record, request.replay, "--record")
-        lift_file.check_suffix(request.record)
+        check_result(request.record, request.replay, "--record")
     if request.websocket is not None and importlib.util.find_spec("websockets") is None:
         raise MissingExtraError(what="a WebSocket", extra="stream")
     if request.view:
@@ -259,17 +259,13 @@ def _check(request: Request) -> None:
 def _replayed(request: Request) -> KeypointTracks | None:
     if request.replay is None:
         return None
-    if not request.replay.exists():
-        raise InputError(f"{request.replay}: no such file or folder")
-    return lift_file.read_tracks(
-        lift_file.Request(
-            request.replay,
-            Path(),
-            format=request.format,
-            skeleton=request.skeleton,
-            min_confidence=request.min_confidence,
-            allow_pickle=request.allow_pickle,
-        )
+    check_input(request.replay)
+    return read_tracks(
+        request.replay,
+        format=request.format,
+        skeleton=request.skeleton,
+        min_confidence=request.min_confidence,
+        allow_pickle=request.allow_pickle,
     )
 
 

@@ -143,7 +143,7 @@ def run(
     mirror: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Array:
-    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints: `lift_in_chunks`, which has the arguments."""
+    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints; arguments as `lift_in_chunks`'s."""
     keypoints, visible = torch.from_numpy(prepared.keypoints), torch.from_numpy(prepared.visible)
     joints = lift_in_chunks(
         model, keypoints, visible, prepared.skeleton, chunk=chunk, mirror=mirror, advance=advance

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli import lift_file
-from olift_fast.cli.console import plural, reported, warn
-from olift_fast.cli.lift import Output
-from olift_fast.cli.options import AllowPickle, Debug, Dtype, DtypeName, FormatName, MinConfidence, ModelName
+from olift_fast.cli.checks import check_input, check_min_confidence, check_result
+from olift_fast.cli.console import old_option, plural, reported, warn
+from olift_fast.cli.lifting_job import load_model, read_tracks
+from olift_fast.cli.options import (
+    AllowPickle,
+    Debug,
+    Dtype,
+    DtypeName,
+    FormatName,
+    Frame,
+    FrameName,
+    MinConfidence,
+    ModelName,
+    OldFrame,
+)
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,13 +83,8 @@ def stream(
     ] = None,
     dtype: Dtype = DtypeName.float32,
     min_confidence: MinConfidence = 0.3,
-    frame: Annotated[
-        Output,
-        typer.Option(
-            "--frame", help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units."
-        ),
-    ] = Output.camera,
-    output: Annotated[Output | None, typer.Option("--output", hidden=True)] = None,
+    frame: Frame = FrameName.camera,
+    output: OldFrame = None,
     tracks: Annotated[
         int | None, typer.Option(help="Tracks at once: 8, or those of the replay.", show_default=False)
     ] = None,
@@ -108,9 +114,9 @@ def stream(
     allow_pickle: AllowPickle = False,
     debug: Debug = False,
 ) -> None:
-    """Lift keypoints as they come: JSON lines on stdin, UDP, TCP or a WebSocket, and 3D back the same way.
+    r"""Lift keypoints as they come: JSON lines on stdin, UDP, TCP or a WebSocket, and 3D back the same way.
 
-    A line is a frame, {"keypoints": [[x, y, confidence], …], "track": "dog", "t": 12.3}, of which only keypoints are
+    A line is a frame, {"keypoints": [\[x, y, confidence], …], "track": "dog", "t": 12.3}, of which only keypoints are
     needed; docs/cli.md has the rest.
 
     [bold]Examples[/bold]
@@ -118,9 +124,7 @@ def stream(
       tracker | olift stream --skeleton coco_17 > joints.jsonl
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
-    if output is not None:
-        warn("--output is now --frame; the old name goes with the next release")
-        frame = output
+    frame = old_option(frame, output, new="--frame", old="--output")
     given = {"replay": replay, "udp": udp, "tcp": tcp, "websocket": websocket}
     sources: dict[str, Any] = {name: value for name, value in given.items() if value is not None} or {"stdin": 0}
     _check(sources, skeleton=skeleton, min_confidence=min_confidence, fps=fps, record=record)
@@ -130,18 +134,19 @@ def stream(
         _check_view(view_port)
     replayed = None
     if replay is not None:
-        sources["replay"] = replayed = _read(
+        check_input(replay)
+        sources["replay"] = replayed = read_tracks(
             replay, format=format, skeleton=skeleton, min_confidence=min_confidence, allow_pickle=allow_pickle
         )
     joints = _skeleton(skeleton, replayed)
 
     import torch
 
-    from olift_fast.model import Lifter, Normalization
+    from olift_fast.model import Normalization
     from olift_fast.streaming import Recording, StreamingLifter, serve_stream
 
     torch.set_num_threads(threads)
-    lifter = lift_file.optimized(Lifter.from_pretrained(model), "cpu", dtype.value)
+    lifter = load_model(model, "cpu", dtype.value)
     lifting = StreamingLifter(
         lifter if latency_frames is None else lifter.with_delay(latency_frames),
         joints,
@@ -194,13 +199,11 @@ def _check(
     replay = sources.get("replay")
     if replay is None and skeleton is None:
         raise InputError("--skeleton FILE or RIG is needed: it tells the joints that the keypoints are of")
-    if not 0 <= min_confidence <= 1:
-        raise InputError(f"--min-confidence must be within 0 … 1, got {min_confidence:g}")
+    check_min_confidence(min_confidence)
     if fps is not None and not 0 <= fps < float("inf"):
         raise InputError(f"--fps must be a number, 0 or more, got {fps:g}")
     if record is not None:
-        lift_file.check_output(record, replay, "--record")
-        lift_file.check_suffix(record)
+        check_result(record, replay, "--record")
 
 
 def _check_positive(**options: float | None) -> None:
@@ -221,23 +224,6 @@ def _check_view(port: int) -> None:
 
     check_port(port, "--view-port")
     require_viser()
-
-
-def _read(
-    file: Path, *, format: str | None, skeleton: str | None, min_confidence: float, allow_pickle: bool
-) -> KeypointTracks:
-    if not file.exists():
-        raise InputError(f"{file}: no such file or folder")
-    return lift_file.read_tracks(
-        lift_file.Request(
-            file,
-            Path(),
-            format=format,
-            skeleton=skeleton,
-            min_confidence=min_confidence,
-            allow_pickle=allow_pickle,
-        )
-    )
 
 
 def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:

@@ -11,7 +11,7 @@ import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
-from olift_fast.model.alignment import check_output
+from olift_fast.model.alignment import check_frame
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.renamed import old_argument
@@ -76,7 +76,7 @@ class StreamingLifter:
         output: Literal["camera", "object"] | None = None,
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
-        check_output(frame)
+        check_frame(frame)
         for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
             if value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")

@@ -286,7 +286,7 @@ def test_reader_that_leaves_ends_it_quietly_with_the_record_written(
 def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path: Path) -> None:
     record = tmp_path / "record.npz"
     tracks = read_keypoints(mouse)
-    wanted = lift_tracks(Lifter.from_pretrained(random_model), tracks, output="object")
+    wanted = lift_tracks(Lifter.from_pretrained(random_model), tracks, frame="object")
     options = ("--model", random_model, "--frame", "object", "--record", record, "--fit-frames", 30)
     stream = Stream("--replay", mouse, "--fps", 0, *options)
     answers = stream.communicate(b"")

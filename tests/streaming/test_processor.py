@@ -37,7 +37,7 @@ def offline(lifter: Lifter, values: np.ndarray) -> np.ndarray:
     given = values.astype(np.float32)
     names = tuple(str(n) for n in range(len(given)))
     tracks = KeypointTracks(given[..., :2], given[..., 2], SKELETON, names)
-    return lift_tracks(lifter, tracks, output="object").joints
+    return lift_tracks(lifter, tracks, frame="object").joints
 
 
 def test_poses_pass_untouched_and_results_equal_offline(lifter: Lifter, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_equals_lift_tracks_given_its_normalization() -> None:
     confidence = np.where(visible, 1, 0).astype(np.float32)
     lifter = lifter_of("modules")
     tracks = KeypointTracks(keypoints[None], confidence[None], SKELETON, ("one",))
-    wanted = lift_tracks(lifter, tracks, output="object").joints[0]
+    wanted = lift_tracks(lifter, tracks, frame="object").joints[0]
     stream = stream_of(lifter, "modules", normalization=Normalization.fit(keypoints, visible))
     assert_close(joints_of(stream.push(keypoints, visible) + stream.flush()), wanted)
 
@@ -489,7 +489,7 @@ class TestErrors:
         [
             ({"tracks": 0}, "tracks must be >= 1, got 0"),
             ({"fit_frames": 0}, "fit_frames must be >= 1, got 0"),
-            ({"frame": "image"}, "must be 'camera' or 'object', got 'image'"),
+            ({"frame": "image"}, "frame must be 'camera' or 'object', got 'image'"),
         ],
     )
     def test_options(self, options, message) -> None:

@@ -178,14 +178,14 @@ class StreamingLifter:
         """The next frame ``(K, J, 2)`` of each track."""
         times, scales = self._times[tracks], self._scales[tracks]
         # Until there is a scale, at most one keypoint is visible: it is the center, whatever the scale.
-        normalised, centers = normalise(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
+        normalized, centers = normalise(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
         slots = times % (self.latency_frames + 1)
         self._centers[tracks, slots] = centers
         self._visible[tracks, slots] = visible
         shows = visible.any(axis=-1)
         self._last_seen[tracks[shows]] = times[shows]
         self._times[tracks] = times + 1
-        return self._step(tracks, times, times + 1, Inputs(normalised, visible))
+        return self._step(tracks, times, times + 1, Inputs(normalized, visible))
 
     def _step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> list[LiftedFrame]:
         with torch.inference_mode():

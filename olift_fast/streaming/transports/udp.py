@@ -25,7 +25,7 @@ async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
     """Datagrams of one or more lines; answers go to where they came from, one a datagram.
 
     A sender can't be made to wait, so on lag frames are dropped. It counts as gone when nothing has come from it for
-    `Settings.idle` seconds.
+    `Settings.idle` seconds and one more.
     """
     peers = _Peers(router, settings.idle)
     loop = asyncio.get_running_loop()
@@ -73,7 +73,8 @@ class _Peers(asyncio.DatagramProtocol):
         while True:
             await asyncio.sleep(min(self._idle, 0.5))
             for address, heard in list(self._heard.items()):
-                if time.monotonic() - heard > self._idle:
+                # A second later than the router ends its tracks: they end as idle, and not as those of a lost sender.
+                if time.monotonic() - heard > self._idle + 1:
                     self._peers[address][0].finish()
 
     async def _answer(self, channel: Channel, address: Any) -> None:

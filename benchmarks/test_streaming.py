@@ -1,4 +1,4 @@
-"""A frame as it comes: a stream, beside the receptive field lifted anew for every frame, as people do today."""
+"""One frame at a time: a stream, beside a sliding window that lifts its whole receptive field for every frame."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def recording(tracks: int) -> np.ndarray:
 
 
 def streaming(lifter: Lifter, frames: np.ndarray) -> Way:
-    """Each call takes the next frame of every track in and gives joints of a frame that is due."""
-    stream = StreamingLifter(lifter, skeleton_of(JOINTS), tracks=frames.shape[1], output="object", normalization=SCALE)
+    """Each call takes the next frame of every track in and returns the joints that are due."""
+    stream = StreamingLifter(lifter, skeleton_of(JOINTS), tracks=frames.shape[1], frame="object", normalization=SCALE)
     stream.warmup()
     coming = itertools.cycle(frames)
     for _ in range(sum(lifter.config.receptive_field) + 1):
@@ -55,7 +55,7 @@ def streaming(lifter: Lifter, frames: np.ndarray) -> Way:
 
 
 def sliding(lifter: Lifter, frames: np.ndarray) -> Way:
-    """The same from the frames of the receptive field, kept normalised, lifted together for the one in the middle."""
+    """The same by lifting the frames of the receptive field together, for the result of the middle one."""
     before, after = lifter.config.receptive_field
     skeleton, device = skeleton_of(JOINTS), next(lifter.parameters()).device
     given = {
@@ -67,9 +67,9 @@ def sliding(lifter: Lifter, frames: np.ndarray) -> Way:
     coming = itertools.cycle(frames)
 
     def way() -> np.ndarray:
-        normalised, _ = SCALE.apply(next(coming), seen)
+        normalized, _ = SCALE.apply(next(coming), seen)
         window[:, :-1] = window[:, 1:].clone()
-        window[:, -1:] = torch.from_numpy(normalised)
+        window[:, -1:] = torch.from_numpy(normalized)
         with torch.inference_mode():
             joints = lifter(window.to(device), **given)[:, before].cpu().numpy()
         return joints - joints.mean(axis=1, keepdims=True)
@@ -96,7 +96,7 @@ def test_frame_by_frame(side_by_side: Callable[..., None], tracks: int, preset: 
 @pytest.mark.parametrize("preset", ["small-causal", *PRESETS])
 @pytest.mark.parametrize("pause_ms", [0, 5])
 def test_latency(benchmark: Any, pause_ms: int, preset: str, device: str) -> None:
-    """What a live stream waits for each frame of one animal, to the rare ones."""
+    """How long a live stream takes for each frame of one animal; its rare slow frames count, too."""
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig.preset(preset)).eval().to(device)
     way = streaming(lifter, recording(1))
@@ -164,8 +164,8 @@ def resident_mib() -> float:
 def every_frame(benchmark: Any, frame: Callable[[], object], pause_ms: int, told: dict[str, Any], device: str) -> None:
     """Times 2,000 calls, for percentiles and the histogram.
 
-    With a pause between them, as frames of a camera come, the processor falls asleep and loses its caches; without one
-    it is awake, as on a machine that has other things to do.
+    With a pause between them, as a camera makes it, the processor falls asleep and loses its caches. Without one it
+    stays awake, as on a machine that has other work.
     """
     rounds = 1 if benchmark.disabled else 2000
     pause = 0.0 if benchmark.disabled else pause_ms / 1e3

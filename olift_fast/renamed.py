@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 
 def old_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -28,3 +30,18 @@ def old_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(home), new or name)
 
     return find
+
+
+def old_argument(value: Value, old_value: Value | None, *, new: str, old: str) -> Value:
+    """An argument's value: what a caller gave by its old name, if any, else `value`. To be called first thing.
+
+    Args:
+        value: given by the new name.
+        old_value: given by the old name; None where it is not.
+        new, old: the names.
+    """
+    if old_value is None:
+        return value
+    message = f"the argument {old} is now {new}; the old name goes with the next release"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return old_value

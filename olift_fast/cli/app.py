@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from olift_fast._version import __version__
 from olift_fast.cli.bench import bench
+from olift_fast.cli.console import warn
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.evaluate import evaluate
@@ -55,6 +58,25 @@ def root(
     """
 
 
+class _TakesOldJson(TyperCommand):
+    """For one release takes ``--json -`` and ``--json FILE.json``, too, as ``--json`` and ``--out FILE.json``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        place = args.index("--json") + 1 if "--json" in args else len(args)
+        value = "".join(args[place : place + 1])
+        # A file that is there may be what `olift bench` is to lift.
+        lifted = self.name == "bench" and Path(value).exists()
+        if value == "-" or (value.endswith(".json") and not lifted):
+            new = ["--json"] if value == "-" else ["--out", value]
+            warn(f"--json {value} is now {' '.join(new)}; the old form goes with the next release")
+            args = [*args[: place - 1], *new, *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
 for command in (lift, stream, view, info, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
-    app.command(name, no_args_is_help=command in (lift, view, info, train, finetune, evaluate))(command)
+    app.command(
+        name,
+        cls=_TakesOldJson if command in (evaluate, bench) else None,
+        no_args_is_help=command in (lift, view, info, train, finetune, evaluate),
+    )(command)

@@ -1,4 +1,4 @@
-"""`olift bench`: how long each stage of lifting takes on this machine, beside plain PyTorch."""
+"""`olift bench`: how long each stage of lifting takes on this machine, and how long in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import json_text, print_json, reported, table, warn
+from olift_fast.cli.checks import check_output
+from olift_fast.cli.console import print_json, reported, table, warn, write_json
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
-from olift_fast.cli.lift_file import Request, check_output, hidden_share
+from olift_fast.cli.lifting_job import LiftingJob, hidden_share
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -20,11 +21,13 @@ from olift_fast.cli.options import (
     Dtype,
     DtypeName,
     FormatName,
+    Json,
+    JsonFile,
     MinConfidence,
     ModelName,
     SkeletonName,
 )
-from olift_fast.cli.timing import REFERENCE_LIFT, Shape, Timings, time_stages
+from olift_fast.cli.stage_timing import EAGER_LIFT, Shape, Timings, time_stages
 from olift_fast.errors import InputError
 
 SHAPE = Shape(frames=2000, joints=26, tracks=1)
@@ -60,15 +63,12 @@ def bench(
         int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
     ] = None,
     skip_reference: Annotated[
-        bool, typer.Option("--skip-reference", help="Leave out the plain-PyTorch backend, which takes longest.")
+        bool,
+        typer.Option("--skip-reference", help="Leave out the eager backend (plain PyTorch), which takes longest."),
     ] = False,
     html: Annotated[bool, typer.Option("--html", help="Time the drawing of the page as well.")] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", help="Write the figures to this file; - prints nothing else.", show_default=False, readable=False
-        ),
-    ] = None,
+    out: JsonFile = None,
+    as_json: Json = False,
     allow_pickle: AllowPickle = False,
     debug: Debug = False,
 ) -> None:
@@ -81,22 +81,21 @@ def bench(
       olift bench mouse_DLC.csv --html
       olift bench --frames 500 --joints 17 --threads 1
       olift bench --dtype bfloat16
-      olift bench --skip-reference --json - | jq .frames_per_second.lift
+      olift bench --skip-reference --json | jq .frames_per_second.lift
     """
     import tempfile
 
     shape = _shape(file, frames, joints, tracks)
     if rounds < 1:
         raise InputError(f"--rounds must be >= 1, got {rounds}")
-    printed = out == Path("-")
-    if out is not None and not printed:
-        check_output(out, file, "--json")
+    if out is not None:
+        check_output(out, file)
     with tempfile.TemporaryDirectory(prefix="olift-bench-") as name:
         folder = Path(name)
-        request = Request(
-            file or folder / "generated.npz",
-            folder / "lifted.npz",
-            folder / "lifted.html" if html else None,
+        job = LiftingJob(
+            file=file or folder / "generated.npz",
+            out=folder / "lifted.npz",
+            page=folder / "lifted.html" if html else None,
             format=format,
             model=model,
             skeleton=skeleton,
@@ -106,26 +105,24 @@ def bench(
             threads=threads,
             allow_pickle=allow_pickle,
         )
-        timings = time_stages(request, rounds, shape=shape, compare=not skip_reference, quiet=printed)
+        timings = time_stages(job, rounds, shape=shape, compare=not skip_reference, quiet=as_json)
     if timings.why_not_native is not None:
         warn(f"lifted in plain PyTorch only: {timings.why_not_native}")
     content = summary(timings, file)
-    if printed:
+    if out is not None:
+        write_json(content, out)
+    if as_json:
         print_json(content)
         return
     _print(timings, content, file)
     if out is not None:
-        from olift_fast.io.atomic import atomic_path
-
-        with atomic_path(out) as path:
-            path.write_text(json_text(content) + "\n", encoding="utf-8")
         typer.echo(f"written: {out}")
 
 
 def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
-    """The content of `--json`: seconds of the start and of each stage, frames a second, and where they were taken."""
+    """The content of `--json`: seconds of the start and of each stage, frames a second, and the machine."""
     result = timings.result
-    names = [name for name in timings.rounds[0].seconds if name != REFERENCE_LIFT]
+    names = [name for name in timings.rounds[0].seconds if name != EAGER_LIFT]
     stages = {name: _percentiles([taken.seconds[name] for taken in timings.rounds]) for name in names}
     whole = _percentiles([sum(taken.seconds[name] for name in names) for taken in timings.rounds])
     frames = result.num_tracks * result.num_frames
@@ -140,8 +137,8 @@ def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
         "model": result.model,
         "version": result.version,
         "backend": timings.backend,
-        "device": timings.request.device,
-        "dtype": timings.request.dtype,
+        "device": timings.job.device,
+        "dtype": timings.job.dtype,
         "rounds": len(timings.rounds),
         "start": {name: _rounded(seconds) for name, seconds in timings.start.seconds.items()},
         "stages": stages,
@@ -154,7 +151,7 @@ def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
         "machine": _machine(),
     }
     if timings.error is not None:
-        lift = _percentiles([taken.seconds[REFERENCE_LIFT] for taken in timings.rounds])
+        lift = _percentiles([taken.seconds[EAGER_LIFT] for taken in timings.rounds])
         content["reference"] = {
             "lift": lift,
             "frames_per_second": _rounded(frames / lift["median"]),
@@ -190,7 +187,7 @@ def _rounded(value: float) -> float:
 
 
 def _machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """What the times depend on."""
     found = examine()
     native = found["native"]
     return {
@@ -208,7 +205,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, as well as the system tells it."""
+    """The processor's name, or what the system has in its place."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -218,24 +215,24 @@ def _processor() -> str:
 
 
 def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None:
-    """The same for people."""
+    """The summary as a table, for people."""
     from rich.console import Console
 
     typer.echo(heading("generated keypoints" if file is None else file.name, timings.result))
-    rates, reference, machine = content["frames_per_second"], content["reference"], content["machine"]
+    rates, eager, machine = content["frames_per_second"], content["reference"], content["machine"]
     rows = [_row(name, times, rates.get(name)) for name, times in content["stages"].items()]
     rows.append(_row("all stages", content["whole"], rates["whole"]))
-    if reference is not None:
-        rows.append(_row(REFERENCE_LIFT, reference["lift"], reference["frames_per_second"]))
+    if eager is not None:
+        rows.append(_row(EAGER_LIFT, eager["lift"], eager["frames_per_second"]))
     rows += [
         (f"once: {name.replace('_', ' ')}", _milliseconds(seconds), "", "", "")
         for name, seconds in content["start"].items()
     ]
     Console(highlight=False).print(table(("stage", "median ms", "20th", "80th", "frames/s"), rows))
-    if reference is not None:
+    if eager is not None:
         typer.echo(
-            f"the reference takes {reference['times_as_long']:.2f} times as long to lift; "
-            f"the results differ by {reference['error']:.1e}"
+            f"the eager backend takes {eager['times_as_long']:.2f} times as long to lift; "
+            f"the results differ by {eager['error']:.1e}"
         )
     kernels = f"native kernels: {machine['simd']}" if machine["simd"] else "no native kernels"
     typer.echo(f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, {kernels}")

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Value = TypeVar("Value")
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """The command, with errors that a user can cause told in one line: exit code 2, and 130 when interrupted."""
+    """The command, which after a user's error ends with one line on stderr and exit code 2; interrupted, with 130."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -58,18 +59,33 @@ def warn(message: str) -> None:
     typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + message, err=True)
 
 
+def old_option(value: Value, old_value: Value | None, *, new: str, old: str) -> Value:
+    """An option's value: what was given by its old name, if anything, with a warning; else `value`."""
+    if old_value is None:
+        return value
+    warn(f"{old} is now {new}; the old name goes with the next release")
+    return old_value
+
+
 def print_json(content: dict[str, Any] | list[dict[str, Any]]) -> None:
     """One JSON object, or a list of them, on stdout."""
-    typer.echo(json_text(content))
+    typer.echo(_json(content))
 
 
-def json_text(content: dict[str, Any] | list[dict[str, Any]]) -> str:
-    """The object as all commands write it."""
+def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> None:
+    """The same into a file, in full or not at all; raises InputError where it can't be written."""
+    from olift_fast.io.atomic import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(_json(content) + "\n", encoding="utf-8")
+
+
+def _json(content: dict[str, Any] | list[dict[str, Any]]) -> str:
     return json.dumps(content, indent=2, allow_nan=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Table:
-    """A table for rich's console, of which the first `words` columns hold words and the others numbers."""
+    """A table for rich's console: the first `words` columns hold words, aligned left, the others numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -108,7 +124,7 @@ class Stages:
 
 @contextmanager
 def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr, given as a function of (frames done, frames in all); None where nobody watches."""
+    """A bar on stderr, moved by the function that it gives, of (done, in all); None where stderr is no terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -119,17 +135,6 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Names the file that could not be written, and not the temporary one beside it."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def open_page(page: Path) -> None:

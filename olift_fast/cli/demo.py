@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from olift_fast.cli.console import open_page, print_json, reported, warn, writing
+from olift_fast.cli.console import open_page, print_json, reported, warn
 from olift_fast.cli.lift import report, summary
-from olift_fast.cli.lift_file import Request, lift_file
+from olift_fast.cli.lifting_job import LiftingJob, lift_file
 from olift_fast.cli.options import Debug, Json, ModelName
 from olift_fast.errors import InputError
 
@@ -61,6 +61,8 @@ def demo(
       olift demo
       olift demo elsewhere --seed 7 --view
     """
+    from olift_fast.io.atomic import writing
+
     if frames < 2 or seed < 0:
         raise InputError(f"--frames must be >= 2 and --seed >= 0, got {frames} and {seed}")
     with writing(folder):
@@ -70,10 +72,10 @@ def demo(
     table, skeleton, truth, lifted, page = (folder / name for name in names)
     write_files(clip, table, skeleton, truth)
     drawable = importlib.util.find_spec("plotly") is not None
-    request = Request(
-        table, lifted, page if drawable else None, model=model, skeleton=str(skeleton), fps=FPS, min_confidence=0.3
+    job = LiftingJob(
+        file=table, out=lifted, page=page if drawable else None, model=model, skeleton=str(skeleton), fps=FPS
     )
-    outcome = lift_file(request, quiet=as_json)
+    outcome = lift_file(job, quiet=as_json)
     error, flat = errors(clip, outcome.result.joints[0])
     if as_json:
         print_json({**summary(outcome), "truth": str(truth), "sa_mpjpe_percent": error, "flat_sa_mpjpe_percent": flat})
@@ -156,7 +158,7 @@ def deeplabcut_table(clip: Clip) -> str:
 def errors(clip: Clip, joints: np.ndarray) -> tuple[float, float]:
     """SA-MPJPE of `joints` (T, J, 3) and of the flat guess, in percent of the animal's RMS radius in the picture.
 
-    The radius is the RMS distance of the true keypoints from their frame's centre.
+    The radius is the RMS distance of the true keypoints from their frame's center.
     """
     import numpy as np
     import torch
@@ -166,8 +168,8 @@ def errors(clip: Clip, joints: np.ndarray) -> tuple[float, float]:
     target = torch.from_numpy(clip.joints)[None].double()
     labelled = torch.ones(target.shape[:3], dtype=torch.bool)
     flat = np.concatenate([clip.true_keypoints, np.zeros_like(clip.true_keypoints[..., :1])], axis=-1)
-    centred = clip.true_keypoints - clip.true_keypoints.mean(axis=1, keepdims=True)
-    radius = float(np.sqrt(np.square(centred).sum(axis=-1).mean()))
+    centered = clip.true_keypoints - clip.true_keypoints.mean(axis=1, keepdims=True)
+    radius = float(np.sqrt(np.square(centered).sum(axis=-1).mean()))
     found, guessed = (
         100 * sa_mpjpe(torch.from_numpy(np.asarray(points))[None].double(), target, labelled).item() / radius
         for points in (joints, flat)

@@ -1,4 +1,4 @@
-"""`olift doctor`: what is installed, what can run, and why what can't can't."""
+"""`olift doctor`: what is installed, which backends can run, and why the others can't."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import importlib.util
 import os
 import platform
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from olift_fast._version import __version__
 from olift_fast.cli.console import print_json, reported
 from olift_fast.cli.options import Debug, Json
+
+if TYPE_CHECKING:
+    from olift_fast.ops.backends import Backend
 
 EXTRAS = {
     "io": {"movement": "movement", "sleap-io": "sleap_io"},
@@ -21,6 +24,8 @@ EXTRAS = {
     "train": {"lightning-fabric": "lightning_fabric", "tensorboard": "tensorboard"},
     "bench": {"matplotlib": "matplotlib"},
 }
+# "reference" is the old name of "eager".
+BACKENDS: tuple[Backend, ...] = ("eager", "reference", "native", "cuda", "triton")
 PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
 
 
@@ -117,19 +122,13 @@ def _native() -> dict[str, Any]:
 
 def _backends() -> dict[str, str | None]:
     """For each backend that can be asked for, why it can't run here; None where it can."""
-    from olift_fast.ops.native_module import why_not_cuda, why_not_native
-    from olift_fast.ops.triton_runtime import why_not_triton
+    from olift_fast.ops.backends import why_not
 
-    return {
-        "reference": None,
-        "native": why_not_native(),
-        "cuda": why_not_cuda(),
-        "triton": why_not_triton(),
-    }
+    return {name: why_not(name) for name in BACKENDS}
 
 
 def _lines(findings: dict[str, Any]) -> list[str]:
-    """The same for people: what is there with a tick, what is not with its cause."""
+    """The findings for people: a tick at what is there, the reason at what is not."""
     good, bad = typer.style("✓", fg=typer.colors.GREEN), typer.style("✗", fg=typer.colors.YELLOW)
     lines = [f"olift {findings['version']}, Python {findings['python']}, {findings['platform']}"]
     lines.append("  " + ", ".join(f"{name} {version}" for name, version in findings["packages"].items() if version))
@@ -137,6 +136,8 @@ def _lines(findings: dict[str, Any]) -> list[str]:
         lines.append(f"  {findings['threads']} threads on {findings['cores']} cores")
         lines.append("backends")
         for name, why in findings["backends"].items():
+            if name == "reference":
+                continue
             detail = f": {why}" if why else ""
             if name == "native" and not why:
                 native = findings["native"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from olift_fast.cli.console import json_text, print_json, reported, table
-from olift_fast.cli.lift_file import check_output
-from olift_fast.cli.options import Debug, DtypeName
+from olift_fast.cli.checks import check_output
+from olift_fast.cli.console import print_json, reported, table, write_json
+from olift_fast.cli.options import Debug, DtypeName, Json, JsonFile
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -49,12 +49,8 @@ def evaluate(
         list[int] | None,
         typer.Option(help="Look so many frames ahead, and compare nothing else; can be repeated.", show_default=False),
     ] = None,
-    json_out: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", help="Write the scores to this file; - prints nothing else.", show_default=False, readable=False
-        ),
-    ] = None,
+    out: JsonFile = None,
+    as_json: Json = False,
     plot: Annotated[
         Path | None,
         typer.Option(help="Draw them into this file (.png, .svg, .pdf); needs matplotlib.", show_default=False),
@@ -67,13 +63,11 @@ def evaluate(
 
     [bold]Examples[/bold]
       olift eval small recordings
-      olift eval mine recordings --beside small --noise --json scores.json --plot scores.png
+      olift eval mine recordings --beside small --noise --out scores.json --plot scores.png
       olift eval small-causal recordings --delay 0 --delay 4 --delay 16
     """
-    printed = json_out == Path("-")
-    for path, option in ((None if printed else json_out, "--json"), (plot, "--plot")):
-        if path is not None:
-            check_output(path, None, option)
+    if out is not None:
+        check_output(out, None)
     if plot is not None:
         _check_plot(plot)
     import torch
@@ -86,21 +80,20 @@ def evaluate(
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
     scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
     content = [asdict(row) for row in scores]
-    if printed:
+    if as_json:
         print_json(content)
     else:
         print_scores(scores)
-    if json_out is not None and not printed:
-        from olift_fast.io.atomic import atomic_path
-
-        with atomic_path(json_out) as temporary:
-            temporary.write_text(json_text(content) + "\n", encoding="utf-8")
+    if out is not None:
+        write_json(content, out)
     if plot is not None:
-        _draw(scores, plot)
+        from olift_fast.train.plots import draw_scores
+
+        draw_scores(scores, plot)
 
 
 def shown(name: str, given: Sequence[str]) -> str:
-    """A checkpoint's shipped name or its folder's; all of the path where two folders have one name."""
+    """What a checkpoint is called in the table: its folder's name, or the whole path where another has that name."""
     short = Path(name).name or name
     return name if sum(Path(other).name == short for other in set(given)) > 1 else short
 
@@ -108,6 +101,7 @@ def shown(name: str, given: Sequence[str]) -> str:
 def _check_plot(path: Path) -> None:
     import importlib.util
 
+    check_output(path, None, "--plot")
     if path.suffix not in PLOTS:
         raise InputError(f"--plot: {path} must end in {', '.join(PLOTS)}, got {path.suffix!r}")
     if importlib.util.find_spec("matplotlib") is None:
@@ -115,7 +109,7 @@ def _check_plot(path: Path) -> None:
 
 
 def print_scores(scores: Sequence[Score]) -> None:
-    """A table, a block a source, and what its figures mean."""
+    """A table with a block of rows for each source, and what its numbers mean."""
     from rich.console import Console
 
     flat: dict[str, float | None] = {}
@@ -136,35 +130,3 @@ def print_scores(scores: Sequence[Score]) -> None:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _draw(scores: Sequence[Score], path: Path) -> None:
-    """A bar for each method and source: joints on the left, velocities on the right."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from olift_fast.io.atomic import atomic_path
-
-    sources, methods = (list(dict.fromkeys(getattr(row, key) for row in scores)) for key in ("source", "method"))
-    found: dict[tuple[str, str], Any] = {(row.source, row.method): row for row in scores}
-    height = 0.8 / len(methods)
-    drawn, axes = plt.subplots(
-        1, 2, figsize=(10, 1.2 + 0.25 * len(sources) * len(methods)), sharey=True, layout="constrained"
-    )
-    for axis, metric in zip(axes, ("sa_mpjpe", "sa_mpve"), strict=True):
-        for number, method in enumerate(methods):
-            places = [place + (number + 0.5) * height - 0.4 for place in range(len(sources))]
-            axis.barh(
-                places, [getattr(found[source, method], metric) or 0.0 for source in sources], height, label=method
-            )
-        axis.set_xlabel(f"{COLUMNS[metric]}, % of RMS 2D radius")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(range(len(sources)), sources)
-    axes[0].invert_yaxis()
-    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    with atomic_path(path) as temporary:
-        plt.rcParams["svg.hashsalt"] = "olift"
-        drawn.savefig(temporary, dpi=130)
-    plt.close(drawn)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from olift_fast.cli.checks import check_input, check_min_confidence
 from olift_fast.cli.console import plural, print_json, reported, table
 from olift_fast.cli.options import AllowPickle, Debug, FormatName, Json, KeypointFile, MinConfidence, SkeletonName
-from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
@@ -34,10 +34,8 @@ def info(
     from olift_fast.io import read_keypoints
     from olift_fast.tracks.rigs import load_skeleton
 
-    if not 0 <= min_confidence <= 1:
-        raise InputError(f"--min-confidence must be within 0 … 1, got {min_confidence:g}")
-    if not file.exists():
-        raise InputError(f"{file}: no such file or folder")
+    check_min_confidence(min_confidence)
+    check_input(file)
     wanted = load_skeleton(skeleton) if skeleton else None
     tracks = read_keypoints(file, format, skeleton=wanted, allow_pickle=allow_pickle)
     content = describe(tracks, min_confidence)

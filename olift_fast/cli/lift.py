@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import open_page, plural, print_json, reported, warn
-from olift_fast.cli.lift_file import Outcome, Request, hidden_share, lift_file
+from olift_fast.cli.console import old_option, open_page, plural, print_json, reported, warn
+from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -17,10 +17,13 @@ from olift_fast.cli.options import (
     Dtype,
     DtypeName,
     FormatName,
+    Frame,
+    FrameName,
     Json,
     KeypointFile,
     MinConfidence,
     ModelName,
+    OldFrame,
     SkeletonName,
 )
 
@@ -30,18 +33,12 @@ if TYPE_CHECKING:
 CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
 
 
-class Output(StrEnum):
-    """The frame that the 3D joints are given in."""
-
-    camera = "camera"
-    object = "object"
-
-
 class BackendName(StrEnum):
-    """What computes."""
+    """What computes; "reference" is the old name of "eager"."""
 
     auto = "auto"
     native = "native"
+    eager = "eager"
     reference = "reference"
 
 
@@ -66,9 +63,7 @@ def lift(
         float | None, typer.Option(help="Frames a second, in place of what FILE says.", show_default=False)
     ] = None,
     min_confidence: MinConfidence = 0.3,
-    output: Annotated[
-        Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
-    ] = Output.camera,
+    frame: Frame = FrameName.camera,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
     ] = False,
@@ -79,7 +74,14 @@ def lift(
     html: Annotated[
         Path | None, typer.Option(help="Draw the result into this page.", show_default=False, readable=False)
     ] = None,
-    backend: Annotated[BackendName, typer.Option(help="What computes.")] = BackendName.auto,
+    backend: Annotated[
+        BackendName,
+        typer.Option(
+            help="auto: the fastest that can run; native: the same, but an error where the compiled module is missing; "
+            "eager: plain PyTorch.",
+            metavar="auto|native|eager",
+        ),
+    ] = BackendName.auto,
     device: DeviceName = "cpu",
     dtype: Dtype = DtypeName.float32,
     threads: Annotated[
@@ -87,6 +89,7 @@ def lift(
     ] = None,
     allow_pickle: AllowPickle = False,
     as_json: Json = False,
+    output: OldFrame = None,
     debug: Debug = False,
 ) -> None:
     """Lift a keypoint file to 3D.
@@ -100,11 +103,25 @@ def lift(
     """
     result = out or default_output(file, ".lifted.npz")
     page = html or (result.parent / f"{_stem(result)}.html" if view else None)
-    request = Request(
-        file, result, page, format, model, skeleton, fps, min_confidence, output.value, mirror, track or (),
-        backend.value, device, dtype.value, threads, allow_pickle,
-    )  # fmt: skip
-    outcome = lift_file(request, quiet=as_json)
+    job = LiftingJob(
+        file=file,
+        out=result,
+        page=page,
+        format=format,
+        model=model,
+        skeleton=skeleton,
+        fps=fps,
+        min_confidence=min_confidence,
+        frame=old_option(frame, output, new="--frame", old="--output").value,
+        mirror=mirror,
+        tracks=track or (),
+        backend=backend.value,
+        device=device,
+        dtype=dtype.value,
+        threads=threads,
+        allow_pickle=allow_pickle,
+    )
+    outcome = lift_file(job, quiet=as_json)
     if as_json:
         print_json(summary(outcome))
     else:
@@ -114,7 +131,7 @@ def lift(
 
 
 def default_output(file: Path, suffix: str) -> Path:
-    """FILE with another suffix, beside it; a folder's result lies beside the folder."""
+    """FILE with another suffix, in the folder that FILE is in; FILE may be a folder itself."""
     resolved = file.resolve() if file.name in ("", ".", "..") else file
     name = resolved.name if resolved.is_dir() else _stem(resolved)
     return resolved.parent / f"{name}{suffix}"
@@ -122,14 +139,14 @@ def default_output(file: Path, suffix: str) -> Path:
 
 def report(outcome: Outcome) -> None:
     """What was lifted, where it is, and how long each stage took, for people."""
-    result, request = outcome.result, outcome.request
+    result, job = outcome.result, outcome.job
     for warning in outcome.warnings:
         warn(warning)
-    typer.echo(heading(request.file.name, result))
+    typer.echo(heading(job.file.name, result))
     axes = "x right, y down, z away from the camera" if result.frame == "camera" else "the object's own frame"
-    typer.echo(f"lifted by {result.model} {result.version}: {request.out} ({result.units}: {axes})")
-    if request.page is not None:
-        typer.echo(f"drawn: {request.page}")
+    typer.echo(f"lifted by {result.model} {result.version}: {job.out} ({result.units}: {axes})")
+    if job.page is not None:
+        typer.echo(f"drawn: {job.page}")
     typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     typer.echo(typer.style(f"note: {CAMERA_NOTE}", dim=True), err=True)
 
@@ -144,17 +161,17 @@ def heading(name: str, result: LiftedTracks) -> str:
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """The same for machines."""
-    result, request = outcome.result, outcome.request
+    """The content of `olift lift --json`."""
+    result, job = outcome.result, outcome.job
     return {
-        "input": str(request.file),
+        "input": str(job.file),
         "format": result.format,
-        "output": str(request.out),
-        "page": str(request.page) if request.page else None,
+        "output": str(job.out),
+        "page": str(job.page) if job.page else None,
         "model": result.model,
         "version": result.version,
-        "device": request.device,
-        "dtype": request.dtype,
+        "device": job.device,
+        "dtype": job.dtype,
         "frame": result.frame,
         "units": result.units,
         "tracks": list(result.tracks),
@@ -163,7 +180,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "skeleton": result.skeleton.name,
         "edges": len(result.skeleton.edges),
         "fps": result.fps,
-        "min_confidence": request.min_confidence,
+        "min_confidence": job.min_confidence,
         "hidden_share": round(hidden_share(result), 6),
         "seconds": outcome.stages.rounded(),
         "frames_per_second": round(outcome.frames_per_second, 1),
@@ -173,5 +190,5 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _stem(path: Path) -> str:
-    """The name without its suffix; a result's `.long.csv` counts as one."""
+    """The name without its suffix, where `.long.csv` is one suffix."""
     return path.name.removesuffix(".long.csv") if path.name.endswith(".long.csv") else path.stem

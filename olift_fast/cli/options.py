@@ -25,6 +25,21 @@ SkeletonName = Annotated[
 MinConfidence = Annotated[float, typer.Option("--min-confidence", help="Keypoints below it count as hidden.")]
 
 
+class FrameName(StrEnum):
+    """What the coordinates of the 3D joints are given in."""
+
+    camera = "camera"
+    object = "object"
+
+
+Frame = Annotated[
+    FrameName,
+    typer.Option("--frame", help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units."),
+]
+OldFrame = Annotated[FrameName | None, typer.Option("--output", hidden=True)]
+"""The old name of `Frame`, for one release: see `console.old_option`."""
+
+
 class DtypeName(StrEnum):
     """What the model's products are rounded to."""
 
@@ -45,5 +60,9 @@ Dtype = Annotated[
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines, and nothing else.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", help="Write the JSON to this file.", show_default=False, readable=False),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import reported
-from olift_fast.cli.lift import Output
-from olift_fast.cli.options import AllowPickle, Debug, Dtype, DtypeName, FormatName, MinConfidence, ModelName
-from olift_fast.cli.streaming import Request, stream_live
+from olift_fast.cli.checks import check_input, check_min_confidence, check_result
+from olift_fast.cli.console import old_option, plural, reported, warn
+from olift_fast.cli.lifting_job import load_model, read_tracks
+from olift_fast.cli.options import (
+    AllowPickle,
+    Debug,
+    Dtype,
+    DtypeName,
+    FormatName,
+    Frame,
+    FrameName,
+    MinConfidence,
+    ModelName,
+    OldFrame,
+)
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.streaming import Recording
+    from olift_fast.tracks.containers import KeypointTracks
+    from olift_fast.tracks.skeleton import Skeleton
+    from olift_fast.view.live import LiveView
+
+TRACKS = 8
 
 
 class OnLag(StrEnum):
@@ -49,9 +71,11 @@ def stream(
         ),
     ] = None,
     model: ModelName = "small-causal",
-    delay: Annotated[
+    latency_frames: Annotated[
         int | None,
         typer.Option(
+            "--latency-frames",
+            "--delay",
             help="Frames that a result waits for, to look ahead; the model's own by default. small-causal is trained "
             "for 0, 2, 4, 8 and 16.",
             show_default=False,
@@ -59,9 +83,8 @@ def stream(
     ] = None,
     dtype: Dtype = DtypeName.float32,
     min_confidence: MinConfidence = 0.3,
-    output: Annotated[
-        Output, typer.Option(help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units.")
-    ] = Output.camera,
+    frame: Frame = FrameName.camera,
+    output: OldFrame = None,
     tracks: Annotated[
         int | None, typer.Option(help="Tracks at once: 8, or those of the replay.", show_default=False)
     ] = None,
@@ -69,7 +92,7 @@ def stream(
     scale: Annotated[
         float | None,
         typer.Option(
-            help="RMS distance of the keypoints from their centre, in pixels; fitted to the first frames by default.",
+            help="RMS distance of the keypoints from their center, in pixels; fitted to the first frames by default.",
             show_default=False,
         ),
     ] = None,
@@ -91,9 +114,9 @@ def stream(
     allow_pickle: AllowPickle = False,
     debug: Debug = False,
 ) -> None:
-    """Lift keypoints as they come: JSON lines on stdin, UDP, TCP or a WebSocket, and 3D back the same way.
+    r"""Lift keypoints as they come: JSON lines on stdin, UDP, TCP or a WebSocket, and 3D back the same way.
 
-    A line is a frame, {"keypoints": [[x, y, confidence], …], "track": "dog", "t": 12.3}, of which only keypoints are
+    A line is a frame, {"keypoints": [\[x, y, confidence], …], "track": "dog", "t": 12.3}, of which only keypoints are
     needed; docs/cli.md has the rest.
 
     [bold]Examples[/bold]
@@ -101,8 +124,141 @@ def stream(
       tracker | olift stream --skeleton coco_17 > joints.jsonl
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
-    request = Request(
-        skeleton, udp, tcp, websocket, host, replay, fps, model, delay, dtype.value, min_confidence, output.value,
-        tracks, idle, scale, fit_frames, on_lag.value, queue, record, view, view_port, threads, format, allow_pickle,
-    )  # fmt: skip
-    stream_live(request)
+    frame = old_option(frame, output, new="--frame", old="--output")
+    given = {"replay": replay, "udp": udp, "tcp": tcp, "websocket": websocket}
+    sources: dict[str, Any] = {name: value for name, value in given.items() if value is not None} or {"stdin": 0}
+    _check(sources, skeleton=skeleton, min_confidence=min_confidence, fps=fps, record=record)
+    _check_positive(idle=idle, scale=scale)
+    _check_counts(tracks=tracks, fit_frames=fit_frames, queue=queue, threads=threads)
+    if view:
+        _check_view(view_port)
+    replayed = None
+    if replay is not None:
+        check_input(replay)
+        sources["replay"] = replayed = read_tracks(
+            replay, format=format, skeleton=skeleton, min_confidence=min_confidence, allow_pickle=allow_pickle
+        )
+    joints = _skeleton(skeleton, replayed)
+
+    import torch
+
+    from olift_fast.model import Normalization
+    from olift_fast.streaming import Recording, StreamingLifter, serve_stream
+
+    torch.set_num_threads(threads)
+    lifter = load_model(model, "cpu", dtype.value)
+    lifting = StreamingLifter(
+        lifter if latency_frames is None else lifter.with_delay(latency_frames),
+        joints,
+        tracks=tracks or (replayed.num_tracks if replayed else TRACKS),
+        frame=frame.value,
+        normalization=None if scale is None else Normalization(scale),
+        fit_frames=fit_frames,
+    )
+    lifting.warmup()
+    recording = Recording(
+        joints,
+        frame=frame.value,
+        model=model,
+        fps=fps or (replayed.fps if replayed else None),
+        source=str(replay) if replay else None,
+    )
+    with ExitStack() as at_the_end:
+        if record is not None:
+            at_the_end.callback(_write, recording, record)
+        page = None
+        if view:
+            page = at_the_end.enter_context(closing(_open_view(joints, host, view_port, replay)))
+        # What is loaded now stays loaded; a garbage collection that goes through it would hold frames up.
+        gc.collect()
+        gc.freeze()
+        served = serve_stream(
+            lifting,
+            sources,
+            host=host,
+            fps=fps,
+            min_confidence=min_confidence,
+            idle=idle,
+            on_lag=on_lag.value,
+            queue=queue,
+            watch=[] if record is None else [recording.add],
+            view=page,
+            warn=warn,
+        )
+    if served.signal is not None:
+        raise typer.Exit(128 + served.signal)
+
+
+def _check(
+    sources: dict[str, Any], *, skeleton: str | None, min_confidence: float, fps: float | None, record: Path | None
+) -> None:
+    """Raises InputError or MissingExtraError for what can be told before anything is loaded."""
+    from olift_fast.streaming.transports import check_sources
+
+    check_sources(sources, by_option=True)
+    replay = sources.get("replay")
+    if replay is None and skeleton is None:
+        raise InputError("--skeleton FILE or RIG is needed: it tells the joints that the keypoints are of")
+    check_min_confidence(min_confidence)
+    if fps is not None and not 0 <= fps < float("inf"):
+        raise InputError(f"--fps must be a number, 0 or more, got {fps:g}")
+    if record is not None:
+        check_result(record, replay, "--record")
+
+
+def _check_positive(**options: float | None) -> None:
+    for name, number in options.items():
+        if number is not None and not 0 < number < float("inf"):
+            raise InputError(f"--{name} must be a positive number, got {number:g}")
+
+
+def _check_counts(**options: int | None) -> None:
+    for name, count in options.items():
+        if count is not None and count < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be >= 1, got {count}")
+
+
+def _check_view(port: int) -> None:
+    from olift_fast.streaming.transports import check_port
+    from olift_fast.view.live import require_viser
+
+    check_port(port, "--view-port")
+    require_viser()
+
+
+def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
+    """That of the replay, or the one asked for."""
+    from olift_fast.tracks.rigs import load_skeleton
+
+    if replayed is not None:
+        return replayed.skeleton
+    assert name is not None
+    skeleton = load_skeleton(name)
+    if skeleton.num_joints < 2:
+        raise InputError(f"{name}: has one joint, wanted at least 2: a point alone has no depth")
+    return skeleton
+
+
+def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None) -> LiveView:
+    import logging
+    import webbrowser
+
+    from olift_fast.view.live import LiveView
+
+    # The page's server would otherwise log a traceback for each browser that leaves early.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+
+    view = LiveView(skeleton, host, port, title=replay.name if replay else "live")
+    typer.echo(f"olift: live view at {view.url}", err=True)
+    webbrowser.open(view.url)
+    return view
+
+
+def _write(recording: Recording, out: Path) -> None:
+    """Writes the record, in several files where one would be too large."""
+    written = recording.write(out)
+    if not written:
+        warn(f"{out}: not written: nothing was lifted")
+    for path, part in written:
+        frames = f"{plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')}"
+        typer.echo(f"olift: recorded {path} ({frames})", err=True)

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.console import open_page, reported, writing
-from olift_fast.cli.lift_file import check_output
+from olift_fast.cli.checks import check_input, check_page
+from olift_fast.cli.console import open_page, reported
 from olift_fast.cli.options import Debug
-from olift_fast.errors import InputError
 
 
 @reported
@@ -34,13 +33,12 @@ def view(
       olift view mouse_DLC.lifted.npz -o mouse.html --no-open
     """
     from olift_fast.io import read_lifted
-    from olift_fast.view import require_plotly, write_html
+    from olift_fast.io.atomic import writing
+    from olift_fast.view import write_html
 
-    require_plotly()
-    if not result.exists():
-        raise InputError(f"{result}: no such file")
+    check_input(result)
     page = out or result.with_suffix(".html")
-    check_output(page, result)
+    check_page(page, result)
     lifted = read_lifted(result)
     with writing(page):
         write_html(lifted, page, max_frames=max_frames, title=title)

@@ -17,10 +17,10 @@ Moments = npt.NDArray[np.float64]
 _FRAMES = 4096
 
 
-def check_output(output: str) -> None:
-    """Raises InputError unless the frame that joints are asked for in is one of the two that there are."""
-    if output not in ("camera", "object"):
-        raise InputError(f"output must be 'camera' or 'object', got {output!r}")
+def check_frame(frame: str) -> None:
+    """Raises InputError unless joints can be given in this frame."""
+    if frame not in ("camera", "object"):
+        raise InputError(f"frame must be 'camera' or 'object', got {frame!r}")
 
 
 def camera_aligned(

@@ -1,8 +1,13 @@
-"""Lift whole recordings: normalise, run the model in chunks with the halo it needs, turn the result to the camera."""
+"""Lift whole recordings in three steps: `prepare` the keypoints, `run` the model, `place` the joints in the picture.
+
+`lift_tracks` takes these steps for each track of a recording in memory, `olift_fast.streaming.lift_long` for each part
+of a recording on disk, and `olift bench` times each of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,17 +16,39 @@ import torch
 
 from olift_fast._version import __version__
 from olift_fast.errors import InputError
-from olift_fast.model.alignment import camera_aligned, check_output
+from olift_fast.model.alignment import camera_aligned, check_frame
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
+from olift_fast.renamed import old_argument
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Frame = Literal["camera", "object"]
+"""What coordinates are given in; `LiftedTracks.frame` tells the two apart."""
 Progress = Callable[[int, int], None]
 
 CHUNK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A track, or some frames of one, as the model takes it.
+
+    Args:
+        keypoints: ``(T, J, 2)`` model units, relative to the center of the frame; 0 where hidden.
+        visible: ``(T, J)``.
+        centers: ``(T, 2)`` pixels; NaN in a frame that shows nothing.
+        normalization: of the whole track.
+        skeleton: of the track.
+    """
+
+    keypoints: Array
+    visible: Mask
+    centers: Array
+    normalization: Normalization
+    skeleton: Skeleton
 
 
 def lift_tracks(
@@ -29,9 +56,10 @@ def lift_tracks(
     tracks: KeypointTracks,
     *,
     min_confidence: float = 0.3,
-    output: Literal["camera", "object"] = "camera",
+    frame: Frame = "camera",
     mirror: bool = False,
     progress: Progress | None = None,
+    output: Frame | None = None,
 ) -> LiftedTracks:
     """3D joints of every track, any number of frames in bounded memory.
 
@@ -39,32 +67,37 @@ def lift_tracks(
         model: the lifter.
         tracks: what `olift_fast.io.read_keypoints` returns.
         min_confidence: keypoints below it count as hidden.
-        output: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's centre;
-            "object": the model's own frame and unit, centred on each frame's joints.
+        frame: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's center;
+            "object": the model's own frame and unit, centered on each frame's joints.
         mirror: lift the mirror image, too, and average (see `lift_mirrored`): more accurate, twice the work.
         progress: called with (frames done, frames in all).
+        output: the old name of `frame`.
 
     Raises:
-        InputError: no keypoint of any track is visible, or `output` is unknown.
+        InputError: no keypoint of any track is visible, or `frame` is unknown.
     """
-    check_output(output)
+    frame = old_argument(frame, output, new="frame", old="output")
+    check_frame(frame)
     visible = tracks.visible(min_confidence)
     if not visible.any():
         where = f"{tracks.source}: " if tracks.source else ""
         raise InputError(f"{where}no keypoint is visible at min_confidence {min_confidence:g}")
-    lifted = []
     total = tracks.num_tracks * tracks.num_frames
-    for index in range(tracks.num_tracks):
-        done = index * tracks.num_frames
 
-        def advance(frames: int, done: int = done) -> None:
+    def lift(index: int) -> tuple[Array, Array, np.float32, Array]:
+        def advance(frames: int) -> None:
             if progress is not None:
-                progress(done + frames, total)
+                progress(index * tracks.num_frames + frames, total)
 
-        lifted.append(
-            _lift_track(model, tracks.keypoints[index], visible[index], tracks.skeleton, output, mirror, advance)
-        )
-    joints, scale, centers, rotation = (np.stack(parts) for parts in zip(*lifted, strict=True))
+        prepared = prepare(tracks.keypoints[index], visible[index], tracks.skeleton)
+        joints = run(model, prepared, mirror=mirror, advance=advance)
+        joints, rotation, scale = place(joints, prepared, frame)
+        advance(tracks.num_frames)
+        return joints, rotation, scale, prepared.centers
+
+    # Track by track, so that what only the steps need is in memory for one track at a time.
+    lifted = map(lift, range(tracks.num_tracks))
+    joints, rotation, scale, centers = (np.stack(parts) for parts in zip(*lifted, strict=True))
     return LiftedTracks(
         joints=joints,
         keypoints=tracks.keypoints,
@@ -77,13 +110,57 @@ def lift_tracks(
         image_size=tracks.image_size,
         source=tracks.source,
         format=tracks.format,
-        frame=output,
+        frame=frame,
         scale=scale,
         centers=centers,
         rotation=rotation,
         model=model.name,
         version=__version__,
     )
+
+
+def prepare(
+    keypoints: Array, visible: Mask, skeleton: Skeleton, normalization: Normalization | None = None
+) -> Prepared:
+    """Pixels to what the model takes.
+
+    Args:
+        keypoints: ``(T, J, 2)`` pixels; hidden ones may hold anything.
+        visible: ``(T, J)``.
+        skeleton: of the track.
+        normalization: of the whole track, where these are only some of its frames; fitted to them by default.
+    """
+    normalization = normalization or Normalization.fit(keypoints, visible)
+    normalized, centers = normalization.apply(keypoints, visible)
+    return Prepared(normalized, visible, centers, normalization, skeleton)
+
+
+def run(
+    model: Lifter,
+    prepared: Prepared,
+    *,
+    chunk: int = CHUNK,
+    mirror: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> Array:
+    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints; arguments as `lift_in_chunks`'s."""
+    keypoints, visible = torch.from_numpy(prepared.keypoints), torch.from_numpy(prepared.visible)
+    joints = lift_in_chunks(
+        model, keypoints, visible, prepared.skeleton, chunk=chunk, mirror=mirror, advance=advance
+    ).numpy()
+    return joints - joints.mean(axis=1, keepdims=True)
+
+
+def place(joints: Array, prepared: Prepared, frame: Frame = "camera") -> tuple[Array, Array, np.float32]:
+    """What `run` returned for a whole track, in the frame that is asked for.
+
+    Returns:
+        joints ``(T, J, 3)``, the rotation ``(3, 3)`` that they were turned by, and the pixels in one model unit. The
+        "object" frame, and a track that shows nothing, keep the joints as they are.
+    """
+    if frame == "object" or not prepared.visible.any():
+        return joints, np.eye(3, dtype=np.float32), np.float32(prepared.normalization.scale)
+    return camera_aligned(joints, prepared.keypoints, prepared.visible, prepared.centers, prepared.normalization)
 
 
 def lift_in_chunks(
@@ -96,18 +173,28 @@ def lift_in_chunks(
     mirror: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
-    """Normalised keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
+    """Normalized keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
 
     Each chunk is lifted with the frames around it that its results depend on (`LifterConfig.receptive_field`), so the
-    seams don't show: the result is that of the whole sequence. A model that counts frames has no such halo: with
-    ``time_encoding`` "absolute" the sequence is lifted whole, with "table" in clips of its rows, seams and all.
-    Frames with nothing visible in that reach are not lifted; they hold NaN.
+    result is that of the whole sequence. Frames with nothing visible among those are not lifted; they hold NaN.
+
+    A model that counts frames (`LifterConfig.counts_frames`) can't be lifted in such chunks. With ``time_encoding``
+    "absolute" the sequence is lifted whole; with "table" in clips as long as the table, which don't see one another.
+
+    Args:
+        model: the lifter.
+        keypoints: what `prepare` makes of pixels; hidden ones may hold anything.
+        visible: bool.
+        skeleton: of the keypoints.
+        chunk: frames at a time.
+        mirror: see `lift_mirrored`.
+        advance: called with the number of frames done.
     """
     frames = len(keypoints)
     before, after = model.config.receptive_field
     reached = _reached(visible.any(dim=-1).numpy(), (before, after))
     stretches = _chunks(reached, chunk)
-    if model.config.counts_frames:
+    if model.config.counts_frames and reached.any():
         longest = model.config.time_rows if model.config.time_encoding == "table" else frames
         stretches = [(start, min(start + longest, frames)) for start in range(0, frames, longest)]
         before = after = 0
@@ -138,37 +225,6 @@ def lift_mirrored(
     flip = keypoints.new_tensor([-1.0, 1.0, 1.0])
     straight = model(keypoints, visible, graph=graph, sides=sides)
     return 0.5 * (straight + flip * model(flip[:2] * keypoints, visible, graph=graph, sides=-sides))
-
-
-def _lift_track(
-    model: Lifter,
-    keypoints: Array,
-    visible: Mask,
-    skeleton: Skeleton,
-    output: str,
-    mirror: bool,
-    advance: Callable[[int], None],
-) -> tuple[Array, np.float32, Array, Array]:
-    """joints ``(T, J, 3)``, scale, centers ``(T, 2)`` and rotation ``(3, 3)`` of one track."""
-    frames = len(keypoints)
-    identity = np.eye(3, dtype=np.float32)
-    if not visible.any():
-        nothing = np.full((*keypoints.shape[:2], 3), np.nan, dtype=np.float32)
-        advance(frames)
-        return nothing, np.float32(1), np.full((frames, 2), np.nan, dtype=np.float32), identity
-    normalization = Normalization.fit(keypoints, visible)
-    normalised, centers = normalization.apply(keypoints, visible)
-    lifted = lift_in_chunks(
-        model, torch.from_numpy(normalised), torch.from_numpy(visible), skeleton, mirror=mirror, advance=advance
-    ).numpy()
-    lifted = lifted - lifted.mean(axis=1, keepdims=True)
-    scale = np.float32(normalization.scale)
-    if output == "camera":
-        lifted, rotation, scale = camera_aligned(lifted, normalised, visible, centers, normalization)
-    else:
-        rotation = identity
-    advance(frames)
-    return lifted, scale, centers, rotation
 
 
 def _chunks(reached: Mask, chunk: int) -> list[tuple[int, int]]:

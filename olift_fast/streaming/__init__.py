@@ -1,11 +1,35 @@
-"""Live streams and recordings longer than memory, lifted exactly as the whole recording would be."""
+"""Live streams and recordings longer than memory, lifted exactly as the whole recording would be.
 
-from olift_fast.streaming.long_recordings import LongResult, lift_long
-from olift_fast.streaming.messages import parse_line
-from olift_fast.streaming.processor import LiftingProcessor, lift_poses
-from olift_fast.streaming.recording import Recording
-from olift_fast.streaming.session import Lifted, Session
-from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
+Importing this loads no torch until one of these names is used: `olift stream` refuses unusable options before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from olift_fast.streaming.long_recordings import LongResult, lift_long
+    from olift_fast.streaming.messages import parse_line
+    from olift_fast.streaming.processor import LiftingProcessor, lift_poses
+    from olift_fast.streaming.recording import Recording
+    from olift_fast.streaming.serve import serve_stream
+    from olift_fast.streaming.session import Lifted, Session
+    from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
+
+_HOMES = {
+    "Lifted": "session",
+    "LiftedFrame": "streaming_lifter",
+    "LiftingProcessor": "processor",
+    "LongResult": "long_recordings",
+    "Recording": "recording",
+    "Session": "session",
+    "StreamingLifter": "streaming_lifter",
+    "lift_long": "long_recordings",
+    "lift_poses": "processor",
+    "parse_line": "messages",
+    "serve_stream": "serve",
+}
 
 __all__ = [
     "Lifted",
@@ -18,4 +42,11 @@ __all__ = [
     "lift_long",
     "lift_poses",
     "parse_line",
+    "serve_stream",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

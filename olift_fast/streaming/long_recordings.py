@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,29 +19,32 @@ import torch
 from olift_fast._version import __version__
 from olift_fast.errors import InputError
 from olift_fast.io.atomic import atomic_path, reserve, writing
-from olift_fast.model import Lifter, Normalization, lift_in_chunks
-from olift_fast.model.alignment import camera_offsets, carried, check_output, fit_camera, moments, placed, sum_moments
-from olift_fast.model.normalization import spread
+from olift_fast.model import Lifter, Normalization
+from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_camera, moments, placed, sum_moments
+from olift_fast.model.inference import CHUNK, Array, Frame, Mask, Progress, prepare, run
+from olift_fast.model.normalization import frame_centers, spread
+from olift_fast.renamed import old_argument
 from olift_fast.tracks.skeleton import Skeleton
 
-Array = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 SUFFIXES = (".npy", ".h5")
 
 
 class Rows(Protocol):
-    """What gives rows by slices: an array, a memory map, an HDF5 dataset, a zarr array."""
+    """Whatever can be sliced by rows: an array, a memory map, an HDF5 dataset, a zarr array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all rows."""
+        """The shape of all rows together."""
         ...
 
     def __getitem__(self, rows: slice, /) -> Any: ...
 
 
 class LongResult(NamedTuple):
-    """Where the joints ``(T, J, 3)`` are, and what placed them: with "object", no rotation and a scale of 1 unit."""
+    """The file with the joints ``(T, J, 3)``, and what they were normalized, turned and scaled by.
+
+    In the "object" frame the rotation is the identity and the scale 1.
+    """
 
     path: Path
     normalization: Normalization
@@ -57,16 +60,17 @@ def lift_long(
     skeleton: Skeleton,
     visible: Rows | None = None,
     min_confidence: float = 0.3,
-    output: Literal["camera", "object"] = "camera",
+    frame: Frame = "camera",
     normalization: Normalization | None = None,
-    chunk: int = 1024,
+    chunk: int = CHUNK,
     restart: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    output: Frame | None = None,
 ) -> LongResult:
     """3D joints of one track of any length, in bounded memory, exactly as `lift_tracks` gives them.
 
-    Joints are kept in two hidden files beside `out` until all are there. After a crash or a kill the same call goes on
-    from the last finished chunk, and ends with the same bytes.
+    Until all joints are there, they are kept in two hidden files beside `out`. After a crash or a kill the same call
+    goes on from the last finished chunk, and ends with the same bytes.
 
     Args:
         model: the lifter, or what its `optimize` returns.
@@ -76,11 +80,12 @@ def lift_long(
         skeleton: of the track.
         visible: bool ``(T, J)``; finite keypoints of enough confidence by default. What is not finite is hidden.
         min_confidence: keypoints below it count as hidden, where there is a confidence.
-        output: as for `lift_tracks`.
+        frame: as for `lift_tracks`.
         normalization: fitted to the whole track by default.
         chunk: frames at a time. Each is lifted with the frames around it that its results depend on.
         restart: begin anew, whatever an earlier run has left.
         progress: called with (frames done, frames in all).
+        output: the old name of `frame`.
 
     Raises:
         InputError: shapes don't fit, nothing is visible, the model counts frames, `out` can't be
@@ -88,9 +93,10 @@ def lift_long(
 
     The whole track in memory: `lift_tracks`.
     """
+    frame = old_argument(frame, output, new="frame", old="output")
     path = Path(out)
     source = _Source(keypoints, visible, min_confidence, skeleton)
-    check_output(output)
+    check_frame(frame)
     if chunk < 1:
         raise InputError(f"chunk must be >= 1 frame, got {chunk}")
     if model.config.counts_frames:
@@ -107,14 +113,14 @@ def lift_long(
     job = _fingerprint(model, skeleton, source, scan, normalization, chunk)
     with _Journal.of(path, job, (source.frames, skeleton.num_joints, 3), restart) as journal:
         _lift_missing(model, skeleton, source, normalization, chunk, journal, progress)
-        result = _finish(path, journal, source, normalization, output)
+        result = _finish(path, journal, source, normalization, frame)
         journal.remove()
     return result
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """What one pass over the input tells: a checksum, whether it shows anything, the scale."""
+    """What one pass over the input finds: a checksum, whether any keypoint is visible, the scale."""
 
     checksum: int
     shows: bool
@@ -122,7 +128,7 @@ class _Scan:
 
 
 class _Source:
-    """Keypoints and what is visible of them, by ranges of frames."""
+    """Keypoints, and which of them are visible, read by ranges of frames."""
 
     def __init__(self, keypoints: Rows, visible: Rows | None, min_confidence: float, skeleton: Skeleton) -> None:
         shape = tuple(keypoints.shape)
@@ -160,7 +166,8 @@ class _Source:
 class _Journal:
     """What is done of a job: the chunks' joints in a ``.npy`` file, their bounds and moments in lines of JSON.
 
-    A line is written after its joints, so what a kill leaves is true; the torn end of a line is cut off.
+    A line is written after its joints, so a line that is there can be trusted after a kill; an unfinished last line is
+    cut off.
     """
 
     def __init__(self, lines: IO[str], partial: Path, done: dict[int, Any], joints: Any) -> None:
@@ -169,7 +176,7 @@ class _Journal:
     @classmethod
     @contextmanager
     def of(cls, out: Path, job: dict[str, Any], shape: tuple[int, ...], restart: bool) -> Iterator[_Journal]:
-        """The journal of the job that makes `out`, new or as an earlier run left it."""
+        """The journal of the job that writes `out`: a new one, or the one that an earlier run left."""
         log, partial = (out.with_name(f".{out.name}.partial.{kind}") for kind in ("jsonl", "npy"))
         with ExitStack() as stack:
             with writing(out):
@@ -206,7 +213,7 @@ class _Journal:
         return {entry["start"]: entry for entry in entries[1:]}
 
     def add(self, start: int, joints: Array, of_chunk: npt.NDArray[np.float64]) -> None:
-        """A chunk is done."""
+        """Keeps the joints of a chunk that is done."""
         self.joints[start : start + len(joints)] = joints
         self.joints.flush()
         entry = {"start": start, "frames": len(joints), "moments": of_chunk.tolist()}
@@ -215,7 +222,7 @@ class _Journal:
         _sync(self._lines)
 
     def remove(self) -> None:
-        """Forgets the job: its result is in place."""
+        """Deletes the hidden files, once the result is written."""
         del self.joints
         for path in (self.partial, Path(self._lines.name)):
             with suppress(FileNotFoundError):
@@ -229,37 +236,35 @@ def _lift_missing(
     normalization: Normalization,
     chunk: int,
     journal: _Journal,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
+    """Lifts the chunks that the journal lacks."""
     before, after = model.config.receptive_field
     for start in range(0, source.frames, chunk):
         stop = min(start + chunk, source.frames)
         if start not in journal.done:
             first = max(start - before, 0)
             points, visible = source.read(first, min(stop + after, source.frames))
-            normalised, _ = normalization.apply(points, visible)
+            prepared = prepare(points, visible, skeleton, normalization)
             own = slice(start - first, stop - first)
-            lifted = lift_in_chunks(
-                model, torch.from_numpy(normalised), torch.from_numpy(visible), skeleton, chunk=len(points)
-            ).numpy()[own]
-            joints = lifted - lifted.mean(axis=1, keepdims=True)
-            journal.add(start, joints, moments(joints, normalised[own], visible[own]))
+            joints = run(model, prepared, chunk=len(points))[own]
+            journal.add(start, joints, moments(joints, prepared.keypoints[own], visible[own]))
         if progress is not None:
             progress(stop, source.frames)
 
 
-def _finish(path: Path, journal: _Journal, source: _Source, normalization: Normalization, output: str) -> LongResult:
-    """Places what is lifted, piece by piece, and puts the result where it was asked for."""
+def _finish(path: Path, journal: _Journal, source: _Source, normalization: Normalization, frame: Frame) -> LongResult:
+    """Writes the result: the joints as `inference.place` places them, chunk by chunk."""
     starts = sorted(journal.done)
     pieces = [(start, start + journal.done[start]["frames"]) for start in starts]
     rotation, scale, offsets = np.eye(3, dtype=np.float32), np.float32(1), None
-    if output == "camera":
+    if frame == "camera":
         rotation, stretch = fit_camera(sum_moments([np.array(journal.done[start]["moments"]) for start in starts]))
         scale = np.float32(normalization.scale * stretch)
         offsets = np.empty((source.frames, 2), dtype=np.float32)
         for start, stop in pieces:
             points, visible = source.read(start, stop)
-            _, centers = normalization.apply(points, visible)
+            centers = frame_centers(points, visible)
             offsets[start:stop] = camera_offsets(journal.joints[start:stop], visible, centers, rotation, scale)
         offsets = carried(offsets)
 
@@ -268,7 +273,7 @@ def _finish(path: Path, journal: _Journal, source: _Source, normalization: Norma
             joints = np.array(journal.joints[start:stop])
             yield start, joints if offsets is None else placed(joints, rotation, scale, offsets[start:stop])
 
-    facts = {"output": output, "normalization": normalization.scale, "scale": float(scale), "version": __version__}
+    facts = {"output": frame, "normalization": normalization.scale, "scale": float(scale), "version": __version__}
     with atomic_path(path) as temporary:
         write = _write_hdf5 if path.suffix == ".h5" else _write_npy
         write(temporary, journal.joints.shape, parts(), {**facts, "rotation": rotation})
@@ -283,7 +288,7 @@ def _write_npy(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, Ar
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:
-    """An ``.npy`` file as long as it will be, with its place on the disk: a full one is told now."""
+    """Creates an ``.npy`` file at its full size, so that a disk that is too full is noticed before the work."""
     joints = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     size = joints.offset + joints.nbytes
     del joints
@@ -304,7 +309,7 @@ def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, A
 def _fingerprint(
     model: Lifter, skeleton: Skeleton, source: _Source, scan: _Scan, normalization: Normalization, chunk: int
 ) -> dict[str, Any]:
-    """What a chunk's result depends on, in words that an error can name."""
+    """What the result of a chunk depends on, by names for error messages."""
     weights = hashlib.sha256(f"{model.config} {model!r}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         weights.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -320,7 +325,7 @@ def _fingerprint(
 
 
 def _lock(lines: IO[str], out: Path) -> None:
-    """Keeps other processes from the same job; where the system has no such locks, nothing does."""
+    """Keeps other processes from the same job, on systems that can lock files."""
     with suppress(ImportError):
         import fcntl
 

@@ -1,4 +1,4 @@
-"""The lines of a live stream: JSON objects, one a line, to messages and back. No input or output happens here."""
+"""The lines of a live stream, one JSON object each, parsed into messages and written from results. No I/O here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 MAX_LINE = 1 << 18
 """Bytes of a line; a frame of 150 joints takes about 9,000."""
 MAX_COORDINATE = 1e7
-"""Pixels from the origin: beyond it float32 no longer tells neighbouring pixels apart."""
+"""Pixels from the origin: beyond it float32 no longer tells neighboring pixels apart."""
 MAX_NAME = 200
 DEFAULT_TRACK = "track_0"
 
@@ -32,9 +32,9 @@ class Frame:
     Args:
         track: its name.
         keypoints: ``(J, 2)`` float32 pixels, NaN where missing.
-        confidence: ``(J,)`` float32, 1 where none is given and 0 where the keypoint is missing.
+        confidence: ``(J,)`` float32; 1 where the sender gives none, 0 where the keypoint is missing.
         t: the sender's clock in seconds, or None.
-        end: the track ends with this frame.
+        end: whether the track ends with this frame.
     """
 
     track: str
@@ -46,24 +46,24 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A track ends; what is still due comes out."""
+    """The track ends: the results that are still due are sent."""
 
     track: str
 
 
 @dataclass(frozen=True, slots=True)
 class StatsRequest:
-    """How is it going?"""
+    """The sender asks for `Router.stats`."""
 
 
 Message = Frame | End | StatsRequest
 
 
 def parse_line(line: bytes, joints: int) -> Message | None:
-    """What a line says; None where it is blank.
+    """The message in a line; None where the line is blank.
 
     Raises:
-        InputError: whatever else is wrong with it, in one short line.
+        InputError: the line is no message; says why in one short line.
     """
     if not line.strip():
         return None
@@ -88,14 +88,13 @@ def parse_line(line: bytes, joints: int) -> Message | None:
 
 
 class ResultLines:
-    """Writes results ``(J, 3)`` as lines; nine digits give each float32 back exactly."""
+    """Writes results ``(J, 3)`` as lines, with nine digits, from which each float32 is read back exactly."""
 
     def __init__(self, joints: int) -> None:
         self._joints = "[" + ",".join(["[%.9g,%.9g,%.9g]"] * joints) + "]"
-        self._heads: dict[str, str] = {}
 
     def line(self, track: str, frame: int, t: float | None, joints: Array) -> bytes:
-        """A line with its end; what is not finite becomes ``"joints":null``."""
+        """The line, with a newline; joints that are not finite become ``"joints":null``."""
         values = tuple(joints.ravel().tolist())
         shown = self._joints % values if math.isfinite(sum(values)) else "null"
         time = "null" if t is None else repr(t)
@@ -103,15 +102,15 @@ class ResultLines:
 
 
 def answer_line(content: Mapping[str, Any]) -> bytes:
-    """Any other answer as a line."""
+    """Any answer but a result as a line."""
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 class LineSplitter:
-    """Cuts what comes in pieces of any size into lines, and remembers no more than `limit` bytes.
+    """Cuts bytes that come in pieces of any size into lines, and keeps no more than `limit` of them.
 
     Args:
-        limit: bytes of a line. None stands for a line that is longer; the rest of it is skipped.
+        limit: bytes of a line. A longer line is skipped, and None is given in its place.
     """
 
     def __init__(self, limit: int = MAX_LINE) -> None:
@@ -120,14 +119,14 @@ class LineSplitter:
         self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The lines that are complete now, without their ends."""
+        """The lines that are complete now, without their newlines."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             yield from self._finish(line)
         self._keep(rest)
 
     def close(self) -> Iterator[bytes | None]:
-        """The last line, where it has no end."""
+        """The last line, where it has no newline."""
         if self._rest or self._skipping:
             yield from self._finish(b"")
 
@@ -145,7 +144,7 @@ class LineSplitter:
 
 
 def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
-    """keypoints ``(J, 2)`` and confidence ``(J,)``."""
+    """The value of "keypoints" as keypoints ``(J, 2)`` and confidence ``(J,)``; None is a frame without keypoints."""
     if given is None:
         return np.full((joints, 2), np.nan, np.float32), np.zeros(joints, np.float32)
     if not isinstance(given, list):
@@ -163,7 +162,7 @@ def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
 
 
 def _plain(given: list[Any]) -> npt.NDArray[np.float64] | None:
-    """``(J, 2 or 3)`` where every point has as many numbers and all are in range: nearly always, and fast."""
+    """The fast way for nearly all frames: ``(J, 2 or 3)`` where all points have as many numbers, all in range."""
     if set(map(type, given)) != {list} or set(map(type, chain.from_iterable(given))) - {float, int}:
         return None
     try:
@@ -178,7 +177,7 @@ def _plain(given: list[Any]) -> npt.NDArray[np.float64] | None:
 
 
 def _point(index: int, point: object) -> tuple[float, float, float]:
-    """x, y, confidence; NaN where it is missing."""
+    """x, y, confidence of a point; NaN where it is missing."""
     missing = (math.nan, math.nan, math.nan)
     if point is None:
         return missing
@@ -194,7 +193,7 @@ def _point(index: int, point: object) -> tuple[float, float, float]:
     for value in (x, y):
         if not abs(value) <= MAX_COORDINATE:
             raise InputError(f"keypoint {index} must be within ±{MAX_COORDINATE:.0e} pixels, got {_shown(value)}")
-    # As files are read: some tools exceed 1 slightly; depth does not stay there.
+    # As when files are read: some tools exceed 1 slightly, and a third number beyond 2 is likely to be a depth.
     if not -0.01 <= confidence <= 2:
         raise InputError(f"keypoint {index}: confidence must be within 0 … 1, got {_shown(confidence)}; is this depth?")
     return float(x), float(y), float(confidence)
@@ -227,7 +226,7 @@ def _flag(content: dict[str, Any], key: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A value as JSON, cut short."""
+    """A value for an error message: as JSON, cut to 40 characters."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = "a huge number" if _is_huge(value) else json.dumps(value)
@@ -235,7 +234,7 @@ def _shown(value: object) -> str:
 
 
 def _is_huge(value: object) -> bool:
-    """Too long for Python to write it out."""
+    """An integer with more digits than Python converts to text."""
     return isinstance(value, int) and value.bit_length() > 200
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
+from olift_fast.renamed import old_argument
 from olift_fast.streaming.messages import Frame
 from olift_fast.streaming.recording import Recording
 from olift_fast.streaming.session import Event, Lifted, Session
@@ -26,17 +27,18 @@ Pose = TypeVar("Pose")
 class LiftingProcessor:
     """Lifts the poses that pass through, and passes them on untouched.
 
-    It has the two methods that DeepLabCut-Live asks of a processor, ``DLCLive(path, processor=LiftingProcessor(…))``,
-    and needs nothing of it.
+    It has the two methods that DeepLabCut-Live asks of a processor, ``DLCLive(path, processor=LiftingProcessor(…))``.
+    DeepLabCut-Live itself need not be installed.
 
     Args:
         skeleton: the body parts in the order of the poses; a built-in rig's name, or a JSON file.
         model: the lifter, or the name of a shipped one.
-        tracks: animals; more than one for poses ``(N, J, 3)``, of which row n is track n.
-        output, fit_frames, normalization: see `StreamingLifter`.
+        tracks: how many animals; with more than one, poses are ``(N, J, 3)`` and row n is track n.
+        frame, fit_frames, normalization: see `StreamingLifter`.
         min_confidence: keypoints below it count as hidden.
-        fps: frames a second, for what is saved; read from `frame_time` by default, where that is given.
+        fps: frames a second, for `save`; by default told by `frame_time`, where that is given.
         on_result: called with each result, `latency_frames` frames after its pose.
+        output: the old name of `frame`.
 
     Raises:
         InputError: an unknown skeleton or model, or an argument is out of range.
@@ -48,26 +50,29 @@ class LiftingProcessor:
         model: Lifter | str = "small-causal",
         *,
         tracks: int = 1,
-        output: Literal["camera", "object"] = "camera",
+        frame: Literal["camera", "object"] = "camera",
         fit_frames: int = 16,
         normalization: Normalization | None = None,
         min_confidence: float = 0.3,
         fps: float | None = None,
         on_result: Callable[[Lifted], None] | None = None,
+        output: Literal["camera", "object"] | None = None,
     ) -> None:
+        frame = old_argument(frame, output, new="frame", old="output")
         self.skeleton = skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
         lifter = Lifter.from_pretrained(model) if isinstance(model, str) else model
-        options: dict[str, Any] = {"output": output, "fit_frames": fit_frames, "normalization": normalization}
-        stream = StreamingLifter(lifter, self.skeleton, tracks=tracks, **options)
+        stream = StreamingLifter(
+            lifter, self.skeleton, tracks=tracks, frame=frame, fit_frames=fit_frames, normalization=normalization
+        )
         stream.warmup()
         self.latency_frames = stream.latency_frames
         self.latest: dict[int, Lifted] = {}
         """The last result of each track."""
         self._tracks, self._on_result = tracks, on_result
         self._session = Session(stream, min_confidence=min_confidence, idle=float("inf"))
-        self._settings: dict[str, Any] = {"frame": output, "model": lifter.name, "fps": fps}
+        self._settings: dict[str, Any] = {"frame": frame, "model": lifter.name, "fps": fps}
         self._recording = Recording(self.skeleton, **self._settings)
-        # A result comes some frames after its own, so whether it is kept has to wait for it.
+        # Of each pose whose result has not come yet: whether the result is to be kept.
         self._kept: list[deque[bool]] = [deque() for _ in range(tracks)]
         self._started = False
 
@@ -77,16 +82,16 @@ class LiftingProcessor:
         return self.latest[0].joints if 0 in self.latest else None
 
     def process(self, pose: Pose, **kwargs: Any) -> Pose:
-        """Takes a frame in and returns it as it is.
+        """Takes a pose in and returns it unchanged.
 
         Args:
             pose: ``(J, 3)`` x, y, confidence, or ``(J, 2)``; ``(N, J, …)`` of several animals, where N may change.
-            kwargs: what DeepLabCut-Live passes on: `frame_time` in seconds is the result's `t`, and with
-                ``record=False`` the frame is lifted and not kept for `save`.
+            kwargs: what DeepLabCut-Live passes. `frame_time` in seconds becomes the result's `t`; with
+                ``record=False`` the frame is lifted but not kept for `save`.
 
         Raises:
-            InputError: the first pose does not fit the skeleton. A later one that doesn't is left out, with a
-                warning: an experiment is running.
+            InputError: the first pose does not fit the skeleton. A later one that doesn't is left out with a warning,
+                because an experiment is running.
         """
         try:
             points = self._points(pose)
@@ -104,31 +109,28 @@ class LiftingProcessor:
         return pose
 
     def save(self, file: str | Path = "") -> bool:
-        """Writes what was lifted since the last time, with what is due, for `read_lifted` and `olift view`.
+        """Ends the tracks and writes what was lifted since the last `save`, for `read_lifted` and `olift view`.
 
         Args:
             file: its suffix tells the format, as for `write_lifted`; without one `.npz` is added.
 
         Returns:
-            whether there was something to write. The next frame starts the tracks anew.
+            whether there was something to write.
         """
-        from olift_fast.io import write_lifted
-        from olift_fast.io.write import SUFFIXES, part_path
+        from olift_fast.io.write import SUFFIXES
 
         self.flush()
         recording, self._recording = self._recording, Recording(self.skeleton, **self._settings)
-        parts = recording.parts()
-        if not parts or not str(file):
+        if not len(recording) or not str(file):
             return False
         path = Path(file)
         if not path.name.lower().endswith(tuple(SUFFIXES)):
             path = path.with_name(f"{path.name}.npz")
-        for number, part in enumerate(parts, 1):
-            write_lifted(part, part_path(path, number))
+        recording.write(path)
         return True
 
     def flush(self) -> None:
-        """Ends the tracks: what is due comes out now."""
+        """Ends the tracks: the results still due come now. The next pose starts new tracks."""
         self._take(self._session.close())
 
     def _take(self, events: Iterable[Event]) -> None:
@@ -144,7 +146,7 @@ class LiftingProcessor:
                 self._on_result(event)
 
     def _points(self, pose: Any) -> npt.NDArray[np.float32]:
-        """``(N, J, 2 or 3)`` of the tracks that there are slots for."""
+        """The pose as ``(N, J, 2 or 3)``, without the rows that have no track; warns about those."""
         points = np.array(pose, dtype=np.float32)
         joints = self.skeleton.num_joints
         if points.ndim == 2:
@@ -158,10 +160,10 @@ class LiftingProcessor:
 
 
 def lift_poses(poses: Iterable[Any], skeleton: Skeleton | str | Path, **options: Any) -> Iterator[Lifted]:
-    """The results of poses ``(J, 3)`` or ``(J, 2)`` as they come, `latency_frames` after their pose.
+    """Yields the results of poses ``(J, 3)`` or ``(J, 2)`` as they come, `latency_frames` frames after their pose.
 
     Args:
-        poses: a loop over a camera, say; see `LiftingProcessor.process`.
+        poses: any iterable, a camera's loop, say; see `LiftingProcessor.process`.
         options: as for `LiftingProcessor`.
     """
     results: list[Lifted] = []

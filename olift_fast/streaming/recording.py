@@ -1,7 +1,8 @@
-"""What came out of a live stream, kept to be written as a lifted result."""
+"""The results of a live stream, kept to be written as `LiftedTracks`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 CELLS = 1 << 27
-"""Joints of one part at most: about 4 GB while it is put together."""
+"""tracks × moments × joints of one part at most: it takes about 4 GB while it is put together."""
 
 _COLUMNS: dict[str, tuple[tuple[int, ...], type, Any]] = {
     "joints": ((3,), np.float32, np.nan),
@@ -24,16 +25,17 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], type, Any]] = {
 
 
 class Recording:
-    """Keeps what a `Session` puts out, and lays it out as `LiftedTracks`.
+    """Keeps the results of a `Session` and gives them as `LiftedTracks`.
 
-    A frame of the result is a moment (`Lifted.tick`); a track holds NaN in the moments in which it had no frame. A name
-    that comes again is another track: "dog", "dog (2)".
+    A frame of `LiftedTracks` is a moment (`Lifted.tick`); a track holds NaN in the moments in which it had no frame. A
+    name that comes again is another track: "dog", "dog (2)".
 
     Args:
         skeleton: of every track.
-        frame: what the joints are given in, "camera" or "object".
+        frame: of coordinates, "camera" or "object".
         model: the model's name.
-        fps: moments a second; by default it is read from the frames' times, where they have some.
+        fps: moments a second; by default told by the frames' times, where they have some.
+        source: where the keypoints come from.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Recording:
         self._tracks: dict[int, _Track] = {}
 
     def __len__(self) -> int:
-        """How many frames of all tracks there are."""
+        """How many frames are kept, of all tracks together."""
         return sum(track.count for track in self._tracks.values())
 
     def add(self, event: Event) -> None:
@@ -62,9 +64,10 @@ class Recording:
             self._tracks[event.life].scale = event.scale
 
     def parts(self, cells: int = CELLS) -> list[LiftedTracks]:
-        """All of it as one result, or as several that follow one another where one would be too large.
+        """All results as one `LiftedTracks`, or as several that follow one another where one would be too large.
 
-        Each part holds the tracks that are in it, so many short tracks don't make a table of their product.
+        A part holds only the tracks that have a frame in it: many short tracks would otherwise make a huge table that
+        is nearly empty.
 
         Args:
             cells: tracks × moments × joints of a part at most.
@@ -77,8 +80,19 @@ class Recording:
         named = dict(zip(self._tracks, names, strict=True))
         return [self._part(named, part) for part in self._cut(ticks, cells)]
 
+    def write(self, path: Path) -> list[tuple[Path, LiftedTracks]]:
+        """Writes the parts as ``out.npz``, ``out.2.npz``, … and returns each file with its part.
+
+        Args:
+            path: of the first part; its suffix tells the format, as for `write_lifted`.
+        """
+        from olift_fast.io import write_lifted
+        from olift_fast.io.write import part_path
+
+        return [(write_lifted(part, part_path(path, n)), part) for n, part in enumerate(self.parts(), 1)]
+
     def _cut(self, ticks: np.ndarray, cells: int) -> list[np.ndarray]:
-        """The moments in stretches that are small enough, halved as often as it takes."""
+        """The moments, halved until each stretch makes a part that is small enough."""
         there = sum(track.within(ticks[0], ticks[-1]) for track in self._tracks.values())
         if len(ticks) == 1 or there * len(ticks) * self._skeleton.num_joints <= cells:
             return [ticks]
@@ -114,7 +128,7 @@ class Recording:
         )
 
     def _rate(self) -> float | None:
-        """Moments a second, by the median step of a track's clock."""
+        """Moments a second, by the median step between a track's times."""
         steps = np.concatenate([np.diff(track.kept("t")) for track in self._tracks.values()])
         known = steps[np.isfinite(steps)]
         step = float(np.median(known)) if len(known) else 0.0
@@ -122,7 +136,7 @@ class Recording:
 
 
 class _Track:
-    """The results of a track, in arrays that double when they are full."""
+    """The results of a track, in arrays that double in size when they are full."""
 
     def __init__(self, name: str, joints: int) -> None:
         self.name, self.scale, self.count = name, 1.0, 0
@@ -146,7 +160,7 @@ class _Track:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """The names, numbered from their second time on."""
+    """The names, those that come again numbered: "dog", "dog (2)"."""
     found: dict[str, None] = {}
     times: dict[str, int] = {}
     for name in names:

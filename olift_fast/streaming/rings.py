@@ -1,4 +1,4 @@
-"""What a stream remembers: of each track the last frames, each in the slot that its number says."""
+"""Ring buffers: what a stream keeps of each track's last frames."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Indices = npt.NDArray[np.int64]
 
 
 class Ring:
-    """The last frames of each track: frame t of a track lies in slot ``t % slots`` until frame ``t + slots`` takes it.
+    """A ring buffer for each track: frame t is in slot ``t % slots`` until frame ``t + slots`` overwrites it.
 
-    One more slot takes what is written for a track that has no frame.
+    Each ring has one more slot, which is never read: a track that has no frame in a step writes there.
 
     Args:
         tracks, slots: how many.
@@ -30,16 +30,16 @@ class Ring:
         self.rows = held.flatten(0, 1)
 
     def places(self, tracks: Indices, frames: Indices) -> Indices:
-        """Where these frames lie in `rows`."""
+        """The rows of `rows` that hold these frames of these tracks."""
         return tracks * (self.slots + 1) + frames % self.slots
 
     def places_or_none(self, frames: Indices, there: npt.NDArray[np.bool_]) -> Indices:
-        """The same for one frame of every track, and the slot to spare of those whose frame is not there."""
+        """The same for one frame of every track; where `there` is False, the row of the slot that is never read."""
         return np.arange(len(frames)) * (self.slots + 1) + np.where(there, frames % self.slots, self.slots)
 
 
 class MotionRings:
-    """What a motion layer keeps: projections of the frames in its window, and tokens of those it has yet to answer."""
+    """What a motion layer keeps: q, k, v of the frames in its window, and tokens of the frames whose result is due."""
 
     def __init__(self, config: LifterConfig, tracks: int, joints: int, tokens: Tensor, projected: Tensor) -> None:
         left, right = config.window
@@ -50,6 +50,6 @@ class MotionRings:
 
 
 def visibility_ring(config: LifterConfig, tracks: int, joints: int, like: Tensor) -> Ring:
-    """Which keypoints were visible, as far back as the last motion layer looks."""
+    """Which keypoints were visible, as far back as the last motion layer attends."""
     before = config.window[0] + config.receptive_field[1] if config.motion_layers else 0
     return Ring(tracks, before + 1, (joints,), like.new_zeros((), dtype=torch.bool))

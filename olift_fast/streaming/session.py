@@ -1,4 +1,4 @@
-"""What a live stream does with its messages: named tracks in the slots of a `StreamingLifter`. No input or output."""
+"""Named tracks of a live stream in the slots of a `StreamingLifter`: messages in, events out. No I/O here."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
 from olift_fast.tracks.skeleton import Skeleton
 
 Source = Hashable
-"""Who sends: tracks of the same name from two sources are two tracks."""
+"""Who sent a message; one name used by two sources is two tracks."""
 
 _JUMP = 10.0
+"""Seconds ahead from one frame to the next that are reported as a jump of the sender's clock."""
 
 
 class Lifted(NamedTuple):
-    """One frame of one track in 3D, with the 2D that it was lifted from.
+    """One frame of one track in 3D, with the 2D keypoints that it was lifted from.
 
-    `frame` counts the frames that the source sent of this track, from 0, those that were dropped included.
+    `frame` counts the frames of this track that the source sent, from 0, dropped ones included.
     """
 
     source: Source
@@ -36,13 +37,13 @@ class Lifted(NamedTuple):
     confidence: Array
     visible: Mask
     tick: int
-    """Counts moments: frames of several tracks that belong together have the same."""
+    """The number of the moment: frames of several tracks that belong together share it."""
     life: int
-    """Counts the tracks of the session: a name that comes again is another one."""
+    """The number of the track in the session: a name that comes again is another track."""
 
 
 class Ended(NamedTuple):
-    """A track ended after so many frames; `scale` is pixels in a model unit, None where it was never known."""
+    """A track has ended after so many frames; `scale` is pixels in a model unit, None where it was never fitted."""
 
     source: Source
     track: str
@@ -53,7 +54,7 @@ class Ended(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something that the source should know; an error says that a frame was not taken."""
+    """A message to the source: an error, because a frame was not taken, or a warning."""
 
     source: Source
     kind: Literal["error", "warning"]
@@ -64,12 +65,15 @@ Event = Lifted | Ended | Notice
 
 
 class Session:
-    """Lifts frames of named tracks.
+    """Lifts frames of named tracks: each method takes messages and returns the events that follow from them.
 
     Args:
         stream: its slots are shared by all sources.
         min_confidence: keypoints below it count as hidden.
         idle: seconds without a frame after which a track ends.
+
+    Raises:
+        InputError: an argument is out of range.
     """
 
     def __init__(self, stream: StreamingLifter, *, min_confidence: float = 0.3, idle: float = 10.0) -> None:
@@ -86,25 +90,25 @@ class Session:
 
     @property
     def skeleton(self) -> Skeleton:
-        """Of every track."""
+        """The skeleton of every track."""
         return self._stream.skeleton
 
     @property
     def latency_frames(self) -> int:
-        """How many frames after its own a result comes."""
+        """How many frames after frame t its result comes."""
         return self._stream.latency_frames
 
     @property
     def tracks(self) -> list[str]:
-        """Names of the tracks that there are now."""
+        """Names of the tracks that have not ended."""
         return [track.name for track in self._tracks.values()]
 
     def feed(self, items: Sequence[tuple[Source, Frame | End]], now: float) -> list[Event]:
-        """Takes messages in; frames of different tracks that follow one another are lifted together.
+        """Takes messages in; consecutive frames of different tracks are lifted together.
 
         Args:
             items: who sent what, in order.
-            now: seconds of any steady clock.
+            now: seconds of any monotonic clock.
         """
         events: list[Event] = []
         together: dict[tuple[Source, str], tuple[_Track, Frame]] = {}
@@ -127,7 +131,7 @@ class Session:
         return events
 
     def skip(self, source: Source, frame: Frame, now: float) -> list[Event]:
-        """Counts a frame that was dropped before it came here; it is the next that its track would have had."""
+        """Counts a frame that was dropped unlifted; it would have been the next of its track."""
         events: list[Event] = []
         track = self._opened((source, frame.track), now, events)
         if track is not None:
@@ -138,7 +142,7 @@ class Session:
         return events
 
     def expire(self, now: float, spare: Iterable[Source] = ()) -> list[Event]:
-        """Ends the tracks that have been idle for too long; those of the sources to spare are not."""
+        """Ends the tracks that have been idle for too long; tracks of the sources in `spare` count as busy."""
         events: list[Event] = []
         spared = set(spare)
         for track in list(self._tracks.values()):
@@ -157,7 +161,7 @@ class Session:
         return events
 
     def _opened(self, key: tuple[Source, str], now: float, events: list[Event]) -> _Track | None:
-        """The track, new where there is a slot for it."""
+        """The track, started where it is new; None, with an error for its source, where all slots are taken."""
         if key not in self._tracks:
             if not self._free:
                 events += self.expire(now)
@@ -187,7 +191,7 @@ class Session:
         )
 
     def _lift(self, together: dict[tuple[Source, str], tuple[_Track, Frame]], events: list[Event]) -> None:
-        """One frame of each of some tracks."""
+        """Lifts one frame of each of these tracks, and empties `together`."""
         if not together:
             return
         tracks = [track for track, _ in together.values()]
@@ -214,7 +218,7 @@ class Session:
         self._free.append(track.slot)
 
     def _scale(self, track: _Track) -> float | None:
-        """Pixels in a model unit; of a track that ends before it was fitted, what the flush will fit."""
+        """Pixels in a model unit; of a track that ends before its scale was fitted, the scale that `flush` will fit."""
         known = self._stream.normalization(track.slot)
         if known is None and any(visible.sum() > 1 for *_, visible in track.waiting):
             keypoints = np.stack([frame.keypoints for _, _, frame, _ in track.waiting])
@@ -245,7 +249,7 @@ class _Track:
 
 
 class _Moment:
-    """Numbers moments: a new one begins with a track's next frame, or with another time."""
+    """Numbers moments: the next begins when a track has another frame, or when a frame has another time."""
 
     def __init__(self) -> None:
         self._tick = -1
@@ -253,7 +257,7 @@ class _Moment:
         self._there: set[int] = set()
 
     def of(self, life: int, t: float | None) -> int:
-        """The number of the moment that a frame belongs to."""
+        """The number of the moment that a frame of track `life` at time `t` belongs to."""
         if self._tick < 0 or life in self._there or t != self._t:
             self._tick += 1
             self._there.clear()

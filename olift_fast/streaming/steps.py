@@ -1,4 +1,4 @@
-"""A step of a stream: what goes in and what comes out, on whatever device it runs."""
+"""What a stream computes for each frame, whatever runs it: `NativeSteps` or `ModuleSteps`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Inputs(NamedTuple):
-    """Of each track that has a frame in this step: normalised keypoints ``(N, J, 2)`` and visible ``(N, J)``."""
+    """Normalized keypoints ``(N, J, 2)`` and visible ``(N, J)`` of the N tracks that have a frame in this step."""
 
     keypoints: Array
     visible: Mask
 
 
 class Answers(NamedTuple):
-    """Tracks ``(N,)``, the frame of each that is answered ``(N,)``, and joints ``(N, J, 3)`` as the model has them."""
+    """Results of a step: tracks ``(N,)``, the frame of each ``(N,)``, and joints ``(N, J, 3)`` in model units."""
 
     tracks: Indices
     frames: Indices
@@ -29,18 +29,21 @@ class Answers(NamedTuple):
 
 
 class Steps(Protocol):
-    """A lifter's work on one frame of some tracks, and what it keeps of the frames before."""
+    """Lifts one frame of some tracks at a time, and keeps what it needs of the frames before."""
 
     def warmup(self) -> None:
         """Compiles and captures what a step needs."""
 
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
-        """Takes frame ``times[i]`` of each track in, and answers frame ``times[i] - latency``, where there is one.
+        """Takes frame ``times[i]`` of track ``tracks[i]`` in, and returns the results of frame ``times[i] - latency``.
 
         Args:
-            tracks: ``(K,)``, each once; the others rest.
-            times: ``(K,)``, the next frame of each; 0 starts a track anew, whatever its slot held.
-            lengths: ``(K,)``, how many frames the track has: ``times + 1``, or less at its end, where frames that never
-                come are waited for no longer.
+            tracks: ``(K,)``, each once; the other tracks rest.
+            times: ``(K,)``, the next frame of each; 0 starts a new track, whatever its slot held.
+            lengths: ``(K,)``, how many frames the track has so far: ``times + 1``. After its last frame the track is
+                stepped on with this number fixed, and its last results are computed without the frames to come.
             inputs: of the tracks whose ``times < lengths``, in their order; None where there are none.
+
+        Returns:
+            None where no result is due.
         """

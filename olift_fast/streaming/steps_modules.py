@@ -1,4 +1,4 @@
-"""Steps of a stream with the model's modules, on any device and in any dtype; on a GPU each is one CUDA graph."""
+"""Steps of a stream by the model's modules, on any device and in any dtype; on a GPU a step is one CUDA graph."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from olift_fast.streaming.steps import Answers, Inputs
 
 
 class ModuleSteps:
-    """Each step computes all tracks; those that rest write into a slot to spare.
+    """Each step computes all tracks; those that rest write into a slot that is never read (`Ring`).
 
-    So every step is the same work on the same memory, whatever the tracks do: what varies, the places in the rings, is
-    read from a tensor on the device.
+    A CUDA graph needs this: every step does the same work on the same memory, and what varies, the places in the rings,
+    is read from a tensor on the device.
 
     Args:
-        model: whose modules to call.
+        model: its modules are called.
         graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
         sides: ``(1, J)``.
         tracks: how many.
@@ -48,7 +48,7 @@ class ModuleSteps:
         self._captured: tuple[torch.cuda.CUDAGraph, Tensor] | None = None
 
     def warmup(self) -> None:
-        """On a GPU, captures the step; elsewhere runs it once. No track notices."""
+        """Captures the step on a GPU, runs it once elsewhere; no track changes."""
         nobody = np.full(self._staged[0].shape[0], -1)
         self._stage(nobody, nobody, None)
         device = self._inputs[0].device
@@ -89,7 +89,7 @@ class ModuleSteps:
         return Answers(own, answered[ready], joints[:, 0].float().cpu().numpy()[own])
 
     def _stage(self, time: Indices, length: Indices, inputs: Inputs | None, given: Indices | None = None) -> None:
-        """What the step of all tracks needs, on its way to the device: keypoints, masks and places in the rings."""
+        """Copies the inputs of a step of all tracks to the device: keypoints, masks and places in the rings."""
         keypoints, visible, places = (x.numpy() for x in self._staged)
         visible[:] = False
         if inputs is not None:

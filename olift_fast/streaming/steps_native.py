@@ -1,4 +1,4 @@
-"""Steps of a stream on the CPU: the lifter's fused passes and native kernels, on buffers made once."""
+"""Steps of a stream on the CPU by fused passes and native kernels, on buffers that are made once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from olift_fast.streaming.steps import Answers, Array, Inputs
 
 
 class NativeSteps:
-    """Each step computes the tracks that have something to do, and no others.
+    """Each step computes only the tracks that have a frame to take in or a result that is due.
 
     Args:
         model: float32 on the CPU; its encoder is called.
-        fused: its layers, packed.
+        fused: its layers with packed weights.
         graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
         sides: ``(1, J)``.
         tracks: how many.
@@ -54,7 +54,7 @@ class NativeSteps:
         self._views: dict[int, _Views] = {}
 
     def warmup(self) -> None:
-        """Nothing to do: weights were packed when this was made."""
+        """Does nothing: weights were packed when this was made."""
 
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
         """See `Steps.step`."""
@@ -89,7 +89,7 @@ class NativeSteps:
     def _attend(
         self, rings: MotionRings, bias: Tensor | None, own: Indices, at: Indices, held: Indices, views: _Views
     ) -> None:
-        """What frames `at` see in the rings, of which `held` have come, beside their tokens."""
+        """Puts the attention of frames `at` over the rings, of `held` frames so far, and their tokens into `views`."""
         frames, lengths = self._counts
         frames.fill_(-1)
         frames.numpy()[own] = at
@@ -116,7 +116,7 @@ class NativeSteps:
         views.tokens.add_(side)
 
     def _run(self, step: Pass, views: _Views, attended: Tensor | None, out: Tensor) -> None:
-        """A thread for every 96 tokens: with less, threads wait for each other longer than they compute."""
+        """One thread for every 96 tokens: threads with fewer wait for each other longer than they compute."""
         tokens = views.tokens.shape[0] * views.tokens.shape[2]
         step.run(views.tokens, attended, out, min(torch.get_num_threads(), max(1, tokens // 96)))
 
@@ -136,7 +136,10 @@ class NativeSteps:
 
 
 def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...] | None:
-    """Frequencies, weight, bias, token and the sides' part of the tokens ``(J, D)``; None where it has to be called."""
+    """The tensors that `_encode` computes with; None where the encoder itself must be called.
+
+    They are its frequencies, weight, bias and learned token, and what the sides add to the tokens ``(J, D)``.
+    """
     if type(encoder) is not KeypointEncoder or encoder.encoding == "linear":
         return None
     if has_hooks(*encoder.modules()):

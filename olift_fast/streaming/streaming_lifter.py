@@ -11,9 +11,10 @@ import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
-from olift_fast.model.alignment import check_output
+from olift_fast.model.alignment import check_frame
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
+from olift_fast.renamed import old_argument
 from olift_fast.streaming.rings import Indices
 from olift_fast.streaming.steps import Array, Inputs, Mask, Steps
 from olift_fast.streaming.steps_modules import ModuleSteps
@@ -24,7 +25,7 @@ _NEVER = -(1 << 62)
 
 
 class LiftedFrame(NamedTuple):
-    """One frame of one track in 3D: its track, its number in it from 0, and joints ``(J, 3)`` float32."""
+    """One frame in 3D: its track, its number within the track from 0, and joints ``(J, 3)`` float32."""
 
     track: int
     frame: int
@@ -43,23 +44,24 @@ class StreamingLifter:
     push pauses: its next frame follows on its last.
 
     Args:
-        model: the lifter, or what its `optimize` returns; float32 on the CPU takes the native passes, all else the
-            modules. It must not change meanwhile: packed weights are copies.
+        model: the lifter, or what its `optimize` returns. float32 on the CPU runs the native passes, everything else
+            the modules. Weights must not change while the stream runs: packed weights are copies.
         skeleton: of every track.
         tracks: how many slots there are.
-        output: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's centre;
-            "object": the model's own frame and unit, centred on each frame's joints. A stream can't fit a rotation to
-            frames that are still to come, as `lift_tracks` does for "camera": joints are scaled by the track's
-            normalization and moved so that those visible are centred on the visible keypoints, which holds for models
-            that were trained with a reprojection weight, as all that ship are. While nothing is visible the last
-            position is kept.
-        normalization: of every track; by default each has its own.
+        frame: of coordinates. "camera": x, y overlay the input in pixels and z is depth in pixels relative to the
+            animal's center; "object": the model's own frame and unit, centered on each frame's joints. For "camera",
+            `lift_tracks` fits a rotation to the whole recording. A stream can't, because frames are still to come: it
+            scales the joints by the track's normalization, and moves them so that the visible joints are centered on
+            the visible keypoints. That holds for models trained with a reprojection weight, as all that ship are.
+            While nothing is visible the last position is kept.
+        normalization: of every track; by default each track has its own.
         fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
-            on; they are held back until then. Up to ``latency_frames`` of them delay no result.
+            on. They are held back until all are there; up to ``latency_frames`` of them delay no result.
+        output: the old name of `frame`.
 
     Raises:
-        InputError: the model counts frames (`LifterConfig.counts_frames`), a motion layer is not as the lifter makes
-            it, or an argument is out of range.
+        InputError: the model counts frames (`LifterConfig.counts_frames`), a motion layer is not one that the lifter
+            makes, or an argument is out of range.
     """
 
     def __init__(
@@ -68,15 +70,17 @@ class StreamingLifter:
         skeleton: Skeleton,
         *,
         tracks: int = 1,
-        output: Literal["camera", "object"] = "camera",
+        frame: Literal["camera", "object"] = "camera",
         normalization: Normalization | None = None,
         fit_frames: int = 16,
+        output: Literal["camera", "object"] | None = None,
     ) -> None:
-        check_output(output)
+        frame = old_argument(frame, output, new="frame", old="output")
+        check_frame(frame)
         for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
             if value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")
-        self.skeleton, self.tracks, self.output, self.fit_frames = skeleton, tracks, output, fit_frames
+        self.skeleton, self.tracks, self.frame, self.fit_frames = skeleton, tracks, frame, fit_frames
         self._normalization = normalization
         self._reach, self.latency_frames = model.config.receptive_field
         self._steps = _steps_of(model, skeleton, tracks)
@@ -94,6 +98,11 @@ class StreamingLifter:
     latency_frames: int
     """How many frames after frame t its result comes: ``motion_layers × right``; 0 for a window ``(left, 0)``."""
 
+    @property
+    def output(self) -> str:
+        """The old name of `frame`."""
+        return old_argument("", self.frame, new="frame", old="output")
+
     def push(
         self,
         keypoints: npt.ArrayLike,
@@ -106,13 +115,13 @@ class StreamingLifter:
         Args:
             keypoints: pixels ``(J, 2)``, a frame of one track; ``(T, J, 2)``, some frames of it; or ``(K, T, J, 2)``,
                 frames of each of K tracks.
-            visible: bool, the same shape without the last axis; finite keypoints by default. What is not finite is
-                hidden in any case.
+            visible: bool, the same shape without the last axis; finite keypoints by default. A keypoint that is not
+                finite is hidden in any case.
             tracks: the slot or the K slots that the frames belong to; all of them by default. The others pause.
 
         Returns:
-            joints that hold NaN where no keypoint was visible in all the frames that the result depends on, and with
-            "camera" also until one has been and the scale is known.
+            results in which joints are NaN where none of the frames that they depend on had a visible keypoint; in the
+            "camera" frame also until the first keypoint was visible and the scale is known.
 
         Raises:
             InputError: shapes don't fit, or there is no such track.
@@ -129,7 +138,7 @@ class StreamingLifter:
         return results
 
     def flush(self, tracks: int | Sequence[int] | None = None) -> list[LiftedFrame]:
-        """Ends tracks, all by default: returns the results that are still due, as of a recording that ends here."""
+        """Ends tracks, all by default, and returns the results still due: those of a recording that ends here."""
         own = self._own(tracks)
         results: list[LiftedFrame] = []
         for track in own:
@@ -142,11 +151,11 @@ class StreamingLifter:
         return results
 
     def reset(self, tracks: int | Sequence[int] | None = None, *, normalization: Normalization | None = None) -> None:
-        """Forgets tracks, all by default, with the results that are due; the next push starts them anew.
+        """Forgets tracks, all by default, and drops the results still due; the next push starts new tracks.
 
         Args:
             tracks: the slot or slots.
-            normalization: of the tracks that start there; by default as the lifter was given it.
+            normalization: of the tracks that start there; the one that this was made with by default.
         """
         own = self._own(tracks)
         self._times[own] = 0
@@ -157,26 +166,26 @@ class StreamingLifter:
             self._set_normalization(track, normalization or self._normalization)
 
     def normalization(self, track: int = 0) -> Normalization | None:
-        """What lifts the whole recording of this track to the same results; None while it is still being fitted."""
+        """The normalization that lifts the whole track to the same results; None until it is fitted."""
         return self._normalizations[self._own(track)[0]]
 
     def warmup(self) -> None:
-        """Does what would delay the first frame: on a GPU captures a step as a CUDA graph. No track notices."""
+        """Does what would delay the first frame: on a GPU it captures a step as a CUDA graph. No track changes."""
         with torch.inference_mode():
             self._steps.warmup()
 
     def _advance(self, tracks: Indices, keypoints: Array, visible: Mask) -> list[LiftedFrame]:
         """The next frame ``(K, J, 2)`` of each track."""
         times, scales = self._times[tracks], self._scales[tracks]
-        # Before there is a scale, what is visible lies in the centre: any scale will do.
-        normalised, centers = normalise(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
+        # Until there is a scale, at most one keypoint is visible: it is the center, whatever the scale.
+        normalized, centers = normalise(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
         slots = times % (self.latency_frames + 1)
         self._centers[tracks, slots] = centers
         self._visible[tracks, slots] = visible
         shows = visible.any(axis=-1)
         self._last_seen[tracks[shows]] = times[shows]
         self._times[tracks] = times + 1
-        return self._step(tracks, times, times + 1, Inputs(normalised, visible))
+        return self._step(tracks, times, times + 1, Inputs(normalized, visible))
 
     def _step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> list[LiftedFrame]:
         with torch.inference_mode():
@@ -189,8 +198,8 @@ class StreamingLifter:
         return [LiftedFrame(*result) for result in zip(own.tolist(), frames.tolist(), joints, strict=True)]
 
     def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> Array:
-        """Joints ``(N, J, 3)`` in the frame and the unit of the output."""
-        if self.output == "object":
+        """Joints ``(N, J, 3)`` in `frame` and its unit."""
+        if self.frame == "object":
             return joints
         slots = frames % (self.latency_frames + 1)
         visible = self._visible[tracks, slots]
@@ -207,7 +216,7 @@ class StreamingLifter:
     def _hold(
         self, tracks: Indices, keypoints: Array, visible: Mask, results: list[LiftedFrame]
     ) -> tuple[Indices, Array, Mask]:
-        """Keeps back the frames of tracks that have no normalization yet; returns those that can be lifted now."""
+        """Holds back the frames of tracks that have no normalization yet; returns those that can be lifted now."""
         ready = np.ones(len(tracks), dtype=np.bool_)
         for index, track in enumerate(tracks.tolist()):
             held = self._held[track]
@@ -233,7 +242,7 @@ class StreamingLifter:
         self._scales[track] = np.nan if normalization is None else normalization.scale
 
     def _own(self, tracks: int | Sequence[int] | None) -> Indices:
-        """The slots meant, each once."""
+        """The slots as an array; all of them for None."""
         if tracks is None:
             return np.arange(self.tracks)
         own = np.atleast_1d(np.asarray(tracks))
@@ -263,7 +272,7 @@ class StreamingLifter:
 
 
 def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
-    """Native steps where the model's layers can be fused, or else steps with its modules."""
+    """Native steps where the model's layers can be fused, else steps with its modules."""
     config = model.config
     if config.counts_frames:
         wanted = "a stream needs time_encoding 'relative' or 'none'"

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import needs_native
 
-from olift_fast.cli import lift_file, timing
-from olift_fast.cli.timing import Shape, write_random
+from olift_fast.cli import checks
+from olift_fast.cli.stage_timing import Shape, write_random
 from olift_fast.io import read_keypoints
-from olift_fast.ops import native_module
-from olift_fast.ops.native_module import why_not_native
+from olift_fast.model import inference
+from olift_fast.ops import backends, native_module
+from olift_fast.ops.backends import asked_backend
 
 from .conftest import Run, walk, write_table
 from .test_cli_errors import assert_one_line, files_under
@@ -25,8 +27,6 @@ from .test_cli_errors import assert_one_line, files_under
 STAGES = ["read", "normalise", "lift", "align", "write"]
 START = ["import", "model", "first_lift"]
 TINY = ("--frames", 20, "--joints", 3)
-
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 
 
 @pytest.fixture
@@ -51,6 +51,19 @@ def cells(stdout: str, name: str) -> list[str]:
     return row.removeprefix(name).split()
 
 
+def note_backends(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The backends that `inference.run` is called under from now on, call by call."""
+    used: list[str] = []
+    run = inference.run
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        used.append(asked_backend())
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(inference, "run", noted)
+    return used
+
+
 def assert_percentiles(times: dict[str, float]) -> None:
     assert list(times) == ["p20", "median", "p80"]
     assert 0 < times["p20"] <= times["median"] <= times["p80"]
@@ -59,7 +72,7 @@ def assert_percentiles(times: dict[str, float]) -> None:
 @needs_native
 def test_file_is_timed_and_left_as_it_is(bench: Run, mouse: Path) -> None:
     before = mouse.read_bytes(), mouse.stat().st_mtime_ns
-    outcome = bench(mouse, "--json", "-")
+    outcome = bench(mouse, "--json")
     assert outcome.exit_code == 0 and outcome.stderr == ""
     content = json.loads(outcome.stdout)
     assert list(content["stages"]) == STAGES and list(content["start"]) == START
@@ -78,7 +91,7 @@ def test_file_is_timed_and_left_as_it_is(bench: Run, mouse: Path) -> None:
 
 @needs_native
 def test_figures_follow_from_the_times(bench: Run) -> None:
-    content = json.loads(bench(*TINY, "--tracks", 2, "--json", "-").stdout)
+    content = json.loads(bench(*TINY, "--tracks", 2, "--json").stdout)
     lift, reference = content["stages"]["lift"]["median"], content["reference"]
     assert content["input"] is None and (content["tracks"], content["frames"]) == (2, 20)
     assert content["frames_per_second"]["lift"] == pytest.approx(40 / lift, rel=1e-4)
@@ -96,11 +109,11 @@ def test_figures_follow_from_the_times(bench: Run) -> None:
 def test_table_and_file_hold_the_same(bench: Run, mouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     out.write_text("old")
-    outcome = bench(mouse, "--json", out)
+    outcome = bench(mouse, "--out", out)
     assert outcome.exit_code == 0, outcome.stderr
     content = json.loads(out.read_text())
     assert "mouse.csv: 1 track of 30 frames and 4 joints (deeplabcut), 8.3% hidden" in outcome.stdout
-    rows = {**content["stages"], "all stages": content["whole"], "lift, reference": content["reference"]["lift"]}
+    rows = {**content["stages"], "all stages": content["whole"], "lift, eager": content["reference"]["lift"]}
     for name, times in rows.items():
         shown = [float(cell.replace(",", "")) for cell in cells(outcome.stdout, name)[:3]]
         assert shown == pytest.approx([1e3 * times[key] for key in ("median", "p20", "p80")], rel=0.01, abs=6e-4)
@@ -115,48 +128,71 @@ def test_table_and_file_hold_the_same(bench: Run, mouse: Path, tmp_path: Path) -
     assert outcome.stdout.splitlines()[-1] == f"written: {out}"
 
 
+def test_json_goes_to_stdout_and_to_a_file(bench: Run, tmp_path: Path) -> None:
+    outcome = bench(*TINY, "--skip-reference", "--json", "-o", tmp_path / "figures.json")
+    assert outcome.exit_code == 0 and outcome.stderr == ""
+    assert (tmp_path / "figures.json").read_text() == outcome.stdout
+
+
+def test_json_with_a_file_name_still_works(bench: Run, mouse: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    written = bench(mouse, "--skip-reference", "--json", out)
+    assert written.exit_code == 0 and written.stdout.splitlines()[-1] == f"written: {out}"
+    assert f"--json {out} is now --out {out}" in written.stderr
+    assert json.loads(out.read_text())["input"] == str(mouse)
+    printed = bench(mouse, "--skip-reference", "--json", "-")
+    assert json.loads(printed.stdout)["input"] == str(mouse) and "--json - is now --json" in printed.stderr
+    # A file that is there is not taken for one to write.
+    content = out.read_bytes()
+    assert_one_line(bench("--json", out), str(out))
+    assert out.read_bytes() == content
+
+
 def test_reference_can_be_left_out(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
-    lifted = timing.lifted
-
-    def noted(*arguments: Any) -> Any:
-        used.append(os.environ.get("OLIFT_BACKEND"))
-        return lifted(*arguments)
-
-    monkeypatch.setattr(timing, "lifted", noted)
-    monkeypatch.setattr(native_module, "why_not_native", lambda: None)
-    content = json.loads(bench(*TINY, "--skip-reference", "--json", "-").stdout)
+    used = note_backends(monkeypatch)
+    monkeypatch.setattr(backends, "why_not", lambda _: None)
+    content = json.loads(bench(*TINY, "--skip-reference", "--json").stdout)
     assert content["reference"] is None and list(content["stages"]) == STAGES
-    assert "reference" not in used and len(used) == 1 + 2
-    assert "reference" not in bench(*TINY, "--skip-reference").stdout
+    assert "eager" not in used and len(used) == 1 + 1 + 2
+    assert "eager" not in bench(*TINY, "--skip-reference").stdout
 
 
 @needs_native
 def test_backends_take_turns(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
-    lifted = timing.lifted
+    used = note_backends(monkeypatch)
+    assert bench(*TINY).exit_code == 0
+    # The first lift, `lift_tracks`, the comparison, and two rounds.
+    assert used == ["auto", "auto", "eager", "auto", "eager", "eager", "auto"]
+
+
+def test_stages_end_with_the_result_of_lift_tracks(bench: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: list[np.ndarray] = []
+    place = inference.place
 
     def noted(*arguments: Any) -> Any:
-        used.append(os.environ["OLIFT_BACKEND"])
-        return lifted(*arguments)
+        placed.append(place(*arguments)[0])
+        return place(*arguments)
 
-    monkeypatch.setattr(timing, "lifted", noted)
-    assert bench(*TINY).exit_code == 0
-    assert used == ["auto", "reference", "auto", "reference", "reference", "auto"]
+    monkeypatch.setattr(inference, "place", noted)
+    assert bench(mouse, "--skip-reference").exit_code == 0
+    by_lift_tracks, *by_rounds = placed
+    assert len(by_rounds) == 2
+    for joints in by_rounds:
+        np.testing.assert_array_equal(joints, by_lift_tracks)
 
 
 def test_page_is_timed_where_it_is_asked_for(bench: Run, mouse: Path) -> None:
     pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
-    content = json.loads(bench(mouse, "--html", "--skip-reference", "--json", "-").stdout)
+    content = json.loads(bench(mouse, "--html", "--skip-reference", "--json").stdout)
     assert list(content["stages"]) == [*STAGES, "draw"]
     assert_percentiles(content["stages"]["draw"])
 
 
 def test_without_native_module_plain_pytorch_is_timed(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native_module, "why_not_native", lambda: "built for another planet")
-    outcome = bench(*TINY, "--json", "-")
+    monkeypatch.setattr(backends, "why_not", lambda _: "built for another planet")
+    outcome = bench(*TINY, "--json")
     content = json.loads(outcome.stdout)
-    assert content["backend"] == "reference" and content["reference"] is None
+    assert content["backend"] == "eager" and content["reference"] is None
     assert "built for another planet" in outcome.stderr and outcome.stderr.count("\n") == 1
 
 
@@ -164,28 +200,23 @@ def test_track_that_shows_nothing_is_passed_over(bench: Run, tmp_path: Path) -> 
     keypoints, _ = walk()
     source = tmp_path / "two.npy"
     np.save(source, np.stack([np.full_like(keypoints, np.nan), keypoints]))
-    outcome = bench(source, "--json", "-")
+    outcome = bench(source, "--json")
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["tracks"] == 2
 
 
 @needs_native
-@pytest.mark.parametrize(("call", "words"), [(0, "lift_tracks"), (1, "reference")])
-def test_nothing_is_timed_where_results_disagree(
-    bench: Run, monkeypatch: pytest.MonkeyPatch, call: int, words: str
-) -> None:
-    calls = []
-    lifted = timing.lifted
+def test_nothing_is_timed_where_backends_disagree(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = inference.run
 
-    def wrong(*arguments: Any) -> Any:
-        calls.append(1)
-        bend = np.float32([1, 1, 2]) if len(calls) == call + 1 else np.float32(1)
-        return [bend * joints for joints in lifted(*arguments)]
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        bend = np.float32([1, 1, 2]) if asked_backend() == "eager" else np.float32(1)
+        return bend * run(*arguments, **options)
 
-    monkeypatch.setattr(timing, "lifted", wrong)
+    monkeypatch.setattr(inference, "run", wrong)
     outcome = bench(*TINY)
     assert outcome.exit_code == 1 and outcome.stdout == "" and isinstance(outcome.exception, RuntimeError)
-    assert words in str(outcome.exception) and "disagree" in str(outcome.exception)
+    assert "the eager backend disagree" in str(outcome.exception)
 
 
 def test_generated_keypoints_repeat_themselves_and_show_something(tmp_path: Path) -> None:
@@ -217,9 +248,9 @@ def test_generated_keypoints_repeat_themselves_and_show_something(tmp_path: Path
         (["--frames", 10**12], [f"{10**12} frames", "at most"]),
         (["--min-confidence", 2], ["--min-confidence", "got 2"]),
         (["mouse.csv", "--frames", 9], ["mouse.csv", "--frames 9"]),
-        (["mouse.csv", "--json", "mouse.csv"], ["mouse.csv", "the input itself", "--json"]),
-        (["--json", "nowhere/figures.json"], ["nowhere/figures.json", "folder"]),
-        (["--json", "."], ["folder"]),
+        (["mouse.csv", "--out", "mouse.csv"], ["mouse.csv", "the input itself", "-o"]),
+        (["--out", "nowhere/figures.json"], ["nowhere/figures.json", "folder"]),
+        (["-o", "."], ["folder"]),
         (["--model", "no-such-model"], ["no-such-model"]),
     ],
     ids=lambda value: " ".join(map(str, value)),
@@ -240,7 +271,7 @@ def test_file_without_visible_keypoints_is_one_line(bench: Run, tmp_path: Path) 
 
 
 def test_page_without_plotly_says_what_to_install(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lift_file.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
     assert_one_line(bench(*TINY, "--html"), "pip install 'olift-fast[view]'")
 
 
@@ -261,7 +292,7 @@ def test_full_disk_leaves_nothing_of_the_figures(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    outcome = bench(*TINY, "--skip-reference", "--json", out)
+    outcome = bench(*TINY, "--skip-reference", "--out", out)
     assert outcome.exit_code == 2 and outcome.stderr.startswith(f"olift: {out}: ")
     assert "disk is full" in outcome.stderr and "Traceback" not in outcome.stderr
     assert (out.read_text() if out.exists() else None) == old

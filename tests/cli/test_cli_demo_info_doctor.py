@@ -15,7 +15,7 @@ from olift_fast.cli import doctor as doctor_module
 from olift_fast.cli.demo import deeplabcut_table, errors, film
 from olift_fast.io import read_keypoints, read_lifted
 from olift_fast.model import checkpoints
-from olift_fast.ops import native_module
+from olift_fast.ops import backends, native_module
 
 from .conftest import JOINTS, Run
 
@@ -111,16 +111,17 @@ def test_doctor_tells_versions_backends_and_checkpoints(run: Run) -> None:
     outcome = run("doctor", "--json")
     content = json.loads(outcome.stdout)
     assert content["packages"]["torch"] == torch.__version__
-    assert content["backends"]["reference"] is None
+    assert content["backends"]["eager"] is content["backends"]["reference"] is None
     assert content["native"]["available"] == (content["backends"]["native"] is None)
     assert [found["name"] for found in content["checkpoints"]] == checkpoints.shipped()
     assert outcome.exit_code == (0 if checkpoints.shipped() else 1)
     people = run("doctor")
     assert torch.__version__ in people.stdout and "native" in people.stdout and "extras" in people.stdout
+    assert "✓ eager" in people.stdout and "reference" not in people.stdout
 
 
 def test_doctor_says_why_something_cannot_run(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(native_module, "why_not_native", lambda: "built for another planet")
+    monkeypatch.setattr(backends, "why_not", {"native": "built for another planet"}.get)
     monkeypatch.setattr(native_module, "native_module", lambda: None)
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
     monkeypatch.setattr(doctor_module.importlib.util, "find_spec", lambda name: None)

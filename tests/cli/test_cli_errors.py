@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import olift_fast.io
-from olift_fast.cli import lift_file
+from olift_fast.cli import checks
 
 from .conftest import JOINTS, Run, walk, write_table
 
@@ -170,7 +170,7 @@ def test_result_never_replaces_its_input(lift: Run, mouse: Path) -> None:
 
 def test_folder_without_write_permission(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may write anywhere, so the answer of the system is what the test changes.
-    monkeypatch.setattr(lift_file.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(checks.os, "access", lambda path, mode: False)
     assert_one_line(lift(mouse), "mouse.lifted.npz", "no permission")
     assert files_under(mouse.parent) == {Path("mouse.csv")}
 
@@ -212,7 +212,7 @@ def test_full_disk_leaves_nothing(lift: Run, mouse: Path, monkeypatch: pytest.Mo
 
 
 def test_missing_extra_says_what_to_install(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lift_file.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
     assert_one_line(lift(mouse, "-o", mouse.parent / "out.nc"), "pip install 'olift-fast[io]'")
     assert_one_line(lift(mouse, "--html", mouse.parent / "out.html"), "pip install 'olift-fast[view]'")
     assert files_under(mouse.parent) == {Path("mouse.csv")}

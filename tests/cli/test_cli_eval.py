@@ -15,7 +15,7 @@ from .test_cli_errors import assert_one_line
 def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the plot needs the extra `bench`")
     out, plot = tmp_path / "scores.json", tmp_path / "scores.png"
-    outcome = run("eval", random_model, recordings, "--json", out, "--plot", plot)
+    outcome = run("eval", random_model, recordings, "--out", out, "--plot", plot)
     assert outcome.exit_code == 0, outcome.stderr
     rows = json.loads(out.read_text())
     assert {row["source"] for row in rows} == {"chain"} and rows[0]["method"] == "flat guess"
@@ -27,12 +27,20 @@ def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_
 
 
 def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, recordings: Path) -> None:
-    options = ("--beside", "small-causal", "--delay", 0, "--delay", 2, "--noise", "--json", "-")
+    options = ("--beside", "small-causal", "--delay", 0, "--delay", 2, "--noise", "--json")
     outcome = run("eval", random_model, recordings, *options)
     assert outcome.exit_code == 0, outcome.stderr
     rows = json.loads(outcome.stdout)
     assert [row["method"] for row in rows][-2:] == ["small-causal, 0 frames later", "small-causal, 2 frames later"]
     assert len(rows) == 5 and len({row["sa_mpjpe"] for row in rows}) == 5
+
+
+def test_json_with_a_file_name_still_works(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    out.write_text("old")
+    outcome = run("eval", random_model, recordings, "--delay", 0, "--json", out)
+    assert outcome.exit_code == 0 and f"--json {out} is now --out {out}" in outcome.stderr
+    assert len(json.loads(out.read_text())) == 2 and "SA-MPJPE" in outcome.stdout
 
 
 @pytest.mark.parametrize(
@@ -41,7 +49,7 @@ def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, 
         (["--delay", "-2"], ["delay", "-2"]),
         (["--dtype", "float16"], ["float16 is for GPUs"]),
         (["--plot", "scores.xyz"], ["scores.xyz", ".png"]),
-        (["--json", "nowhere/scores.json"], ["nowhere/scores.json"]),
+        (["--out", "nowhere/scores.json"], ["nowhere/scores.json"]),
         (["--beside", "no-such-model"], ["no-such-model"]),
     ],
     ids=" ".join,
@@ -54,9 +62,7 @@ def test_checkpoints_of_one_name_keep_their_rows(run: Run, random_model: str, re
     folders = [tmp_path / name / "mine" for name in ("one", "two")]
     for folder in folders:
         shutil.copytree(random_model, folder)
-    outcome = run(
-        "eval", folders[0], recordings, "--beside", folders[1], "--beside", "small", "--delay", 0, "--json", "-"
-    )
+    outcome = run("eval", folders[0], recordings, "--beside", folders[1], "--beside", "small", "--delay", 0, "--json")
     shown = [row["method"] for row in json.loads(outcome.stdout)]
     assert shown == ["flat guess", *(f"{name}, 0 frames later" for name in (*folders, "small"))]
 

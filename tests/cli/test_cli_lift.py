@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import needs_bfloat16, needs_native
 
 from olift_fast.io import read_lifted
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.ops import backends
+from olift_fast.ops.backends import asked_backend
 
 from .conftest import JOINTS, Run, walk, write_table
+from .test_cli_errors import assert_one_line
 
 
 def test_result_lies_beside_the_input_and_covers_it(lift: Run, mouse: Path) -> None:
@@ -76,10 +79,16 @@ def test_tracks_can_be_chosen(lift: Run, tmp_path: Path) -> None:
 
 
 def test_object_frame_is_in_model_units(lift: Run, mouse: Path, tmp_path: Path) -> None:
-    assert lift(mouse, "-o", tmp_path / "object.npz", "--output", "object").exit_code == 0
+    assert lift(mouse, "-o", tmp_path / "object.npz", "--frame", "object").exit_code == 0
     result = read_lifted(tmp_path / "object.npz")
     assert (result.frame, result.units) == ("object", "model units")
     np.testing.assert_allclose(result.joints.mean(axis=2), 0, atol=1e-5)
+
+
+def test_output_still_works_for_frame(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    outcome = lift(mouse, "-o", tmp_path / "object.npz", "--output", "object", "--json")
+    assert outcome.exit_code == 0 and json.loads(outcome.stdout)["frame"] == "object"
+    assert outcome.stderr == "warning: --output is now --frame; the old name goes with the next release\n"
 
 
 def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Path) -> None:
@@ -93,20 +102,27 @@ def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Pat
     assert "edges" not in outcome.stderr
 
 
+@needs_native
 def test_backends_agree_and_leave_no_trace(
     lift: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if why_not_native() is not None:
-        pytest.skip(str(why_not_native()))
     monkeypatch.delenv("OLIFT_BACKEND", raising=False)
-    for backend in ("native", "reference"):
+    for backend in ("native", "eager", "reference"):
         assert lift(mouse, "-o", tmp_path / f"{backend}.npz", "--backend", backend).exit_code == 0
-    native, reference = (read_lifted(tmp_path / f"{name}.npz").joints for name in ("native", "reference"))
-    np.testing.assert_allclose(native, reference, rtol=1e-4, atol=1e-2)
-    assert "OLIFT_BACKEND" not in os.environ
+    native, eager, old_name = (
+        read_lifted(tmp_path / f"{name}.npz").joints for name in ("native", "eager", "reference")
+    )
+    np.testing.assert_allclose(native, eager, rtol=1e-4, atol=1e-2)
+    np.testing.assert_array_equal(eager, old_name)
+    assert "OLIFT_BACKEND" not in os.environ and asked_backend() == "auto"
 
 
-@pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
+def test_native_backend_that_is_missing_is_an_error(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "why_not", lambda _: "built for another planet")
+    assert_one_line(lift(mouse, "--backend", "native"), "--backend native: built for another planet")
+
+
+@needs_bfloat16
 def test_bfloat16_is_near_float32_and_on_record(lift: Run, mouse: Path, tmp_path: Path) -> None:
     results = {}
     for dtype in ("float32", "bfloat16"):

@@ -33,7 +33,19 @@ def test_help_is_quick_and_shows_every_command() -> None:
         outcome = process("--help")
         seconds.append(time.perf_counter() - start)
     assert outcome.returncode == 0
-    for command in ("lift", "stream", "view", "info", "demo", "train", "bench", "doctor", "Examples"):
+    for command in (
+        "lift",
+        "stream",
+        "view",
+        "info",
+        "demo",
+        "train",
+        "finetune",
+        "eval",
+        "bench",
+        "doctor",
+        "Examples",
+    ):
         assert command in outcome.stdout
     # 0.15 to 0.2 s on a quiet machine; the promise is 0.3 s, and this one may be busy.
     assert min(seconds) < 1.0
@@ -45,7 +57,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["lift", "stream", "view", "info", "demo", "train", "bench", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["lift", "stream", "view", "info", "demo", "train", "finetune", "eval", "bench", "doctor"]
+)
 def test_help_of_each_command_shows_an_example(run: Run, command: str) -> None:
     for option in ("--help", "-h"):
         outcome = run(command, option)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import signal
@@ -14,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import needs_bfloat16
 
 from olift_fast import lift_tracks, read_keypoints, read_lifted
 from olift_fast.model import Lifter
-from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.streaming.transports import CLIENTS
 
 from .conftest import Run
-from .streaming import (
+from .stream_client import (
     ENVIRONMENT,
     JOINTS,
+    SCALE,
     Stream,
     assert_lifted,
     joints_of,
@@ -75,7 +77,7 @@ def test_pipe_equals_lifting_offline(random_model: str, rig: Path, tmp_path: Pat
 
 def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, tmp_path: Path) -> None:
     points = keypoints(12)
-    with streaming(random_model, rig, "--delay", "0") as stream:
+    with streaming(random_model, rig, "--latency-frames", "0") as stream:
         assert stream.process.stdin and stream.process.stdout
         answers = []
         for frame in points:
@@ -88,12 +90,23 @@ def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, t
     assert_lifted(joints_of(answers), offline(str(causal), points))
 
 
-@pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
+def test_old_names_of_options_still_work(random_model: str, rig: Path) -> None:
+    data = b"".join(map(line_of, keypoints(12)))
+    with streaming(random_model, rig, "--latency-frames", "0") as stream:
+        wanted = joints_of(stream.communicate(data))
+    old = ("--skeleton", rig, "--model", random_model, "--scale", SCALE, "--output", "object", "--delay", "0")
+    stream = Stream(*old)
+    np.testing.assert_array_equal(joints_of(stream.communicate(data)), wanted)
+    stream.wait_for("--output is now --frame")
+    assert not any("--delay" in line for line in stream.told), "it is a second name, not an old one"
+
+
+@needs_bfloat16
 def test_products_in_bfloat16(random_model: str, rig: Path) -> None:
     points = keypoints(40)
-    with streaming(random_model, rig, "--dtype", "bfloat16", "--delay", "0") as stream:
+    with streaming(random_model, rig, "--dtype", "bfloat16", "--latency-frames", "0") as stream:
         got = joints_of(stream.communicate(b"".join(map(line_of, points))))
-    with streaming(random_model, rig, "--delay", "0") as stream:
+    with streaming(random_model, rig, "--latency-frames", "0") as stream:
         exact = joints_of(stream.communicate(b"".join(map(line_of, points))))
     assert 1e-5 < np.linalg.norm(np.nan_to_num(got - exact)) / np.linalg.norm(np.nan_to_num(exact)) < 2e-2
 
@@ -273,8 +286,8 @@ def test_reader_that_leaves_ends_it_quietly_with_the_record_written(
 def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path: Path) -> None:
     record = tmp_path / "record.npz"
     tracks = read_keypoints(mouse)
-    wanted = lift_tracks(Lifter.from_pretrained(random_model), tracks, output="object")
-    options = ("--model", random_model, "--output", "object", "--record", record, "--fit-frames", 30)
+    wanted = lift_tracks(Lifter.from_pretrained(random_model), tracks, frame="object")
+    options = ("--model", random_model, "--frame", "object", "--record", record, "--fit-frames", 30)
     stream = Stream("--replay", mouse, "--fps", 0, *options)
     answers = stream.communicate(b"")
     assert stream.process.returncode == 0, stream.told
@@ -318,7 +331,7 @@ def test_view_draws_what_was_recorded(random_model: str, rig: Path, tmp_path: Pa
         (["--skeleton", "coco_17", "--record", "out.docx"], ["out.docx", ".npz"]),
         (["--skeleton", "coco_17", "--model", "no-such-model"], ["no-such-model"]),
         (["--skeleton", "coco_17", "--dtype", "float16"], ["--dtype float16", "GPUs"]),
-        (["--skeleton", "coco_17", "--delay", "3"], ["multiple", "2 motion layers", "3 frames"]),
+        (["--skeleton", "coco_17", "--latency-frames", "3"], ["multiple", "2 motion layers", "3 frames"]),
     ],
     ids=" ".join,
 )
@@ -337,8 +350,6 @@ def test_port_that_is_taken_is_one_line(run: Run, random_model: str) -> None:
 
 
 def test_missing_extra_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from olift_fast.cli import streaming as program
-
-    monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for option in (["--websocket", "0"], ["--view"]):
         assert_one_line(run("stream", "--skeleton", "coco_17", *option), "pip install 'olift-fast[stream]'")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .streaming import JOINTS, assert_lifted, joints_of, keypoints, line_of, offline, streaming
+from .stream_client import JOINTS, assert_lifted, joints_of, keypoints, line_of, offline, streaming
 
 FRAMES = int(os.environ.get("OLIFT_SOAK", "20000"))
 SLOTS = 3

@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("viser", reason="the live page needs the extra `stream`")
 pytest.importorskip("websockets", reason="the live page needs the extra `stream`")
 
-from .streaming import Stream
+from .stream_client import Stream
 
 PANEL = 880
 """Where the panel with the 2D input begins, in pixels from the left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, Normalization, lift_in_chunks, lift_tracks
-from olift_fast.model.alignment import camera_aligned, fit_camera, moments, sum_moments
+from olift_fast.model.alignment import fit_camera, moments, sum_moments
+from olift_fast.model.inference import place, prepare, run
 from olift_fast.ops import orthographic_procrustes
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import rig
@@ -63,9 +65,8 @@ def test_camera_frame_overlays_the_input_where_the_shape_allows(lifter: Lifter) 
     keypoints = (80 * shape @ turn.T[:, :2] + path).astype(np.float32)
     visible = rng.random((20, 9)) > 0.3
     visible[11] = False
-    normalization = Normalization.fit(keypoints, visible)
-    normalised, centers = normalization.apply(keypoints, visible)
-    joints, rotation, scale = camera_aligned(shape, normalised, visible, centers, normalization)
+    prepared = prepare(keypoints, visible, Skeleton(tuple("abcdefghi")))
+    joints, rotation, scale = place(shape, prepared)
     assert np.abs(rotation - turn).max() < 1e-3
     assert scale == pytest.approx(80, rel=1e-4)
     seen = np.arange(20) != 11
@@ -76,7 +77,7 @@ def test_camera_frame_overlays_the_input_where_the_shape_allows(lifter: Lifter) 
 
 def test_units_can_be_undone(lifter: Lifter) -> None:
     tracks = recording()
-    camera, obj = (lift_tracks(lifter, tracks, output=output) for output in ("camera", "object"))
+    camera, obj = (lift_tracks(lifter, tracks, frame=frame) for frame in ("camera", "object"))
     for index in range(2):
         moved = camera.joints[index] - camera.joints[index].mean(axis=1, keepdims=True)
         back = moved @ camera.rotation[index] / camera.scale[index]
@@ -120,11 +121,11 @@ def test_mirrored_lifting_has_no_handedness(lifter: Lifter) -> None:
     flip = np.float32([-1, 1])
     skeleton = replace(tracks.skeleton, sides=tuple(-side for side in tracks.skeleton.sides))
     reflected = replace(tracks, keypoints=tracks.keypoints * flip, skeleton=skeleton)
-    one, other = (lift_tracks(lifter, x, output="object", mirror=True).joints for x in (tracks, reflected))
+    one, other = (lift_tracks(lifter, x, frame="object", mirror=True).joints for x in (tracks, reflected))
     assert np.abs(one * np.float32([-1, 1, 1]) - other).max() < 1e-4
-    plain = lift_tracks(lifter, tracks, output="object").joints
+    plain = lift_tracks(lifter, tracks, frame="object").joints
     assert np.abs(plain - one).max() > 1e-2
-    wanted = lift_tracks(lifter, reflected, output="object").joints * np.float32([-1, 1, 1])
+    wanted = lift_tracks(lifter, reflected, frame="object").joints * np.float32([-1, 1, 1])
     assert np.abs(0.5 * (plain + wanted) - one).max() < 1e-4
 
 
@@ -134,12 +135,57 @@ def test_progress_reaches_the_end(lifter: Lifter) -> None:
     assert seen[-1] == (60, 60) and [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_unknown_output_is_named(lifter: Lifter) -> None:
-    with pytest.raises(InputError, match=r"output must be 'camera' or 'object', got 'world'"):
-        lift_tracks(lifter, recording(), output="world")
+def test_unknown_frame_is_named(lifter: Lifter) -> None:
+    with pytest.raises(InputError, match=r"frame must be 'camera' or 'object', got 'world'"):
+        lift_tracks(lifter, recording(), frame="world")
 
 
-def test_normalization_centres_frames_and_scales_clips() -> None:
+def test_old_name_of_frame_still_works(lifter: Lifter) -> None:
+    with pytest.warns(DeprecationWarning, match="the argument output is now frame") as warned:
+        old = lift_tracks(lifter, recording(), output="object")
+    assert warned[0].filename == __file__
+    assert old.frame == "object"
+    np.testing.assert_array_equal(old.joints, lift_tracks(lifter, recording(), frame="object").joints)
+
+
+@pytest.mark.parametrize("frame", ["camera", "object"])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_three_steps_are_what_lift_tracks_does(
+    lifter: Lifter, frame: Literal["camera", "object"], mirror: bool
+) -> None:
+    tracks = recording(tracks=3, frames=60)
+    tracks.confidence[0, 20:50] = 0
+    tracks.confidence[1] = 0
+    whole = lift_tracks(lifter, tracks, frame=frame, mirror=mirror)
+    for index, visible in enumerate(tracks.visible()):
+        prepared = prepare(tracks.keypoints[index], visible, tracks.skeleton)
+        joints, rotation, scale = place(run(lifter, prepared, mirror=mirror), prepared, frame)
+        np.testing.assert_array_equal(joints, whole.joints[index])
+        np.testing.assert_array_equal(rotation, whole.rotation[index])
+        np.testing.assert_array_equal(prepared.centers, whole.centers[index])
+        assert scale == whole.scale[index]
+
+
+def test_part_of_a_track_is_prepared_as_in_the_whole() -> None:
+    tracks = recording(tracks=1, frames=60)
+    keypoints, visible = tracks.keypoints[0], tracks.visible()[0]
+    whole = prepare(keypoints, visible, tracks.skeleton)
+    part = prepare(keypoints[13:40], visible[13:40], tracks.skeleton, whole.normalization)
+    np.testing.assert_array_equal(part.keypoints, whole.keypoints[13:40])
+    np.testing.assert_array_equal(part.centers, whole.centers[13:40])
+
+
+@pytest.mark.parametrize("time_encoding", ["absolute", "table"])
+def test_track_that_shows_nothing_is_not_lifted(time_encoding: Any) -> None:
+    lifter = Lifter(replace(CONFIG, time_encoding=time_encoding, time_rows=8)).eval()
+    done: list[int] = []
+    joints = lift_in_chunks(
+        lifter, torch.zeros(20, 17, 2), torch.zeros(20, 17, dtype=torch.bool), rig("coco_17"), advance=done.append
+    )
+    assert joints.shape == (20, 17, 3) and joints.isnan().all() and done == []
+
+
+def test_normalization_centers_frames_and_scales_clips() -> None:
     keypoints = recording().keypoints[0]
     visible = recording().visible()[0]
     normalization = Normalization.fit(keypoints, visible)

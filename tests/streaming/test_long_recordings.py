@@ -50,14 +50,12 @@ def in_memory(lifter: Lifter, rows: np.ndarray, **options: Any) -> np.ndarray:
     return lift_tracks(lifter, tracks, **options).joints[0]
 
 
-@pytest.mark.parametrize("output", ["camera", "object"])
+@pytest.mark.parametrize("frame", ["camera", "object"])
 @pytest.mark.parametrize(("frames", "chunk"), [(1, 1), (7, 3), (500, 64), (500, 500), (333, 1000)])
-def test_equals_the_track_lifted_in_memory(
-    lifter: Lifter, tmp_path: Path, frames: int, chunk: int, output: Any
-) -> None:
+def test_equals_the_track_lifted_in_memory(lifter: Lifter, tmp_path: Path, frames: int, chunk: int, frame: Any) -> None:
     rows = recording(frames)
-    result = lift_long(lifter, rows, tmp_path / "out.npy", skeleton=RIG, chunk=chunk, output=output)
-    got, wanted = np.load(result.path, mmap_mode="r"), in_memory(lifter, rows, output=output)
+    result = lift_long(lifter, rows, tmp_path / "out.npy", skeleton=RIG, chunk=chunk, frame=frame)
+    got, wanted = np.load(result.path, mmap_mode="r"), in_memory(lifter, rows, frame=frame)
     assert got.dtype == np.float32 and got.shape == wanted.shape
     assert np.array_equal(np.isnan(got), np.isnan(wanted))
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * np.nanstd(wanted))
@@ -90,6 +88,14 @@ def test_normalization_can_be_given(lifter: Lifter, tmp_path: Path) -> None:
     assert (tmp_path / "c.npy").read_bytes() != fitted.path.read_bytes()
 
 
+def test_old_name_of_frame_still_works(lifter: Lifter, tmp_path: Path) -> None:
+    rows = recording(90)
+    new = lift_long(lifter, rows, tmp_path / "new.npy", skeleton=RIG, frame="object")
+    with pytest.warns(DeprecationWarning, match="the argument output is now frame"):
+        old = lift_long(lifter, rows, tmp_path / "old.npy", skeleton=RIG, output="object")
+    assert old.path.read_bytes() == new.path.read_bytes()
+
+
 class StopError(Exception):
     pass
 
@@ -110,8 +116,8 @@ def test_goes_on_from_the_last_finished_chunk(lifter: Lifter, tmp_path: Path, mo
         lift_long(lifter, rows, out, skeleton=RIG, chunk=50, progress=stop_at(250))
     assert not out.exists()
     lifted = []
-    real = long_recordings.lift_in_chunks
-    monkeypatch.setattr(long_recordings, "lift_in_chunks", lambda *a, **k: lifted.append(1) or real(*a, **k))
+    real = long_recordings.run
+    monkeypatch.setattr(long_recordings, "run", lambda *a, **k: lifted.append(1) or real(*a, **k))
     lift_long(lifter, rows, out, skeleton=RIG, chunk=50)
     assert len(lifted) == 3
     assert out.read_bytes() == whole and sorted(os.listdir(tmp_path)) == ["out.npy", "whole.npy"]
@@ -178,7 +184,7 @@ def test_another_process_is_kept_out(lifter: Lifter, tmp_path: Path) -> None:
         ({"keypoints": np.zeros((5, 3, 2))}, r"keypoints must be \(T, 22, 2\) or \(T, 22, 3\), got \(5, 3, 2\)"),
         ({"keypoints": np.full((5, 22, 2), np.nan)}, "no keypoint is visible"),
         ({"visible": np.ones((5, 2), bool)}, r"visible must be \(200, 22\), got \(5, 2\)"),
-        ({"output": "world"}, "output must be 'camera' or 'object', got 'world'"),
+        ({"frame": "world"}, "frame must be 'camera' or 'object', got 'world'"),
         ({"chunk": 0}, "chunk must be >= 1 frame, got 0"),
         ({"out": "out.txt"}, r"must end in \.npy or \.h5, got '\.txt'"),
         ({"out": "nowhere/out.npy"}, "does not exist"),

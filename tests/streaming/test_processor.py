@@ -37,12 +37,12 @@ def offline(lifter: Lifter, values: np.ndarray) -> np.ndarray:
     given = values.astype(np.float32)
     names = tuple(str(n) for n in range(len(given)))
     tracks = KeypointTracks(given[..., :2], given[..., 2], SKELETON, names)
-    return lift_tracks(lifter, tracks, output="object").joints
+    return lift_tracks(lifter, tracks, frame="object").joints
 
 
 def test_poses_pass_untouched_and_results_equal_offline(lifter: Lifter, tmp_path: Path) -> None:
     results = []
-    processor = LiftingProcessor(SKELETON, lifter, output="object", fit_frames=30, on_result=results.append)
+    processor = LiftingProcessor(SKELETON, lifter, frame="object", fit_frames=30, on_result=results.append)
     given = poses(30)
     for number, pose in enumerate(given):
         before = pose.copy()
@@ -63,15 +63,23 @@ def test_pose_that_is_changed_later_was_copied(lifter: Lifter) -> None:
     given = poses(12)
     results = []
     processor = LiftingProcessor(
-        SKELETON, lifter, output="object", normalization=Normalization(40.0), on_result=results.append
+        SKELETON, lifter, frame="object", normalization=Normalization(40.0), on_result=results.append
     )
     for pose in given.copy():
         processor.process(pose)
         pose *= 0.5
     processor.flush()
-    again = list(lift_poses(given, SKELETON, model=lifter, output="object", normalization=Normalization(40.0)))
+    again = list(lift_poses(given, SKELETON, model=lifter, frame="object", normalization=Normalization(40.0)))
     np.testing.assert_array_equal([r.joints for r in results], [r.joints for r in again])
     np.testing.assert_array_equal([r.keypoints for r in results], given[..., :2].astype(np.float32))
+
+
+def test_output_is_the_old_name_of_frame(lifter: Lifter) -> None:
+    given, scale = poses(6), Normalization(40.0)
+    with pytest.warns(DeprecationWarning, match="output is now frame"):
+        old = list(lift_poses(given, SKELETON, model=lifter, output="object", normalization=scale))
+    new = list(lift_poses(given, SKELETON, model=lifter, frame="object", normalization=scale))
+    np.testing.assert_array_equal([r.joints for r in old], [r.joints for r in new])
 
 
 def test_save_starts_anew_and_says_whether_there_was_something(lifter: Lifter, tmp_path: Path) -> None:
@@ -90,7 +98,7 @@ def test_save_starts_anew_and_says_whether_there_was_something(lifter: Lifter, t
 
 
 def test_several_animals_that_come_and_go(lifter: Lifter, tmp_path: Path) -> None:
-    processor = LiftingProcessor(SKELETON, lifter, tracks=2, output="object", fit_frames=20)
+    processor = LiftingProcessor(SKELETON, lifter, tracks=2, frame="object", fit_frames=20)
     both = np.stack([poses(20, 1), poses(20, 2)], axis=1)
     for number, pose in enumerate(both):
         processor.process(pose[:1] if number in (7, 8) else pose)

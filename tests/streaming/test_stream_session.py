@@ -9,13 +9,14 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
+from offline import lifted_offline
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
-from olift_fast.model import Normalization, lift_in_chunks
-from olift_fast.streaming.counters import Allowance, Delays
+from olift_fast.model import Normalization
+from olift_fast.streaming.counters import LatencyHistogram, RateLimit
 from olift_fast.streaming.messages import MAX_LINE, End, Frame
 from olift_fast.streaming.recording import Recording
-from olift_fast.streaming.server import OUTBOX, Channel, Server
+from olift_fast.streaming.router import OUTBOX, Channel, Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
@@ -31,7 +32,7 @@ def lifter() -> Lifter:
 
 def session_of(lifter: Lifter, tracks: int = 2, idle: float = 10.0, fit: bool = False) -> Session:
     normalization = None if fit else SCALE
-    stream = StreamingLifter(lifter, SKELETON, tracks=tracks, output="object", normalization=normalization)
+    stream = StreamingLifter(lifter, SKELETON, tracks=tracks, frame="object", normalization=normalization)
     return Session(stream, idle=idle)
 
 
@@ -45,9 +46,7 @@ def frames(count: int, track: str = "dog", seed: int = 0, rate: float | None = 3
 def offline(lifter: Lifter, sent: Iterable[Frame], normalization: Normalization = SCALE) -> np.ndarray:
     kept = list(sent)
     visible = np.stack([frame.confidence for frame in kept]) >= 0.3
-    normalised, _ = normalization.apply(np.stack([frame.keypoints for frame in kept]), visible)
-    joints = lift_in_chunks(lifter, torch.from_numpy(normalised), torch.from_numpy(visible), SKELETON)
-    return (joints - joints.mean(dim=1, keepdim=True)).numpy()
+    return lifted_offline(lifter, np.stack([frame.keypoints for frame in kept]), visible, SKELETON, normalization)
 
 
 def joints_of(events: Iterable[Event], track: str = "dog", source: object = "a") -> np.ndarray:
@@ -186,22 +185,22 @@ def test_large_recording_comes_in_parts_that_hold_only_their_tracks(lifter: Lift
     assert whole.num_tracks == 10
 
 
-def test_delays_in_bins_are_right_to_a_bin() -> None:
+def test_latencies_in_bins_are_right_to_a_bin() -> None:
     seconds = np.random.default_rng(0).lognormal(-6, 1, 5000)
-    delays = Delays()
+    latencies = LatencyHistogram()
     for value in seconds:
-        delays.add(value)
+        latencies.add(value)
     for percent in (50, 95, 99, 100):
-        assert delays.percentile(percent) == pytest.approx(np.percentile(seconds, percent), rel=0.02)
-    assert delays.longest == seconds.max() and delays.count == 5000
-    assert Delays().milliseconds() is None
+        assert latencies.percentile(percent) == pytest.approx(np.percentile(seconds, percent), rel=0.02)
+    assert latencies.longest == seconds.max() and latencies.count == 5000
+    assert LatencyHistogram().milliseconds() is None
 
 
-def test_allowance_is_a_burst_and_then_a_rate() -> None:
-    allowance = Allowance(burst=3, seconds=1.0)
-    assert [allowance.take(5.0) for _ in range(6)] == [0, 0, 0, None, None, None]
-    assert allowance.take(6.0) == 3
-    assert allowance.take(6.5) is None and allowance.take(7.0) == 1
+def test_limit_is_a_burst_and_then_a_rate() -> None:
+    limit = RateLimit(burst=3, seconds=1.0)
+    assert [limit.take(5.0) for _ in range(6)] == [0, 0, 0, None, None, None]
+    assert limit.take(6.0) == 3
+    assert limit.take(6.5) is None and limit.take(7.0) == 1
 
 
 def line_of(frame: Frame, **more: object) -> bytes:
@@ -216,19 +215,19 @@ async def answers_of(channel: Channel) -> list[dict]:
     return answers
 
 
-def served(lifter: Lifter, data: bytes, **options: object) -> tuple[list[dict], Server, list[str]]:
+def served(lifter: Lifter, data: bytes, **options: object) -> tuple[list[dict], Router, list[str]]:
     """What a source that sends these bytes at once gets back."""
 
-    async def run() -> tuple[list[dict], Server, list[str]]:
+    async def run() -> tuple[list[dict], Router, list[str]]:
         told: list[str] = []
-        server = Server(session_of(lifter), notice=told.append, **options)  # type: ignore[arg-type]
-        channel = server.connect("test")
-        lifting = asyncio.create_task(server.run())
+        router = Router(session_of(lifter), notice=told.append, **options)  # type: ignore[arg-type]
+        channel = router.connect("test")
+        lifting = asyncio.create_task(router.run())
         channel.receive(data)
         channel.finish()
         answers = await asyncio.wait_for(answers_of(channel), 30)
         lifting.cancel()
-        return answers, server, told
+        return answers, router, told
 
     return asyncio.run(run())
 
@@ -239,42 +238,42 @@ def test_server_answers_every_frame_between_bad_lines(lifter: Lifter) -> None:
     lines.insert(7, b"garbage\n")
     lines.insert(20, b"x" * (MAX_LINE + 1) + b"\n")
     lines.insert(22, b"\n")
-    answers, server, told = served(lifter, b"".join(lines))
+    answers, router, told = served(lifter, b"".join(lines))
     joints = np.float32([answer["joints"] for answer in answers if "joints" in answer])
     np.testing.assert_allclose(joints, offline(lifter, sent), rtol=1e-4, atol=1e-5)
     errors = [answer["error"] for answer in answers if "error" in answer]
     assert errors[0].startswith("line 8: not JSON") and errors[1] == "line 21: longer than 262,144 bytes"
     assert answers[-1] == {"end": "dog", "frames": 30, "why": "gone"}
     assert told == [f"test: {error}" for error in errors]
-    stats = server.stats()
+    stats = router.stats()
     assert (stats["frames"], stats["results"], stats["bad_lines"], stats["dropped"]) == (30, 30, 2, 0)
     assert stats["latency_ms"]["p50"] <= stats["latency_ms"]["p99"] <= stats["latency_ms"]["max"]
 
 
 def test_bad_lines_are_not_told_more_often_than_can_be_read(lifter: Lifter) -> None:
-    answers, server, told = served(lifter, b"garbage\n" * 5000)
-    assert len(answers) == len(told) < 20 and server.stats()["bad_lines"] == 5000
+    answers, router, told = served(lifter, b"garbage\n" * 5000)
+    assert len(answers) == len(told) < 20 and router.stats()["bad_lines"] == 5000
 
 
 def test_on_lag_drop_keeps_the_newest_frames(lifter: Lifter) -> None:
     sent = frames(50)
     data = b"".join(map(line_of, sent))
-    answers, server, _ = served(lifter, data, on_lag="drop", queue=8)
+    answers, router, _ = served(lifter, data, on_lag="drop", queue=8)
     lifted = [answer for answer in answers if "joints" in answer]
     assert [answer["frame"] for answer in lifted] == list(range(42, 50))
     assert [answer["t"] for answer in lifted] == [frame.t for frame in sent[42:]]
     np.testing.assert_allclose(
         np.float32([answer["joints"] for answer in lifted]), offline(lifter, sent[42:]), rtol=1e-4, atol=1e-5
     )
-    assert server.stats()["dropped"] == 42
+    assert router.stats()["dropped"] == 42
     assert any("dropped" in answer.get("warning", "") for answer in answers)
 
 
 def test_on_lag_queue_makes_the_source_wait_for_a_slow_reader_and_no_other(lifter: Lifter) -> None:
     async def run() -> None:
-        server = Server(session_of(lifter), queue=8)
-        slow, quick = server.connect("slow"), server.connect("quick")
-        lifting = asyncio.create_task(server.run())
+        router = Router(session_of(lifter), queue=8)
+        slow, quick = router.connect("slow"), router.connect("quick")
+        lifting = asyncio.create_task(router.run())
         sent = [line_of(frame) for frame in frames(2 * OUTBOX)]
         count = 0
         for line in sent:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import needs_bfloat16, needs_native
+from offline import lifted_offline
 
 import olift_fast
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter, lift_tracks
 from olift_fast.errors import InputError
-from olift_fast.model import Normalization, lift_in_chunks
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.model import Normalization
 from olift_fast.streaming import LiftedFrame
 from olift_fast.streaming.steps_modules import ModuleSteps
 from olift_fast.streaming.steps_native import NativeSteps
@@ -25,7 +26,6 @@ from olift_fast.tracks.containers import KeypointTracks
 
 Array = np.ndarray
 
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 ENGINES = [pytest.param("native", marks=needs_native), "modules", pytest.param("cuda", marks=pytest.mark.gpu)]
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "neck", "tail"), ((0, 1), (0, 2), (0, 3), (3, 4)))
 JOINTS = SKELETON.num_joints
@@ -43,7 +43,7 @@ def lifter_of(engine: str = "native", seed: int = 0, **changes: Any) -> Lifter:
 
 
 def stream_of(lifter: Lifter, engine: str = "native", **options: Any) -> StreamingLifter:
-    stream = StreamingLifter(lifter, SKELETON, **{"output": "object", "normalization": SCALE, **options})
+    stream = StreamingLifter(lifter, SKELETON, **{"frame": "object", "normalization": SCALE, **options})
     assert isinstance(stream._steps, NativeSteps if engine == "native" else ModuleSteps)
     return stream
 
@@ -58,11 +58,9 @@ def recording(frames: int, seed: int = 0, hidden: float = 0.2) -> tuple[Array, A
 
 
 def offline(lifter: Lifter, keypoints: Array, visible: Array, normalization: Normalization = SCALE) -> Array:
-    """The whole recording at once in float64, centred on each frame's joints."""
-    normalised, _ = normalization.apply(keypoints, visible)
+    """`lifted_offline` in float64."""
     exact = copy.deepcopy(lifter).cpu().double()
-    joints = lift_in_chunks(exact, torch.from_numpy(normalised).double(), torch.from_numpy(visible), SKELETON)
-    return (joints - joints.mean(dim=1, keepdim=True)).numpy()
+    return lifted_offline(exact, keypoints, visible, SKELETON, normalization, torch.float64)
 
 
 def joints_of(results: Sequence[LiftedFrame], track: int = 0) -> Array:
@@ -140,17 +138,14 @@ def test_plain_pytorch_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_close(joints_of(results), offline(lifter, keypoints, visible))
 
 
-@pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
+@needs_bfloat16
 def test_products_in_bfloat16_are_those_of_the_optimized_lifter() -> None:
     lifter = lifter_of(width=64, heads=2)
     optimized = lifter.optimize(dtype=torch.bfloat16)
     keypoints, visible = recording(25)
     stream = stream_of(optimized)
     got = joints_of(stream.push(keypoints, visible) + stream.flush())
-    normalised, _ = SCALE.apply(keypoints, visible)
-    inputs = torch.from_numpy(normalised), torch.from_numpy(visible), SKELETON
-    same, exact = (lift_in_chunks(model, *inputs) for model in (optimized, lifter))
-    same, exact = (np.asarray(joints - joints.mean(dim=1, keepdim=True)) for joints in (same, exact))
+    same, exact = (lifted_offline(model, keypoints, visible, SKELETON, SCALE) for model in (optimized, lifter))
     # Rounding turns the last bits of sums, which differ, into bits of bfloat16.
     assert np.linalg.norm(got - same) < 0.6 * np.linalg.norm(exact - same)
 
@@ -282,7 +277,7 @@ def test_equals_lift_tracks_given_its_normalization() -> None:
     confidence = np.where(visible, 1, 0).astype(np.float32)
     lifter = lifter_of("modules")
     tracks = KeypointTracks(keypoints[None], confidence[None], SKELETON, ("one",))
-    wanted = lift_tracks(lifter, tracks, output="object").joints[0]
+    wanted = lift_tracks(lifter, tracks, frame="object").joints[0]
     stream = stream_of(lifter, "modules", normalization=Normalization.fit(keypoints, visible))
     assert_close(joints_of(stream.push(keypoints, visible) + stream.flush()), wanted)
 
@@ -352,7 +347,7 @@ class TestCamera:
         visible[:, 0] = True
         keypoints[:, 0] = 250.0
         lifter = lifter_of("modules")
-        pixels, units = (stream_of(lifter, "modules", output=output) for output in ("camera", "object"))
+        pixels, units = (stream_of(lifter, "modules", frame=frame) for frame in ("camera", "object"))
         got = joints_of(pixels.push(keypoints, visible) + pixels.flush())
         model = joints_of(units.push(keypoints, visible) + units.flush())
         for t in range(25):
@@ -366,7 +361,7 @@ class TestCamera:
         keypoints, visible = recording(30)
         visible[:2] = False
         visible[10:14] = False
-        stream = stream_of(lifter_of("modules", window=(3, 1)), "modules", output="camera")
+        stream = stream_of(lifter_of("modules", window=(3, 1)), "modules", frame="camera")
         got = joints_of(stream.push(keypoints, visible) + stream.flush())
         assert np.isnan(got[:2]).all()
         assert np.isfinite(got[2:]).all()
@@ -374,7 +369,7 @@ class TestCamera:
 
     def test_another_track_in_the_slot_does_not_inherit_the_place(self) -> None:
         keypoints, visible = recording(20)
-        stream = stream_of(lifter_of("modules", window=(1, 3)), "modules", output="camera")
+        stream = stream_of(lifter_of("modules", window=(1, 3)), "modules", frame="camera")
         stream.push(keypoints, visible)
         stream.flush()
         visible[0] = False
@@ -462,7 +457,7 @@ def test_skeleton_without_edges_and_hooks_of_layers() -> None:
     lifter = lifter_of("modules")
     seen = []
     lifter.space[0].mlp.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    stream = StreamingLifter(lifter, skeleton, output="object", normalization=SCALE)
+    stream = StreamingLifter(lifter, skeleton, frame="object", normalization=SCALE)
     keypoints = recording(9, hidden=0.0)[0][:, :3]
     got = joints_of(stream.push(keypoints) + stream.flush())
     assert seen
@@ -476,6 +471,13 @@ class TestErrors:
         with pytest.raises(InputError, match="needs time_encoding 'relative' or 'none', got 'absolute'"):
             stream_of(lifter_of(time_encoding="absolute"))
 
+    def test_output_is_the_old_name_of_frame(self) -> None:
+        with pytest.warns(DeprecationWarning, match="output is now frame"):
+            stream = StreamingLifter(lifter_of("modules"), SKELETON, output="object")
+        assert stream.frame == "object"
+        with pytest.warns(DeprecationWarning, match="output is now frame"):
+            assert stream.output == "object"
+
     def test_layers_of_another_kind(self) -> None:
         lifter = lifter_of()
         lifter.motion[1] = torch.nn.Identity()
@@ -487,7 +489,7 @@ class TestErrors:
         [
             ({"tracks": 0}, "tracks must be >= 1, got 0"),
             ({"fit_frames": 0}, "fit_frames must be >= 1, got 0"),
-            ({"output": "image"}, "output must be 'camera' or 'object', got 'image'"),
+            ({"frame": "image"}, "frame must be 'camera' or 'object', got 'image'"),
         ],
     )
     def test_options(self, options, message) -> None:

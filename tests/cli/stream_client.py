@@ -1,4 +1,4 @@
-"""Helpers for tests of `olift stream` as a process of its own."""
+"""`olift stream` as a process of its own: what starts it, talks to it, and what its answers must be."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from offline import lifted_offline
 
 from olift_fast import Lifter, Skeleton
-from olift_fast.model import Normalization, lift_in_chunks
+from olift_fast.model import Normalization
 
 JOINTS = ("nose", "left_paw", "right_paw", "tail")
 RIG = Skeleton(JOINTS, ((0, 1), (0, 2), (0, 3)))
@@ -90,7 +90,7 @@ class Stream:
 @contextmanager
 def streaming(model: str, rig: Path, *arguments: object) -> Iterator[Stream]:
     """`olift stream` in the object's frame at a known scale, so that it can be compared with lifting offline."""
-    options = ("--skeleton", rig, "--model", model, "--output", "object", "--scale", SCALE, "--threads", 1)
+    options = ("--skeleton", rig, "--model", model, "--frame", "object", "--scale", SCALE, "--threads", 1)
     stream = Stream(*options, *arguments)
     try:
         yield stream
@@ -119,9 +119,7 @@ def offline(model: str, points: np.ndarray) -> np.ndarray:
     """What the whole recording ``(T, J, 3)`` gives at the same scale."""
     given = points.astype(np.float32)
     visible = np.isfinite(given).all(axis=-1) & (np.nan_to_num(given[..., 2]) >= np.float32(0.3))
-    normalised, _ = Normalization(SCALE).apply(given[..., :2], visible)
-    joints = lift_in_chunks(Lifter.from_pretrained(model), torch.from_numpy(normalised), torch.from_numpy(visible), RIG)
-    return (joints - joints.mean(dim=1, keepdim=True)).numpy()
+    return lifted_offline(Lifter.from_pretrained(model), given[..., :2], visible, RIG, Normalization(SCALE))
 
 
 def joints_of(answers: Iterable[dict[str, Any]], track: str = "track_0") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A live stream between its sources and its `Session`: queues with bounds, what happens on lag, and figures."""
+"""Between the sources of a live stream and its `Session`: bounded queues, what happens on lag, and statistics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from olift_fast.errors import InputError
-from olift_fast.streaming.counters import Allowance, Delays
+from olift_fast.streaming.counters import LatencyHistogram, RateLimit
 from olift_fast.streaming.messages import (
     MAX_LINE,
     End,
@@ -24,141 +24,145 @@ from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
 
 OnLag = Literal["drop", "queue"]
 OUTBOX = 256
-"""Lines that wait for a consumer before its frames have to wait, too."""
+"""When so many lines wait to be written, the channel's frames are not lifted until some have been."""
 
 
 class Channel:
-    """One source and its consumer: what it sends waits in `inbox`, what it gets in `outbox`, and both have bounds.
+    """One connection: its messages wait in an inbox, its answers in an outbox, and both are bounded.
 
-    Transports make one for each connection with `Server.connect`. They hand over bytes with `receive`, stop reading
-    while `ready` waits, write what `outgoing` returns, and say `finish` when no more comes.
+    A transport makes one for each connection with `Router.connect`. It hands over bytes with `receive`, stops reading
+    while `ready` waits, writes what `outgoing` returns, and calls `finish` when the source has ended.
     """
 
-    def __init__(self, server: Server, name: str, on_lag: OnLag) -> None:
+    def __init__(self, router: Router, name: str, on_lag: OnLag) -> None:
         self.name, self.on_lag = name, on_lag
         self.inbox: deque[tuple[float, Frame | End]] = deque()
         self.dropped, self.bad_lines, self.lines = 0, 0, 0
-        self._server = server
+        self._router = router
         self._splitter = LineSplitter()
         self._outbox: list[bytes] = []
         self._arrivals: list[float] = []
         self._room, self._filled = asyncio.Event(), asyncio.Event()
         self._room.set()
-        self._allowances = {"error": Allowance(), "warning": Allowance(), "dropped": Allowance(burst=1, seconds=2)}
+        self._limits = {"error": RateLimit(), "warning": RateLimit(), "dropped": RateLimit(burst=1, seconds=2)}
         self.finished = self.closed = False
 
     @property
     def pending(self) -> bool:
-        """There are lines to be written."""
+        """Lines wait to be written."""
         return bool(self._outbox)
 
     @property
     def blocked(self) -> bool:
-        """Its consumer is slower than what comes out."""
+        """Its reader is slower than the results come: the outbox is full."""
         return len(self._outbox) >= OUTBOX
 
     def receive(self, data: bytes) -> None:
-        """Takes bytes in, cut anywhere."""
+        """Takes bytes in; they may be cut anywhere."""
         for line in self._splitter.feed(data):
             self.receive_line(line)
 
     def receive_line(self, line: bytes | None) -> None:
-        """Takes a line in; None is one that was too long."""
+        """Takes a line in; None stands for a line that was too long."""
         self.lines += 1
         try:
             if line is None:
                 raise InputError(f"longer than {MAX_LINE:,} bytes")
-            message = parse_line(line, self._server.joints)
+            message = parse_line(line, self._router.joints)
         except InputError as error:
             self.bad_lines += 1
             self.tell("error", f"line {self.lines:,}: {error}")
             return
         if isinstance(message, StatsRequest):
-            self.send(answer_line({"stats": self._server.stats()}))
+            self.send(answer_line({"stats": self._router.stats()}))
         elif message is not None:
             self.put(message)
 
     def put(self, message: Frame | End) -> None:
-        """Takes a message in; with "drop" the oldest frame that waits makes room for it."""
-        if self.on_lag == "drop" and len(self.inbox) >= self._server.queue:
+        """Takes a message in; on lag "drop" removes the oldest frame that waits to make room for it."""
+        if self.on_lag == "drop" and len(self.inbox) >= self._router.queue:
             self._drop()
         self.inbox.append((time.perf_counter(), message))
-        if self.on_lag == "queue" and len(self.inbox) >= self._server.queue:
+        if self.on_lag == "queue" and len(self.inbox) >= self._router.queue:
             self._room.clear()
-        self._server.wake()
+        self._router.wake()
 
     async def ready(self) -> None:
-        """Returns when more may be sent: at once, but for a full queue with "queue"."""
+        """Returns when the transport may read on: at once, unless the inbox is full and on lag the source waits."""
         await self._room.wait()
 
     def take(self) -> tuple[float, Frame | End]:
         """The message that has waited longest."""
         taken = self.inbox.popleft()
-        if len(self.inbox) < self._server.queue:
+        if len(self.inbox) < self._router.queue:
             self._room.set()
         return taken
 
     def send(self, line: bytes) -> None:
-        """Has a line written."""
+        """Adds a line to the outbox."""
         if not self.closed:
             self._outbox.append(line)
             self._filled.set()
 
     def tell(self, kind: Literal["error", "warning"], message: str, about: str | None = None) -> None:
-        """Tells the source, and whoever watches the server, what is wrong; not more often than can be read."""
-        withheld = self._allowances[about or kind].take(time.monotonic())
+        """Sends a message to the source and to `notice`, at a limited rate.
+
+        Args:
+            about: messages about the same thing share a rate limit of their own.
+        """
+        withheld = self._limits[about or kind].take(time.monotonic())
         if withheld is None:
             return
         if withheld and about is None:
             message += f" ({withheld:,} more like it were not told)"
-        # A source that sends bad lines and reads nothing must not fill the memory.
+        # A source that sends bad lines and never reads must not fill the memory.
         if not self.blocked:
             self.send(answer_line({kind: message}))
-        self._server.notice(f"{self.name}: {message}")
+        self._router.notice(f"{self.name}: {message}")
 
     def sent_at(self, arrived: float) -> None:
-        """What is due for a frame that arrived then has been sent; its delay ends when that is written."""
+        """The results due with a frame that arrived then are in the outbox; its latency ends when they are written."""
         self._arrivals.append(arrived)
         if not self._outbox:
-            self._count_delays()
+            self._count_latencies()
 
     async def outgoing(self) -> list[bytes] | None:
-        """The lines that are to be written now; None when there will be no more."""
+        """Waits for lines to write and returns them; None when there will be no more."""
         while not self._outbox:
             if self.closed:
                 return None
             self._filled.clear()
             await self._filled.wait()
         lines, self._outbox = self._outbox, []
-        self._count_delays()
-        self._server.wake()
+        self._count_latencies()
+        self._router.wake()
         return lines
 
     def finish(self) -> None:
-        """No more comes from the source: its tracks end when what waits is lifted."""
+        """The source has ended: its tracks end once all frames in the inbox are lifted."""
         if not self.finished:
             for line in self._splitter.close():
                 self.receive_line(line)
             self.finished = True
-            self._server.wake()
+            self._router.wake()
 
     def close(self) -> None:
-        """No more goes to the consumer."""
+        """Takes no more lines into the outbox."""
         self.closed = True
         self._room.set()
         self._filled.set()
 
     def vanish(self) -> None:
-        """The other side is gone, with all that it would have read."""
+        """The other side is gone: what it has not read is discarded."""
         self.close()
         self._outbox.clear()
         self._arrivals.clear()
         self.finish()
 
-    def _count_delays(self) -> None:
+    def _count_latencies(self) -> None:
         now = time.perf_counter()
         for arrived in self._arrivals:
-            self._server.delays.add(now - arrived)
+            self._router.latencies.add(now - arrived)
         self._arrivals.clear()
 
     def _drop(self) -> None:
@@ -166,20 +170,25 @@ class Channel:
             if isinstance(message, Frame):
                 del self.inbox[place]
                 self.dropped += 1
-                self._server.dropped(self, message)
+                self._router.dropped(self, message)
                 return
 
 
-class Server:
-    """Lifts what all channels bring, each step one frame of every track that has one waiting.
+class Router:
+    """Takes the messages of all channels to the session, and each event of the session to its channel.
+
+    A step lifts one frame of every track that has one waiting.
 
     Args:
         session: shared by all channels.
         on_lag: what happens when frames come faster than they are lifted or read: "queue" stops reading, so that the
-            source waits, and "drop" drops the oldest frame that waits, so that what comes out is new.
+            source waits; "drop" drops the oldest frame that waits, so that results are recent.
         queue: how many messages of a channel may wait.
-        watch: called with every event of the session: to record it, to show it.
-        notice: called with what a person should know.
+        watch: called with every event of the session, to record it or to show it.
+        notice: called with each error and warning as a line for people.
+
+    Raises:
+        InputError: `queue` or `on_lag` is out of range.
     """
 
     def __init__(
@@ -193,18 +202,20 @@ class Server:
     ) -> None:
         if queue < 1:
             raise InputError(f"queue must be >= 1, got {queue}")
+        if on_lag not in ("queue", "drop"):
+            raise InputError(f"on_lag must be 'queue' or 'drop', got {on_lag!r}")
         self.session, self.on_lag, self.queue, self.notice = session, on_lag, queue, notice
         self.joints = session.skeleton.num_joints
-        self.delays = Delays()
+        self.latencies = LatencyHistogram()
         self._watch = tuple(watch)
         self._lines = ResultLines(self.joints)
         self._channels: list[Channel] = []
-        self._gone = {"dropped": 0, "bad_lines": 0}
+        self._of_closed = {"dropped": 0, "bad_lines": 0}
         self._work = asyncio.Event()
         self._started = time.monotonic()
 
     def connect(self, name: str, on_lag: OnLag | None = None) -> Channel:
-        """A channel for a new connection; `on_lag` where it can't do as the server does."""
+        """A channel for a new connection; `on_lag` replaces the router's, where a source can't be made to wait."""
         channel = Channel(self, name, on_lag or self.on_lag)
         self._channels.append(channel)
         return channel
@@ -214,7 +225,7 @@ class Server:
         return len(self._channels)
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Has `run` look for work."""
         self._work.set()
 
     async def run(self) -> None:
@@ -231,7 +242,7 @@ class Server:
             clock.cancel()
 
     async def stop(self, seconds: float) -> None:
-        """Lifts what waits and ends all tracks; returns when all is on its way, or after so long."""
+        """Lifts all that waits and ends all tracks; returns when all is written, or after so many seconds."""
         channels = list(self._channels)
         for channel in channels:
             channel.finish()
@@ -242,14 +253,14 @@ class Server:
             await asyncio.sleep(0.005)
 
     def dropped(self, channel: Channel, frame: Frame) -> None:
-        """A frame was dropped that had waited longest."""
+        """Called by a channel that has dropped a frame."""
         self._emit(self.session.skip(channel, frame, time.monotonic()))
         told = f"frames come faster than they are lifted or read; dropped {channel.dropped:,} so far"
         channel.tell("warning", told, about="dropped")
 
     def stats(self) -> dict[str, Any]:
-        """How it is going: counts since the start, and delays from a frame's arrival to the writing of what is due."""
-        counts = {name: gone + sum(getattr(c, name) for c in self._channels) for name, gone in self._gone.items()}
+        """Counts since the start, and latencies from a frame's arrival until the results due with it are written."""
+        counts = {name: gone + sum(getattr(c, name) for c in self._channels) for name, gone in self._of_closed.items()}
         return {
             "seconds": round(time.monotonic() - self._started, 3),
             "frames": self.session.frames,
@@ -259,11 +270,11 @@ class Server:
             "tracks": len(self.session.tracks),
             "clients": len(self._channels),
             "latency_frames": self.session.latency_frames,
-            "latency_ms": self.delays.milliseconds(),
+            "latency_ms": self.latencies.milliseconds(),
         }
 
     def _step(self, last: bool = False) -> bool:
-        """One frame of every track that has one waiting; False where there was nothing to do."""
+        """Lifts one frame of every track that has one waiting; False where there was nothing to do."""
         taken: list[tuple[Channel, Frame | End]] = []
         arrivals: list[tuple[Channel, float]] = []
         for channel in self._channels:
@@ -283,8 +294,8 @@ class Server:
             self._emit(self.session.close(channel, "gone"))
             channel.close()
             self._channels.remove(channel)
-            for name in self._gone:
-                self._gone[name] += getattr(channel, name)
+            for name in self._of_closed:
+                self._of_closed[name] += getattr(channel, name)
         return bool(taken or done)
 
     def _emit(self, events: Iterable[Event]) -> None:
@@ -301,7 +312,7 @@ class Server:
                 watch(event)
 
     async def _expire(self) -> None:
-        """Ends idle tracks; one whose frames wait, or whose source may not send, is not idle."""
+        """Ends idle tracks, but not those whose frames wait or whose source may not send."""
         while True:
             await asyncio.sleep(0.25)
             busy = [channel for channel in self._channels if channel.inbox or channel.blocked]

@@ -1,0 +1,69 @@
+"""Checks of paths and options before any work is done; each raises an error of one line that names the culprit."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from olift_fast.errors import InputError, MissingExtraError
+
+
+def check_input(path: Path) -> None:
+    """Raises InputError unless the file or folder is there."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+
+
+def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
+    """Raises InputError where `path`, which `option` named, can't be written or is the input itself."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: cannot be written: {folder} is not a folder")
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written: it is a folder, wanted a file name")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: cannot be written: no permission in {folder}; choose another place with {option}")
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"{path}: is the input itself; choose another name with {option}")
+
+
+def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
+    """As `check_output`, for a lifted result: its suffix must be known, and what writes such files installed.
+
+    Raises:
+        InputError: an unknown suffix, or as `check_output`.
+        MissingExtraError: the extra `io` is needed.
+    """
+    from olift_fast.io.write import kind_of
+
+    check_output(path, source, option)
+    if kind_of(path) in ("h5", "netcdf", "nwb") and importlib.util.find_spec("movement") is None:
+        raise MissingExtraError(what=f"writing {path.suffix} files", extra="io")
+
+
+def check_page(page: Path, source: Path, result: Path | None = None) -> None:
+    """As `check_output`, for a page that is drawn of `result`.
+
+    Raises:
+        InputError: it has the result's name, or as `check_output`.
+        MissingExtraError: the extra `view` is needed.
+    """
+    from olift_fast.view import require_plotly
+
+    require_plotly()
+    check_output(page, source)
+    if result is not None and page.resolve() == result.resolve():
+        raise InputError(f"{page}: is asked for as result and as page; give them two names")
+
+
+def check_min_confidence(value: float) -> None:
+    """Raises InputError unless it is within 0 … 1."""
+    if not 0 <= value <= 1:
+        raise InputError(f"--min-confidence must be within 0 … 1, got {value:g}")
+
+
+def check_threads(count: int | None) -> None:
+    """Raises InputError unless it is None or at least 1."""
+    if count is not None and count < 1:
+        raise InputError(f"--threads must be >= 1, got {count}")

@@ -1,0 +1,217 @@
+"""Lift one file from reading to drawing: what `olift lift` and `olift demo` do alike, and `olift bench` times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from olift_fast.cli.checks import check_input, check_min_confidence, check_page, check_result, check_threads
+from olift_fast.cli.console import Stages, plural, progress_bar
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.model import Lifter
+    from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+
+LOW_VISIBLE_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiftingJob:
+    """What to lift, and how: the options of `olift lift`."""
+
+    file: Path
+    out: Path
+    page: Path | None = None
+    format: str | None = None
+    model: str = "small"
+    skeleton: str | None = None
+    fps: float | None = None
+    min_confidence: float = 0.3
+    frame: Literal["camera", "object"] = "camera"
+    mirror: bool = False
+    tracks: Sequence[str] = ()
+    backend: Literal["auto", "native", "eager", "reference"] = "auto"
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int | None = None
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: the result, the seconds of each stage, and what its reader should know."""
+
+    job: LiftingJob
+    result: LiftedTracks
+    stages: Stages
+    warnings: tuple[str, ...]
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames of all tracks lifted in a second of the stage `lift`."""
+        frames = self.result.num_tracks * self.result.num_frames
+        return frames / max(self.stages.seconds["lift"], 1e-9)
+
+
+def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
+    """Read, lift, write, and draw if a page is asked for; nothing is written unless the lift has succeeded.
+
+    Raises:
+        InputError: the file or an option is unusable, or an output cannot be written.
+        MissingExtraError: the format or the page needs an extra that is not installed.
+    """
+    check_job(job)
+    stages = Stages()
+    with stages.measure("read"):
+        tracks = tracks_of(job)
+    with stages.measure("start"), computing_with(job.backend):
+        # Torch and the weights: the same seconds for one frame as for a million.
+        import torch
+
+        from olift_fast.model import lift_tracks
+
+        if job.threads is not None:
+            torch.set_num_threads(job.threads)
+        model = load_model(job.model, job.device, job.dtype)
+    with (
+        stages.measure("lift"),
+        computing_with(job.backend),
+        progress_bar(f"lifting {job.file.name}", quiet) as progress,
+    ):
+        result = lift_tracks(
+            model, tracks, min_confidence=job.min_confidence, frame=job.frame, mirror=job.mirror, progress=progress
+        )
+    with stages.measure("write"):
+        from olift_fast.io import write_lifted
+
+        write_lifted(result, job.out)
+    if job.page is not None:
+        from olift_fast.io.atomic import writing
+        from olift_fast.view import write_html
+
+        with stages.measure("draw"), writing(job.page):
+            write_html(result, job.page)
+    return Outcome(job, result, stages, tuple(_warnings(result)))
+
+
+def check_job(job: LiftingJob) -> None:
+    """Raises InputError or MissingExtraError where an option is unusable or an output cannot be written."""
+    check_min_confidence(job.min_confidence)
+    if job.fps is not None and not 0 < job.fps < float("inf"):
+        raise InputError(f"--fps must be a positive number, got {job.fps:g}")
+    check_threads(job.threads)
+    check_input(job.file)
+    check_result(job.out, job.file)
+    if job.page is not None:
+        check_page(job.page, job.file, job.out)
+
+
+def tracks_of(job: LiftingJob) -> KeypointTracks:
+    """`read_tracks` for the job."""
+    return read_tracks(
+        job.file,
+        format=job.format,
+        skeleton=job.skeleton,
+        fps=job.fps,
+        min_confidence=job.min_confidence,
+        names=job.tracks,
+        allow_pickle=job.allow_pickle,
+    )
+
+
+def read_tracks(
+    file: Path,
+    *,
+    format: str | None,
+    skeleton: str | None,
+    min_confidence: float,
+    allow_pickle: bool,
+    fps: float | None = None,
+    names: Sequence[str] = (),
+) -> KeypointTracks:
+    """The tracks of these names, or all; raises InputError where there is one joint only, or nothing is visible."""
+    from olift_fast.io import read_keypoints
+    from olift_fast.tracks.rigs import load_skeleton
+
+    wanted = load_skeleton(skeleton) if skeleton else None
+    tracks = read_keypoints(file, format, fps=fps, skeleton=wanted, allow_pickle=allow_pickle)
+    if tracks.skeleton.num_joints < 2:
+        name = tracks.skeleton.names[0]
+        raise InputError(f"{file}: has one joint ({name!r}), wanted at least 2: a point alone has no depth")
+    if names:
+        tracks = _chosen(file, tracks, names)
+    if not tracks.visible(min_confidence).any():
+        best = float(tracks.confidence.max())
+        raise InputError(f"{file}: no keypoint reaches --min-confidence {min_confidence:g}, the best has {best:.2g}")
+    return tracks
+
+
+def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:
+    missing = [name for name in names if name not in tracks.tracks]
+    if missing:
+        have = ", ".join(tracks.tracks)
+        raise InputError(f"{file}: has no track {', '.join(map(repr, missing))}; it has {have}")
+    kept = [tracks.tracks.index(name) for name in dict.fromkeys(names)]
+    return replace(
+        tracks,
+        keypoints=tracks.keypoints[kept],
+        confidence=tracks.confidence[kept],
+        tracks=tuple(tracks.tracks[index] for index in kept),
+    )
+
+
+def load_model(model: str, device: str, dtype: str) -> Lifter:
+    """The lifter, on the device and in the precision that are asked for; raises InputError where it can't run there."""
+    import torch
+
+    from olift_fast.model import Lifter
+
+    lifter = Lifter.from_pretrained(model)
+    if device == "cpu" and dtype == "float32":
+        return lifter
+    try:
+        return lifter.optimize(device, getattr(torch, dtype))
+    except InputError as error:
+        raise InputError(f"--dtype {dtype}: {error}") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
+
+
+def computing_with(backend: Literal["auto", "native", "eager", "reference"]) -> AbstractContextManager[None]:
+    """`use_backend` for what ``--backend`` asks for; raises InputError for "native" where there is no native module."""
+    if backend == "auto":
+        return nullcontext()
+    from olift_fast.ops.backends import use_backend, why_not
+
+    if backend != "native":
+        return use_backend(backend)
+    reason = why_not("native")
+    if reason is not None:
+        raise InputError(f"--backend native: {reason}")
+    # Not every operation has a native backend: "auto" takes it wherever there is one.
+    return use_backend("auto")
+
+
+def hidden_share(result: LiftedTracks) -> float:
+    """Share of the keypoints that the model did not see."""
+    return 1.0 - float(result.visible.mean())
+
+
+def _warnings(result: LiftedTracks) -> Iterator[str]:
+    skeleton = result.skeleton
+    if not skeleton.edges:
+        yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
+    if not any(skeleton.sides):
+        yield "no left and right joints are recognised: depth may come out mirrored; --skeleton FILE tells them"
+    if result.num_frames == 1:
+        yield "one frame only: there is no motion to tell depth by"
+    unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]
+    if unseen:
+        yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {', '.join(unseen)}"
+    share = float(result.visible.mean())
+    if share < LOW_VISIBLE_SHARE:
+        yield f"only {share:.0%} of the keypoints are visible: what is hidden is estimated from the rest"

@@ -1,0 +1,181 @@
+"""A live server: keypoints in over any transport, joints out the same way, until the source or the user ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from olift_fast.errors import InputError
+from olift_fast.streaming.router import OnLag, Router
+from olift_fast.streaming.session import Ended, Event, Lifted, Session
+from olift_fast.streaming.streaming_lifter import StreamingLifter
+from olift_fast.streaming.transports import TRANSPORTS, Opened, Settings, check_sources
+
+if TYPE_CHECKING:
+    from olift_fast.view.live import LiveView
+
+VIEW_FPS = 25
+"""Frames a second that a live page is sent."""
+LAST_WRITES = 2.0
+"""Seconds that clients have to read their last results when the stream is interrupted."""
+
+
+class Served(NamedTuple):
+    """How a stream ended: `Router.stats`, and the signal that stopped it; None where its source ended."""
+
+    stats: dict[str, Any]
+    signal: signal.Signals | None
+
+
+def _to_stderr(line: str) -> None:
+    print(f"olift: {line}", file=sys.stderr, flush=True)
+
+
+def serve_stream(
+    stream: StreamingLifter,
+    sources: Mapping[str, Any] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    fps: float | None = None,
+    sink: int | None = 1,
+    min_confidence: float = 0.3,
+    idle: float = 10.0,
+    on_lag: OnLag = "queue",
+    queue: int = 64,
+    watch: Iterable[Callable[[Event], None]] = (),
+    view: LiveView | None = None,
+    say: Callable[[str], None] = _to_stderr,
+    warn: Callable[[str], None] = _to_stderr,
+) -> Served:
+    """Serves a stream until its source ends, or until SIGINT or SIGTERM; lines are as docs/cli.md describes them.
+
+    In the main thread the two signals end it in order: what waits is lifted and written first. A second signal ends it
+    at once.
+
+    Args:
+        stream: lifts the frames of all clients; each track takes one of its slots.
+        sources: what each transport is given, by its name: ``{"tcp": 5000, "websocket": 8765}`` listens on two ports
+            (0 picks one), ``{"replay": tracks}`` plays `KeypointTracks`, and ``{"stdin": 0}``, the default, reads lines
+            from a file descriptor.
+        host: address that ports listen at.
+        fps: frames a second of a replay: 0 plays it as fast as it is lifted; by default as the recording says, or 30.
+        sink: file descriptor that answers to stdin and to a replay are written to, or None.
+        min_confidence: keypoints below it count as hidden.
+        idle: seconds without a frame after which a track ends.
+        on_lag, queue: see `Router`.
+        watch: called with every event: `Recording.add`, say.
+        view: a page that shows each track's latest frame. Whoever opened it closes it.
+        say: called with a line for people: each address that is listened on, and in the end what was served.
+        warn: called with each error and warning of a client as a line for people.
+
+    Raises:
+        InputError: a source or an argument is unusable.
+        MissingExtraError: a transport's package is not installed.
+        OSError: a port is taken; BrokenPipeError: nobody reads the sink any more.
+    """
+    sources = {"stdin": 0} if sources is None else sources
+    check_sources(sources)
+    if not sources:
+        raise InputError("sources must name at least one transport, got none")
+    if fps is not None and not 0 <= fps < float("inf"):
+        raise InputError(f"fps must be a number, 0 or more, got {fps:g}")
+    session = Session(stream, min_confidence=min_confidence, idle=idle)
+    watching = [*watch]
+    if view is not None:
+        watching.append(partial(_show, view))
+    router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=warn)
+    settings = Settings(host=host, idle=idle, fps=fps, sink=sink)
+    try:
+        stopped_by = asyncio.run(_serve(router, sources, settings, view, say))
+    finally:
+        stats = router.stats()
+        say(_summary(stats))
+    return Served(stats, stopped_by)
+
+
+async def _serve(
+    router: Router,
+    sources: Mapping[str, Any],
+    settings: Settings,
+    view: LiveView | None,
+    say: Callable[[str], None],
+) -> signal.Signals | None:
+    """Serves until a source ends, or a signal comes, which is returned."""
+    stopped = _stopped_by_signal()
+    tasks = [] if view is None else [asyncio.create_task(_draw(view))]
+    opened: list[Opened] = []
+    try:
+        tasks.append(asyncio.create_task(router.run()))
+        for transport in TRANSPORTS:
+            if transport.name in sources:
+                opened.append(await transport.open(router, sources[transport.name], settings))
+        for source in opened:
+            if source.address is not None:
+                say(f"listening on {source.address}")
+            if source.ended is not None:
+                tasks.append(source.ended)
+        ends: list[asyncio.Future[Any]] = [*tasks, stopped]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            await router.stop(LAST_WRITES)
+        for task in tasks:
+            if task.done():
+                await task
+    finally:
+        for source in opened:
+            await source.close()
+        for task in tasks:
+            task.cancel()
+    return stopped.result() if stopped.done() else None
+
+
+def _stopped_by_signal() -> asyncio.Future[signal.Signals]:
+    """Done when SIGINT or SIGTERM comes; from then on both do what they did before.
+
+    Python delivers signals to the main thread only; elsewhere it is never done.
+    """
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[signal.Signals] = loop.create_future()
+    handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+
+    def stop(number: signal.Signals) -> None:
+        for handler in handled:
+            loop.remove_signal_handler(handler)
+        stopped.set_result(number)
+
+    for number in handled:
+        loop.add_signal_handler(number, stop, number)
+    return stopped
+
+
+def _show(view: LiveView, event: Event) -> None:
+    if isinstance(event, Lifted):
+        view.show(event.life, event.track, event.frame, event.joints, event.keypoints, event.visible)
+    elif isinstance(event, Ended):
+        view.remove(event.life)
+
+
+async def _draw(view: LiveView) -> None:
+    while True:
+        await asyncio.sleep(1 / VIEW_FPS)
+        view.draw()
+
+
+def _summary(stats: dict[str, Any]) -> str:
+    """How it went, in a line."""
+    frames, bad_lines = (f"{stats[name]:,} {word}{'s' * (stats[name] != 1)}" for name, word in _COUNTED.items())
+    counts = f"{frames} in, {stats['results']:,} out, {stats['dropped']:,} dropped"
+    told = f"{counts}, {bad_lines} in {stats['seconds']:.1f} s"
+    latencies = stats["latency_ms"]
+    if latencies is None:
+        return told
+    shown = ", ".join(f"{'longest' if name == 'max' else name} {value:g}" for name, value in latencies.items())
+    return f"{told}; ms from a frame to what is due with it: {shown}"
+
+
+_COUNTED = {"frames": "frame", "bad_lines": "bad line"}

@@ -1,0 +1,128 @@
+"""What a transport is, and what several of them share: moving bytes between a connection and its channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.streaming.router import Channel, Router
+
+CHUNK = 1 << 16
+"""Bytes that are read at once."""
+CLIENTS = 64
+"""Connections that a port serves at once."""
+FULL = f"{CLIENTS} clients are connected, and no more are taken"
+
+Read = Callable[[], Awaitable[bytes]]
+Write = Callable[[list[bytes]], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What `serve_stream` hands to every transport.
+
+    Args:
+        host: address that ports listen at.
+        idle: seconds of silence after which a source counts as gone, where a transport can't tell otherwise.
+        fps: frames a second of a replay; 0 as fast as they are lifted, None as the recording says.
+        sink: file descriptor that answers to stdin and to a replay are written to; None writes them nowhere.
+    """
+
+    host: str = "127.0.0.1"
+    idle: float = 10.0
+    fps: float | None = None
+    sink: int | None = None
+
+
+class Opened(NamedTuple):
+    """An open source.
+
+    Args:
+        close: closes it.
+        address: where clients reach it, "tcp 127.0.0.1:5000"; None where it takes no clients.
+        ended: done when the source has ended and all answers are written; None where it is open until it is closed.
+    """
+
+    close: Callable[[], Awaitable[None]]
+    address: str | None = None
+    ended: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transport:
+    """A way for keypoints to come and for joints to go.
+
+    Args:
+        name: its key among the sources of `serve_stream`.
+        option: of `olift stream`; None for what it does without an option.
+        takes: what the source is given as, in words: "port".
+        description: what comes and goes, in words; docs/streaming.md has it.
+        open: opens a source; its arguments are the router, what the source is given as, and the settings.
+        check: raises InputError where that is unusable; its arguments are the same value, and its name for the error.
+        alone: no other source can be open beside it, because the stream ends when it does.
+        extra, package: the extra of this project and the package from it that the transport needs.
+    """
+
+    name: str
+    option: str | None
+    takes: str
+    description: str
+    open: Callable[[Router, Any, Settings], Awaitable[Opened]]
+    check: Callable[[Any, str], None] = lambda given, called: None
+    alone: bool = False
+    extra: str | None = None
+    package: str | None = None
+
+
+def check_port(port: int, called: str) -> None:
+    """Raises InputError unless it is the number of a port; 0 stands for any free port."""
+    if not 0 <= port < 1 << 16:
+        raise InputError(f"{called} must be a port, 0 … 65535, got {port}")
+
+
+def until_it_ends(work: Coroutine[Any, Any, None]) -> Opened:
+    """A source that ends by itself: `work` reads all of it and writes all answers."""
+    task = asyncio.create_task(work)
+
+    async def close() -> None:
+        task.cancel()
+
+    return Opened(close, ended=task)
+
+
+async def pump(channel: Channel, read: Read, write: Write) -> None:
+    """Moves bytes both ways until the source has ended and all is written, or one of the two is gone."""
+
+    async def listen() -> None:
+        # A connection that was reset has ended like one that was closed.
+        with suppress(OSError):
+            while data := await read():
+                channel.receive(data)
+                await asyncio.sleep(0)
+                await channel.ready()
+        channel.finish()
+
+    listening = asyncio.create_task(listen())
+    try:
+        await write_all(channel, write)
+    finally:
+        listening.cancel()
+        channel.vanish()
+
+
+async def write_all(channel: Channel, write: Write) -> None:
+    """Writes the channel's lines until there will be no more."""
+    while (lines := await channel.outgoing()) is not None:
+        await write(lines)
+
+
+def shown(address: Any) -> str:
+    """A socket's address: "127.0.0.1:5000", "[::1]:5000"."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,50 @@
+"""Plots of scores; they need the extra `bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olift_fast.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from olift_fast.train.evaluate import Score
+
+METRICS = {"sa_mpjpe": "SA-MPJPE", "sa_mpve": "SA-MPVE"}
+
+
+def draw_scores(scores: Sequence[Score], path: Path) -> None:
+    """A bar for each source and method: joint errors on the left, errors of velocity on the right.
+
+    Args:
+        scores: what `evaluate` returns.
+        path: .png, .svg or .pdf.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    sources, methods = (list(dict.fromkeys(getattr(row, key) for row in scores)) for key in ("source", "method"))
+    found = {(row.source, row.method): row for row in scores}
+    height = 0.8 / len(methods)
+    size = (10, 1.2 + 0.25 * len(sources) * len(methods))
+    drawn, axes = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
+    for axis, (metric, label) in zip(axes, METRICS.items(), strict=True):
+        for number, method in enumerate(methods):
+            places = [place + (number + 0.5) * height - 0.4 for place in range(len(sources))]
+            lengths = [getattr(found[source, method], metric) or 0.0 for source in sources]
+            axis.barh(places, lengths, height, label=method)
+        axis.set_xlabel(f"{label}, % of RMS 2D radius")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(sources)), sources)
+    axes[0].invert_yaxis()
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    with atomic_path(path) as temporary:
+        plt.rcParams["svg.hashsalt"] = "olift"
+        drawn.savefig(temporary, dpi=130)
+    plt.close(drawn)

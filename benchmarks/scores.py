@@ -1,7 +1,7 @@
 """Writes the tables of scores in README and model cards anew, from their records: ``python -m benchmarks.scores``.
 
 A table stands between ``<!-- scores: NAME RECORD -->`` and ``<!-- end -->``; the record is a file under results/scores,
-as `olift eval --json` writes it.
+as `olift eval --out` writes it.
 """
 
 from __future__ import annotations

@@ -45,9 +45,14 @@ def evaluate(
         list[DtypeName] | None,
         typer.Option(help="Rounding of the products, float32 by default; can be repeated.", show_default=False),
     ] = None,
-    delay: Annotated[
+    latency_frames: Annotated[
         list[int] | None,
-        typer.Option(help="Look so many frames ahead, and compare nothing else; can be repeated.", show_default=False),
+        typer.Option(
+            "--latency-frames",
+            "--delay",
+            help="Look so many frames ahead, and compare nothing else; can be repeated.",
+            show_default=False,
+        ),
     ] = None,
     out: JsonFile = None,
     as_json: Json = False,
@@ -64,7 +69,7 @@ def evaluate(
     [bold]Examples[/bold]
       olift eval small recordings
       olift eval mine recordings --beside small --noise --out scores.json --plot scores.png
-      olift eval small-causal recordings --delay 0 --delay 4 --delay 16
+      olift eval small-causal recordings --latency-frames 0 --latency-frames 4
     """
     if out is not None:
         check_output(out, None)
@@ -78,7 +83,7 @@ def evaluate(
     given = [checkpoint, *(beside or ())]
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
-    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
+    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=latency_frames or ())
     content = [asdict(row) for row in scores]
     if as_json:
         print_json(content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
     from olift_fast.train.evaluate import Score
 
 PLOTS = (".png", ".svg", ".pdf")
-COLUMNS = {
-    "sa_mpjpe": "SA-MPJPE",
-    "fa_mpjpe": "FA-MPJPE",
-    "sa_mpve": "SA-MPVE",
-    "n_mpjpe": "N-MPJPE",
-    "pck_20": "PCK@20",
-    "acceleration": "accel.",
-    "bone_length_drift": "bones",
-}
 
 
 @reported
@@ -85,7 +75,7 @@ def evaluate(
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
     scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
-    content = [asdict(row) for row in scores]
+    content = [row.as_row() for row in scores]
     if printed:
         print_json(content)
     else:
@@ -118,20 +108,20 @@ def print_scores(scores: Sequence[Score]) -> None:
     """A table, a block a source, and what its figures mean."""
     from rich.console import Console
 
+    from olift_fast.train.evaluate import legend
+    from olift_fast.train.metrics import METRICS
+
     flat: dict[str, float | None] = {}
     rows = []
     for row in scores:
         where = ("", "") if row.source in flat else (row.source, str(row.clips))
-        least = flat.setdefault(row.source, row.sa_mpjpe)
-        change = f"{100 * (row.sa_mpjpe / least - 1):+.0f}%" if least and row.sa_mpjpe is not None else "–"
-        error, *others = (_figure(getattr(row, name)) for name in COLUMNS)
-        rows.append((where[0], row.method, where[1], error, change, *others))
-    first, *rest = COLUMNS.values()
+        error, *others = (row.values[metric.name] for metric in METRICS)
+        least = flat.setdefault(row.source, error)
+        change = f"{100 * (error / least - 1):+.0f}%" if least and error is not None else "–"
+        rows.append((where[0], row.method, where[1], _figure(error), change, *map(_figure, others)))
+    first, *rest = (metric.column for metric in METRICS)
     Console(width=150).print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
-    typer.echo(
-        "in % of the clips' RMS 2D radius after one similarity alignment a clip (FA-MPJPE: one a frame; N-MPJPE: scale "
-        "only); PCK@20: joints within 20%; bones: drift in % of their length"
-    )
+    typer.echo(legend())
 
 
 def _figure(value: float | None) -> str:
@@ -146,6 +136,7 @@ def _draw(scores: Sequence[Score], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     from olift_fast.io.atomic import atomic_path
+    from olift_fast.train.metrics import METRICS
 
     sources, methods = (list(dict.fromkeys(getattr(row, key) for row in scores)) for key in ("source", "method"))
     found: dict[tuple[str, str], Any] = {(row.source, row.method): row for row in scores}
@@ -153,13 +144,12 @@ def _draw(scores: Sequence[Score], path: Path) -> None:
     drawn, axes = plt.subplots(
         1, 2, figsize=(10, 1.2 + 0.25 * len(sources) * len(methods)), sharey=True, layout="constrained"
     )
+    columns = {metric.name: metric.column for metric in METRICS}
     for axis, metric in zip(axes, ("sa_mpjpe", "sa_mpve"), strict=True):
         for number, method in enumerate(methods):
             places = [place + (number + 0.5) * height - 0.4 for place in range(len(sources))]
-            axis.barh(
-                places, [getattr(found[source, method], metric) or 0.0 for source in sources], height, label=method
-            )
-        axis.set_xlabel(f"{COLUMNS[metric]}, % of RMS 2D radius")
+            axis.barh(places, [found[source, method].values[metric] or 0.0 for source in sources], height, label=method)
+        axis.set_xlabel(f"{columns[metric]}, % of RMS 2D radius")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(sources)), sources)
     axes[0].invert_yaxis()

@@ -25,11 +25,12 @@ from olift_fast.reference import TimeTable
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
+from olift_fast.train.evaluate import mean_score
+from olift_fast.train.held_out import held_out_batches
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
-from olift_fast.train.scoring import held_out_batches, mean_score
 from olift_fast.train.state import State
 from olift_fast.train.toml import differences
 

@@ -14,8 +14,9 @@ import torch
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train import Batch, Config, Mixture, ModelPlan, Report, Run, Schedule, fit, fitting, load_config
+from olift_fast.train.evaluate import mean_score
 from olift_fast.train.fitting import build, training_loss
-from olift_fast.train.scoring import held_out_batches, mean_score
+from olift_fast.train.held_out import held_out_batches
 
 
 def log(folder: Path) -> list[dict[str, str]]:

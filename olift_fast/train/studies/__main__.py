@@ -14,7 +14,7 @@ from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
 from olift_fast.train.studies.rows import Row, read_rows, summary, write_rows
-from olift_fast.train.studies.trainings import METRICS, load_plan, plans, trained
+from olift_fast.train.studies.trainings import REPORTED, load_plan, plans, trained
 from olift_fast.train.studies.windows import windows
 
 RESULTS = Path("benchmarks/results/scores")
@@ -51,7 +51,7 @@ def main(
 ) -> None:
     """Run a study and draw its figure."""
     try:
-        from olift_fast.train.studies import figures as drawing
+        from olift_fast.train.studies import plots
     except ImportError:
         raise MissingExtraError(what="the figure of a study", extra="bench") from None
     plan = None if name in MEASURE else load_plan(name)
@@ -67,16 +67,16 @@ def main(
         found = trained(plan, data, runs, jobs=jobs, changes=changes or (), watch=tell)
         write_rows(path, list(found), recipe=plan.recipe, changes=[*plan.changes, *(changes or ())])
     draw_figure = {
-        "occlusion": drawing.draw_occlusion,
-        "attention": drawing.draw_attention,
-        "windows": drawing.draw_windows,
+        "occlusion": plots.draw_occlusion,
+        "attention": plots.draw_attention,
+        "windows": plots.draw_windows,
     }
     if not path.is_file():
         raise InputError(f"{path}: nothing has been measured yet: give --data")
     rows = read_rows(path)
     if plan is not None:
-        typer.echo(summary(rows, METRICS))
-    drawing.draw(drawing.draw_trained if plan is not None else draw_figure[name], rows, figures / f"{name}.png")
+        typer.echo(summary(rows, REPORTED))
+    plots.draw(plots.draw_trained if plan is not None else draw_figure[name], rows, figures / f"{name}.png")
 
 
 def told(*arguments: Any, **options: Any) -> None:

@@ -31,7 +31,8 @@ from olift_fast.train.toml import Reader, as_change, plain, read_toml
 
 PLANS = Path(__file__).parent / "plans"
 FLAT = "flat guess"
-METRICS = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
+REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
+"""The metrics in the rows, by name."""
 Key = tuple[str, int]
 """A variant and a seed."""
 
@@ -230,6 +231,6 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         for source, clips in seen.items():
             if clips.visible.shape[1] == test.frames:
                 found = score(source, clips, "", method, hops)
-                errors: dict[str, float | None] = {metric: getattr(found, metric) for metric in METRICS}
+                errors = {metric: found.values[metric] for metric in REPORTED}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

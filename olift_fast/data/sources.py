@@ -12,13 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from olift_fast.data.augmentation import bend_joints, recombine, rescale_bones
 from olift_fast.data.cameras import CameraRange, Cameras, project, random_cameras
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Paired, Segment, known_stretches, sample_clips
-from olift_fast.data.recombine import recombine
-from olift_fast.data.reshape import bend_joints, rescale_bones
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 

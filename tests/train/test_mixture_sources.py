@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from olift_fast.data.animalsyn3d import load_animalsyn3d, load_animation, split_animations
+from olift_fast.data.augmentation import recombine
 from olift_fast.data.cameras import CameraRange, project, random_cameras
 from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import first_frames, load_all, sample_clips, split
-from olift_fast.data.recombine import recombine
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.mixture import Mixture

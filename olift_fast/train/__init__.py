@@ -1,4 +1,4 @@
-"""Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out motion.
+"""Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out clips.
 
 ``olift train`` trains a checkpoint, ``olift eval`` scores one.
 """

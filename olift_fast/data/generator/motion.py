@@ -64,7 +64,7 @@ class _Chosen:
 
 
 class _Beat:
-    """The rhythm of B clips: step phase (B, T) in cycles; sweep, lift, press of legs (L, B, T); stride strength (B,)."""
+    """The rhythm of B clips: step phase (B, T) in cycles; legs' sweep, lift, press (L, B, T); strength of stride."""
 
     def __init__(self, body: Body, rng: np.random.Generator, chosen: _Chosen, rate: NDArray[np.float64], frames: int):
         count = len(rate)

@@ -53,10 +53,10 @@ def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
 
 
 def hide(rng: np.random.Generator, clips: ClipBatch, share: float, kind: Kind) -> NDArray[np.bool_]:
-    """Bool (B, T, J), True for the share of keypoints to hide.
+    """Bool (B, T, J), True for the keypoints to hide, a share of all.
 
-    "a part of the body": the joints nearest to a random one along the skeleton, in all frames; "a stretch of time": all
-    joints, in consecutive frames.
+    "a part of the body" hides the joints nearest to a random one along the skeleton, in all frames; "a stretch of time"
+    hides all joints in consecutive frames.
     """
     _, frames, joints = clips.visible.shape
     if kind == "at random":

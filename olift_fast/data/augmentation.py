@@ -124,10 +124,10 @@ def _reached_without(skeleton: Skeleton, a: int, b: int) -> NDArray[np.bool_]:
 @lru_cache(maxsize=64)
 def _tree(skeleton: Skeleton) -> tuple[tuple[tuple[int, int], ...], NDArray[np.bool_]]:
     """Bones from a root of each connected part outward, nearer joint first; and which of them lie in a loop."""
-    neighbours: list[list[int]] = [[] for _ in skeleton.names]
+    neighbors: list[list[int]] = [[] for _ in skeleton.names]
     for a, b in skeleton.edges:
-        neighbours[a].append(b)
-        neighbours[b].append(a)
+        neighbors[a].append(b)
+        neighbors[b].append(a)
     bones: list[tuple[int, int]] = []
     reached: set[int] = set()
     for root in range(skeleton.num_joints):
@@ -136,7 +136,7 @@ def _tree(skeleton: Skeleton) -> tuple[tuple[tuple[int, int], ...], NDArray[np.b
         reached.add(root)
         front = [root]
         for near in front:
-            for far in neighbours[near]:
+            for far in neighbors[near]:
                 if far not in reached:
                     reached.add(far)
                     front.append(far)

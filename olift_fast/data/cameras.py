@@ -84,11 +84,11 @@ def project(
         positions = np.where(labelled[..., None], positions, 0)
         count = np.maximum(labelled.sum(axis=-1, dtype=np.float32), 1)[..., None, None]
     # The center is subtracted before the rotation: beside a far camera's distance, float32 has few digits left for it.
-    centre = positions.sum(axis=-2, keepdims=True)
-    centre = centre / (positions.shape[-2] if labelled is None else count)
+    center = positions.sum(axis=-2, keepdims=True)
+    center = center / (positions.shape[-2] if labelled is None else count)
     turn = np.swapaxes(cameras.rotation, -1, -2)
-    joints = np.matmul(positions - centre, turn).astype(np.float32)
-    middle = np.matmul(centre - cameras.position[:, :, None], turn).astype(np.float32)
+    joints = np.matmul(positions - center, turn).astype(np.float32)
+    middle = np.matmul(center - cameras.position[:, :, None], turn).astype(np.float32)
     focal = cameras.focal[:, None, None]
     in_camera = joints + middle
     keypoints = in_camera[..., :2] / np.maximum(in_camera[..., 2:], np.float32(1e-6))

@@ -21,7 +21,7 @@ class Corruption:
     outliers: share of keypoints thrown far off, by about `outlier_size`.
     swaps: share of clips in which a left and a right joint, limbs, or all pairs are exchanged for a few frames.
     missing: expected share of single keypoints lost; spans, limbs, frames: expected share of keypoints lost to spans
-        of one joint, of a joint with its neighbours, of all joints. never: share of joints never seen in a clip.
+        of one joint, of a joint with its neighbors, of all joints. never: share of joints never seen in a clip.
     occlusion: share of keypoints lost to self-occlusion, in spans; joints on the far side are hidden first.
     spread: log-standard deviation of all these shares between clips; clean: share of clips without any fault.
     """

@@ -79,7 +79,7 @@ def write(folder: Path, animal: str, name: str, value: Any) -> Path:
 
 
 def generated(frames: int = 48, seed: int = 0) -> tuple[Array, Skeleton]:
-    """One clip (T, J, 3) of a generated animal with Z up, in metres, that walks along."""
+    """One clip (T, J, 3) of a generated animal with Z up, in meters, that walks along."""
     batch = AnimalGenerator(seed, ["quadruped"], without_edges=0).batch(1, frames)
     x, down, away = np.moveaxis(batch.joints[0].astype(np.float64) / 300, -1, 0)
     skeleton = Skeleton(tuple(f"joint_{index}" for index in range(batch.skeleton.num_joints)), batch.skeleton.edges)

@@ -51,7 +51,7 @@ def read_record(path: Path) -> Record:
 
 
 def ways(record: Record) -> str:
-    """SA-MPJPE of `small` as it is lifted in several ways, beside the flat guess."""
+    """SA-MPJPE of `small`, used in several ways, beside the flat guess."""
     heads = ["held-out source", "clips", FLAT, "small", "with mirror image", "one frame at a time", "sides hidden"]
     methods = ["small", "small, with its mirror image", "small, one frame at a time", "small, sides hidden"]
     rows = []
@@ -64,7 +64,7 @@ def ways(record: Record) -> str:
 
 
 def delays(record: Record) -> str:
-    """What frames of look-ahead bring `small-causal`, by metric."""
+    """Errors of `small-causal` by frames of look-ahead."""
     metrics = ("sa_mpjpe", "sa_mpve")
     heads = ["frames that a result comes late", "at 30 frames/s"]
     heads += [f"{COLUMNS[metric]}, {of}" for of in ("people", "five sources") for metric in metrics]

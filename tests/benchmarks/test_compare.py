@@ -1,4 +1,4 @@
-"""The gate's rule, what it says of benchmarks that one side lacks, and its errors; no time is taken."""
+"""The rule of `make compare`, its report on benchmarks that one side lacks, and its errors; nothing is timed."""
 
 from __future__ import annotations
 

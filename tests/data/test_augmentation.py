@@ -45,7 +45,7 @@ def lengths(positions: np.ndarray, skeleton: Skeleton = BODY) -> np.ndarray:
 def test_parts_move_as_in_other_clips_and_bones_keep_their_lengths() -> None:
     before = one_body()
     after = recombine(before, BODY, np.random.default_rng(1), share=1.0)
-    # A body of one shape: the cut bone is as long in the other clip, so even that one keeps its length.
+    # All clips have the same bone lengths, so even the bone that is cut keeps its length.
     assert np.abs(lengths(after) - lengths(before)).max() < 1e-4
     moved = np.abs(after - before).max(axis=(1, 3)) > 1e-3
     assert (moved.sum(axis=1) <= 3).all() and moved.any(axis=1).sum() >= 5
@@ -73,7 +73,7 @@ def test_unknown_joints_stay_unknown_when_parts_are_exchanged() -> None:
     before[:, 2, 4] = np.nan
     after = recombine(before, BODY, np.random.default_rng(1), share=1.0)
     unknown = np.asarray(np.isnan(after).any(axis=-1))
-    # Only in the frame that lacks a foot, and there that foot, never a joint that moves on its own.
+    # Only feet become unknown, and only in that frame: joints that a part does not bring along stay known.
     assert unknown[:, 2, 4].any() and not unknown[:, [0, 1, 3, 4]].any() and not unknown[:, 2, :4].any()
     assert np.abs(lengths(after) - lengths(whole))[:, [0, 1, 3, 4]].max() < 1e-4
 
@@ -109,7 +109,7 @@ def test_bent_clips_keep_lengths_and_the_motion_of_each_part() -> None:
     before = clips(count=40)
     after = bend_joints(before, BODY, np.random.default_rng(1), 1.0)
     assert np.abs(lengths(after) - lengths(before)).max() < 1e-4
-    # The turn stays over the clip: bones' angles to their own earlier selves are what they were.
+    # The rotation is the same in all frames, so the angle of a bone between two frames is unchanged.
     assert (
         np.abs(
             np.einsum("btjc,bsjc->btsj", *[bones(after)] * 2) - np.einsum("btjc,bsjc->btsj", *[bones(before)] * 2)

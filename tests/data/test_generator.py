@@ -102,7 +102,7 @@ def test_knees_and_elbows_bend_one_way(family: str) -> None:
         positions = animate(body, rng, 10, 24, FPS).positions
         knees.append(interior_angle(positions, names, "left_hip", "left_knee", "left_ankle"))
         elbows.append(interior_angle(positions, names, "left_shoulder", "left_elbow", "left_wrist"))
-    # Shins fold back; forearms fold forward. A person's arm may turn inwards, so only most of the elbows tell.
+    # Shins fold back; forearms fold forward. A person's arm may turn inward, so this holds for most elbows only.
     assert np.mean(np.stack(knees) > 0) > 0.97
     assert np.mean(np.stack(elbows) < 0) > (0.7 if family == "human" else 0.97)
 

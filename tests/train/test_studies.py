@@ -1,4 +1,4 @@
-"""The studies measure what they say, on data where the answer is known."""
+"""The studies' measurements, on data for which the right values are known."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lifter() -> Lifter:
 
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ClipBatch]:
-    """Held-out clips are generated ones, of the length that was asked for."""
+    """In place of held-out recordings: generated clips of the length that is asked for."""
     asked: list[dict] = []
 
     def held_out(folder: Path, noise: bool = False, **given: int) -> dict[str, ClipBatch]:

@@ -84,7 +84,7 @@ def test_metrics_by_hand() -> None:
     assert float(reference.fa_mpjpe(spun, target, labelled)) < 1e-12
     assert float(reference.sa_mpjpe(spun, target, labelled)) > 0.1
     assert float(reference.sa_mpve(spun, target, labelled)) > 0.1
-    # One joint off by d, alone in being labelled with its opposite: the pair keeps its mean, each is off by d / 2.
+    # Of two labeled joints one is off by d: centering on their mean leaves each off by d / 2.
     line = torch.zeros(1, 1, 2, 3, dtype=torch.float64)
     line[..., 0, 0], line[..., 1, 0] = 1, -1
     longer = line.clone()
@@ -341,7 +341,7 @@ def test_sequences_shorter_than_a_clip_are_one_clip(real_data: Path, tmp_path: P
 
 
 def cut_frames(array: np.ndarray, frames: int, kept: int) -> np.ndarray:
-    """The array without its later frames, on whichever axis they lie."""
+    """The first frames of the array, on whichever axis the frames are."""
     axes = [axis for axis, size in enumerate(array.shape) if size == frames]
     return np.take(array, range(kept), axis=axes[0]) if axes else array
 

@@ -1,4 +1,4 @@
-"""Studies that train: what is trained once, what is scored, and what a study's file may say."""
+"""Studies that train: shared trainings run once, what is scored, and what a study's file may hold."""
 
 from __future__ import annotations
 

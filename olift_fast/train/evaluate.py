@@ -32,7 +32,7 @@ class Score:
 
     values: by the names of `METRICS` (docs/metrics.md), all times 100: errors in % of the clips' RMS 2D radius after
     one similarity alignment a clip, or what the metric's record says (`legend`). None where there is nothing to
-    score, as motion in single frames, or where joints are not finite.
+    score, such as motion in single frames, or where joints are not finite.
     """
 
     source: str

@@ -20,7 +20,7 @@ CAMERAS = 4
 MIN_CONFIDENCE = 0.3
 
 GENERATED_SEED = (2412, 1166, 0)
-"""Training seeds its generators with pairs, so that three numbers give animals that it never sees."""
+"""Training seeds its generators with pairs of numbers; three numbers give animals that it never sees."""
 GENERATED_SKELETONS, GENERATED_CLIPS, GENERATED_FRAMES = 12, 4, 24
 
 
@@ -69,9 +69,9 @@ def held_out(
 
 
 def held_out_batches(folder: Path | None, hops: int) -> list[Batch]:
-    """What early stopping scores: a batch for each source of `held_out`; without a folder, for each of 12 skeletons.
+    """What early stopping scores: a batch for each source of `held_out`.
 
-    These are generated, from a seed of their own.
+    Without a folder, there is a batch for each of 12 generated skeletons.
 
     Raises:
         InputError: the folder holds no recordings.

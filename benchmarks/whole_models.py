@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +14,7 @@ from torch.nn import functional
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import JointAttention, TemporalProximityAttention
+from olift_fast.ops.backends import use_backend
 from olift_fast.tracks.rigs import rig
 
 
@@ -87,8 +86,7 @@ def eager_backend(way: Callable[[], Any]) -> Callable[[], Any]:
     """The same call on the eager backend, plain PyTorch, of every operation."""
 
     def run() -> Any:
-        # By its old name in the variable: `make compare` runs these suites on older revisions, too.
-        with mock.patch.dict(os.environ, OLIFT_BACKEND="reference"):
+        with use_backend("eager"):
             return way()
 
     return run

@@ -1,4 +1,4 @@
-"""A checkout of another commit beside this one: its worktree, its native module, and its benchmarks' times."""
+"""A checkout of another commit beside this one: its worktree, its native module, and the times of its benchmarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST_LINES = 25
 
 
 class CannotCompareError(RuntimeError):
-    """There is nothing to compare; the message says what is missing, with the end of the log where a program failed."""
+    """Nothing can be compared; the message says why, with the end of the log where a program failed."""
 
 
 def resolve(root: Path, revision: str) -> str:
@@ -26,7 +26,7 @@ def resolve(root: Path, revision: str) -> str:
         raise CannotCompareError("git is needed to check out the other revision; there is none on the PATH")
     if git(root, "rev-parse", "--git-dir").returncode:
         raise CannotCompareError(f"{root} must be a git checkout, and is none")
-    # A word that begins with a dash would be an option.
+    # Without --end-of-options, a revision that begins with a dash would be an option.
     found = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found.returncode:
         raise CannotCompareError(f"unknown revision {revision!r}: wanted a commit, branch or tag of {root}")
@@ -35,7 +35,7 @@ def resolve(root: Path, revision: str) -> str:
 
 @contextmanager
 def worktree(root: Path, commit: str) -> Iterator[Path]:
-    """A temporary checkout of the commit, removed at the end whatever happens."""
+    """A temporary checkout of the commit; it is removed at the end, whatever happens."""
     with tempfile.TemporaryDirectory(prefix="olift-base-") as folder:
         tree = (Path(folder) / "tree").resolve()
         try:
@@ -48,7 +48,7 @@ def worktree(root: Path, commit: str) -> Iterator[Path]:
 
 
 def build_native(source: Path, build: Path) -> Path:
-    """Builds the native module of a checkout as `make native` does, but installs nothing; returns the module's file."""
+    """Builds the native module of a checkout as `make native` does, without installing it; returns its file."""
     programs = Path(sys.executable).parent
     environment = {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}", "CMAKE_GENERATOR": "Ninja"}
     configure = ["cmake", "-S", str(source), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release"]
@@ -68,24 +68,20 @@ def has_gpu() -> bool:
 
 
 def time_benchmarks(tree: Path, native: Path | None, chosen: str, must_pass: bool) -> dict[str, Case]:
-    """Runs the suites that lie in `tree` once, in a process of their own, with that tree's package.
+    """Runs the suites that lie in `tree` once, in a new process, with that tree's package.
 
     Args:
         tree: the checkout.
         native: its compiled module; None leaves it as the environment says.
         chosen: pytest's ``-k`` expression.
-        must_pass: whether a failing benchmark is an error; where it isn't, it is as if there were none.
+        must_pass: whether a failing benchmark is an error; if not, it is left out.
 
     Returns:
-        what each benchmark measured, by its test's name.
+        What each benchmark measured, by the test's id.
     """
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder) / "figures.json"
-        options = ["-q", "-k", chosen, "--benchmark-only", f"--benchmark-json={figures}", "-p", "no:cacheprovider"]
-        command = [sys.executable, str(Path(__file__).with_name("in_tree.py")), str(tree), "benchmarks", *options]
-        command.append("--continue-on-collection-errors")
-        environment = {"OLIFT_NATIVE": str(native)} if native else {}
-        done = run(command, environment, tree)
+        done = run_pytest(tree, native, "-k", chosen, "--benchmark-only", f"--benchmark-json={figures}")
         log = "\n".join((done.stdout + done.stderr).splitlines()[-LAST_LINES:])
         if done.returncode and (must_pass or done.returncode not in (1, 5)):
             raise CannotCompareError(f"the benchmarks of {tree} failed, with exit code {done.returncode}:\n{log}")
@@ -97,6 +93,19 @@ def time_benchmarks(tree: Path, native: Path | None, chosen: str, must_pass: boo
             return dict(zip(names, read_cases(figures, found), strict=True))
         except BadResultsError as error:
             raise CannotCompareError(str(error)) from None
+
+
+def collect_benchmarks(tree: Path, native: Path | None, chosen: str) -> set[str]:
+    """The ids of the tests that `time_benchmarks` would run; suites that the tree's package can't import have none."""
+    done = run_pytest(tree, native, "-k", chosen, "--collect-only")
+    return {line for line in done.stdout.splitlines() if "::" in line and not line.startswith("ERROR ")}
+
+
+def run_pytest(tree: Path, native: Path | None, *options: str) -> subprocess.CompletedProcess[str]:
+    """pytest on the suites that lie in `tree`, with that tree's package; suites that can't be imported are left out."""
+    always = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    command = [sys.executable, str(Path(__file__).with_name("in_tree.py")), str(tree), "benchmarks", *always, *options]
+    return run(command, {"OLIFT_NATIVE": str(native)} if native else {}, tree)
 
 
 def checked(command: Sequence[str], what: str, environment: Mapping[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What every benchmark shares: competitors side by side, the machine on record, and a table at the end."""
+"""What all benchmarks share: ways timed side by side, a record of the machine, and a table at the end."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _commit() -> str | None:
 
 @pytest.fixture
 def side_by_side(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """``side_by_side(ways, rounds=…, device=…, traffic=…, **facts)``, see `run_side_by_side`; facts go on record."""
+    """``side_by_side(ways, rounds=…, device=…, traffic=…, **facts)``: `run_side_by_side`, and a record of the facts."""
 
     def run(ways: Any, *, rounds: int = 15, device: str = "cpu", traffic: int | None = None, **facts: Any) -> None:
         if benchmark.disabled:

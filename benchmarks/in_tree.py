@@ -1,7 +1,7 @@
 """Runs pytest with the package of one checkout: ``python in_tree.py TREE ARGUMENTS…``, in that checkout.
 
-An editable install puts a finder before the search path, which would hand out its own checkout's package wherever the
-tests run. It is taken out of this process, and where the package really comes from is checked.
+An editable install adds an import finder that comes before the search path, and would import its own checkout's package
+in any folder. This removes the finder from the process, and checks where the package really comes from.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def run_tables(run: Run, suite: str) -> Iterable[str]:
 
 
 def table(cases: Sequence[Case]) -> str:
-    """A row for each way of each case; what no row has is left out."""
+    """A row for each way of each case; columns that are empty in all rows are left out."""
     varying = varying_facts(cases)
     rows = [row for case in cases for row in case_rows(case, varying)]
     columns = [
@@ -134,7 +134,7 @@ def only_first(way: Way) -> bool:
 
 
 def varying_facts(cases: Sequence[Case]) -> list[str]:
-    """The facts that tell these cases apart, and those that a reader looks for."""
+    """The facts that differ between these cases, and those that are always shown."""
     keys = list(dict.fromkeys(key for case in cases for key in case.facts))
     differ = differing_facts(cases)
     shown = [key for key in keys if key in differ or key in ALWAYS_SHOWN]
@@ -142,7 +142,7 @@ def varying_facts(cases: Sequence[Case]) -> list[str]:
 
 
 def differing_facts(cases: Sequence[Case]) -> list[str]:
-    """The facts that tell these cases apart; the operations follow from the others."""
+    """The facts that differ between these cases, except for the operations, which follow from the others."""
     keys = dict.fromkeys(key for case in cases for key in case.facts if key != "operations")
     return [key for key in keys if any(case.facts.get(key) != cases[0].facts.get(key) for case in cases)]
 
@@ -154,7 +154,7 @@ def label(case: Case, keys: Iterable[str]) -> str:
 
 
 def common(cases: Sequence[Case]) -> str:
-    """One sentence: what all these cases share."""
+    """One sentence with the facts that all these cases share."""
     told_elsewhere = {*varying_facts(cases), "operations", "threads"}
     shared = {key: value for key, value in cases[0].facts.items() if key not in told_elsewhere}
     told = ", ".join(named(key, value) for key, value in shared.items())
@@ -210,7 +210,7 @@ def header(key: str, cases: Sequence[Case]) -> str:
 
 
 def named(key: str, value: Any) -> str:
-    """A fact with its name, as one would say it."""
+    """A fact with its name, as one would say it: "8 threads", "window 8", "masked"."""
     if key == "backward" or (key in SPEAKS_FOR_ITSELF and isinstance(value, str)):
         return fact(key, value)
     if isinstance(value, bool):

@@ -21,22 +21,22 @@ from benchmarks.floors import operations_per_byte
 from benchmarks.page import differing_facts, fact, figure, label, suites, varying_facts, words
 from benchmarks.records import Case, Run
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-# Hatched ones tell the ninth way and those after it from the first ones.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+# Hatches distinguish the ninth way and later ones from the first eight.
 FILLS: tuple[dict[str, Any], ...] = tuple(
-    {"facecolor": colour, "edgecolor": "white", "linewidth": 0, "hatch": hatch}
+    {"facecolor": color, "edgecolor": "white", "linewidth": 0, "hatch": hatch}
     for hatch in (None, "////", "....")
-    for colour in COLOURS
+    for color in COLORS
 )
 MARKERS = "osD^vP*X"
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 SETTLED = 3
-"""Lengths that a slope needs for it to be fitted rather than to join two points."""
+"""From this many lengths on, a slope is fitted; with fewer, it joins two points."""
 PLAIN = FuncFormatter(lambda value, _: f"{value:,.10g}")
 
 
 def draw_plots(runs: Mapping[str, Sequence[Run]], folder: Path) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Writes all plots under `folder`, in place of the PNG files there.
+    """Writes all plots into `folder`, after removing the PNG files there.
 
     Returns:
         (caption, address relative to the folder's parent) of the images of a device's suite by (device, suite); suite
@@ -69,7 +69,7 @@ def draw_plots(runs: Mapping[str, Sequence[Run]], folder: Path) -> dict[tuple[st
 
 
 def draw_ratios(cases: Sequence[Case], title: str) -> Figure | None:
-    """Bars: each peer's median over ours, a panel a function and pass; whiskers join the farthest percentiles."""
+    """Bars of each peer's median over ours, a panel for each function and pass; whiskers go between the percentiles."""
     panels = [panel for panel in split(cases) if any(len(case.ways) > 1 for case in panel)]
     if not panels:
         return None
@@ -97,7 +97,7 @@ def draw_ratios(cases: Sequence[Case], title: str) -> Figure | None:
 
 
 def split(cases: Sequence[Case]) -> list[list[Case]]:
-    """The cases of each function and pass."""
+    """The cases grouped by function and pass."""
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
         groups.setdefault((case.function, fact("backward", case.facts.get("backward"))), []).append(case)
@@ -137,7 +137,7 @@ def bars(axis: Axes, panel: Sequence[Case], fills: Mapping[str, Mapping[str, Any
 
 
 def draw_scaling(cases: Sequence[Case], title: str) -> Figure | None:
-    """Times by the number of frames, a panel for cases that differ in nothing else; slopes in the legend."""
+    """Times by the number of frames, a panel for the cases that differ in nothing else; slopes are in the legend."""
     panels = [group for group in same_but_frames(cases) if len({case.frames for case in group}) > 1]
     if not panels:
         return None
@@ -145,7 +145,7 @@ def draw_scaling(cases: Sequence[Case], title: str) -> Figure | None:
     for axis, panel in zip(axes.flat, panels, strict=True):
         for place, name in enumerate(dict.fromkeys(way.name for case in panel for way in case.ways)):
             points = sorted((case.frames or 0, way.p50) for case in panel for way in case.ways if way.name == name)
-            line(axis, name, points, COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
+            line(axis, name, points, COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)])
         axis.set(xscale="log", yscale="log", xlabel="frames T", ylabel="median, ms")
         axis.set_xticks(sorted({case.frames or 0 for case in panel}))
         axis.xaxis.set_major_formatter(PLAIN)
@@ -160,7 +160,7 @@ def draw_scaling(cases: Sequence[Case], title: str) -> Figure | None:
 
 
 def draw_latencies(cases: Sequence[Case], title: str) -> Figure | None:
-    """Histograms, a panel a case; logarithmic both ways, so that the few slow calls can be seen."""
+    """Histograms, a panel for each case; both axes are logarithmic, so that the few slow calls can be seen."""
     panels = [case for case in cases if case.histogram]
     if not panels:
         return None
@@ -174,7 +174,7 @@ def draw_latencies(cases: Sequence[Case], title: str) -> Figure | None:
     for axis, case in zip(axes.flat, panels, strict=False):
         uppers, calls = (np.asarray(values) for values in zip(*case.histogram, strict=True))
         lowers = np.concatenate([uppers[:1] ** 2 / uppers[1:2], uppers[:-1]])
-        axis.bar(lowers, calls, width=uppers - lowers, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.3)
+        axis.bar(lowers, calls, width=uppers - lowers, align="edge", color=COLORS[0], edgecolor="white", linewidth=0.3)
         axis.axvline(case.ways[0].p50, color="black", linewidth=0.8)
         axis.annotate("median", (case.ways[0].p50, 1), (3, -9), ("data", "axes fraction"), "offset points", fontsize=7)
         axis.set(xscale="log", yscale="log", ylabel="frames", ylim=(0.7, None))
@@ -190,7 +190,7 @@ def draw_latencies(cases: Sequence[Case], title: str) -> Figure | None:
 
 
 def same_but_frames(cases: Iterable[Case]) -> list[list[Case]]:
-    """The cases in groups that share all facts but the number of frames and what follows from it."""
+    """The cases in groups that share all facts except the number of frames and what follows from it."""
     groups: dict[Any, list[Case]] = {}
     for case in cases:
         if case.frames is not None:
@@ -202,14 +202,14 @@ def same_but_frames(cases: Iterable[Case]) -> list[list[Case]]:
     return list(groups.values())
 
 
-def line(axis: Axes, name: str, points: Sequence[tuple[int, float]], colour: str, marker: str) -> None:
-    """One way's times; with the fitted slope where there are enough lengths, the slope from one to the other if two."""
+def line(axis: Axes, name: str, points: Sequence[tuple[int, float]], color: str, marker: str) -> None:
+    """One way's times, with their slope: fitted where there are enough lengths, else between two points."""
     frames, times = (np.asarray(values, float) for values in zip(*points, strict=True))
     told = name or "time"
     if len(points) > 1:
         exponent = slope(frames, times)
         told += f": {'fitted slope' if len(points) >= SETTLED else 'slope of two points'} {exponent:.2f}"
-    axis.plot(frames, times, color=colour, marker=marker, label=told, linewidth=1.2)
+    axis.plot(frames, times, color=color, marker=marker, label=told, linewidth=1.2)
 
 
 def slope(frames: np.ndarray, times: np.ndarray) -> float:
@@ -235,7 +235,7 @@ def draw_roofline(run: Run) -> Figure | None:
         axis.scatter(
             densities,
             shares,
-            color=COLOURS[place % len(COLOURS)],
+            color=COLORS[place % len(COLORS)],
             marker=MARKERS[place % len(MARKERS)],
             label=name,
             zorder=3,
@@ -266,17 +266,17 @@ def equal_rates(axis: Axes, run: Run, devices: set[str]) -> None:
     for rate in (1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0):
         share_at = {x: rate / (x * copy) for x in (low, high)}
         if share_at[high] < top and share_at[low] > bottom:
-            axis.plot([low, high], list(share_at.values()), color="grey", linestyle=":", linewidth=0.8, zorder=1)
+            axis.plot([low, high], list(share_at.values()), color="gray", linestyle=":", linewidth=0.8, zorder=1)
             # At the upper end of the line: on the top edge, or on the left one.
             start = max(low, rate / (copy * top)), min(top, share_at[low])
             axis.annotate(
-                f"{rate:,.0f} GFLOP/s", start, (4, -2), textcoords="offset points", va="top", fontsize=7, color="grey"
+                f"{rate:,.0f} GFLOP/s", start, (4, -2), textcoords="offset points", va="top", fontsize=7, color="gray"
             )
     axis.set(xlim=(low, high), ylim=(bottom, top))
 
 
 def plain_ticks(axis: Axes, which: str) -> None:
-    """Numbers instead of powers of ten; of the minor ones 2, 3 and 5, where the axis spans less than two decades."""
+    """Tick labels as plain numbers; minor ticks at 2, 3 and 5 where the axis spans less than two decades."""
     ruler = axis.xaxis if which == "x" else axis.yaxis
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
     ruler.set_major_formatter(PLAIN)

@@ -1,4 +1,4 @@
-"""Reads the result files: which of a device are the newest, what each benchmark measured, under which conditions."""
+"""Reads the result files: the newest of each device, what each benchmark measured, and under which conditions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BadResultsError(ValueError):
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a case: milliseconds, GB/s of the least traffic, and what else was measured of it by name."""
+    """One way to compute a case: milliseconds, GB/s of the least traffic, and other measurements by name."""
 
     name: str
     p50: float
@@ -40,7 +40,7 @@ class Way:
 class Case:
     """One benchmark: its facts (shape, dtype, pass, …) and its ways, ours first; a single way may have no name.
 
-    histogram: (milliseconds, calls that took up to that and more than the one before), where it is on record.
+    histogram: pairs of (milliseconds, calls that took up to that, but more than the pair before), where recorded.
     """
 
     suite: str
@@ -52,7 +52,7 @@ class Case:
 
     @property
     def frames(self) -> int | None:
-        """T, where the facts tell it."""
+        """T, where it follows from the facts."""
         shape, points = self.facts.get("shape"), self.facts.get("points")
         if isinstance(shape, list) and len(shape) == 5:
             return int(shape[1])
@@ -106,7 +106,7 @@ def read_run(path: Path) -> Run:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The file as pytest-benchmark wrote it, with what the rest relies on checked."""
+    """The file as pytest-benchmark wrote it; the keys that the other functions rely on are checked."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -159,14 +159,14 @@ def read_ways(where: str, extra: Mapping[str, Any], copy: float | None) -> Itera
 
 
 def measured_of(name: str, row: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, float]:
-    """What else is known of one way: in its own row, or in a fact that has a value for each way."""
+    """The other measurements of one way: from its own row, and from facts with a value for each way."""
     own = {key: float(value) for key, value in row.items() if key not in PER_WAY and is_number(value)}
     shared = {key: values[name] for key, values in extra.items() if key != "ways" and is_by_way(values, extra["ways"])}
     return own | {key: float(value) for key, value in shared.items()}
 
 
 def read_single(where: str, extra: Mapping[str, Any], stats: Mapping[str, Any]) -> Way:
-    """The only way of a benchmark that records none: its percentiles, or else those of pytest-benchmark's own times."""
+    """The single way of a benchmark without "ways": its percentiles, or else those of pytest-benchmark's own times."""
     rates = {key: float(value) for key, value in extra.items() if key.endswith("_per_second") and is_number(value)}
     if "p50_ms" in extra:
         low, middle, high = (number(where, extra, key) for key in PER_WAY[:3])
@@ -181,12 +181,12 @@ def read_single(where: str, extra: Mapping[str, Any], stats: Mapping[str, Any]) 
 
 
 def facts_of(params: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What names the case: the test's parameters and the facts on record, without what was measured."""
+    """What identifies the case: the test's parameters and the recorded facts, without measurements."""
     facts: dict[str, Any] = {}
     ways = extra.get("ways", {})
     told = [value for value in extra.values() if isinstance(value, str)]
     for key, value in {**params, **extra}.items():
-        # What pytest-benchmark can't write, and what a fact on record tells under its own name.
+        # Left out: what pytest-benchmark can't write, and parameters that a recorded fact repeats under another name.
         unknown = isinstance(value, str) and (
             value.startswith("UNSERIALIZABLE") or (key not in extra and value in told)
         )

@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(results: Path, docs: Path) -> Path:
-    """Writes the page and its plots, in place of those of before; returns the page's path; raises `BadResultsError`."""
+    """Writes the page and its plots over the old ones; returns the page's path; raises `BadResultsError`."""
     runs = read_results(results)
-    # Drawing is slow to import, and of no use where a file can't be read.
+    # Imported only when all files could be read: drawing is slow to import.
     from benchmarks.plots import draw_plots
 
     page = docs / "benchmarks.md"

@@ -1,7 +1,8 @@
-"""Writes the tables of scores in README and model cards anew, from their records: ``python -m benchmarks.scores``.
+"""Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
-A table stands between ``<!-- scores: NAME RECORD -->`` and ``<!-- end -->``; the record is a file under results/scores,
-as `olift eval --json` writes it.
+A table of scores stands between ``<!-- scores: NAME RECORD -->`` and ``<!-- end -->``; the record is a file under
+results/scores, as `olift eval --out` writes it. The table of metrics in docs/metrics.md stands between
+``<!-- metrics -->`` and ``<!-- end -->``; its rows are `olift_fast.train.metrics.METRICS`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from typing import Any
 
 from benchmarks.page import markdown
 from benchmarks.report import ROOT
+from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")))
+METRICS_PAGE = ROOT / "docs/metrics.md"
+
+COLUMNS = {metric.name: metric.column for metric in METRICS}
 
 MOTION = {
     "human_cmu": "people, CMU, other actions (25 joints)",
@@ -46,7 +51,7 @@ def read_record(path: Path) -> Record:
 
 
 def ways(record: Record) -> str:
-    """SA-MPJPE of `small` as it is lifted in several ways, beside the flat guess."""
+    """SA-MPJPE of `small`, used in several ways, beside the flat guess."""
     heads = ["held-out source", "clips", FLAT, "small", "with mirror image", "one frame at a time", "sides hidden"]
     methods = ["small", "small, with its mirror image", "small, one frame at a time", "small, sides hidden"]
     rows = []
@@ -59,9 +64,10 @@ def ways(record: Record) -> str:
 
 
 def delays(record: Record) -> str:
-    """What frames of look-ahead bring `small-causal`, by metric."""
+    """Errors of `small-causal` by frames of look-ahead."""
+    metrics = ("sa_mpjpe", "sa_mpve")
     heads = ["frames that a result comes late", "at 30 frames/s"]
-    heads += ["SA-MPJPE, people", "SA-MPVE, people", "SA-MPJPE, five sources", "SA-MPVE, five sources"]
+    heads += [f"{COLUMNS[metric]}, {of}" for of in ("people", "five sources") for metric in metrics]
     heads += ["OpenPose person, real cameras"]
     named = {str(delay): (f"{delay * 1000 / 30:.0f} ms", later("small-causal", delay)) for delay in DELAYS}
     rows = []
@@ -69,8 +75,7 @@ def delays(record: Record) -> str:
         row = [delay, late]
         for sources in (["human_cmu"], list(MOTION)):
             joints, velocities = (
-                sum(record[source][method][metric] for source in sources) / len(sources)
-                for metric in ("sa_mpjpe", "sa_mpve")
+                sum(record[source][method][metric] for source in sources) / len(sources) for metric in metrics
             )
             row += [f"{joints:.1f}", f"{velocities:.2f}"]
         rows.append([*row, f"{record['human_pose2sim_balancing'][method]['sa_mpjpe']:.1f}"])
@@ -97,29 +102,49 @@ TABLES: dict[str, Callable[[Record], str]] = {
 }
 
 
+def metrics_table() -> str:
+    """A row for each metric, as its record describes it."""
+    heads = ["metric", "in `olift eval`", "mean over labeled joints of", "unit", "when to look at it"]
+    rows = [
+        [_named(metric), metric.column, metric.mean_of.replace("|", r"\|"), _unit(metric), metric.use]
+        for metric in METRICS
+    ]
+    return markdown(heads, rows, left=heads)
+
+
+def _named(metric: Metric) -> str:
+    return f"`{metric.function.__name__}`" + (f" ({metric.other_name})" if metric.other_name else "")
+
+
+def _unit(metric: Metric) -> str:
+    return metric.unit + (", more is better" if metric.more_is_better else "")
+
+
 def later(model: str, frames: int) -> str:
-    """The method's name in the records."""
+    """What records call the method of a model that looks so many frames ahead."""
     return f"{model}, {frames} frames later"
 
 
 def change(error: float, flat: float) -> str:
-    """ "−42 %"."""
+    """The change of an error against the flat guess's: "−42 %"."""
     return f"{100 * (error / flat - 1):+.0f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def rewritten(page: str, records: Path = RECORDS) -> str:
-    """The page with all its tables of scores as the records have them."""
+    """The page with its tables of scores, and that of the metrics, as the records have them."""
 
     def block(match: re.Match[str]) -> str:
         table = TABLES[match["table"]](read_record(records / f"{match['record']}.json"))
         return "\n".join((match["begin"], table, match["end"]))
 
     pattern = r"(?P<begin><!-- scores: (?P<table>\S+) (?P<record>\S+) -->)\n.*?(?P<end><!-- end -->)"
-    return re.sub(pattern, block, page, flags=re.DOTALL)
+    page = re.sub(pattern, block, page, flags=re.DOTALL)
+    metrics = f"<!-- metrics -->\n{metrics_table()}\n<!-- end -->"
+    return re.sub(r"<!-- metrics -->\n.*?<!-- end -->", lambda _: metrics, page, flags=re.DOTALL)
 
 
 def main() -> int:
-    for page in PAGES:
+    for page in (*PAGES, METRICS_PAGE):
         page.write_text(rewritten(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -1,4 +1,4 @@
-"""Times several ways to compute the same thing, round by round in turn, so that what disturbs one disturbs all."""
+"""Times several ways to compute the same thing by turns, so that what disturbs one of them disturbs all."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 
 Way = Callable[[], object]
 FULL = os.environ.get("OLIFT_BENCH_FULL", "") not in ("", "0")
-"""Also what takes minutes: compiled competitors of the whole model, and the longest sequences."""
+"""Whether what takes minutes is included: compiled competitors of the whole model, and the longest sequences."""
 L2_BYTES = 256 << 20
 MATTERS_LITTLE = 5e-3
-"""Seconds that a call must take for the state of the caches at its start to matter little."""
+"""Seconds; for a longer call, the state of the caches at its start matters little."""
 
 
 def touch_memory() -> None:
-    """Touches as much memory as most runs need: what nobody has since the machine started costs most at first."""
+    """Touches as much memory as most runs need: the first touch since the machine started costs most."""
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     torch.zeros(min(2**31 - (64 << 20), available // 4), dtype=torch.uint8)
 
 
 def stopwatch(device: torch.device) -> Callable[[Way], float]:
-    """What times one call, in seconds: the wall on the CPU; on a GPU its own clock, with a cold second-level cache."""
+    """What times one call, in seconds: the wall clock on a CPU; on a GPU its events, with a cold L2 cache."""
     if device.type == "cpu":
 
         def wall(way: Way) -> float:
@@ -50,7 +50,7 @@ def stopwatch(device: torch.device) -> Callable[[Way], float]:
 
 
 def warm_up(way: Way) -> None:
-    """Calls it twice at least, and again for up to a second: an allocator needs a few calls to settle."""
+    """Calls it at least twice, and up to 8 times within a second: an allocator needs a few calls to settle."""
     end = time.perf_counter() + 1.0
     for call in range(8):
         if call < 2 or time.perf_counter() < end:
@@ -60,20 +60,20 @@ def warm_up(way: Way) -> None:
 def run_side_by_side(
     benchmark: Any, ways: Mapping[str, Way], *, rounds: int, device: torch.device, traffic: int | None = None
 ) -> dict[str, dict[str, float]]:
-    """Times each way in turn; the first is what pytest-benchmark records, all are in its ``extra_info["ways"]``.
+    """Times the ways by turns; pytest-benchmark records the first, its ``extra_info["ways"]`` all of them.
 
-    A turn on the CPU is a first call, which finds the caches full of what the others left, and for short ways some more
-    that find them as a model's next layer would. They are kept apart. On a GPU every call is a first one.
+    A turn on a CPU is a first call, which finds in the caches what the other ways left, and for short ways some more
+    calls, which find the caches as a model's next layer would. The two are kept apart. On a GPU all are first calls.
 
     Args:
         benchmark: pytest-benchmark's fixture.
-        ways: by name, ours first; each has been called before the first turn.
+        ways: by name, ours first.
         rounds: how many turns each way has.
         device: where they compute.
-        traffic: the least bytes that must move; gives GB/s.
+        traffic: the least bytes that any way must move; gives GB/s.
 
     Returns:
-        for each way the 20th, 50th and 80th percentile in milliseconds, "first_ms", the median of its first calls, and
+        For each way the 20th, 50th and 80th percentile in milliseconds, "first_ms", the median of its first calls, and
         "GB/s" at the median.
     """
     (ours, first), *peers = ways.items()
@@ -113,14 +113,14 @@ def run_side_by_side(
 
 
 def more_calls(seconds: float, device: torch.device) -> int:
-    """How many calls a turn has after the first one: a few of what takes milliseconds, none of what takes longer."""
+    """How many calls a turn has after the first one: up to 10 of a short way, none of one that takes over 5 ms."""
     if device.type != "cpu" or seconds > MATTERS_LITTLE:
         return 0
     return min(10, int(MATTERS_LITTLE / seconds) + 1)
 
 
 def copy_bandwidth(device: torch.device, rounds: int = 20) -> float:
-    """GB/s of a copy that fits no cache, read and written bytes both counted; the median of some rounds."""
+    """GB/s of a copy larger than any cache, counting bytes read and written; the median of some rounds."""
     source = torch.ones((64 if device.type == "cpu" else 1024) << 20, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     measure = stopwatch(device)

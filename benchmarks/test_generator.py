@@ -1,4 +1,4 @@
-"""Clips per second of the animal generator, one process: 64 clips of 48 frames of one skeleton a batch."""
+"""Clips per second of the animal generator in one process; a batch has 64 clips of 48 frames of one skeleton."""
 
 from __future__ import annotations
 

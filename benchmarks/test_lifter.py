@@ -1,4 +1,4 @@
-"""The whole model on one recording, beside the same weights with PyTorch's attention, and on its own at any length."""
+"""The whole model on one recording, beside the same weights with PyTorch's attention; and alone, on long recordings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 from whole_models import (
     as_in_the_paper,
     clip,
+    eager_backend,
     layer_by_layer,
     operations,
-    reference_backend,
     with_fused_attention_of_torch,
 )
 
@@ -44,7 +44,7 @@ def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> di
         ways[ROUNDED] = way(lifter.optimize(dtype=torch.bfloat16))
     ways |= {
         "layer by layer": way(layers),
-        "plain-PyTorch backend": reference_backend(way(layers)),
+        "plain-PyTorch backend": eager_backend(way(layers)),
         "SDPA, masked": way(fused),
         "SDPA, masked, bfloat16": with_autocast(way(fused)),
     }
@@ -53,7 +53,7 @@ def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> di
     if FULL:
         torch._dynamo.reset()
         ways["layer by layer, compiled"] = way(torch.compile(layers))
-        ways["plain-PyTorch backend, compiled"] = reference_backend(way(torch.compile(layer_by_layer(lifter))))
+        ways["plain-PyTorch backend, compiled"] = eager_backend(way(torch.compile(layer_by_layer(lifter))))
         ways["SDPA, masked, compiled"] = way(torch.compile(fused))
         ways["reference, compiled"] = way(torch.compile(plain))
     return ways
@@ -61,7 +61,7 @@ def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> di
 
 @pytest.mark.parametrize("frames", [48, 2000])
 def test_offline(side_by_side: Callable[..., None], frames: int) -> None:
-    """`small` on a recording of 26 joints. The plain-PyTorch backend attends in blocks of 48 frames, not T×T."""
+    """`small` on a recording of 26 joints. The eager backend attends in blocks of 48 frames, not T×T."""
     if why_not_native() is not None:
         pytest.skip(str(why_not_native()))
     torch.manual_seed(0)
@@ -74,7 +74,7 @@ def test_offline(side_by_side: Callable[..., None], frames: int) -> None:
 
 
 def test_as_wide_as_motionbert_lite(side_by_side: Callable[..., None]) -> None:
-    """5 + 5 layers, 256 wide, 8 heads, 243 frames of 17 joints, beside dense attention over time: another model."""
+    """5 + 5 layers, 256 wide, 8 heads, 243 frames of 17 joints, beside a model that attends over all frames."""
     if why_not_native() is not None:
         pytest.skip(str(why_not_native()))
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def test_where_time_goes(side_by_side: Callable[..., None], monkeypatch: pytest.
 
 
 def time_parts(monkeypatch: pytest.MonkeyPatch, model: Lifter, way: Callable[[], Tensor]) -> dict[str, float]:
-    """The median of a few calls for each part, in milliseconds, with a clock put around its functions."""
+    """Milliseconds of each part, the median of a few calls; its functions are wrapped in a clock."""
     spent: dict[str, float] = {}
 
     def clocked(function: Callable[..., Any], part_of: Callable[..., str]) -> Callable[..., Any]:
@@ -145,7 +145,7 @@ def time_parts(monkeypatch: pytest.MonkeyPatch, model: Lifter, way: Callable[[],
 
 
 def with_autocast(way: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """The same call as PyTorch rounds it to bfloat16."""
+    """The same call under ``torch.autocast`` to bfloat16."""
 
     def run() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -161,7 +161,7 @@ def lift_without_gradients(model: Callable[..., Tensor], keypoints: Tensor, give
 
 @pytest.mark.parametrize("frames", LENGTHS)
 def test_time_per_frame(benchmark: Any, frames: int) -> None:
-    """Long recordings go through in chunks: the time of a frame does not depend on their length."""
+    """Long recordings are lifted in chunks, so the time for a frame does not depend on their length."""
     torch.manual_seed(0)
     skeleton = rig("animalsyn3d_dog")
     lifter = Lifter(LifterConfig.preset("small")).eval()

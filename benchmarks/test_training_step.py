@@ -1,4 +1,4 @@
-"""Forward, loss and backward of a whole lifter, in time and in memory, beside the reference."""
+"""Time and memory of training a whole lifter: forward, loss and backward, and the full step, beside the reference."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from whole_models import as_in_the_paper, clip, with_fused_attention_of_torch
 
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
+from olift_fast.ops.backends import Backend, use_backend
 from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 from olift_fast.train import Mixture, Schedule, fitting
 from olift_fast.train.loss import lifting_loss
@@ -29,7 +30,7 @@ CLIPS = [(8, 48), *([(1, 1000)] if FULL else [])]
 
 @pytest.mark.parametrize(("batch", "frames"), CLIPS)
 def test_training_step(side_by_side: Callable[..., None], batch: int, frames: int) -> None:
-    """`small`; the peak of PyTorch's allocator over one step, beyond parameters and batch, is on record, too."""
+    """Of `small`. Recorded as well: the peak memory of PyTorch's allocator in a step, without parameters and batch."""
     if why_not_native() is not None:
         pytest.skip(str(why_not_native()))
     torch.manual_seed(0)
@@ -68,7 +69,7 @@ def test_training_step(side_by_side: Callable[..., None], batch: int, frames: in
 
 
 def peak_memory(step: Callable[[], Any]) -> int:
-    """Most bytes of PyTorch's allocator that were in use at once, over those in use at the start."""
+    """The largest number of bytes in use in PyTorch's allocator, above the number at the start."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
     with tempfile.TemporaryDirectory() as folder:
@@ -84,12 +85,10 @@ def peak_memory(step: Callable[[], Any]) -> int:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("frames", [24, 48, *([243] if FULL else [])])
-def test_training_throughput(
-    side_by_side: Callable[..., None], frames: int, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What `olift train` does in a step of `small`: clips of four generated skeletons, optimizer and average included.
+def test_training_throughput(side_by_side: Callable[..., None], frames: int, precision: str) -> None:
+    """A step of `olift train` for `small`: clips of four generated skeletons, optimizer and average included.
 
-    "reference backend" is the same step with `OLIFT_BACKEND=reference`.
+    "eager backend" is the same step in plain PyTorch.
     """
     if why_not_native() is not None:
         pytest.skip(str(why_not_native()))
@@ -99,19 +98,19 @@ def test_training_throughput(
     batch = next(Mixture(seed=1, frames=frames, skeletons=4, clips=max(144 // frames, 1)).batches())
     schedule = Schedule(steps=10**9)
 
-    def way(backend: str) -> Callable[[], Tensor]:
+    def way(backend: Backend) -> Callable[[], Tensor]:
         torch.manual_seed(0)
         lifter = Lifter(LifterConfig.preset("small")).train()
         state = State(lifter, copy.deepcopy(lifter), fitting.optimizers_of(lifter, schedule))
         forward = fabric.setup_module(lifter)
 
         def run() -> Tensor:
-            monkeypatch.setenv("OLIFT_BACKEND", backend)
-            return fitting.training_step(state, forward, batch, schedule, fabric, precision)
+            with use_backend(backend):
+                return fitting.training_step(state, forward, batch, schedule, fabric, precision)
 
         return run
 
-    ways = {"olift_fast": way("auto"), "reference backend": way("reference")}
+    ways = {"olift_fast": way("auto"), "eager backend": way("eager")}
     losses = [run() for run in ways.values()]
     assert max_error(*losses) < (1e-4 if precision == "float32" else 2e-2)
     clips, joints = batch.keypoints.shape[0], batch.keypoints.shape[2]

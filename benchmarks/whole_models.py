@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +14,7 @@ from torch.nn import functional
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import JointAttention, TemporalProximityAttention
+from olift_fast.ops.backends import use_backend
 from olift_fast.tracks.rigs import rig
 
 
@@ -82,25 +82,18 @@ def layer_by_layer(lifter: Lifter) -> Lifter:
     return other
 
 
-def reference_backend(way: Callable[[], Any]) -> Callable[[], Any]:
-    """The same call on the plain-PyTorch backend of every operation."""
+def eager_backend(way: Callable[[], Any]) -> Callable[[], Any]:
+    """The same call on the eager backend, plain PyTorch, of every operation."""
 
     def run() -> Any:
-        before = os.environ.get("OLIFT_BACKEND")
-        os.environ["OLIFT_BACKEND"] = "reference"
-        try:
+        with use_backend("eager"):
             return way()
-        finally:
-            if before is None:
-                del os.environ["OLIFT_BACKEND"]
-            else:
-                os.environ["OLIFT_BACKEND"] = before
 
     return run
 
 
 def clip(frames: int, joints: int, batch: int = 1, device: str = "cpu") -> tuple[Tensor, dict[str, Any]]:
-    """Keypoints of a skeleton cut or stretched to `joints`, all visible, and the other arguments of a lifter."""
+    """Random keypoints of a skeleton with this many joints, all visible, and the other arguments of a lifter."""
     skeleton = rig("animalsyn3d_dog")
     graph = torch.eye(joints, dtype=torch.bool)
     for a, b in skeleton.edges:
@@ -114,7 +107,7 @@ def clip(frames: int, joints: int, batch: int = 1, device: str = "cpu") -> tuple
 
 
 def operations(config: LifterConfig, tokens: int) -> int:
-    """Floating-point operations of the linear layers, two a multiply-add: what any way must do, attention left out."""
+    """Floating-point operations of the linear layers, two for each multiply-add; attention is not counted."""
     width, inner = config.width, config.mlp_ratio * config.width
     layer = 4 * width * width + 2 * width * inner
     ends = 2 * config.frequencies * width + width * width + 3 * width

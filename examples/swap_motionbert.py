@@ -1,11 +1,11 @@
-"""A lifter like MotionBERT, trained as it was, and with its attention over time swapped for a window.
+"""A lifter like MotionBERT, trained with its own attention over time, and with windowed attention in its place.
 
     python examples/swap_motionbert.py                  # on the CPU
     python examples/swap_motionbert.py --device cuda
-    python examples/swap_motionbert.py --own            # attention of a class of its own, as MotionBERT has it
+    python examples/swap_motionbert.py --own            # the model's attention is a class of its own, as MotionBERT's
 
-With a window over all frames the training is the same, loss by loss. With a window of 8 frames it is another model:
-each layer sees 8 frames to either side, and costs by the frame instead of by the pair of frames.
+With a window over all frames, the losses of the training are the same. With a window of 8 frames it is another model:
+each layer sees 8 frames to either side, and its cost grows with the number of frames, not with their square.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> dict[str, list[float]]:
     original = Lifter(options.width, options.layers, options.frames, options.own).to(options.device)
     models = {"as it was": original}
     for window in (options.frames, options.window):
-        # The swap is in place, on the same parameters; the copy is there to train all of them side by side.
+        # The swap changes a model in place and keeps its parameters; copies let all be trained side by side.
         models[f"window {window}"] = model = copy.deepcopy(original)
         swapped = swap(model, window, options.own)
     print(f"{JOINTS} joints, {options.frames} frames, {options.clips} clips, width {options.width}, {options.device}")
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> dict[str, list[float]]:
 
 
 def swap(model: nn.Module, window: int, own: bool) -> tuple[str, ...]:
-    """The swap itself: one line for PyTorch's attention, one function more for a class of your own."""
+    """The swap itself: one call for PyTorch's attention; for a class of your own it takes a `convert` as well."""
     if own:
         picked = swap_attention(
             model,
@@ -74,7 +74,7 @@ def swap(model: nn.Module, window: int, own: bool) -> tuple[str, ...]:
 
 
 class Lifter(nn.Module):
-    """Keypoints and their visibility ``(B, T, J, 3)`` → joints ``(B, T, J, 3)``; joints and frames by turns."""
+    """Keypoints and their visibility ``(B, T, J, 3)`` → joints ``(B, T, J, 3)``; over joints and frames in turn."""
 
     def __init__(self, width: int, layers: int, frames: int, own: bool) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Attention(nn.Module):
 
 
 class WindowedAttention(nn.Module):
-    """What stands in for `Attention`: its own two layers, and a window between them."""
+    """Takes the place of `Attention`: the same two linear layers, with windowed attention between them."""
 
     def __init__(self, attention: Attention, window: int) -> None:
         super().__init__()
@@ -147,12 +147,12 @@ class WindowedAttention(nn.Module):
 
 
 def clips(count: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Generated people with 17 joints: keypoints with visibility, and joints; in units of the clip's size."""
+    """Generated people with 17 joints: keypoints with visibility, and joints, in units of the clip's size."""
     generator = AnimalGenerator(0, families=["human"], corruption=Corruption())
     batch = next(batch for batch in generator.stream(count, frames) if batch.skeleton.num_joints == JOINTS)
     keypoints, visible = torch.from_numpy(batch.keypoints), torch.from_numpy(batch.visible)[..., None]
-    centre = (keypoints * visible).sum(dim=2, keepdim=True) / visible.sum(dim=2, keepdim=True).clamp(min=1)
-    keypoints = torch.where(visible, keypoints - centre, 0.0)
+    center = (keypoints * visible).sum(dim=2, keepdim=True) / visible.sum(dim=2, keepdim=True).clamp(min=1)
+    keypoints = torch.where(visible, keypoints - center, 0.0)
     size = keypoints.square().sum(dim=-1).mean(dim=(1, 2)).sqrt()[:, None, None, None]
     return torch.cat([keypoints / size, visible], dim=-1), torch.from_numpy(batch.joints) / size
 
@@ -165,7 +165,7 @@ def loss_of(model: nn.Module, keypoints: Tensor, joints: Tensor) -> Tensor:
 def train(
     models: dict[str, nn.Module], keypoints: Tensor, joints: Tensor, steps: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Losses and seconds of each model's steps; the models take turns, so that a busy machine slows all alike."""
+    """Losses and seconds of each model's steps; the models take turns, so that a busy machine slows all equally."""
     optimizers = {name: torch.optim.AdamW(model.parameters(), lr=3e-4) for name, model in models.items()}
     losses: dict[str, list[float]] = {name: [] for name in models}
     seconds: dict[str, list[float]] = {name: [] for name in models}

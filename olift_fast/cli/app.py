@@ -59,12 +59,12 @@ def root(
 
 
 class _TakesOldJson(TyperCommand):
-    """For one release takes ``--json -`` and ``--json FILE.json``, too, as ``--json`` and ``--out FILE.json``."""
+    """Takes the old forms for one release: ``--json -`` as ``--json``, ``--json FILE.json`` as ``--out FILE.json``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         place = args.index("--json") + 1 if "--json" in args else len(args)
         value = "".join(args[place : place + 1])
-        # A file that is there may be what `olift bench` is to lift.
+        # Where the file exists, it is the one that `olift bench` is to lift.
         lifted = self.name == "bench" and Path(value).exists()
         if value == "-" or (value.endswith(".json") and not lifted):
             new = ["--json"] if value == "-" else ["--out", value]

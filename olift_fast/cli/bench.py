@@ -109,14 +109,14 @@ def bench(
     if timings.why_not_native is not None:
         warn(f"lifted in plain PyTorch only: {timings.why_not_native}")
     content = summary(timings, file)
-    if out is not None:
-        write_json(content, out)
     if as_json:
         print_json(content)
-        return
-    _print(timings, content, file)
+    else:
+        _print(timings, content, file)
     if out is not None:
-        typer.echo(f"written: {out}")
+        write_json(content, out)
+        if not as_json:
+            typer.echo(f"written: {out}")
 
 
 def summary(timings: Timings, file: Path | None) -> dict[str, Any]:

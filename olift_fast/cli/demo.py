@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FPS = 30.0
 SCORER = "olift_demo"
-# Training draws from (seed, worker) and counts its batches: no worker and no batch has this number.
+# Training seeds its generators with its seed and small counters, so it never draws an animal of this stream.
 STREAM = (2**31, 2**31)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
     from olift_fast.train.evaluate import Score
 
 PLOTS = (".png", ".svg", ".pdf")
-COLUMNS = {
-    "sa_mpjpe": "SA-MPJPE",
-    "fa_mpjpe": "FA-MPJPE",
-    "sa_mpve": "SA-MPVE",
-    "n_mpjpe": "N-MPJPE",
-    "pck_20": "PCK@20",
-    "acceleration": "accel.",
-    "bone_length_drift": "bones",
-}
 
 
 @reported
@@ -45,9 +35,14 @@ def evaluate(
         list[DtypeName] | None,
         typer.Option(help="Rounding of the products, float32 by default; can be repeated.", show_default=False),
     ] = None,
-    delay: Annotated[
+    latency_frames: Annotated[
         list[int] | None,
-        typer.Option(help="Look so many frames ahead, and compare nothing else; can be repeated.", show_default=False),
+        typer.Option(
+            "--latency-frames",
+            "--delay",
+            help="Look so many frames ahead, and compare nothing else; can be repeated.",
+            show_default=False,
+        ),
     ] = None,
     out: JsonFile = None,
     as_json: Json = False,
@@ -64,7 +59,7 @@ def evaluate(
     [bold]Examples[/bold]
       olift eval small recordings
       olift eval mine recordings --beside small --noise --out scores.json --plot scores.png
-      olift eval small-causal recordings --delay 0 --delay 4 --delay 16
+      olift eval small-causal recordings --latency-frames 0 --latency-frames 4
     """
     if out is not None:
         check_output(out, None)
@@ -78,8 +73,8 @@ def evaluate(
     given = [checkpoint, *(beside or ())]
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
-    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delay or ())
-    content = [asdict(row) for row in scores]
+    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=latency_frames or ())
+    content = [row.as_row() for row in scores]
     if as_json:
         print_json(content)
     else:
@@ -112,20 +107,20 @@ def print_scores(scores: Sequence[Score]) -> None:
     """A table with a block of rows for each source, and what its numbers mean."""
     from rich.console import Console
 
+    from olift_fast.train.evaluate import legend
+    from olift_fast.train.metrics import METRICS
+
     flat: dict[str, float | None] = {}
     rows = []
     for row in scores:
         where = ("", "") if row.source in flat else (row.source, str(row.clips))
-        least = flat.setdefault(row.source, row.sa_mpjpe)
-        change = f"{100 * (row.sa_mpjpe / least - 1):+.0f}%" if least and row.sa_mpjpe is not None else "–"
-        error, *others = (_figure(getattr(row, name)) for name in COLUMNS)
-        rows.append((where[0], row.method, where[1], error, change, *others))
-    first, *rest = COLUMNS.values()
+        error, *others = (row.values[metric.name] for metric in METRICS)
+        least = flat.setdefault(row.source, error)
+        change = f"{100 * (error / least - 1):+.0f}%" if least and error is not None else "–"
+        rows.append((where[0], row.method, where[1], _figure(error), change, *map(_figure, others)))
+    first, *rest = (metric.column for metric in METRICS)
     Console(width=150).print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
-    typer.echo(
-        "in % of the clips' RMS 2D radius after one similarity alignment a clip (FA-MPJPE: one a frame; N-MPJPE: scale "
-        "only); PCK@20: joints within 20%; bones: drift in % of their length"
-    )
+    typer.echo(legend())
 
 
 def _figure(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`olift finetune`: a shipped checkpoint, taught one's own animals from a few clips."""
+"""`olift finetune`: train a shipped checkpoint further, on a few clips of one's own animals."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def finetune(
         "schedule.warmup": min(60, steps // 10),
     }
     if before.config.window[1] == 0:
-        # It is not to forget a delay that it was trained with.
+        # It can serve streams of several delays. Trained with its own window alone, it would forget that.
         given["schedule.look_ahead"] = load_config(RECIPES / "small-causal.toml").schedule.look_ahead
     config = load_config(RECIPES / "finetune.toml", [*(as_change(*item) for item in given.items()), *(changes or ())])
     check_time_table(model, before.config)

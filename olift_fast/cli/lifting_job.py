@@ -206,7 +206,7 @@ def _warnings(result: LiftedTracks) -> Iterator[str]:
     if not skeleton.edges:
         yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
     if not any(skeleton.sides):
-        yield "no left and right joints are recognised: depth may come out mirrored; --skeleton FILE tells them"
+        yield "no left and right joints are recognized: depth may come out mirrored; --skeleton FILE tells them"
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]

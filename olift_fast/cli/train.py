@@ -59,7 +59,7 @@ def train(
 
 @contextmanager
 def watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
-    """A progress bar with the last report on stderr; a line a report where that is no terminal."""
+    """A progress bar with the latest report on stderr; one line for each report where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield lambda step, report: typer.echo(_line(report, config.schedule.steps), err=True) if report else None
         return
@@ -86,7 +86,7 @@ def _figures(report: Report) -> str:
 
 
 def first_process() -> bool:
-    """Whether this is the one of the processes that ``torchrun`` started that writes and speaks."""
+    """Whether this process is the one to write files and messages: the first of those that ``torchrun`` started."""
     import os
 
     return os.environ.get("RANK", "0") == "0"

@@ -1,8 +1,8 @@
 """AnimalSyn3D: synthetic animals with exact 3D, the data set of "Object Agnostic 3D Lifting in Space and Time".
 
-A folder holds a folder for each animal, and that a JSON file for each animation: ``AnimalSyn3D/foxZED/Walk1.json`` with
+The folder of an animal holds a JSON file for each animation: ``AnimalSyn3D/foxZED/Walk1.json`` with
 
-    model, animation         names; a model that is known (`olift_fast.tracks.rigs`) gives the joints their names
+    model, animation         names; the joints of a known model (`olift_fast.tracks.rigs`) get its joint names
     connections              pairs of joint indices
     camera.intrinsic         (3, 3) in pixels, camera.extrinsic (3, 4) or (4, 4) from world to camera
     camera.width, .height    of the image in pixels
@@ -14,8 +14,8 @@ themselves have not been read with it. In particular:
 
 - The tooling's camera is level, its y axis points **up**, and so do its pixels; and it exchanges the y and z of the
   meshes, which are right-handed with Z up, so that its world is a mirror image. Both are undone here: 2D and 3D have y
-  down as everywhere in this package, left is left, and the world has Z up. Any other camera is refused: nothing tells
-  how its world is meant.
+  down as everywhere in this package, left is left, and the world has Z up. Any other camera is refused, because
+  nothing tells how its world is to be read.
 - `points.3d` is `points.cam_3d` times a `points.scaling_factor` for each frame; neither is read, nor are
   `joint_group_idxs`, `optimised_joints` and `rel_mesh_path`.
 - The frame rate is not recorded; 30 is assumed.
@@ -85,7 +85,7 @@ def load_animalsyn3d(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, l
 def load_animation(path: str | Path) -> Paired:
     """One animation: its 3D in a world with Z up, one camera, and the 2D in that camera.
 
-    A null or NaN coordinate makes its point unknown: unlabelled in 3D, hidden in 2D.
+    A null or NaN coordinate makes its point unknown: unlabeled in 3D, hidden in 2D.
 
     Raises:
         InputError: not a readable file of the format above, shapes that disagree, 2D that is not the 3D's projection.
@@ -103,11 +103,11 @@ def split_animations(
     """Animations to train on and animations to hold out, both of every animal.
 
     Of each animal's n animations ⌊0.2 n⌋ are held out (the paper's 80 % for training, rounded up as its tooling does).
-    They are drawn with a fixed seed out of the sorted names: in whatever order they come, whatever other animals there
-    are. Which ones the paper held out is not known.
+    They are drawn with a fixed seed from the sorted names, so the order of the files and the other animals do not
+    matter. Which ones the paper held out is not known.
 
     Raises:
-        InputError: `held_out` is not between 0 and 1, two animations have one name, or an animal has too few to part.
+        InputError: `held_out` is not between 0 and 1, two animations have one name, or an animal has too few to split.
     """
     if not 0 < held_out < 1:
         raise InputError(f"held_out must be between 0 and 1, got {held_out}")
@@ -133,11 +133,11 @@ def split_animations(
 def clips_of(animations: Sequence[Paired], family: str, frames: int = FRAMES) -> ClipBatch:
     """The animations of one animal cut into clips from their first frame on, as their own camera sees them.
 
-    The 2D is that of the files, without faults; what is left at an animation's end is left out.
+    The 2D is that of the files, without faults; frames at an animation's end that do not fill a clip are left out.
 
     Args:
         animations: of one skeleton, as `load_animalsyn3d` gives them.
-        family: what the clips show: the animal.
+        family: the animal's name.
         frames: of a clip.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What to do about unusable files among many: stop at the first, or leave them out and say so."""
+"""Reading many files of which some are unusable: stop at the first, or skip them with a warning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_each(
         read: raises InputError for an item that is unusable.
         on_bad: "raise" passes the first such error on; "skip" leaves these items out, with one warning that counts
             them and names the first five.
-        what: the items, in the plural, for messages.
+        what: what messages call the items, in the plural.
 
     Raises:
         InputError: `on_bad` is neither; or an item is unusable and `on_bad` is "raise"; or all of them are.

@@ -16,8 +16,8 @@ class CameraRange:
 
     elevation: degrees by which a camera looks down. roll: degrees of turn about the viewing axis.
     focal: 35 mm-equivalent focal length in units of 35/36 of the image width, drawn log-uniformly.
-    fill: how much of the image half-size the clip may fill. offset: how far off-centre the clip sits, in clip radii.
-    image_size: width and height in pixels; or None, drawn from 320 ... 1920.
+    fill: how much of the image half-size the clip may fill. offset: how far the clip is off the image center, in clip
+    radii. image_size: width and height in pixels; None draws them from 320 ... 1920.
     weak: share of clips seen from very far away (weak perspective).
     follow, pan: shares of clips whose camera moves along with the body, or turns slowly; all others are static.
     """
@@ -76,19 +76,19 @@ def project(
 
     positions (B, T, J, 3): world, Z up. labelled (B, T, J): False where a position is unknown (it is not read).
     Returns keypoints (B, T, J, 2) in pixels and joints (B, T, J, 3) in camera axes, relative to the frame's mean over
-    the labelled joints and scaled by focal / depth of that mean, so that x and y overlay the keypoints up to
-    perspective (AnimalSyn3D's "camera space scaled to pixels", arXiv 2412.01166). Both are 0 where not labelled.
+    the labeled joints and scaled by focal / depth of that mean, so that x and y overlay the keypoints up to
+    perspective (AnimalSyn3D's "camera space scaled to pixels", arXiv 2412.01166). Both are 0 where not labeled.
     """
     positions = np.asarray(positions)
     if labelled is not None:
         positions = np.where(labelled[..., None], positions, 0)
         count = np.maximum(labelled.sum(axis=-1, dtype=np.float32), 1)[..., None, None]
-    # The centre is taken off before turning: far-away cameras would eat up the digits of float32.
-    centre = positions.sum(axis=-2, keepdims=True)
-    centre = centre / (positions.shape[-2] if labelled is None else count)
+    # The center is subtracted before the rotation: beside a far camera's distance, float32 has few digits left for it.
+    center = positions.sum(axis=-2, keepdims=True)
+    center = center / (positions.shape[-2] if labelled is None else count)
     turn = np.swapaxes(cameras.rotation, -1, -2)
-    joints = np.matmul(positions - centre, turn).astype(np.float32)
-    middle = np.matmul(centre - cameras.position[:, :, None], turn).astype(np.float32)
+    joints = np.matmul(positions - center, turn).astype(np.float32)
+    middle = np.matmul(center - cameras.position[:, :, None], turn).astype(np.float32)
     focal = cameras.focal[:, None, None]
     in_camera = joints + middle
     keypoints = in_camera[..., :2] / np.maximum(in_camera[..., 2:], np.float32(1e-6))
@@ -108,7 +108,7 @@ def random_cameras(
     ranges: CameraRange | None = None,
     labelled: NDArray[np.bool_] | None = None,
 ) -> Cameras:
-    """Upright cameras around each clip, moved back until every labelled joint of the clip is in view.
+    """Upright cameras around each clip, moved back until every labeled joint of the clip is in view.
 
     positions (B, T, J, 3): world, Z up; labelled (B, T, J): False where a position is unknown.
     """
@@ -131,7 +131,7 @@ def random_cameras(
         path = np.where((kind < ranges.follow)[:, None, None], middle, path)
     if ranges.pan > 0:
         panning = (kind > 1 - ranges.pan).astype(float)[:, None]
-        # A turn of less than the half-width that is filled: otherwise no distance would keep the clip in view.
+        # A pan of less than the half-width that is filled: otherwise the clip would leave the view at any distance.
         reach = np.arctan(0.5 * fill * size.min(axis=-1) / focal)[:, None]
         swing = rng.uniform(-0.6, 0.6, (count, 1)) * reach * panning
         rotation = _yawed(rotation, swing * np.linspace(-1, 1, frames))
@@ -167,7 +167,7 @@ def upright_rotation(
 
 
 def _filled(positions: Floats, labelled: NDArray[np.bool_]) -> Floats:
-    """Unknown positions replaced by a known one of their clip, so that they don't pull the camera."""
+    """Unknown positions replaced by a known one of their clip, so that they don't move the camera."""
     flat = labelled.reshape(len(labelled), -1)
     first = positions.reshape(len(positions), -1, 3)[np.arange(len(flat)), flat.argmax(axis=1)]
     return np.where(labelled[..., None], positions, np.nan_to_num(first)[:, None, None])
@@ -205,5 +205,5 @@ def _distance(
             need = (np.float32(sign) * seen[axis] - k * seen[2]).max(axis=2)
             room = k[..., 0] * depth - sign * forward[..., axis]
             least = np.maximum(least, (need / np.maximum(room, 1e-3)).max(axis=1))
-    # A clip that is one point has no size: any distance shows it.
+    # A clip that is a single point fits at any distance.
     return np.where(least > 0, least, 1.0)

@@ -18,7 +18,7 @@ class ClipBatch:
     keypoints (B, T, J, 2): float32 pixels; 0 where not visible.
     visible (B, T, J): bool, False where the keypoint is missing.
     joints (B, T, J, 3): float32 target, camera axes (x right, y down, z away), relative to the frame's mean over the
-        labelled joints, in pixels at that mean's depth; 0 where not labelled.
+        labeled joints, in pixels at that mean's depth; 0 where not labeled.
     labelled (B, T, J): bool, False where the target is unknown.
     family: what kind of body or data set the clips show.
     """
@@ -46,7 +46,8 @@ class ClipBatch:
 def mirror(batch: ClipBatch) -> ClipBatch:
     """The clips seen in a mirror: x -> -x in 2D and 3D, left and right sides swapped; joints keep their order.
 
-    The 2D is reflected about x = 0, so pixels turn negative: centre them per clip as any lifter does.
+    The 2D is reflected about x = 0, so that pixel coordinates become negative. Lifters center each clip, so it does no
+    harm.
     """
     keypoints, joints = batch.keypoints.copy(), batch.joints.copy()
     keypoints[..., 0] *= -1

@@ -1,4 +1,4 @@
-"""What detectors do to keypoints: noise, left/right swaps, drop-outs, and scores that half-know about it."""
+"""The faults of detectors: noise, left and right swapped, keypoints lost, and scores that tell some of it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Corruption:
-    """How much of each fault. Noise in units of the clip's RMS 2D radius; all others are probabilities.
+    """How much of each fault there is: noise in units of the clip's RMS 2D radius, all others as probabilities.
 
     noise: median standard deviation of a joint's error; noise_spread: log-standard deviation between clips and joints.
-    correlated: share of the error's variance that drifts slowly instead of jumping from frame to frame.
+    correlated: share of the error's variance that drifts slowly; the rest is independent from frame to frame.
     outliers: share of keypoints thrown far off, by about `outlier_size`.
-    swaps: share of clips in which a pair (or all pairs) of twins changes places, for a few frames at a time.
+    swaps: share of clips in which a left and a right joint, limbs, or all pairs are exchanged for a few frames.
     missing: expected share of single keypoints lost; spans, limbs, frames: expected share of keypoints lost to spans
-        of one joint, of a joint with its neighbours, of all joints. never: share of joints never seen in a clip.
-    occlusion: share of keypoints lost, for spans, to self-occlusion: joints at the far side go first.
-    spread: log-standard deviation of all these shares between clips; clean: share of clips left as they are.
+        of one joint, of a joint with its neighbors, of all joints. never: share of joints never seen in a clip.
+    occlusion: share of keypoints lost to self-occlusion, in spans; joints on the far side are hidden first.
+    spread: log-standard deviation of all these shares between clips; clean: share of clips without any fault.
     """
 
     noise: float = 0.012
@@ -62,7 +62,7 @@ def corrupt(
     keypoints (B, T, J, 2): true, in pixels. depth (B, T, J): larger is farther away; None: no self-occlusion.
     labelled (B, T, J): bool, False where the keypoint is unknown; it stays invisible.
     Returns noisy keypoints (B, T, J, 2), 0 where not visible; visible (B, T, J) bool; score (B, T, J) in 0 ... 1, low
-    where the error is large (but not reliably so), 0 where not visible.
+    where the error is large, though not reliably, and 0 where not visible.
     """
     count, frames, joints = len(keypoints), *keypoints.shape[1:3]
     touched = rng.random(count) >= levels.clean
@@ -126,7 +126,7 @@ def _drift(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _swapped(rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, chance: NDArray[np.floating]) -> Floats:
-    """Some clips with a twin pair, a limb, or all twins exchanged for some frames."""
+    """The keypoints, in some clips with a left and a right joint, a limb, or all pairs exchanged for some frames."""
     twins = skeleton.mirror()
     paired = np.flatnonzero(twins != np.arange(len(twins)))
     chosen = np.flatnonzero(rng.random(len(keypoints)) < chance)

@@ -1,8 +1,8 @@
-"""Human3.6M: people at everyday actions, as `Motion`s in metres with Z up at 50 frames a second.
+"""Human3.6M: people at everyday actions, as `olift_fast.data.mocap.Motion` in meters, Z up, 50 frames a second.
 
-Read are the .npz that VideoPose3D's scripts make, ``data_3d_h36m.npz`` (one pickled dictionary, subject → action →
-(T, 32, 3)), and one without pickles that `convert` makes of it: an array for each take, by name, "S1/Walking".
-The data set's licence does not let others hand it out; get it at its source.
+Two kinds of .npz are read: ``data_3d_h36m.npz`` as VideoPose3D's scripts write it (one pickled dictionary, subject →
+action → (T, 32, 3)), and what `convert` makes of it, without pickles: an array for each take, named "S1/Walking".
+The data set's license does not let others distribute it; get it at its source.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 
 
 def load_human36m(path: str | Path, *, allow_pickle: bool = False, on_bad: OnBad = "raise") -> dict[str, Motion]:
-    """The takes of each subject, reduced to the usual 17 joints. A joint that is NaN in a frame is unlabelled there.
+    """The takes of each subject, reduced to the usual 17 joints. A joint that is NaN in a frame is unlabeled there.
 
     Args:
         path: an .npz of either kind. Takes of 32 joints are reduced, takes of 17 are as they are.
@@ -57,10 +57,10 @@ def split_subjects(
 ) -> tuple[list[Segment], list[Segment]]:
     """The takes of the subjects to train on, and those of the subjects to hold out.
 
-    Subjects that aren't there are no error, as long as there is one on each side for which any was asked.
+    Subjects that are missing are no error, as long as each side that names any has one.
 
     Raises:
-        InputError: a subject on both sides, or a side that is asked for without any subject there.
+        InputError: a subject is on both sides, or all subjects that a side names are missing.
     """
     both = sorted(set(train) & set(held_out))
     if both:
@@ -140,7 +140,7 @@ def _stored(path: Path, name: str | None, allow_pickle: bool) -> Any:
         raise InputError(f"{where}: not readable (cut short?): {' '.join(str(error).split())}") from error
 
 
-# What a damaged archive, or a pickle of what is not installed here, ends in.
+# What reading a damaged archive, or a pickle of classes that are not installed, may raise.
 _UNUSABLE = (
     *(OSError, ValueError, EOFError, LookupError, ImportError, AttributeError, TypeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, SyntaxError, NotImplementedError),

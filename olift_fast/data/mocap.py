@@ -1,7 +1,7 @@
-"""Real 3D motion: recordings turned to a common Z-up frame, split into training and held-out parts, cut into clips.
+"""Recorded 3D motion: read, turned to a common Z-up frame, split into training and held-out parts, cut into clips.
 
 A recording is an .npz with `positions` (T, J, 3), `clip_starts`, `fps`, `joint_names`, `edges`, `units` and, where it
-has takes, `clip_names`. A paired file has 2D keypoints and calibrated cameras of the same moments besides.
+has takes, `clip_names`. A paired file also has 2D keypoints and calibrated cameras of the same moments.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Paired:
         image_sizes: (C, 2) width and height in pixels.
         camera_names: (C) names.
         fps: frames a second.
-        sequence: False when the frames are single moments, not consecutive.
+        sequence: False where the frames are single moments, not consecutive.
         skeleton: the joints, their bones and sides.
         source: the recording's name.
         units: of `positions`.
@@ -122,7 +122,7 @@ def load_all(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, Motion]:
 def load_motion(path: str | Path) -> Motion:
     """The recording in an .npz file, turned so that Z is up (see `_SOURCES` for how each source is turned).
 
-    A file that is not known by its name is taken to be Z up already. Where a joint is NaN, it is unlabelled.
+    A file whose name is not among these is taken to be Z up already. Where a joint is NaN, it is unlabeled.
 
     Raises:
         InputError: not a readable .npz, an array missing, shapes that disagree, positions that are infinite, or none
@@ -225,8 +225,8 @@ def sample_clips(
 
     Each clip steps through its segment by a factor drawn log-uniformly from `speed`, with linear interpolation between
     frames: 2 plays twice as fast, or stands for half the frame rate. Where a segment is too short for the factor drawn,
-    the factor is the largest that fits; segments too short for the smallest one are not drawn from. A segment's
-    chance is its number of starting frames. Between a known position and one that is not (NaN), it is not known.
+    the factor is the largest that fits; segments too short for the smallest one are not drawn from. A segment is drawn
+    in proportion to its number of starting frames. Between a known position and an unknown one (NaN), it is unknown.
 
     Raises:
         InputError: no segments, different skeletons, a range that is not 0 < low <= high, or all segments too short.
@@ -260,7 +260,7 @@ def sample_clips(
 def held_out_clips(motion: Motion, frames: int = 48, stride: int = 48) -> Floats:
     """(n, frames, J, 3) the fixed clips to evaluate on: the held-out segments cut every `stride` frames, in order.
 
-    Nothing is padded. Only when no held-out segment has `frames` frames, the longest is returned whole as one clip.
+    Nothing is padded. Where no held-out segment has `frames` frames, the longest is returned whole as one clip.
 
     Raises:
         InputError: `frames` < 1 or `stride` < `frames`, which would overlap.
@@ -332,7 +332,7 @@ def _up_from_floor(feet: Sequence[str], trunk: Sequence[str]) -> Callable[[Float
         place = [skeleton.names.index(name) for name in feet]
         points = positions[:, place].reshape(-1, 3).astype(np.float64)
         on_floor = points
-        # Lifted and mistracked feet leave the fit round by round: 2 median deviations, until little changes.
+        # Each round leaves out lifted and mistracked feet: those farther off the plane than 2 median deviations.
         for _ in range(10):
             middle = on_floor.mean(axis=0)
             normal = np.linalg.svd(on_floor - middle, full_matrices=False)[2][2]

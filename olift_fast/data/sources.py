@@ -12,13 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from olift_fast.data.augmentation import bend_joints, recombine, rescale_bones
 from olift_fast.data.cameras import CameraRange, Cameras, project, random_cameras
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import Paired, Segment, known_stretches, sample_clips
-from olift_fast.data.recombine import recombine
-from olift_fast.data.reshape import bend_joints, rescale_bones
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -41,9 +40,9 @@ class MotionSource:
     """Recorded motion of one skeleton, seen by random cameras.
 
     Args:
-        name: of the clips' family too.
-        segments: stretches to cut clips from, at random places.
-        camera, corruption: what they are seen with.
+        name: of the source, and of the clips' family.
+        segments: stretches from which clips are cut at random places.
+        camera, corruption: of what the cameras see.
         speed: range of time stretches.
         recombined: share of the clips in which a part of the body moves as in another clip.
         bent: share of the clips in which some joints are held at other angles (`bend_joints`).
@@ -100,7 +99,7 @@ class PairedSource:
         name: the family of clips whose skeleton has no name.
         recordings: of any skeletons; each skeleton is drawn equally often, and of it each recording by its length.
         camera: random cameras instead of the recordings' own; the world must be Z up then.
-        corruption: what the clips are seen with.
+        corruption: of what the cameras see.
         speed: range of time stretches.
 
     Raises:
@@ -158,8 +157,8 @@ class GeneratorSource:
     """Generated animals: the clips of an `AnimalGenerator`, seen with its cameras and faults.
 
     Args:
-        generator: draws are its batches, one after the other: they follow from its seed and their number, not from the
-            `rng` that is passed. None makes a generator out of `rng` for each draw.
+        generator: each draw is its next batch, which depends on its seed and on how many came before, not on the `rng`
+            that is passed. None makes a new generator from `rng` for each draw.
         name: of the source; the clips' family is the animal's.
         families, camera, corruption: of the generators that are made.
     """
@@ -192,7 +191,7 @@ def observe(
     corruption: Corruption,
     family: str,
 ) -> ClipBatch:
-    """Clips (B, T, J, 3) of motion as random cameras and a detector would see them; where NaN, they're unlabelled."""
+    """Clips (B, T, J, 3) of motion as random cameras and a detector would see them; unlabeled where NaN."""
     labelled = _labelled(positions)
     cameras = random_cameras(rng, positions, camera, labelled)
     return _seen(positions, cameras, segment.skeleton, rng, corruption, family)

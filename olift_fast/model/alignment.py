@@ -1,4 +1,4 @@
-"""Model output turned, scaled and moved onto the keypoints in the picture."""
+"""Turns, scales and moves the model's joints onto the keypoints in the picture."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def check_frame(frame: str) -> None:
 
 
 def camera_aligned(
-    joints: Array, normalised: Array, visible: Mask, centers: Array, normalization: Normalization
+    joints: Array, normalized: Array, visible: Mask, centers: Array, normalization: Normalization
 ) -> tuple[Array, Array, np.float32]:
     """Joints turned, scaled and moved so that x, y overlay the keypoints; z is depth about the frame's mean joint.
 
-    One rotation and one scale for the whole track, by orthographic Procrustes; a translation a frame, which is carried
-    over linearly to the frames where nothing is visible.
+    Orthographic Procrustes fits one rotation and one scale to the whole track. The translation is fitted to each frame,
+    and interpolated over the frames where nothing is visible.
 
     Args:
-        joints: ``(T, J, 3)`` model units, centred a frame on all joints.
-        normalised: ``(T, J, 2)`` the model's input.
+        joints: ``(T, J, 3)`` model units, centered on each frame's joints.
+        normalized: ``(T, J, 2)`` the model's input.
         visible: ``(T, J)``.
         centers: ``(T, 2)`` pixels, NaN where nothing is visible.
         normalization: of the input.
@@ -44,19 +44,20 @@ def camera_aligned(
     starts = range(0, len(joints), _FRAMES)
     parts = (slice(start, start + _FRAMES) for start in starts)
     rotation, stretch = fit_camera(
-        sum_moments([moments(joints[part], normalised[part], visible[part]) for part in parts])
+        sum_moments([moments(joints[part], normalized[part], visible[part]) for part in parts])
     )
     scale = np.float32(normalization.scale * stretch)
     offsets = carried(camera_offsets(joints, visible, centers, rotation, scale))
     return placed(joints, rotation, scale, offsets), rotation, scale
 
 
-def moments(joints: Array, normalised: Array, visible: Mask) -> Moments:
-    """``(5, 5)`` sums of products of x, y, z of the visible joints, about their mean in each frame, and keypoints x, y.
+def moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
+    """``(5, 5)``: for each pair of joint x, y, z and keypoint x, y the sum of their products over all visible joints.
 
-    All that orthographic Procrustes asks of a recording: those of its parts add up to those of the whole.
+    Joints are taken relative to the mean of the frame's visible joints. Orthographic Procrustes needs no more of a
+    recording than these sums, and those of its parts add up to those of the whole.
     """
-    points = np.concatenate([joints - _visible_mean(joints, visible), normalised], axis=-1)[visible].astype(np.float64)
+    points = np.concatenate([joints - _visible_mean(joints, visible), normalized], axis=-1)[visible].astype(np.float64)
     return np.asarray(points.T @ points)
 
 
@@ -68,23 +69,23 @@ def sum_moments(parts: list[Moments]) -> Moments:
 def fit_camera(total: Moments) -> tuple[Array, float]:
     """The rotation ``(3, 3)`` and the scale that bring joints with these moments nearest to their keypoints.
 
-    Raises nothing: a track that shows one keypoint at a time, or a straight line end on, has no scale of its own: 1.
+    The scale is 1 where the moments tell none: of a track that shows one keypoint at a time, or a line seen end on.
     """
     values, vectors = np.linalg.eigh(total)
     points = torch.from_numpy((vectors * np.sqrt(np.maximum(values, 0))).T)
-    points = torch.cat([points, -points])  # ten points with these moments, but for a factor, about a mean of 0
+    points = torch.cat([points, -points])  # ten points with a mean of 0 and these moments, up to a factor
     rotation, stretch, _ = orthographic_procrustes(points[:, :3], points[:, 3:])
     return rotation.numpy().astype(np.float32), float(stretch) if float(stretch) > 0 else 1.0
 
 
 def camera_offsets(joints: Array, visible: Mask, centers: Array, rotation: Array, scale: np.float32) -> Array:
-    """``(T, 2)`` pixels that move each frame's visible joints onto the centre of its keypoints; NaN where none is."""
+    """``(T, 2)`` pixels that move each frame's visible joints onto the center of its keypoints; NaN where none is."""
     mean = _visible_mean(joints, visible)
     return np.asarray(centers - scale * (mean @ rotation.T)[:, 0, :2], dtype=np.float32)
 
 
 def carried(offsets: Array) -> Array:
-    """``(T, 2)`` with the NaN filled in linearly, and by the nearest known frame at the ends; one must be known."""
+    """``(T, 2)`` with NaN filled in: linearly, at the ends by the nearest known frame. One frame must be known."""
     time = np.arange(len(offsets))
     known = np.isfinite(offsets).all(axis=-1)
     columns = [np.interp(time, time[known], offsets[known, axis]) for axis in range(offsets.shape[1])]

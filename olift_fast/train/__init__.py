@@ -1,4 +1,4 @@
-"""Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out motion.
+"""Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out clips.
 
 ``olift train`` trains a checkpoint, ``olift eval`` scores one.
 """
@@ -9,8 +9,6 @@ from olift_fast.train.fitting import fit
 from olift_fast.train.log import Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.metrics import (
-    Mean,
-    Scores,
     acceleration_error,
     bone_length_drift,
     fa_mpjpe,
@@ -21,6 +19,7 @@ from olift_fast.train.metrics import (
 )
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
+from olift_fast.train.scores import Mean, Scores
 
 __all__ = [
     "Batch",

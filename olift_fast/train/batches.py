@@ -1,8 +1,8 @@
-"""Training batches: clips of several skeletons, normalised, padded to one number of joints."""
+"""Training batches: clips of several skeletons, normalized, padded to one number of joints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -13,14 +13,14 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.model.normalization import Normalization
 
 LARGEST_RADIUS = 4.0
-"""RMS distance of a clip's joints from their centre, in model units, beyond which the clip is not learned from."""
+"""Model units. A clip whose joints are farther than this from their center (RMS) is not trained on."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step takes; B clips of T frames, padded to J joints.
+    """The tensors of a training step: B clips of T frames, padded to J joints.
 
-    keypoints ``(B, T, J, 2)`` normalised; visible, labelled bool ``(B, T, J)``; joints ``(B, T, J, 3)`` target in the
+    keypoints ``(B, T, J, 2)`` normalized; visible, labelled bool ``(B, T, J)``; joints ``(B, T, J, 3)`` target in the
     same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``.
     """
 
@@ -35,6 +35,11 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def split(self, clips: int) -> Iterator[Batch]:
+        """The batch in parts of so many clips; the last may have fewer."""
+        parts = (getattr(self, f.name).split(clips) for f in fields(self))
+        return (Batch(*tensors) for tensors in zip(*parts, strict=True))
 
 
 def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None = None) -> Batch:
@@ -62,7 +67,7 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
         keypoints[rows, :, :count], scale = normalise(group)
         target[rows, :, :count] = group.joints / scale[:, None, None, None]
         visible[rows, :, :count] = group.visible
-        kept = _fathomable(target[rows, :, :count], group.labelled)
+        kept = _of_plausible_size(target[rows, :, :count], group.labelled)
         labelled[rows, :, :count] = group.labelled & kept[:, None, None]
         graph[rows, :count, :count] = group.skeleton.graph(hops)
         mask[rows, :count] = True
@@ -80,10 +85,11 @@ def normalise(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
     return normalised / scale[:, None, None, None], scale
 
 
-def _fathomable(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """``(B,)`` False for clips whose keypoints say little of their size, so that their loss would drown all others.
+def _of_plausible_size(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """``(B,)`` False for clips whose target is so large in model units that their loss would dominate all others.
 
-    That is where only a few neighbouring joints are visible: their spread is no measure of the animal.
+    That happens where only a few neighboring joints are visible: the unit is their spread, which says little of the
+    animal's size.
     """
     squares = np.square(target).sum(axis=-1)
     mean = squares.sum(axis=(1, 2), where=labelled) / np.maximum(labelled.sum(axis=(1, 2)), 1)
@@ -91,7 +97,7 @@ def _fathomable(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
 
 
 def by_size(groups: Sequence[ClipBatch], take: int, rng: np.random.Generator) -> list[list[ClipBatch]]:
-    """All groups in lists of `take`, each of similar numbers of joints, so that little is padded; in random order."""
+    """The groups in lists of `take`, each of similar numbers of joints, so that little is padded; in random order."""
     ordered = sorted(groups, key=lambda group: group.skeleton.num_joints)
     lists = [ordered[start : start + take] for start in range(0, len(ordered), take)]
     return [lists[index] for index in rng.permutation(len(lists))]

@@ -1,4 +1,4 @@
-"""A training run as a value, and the TOML file that it is read from."""
+"""The configuration of a training, and reading it from a TOML file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What is trained.
+    """The lifter that is trained.
 
     Args:
-        preset: a name of `LifterConfig.preset`; "small" by default. Where weights are started from, the window is taken
-            from it, and the rest must be what they have.
-        start: checkpoint to start from, by name or folder; None draws random weights.
+        preset: a name of `LifterConfig.preset`; "small" by default. With `start`, the window is the preset's, and all
+            else must be as in the checkpoint.
+        start: checkpoint whose weights training starts from, by name or folder; None draws random weights.
         name: what results say they were lifted with; the preset's name by default.
-        changes: fields of `LifterConfig` that differ from the preset's; of a started model only the window.
+        changes: fields of `LifterConfig` that differ from the preset's; with `start`, only the window may.
     """
 
     preset: str | None = None
@@ -36,17 +36,17 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class EarlyStop:
-    """When to stop before the last step: when the score of the averaged weights no longer falls.
+    """Stopping before the last step, when the score of the averaged weights no longer falls.
 
     The score is the mean SA-MPJPE over held-out sources, in % of the clips' RMS 2D radius; the weights with the best
     score are kept.
 
     Args:
         every: steps between scores.
-        patience: scores in a row without a gain, after which training stops.
-        min_gain: by how much a score must be lower to count.
-        data: folder of real recordings (motion3d/, paired/) whose held-out part is scored; generated animals of a seed
-            of their own where None.
+        patience: training stops after so many scores in a row without a gain.
+        min_gain: how much lower than the best a score must be to count as a gain.
+        data: folder of real recordings (motion3d/, paired/) whose held-out part is scored. None scores generated
+            animals, from a seed that training does not use.
     """
 
     every: int = 500
@@ -68,12 +68,13 @@ class Run:
         out: folder for the checkpoint, the state to resume from and the logs.
         seed: of weights and data.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        precision: of the linear layers; attention, loss and weights are float32 in any case. "auto": bfloat16 on GPUs
-            and on CPUs where the native module multiplies in it (`olift doctor` tells).
-        compile: run forward and backward through `torch.compile`.
+        precision: of the linear layers; attention, loss and weights are always float32. "auto": bfloat16 on GPUs, and
+            on CPUs where the native module can multiply in it (`olift doctor` tells).
+        compile: whether forward and backward run through `torch.compile`.
         workers: processes that make data, for each process that trains; 0 makes it in that process.
         save_every, report_every: steps between saves, and between lines of the log.
-        stop_after: end here, though the learning rate is laid out for `Schedule.steps`; a later run may go on.
+        stop_after: the step at which this run ends; the learning rate still follows `Schedule.steps`, and a later run
+            may go on.
     """
 
     out: Path
@@ -96,7 +97,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Config:
-    """All of a training: with the version of this package and the number of processes it fixes the result."""
+    """All settings of a training. With the package's version and the number of processes, they determine the result."""
 
     schedule: Schedule
     run: Run
@@ -110,11 +111,11 @@ ELSEWHERE = {
     "data.hops": "model.changes.hops",
     "data.sources": "`Mixture(sources=…)` in Python",
 }
-"""Fields of the parts that are not keys of a file, and the keys that they follow."""
+"""Fields that a file may not set, and what sets them."""
 
 
 def recipes() -> list[str]:
-    """Names of the files that come with the package."""
+    """Names of the recipes: the TOML files of this package."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
@@ -124,11 +125,11 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> Config
     Args:
         name_or_path: the file has a table for each field of `Config`: ``[schedule]``, ``[run]`` and, where they are
             wanted, ``[model]``, ``[data]`` and ``[early_stop]``.
-        changes: "schedule.steps=300": values in TOML's writing, or text, that go before those of the file.
+        changes: like "schedule.steps=300": values in TOML notation, or text, that override the file's.
 
     Raises:
-        InputError: unreadable, not TOML, a key that nothing has, a value of another type or out of range; the message
-            names the file, the key, the value seen and the one wanted.
+        InputError: the file is unreadable or not TOML, a key is unknown, or a value has the wrong type or is out of
+            range. The message names the file, the key, the value seen and the one wanted.
     """
     path = Path(name_or_path)
     if not path.is_file() and str(name_or_path) in recipes():
@@ -140,7 +141,7 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> Config
 
 
 def _change(table: dict[str, Any], text: str) -> str:
-    """Puts "a.b=1" into the table and returns "a.b"."""
+    """Sets "a.b=1" in the table and returns "a.b"."""
     key, sign, written = text.partition("=")
     parts = key.strip().split(".")
     if not sign or not all(parts):

@@ -1,4 +1,4 @@
-"""Scores on held-out real recordings, beside the flat guess: what `olift eval` prints."""
+"""Scores of lifters on held-out clips, beside the flat guess: what `olift eval` prints and early stopping watches."""
 
 from __future__ import annotations
 
@@ -17,48 +17,56 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_mirrored
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import FRAMES, held_out
-from olift_fast.train.metrics import Scores, acceleration_error, fa_mpjpe, n_mpjpe, pck, sa_mpjpe, sa_mpve
+from olift_fast.train.metrics import METRICS, sa_mpjpe
+from olift_fast.train.scores import Scores
 
 Method = Callable[[Batch], Tensor]
-METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "sa_mpjpe": sa_mpjpe,
-    "fa_mpjpe": fa_mpjpe,
-    "sa_mpve": sa_mpve,
-    "n_mpjpe": n_mpjpe,
-    "pck_20": partial(pck, threshold=0.2),
-    "acceleration": acceleration_error,
-}
+"""What gives joints ``(B, T, J, 3)`` for a batch: a lifter used in some way, or the flat guess."""
+
+CLIPS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class Score:
-    """Mean scores of a method on a source (docs/metrics.md): errors in % of the clips' RMS 2D radius.
+    """Mean scores of a method on the clips of a source.
 
-    After one similarity alignment a clip, but fa_mpjpe: one a frame; n_mpjpe: scale only, joints turned as the model
-    gives them. pck_20: % of joints within 20 % of the radius. bone_length_drift: % of a bone's length. None:
-    nothing to score, as motion in single frames, or joints that are not finite.
+    values: by the names of `METRICS` (docs/metrics.md), all times 100: errors in % of the clips' RMS 2D radius after
+    one similarity alignment a clip, or what the metric's record says (`legend`). None where there is nothing to
+    score, such as motion in single frames, or where joints are not finite.
     """
 
     source: str
     method: str
     clips: int
-    sa_mpjpe: float | None
-    fa_mpjpe: float | None
-    sa_mpve: float | None
-    n_mpjpe: float | None
-    pck_20: float | None
-    acceleration: float | None
-    bone_length_drift: float | None
+    values: Mapping[str, float | None]
+
+    def as_row(self) -> dict[str, str | int | float | None]:
+        """All of it by name, as `olift eval --json` writes it."""
+        return {"source": self.source, "method": self.method, "clips": self.clips, **self.values}
+
+
+def legend() -> str:
+    """What the values of a `Score` are, in one sentence."""
+    fits = "; ".join(f"{metric.column}: {metric.fit}" for metric in METRICS if metric.fit)
+    others = [f"{metric.column}: {metric.percent}" for metric in METRICS if metric.percent]
+    return "; ".join([f"in % of the clips' RMS 2D radius after one similarity alignment a clip ({fits})", *others])
 
 
 def flat(batch: Batch) -> Tensor:
-    """The guess that everything is at one depth: x, y as seen (hidden ones filled in over time), z = 0."""
+    """The guess that all joints are at one depth: x, y as seen (where hidden, interpolated over time), z = 0."""
     filled = np.stack([_filled(k, v) for k, v in zip(batch.keypoints.numpy(), batch.visible.numpy(), strict=True)])
     return torch.nn.functional.pad(torch.from_numpy(filled), (0, 1))
 
 
 def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror: bool = False) -> Method:
-    """The lifter as a method: told the joints' sides or not, on whole clips or single frames, with mirror image."""
+    """The lifter as a method.
+
+    Args:
+        lifter: in evaluation mode.
+        sides: whether it is told the joints' sides.
+        alone: whether it lifts each frame by itself.
+        mirror: whether it averages each clip with its mirror image (`lift_mirrored`).
+    """
     lift = lift_mirrored if mirror else Lifter.__call__
 
     def method(batch: Batch) -> Tensor:
@@ -75,16 +83,28 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror
 
 
 def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 1) -> Score:
-    """One row: a method's scores on clips of one source."""
-    scores = Scores(METRICS)
-    edges = clips.skeleton.edges or None
-    for start in range(0, len(clips), 32):
-        batch = collate([_rows(clips, slice(start, start + 32))], hops)
-        scores.update(method(batch), batch.joints, batch.labelled, source, edges)
+    """The scores of a method on the clips of one source; `hops` are those of the graph that its local heads see."""
+    edges = clips.skeleton.edges
+    scores = Scores({metric.name: partial(metric.of_clips, edges=edges) for metric in METRICS})
+    for batch in collate([clips], hops).split(CLIPS_AT_ONCE):
+        scores.update(method(batch), batch.joints, batch.labelled, source)
     means = {metric: 100 * mean for metric, mean in scores.compute()[source].items()}
-    means.setdefault("bone_length_drift", math.nan)
     rounded = {metric: round(mean, 2) if math.isfinite(mean) else None for metric, mean in means.items()}
-    return Score(source, name, len(clips), **rounded)
+    return Score(source, name, len(clips), rounded)
+
+
+def mean_score(lifter: Lifter, batches: Sequence[Batch]) -> float:
+    """The score that early stopping watches: SA-MPJPE in % of the RMS 2D radius, the mean over batches of their means.
+
+    A clip without a label counts as an error of 0.
+    """
+    method, device = lifted_by(lifter), next(lifter.parameters()).device
+    means = []
+    for batch in batches:
+        parts = [part.to(device) for part in batch.split(CLIPS_AT_ONCE)]
+        errors = [sa_mpjpe(method(part), part.joints, part.labelled).nan_to_num(nan=0.0) for part in parts]
+        means.append(float(torch.cat(errors).mean()))
+    return 100 * sum(means) / len(means)
 
 
 def evaluate(
@@ -95,18 +115,18 @@ def evaluate(
     dtypes: Sequence[torch.dtype] = (torch.float32,),
     delays: Sequence[int] = (),
 ) -> list[Score]:
-    """Scores of lifters, and of what they are compared with, on all held-out recordings of a folder.
+    """Scores of lifters, and of the flat guess, on all held-out recordings of a folder.
 
     Args:
         lifters: by the name to show. Each lifts whole clips in every dtype, with its mirror image, with the sides
             hidden, and single frames; or, where there are delays, whole clips with each of them in every dtype.
         data: folder with ``motion3d/``, ``paired/`` or both.
-        noise: detector-like faults on the 2D of the motion.
-        dtypes: of the products.
+        noise: whether the 2D of the motion has detector-like faults.
+        dtypes: that the lifters' products are rounded to (`Lifter.optimize`).
         delays: frames to look ahead (`Lifter.with_delay`).
 
     Raises:
-        InputError: the folder holds no recordings, or a dtype or a delay is none that the lifter can have.
+        InputError: the folder holds no recordings, or a lifter can't have one of the dtypes or delays.
     """
     methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
     for name, lifter in lifters.items():
@@ -127,7 +147,7 @@ def evaluate(
 
 
 def score_all(sources: Mapping[str, ClipBatch], methods: Mapping[str, tuple[Method, int]]) -> list[Score]:
-    """A row for each source and method; with a method come the hops of the graph that its local heads see."""
+    """The `score` of every method, given with its hops, on every source."""
     return [
         score(source, clips, name, method, hops)
         for source, clips in sources.items()
@@ -139,17 +159,6 @@ def check_time_table(name: str, config: LifterConfig) -> None:
     """Raises InputError where a lifter knows fewer frames than a clip has."""
     if config.time_encoding == "table" and config.time_rows < FRAMES:
         raise InputError(f"{name}: its time table must have {FRAMES} rows or more, got {config.time_rows}")
-
-
-def _rows(clips: ClipBatch, rows: slice) -> ClipBatch:
-    return ClipBatch(
-        clips.keypoints[rows],
-        clips.visible[rows],
-        clips.joints[rows],
-        clips.labelled[rows],
-        clips.skeleton,
-        clips.family,
-    )
 
 
 def _filled(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:

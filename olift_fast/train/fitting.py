@@ -1,4 +1,4 @@
-"""Training: AdamW or Muon, warm-up and cosine, an average of the weights, on one device or many, resumed to the bit."""
+"""The training loop: AdamW or Muon, an average of the weights, early stopping, one device or many, exact resuming."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
+from olift_fast.train.evaluate import mean_score
+from olift_fast.train.held_out import held_out_batches
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
-from olift_fast.train.scoring import held_out_batches, mean_score
 from olift_fast.train.state import State
 from olift_fast.train.toml import differences
 
@@ -40,31 +41,31 @@ Watch = Callable[[int, Report | None], None]
 
 
 class Data(Protocol):
-    """Where batches come from: `Mixture`, or one's own."""
+    """Where batches come from: a `Mixture`, or an object of your own."""
 
     def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Batches from number `start` on, without end, those of process `rank` of `world`."""
+        """Batches without end, from number `start` on: those of process `rank` out of `world`."""
         ...
 
 
 def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch: Watch | None = None) -> Lifter:
-    """Train a lifter and return the average of its weights; of all scored averages the best, with early stopping.
+    """Train a lifter and return the average of its weights; with early stopping, the average with the best score.
 
     Into ``config.run.out`` go the average as a checkpoint (``config.json``, ``model.safetensors``), ``log.csv``,
-    TensorBoard's files where it is installed, and ``training.safetensors``, to resume from.
+    TensorBoard's files where it is installed, and ``training.safetensors``, from which a run resumes.
 
     Args:
-        config: all that fixes the result.
-        data: in place of ``config.data``; to resume exactly, its batch k must be the same each time.
-        resume: go on where the folder's run stopped; start where there is none. On a CPU with the
-            same number of threads the weights are then the same, bit for bit, as those of a run that never stopped.
-        watch: called after every step with the steps done and, where there is a new one, the report.
+        config: all settings.
+        data: used in place of ``config.data``; to resume exactly, its batch k must be the same each time.
+        resume: whether to go on where the folder's run stopped, if it holds one. On a CPU with the same number of
+            threads, the weights are then bit for bit those of a run that never stopped.
+        watch: called after every step with the number of steps done and, where there is a new one, the report.
 
     Under ``torchrun`` every process calls this, each trains on batches of its own, gradients are averaged (DDP), and
     the first process writes. A process without ``torchrun`` uses one device.
 
     Raises:
-        InputError: the configuration can't be trained, or the folder can't be written or holds another run.
+        InputError: the configuration can't be trained, or the folder can't be written, or it holds another run.
         MissingExtraError: lightning-fabric is not installed.
     """
     fabric = _fabric(config.run)
@@ -115,9 +116,9 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
 
 
 def _leave_the_others() -> None:
-    """Ends gloo's threads while the interpreter lives: one that wakes up after it aborts the process.
+    """Ends gloo's threads before the interpreter ends: a thread that wakes up after that aborts the process.
 
-    PyTorch pull request 179291 tells how.
+    See PyTorch pull request 179291.
     """
     gc.collect()
     if torch.distributed.is_initialized():
@@ -223,7 +224,7 @@ def _fabric(run: Run) -> Fabric:
 
 
 def _precision(run: Run, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What "auto" comes to here. A run goes on as it began, so this is what its folder has."""
+    """The precision that "auto" means on this machine. It is saved with the run, so that a resumed run keeps it."""
     if run.precision != "auto":
         return run.precision
     return "bfloat16" if device.type == "cuda" or why_not_bfloat16() is None else "float32"
@@ -249,7 +250,7 @@ def _check_out(out: Path, resume: bool) -> None:
 
 
 def _log(out: Path, step: int) -> Log:
-    """The log of the folder, which is made, and rid of what a killed run left half-written."""
+    """The folder's log. Creates the folder, and removes what a killed run left half-written in it."""
     with suppress(FileExistsError):
         out.mkdir(parents=True)
     states.clear_away(out)
@@ -261,8 +262,8 @@ def _batches(config: Config, data: Data | None, state: State, fabric: Fabric) ->
     if data is None:
         mixture = replace(config.data, seed=config.run.seed, hops=state.lifter.config.hops)
         try:
-            # Drawn here first: what is wrong with the data shows before a worker dies of it, and workers that are
-            # forked share the recordings.
+            # Draw once here, so that an error in the data shows before a worker dies of it, and so that forked
+            # workers share the recordings in memory.
             next(mixture.groups())
             for source, weight in mixture.real_sources:
                 if weight:
@@ -274,7 +275,7 @@ def _batches(config: Config, data: Data | None, state: State, fabric: Fabric) ->
 
 
 def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric) -> None:
-    """Scores the average and keeps the best. One process scores for all, so that all stop at the same step."""
+    """Scores the average, and keeps a copy if it is the best. One process scores for all, so that all stop together."""
     score = float(fabric.broadcast(mean_score(state.average, held_out) if fabric.is_global_zero else 0.0))
     state.score = score
     if state.best_score is None or score < state.best_score - stop.min_gain:
@@ -284,14 +285,14 @@ def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric)
 
 
 def _report(state: State, schedule: Schedule, speed: float, fabric: Fabric) -> Report:
-    """What there is to tell of the steps since the last report, which are then forgotten."""
+    """The report of the steps since the last one; their losses are then dropped."""
     loss = cast(Tensor, fabric.all_reduce(torch.stack(state.losses).mean(), reduce_op="mean"))
     state.losses = []
     return Report(state.step, round(float(loss), 6), schedule.rate(state.step - 1), round(speed, 1), state.score)
 
 
 class _Clock:
-    """Seconds since it was made, without those it was stopped."""
+    """Seconds since it was created, without those in which it was stopped."""
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()
@@ -316,9 +317,10 @@ def _save(state: State, config: Config, fabric: Fabric) -> None:
 
 
 def optimizers_of(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """AdamW for all parameters; or Muon for the large matrices, and AdamW for the others.
+    """AdamW for all parameters; or Muon for the large matrices that map tokens to tokens, and AdamW for the others.
 
-    A table with a row a frame is no map, however large; a map from x, y or to x, y, z is too narrow.
+    The table of the frames' encodings is a large matrix, but a lookup and no linear map, so AdamW trains it. The layers
+    from x, y and to x, y, z are too narrow for Muon.
     """
     parameters, hidden = list(lifter.parameters()), set()
     if schedule.optimizer == "muon":

@@ -1,4 +1,4 @@
-"""Held-out real recordings as clips to score a model on: never trained on, seen by upright or real cameras."""
+"""Clips to score a lifter on, which it is never trained on: of held-out recordings, or of generated animals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import numpy as np
 from olift_fast.data.cameras import CameraRange, Cameras, project
 from olift_fast.data.clips import ClipBatch, concatenate
 from olift_fast.data.corruption import Corruption
-from olift_fast.data.mocap import Paired, load_all, load_paired, split
-from olift_fast.data.mocap import held_out_clips as cut
+from olift_fast.data.generator import AnimalGenerator
+from olift_fast.data.mocap import Paired, held_out_clips, load_all, load_paired, split
 from olift_fast.data.sources import observe
 from olift_fast.errors import InputError
+from olift_fast.train.batches import Batch, collate
 
 FRAMES = 48
 CAMERAS = 4
 MIN_CONFIDENCE = 0.3
+
+GENERATED_SEED = (2412, 1166, 0)
+"""Training seeds its generators with pairs of numbers; three numbers give animals that it never sees."""
+GENERATED_SKELETONS, GENERATED_CLIPS, GENERATED_FRAMES = 12, 4, 24
 
 
 def held_out(
@@ -30,7 +35,7 @@ def held_out(
     corruption: Corruption | None = None,
     seen: CameraRange | None = None,
 ) -> dict[str, ClipBatch]:
-    """Clips of `frames` frames by source; where no stretch is that long, the longest as one clip.
+    """Clips of `frames` frames of recordings, by source; where no stretch is that long, the longest as one clip.
 
     Real motion (``folder/motion3d``) is seen by 4 random upright cameras a clip, looking down 0 … 40°, the same for
     the same seed. Paired recordings (``folder/paired``) are seen by their own calibrated cameras; their 2D is what is
@@ -38,9 +43,9 @@ def held_out(
 
     Args:
         folder: the folder of real recordings.
-        noise: put detector-like faults on the 2D of the real motion.
+        noise: whether the 2D of the real motion has detector-like faults.
         frames, cameras: of a clip of real motion.
-        paired: with the paired recordings.
+        paired: whether the paired recordings are included.
         corruption: other faults on the 2D of the real motion, in place of `noise`.
         seen: other cameras for the real motion.
 
@@ -53,7 +58,7 @@ def held_out(
     recorded = load_all(folder / "motion3d") if any((folder / "motion3d").glob("*.npz")) else {}
     for name, motion in recorded.items():
         rng = np.random.default_rng((seed, len(sets)))
-        positions = np.repeat(cut(motion, frames, frames), cameras, axis=0)
+        positions = np.repeat(held_out_clips(motion, frames, frames), cameras, axis=0)
         segment = split(motion)[1][0]
         sets[name] = observe(positions, segment, rng, seen or CameraRange(), corruption, name)
     for path in sorted((folder / "paired").glob("*.npz")) if paired else ():
@@ -63,8 +68,24 @@ def held_out(
     return sets
 
 
+def held_out_batches(folder: Path | None, hops: int) -> list[Batch]:
+    """What early stopping scores: a batch for each source of `held_out`.
+
+    Without a folder, there is a batch for each of 12 generated skeletons.
+
+    Raises:
+        InputError: the folder holds no recordings.
+    """
+    if folder is None:
+        generator = AnimalGenerator(GENERATED_SEED)
+        groups = [generator.batch(GENERATED_CLIPS, GENERATED_FRAMES) for _ in range(GENERATED_SKELETONS)]
+    else:
+        groups = list(held_out(folder).values())
+    return [collate([clips], hops) for clips in groups]
+
+
 def _through_real_cameras(paired: Paired, name: str) -> ClipBatch:
-    """The clips of every camera: consecutive frames if the recording is a sequence, else frames on their own."""
+    """The clips of every camera: consecutive frames if the recording is a sequence, else single frames."""
     frames = min(FRAMES, len(paired.positions)) if paired.sequence else 1
     return concatenate([_one_camera(paired, camera, frames, name) for camera in range(len(paired.K))])
 

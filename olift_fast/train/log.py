@@ -23,7 +23,7 @@ class Report:
         loss: mean over the steps since the last report, and over all processes.
         learning_rate: of this step.
         clips_per_second: of all processes together, since the last report.
-        score: the last one, where scores are taken (`olift_fast.train.config.EarlyStop`).
+        score: the last one, with early stopping (`olift_fast.train.EarlyStop`).
     """
 
     step: int
@@ -37,7 +37,7 @@ COLUMNS = [f.name for f in fields(Report)]
 
 
 class Log:
-    """Appends to the logs in a folder; what a killed run logged beyond the step it goes on from is taken out.
+    """Appends to the logs in a folder. Lines of a killed run beyond the step that it resumes from are removed.
 
     Args:
         folder: of the run.
@@ -54,7 +54,7 @@ class Log:
         self._board = _board(folder, step)
 
     def write(self, report: Report) -> None:
-        """One line, on disk when this returns."""
+        """Append a line; it is on disk when this returns."""
         values = asdict(report)
         with writing(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(values)
@@ -65,7 +65,7 @@ class Log:
             self._board.flush()
 
     def close(self) -> None:
-        """Ends TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 

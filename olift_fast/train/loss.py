@@ -23,19 +23,19 @@ def lifting_loss(
 ) -> Tensor:
     """Squared joint error after rigid alignment + λ · squared velocity error + a weight · squared reprojection error.
 
-    The alignment is held constant for the gradient: exact for the squared error (envelope theorem), and what keeps
-    the gradient finite where the rotation is ambiguous.
+    The gradient holds the alignment constant. That is exact for the squared error (envelope theorem), and keeps the
+    gradient finite where the rotation is ambiguous.
 
     Args:
         joints, target: ``(B, T, J, 3)``, model units.
         labelled: bool ``(B, T, J)``, where the target is known.
-        alignment: one Procrustes fit a "sequence" or a "frame".
+        alignment: one Procrustes fit for a "sequence", or one for each "frame".
         velocity_weight: λ.
-        keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalised input, for the reprojection term.
-        reprojection_weight: of x, y of the joints against the input, both centred on the visible keypoints.
+        keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term.
+        reprojection_weight: of x, y of the joints against the input, both centered on the visible keypoints.
 
     Returns:
-        Scalar: each term is a mean over what is labelled (visible) in the batch.
+        Scalar: each term is a mean over what is labeled (visible) in the batch.
 
     Equivalent to `olift_fast.reference.lifting_loss`.
     """

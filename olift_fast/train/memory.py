@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what training frees."""
+"""Settings of the C library's allocator that make training faster."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc's malloc keep what is freed, for the whole process; False where it isn't glibc's.
+    """Make glibc's malloc keep freed memory for reuse, in the whole process; False where malloc is not glibc's.
 
-    By default a large tensor is given back to the system at its end, and the next one is faulted in page by page, which
-    can take longer than what is computed with it. `olift train` calls this; a program of one's own may, too.
+    By default the memory of a large tensor goes back to the system when it is freed, and the next tensor's is faulted
+    in page by page, which can take longer than the computation. `olift train` calls this; your own program may, too.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4
     if not sys.platform.startswith("linux"):

@@ -1,29 +1,29 @@
-"""Scores of lifted clips against the truth: one number a clip, over what is labelled.
+"""Metrics of lifted clips against the truth: functions that give one number a clip, and what to call and show them as.
 
-Every metric takes joints and target ``(B, T, J, 3)`` in one unit of length (model units, pixels, millimetres) and
-labelled, bool ``(B, T, J)``, where the target is known; what is not labelled is never read into arithmetic. B clips, T
+Every metric takes joints and target ``(B, T, J, 3)`` in one unit of length (model units, pixels, millimeters) and
+labelled, bool ``(B, T, J)``, where the target is known; what is not labeled is never read into arithmetic. B clips, T
 frames, J joints, all but B at least 1. Every metric returns one value a clip ``(B,)``, float32 or, where an argument is
 float64, float64:
 
 - NaN where there is nothing to score: a clip without a label, a velocity in a clip of one frame;
-- infinity (for `pck`, a miss) where a labelled joint is not finite, so that a lifter gone wrong never looks good.
+- infinity (for `pck`, a miss) where a labeled joint is not finite, so that a lifter gone wrong never looks good.
 
-Both point sets are first centred, frame by frame, on the mean of the labelled joints: ŷ are the joints and y the target
-after that, M the labelled (frame, joint) pairs. ``kind`` is the alignment's: "similarity" (R, s and translation) or
+Both point sets are first centered, frame by frame, on the mean of the labeled joints: ŷ are the joints and y the target
+after that, M the labeled (frame, joint) pairs. ``kind`` is the alignment's: "similarity" (R, s and translation) or
 "rigid" (s = 1). Values are differentiable, through the fit as well.
 
 All raise ValueError where a shape, ``kind`` or an option is wrong, and TypeError where labelled is not bool.
 
-`Mean` and `Scores` gather the values of many batches, in one process or several.
+To add a metric, write its function here and its record into `METRICS`: `olift eval` and docs/metrics.md walk that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
-import torch.distributed
 from torch import Tensor
 
 from olift_fast.nn.loss import Alignment
@@ -42,13 +42,13 @@ def fa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit, of the target. A frame of one labelled joint adds 0, and so does one of two under
+        ``(B,)`` in that unit, of the target. A frame of one labeled joint adds 0, and so does one of two under
         "similarity": they fit whatever was predicted.
 
     Source: arXiv 2412.01166; known as PA-MPJPE or protocol 2 (Martinez et al. 2017). Equivalent to
-    `olift_fast.reference.fa_mpjpe`, but for NaN where nothing is labelled.
+    `olift_fast.reference.fa_mpjpe`, but for NaN where nothing is labeled.
     """
-    return _mean(_difference(joints, target, labelled, "frame", kind).norm(dim=-1), labelled)
+    return _mean(aligned_difference(joints, target, labelled, "frame", kind).norm(dim=-1), labelled)
 
 
 def sa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "similarity") -> Tensor:
@@ -62,15 +62,15 @@ def sa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "
     Returns:
         ``(B,)`` in that unit, of the target.
 
-    Source: arXiv 2412.01166. Equivalent to `olift_fast.reference.sa_mpjpe`, but for NaN where nothing is labelled.
+    Source: arXiv 2412.01166. Equivalent to `olift_fast.reference.sa_mpjpe`, but for NaN where nothing is labeled.
     """
-    return _mean(_difference(joints, target, labelled, "sequence", kind).norm(dim=-1), labelled)
+    return _mean(aligned_difference(joints, target, labelled, "sequence", kind).norm(dim=-1), labelled)
 
 
 def sa_mpve(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "similarity") -> Tensor:
     """Sequence-aligned velocity error: ``mean of |e_t+1,j - e_t,j|``, ``e = s R ŷ + d - y``, one fit for all frames.
 
-    The mean is over joints labelled in both frames.
+    The mean is over joints labeled in both frames.
 
     Args:
         joints, target: ``(B, T, J, 3)``, one unit of length.
@@ -78,19 +78,19 @@ def sa_mpve(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "s
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit a frame; NaN where no joint is labelled in two frames running.
+        ``(B,)`` in that unit a frame; NaN where no joint is labeled in two consecutive frames.
 
     Source: arXiv 2412.01166; MPJVE (Pavllo et al. 2019) after alignment. Equivalent to `olift_fast.reference.sa_mpve`,
-    but for NaN where that gives 0 for want of a pair.
+    but for NaN where that gives 0 because there is no such pair.
     """
-    step = _difference(joints, target, labelled, "sequence", kind).diff(dim=1)
+    step = aligned_difference(joints, target, labelled, "sequence", kind).diff(dim=1)
     return _mean(step.norm(dim=-1), labelled[:, 1:] & labelled[:, :-1])
 
 
 def acceleration_error(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "similarity") -> Tensor:
     """Acceleration error: ``mean of |e_t+1,j - 2 e_t,j + e_t-1,j|``, ``e = s R ŷ + d - y``, one fit for all frames.
 
-    The mean is over joints labelled in all three frames.
+    The mean is over joints labeled in all three frames.
 
     Args:
         joints, target: ``(B, T, J, 3)``, one unit of length.
@@ -98,28 +98,28 @@ def acceleration_error(joints: Tensor, target: Tensor, labelled: Tensor, *, kind
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit a frame², times the frame rate squared for seconds; NaN where no joint is labelled in
-        three frames running.
+        ``(B,)`` in that unit a frame² (times the frame rate squared: a second²); NaN where no joint is labeled in
+        three consecutive frames.
 
     Source: Kanazawa et al. 2019, who do not align.
     """
-    change = _difference(joints, target, labelled, "sequence", kind).diff(n=2, dim=1)
+    change = aligned_difference(joints, target, labelled, "sequence", kind).diff(n=2, dim=1)
     return _mean(change.norm(dim=-1), labelled[:, 2:] & labelled[:, 1:-1] & labelled[:, :-2])
 
 
 def n_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, root: int | None = None) -> Tensor:
-    """Scale-normalised joint error: ``mean over M of |s_t ŷ_tj - y_tj|``, ``s_t = Σ_j ŷ_tj · y_tj / Σ_j |ŷ_tj|²``.
+    """Scale-normalized joint error: ``mean over M of |s_t ŷ_tj - y_tj|``, ``s_t = Σ_j ŷ_tj · y_tj / Σ_j |ŷ_tj|²``.
 
     No rotation is fitted: the joints must be in the target's camera frame.
 
     Args:
         joints, target: ``(B, T, J, 3)``, one unit of length.
         labelled: bool ``(B, T, J)``.
-        root: index of the joint on which each frame is centred, as published; frames without it are left out. None
-            centres on the mean of the labelled joints.
+        root: index of the joint on which each frame is centered, as published; frames without it are left out. None
+            centers on the mean of the labeled joints.
 
     Returns:
-        ``(B,)`` in that unit, of the target. NaN where no frame has a labelled root, too.
+        ``(B,)`` in that unit, of the target. Also NaN where no frame has a labeled root.
 
     Source: Rhodin et al. 2018.
     """
@@ -164,7 +164,7 @@ def pck(
         raise ValueError(f"threshold must be > 0, got {threshold}")
     if alignment not in get_args(Alignment):
         raise ValueError(f"alignment must be one of {', '.join(get_args(Alignment))}, got {alignment!r}")
-    difference = _difference(joints, target, labelled, alignment, kind)
+    difference = aligned_difference(joints, target, labelled, alignment, kind)
     return _mean((difference.norm(dim=-1) < threshold).to(difference.dtype), labelled)
 
 
@@ -172,8 +172,8 @@ def bone_length_drift(joints: Tensor, labelled: Tensor, edges: Sequence[tuple[in
     """How much bones stretch: ``mean over bones of std_t(ℓ) / mean_t(ℓ)``, ``ℓ_t = |joint a - joint b|``.
 
     The coefficient of variation of each bone's length (its standard deviation, with divisor n, over its mean) in the
-    frames that have both ends labelled. Bones with fewer than two such frames are left out; one of length 0 throughout
-    does not drift. No target is needed; one measured without fixed bones drifts as well.
+    frames that have both ends labeled. Bones with fewer than two such frames are left out; one of length 0 throughout
+    does not drift. No target is needed. A target that was measured without fixed bone lengths drifts as well.
 
     Args:
         joints: ``(B, T, J, 3)``, any unit of length.
@@ -197,158 +197,119 @@ def bone_length_drift(joints: Tensor, labelled: Tensor, edges: Sequence[tuple[in
     return _mean(deviation / torch.where(mean == 0, 1.0, mean), frames > 1)
 
 
-class Mean:
-    """The mean of a metric over the clips of many batches; a clip with nothing to score, NaN, does not count.
+@dataclass(frozen=True)
+class Metric:
+    """A metric as `olift eval` computes and shows it, and as docs/metrics.md lists it.
 
     Args:
-        metric: what gives one value a clip ``(B,)``; `functools.partial` sets its options.
-        device: where the state is kept. That of the data spares a synchronisation an update, and NCCL needs a GPU's.
-
-    Fields:
-        state: float64 ``(2,)``, the sum of the values and their count, which an ``all_reduce`` may sum over processes.
+        name: its key in scores, and in the JSON of `olift eval`.
+        column: heading of its column.
+        function: ``(joints, target, labelled)`` → ``(B,)``; where `of_bones`, ``(joints, labelled, edges)``.
+        mean_of: what it is the mean of over the labeled joints, as a formula.
+        unit: of the function's values.
+        use: when to look at it.
+        options: of the function.
+        other_name: what else it is called.
+        of_bones: whether it takes the skeleton's edges in place of a target.
+        more_is_better: True for shares of correct joints; the others are errors.
+        fit: how the joints are fitted to the target, where not by one similarity alignment a clip.
+        percent: what 100 times the value is, where not % of the clips' RMS 2D radius.
     """
 
-    def __init__(self, metric: Callable[..., Tensor], device: torch.device | str = "cpu") -> None:
-        self.metric = metric
-        self.state = torch.zeros(2, dtype=torch.float64, device=device)
+    name: str
+    column: str
+    function: Callable[..., Tensor]
+    mean_of: str
+    unit: str
+    use: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    other_name: str = ""
+    of_bones: bool = False
+    more_is_better: bool = False
+    fit: str = ""
+    percent: str = ""
 
-    def update(self, *arguments: Any, **options: Any) -> None:
-        """Score a batch: the arguments are the metric's, ``(joints, target, labelled)`` for most."""
-        with torch.no_grad():
-            self.add(self.metric(*arguments, **options))
-
-    def add(self, values: Tensor) -> None:
-        """Count values ``(B,)`` that are scored already."""
-        values = values.detach().to(self.state)
-        scored = ~values.isnan()
-        # Not in place: a state made under `inference_mode` could not be updated outside it.
-        self.state = self.state + torch.stack([torch.where(scored, values, 0.0).sum(), scored.sum().to(values)])
-
-    def merge(self, other: Mean) -> None:
-        """Count what another one has counted, too."""
-        self.state = self.state + other.state.to(self.state)
-
-    def over_processes(self, group: torch.distributed.ProcessGroup | None = None) -> Mean:
-        """The mean over all processes of a group, on each of them, which all must call; this one stays as it is."""
-        whole = Mean(self.metric, self.state.device)
-        whole.state = _summed(self.state, group)
-        return whole
-
-    def compute(self) -> Tensor:
-        """The mean, a float64 scalar; NaN when nothing was counted."""
-        return self.state[0] / self.state[1]
-
-    def reset(self) -> None:
-        """Forget everything counted."""
-        self.state = torch.zeros_like(self.state)
+    def of_clips(
+        self, joints: Tensor, target: Tensor, labelled: Tensor, edges: Sequence[tuple[int, int]] = ()
+    ) -> Tensor:
+        """The metric of each clip ``(B,)``, whichever arguments its function takes."""
+        given: tuple[Any, ...] = (joints, labelled, edges) if self.of_bones else (joints, target, labelled)
+        return self.function(*given, **self.options)
 
 
-class Scores:
-    """Means of several metrics by category: of species, actions, data sets, whatever the clips are told apart by.
-
-    Args:
-        metrics: by name, each a function of ``(joints, target, labelled)``; `functools.partial` sets options.
-        device: where the states are kept, as in `Mean`.
-
-    Fields:
-        means: `Mean` by category and name; a category is there once a clip of it has been scored.
-    """
-
-    def __init__(self, metrics: Mapping[str, Callable[..., Tensor]], device: torch.device | str = "cpu") -> None:
-        self.metrics = dict(metrics)
-        self.device = device
-        self.means: dict[str, dict[str, Mean]] = {}
-
-    def update(
-        self,
-        joints: Tensor,
-        target: Tensor,
-        labelled: Tensor,
-        categories: str | Sequence[str],
-        edges: Sequence[tuple[int, int]] | None = None,
-    ) -> None:
-        """Score a batch.
-
-        Args:
-            joints, target: ``(B, T, J, 3)``, one unit of length.
-            labelled: bool ``(B, T, J)``.
-            categories: of all clips, or one a clip.
-            edges: the bones of all clips; given, "bone_length_drift" is scored as well.
-
-        Raises:
-            ValueError: not one category a clip, or as the metrics raise.
-        """
-        names = [categories] * len(joints) if isinstance(categories, str) else list(categories)
-        if len(names) != len(joints):
-            raise ValueError(f"categories must be one a clip, {len(joints)}, got {len(names)}")
-        with torch.no_grad():
-            values = {name: metric(joints, target, labelled) for name, metric in self.metrics.items()}
-            if edges is not None:
-                values["bone_length_drift"] = bone_length_drift(joints, labelled, edges)
-        for category in dict.fromkeys(names):
-            rows = [row for row, name in enumerate(names) if name == category]
-            for name, value in values.items():
-                self._mean(category, name).add(value[rows])
-
-    def merge(self, other: Scores) -> None:
-        """Count what another one, of the same metrics, has counted, too."""
-        if other.metrics.keys() != self.metrics.keys():
-            raise ValueError(f"metrics to merge must be {', '.join(self.metrics)}, got {', '.join(other.metrics)}")
-        for category, means in other.means.items():
-            for name, mean in means.items():
-                self._mean(category, name).merge(mean)
-
-    def over_processes(self, group: torch.distributed.ProcessGroup | None = None) -> Scores:
-        """The scores over all processes of a group, on each of them, which all must call; these stay as they are.
-
-        The processes need not have seen the same categories.
-        """
-        keys = [(category, name) for category, means in self.means.items() for name in means]
-        if _several_processes():
-            gathered: list[Any] = [None] * torch.distributed.get_world_size(group)
-            torch.distributed.all_gather_object(gathered, keys, group=group)
-            keys = list(dict.fromkeys(key for process in gathered for key in process))
-        whole = Scores(self.metrics, self.device)
-        means = [whole._mean(*key) for key in keys]
-        whole.merge(self)
-        if means:
-            states = _summed(torch.stack([mean.state for mean in means]), group)
-            for mean, state in zip(means, states, strict=True):
-                mean.state = state
-        return whole
-
-    def compute(self) -> dict[str, dict[str, float]]:
-        """The mean by category and metric; NaN where nothing could be scored."""
-        return {
-            category: dict(zip(means, torch.stack([mean.compute() for mean in means.values()]).tolist(), strict=True))
-            for category, means in self.means.items()
-        }
-
-    def reset(self) -> None:
-        """Forget everything counted, categories too."""
-        self.means = {}
-
-    def _mean(self, category: str, name: str) -> Mean:
-        means = self.means.setdefault(category, {})
-        if name not in means:
-            means[name] = Mean(self.metrics.get(name, bone_length_drift), self.device)
-        return means[name]
+METRICS = (
+    Metric(
+        name="sa_mpjpe",
+        column="SA-MPJPE",
+        function=sa_mpjpe,
+        mean_of="|s R ŷ + d − y|, one fit a clip",
+        unit="length",
+        use="first: shape and its rotation over time",
+    ),
+    Metric(
+        name="fa_mpjpe",
+        column="FA-MPJPE",
+        function=fa_mpjpe,
+        other_name="PA-MPJPE",
+        mean_of="|s R ŷ + d − y|, one fit a frame",
+        unit="length",
+        use="shape alone; far below SA-MPJPE where the whole body turns or pulses",
+        fit="one a frame",
+    ),
+    Metric(
+        name="sa_mpve",
+        column="SA-MPVE",
+        function=sa_mpve,
+        mean_of="|e(t+1) − e(t)|, e = s R ŷ + d − y, one fit a clip",
+        unit="length a frame",
+        use="whether the motion is right",
+    ),
+    Metric(
+        name="n_mpjpe",
+        column="N-MPJPE",
+        function=n_mpjpe,
+        mean_of="|s ŷ − y|, the best s a frame, no rotation",
+        unit="length",
+        use="joints in the target's camera frame: the direction counts too",
+        fit="scale only",
+    ),
+    Metric(
+        name="pck_20",
+        column="PCK@20",
+        function=pck,
+        options={"threshold": 0.2},
+        mean_of="1 where |s R ŷ + d − y| < threshold, else 0, one fit a clip",
+        unit="share",
+        use="where a few wild joints dominate a mean",
+        more_is_better=True,
+        percent="joints within 20%",
+    ),
+    Metric(
+        name="acceleration",
+        column="accel.",
+        function=acceleration_error,
+        mean_of="|e(t+1) − 2 e(t) + e(t−1)|, e = s R ŷ + d − y, one fit a clip",
+        unit="length a frame²",
+        use="jitter",
+    ),
+    Metric(
+        name="bone_length_drift",
+        column="bones",
+        function=bone_length_drift,
+        mean_of="(over bones) std(ℓ) / mean(ℓ), ℓ the lengths of the bone in the frames",
+        unit="none",
+        use="whether bones stretch; needs no target",
+        of_bones=True,
+        percent="drift in % of their length",
+    ),
+)
+"""In the order of the columns of `olift eval`; the first tells how much better a lifter is than the flat guess."""
 
 
-def _summed(state: Tensor, group: torch.distributed.ProcessGroup | None) -> Tensor:
-    """A copy of the state, summed over the processes where there are several."""
-    total = state.clone()
-    if _several_processes():
-        torch.distributed.all_reduce(total, group=group)
-    return total
-
-
-def _several_processes() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _difference(joints: Tensor, target: Tensor, labelled: Tensor, alignment: Alignment, kind: Kind) -> Tensor:
-    """``s R ŷ + d - y``, ``(B, T, J, 3)``; NaN where a labelled joint is not finite."""
+def aligned_difference(
+    joints: Tensor, target: Tensor, labelled: Tensor, alignment: Alignment = "sequence", kind: Kind = "similarity"
+) -> Tensor:
+    """``s R ŷ + d - y``, ``(B, T, J, 3)``, what the errors are taken of; NaN where a labeled joint is not finite."""
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
     joints, target = _checked(joints, target, labelled)
@@ -367,7 +328,7 @@ def _finite(joints: Tensor, target: Tensor) -> Tensor:
 
 
 def _lost(difference: Tensor, known: Tensor, labelled: Tensor) -> Tensor:
-    """The difference, NaN at labelled joints that the fit had to leave out."""
+    """The difference; NaN at labeled joints that the fit had to leave out."""
     return torch.where((known == labelled)[..., None], difference, torch.nan)
 
 

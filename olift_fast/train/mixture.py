@@ -1,4 +1,4 @@
-"""What a lifter is trained on: generated animals, the training part of real motion, and any other source."""
+"""The mixture of data that a lifter is trained on: generated animals, real motion, and any other source."""
 
 from __future__ import annotations
 
@@ -38,31 +38,32 @@ REAL_WEIGHTS: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Mixture:
-    """The recipe of the training data.
+    """The training data: where clips come from, how often, and how they are varied.
 
     Args:
         seed: of everything that is drawn.
         frames: T of every clip.
-        lengths: in place of `frames`, how often a batch has clips of T frames, by T. `clips` is for the longest; of
-            shorter ones there are more, about as many frames in all.
-        skeletons: groups in a batch, each of one skeleton.
-        clips: clips of a group.
+        lengths: in place of `frames`, how often a batch has clips of T frames, by T. `clips` is then the number of the
+            longest clips; a group of shorter ones has more, about as many frames in all.
+        skeletons: groups in a batch; each has clips of one skeleton.
+        clips: clips in a group.
         real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
-        real_share: share of the groups that are not of generated animals, when there is anything else.
-        real_weights: how often each recording is drawn, and "animalsyn3d" and "human36m"; 1 where not named, 0 never.
-        real_frames: of these recordings only so many frames are used, from the start of the training part.
+        real_share: share of the groups that are not of generated animals, where there is another source.
+        real_weights: how often each recording, "animalsyn3d" and "human36m" are drawn; 1 where not named, 0 for never.
+        real_frames: for some recordings, how many frames are used, from the start of the training part.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
-        bent: share of these clips in which some joints are held at other angles than they were.
-        proportions: how much bone lengths of real motion vary between clips: their logarithms by 0.15 times this.
+        bent: share of the clips of real motion in which some joints are held at other angles.
+        proportions: how much bone lengths of real motion vary between clips; 0.15 times this is the standard deviation
+            of their logarithms.
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
-        mirrored: share of groups that are seen in a mirror, sides swapped.
+        mirrored: share of groups that are mirrored, left and right swapped.
         hops: of the graph that local heads see.
-        camera, corruption: what generated animals and real motion are seen with.
-        animalsyn3d: its folder (see `olift_fast.data.animalsyn3d`); its own cameras are used.
+        camera, corruption: of what the cameras see, for generated animals and real motion.
+        animalsyn3d: its folder (see `olift_fast.data.animalsyn3d`); the data set's own cameras are used.
         human36m: its .npz without pickles (see `olift_fast.data.human36m`).
-        sources: other sources with how often each is drawn, on the scale of `real_weights`.
+        sources: other sources, each with how often it is drawn, on the scale of `real_weights`.
     """
 
     seed: int = 0
@@ -113,11 +114,11 @@ class Mixture:
         return self.frames if self.lengths is None else max(frames for frames, share in self.lengths.items() if share)
 
     def groups(self, stream: int = 0, frames: int | None = None, clips: int | None = None) -> Iterator[ClipBatch]:
-        """Groups of clips without end; each stream its own, the same for the same seed.
+        """Groups of clips without end; they depend on the seed and the stream alone.
 
         Args:
-            stream: which of many.
-            frames, clips: of each group; those of the mixture by default.
+            stream: number of the stream.
+            frames, clips: of each group; the mixture's by default.
         """
         frames, clips = frames or self.frames, clips or self.clips
         rng = np.random.default_rng((self.seed, stream, 1))
@@ -133,10 +134,10 @@ class Mixture:
 
     @cached_property
     def real_sources(self) -> list[tuple[ClipSource, float]]:
-        """What is drawn beside generated animals, with its weight; recordings of `real` first. Files are read once.
+        """Sources other than generated animals, with their weights; recordings of `real` first. Files are read once.
 
         Raises:
-            InputError: a weight that is not a finite number >= 0, or all of them 0, or one for what is not there.
+            InputError: a weight is not a finite number >= 0, or all are 0, or one is for a recording that is missing.
         """
         weighted = [*((source, self._weight(source.name)) for source in self._recorded()), *self.sources]
         self._check_names()
@@ -171,7 +172,7 @@ class Mixture:
         return MotionSource(name, segments, self.camera, self.corruption, *varied)
 
     def _check_names(self) -> None:
-        """A weight for what is not there is a slip; those that come by default may be of another folder."""
+        """A weight for a missing recording is an error, unless it is a default: users may not have those recordings."""
         cut = sorted(path.stem for path in self.real.glob("*.npz")) if self.real else []
         weighted = [*cut, *(name for name in ("animalsyn3d", "human36m") if getattr(self, name))]
         for key, names, there in (
@@ -192,7 +193,7 @@ class Mixture:
         return _from_pools(map(self.pool, _turns(start, rank, world)), start)
 
     def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """`batches`, made by worker processes (0: by this one): the same, however many."""
+        """`batches`, made by worker processes (0: by this one); the same for any number of them."""
         if workers == 0:
             return self.batches(start, rank, world)
         made = DataLoader(
@@ -207,7 +208,7 @@ class Mixture:
         return _from_pools(([Batch(*map(torch.from_numpy, arrays)) for arrays in pool] for pool in pools), start)
 
     def pool(self, index: int) -> list[Batch]:
-        """`POOL` batches, drawn together so that skeletons of similar size meet; of the seed and the index alone."""
+        """`POOL` batches, drawn together so that each has skeletons of similar size; they depend on seed and index."""
         rng = np.random.default_rng((self.seed, index, 2))
         if self.lengths is None:
             return self._batches(rng, self.groups(index), POOL)
@@ -229,7 +230,7 @@ class Mixture:
 
 
 def _turns(start: int, rank: int, world: int) -> Iterator[int]:
-    """The pools that a process takes, from the one that holds its batch `start` on."""
+    """Indices of the pools that a process takes, from the one that holds its batch `start` on."""
     return itertools.count(start // POOL * world + rank, world)
 
 
@@ -238,7 +239,7 @@ def _from_pools(pools: Iterable[Sequence[Batch]], start: int) -> Iterator[Batch]
 
 
 class _Pools(Dataset[list[list[np.ndarray]]]):
-    """Pools as arrays: as tensors, each would hold a file descriptor on its way out of a worker."""
+    """Pools as arrays: each tensor that leaves a worker would hold a file descriptor."""
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture

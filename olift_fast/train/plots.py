@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olift_fast.io.atomic import atomic_path
+from olift_fast.train.metrics import METRICS
 
 if TYPE_CHECKING:
     from olift_fast.train.evaluate import Score
 
-METRICS = {"sa_mpjpe": "SA-MPJPE", "sa_mpve": "SA-MPVE"}
+DRAWN = ("sa_mpjpe", "sa_mpve")
 
 
 def draw_scores(scores: Sequence[Score], path: Path) -> None:
@@ -34,12 +35,13 @@ def draw_scores(scores: Sequence[Score], path: Path) -> None:
     height = 0.8 / len(methods)
     size = (10, 1.2 + 0.25 * len(sources) * len(methods))
     drawn, axes = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
-    for axis, (metric, label) in zip(axes, METRICS.items(), strict=True):
+    metrics = [metric for metric in METRICS if metric.name in DRAWN]
+    for axis, metric in zip(axes, metrics, strict=True):
         for number, method in enumerate(methods):
             places = [place + (number + 0.5) * height - 0.4 for place in range(len(sources))]
-            lengths = [getattr(found[source, method], metric) or 0.0 for source in sources]
+            lengths = [found[source, method].values[metric.name] or 0.0 for source in sources]
             axis.barh(places, lengths, height, label=method)
-        axis.set_xlabel(f"{label}, % of RMS 2D radius")
+        axis.set_xlabel(f"{metric.column}, % of RMS 2D radius")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(sources)), sources)
     axes[0].invert_yaxis()

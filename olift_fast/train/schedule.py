@@ -19,16 +19,16 @@ class Schedule:
 
     Args:
         steps: optimizer steps.
-        optimizer: "adamw"; or "muon" for the matrices between tokens, AdamW for the rest.
-        learning_rate: its peak; for both optimizers on the scale of AdamW's.
-        warmup: steps of linear rise; a cosine falls to 1 % after it.
+        optimizer: "adamw"; or "muon", which takes AdamW for all but the large matrices.
+        learning_rate: its peak, on the scale of AdamW's for both optimizers.
+        warmup: steps in which the rate rises linearly; after them it falls along a cosine to 1 %.
         weight_decay: of matrices only.
-        clip: the largest gradient norm.
-        average: the decay of the exponential average of the weights, which is what is kept.
+        clip: the largest norm of the gradient.
+        average: the decay of the exponential average of the weights; the average is what is saved.
         velocity_weight, reprojection_weight: of the loss (`olift_fast.train.loss.lifting_loss`).
         alignment: one Procrustes fit a "sequence" or a "frame", before the error is taken.
-        look_ahead: frames to the right in the motion layers' window and how often a step is taken with each, for a
-            lifter that is to serve streams of several delays; None keeps the lifter's window.
+        look_ahead: the right side of the motion layers' window, in frames, and how often a step uses it, for a lifter
+            that is to serve streams of several delays; None keeps the lifter's window.
 
     Raises:
         InputError: a value is out of range; the message names it.
@@ -80,5 +80,5 @@ class Schedule:
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
     def decay(self, step: int) -> float:
-        """The decay of the weights' average at a step: short at first, so that the first weights are soon forgotten."""
+        """The decay of the weights' average at a step: smaller at first, so that the initial weights soon drop out."""
         return min(self.average, (step + 1) / (step + 10))

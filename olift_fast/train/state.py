@@ -1,4 +1,4 @@
-"""Where a training stands, in one file that is there in full or not at all: safetensors with JSON in its header."""
+"""The state of a training, saved so that it can resume: one safetensors file with JSON in its header."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from olift_fast.train.toml import differences, plain
 FILE = "training.safetensors"
 FORMAT = "olift-fast training"
 FORMAT_VERSION = 2
-# Neither the place of a run nor how often it speaks changes a weight.
+# Settings that may change when a run resumes, because no weight depends on them.
 FREE = ("run.out", "run.workers", "run.save_every", "run.report_every", "run.stop_after")
 PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
 
 
 @dataclass
 class State:
-    """What the next step depends on, beside the configuration; the data's position is the step.
+    """All that the next step depends on besides the configuration. The position in the data is the step.
 
     Args:
-        lifter: what is trained.
+        lifter: the model that is trained.
         average: the exponential average of its weights.
-        optimizers: each for its own parameters.
+        optimizers: each has its own parameters.
         step: steps done.
         losses: of the steps since the last line of the log, a scalar each.
-        score: the last, where scores are taken.
+        score: the last one, with early stopping.
         best, best_score: the weights with the best score, and that score.
-        stale: scores since then.
+        stale: how many scores there were since the best.
     """
 
     lifter: Lifter
@@ -55,10 +55,10 @@ class State:
 
 
 def save_state(state: State, config: Config, world: int, folder: Path) -> None:
-    """Write the state into the folder; the one before is there until this one is on disk.
+    """Write the state into the folder. The previous state is replaced once this one is on disk.
 
     Raises:
-        InputError: the file can't be written, and the one before is still there.
+        InputError: the file can't be written; the previous one is still there.
     """
     tensors = _named("lifter", state.lifter.state_dict()) | _named("average", state.average.state_dict())
     if state.best is not None:
@@ -92,7 +92,7 @@ def save_state(state: State, config: Config, world: int, folder: Path) -> None:
 
 
 def load_state(state: State, config: Config, world: int, folder: Path) -> None:
-    """Bring the state to where the folder's file has it, bit for bit.
+    """Restore the state from the folder's file, bit for bit.
 
     Raises:
         InputError: the file is unreadable, a pickle, of another version, or of a run that differs; the message names
@@ -136,7 +136,7 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
 
 
 def clear_away(folder: Path) -> None:
-    """Remove what a killed process left half-written in the folder."""
+    """Remove the temporary files that a killed process left in the folder."""
     for path in folder.glob(f".{FILE}.*.tmp*"):
         path.unlink(missing_ok=True)
     for scratch in folder.glob(".writing-*"):
@@ -146,10 +146,10 @@ def clear_away(folder: Path) -> None:
 
 
 def refuse_pickle(path: Path) -> None:
-    """Weights are never read from pickles, which can run code.
+    """Refuse to read weights from a pickle, which can run code.
 
     Raises:
-        InputError: the file is one, by its ending or its first bytes; the message tells how to convert it.
+        InputError: the file is a pickle by its ending or its first bytes; the message tells how to convert it.
     """
     if not path.is_file():
         return
@@ -165,7 +165,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def refuse_pickles(paths: Iterable[Path]) -> None:
-    """`refuse_pickle` for those of the files whose ending says pickle."""
+    """`refuse_pickle` for the files with an ending of pickles."""
     for path in sorted(paths):
         if path.suffix in PICKLES:
             refuse_pickle(path)

@@ -1,4 +1,4 @@
-"""TOML tables to dataclasses, by their type hints, and back to what JSON can hold."""
+"""TOML tables to dataclasses, by their type hints, and dataclasses to values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ WANTED = {
 
 
 class Reader:
-    """Reads tables into dataclasses; what does not fit is an InputError that names file, key, value and what is wanted.
+    """Reads tables into dataclasses. What does not fit is an InputError that names file, key, value and what is wanted.
 
     Args:
         source: the file's name.
-        origins: for keys that do not come from the file, what they come from.
-        elsewhere: for fields that are not keys, the key that they follow.
+        origins: where keys come from that are not from the file ("--set").
+        elsewhere: fields that the file may not set, and what sets them.
     """
 
     def __init__(self, source: str, origins: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
@@ -37,7 +37,7 @@ class Reader:
         self.elsewhere = elsewhere
 
     def dataclass(self, kind: Any, table: Any, key: str) -> Any:
-        """An instance of the dataclass `kind` from a table that was found at `key`, "" at the top."""
+        """An instance of the dataclass `kind` from the table at `key`; "" is the whole file."""
         if not isinstance(table, dict):
             self._fail(key, "a table", table)
         hints = get_type_hints(kind)
@@ -58,10 +58,10 @@ class Reader:
             raise InputError(f"{where}: {key}: {error}") from error
 
     def value(self, hint: Any, value: Any, key: str) -> Any:
-        """The value as `hint` wants it: numbers may be whole, arrays become tuples, strings paths."""
+        """The value converted to the type `hint`: whole numbers to floats, arrays to tuples, strings to paths."""
         kind, parts = get_origin(hint), get_args(hint)
         if kind in (Union, types.UnionType):
-            # None has no writing in TOML: a key that is left out stands for it.
+            # TOML has no None: leaving the key out stands for it.
             (hint,) = (part for part in parts if part is not type(None))
             return self.value(hint, value, key)
         if is_dataclass(hint):
@@ -95,7 +95,7 @@ class Reader:
         )
 
     def _name(self, hint: Any, name: str, key: str) -> Any:
-        """A key of a mapping; TOML's are strings."""
+        """A key of a mapping, converted to `hint`; TOML's keys are strings."""
         if hint is not int:
             return name
         if name.isascii() and name.isdigit():
@@ -112,7 +112,7 @@ class Reader:
         raise InputError(f"{self._origin(key)}: {key} must be {wanted}, got {value!r}")
 
     def _origin(self, key: str) -> str:
-        """What a value comes from: it, or a table that it lies in, may have been set."""
+        """Where a value comes from: the file, or "--set" of its key or of a table that it lies in."""
         above = (
             origin for name, origin in self.origins.items() if key == name or key.startswith((f"{name}.", f"{name}["))
         )
@@ -124,10 +124,10 @@ class Reader:
 
 
 def read_toml(path: Path, absent: str) -> dict[str, Any]:
-    """What a TOML file holds; `absent` goes on where "no such file" ends.
+    """The content of a TOML file. Where there is none, the error is "PATH: no such file" followed by `absent`.
 
     Raises:
-        InputError: there is none, it can't be read, or it is not TOML.
+        InputError: the file is missing, unreadable or not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -140,16 +140,16 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
 
 
 def as_change(key: str, value: Any) -> str:
-    """The text "key=value", as `load_config` takes changes, of a string, a number or a table of numbers."""
+    """A change as `load_config` takes it, "key=value"; the value is a string, a number or a table of numbers."""
     if isinstance(value, Mapping):
         return f"{key}={{{', '.join(as_change(*item) for item in value.items())}}}"
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def plain(value: Any) -> Any:
-    """A dataclass, with all in it, as what JSON holds: dictionaries with string keys, lists, numbers, strings, None.
+    """A dataclass and all that it holds as JSON values: dictionaries with string keys, lists, numbers, strings, None.
 
-    A source of clips (`olift_fast.data.sources.ClipSource`) is told by its name alone.
+    A source of clips (`olift_fast.data.sources.ClipSource`) becomes its name.
     """
     if hasattr(value, "draw"):
         return str(value.name)
@@ -163,7 +163,7 @@ def plain(value: Any) -> Any:
 
 
 def differences(one: Any, other: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two results of `plain` differ: key, and the value in each; a key that one lacks has None there."""
+    """Where two results of `plain` differ: key, first value, second value; None for a key that is missing."""
     if isinstance(one, dict) and isinstance(other, dict):
         names = dict.fromkeys([*one, *other])
         return [

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MISSING = -32768
 """Code of a coordinate that is not there; the others use -32500 … 32500."""
 
-# Hue, saturation, lightness of each track's middle colour: apart from one another on white and on near-black.
+# Hue, saturation and lightness of each track's middle color: easy to tell apart on white and on near-black.
 TRACK_COLORS = (
     (0.59, 0.80, 0.52),
     (0.05, 0.82, 0.54),
@@ -87,13 +87,13 @@ def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600,
 
 
 def require_plotly() -> None:
-    """Raise MissingExtraError unless plotly is installed: to be asked before work whose result it would draw."""
+    """Raise MissingExtraError unless plotly is installed. Call it before the work whose result is to be drawn."""
     if importlib.util.find_spec("plotly") is None:
         raise MissingExtraError(what="drawing the viewer page", extra="view")
 
 
 def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
-    """The numbers of the drawn frames, frame first, and what the script needs to read them."""
+    """What the page's script reads: facts for its JSON, and the arrays of the drawn frames, frames first, as bytes."""
     joints = np.swapaxes(result.joints[:, ::stride], 0, 1)
     keypoints = np.swapaxes(result.keypoints[:, ::stride], 0, 1)
     confidence = np.swapaxes(result.confidence[:, ::stride], 0, 1)
@@ -101,9 +101,9 @@ def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
     total = result.joints.shape[1]
     frames = np.arange(total) if result.frames is None else np.asarray(result.frames)
 
-    joint_codes, joint_offset, joint_step = _quantise(joints)
-    keypoint_codes, keypoint_offset, keypoint_step = _quantise(keypoints)
-    # The seen skeleton sets the panels' size: one stray detection must not shrink the animal to a dot.
+    joint_codes, joint_offset, joint_step = _quantize(joints)
+    keypoint_codes, keypoint_offset, keypoint_step = _quantize(keypoints)
+    # Only visible keypoints set the panels' size, or one stray detection would shrink the animal to a dot.
     seen = np.where(visible[..., None], keypoints, np.nan)
     tracks, skeleton = len(result.tracks), result.skeleton
     info: dict[str, Any] = {
@@ -133,7 +133,7 @@ def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
     return info, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
-def _quantise(values: np.ndarray) -> tuple[np.ndarray, float, float]:
+def _quantize(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Codes `(...)` int16 with values = offset + step × code; what is not finite becomes MISSING."""
     finite = np.isfinite(values)
     if not finite.any():
@@ -157,7 +157,7 @@ def _ranges(points: np.ndarray) -> list[list[float]]:
 
 
 def _reach(joints: np.ndarray) -> list[float]:
-    """Half the box `(3,)` that holds the tracks of any one frame about their common centre."""
+    """Half the size `(3,)` of a box around the tracks' common center that holds them in nearly every frame."""
     frames = joints.reshape(joints.shape[0], -1, 3)
     reach = []
     for values in np.moveaxis(frames, -1, 0):
@@ -171,12 +171,12 @@ def _reach(joints: np.ndarray) -> list[float]:
 
 
 def edge_side(skeleton: Skeleton, a: int, b: int) -> int:
-    """A bone is on the side of its joints; from the middle to a side it belongs to that side."""
+    """The side of a bone is that of its joints, +1 left, -1 right; of a bone from the middle to a side, that side."""
     return int(np.sign(skeleton.sides[a] + skeleton.sides[b]))
 
 
 def shades_of(index: int, theme: str) -> list[str]:
-    """Colours of a track's left, middle and right parts: one hue family, so that tracks stay apart and sides show."""
+    """Colors of a track's left, middle and right parts: shades of one hue, so that sides differ, and tracks more so."""
     hue, saturation, lightness = TRACK_COLORS[index % len(TRACK_COLORS)]
     hue += 0.045 * (index // len(TRACK_COLORS))
     shades = []

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _EYE = np.array([1.2, -1.0, -3.5])
-"""Where the camera stands, in sizes of the animal: before it, to its side, and somewhat above."""
+"""Where the viewer stands, in sizes of the animal: in front of it, to its side, and somewhat above."""
 _FLOOR = 1.7
 _PANEL = 420
 _MARGIN = 0.12
@@ -51,7 +51,7 @@ class LiveView:
         self._range: tuple[Array, Array] | None = None
         self._server = viser.ViserServer(host=host, port=port, verbose=False)
         self.url = f"http://{host}:{self._server.get_port()}"
-        # The share button would tunnel the page through a server of somebody else.
+        # The share button would send the page through somebody else's server.
         self._server.gui.configure_theme(
             control_layout="fixed", control_width="large", show_logo=False, show_share_button=False
         )
@@ -77,7 +77,7 @@ class LiveView:
             key: tells tracks apart; `name` is what is shown.
             joints: ``(J, 3)``, y down, z away; NaN where there is nothing to show.
             keypoints: ``(J, 2)`` pixels of the same frame.
-            visible: ``(J,)``; joints that are not are drawn pale.
+            visible: ``(J,)``; hidden joints are drawn pale.
         """
         if key not in self._tracks:
             color = next(number for number in range(len(self._colors) + 1) if number not in self._colors)
@@ -88,7 +88,7 @@ class LiveView:
         self._changed = True
 
     def remove(self, key: Hashable) -> None:
-        """A track is over."""
+        """Takes a track that has ended off the page."""
         track = self._tracks.pop(key, None)
         if track is not None:
             self._colors.discard(track.color)
@@ -97,7 +97,7 @@ class LiveView:
             self._changed = True
 
     def draw(self) -> None:
-        """Sends the latest frames to the pages; does nothing where nothing is new."""
+        """Sends the latest frames to the open pages, if anything is new."""
         if not self._changed:
             return
         self._changed = False
@@ -116,7 +116,7 @@ class LiveView:
         self._note.content = self._told()
 
     def close(self) -> None:
-        """Ends the page."""
+        """Stops serving the page."""
         self._server.stop()
 
     def _draw_bones(self, track: _Track, joints: Array) -> None:
@@ -141,7 +141,7 @@ class LiveView:
         track.handles["joints"].colors = dots
 
     def _svg(self) -> str:
-        """The keypoints as they are in the picture, as far as they have ever reached."""
+        """The keypoints drawn in 2D; the drawing covers all places where keypoints have been so far."""
         seen = [track.keypoints[track.visible] for track in self._tracks.values() if track.visible.any()]
         if seen:
             points = np.concatenate(seen)

@@ -87,7 +87,7 @@
     const bones = { x: [], y: [], z: [], color: [] };
     const dots = { x: [], y: [], color: [], text: [] }, crosses = { x: [], y: [], color: [], text: [] };
     const lines = info.tracks.map(() => [-1, 0, 1].map(() => ({ x: [], y: [] })));
-    const centre = state.follow ? middle(f) : [0, 0, 0];
+    const center = state.follow ? middle(f) : [0, 0, 0];
     for (let n = 0; n < N; n++) {
       if (!shown[n]) continue;
       const shade = (side) => colors(n)[1 - side];
@@ -100,7 +100,7 @@
         const sure = q ? `confidence ${(data.confidence[at] / 250).toFixed(2)}` : "not detected";
         if (p) {
           const into = seen[j] ? solid : hollow;
-          into.x.push(p[0] - centre[0]); into.y.push(p[2] - centre[2]); into.z.push(centre[1] - p[1]);
+          into.x.push(p[0] - center[0]); into.y.push(p[2] - center[2]); into.z.push(center[1] - p[1]);
           into.color.push(shade(side));
           into.text.push(`<b>${who}</b><br>x ${short(p[0])}  y ${short(p[1])}  z ${short(p[2])}<br>${seen[j] ? sure : `hidden: estimated (${sure})`}`);
         }
@@ -112,7 +112,7 @@
       }
       for (const [a, b, side] of info.edges) {
         if (J3[a] && J3[b]) {
-          for (const p of [J3[a], J3[b]]) { bones.x.push(p[0] - centre[0]); bones.y.push(p[2] - centre[2]); bones.z.push(centre[1] - p[1]); bones.color.push(shade(side)); }
+          for (const p of [J3[a], J3[b]]) { bones.x.push(p[0] - center[0]); bones.y.push(p[2] - center[2]); bones.z.push(center[1] - p[1]); bones.color.push(shade(side)); }
           bones.x.push(null); bones.y.push(null); bones.z.push(null); bones.color.push(shade(side));
         }
         if (seen[a] && seen[b] && J2[a] && J2[b]) {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-# `python -m pytest` does it by itself; `pytest` doesn't.
+# `python -m pytest` puts the root on the path; `pytest` doesn't.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 MACHINE = {

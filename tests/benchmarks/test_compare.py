@@ -1,4 +1,4 @@
-"""The gate's rule, what it says of benchmarks that one side lacks, and its errors; no time is taken."""
+"""The rule of `make compare`, its report on benchmarks that one side lacks, and its errors; nothing is timed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import compare
 from benchmarks.checkouts import CannotCompareError, build_native, resolve, worktree
-from benchmarks.compare import least_disturbed, report, verdict
+from benchmarks.compare import choose_suites, counterparts, least_disturbed, report, verdict
 from benchmarks.records import Case, Way
 
 STEADY = [1.00, 1.00, 1.01, 1.02, 1.02]
@@ -71,6 +71,40 @@ def test_new_benchmark_is_listed_and_no_failure(capsys: Any) -> None:
 def test_lost_benchmark_fails(capsys: Any) -> None:
     assert report({"f.py::a": STEADY}, {"f.py::a": STEADY, "f.py::gone": STEADY}, "main") == 1
     assert "not run by HEAD" in capsys.readouterr().out
+
+
+def test_benchmark_without_counterpart_in_other_suites_is_no_failure(capsys: Any) -> None:
+    assert report({"f.py::a": STEADY}, {"f.py::a": STEADY, "f.py::gone": STEADY}, "main", same_suites=False) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if "no counterpart" in line] == ["gone"]
+
+
+def test_benchmark_of_a_renamed_file_is_the_same_one() -> None:
+    head = {"new.py::a[1]": STEADY, "same.py::b": STEADY}
+    base = {"old.py::a[1]": [2.0], "same.py::b": [3.0], "old.py::gone": [4.0]}
+    assert counterparts(head, base) == {"new.py::a[1]": [2.0], "same.py::b": [3.0], "old.py::gone": [4.0]}
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_suites_are_those_of_head_unless_base_cannot_import_them(
+    renamed: bool, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = tmp_path / "head"
+    for folder, name in ((checkout, "test_old.py"), (head, "test_new.py")):
+        (folder / "benchmarks").mkdir(parents=True)
+        (folder / "benchmarks" / name).write_text("", encoding="utf-8")
+    author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for arguments in (["add", "."], [*author, "commit", "-q", "-m", "two"]):
+        subprocess.run(["git", "-C", str(checkout), *arguments], check=True)
+
+    def collect(tree: Path, native: Path | None, chosen: str) -> set[str]:
+        names = {path.name for path in (tree / "benchmarks").iterdir()}
+        return set() if renamed and tree == checkout and "test_new.py" in names else {f"{min(names)}::a"}
+
+    monkeypatch.setattr(compare, "ROOT", head)
+    monkeypatch.setattr(compare, "collect_benchmarks", collect)
+    assert choose_suites(checkout, "HEAD", {head: None, checkout: None}, "a") is not renamed
+    left = [path.name for path in (checkout / "benchmarks").iterdir()]
+    assert left == (["test_old.py"] if renamed else ["test_new.py"])
 
 
 def test_nothing_in_common_is_no_success(capsys: Any) -> None:

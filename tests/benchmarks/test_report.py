@@ -32,7 +32,7 @@ def test_page_has_the_numbers_of_the_file(write: Write, entries: list[dict[str, 
     page = page_of(write("2026-01-02-ops.json", entries).parent.parent)
     ours, peer = cells(page, "olift_fast")[1], cells(page, "the peer")[1]
     assert ours == ["1×1000×26×8×32", "olift_fast", "0.100 [0.0900, 0.110]", "0.150", "", "", "6.54", "12%"]
-    # Its share is of the copy's 20 GB/s, and 2.46 ms over 0.1 ms; all its calls are first ones.
+    # The share is of the copy's 20 GB/s; the ratio is 2.46 ms over 0.1 ms; all calls are first ones.
     assert peer == ["", "the peer", "2.46 [2.10, 2.80]", "–", "24.6", "16.4", "3.21", "16%"]
 
 
@@ -186,7 +186,7 @@ def test_slope_of_a_power_is_its_exponent(write: Write, entries: list[dict[str, 
 
 
 def test_page_in_the_repository_is_that_of_its_results(tmp_path: Path) -> None:
-    """Numbers that someone changes by hand, or results that never reached the page, show here."""
+    """This fails where the page was edited by hand, or was not rebuilt after new results."""
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     results = tmp_path / "results"
     shutil.copytree(ROOT / "benchmarks" / "results", results)

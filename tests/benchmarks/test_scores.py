@@ -1,4 +1,4 @@
-"""The README's and the model cards' tables of scores are those of the records."""
+"""The tables of scores in the README and the model cards, and that of the metrics, are those of the records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scores import PAGES, ROOT, TABLES, change, rewritten
+from benchmarks.scores import METRICS_PAGE, PAGES, ROOT, TABLES, change, rewritten
+from olift_fast.train.metrics import METRICS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -15,6 +16,15 @@ def test_page_has_the_numbers_of_its_records(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<!-- scores: " in text
     assert rewritten(text) == text
+
+
+def test_page_of_metrics_has_a_row_for_each_record() -> None:
+    text = METRICS_PAGE.read_text(encoding="utf-8")
+    assert rewritten(text) == text
+    rows = text.split("<!-- metrics -->")[1].split("<!-- end -->")[0].strip().splitlines()[2:]
+    assert len(rows) == len(METRICS)
+    for row, metric in zip(rows, METRICS, strict=True):
+        assert row.startswith(f"| `{metric.function.__name__}`") and metric.use in row
 
 
 def test_every_table_is_on_a_page() -> None:

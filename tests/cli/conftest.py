@@ -19,7 +19,7 @@ JOINTS = ("nose", "left_paw", "right_paw", "tail")
 
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with a small lifter that has learnt nothing: fine for everything but the quality of its depth."""
+    """A folder with a small untrained lifter: good for all tests but those of accuracy."""
     folder = tmp_path_factory.mktemp("models") / "random"
     with torch.random.fork_rng():
         torch.manual_seed(7)

@@ -27,7 +27,7 @@ def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_
 
 
 def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, recordings: Path) -> None:
-    options = ("--beside", "small-causal", "--delay", 0, "--delay", 2, "--noise", "--json")
+    options = ("--beside", "small-causal", "--latency-frames", 0, "--delay", 2, "--noise", "--json")
     outcome = run("eval", random_model, recordings, *options)
     assert outcome.exit_code == 0, outcome.stderr
     rows = json.loads(outcome.stdout)

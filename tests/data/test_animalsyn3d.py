@@ -79,7 +79,7 @@ def write(folder: Path, animal: str, name: str, value: Any) -> Path:
 
 
 def generated(frames: int = 48, seed: int = 0) -> tuple[Array, Skeleton]:
-    """One clip (T, J, 3) of a generated animal with Z up, in metres, that walks along."""
+    """One clip (T, J, 3) of a generated animal with Z up, in meters, that walks along."""
     batch = AnimalGenerator(seed, ["quadruped"], without_edges=0).batch(1, frames)
     x, down, away = np.moveaxis(batch.joints[0].astype(np.float64) / 300, -1, 0)
     skeleton = Skeleton(tuple(f"joint_{index}" for index in range(batch.skeleton.num_joints)), batch.skeleton.edges)
@@ -103,7 +103,7 @@ def test_generated_clips_come_back_as_an_upright_camera_sees_them(tmp_path: Path
     assert clips.keypoints.shape == (2, 48, skeleton.num_joints, 2) and clips.family == "unicorn"
     assert clips.skeleton.edges == skeleton.edges and clips.visible.all() and clips.labelled.all()
 
-    # The 2D is the file's, to the last digit, with y turned down.
+    # The 2D is exactly the file's, with y pointing down.
     exact = np.array(stored["points"]["2d"])[:96].reshape(clips.keypoints.shape) * [1, -1] + [0, SIZE]
     np.testing.assert_array_equal(clips.keypoints, exact.astype(np.float32))
 

@@ -1,4 +1,4 @@
-"""Unusable files among good ones: the first ends it, or all are left out and named."""
+"""Unusable files among good ones: the first raises, or all are skipped with a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detector faults come at about the stated rates, and only those that are asked for."""
+"""Detector faults occur at about the stated rates, and only those that are asked for."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import FAMILIES, AnimalGenerator
 from olift_fast.data.generator.kinematics import forward_kinematics, rotation_matrices
 from olift_fast.data.generator.motion import animate, limits
-from olift_fast.data.generator.reported_joints import FEWEST, MOST, choose, whole
+from olift_fast.data.generator.reported_joints import FEWEST, MOST, all_joints, choose_joints
 
 FPS = (18.0, 70.0)
 
@@ -102,7 +102,7 @@ def test_knees_and_elbows_bend_one_way(family: str) -> None:
         positions = animate(body, rng, 10, 24, FPS).positions
         knees.append(interior_angle(positions, names, "left_hip", "left_knee", "left_ankle"))
         elbows.append(interior_angle(positions, names, "left_shoulder", "left_elbow", "left_wrist"))
-    # Shins fold back; forearms fold forward. A person's arm may turn inwards, so only most of the elbows tell.
+    # Shins fold back; forearms fold forward. A person's arm may turn inward, so this holds for most elbows only.
     assert np.mean(np.stack(knees) > 0) > 0.97
     assert np.mean(np.stack(elbows) < 0) > (0.7 if family == "human" else 0.97)
 
@@ -177,18 +177,18 @@ def test_edges_form_a_tree_over_all_joints(family: str) -> None:
     rng = np.random.default_rng(11)
     for _ in range(12):
         body = FAMILIES[family](rng)
-        for rig in (whole(body), choose(body, rng, without_edges=0.0)):
-            joints = rig.skeleton.num_joints
-            assert len(set(rig.nodes.tolist())) == joints
-            assert len(rig.skeleton.edges) == joints - 1
-            assert rig.skeleton.hop_distances().max() < joints, "connected"
-            assert rig.skeleton.sides == tuple(body.nodes[node].side for node in rig.nodes)
-            assert all(rig.skeleton.names[i] == body.nodes[n].name for i, n in enumerate(rig.nodes))
+        for reported in (all_joints(body), choose_joints(body, rng, without_edges=0.0)):
+            joints = reported.skeleton.num_joints
+            assert len(set(reported.nodes.tolist())) == joints
+            assert len(reported.skeleton.edges) == joints - 1
+            assert reported.skeleton.hop_distances().max() < joints, "connected"
+            assert reported.skeleton.sides == tuple(body.nodes[node].side for node in reported.nodes)
+            assert all(reported.skeleton.names[i] == body.nodes[n].name for i, n in enumerate(reported.nodes))
 
 
 def test_links_follow_the_body() -> None:
     body = FAMILIES["human"](np.random.default_rng(0))
-    skeleton = whole(body).skeleton
+    skeleton = all_joints(body).skeleton
     links = {frozenset((skeleton.names[a], skeleton.names[b])) for a, b in skeleton.edges}
     assert {frozenset(("left_knee", "left_ankle")), frozenset(("right_elbow", "right_wrist"))} <= links
 
@@ -234,8 +234,8 @@ def test_real_motion_lies_within_the_generated_range(real_data) -> None:  # type
         generated = []
         for _ in range(12):
             body = FAMILIES[family](rng)
-            rig = choose(body, rng)
-            generated.append(speed(animate(body, rng, 12, 48, FPS).positions[rig.nodes].transpose(2, 3, 0, 1)))
+            reported = choose_joints(body, rng)
+            generated.append(speed(animate(body, rng, 12, 48, FPS).positions[reported.nodes].transpose(2, 3, 0, 1)))
         positions = np.load(real_data / "motion3d" / f"{file}.npz")["positions"]
         starts = rng.integers(0, len(positions) - 48, 60)
         real = np.quantile(speed(np.stack([positions[s : s + 48] for s in starts])), [0.25, 0.75])

@@ -18,12 +18,12 @@ from olift_fast.tracks.rigs import rig
 
 Takes = dict[str, dict[str, npt.NDArray[np.float32]]]
 
-# VideoPose3D's list of the joints that it takes out.
+# VideoPose3D's list of the joints that it removes.
 STILL = (4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31)
 
 
 def takes() -> Takes:
-    """Two short takes of three subjects, 32 joints, every value its own."""
+    """Two short takes of three subjects with 32 joints; all values differ."""
     rng = np.random.default_rng(0)
     return {
         subject: {

@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 
 SOURCES = ["fly_anipose_17", "fly_df3d_30", "human_cmu", "mouse_salk34", "rat_dannce23"]
-# What is above what, and from where to where the body faces.
+# Joints that are above others, and joints from which to which the body faces.
 FEET_TRUNK_BACK_FRONT = {
     "fly_anipose_17": ("LF_Claw RF_Claw", "Th_mid", "Th_mid", "L_ant_base R_ant_base"),
     "fly_df3d_30": ("LM_Claw RM_Claw", "LM_Coxa RM_Coxa", "LH_Coxa RH_Coxa", "LF_Coxa RF_Coxa"),
@@ -59,7 +59,7 @@ def test_all_recordings_are_read(motions: dict[str, Motion]) -> None:
 def test_feet_are_below_the_trunk(motions: dict[str, Motion], source: str) -> None:
     feet, trunk, _, _ = FEET_TRUNK_BACK_FRONT[source]
     height = mean_of(motions[source], trunk)[:, 2] - mean_of(motions[source], feet)[:, 2]
-    # People climb and hang now and then.
+    # In some takes people climb and hang.
     assert (height > 0).mean() > (0.95 if source == "human_cmu" else 0.99)
 
 
@@ -142,7 +142,7 @@ def test_sampled_clips_are_stretches_of_one_take() -> None:
     assert (np.diff(clips[:, :, 0, 0], axis=1) == 1).all()
     takes = clips[:, :, 1, 1]
     assert (takes == takes[:, :1]).all()
-    # The take of 9 frames is too short; 11 starts against 24 share out the rest.
+    # The take of 9 frames is too short; the others are drawn in proportion to their 11 and 24 starting frames.
     assert set(np.unique(takes)) == {0, 2}
     assert 0.2 < (takes[:, 0] == 0).mean() < 0.43
     assert clips[:, 0, 0, 0].min() == 0 and clips[:, -1, 0, 0].max() == 61
@@ -162,7 +162,7 @@ def test_speed_stretches_time_evenly_within_its_range() -> None:
     assert steps.min() >= 0.5 - 1e-4 and steps.max() <= 3 + 1e-4
     assert steps[:, 0].min() < 0.7 and steps[:, 0].max() > 2.6
     takes = clips[:, :, 1, 1]
-    # 12 frames hold 16 at speeds up to 11/15, and never reach over into the next take.
+    # A take of 12 frames gives 16 at speeds up to 11/15, and clips never reach into the next take.
     assert (takes == takes[:, :1]).all() and (steps[takes[:, 0] == 1] <= 11 / 15 + 1e-4).all()
     assert set(np.unique(takes)) == {0, 1}
 

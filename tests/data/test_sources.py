@@ -1,4 +1,4 @@
-"""Sources of training clips: what they draw, from where, and that it repeats."""
+"""Sources of training clips: what they draw, from where, and that the same seed gives the same clips."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_every_source_draws_the_same_clips_for_the_same_numbers(kind: str) -> No
 
 @pytest.mark.parametrize("kind", ["motion", "paired", "paired, random cameras"])
 def test_recorded_time_is_stretched(kind: str) -> None:
-    """How fast a clip moves, in its own size, varies as the speeds drawn do."""
+    """The speed of a clip relative to its size varies as much as the speeds that are drawn."""
 
     def spread(speed: tuple[float, float]) -> float:
         made = SOURCES[kind]()

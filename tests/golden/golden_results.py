@@ -101,7 +101,7 @@ def _lifted(folder: Path) -> Results:
     found: Results = {}
     ways: dict[str, Callable[[Any], Any]] = {
         "camera": lambda tracks: lift_tracks(Lifter.from_pretrained("small"), tracks),
-        "object": lambda tracks: lift_tracks(Lifter.from_pretrained("small"), tracks, output="object"),
+        "object": lambda tracks: lift_tracks(Lifter.from_pretrained("small"), tracks, frame="object"),
         "mirror": lambda tracks: lift_tracks(Lifter.from_pretrained("small"), tracks, mirror=True),
         "causal": lambda tracks: lift_tracks(Lifter.from_pretrained("small-causal"), tracks, min_confidence=0.7),
     }

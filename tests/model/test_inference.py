@@ -189,12 +189,12 @@ def test_normalization_centers_frames_and_scales_clips() -> None:
     keypoints = recording().keypoints[0]
     visible = recording().visible()[0]
     normalization = Normalization.fit(keypoints, visible)
-    normalised, centers = normalization.apply(keypoints, visible)
-    assert (normalised[~visible] == 0).all()
+    normalized, centers = normalization.apply(keypoints, visible)
+    assert (normalized[~visible] == 0).all()
     for frame in range(len(keypoints)):
         assert np.allclose(centers[frame], keypoints[frame, visible[frame]].mean(axis=0), rtol=1e-5)
-        assert np.abs(normalised[frame, visible[frame]].mean(axis=0)).max() < 1e-5
-    assert np.square(normalised[visible]).sum(axis=-1).mean() == pytest.approx(1, rel=1e-4)
+        assert np.abs(normalized[frame, visible[frame]].mean(axis=0)).max() < 1e-5
+    assert np.square(normalized[visible]).sum(axis=-1).mean() == pytest.approx(1, rel=1e-4)
     lonely = np.zeros_like(visible)
     lonely[:, 3] = True
     assert Normalization.fit(keypoints, lonely).scale == 1.0
@@ -203,17 +203,17 @@ def test_normalization_centers_frames_and_scales_clips() -> None:
 
 def test_moments_of_parts_stand_for_all_points() -> None:
     random = np.random.default_rng(5)
-    joints, normalised = (random.normal(size=(50, 7, size)).astype(np.float32) for size in (3, 2))
-    normalised += 2 * joints[..., :2] + joints[..., 2:]
+    joints, normalized = (random.normal(size=(50, 7, size)).astype(np.float32) for size in (3, 2))
+    normalized += 2 * joints[..., :2] + joints[..., 2:]
     visible = random.random((50, 7)) < 0.6
     visible[3:6] = False
     weights = visible[..., None]
     count = np.maximum(weights.sum(axis=1, keepdims=True), 1)
     # Each frame about its mean, as the lifter's input is.
-    joints, normalised = (x - (weights * x).sum(axis=1, keepdims=True) / count for x in (joints, normalised))
-    source, target = (torch.from_numpy(x.reshape(-1, x.shape[-1])).double() for x in (joints, normalised))
+    joints, normalized = (x - (weights * x).sum(axis=1, keepdims=True) / count for x in (joints, normalized))
+    source, target = (torch.from_numpy(x.reshape(-1, x.shape[-1])).double() for x in (joints, normalized))
     wanted = orthographic_procrustes(source, target, weights=torch.from_numpy(visible.reshape(-1)).double())
-    parts = [moments(joints[a:b], normalised[a:b], visible[a:b]) for a, b in ((0, 4), (4, 31), (31, 50))]
+    parts = [moments(joints[a:b], normalized[a:b], visible[a:b]) for a, b in ((0, 4), (4, 31), (31, 50))]
     rotation, stretch = fit_camera(sum_moments(parts))
     np.testing.assert_allclose(rotation, wanted[0].numpy(), atol=1e-5)
     assert stretch == pytest.approx(float(wanted[1]), rel=1e-5)

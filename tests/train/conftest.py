@@ -1,4 +1,4 @@
-"""A training that takes seconds, as a TOML file, and what starts it in a process of its own."""
+"""A training that takes seconds, as a TOML file, and the environment to start it in another process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ report_every = 10
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A TOML file; its run goes to the folder "out" beside it."""
+    """The TOML file; its training writes to the folder "out" beside it."""
     path = tmp_path / "tiny.toml"
     path.write_text(TINY.replace('"out"', f"'{tmp_path / 'out'}'"), encoding="utf-8")
     return path
@@ -43,6 +43,6 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    """For processes: the tree under test, wherever pytest was started, and one thread."""
+    """The environment of other processes: they import the tree under test, and use one thread."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}

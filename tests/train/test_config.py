@@ -1,4 +1,4 @@
-"""TOML files of trainings: what is read, and what is refused in one line that names file, key, value and wanted."""
+"""TOML files of trainings: what is read, and errors of one line that name file, key, value and what is wanted."""
 
 from __future__ import annotations
 

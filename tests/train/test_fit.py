@@ -14,8 +14,9 @@ import torch
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train import Batch, Config, Mixture, ModelPlan, Report, Run, Schedule, fit, fitting, load_config
+from olift_fast.train.evaluate import mean_score
 from olift_fast.train.fitting import build, training_loss
-from olift_fast.train.scoring import held_out_batches, mean_score
+from olift_fast.train.held_out import held_out_batches
 
 
 def log(folder: Path) -> list[dict[str, str]]:
@@ -41,7 +42,7 @@ def test_stops_when_the_score_no_longer_falls_and_keeps_the_best(
     )
     assert len(seen) == 3
     stop = fit(load_config(tiny, changes), resume=True, watch=lambda step, r: reports.extend([r] if r else []))
-    # 6.95 is no gain of 0.1: three in a row at step 20.
+    # 6.95 gains less than 0.1 on 7.0, so that step 20 has the third score in a row without a gain.
     assert len(seen) == 5 and [(row["step"], row["score"]) for row in log(tmp_path / "out")][-1] == ("20", "8.0")
     assert [(report.step, report.score) for report in reports] == [(10, 7.0), (14, 7.5), (20, 8.0)]
     saved = Lifter.from_pretrained(tmp_path / "out")
@@ -111,7 +112,7 @@ def test_fast_operations_learn_as_the_reference_does(tmp_path: Path, monkeypatch
         torch.cat([p.flatten() for p in Lifter.from_pretrained(tmp_path / n).parameters()])
         for n in ("fast", "reference")
     ]
-    # The same to rounding, which directions that no loss depends on let grow: so two backends did run.
+    # Backends round differently, so the weights differ if two backends did run, most where no loss depends on them.
     assert not torch.equal(*saved)
     difference, spread = np.abs(fast - exact), np.abs(fast - other)
     assert difference.mean() < 0.2 * spread.mean()
@@ -155,7 +156,7 @@ def test_recordings_too_short_for_the_longest_clips_are_told_before_training(tin
         edges = [(0, 1), (1, 2)]
         path = tmp_path / "motion" / f"{name}.npz"
         np.savez(path, positions=positions, joint_names=["a", "b", "c"], edges=edges, fps=30.0)
-    # 12 frames of "short" are left to train on: the last fifth is held out, and 48 before it.
+    # 12 frames of "short" are left for training: the last fifth is held out, and the 48 frames before it are unused.
     changes = [f"data.real='{tmp_path / 'motion'}'", "data.real_weights.long=1000", "data.lengths={4=3, 40=1}"]
     with pytest.raises(InputError, match=r"data: short: .*40 frames"):
         fit(load_config(tiny, changes))

@@ -23,7 +23,7 @@ import atexit, os, sys
 import torch
 from olift_fast.train import fit, load_config
 own = f"{sys.argv[1]}.{os.environ['RANK']}"
-# Registered first, so it runs last.
+# Registered first, so that it runs last.
 atexit.register(lambda: open(f"{own}.end", "w").write(str(torch.distributed.is_initialized())))
 stop = [f"run.stop_after={sys.argv[2]}"] if sys.argv[2:] else []
 average = fit(load_config(sys.argv[1], stop), resume=True)
@@ -49,7 +49,7 @@ def flat(weights: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def by_hand(config: Config, shares: tuple[float, float]) -> Lifter:
-    """The same training in one process, with so much of the gradient of each process's batch."""
+    """The same training in one process, with the batches' gradients weighted by these shares."""
     torch.manual_seed(config.run.seed)
     lifter, schedule = build(config.model), config.schedule
     average, window = copy.deepcopy(lifter), lifter.config.window
@@ -86,8 +86,8 @@ def test_two_processes_average_their_gradients_and_resume(
     torch.manual_seed(config.run.seed)
     start = flat(build(config.model).state_dict())
     both, half = (flat(by_hand(config, shares).state_dict()) for shares in ((0.5, 0.5), (1.0, 0.0)))
-    # What no loss depends on, such as the bias of the keys, moves with AdamW by rounding errors alone.
-    # Muon, which multiplies in bfloat16, makes more of them.
+    # AdamW moves weights that no loss depends on, such as the bias of the keys, by rounding errors alone.
+    # Muon multiplies in bfloat16, so its rounding errors are larger.
     assert (flat(first) - both).norm() < (0.01 if optimizer == "adamw" else 0.03) * (both - start).norm()
     assert (half - both).norm() > 0.2 * (both - start).norm()
     assert (tmp_path / "out" / FILE).is_file()

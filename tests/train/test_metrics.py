@@ -42,7 +42,7 @@ EVERY: dict[str, Callable[..., Tensor]] = {
 
 
 def clips(count: int = 6, frames: int = 9, joints: int = 6, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """joints, target and labelled in float64: from all to nothing labelled, and NaN where nothing is."""
+    """joints, target (float64) and labelled: the first clip has all labels, the last has none; NaN without a label."""
     rng = np.random.default_rng(seed)
     target = rng.normal(size=(count, frames, joints, 3)) + rng.normal(size=(count, frames, 1, 3))
     turns = Rotation.random(count, rng=rng).as_matrix()[:, None]

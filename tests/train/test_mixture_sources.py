@@ -1,4 +1,4 @@
-"""The mixture's sources: the numbers of its first recipe, others by weight, and what it refuses."""
+"""The mixture's sources: the same groups as before there were sources, shares by weight, and errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from olift_fast.data.animalsyn3d import load_animalsyn3d, load_animation, split_animations
+from olift_fast.data.augmentation import recombine
 from olift_fast.data.cameras import CameraRange, project, random_cameras
 from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption, corrupt
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.mocap import first_frames, load_all, sample_clips, split
-from olift_fast.data.recombine import recombine
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.mixture import Mixture
@@ -29,7 +29,7 @@ WEIGHTS = {"crawl": 3.0, "swim": 1.0}
 
 @dataclass(frozen=True)
 class Constant:
-    """Clips that say which source they are of."""
+    """Clips whose family is the name of their source."""
 
     name: str
     value: float = 1.0
@@ -117,7 +117,7 @@ def test_animalsyn3d_and_human36m_are_drawn_by_path_and_their_held_out_part_neve
     folder, path = tmp_path / "AnimalSyn3D" / "unicorn", tmp_path / "h36m.npz"
     folder.mkdir(parents=True)
     for index in range(5):
-        # Each animation has its own depth, so that a clip tells which it is of.
+        # Each animation has its own depth, which identifies it in a clip.
         seen = np.random.default_rng(0).uniform([-1, -1, 4 + index], [1, 1, 6 + index], (20, 4, 3))
         content = {
             "model": "unicorn",
@@ -186,7 +186,7 @@ def test_batches_of_several_lengths_have_as_many_frames_each(recordings: Path) -
     shapes = Counter(tuple(batch.keypoints.shape[:2]) for batch in batches)
     assert set(shapes) == {(12, 4), (6, 8)} and 35 <= shapes[12, 4] <= 60
     assert len({float(batch.joints.abs().sum()) for batch in batches}) == 64
-    # As `batches` promises: of the seed and the number alone.
+    # `batches` promises that a batch depends on the seed and its number alone.
     for batch, again in zip(batches[21:], islice(mixture.batches(21), 5), strict=False):
         assert (batch.keypoints == again.keypoints).all() and (batch.joints == again.joints).all()
     other = next(Mixture(**given, lengths={8: 1, 4: 3}).batches())

@@ -1,4 +1,4 @@
-"""A training that stops, or is killed, and goes on: the same weights, bit for bit; and what is refused."""
+"""A training that stops or is killed, and resumes, gives the same weights bit for bit; and what is refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_resumed_is_uninterrupted_to_the_bit(tiny: Path, tmp_path: Path, workers
         torch.manual_seed(stop)
         fit(load_config(tiny, [f"run.stop_after={stop}", f"run.workers={workers}", *same]), resume=True)
     assert_same(tmp_path / "whole", tmp_path / "out")
-    # A stop between two lines of the log is a line of its own, and what is averaged begins anew.
+    # A run that stops between two lines of the log writes one, and the means of the next line begin after it.
     assert [step for step, _ in losses(tmp_path / "out")] == ["10", "13", "20", "30", "40"]
     assert losses(tmp_path / "out")[-2:] == losses(tmp_path / "whole")[-2:]
 

@@ -1,4 +1,4 @@
-"""The studies measure what they say, on data where the answer is known."""
+"""The studies' measurements, on data for which the right values are known."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lifter() -> Lifter:
 
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ClipBatch]:
-    """Held-out clips are generated ones, of the length that was asked for."""
+    """In place of held-out recordings: generated clips of the length that is asked for."""
     asked: list[dict] = []
 
     def held_out(folder: Path, noise: bool = False, **given: int) -> dict[str, ClipBatch]:
@@ -162,20 +162,20 @@ def test_a_summary_has_means_over_sources_and_the_deviation_of_seeds() -> None:
 
 
 def test_variants_about_one_source_are_drawn_beside_it_alone() -> None:
-    figures = pytest.importorskip("olift_fast.train.studies.figures", reason="the figures need the extra `bench`")
+    plots = pytest.importorskip("olift_fast.train.studies.plots", reason="the figures need the extra `bench`")
     rows = [
         {"variant": variant, "source": "rat", "x": 1} for variant in ("all", "without rat", "without fly", "rat alone")
     ]
-    assert [row["variant"] for row in figures._about(rows, "rat", ["rat", "fly"])] == ["all", "without it", "it alone"]
+    assert [row["variant"] for row in plots._about(rows, "rat", ["rat", "fly"])] == ["all", "without it", "it alone"]
 
 
 @pytest.mark.parametrize("name", ["occlusion", "attention", "windows"])
 def test_each_study_is_one_command_with_a_figure(name: str, lifter: Lifter, data, tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("matplotlib", reason="the figures need the extra `bench`")
-    from olift_fast.train.studies import figures
+    from olift_fast.train.studies import plots
     from olift_fast.train.studies.__main__ import main
 
-    for module in (windows, figures):
+    for module in (windows, plots):
         monkeypatch.setattr(module, "LENGTHS", (24, 48))
     folder = lifter.save_pretrained(tmp_path / "tiny")
     options = {"model": str(folder), "results": tmp_path, "figures": tmp_path / "figures"}

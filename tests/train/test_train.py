@@ -26,6 +26,7 @@ from olift_fast.train.batches import Batch, by_size, normalise
 from olift_fast.train.evaluate import flat, lifted_by, score
 from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
+from olift_fast.train.metrics import METRICS
 from olift_fast.train.mixture import POOL
 
 TINY = LifterConfig(width=32, heads=4, motion_layers=1, space_layers=2, window=(4, 4), frequencies=16)
@@ -83,7 +84,7 @@ def test_metrics_by_hand() -> None:
     assert float(reference.fa_mpjpe(spun, target, labelled)) < 1e-12
     assert float(reference.sa_mpjpe(spun, target, labelled)) > 0.1
     assert float(reference.sa_mpve(spun, target, labelled)) > 0.1
-    # One joint off by d, alone in being labelled with its opposite: the pair keeps its mean, each is off by d / 2.
+    # Of two labeled joints one is off by d: centering on their mean leaves each off by d / 2.
     line = torch.zeros(1, 1, 2, 3, dtype=torch.float64)
     line[..., 0, 0], line[..., 1, 0] = 1, -1
     longer = line.clone()
@@ -256,8 +257,8 @@ def test_flat_guess_scores_as_its_definition_says() -> None:
 def test_scores_of_a_skeleton_without_edges_have_no_drift() -> None:
     part = groups(1, clips=2, frames=5)[0]
     bare = replace(part, skeleton=replace(part.skeleton, edges=()))
-    assert score("bare", bare, "flat", flat).bone_length_drift is None
-    assert score("whole", part, "truth", lambda batch: batch.joints).pck_20 == 100
+    assert score("bare", bare, "flat", flat).values["bone_length_drift"] is None
+    assert score("whole", part, "truth", lambda batch: batch.joints).values["pck_20"] == 100
 
 
 def test_a_perfect_method_scores_zero_and_truth_is_held_out(real_data: Path) -> None:
@@ -265,16 +266,31 @@ def test_a_perfect_method_scores_zero_and_truth_is_held_out(real_data: Path) -> 
     assert set(sets) >= {"human_cmu", "rat_dannce23", "mouse_salk34", "fly_df3d_30", "fly_anipose_17"}
     clips = sets["rat_dannce23"]
     row = score("rat", clips, "truth", lambda batch: 3 * batch.joints)
-    assert row.sa_mpjpe < 0.01 and row.sa_mpve < 0.01 and row.clips == len(clips)
-    assert score("rat", clips, "flat", flat).sa_mpjpe > 20
+    assert row.values["sa_mpjpe"] < 0.01 and row.values["sa_mpve"] < 0.01 and row.clips == len(clips)
+    assert score("rat", clips, "flat", flat).values["sa_mpjpe"] > 20
     motion = load_motion(real_data / "motion3d" / "rat_dannce23.npz")
     trained, kept = split(motion)
     assert max(segment.stop for segment in trained) + 48 <= min(segment.start for segment in kept)
 
 
+def test_every_record_is_a_value_of_a_score_in_order() -> None:
+    found = score("whole", groups(1, clips=2, frames=5)[0], "flat", flat)
+    names = [metric.name for metric in METRICS]
+    assert list(found.values) == names and len({metric.column for metric in METRICS}) == len(names)
+    assert found.as_row() == {"source": "whole", "method": "flat", "clips": 2, **found.values}
+
+
+def test_legend_has_what_is_not_the_usual() -> None:
+    assert evaluate.legend() == (
+        "in % of the clips' RMS 2D radius after one similarity alignment a clip (FA-MPJPE: one a frame; N-MPJPE: scale "
+        "only); PCK@20: joints within 20%; bones: drift in % of their length"
+    )
+
+
 def test_single_frames_score_no_velocity_error() -> None:
-    row = score("frames", groups(1, frames=1)[0], "flat", flat)
-    assert row.sa_mpve is row.acceleration is row.bone_length_drift is None and row.sa_mpjpe == row.fa_mpjpe > 0
+    values = score("frames", groups(1, frames=1)[0], "flat", flat).values
+    assert values["sa_mpve"] is values["acceleration"] is values["bone_length_drift"] is None
+    assert values["sa_mpjpe"] == values["fa_mpjpe"] > 0
 
 
 def test_single_frames_see_no_time() -> None:
@@ -295,11 +311,12 @@ def test_every_method_is_scored_on_every_source(tmp_path: Path, monkeypatch: pyt
     rows = evaluate.evaluate({"tiny": lifter}, tmp_path)
     names = ["flat guess", "tiny", "tiny, with its mirror image", "tiny, sides hidden", "tiny, one frame at a time"]
     assert [(row.source, row.method) for row in rows] == [(s, n) for s in parts for n in names]
-    assert len({(row.sa_mpjpe, row.sa_mpve) for row in rows}) == len(rows)
-    assert all(row.clips == 2 and min(row.fa_mpjpe, row.sa_mpve, row.acceleration) > 0 for row in rows)
-    assert all(0 <= row.pck_20 <= 100 and (row.bone_length_drift or 0) > 0 for row in rows)
+    assert len({(row.values["sa_mpjpe"], row.values["sa_mpve"]) for row in rows}) == len(rows)
+    assert all(row.clips == 2 for row in rows)
+    assert all(min(row.values[name] for name in ("fa_mpjpe", "sa_mpve", "acceleration")) > 0 for row in rows)
+    assert all(0 <= row.values["pck_20"] <= 100 and (row.values["bone_length_drift"] or 0) > 0 for row in rows)
     wild = evaluate.score("wild", parts["source 0"], "wild", lambda batch: batch.joints * torch.nan)
-    assert (wild.sa_mpjpe, wild.pck_20) == (None, 0)
+    assert (wild.values["sa_mpjpe"], wild.values["pck_20"]) == (None, 0)
     now, later = evaluate.evaluate({"tiny": lifter}, tmp_path, delays=[0, 4])[1:3]
     assert [now.method, later.method] == ["tiny, 0 frames later", "tiny, 4 frames later"]
     assert replace(later, method="tiny") == rows[1] != replace(now, method="tiny")
@@ -324,7 +341,7 @@ def test_sequences_shorter_than_a_clip_are_one_clip(real_data: Path, tmp_path: P
 
 
 def cut_frames(array: np.ndarray, frames: int, kept: int) -> np.ndarray:
-    """The array without its later frames, on whichever axis they lie."""
+    """The first frames of the array, on whichever axis the frames are."""
     axes = [axis for axis, size in enumerate(array.shape) if size == frames]
     return np.take(array, range(kept), axis=axes[0]) if axes else array
 

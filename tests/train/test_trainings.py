@@ -1,4 +1,4 @@
-"""Studies that train: what is trained once, what is scored, and what a study's file may say."""
+"""Studies that train: shared trainings run once, what is scored, and what a study's file may hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
 from olift_fast.train.studies import trainings
 from olift_fast.train.studies.rows import read_rows, summary, where
-from olift_fast.train.studies.trainings import FLAT, METRICS, load_plan, plans, trained
+from olift_fast.train.studies.trainings import FLAT, REPORTED, load_plan, plans, trained
 
 STUDY = """
 recipe = "RECIPE"
@@ -120,7 +120,8 @@ def test_what_is_trained_is_scored_and_not_trained_again(study: Path, data: Path
     assert {row["source"] for row in where(rows, test="long")} == {"walk"}
     assert {row["source"] for row in where(rows, test="clean")} == {"walk", "hop"}
     first, again = (where(rows, variant=name, seed=0) for name in ("first", "the first again"))
-    assert [row[metric] for row in first for metric in METRICS] == [row[metric] for row in again for metric in METRICS]
+    errors = [[row[metric] for row in found for metric in REPORTED] for found in (first, again)]
+    assert errors[0] == errors[1]
     clean, above = (where(rows, variant="first", seed=0, test=test)[0] for test in list(plan.tests)[:2])
     assert clean["sa_mpjpe"] != above["sa_mpjpe"]
 
@@ -223,13 +224,13 @@ def test_a_training_ends_with_the_study_that_asked_for_it(monkeypatch: pytest.Mo
 
 
 def test_a_variant_without_finite_scores_leaves_the_others_theirs(tmp_path: Path) -> None:
-    figures = pytest.importorskip("olift_fast.train.studies.figures", reason="the figures need the extra `bench`")
+    plots = pytest.importorskip("olift_fast.train.studies.plots", reason="the figures need the extra `bench`")
     rows = [
         {"variant": name, "seed": 0, "test": "t", "source": "s", "sa_mpjpe": error, "fa_mpjpe": error, "sa_mpve": error}
         for name, error in (("good", 20.0), ("diverged", None))
     ]
-    assert "| t | diverged | 1 | nan | nan | nan |" in summary(rows, METRICS)
-    figures.draw(figures.draw_trained, rows, tmp_path / "drawn.png")
+    assert "| t | diverged | 1 | nan | nan | nan |" in summary(rows, REPORTED)
+    plots.draw(plots.draw_trained, rows, tmp_path / "drawn.png")
 
 
 def test_muon_has_the_maps_between_tokens_and_adamw_the_rest(tiny: Path) -> None:
@@ -260,8 +261,8 @@ def test_a_study_without_matplotlib_is_told_before_it_measures(
 ) -> None:
     from olift_fast.train.studies import __main__ as command
 
-    monkeypatch.setitem(sys.modules, "olift_fast.train.studies.figures", None)
-    monkeypatch.delattr("olift_fast.train.studies.figures", raising=False)
+    monkeypatch.setitem(sys.modules, "olift_fast.train.studies.plots", None)
+    monkeypatch.delattr("olift_fast.train.studies.plots", raising=False)
     with pytest.raises(MissingExtraError, match="bench"):
         command.main(str(study), data, runs=tmp_path / "runs", results=tmp_path, figures=tmp_path)
     assert not (tmp_path / "runs").exists()

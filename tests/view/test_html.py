@@ -89,10 +89,10 @@ def test_bones_take_the_side_of_their_joints() -> None:
     assert [html.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
 
 
-def test_quantising_keeps_every_value_within_its_step() -> None:
+def test_quantizing_keeps_every_value_within_its_step() -> None:
     values = np.random.default_rng(3).normal(0, 500, (50, 3)).astype(np.float32)
     values[7] = np.nan
-    codes, offset, step = html._quantise(values)
+    codes, offset, step = html._quantize(values)
     assert (codes[7] == html.MISSING).all() and (codes[8] != html.MISSING).all()
     restored = offset + step * codes.astype(np.float64)
     assert np.nanmax(np.abs(np.where(codes == html.MISSING, np.nan, restored) - values)) <= step / 2 + 1e-6
@@ -106,7 +106,7 @@ def test_clip_without_any_joint_still_makes_a_page(tmp_path: Path) -> None:
     assert page_info(page)["frames"] == 40
 
 
-def test_tracks_get_colours_of_their_own() -> None:
+def test_tracks_get_colors_of_their_own() -> None:
     for theme in ("light", "dark"):
         shades = [tuple(html.shades_of(index, theme)) for index in range(12)]
         assert len({shade for track in shades for shade in track}) == 36

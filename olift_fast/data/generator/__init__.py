@@ -1,6 +1,6 @@
 """Procedural animals: endless clips of varied bodies in motion, with exact 3D.
 
-One batch is one topology: `count` clips that differ in proportions, posture, gait, camera and detector faults.
+All clips of a batch have one skeleton; they differ in proportions, posture, gait, camera and detector faults.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from olift_fast.data.generator.creatures import bird, fish, insect, snake, spide
 from olift_fast.data.generator.mammals import lizard, quadruped, rodent
 from olift_fast.data.generator.motion import animate
 from olift_fast.data.generator.people import hand, human
-from olift_fast.data.generator.reported_joints import choose
+from olift_fast.data.generator.reported_joints import choose_joints
 
 FAMILIES: dict[str, Callable[[np.random.Generator], Body]] = {
     "quadruped": quadruped,
@@ -51,7 +51,7 @@ class AnimalGenerator:
 
     seed: an int or a sequence of ints, such as (seed, worker) for several processes.
     families: names out of FAMILIES, or a mapping of names to weights; None for all, weighted by WEIGHTS.
-    camera, corruption: what the clips are seen with. fps: range of frame rates, log-uniform.
+    camera, corruption: of what the cameras see. fps: range of frame rates, drawn log-uniformly.
     without_edges: share of skeletons that come with no edges.
 
     Raises ValueError for an unknown family.
@@ -91,20 +91,20 @@ class AnimalGenerator:
             raise ValueError(f"count and frames must be >= 1, got {count} and {frames}")
         if family is not None and family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
-        # The length comes first because numpy takes (1,) and (1, 0) for one seed.
+        # The length comes first because numpy treats (1,) and (1, 0) as the same seed.
         sequence = np.random.SeedSequence([len(self.seed), *self.seed], spawn_key=(self.batches,))
         rng = np.random.Generator(np.random.SFC64(sequence))
         self.batches += 1
         drawn = self.families[int(rng.choice(len(self.families), p=self._weights))]
         family = family or drawn
         body = FAMILIES[family](rng)
-        rig = choose(body, rng, self.without_edges)
+        reported = choose_joints(body, rng, self.without_edges)
         motion = animate(body, rng, count, frames, self.fps)
-        positions = np.ascontiguousarray(motion.positions[rig.nodes].transpose(2, 3, 0, 1))
+        positions = np.ascontiguousarray(motion.positions[reported.nodes].transpose(2, 3, 0, 1))
         cameras = random_cameras(rng, positions, self.camera)
         true, joints = project(positions, cameras)
-        keypoints, visible, _ = corrupt(rng, true, rig.skeleton, self.corruption, depth=joints[..., 2])
-        return ClipBatch(keypoints, visible, joints, np.ones_like(visible), rig.skeleton, family)
+        keypoints, visible, _ = corrupt(rng, true, reported.skeleton, self.corruption, depth=joints[..., 2])
+        return ClipBatch(keypoints, visible, joints, np.ones_like(visible), reported.skeleton, family)
 
     def stream(self, count: int, frames: int) -> Iterator[ClipBatch]:
         """Batches without end."""

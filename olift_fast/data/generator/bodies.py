@@ -1,4 +1,4 @@
-"""What a generated body is: a tree of joints with lengths, the ways its joints turn, its postures and its gaits."""
+"""A generated body: a tree of joints with bone lengths, how its joints turn, its postures and its gaits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ ROLL: Vector = (1.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Turn:
-    """One way a joint turns. Angles in degrees about `axis`; on the right side the mirrored axis is used.
+    """One way in which a joint turns. Angles are in degrees about `axis`; on the right side about the mirrored axis.
 
-    The angle is `rest` (a posture may set another), `spread` wide between clips, plus idle motion of standard
-    deviation `idle`, plus `swing` x leg sweep (+1 front, -1 back), `lift` x (0..1 in the air), `press` x (0..1 while it
-    bears weight), plus a travelling wave of amplitude `wave`; always between `low` and `high`.
+    The angle is the sum of: `rest` (or what the posture sets), with standard deviation `spread` between clips; idle
+    motion of standard deviation `idle`; `swing` x the leg's sweep (+1 front, -1 back); `lift` x 0..1 while the leg is
+    in the air; `press` x 0..1 while it bears weight; and a traveling wave of amplitude `wave`. It stays between `low`
+    and `high`.
     """
 
     name: str
@@ -56,7 +57,11 @@ class Posture:
 
 @dataclass(frozen=True)
 class Gait:
-    """Step timing: the right side lags the left by `side`, each leg pair the one behind it by `pair`, in cycles."""
+    """Step timing: in cycles, the right side lags the left by `side`, and each leg pair the one behind it by `pair`.
+
+    duty: range of the share of a cycle that a foot is on the ground. hz: range of cycles a second. airborne: height of
+    the hops, in heights of the body.
+    """
 
     weight: float
     side: float
@@ -85,10 +90,10 @@ class Node:
 class Body:
     """A tree of joints, grown parent first; a joint's `label` is its name without its side.
 
-    legs: (pair, side) of each leg. wave_hz: range of the travelling wave's frequency. any_attitude: share of clips held
-    any way round. walks_level: the trunk tilts until hind and front feet are level. energy: how lively its idle motion
-    is. still: share of clips that hardly move. variety: how much bone lengths vary between clips, others being 1.
-    in_unison: share of clips in which left and right idle alike.
+    legs: (pair, side) of each leg. wave_hz: range of the traveling wave's frequency. any_attitude: share of clips whose
+    body is turned at random in space. walks_level: whether the trunk is tilted so that hind and front feet are at one
+    height. energy: scale of the idle motion. still: share of clips that hardly move. variety: scale of how much bone
+    lengths vary between clips. in_unison: share of clips in which left and right have the same idle motion.
     """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
@@ -114,7 +119,7 @@ class Body:
         turns: Sequence[Turn] = (),
         place: float = 0.0,
     ) -> int:
-        """Adds a joint in the middle of the body; returns its index. `place`: on the travelling wave, in cycles."""
+        """Adds a joint in the middle of the body; returns its index. `place`: along the traveling wave, in cycles."""
         node = len(self.nodes)
         middle = Node(label, label, group, parent, np.asarray(offset, float), 0, node, tuple(turns), -1, place)
         self.nodes.append(middle)
@@ -147,6 +152,11 @@ class Body:
         """Registers a left and a right leg that step together in pair number `pair` (counted from behind)."""
         self.legs += [(pair, 1), (pair, -1)]
         return len(self.legs) - 2, len(self.legs) - 1
+
+
+def log_normal(rng: np.random.Generator, value: float, sigma: float) -> float:
+    """A random number about `value`: its logarithm has standard deviation `sigma`, and is at most 2 of them off."""
+    return float(value * np.exp(np.clip(rng.normal(), -2, 2) * sigma))
 
 
 def _mirrored(turn: Turn) -> Turn:

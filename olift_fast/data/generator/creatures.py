@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
+from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn, log_normal
 from olift_fast.data.generator.mammals import sprawling_leg
 
 
@@ -30,7 +30,7 @@ def bird(rng: np.random.Generator) -> Body:
     chest = body.add("chest", back, (0.3, 0, 0.0), "trunk")
     body.add("breast", chest, (0.1, 0, -0.2), "trunk")
     count = int(rng.integers(2, 5))
-    length = _around(rng, 0.45, 0.5)
+    length = log_normal(rng, 0.45, 0.5)
     last = chest
     for index in range(count):
         rest, label = (rng.uniform(55, 85), "neck") if index == 0 else (rng.uniform(-12, 12), "neck_arch")
@@ -39,16 +39,16 @@ def bird(rng: np.random.Generator) -> Body:
         last = body.add("neck_base" if index == 0 else f"neck_{index}", last, offset, "neck", turns)
     turns = [Turn("head", PITCH, -120, 20, -70, 10, 8), Turn("head_turn", YAW, -60, 60, 0, 12, 10)]
     head = body.add("head", last, (length / count, 0, 0), "head", turns)
-    beak = _around(rng, 0.17, 0.4)
+    beak = log_normal(rng, 0.17, 0.4)
     body.add("beak", head, (0.07 + beak, 0, -0.03), "head")
     body.pair("eye", (head, head), (0.06, 0.05, 0.03), "head")
     if rng.random() < 0.4:
         body.add("comb", head, (0.0, 0, 0.12), "head")
     tail_turns = [Turn("tail", PITCH, -60, 40, rng.uniform(-40, 15), 8, 4), Turn("tail_swing", YAW, -25, 25, 0, 3, 3)]
     tail = body.add("tail_base", pelvis, (-0.12, 0, 0.03), "trunk", tail_turns)
-    body.add("tail_tip", tail, (-_around(rng, 0.3, 0.4), 0, 0), "tail")
-    _wings(body, chest, _around(rng, 1.0, 0.35))
-    _bird_legs(body, rng, pelvis, _around(rng, 0.75, 0.35))
+    body.add("tail_tip", tail, (-log_normal(rng, 0.3, 0.4), 0, 0), "tail")
+    _wings(body, chest, log_normal(rng, 1.0, 0.35))
+    _bird_legs(body, rng, pelvis, log_normal(rng, 0.75, 0.35))
     return body
 
 
@@ -70,7 +70,7 @@ def insect(rng: np.random.Generator) -> Body:
     body = Body("insect", postures, gaits)
     body.walks_level = True
     body.wave_hz = (0.5, 5.0)
-    leg = _around(rng, 1.25, 0.3)
+    leg = log_normal(rng, 1.25, 0.3)
     thorax = body.add("thorax", -1, (0, 0, 0), "trunk")
     nod = [Turn("head", PITCH, -30, 30, -5, 5, 4), Turn("head_turn", YAW, -25, 25, 0, 5, 4)]
     body.add("notum", thorax, (0.0, 0, 0.16), "trunk")
@@ -80,7 +80,7 @@ def insect(rng: np.random.Generator) -> Body:
     body.add("mouth", head, (0.1, 0, -0.12), "head")
     turns = [Turn("antenna", PITCH, -60, 70, 5, 15, 9), Turn("antenna_out", YAW, -40, 50, 15, 12, 9)]
     base = body.pair("antenna_base", (head, head), (0.1, 0.05, 0.04), "head", turns)
-    feeler = _around(rng, 0.35, 0.7)
+    feeler = log_normal(rng, 0.35, 0.7)
     turns = [Turn("antenna_bend", PITCH, -50, 30, -10, 10, 7)]
     middle = body.pair("antenna_middle", base, (0.5 * feeler, 0.2 * feeler, 0.1 * feeler), "antenna", turns)
     body.pair("antenna_tip", middle, (0.6 * feeler, 0.1 * feeler, 0), "antenna")
@@ -90,7 +90,7 @@ def insect(rng: np.random.Generator) -> Body:
     for index in range(count):
         turns = [Turn("curl", PITCH, -15, 30, 4, 4, 2)] if index < count - 1 else []
         label = f"abdomen_{index + 2}" if index < count - 1 else "abdomen_tip"
-        last = body.add(label, last, (-_around(rng, 0.7, 0.1) / count, 0, 0), "trunk", turns)
+        last = body.add(label, last, (-log_normal(rng, 0.7, 0.1) / count, 0, 0), "trunk", turns)
     if rng.random() < 0.6:
         turns = [
             Turn("sweep", YAW, -10, 85, 70, 10, 3, wave=6),
@@ -101,7 +101,7 @@ def insect(rng: np.random.Generator) -> Body:
         body.pair("wing_tip", middle, (-0.05, 0.6, 0), "wing")
     parts = ("coxa", "femur", "tibia", "tarsus", "claw")[: int(rng.integers(4, 6))]
     lengths = (0.16, 0.32, 0.3, 0.22)[: len(parts) - 1]
-    stretch = (_around(rng, 1.0, 0.15), _around(rng, 1.0, 0.1), _around(rng, 1.1, 0.15))
+    stretch = (log_normal(rng, 1.0, 0.15), log_normal(rng, 1.0, 0.1), log_normal(rng, 1.1, 0.15))
     for pair, (name, x, azimuth, scale) in enumerate(
         (("hind", -0.18, 140, stretch[2]), ("middle", 0.0, 95, stretch[1]), ("front", 0.18, 50, stretch[0]))
     ):
@@ -138,10 +138,10 @@ def spider(rng: np.random.Generator) -> Body:
     body.pair("palp_tip", palp, (0.3, 0.03, -0.05), "antenna")
     turns = [Turn("abdomen", PITCH, -25, 40, 5, 6, 3), Turn("abdomen_swing", YAW, -20, 20, 0, 4, 3)]
     waist = body.add("waist", middle, (-0.28, 0, 0.03), "trunk", turns)
-    body.add("abdomen_tip", waist, (-_around(rng, 0.7, 0.3), 0, 0.05), "trunk")
+    body.add("abdomen_tip", waist, (-log_normal(rng, 0.7, 0.3), 0, 0.05), "trunk")
     parts = ("coxa", "femur", "tibia", "tarsus", "claw")[: int(rng.integers(3, 6))]
     lengths = (0.15, 0.38, 0.34, 0.24)[: len(parts) - 1] if len(parts) > 3 else (0.5, 0.5)
-    leg = _around(rng, 1.6, 0.3)
+    leg = log_normal(rng, 1.6, 0.3)
     for pair, azimuth in enumerate((145, 110, 70, 35)):
         sprawling_leg(
             body,
@@ -180,7 +180,7 @@ def fish(rng: np.random.Generator) -> Body:
     beat = PITCH if rng.random() < 0.25 else YAW
     chain, head = _chain(body, rng, count, rng.uniform(0.4, 1.1), 160.0 / count * rng.uniform(0.2, 1), beat, 3.0)
     last, shoulder, step = chain[-1], chain[len(chain) // 3], 2.0 / count
-    height = _around(rng, 0.25, 0.4)
+    height = log_normal(rng, 0.25, 0.4)
     body.pair("eye", (head, head), (0.3 * step, 0.08, 0.05), "head")
     body.add("dorsal_fin", chain[len(chain) // 2], (-0.05, 0, height), "fin")
     body.add("belly", chain[len(chain) // 2], (0.05, 0, -height), "fin")
@@ -191,7 +191,7 @@ def fish(rng: np.random.Generator) -> Body:
         body.pair("fluke", (last, last), (-0.2, 0.25, 0), "fin")
     turns = [Turn("flap", ROLL, -60, 60, -15, 12, 8, wave=6), Turn("sweep", YAW, -30, 70, 35, 10, 6)]
     fin = body.pair("fin", (shoulder, shoulder), (0, 0.1, -0.08), "fin", turns)
-    body.pair("fin_tip", fin, (-0.05, _around(rng, 0.3, 0.3), -0.05), "fin")
+    body.pair("fin_tip", fin, (-0.05, log_normal(rng, 0.3, 0.3), -0.05), "fin")
     return body
 
 
@@ -262,12 +262,8 @@ def _bird_legs(body: Body, rng: np.random.Generator, pelvis: int, leg: float) ->
     last = body.pair("ankle", last, (0, 0, -0.38 * leg), "hind", turns, legs)
     turns = [Turn("foot", PITCH, -70, 40, -12, 5, 4, lift=-35)]
     last = body.pair("foot", last, (0, 0, -0.36 * leg), "hind", turns, legs)
-    toe = _around(rng, 0.16, 0.25)
+    toe = log_normal(rng, 0.16, 0.25)
     body.pair("toe_middle", last, (toe, 0, -0.02), "hind")
     body.pair("toe_inner", last, (0.8 * toe, -0.5 * toe, -0.02), "hind")
     body.pair("toe_outer", last, (0.8 * toe, 0.5 * toe, -0.02), "hind")
     body.pair("toe_back", last, (-0.5 * toe, 0, -0.02), "hind")
-
-
-def _around(rng: np.random.Generator, value: float, sigma: float) -> float:
-    return float(value * np.exp(np.clip(rng.normal(), -2, 2) * sigma))

@@ -1,4 +1,4 @@
-"""Forward kinematics of a tree of joints, vectorised over clips and frames.
+"""Forward kinematics of a tree of joints, vectorized over clips and frames.
 
 Arrays keep one row per joint and all samples (clips x frames) along the last axis, so that every numpy operation
 runs over long contiguous rows.

@@ -1,4 +1,4 @@
-"""Bodies on four legs (erect, rodent-like, sprawling) and people."""
+"""Bodies on four legs: erect, rodent-like, sprawling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
+from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn, log_normal
 
 FOUR_LEGGED_GAITS = (
     Gait(3, 0.5, 0.25, duty=(0.55, 0.75), hz=(0.6, 1.6)),
@@ -20,7 +20,7 @@ FOUR_LEGGED_GAITS = (
 
 def quadruped(rng: np.random.Generator) -> Body:
     """Dog to giraffe to bear: legs under the body."""
-    leg = _around(rng, 0.8, 0.28)
+    leg = log_normal(rng, 0.8, 0.28)
     grounded_foot = rng.random() < 0.25
     crouch = rng.uniform(0, 1)
     postures = (
@@ -34,14 +34,14 @@ def quadruped(rng: np.random.Generator) -> Body:
     )
     body = Body("quadruped", postures, FOUR_LEGGED_GAITS)
     body.walks_level = True
-    girth = _around(rng, 0.13, 0.25)
+    girth = log_normal(rng, 0.13, 0.25)
     chest = _trunk(body, rng, arch=rng.uniform(-5, 8))
-    neck = _around(rng, 0.4, 0.4)
-    head = _neck_and_head(body, rng, chest, neck, rng.uniform(5, 60), _around(rng, 0.3, 0.25))
-    _ears(body, rng, head, _around(rng, 0.1, 0.4))
+    neck = log_normal(rng, 0.4, 0.4)
+    head = _neck_and_head(body, rng, chest, neck, rng.uniform(5, 60), log_normal(rng, 0.3, 0.25))
+    _ears(body, rng, head, log_normal(rng, 0.1, 0.4))
     if rng.random() < 0.3:
-        _antlers(body, rng, head, _around(rng, 0.3, 0.5))
-    _tail(body, rng, int(rng.integers(1, 6)), _around(rng, 0.45, 0.5), rng.uniform(-50, 75))
+        _antlers(body, rng, head, log_normal(rng, 0.3, 0.5))
+    _tail(body, rng, int(rng.integers(1, 6)), log_normal(rng, 0.45, 0.5), rng.uniform(-50, 75))
     _hind_legs(body, rng, leg, girth * rng.uniform(0.6, 1.1), 30 + 15 * crouch, grounded_foot)
     _front_legs(body, rng, chest, leg * rng.uniform(0.85, 1.1), girth, 20 + 15 * crouch)
     return body
@@ -49,7 +49,7 @@ def quadruped(rng: np.random.Generator) -> Body:
 
 def rodent(rng: np.random.Generator) -> Body:
     """Mouse, rat, rabbit: compact, low, arched back, often rearing or grooming."""
-    leg = _around(rng, 0.42, 0.25)
+    leg = log_normal(rng, 0.42, 0.25)
     groom = {"shoulder": 25, "elbow": 85, "wrist": -20, "neck": -25, "head": -25, "tail": -35}
     postures = (
         Posture(5),
@@ -67,11 +67,13 @@ def rodent(rng: np.random.Generator) -> Body:
     body.energy = 0.8
     body.still = 0.2
     body.walks_level = True
-    girth = _around(rng, 0.17, 0.2)
+    girth = log_normal(rng, 0.17, 0.2)
     chest = _trunk(body, rng, arch=rng.uniform(5, 25), idle=1.6)
-    head = _neck_and_head(body, rng, chest, _around(rng, 0.22, 0.25), rng.uniform(-5, 30), _around(rng, 0.36, 0.2))
-    _ears(body, rng, head, _around(rng, 0.14, 0.5))
-    _tail(body, rng, int(rng.integers(1, 7)), _around(rng, 1.0, 0.5), rng.uniform(-5, 20), waviness=1.8, curl=10)
+    head = _neck_and_head(
+        body, rng, chest, log_normal(rng, 0.22, 0.25), rng.uniform(-5, 30), log_normal(rng, 0.36, 0.2)
+    )
+    _ears(body, rng, head, log_normal(rng, 0.14, 0.5))
+    _tail(body, rng, int(rng.integers(1, 7)), log_normal(rng, 1.0, 0.5), rng.uniform(-5, 20), waviness=1.8, curl=10)
     _hind_legs(body, rng, leg * 1.25, girth, rng.uniform(45, 70), True)
     _front_legs(body, rng, chest, leg, girth * 0.8, rng.uniform(30, 55))
     return body
@@ -88,14 +90,14 @@ def lizard(rng: np.random.Generator) -> Body:
     body.walks_level = True
     body.wave_hz = (0.4, 2.0)
     chest = _trunk(body, rng, arch=0, wave=12)
-    head = _neck_and_head(body, rng, chest, _around(rng, 0.25, 0.6), rng.uniform(-5, 30), _around(rng, 0.35, 0.3))
+    head = _neck_and_head(body, rng, chest, log_normal(rng, 0.25, 0.6), rng.uniform(-5, 30), log_normal(rng, 0.35, 0.3))
     if rng.random() < 0.3:
         _ears(body, rng, head, 0.08)
     if rng.random() < 0.2:
         _antlers(body, rng, head, 0.2)
-    _tail(body, rng, int(rng.integers(2, 8)), _around(rng, 1.1, 0.4), rng.uniform(-5, 8), waviness=2.5, curl=4)
-    leg = _around(rng, 0.6, 0.3)
-    girth = _around(rng, 0.12, 0.25)
+    _tail(body, rng, int(rng.integers(2, 8)), log_normal(rng, 1.1, 0.4), rng.uniform(-5, 8), waviness=2.5, curl=4)
+    leg = log_normal(rng, 0.6, 0.3)
+    girth = log_normal(rng, 0.12, 0.25)
     behind = body.leg_pair(0)
     front = body.leg_pair(1)
     for name, parent, azimuth, legs, x in (("hind", 0, 105, behind, 0.0), ("front", chest, 80, front, -0.05)):
@@ -148,10 +150,6 @@ def sprawling_leg(
     return last
 
 
-def _around(rng: np.random.Generator, value: float, sigma: float) -> float:
-    return float(value * np.exp(np.clip(rng.normal(), -2, 2) * sigma))
-
-
 def _trunk(body: Body, rng: np.random.Generator, arch: float, idle: float = 1.0, wave: float = 2.0) -> int:
     """Pelvis to chest, length 1; returns the chest."""
     last = body.add("pelvis", -1, (0, 0, 0), "trunk")
@@ -168,7 +166,7 @@ def _trunk(body: Body, rng: np.random.Generator, arch: float, idle: float = 1.0,
 
 
 def _neck_and_head(body: Body, rng: np.random.Generator, chest: int, neck: float, up: float, head: float) -> int:
-    """Neck and head with nose, eyes and now and then jaw, throat and crown; returns the head."""
+    """Neck and head with nose and eyes, sometimes with jaw, throat and crown; returns the head."""
     count = int(rng.integers(1, 4))
     last = chest
     base = body.add("neck_base", chest, (0.05, 0, 0.06), "trunk", _neck_turns(up, count, 0)) if count > 1 else -1

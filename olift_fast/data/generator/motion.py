@@ -13,8 +13,8 @@ from olift_fast.data.generator.kinematics import Floats, Ints, compose, forward_
 
 
 @dataclass(frozen=True)
-class Motion:
-    """Joints of B clips in the world: positions (N, 3, B, T), Z up; angles (D, B, T) in radians; offsets (N, 3, B)."""
+class GeneratedMotion:
+    """B clips: joint positions (N, 3, B, T) in the world, Z up; angles (D, B, T) in radians; bone vectors (N, 3, B)."""
 
     positions: Floats
     angles: Floats
@@ -23,10 +23,10 @@ class Motion:
 
 def animate(
     body: Body, rng: np.random.Generator, count: int, frames: int, fps: tuple[float, float], *, proportions: float = 1.0
-) -> Motion:
+) -> GeneratedMotion:
     """`count` clips of the body, each with its own proportions, posture, gait, rhythm and path.
 
-    fps: the frame rates that clips are drawn from. proportions: how much bone lengths vary between clips.
+    fps: range of the clips' frame rates. proportions: how much bone lengths vary between clips.
     """
     rate = log_uniform(rng, fps, count)
     offsets = _offsets(body, rng, count, proportions * body.variety)
@@ -43,7 +43,7 @@ def animate(
     world = root[:, 0] * local[:, 0, None] + root[:, 1] * local[:, 1, None] + root[:, 2] * local[:, 2, None]
     positions = world.reshape(len(parents), 3, count, frames)
     _travel(body, rng, positions, heading, chosen, beat, rate)
-    return Motion(positions, angles, offsets.astype(np.float32))
+    return GeneratedMotion(positions, angles, offsets.astype(np.float32))
 
 
 def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> NDArray[np.float64]:
@@ -52,7 +52,7 @@ def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], count: in
 
 
 def limits(body: Body) -> NDArray[np.float32]:
-    """Least and greatest angle (D, 2) of every turn of the body, in radians, in the order of Motion.angles."""
+    """Least and greatest angle (D, 2) of each of the body's turns, in radians; the order is that of the angles."""
     return np.radians([[turn.low, turn.high] for node in body.nodes for turn in node.turns], dtype=np.float32)
 
 
@@ -64,7 +64,7 @@ class _Chosen:
 
 
 class _Beat:
-    """The rhythm of B clips: step phase (B, T) in cycles, leg sweep, lift and press (L, B, T), stride speed (B,)."""
+    """The rhythm of B clips: step phase (B, T) in cycles; legs' sweep, lift, press (L, B, T); strength of stride."""
 
     def __init__(self, body: Body, rng: np.random.Generator, chosen: _Chosen, rate: NDArray[np.float64], frames: int):
         count = len(rate)
@@ -106,7 +106,7 @@ def _weights(options: Sequence[Posture] | Sequence[Gait]) -> NDArray[np.float64]
 
 
 def _gate(rng: np.random.Generator, count: int, frames: int, share: float) -> NDArray[np.float64]:
-    """1 (B, T) for most clips; for a `share` of them motion starts or stops smoothly at some moment."""
+    """(B, T): 1 for most clips; in a `share` of them it rises from 0 or falls to 0 smoothly: motion starts or stops."""
     moment = rng.uniform(0.1, 0.9, (count, 1)) * frames
     slope = rng.choice((-1.0, 1.0), (count, 1)) * rng.uniform(4, 12, (count, 1)) / max(frames, 12)
     gate = 0.5 + 0.5 * np.tanh(slope * (np.arange(frames) - moment))
@@ -114,7 +114,7 @@ def _gate(rng: np.random.Generator, count: int, frames: int, share: float) -> ND
 
 
 def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: float) -> NDArray[np.float64]:
-    """Bone vectors (N, 3, B): log-normal about the body's and a little askew, alike on the left and the right."""
+    """Bone vectors (N, 3, B): the body's, of log-normal lengths and tilted a little, the same on left and right."""
     groups = sorted({node.group for node in body.nodes})
     by_group = dict(zip(groups, rng.normal(0, 0.14, (len(groups), count)), strict=True))
     labels = {node.label: rng.normal(0, 0.07, count) for node in body.nodes}
@@ -181,7 +181,7 @@ def _angles(
 
 
 def _follow_twins(body: Body, idle: Floats, clips: Ints) -> None:
-    """Has the idle motion (D, B, T) of each joint that has a twin before it follow the twin's in these clips."""
+    """In these clips, the idle motion (D, B, T) of each right joint becomes mostly that of its left twin, in place."""
     turns = [(index, k) for index, node in enumerate(body.nodes) for k in range(len(node.turns))]
     pairs = [(turns.index((body.nodes[index].twin, k)), row) for row, (index, k) in enumerate(turns)]
     first, second = np.array([pair for pair in pairs if pair[0] < pair[1]]).T
@@ -190,7 +190,7 @@ def _follow_twins(body: Body, idle: Floats, clips: Ints) -> None:
 
 
 def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:
-    """Angles squashed into their limits: nearly unchanged inside, saturating at the ends."""
+    """Angles held within their limits, in place: nearly unchanged inside, saturating toward the ends."""
     middle, half = bounds.mean(axis=1)[:, None, None], (0.5 * (bounds[:, 1] - bounds[:, 0]))[:, None, None]
     angles -= middle
     angles /= half
@@ -206,7 +206,7 @@ def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:
 
 
 def _idle(rng: np.random.Generator, rows: int, rate: NDArray[np.float64], frames: int, waves: int = 6) -> Floats:
-    """Band-limited noise (rows, B, T) of unit variance: Fourier sums over a few frequencies a clip."""
+    """Band-limited noise (rows, B, T) of unit variance: sums of a few sines, whose frequencies differ between clips."""
     count = len(rate)
     top = log_uniform(rng, (0.3, 4.0), count)[:, None]
     hz = np.exp(np.log(0.05) + rng.random((count, waves)) * np.log(top / 0.05))
@@ -230,7 +230,7 @@ def _wave(
     rate: NDArray[np.float64],
     frames: int,
 ) -> Floats:
-    """A wave (rows, B, T) that travels from head to tail, in time with the steps of those that walk."""
+    """A wave (rows, B, T) that travels from head to tail; in most clips that walk, in time with the steps."""
     count = len(rate)
     hz = log_uniform(rng, body.wave_hz, count)
     stepping = (beat.stride > 0) & (rng.random(count) < 0.7) & bool(body.legs)
@@ -268,7 +268,7 @@ def _attitude(
     rate: NDArray[np.float64],
     frames: int,
 ) -> tuple[Floats, Floats]:
-    """The root's rotation (3, 3, S): heading (B, T) with turns, then the posture's pitch and roll; rare falls."""
+    """The root's rotation (3, 3, S) and heading (B, T): turns, the posture's pitch and roll, and rare falls."""
     count = len(rate)
     pitch = level + np.array([rng.uniform(*posture.pitch) for posture in chosen.postures])
     roll = np.array([rng.uniform(*posture.roll) for posture in chosen.postures]) * rng.choice((-1, 1), count)
@@ -297,7 +297,7 @@ def _attitude(
 
 
 def _level(body: Body, chosen: _Chosen, ahead: Floats, up: Floats) -> NDArray[np.float64]:
-    """Degrees (B,) of pitch that set hind and front feet on one level; ahead, up (N, B, T): joints in body axes."""
+    """Degrees (B,) of pitch that bring hind and front feet to one height; ahead, up (N, B, T): joints in body axes."""
     degrees = np.zeros(ahead.shape[1])
     if not body.walks_level:
         return degrees
@@ -323,7 +323,7 @@ def _travel(
     beat: _Beat,
     rate: NDArray[np.float64],
 ) -> None:
-    """Moves the bodies in place: forward by their steps, up and down with the ground or in the air."""
+    """Adds the root's path to the positions, in place: forward by the steps, up and down by ground contact and hops."""
     count, frames = positions.shape[2:]
     low = positions[:, 2].min(axis=0)
     grounded = np.array([posture.support == "ground" for posture in chosen.postures])

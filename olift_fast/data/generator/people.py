@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn
+from olift_fast.data.generator.bodies import PITCH, ROLL, YAW, Body, Gait, Posture, Turn, log_normal
 
 HUMAN_GAITS = (
     Gait(5, 0.5, 0.5, duty=(0.5, 0.65), hz=(0.6, 1.2)),
@@ -38,7 +38,7 @@ def human(rng: np.random.Generator) -> Body:
     build = rng.uniform(0, 1)
     # Most are people, whose bones are much alike; the rest are apes, robots and cartoons.
     body.variety, spread = (0.35, 0.04) if rng.random() < 0.75 else (1.0, 0.12)
-    leg, arm = _around(rng, 0.94, spread), _around(rng, 0.68, spread)
+    leg, arm = log_normal(rng, 0.94, spread), log_normal(rng, 0.68, spread)
     last = pelvis = body.add("pelvis", -1, (0, 0, 0), "trunk")
     for index, step in enumerate((0.12, 0.14, 0.14)):
         turns = [
@@ -101,10 +101,6 @@ def hand(rng: np.random.Generator) -> Body:
     return body
 
 
-def _around(rng: np.random.Generator, value: float, sigma: float) -> float:
-    return float(value * np.exp(np.clip(rng.normal(), -2, 2) * sigma))
-
-
 def _human_legs(body: Body, rng: np.random.Generator, pelvis: int, leg: float, width: float) -> None:
     legs = body.leg_pair(0)
     turns = [
@@ -117,7 +113,7 @@ def _human_legs(body: Body, rng: np.random.Generator, pelvis: int, leg: float, w
     last = body.pair("knee", last, (0, 0, -0.48 * leg), "hind", turns, legs)
     turns = [Turn("ankle", PITCH, -50, 35, 4, 5, 4, swing=6)]
     last = body.pair("ankle", last, (0, 0, -0.47 * leg), "hind", turns, legs)
-    foot = _around(rng, 0.16, 0.12)
+    foot = log_normal(rng, 0.16, 0.12)
     body.pair("heel", last, (-0.05, 0, -0.06), "hind")
     turns = [Turn("toe", PITCH, -10, 60, 0, 4, 3)]
     ball = body.pair("foot", last, (foot, 0, -0.055), "hind", turns, legs)

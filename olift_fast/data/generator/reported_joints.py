@@ -12,7 +12,7 @@ from olift_fast.tracks.skeleton import Skeleton
 
 FEWEST, MOST = 5, 45
 
-# Labels that rigs in use report, by family.
+# Labels that common rigs report, by family.
 _ARMS = ("shoulder", "elbow", "wrist")
 _LEGS = ("hip", "knee", "ankle")
 _FACE = ("nose", "eye", "ear")
@@ -55,20 +55,20 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 @dataclass(frozen=True)
-class Rig:
-    """A skeleton and the body's joint (J,) that each of its joints is."""
+class ReportedJoints:
+    """The skeleton that is reported; nodes (J,): which joint of the body each of its joints is."""
 
     skeleton: Skeleton
     nodes: NDArray[np.int64]
 
 
-def whole(body: Body) -> Rig:
-    """Every joint of the body, in the order of growth."""
-    return _rig(body, list(range(len(body.nodes))), False)
+def all_joints(body: Body) -> ReportedJoints:
+    """Every joint of the body, in the order in which they were added."""
+    return _reported(body, list(range(len(body.nodes))), False)
 
 
-def choose(body: Body, rng: np.random.Generator, without_edges: float = 0.05) -> Rig:
-    """A random rig of the body: usual joint sets, or odd ones; shuffled; now and then with no edges."""
+def choose_joints(body: Body, rng: np.random.Generator, without_edges: float = 0.05) -> ReportedJoints:
+    """Random joints of the body in random order: a set common for the family, or any other; sometimes without edges."""
     labels = list(dict.fromkeys(node.label for node in body.nodes))
     usual = USUAL.get(body.family, ())
     if usual and rng.random() < 0.45:
@@ -83,7 +83,7 @@ def choose(body: Body, rng: np.random.Generator, without_edges: float = 0.05) ->
     while len(nodes) < FEWEST:
         nodes.append(spare.pop(int(rng.integers(len(spare)))))
     rng.shuffle(nodes)
-    return _rig(body, nodes[:MOST], bool(rng.random() < without_edges))
+    return _reported(body, nodes[:MOST], bool(rng.random() < without_edges))
 
 
 def _odd_subset(body: Body, rng: np.random.Generator, labels: list[str]) -> list[str]:
@@ -115,16 +115,16 @@ def _reach(body: Body, label: str) -> float:
     return ahead - (0.2 if body.family != "insect" else 0.0)
 
 
-def _rig(body: Body, nodes: list[int], without_edges: bool) -> Rig:
+def _reported(body: Body, nodes: list[int], without_edges: bool) -> ReportedJoints:
     place = {node: index for index, node in enumerate(nodes)}
     edges = () if without_edges else tuple((place[a], place[b]) for a, b in _links(body, set(nodes)))
     names = tuple(body.nodes[node].name for node in nodes)
     sides = tuple(body.nodes[node].side for node in nodes)
-    return Rig(Skeleton(names=names, edges=edges, sides=sides, name=body.family), np.array(nodes))
+    return ReportedJoints(Skeleton(names=names, edges=edges, sides=sides, name=body.family), np.array(nodes))
 
 
 def _links(body: Body, kept: set[int]) -> list[tuple[int, int]]:
-    """A tree over the kept joints: each is linked to its nearest kept ancestor, or else to its nearest kin."""
+    """A tree over the kept joints: each is linked to its nearest kept ancestor, else to the nearest kept joint."""
     head: dict[int, int] = {}
     links: list[tuple[int, int]] = []
     for index in range(len(body.nodes) - 1, -1, -1):

@@ -1,4 +1,5 @@
-"""Studies of a trained lifter, each one command: ``python -m olift_fast.train.studies NAME``.
+"""Studies, each run by one command: ``python -m olift_fast.train.studies NAME``.
 
-A study gives rows, values by name; they go to a JSON file, and a figure is drawn from nothing else.
+A study measures a checkpoint, or trains variants and scores them. Its rows, values by name, go to a JSON file, and its
+plot is drawn from that file alone.
 """

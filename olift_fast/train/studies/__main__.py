@@ -1,4 +1,4 @@
-"""``python -m olift_fast.train.studies NAME``: measure, write the rows, draw the figure."""
+"""``python -m olift_fast.train.studies NAME``: measure, write the rows, draw the plot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
 from olift_fast.train.studies.rows import Row, read_rows, summary, write_rows
-from olift_fast.train.studies.trainings import METRICS, load_plan, plans, trained
+from olift_fast.train.studies.trainings import REPORTED, load_plan, plans, trained
 from olift_fast.train.studies.windows import windows
 
 RESULTS = Path("benchmarks/results/scores")
@@ -31,17 +31,17 @@ def main(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"{', '.join(MEASURE)}: of a checkpoint; {', '.join(plans())}, or a TOML file: that train.",
+            help=f"Of a checkpoint: {', '.join(MEASURE)}. That train: {', '.join(plans())}, a TOML file.",
             show_default=False,
         ),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of real recordings; without it the figure is redrawn.")
+        Path | None, typer.Option(help="Folder of real recordings; without it the figure is drawn from the rows.")
     ] = None,
     model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
-    runs: Annotated[Path, typer.Option(help="Folder for trainings; those that it holds are not trained again.")] = Path(
-        "runs"
-    ),
+    runs: Annotated[
+        Path, typer.Option(help="Folder for trainings; those that it holds already are not repeated.")
+    ] = Path("runs"),
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all trainings.", show_default=False)
@@ -51,7 +51,7 @@ def main(
 ) -> None:
     """Run a study and draw its figure."""
     try:
-        from olift_fast.train.studies import figures as drawing
+        from olift_fast.train.studies import plots
     except ImportError:
         raise MissingExtraError(what="the figure of a study", extra="bench") from None
     plan = None if name in MEASURE else load_plan(name)
@@ -66,21 +66,23 @@ def main(
         tell = partial(typer.echo, err=True)
         found = trained(plan, data, runs, jobs=jobs, changes=changes or (), watch=tell)
         write_rows(path, list(found), recipe=plan.recipe, changes=[*plan.changes, *(changes or ())])
-    draw_figure = {
-        "occlusion": drawing.draw_occlusion,
-        "attention": drawing.draw_attention,
-        "windows": drawing.draw_windows,
-    }
     if not path.is_file():
         raise InputError(f"{path}: nothing has been measured yet: give --data")
     rows = read_rows(path)
     if plan is not None:
-        typer.echo(summary(rows, METRICS))
-    drawing.draw(drawing.draw_trained if plan is not None else draw_figure[name], rows, figures / f"{name}.png")
+        typer.echo(summary(rows, REPORTED))
+        figure = plots.draw_trained
+    else:
+        figure = {
+            "occlusion": plots.draw_occlusion,
+            "attention": plots.draw_attention,
+            "windows": plots.draw_windows,
+        }[name]
+    plots.draw(figure, rows, figures / f"{name}.png")
 
 
 def told(*arguments: Any, **options: Any) -> None:
-    """`main`, whose errors take one line."""
+    """`main`, with errors of one line and exit code 2."""
     try:
         main(*arguments, **options)
     except (InputError, MissingExtraError) as error:

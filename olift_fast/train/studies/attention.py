@@ -1,4 +1,4 @@
-"""What a trained lifter attends: which frames by their distance, which joints by theirs along the skeleton."""
+"""What a trained lifter attends to: frames by their distance in time, joints by their distance along the skeleton."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from olift_fast.train.held_out import held_out
 from olift_fast.train.studies.rows import Row
 
 FARTHEST = 6
-"""Hops along the skeleton; what is farther counts with it."""
+"""Hops along the skeleton; joints that are farther are counted with those at this distance."""
 
 
 def attention(lifter: Lifter, data: Path) -> Iterator[Row]:
-    """Rows of the mean weight that a query gives to all keys at a distance, for each head of each layer.
+    """Rows of the total weight that a query gives to the keys at a distance, for each head of each layer.
 
-    Over the held-out motion seen by one random upright camera a clip, with detector-like faults; over queries with the
-    whole window within the clip.
+    It is a mean over the queries whose window lies in the clip, in held-out motion with detector-like faults, seen by
+    one random upright camera for each clip.
     """
     for source, clips in held_out(data, noise=True, cameras=1, paired=False).items():
         batch = collate([clips], lifter.config.hops)
@@ -55,7 +55,7 @@ def module_offsets(module: TemporalProximityAttention) -> list[int]:
 def _inputs(
     lifter: Lifter, batch: Batch
 ) -> list[tuple[TemporalProximityAttention | JointAttention, tuple[Tensor, ...]]]:
-    """The attention modules in order, with what each was called with."""
+    """The attention modules in order, each with the inputs of its call."""
     seen: list[tuple[TemporalProximityAttention | JointAttention, tuple[Tensor, ...]]] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -88,7 +88,7 @@ def _over_frames(module: TemporalProximityAttention, tokens: Tensor, visible: Te
     if module.time_bias is not None:
         scores = scores + module.time_bias()
     keys = visible.unfold(1, size, 1)[:, :, :, None]
-    # A key that is hidden has no weight; the mean is over queries that could have seen all of the window.
+    # A hidden key has no weight; the mean is over queries whose window is visible throughout.
     weights = masked_softmax(scores, keys.expand_as(scores))
     return weights[keys.all(dim=-1).expand(scores.shape[:-1])].reshape(-1, module.heads, size).mean(dim=0)
 

@@ -1,4 +1,4 @@
-"""How much of an animal may be hidden: 0 … 80 % of its keypoints, at random, a part of the body, a stretch of time."""
+"""How much of an animal may be hidden: 0 … 80 % of its keypoints, single ones, parts of the body, stretches of time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter
 from olift_fast.nn.masked import masked_mean
-from olift_fast.reference import align_clip
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import collate, normalise
 from olift_fast.train.evaluate import Method, flat, lifted_by
 from olift_fast.train.held_out import held_out
+from olift_fast.train.metrics import aligned_difference
 from olift_fast.train.studies.rows import Row
 
 Kind = Literal["at random", "a part of the body", "a stretch of time"]
@@ -29,8 +29,8 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
     """Rows of SA-MPJPE over all joints, and over those that were hidden (0: none), in % of the clips' RMS 2D radius.
 
-    The held-out motion is seen by one random upright camera a clip, without any other fault. The alignment is fitted
-    to all joints, hidden ones included.
+    Each clip of the held-out motion is seen by one random upright camera, without any other fault. The alignment is
+    fitted to all joints, hidden ones included.
     """
     methods: dict[str, Method] = {
         "flat guess": flat,
@@ -53,10 +53,10 @@ def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
 
 
 def hide(rng: np.random.Generator, clips: ClipBatch, share: float, kind: Kind) -> NDArray[np.bool_]:
-    """Bool (B, T, J), True for the share of keypoints to hide.
+    """Bool (B, T, J), True for the keypoints to hide, a share of all.
 
-    "a part of the body": the joints nearest to a random one along the skeleton, in all frames; "a stretch of time": all
-    joints, in consecutive frames.
+    "a part of the body" hides the joints nearest to a random one along the skeleton, in all frames; "a stretch of time"
+    hides all joints in consecutive frames.
     """
     _, frames, joints = clips.visible.shape
     if kind == "at random":
@@ -80,10 +80,9 @@ def _part(rng: np.random.Generator, skeleton: Skeleton, size: int) -> NDArray[np
 
 def _errors(hidden: ClipBatch, clips: ClipBatch, method: Method, hops: int) -> Mapping[str, float]:
     batch = collate([hidden], hops)
-    aligned, target = align_clip(method(batch), batch.joints, batch.labelled, alignment="sequence", kind="similarity")
-    # A body of which a part is seen is measured by that part; errors are told in sizes of the whole body.
+    # The unit of the batch is the size of the visible part; errors are reported in sizes of the whole body.
     unit = torch.from_numpy(normalise(hidden)[1] / normalise(clips)[1])[:, None, None]
-    error = 100 * (aligned - target).norm(dim=-1) * unit
+    error = 100 * aligned_difference(method(batch), batch.joints, batch.labelled).norm(dim=-1) * unit
     hid = torch.from_numpy(clips.visible & ~hidden.visible) & batch.labelled
     return {
         "sa_mpjpe": round(float(masked_mean(error, batch.labelled)), 2),

@@ -1,4 +1,4 @@
-"""Rows of a study: values by name, in a JSON file that says what they were measured with."""
+"""Rows of a study: values by name, in a JSON file with the conditions under which they were measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Mapping[str, str | int | float | None]
 
 
 def write_rows(path: Path, rows: Sequence[Row], **conditions: Any) -> None:
-    """The rows and what they were measured under, in one piece or not at all."""
+    """Write the rows and their conditions; an interrupted write leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join("  " + json.dumps(dict(row)) for row in rows)
     told = json.dumps(conditions)[1:-1]
@@ -25,7 +25,7 @@ def write_rows(path: Path, rows: Sequence[Row], **conditions: Any) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """What `write_rows` wrote."""
+    """The rows of a file of `write_rows`."""
     found: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return found
 
@@ -40,12 +40,12 @@ def mean_by(rows: Iterable[Row], keys: Sequence[str], value: str) -> dict[tuple[
 
 
 def where(rows: Iterable[Row], **wanted: Any) -> list[Row]:
-    """The rows with these values; a callable value is asked."""
+    """The rows with these values; a value may also be a condition, a function that is True for the wanted ones."""
     return [row for row in rows if all(_is(row[key], value) for key, value in wanted.items())]
 
 
 def summary(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """A Markdown table: for each test and variant the mean over sources, then over seeds, ± the deviation of seeds."""
+    """A Markdown table: for each test and variant the mean over sources and seeds, ± the deviation between seeds."""
     lines = [["test", "variant", "seeds", *metrics], ["---", "---", "---:", *("---:" for _ in metrics)]]
     for test, variant in mean_by(rows, ("test", "variant"), metrics[0]):
         chosen = where(rows, test=test, variant=variant)

@@ -1,4 +1,4 @@
-"""Studies that train: one training, changed one thing at a time, from several seeds, all scored on the same clips."""
+"""Studies that train: variants of one training, from several seeds, all scored on the same clips."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ from olift_fast.train.toml import Reader, as_change, plain, read_toml
 
 PLANS = Path(__file__).parent / "plans"
 FLAT = "flat guess"
-METRICS = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
+REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
+"""The metrics in the rows, by name."""
 Key = tuple[str, int]
 """A variant and a seed."""
 
 
 @dataclass(frozen=True)
 class Test:
-    """How the held-out motion of a study is seen: one random camera a clip.
+    """How the held-out motion of a study is seen, by one random camera for each clip.
 
     Args:
         corruption, camera: as in `Mixture`.
@@ -56,11 +57,11 @@ class Test:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A variant that goes on from another one's weights, as `olift finetune` does.
+    """A variant that trains on from another one's weights, as `olift finetune` does.
 
     Args:
         of: the other variant.
-        changes: of the recipe "finetune".
+        changes: to the recipe "finetune".
     """
 
     of: str
@@ -72,11 +73,11 @@ class Plan:
     """A study: what is trained, and what it is tested on.
 
     Args:
-        variants: by name, what changes ("model.changes.window=0", as `load_config` takes it) make of the recipe.
+        variants: by name, the changes to the recipe, as `load_config` takes them ("model.changes.window=0").
         finetuned: more variants by name.
-        changes: for all variants but the fine-tuned, before their own.
-        recipe: what is changed, a recipe of this package or a TOML file, from where the command runs.
-        seeds: one training of each variant for each.
+        changes: to all variants but the fine-tuned, applied before their own.
+        recipe: what is changed: a recipe of this package, or a TOML file, relative to where the command runs.
+        seeds: each variant is trained once from each.
         seeds_of: other seeds of some variants.
         tests: by name.
     """
@@ -105,7 +106,7 @@ class Plan:
         return self.seeds_of.get(variant, self.seeds)
 
     def config(self, variant: str, seed: int, data: Path, runs: Path, changes: Sequence[str] = ()) -> Config:
-        """The training of a variant. Its folder is named after all that fixes its weights, so studies share runs."""
+        """The training of a variant. Its folder's name is a hash of what its weights depend on: studies share it."""
         given = {"data.real": str(data / "motion3d"), "run.seed": seed, "run.device": "cpu"}
         if variant in self.finetuned:
             recipe, own = "finetune", self.finetuned[variant].changes
@@ -115,7 +116,7 @@ class Plan:
             recipe, own = self.recipe, [*self.changes, *self.variants[variant]]
         config = load_config(recipe, [*own, *changes, *(as_change(*item) for item in given.items())])
         table = plain(config)
-        # What `states.FREE` lets a resumed run change changes no weight, but for where it ends.
+        # No weight depends on the settings of `states.FREE`, except on where the training ends.
         for key in {*states.FREE} - {"run.stop_after"}:
             section, _, field_name = key.partition(".")
             del table[section][field_name]
@@ -130,10 +131,10 @@ def plans() -> list[str]:
 
 
 def load_plan(name_or_path: str | Path) -> Plan:
-    """A study from its TOML file, which has a key for each field of `Plan`.
+    """A study from a TOML file with a key for each field of `Plan`.
 
     Raises:
-        InputError: as `load_config` does.
+        InputError: as in `load_config`.
     """
     path = Path(name_or_path)
     if not path.is_file() and str(name_or_path) in plans():
@@ -154,19 +155,19 @@ def trained(
 ) -> Iterator[Row]:
     """Rows of SA-MPJPE, FA-MPJPE and SA-MPVE, in % of the clips' RMS 2D radius, by variant, seed, test and source.
 
-    The flat guess comes first, with seed -1. What has been trained in `runs` is not trained again, and what was
-    interrupted goes on.
+    The flat guess comes first, with seed -1. Trainings that `runs` holds are not repeated, and interrupted ones are
+    resumed.
 
     Args:
         plan: what to train and to test on.
         data: folder with ``motion3d/``; its held-out part is what is scored.
         runs: folder for the trainings.
         jobs: trainings at a time, each with its share of the cores.
-        changes: for all trainings, after all others; to try a study in less time.
-        watch: told of every training that is done.
+        changes: to all trainings, applied last; to try a study in less time, for example.
+        watch: called with a line of text after every training.
     """
     data, runs = data.resolve(), runs.resolve()
-    # All are read before the first is trained.
+    # All configurations are read before the first training, so that errors in them show at once.
     waves = []
     for variants in (plan.variants, plan.finetuned):
         wanted = sorted(((name, seed) for name in variants for seed in plan.seeds_for(name)), key=lambda key: key[1])
@@ -185,7 +186,7 @@ def _in_turn(
     train: Callable[..., list[Row]],
     watch: Callable[[str], None] | None,
 ) -> dict[Key, list[Row]]:
-    """What `train` says of each; a training that two variants share is one."""
+    """What `train` returns for each; variants with the same configuration are trained once."""
     unique = {config.run.out: config for config in configs.values()}
     threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
     found: dict[Path, list[Row]] = {}
@@ -207,14 +208,14 @@ def _in_turn(
 
 
 def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:
-    """In a process of its own: trains, or goes on, and scores."""
+    """Train or resume, and score; runs in a process of its own."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     return _scored(fit(config, resume=True, watch=_end_with_the_study).eval(), plan, data)
 
 
 def _end_with_the_study(_step: int, _report: Report | None) -> None:
-    """A study that is killed leaves no process behind that trains on."""
+    """End this process if the study was killed."""
     study = multiprocessing.parent_process()
     if study is not None and not study.is_alive():
         os._exit(1)
@@ -230,6 +231,6 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         for source, clips in seen.items():
             if clips.visible.shape[1] == test.frames:
                 found = score(source, clips, "", method, hops)
-                errors: dict[str, float | None] = {metric: getattr(found, metric) for metric in METRICS}
+                errors = {metric: found.values[metric] for metric in REPORTED}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from olift_fast.model import Lifter
-from olift_fast.reference import sa_mpjpe, sa_mpve
 from olift_fast.train.batches import collate
 from olift_fast.train.evaluate import lifted_by
 from olift_fast.train.held_out import held_out
+from olift_fast.train.metrics import sa_mpjpe, sa_mpve
 from olift_fast.train.studies.rows import Row
 
 WINDOWS = (0, 1, 2, 4, 8, 16, 32)
@@ -23,8 +23,9 @@ SPEEDS = ("slow", "middling", "fast")
 def windows(lifter: Lifter, data: Path) -> Iterator[Row]:
     """Rows of SA-MPJPE and SA-MPVE, in % of the clips' RMS 2D radius, by window α, clip length T and the clips' speed.
 
-    The weights are the same for every window (`Lifter.with_window`). Held-out motion, one random upright camera a clip,
-    detector-like faults. A clip's speed is the mean step of its joints, in its RMS radius; the thirds are of a source.
+    The weights are the same for every window (`Lifter.with_window`). The clips are held-out motion, seen by one random
+    upright camera each, with detector-like faults. A clip's speed is the mean step of its joints over its RMS radius;
+    the clips of a source are divided into thirds by it. A clip without a label counts as an error of 0.
     """
     for frames in LENGTHS:
         for source, clips in held_out(data, noise=True, frames=frames, cameras=1, paired=False).items():
@@ -36,6 +37,7 @@ def windows(lifter: Lifter, data: Path) -> Iterator[Row]:
             for window in WINDOWS:
                 joints = lifted_by(lifter.with_window(window))(batch)
                 errors = torch.stack([metric(joints, batch.joints, batch.labelled) for metric in (sa_mpjpe, sa_mpve)])
+                errors = errors.nan_to_num(nan=0.0)
                 groups = {"all": np.full(len(steps), True)}
                 if third is not None:
                     groups |= {name: third == number for number, name in enumerate(SPEEDS)}

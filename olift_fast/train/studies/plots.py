@@ -1,4 +1,4 @@
-"""The figures of the studies, each from its rows alone (matplotlib: extra `bench`)."""
+"""The plots of the studies, each drawn from its rows alone (matplotlib: extra `bench`)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from olift_fast.train.studies.rows import Row, mean_by, where
 from olift_fast.train.studies.trainings import FLAT
 from olift_fast.train.studies.windows import LENGTHS, SPEEDS
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 
 
 def draw(figure: Callable[[Sequence[Row]], Figure], rows: Sequence[Row], path: Path) -> None:
-    """Draws a study's figure into a PNG file."""
+    """Draw a study's figure into a PNG file."""
     with plt.rc_context(STYLE):
         drawn = figure(rows)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,16 +36,16 @@ def draw(figure: Callable[[Sequence[Row]], Figure], rows: Sequence[Row], path: P
 
 
 def draw_occlusion(rows: Sequence[Row]) -> Figure:
-    """Errors by the share hidden, a panel a way of hiding: over all joints, and dotted over the hidden ones alone."""
+    """Errors by the share hidden: a panel for each way of hiding; dotted lines are over the hidden joints alone."""
     drawn, axes = plt.subplots(1, len(KINDS), figsize=(10.5, 3.6), sharey=True, layout="constrained")
     for axis, kind in zip(axes, KINDS, strict=True):
         chosen = where(rows, hidden=kind)
-        for colour, method in zip(COLOURS, dict.fromkeys(str(row["method"]) for row in chosen), strict=False):
+        for color, method in zip(COLORS, dict.fromkeys(str(row["method"]) for row in chosen), strict=False):
             of_method = where(chosen, method=method)
             for value, style in (("sa_mpjpe", "-"), ("sa_mpjpe_hidden", ":")):
                 means = mean_by(of_method, ("share",), value)
                 points = [(share, means[(share,)]) for share in SHARES if value == "sa_mpjpe" or share]
-                axis.plot(*zip(*points, strict=True), style, color=colour, marker="o", markersize=3, label=method)
+                axis.plot(*zip(*points, strict=True), style, color=color, marker="o", markersize=3, label=method)
         axis.set(xlabel="keypoints hidden", title=kind)
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.grid(alpha=0.3)
@@ -57,7 +57,7 @@ def draw_occlusion(rows: Sequence[Row]) -> Figure:
 
 
 def draw_attention(rows: Sequence[Row]) -> Figure:
-    """Mean weights by distance: the motion layers' heads over frames, the space layers' over hops."""
+    """Mean weights by distance: of the motion layers' heads in frames, of the space layers' in hops."""
     layers = {cast(int, row["layer"]): str(row["over"]) for row in rows}
     drawn, axes = plt.subplots(1, len(layers), figsize=(2.5 * len(layers), 3), layout="constrained")
     for axis, (layer, over) in zip(np.atleast_1d(axes), layers.items(), strict=True):
@@ -68,7 +68,7 @@ def draw_attention(rows: Sequence[Row]) -> Figure:
             local = over == "hops" and head < len(heads) // 2
             told = f"head {head + 1}" + (", graph" if local else "")
             style = "--" if local else "-"
-            axis.plot(*zip(*points, strict=True), style, color=COLOURS[head % len(COLOURS)], label=told, linewidth=1.2)
+            axis.plot(*zip(*points, strict=True), style, color=COLORS[head % len(COLORS)], label=told, linewidth=1.2)
         axis.set(xlabel="frames away" if over == "frames" else f"hops away ({FARTHEST}: or more)", ylim=(0, None))
         axis.set_title(f"layer {layer + 1}", fontsize=9)
         axis.grid(alpha=0.3)
@@ -78,9 +78,9 @@ def draw_attention(rows: Sequence[Row]) -> Figure:
 
 
 def draw_windows(rows: Sequence[Row]) -> Figure:
-    """Errors by window: a line a clip length, and, at one length, a line a speed; joints above, velocities below.
+    """Errors by window: a line for each clip length, and at one length for each speed; joints above, velocities below.
 
-    Lengths that a source has no clip of are left out, as their means would be of other animals.
+    Lengths that some source has no clip of are left out, because their means would be of other animals.
     """
     sources = {frames: {row["source"] for row in where(rows, frames=frames)} for frames in LENGTHS}
     lengths = [frames for frames in LENGTHS if sources[frames] == sources[48]]
@@ -97,9 +97,10 @@ def draw_windows(rows: Sequence[Row]) -> Figure:
 
 
 def draw_trained(rows: Sequence[Row]) -> Figure:
-    """For each variant a dot a seed, and a line at their mean: joints above, velocities below.
+    """For each variant, a dot for each seed and a line at their mean; joints above, velocities below.
 
-    A panel a test, of means over the sources. Where variants are about one source each, "without it", a panel a source.
+    A panel shows a test, by means over the sources. Where each variant is about one source ("without rat"), a panel
+    shows a source.
     """
     sources = list(dict.fromkeys(str(row["source"]) for row in rows))
     if any(source in str(row["variant"]) for row in rows for source in sources):
@@ -117,8 +118,8 @@ def draw_trained(rows: Sequence[Row]) -> Figure:
             for place, variant in enumerate(variants):
                 found = [mean for (own, _), mean in means.items() if own == variant]
                 if found:
-                    axis.plot(found, [place] * len(found), "o", color=COLOURS[0], markersize=4, alpha=0.6)
-                    axis.plot(np.mean(found), place, "|", color=COLOURS[1], markersize=12)
+                    axis.plot(found, [place] * len(found), "o", color=COLORS[0], markersize=4, alpha=0.6)
+                    axis.plot(np.mean(found), place, "|", color=COLORS[1], markersize=12)
             axis.set_yticks(range(len(variants)), variants)
             axis.set(xlabel=told, ylim=(len(variants) - 0.5, -0.5))
             axis.set_title(name if line == 0 else "", fontsize=9)
@@ -127,7 +128,7 @@ def draw_trained(rows: Sequence[Row]) -> Figure:
 
 
 def _about(rows: Sequence[Row], source: str, sources: Sequence[str]) -> list[Row]:
-    """Rows of the variants that are about this source, which they call "it", or about none."""
+    """Rows of the variants about this source or about none; the source is called "it" in their names."""
     others = [other for other in sources if other != source]
     return [
         {**row, "variant": str(row["variant"]).replace(source, "it")}
@@ -137,12 +138,12 @@ def _about(rows: Sequence[Row], source: str, sources: Sequence[str]) -> list[Row
 
 
 def lines(axis: Axes, rows: Sequence[Row], key: str, values: Sequence[Any], value: str) -> None:
-    """A line for each of the values of a key, by window; each source counts the same."""
-    for colour, own in zip(COLOURS, values, strict=False):
+    """A line for each value of a key, by window; each source has the same weight."""
+    for color, own in zip(COLORS, values, strict=False):
         means = mean_by(where(rows, **{key: own}), ("window",), value)
         windows = [window for (window,) in means]
         label = f"T = {own}" if key == "frames" else str(own)
-        axis.plot(range(len(windows)), list(means.values()), color=colour, marker="o", markersize=3, label=label)
+        axis.plot(range(len(windows)), list(means.values()), color=color, marker="o", markersize=3, label=label)
         axis.set_xticks(range(len(windows)), [str(window) for window in windows])
     axis.set_ylim(0, None)
     axis.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""Recorded bodies with other bone lengths and other joint angles."""
+"""Recorded motion with parts of other clips, other bone lengths and other joint angles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from olift_fast.data.reshape import bend_joints, rescale_bones
+from olift_fast.data.augmentation import bend_joints, recombine, rescale_bones
 from olift_fast.tracks.skeleton import Skeleton
 
 NAMES = ("hip", "spine", "head", "knee_l", "foot_l", "knee_r", "foot_r")
@@ -21,6 +21,17 @@ def clips(count: int = 6, frames: int = 5) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, frames, len(NAMES), 3)).astype(np.float32)
 
 
+def one_body(count: int = 8, frames: int = 5) -> np.ndarray:
+    """Bodies of one shape in random poses, each bone of its own length."""
+    rng = np.random.default_rng(0)
+    positions = np.zeros((count, frames, 7, 3), np.float32)
+    positions[:, :, 0] = rng.normal(size=(count, frames, 3))
+    for length, (a, b) in enumerate(BODY.edges, start=1):
+        bone = rng.normal(size=(count, frames, 3))
+        positions[:, :, b] = positions[:, :, a] + length * bone / np.linalg.norm(bone, axis=-1, keepdims=True)
+    return positions
+
+
 def bones(positions: np.ndarray, skeleton: Skeleton = BODY) -> np.ndarray:
     a, b = np.array(skeleton.edges).T
     found: np.ndarray = positions[:, :, b] - positions[:, :, a]
@@ -29,6 +40,42 @@ def bones(positions: np.ndarray, skeleton: Skeleton = BODY) -> np.ndarray:
 
 def lengths(positions: np.ndarray, skeleton: Skeleton = BODY) -> np.ndarray:
     return np.asarray(np.linalg.norm(bones(positions, skeleton), axis=-1))
+
+
+def test_parts_move_as_in_other_clips_and_bones_keep_their_lengths() -> None:
+    before = one_body()
+    after = recombine(before, BODY, np.random.default_rng(1), share=1.0)
+    # All clips have the same bone lengths, so even the bone that is cut keeps its length.
+    assert np.abs(lengths(after) - lengths(before)).max() < 1e-4
+    moved = np.abs(after - before).max(axis=(1, 3)) > 1e-3
+    assert (moved.sum(axis=1) <= 3).all() and moved.any(axis=1).sum() >= 5
+    assert (recombine(before, BODY, np.random.default_rng(1), share=0.0) == before).all()
+    assert (recombine(before, BODY, np.random.default_rng(1), share=1.0) == after).all()
+
+
+def test_clips_turned_about_the_vertical_recombine_into_the_same_pose() -> None:
+    one = one_body(1)
+    turned = np.stack([one[0, ..., 1], -one[0, ..., 0], one[0, ..., 2]], axis=-1) + np.float32([5, 6, 0])
+    pair = np.stack([one[0], turned])
+    assert np.abs(recombine(pair, BODY, np.random.default_rng(2), share=1.0) - pair).max() < 1e-4
+
+
+def test_loops_and_missing_edges_are_not_cut() -> None:
+    ring = Skeleton(NAMES, tuple((i, (i + 1) % 7) for i in range(7)))
+    for skeleton in (ring, Skeleton(NAMES)):
+        assert recombine(one_body(), skeleton, np.random.default_rng(0), share=1.0) is not None
+        assert (recombine(one_body(), skeleton, np.random.default_rng(0), share=1.0) == one_body()).all()
+
+
+def test_unknown_joints_stay_unknown_when_parts_are_exchanged() -> None:
+    before = one_body()
+    whole = recombine(before, BODY, np.random.default_rng(1), share=1.0)
+    before[:, 2, 4] = np.nan
+    after = recombine(before, BODY, np.random.default_rng(1), share=1.0)
+    unknown = np.asarray(np.isnan(after).any(axis=-1))
+    # Only feet become unknown, and only in that frame: joints that a part does not bring along stay known.
+    assert unknown[:, 2, 4].any() and not unknown[:, [0, 1, 3, 4]].any() and not unknown[:, 2, :4].any()
+    assert np.abs(lengths(after) - lengths(whole))[:, [0, 1, 3, 4]].max() < 1e-4
 
 
 def test_bones_keep_their_directions_and_one_factor_over_the_clip_alike_on_both_sides() -> None:
@@ -62,7 +109,7 @@ def test_bent_clips_keep_lengths_and_the_motion_of_each_part() -> None:
     before = clips(count=40)
     after = bend_joints(before, BODY, np.random.default_rng(1), 1.0)
     assert np.abs(lengths(after) - lengths(before)).max() < 1e-4
-    # The turn stays over the clip: bones' angles to their own earlier selves are what they were.
+    # The rotation is the same in all frames, so the angle of a bone between two frames is unchanged.
     assert (
         np.abs(
             np.einsum("btjc,bsjc->btsj", *[bones(after)] * 2) - np.einsum("btjc,bsjc->btsj", *[bones(before)] * 2)
@@ -93,7 +140,7 @@ def test_the_same_draw_gives_the_same_clips_and_the_given_ones_stay(change: Chan
     assert after.dtype == np.float32 and after.shape == before.shape and (after != before).any()
 
 
-def test_unknown_joints_stay_unknown_and_hide_no_others() -> None:
+def test_unknown_joints_stay_unknown_when_bones_get_other_lengths() -> None:
     before = clips()
     whole = rescale_bones(before, BODY, np.random.default_rng(1), 1.0)
     before[:, 2, 3] = np.nan

@@ -27,9 +27,9 @@ def test_kernels_compile_without_spills(architecture: int, case: str, dtypes: in
     assert {name: names.count(name) for name in names} == {
         "encode_kernel": 1,
         "linear_kernel": dtypes,
-        "x_slopes_kernel": dtypes + 1,
-        "freqs_slopes_kernel": dtypes + 1,
-        "layer_slopes_kernel": dtypes,
+        "x_gradient_kernel": dtypes + 1,
+        "freqs_gradient_kernel": dtypes + 1,
+        "layer_gradient_kernel": dtypes,
         "add_runs_kernel": dtypes + 1,
     }
     assert [kernel for kernel in kernels if kernel.spills] == []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend
+from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
 from olift_fast.ops.checks import check_mask, check_packed, check_projections
 from olift_fast.ops.joint_attention.eager import dense_attention
 from olift_fast.ops.joint_attention.native import native_attention, refuse_native_attention
-from olift_fast.ops.joint_attention.triton_launch import refuse_triton_attention, triton_attention
+from olift_fast.ops.joint_attention.triton_launch import triton_attention
 from olift_fast.ops.registration import split_projection
 
 __all__ = ["joint_attention", "joint_attention_packed"]

@@ -75,6 +75,8 @@ def forward_kernel(
     v_strides = (v_clip, v_frame, v_joint, v_head)
     graph_strides = (graph_clip, graph_head, graph_query, graph_key)
     visible_strides = (visible_clip, visible_frame, visible_joint)
+    masks = (graph_ptr, graph_strides, visible_ptr, visible_strides)
+    k_side = (k_ptr, k_strides, v_ptr, v_strides)
     place = locate(frames, total, H, ITEMS)
     queries = joints_from(tl.program_id(1) * BLOCK, place, joints, BLOCK)
     q = load_rows(q_ptr, strided_rows(place, queries, q_strides, UNIT), queries[1], DH, D)
@@ -84,10 +86,8 @@ def forward_kernel(
     acc = tl.zeros([ITEMS, BLOCK, D], tl.float32)
     for begin in range(0, joints, BLOCK):
         keys = joints_from(begin, place, joints, BLOCK)
-        mask = pairs(place, queries, keys, graph_ptr, graph_strides, visible_ptr, visible_strides)
-        read = tl.max(mask.to(tl.int32), axis=1) != 0
-        k = keep(load_rows(k_ptr, strided_rows(place, keys, k_strides, UNIT), keys[1], DH, D), read)
-        v = keep(load_rows(v_ptr, strided_rows(place, keys, v_strides, UNIT), keys[1], DH, D), read)
+        mask, seen = pairs(place, queries, keys, masks)
+        k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
         scores = multiply(q, transpose(k)) * (scale * LOG2E)
         p, alpha, m_i, l_i = softmax_step(tl.where(mask, scores, float("-inf")), m_i, l_i)
         acc = acc * alpha[:, :, None] + multiply(p.to(v.dtype), v)
@@ -177,7 +177,7 @@ def backward_kernel(
         read = tl.zeros([ITEMS, BLOCK], tl.int32) != 0
         for start in range(0, BLOCK if WHOLE else joints, BLOCK):
             queries = joints_from(start, place, joints, BLOCK)
-            mask, seen = pairs_and_keys(place, queries, keys, masks)
+            mask, seen = pairs(place, queries, keys, masks)
             read = read | seen
             row = dense_rows(place, queries, frames, joints, H)
             k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
@@ -216,7 +216,7 @@ def queries_gradient(
     dq = tl.zeros(q.shape, tl.float32)
     for begin in range(0, joints, BLOCK):
         keys = joints_from(begin, place, joints, BLOCK)
-        mask, seen = pairs_and_keys(place, queries, keys, masks)
+        mask, seen = pairs(place, queries, keys, masks)
         k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
         p, dp = softmax_gradient(q, k, v, do, lse, mask, scale)
         ds = tl.where(mask, p * (dp - delta[:, :, None]), 0.0).to(q.dtype)
@@ -239,8 +239,9 @@ def load_queries(q_side, place, queries, row, UNIT: tl.constexpr, DH: tl.constex
 def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D: tl.constexpr):
     """k and v of a block of keys, 0 where no query sees them."""
     k_ptr, k_strides, v_ptr, v_strides = k_side
-    k = keep(load_rows(k_ptr, strided_rows(place, keys, k_strides, UNIT), keys[1], DH, D), seen)
-    v = keep(load_rows(v_ptr, strided_rows(place, keys, v_strides, UNIT), keys[1], DH, D), seen)
+    k_row, v_row = strided_rows(place, keys, k_strides, UNIT), strided_rows(place, keys, v_strides, UNIT)
+    k = keep(load_rows(k_ptr, k_row, keys[1], DH, D), seen)
+    v = keep(load_rows(v_ptr, v_row, keys[1], DH, D), seen)
     return k, v
 
 
@@ -291,27 +292,20 @@ def joints_from(begin, place, joints, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def pairs(place, queries, keys, graph_ptr, graph_strides, visible_ptr, visible_strides):
-    """bool [ITEMS, queries, keys]: whether each query sees each key."""
+def pairs(place, queries, keys, masks):
+    """bool [ITEMS, queries, keys]: whether each query sees each key; and [ITEMS, keys]: whether any query does."""
+    graph_ptr, graph_strides, visible_ptr, visible_strides = masks
     clip, frame, _, head = place
     exist = queries[1][:, :, None] & keys[1][:, None, :]
     mask = exist
     if visible_ptr is not None:
-        key = (clip * visible_strides[0] + frame * visible_strides[1])[:, None] + (keys[0] * visible_strides[2])[
-            None, :
-        ]
+        row = (clip * visible_strides[0] + frame * visible_strides[1])[:, None]
+        key = row + (keys[0] * visible_strides[2])[None, :]
         mask = mask & (tl.load(visible_ptr + key, mask=keys[1], other=0) != 0)[:, None, :]
     if graph_ptr is not None:
         row = (clip * graph_strides[0] + head * graph_strides[1])[:, None] + (queries[0] * graph_strides[2])[None, :]
         pair = row[:, :, None] + (keys[0] * graph_strides[3])[None, None, :]
         mask = mask & (tl.load(graph_ptr + pair, mask=exist, other=0) != 0)
-    return mask
-
-
-@triton.jit
-def pairs_and_keys(place, queries, keys, masks):
-    """`pairs`, and bool [ITEMS, keys]: whether any query sees the key."""
-    mask = pairs(place, queries, keys, *masks)
     return mask, tl.max(mask.to(tl.int32), axis=1) != 0
 
 

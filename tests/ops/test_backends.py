@@ -9,7 +9,7 @@ import torch
 from helpers import needs_native, needs_triton
 from torch import Tensor
 
-from olift_fast.ops import linear_residual, use_backend, why_not
+from olift_fast.ops import joint_attention, use_backend, why_not
 from olift_fast.ops.backends import Backend, asked_backend, choose_backend
 from olift_fast.ops.native_module import why_not_native
 from olift_fast.ops.triton_runtime import why_not_triton
@@ -136,20 +136,20 @@ class Graphs:
         return graph.forward
 
 
-def add(x: Tensor) -> Tensor:
-    return linear_residual(x, torch.ones(3, 3), None, x)
+def attend(x: Tensor) -> Tensor:
+    return joint_attention(x, x, x)
 
 
 @needs_native
 def test_compiled_graph_of_one_backend_is_not_used_under_another() -> None:
     torch._dynamo.reset()
-    graphs, x = Graphs(), torch.ones(2, 3)
-    compiled = torch.compile(add, backend=graphs, fullgraph=True)
+    graphs, x = Graphs(), torch.ones(1, 1, 3, 1, 2)
+    compiled = torch.compile(attend, backend=graphs, fullgraph=True)
     with use_backend("native"):
         compiled(x)
     with use_backend("eager"):
         compiled(x)
-    assert ["olift.dense" in calls for calls in graphs.calls] == [True, False]
+    assert ["olift.joint_attention" in calls for calls in graphs.calls] == [True, False]
     for name in ("native", "eager", "reference", "native"):
         with use_backend(name):
             compiled(x)
@@ -174,27 +174,27 @@ def test_compiled_function_may_hold_a_block() -> None:
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
         with use_backend("eager"):
-            first = add(x)
+            first = attend(x)
         with use_backend("native"):
-            return first, add(x)
+            return first, attend(x)
 
     graphs = Graphs()
-    torch.compile(both, backend=graphs, fullgraph=True)(torch.ones(2, 3))
+    torch.compile(both, backend=graphs, fullgraph=True)(torch.ones(1, 1, 3, 1, 2))
     (calls,) = graphs.calls
-    assert calls.count("olift.dense") == 1
+    assert calls.count("olift.joint_attention") == 1
     assert asked_backend() == "auto"
 
 
 @needs_native
 def test_compiled_graph_keeps_what_the_variable_said(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
-    graphs, x = Graphs(), torch.ones(2, 3)
-    compiled = torch.compile(add, backend=graphs, fullgraph=True)
+    graphs, x = Graphs(), torch.ones(1, 1, 3, 1, 2)
+    compiled = torch.compile(attend, backend=graphs, fullgraph=True)
     monkeypatch.setenv("OLIFT_BACKEND", "eager")
     compiled(x)
     monkeypatch.setenv("OLIFT_BACKEND", "native")
     compiled(x)
-    assert ["olift.dense" in calls for calls in graphs.calls] == [False]
+    assert ["olift.joint_attention" in calls for calls in graphs.calls] == [False]
     with use_backend("native"):
         compiled(x)
-    assert ["olift.dense" in calls for calls in graphs.calls] == [False, True]
+    assert ["olift.joint_attention" in calls for calls in graphs.calls] == [False, True]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
-from olift_fast.ops.banded_attention.eager import blocked_attention
+from olift_fast.ops.banded_attention.eager import eager_attention
 from olift_fast.ops.banded_attention.native import native_attention, refuse_native_attention
 from olift_fast.ops.banded_attention.triton_launch import triton_attention
 from olift_fast.ops.checks import check_floating, check_mask, check_packed, check_projections, check_shape
@@ -104,10 +104,10 @@ def _attend(
     bias = None if bias is None else bias.to(q.dtype)
     keys = visible
     if lengths is None:
-        return blocked_attention(q, k, v, (left, right), bias, keys, scale)
+        return eager_attention(q, k, v, (left, right), bias, keys, scale)
     inside = (torch.arange(q.shape[1], device=q.device) < lengths[:, None])[:, :, None]
     keys = inside.expand(q.shape[:3]) if keys is None else keys & inside
-    out = blocked_attention(q, k, v, (left, right), bias, keys, scale)
+    out = eager_attention(q, k, v, (left, right), bias, keys, scale)
     return torch.where(inside[..., None, None], out, 0.0)
 
 

@@ -86,8 +86,8 @@ def forward_kernel(
         k_strides = in_units(k_clip, k_frame, k_joint, k_head, UNIT)
         v_strides = in_units(v_clip, v_frame, v_joint, v_head, UNIT)
     visible_strides = (visible_clip, visible_frame, visible_joint, 0)
-    lse_strides = dense_strides(frames, joints, H, 1)
-    out_strides = dense_strides(frames, joints, H * DH, DH)
+    lse_strides = contiguous_strides(frames, joints, H, 1)
+    out_strides = contiguous_strides(frames, joints, H * DH, DH)
     length = clip_length(lengths_ptr, at, frames)
     q_mask = inside(at, first, length, joints, BLOCK)
     q = load_rows(q_ptr, rows(q_strides, at, first, BLOCK), q_mask, DH, D)
@@ -167,7 +167,7 @@ def in_units(clip, frame, joint, head, UNIT: tl.constexpr):
 
 
 @triton.jit
-def dense_strides(frames, joints, joint: tl.constexpr, head: tl.constexpr):
+def contiguous_strides(frames, joints, joint: tl.constexpr, head: tl.constexpr):
     """Strides of a contiguous (B, T, J, H, …) with ``joint`` elements a joint and ``head`` elements a head."""
     frame = joints.to(tl.int64) * joint
     return frame * frames, frame, joint, head

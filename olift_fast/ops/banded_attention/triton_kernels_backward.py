@@ -14,7 +14,7 @@ import triton.language as tl
 from olift_fast.ops.banded_attention.triton_kernels import (
     VARYING,
     clip_length,
-    dense_strides,
+    contiguous_strides,
     in_units,
     inside,
     keys_within,
@@ -92,8 +92,8 @@ def backward_kernel(
     of ``left + right + 1`` a program. ALIKE: q, k, v, dq have the same strides, and do is contiguous.
     """
     at, first = locate(frames, joints, H, BLOCK, ITEMS)
-    lse_strides = dense_strides(frames, joints, H, 1)
-    out_strides = dense_strides(frames, joints, H * DH, DH)
+    lse_strides = contiguous_strides(frames, joints, H, 1)
+    out_strides = contiguous_strides(frames, joints, H * DH, DH)
     q_strides = in_units(q_clip, q_frame, q_joint, q_head, UNIT)
     k_strides = q_strides
     v_strides = q_strides

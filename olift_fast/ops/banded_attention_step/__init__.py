@@ -7,7 +7,7 @@ from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
 from olift_fast.ops.banded_attention import check_window
-from olift_fast.ops.banded_attention_step.eager import gathered_step
+from olift_fast.ops.banded_attention_step.eager import eager_step
 from olift_fast.ops.banded_attention_step.native import native_step, refuse_native_step
 from olift_fast.ops.banded_attention_step.triton_launch import triton_step
 from olift_fast.ops.checks import check_floating, check_like, check_mask, check_shape, check_unit_stride
@@ -66,7 +66,7 @@ def banded_attention_step(
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     refusals = {"triton": refuse_triton_attention(q), "native": refuse_native_step(q)}
     chosen = choose_backend("banded_attention_step", backend, refusals)
-    attend = {"triton": triton_step, "native": native_step, "eager": gathered_step}[chosen]
+    attend = {"triton": triton_step, "native": native_step, "eager": eager_step}[chosen]
     return attend(q, k, v, frames, lengths, left, right, bias, visible, scale)
 
 

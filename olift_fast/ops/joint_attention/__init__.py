@@ -6,7 +6,7 @@ from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
 from olift_fast.ops.checks import check_mask, check_packed, check_projections
-from olift_fast.ops.joint_attention.eager import dense_attention
+from olift_fast.ops.joint_attention.eager import eager_attention
 from olift_fast.ops.joint_attention.native import native_attention, refuse_native_attention
 from olift_fast.ops.joint_attention.triton_launch import triton_attention
 from olift_fast.ops.registration import split_projection
@@ -75,7 +75,7 @@ def _attend(projection: list[Tensor], graph: Tensor | None, visible: Tensor | No
         return triton_attention(projection, graph, visible)
     if chosen == "native":
         return native_attention(projection, graph, visible)
-    return dense_attention(*split_projection(projection), graph, visible)
+    return eager_attention(*split_projection(projection), graph, visible)
 
 
 def _check_masks(q: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:

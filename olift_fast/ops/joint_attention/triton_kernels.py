@@ -95,7 +95,7 @@ def forward_kernel(
     empty = l_i == 0.0
     l_i = tl.where(empty, 1.0, l_i)
     out = tl.where(empty[:, :, None], 0.0, acc / l_i[:, :, None])
-    row = dense_rows(place, queries, frames, joints, H)
+    row = contiguous_rows(place, queries, frames, joints, H)
     store_rows(out_ptr, row * DH, queries[1], out, DH, D)
     tl.store(lse_ptr + row, (m_i + tl.log2(l_i)) * LN2, mask=queries[1])
 
@@ -179,7 +179,7 @@ def backward_kernel(
             queries = joints_from(start, place, joints, BLOCK)
             mask, seen = pairs(place, queries, keys, masks)
             read = read | seen
-            row = dense_rows(place, queries, frames, joints, H)
+            row = contiguous_rows(place, queries, frames, joints, H)
             k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
             q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
             p, dp = softmax_gradient(q, k, v, do, lse, mask, scale)
@@ -210,7 +210,7 @@ def queries_gradient(
     DH: tl.constexpr, BLOCK: tl.constexpr, D: tl.constexpr,
 ):  # fmt: skip
     """dq / scale of a block of queries, over all the keys of their frames."""
-    row = dense_rows(place, queries, frames, joints, H)
+    row = contiguous_rows(place, queries, frames, joints, H)
     q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
     delta = row_dots(do, load_rows(q_side[4], row * DH, queries[1], DH, D))
     dq = tl.zeros(q.shape, tl.float32)
@@ -318,7 +318,7 @@ def strided_rows(place, rows, strides, UNIT: tl.constexpr):
 
 
 @triton.jit
-def dense_rows(place, rows, frames, joints, H: tl.constexpr):
+def contiguous_rows(place, rows, frames, joints, H: tl.constexpr):
     """The index of each row in a contiguous ``(B, T, J, H)``."""
     clip, frame, _, head = place
     return ((clip * frames + frame) * joints * H + head)[:, None] + (rows[0] * H)[None, :]

@@ -189,7 +189,7 @@ def test_gradients_match_those_through_the_svd(backend, dtype, tolerance, kind, 
         assert error(mine[kept], theirs[kept]) < max(2 * tolerance, 1e-10)
 
 
-def test_gradient_of_points_a_kilometre_away_is_that_of_points_nearby() -> None:
+def test_gradient_of_points_a_kilometer_away_is_that_of_points_nearby() -> None:
     rng = np.random.default_rng(0)
     source, target = (torch.from_numpy(rng.integers(-64, 64, (4, 26, 3)) / 64).float() for _ in range(2))
     upstream = torch.from_numpy(rng.normal(size=(4, 3, 3))).float()

@@ -39,11 +39,11 @@ def banded_attention(
         lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
 
     Returns:
         ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. NaN in a visible key reaches every row
-        whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbours' too.
+        whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbors' too.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.

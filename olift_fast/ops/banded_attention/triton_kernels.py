@@ -3,7 +3,7 @@
 The work of one joint, head and block of BLOCK frames is one small problem: those frames against the span of
 ``BLOCK + left + right`` frames around them. At window 8 that is 16 frames against 32, one tile, whatever T is, so no
 tile is mostly outside the band. A program takes ITEMS joints of one head and block. Programs follow each other as heads
-do in memory, and those of neighbouring blocks, whose spans overlap, run at the same time: a row comes once from memory
+do in memory, and those of neighboring blocks, whose spans overlap, run at the same time: a row comes once from memory
 and then from the L2 cache.
 
 Products of tiles, not multiply-adds over the band: 17/32 of a tile are in the band, yet on tensor cores a row takes a
@@ -12,6 +12,10 @@ elements by instructions and not by memory. In float32, true float32 on the ordi
 time: the tile does twice the multiply-adds, and the band 17 times the loads.
 
 A NaN in a frame that is masked is never read. One in a frame that is not may reach the other frames of its tile.
+
+Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, p the
+softmax. ``at`` is a program's clip, joints [ITEMS] and head, ``first`` its first frame. BACK is ``left`` and REACH
+``left + right``. DH is the head's width, D that of the tile, a power of two. UNIT divides every stride.
 """
 
 # mypy: disable-error-code="no-untyped-def"

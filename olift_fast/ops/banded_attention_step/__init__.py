@@ -46,7 +46,7 @@ def banded_attention_step(
         visible: bool ``(B, slots of its own, J)``; hidden keys are left out and never read into arithmetic.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
 
     Returns:
         ``(B, J, H, Dh)``; 0 where there is no key, and where ``frames[b]`` is none of ``0 … lengths[b] - 1``.

@@ -30,7 +30,7 @@ def joint_attention(
         graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column), any strides.
         visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
 
     Returns:
         ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. A key that is not visible, or that no

@@ -12,6 +12,7 @@ from olift_fast import reference
 from olift_fast.ops.backends import Backend, choose_backend, refuse_cuda, refuse_native
 from olift_fast.ops.checks import check_floating, check_like, check_shape
 from olift_fast.ops.procrustes import registration
+from olift_fast.ops.procrustes.eager import eager_fit
 from olift_fast.ops.registration import without_autocast
 from olift_fast.reference import ProcrustesKind
 
@@ -40,7 +41,7 @@ def procrustes(
     reflection: bool = False,
     backend: Backend | None = None,
 ) -> Procrustes:
-    """The rotation, scale and translation that minimise ``Σ w |s R source + t - target|²``.
+    """The rotation, scale and translation that minimize ``Σ w |s R source + t - target|²``.
 
     Args:
         source, target: ``(*batch, P, 3)``.
@@ -54,7 +55,7 @@ def procrustes(
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or a weight is negative (checked on
-            the CPU only, where it costs no synchronisation).
+            the CPU only, where it costs no synchronization).
         RuntimeError: the backend asked for can't run; the message says why.
 
     Equivalent to `olift_fast.reference.procrustes`, without an SVD: the rotation is the top eigenvector of Davenport's
@@ -65,10 +66,9 @@ def procrustes(
     source, target, weights = _upcast(source, target, weights)
     chosen = _choose("procrustes", backend, source, target, weights)
     with without_autocast(source.device):
-        if chosen != "eager":
-            return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
-        rotation, scale, translation = reference.procrustes(source, target, weights, kind=kind, reflection=reflection)
-        return Procrustes(rotation, scale, translation, _conditioning(source, target, weights, kind))
+        if chosen == "eager":
+            return Procrustes(*eager_fit(source, target, weights, kind, reflection))
+        return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
 
 
 def procrustes_align(
@@ -118,7 +118,7 @@ def procrustes_mse(
 def orthographic_procrustes(
     source: Tensor, target: Tensor, *, weights: Tensor | None = None, backend: Backend | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The R, s, t that minimise ``Σ w |s (R source)_xy + t - target|²``: the pose under a weak-perspective camera.
+    """The R, s, t that minimize ``Σ w |s (R source)_xy + t - target|²``: the pose under a weak-perspective camera.
 
     Args:
         source: ``(*batch, P, 3)``.
@@ -166,14 +166,6 @@ def _batched(
 def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
     source = source.to(rotation.dtype)
     return scale[..., None, None] * (source @ rotation.mT) + translation[..., None, :]
-
-
-def _conditioning(source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind) -> Tensor:
-    with torch.no_grad():
-        source, target, weights, _, _ = reference._centred(source, target, weights, kind)
-        values = torch.linalg.eigvalsh(reference.davenport((source * weights).mT @ target))
-        largest = values[..., 3]
-        return torch.where(largest > 0, (largest - values[..., 2]) / (2 * largest.clamp(min=1e-30)), 0.0)
 
 
 def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

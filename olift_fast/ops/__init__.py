@@ -1,5 +1,6 @@
-"""The operations: one public function each, several backends behind it."""
+"""The operations: one public function each, several backends behind it; `use_backend` chooses for a block of code."""
 
+from olift_fast.ops.backends import use_backend, why_not
 from olift_fast.ops.banded_attention import banded_attention, banded_attention_packed
 from olift_fast.ops.banded_attention_step import banded_attention_step
 from olift_fast.ops.joint_attention import joint_attention, joint_attention_packed
@@ -28,5 +29,7 @@ __all__ = [
     "procrustes_mse",
     "rff_encode",
     "rff_linear",
+    "use_backend",
     "warmup",
+    "why_not",
 ]

@@ -6,48 +6,72 @@ This is the only place that chooses, and the only reader of ``OLIFT_BACKEND``.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Literal, TypeVar, cast, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from olift_fast.ops.native_module import why_not_cuda, why_not_native
-from olift_fast.ops.triton_runtime import interpreted, why_not_triton
+from olift_fast.ops.triton_runtime import DTYPES, WIDEST, interpreted, why_not_triton
 
 Answer = TypeVar("Answer")
 Backend = Literal["auto", "triton", "cuda", "native", "eager", "reference"]
 """The names that `backend=`, `use_backend` and ``OLIFT_BACKEND`` take; "reference" is the old name of "eager"."""
 
-_wanted: ContextVar[Backend | None] = ContextVar("olift_fast backend", default=None)
+_NAMES: dict[str, Backend] = {name: "eager" if name == "reference" else name for name in get_args(Backend)}
+
+# The dictionary behind os.environ: `os.environ.get` encodes, decodes and raises inside, and takes ten times as long.
+_ENVIRONMENT = os.environ._data  # type: ignore[attr-defined]
+_VARIABLE = os.environ.encodekey("OLIFT_BACKEND")
+
+
+class _Asked(threading.local):
+    """What `use_backend` asks for in this thread. ``torch.compile`` guards on it, as it can't on a `ContextVar`."""
+
+    def __init__(self) -> None:
+        self.name: Backend | None = None
+
+
+_asked = _Asked()
 
 
 @contextmanager
 def use_backend(name: Backend) -> Iterator[None]:
     """Within the block, operations without a `backend=` of their own take this one, whatever ``OLIFT_BACKEND`` says.
 
+    It holds for the thread that enters it, as `torch.autocast` does. Blocks nest, and each gives back what was asked
+    for before. A function under ``torch.compile`` may be called in the block, and may hold it: a graph that was
+    compiled for one backend is not used under another.
+
     Args:
         name: "auto" for the fastest that can run; any other name is forced, and an operation that can't run it raises.
 
     Raises:
         ValueError: an unknown backend.
+
+    Example:
+        ``with use_backend("eager"): banded_attention(q, k, v, 8)`` runs in plain PyTorch.
     """
-    token = _wanted.set(_known(name))
+    before = _asked.name
+    _asked.name = _known(name)
     try:
         yield
     finally:
-        _wanted.reset(token)
+        _asked.name = before
 
 
 def asked_backend() -> Backend:
     """What `use_backend` or ``OLIFT_BACKEND`` asks for, "eager" for "reference"; "auto" where neither does.
 
+    The variable may change while the program runs. A graph of ``torch.compile`` keeps what it said at compile time.
+
     Raises:
         ValueError: ``OLIFT_BACKEND`` names an unknown backend.
     """
-    return _wanted.get() or _known(os.environ.get("OLIFT_BACKEND") or "auto")
+    return _asked.name or _from_environment()
 
 
 def why_not(name: Backend) -> str | None:
@@ -62,9 +86,9 @@ def why_not(name: Backend) -> str | None:
 
 
 def _known(name: str) -> Backend:
-    if name not in get_args(Backend):
-        raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, got {name!r}")
-    return cast(Backend, "eager" if name == "reference" else name)
+    if name not in _NAMES:
+        raise ValueError(f"backend must be one of {', '.join(_NAMES)}, got {name!r}")
+    return _NAMES[name]
 
 
 def choose_backend(
@@ -106,12 +130,19 @@ def refuse_cuda(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str
     return _why_not_cuda() or _refuse_tensors("cuda", dtypes, tensors)
 
 
-def refuse_triton(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
+def refuse_triton(*tensors: Tensor | None) -> str | None:
     """Why the Triton backend can't take these tensors, or None when it can.
 
     Tensors on the CPU are taken only by Triton's interpreter, and only by name: see `choose_backend`.
     """
-    return _refuse_tensors("cpu" if _interpreted() else "cuda", dtypes, tensors) or _why_not_triton()
+    return _refuse_tensors("cpu" if _interpreted() else "cuda", DTYPES, tensors) or _why_not_triton()
+
+
+def refuse_triton_attention(q: Tensor) -> str | None:
+    """Why the Triton backend can't run an attention of these queries ``(..., Dh)``, or None when it can."""
+    if q.shape[-1] > WIDEST:
+        return f"Dh must be at most {WIDEST}, got {q.shape[-1]}"
+    return refuse_triton(q)
 
 
 def _refuse_tensors(device: str, dtypes: tuple[torch.dtype, ...], tensors: tuple[Tensor | None, ...]) -> str | None:
@@ -126,12 +157,18 @@ def _refuse_tensors(device: str, dtypes: tuple[torch.dtype, ...], tensors: tuple
 
 
 def constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Has ``torch.compile`` take the answer as a constant of the process.
+    """Has ``torch.compile`` call the function when it compiles, and take the answer as a constant of the graph.
 
     As `torch.compiler.assume_constant_result` does, which imports the whole compiler first: longer than lifting a clip.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
+
+
+@constant
+def _from_environment() -> Backend:
+    value = _ENVIRONMENT.get(_VARIABLE)
+    return _known(os.environ.decodevalue(value)) if value else "auto"
 
 
 @constant

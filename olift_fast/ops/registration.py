@@ -22,18 +22,21 @@ LIBRARY = torch.library.Library("olift", "FRAGMENT")
 _BELOW_AUTOGRAD = torch._C._after_autograd_keyset
 
 
-def operation(name: str, devices: Sequence[str] | None, fake: Callable[..., Any]) -> Callable[..., OpOverload]:
+def operation(
+    name: str, devices: Sequence[str] | None, fake: Callable[..., Any], schema: str | None = None
+) -> Callable[..., OpOverload]:
     """Registers the function below it as ``olift::{name}`` and puts the registered operation in its place.
 
     Args:
-        name: of the operation; its schema is read from the function's annotations.
+        name: of the operation.
         devices: the device types that it runs on; None for any.
         fake: called with the same arguments, gives the results' shapes, strides and dtypes.
+        schema: of the operation, ``(Tensor x) -> Tensor`` say; read from the function's annotations by default.
     """
 
     def register(function: Callable[..., Any]) -> OpOverload:
-        schema = torch.library.infer_schema(function, mutates_args=())
-        LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+        signature = schema or torch.library.infer_schema(function, mutates_args=())
+        LIBRARY.define(name + signature, tags=torch.Tag.pt2_compliant_tag)
         keys = ["CompositeExplicitAutograd"] if devices is None else [device.upper() for device in devices]
         for key in keys:
             LIBRARY.impl(name, _unseen_by_dynamo(function), key)
@@ -87,7 +90,7 @@ def refuse_second_derivative(backward_op: OpOverload, name: str) -> None:
     """Makes the gradient of `backward_op`, the registered backward of the operation `name`, a clear error."""
 
     def refuse(_context: Any, *_gradients: Any) -> NoReturn:
-        raise RuntimeError(f"{name} has no second derivative on this backend; backend='reference' has one")
+        raise RuntimeError(f"{name} has no second derivative on this backend; backend='eager' has one")
 
     differentiate(backward_op, refuse)
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import nullcontext
 from math import gcd
+from typing import Any
 
 import torch
 from torch import Tensor
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+"""What every kernel takes."""
+WIDEST = 128
+"""The widest head that the attentions' kernels take."""
 
 _FALSE = {"", "0", "n", "no", "off", "false"}
 _OLDEST = (3, 6)
@@ -39,6 +46,23 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "").lower() not in _FALSE
 
 
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
+    """Runs a Triton kernel on the GPU that holds its first argument."""
+    first: Tensor = arguments[0]
+    with torch.cuda.device(first.device) if first.is_cuda else nullcontext():
+        kernel[grid](*arguments, **options)
+
+
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is at least `least`."""
+    return 1 << (least - 1).bit_length()
+
+
+def ceil_div(count: int, size: int) -> int:
+    """How many blocks of that size hold so many."""
+    return -(-count // size)
+
+
 def stride_unit(*tensors: Tensor | None, most: int = 8) -> int:
     """The largest power of two up to `most` that divides every stride but the last of every tensor.
 
@@ -47,3 +71,13 @@ def stride_unit(*tensors: Tensor | None, most: int = 8) -> int:
     """
     strides = (s for x in tensors if x is not None for s in x.stride()[:-1])
     return functools.reduce(gcd, strides, most)
+
+
+def strides_in(unit: int, *tensors: Tensor) -> list[int]:
+    """The strides of clip, frame, joint and head of each tensor ``(B, T, J, H, Dh)``, in that unit."""
+    return [stride // unit for x in tensors for stride in x.stride()[:4]]
+
+
+def mask_strides(mask: Tensor | None, dimensions: int) -> tuple[int, ...]:
+    """The strides of a mask; zeros without one."""
+    return (0,) * dimensions if mask is None else mask.stride()

@@ -5,19 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from compiling import compile_launches
+from helpers import error, needs_triton
 from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import banded_attention, banded_attention_packed
 from olift_fast.ops.triton_runtime import interpreted, why_not_triton
 
-needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 DEVICE = "cpu" if interpreted() else "cuda"
-
-
-def error(got: Tensor, wanted: Tensor, least: float = 1e-3) -> float:
-    """Relative Frobenius error; relative to `least` where what is wanted is smaller."""
-    return float((got.detach().cpu().double() - wanted.detach()).norm() / wanted.detach().norm().clamp(min=least))
 
 
 def compare(

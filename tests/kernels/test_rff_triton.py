@@ -21,15 +21,15 @@ SHARED_MEMORY = {80: 163 << 10, 90: 227 << 10, 100: 227 << 10}
     ],
 )
 def test_kernels_compile_without_spills(architecture: int, case: str, dtypes: int) -> None:
-    """Widths 128, 256 and 384 share one kernel a dtype: they are not specialised on the width."""
+    """Widths 128, 256 and 384 share one kernel a dtype: they are not specialized on the width."""
     kernels = compile_launches(f"rff_launches:{case}", architecture)
     names = [kernel.kernel for kernel in kernels]
     assert {name: names.count(name) for name in names} == {
         "encode_kernel": 1,
         "linear_kernel": dtypes,
-        "x_slopes_kernel": dtypes + 1,
-        "freqs_slopes_kernel": dtypes + 1,
-        "layer_slopes_kernel": dtypes,
+        "x_gradient_kernel": dtypes + 1,
+        "freqs_gradient_kernel": dtypes + 1,
+        "layer_gradient_kernel": dtypes,
         "add_runs_kernel": dtypes + 1,
     }
     assert [kernel for kernel in kernels if kernel.spills] == []

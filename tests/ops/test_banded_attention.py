@@ -6,19 +6,18 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from helpers import error, needs_native, needs_triton
 from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import banded_attention, banded_attention_packed
-from olift_fast.ops.native_module import why_not_native
-from olift_fast.ops.triton_runtime import interpreted, why_not_triton
+from olift_fast.ops.triton_runtime import interpreted
 
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 BACKENDS = [
     pytest.param("native", torch.float32, 1e-5, marks=needs_native),
     pytest.param("native", torch.bfloat16, 1e-2, marks=needs_native),
-    pytest.param("reference", torch.float32, 1e-5),
-    pytest.param("reference", torch.float64, 1e-13),
+    pytest.param("eager", torch.float32, 1e-5),
+    pytest.param("eager", torch.float64, 1e-13),
 ]
 # All shapes and types on a GPU; through the interpreter, which is slow, what is small.
 ON_GPU = [
@@ -26,7 +25,6 @@ ON_GPU = [
     pytest.param("triton", torch.float16, 2e-3, marks=pytest.mark.gpu),
     pytest.param("triton", torch.bfloat16, 1e-2, marks=pytest.mark.gpu),
 ]
-needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 INTERPRETED = [pytest.param("triton", torch.float32, 1e-5, marks=needs_triton)]
 SHAPES = [
     (2, 1, 1, 1, 8),
@@ -38,11 +36,6 @@ SHAPES = [
     (2, 243, 2, 2, 13),
 ]
 WINDOWS = [(8, 8), (0, 0), (3, 0), (0, 5), (300, 300)]
-
-
-def error(got: Tensor, wanted: Tensor, least: float = 1e-3) -> float:
-    """Relative Frobenius error; relative to `least` where what is wanted is smaller."""
-    return float((got.detach().double() - wanted.detach()).norm() / wanted.detach().norm().clamp(min=least))
 
 
 def inputs(
@@ -146,7 +139,7 @@ def test_nan_in_a_visible_key_reaches_its_band_only(backend, dtype, tolerance) -
     out = banded_attention(q, k, v, (3, 1), backend=backend).cpu()
     touched = out.isnan().any(dim=(-1, -2))[0, :, 1]
     assert touched[99:104].all()
-    if backend != "reference":
+    if backend != "eager":
         assert touched.sum() == 5
     assert not out[:, :, 0].isnan().any()
 
@@ -179,7 +172,7 @@ def test_gradients_pass_gradcheck_in_float64() -> None:
 
     def function(qkv: Tensor, bias: Tensor) -> Tensor:
         q, k, v = qkv.unbind(dim=3)
-        return banded_attention(q, k, v, (2, 1), bias=bias, visible=visible, lengths=lengths, backend="reference")
+        return banded_attention(q, k, v, (2, 1), bias=bias, visible=visible, lengths=lengths, backend="eager")
 
     leaves = (qkv.requires_grad_(), bias.requires_grad_())
     assert torch.autograd.gradcheck(function, leaves)
@@ -195,7 +188,7 @@ def test_opcheck(masked) -> None:
     torch.library.opcheck(torch.ops.olift.banded_attention.default, ([q, k, v], 3, 2, *options, 0.3))
 
 
-@pytest.mark.parametrize("backend, most", [pytest.param("native", 2, marks=needs_native), ("reference", 4)])
+@pytest.mark.parametrize("backend, most", [pytest.param("native", 2, marks=needs_native), ("eager", 4)])
 def test_compiles_without_breaks_or_a_recompile_per_length(backend, most) -> None:
     torch._dynamo.reset()
     compiles = 0
@@ -265,7 +258,7 @@ def test_second_derivative_is_a_clear_error() -> None:
     leaf = qkv.float().requires_grad_()
     out = banded_attention_packed(leaf, 2, backend="native")
     (gradient,) = torch.autograd.grad(out, leaf, upstream.float(), create_graph=True)
-    with pytest.raises(RuntimeError, match=r"banded_attention has no second derivative .* backend='reference' has one"):
+    with pytest.raises(RuntimeError, match=r"banded_attention has no second derivative .* backend='eager' has one"):
         torch.autograd.grad(gradient.sum(), leaf)
 
 
@@ -305,7 +298,9 @@ def test_backend_by_name_raises_where_it_can_not_run(monkeypatch: pytest.MonkeyP
     q = torch.zeros(1, 5, 3, 2, 8, dtype=torch.float64)
     with pytest.raises(RuntimeError, match=r"banded_attention: backend 'native' can't run"):
         banded_attention(q, q, q, 8, backend="native")
-    with pytest.raises(ValueError, match=r"backend must be one of auto, triton, cuda, native, reference, got 'nope'"):
+    with pytest.raises(
+        ValueError, match=r"backend must be one of auto, triton, cuda, native, eager, reference, got 'nope'"
+    ):
         banded_attention(q, q, q, 8, backend="nope")
     monkeypatch.setenv("OLIFT_BACKEND", "native")
     with pytest.raises(

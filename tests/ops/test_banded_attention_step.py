@@ -6,20 +6,18 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import error, needs_native, needs_triton
 from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import banded_attention_step
-from olift_fast.ops.native_module import why_not_native
-from olift_fast.ops.triton_runtime import interpreted, why_not_triton
+from olift_fast.ops.triton_runtime import interpreted
 
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
-needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 BACKENDS = [
     pytest.param("native", torch.float32, 1e-5, marks=needs_native),
     pytest.param("native", torch.bfloat16, 1e-2, marks=needs_native),
-    pytest.param("reference", torch.float32, 1e-5),
-    pytest.param("reference", torch.float64, 1e-13),
+    pytest.param("eager", torch.float32, 1e-5),
+    pytest.param("eager", torch.float64, 1e-13),
     pytest.param("triton", torch.float32, 1e-5, marks=needs_triton),
 ]
 HALVES = [
@@ -80,10 +78,6 @@ class Sequences:
         bias, visible = (None if x is None else x.to(place) for x in (bias, visible))
         counts = self.at.to(place), self.lengths.to(place)
         return banded_attention_step(q, k, v, *counts, self.window, bias=bias, visible=visible, backend=backend).cpu()
-
-
-def error(got: Tensor, wanted: Tensor) -> float:
-    return float((got.double() - wanted).norm() / wanted.norm().clamp(min=1e-3))
 
 
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + HALVES)
@@ -201,7 +195,7 @@ def test_compiles_without_breaks() -> None:
         assert torch.equal(compiled(*given), function(*given))
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("native", marks=needs_native)])
 def test_gradients_are_refused(backend) -> None:
     ring = torch.zeros(1, 3, 2, 1, 4, requires_grad=True)
     counts = torch.tensor([0]), torch.tensor([1])

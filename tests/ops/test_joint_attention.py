@@ -7,23 +7,20 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from helpers import error, needs_native, needs_triton
 from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import joint_attention, joint_attention_packed
-from olift_fast.ops.native_module import why_not_native
-from olift_fast.ops.triton_runtime import why_not_triton
 
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
-needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 DEVICE = {"triton": "cuda" if torch.cuda.is_available() else "cpu"}
 BACKENDS = [
     pytest.param("native", torch.float32, 1e-5, marks=needs_native),
     pytest.param("native", torch.bfloat16, 1e-2, marks=needs_native),
     pytest.param("triton", torch.float32, 1e-5, marks=needs_triton),
     pytest.param("triton", torch.float16, 2e-3, marks=needs_triton),
-    pytest.param("reference", torch.float32, 1e-5),
-    pytest.param("reference", torch.float64, 1e-13),
+    pytest.param("eager", torch.float32, 1e-5),
+    pytest.param("eager", torch.float64, 1e-13),
 ]
 FAST = [
     pytest.param("native", marks=needs_native),
@@ -52,12 +49,6 @@ def cases() -> list:
         for case in itertools.product(FEW_SHAPES if interpreted else SHAPES, masks):
             found.append(pytest.param(*backend.values, *case, marks=backend.marks))
     return found
-
-
-def error(got: Tensor, wanted: Tensor) -> float:
-    """Relative Frobenius error; relative to 1e-3 where what is wanted is smaller."""
-    got, wanted = got.detach().double().cpu(), wanted.detach().double()
-    return float((got - wanted).norm() / wanted.norm().clamp(min=1e-3))
 
 
 def inputs(shape: Sequence[int], masks: str = "none", seed: int = 0) -> tuple[Tensor, dict[str, Tensor], Tensor]:
@@ -132,7 +123,7 @@ def test_what_is_masked_may_hold_nan_and_gets_zero(backend, dtype, tolerance, fr
     spoiled[keyless] = torch.nan
     wanted = run(qkv, options, upstream, dtype, None)
     got = run(poisoned, options, spoiled, dtype, backend)
-    if backend == "reference":  # its gradient of what is masked is 0 · upstream
+    if backend == "eager":  # its gradient of what is masked is 0 · upstream
         got = (got[0], run(poisoned, options, upstream, dtype, backend)[1])
     assert error(got[0], wanted[0]) < tolerance
     assert error(got[1], wanted[1]) < 2 * tolerance
@@ -214,7 +205,7 @@ def test_gradients_pass_gradcheck_in_float64() -> None:
     qkv, options, _ = inputs((1, 1, 3, 2, 2), "all")
 
     def function(qkv: Tensor) -> Tensor:
-        return joint_attention(*qkv.unbind(3), backend="reference", **options)
+        return joint_attention(*qkv.unbind(3), backend="eager", **options)
 
     assert torch.autograd.gradcheck(function, (qkv.requires_grad_(),))
     assert torch.autograd.gradgradcheck(function, (qkv,))
@@ -227,7 +218,7 @@ def test_second_derivative_is_a_clear_error(backend) -> None:
     leaf = qkv.float().to(device).requires_grad_()
     out = joint_attention_packed(leaf, backend=backend)
     (gradient,) = torch.autograd.grad(out, leaf, upstream.float().to(device), create_graph=True)
-    with pytest.raises(RuntimeError, match=r"joint_attention has no second derivative .* backend='reference' has one"):
+    with pytest.raises(RuntimeError, match=r"joint_attention has no second derivative .* backend='eager' has one"):
         torch.autograd.grad(gradient.sum(), leaf)
 
 
@@ -243,7 +234,7 @@ def test_opcheck(backend, packed, masks) -> None:
     torch.library.opcheck(getattr(torch.ops.olift, name).default, (projection, graph, visible))
 
 
-@pytest.mark.parametrize("backend", [*FAST, "reference"])
+@pytest.mark.parametrize("backend", [*FAST, "eager"])
 def test_compiles_without_breaks_or_a_recompile_per_shape(backend) -> None:
     torch._dynamo.reset()
     compiles = 0

@@ -8,21 +8,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from helpers import error, needs_native, needs_triton
 from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import rff_encode, rff_linear
-from olift_fast.ops.native_module import why_not_native
-from olift_fast.ops.triton_runtime import why_not_triton
 
-needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
-needs_triton = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not_triton()))
 DEVICE = {"triton": "cuda" if torch.cuda.is_available() else "cpu"}
 FAST = [
     pytest.param("native", torch.float32, 1e-5, marks=needs_native),
     pytest.param("triton", torch.float32, 1e-5, marks=needs_triton),
 ]
-BACKENDS = [*FAST, pytest.param("reference", torch.float32, 1e-5), pytest.param("reference", torch.float64, 1e-13)]
+BACKENDS = [*FAST, pytest.param("eager", torch.float32, 1e-5), pytest.param("eager", torch.float64, 1e-13)]
 # the points' shape, C, F, D
 SHAPES = [((), 2, 8, 16), ((1, 1), 1, 1, 1), ((3, 7), 3, 13, 37), ((2, 9), 1, 70, 20)]
 LARGE = [
@@ -36,11 +33,6 @@ CASES = [
     for shape in (SHAPES if backend.values[0] == "triton" else SHAPES + LARGE)
 ]
 NAMES = ("x", "freqs", "weight", "bias", "token")
-
-
-def error(got: Tensor, wanted: Tensor) -> float:
-    """Relative Frobenius error."""
-    return float((got.detach().cpu().double() - wanted.detach()).norm() / wanted.detach().norm().clamp(min=1e-3))
 
 
 def inputs(points: Sequence[int], channels: int, frequencies: int, width: int, seed: int = 0):
@@ -195,7 +187,7 @@ def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (3,), (4,), (0, 3)], ids=str)
 def test_a_gradient_is_the_same_whatever_else_is_wanted(backend, dtype, tolerance, wanted) -> None:
     leaves, visible, upstream, _ = inputs((21,), 2, 8, 24)
-    _, gradients = run(rff_linear, leaves, upstream, torch.float64, visible=visible, backend="reference")
+    _, gradients = run(rff_linear, leaves, upstream, torch.float64, visible=visible, backend="eager")
     device = DEVICE.get(backend, "cpu")
     given = [leaf.to(device, dtype).requires_grad_(i in wanted) for i, leaf in enumerate(leaves)]
     out = rff_linear(*given[:4], token=given[4], visible=visible.to(device), backend=backend)
@@ -243,7 +235,7 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradgradcheck(function, leaves)
 
 
-@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "reference"])
+@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "eager"])
 def test_whole_turns_do_not_matter_to_float32(backend) -> None:
     freqs = torch.tensor([[1.0, 2.0, 5.0]])
     x = torch.tensor([[0.25], [0.125]])
@@ -251,7 +243,7 @@ def test_whole_turns_do_not_matter_to_float32(backend) -> None:
     assert torch.allclose(near, far, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "reference"])
+@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "eager"])
 def test_half_precision_points_have_float32_phases(backend) -> None:
     leaves, _, upstream, _ = inputs((60,), 2, 16, 8)
     x, freqs = (leaf.bfloat16() for leaf in leaves[:2])
@@ -267,7 +259,7 @@ def test_half_precision_points_have_float32_phases(backend) -> None:
     assert all(error(leaf.grad, gradient) < 2e-2 for leaf, gradient in zip(given, gradients, strict=True))
 
 
-@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "reference"])
+@pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "eager"])
 def test_autocast_keeps_phases_float32_and_the_reference_s_dtypes(backend) -> None:
     leaves, visible, upstream, _ = inputs((50,), 2, 16, 8)
     x, freqs, weight, bias, token = (leaf.float().requires_grad_() for leaf in leaves)
@@ -361,7 +353,7 @@ def test_second_derivative_is_a_clear_error(backend, dtype, tolerance) -> None:
     x, freqs, weight = (leaf.to(DEVICE.get(backend, "cpu"), dtype).requires_grad_() for leaf in leaves[:3])
     out = rff_linear(x, freqs, weight, backend=backend)
     (gradient,) = torch.autograd.grad(out, x, upstream.to(out), create_graph=True)
-    with pytest.raises(RuntimeError, match=r"rff_linear has no second derivative .* backend='reference' has one"):
+    with pytest.raises(RuntimeError, match=r"rff_linear has no second derivative .* backend='eager' has one"):
         torch.autograd.grad(gradient.sum(), freqs)
 
 
@@ -395,5 +387,5 @@ def test_backend_by_name_raises_where_it_can_not_run() -> None:
         rff_linear(x, freqs, weight.bfloat16(), backend="native")
     with pytest.raises(RuntimeError, match=r"rff_encode: backend 'native' can't run"):
         rff_encode(x.double(), freqs, backend="native")
-    with pytest.raises(RuntimeError, match=r"rff_encode has no cuda backend; it has .*native, reference"):
+    with pytest.raises(RuntimeError, match=r"rff_encode has no cuda backend; it has .*native, eager"):
         rff_encode(x, freqs, backend="cuda")

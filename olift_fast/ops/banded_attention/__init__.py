@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend
-from olift_fast.ops.banded_attention.eager import blocked_attention
+from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
+from olift_fast.ops.banded_attention.eager import eager_attention
 from olift_fast.ops.banded_attention.native import native_attention, refuse_native_attention
-from olift_fast.ops.banded_attention.triton_launch import refuse_triton_attention, triton_attention
+from olift_fast.ops.banded_attention.triton_launch import triton_attention
 from olift_fast.ops.checks import check_floating, check_mask, check_packed, check_projections, check_shape
 from olift_fast.ops.registration import split_projection
 
@@ -39,11 +39,11 @@ def banded_attention(
         lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
 
     Returns:
         ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. NaN in a visible key reaches every row
-        whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbours' too.
+        whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbors' too.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
@@ -104,10 +104,10 @@ def _attend(
     bias = None if bias is None else bias.to(q.dtype)
     keys = visible
     if lengths is None:
-        return blocked_attention(q, k, v, (left, right), bias, keys, scale)
+        return eager_attention(q, k, v, (left, right), bias, keys, scale)
     inside = (torch.arange(q.shape[1], device=q.device) < lengths[:, None])[:, :, None]
     keys = inside.expand(q.shape[:3]) if keys is None else keys & inside
-    out = blocked_attention(q, k, v, (left, right), bias, keys, scale)
+    out = eager_attention(q, k, v, (left, right), bias, keys, scale)
     return torch.where(inside[..., None, None], out, 0.0)
 
 

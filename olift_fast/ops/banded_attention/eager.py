@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-DENSE_FRAMES = 64
+ONE_BLOCK = 64
 BLOCK = 48
 
 Window = tuple[int, int]
 
 
-def blocked_attention(
+def eager_attention(
     q: Tensor, k: Tensor, v: Tensor, window: Window, bias: Tensor | None, keys: Tensor | None, scale: float
 ) -> Tensor:
     """`olift_fast.reference.banded_attention` with ``keys`` bool ``(B, T, J)`` for all masks; any float dtype.
@@ -42,7 +42,7 @@ def blocked_attention(
 
 def _layout(frames: int, window: Window) -> tuple[int, int, int, int]:
     """Number of blocks, frames of a block, and how many frames its span reaches before and after it."""
-    if torch.compiler.is_exporting() or frames <= DENSE_FRAMES:
+    if torch.compiler.is_exporting() or frames <= ONE_BLOCK:
         return 1, frames, 0, 0
     return (frames + BLOCK - 1) // BLOCK, BLOCK, *window
 

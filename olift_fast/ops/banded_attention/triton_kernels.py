@@ -3,7 +3,7 @@
 The work of one joint, head and block of BLOCK frames is one small problem: those frames against the span of
 ``BLOCK + left + right`` frames around them. At window 8 that is 16 frames against 32, one tile, whatever T is, so no
 tile is mostly outside the band. A program takes ITEMS joints of one head and block. Programs follow each other as heads
-do in memory, and those of neighbouring blocks, whose spans overlap, run at the same time: a row comes once from memory
+do in memory, and those of neighboring blocks, whose spans overlap, run at the same time: a row comes once from memory
 and then from the L2 cache.
 
 Products of tiles, not multiply-adds over the band: 17/32 of a tile are in the band, yet on tensor cores a row takes a
@@ -12,6 +12,10 @@ elements by instructions and not by memory. In float32, true float32 on the ordi
 time: the tile does twice the multiply-adds, and the band 17 times the loads.
 
 A NaN in a frame that is masked is never read. One in a frame that is not may reach the other frames of its tile.
+
+Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, p the
+softmax. ``at`` is a program's clip, joints [ITEMS] and head, ``first`` its first frame. BACK is ``left`` and REACH
+``left + right``. DH is the head's width, D that of the tile, a power of two. UNIT divides every stride.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -21,14 +25,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from olift_fast.ops.triton_rows import LN2, LOG2E, load_rows, softmax_step, store_rows
+
 VARYING = [
     "frames",
     "joints",
-    *(f"{x}_{axis}" for x in ("q", "k", "v", "grad", "dx") for axis in ("clip", "frame", "joint", "head")),
+    *(f"{x}_{axis}" for x in ("q", "k", "v", "do", "dq") for axis in ("clip", "frame", "joint", "head")),
     *(f"visible_{axis}" for axis in ("clip", "frame", "joint")),
 ]
-LOG2E = tl.constexpr(1.4426950408889634)
-LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -78,7 +82,7 @@ def forward_kernel(
     ``(left + right) / BLOCK`` of k and v, from the L2 cache. Of the tiles of a wide window only those inside the
     clip are visited, with a running maximum; at window 8 there is one. ALIKE: q, k, v have the same strides.
     """
-    clip, first, joint, head = locate(frames, joints, H, BLOCK, ITEMS)
+    at, first = locate(frames, joints, H, BLOCK, ITEMS)
     q_strides = in_units(q_clip, q_frame, q_joint, q_head, UNIT)
     k_strides = q_strides
     v_strides = q_strides
@@ -86,82 +90,71 @@ def forward_kernel(
         k_strides = in_units(k_clip, k_frame, k_joint, k_head, UNIT)
         v_strides = in_units(v_clip, v_frame, v_joint, v_head, UNIT)
     visible_strides = (visible_clip, visible_frame, visible_joint, 0)
-    lse_strides = dense_strides(frames, joints, H, 1)
-    out_strides = dense_strides(frames, joints, H * DH, DH)
-    length = clip_length(lengths_ptr, clip, frames)
-    asked = inside(first, joint, length, joints, BLOCK)
-    q_row = rows(q_strides, clip, first, joint, head, BLOCK)
-    q = load_rows(q_ptr, q_row, asked, DH, D)
+    lse_strides = contiguous_strides(frames, joints, H, 1)
+    out_strides = contiguous_strides(frames, joints, H * DH, DH)
+    length = clip_length(lengths_ptr, at, frames)
+    q_mask = inside(at, first, length, joints, BLOCK)
+    q = load_rows(q_ptr, rows(q_strides, at, first, BLOCK), q_mask, DH, D)
 
-    best = tl.full([ITEMS, BLOCK], float("-inf"), tl.float32)
-    total = tl.zeros([ITEMS, BLOCK], tl.float32)
-    mixed = tl.zeros([ITEMS, BLOCK, D], tl.float32)
+    m_i = tl.full([ITEMS, BLOCK], float("-inf"), tl.float32)
+    l_i = tl.zeros([ITEMS, BLOCK], tl.float32)
+    acc = tl.zeros([ITEMS, BLOCK, D], tl.float32)
     start, stop = 0, TILES
     if TILES > 1:
         start, stop = tiles_within(first, length, BACK, TILES, TILE)
     for tile in range(start, stop):
         begin = first + (tile * TILE - BACK)
-        seen = inside(begin, joint, length, joints, TILE)
-        if visible_ptr is not None:
-            place = rows(visible_strides, clip, begin, joint, head, TILE)
-            seen = seen & (tl.load(visible_ptr + place, mask=seen, other=0) != 0)
-        k_row = rows(k_strides, clip, begin, joint, head, TILE)
-        v_row = rows(v_strides, clip, begin, joint, head, TILE)
-        k = load_rows(k_ptr, k_row, seen, DH, D)
-        v = load_rows(v_ptr, v_row, seen, DH, D)
+        k_mask = keys_within(visible_ptr, visible_strides, at, begin, length, joints, TILE)
+        k = load_rows(k_ptr, rows(k_strides, at, begin, TILE), k_mask, DH, D)
+        v = load_rows(v_ptr, rows(v_strides, at, begin, TILE), k_mask, DH, D)
+        offset, band = tile_offsets(tile, REACH, BLOCK, TILE)
+        scores = score(q, k, bias_ptr, at, offset, band, scale, REACH)
+        mask = band[None, :, :] & q_mask[:, :, None] & k_mask[:, None, :]
+        p, alpha, m_i, l_i = softmax_step(tl.where(mask, scores, float("-inf")), m_i, l_i)
+        acc = tl.dot(p.to(v.dtype), v, acc * alpha[:, :, None], input_precision="ieee")
 
-        offset = tile_offsets(tile, BLOCK, TILE)
-        band = (offset >= 0) & (offset <= REACH)
-        scores = tl.dot(q, tl.permute(k, (0, 2, 1)), input_precision="ieee") * (scale * LOG2E)
-        if bias_ptr is not None:
-            bias = tl.load(bias_ptr + head * (REACH + 1) + offset, mask=band, other=0.0)
-            scores += (bias * LOG2E)[None, :, :]
-        attended = band[None, :, :] & asked[:, :, None] & seen[:, None, :]
-        scores = tl.where(attended, scores, float("-inf"))
-
-        most = tl.maximum(best, tl.max(scores, axis=2))
-        level = tl.where(most == float("-inf"), 0.0, most)
-        weights = tl.exp2(scores - level[:, :, None])
-        fade = tl.exp2(best - level)
-        total = total * fade + tl.sum(weights, axis=2)
-        mixed = tl.dot(weights.to(v.dtype), v, mixed * fade[:, :, None], input_precision="ieee")
-        best = most
-
-    written = inside(first, joint, frames, joints, BLOCK)
-    empty = total == 0.0
-    total = tl.where(empty, 1.0, total)
-    out_row = rows(out_strides, clip, first, joint, head, BLOCK)
-    store_rows(out_ptr, out_row, written, mixed * (1.0 / total)[:, :, None], DH, D)
-    lse_row = rows(lse_strides, clip, first, joint, head, BLOCK)
-    tl.store(lse_ptr + lse_row, (best + tl.log2(total)) * LN2, mask=written)
+    exists = inside(at, first, frames, joints, BLOCK)
+    l_i = tl.where(l_i == 0.0, 1.0, l_i)
+    store_rows(out_ptr, rows(out_strides, at, first, BLOCK), exists, acc * (1.0 / l_i)[:, :, None], DH, D)
+    tl.store(lse_ptr + rows(lse_strides, at, first, BLOCK), (m_i + tl.log2(l_i)) * LN2, mask=exists)
 
 
 @triton.jit
 def locate(frames, joints, H: tl.constexpr, BLOCK: tl.constexpr, ITEMS: tl.constexpr):
-    """The program's clip, first frame, joints [ITEMS] and head."""
+    """The program's clip, joints [ITEMS] and head; and its first frame."""
     program = tl.program_id(0)
     groups = (joints + ITEMS - 1) // ITEMS
     blocks = (frames + BLOCK - 1) // BLOCK
     group = program // H
     block = group // groups
     joint = (group % groups) * ITEMS + tl.arange(0, ITEMS)
-    return (block // blocks).to(tl.int64), (block % blocks) * BLOCK, joint, program % H
+    return ((block // blocks).to(tl.int64), joint, program % H), (block % blocks) * BLOCK
 
 
 @triton.jit
-def clip_length(lengths_ptr, clip, frames):
+def clip_length(lengths_ptr, at, frames):
     """How many frames of the clip are to be read."""
     length = frames
     if lengths_ptr is not None:
-        length = tl.minimum(tl.load(lengths_ptr + clip), frames).to(tl.int32)
+        length = tl.minimum(tl.load(lengths_ptr + at[0]), frames).to(tl.int32)
     return length
 
 
 @triton.jit
-def inside(first, joint, length, joints, N: tl.constexpr):
+def inside(at, first, length, joints, N: tl.constexpr):
     """Whether the N frames from ``first`` of each joint are frames of the clip, [ITEMS, N]."""
     frame = first + tl.arange(0, N)[None, :]
-    return (frame >= 0) & (frame < length) & (joint < joints)[:, None]
+    return (frame >= 0) & (frame < length) & (at[1] < joints)[:, None]
+
+
+@triton.jit
+def keys_within(visible_ptr, visible_strides, at, first, length, joints, N: tl.constexpr):
+    """Whether the N frames from ``first`` of each joint are keys: inside the clip, and visible, [ITEMS, N]."""
+    mask = inside(at, first, length, joints, N)
+    if visible_ptr is not None:
+        place = rows(visible_strides, at, first, N)
+        mask = mask & (tl.load(visible_ptr + place, mask=mask, other=0) != 0)
+    return mask
 
 
 @triton.jit
@@ -178,41 +171,33 @@ def in_units(clip, frame, joint, head, UNIT: tl.constexpr):
 
 
 @triton.jit
-def dense_strides(frames, joints, joint: tl.constexpr, head: tl.constexpr):
+def contiguous_strides(frames, joints, joint: tl.constexpr, head: tl.constexpr):
     """Strides of a contiguous (B, T, J, H, …) with ``joint`` elements a joint and ``head`` elements a head."""
     frame = joints.to(tl.int64) * joint
     return frame * frames, frame, joint, head
 
 
 @triton.jit
-def rows(strides, clip, first, joint, head, N: tl.constexpr):
+def rows(strides, at, first, N: tl.constexpr):
     """Where the N frames from ``first`` of each joint lie, int64 [ITEMS, N]."""
+    clip, joint, head = at
     start = clip * strides[0] + first.to(tl.int64) * strides[1] + head.to(tl.int64) * strides[3]
     start += joint.to(tl.int64)[:, None] * strides[2]
     return start + tl.arange(0, N).to(tl.int64)[None, :] * strides[1]
 
 
 @triton.jit
-def load_rows(pointer, row, read, DH: tl.constexpr, D: tl.constexpr):
-    """The channels of the rows that begin at ``row`` [ITEMS, N], [ITEMS, N, D]; 0, unread, where not ``read``."""
-    channel = tl.arange(0, D)[None, None, :]
-    mask = read[:, :, None]
-    if D != DH:
-        mask = mask & (channel < DH)
-    return tl.load(pointer + (row[:, :, None] + channel), mask=mask, other=0.0)
+def tile_offsets(tile, REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr):
+    """How far each column of a tile lies into the band of each row, and whether within it: both [BLOCK, TILE]."""
+    offset = tile * TILE + tl.arange(0, TILE)[None, :] - tl.arange(0, BLOCK)[:, None]
+    return offset, (offset >= 0) & (offset <= REACH)
 
 
 @triton.jit
-def store_rows(pointer, row, written, value, DH: tl.constexpr, D: tl.constexpr):
-    """Writes ``value`` [ITEMS, N, D] to the rows that begin at ``row`` [ITEMS, N] and are ``written``."""
-    channel = tl.arange(0, D)[None, None, :]
-    mask = written[:, :, None]
-    if D != DH:
-        mask = mask & (channel < DH)
-    tl.store(pointer + (row[:, :, None] + channel), value.to(pointer.dtype.element_ty), mask=mask)
-
-
-@triton.jit
-def tile_offsets(tile, BLOCK: tl.constexpr, TILE: tl.constexpr):
-    """How far each column of a tile lies into the band of each row, [BLOCK, TILE]: within it from 0 to REACH."""
-    return tile * TILE + tl.arange(0, TILE)[None, :] - tl.arange(0, BLOCK)[:, None]
+def score(a, b, bias_ptr, at, entry, band, scale, REACH: tl.constexpr):
+    """``scale · a·b`` of each row of ``a`` and each of ``b``, plus the bias at ``entry`` in the band; in base 2."""
+    scores = tl.dot(a, tl.permute(b, (0, 2, 1)), input_precision="ieee") * (scale * LOG2E)
+    if bias_ptr is not None:
+        bias = tl.load(bias_ptr + at[2] * (REACH + 1) + entry, mask=band, other=0.0)
+        scores += (bias * LOG2E)[None, :, :]
+    return scores

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend
+from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
 from olift_fast.ops.banded_attention import check_window
-from olift_fast.ops.banded_attention_step.eager import gathered_step
+from olift_fast.ops.banded_attention_step.eager import eager_step
 from olift_fast.ops.banded_attention_step.native import native_step, refuse_native_step
-from olift_fast.ops.banded_attention_step.triton_launch import refuse_triton_step, triton_step
+from olift_fast.ops.banded_attention_step.triton_launch import triton_step
 from olift_fast.ops.checks import check_floating, check_like, check_mask, check_shape, check_unit_stride
 
 __all__ = ["banded_attention_step"]
@@ -46,7 +46,7 @@ def banded_attention_step(
         visible: bool ``(B, slots of its own, J)``; hidden keys are left out and never read into arithmetic.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
 
     Returns:
         ``(B, J, H, Dh)``; 0 where there is no key, and where ``frames[b]`` is none of ``0 … lengths[b] - 1``.
@@ -64,9 +64,9 @@ def banded_attention_step(
         message = "call it under torch.inference_mode() or torch.no_grad(), or use banded_attention on whole sequences"
         raise RuntimeError(f"banded_attention_step has no gradient: {message}")
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    refusals = {"triton": refuse_triton_step(q), "native": refuse_native_step(q)}
+    refusals = {"triton": refuse_triton_attention(q), "native": refuse_native_step(q)}
     chosen = choose_backend("banded_attention_step", backend, refusals)
-    attend = {"triton": triton_step, "native": native_step, "eager": gathered_step}[chosen]
+    attend = {"triton": triton_step, "native": native_step, "eager": eager_step}[chosen]
     return attend(q, k, v, frames, lengths, left, right, bias, visible, scale)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def gathered_step(
+def eager_step(
     q: Tensor,
     k: Tensor,
     v: Tensor,

@@ -12,6 +12,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from olift_fast.ops.triton_rows import LOG2E, softmax_step
+
 VARYING = [
     "joints",
     "q_slots",
@@ -20,7 +22,6 @@ VARYING = [
     *(f"{x}_{axis}" for x in ("q", "k", "v") for axis in ("ring", "slot", "joint", "head")),
     *(f"visible_{axis}" for axis in ("ring", "slot", "joint")),
 ]
-LOG2E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit(do_not_specialize=VARYING, do_not_specialize_on_alignment=["visible_ptr", "frames_ptr", "lengths_ptr"])
@@ -86,9 +87,9 @@ def step_kernel(
     q_at = q_row + joint_at[:, None] * q_joint * UNIT + channel[None, :]
     q = tl.load(q_ptr + q_at, mask=(real & asked)[:, None] & inner[None, :], other=0.0).to(tl.float32)
 
-    best = tl.full([ITEMS], float("-inf"), tl.float32)
-    total = tl.zeros([ITEMS], tl.float32)
-    mixed = tl.zeros([ITEMS, D], tl.float32)
+    m_i = tl.full([ITEMS], float("-inf"), tl.float32)
+    l_i = tl.zeros([ITEMS], tl.float32)
+    acc = tl.zeros([ITEMS, D], tl.float32)
     for start in range(0, REACH + 1, TILE):
         offset = start + tl.arange(0, TILE)
         key = frame - BACK + offset
@@ -111,16 +112,10 @@ def step_kernel(
         if bias_ptr is not None:
             bias = tl.load(bias_ptr + head * (REACH + 1) + offset, mask=offset <= REACH, other=0.0)
             scores += (bias * LOG2E)[None, :]
-        scores = tl.where(seen, scores, float("-inf"))
-        most = tl.maximum(best, tl.max(scores, axis=1))
-        level = tl.where(most == float("-inf"), 0.0, most)
-        weights = tl.exp2(scores - level[:, None])
-        fade = tl.exp2(best - level)
-        total = total * fade + tl.sum(weights, axis=1)
-        mixed = mixed * fade[:, None] + tl.sum(weights[:, :, None] * v, axis=1)
-        best = most
+        p, alpha, m_i, l_i = softmax_step(tl.where(seen, scores, float("-inf")), m_i, l_i)
+        acc = acc * alpha[:, None] + tl.sum(p[:, :, None] * v, axis=1)
 
-    total = tl.where(total == 0.0, 1.0, total)
+    l_i = tl.where(l_i == 0.0, 1.0, l_i)
     out_at = ((ring * joints + joint_at) * H + head)[:, None] * DH + channel[None, :]
-    result = mixed * (1.0 / total)[:, None]
+    result = acc * (1.0 / l_i)[:, None]
     tl.store(out_ptr + out_at, result.to(out_ptr.dtype.element_ty), mask=real[:, None] & inner[None, :])

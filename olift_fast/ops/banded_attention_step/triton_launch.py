@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.banded_attention_step.registration import register
-from olift_fast.ops.triton_runtime import stride_unit
+from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_of_two, stride_unit, strides_in
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-WIDEST = 128
 TILE = 16
-
-
-def refuse_triton_step(q: Tensor) -> str | None:
-    """Why the Triton backend can't run this call, or None when it can."""
-    if q.shape[-1] > WIDEST:
-        return f"Dh must be at most {WIDEST}, got {q.shape[-1]}"
-    return refuse_triton(DTYPES, q)
 
 
 def _step(
@@ -41,15 +29,16 @@ def _step(
 
     unit = stride_unit(q, k, v)
     programs, joints, options = _configuration(q, left, right)
-    with torch.cuda.device(q.device) if q.is_cuda else nullcontext():
-        step_kernel[(programs,)](
-            *(q, k, v, out, bias, visible, frames, lengths, scale, joints),
-            *(q.shape[1], k.shape[1], 1 if visible is None else visible.shape[1]),
-            *(stride // unit for x in (q, k, v) for stride in x.stride()[:4]),
-            *((0, 0, 0) if visible is None else visible.stride()),
-            UNIT=unit,
-            **options,
-        )
+    launch(
+        step_kernel,
+        (programs,),
+        *(q, k, v, out, bias, visible, frames, lengths, scale, joints),
+        *(q.shape[1], k.shape[1], 1 if visible is None else visible.shape[1]),
+        *strides_in(unit, q, k, v),
+        *mask_strides(visible, 3),
+        UNIT=unit,
+        **options,
+    )
 
 
 def _configuration(q: Tensor, left: int, right: int) -> tuple[int, int, dict[str, Any]]:
@@ -58,8 +47,8 @@ def _configuration(q: Tensor, left: int, right: int) -> tuple[int, int, dict[str
     A program's tile of keys is 2048 elements: 16 registers a thread of four warps, for k and for v.
     """
     B, _, J, H, Dh = q.shape
-    width = max(16, _power_of_two(Dh))
-    items = min(128 // width, _power_of_two(J))
+    width = max(16, power_of_two(Dh))
+    items = min(128 // width, power_of_two(J))
     options = {
         "H": H,
         "DH": Dh,
@@ -71,11 +60,7 @@ def _configuration(q: Tensor, left: int, right: int) -> tuple[int, int, dict[str
         "num_warps": 4,
         "num_stages": 1,
     }
-    return B * -(-J // items) * H, J, options
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()
+    return B * ceil_div(J, items) * H, J, options
 
 
 triton_step = register("banded_attention_step_triton", _step, None)

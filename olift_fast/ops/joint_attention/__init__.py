@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend
+from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
 from olift_fast.ops.checks import check_mask, check_packed, check_projections
-from olift_fast.ops.joint_attention.eager import dense_attention
+from olift_fast.ops.joint_attention.eager import eager_attention
 from olift_fast.ops.joint_attention.native import native_attention, refuse_native_attention
-from olift_fast.ops.joint_attention.triton_launch import refuse_triton_attention, triton_attention
+from olift_fast.ops.joint_attention.triton_launch import triton_attention
 from olift_fast.ops.registration import split_projection
 
 __all__ = ["joint_attention", "joint_attention_packed"]
@@ -30,7 +30,7 @@ def joint_attention(
         graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column), any strides.
         visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default the fastest that can run, or ``OLIFT_BACKEND``.
+            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
 
     Returns:
         ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. A key that is not visible, or that no
@@ -75,7 +75,7 @@ def _attend(projection: list[Tensor], graph: Tensor | None, visible: Tensor | No
         return triton_attention(projection, graph, visible)
     if chosen == "native":
         return native_attention(projection, graph, visible)
-    return dense_attention(*split_projection(projection), graph, visible)
+    return eager_attention(*split_projection(projection), graph, visible)
 
 
 def _check_masks(q: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:

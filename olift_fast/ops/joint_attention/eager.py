@@ -8,7 +8,7 @@ from torch import Tensor
 from olift_fast.ops.registration import without_autocast
 
 
-def dense_attention(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> Tensor:
+def eager_attention(q: Tensor, k: Tensor, v: Tensor, graph: Tensor | None, visible: Tensor | None) -> Tensor:
     """`olift_fast.reference.joint_attention`; any float dtype, differentiable twice."""
     mask = q.new_ones(1, 1, 1, 1, 1, dtype=torch.bool)
     if graph is not None:

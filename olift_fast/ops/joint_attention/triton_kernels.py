@@ -2,6 +2,9 @@
 
 A tile is ITEMS frames of BLOCK joints, all of a frame's or a part of them; products are batched over the frames, so
 that nothing passes from one to another. Scores are kept in base 2: their exponentials are single instructions.
+
+Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, do is
+the gradient of out, p the softmax, dp and ds the gradients of p and of the scores, and delta is ``sum(do * out)``.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -11,16 +14,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from olift_fast.ops.triton_rows import LN2, LOG2E, load_rows, row_dots, softmax_step, store_rows
+
 VARYING = [
     "frames",
     "joints",
     "total",
-    *(f"{x}_{axis}" for x in ("q", "k", "v", "grad", "dx") for axis in ("clip", "frame", "joint", "head")),
+    *(f"{x}_{axis}" for x in ("q", "k", "v", "do", "dq") for axis in ("clip", "frame", "joint", "head")),
     *(f"graph_{axis}" for axis in ("clip", "head", "query", "key")),
     *(f"visible_{axis}" for axis in ("clip", "frame", "joint")),
 ]
-LOG2E = tl.constexpr(1.4426950408889634)
-LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -67,47 +70,39 @@ def forward_kernel(
     Grid (groups of ITEMS frames × H, blocks of queries): the heads of a frame, which share cache lines, run side by
     side. Reads q once, and k and v once for each block of queries; writes out and the log-sum-exp.
     """
+    q_strides = (q_clip, q_frame, q_joint, q_head)
+    k_strides = (k_clip, k_frame, k_joint, k_head)
+    v_strides = (v_clip, v_frame, v_joint, v_head)
     graph_strides = (graph_clip, graph_head, graph_query, graph_key)
     visible_strides = (visible_clip, visible_frame, visible_joint)
-    head = (tl.program_id(0) % H).to(tl.int64)
-    place = locate(tl.program_id(0) // H, frames, total, ITEMS)
-    queries = rows_from(tl.program_id(1) * BLOCK, place, joints, BLOCK)
-    q_row = strided_rows(place, queries, head, q_clip, q_frame, q_joint, q_head, UNIT)
-    q = load_rows(q_ptr, q_row, queries[1], DH, D)
+    masks = (graph_ptr, graph_strides, visible_ptr, visible_strides)
+    k_side = (k_ptr, k_strides, v_ptr, v_strides)
+    place = locate(frames, total, H, ITEMS)
+    queries = joints_from(tl.program_id(1) * BLOCK, place, joints, BLOCK)
+    q = load_rows(q_ptr, strided_rows(place, queries, q_strides, UNIT), queries[1], DH, D)
 
-    best = tl.full([ITEMS, BLOCK], float("-inf"), tl.float32)
-    sums = tl.zeros([ITEMS, BLOCK], tl.float32)
-    mixed = tl.zeros([ITEMS, BLOCK, D], tl.float32)
+    m_i = tl.full([ITEMS, BLOCK], float("-inf"), tl.float32)
+    l_i = tl.zeros([ITEMS, BLOCK], tl.float32)
+    acc = tl.zeros([ITEMS, BLOCK, D], tl.float32)
     for begin in range(0, joints, BLOCK):
-        keys = rows_from(begin, place, joints, BLOCK)
-        seen = pairs(place, queries, keys, head, graph_ptr, graph_strides, visible_ptr, visible_strides)
-        read = tl.max(seen.to(tl.int32), axis=1) != 0
-        k_row = strided_rows(place, keys, head, k_clip, k_frame, k_joint, k_head, UNIT)
-        v_row = strided_rows(place, keys, head, v_clip, v_frame, v_joint, v_head, UNIT)
-        k = keep(load_rows(k_ptr, k_row, keys[1], DH, D), read)
-        v = keep(load_rows(v_ptr, v_row, keys[1], DH, D), read)
-
+        keys = joints_from(begin, place, joints, BLOCK)
+        mask, seen = pairs(place, queries, keys, masks)
+        k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
         scores = multiply(q, transpose(k)) * (scale * LOG2E)
-        scores = tl.where(seen, scores, float("-inf"))
-        most = tl.maximum(best, tl.max(scores, axis=2))
-        level = tl.where(most == float("-inf"), 0.0, most)
-        weights = tl.exp2(scores - level[:, :, None])
-        fade = tl.exp2(best - level)
-        sums = sums * fade + tl.sum(weights, axis=2)
-        mixed = mixed * fade[:, :, None] + multiply(weights.to(v.dtype), v)
-        best = most
+        p, alpha, m_i, l_i = softmax_step(tl.where(mask, scores, float("-inf")), m_i, l_i)
+        acc = acc * alpha[:, :, None] + multiply(p.to(v.dtype), v)
 
-    empty = sums == 0.0
-    sums = tl.where(empty, 1.0, sums)
-    out = tl.where(empty[:, :, None], 0.0, mixed / sums[:, :, None])
-    row = dense_rows(place, queries, head, frames, joints, H)
+    empty = l_i == 0.0
+    l_i = tl.where(empty, 1.0, l_i)
+    out = tl.where(empty[:, :, None], 0.0, acc / l_i[:, :, None])
+    row = contiguous_rows(place, queries, frames, joints, H)
     store_rows(out_ptr, row * DH, queries[1], out, DH, D)
-    tl.store(lse_ptr + row, (best + tl.log2(sums)) * LN2, mask=queries[1])
+    tl.store(lse_ptr + row, (m_i + tl.log2(l_i)) * LN2, mask=queries[1])
 
 
 @triton.jit(do_not_specialize=VARYING)
 def backward_kernel(
-    grad_ptr,
+    do_ptr,
     q_ptr,
     k_ptr,
     v_ptr,
@@ -122,10 +117,10 @@ def backward_kernel(
     frames: tl.int32,
     joints: tl.int32,
     total: tl.int32,
-    grad_clip: tl.int64,
-    grad_frame: tl.int64,
-    grad_joint: tl.int64,
-    grad_head: tl.int64,
+    do_clip: tl.int64,
+    do_frame: tl.int64,
+    do_joint: tl.int64,
+    do_head: tl.int64,
     q_clip: tl.int64,
     q_frame: tl.int64,
     q_joint: tl.int64,
@@ -138,10 +133,10 @@ def backward_kernel(
     v_frame: tl.int64,
     v_joint: tl.int64,
     v_head: tl.int64,
-    dx_clip: tl.int64,
-    dx_frame: tl.int64,
-    dx_joint: tl.int64,
-    dx_head: tl.int64,
+    dq_clip: tl.int64,
+    dq_frame: tl.int64,
+    dq_joint: tl.int64,
+    dq_head: tl.int64,
     graph_clip: tl.int64,
     graph_head: tl.int64,
     graph_query: tl.int64,
@@ -160,92 +155,104 @@ def backward_kernel(
     """One program: the gradients of one head in ITEMS frames, each gathered from the rows that it depends on.
 
     Grid (groups of ITEMS frames × H,). WHOLE: a tile holds all joints, every input is read once. Otherwise a frame's
-    pairs of blocks are gone through twice, along the queries for grad_k and grad_v, along the keys for grad_q, with
-    ``delta = grad · out`` in place of the sum over all keys.
+    pairs of blocks are gone through twice, along the queries for dk and dv, along the keys for dq, with
+    ``delta = sum(do * out)`` in place of the sum over all keys.
     """
+    q_strides = (q_clip, q_frame, q_joint, q_head)
+    k_strides = (k_clip, k_frame, k_joint, k_head)
+    v_strides = (v_clip, v_frame, v_joint, v_head)
+    do_strides = (do_clip, do_frame, do_joint, do_head)
+    dq_strides = (dq_clip, dq_frame, dq_joint, dq_head)
     graph_strides = (graph_clip, graph_head, graph_query, graph_key)
     visible_strides = (visible_clip, visible_frame, visible_joint)
-    head = (tl.program_id(0) % H).to(tl.int64)
-    place = locate(tl.program_id(0) // H, frames, total, ITEMS)
+    masks = (graph_ptr, graph_strides, visible_ptr, visible_strides)
+    q_side = (q_ptr, q_strides, do_ptr, do_strides, out_ptr, lse_ptr)
+    k_side = (k_ptr, k_strides, v_ptr, v_strides)
+    place = locate(frames, total, H, ITEMS)
     for begin in range(0, joints, BLOCK):
-        keys = rows_from(begin, place, joints, BLOCK)
-        k_row = strided_rows(place, keys, head, k_clip, k_frame, k_joint, k_head, UNIT)
-        v_row = strided_rows(place, keys, head, v_clip, v_frame, v_joint, v_head, UNIT)
-        dx_row = strided_rows(place, keys, head, dx_clip, dx_frame, dx_joint, dx_head, UNIT)
+        keys = joints_from(begin, place, joints, BLOCK)
+        dq_row = strided_rows(place, keys, dq_strides, UNIT)
         dk = tl.zeros([ITEMS, BLOCK, D], tl.float32)
         dv = tl.zeros([ITEMS, BLOCK, D], tl.float32)
         read = tl.zeros([ITEMS, BLOCK], tl.int32) != 0
         for start in range(0, BLOCK if WHOLE else joints, BLOCK):
-            queries = rows_from(start, place, joints, BLOCK)
-            seen = pairs(place, queries, keys, head, graph_ptr, graph_strides, visible_ptr, visible_strides)
-            touched = tl.max(seen.to(tl.int32), axis=1) != 0
-            read = read | touched
-            row = dense_rows(place, queries, head, frames, joints, H)
-            lse = tl.load(lse_ptr + row, mask=queries[1], other=float("-inf"))
-            asked = lse > float("-inf")
-            q_row = strided_rows(place, queries, head, q_clip, q_frame, q_joint, q_head, UNIT)
-            grad_row = strided_rows(place, queries, head, grad_clip, grad_frame, grad_joint, grad_head, UNIT)
-            q = keep(load_rows(q_ptr, q_row, queries[1], DH, D), asked)
-            k = keep(load_rows(k_ptr, k_row, keys[1], DH, D), touched)
-            v = keep(load_rows(v_ptr, v_row, keys[1], DH, D), touched)
-            grad = keep(load_rows(grad_ptr, grad_row, queries[1], DH, D), asked)
-            weights, pull = weigh(q, k, v, grad, lse, seen, scale)
+            queries = joints_from(start, place, joints, BLOCK)
+            mask, seen = pairs(place, queries, keys, masks)
+            read = read | seen
+            row = contiguous_rows(place, queries, frames, joints, H)
+            k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
+            q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
+            p, dp = softmax_gradient(q, k, v, do, lse, mask, scale)
             if WHOLE:
-                delta = tl.sum(weights * pull, axis=2)
+                delta = tl.sum(p * dp, axis=2)
             else:
-                delta = dots(grad, load_rows(out_ptr, row * DH, queries[1], DH, D))
-            slopes = tl.where(seen, weights * (pull - delta[:, :, None]), 0.0).to(q.dtype)
-            dk += multiply(transpose(slopes), q)
-            dv += multiply(transpose(weights.to(grad.dtype)), grad)
+                delta = row_dots(do, load_rows(out_ptr, row * DH, queries[1], DH, D))
+            ds = tl.where(mask, p * (dp - delta[:, :, None]), 0.0).to(q.dtype)
+            dk += multiply(transpose(ds), q)
+            dv += multiply(transpose(p.to(do.dtype)), do)
             if WHOLE:
-                store_rows(dq_ptr, dx_row, queries[1], multiply(slopes, k) * scale, DH, D)
-        # A key that is not read gets 0, even where the gradient from above is NaN.
-        dk = tl.where(read[:, :, None], dk * scale, 0.0)
-        dv = tl.where(read[:, :, None], dv, 0.0)
-        store_rows(dk_ptr, dx_row, keys[1], dk, DH, D)
-        store_rows(dv_ptr, dx_row, keys[1], dv, DH, D)
+                store_rows(dq_ptr, dq_row, queries[1], multiply(ds, k) * scale, DH, D)
+        # A key that is not read gets 0, even where do is NaN.
+        store_rows(dk_ptr, dq_row, keys[1], keep(dk * scale, read), DH, D)
+        store_rows(dv_ptr, dq_row, keys[1], keep(dv, read), DH, D)
 
     if not WHOLE:
         for start in range(0, joints, BLOCK):
-            queries = rows_from(start, place, joints, BLOCK)
-            row = dense_rows(place, queries, head, frames, joints, H)
-            lse = tl.load(lse_ptr + row, mask=queries[1], other=float("-inf"))
-            asked = lse > float("-inf")
-            q_row = strided_rows(place, queries, head, q_clip, q_frame, q_joint, q_head, UNIT)
-            grad_row = strided_rows(place, queries, head, grad_clip, grad_frame, grad_joint, grad_head, UNIT)
-            q = keep(load_rows(q_ptr, q_row, queries[1], DH, D), asked)
-            grad = keep(load_rows(grad_ptr, grad_row, queries[1], DH, D), asked)
-            delta = dots(grad, load_rows(out_ptr, row * DH, queries[1], DH, D))
-            dq = tl.zeros([ITEMS, BLOCK, D], tl.float32)
-            for begin in range(0, joints, BLOCK):
-                keys = rows_from(begin, place, joints, BLOCK)
-                seen = pairs(place, queries, keys, head, graph_ptr, graph_strides, visible_ptr, visible_strides)
-                touched = tl.max(seen.to(tl.int32), axis=1) != 0
-                k_row = strided_rows(place, keys, head, k_clip, k_frame, k_joint, k_head, UNIT)
-                v_row = strided_rows(place, keys, head, v_clip, v_frame, v_joint, v_head, UNIT)
-                k = keep(load_rows(k_ptr, k_row, keys[1], DH, D), touched)
-                v = keep(load_rows(v_ptr, v_row, keys[1], DH, D), touched)
-                weights, pull = weigh(q, k, v, grad, lse, seen, scale)
-                slopes = tl.where(seen, weights * (pull - delta[:, :, None]), 0.0).to(q.dtype)
-                dq += multiply(slopes, k)
-            dx_row = strided_rows(place, queries, head, dx_clip, dx_frame, dx_joint, dx_head, UNIT)
-            store_rows(dq_ptr, dx_row, queries[1], dq * scale, DH, D)
+            queries = joints_from(start, place, joints, BLOCK)
+            dq = queries_gradient(q_side, k_side, masks, place, queries, frames, joints, scale, H, UNIT, DH, BLOCK, D)
+            dq_row = strided_rows(place, queries, dq_strides, UNIT)
+            store_rows(dq_ptr, dq_row, queries[1], dq * scale, DH, D)
 
 
 @triton.jit
-def weigh(q, k, v, grad, lse, seen, scale):
-    """The weight of each pair, and what a change of it brings; 0 where a query does not see a key."""
+def queries_gradient(
+    q_side, k_side, masks, place, queries, frames, joints, scale, H: tl.constexpr, UNIT: tl.constexpr,
+    DH: tl.constexpr, BLOCK: tl.constexpr, D: tl.constexpr,
+):  # fmt: skip
+    """dq / scale of a block of queries, over all the keys of their frames."""
+    row = contiguous_rows(place, queries, frames, joints, H)
+    q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
+    delta = row_dots(do, load_rows(q_side[4], row * DH, queries[1], DH, D))
+    dq = tl.zeros(q.shape, tl.float32)
+    for begin in range(0, joints, BLOCK):
+        keys = joints_from(begin, place, joints, BLOCK)
+        mask, seen = pairs(place, queries, keys, masks)
+        k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
+        p, dp = softmax_gradient(q, k, v, do, lse, mask, scale)
+        ds = tl.where(mask, p * (dp - delta[:, :, None]), 0.0).to(q.dtype)
+        dq += multiply(ds, k)
+    return dq
+
+
+@triton.jit
+def load_queries(q_side, place, queries, row, UNIT: tl.constexpr, DH: tl.constexpr, D: tl.constexpr):
+    """q, do and lse of a block of queries; q and do are 0 in a row without any key."""
+    q_ptr, q_strides, do_ptr, do_strides, _, lse_ptr = q_side
+    lse = tl.load(lse_ptr + row, mask=queries[1], other=float("-inf"))
+    q_row, do_row = strided_rows(place, queries, q_strides, UNIT), strided_rows(place, queries, do_strides, UNIT)
+    q = keep(load_rows(q_ptr, q_row, queries[1], DH, D), lse > float("-inf"))
+    do = keep(load_rows(do_ptr, do_row, queries[1], DH, D), lse > float("-inf"))
+    return q, do, lse
+
+
+@triton.jit
+def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D: tl.constexpr):
+    """k and v of a block of keys, 0 where no query sees them."""
+    k_ptr, k_strides, v_ptr, v_strides = k_side
+    k_row, v_row = strided_rows(place, keys, k_strides, UNIT), strided_rows(place, keys, v_strides, UNIT)
+    k = keep(load_rows(k_ptr, k_row, keys[1], DH, D), seen)
+    v = keep(load_rows(v_ptr, v_row, keys[1], DH, D), seen)
+    return k, v
+
+
+@triton.jit
+def softmax_gradient(q, k, v, do, lse, mask, scale):
+    """p and dp of each pair of a query and a key, 0 without ``mask``."""
     level = tl.where(lse > float("-inf"), lse * LOG2E, 0.0)
     scores = multiply(q, transpose(k)) * (scale * LOG2E)
-    weights = tl.where(seen, tl.exp2(scores - level[:, :, None]), 0.0)
-    pull = tl.where(seen, multiply(grad, transpose(v)), 0.0)
-    return weights, pull
-
-
-@triton.jit
-def dots(a, b):
-    """The dot product of each row of a and b."""
-    return tl.sum(a.to(tl.float32) * b.to(tl.float32), axis=2)
+    p = tl.where(mask, tl.exp2(scores - level[:, :, None]), 0.0)
+    dp = tl.where(mask, multiply(do, transpose(v)), 0.0)
+    return p, dp
 
 
 @triton.jit
@@ -269,66 +276,55 @@ def transpose(x):
 
 
 @triton.jit
-def locate(group, frames, total, ITEMS: tl.constexpr):
-    """(clip, frame, exists) of the frames of a group."""
-    frame = group * ITEMS + tl.arange(0, ITEMS)
-    return (frame // frames).to(tl.int64), (frame % frames).to(tl.int64), frame < total
+def locate(frames, total, H: tl.constexpr, ITEMS: tl.constexpr):
+    """(clip, frame, exists) of the ITEMS frames of a program, and its head."""
+    program = tl.program_id(0)
+    frame = program // H * ITEMS + tl.arange(0, ITEMS)
+    clip, head = (frame // frames).to(tl.int64), (program % H).to(tl.int64)
+    return clip, (frame % frames).to(tl.int64), frame < total, head
 
 
 @triton.jit
-def rows_from(begin, place, joints, BLOCK: tl.constexpr):
-    """(joint, exists in each frame) of BLOCK joints from `begin` on."""
+def joints_from(begin, place, joints, BLOCK: tl.constexpr):
+    """(joint, exists in each frame) of BLOCK joints from ``begin`` on."""
     joint = begin + tl.arange(0, BLOCK)
     return joint.to(tl.int64), place[2][:, None] & (joint < joints)[None, :]
 
 
 @triton.jit
-def pairs(place, queries, keys, head, graph_ptr, graph_strides, visible_ptr, visible_strides):
-    """bool (frames, queries, keys): whether each query sees each key."""
+def pairs(place, queries, keys, masks):
+    """bool [ITEMS, queries, keys]: whether each query sees each key; and [ITEMS, keys]: whether any query does."""
+    graph_ptr, graph_strides, visible_ptr, visible_strides = masks
+    clip, frame, _, head = place
     exist = queries[1][:, :, None] & keys[1][:, None, :]
-    seen = exist
+    mask = exist
     if visible_ptr is not None:
-        clip, frame, joint = visible_strides
-        key = (place[0] * clip + place[1] * frame)[:, None] + (keys[0] * joint)[None, :]
-        seen = seen & (tl.load(visible_ptr + key, mask=keys[1], other=0) != 0)[:, None, :]
+        row = (clip * visible_strides[0] + frame * visible_strides[1])[:, None]
+        key = row + (keys[0] * visible_strides[2])[None, :]
+        mask = mask & (tl.load(visible_ptr + key, mask=keys[1], other=0) != 0)[:, None, :]
     if graph_ptr is not None:
-        clip, of_head, query, key = graph_strides
-        row = (place[0] * clip + head * of_head)[:, None] + (queries[0] * query)[None, :]
-        pair = row[:, :, None] + (keys[0] * key)[None, None, :]
-        seen = seen & (tl.load(graph_ptr + pair, mask=exist, other=0) != 0)
-    return seen
+        row = (clip * graph_strides[0] + head * graph_strides[1])[:, None] + (queries[0] * graph_strides[2])[None, :]
+        pair = row[:, :, None] + (keys[0] * graph_strides[3])[None, None, :]
+        mask = mask & (tl.load(graph_ptr + pair, mask=exist, other=0) != 0)
+    return mask, tl.max(mask.to(tl.int32), axis=1) != 0
 
 
 @triton.jit
-def strided_rows(place, rows, head, clip, frame, joint, of_head, UNIT: tl.constexpr):
+def strided_rows(place, rows, strides, UNIT: tl.constexpr):
     """Where each row starts, with strides in units, so that their alignment is known when this is compiled."""
-    start = place[0] * clip + place[1] * frame + head * of_head
-    return (start * UNIT)[:, None] + (rows[0] * joint * UNIT)[None, :]
+    clip, frame, _, head = place
+    start = clip * strides[0] + frame * strides[1] + head * strides[3]
+    return (start * UNIT)[:, None] + (rows[0] * strides[2] * UNIT)[None, :]
 
 
 @triton.jit
-def dense_rows(place, rows, head, frames, joints, H: tl.constexpr):
+def contiguous_rows(place, rows, frames, joints, H: tl.constexpr):
     """The index of each row in a contiguous ``(B, T, J, H)``."""
-    return ((place[0] * frames + place[1]) * joints * H + head)[:, None] + (rows[0] * H)[None, :]
-
-
-@triton.jit
-def load_rows(ptr, row, mask, DH: tl.constexpr, D: tl.constexpr):
-    """The rows that exist, 0 from DH on."""
-    column = tl.arange(0, D)
-    known = mask[:, :, None] & (column < DH)[None, None, :]
-    return tl.load(ptr + row[:, :, None] + column[None, None, :], mask=known, other=0.0)
+    clip, frame, _, head = place
+    return ((clip * frames + frame) * joints * H + head)[:, None] + (rows[0] * H)[None, :]
 
 
 @triton.jit
 def keep(rows, mask):
     """The rows with 0 where they are masked; after the load, which then waits for no mask."""
     return tl.where(mask[:, :, None], rows, 0.0)
-
-
-@triton.jit
-def store_rows(ptr, row, mask, values, DH: tl.constexpr, D: tl.constexpr):
-    """Writes the rows that are not masked, in the type of the memory."""
-    column = tl.arange(0, D)
-    known = mask[:, :, None] & (column < DH)[None, None, :]
-    tl.store(ptr + row[:, :, None] + column[None, None, :], values.to(ptr.dtype.element_ty), mask=known)

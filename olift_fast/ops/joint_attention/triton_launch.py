@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.joint_attention.registration import register
-from olift_fast.ops.triton_runtime import stride_unit
-
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-WIDEST = 128
-
-
-def refuse_triton_attention(q: Tensor) -> str | None:
-    """Why the Triton backend can't run this call, or None when it can."""
-    if q.shape[-1] > WIDEST:
-        return f"Dh must be at most {WIDEST}, got {q.shape[-1]}"
-    return refuse_triton(DTYPES, q)
+from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_of_two, stride_unit, strides_in
 
 
 def _forward(
@@ -36,14 +24,16 @@ def _forward(
 
     unit = stride_unit(q, k, v)
     programs, blocks, sizes, options = _configuration(q)
-    with _device(q):
-        forward_kernel[(programs, blocks)](
-            *(q, k, v, out, lse, graph, visible, q.shape[-1] ** -0.5, *sizes),
-            *_strides(unit, q, k, v),
-            *_mask_strides(graph, visible),
-            UNIT=unit,
-            **options,
-        )
+    launch(
+        forward_kernel,
+        (programs, blocks),
+        *(q, k, v, out, lse, graph, visible, q.shape[-1] ** -0.5, *sizes),
+        *strides_in(unit, q, k, v),
+        *mask_strides(graph, 4),
+        *mask_strides(visible, 3),
+        UNIT=unit,
+        **options,
+    )
 
 
 def _backward(
@@ -63,15 +53,17 @@ def _backward(
 
     unit = stride_unit(grad, q, k, v, dq)
     programs, blocks, sizes, options = _configuration(q)
-    with _device(q):
-        backward_kernel[(programs,)](
-            *(grad, q, k, v, out, lse, graph, visible, dq, dk, dv, q.shape[-1] ** -0.5, *sizes),
-            *_strides(unit, grad, q, k, v, dq),
-            *_mask_strides(graph, visible),
-            UNIT=unit,
-            WHOLE=blocks == 1,
-            **options,
-        )
+    launch(
+        backward_kernel,
+        (programs,),
+        *(grad, q, k, v, out, lse, graph, visible, dq, dk, dv, q.shape[-1] ** -0.5, *sizes),
+        *strides_in(unit, grad, q, k, v, dq),
+        *mask_strides(graph, 4),
+        *mask_strides(visible, 3),
+        UNIT=unit,
+        WHOLE=blocks == 1,
+        **options,
+    )
 
 
 def _configuration(q: Tensor) -> tuple[int, int, tuple[int, int, int], dict[str, Any]]:
@@ -83,11 +75,11 @@ def _configuration(q: Tensor) -> tuple[int, int, tuple[int, int, int], dict[str,
         "DH": Dh,
         "BLOCK": block,
         "ITEMS": items,
-        "D": max(16, 1 << (Dh - 1).bit_length()),
+        "D": max(16, power_of_two(Dh)),
         "num_warps": warps,
         "num_stages": 1,
     }
-    return -(-B * T // items) * H, -(-J // block), (T, J, B * T), options
+    return ceil_div(B * T, items) * H, ceil_div(J, block), (T, J, B * T), options
 
 
 def _tile(J: int, Dh: int, dtype: torch.dtype) -> tuple[int, int, int]:
@@ -100,21 +92,6 @@ def _tile(J: int, Dh: int, dtype: torch.dtype) -> tuple[int, int, int]:
         return (16, 2, 8) if J <= 16 else (32, 1, 8)
     block, items, warps = (16, 4, 4) if J <= 16 else (32, 1, 2)
     return block, items, warps if Dh <= 32 else 2 * warps
-
-
-def _strides(unit: int, *tensors: Tensor) -> list[int]:
-    return [stride // unit for x in tensors for stride in x.stride()[:4]]
-
-
-def _mask_strides(graph: Tensor | None, visible: Tensor | None) -> tuple[int, ...]:
-    return (
-        *((0, 0, 0, 0) if graph is None else graph.stride()),
-        *((0, 0, 0) if visible is None else visible.stride()),
-    )
-
-
-def _device(tensor: Tensor) -> AbstractContextManager[Any]:
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 triton_attention = register("joint_attention_triton", _forward, _backward, None)

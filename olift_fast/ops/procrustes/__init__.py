@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from olift_fast import reference
 from olift_fast.ops.backends import Backend, choose_backend, refuse_cuda, refuse_native
 from olift_fast.ops.checks import check_floating, check_like, check_shape
 from olift_fast.ops.procrustes import registration
+from olift_fast.ops.procrustes.eager import eager_fit, eager_orthographic_fit
 from olift_fast.ops.registration import without_autocast
 
 __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
@@ -41,7 +41,7 @@ def procrustes(
     reflection: bool = False,
     backend: Backend | None = None,
 ) -> Procrustes:
-    """The rotation, scale and translation that minimise ``Σ w |s R source + t - target|²``.
+    """The rotation, scale and translation that minimize ``Σ w |s R source + t - target|²``.
 
     Args:
         source, target: ``(*batch, P, 3)``.
@@ -55,7 +55,7 @@ def procrustes(
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or a weight is negative (checked on
-            the CPU only, where it costs no synchronisation).
+            the CPU only, where it costs no synchronization).
         RuntimeError: the backend asked for can't run; the message says why.
 
     Equivalent to `olift_fast.reference.procrustes`, without an SVD: the rotation is the top eigenvector of Davenport's
@@ -66,10 +66,9 @@ def procrustes(
     source, target, weights = _upcast(source, target, weights)
     chosen = _choose("procrustes", backend, source, target, weights)
     with without_autocast(source.device):
-        if chosen != "eager":
-            return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
-        rotation, scale, translation = reference.procrustes(source, target, weights, kind=kind, reflection=reflection)
-        return Procrustes(rotation, scale, translation, _conditioning(source, target, weights, kind))
+        if chosen == "eager":
+            return Procrustes(*eager_fit(source, target, weights, kind, reflection))
+        return Procrustes(*_batched(registration.fit, source, target, weights, kind, reflection))
 
 
 def procrustes_align(
@@ -119,7 +118,7 @@ def procrustes_mse(
 def orthographic_procrustes(
     source: Tensor, target: Tensor, *, weights: Tensor | None = None, backend: Backend | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The R, s, t that minimise ``Σ w |s (R source)_xy + t - target|²``: the pose under a weak-perspective camera.
+    """The R, s, t that minimize ``Σ w |s (R source)_xy + t - target|²``: the pose under a weak-perspective camera.
 
     Args:
         source: ``(*batch, P, 3)``.
@@ -140,7 +139,7 @@ def orthographic_procrustes(
     choose_backend("orthographic_procrustes", backend, {})
     source, target, weights = _upcast(source, target, weights)
     with without_autocast(source.device):
-        return reference.orthographic_procrustes(source, target, weights)
+        return eager_orthographic_fit(source, target, weights)
 
 
 def _choose(op: str, backend: Backend | None, *tensors: Tensor | None) -> str:
@@ -167,24 +166,6 @@ def _batched(
 def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
     source = source.to(rotation.dtype)
     return scale[..., None, None] * (source @ rotation.mT) + translation[..., None, :]
-
-
-def _conditioning(source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind) -> Tensor:
-    with torch.no_grad():
-        values = torch.linalg.eigvalsh(reference.davenport(_covariance(source, target, weights, kind)))
-        largest = values[..., 3]
-        return torch.where(largest > 0, (largest - values[..., 2]) / (2 * largest.clamp(min=1e-30)), 0.0)
-
-
-def _covariance(source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind) -> Tensor:
-    """``Σ w source targetᵀ`` ``(*batch, 3, 3)`` of the points less their weighted means; "rotation" subtracts none."""
-    weights = source.new_ones(source.shape[:-1]) if weights is None else weights
-    weights = weights.unsqueeze(-1)
-    total = weights.sum(dim=-2, keepdim=True)
-    share = weights / torch.where(total > 0, total, 1.0) * (kind != "rotation")
-    source, target = (torch.where(weights > 0, x, 0.0) for x in (source, target))
-    source, target = (x - (share * x).sum(dim=-2, keepdim=True) for x in (source, target))
-    return (source * weights).mT @ target
 
 
 def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

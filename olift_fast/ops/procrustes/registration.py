@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.native_module import native_module
-from olift_fast.ops.registration import LIBRARY, differentiate, operation, refuse_second_derivative
+from olift_fast.ops.registration import (
+    LIBRARY,
+    differentiate,
+    gradients_of,
+    operation,
+    refuse_second_derivative,
+    spread,
+)
 
 DEVICES = ("cpu", "cuda")
 
@@ -26,7 +33,7 @@ def fit(
     return outputs
 
 
-@operation("procrustes_backward", DEVICES, fake=lambda *call: _gradients(call[3:6], call[-1]))
+@operation("procrustes_backward", DEVICES, fake=lambda *call: gradients_of(call[3:6], call[-1]))
 def fit_backward(
     grad_rotation: Tensor,
     grad_scale: Tensor,
@@ -42,10 +49,10 @@ def fit_backward(
 ) -> list[Tensor]:
     """The gradients of those of source, target and weights that are `wanted`."""
     points = (source, target, weights)
-    gradients = _gradients(points, wanted)
+    gradients = gradients_of(points, wanted)
     saved = (rotation, scale, None, conditioning)
     upstream = (grad_rotation, grad_scale, grad_translation, None)
-    _launch("fit_gradient", points, kind, fit=saved, upstream=upstream, gradients=_spread(gradients, wanted))
+    _launch("fit_gradient", points, kind, fit=saved, upstream=upstream, gradients=spread(gradients, wanted))
     return gradients
 
 
@@ -60,7 +67,7 @@ def error(
     return outputs
 
 
-@operation("procrustes_error_backward", DEVICES, fake=lambda *call: _gradients(call[1:4], call[-1]))
+@operation("procrustes_error_backward", DEVICES, fake=lambda *call: gradients_of(call[1:4], call[-1]))
 def error_backward(
     grad_error: Tensor,
     source: Tensor,
@@ -74,9 +81,9 @@ def error_backward(
 ) -> list[Tensor]:
     """The gradients of those of source, target and weights that are `wanted`; R, s and t are held constant."""
     points = (source, target, weights)
-    gradients = _gradients(points, wanted)
+    gradients = gradients_of(points, wanted)
     saved, upstream = (rotation, scale, None, None), (None, None, None, grad_error)
-    wide = _spread(gradients, wanted)
+    wide = spread(gradients, wanted)
     _launch("error_gradient", points, kind, fit=saved, error=error, upstream=upstream, gradients=wide)
     return gradients
 
@@ -91,13 +98,13 @@ def _fit_gradient(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translati
     wanted = list(ctx.needs_input_grad[:3])
     upstream = (grad_rotation, grad_scale, grad_translation)
     gradients = fit_backward(*upstream, source, target, weights, rotation, scale, conditioning, ctx.kind, wanted)
-    return *_spread(gradients, wanted), None, None
+    return *spread(gradients, wanted), None, None
 
 
 def _error_gradient(ctx, grad_error: Tensor, _grad_rotation: Tensor, _grad_scale: Tensor):  # type: ignore[no-untyped-def]
     wanted = list(ctx.needs_input_grad[:3])
     gradients = error_backward(grad_error, *ctx.saved_tensors, ctx.kind, wanted)
-    return *_spread(gradients, wanted), None, None
+    return *spread(gradients, wanted), None, None
 
 
 differentiate(fit, _fit_gradient, _save)
@@ -136,16 +143,6 @@ def _error_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return source.new_empty(count), source.new_empty((count, 3, 3)), source.new_empty(count)
 
 
-def _gradients(points: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
-    return [x.new_empty(x.shape) for x, want in zip(points, wanted, strict=True) if want and x is not None]
-
-
-def _spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
-    """One entry for each of source, target and weights: its gradient, or None where it is not wanted."""
-    rest = iter(gradients)
-    return tuple(next(rest) if want else None for want in wanted)
-
-
 def _launch(
     step: str,
     points: tuple[Tensor, Tensor, Tensor | None],
@@ -155,7 +152,7 @@ def _launch(
     fit: tuple[Tensor | None, ...],
     error: Tensor | None = None,
     upstream: tuple[Tensor | None, ...] = (None,) * 4,
-    gradients: tuple[Tensor | None, ...] = (None,) * 3,
+    gradients: Sequence[Tensor | None] = (None,) * 3,
 ) -> None:
     source, target, weights = points
     count, places = source.shape[:2]

@@ -30,7 +30,7 @@ def rff_encode(x: Tensor, freqs: Tensor, *, visible: Tensor | None = None, backe
         ValueError, TypeError: an argument has the wrong shape, dtype or device.
         RuntimeError: the backend asked for can't run.
 
-    The fast backends keep phases up to 1e4 turns accurate to 1e-5; the reference rounds them in its own dtype.
+    The fast backends keep phases up to 1e4 turns accurate to 1e-5; "eager" rounds them in their own dtype.
 
     Source: Rahimi & Recht 2007; Tancik et al. 2020. Equivalent to `olift_fast.reference.rff_encode`.
     """

@@ -1,4 +1,6 @@
-"""Triton kernels of the Fourier features. A row of x, out or grad is a point; what is hidden is never loaded.
+"""Triton kernels of the Fourier features.
+
+A row of x, of out, and of dout, its gradient, belongs to a point. What is hidden is never loaded.
 
 Phases are made in float32 from products that are exact there: x and the frequencies are split into halves of 12 bits.
 The features of a tile of points and frequencies are computed in registers, and never written to memory.
@@ -11,7 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-_VARYING = ["points", "grad_stride"]
+_VARYING = ["points", "dout_stride"]
 
 
 @triton.jit
@@ -22,13 +24,13 @@ def _split(value):
 
 
 @triton.jit
-def _features(x, freqs, rows, seen, columns, C: tl.constexpr, F: tl.constexpr):
+def _features(x_ptr, freqs_ptr, rows, seen, columns, C: tl.constexpr, F: tl.constexpr):
     """cos and sin of 2π x·B, (rows, columns); x counts as 0 where a row is not seen."""
     known = columns < F
     turns = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
     for c in tl.static_range(C):
-        x_high, x_low = _split(tl.load(x + rows * C + c, mask=seen, other=0.0))
-        b_high, b_low = _split(tl.load(freqs + c * F + columns, mask=known, other=0.0))
+        x_high, x_low = _split(tl.load(x_ptr + rows * C + c, mask=seen, other=0.0))
+        b_high, b_low = _split(tl.load(freqs_ptr + c * F + columns, mask=known, other=0.0))
         whole = x_high[:, None] * b_high[None, :]
         # 1.5 · 2^23: adding it rounds to an integer.
         turns += whole - ((whole + 12582912.0) - 12582912.0)
@@ -53,16 +55,17 @@ def _features(x, freqs, rows, seen, columns, C: tl.constexpr, F: tl.constexpr):
 
 
 @triton.jit
-def _seen(visible, rows, exists, MASKED: tl.constexpr):
-    """Which rows are visible points."""
-    if MASKED:
-        return exists & (tl.load(visible + rows, mask=exists, other=0) != 0)
-    return exists
+def _seen(visible_ptr, rows, exists):
+    """Which rows are visible points: all that exist without a mask."""
+    seen = exists
+    if visible_ptr is not None:
+        seen = exists & (tl.load(visible_ptr + rows, mask=exists, other=0) != 0)
+    return seen
 
 
 @triton.jit(do_not_specialize=_VARYING)
 def encode_kernel(
-    x, freqs, visible, out, points, C: tl.constexpr, F: tl.constexpr, MASKED: tl.constexpr, BLOCK_N: tl.constexpr,
+    x_ptr, freqs_ptr, visible_ptr, out_ptr, points, C: tl.constexpr, F: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_F: tl.constexpr,
 ):  # fmt: skip
     """BLOCK_N points × BLOCK_F frequencies, on a grid of (blocks of points, blocks of frequencies).
@@ -72,12 +75,12 @@ def encode_kernel(
     rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     columns = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
     exists = rows < points
-    seen = _seen(visible, rows, exists, MASKED)
-    cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
-    if MASKED:
+    seen = _seen(visible_ptr, rows, exists)
+    cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+    if visible_ptr is not None:
         cosine = tl.where(seen[:, None], cosine, 0.0)
         sine = tl.where(seen[:, None], sine, 0.0)
-    place = out + rows[:, None] * (2 * F) + columns[None, :]
+    place = out_ptr + rows[:, None] * (2 * F) + columns[None, :]
     written = exists[:, None] & (columns < F)[None, :]
     tl.store(place, cosine, mask=written)
     tl.store(place + F, sine, mask=written)
@@ -85,8 +88,8 @@ def encode_kernel(
 
 @triton.jit(do_not_specialize=_VARYING)
 def linear_kernel(
-    x, freqs, weight, bias, visible, token, out, points, D, C: tl.constexpr, F: tl.constexpr, MASKED: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
+    x_ptr, freqs_ptr, weight_ptr, bias_ptr, visible_ptr, token_ptr, out_ptr, points, D, C: tl.constexpr,
+    F: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """All D outputs of BLOCK_N points, on a grid of blocks of points.
 
@@ -95,87 +98,90 @@ def linear_kernel(
     """
     rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     exists = rows < points
-    seen = _seen(visible, rows, exists, MASKED)
-    operand: tl.constexpr = weight.dtype.element_ty
+    seen = _seen(visible_ptr, rows, exists)
+    operand: tl.constexpr = weight_ptr.dtype.element_ty
     if BLOCK_F >= F:
-        cosine, sine = _features(x, freqs, rows, seen, tl.arange(0, BLOCK_F), C, F)
+        cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, tl.arange(0, BLOCK_F), C, F)
     for first in range(0, D, BLOCK_D):
         outputs = first + tl.arange(0, BLOCK_D)
         sums = tl.zeros((BLOCK_N, BLOCK_D), tl.float32)
         for first_column in tl.static_range(0, F, BLOCK_F):
             columns = first_column + tl.arange(0, BLOCK_F)
             if BLOCK_F < F:
-                cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
-            place = weight + outputs[None, :] * (2 * F) + columns[:, None]
+                cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+            place = weight_ptr + outputs[None, :] * (2 * F) + columns[:, None]
             known = (columns < F)[:, None] & (outputs < D)[None, :]
             sums = tl.dot(cosine.to(operand), tl.load(place, mask=known, other=0.0), sums, input_precision="ieee")
             sums = tl.dot(sine.to(operand), tl.load(place + F, mask=known, other=0.0), sums, input_precision="ieee")
-        if bias is not None:
-            sums += tl.load(bias + outputs, mask=outputs < D, other=0.0).to(tl.float32)[None, :]
-        if MASKED:
+        if bias_ptr is not None:
+            sums += tl.load(bias_ptr + outputs, mask=outputs < D, other=0.0).to(tl.float32)[None, :]
+        if visible_ptr is not None:
             hidden = tl.zeros((BLOCK_D,), tl.float32)
-            if token is not None:
-                hidden = tl.load(token + outputs, mask=outputs < D, other=0.0).to(tl.float32)
+            if token_ptr is not None:
+                hidden = tl.load(token_ptr + outputs, mask=outputs < D, other=0.0).to(tl.float32)
             sums = tl.where(seen[:, None], sums, hidden[None, :])
-        place = out + rows[:, None] * D + outputs[None, :]
-        tl.store(place, sums.to(out.dtype.element_ty), mask=exists[:, None] & (outputs < D)[None, :])
+        place = out_ptr + rows[:, None] * D + outputs[None, :]
+        tl.store(place, sums.to(out_ptr.dtype.element_ty), mask=exists[:, None] & (outputs < D)[None, :])
 
 
 @triton.jit
-def _phase_slopes(
-    grad, grad_stride, x, freqs, weight, rows, seen, columns, D, C: tl.constexpr, F: tl.constexpr, BLOCK_D: tl.constexpr
+def _phase_gradient(
+    dout_ptr, dout_stride, x_ptr, freqs_ptr, weight_ptr, rows, seen, columns, D, C: tl.constexpr, F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """The gradient of the phase in turns, (rows, columns): 2π (cos · g_sin - sin · g_cos), g that of the features."""
     known = columns < F
-    if weight is not None:
-        operand: tl.constexpr = weight.dtype.element_ty
+    if weight_ptr is not None:
+        operand: tl.constexpr = weight_ptr.dtype.element_ty
         g_cosine = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
         g_sine = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
         for first in range(0, D, BLOCK_D):
             outputs = first + tl.arange(0, BLOCK_D)
-            place = grad + rows[:, None] * grad_stride + outputs[None, :]
-            upstream = tl.load(place, mask=seen[:, None] & (outputs < D)[None, :], other=0.0).to(operand)
-            place = weight + outputs[:, None] * (2 * F) + columns[None, :]
+            place = dout_ptr + rows[:, None] * dout_stride + outputs[None, :]
+            dout = tl.load(place, mask=seen[:, None] & (outputs < D)[None, :], other=0.0).to(operand)
+            place = weight_ptr + outputs[:, None] * (2 * F) + columns[None, :]
             filled = (outputs < D)[:, None] & known[None, :]
-            g_cosine = tl.dot(upstream, tl.load(place, mask=filled, other=0.0), g_cosine, input_precision="ieee")
-            g_sine = tl.dot(upstream, tl.load(place + F, mask=filled, other=0.0), g_sine, input_precision="ieee")
+            g_cosine = tl.dot(dout, tl.load(place, mask=filled, other=0.0), g_cosine, input_precision="ieee")
+            g_sine = tl.dot(dout, tl.load(place + F, mask=filled, other=0.0), g_sine, input_precision="ieee")
     else:
-        place = grad + rows[:, None] * grad_stride + columns[None, :]
+        place = dout_ptr + rows[:, None] * dout_stride + columns[None, :]
         filled = seen[:, None] & known[None, :]
         g_cosine = tl.load(place, mask=filled, other=0.0).to(tl.float32)
         g_sine = tl.load(place + F, mask=filled, other=0.0).to(tl.float32)
-    cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
+    cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
     return 6.283185307179586 * (cosine * g_sine - sine * g_cosine)
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def x_slopes_kernel(
-    grad, x, freqs, weight, visible, dx, points, grad_stride, D, C: tl.constexpr, F: tl.constexpr,
-    CHANNELS: tl.constexpr, UNIT: tl.constexpr, MASKED: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
+def x_gradient_kernel(
+    dout_ptr, x_ptr, freqs_ptr, weight_ptr, visible_ptr, dx_ptr, points, dout_stride, D, C: tl.constexpr,
+    F: tl.constexpr, CHANNELS: tl.constexpr, UNIT: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of BLOCK_N points, on a grid of blocks of points. Reads grad; dx is 0 where a point is hidden."""
+    """The gradient of BLOCK_N points, on a grid of blocks of points. Reads dout; dx is 0 where a point is hidden."""
     rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     exists = rows < points
-    seen = _seen(visible, rows, exists, MASKED)
+    seen = _seen(visible_ptr, rows, exists)
     channels = tl.arange(0, CHANNELS)
     sums = tl.zeros((BLOCK_N, CHANNELS), tl.float32)
     for first in range(0, F, BLOCK_F):
         columns = first + tl.arange(0, BLOCK_F)
-        slopes = _phase_slopes(grad, grad_stride * UNIT, x, freqs, weight, rows, seen, columns, D, C, F, BLOCK_D)
+        dphase = _phase_gradient(
+            dout_ptr, dout_stride * UNIT, x_ptr, freqs_ptr, weight_ptr, rows, seen, columns, D, C, F, BLOCK_D
+        )
         for c in tl.static_range(C):
-            b = tl.load(freqs + c * F + columns, mask=columns < F, other=0.0)
-            total = tl.sum(slopes * b[None, :], axis=1)
+            b = tl.load(freqs_ptr + c * F + columns, mask=columns < F, other=0.0)
+            total = tl.sum(dphase * b[None, :], axis=1)
             sums += tl.where((channels == c)[None, :], total[:, None], 0.0)
-    if MASKED:
+    if visible_ptr is not None:
         sums = tl.where(seen[:, None], sums, 0.0)
-    tl.store(dx + rows[:, None] * C + channels[None, :], sums, mask=exists[:, None] & (channels < C)[None, :])
+    tl.store(dx_ptr + rows[:, None] * C + channels[None, :], sums, mask=exists[:, None] & (channels < C)[None, :])
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def freqs_slopes_kernel(
-    grad, x, freqs, weight, visible, partial, points, grad_stride, D, C: tl.constexpr, F: tl.constexpr,
-    CHANNELS: tl.constexpr, UNIT: tl.constexpr, MASKED: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
+def freqs_gradient_kernel(
+    dout_ptr, x_ptr, freqs_ptr, weight_ptr, visible_ptr, partial_ptr, points, dout_stride, D, C: tl.constexpr,
+    F: tl.constexpr, CHANNELS: tl.constexpr, UNIT: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """One run of points' part of the frequencies' gradient, on a grid of (runs, blocks of frequencies).
@@ -188,25 +194,27 @@ def freqs_slopes_kernel(
     sums = tl.zeros((CHANNELS, BLOCK_F), tl.float32)
     for block in range(run, tl.cdiv(points, BLOCK_N), tl.num_programs(0)):
         rows = (block * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
-        seen = _seen(visible, rows, rows < points, MASKED)
-        slopes = _phase_slopes(grad, grad_stride * UNIT, x, freqs, weight, rows, seen, columns, D, C, F, BLOCK_D)
+        seen = _seen(visible_ptr, rows, rows < points)
+        dphase = _phase_gradient(
+            dout_ptr, dout_stride * UNIT, x_ptr, freqs_ptr, weight_ptr, rows, seen, columns, D, C, F, BLOCK_D
+        )
         for c in tl.static_range(C):
-            total = tl.sum(slopes * tl.load(x + rows * C + c, mask=seen, other=0.0)[:, None], axis=0)
+            total = tl.sum(dphase * tl.load(x_ptr + rows * C + c, mask=seen, other=0.0)[:, None], axis=0)
             sums += tl.where((channels == c)[:, None], total[None, :], 0.0)
-    place = partial + run.to(tl.int64) * (C * F) + channels[:, None] * F + columns[None, :]
+    place = partial_ptr + run.to(tl.int64) * (C * F) + channels[:, None] * F + columns[None, :]
     tl.store(place, sums, mask=(channels < C)[:, None] & (columns < F)[None, :])
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def layer_slopes_kernel(
-    grad, x, freqs, visible, partial, points, grad_stride, D, C: tl.constexpr, F: tl.constexpr, OPERAND: tl.constexpr,
-    UNIT: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, TOKEN: tl.constexpr, MASKED: tl.constexpr,
+def layer_gradient_kernel(
+    dout_ptr, x_ptr, freqs_ptr, visible_ptr, partial_ptr, points, dout_stride, D, C: tl.constexpr, F: tl.constexpr,
+    OPERAND: tl.constexpr, UNIT: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, TOKEN: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """One run of points' part of the gradients of weight, bias and token, BLOCK_D outputs × BLOCK_F frequencies of it.
 
     The grid is (runs, blocks of outputs, blocks of frequencies). A row of `partial` holds the sums of the three in this
-    order; WEIGHT, BIAS and TOKEN tell which are wanted. Reads grad, once from memory and then from the L2 cache.
+    order; WEIGHT, BIAS and TOKEN tell which are wanted. Reads dout, once from memory and then from the L2 cache.
     """
     run = tl.program_id(0)
     outputs = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
@@ -218,22 +226,21 @@ def layer_slopes_kernel(
     for block in range(run, tl.cdiv(points, BLOCK_N), tl.num_programs(0)):
         rows = (block * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
         exists = rows < points
-        seen = _seen(visible, rows, exists, MASKED)
-        place = grad + rows[None, :] * (grad_stride * UNIT) + outputs[:, None]
-        upstream = tl.load(place, mask=seen[None, :] & (outputs < D)[:, None], other=0.0)
+        seen = _seen(visible_ptr, rows, exists)
+        place = dout_ptr + rows[None, :] * (dout_stride * UNIT) + outputs[:, None]
+        dout = tl.load(place, mask=seen[None, :] & (outputs < D)[:, None], other=0.0)
         if WEIGHT:
-            cosine, sine = _features(x, freqs, rows, seen, columns, C, F)
-            upper = upstream.to(OPERAND)
-            cosines = tl.dot(upper, cosine.to(OPERAND), cosines, input_precision="ieee")
-            sines = tl.dot(upper, sine.to(OPERAND), sines, input_precision="ieee")
+            cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+            cosines = tl.dot(dout.to(OPERAND), cosine.to(OPERAND), cosines, input_precision="ieee")
+            sines = tl.dot(dout.to(OPERAND), sine.to(OPERAND), sines, input_precision="ieee")
         if BIAS:
-            shown += tl.sum(upstream.to(tl.float32), axis=1)
+            shown += tl.sum(dout.to(tl.float32), axis=1)
         if TOKEN:
             covered = (exists & (seen == 0))[None, :] & (outputs < D)[:, None]
             hidden += tl.sum(tl.load(place, mask=covered, other=0.0).to(tl.float32), axis=1)
     bias = D * 2 * F if WEIGHT else 0
     token = bias + D if BIAS else bias
-    to = partial + run.to(tl.int64) * (token + D if TOKEN else token)
+    to = partial_ptr + run.to(tl.int64) * (token + D if TOKEN else token)
     if WEIGHT:
         place = to + outputs[:, None] * (2 * F) + columns[None, :]
         filled = (outputs < D)[:, None] & (columns < F)[None, :]
@@ -248,7 +255,7 @@ def layer_slopes_kernel(
 
 @triton.jit(do_not_specialize=["runs"])
 def add_runs_kernel(
-    partial, first, second, third, runs, first_size, second_size, third_size, BLOCK: tl.constexpr
+    partial_ptr, first_ptr, second_ptr, third_ptr, runs, first_size, second_size, third_size, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Adds up the rows of `partial`, in order; a row is `first`, `second` and `third` one after the other.
 
@@ -259,12 +266,12 @@ def add_runs_kernel(
     size = begin_third + third_size
     sums = tl.zeros((BLOCK,), tl.float32)
     for run in range(runs):
-        sums += tl.load(partial + run * size + places, mask=places < size, other=0.0)
-    if first is not None:
-        tl.store(first + places, sums.to(first.dtype.element_ty), mask=places < first_size)
-    if second is not None:
+        sums += tl.load(partial_ptr + run * size + places, mask=places < size, other=0.0)
+    if first_ptr is not None:
+        tl.store(first_ptr + places, sums.to(first_ptr.dtype.element_ty), mask=places < first_size)
+    if second_ptr is not None:
         within = (places >= first_size) & (places < begin_third)
-        tl.store(second + (places - first_size), sums.to(second.dtype.element_ty), mask=within)
-    if third is not None:
+        tl.store(second_ptr + (places - first_size), sums.to(second_ptr.dtype.element_ty), mask=within)
+    if third_ptr is not None:
         within = (places >= begin_third) & (places < size)
-        tl.store(third + (places - begin_third), sums.to(third.dtype.element_ty), mask=within)
+        tl.store(third_ptr + (places - begin_third), sums.to(third_ptr.dtype.element_ty), mask=within)

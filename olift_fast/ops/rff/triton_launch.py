@@ -9,9 +9,8 @@ from torch import Tensor
 
 from olift_fast.ops.backends import refuse_triton
 from olift_fast.ops.rff.registration import register_encode, register_linear
-from olift_fast.ops.triton_runtime import stride_unit
+from olift_fast.ops.triton_runtime import ceil_div, launch, power_of_two, stride_unit
 
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _MOST_CHANNELS = 32
 _RUNS = 64
 """Into how many runs of points a sum over all of them is cut: enough programs for the largest GPU, few sums to add."""
@@ -20,14 +19,14 @@ _RUNS = 64
 # their operands stay in registers.
 _ENCODE = (16, 64, 16)
 _LINEAR = {True: (32, 64, 32), False: (64, 64, 64)}
-_SLOPES = {True: (32, 16, 32), False: (64, 32, 64)}
+_GRADIENT = {True: (32, 16, 32), False: (64, 32, 64)}
 
 
 def refuse_triton_rff(x: Tensor, *others: Tensor | None) -> str | None:
     """Why the Triton backend can't run this call, or None when it can."""
     if x.shape[-1] > _MOST_CHANNELS:
         return f"x must have at most {_MOST_CHANNELS} coordinates, got {x.shape[-1]}"
-    return refuse_triton(_DTYPES, x, *others)
+    return refuse_triton(x, *others)
 
 
 def _encode_forward(x: Tensor, freqs: Tensor, visible: Tensor | None, out: Tensor) -> None:
@@ -35,11 +34,9 @@ def _encode_forward(x: Tensor, freqs: Tensor, visible: Tensor | None, out: Tenso
 
     points, (channels, frequencies) = x.shape[0], freqs.shape
     blocks = _blocks(_ENCODE, frequencies, 1)
-    grid = (_ceil(points, blocks["BLOCK_N"]), _ceil(frequencies, blocks["BLOCK_F"]))
+    grid = (ceil_div(points, blocks["BLOCK_N"]), ceil_div(frequencies, blocks["BLOCK_F"]))
     del blocks["BLOCK_D"]
-    triton_kernels.encode_kernel[grid](
-        x, freqs, visible, out, points, C=channels, F=frequencies, MASKED=visible is not None, **blocks
-    )
+    launch(triton_kernels.encode_kernel, grid, x, freqs, visible, out, points, C=channels, F=frequencies, **blocks)
 
 
 def _linear_forward(
@@ -55,19 +52,12 @@ def _linear_forward(
 
     points, (channels, frequencies), width = x.shape[0], freqs.shape, weight.shape[0]
     blocks = _blocks(_LINEAR[weight.dtype == torch.float32], frequencies, width)
-    triton_kernels.linear_kernel[(_ceil(points, blocks["BLOCK_N"]),)](
-        x,
-        freqs,
-        weight,
-        bias,
-        visible,
-        token,
-        out,
-        points,
-        width,
+    launch(
+        triton_kernels.linear_kernel,
+        (ceil_div(points, blocks["BLOCK_N"]),),
+        *(x, freqs, weight, bias, visible, token, out, points, width),
         C=channels,
         F=frequencies,
-        MASKED=visible is not None,
         **blocks,
     )
 
@@ -107,28 +97,23 @@ def _phase_backward(
     from olift_fast.ops.rff import triton_kernels
 
     points, (channels, frequencies), width = x.shape[0], freqs.shape, grad.shape[1]
-    blocks = _blocks(_SLOPES[weight is None or weight.dtype == torch.float32], frequencies, width)
+    blocks = _blocks(_GRADIENT[weight is None or weight.dtype == torch.float32], frequencies, width)
     unit = stride_unit(grad)
     options: dict[str, Any] = {
         "C": channels,
         "F": frequencies,
-        "CHANNELS": _power_of_two(channels),
+        "CHANNELS": power_of_two(channels),
         "UNIT": unit,
-        "MASKED": visible is not None,
         **blocks,
     }
-    programs = _ceil(points, blocks["BLOCK_N"])
-    stride = grad.stride(0) // unit
+    programs = ceil_div(points, blocks["BLOCK_N"])
+    inputs, sizes = (grad, x, freqs, weight, visible), (points, grad.stride(0) // unit, width)
     if dx is not None:
-        triton_kernels.x_slopes_kernel[(programs,)](
-            grad, x, freqs, weight, visible, dx, points, stride, width, **options
-        )
+        launch(triton_kernels.x_gradient_kernel, (programs,), *inputs, dx, *sizes, **options)
     if dfreqs is not None:
         partial = x.new_empty((min(_RUNS, programs), channels, frequencies))
-        grid = (partial.shape[0], _ceil(frequencies, blocks["BLOCK_F"]))
-        triton_kernels.freqs_slopes_kernel[grid](
-            grad, x, freqs, weight, visible, partial, points, stride, width, **options
-        )
+        grid = (partial.shape[0], ceil_div(frequencies, blocks["BLOCK_F"]))
+        launch(triton_kernels.freqs_gradient_kernel, grid, *inputs, partial, *sizes, **options)
         _add_runs(partial, dfreqs, None, None)
 
 
@@ -147,20 +132,15 @@ def _layer_backward(
     from olift_fast.ops.rff import triton_kernels
 
     points, (channels, frequencies), width = x.shape[0], freqs.shape, grad.shape[1]
-    blocks = _blocks(_SLOPES[weight.dtype == torch.float32], frequencies, width)
+    blocks = _blocks(_GRADIENT[weight.dtype == torch.float32], frequencies, width)
     sizes = [0 if gradient is None else gradient.numel() for gradient in (dweight, dbias, dtoken)]
     unit = stride_unit(grad)
-    partial = x.new_empty((min(_RUNS, _ceil(points, blocks["BLOCK_N"])), sum(sizes)))
-    columns = _ceil(frequencies, blocks["BLOCK_F"]) if dweight is not None else 1
-    triton_kernels.layer_slopes_kernel[(partial.shape[0], _ceil(width, blocks["BLOCK_D"]), columns)](
-        grad,
-        x,
-        freqs,
-        visible,
-        partial,
-        points,
-        grad.stride(0) // unit,
-        width,
+    partial = x.new_empty((min(_RUNS, ceil_div(points, blocks["BLOCK_N"])), sum(sizes)))
+    columns = ceil_div(frequencies, blocks["BLOCK_F"]) if dweight is not None else 1
+    launch(
+        triton_kernels.layer_gradient_kernel,
+        (partial.shape[0], ceil_div(width, blocks["BLOCK_D"]), columns),
+        *(grad, x, freqs, visible, partial, points, grad.stride(0) // unit, width),
         C=channels,
         F=frequencies,
         OPERAND={torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}[weight.dtype],
@@ -168,7 +148,6 @@ def _layer_backward(
         WEIGHT=dweight is not None,
         BIAS=dbias is not None,
         TOKEN=dtoken is not None,
-        MASKED=visible is not None,
         **blocks,
     )
     _add_runs(partial, dweight, dbias, dtoken)
@@ -179,7 +158,8 @@ def _add_runs(partial: Tensor, *totals: Tensor | None) -> None:
 
     block = 128
     sizes = [0 if total is None else total.numel() for total in totals]
-    triton_kernels.add_runs_kernel[(_ceil(sum(sizes), block),)](partial, *totals, partial.shape[0], *sizes, BLOCK=block)
+    grid = (ceil_div(sum(sizes), block),)
+    launch(triton_kernels.add_runs_kernel, grid, partial, *totals, partial.shape[0], *sizes, BLOCK=block)
 
 
 def _blocks(most: tuple[int, int, int], frequencies: int, width: int) -> dict[str, int]:
@@ -187,17 +167,9 @@ def _blocks(most: tuple[int, int, int], frequencies: int, width: int) -> dict[st
     points, columns, outputs = most
     return {
         "BLOCK_N": points,
-        "BLOCK_F": max(16, min(columns, _power_of_two(frequencies))),
-        "BLOCK_D": max(16, min(outputs, _power_of_two(width))),
+        "BLOCK_F": max(16, min(columns, power_of_two(frequencies))),
+        "BLOCK_D": max(16, min(outputs, power_of_two(width))),
     }
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()
-
-
-def _ceil(count: int, unit: int) -> int:
-    return (count + unit - 1) // unit
 
 
 triton_encode = register_encode("rff_encode_triton", _encode_forward, _encode_backward, None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast import reference
 from olift_fast.ops.backends import Backend, choose_backend
 from olift_fast.ops.checks import check_floating, check_shape
+from olift_fast.ops.layers.eager import eager_linear_residual, eager_norm_linear, eager_norm_mlp
 from olift_fast.ops.layers.native import by_name, native_dense, product_dtype, refuse_native_dense
 
 __all__ = ["linear_residual", "norm_linear", "norm_mlp"]
@@ -48,7 +48,7 @@ def norm_linear(
     _check(x, {"norm_weight": norm_weight, "norm_bias": norm_bias}, weight, bias)
     refusal = refuse_native_dense(x, norm_weight, norm_bias, weight, bias)
     if choose_backend("norm_linear", backend, {"native": refusal}, by_name()) == "eager":
-        return reference.norm_linear(x, norm_weight, norm_bias, weight, bias, epsilon=epsilon)
+        return eager_norm_linear(x, norm_weight, norm_bias, weight, bias, epsilon=epsilon)
     return native_dense(
         _float(x), None, (norm_weight, norm_bias), (weight, bias), (None, None), epsilon, False, product_dtype()
     )
@@ -81,7 +81,7 @@ def linear_residual(
     check_shape("residual", residual, (*x.shape[:-1], weight.shape[0]))
     refusal = refuse_native_dense(x, weight, bias, residual)
     if choose_backend("linear_residual", backend, {"native": refusal}, by_name()) == "eager":
-        return reference.linear_residual(x, weight, bias, residual)
+        return eager_linear_residual(x, weight, bias, residual)
     dtype = product_dtype()
     return native_dense(x.to(dtype), residual, (None, None), (weight, bias), (None, None), 0.0, False, dtype)
 
@@ -131,7 +131,7 @@ def norm_mlp(
         check_shape("second_bias", second_bias, (width,))
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
     if choose_backend("norm_mlp", backend, {"native": refuse_native_dense(x, *parameters)}, by_name()) == "eager":
-        return reference.norm_mlp(x, *parameters, residual=residual, epsilon=epsilon).to(x.dtype)
+        return eager_norm_mlp(x, *parameters, residual=residual, epsilon=epsilon).to(x.dtype)
     norm, first, second = (norm_weight, norm_bias), (weight, bias), (second_weight, second_bias)
     return native_dense(_float(x), None, norm, first, second, epsilon, residual, product_dtype())
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast import reference
 from olift_fast.ops.backends import Backend, choose_backend
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
+from olift_fast.ops.rff.eager import eager_rff_encode, eager_rff_linear
 from olift_fast.ops.rff.native import native_encode, native_linear, refuse_native_encode, refuse_native_linear
 from olift_fast.ops.rff.triton_launch import refuse_triton_rff, triton_encode, triton_linear
 
@@ -40,7 +40,7 @@ def rff_encode(x: Tensor, freqs: Tensor, *, visible: Tensor | None = None, backe
     dtype = torch.promote_types(x.dtype, freqs.dtype)
     x, freqs = _at_least_float32(x), _at_least_float32(freqs)
     if chosen == "eager":
-        return reference.rff_encode(x, freqs, visible=visible).to(dtype)
+        return eager_rff_encode(x, freqs, visible=visible).to(dtype)
     encode = native_encode if chosen == "native" else triton_encode
     return encode(x, freqs, visible).to(dtype)
 
@@ -87,7 +87,7 @@ def rff_linear(
     chosen = choose_backend("rff_linear", backend, refusals)
     x, freqs = _at_least_float32(x), _at_least_float32(freqs)
     if chosen == "eager":
-        return reference.rff_linear(x, freqs, weight, bias, visible=visible, token=token)
+        return eager_rff_linear(x, freqs, weight, bias, visible=visible, token=token)
     product = torch.get_autocast_dtype(x.device.type) if autocast else weight.dtype
     dtype = product if visible is None or token is None else torch.promote_types(product, token.dtype)
     if chosen == "native":

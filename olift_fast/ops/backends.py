@@ -23,10 +23,6 @@ Backend = Literal["auto", "triton", "cuda", "native", "eager", "reference"]
 
 _NAMES: dict[str, Backend] = {name: "eager" if name == "reference" else name for name in get_args(Backend)}
 
-# The dictionary behind os.environ: `os.environ.get` encodes, decodes and raises inside, and takes ten times as long.
-_ENVIRONMENT = os.environ._data  # type: ignore[attr-defined]
-_VARIABLE = os.environ.encodekey("OLIFT_BACKEND")
-
 
 class _Asked(threading.local):
     """What `use_backend` asks for in this thread. ``torch.compile`` guards on it, as it can't on a `ContextVar`."""
@@ -167,8 +163,7 @@ def constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
 
 @constant
 def _from_environment() -> Backend:
-    value = _ENVIRONMENT.get(_VARIABLE)
-    return _known(os.environ.decodevalue(value)) if value else "auto"
+    return _known(os.environ.get("OLIFT_BACKEND") or "auto")
 
 
 @constant

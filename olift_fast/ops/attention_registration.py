@@ -88,10 +88,10 @@ def register_attention(
         ctx.set_materialize_grads(False)
 
     def gradient(ctx, grad: Tensor, _grad_lse: None):  # type: ignore[no-untyped-def]
-        first = len(ctx.saved_tensors) - len(ctx.numbers)
-        *projection, out, lse = ctx.saved_tensors[:first]
-        tensors = ctx.saved_tensors[first:]
-        values = [x if number is None else number for x, number in zip(tensors, ctx.numbers, strict=True)]
+        saved = ctx.saved_tensors
+        first = len(saved) - len(ctx.numbers)
+        *projection, out, lse = saved[:first]
+        values = [x if number is None else number for x, number in zip(saved[first:], ctx.numbers, strict=True)]
         gradients = attend_backward(grad, projection, out, lse, *values)
         of_values: list[Tensor | None] = [None] * len(values)
         if bias_at is not None and values[bias_at] is not None:

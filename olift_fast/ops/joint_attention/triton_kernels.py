@@ -5,6 +5,7 @@ that nothing passes from one to another. Scores are kept in base 2: their expone
 
 Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, do is
 the gradient of out, p the softmax, dp and ds the gradients of p and of the scores, and delta is ``sum(do * out)``.
+``place`` is what `locate` gives, ``queries`` and ``keys`` are what `joints_from` gives. UNIT divides every stride.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs

@@ -57,7 +57,7 @@ OLIFT_INLINE void add_row(float* to, const float* row, int64_t width) {
 
 template <int L>
 OLIFT_INLINE void take_point(const RffBackward& p, const Frequencies<L>& freqs, int64_t n, Block<L>& block) {
-  const float* from = p.grad_out + n * p.grad_stride;
+  const float* from = p.grad_out + n * p.grad_out.strides[0];
   features_of<L>(freqs, p.x + n * p.shape.coordinates, block.turns.at(0), block.features.at(block.held * block.stride));
   if (p.weight) {
     std::copy(from, from + p.shape.width, block.grad.at(block.held * block.grad_stride));
@@ -167,9 +167,9 @@ void backward(const RffBackward& p) {
       for (int64_t n = points * run / runs; n < end; ++n) {
         if (!p.visible || p.visible[n]) {
           take_point<L>(p, freqs, n, block);
-          if (p.grad_bias) add_row<L>(to + sums.bias, p.grad_out + n * p.grad_stride, width);
+          if (p.grad_bias) add_row<L>(to + sums.bias, p.grad_out + n * p.grad_out.strides[0], width);
         } else {
-          if (p.grad_token) add_row<L>(to + sums.token, p.grad_out + n * p.grad_stride, width);
+          if (p.grad_token) add_row<L>(to + sums.token, p.grad_out + n * p.grad_out.strides[0], width);
           if (p.grad_x) std::fill_n(p.grad_x + n * p.shape.coordinates, p.shape.coordinates, 0.0f);
         }
         if (block.held < kRows && n + 1 < end) continue;

@@ -276,11 +276,11 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
 }
 
 template <class Real, bool Weighted>
-void problem_a_lane(const Procrustes& p, int threads) {
+void problem_a_lane(const Procrustes& p) {
   constexpr int L = kLanes<Real>;
   const int64_t groups = (p.count + L - 1) / L;
   const int64_t grain = std::max<int64_t>(1, 2048 / (L * (p.points + 8)));
-  parallel_for(groups, grain, threads, [&](int64_t begin, int64_t end) {
+  parallel_for(groups, grain, p.threads, [&](int64_t begin, int64_t end) {
     Staged<Real> staged;
     for (int64_t group = begin; group < end; ++group) {
       const int64_t n = group * L;
@@ -300,7 +300,6 @@ struct LongSet {
   using V = Lanes<Real>;
   const Procrustes& p;
   int64_t n;
-  int threads;
   Real source_shift[3] = {}, target_shift[3] = {};
 
   void shift_to_first_that_counts() {
@@ -321,7 +320,7 @@ struct LongSet {
   // Calls body(slice, sets) for the whole vectors of each slice and again for the points left over, one a lane.
   template <class Body>
   void slices(const Body& body) const {
-    parallel_for((p.points + kSlice - 1) / kSlice, 1, threads, [&](int64_t begin, int64_t end) {
+    parallel_for((p.points + kSlice - 1) / kSlice, 1, p.threads, [&](int64_t begin, int64_t end) {
       Staged<Real> staged;
       for (int64_t slice = begin; slice < end; ++slice) {
         const int64_t first = slice * kSlice, count = std::min(kSlice, p.points - first);
@@ -365,14 +364,14 @@ struct LongSet {
 };
 
 template <class Real, bool Weighted>
-void run(const Procrustes& p, int threads) {
+void run(const Procrustes& p) {
   const bool few = p.count < kLanes<Real> && p.points >= 8 * kLanes<Real>;
   if (!few && p.points <= kLongPoints) {
-    problem_a_lane<Real, Weighted>(p, threads);
+    problem_a_lane<Real, Weighted>(p);
     return;
   }
   for (int64_t n = 0; n < p.count; ++n) {
-    LongSet<Real, Weighted> set{p, n, threads};
+    LongSet<Real, Weighted> set{p, n};
     if (p.kind != Alignment::kRotation) set.shift_to_first_that_counts();
     solve<Real>(p, Lane<Real>{n, 1}, set);
   }
@@ -382,9 +381,9 @@ void run(const Procrustes& p, int threads) {
 
 namespace olift {
 
-void OLIFT_FOR_ISA(procrustes)(const Procrustes& p, int threads) {
-  if (p.wide) p.weights ? run<double, true>(p, threads) : run<double, false>(p, threads);
-  else p.weights ? run<float, true>(p, threads) : run<float, false>(p, threads);
+void OLIFT_FOR_ISA(procrustes)(const Procrustes& p) {
+  if (p.dtype == Dtype::kFloat64) p.weights ? run<double, true>(p) : run<double, false>(p);
+  else p.weights ? run<float, true>(p) : run<float, false>(p);
 }
 
 }  // namespace olift

@@ -384,7 +384,7 @@ int64_t procrustes_workspace(int64_t count, int64_t points) {
 }
 
 const char* procrustes_cuda(const Procrustes& p, double* workspace, void* stream) {
-  if (p.wide) run<double>(p, workspace, static_cast<cudaStream_t>(stream));
+  if (p.dtype == Dtype::kFloat64) run<double>(p, workspace, static_cast<cudaStream_t>(stream));
   else run<float>(p, workspace, static_cast<cudaStream_t>(stream));
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);

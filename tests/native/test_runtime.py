@@ -22,7 +22,7 @@ TESTS_OF_KERNELS = (
     "banded_step",
     "procrustes_forward",
     "token_block",
-    "dense_layers",
+    "layers_native",
 )
 
 

@@ -48,15 +48,6 @@ struct Packing {
   void* packed;
 };
 
-// Returns how many bytes it takes.
-int64_t pack_weight_baseline(const Packing&);
-int64_t pack_weight_avx2(const Packing&);
-int64_t pack_weight_avx512(const Packing&);
-int64_t pack_weight_avx512bf16(const Packing&);
-
-void token_block_baseline(const TokenBlock&);
-void token_block_avx2(const TokenBlock&);
-void token_block_avx512(const TokenBlock&);
-void token_block_avx512bf16(const TokenBlock&);
+// The kernel pack_weight returns how many elements a packed weight takes.
 
 }  // namespace olift

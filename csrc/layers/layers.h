@@ -14,9 +14,8 @@
 // parameters as float.
 #pragma once
 
-#include <cstdint>
-
-#include "dense/token_block.h"
+#include "common/tensor.h"
+#include "layers/token_block.h"
 
 namespace olift {
 
@@ -26,42 +25,28 @@ struct Layer {
   int64_t in, out;
 };
 
-struct DenseForward {
-  const void* x;
-  const float* added;
-  Norm norm;
-  Layer first, second;
-  void *hidden, *out;
-  int64_t rows;
+struct Layers {
+  Tensor x;
+  Array<const float> norm_weight, norm_bias, weight, bias, second_weight, second_bias;
+  float epsilon;
+  Tensor hidden;  // of one layer: no rows, and its dtype still tells what elements are
   int threads;
-};
-
-// Gradients of a layer's parameters, those that are wanted.
-struct LayerGradient {
-  float *weight, *bias;
-};
-
-// With `residual`, out had x added to it.
-struct DenseBackward {
-  const void *grad, *x, *hidden;
+  // The same parameters as norm and layers; found by the binding.
   Norm norm;
   Layer first, second;
+  int64_t rows;
+};
+
+struct LayersForward : Layers {
+  Array<const float> added;
+  Tensor out;
+};
+
+// Gradients that are absent are not wanted. With `residual`, out had x added to it.
+struct LayersBackward : Layers {
+  Tensor grad, grad_x;
+  Array<float> grad_norm_weight, grad_norm_bias, grad_weight, grad_bias, grad_second_weight, grad_second_bias;
   bool residual;
-  void* grad_x;
-  float *grad_norm_weight, *grad_norm_bias;
-  LayerGradient grad_first, grad_second;
-  int64_t rows;
-  int threads;
 };
-
-void dense_forward_baseline(const DenseForward&);
-void dense_forward_avx2(const DenseForward&);
-void dense_forward_avx512(const DenseForward&);
-void dense_forward_avx512bf16(const DenseForward&);
-
-void dense_backward_baseline(const DenseBackward&);
-void dense_backward_avx2(const DenseBackward&);
-void dense_backward_avx512(const DenseBackward&);
-void dense_backward_avx512bf16(const DenseBackward&);
 
 }  // namespace olift

@@ -4,11 +4,11 @@
 // written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block. What is
 // multiplied is `Element` (common/products.h); sums, tokens and all else are float.
 
-#include "dense/token_block.h"
+#include "layers/token_block.h"
 
 #include "common/isa.h"
 #include "common/parallel.h"
-#include "dense/rows.h"
+#include "layers/rows.h"
 
 namespace {
 

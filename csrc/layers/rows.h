@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "common/products.h"
-#include "dense/dense.h"
+#include "layers/layers.h"
 
 namespace {
 
@@ -105,7 +105,7 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
   }
 }
 
-// A weight as `apply` reads it; how many bytes that takes. Nothing is written where there is no room for it.
+// A weight as `apply` reads it; how many elements that takes. Nothing is written where there is no room for it.
 template <int L>
 int64_t pack(const olift::Packing& p) {
   constexpr int wide = 2 * L;
@@ -120,7 +120,7 @@ int64_t pack(const olift::Packing& p) {
       }
     }
   }
-  return size * static_cast<int64_t>(sizeof(Element));
+  return size;
 }
 
 // A layer in panels, with a bias; or, for the gradient of what goes into it, its transpose without one.

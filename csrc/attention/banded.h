@@ -34,8 +34,8 @@ struct BandedBackward : Banded {
 //   q                 (B, slots of q, J, H, Dh); the query is frame frames[b]
 //   k, v              (B, slots, J, H, Dh)
 //   visible           (B, slots of visible, J)
-//   frames, lengths   (B); frames lengths[b] - slots … lengths[b] - 1 are held; a query that is none of 0 … lengths[b] - 1
-//                     gives 0
+//   frames, lengths   (B); k and v hold frames lengths[b] - slots … lengths[b] - 1; a query at no frame of
+//                     0 … lengths[b] - 1 gives 0
 //   out               (B, J, H, Dh), contiguous
 struct BandedStep : Banded {
   Array<const int64_t> frames;

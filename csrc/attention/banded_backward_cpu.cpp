@@ -3,8 +3,8 @@
 // A group of streams (banded_streams.h) walks along time as in the forward. With s the scores, p = exp(s - lse),
 // dp = grad_out · v and delta = Σ p dp over a query's keys:
 //   ds = p (dp - delta),  grad_q = scale Σ ds k,  grad_k = scale Σ ds q,  grad_v = Σ p grad_out,  grad_bias = Σ ds.
-// p and ds of the latest queries are held, so that a key's gradients are gathered as soon as the last query that sees it
-// is done. The queries around a stream that see its keys are gone through as well, so that streams share nothing.
+// p and ds of the latest queries are kept: a key's gradients are gathered as soon as the last query that sees it is done.
+// A stream also computes the queries around it that see its keys, so streams share nothing.
 // grad_bias is added up for each group in double, then over the groups in order.
 
 #include <algorithm>
@@ -45,7 +45,7 @@ class Backward {
   }
 
   // `bias_sums`, if wanted, gets Σ ds of every offset and lane: (offsets, L).
-  // `next` is the group that this thread does next.
+  // `next` is the group that this thread computes after this one: its rows are prefetched.
   void run(int64_t index, int64_t next, double* bias_sums) {
     const Group<L> group(args, plan, index), later(args, plan, next);
     const Rows<L> q_rows(args.q, group), k_rows(args.k, group), v_rows(args.v, group);
@@ -211,7 +211,7 @@ class Backward {
   Frames<L, P> q, grad, k, v;
   Frames<L, 1> held, p, ds;  // p and ds of the offsets of the latest queries
   float *bias, *zeros, *nowhere;
-  Span queries{}, keys{};  // gone through, in some lane
+  Span queries{}, keys{};  // the frames computed and read, in some lane
   int64_t gap = 0;         // the latest frame in which some lane has no key
 };
 

@@ -1,10 +1,11 @@
 // Banded attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A group of streams (banded_streams.h) walks along time some queries at a time. Keys and values are transposed into a
-// sliding stretch of frames as they come into reach, zeros where a key is hidden or does not exist, so that NaN stays out.
-// Then, for these queries: the scores of two queries at a time against six offsets (banded_tiles.h), the softmax over the
-// offsets, a stream a lane, and the weighted values of two queries and four channels at a time, which are transposed back
-// and written.
+// A group of streams (banded_streams.h) walks along time, kQueries queries at a time. Keys and values are transposed into a
+// sliding stretch of frames as they come into reach, with zeros where a key is hidden or does not exist, so that NaN stays
+// out. For these queries it then computes
+//   the scores, of two queries at a time against six offsets (banded_tiles.h);
+//   the softmax over the offsets, one stream in each lane;
+//   the weighted sums of the values, for two queries and four channels at a time, transposed back as they are written.
 
 #include "attention/banded.h"
 
@@ -44,7 +45,7 @@ class Forward {
     std::fill(zeros, zeros + width, 0.0f);
   }
 
-  // `next` is the group that this thread does next.
+  // `next` is the group that this thread computes after this one: its rows are prefetched.
   void run(int64_t index, int64_t next) {
     const Group<L> group(args, plan, index), later(args, plan, next);
     const Rows<L> q_rows(args.q, group), k_rows(args.k, group), v_rows(args.v, group), out_rows(args.out, group);

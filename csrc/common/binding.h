@@ -86,19 +86,19 @@ inline const char* name_of(Dtype dtype) {
   return names[static_cast<int>(dtype)];
 }
 
-inline bool is_contiguous(const Tensor& x) {
-  int64_t step = 1;
-  for (int axis = x.axes - 1; axis >= 0; --axis) {
-    if (x.shape[axis] != 1 && x.strides[axis] != step) return false;
-    step *= x.shape[axis];
-  }
-  return true;
-}
-
 inline int64_t size_of(const Tensor& x) {
   int64_t size = 1;
   for (int axis = 0; axis < x.axes; ++axis) size *= x.shape[axis];
   return size;
+}
+
+inline bool is_contiguous(const Tensor& x) {
+  int64_t step = 1;
+  for (int axis = x.axes - 1; axis >= 0; --axis) {
+    if (x.shape[axis] != 1 && x.strides[axis] != step) return size_of(x) == 0;
+    step *= x.shape[axis];
+  }
+  return true;
 }
 
 inline void require_dtype(const char* name, const Tensor& x, Dtype dtype) {

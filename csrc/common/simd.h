@@ -93,7 +93,7 @@ OLIFT_INLINE Vec<L> larger(Vec<L> a, Vec<L> b) {
   return a > b ? a : b;
 }
 
-// Lanes with bit `Half` of their index set take b, the others a, each plus its neighbour across that bit.
+// Lanes with bit `Half` of their index set take b, the others a, each plus its neighbor across that bit.
 template <class V, class Int, int Half, int... I>
 OLIFT_INLINE V merge_lanes(V a, V b, std::integer_sequence<int, I...>) {
   constexpr int L = sizeof...(I);

@@ -1,7 +1,8 @@
 // Random Fourier features and their linear layer, backward, on the CPU; compiled once for each instruction set.
 //
 // With φ the phase in radians and g the gradient of the features, grad_out · weight:
-//   dφ = -sin φ · g_cos + cos φ · g_sin,  grad_x = 2π dφ · freqsᵀ,  grad_freqs = 2π xᵀ · dφ,  grad_weight = grad_outᵀ · features.
+//   dφ = -sin φ · g_cos + cos φ · g_sin,  grad_x = 2π dφ · freqsᵀ,
+//   grad_freqs = 2π xᵀ · dφ,  grad_weight = grad_outᵀ · features.
 // Visible points are taken a block at a time, their features computed again. Sums over points are made in two stages, over
 // runs of points that do not depend on the number of threads.
 

@@ -225,9 +225,9 @@ struct Lane {
 // The steps of one problem, or of one problem a lane. `sets.sum` and `sets.write` go over the points.
 template <class Number, class Real, class Points>
 OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& sets) {
-  Number centre_sums[kCentreSums], sums[kCovarianceSums];
-  sets.sum([](const auto& x, auto& to) { add_to_centre(x, to); }, centre_sums);
-  const Centre<Number> centre = centre_from(centre_sums, p.kind);
+  Number center_sums[kCenterSums], sums[kCovarianceSums];
+  sets.sum([](const auto& x, auto& to) { add_to_center(x, to); }, center_sums);
+  const Center<Number> center = center_from(center_sums, p.kind);
 
   if (p.step == ProcrustesStep::kErrorGradient) {
     ErrorSlope<Number> slope;
@@ -236,16 +236,16 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
     lane.load(p.scale, 1, &slope.scale);
     lane.load(p.error, 1, &slope.error);
     lane.load(p.grad_error, 1, &gradient);
-    slope.factor = error_factor(gradient, centre.total);
-    sets.write([&](const auto& x) { return point_gradient(about(x, centre), slope); });
+    slope.factor = error_factor(gradient, center.total);
+    sets.write([&](const auto& x) { return point_gradient(about(x, center), slope); });
     return;
   }
 
-  sets.sum([&](const auto& x, auto& to) { add_to_covariance(about(x, centre), to); }, sums);
-  Number source_centre[3], target_centre[3];
+  sets.sum([&](const auto& x, auto& to) { add_to_covariance(about(x, center), to); }, sums);
+  Number source_center[3], target_center[3];
   for (int c = 0; c < 3; ++c) {
-    source_centre[c] = centre.source[c] + sets.source_shift[c];
-    target_centre[c] = centre.target[c] + sets.target_shift[c];
+    source_center[c] = center.source[c] + sets.source_shift[c];
+    target_center[c] = center.target[c] + sets.target_shift[c];
   }
   Fit<Number> fit;
   if (p.step == ProcrustesStep::kFitGradient) {
@@ -256,12 +256,12 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
     lane.load(p.grad_rotation, 9, gradient.rotation);
     lane.load(p.grad_scale, 1, &gradient.scale);
     lane.load(p.grad_translation, 3, gradient.translation);
-    const Slope<Number> slope = slope_of_fit(sums, centre.total, source_centre, fit, gradient, p.kind);
-    sets.write([&](const auto& x) { return point_gradient(about(x, centre), slope); });
+    const Slope<Number> slope = slope_of_fit(sums, center.total, source_center, fit, gradient, p.kind);
+    sets.write([&](const auto& x) { return point_gradient(about(x, center), slope); });
     return;
   }
 
-  fit = fit_from(sums, source_centre, target_centre, p.kind, p.reflection);
+  fit = fit_from(sums, source_center, target_center, p.kind, p.reflection);
   lane.store(p.rotation, 9, fit.rotation);
   lane.store(p.scale, 1, &fit.scale);
   if (p.step == ProcrustesStep::kFit) {
@@ -270,8 +270,8 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
     return;
   }
   Number squares[1];
-  sets.sum([&](const auto& x, auto& to) { add_square(about(x, centre), fit.rotation, fit.scale, to); }, squares);
-  const Number error = mean_square(squares[0], centre.total);
+  sets.sum([&](const auto& x, auto& to) { add_square(about(x, center), fit.rotation, fit.scale, to); }, squares);
+  const Number error = mean_square(squares[0], center.total);
   lane.store(p.error, 1, &error);
 }
 

@@ -3,7 +3,7 @@
 // It is the eigenvector with the largest eigenvalue of the symmetric 4×4 matrix that Davenport (1968) and Horn (1987)
 // build from the covariance, found by a fixed number of cyclic Jacobi sweeps: branch-free, and a proper rotation for any
 // input. One source for the host, the device and vectors of problems: `Real` is float, double, or a vector of either
-// for which `Ops` is specialised.
+// for which `Ops` is specialized.
 #pragma once
 
 #include <cmath>
@@ -113,7 +113,7 @@ OLIFT_HD void rotation_matrix(const Real (&q)[4], Real (&r)[9]) {
   r[8] = 1 - 2 * (x * x + y * y);
 }
 
-// The rotation that maximises Σ w · target · R source = Σ_ij h[i, j] R[j, i], that maximum in `top`, and
+// The rotation that maximizes Σ w · target · R source = Σ_ij h[i, j] R[j, i], that maximum in `top`, and
 // conditioning = (λ1 - λ2) / (2 λ1): how far the best rotation stands out, 0 where it is ambiguous.
 template <class Real>
 OLIFT_HD void best_rotation(const Real (&h)[9], bool reflection, Real (&rotation)[9], Real& top, Real& conditioning) {

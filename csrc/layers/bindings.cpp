@@ -113,7 +113,8 @@ int64_t check_layers(Layers& p) {
   require(!p.norm_weight == !p.norm_bias, "a norm must have a weight and a bias");
   const Dtype products = p.hidden.dtype;
   require_exactly("x", p.x, p.norm_weight ? Dtype::kFloat32 : products, {p.rows, in});
-  require_exactly("hidden", p.hidden, products, {p.second_weight ? p.rows : 0, inner});
+  require_contiguous("hidden", p.hidden);
+  require(!p.second_weight || size_of(p.hidden) == p.rows * inner, "hidden must hold what the first of two layers gives");
   if (p.norm_weight) {
     require_shape("norm_weight", p.norm_weight, {in});
     require_shape("norm_bias", p.norm_bias, {in});

@@ -29,7 +29,7 @@ struct Layers {
   Tensor x;
   Array<const float> norm_weight, norm_bias, weight, bias, second_weight, second_bias;
   float epsilon;
-  Tensor hidden;  // of one layer: no rows, and its dtype still tells what elements are
+  Tensor hidden;  // of one layer: empty; its dtype tells what elements are
   int threads;
   // The same parameters as norm and layers; found by the binding.
   Norm norm;

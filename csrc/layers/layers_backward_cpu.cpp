@@ -189,7 +189,7 @@ class Block {
   void run(int64_t begin, int64_t count, bool fresh, float* sums) {
     if (elements_out()) take(static_cast<const Element*>(p.grad.data) + begin * out, out, count, grad);
     else take(static_cast<const float*>(p.grad.data) + begin * out, out, count, grad);
-    if (p.norm.weight) standardise(static_cast<const float*>(p.x.data) + begin * in, count);
+    if (p.norm.weight) standardize(static_cast<const float*>(p.x.data) + begin * in, count);
     else if (p.grad_weight) take(static_cast<const Element*>(p.x.data) + begin * in, in, count, normed);
     if (p.second.weight) {
       through_gelu(static_cast<const Element*>(p.hidden.data) + begin * inner, count);
@@ -223,7 +223,7 @@ class Block {
   }
 
   // standard = ẑ, scales = 1 / std.
-  OLIFT_APART void standardise(const float* x, int64_t count) {
+  OLIFT_APART void standardize(const float* x, int64_t count) {
     for (int64_t row = 0; row < count; ++row, x += in) {
       const auto [mean, scale] = moments<L>(x, in, p.norm.epsilon);
       for (int64_t d = 0; d < in; d += L) {

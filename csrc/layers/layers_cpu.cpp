@@ -28,7 +28,7 @@ class Block {
   void run(int64_t begin, int64_t count) {
     if (p.norm.weight) {
       const float* x = static_cast<const float*>(p.x.data) + begin * first.in;
-      normalise<L>(p.norm, x, first.in, count, first.in, normed.at(0), stride);
+      normalize<L>(p.norm, x, first.in, count, first.in, normed.at(0), stride);
     } else {
       const Element* x = static_cast<const Element*>(p.x.data) + begin * first.in;
       for (int64_t row = 0; row < count; ++row) {

@@ -72,7 +72,7 @@ OLIFT_INLINE Moments moments(const float* row, int64_t width, float epsilon) {
 
 // `to` = (x - mean(x)) / sqrt(var(x) + epsilon) · weight + bias, for each of `count` rows.
 template <int L>
-OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
+OLIFT_APART void normalize(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
                            Element* to, int64_t to_stride) {
   for (int64_t row = 0; row < count; ++row, from += from_stride, to += to_stride) {
     const auto [mean, scale] = moments<L>(from, width, norm.epsilon);
@@ -105,7 +105,7 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
   }
 }
 
-// A weight as `apply` reads it; how many elements that takes. Nothing is written where there is no room for it.
+// Packs a weight as `apply` reads it, unless there is no room for it, and returns how many elements that takes.
 template <int L>
 int64_t pack(const olift::Packing& p) {
   constexpr int wide = 2 * L;

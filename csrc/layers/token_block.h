@@ -41,13 +41,11 @@ struct TokenBlock {
   int threads;
 };
 
-// A weight (out, in) to be packed; packed null: only counted.
+// A weight (out, in) to be packed; packed null: nothing is written. The kernel returns how many elements are needed.
 struct Packing {
   const float* weight;
   int64_t in, out;
   void* packed;
 };
-
-// The kernel pack_weight returns how many elements a packed weight takes.
 
 }  // namespace olift

@@ -40,7 +40,7 @@ class Block {
       add(p.projection, normed.at(0), token_stride, count);
     }
     if (p.mlp_in.weight) {
-      normalise<L>(p.mlp_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
+      normalize<L>(p.mlp_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
       widen(p.mlp_in, count);
       add(p.mlp_out, hidden.at(0), hidden_stride, count);
     }
@@ -50,7 +50,7 @@ class Block {
       }
     }
     if (!p.head_in.weight) return;
-    normalise<L>(p.head_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
+    normalize<L>(p.head_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
     if (p.head_out_layer.weight) {
       widen(p.head_in, count);
       write<float>(p.head_out_layer, hidden.at(0), hidden_stride, first, count);

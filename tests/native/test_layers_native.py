@@ -147,7 +147,7 @@ def test_each_gradient_by_itself(kind: str, bfloat16: bool) -> None:
         ({"threads": -1}, "rows and threads must be > 0, got 2 and -1"),
         ({"weight": torch.zeros(0, 4)}, "widths must be > 0, got 0"),
         ({"norm_weight": torch.zeros(4)}, "a norm must have a weight and a bias"),
-        ({"second_weight": torch.zeros(4, 2)}, r"hidden must have shape \(2, 2\), got \(0, 2\)"),
+        ({"second_weight": torch.zeros(4, 2)}, "hidden must hold what the first of two layers gives"),
         ({"residual": True}, "x must be as wide as the output that it is added to"),
         ({"grad": torch.zeros(2, 3)}, r"grad must have shape \(2, 2\), got \(2, 3\)"),
         ({"grad": torch.zeros(2, 2).bfloat16()}, "grad must be float32, got bfloat16"),

@@ -10,6 +10,8 @@ from native_calls import module
 
 import olift_fast
 
+# What pybind11 takes for a number.
+INT, FLOAT = (f"typing.Supports{kind} | typing.SupportsIndex" for kind in ("Int", "Float"))
 STUB = Path(olift_fast.__file__).with_name("_native.pyi")
 
 
@@ -28,9 +30,7 @@ def in_module() -> dict[str, str]:
         if callable(function):
             parameters = re.match(rf"{name}\((.*)\) -> ", function.__doc__)
             assert parameters is not None, name
-            # Integers and floats convert what has __index__ or __float__ as well: no more is said in the stub.
-            plain = re.sub(r"typing\.Supports(Int|Float|Index) \| |typing\.Supports\w+", "", parameters[1])
-            found[name] = re.sub(r" \| typing\.Supports\w+", "", plain)
+            found[name] = parameters[1].replace(INT, "int").replace(FLOAT, "float")
     return found
 
 

@@ -74,8 +74,8 @@ def layers_forward(
     """out = second(gelu(first(norm(x)))) + added, of float32 parameters; norm, second and added where they are given.
 
     x (N, in), added and out (N, width); weights (out, in); hidden (..., inner) gets what the first of two layers gives,
-    and is empty where there is one. All contiguous. The dtype of hidden is what factors of products are rounded to: x has
-    it where there is no norm, and out of one layer after a norm; sums and all else are float32.
+    and is empty where there is one. All contiguous. Factors of products are rounded to the dtype of hidden; x has it
+    where there is no norm, and out of one layer after a norm. Sums and all else are float32.
     Results are the same for any number of threads. ValueError: also where bfloat16 is not in `info`.
     """
 

@@ -74,9 +74,11 @@ def _backward(
 ) -> None:
     native = native_module()
     assert native is not None
-    if gradients[0] is not None:
-        ask_for_huge_pages(gradients[0])
-    native.layers_backward(grad, x, hidden, *parameters, epsilon, residual, *gradients, torch.get_num_threads())
+    dx, *rest = gradients
+    if dx is not None:
+        ask_for_huge_pages(dx)
+        dx = dx.view(x.shape)
+    native.layers_backward(grad, x, hidden, *parameters, epsilon, residual, dx, *rest, torch.get_num_threads())
 
 
 native_dense = register("dense", _forward, _backward, "cpu")

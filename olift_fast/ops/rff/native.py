@@ -77,7 +77,7 @@ def _linear_backward(
 ) -> None:
     native = native_module()
     assert native is not None
-    gradients = (dx, dfreqs, dweight, dbias, dtoken)
+    gradients = (None if dx is None else dx.view(x.shape), dfreqs, dweight, dbias, dtoken)
     native.rff_backward(grad, x, freqs, weight, visible, *gradients, torch.get_num_threads())
 
 

@@ -1,8 +1,8 @@
 // Alignment of weighted point sets, point by point and problem by problem, for the host and the device.
 //
 // A problem is summed up twice: for its centroids, of points relative to one of them, and for its covariance about the
-// centroids; so a set far from the origin loses no accuracy. `Real` is the number of a point and `Number` that of a
-// problem: the same, or a vector of points beside one number for all of them.
+// centroids; so a set far from the origin loses no accuracy. A point's numbers are of type `Real`, a problem's
+// of type `Number`: the same, or a vector for several points at once beside one number for their problem.
 #pragma once
 
 #include "common/hd.h"
@@ -134,7 +134,8 @@ struct PointGradient {
   Real weight, source[3], target[3];
 };
 
-// What the gradients of a problem's points have in common. With s and t about the centroids, M = Σ w t sᵀ and G = dL/dM:
+// What the gradients of a problem's points have in common.
+// With s and t about the centroids, M = Σ w t sᵀ and G = dL/dM:
 //   dL/ds = w (Gᵀ t - 2 e s + a),  dL/dt = w (G s + b),  dL/dw = tᵀ G s - e |s|² + a·s + b·t.
 template <class Real>
 struct Slope {
@@ -145,8 +146,9 @@ struct Slope {
 // (tr(S) I - S) ω = vee(Rᵀ dM - dMᵀ R) with the symmetric S = Rᵀ M. So G = R [b]× with
 // (tr(S) I - S) b = vee(Rᵀ dL/dR): one 3×3 solve, singular only where the rotation itself is ambiguous. There b is 0.
 template <class Real>
-OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Real& total, const Real (&source_center)[3],
-                                  const Fit<Real>& fit, Fit<Real> gradient, Alignment kind) {
+OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Real& total,
+                                  const Real (&source_center)[3], const Fit<Real>& fit, Fit<Real> gradient,
+                                  Alignment kind) {
   using O = Ops<Real>;
   const Real zero{};
   const Real one = zero + 1;
@@ -190,9 +192,8 @@ OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Rea
   const Real cyy = xx * zz - xz * xz, cyz = xy * xz - xx * yz, czz = xx * yy - xy * xy;
   const Real determinant = xx * cxx + xy * cxy + xz * cxz;
   const auto singular = determinant <= zero;  // by rounding, beside an ambiguous rotation
-  const Real inverse =
-      O::select(fit.conditioning <= zero + O::kAmbiguous, zero,
-                O::select(singular, zero, unit / O::select(singular, one, determinant)));
+  const Real inverse = O::select(fit.conditioning <= zero + O::kAmbiguous, zero,
+                                 O::select(singular, zero, unit / O::select(singular, one, determinant)));
   const Real b[3] = {(cxx * right[0] + cxy * right[1] + cxz * right[2]) * inverse,
                      (cxy * right[0] + cyy * right[1] + cyz * right[2]) * inverse,
                      (cxz * right[0] + cyz * right[1] + czz * right[2]) * inverse};

@@ -7,10 +7,10 @@
 namespace olift {
 namespace {
 
-using Points = std::tuple<Argument, Argument, Optional>;            // source, target, weights
-using Fit = std::tuple<Argument, Argument, Optional, Optional>;     // rotation, scale, translation, conditioning
-using Upstream = std::tuple<Optional, Optional, Optional, Optional>;  // gradients of rotation, scale, translation, error
-using Gradients = std::tuple<Optional, Optional, Optional>;         // of source, target, weights
+using PointArguments = std::tuple<Argument, Argument, Optional>;            // source, target, weights
+using FitArguments = std::tuple<Argument, Argument, Optional, Optional>;     // rotation, scale, translation, conditioning
+using UpstreamArguments = std::tuple<Optional, Optional, Optional, Optional>;  // gradients of rotation, scale, translation, error
+using GradientArguments = std::tuple<Optional, Optional, Optional>;         // of source, target, weights
 
 template <size_t N>
 int position(const char* name, const std::string& found, const std::array<const char*, N>& names) {
@@ -23,8 +23,8 @@ int position(const char* name, const std::string& found, const std::array<const 
 }
 
 // Everything but the number of threads.
-Procrustes arguments(const std::string& step, const Points& points, const Fit& fit, const Optional& error,
-                     const Upstream& upstream, const Gradients& gradients, const std::string& kind, bool reflection) {
+Procrustes arguments(const std::string& step, const PointArguments& points, const FitArguments& fit, const Optional& error,
+                     const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind, bool reflection) {
   Procrustes p{};
   p.step = static_cast<ProcrustesStep>(
       position<4>("step", step, {"fit", "fit_gradient", "error", "error_gradient"}));
@@ -82,8 +82,8 @@ Procrustes arguments(const std::string& step, const Points& points, const Fit& f
   return p;
 }
 
-void procrustes(const std::string& step, const Points& points, const Fit& fit, const Optional& error,
-                const Upstream& upstream, const Gradients& gradients, const std::string& kind, bool reflection,
+void procrustes(const std::string& step, const PointArguments& points, const FitArguments& fit, const Optional& error,
+                const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind, bool reflection,
                 int threads) {
   Procrustes p = arguments(step, points, fit, error, upstream, gradients, kind, reflection);
   p.threads = threads;
@@ -93,8 +93,8 @@ void procrustes(const std::string& step, const Points& points, const Fit& fit, c
 }
 
 #if defined(OLIFT_CUDA)
-void procrustes_on_device(const std::string& step, const Points& points, const Fit& fit, const Optional& error,
-                          const Upstream& upstream, const Gradients& gradients, const std::string& kind, bool reflection,
+void procrustes_on_device(const std::string& step, const PointArguments& points, const FitArguments& fit, const Optional& error,
+                          const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind, bool reflection,
                           const Argument& workspace, std::uintptr_t stream) {
   const Procrustes p = arguments(step, points, fit, error, upstream, gradients, kind, reflection);
   require_dtype("workspace", workspace, Dtype::kFloat64);

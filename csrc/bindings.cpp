@@ -33,11 +33,13 @@ void* address(std::uintptr_t number) { return reinterpret_cast<void*>(number); }
 PYBIND11_MODULE(_native, m) {
   m.doc() = "Kernels of olift_fast over views of tensors; see olift_fast.ops for the functions to call.";
   m.def("info", &info);
-  m.def("set_openmp", [](std::uintptr_t gomp_parallel) { olift::set_openmp(address(gomp_parallel)); },
-        py::arg("gomp_parallel"));
-  m.def("ask_for_huge_pages",
-        [](std::uintptr_t memory, int64_t bytes) { olift::ask_for_huge_pages(address(memory), bytes); },
-        py::arg("memory"), py::arg("bytes"));
+  m.def(
+      "set_openmp", [](std::uintptr_t gomp_parallel) { olift::set_openmp(address(gomp_parallel)); },
+      py::arg("gomp_parallel"));
+  m.def(
+      "ask_for_huge_pages",
+      [](std::uintptr_t memory, int64_t bytes) { olift::ask_for_huge_pages(address(memory), bytes); },
+      py::arg("memory"), py::arg("bytes"));
   olift::bind_banded(m);
   olift::bind_layers(m);
   olift::bind_encoding(m);

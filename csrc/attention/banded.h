@@ -22,14 +22,16 @@ struct BandedForward : Banded {
 };
 
 // The gradients of out's inputs from grad_out, with lse as the forward left it; grad_bias absent: not wanted.
-// Each key's gradient is gathered from the queries in its band: no atomics. grad_* are written everywhere, 0 where hidden.
+// Each key's gradient is gathered from the queries in its band: no atomics. grad_* are written everywhere, 0 where
+// hidden.
 struct BandedBackward : Banded {
   Array<const float> lse;
   Tensor grad_out, grad_q, grad_k, grad_v;
   Array<float> grad_bias;
 };
 
-// One query for each batch entry, joint and head against keys and values in rings: frame s lies in slot s % slots of them.
+// One query for each batch entry, joint and head against keys and values in rings: frame s lies in slot s % slots of
+// them.
 //
 //   q                 (B, slots of q, J, H, Dh); the query is frame frames[b]
 //   k, v              (B, slots, J, H, Dh)

@@ -3,9 +3,9 @@
 // A group of streams (banded_streams.h) walks along time as in the forward. With s the scores, p = exp(s - lse),
 // dp = grad_out · v and delta = Σ p dp over a query's keys:
 //   ds = p (dp - delta),  grad_q = scale Σ ds k,  grad_k = scale Σ ds q,  grad_v = Σ p grad_out,  grad_bias = Σ ds.
-// p and ds of the latest queries are kept: a key's gradients are gathered as soon as the last query that sees it is done.
-// A stream also computes the queries around it that see its keys, so streams share nothing.
-// grad_bias is added up for each group in double, then over the groups in order.
+// p and ds of the latest queries are kept: a key's gradients are gathered as soon as the last query that sees it is
+// done. A stream also computes the queries around it that see its keys, so streams share nothing. grad_bias is added up
+// for each group in double, then over the groups in order.
 
 #include <algorithm>
 #include <vector>
@@ -123,8 +123,8 @@ class Backward {
     const int64_t key = i - plan.left + begin, across = plan.offsets * L;
     for (int64_t panel = 0; panel < panels; ++panel) {
       const int64_t channels = std::min<int64_t>(P, width - panel * P);
-      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, key), channels, panel > 0, end - begin,
-                             p.at(0, i) + begin * L, across);
+      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, key), channels, panel > 0, end - begin, p.at(0, i) + begin * L,
+                             across);
       ahead.ask(2);
       band_dots<L, P * L, Q>(grad.at(panel, i), v.at(panel, key), channels, panel > 0, end - begin,
                              ds.at(0, i) + begin * L, across);
@@ -172,8 +172,8 @@ class Backward {
       norms[a] = splat<L>(args.scale);
       alive[a] = group.existing(i + a);
     }
-    write_sums<L, P, Q>(group, to, i, args.q.dtype, width, ds.at(0, i), (plan.offsets - 1) * L, L, k, origin, spans, norms,
-                        alive, nowhere, ahead, 1);
+    write_sums<L, P, Q>(group, to, i, args.q.dtype, width, ds.at(0, i), (plan.offsets - 1) * L, L, k, origin, spans,
+                        norms, alive, nowhere, ahead, 1);
   }
 
   // A key at frame j is seen from query i at offset j - i + left: along the queries, that offset falls by one.
@@ -189,8 +189,8 @@ class Backward {
       ones[a] = splat<L>(1.0f);
       std::memcpy(&alive[a], held.at(0, j + a), sizeof(alive[a]));
     }
-    write_sums<L, P, Q>(group, to_k, j, args.q.dtype, width, ds.at(0, origin) + (plan.offsets - 1) * L, L, along, q, origin,
-                        spans, back, alive, nowhere, ahead, 1);
+    write_sums<L, P, Q>(group, to_k, j, args.q.dtype, width, ds.at(0, origin) + (plan.offsets - 1) * L, L, along, q,
+                        origin, spans, back, alive, nowhere, ahead, 1);
     write_sums<L, P, Q>(group, to_v, j, args.q.dtype, width, p.at(0, origin) + (plan.offsets - 1) * L, L, along, grad,
                         origin, spans, ones, alive, nowhere, ahead, 1);
   }

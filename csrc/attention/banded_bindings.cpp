@@ -44,30 +44,26 @@ Kernel<BandedStep> prepare_step(BandedStep& p) {
 }  // namespace
 
 void bind_banded(py::module_& m) {
-  bind<BandedForward>(
-      m, "banded_attention_forward", prepare_forward,
-      field("q", &BandedForward::q), field("k", &BandedForward::k), field("v", &BandedForward::v),
-      field("left", &BandedForward::left), field("right", &BandedForward::right),
-      optional("bias", &BandedForward::bias), optional("visible", &BandedForward::visible),
-      optional("lengths", &BandedForward::lengths), field("scale", &BandedForward::scale),
-      field("out", &BandedForward::out), optional("lse", &BandedForward::lse),
-      field("threads", &BandedForward::threads));
-  bind<BandedBackward>(
-      m, "banded_attention_backward", prepare_backward,
-      field("grad_out", &BandedBackward::grad_out), field("q", &BandedBackward::q), field("k", &BandedBackward::k),
-      field("v", &BandedBackward::v), field("lse", &BandedBackward::lse), field("left", &BandedBackward::left),
-      field("right", &BandedBackward::right), optional("bias", &BandedBackward::bias),
-      optional("visible", &BandedBackward::visible), optional("lengths", &BandedBackward::lengths),
-      field("scale", &BandedBackward::scale), field("grad_q", &BandedBackward::grad_q),
-      field("grad_k", &BandedBackward::grad_k), field("grad_v", &BandedBackward::grad_v),
-      optional("grad_bias", &BandedBackward::grad_bias), field("threads", &BandedBackward::threads));
-  bind<BandedStep>(
-      m, "banded_attention_step", prepare_step,
-      field("q", &BandedStep::q), field("k", &BandedStep::k), field("v", &BandedStep::v),
-      field("frames", &BandedStep::frames), field("lengths", &BandedStep::lengths), field("left", &BandedStep::left),
-      field("right", &BandedStep::right), optional("bias", &BandedStep::bias),
-      optional("visible", &BandedStep::visible), field("scale", &BandedStep::scale), field("out", &BandedStep::out),
-      field("threads", &BandedStep::threads));
+  bind<BandedForward>(m, "banded_attention_forward", prepare_forward, field("q", &BandedForward::q),
+                      field("k", &BandedForward::k), field("v", &BandedForward::v), field("left", &BandedForward::left),
+                      field("right", &BandedForward::right), optional("bias", &BandedForward::bias),
+                      optional("visible", &BandedForward::visible), optional("lengths", &BandedForward::lengths),
+                      field("scale", &BandedForward::scale), field("out", &BandedForward::out),
+                      optional("lse", &BandedForward::lse), field("threads", &BandedForward::threads));
+  bind<BandedBackward>(m, "banded_attention_backward", prepare_backward, field("grad_out", &BandedBackward::grad_out),
+                       field("q", &BandedBackward::q), field("k", &BandedBackward::k), field("v", &BandedBackward::v),
+                       field("lse", &BandedBackward::lse), field("left", &BandedBackward::left),
+                       field("right", &BandedBackward::right), optional("bias", &BandedBackward::bias),
+                       optional("visible", &BandedBackward::visible), optional("lengths", &BandedBackward::lengths),
+                       field("scale", &BandedBackward::scale), field("grad_q", &BandedBackward::grad_q),
+                       field("grad_k", &BandedBackward::grad_k), field("grad_v", &BandedBackward::grad_v),
+                       optional("grad_bias", &BandedBackward::grad_bias), field("threads", &BandedBackward::threads));
+  bind<BandedStep>(m, "banded_attention_step", prepare_step, field("q", &BandedStep::q), field("k", &BandedStep::k),
+                   field("v", &BandedStep::v), field("frames", &BandedStep::frames),
+                   field("lengths", &BandedStep::lengths), field("left", &BandedStep::left),
+                   field("right", &BandedStep::right), optional("bias", &BandedStep::bias),
+                   optional("visible", &BandedStep::visible), field("scale", &BandedStep::scale),
+                   field("out", &BandedStep::out), field("threads", &BandedStep::threads));
 }
 
 }  // namespace olift

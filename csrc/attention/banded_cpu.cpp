@@ -1,8 +1,8 @@
 // Banded attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A group of streams (banded_streams.h) walks along time, kQueries queries at a time. Keys and values are transposed into a
-// sliding stretch of frames as they come into reach, with zeros where a key is hidden or does not exist, so that NaN stays
-// out. For these queries it then computes
+// A group of streams (banded_streams.h) walks along time, kQueries queries at a time. Keys and values are transposed
+// into a sliding stretch of frames as they come into reach, with zeros where a key is hidden or does not exist, so that
+// NaN stays out. For these queries it then computes
 //   the scores, of two queries at a time against six offsets (banded_tiles.h);
 //   the softmax over the offsets, one stream in each lane;
 //   the weighted sums of the values, for two queries and four channels at a time, transposed back as they are written.
@@ -99,8 +99,9 @@ class Forward {
       end = std::max(end, keys_of(a).end - a + plan.left);
     }
     for (int64_t panel = 0; panel < panels; ++panel) {
-      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, i - plan.left + begin), std::min<int64_t>(P, width - panel * P),
-                             panel > 0, end - begin, scores_of + (i * plan.offsets + begin) * L, plan.offsets * L);
+      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, i - plan.left + begin),
+                             std::min<int64_t>(P, width - panel * P), panel > 0, end - begin,
+                             scores_of + (i * plan.offsets + begin) * L, plan.offsets * L);
       ahead.ask(4);
     }
   }
@@ -148,8 +149,9 @@ class Forward {
     const int64_t origin = i - plan.left;
     Span spans[Q];
     for (int a = 0; a < Q; ++a) spans[a] = {keys_of(i + a).begin - origin, keys_of(i + a).end - origin};
-    write_sums<L, P, Q>(group, out_rows, i, args.q.dtype, width, scores_of + i * plan.offsets * L, (plan.offsets - 1) * L,
-                        L, v, origin, spans, norms + (i - first), live + (i - first), nowhere, ahead, 2);
+    write_sums<L, P, Q>(group, out_rows, i, args.q.dtype, width, scores_of + i * plan.offsets * L,
+                        (plan.offsets - 1) * L, L, v, origin, spans, norms + (i - first), live + (i - first), nowhere,
+                        ahead, 2);
   }
 
   const BandedForward& args;
@@ -159,9 +161,9 @@ class Forward {
   Frames<L, P> q, k, v;
   Frames<L, 1> held;
   float *scores, *bias, *zeros, *nowhere;
-  float* scores_of = nullptr;  // of query 0, were it held
+  float* scores_of = nullptr;                   // of query 0, were it held
   int64_t first_key = 0, end_key = 0, gap = 0;  // gap: the latest frame in which some lane has no key
-  Vec<L> norms[kQueries];  // 1 / l_i
+  Vec<L> norms[kQueries];                       // 1 / l_i
   IntVec<L> live[kQueries];
 };
 

@@ -129,8 +129,7 @@ OLIFT_INLINE void store_channels(const Places& rows, int64_t first, int count, V
 
 // Writes channels first … first + 3 of L rows that are `width` wide.
 template <int L, class Places>
-OLIFT_INLINE void put_channels(const Places& rows, Dtype dtype, int64_t first, int64_t width,
-                               Vec<L> (&channels)[4]) {
+OLIFT_INLINE void put_channels(const Places& rows, Dtype dtype, int64_t first, int64_t width, Vec<L> (&channels)[4]) {
   const int count = static_cast<int>(std::min<int64_t>(4, width - first));
   if (dtype == Dtype::kBFloat16) store_channels<L, BFloat16>(rows, first, count, channels);
   else if (count == 4) store_channels<L, float>(rows, first, 4, channels);

@@ -1,7 +1,7 @@
 // A step of banded attention on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// One query a joint and head: its scores come for L keys at a time, a key a lane, from rows that are read where they lie.
-// The keys of a joint, those that are there and not hidden, are found once for all of its heads.
+// One query a joint and head: its scores come for L keys at a time, a key a lane, from rows that are read where they
+// lie. The keys of a joint, those that are there and not hidden, are found once for all of its heads.
 
 #include <algorithm>
 #include <vector>
@@ -62,8 +62,9 @@ class Step {
     const int64_t begin = std::max({int64_t{0}, frame - args.left, length - slots});
     const int64_t end = std::min(length, frame + args.right + 1);
     const Element *k = in_ring(args.k, batch, joint), *v = in_ring(args.v, batch, joint);
-    const bool* visible = args.visible ? args.visible + batch * args.visible.strides[kBatch] + joint * args.visible.strides[kJoint]
-                                       : nullptr;
+    const bool* visible =
+        args.visible ? args.visible + batch * args.visible.strides[kBatch] + joint * args.visible.strides[kJoint]
+                     : nullptr;
     int64_t count = 0;
     for (int64_t s = begin; s < end; ++s) {
       if (visible && !visible[s % args.visible.shape[kFrame] * args.visible.strides[kFrame]]) continue;
@@ -86,7 +87,8 @@ class Step {
 
   OLIFT_APART void score(const Element* q, int64_t head, int64_t count, Vec<L> factor) {
     const float* bias = args.bias ? args.bias + head * (args.left + args.right + 1) : nullptr;
-    for (int64_t i = 0; i < count; ++i) added[static_cast<size_t>(i)] = bias ? bias[keys[static_cast<size_t>(i)].offset] * kLog2E : 0.0f;
+    for (int64_t i = 0; i < count; ++i)
+      added[static_cast<size_t>(i)] = bias ? bias[keys[static_cast<size_t>(i)].offset] * kLog2E : 0.0f;
     for (int64_t first = 0; first < count; first += L) {
       const auto products = [&](int lane) {
         const Key& key = keys[static_cast<size_t>(first + lane)];
@@ -94,7 +96,8 @@ class Step {
         ask_for(k + args.k.strides[kJoint]);
         ask_for(key.v + head * args.v.strides[kHead] + args.v.strides[kJoint]);
         Vec<L> sums{};
-        for (int64_t c = 0; c < width; c += L) sums += load_up_to<L>(q + c, width - c) * load_up_to<L>(k + c, width - c);
+        for (int64_t c = 0; c < width; c += L)
+          sums += load_up_to<L>(q + c, width - c) * load_up_to<L>(k + c, width - c);
         return sums;
       };
       store<L>(weights.data() + first, sum_rows<L>(products) * factor + load<L>(added.data() + first));

@@ -1,10 +1,10 @@
 // What the forward and the backward of banded attention share: how frames are laid out, and in which order.
 //
-// A stream is one (batch, joint, head) over some consecutive frames. L streams advance in lockstep, one in each lane of a
-// vector, so that the band costs no arithmetic on pairs outside of it and no sums across lanes: a query meets a key in one
-// multiply-add for each channel, whatever the offset between them. Heads of a joint lie next to each other in memory, so
-// the L rows of a frame are mostly one run of bytes.
-// Long sequences, and short batches, are cut into several streams along time; each reads the frames around it as well.
+// A stream is one (batch, joint, head) over some consecutive frames. L streams advance in lockstep, one in each lane of
+// a vector, so that the band costs no arithmetic on pairs outside of it and no sums across lanes: a query meets a key
+// in one multiply-add for each channel, whatever the offset between them. Heads of a joint lie next to each other in
+// memory, so the L rows of a frame are mostly one run of bytes. Long sequences, and short batches, are cut into several
+// streams along time; each reads the frames around it as well.
 #pragma once
 
 #include <algorithm>
@@ -23,14 +23,15 @@ namespace {
 
 using olift::AttentionShape;
 using olift::Banded;
-using olift::Tensor;
 using olift::kBatch, olift::kFrame, olift::kHead, olift::kJoint;
+using olift::Tensor;
 
 constexpr int64_t kFar = std::numeric_limits<int64_t>::max() / 4;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;  // scores are in powers of two: exp takes fewer steps then
 
-// How the work is cut: `segments` streams of `frames` frames for each (batch, joint, head). It depends on the sizes alone.
+// How the work is cut: `segments` streams of `frames` frames for each (batch, joint, head). It depends on the sizes
+// alone.
 struct Plan {
   Plan(const AttentionShape& shape, int64_t left_window, int64_t right_window, int lanes)
       : left(std::min(left_window, shape.frames - 1)),
@@ -71,10 +72,10 @@ struct Group {
       head[l] = row % shape.heads;
       length[l] = (!used ? 0 : args.lengths ? std::min(shape.frames, args.lengths[batch[l]]) : shape.frames) - start[l];
       own[l] = used ? std::min(plan.frames, shape.frames - start[l]) : 0;
-      visible[l] = !args.visible ? nullptr
-                                 : args.visible + batch[l] * args.visible.strides[kBatch] +
-                                       start[l] * args.visible.strides[kFrame] +
-                                       joint[l] * args.visible.strides[kJoint];
+      visible[l] = !args.visible
+                       ? nullptr
+                       : args.visible + batch[l] * args.visible.strides[kBatch] +
+                             start[l] * args.visible.strides[kFrame] + joint[l] * args.visible.strides[kJoint];
       all_own_to = std::min(all_own_to, own[l]);
       before = std::max(before, start[l]);
       all_from = std::max(all_from, -start[l]);
@@ -119,7 +120,8 @@ struct Group {
   bool owns(int lane, int64_t i) const { return i >= 0 && i < own[lane]; }
   bool all_own(int64_t i) const { return i >= 0 && i < all_own_to; }
 
-  // Frame i of the group in a tensor (B, T, J, H) of floats: all lanes where all exist, else those that do or are owned.
+  // Frame i of the group in a tensor (B, T, J, H) of floats: all lanes where all exist, else those that do or are
+  // owned.
   Vec<L> load_queries(const AttentionShape& shape, const float* from, int64_t i, float absent) const {
     if (in_a_row && all_exist(i)) return load<L>(from + query_index(shape, 0, i));
     Vec<L> values = splat<L>(absent);
@@ -141,7 +143,7 @@ struct Group {
 
   int64_t all_from = -kFar, all_to = kFar;  // in every lane frames exist from here up to there
   int64_t all_own_to = kFar;
-  bool in_a_row;  // the lanes' (joint, head) follow each other within one clip
+  bool in_a_row;                  // the lanes' (joint, head) follow each other within one clip
   int64_t before = 0, after = 0;  // in some lane frames exist from -before up to `after`
   int64_t start[L], length[L], own[L], batch[L], joint[L], head[L];
   const bool* visible[L];
@@ -155,8 +157,8 @@ template <int L>
 struct Rows {
   Rows(const Tensor& x, const Group<L>& group) : step(x.strides[kFrame] * size_of(x.dtype)) {
     for (int l = 0; l < L; ++l) {
-      const int64_t first = group.batch[l] * x.strides[kBatch] + group.joint[l] * x.strides[kJoint] +
-                            group.head[l] * x.strides[kHead];
+      const int64_t first =
+          group.batch[l] * x.strides[kBatch] + group.joint[l] * x.strides[kJoint] + group.head[l] * x.strides[kHead];
       origin[l] = static_cast<const char*>(x.data) + first * size_of(x.dtype) + group.start[l] * step;
     }
     gap = origin[1] - origin[0];
@@ -185,7 +187,8 @@ struct Rows {
 template <int L, int N>
 class Ahead {
  public:
-  // Rows of one tensor up to frame `end`, then those of the group that comes next; it runs `shift` frames before the count.
+  // Rows of one tensor up to frame `end`, then those of the group that comes next; it runs `shift` frames before the
+  // count.
   struct Stream {
     Rows<L> rows, next;
     int64_t end, shift;
@@ -309,8 +312,8 @@ class Frames {
 
 // Frames of queries up to `end`, zeros (taken from `zeros`) where they do not exist.
 template <int L, int P>
-OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const Rows<L>& rows, int64_t keep, int64_t end,
-                  Dtype dtype, int64_t width, const float* zeros, float factor) {
+OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const Rows<L>& rows, int64_t keep,
+                              int64_t end, Dtype dtype, int64_t width, const float* zeros, float factor) {
   const int64_t from = frames.end();
   frames.slide(keep, end);
   for (int64_t i = from; i < end; ++i) {
@@ -326,12 +329,12 @@ OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const
   }
 }
 
-// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not. `gap` moves to
-// the latest frame in which some lane has none.
+// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not. `gap`
+// moves to the latest frame in which some lane has none.
 template <int L, int P>
-OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group, const Rows<L>& k_rows,
-               const Rows<L>& v_rows, int64_t keep, int64_t end, Dtype dtype, int64_t width, const float* zeros,
-               int64_t& gap) {
+OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group,
+                           const Rows<L>& k_rows, const Rows<L>& v_rows, int64_t keep, int64_t end, Dtype dtype,
+                           int64_t width, const float* zeros, int64_t& gap) {
   const int64_t from = k.end();
   k.slide(keep, end);
   v.slide(keep, end);

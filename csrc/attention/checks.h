@@ -17,7 +17,8 @@ inline void require_rows(const char* name, const Tensor& x, const Tensor& like, 
 inline void check_attention(Attention& p) {
   require(p.q.axes == 5, "q must have 5 axes, got ", p.q.axes);
   p.shape = {p.q.shape[kBatch], p.q.shape[kFrame], p.q.shape[kJoint], p.q.shape[kHead], p.q.shape[kWidth]};
-  for (int axis = 0; axis < 5; ++axis) require(p.q.shape[axis] > 0, "every size of shape must be > 0, got ", p.q.shape[axis]);
+  for (int axis = 0; axis < 5; ++axis)
+    require(p.q.shape[axis] > 0, "every size of shape must be > 0, got ", p.q.shape[axis]);
   require(p.q.dtype == Dtype::kFloat32 || p.q.dtype == Dtype::kBFloat16, "q must be float32 or bfloat16, got ",
           name_of(p.q.dtype));
   require_threads(p.threads);

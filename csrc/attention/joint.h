@@ -20,8 +20,8 @@ struct JointForward : Joint {
   Array<float> lse;  // absent: not wanted
 };
 
-// The gradients of q, k, v from grad_out, with lse as the forward left it. grad_* are written everywhere, 0 where a key is
-// not read and where a query has none.
+// The gradients of q, k, v from grad_out, with lse as the forward left it. grad_* are written everywhere, 0 where a key
+// is not read and where a query has none.
 struct JointBackward : Joint {
   Array<const float> lse;
   Tensor grad_out, grad_q, grad_k, grad_v;

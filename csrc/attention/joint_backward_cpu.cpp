@@ -50,7 +50,8 @@ OLIFT_INLINE void gather(const JointBackward& args, const Place& place, Scratch<
     *s.lse.at(j) = lse;
     if (lse != -kInf) {
       copy_row<L>(s.q.at(j * s.width), q + j * args.q.strides[kJoint], width, args.scale, args.q.strides[kHead]);
-      copy_row<L>(s.grad.at(j * s.width), grad + j * args.grad_out.strides[kJoint], width, 1.0f, args.grad_out.strides[kHead]);
+      copy_row<L>(s.grad.at(j * s.width), grad + j * args.grad_out.strides[kJoint], width, 1.0f,
+                  args.grad_out.strides[kHead]);
     } else {
       std::fill(s.q.at(j * s.width), s.q.at((j + 1) * s.width), 0.0f);
       std::fill(s.grad.at(j * s.width), s.grad.at((j + 1) * s.width), 0.0f);
@@ -126,21 +127,27 @@ void backward(const JointBackward& args) {
   constexpr int L = kNativeLanes;
   const int64_t joints = args.shape.joints, heads = args.shape.heads;
   const int64_t grain = std::max<int64_t>(1, (1 << 17) / (joints * joints * args.shape.width));
-  olift::parallel_for(args.shape.batch * args.shape.frames * heads, grain, args.threads, [&](int64_t begin, int64_t end) {
-    Scratch<L> scratch(args);
-    for (int64_t item = begin; item < end; ++item) {
-      const Place place{item / heads / args.shape.frames, item / heads % args.shape.frames, item % heads};
-      gather<L, Element>(args, place, scratch);
-      for_tiles(joints, [&](auto rows, int64_t first) { take_queries<L, rows.value, Element>(args, place, first, scratch); });
-      for_tiles(joints, [&](auto rows, int64_t first) { take_keys<L, rows.value, Element>(args, place, first, scratch); });
-    }
-  });
+  olift::parallel_for(
+      args.shape.batch * args.shape.frames * heads, grain, args.threads, [&](int64_t begin, int64_t end) {
+        Scratch<L> scratch(args);
+        for (int64_t item = begin; item < end; ++item) {
+          const Place place{item / heads / args.shape.frames, item / heads % args.shape.frames, item % heads};
+          gather<L, Element>(args, place, scratch);
+          for_tiles(joints, [&](auto rows, int64_t first) {
+            take_queries<L, rows.value, Element>(args, place, first, scratch);
+          });
+          for_tiles(joints,
+                    [&](auto rows, int64_t first) { take_keys<L, rows.value, Element>(args, place, first, scratch); });
+        }
+      });
 }
 
 }  // namespace
 
 namespace olift {
 
-void OLIFT_FOR_ISA(joint_backward)(const JointBackward& args) { args.q.dtype == olift::Dtype::kBFloat16 ? backward<BFloat16>(args) : backward<float>(args); }
+void OLIFT_FOR_ISA(joint_backward)(const JointBackward& args) {
+  args.q.dtype == olift::Dtype::kBFloat16 ? backward<BFloat16>(args) : backward<float>(args);
+}
 
 }  // namespace olift

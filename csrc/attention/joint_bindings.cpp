@@ -1,5 +1,5 @@
-#include "attention/checks.h"
 #include "attention/joint.h"
+#include "attention/checks.h"
 
 namespace olift {
 namespace {
@@ -23,19 +23,17 @@ Kernel<JointBackward> prepare_backward(JointBackward& p) {
 }  // namespace
 
 void bind_joint(py::module_& m) {
-  bind<JointForward>(
-      m, "joint_attention_forward", prepare_forward,
-      field("q", &JointForward::q), field("k", &JointForward::k), field("v", &JointForward::v),
-      optional("graph", &JointForward::graph), optional("visible", &JointForward::visible),
-      field("scale", &JointForward::scale), field("out", &JointForward::out), optional("lse", &JointForward::lse),
-      field("threads", &JointForward::threads));
-  bind<JointBackward>(
-      m, "joint_attention_backward", prepare_backward, field("grad_out", &JointBackward::grad_out),
-      field("q", &JointBackward::q), field("k", &JointBackward::k), field("v", &JointBackward::v),
-      field("lse", &JointBackward::lse), optional("graph", &JointBackward::graph),
-      optional("visible", &JointBackward::visible), field("scale", &JointBackward::scale),
-      field("grad_q", &JointBackward::grad_q), field("grad_k", &JointBackward::grad_k),
-      field("grad_v", &JointBackward::grad_v), field("threads", &JointBackward::threads));
+  bind<JointForward>(m, "joint_attention_forward", prepare_forward, field("q", &JointForward::q),
+                     field("k", &JointForward::k), field("v", &JointForward::v),
+                     optional("graph", &JointForward::graph), optional("visible", &JointForward::visible),
+                     field("scale", &JointForward::scale), field("out", &JointForward::out),
+                     optional("lse", &JointForward::lse), field("threads", &JointForward::threads));
+  bind<JointBackward>(m, "joint_attention_backward", prepare_backward, field("grad_out", &JointBackward::grad_out),
+                      field("q", &JointBackward::q), field("k", &JointBackward::k), field("v", &JointBackward::v),
+                      field("lse", &JointBackward::lse), optional("graph", &JointBackward::graph),
+                      optional("visible", &JointBackward::visible), field("scale", &JointBackward::scale),
+                      field("grad_q", &JointBackward::grad_q), field("grad_k", &JointBackward::grad_k),
+                      field("grad_v", &JointBackward::grad_v), field("threads", &JointBackward::threads));
 }
 
 }  // namespace olift

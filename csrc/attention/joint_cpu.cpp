@@ -1,7 +1,8 @@
 // Joint attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
 // One frame and head at a time: its q and v are copied next to each other and k is transposed, all of it in L1 for the
-// skeletons there are. A tile of up to 6 queries then meets all keys: scores, softmax and the weighted sum of the values.
+// skeletons there are. A tile of up to 6 queries then meets all keys: scores, softmax and the weighted sum of the
+// values.
 
 #include <cmath>
 
@@ -37,7 +38,8 @@ OLIFT_INLINE void gather(const JointForward& args, const Place& place, Scratch<L
   const Element* k = rows_at<const Element>(args.k, place);
   const Element* v = rows_at<const Element>(args.v, place);
   for (int64_t j = 0; j < args.shape.joints; ++j) {
-    copy_row<L>(s.q.at(j * s.width), q + j * args.q.strides[kJoint], args.shape.width, args.scale, args.q.strides[kHead]);
+    copy_row<L>(s.q.at(j * s.width), q + j * args.q.strides[kJoint], args.shape.width, args.scale,
+                args.q.strides[kHead]);
     if (s.masks.reads(j)) {
       copy_row<L>(s.k.at(j * s.width), k + j * args.k.strides[kJoint], args.shape.width, 1.0f, args.k.strides[kHead]);
       copy_row<L>(s.v.at(j * s.width), v + j * args.v.strides[kJoint], args.shape.width, 1.0f, args.v.strides[kHead]);
@@ -91,20 +93,24 @@ void forward(const JointForward& args) {
   constexpr int L = kNativeLanes;
   const int64_t joints = args.shape.joints, heads = args.shape.heads;
   const int64_t grain = std::max<int64_t>(1, (1 << 18) / (joints * joints * args.shape.width));
-  olift::parallel_for(args.shape.batch * args.shape.frames * heads, grain, args.threads, [&](int64_t begin, int64_t end) {
-    Scratch<L> scratch(args);
-    for (int64_t item = begin; item < end; ++item) {
-      const Place place{item / heads / args.shape.frames, item / heads % args.shape.frames, item % heads};
-      gather<L, Element>(args, place, scratch);
-      for_tiles(joints, [&](auto rows, int64_t first) { attend<L, rows.value, Element>(args, place, first, scratch); });
-    }
-  });
+  olift::parallel_for(
+      args.shape.batch * args.shape.frames * heads, grain, args.threads, [&](int64_t begin, int64_t end) {
+        Scratch<L> scratch(args);
+        for (int64_t item = begin; item < end; ++item) {
+          const Place place{item / heads / args.shape.frames, item / heads % args.shape.frames, item % heads};
+          gather<L, Element>(args, place, scratch);
+          for_tiles(joints,
+                    [&](auto rows, int64_t first) { attend<L, rows.value, Element>(args, place, first, scratch); });
+        }
+      });
 }
 
 }  // namespace
 
 namespace olift {
 
-void OLIFT_FOR_ISA(joint_forward)(const JointForward& args) { args.q.dtype == olift::Dtype::kBFloat16 ? forward<BFloat16>(args) : forward<float>(args); }
+void OLIFT_FOR_ISA(joint_forward)(const JointForward& args) {
+  args.q.dtype == olift::Dtype::kBFloat16 ? forward<BFloat16>(args) : forward<float>(args);
+}
 
 }  // namespace olift

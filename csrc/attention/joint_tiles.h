@@ -1,8 +1,9 @@
-// What the forward and the backward of joint attention share: rows of one frame and head copied next to each other, masks
-// as bytes, and products of small matrices held in registers.
+// What the forward and the backward of joint attention share: rows of one frame and head copied next to each other,
+// masks as bytes, and products of small matrices held in registers.
 //
-// All products have one form: out[r, c] = Σ_n a[r, n] b[n, c], a read element by element (by rows or by columns), b by whole
-// vectors along c. A tile of it is up to 6 rows by 2 vectors: 12 sums, enough to keep two multiply-add units busy.
+// All products have one form: out[r, c] = Σ_n a[r, n] b[n, c], a read element by element (by rows or by columns), b by
+// whole vectors along c. A tile of it is up to 6 rows by 2 vectors: 12 sums, enough to keep two multiply-add units
+// busy.
 #pragma once
 
 #include <algorithm>
@@ -92,8 +93,8 @@ OLIFT_INLINE void multiply_tile(const float* a, int64_t a_row, int64_t a_step, c
 
 // Calls store(r, c, vector) for the R rows of the product and each vector of its columns c … c + L - 1 under `columns`.
 template <int L, int R, class Store>
-OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step, int64_t columns,
-                           int64_t count, const Store& store) {
+OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,
+                           int64_t columns, int64_t count, const Store& store) {
   int64_t first = 0;
   const auto shifted = [&](int r, int64_t c, Vec<L> x) { store(r, first + c, x); };
   for (; first + 2 * L <= columns; first += 2 * L) {
@@ -134,8 +135,8 @@ class Floats {
   float* first_;
 };
 
-// The graph of a sample, a byte a pair, rows padded to whole vectors: -1 where a query may see a key, else 0. With no graph
-// one row stands for all. And, for the frame at hand, which keys are read at all.
+// The graph of a sample, a byte a pair, rows padded to whole vectors: -1 where a query may see a key, else 0. With no
+// graph one row stands for all. And, for the frame at hand, which keys are read at all.
 class Masks {
  public:
   Masks(const Joint& args, int64_t padded)
@@ -183,7 +184,8 @@ class Masks {
     for (int64_t head = 0; head < args_.shape.heads; ++head) {
       int8_t* shown = &shown_[static_cast<size_t>(head * padded_)];
       for (int64_t i = 0; i < joints; ++i) {
-        const bool* from = args_.graph + batch * args_.graph.strides[0] + head * args_.graph.strides[1] + i * args_.graph.strides[2];
+        const bool* from =
+            args_.graph + batch * args_.graph.strides[0] + head * args_.graph.strides[1] + i * args_.graph.strides[2];
         int8_t* to = &graph_[static_cast<size_t>((head * joints + i) * padded_)];
         for (int64_t j = 0; j < joints; ++j) {
           to[j] = from[j * args_.graph.strides[3]] ? -1 : 0;

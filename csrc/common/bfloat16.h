@@ -22,7 +22,8 @@ namespace {
 
 using olift::BFloat16;
 
-// load_up_to and store_up_to: as those of floats (common/simd.h). Storing rounds to nearest, ties to even; NaN stays NaN.
+// load_up_to and store_up_to: as those of floats (common/simd.h). Storing rounds to nearest, ties to even; NaN stays
+// NaN.
 #if defined(__AVX512BF16__)
 // The bits of 16 elements, each in the low half of a lane.
 OLIFT_INLINE BitVec<16> widen_bits(__m256i elements) {

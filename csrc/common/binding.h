@@ -1,7 +1,7 @@
 // What the bindings of every family of kernels share: tensors of torch as arguments, without a header of torch's.
 //
-// A binding lists the fields of the struct that a kernel takes, each with its name in Python: `bind` makes a function of
-// them that checks what each field's type says (dtype, contiguity) and calls the kernel without Python's lock.
+// A binding lists the fields of the struct that a kernel takes, each with its name in Python: `bind` makes a function
+// of them that checks what each field's type says (dtype, contiguity) and calls the kernel without Python's lock.
 #pragma once
 
 #include <pybind11/gil_safe_call_once.h>
@@ -48,7 +48,8 @@ inline const ExchangeApi& torch_api() {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<const ExchangeApi*> found;
   return *found
               .call_once_and_store_result([] {
-                const py::capsule capsule = py::module_::import("torch").attr("Tensor").attr("__dlpack_c_exchange_api__");
+                const py::capsule capsule =
+                    py::module_::import("torch").attr("Tensor").attr("__dlpack_c_exchange_api__");
                 const auto* api = capsule.get_pointer<const ExchangeApi>();
                 if (api->major != 1) throw py::import_error("torch's DLPack interface must be of version 1");
                 return api;
@@ -144,7 +145,7 @@ template <class P, class M>
 struct Field {
   using Value = std::conditional_t<std::is_base_of_v<Tensor, M>, Argument, M>;
   const char* name;
-  M P::*member;
+  M P::* member;
   void put(P& call, const Value& value) const {
     if constexpr (std::is_base_of_v<Tensor, M>) {
       require(value.device == dlpack::kCpu || value.device == dlpack::kPinned, name, " must be on the CPU");
@@ -165,20 +166,20 @@ struct OptionalField : Field<P, M> {
 };
 
 template <class P, class M>
-Field<P, M> field(const char* name, M P::*member) {
+Field<P, M> field(const char* name, M P::* member) {
   return {name, member};
 }
 
 template <class P, class M>
-OptionalField<P, M> optional(const char* name, M P::*member) {
+OptionalField<P, M> optional(const char* name, M P::* member) {
   return {{name, member}};
 }
 
 template <class Call>
 using Kernel = void (*)(const Call&);
 
-// Binds a CPU kernel: `prepare` refuses arguments that do not fit together, fills in what follows from them, and returns
-// the kernel.
+// Binds a CPU kernel: `prepare` refuses arguments that do not fit together, fills in what follows from them, and
+// returns the kernel.
 template <class Call, class... Fields>
 void bind(py::module_& m, const char* name, Kernel<Call> (*prepare)(Call&), Fields... fields) {
   m.def(

@@ -4,19 +4,19 @@
 #include <cstdint>
 
 // Every kernel that is compiled once for each instruction set: its result, its name and the struct that it takes.
-#define OLIFT_LAYER_KERNELS(KERNEL)            \
-  KERNEL(int64_t, pack_weight, Packing)        \
-  KERNEL(void, token_block, TokenBlock)        \
-  KERNEL(void, layers_forward, LayersForward)  \
+#define OLIFT_LAYER_KERNELS(KERNEL)           \
+  KERNEL(int64_t, pack_weight, Packing)       \
+  KERNEL(void, token_block, TokenBlock)       \
+  KERNEL(void, layers_forward, LayersForward) \
   KERNEL(void, layers_backward, LayersBackward)
-#define OLIFT_OTHER_KERNELS(KERNEL)              \
-  KERNEL(void, banded_forward, BandedForward)    \
-  KERNEL(void, banded_backward, BandedBackward)  \
-  KERNEL(void, banded_step, BandedStep)          \
-  KERNEL(void, joint_forward, JointForward)      \
-  KERNEL(void, joint_backward, JointBackward)    \
-  KERNEL(void, rff_forward, RffForward)          \
-  KERNEL(void, rff_backward, RffBackward)        \
+#define OLIFT_OTHER_KERNELS(KERNEL)             \
+  KERNEL(void, banded_forward, BandedForward)   \
+  KERNEL(void, banded_backward, BandedBackward) \
+  KERNEL(void, banded_step, BandedStep)         \
+  KERNEL(void, joint_forward, JointForward)     \
+  KERNEL(void, joint_backward, JointBackward)   \
+  KERNEL(void, rff_forward, RffForward)         \
+  KERNEL(void, rff_backward, RffBackward)       \
   KERNEL(void, procrustes, Procrustes)
 
 namespace olift {
@@ -42,7 +42,8 @@ CpuKernels kernels_avx2();
 CpuKernels kernels_avx512();
 LayerKernels layer_kernels_avx512bf16();
 
-// Those of the best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers it.
+// Those of the best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers
+// it.
 const CpuKernels& cpu_kernels();
 const char* simd_level();
 

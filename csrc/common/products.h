@@ -56,12 +56,16 @@ OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const 
   }
 }
 
-// A matrix in panels two vectors wide: panel j holds columns 2L·j …, `rows` rows of 2L floats, zeros beyond the last column.
+// A matrix in panels two vectors wide: panel j holds columns 2L·j …, `rows` rows of 2L floats, zeros beyond the last
+// column.
 template <int L>
 class Panels {
  public:
-  Panels(int64_t rows, int64_t columns) : rows_(rows), count_((columns + 2 * L - 1) / (2 * L)), held_(count_ * 2 * L * rows) {}
-  float& element(int64_t row, int64_t column) { return *held_.at(((column / (2 * L)) * rows_ + row) * 2 * L + column % (2 * L)); }
+  Panels(int64_t rows, int64_t columns)
+      : rows_(rows), count_((columns + 2 * L - 1) / (2 * L)), held_(count_ * 2 * L * rows) {}
+  float& element(int64_t row, int64_t column) {
+    return *held_.at(((column / (2 * L)) * rows_ + row) * 2 * L + column % (2 * L));
+  }
   const float* panel(int64_t j) const { return held_.at(j * rows_ * 2 * L); }
   int64_t count() const { return count_; }
   int64_t rows() const { return rows_; }
@@ -71,8 +75,8 @@ class Panels {
   Floats held_;
 };
 
-// What a weight and the rows multiplied with it are held in: bfloat16 where one instruction multiplies and adds pairs of
-// them, float otherwise. Row and weight are read in steps; what fills up the last one must be 0 in both.
+// What a weight and the rows multiplied with it are held in: bfloat16 where one instruction multiplies and adds pairs
+// of them, float otherwise. Row and weight are read in steps; what fills up the last one must be 0 in both.
 #if defined(__AVX512BF16__)
 typedef olift::BFloat16 Element;
 constexpr int64_t kStep = 2;
@@ -124,7 +128,8 @@ OLIFT_INLINE void multiply_panel(const Element* a, int64_t a_row, const Element*
 
 // sums += aᵀ · b over `steps` rows of lanes: of each a, kTileRows columns, of each b two vectors.
 template <int L>
-OLIFT_INLINE void multiply_lanes(const Lane* a, int64_t a_step, const Lane* b, int64_t b_step, int64_t steps, Tile<L>& sums) {
+OLIFT_INLINE void multiply_lanes(const Lane* a, int64_t a_step, const Lane* b, int64_t b_step, int64_t steps,
+                                 Tile<L>& sums) {
   for (int64_t k = 0; k < steps; ++k, a += a_step, b += b_step) {
 #pragma GCC unroll 12
     for (int i = 0; i < kTileRows; ++i) {

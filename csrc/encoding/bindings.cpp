@@ -7,8 +7,8 @@ namespace {
 // Fills in the shape; `rows` is the output, or its gradient.
 void check_rff(Rff& p, const char* name, const Tensor& rows) {
   require(p.x.axes == 2 && p.freqs.axes == 2, "x and freqs must have 2 axes, got ", p.x.axes, " and ", p.freqs.axes);
-  const auto [points, coordinates, frequencies, width] = p.shape = {
-      p.x.shape[0], p.x.shape[1], p.freqs.shape[1], p.weight ? p.weight.shape[0] : 2 * p.freqs.shape[1]};
+  const auto [points, coordinates, frequencies, width] =
+      p.shape = {p.x.shape[0], p.x.shape[1], p.freqs.shape[1], p.weight ? p.weight.shape[0] : 2 * p.freqs.shape[1]};
   for (const int64_t size : {points, coordinates, frequencies, width}) {
     require(size > 0, "every size of shape must be > 0, got ", size);
   }

@@ -3,8 +3,8 @@
 // With φ the phase in radians and g the gradient of the features, grad_out · weight:
 //   dφ = -sin φ · g_cos + cos φ · g_sin,  grad_x = 2π dφ · freqsᵀ,
 //   grad_freqs = 2π xᵀ · dφ,  grad_weight = grad_outᵀ · features.
-// Visible points are taken a block at a time, their features computed again. Sums over points are made in two stages, over
-// runs of points that do not depend on the number of threads.
+// Visible points are taken a block at a time, their features computed again. Sums over points are made in two stages,
+// over runs of points that do not depend on the number of threads.
 
 #include "encoding/rff_rows.h"
 
@@ -94,7 +94,8 @@ OLIFT_INLINE void feature_slopes(const Panels<L>& weight, Block<L>& block) {
     for (int64_t row = 0; row < block.held; row += kTileRows) {
       Tile<L> sums;
       for (auto& sum : sums) sum[0] = sum[1] = Vec<L>{};
-      multiply<L>(block.grad.at(row * block.grad_stride), block.grad_stride, 1, weight.panel(j), 2 * L, weight.rows(), sums);
+      multiply<L>(block.grad.at(row * block.grad_stride), block.grad_stride, 1, weight.panel(j), 2 * L, weight.rows(),
+                  sums);
       for (int i = 0; i < kTileRows; ++i) {
         float* to = block.slopes.at((row + i) * block.stride + j * 2 * L);
         store<L>(to, sums[i][0]);

@@ -7,10 +7,11 @@
 namespace olift {
 namespace {
 
-using PointArguments = std::tuple<Argument, Argument, Optional>;            // source, target, weights
-using FitArguments = std::tuple<Argument, Argument, Optional, Optional>;     // rotation, scale, translation, conditioning
-using UpstreamArguments = std::tuple<Optional, Optional, Optional, Optional>;  // gradients of rotation, scale, translation, error
-using GradientArguments = std::tuple<Optional, Optional, Optional>;         // of source, target, weights
+using PointArguments = std::tuple<Argument, Argument, Optional>;          // source, target, weights
+using FitArguments = std::tuple<Argument, Argument, Optional, Optional>;  // rotation, scale, translation, conditioning
+using UpstreamArguments =
+    std::tuple<Optional, Optional, Optional, Optional>;              // gradients of rotation, scale, translation, error
+using GradientArguments = std::tuple<Optional, Optional, Optional>;  // of source, target, weights
 
 template <size_t N>
 int position(const char* name, const std::string& found, const std::array<const char*, N>& names) {
@@ -23,11 +24,11 @@ int position(const char* name, const std::string& found, const std::array<const 
 }
 
 // Everything but the number of threads.
-Procrustes arguments(const std::string& step, const PointArguments& points, const FitArguments& fit, const Optional& error,
-                     const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind, bool reflection) {
+Procrustes arguments(const std::string& step, const PointArguments& points, const FitArguments& fit,
+                     const Optional& error, const UpstreamArguments& upstream, const GradientArguments& gradients,
+                     const std::string& kind, bool reflection) {
   Procrustes p{};
-  p.step = static_cast<ProcrustesStep>(
-      position<4>("step", step, {"fit", "fit_gradient", "error", "error_gradient"}));
+  p.step = static_cast<ProcrustesStep>(position<4>("step", step, {"fit", "fit_gradient", "error", "error_gradient"}));
   p.kind = static_cast<Alignment>(position<3>("kind", kind, {"rigid", "similarity", "rotation"}));
   p.reflection = reflection;
   const auto& [source, target, weights] = points;
@@ -49,7 +50,8 @@ Procrustes arguments(const std::string& step, const PointArguments& points, cons
     require(x.strides[2] == 1, name, " must have a last stride of 1");
     return strides;
   };
-  const auto data = [&](const char* name, const Optional& x, std::initializer_list<int64_t> shape, bool needed) -> void* {
+  const auto data = [&](const char* name, const Optional& x, std::initializer_list<int64_t> shape,
+                        bool needed) -> void* {
     require(x || !needed, name, " must be given");
     if (!x) return nullptr;
     strided(name, *x, shape);
@@ -83,8 +85,8 @@ Procrustes arguments(const std::string& step, const PointArguments& points, cons
 }
 
 void procrustes(const std::string& step, const PointArguments& points, const FitArguments& fit, const Optional& error,
-                const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind, bool reflection,
-                int threads) {
+                const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind,
+                bool reflection, int threads) {
   Procrustes p = arguments(step, points, fit, error, upstream, gradients, kind, reflection);
   p.threads = threads;
   require(std::get<0>(points).device != dlpack::kCuda, "source must be on the CPU");
@@ -93,9 +95,9 @@ void procrustes(const std::string& step, const PointArguments& points, const Fit
 }
 
 #if defined(OLIFT_CUDA)
-void procrustes_on_device(const std::string& step, const PointArguments& points, const FitArguments& fit, const Optional& error,
-                          const UpstreamArguments& upstream, const GradientArguments& gradients, const std::string& kind, bool reflection,
-                          const Argument& workspace, std::uintptr_t stream) {
+void procrustes_on_device(const std::string& step, const PointArguments& points, const FitArguments& fit,
+                          const Optional& error, const UpstreamArguments& upstream, const GradientArguments& gradients,
+                          const std::string& kind, bool reflection, const Argument& workspace, std::uintptr_t stream) {
   const Procrustes p = arguments(step, points, fit, error, upstream, gradients, kind, reflection);
   require_dtype("workspace", workspace, Dtype::kFloat64);
   require_contiguous("workspace", workspace);

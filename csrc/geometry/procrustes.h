@@ -14,9 +14,9 @@ struct Strides2 {  // in elements; coordinates have stride 1
 };
 
 // source, target (N, P, 3) and weights (N, P) with any strides; weights null: all 1. A point of weight 0 is never read
-// into arithmetic. Everything else is contiguous. The fit, target ≈ scale · rotation · source + translation, is rotation
-// (N, 3, 3), scale (N), translation (N, 3), conditioning (N); the error is Σ w |residual|² / Σ w (N). All are of one
-// dtype, float or double.
+// into arithmetic. Everything else is contiguous. The fit, target ≈ scale · rotation · source + translation, is
+// rotation (N, 3, 3), scale (N), translation (N, 3), conditioning (N); the error is Σ w |residual|² / Σ w (N). All are
+// of one dtype, float or double.
 //
 // kFit           writes the fit.
 // kFitGradient   reads rotation, scale, conditioning and the gradients of the fit; writes the gradients of the points.
@@ -36,8 +36,8 @@ struct Procrustes {
   int threads;  // of the CPU kernels
 };
 
-// On the current device's stream `stream` (a cudaStream_t), without waiting for it; returns a CUDA error's text or null.
-// `workspace` holds procrustes_workspace() doubles.
+// On the current device's stream `stream` (a cudaStream_t), without waiting for it; returns a CUDA error's text or
+// null. `workspace` holds procrustes_workspace() doubles.
 const char* procrustes_cuda(const Procrustes&, double* workspace, void* stream);
 int64_t procrustes_workspace(int64_t count, int64_t points);
 

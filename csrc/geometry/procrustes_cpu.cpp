@@ -1,7 +1,7 @@
 // Procrustes alignment on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A vector holds one coordinate of as many problems as it has lanes: points are transposed into such vectors a block at a
-// time, and stay in the cache for the passes over them (centroids, covariance, residuals or gradients). A problem of
+// A vector holds one coordinate of as many problems as it has lanes: points are transposed into such vectors a block at
+// a time, and stay in the cache for the passes over them (centroids, covariance, residuals or gradients). A problem of
 // many points, where there are few, is cut into slices, and each slice into one stretch of points a lane.
 
 #include "geometry/procrustes.h"
@@ -49,9 +49,9 @@ struct Ops<Lanes<double>> : Ops<double> {
 
 namespace {
 
-constexpr int kBlock = 160;             // points in the cache at a time: a whole body with hands and face fits
-constexpr int64_t kSlice = 16384;       // points of a slice of a long problem
-constexpr int64_t kLongPoints = 4096;   // above, there is nothing to gain from several problems in a vector
+constexpr int kBlock = 160;            // points in the cache at a time: a whole body with hands and face fits
+constexpr int64_t kSlice = 16384;      // points of a slice of a long problem
+constexpr int64_t kLongPoints = 4096;  // above, there is nothing to gain from several problems in a vector
 
 template <class Real>
 struct Staged {
@@ -158,7 +158,7 @@ class Sets {
 
   void load(int64_t first, int count) {
     // The next problems lie as far on as these lie apart from one another; the processor does not guess that itself.
-    const auto load_ahead = [&](const Real* const (&bases)[L], int64_t stride, int width, V* out) {
+    const auto load_ahead = [&](const Real* const(&bases)[L], int64_t stride, int width, V* out) {
       load(bases, stride, width, first, count, L * (bases[1] - bases[0]), out);
     };
     load_ahead(source_, p_.source_strides.point, 3, staged_.source);
@@ -310,10 +310,10 @@ struct LongSet {
       if (first == p.points) return;
     }
     for (int c = 0; c < 3; ++c) {
-      source_shift[c] = static_cast<const Real*>(
-          p.source)[n * p.source_strides.problem + first * p.source_strides.point + c];
-      target_shift[c] = static_cast<const Real*>(
-          p.target)[n * p.target_strides.problem + first * p.target_strides.point + c];
+      source_shift[c] =
+          static_cast<const Real*>(p.source)[n * p.source_strides.problem + first * p.source_strides.point + c];
+      target_shift[c] =
+          static_cast<const Real*>(p.target)[n * p.target_strides.problem + first * p.target_strides.point + c];
     }
   }
 

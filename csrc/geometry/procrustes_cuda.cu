@@ -3,9 +3,9 @@
 // Small sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates cross
 // lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each point is
 // read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
-// Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and the
-// next kernel adds them up in double, in their order.
-// Sums have a fixed order, so results are the same from run to run; nothing here waits for the device or allocates.
+// Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and
+// the next kernel adds them up in double, in their order. Sums have a fixed order, so results are the same from run to
+// run; nothing here waits for the device or allocates.
 
 #include "geometry/staging_cuda.cuh"
 
@@ -136,7 +136,10 @@ struct Slice {
   Real source_shift[3], target_shift[3];
 
   __device__ Slice(const Procrustes& p, int64_t slices, int64_t index)
-      : n(index / slices), first(index % slices * kSlice), end(min(first + kSlice, p.points)), source_shift{},
+      : n(index / slices),
+        first(index % slices * kSlice),
+        end(min(first + kSlice, p.points)),
+        source_shift{},
         target_shift{} {
     if (p.kind == Alignment::kRotation) return;
     int64_t counts = 0;

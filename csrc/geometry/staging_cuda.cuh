@@ -50,8 +50,8 @@ __device__ void copy_run(const Real* from, Real* to, int count, bool vectors) {
 
 // `width` numbers of each of `points` points of each of `problems` problems.
 template <class Real>
-__device__ void stage_array(const void* base, const Strides2& strides, int width, int64_t n, int64_t first, int problems,
-                            int points, Real* to) {
+__device__ void stage_array(const void* base, const Strides2& strides, int width, int64_t n, int64_t first,
+                            int problems, int points, Real* to) {
   const Real* from = static_cast<const Real*>(base) + n * strides.problem + first * strides.point;
   const int row = width * points, count = problems * row;
   if ((strides.point == width || points == 1) && (strides.problem == row || problems == 1)) {

@@ -13,8 +13,8 @@ using MlpArgument = std::tuple<NormArgument, LinearArgument, LinearArgument>;
 using HeadArgument = std::tuple<NormArgument, LinearArgument, std::optional<LinearArgument>>;
 
 const LayerKernels& kernels(Dtype products) {
-  require(products == Dtype::kFloat32 || products == Dtype::kBFloat16, "products are made in float32 or bfloat16, not in ",
-          name_of(products));
+  require(products == Dtype::kFloat32 || products == Dtype::kBFloat16,
+          "products are made in float32 or bfloat16, not in ", name_of(products));
   if (products == Dtype::kFloat32) return cpu_kernels().layers;
   require(bfloat16_kernels(), "products in bfloat16 need AVX512-BF16, which this machine or this build has not");
   return *bfloat16_kernels();
@@ -107,14 +107,16 @@ void token_block(const Argument& tokens, const Optional& attended, const Argumen
 int64_t check_layers(Layers& p) {
   require(p.x.axes == 2 && p.weight.axes == 2, "x and weight must have 2 axes, got ", p.x.axes, " and ", p.weight.axes);
   p.rows = p.x.shape[0];
-  const int64_t in = p.weight.shape[1], inner = p.weight.shape[0], outer = p.second_weight ? p.second_weight.shape[0] : inner;
+  const int64_t in = p.weight.shape[1], inner = p.weight.shape[0],
+                outer = p.second_weight ? p.second_weight.shape[0] : inner;
   require(p.rows > 0 && p.threads > 0, "rows and threads must be > 0, got ", p.rows, " and ", p.threads);
   for (const int64_t width : {in, inner, outer}) require(width > 0, "widths must be > 0, got ", width);
   require(!p.norm_weight == !p.norm_bias, "a norm must have a weight and a bias");
   const Dtype products = p.hidden.dtype;
   require_exactly("x", p.x, p.norm_weight ? Dtype::kFloat32 : products, {p.rows, in});
   require_contiguous("hidden", p.hidden);
-  require(!p.second_weight || size_of(p.hidden) == p.rows * inner, "hidden must hold what the first of two layers gives");
+  require(!p.second_weight || size_of(p.hidden) == p.rows * inner,
+          "hidden must hold what the first of two layers gives");
   if (p.norm_weight) {
     require_shape("norm_weight", p.norm_weight, {in});
     require_shape("norm_bias", p.norm_bias, {in});
@@ -129,9 +131,7 @@ int64_t check_layers(Layers& p) {
 }
 
 // What the output, or its gradient, is held in.
-Dtype dtype_of_output(const Layers& p) {
-  return p.norm_weight && !p.second_weight ? p.hidden.dtype : Dtype::kFloat32;
-}
+Dtype dtype_of_output(const Layers& p) { return p.norm_weight && !p.second_weight ? p.hidden.dtype : Dtype::kFloat32; }
 
 Kernel<LayersForward> prepare_forward(LayersForward& p) {
   const int64_t width = check_layers(p);
@@ -161,13 +161,13 @@ void bind_layers(py::module_& m) {
   m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("packed"));
   m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("projection"),
         py::arg("mlp"), py::arg("head"), py::arg("threads"));
-  bind<LayersForward>(
-      m, "layers_forward", prepare_forward, field("x", &LayersForward::x), optional("added", &LayersForward::added),
-      optional("norm_weight", &LayersForward::norm_weight), optional("norm_bias", &LayersForward::norm_bias),
-      field("weight", &LayersForward::weight), optional("bias", &LayersForward::bias),
-      optional("second_weight", &LayersForward::second_weight), optional("second_bias", &LayersForward::second_bias),
-      field("epsilon", &LayersForward::epsilon), field("hidden", &LayersForward::hidden),
-      field("out", &LayersForward::out), field("threads", &LayersForward::threads));
+  bind<LayersForward>(m, "layers_forward", prepare_forward, field("x", &LayersForward::x),
+                      optional("added", &LayersForward::added), optional("norm_weight", &LayersForward::norm_weight),
+                      optional("norm_bias", &LayersForward::norm_bias), field("weight", &LayersForward::weight),
+                      optional("bias", &LayersForward::bias), optional("second_weight", &LayersForward::second_weight),
+                      optional("second_bias", &LayersForward::second_bias), field("epsilon", &LayersForward::epsilon),
+                      field("hidden", &LayersForward::hidden), field("out", &LayersForward::out),
+                      field("threads", &LayersForward::threads));
   bind<LayersBackward>(
       m, "layers_backward", prepare_backward, field("grad", &LayersBackward::grad), field("x", &LayersBackward::x),
       field("hidden", &LayersBackward::hidden), optional("norm_weight", &LayersBackward::norm_weight),

@@ -5,12 +5,12 @@
 //   out = second(gelu(h))           where there are two
 //   out += added                    where it is given: x itself, or another
 //
-// x is (rows, first.in), out, added and grad (rows, first.out or second.out), hidden (rows, first.out): h of two layers,
-// kept for the gradients. All are contiguous. Results do not depend on `threads`.
+// x is (rows, first.in), out, added and grad (rows, first.out or second.out), hidden (rows, first.out): h of two
+// layers, kept for the gradients. All are contiguous. Results do not depend on `threads`.
 //
-// Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float for
-// the others. x is float where a norm takes it and elements where a layer does; out is elements of one layer after a norm,
-// float otherwise; hidden is elements, added float; a gradient is held as what it is the gradient of, those of
+// Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float
+// for the others. x is float where a norm takes it and elements where a layer does; out is elements of one layer after
+// a norm, float otherwise; hidden is elements, added float; a gradient is held as what it is the gradient of, those of
 // parameters as float.
 #pragma once
 

@@ -4,8 +4,8 @@
 //   dh = (g · second) gelu'(h),  dn = dh · first,  grad_first = dhᵀ · n,  grad_second = gᵀ · gelu(h)
 // and of one dh = g. Then, of a norm with ẑ = (x - mean) / std and s = dn · weight:
 //   grad_weight = Σ dn ẑ,  grad_bias = Σ dn,  grad_x = (s - mean(s) - ẑ mean(s ẑ)) / std.
-// A few rows at a time go through all of this, ẑ and n computed again. Sums over rows are made in two stages, over runs of
-// rows that do not depend on the number of threads.
+// A few rows at a time go through all of this, ẑ and n computed again. Sums over rows are made in two stages, over runs
+// of rows that do not depend on the number of threads.
 
 #include "layers/layers.h"
 
@@ -17,8 +17,8 @@
 
 namespace {
 
-using olift::LayersBackward;
 using olift::Layer;
+using olift::LayersBackward;
 
 constexpr int64_t kMostRuns = 64;
 constexpr int64_t kFewRuns = 16;
@@ -60,7 +60,8 @@ struct Sums {
   }
 };
 
-// A few rows as they are summed over: kStep of them in a row of lanes. Zeros beyond the last column, and where none was put.
+// A few rows as they are summed over: kStep of them in a row of lanes. Zeros beyond the last column, and where none was
+// put.
 template <int L>
 class Sheet {
  public:
@@ -107,8 +108,8 @@ OLIFT_APART void add_rows(const From* rows, int64_t stride, int64_t count, int64
 
 // to (out, columns) += aᵀ · b of `count` rows; = where it is `fresh`.
 template <int L>
-OLIFT_APART void add_products(const Sheet<L>& a, int64_t out, const Sheet<L>& b, int64_t columns, int64_t count, bool fresh,
-                              float* to) {
+OLIFT_APART void add_products(const Sheet<L>& a, int64_t out, const Sheet<L>& b, int64_t columns, int64_t count,
+                              bool fresh, float* to) {
   const int64_t steps = (count + kStep - 1) / kStep;
   for (int64_t column = 0; column < columns; column += 2 * L) {
     for (int64_t d = 0; d < out; d += kTileRows) {
@@ -185,7 +186,8 @@ class Block {
         normed_grad(kRows * stride),
         scales(kRows) {}
 
-  // Rows begin … begin + count - 1, at most kRows; `sums` are those of a run, and not yet written where they are `fresh`.
+  // Rows begin … begin + count - 1, at most kRows; `sums` are those of a run, and not yet written where they are
+  // `fresh`.
   void run(int64_t begin, int64_t count, bool fresh, float* sums) {
     if (elements_out()) take(static_cast<const Element*>(p.grad.data) + begin * out, out, count, grad);
     else take(static_cast<const float*>(p.grad.data) + begin * out, out, count, grad);
@@ -335,13 +337,15 @@ void OLIFT_FOR_ISA(layers_backward)(const LayersBackward& p) {
   const auto total = [&](int64_t place, int64_t count, float* to) {
     for (int64_t d = 0; to && d < count; d += L) {
       Vec<L> sum{};
-      for (int64_t run = 0; run < runs; ++run) sum += load_up_to<L>(partial.get() + run * at.size + place + d, count - d);
+      for (int64_t run = 0; run < runs; ++run)
+        sum += load_up_to<L>(partial.get() + run * at.size + place + d, count - d);
       store_up_to<L>(to + d, sum, count - d);
     }
   };
   const auto total_weight = [&](int64_t place, const Layer& layer, float* to) {
     olift::parallel_for(to ? layer.out : 0, 16, p.threads, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) total(place + row * Sums::columns_of(layer), layer.in, to + row * layer.in);
+      for (int64_t row = begin; row < end; ++row)
+        total(place + row * Sums::columns_of(layer), layer.in, to + row * layer.in);
     });
   };
   total_weight(at.first, p.first, p.grad_weight);

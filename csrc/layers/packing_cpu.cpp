@@ -1,4 +1,5 @@
-// Weights as the token block reads them; compiled once for each instruction set, whose vectors set the width of a panel.
+// Weights as the token block reads them; compiled once for each instruction set, whose vectors set the width of a
+// panel.
 
 #include "common/isa.h"
 #include "layers/rows.h"

@@ -84,8 +84,8 @@ OLIFT_APART void normalize(const Norm& norm, const float* from, int64_t from_str
   }
 }
 
-// finish(row, column, vector, how many of its lanes count) gets from · layer + bias of each of `count` rows. Rows up to the
-// next whole tile are read, too.
+// finish(row, column, vector, how many of its lanes count) gets from · layer + bias of each of `count` rows. Rows up to
+// the next whole tile are read, too.
 template <int L, class Finish>
 OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride, int64_t count, const Finish& finish) {
   for (int64_t first = 0; first < layer.out; first += 2 * L) {

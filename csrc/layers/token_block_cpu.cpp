@@ -1,8 +1,8 @@
 // The linear layers of a transformer layer, inference, on the CPU; compiled once for each instruction set.
 //
 // A few rows at a time go through all of them: what lies between two layers stays in the cache, and tokens are read and
-// written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block. What is
-// multiplied is `Element` (common/products.h); sums, tokens and all else are float.
+// written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block. What
+// is multiplied is `Element` (common/products.h); sums, tokens and all else are float.
 
 #include "layers/token_block.h"
 

@@ -43,6 +43,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $$(find csrc -type f)
 
 # bench-full has what takes minutes, too: compiled competitors, the longest sequences.
 bench-full: export OLIFT_BENCH_FULL = 1

@@ -1,4 +1,4 @@
-// olift_fast._native: kernels over raw addresses, so that one build serves every version of torch.
+// olift_fast._native: kernels over views of tensors, so that one build serves every version of torch.
 
 #include "common/binding.h"
 #include "common/dispatch.h"
@@ -14,7 +14,7 @@ py::dict info() {
   d["version"] = OLIFT_VERSION;
   d["compiler"] = __VERSION__;
   d["simd"] = olift::simd_level();
-  d["bfloat16"] = olift::cpu_kernels().dense_bfloat16.token_block != nullptr;
+  d["bfloat16"] = olift::bfloat16_kernels() != nullptr;
   d["openmp"] = olift::has_openmp();
 #if defined(OLIFT_CUDA)
   d["cuda"] = true;
@@ -26,18 +26,22 @@ py::dict info() {
   return d;
 }
 
+void* address(std::uintptr_t number) { return reinterpret_cast<void*>(number); }
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
-  m.doc() = "Kernels of olift_fast over raw addresses; see olift_fast.ops for the functions to call.";
+  m.doc() = "Kernels of olift_fast over views of tensors; see olift_fast.ops for the functions to call.";
   m.def("info", &info);
-  m.def("set_openmp", [](olift::Address gomp_parallel) { olift::set_openmp(olift::at<void>(gomp_parallel)); },
-        py::arg("gomp_parallel"));
-  m.def("ask_for_huge_pages",
-        [](olift::Address memory, int64_t bytes) { olift::ask_for_huge_pages(olift::at<void>(memory), bytes); },
-        py::arg("memory"), py::arg("bytes"));
-  olift::bind_attention(m);
-  olift::bind_dense(m);
+  m.def(
+      "set_openmp", [](std::uintptr_t gomp_parallel) { olift::set_openmp(address(gomp_parallel)); },
+      py::arg("gomp_parallel"));
+  m.def(
+      "ask_for_huge_pages",
+      [](std::uintptr_t memory, int64_t bytes) { olift::ask_for_huge_pages(address(memory), bytes); },
+      py::arg("memory"), py::arg("bytes"));
+  olift::bind_banded(m);
+  olift::bind_layers(m);
   olift::bind_encoding(m);
   olift::bind_joint(m);
   olift::bind_geometry(m);

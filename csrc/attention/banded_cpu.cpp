@@ -1,10 +1,11 @@
 // Banded attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A group of streams (banded_streams.h) walks along time some queries at a time. Keys and values are transposed into a
-// sliding stretch of frames as they come into reach, zeros where a key is hidden or does not exist, so that NaN stays out.
-// Then, for these queries: the scores of two queries at a time against six offsets (banded_tiles.h), the softmax over the
-// offsets, a stream a lane, and the weighted values of two queries and four channels at a time, which are transposed back
-// and written.
+// A group of streams (banded_streams.h) walks along time, kQueries queries at a time. Keys and values are transposed
+// into a sliding stretch of frames as they come into reach, with zeros where a key is hidden or does not exist, so that
+// NaN stays out. For these queries it then computes
+//   the scores, of two queries at a time against six offsets (banded_tiles.h);
+//   the softmax over the offsets, one stream in each lane;
+//   the weighted sums of the values, for two queries and four channels at a time, transposed back as they are written.
 
 #include "attention/banded.h"
 
@@ -26,9 +27,9 @@ template <int L, int P>
 class Forward {
  public:
   Forward(const BandedForward& arguments, const Plan& cut)
-      : p(arguments),
+      : args(arguments),
         plan(cut),
-        width(p.shape.width),
+        width(args.shape.width),
         panels((width + P - 1) / P),
         reach(std::min(plan.frames, 2 * kQueries) + plan.left + plan.right),
         memory(Frames<L, P>::floats(panels, kQueries) + 2 * Frames<L, P>::floats(panels, reach) +
@@ -44,15 +45,11 @@ class Forward {
     std::fill(zeros, zeros + width, 0.0f);
   }
 
-  // `next` is the group that this thread does next.
+  // `next` is the group that this thread computes after this one: its rows are prefetched.
   void run(int64_t index, int64_t next) {
-    const Group<L> group(p, plan, index), later(p, plan, next);
-    const auto rows_of = [&](const void* data, const olift::Strides4& strides, const Group<L>& of) {
-      return Rows<L>(data, strides, p.element, of);
-    };
-    const Rows<L> q_rows = rows_of(p.q, p.q_strides, group), k_rows = rows_of(p.k, p.k_strides, group);
-    const Rows<L> v_rows = rows_of(p.v, p.v_strides, group), out_rows = rows_of(p.out, p.out_strides, group);
-    take_bias<L>(group, plan, p.bias, p.left, p.left + p.right + 1, kLog2E, bias);
+    const Group<L> group(args, plan, index), later(args, plan, next);
+    const Rows<L> q_rows(args.q, group), k_rows(args.k, group), v_rows(args.v, group), out_rows(args.out, group);
+    take_bias<L>(group, plan, args.bias, args.left, args.left + args.right + 1, kLog2E, bias);
     first_key = std::max(-plan.left, -group.before);
     end_key = std::min(plan.frames + plan.right, group.after);
     k.restart(first_key);
@@ -61,17 +58,17 @@ class Forward {
     gap = -kFar;
 
     const int64_t queries = std::min(plan.frames, group.after);
-    Soon ahead(width * size_of(p.element), {{{q_rows, rows_of(p.q, p.q_strides, later), queries, 0},
-                                             {k_rows, rows_of(p.k, p.k_strides, later), end_key, plan.right},
-                                             {v_rows, rows_of(p.v, p.v_strides, later), end_key, plan.right},
-                                             {out_rows, rows_of(p.out, p.out_strides, later), queries, 0}}});
+    Soon ahead(width * size_of(args.q.dtype), {{{q_rows, Rows<L>(args.q, later), queries, 0},
+                                                {k_rows, Rows<L>(args.k, later), end_key, plan.right},
+                                                {v_rows, Rows<L>(args.v, later), end_key, plan.right},
+                                                {out_rows, Rows<L>(args.out, later), queries, 0}}});
     for (int64_t first = 0; first < queries; first += kQueries) {
       const int64_t end = std::min(queries, first + kQueries);
       ahead.aim(first + kQueries, end + kQueries);
       const int64_t seen = std::min(end_key, end + plan.right), keep = std::max(first_key, first - plan.left);
-      take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, p.element, width, zeros, gap);
+      take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, args.q.dtype, width, zeros, gap);
       q.restart(first);
-      take_queries<L, P>(q, group, q_rows, first, end, p.element, width, zeros, p.scale * kLog2E);
+      take_queries<L, P>(q, group, q_rows, first, end, args.q.dtype, width, zeros, args.scale * kLog2E);
 
       scores_of = scores - first * plan.offsets * L;
       int64_t i = first;
@@ -102,8 +99,9 @@ class Forward {
       end = std::max(end, keys_of(a).end - a + plan.left);
     }
     for (int64_t panel = 0; panel < panels; ++panel) {
-      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, i - plan.left + begin), std::min<int64_t>(P, width - panel * P),
-                             panel > 0, end - begin, scores_of + (i * plan.offsets + begin) * L, plan.offsets * L);
+      band_dots<L, P * L, Q>(q.at(panel, i), k.at(panel, i - plan.left + begin),
+                             std::min<int64_t>(P, width - panel * P), panel > 0, end - begin,
+                             scores_of + (i * plan.offsets + begin) * L, plan.offsets * L);
       ahead.ask(4);
     }
   }
@@ -115,7 +113,7 @@ class Forward {
     float* row = scores_of + (i * plan.offsets + plan.left - i) * L;
     const float* own_bias = bias + (plan.left - i) * L;
     const auto score_of = [&](int64_t key) { return load<L>(row + key * L) + load<L>(own_bias + key * L); };
-    Vec<L> highest = splat<L>(-kInf);
+    Vec<L> row_max = splat<L>(-kInf);
     IntVec<L> any{};
     for (int64_t key = keys.begin; key < keys.end; ++key) {
       Vec<L> score = score_of(key);
@@ -126,23 +124,23 @@ class Forward {
         score = mask ? score : splat<L>(-kInf);
         store<L>(row + key * L, score);
       }
-      highest = larger<L>(score, highest);
+      row_max = larger<L>(score, row_max);
     }
     if (Whole) any = ~IntVec<L>{};
     ahead.ask(4);
-    const Vec<L> base = any ? highest : Vec<L>{};
-    Vec<L> total{};
+    const Vec<L> m_i = any ? row_max : Vec<L>{};
+    Vec<L> l_i{};
     for (int64_t key = keys.begin; key < keys.end; ++key) {
-      const Vec<L> weight = exp2_or_zero<L>((Whole ? score_of(key) : load<L>(row + key * L)) - base);
-      store<L>(row + key * L, weight);
-      total += weight;
+      const Vec<L> p = exp2_or_zero<L>((Whole ? score_of(key) : load<L>(row + key * L)) - m_i);
+      store<L>(row + key * L, p);
+      l_i += p;
     }
     any &= group.existing(i);
     live[i - first] = any;
-    share[i - first] = any ? 1.0f / total : Vec<L>{};
-    if (p.lse) {
-      const Vec<L> lse = any ? base + log_positive<L>(total) * kLog2E : splat<L>(-kInf);
-      group.store_queries(p.shape, p.lse, i, lse);
+    norms[i - first] = any ? 1.0f / l_i : Vec<L>{};
+    if (args.lse) {
+      const Vec<L> lse = any ? m_i + log_positive<L>(l_i) * kLog2E : splat<L>(-kInf);
+      group.store_queries(args.shape, args.lse, i, lse);
     }
   }
 
@@ -151,20 +149,21 @@ class Forward {
     const int64_t origin = i - plan.left;
     Span spans[Q];
     for (int a = 0; a < Q; ++a) spans[a] = {keys_of(i + a).begin - origin, keys_of(i + a).end - origin};
-    write_sums<L, P, Q>(group, out_rows, i, p.element, width, scores_of + i * plan.offsets * L, (plan.offsets - 1) * L,
-                        L, v, origin, spans, share + (i - first), live + (i - first), nowhere, ahead, 2);
+    write_sums<L, P, Q>(group, out_rows, i, args.q.dtype, width, scores_of + i * plan.offsets * L,
+                        (plan.offsets - 1) * L, L, v, origin, spans, norms + (i - first), live + (i - first), nowhere,
+                        ahead, 2);
   }
 
-  const BandedForward& p;
+  const BandedForward& args;
   const Plan& plan;
   int64_t width, panels, reach;
   Memory memory;
   Frames<L, P> q, k, v;
   Frames<L, 1> held;
   float *scores, *bias, *zeros, *nowhere;
-  float* scores_of = nullptr;  // of query 0, were it held
+  float* scores_of = nullptr;                   // of query 0, were it held
   int64_t first_key = 0, end_key = 0, gap = 0;  // gap: the latest frame in which some lane has no key
-  Vec<L> share[kQueries];
+  Vec<L> norms[kQueries];                       // 1 / l_i
   IntVec<L> live[kQueries];
 };
 
@@ -172,12 +171,12 @@ class Forward {
 
 namespace olift {
 
-void OLIFT_FOR_ISA(banded_forward)(const BandedForward& p) {
-  for_width(p.shape.width, [&](auto lanes, auto channels) {
+void OLIFT_FOR_ISA(banded_forward)(const BandedForward& args) {
+  for_width(args.shape.width, [&](auto lanes, auto channels) {
     constexpr int L = decltype(lanes)::value, P = decltype(channels)::value;
-    const Plan plan(p.shape, p.left, p.right, L);
-    olift::parallel_pull(plan.groups, plan.threads(p.shape, p.threads, L), [&](const auto& next) {
-      Forward<L, P> forward(p, plan);
+    const Plan plan(args.shape, args.left, args.right, L);
+    olift::parallel_pull(plan.groups, plan.threads(args.shape, args.threads, L), [&](const auto& next) {
+      Forward<L, P> forward(args, plan);
       for (int64_t group = next(), later; group < plan.groups; group = later) {
         later = next();
         forward.run(group, later);

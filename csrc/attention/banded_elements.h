@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "attention/banded.h"
+#include "common/bfloat16.h"
 #include "common/simd.h"
+#include "common/tensor.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -14,43 +15,9 @@
 
 namespace {
 
-using olift::Element;
+using olift::Dtype;
 
-struct BFloat16 {
-  uint16_t bits;
-};
-
-inline int64_t size_of(Element element) { return element == Element::kFloat ? 4 : 2; }
-
-typedef uint16_t Halves __attribute__((vector_size(8)));
-typedef uint32_t Words __attribute__((vector_size(16)));
-
-OLIFT_INLINE Vec<4> load_quad(const float* from, int count) {
-  return count == 4 ? load<4>(from) : load_part<4>(from, count);
-}
-
-OLIFT_INLINE Vec<4> load_quad(const BFloat16* from, int count) {
-  Halves halves{};
-  std::memcpy(&halves, from, static_cast<size_t>(count) * sizeof(BFloat16));
-  const Words words = __builtin_convertvector(halves, Words) << 16;
-  Vec<4> quad;
-  std::memcpy(&quad, &words, sizeof(quad));
-  return quad;
-}
-
-OLIFT_INLINE void store_quad(float* to, Vec<4> quad, int count) {
-  if (count == 4) store<4>(to, quad);
-  else store_part<4>(to, quad, count);
-}
-
-// Rounds to nearest, ties to even; NaN stays NaN.
-OLIFT_INLINE void store_quad(BFloat16* to, Vec<4> quad, int count) {
-  Words words;
-  std::memcpy(&words, &quad, sizeof(words));
-  const Words rounded = (words + 0x7fff + ((words >> 16) & 1)) >> 16;
-  const Halves halves = __builtin_convertvector(quad == quad ? rounded : (words >> 16) | 0x40, Halves);
-  std::memcpy(to, &halves, static_cast<size_t>(count) * sizeof(BFloat16));
-}
+inline int64_t size_of(Dtype dtype) { return dtype == Dtype::kFloat32 ? 4 : 2; }
 
 // Lanes 4i … 4i + 3 of the result are parts[i].
 template <int L>
@@ -140,7 +107,7 @@ OLIFT_INLINE void load_channels(const Places& rows, int64_t first, int count, Ve
   for (int i = 0; i < 4; ++i) {
     Vec<4> parts[L / 4];
     for (int part = 0; part < L / 4; ++part) {
-      parts[part] = load_quad(reinterpret_cast<const Element*>(rows.at(4 * part + i)) + first, count);
+      parts[part] = load_up_to<4>(reinterpret_cast<const Element*>(rows.at(4 * part + i)) + first, count);
     }
     channels[i] = join_quads<L>(parts);
   }
@@ -155,17 +122,16 @@ OLIFT_INLINE void store_channels(const Places& rows, int64_t first, int count, V
     split_quads<L>(channels[i], parts);
     for (int part = 0; part < L / 4; ++part) {
       char* row = const_cast<char*>(rows.at(4 * part + i));
-      store_quad(reinterpret_cast<Element*>(row) + first, parts[part], count);
+      store_up_to<4>(reinterpret_cast<Element*>(row) + first, parts[part], count);
     }
   }
 }
 
 // Writes channels first … first + 3 of L rows that are `width` wide.
 template <int L, class Places>
-OLIFT_INLINE void put_channels(const Places& rows, Element element, int64_t first, int64_t width,
-                               Vec<L> (&channels)[4]) {
+OLIFT_INLINE void put_channels(const Places& rows, Dtype dtype, int64_t first, int64_t width, Vec<L> (&channels)[4]) {
   const int count = static_cast<int>(std::min<int64_t>(4, width - first));
-  if (element == Element::kBFloat16) store_channels<L, BFloat16>(rows, first, count, channels);
+  if (dtype == Dtype::kBFloat16) store_channels<L, BFloat16>(rows, first, count, channels);
   else if (count == 4) store_channels<L, float>(rows, first, 4, channels);
   else store_channels<L, float>(rows, first, count, channels);
 }

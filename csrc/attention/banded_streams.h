@@ -1,10 +1,10 @@
 // What the forward and the backward of banded attention share: how frames are laid out, and in which order.
 //
-// A stream is one (batch, joint, head) over some consecutive frames. L streams advance in lockstep, one in each lane of a
-// vector, so that the band costs no arithmetic on pairs outside of it and no sums across lanes: a query meets a key in one
-// multiply-add for each channel, whatever the offset between them. Heads of a joint lie next to each other in memory, so
-// the L rows of a frame are mostly one run of bytes.
-// Long sequences, and short batches, are cut into several streams along time; each reads the frames around it as well.
+// A stream is one (batch, joint, head) over some consecutive frames. L streams advance in lockstep, one in each lane of
+// a vector, so that the band costs no arithmetic on pairs outside of it and no sums across lanes: a query meets a key
+// in one multiply-add for each channel, whatever the offset between them. Heads of a joint lie next to each other in
+// memory, so the L rows of a frame are mostly one run of bytes. Long sequences, and short batches, are cut into several
+// streams along time; each reads the frames around it as well.
 #pragma once
 
 #include <algorithm>
@@ -21,16 +21,19 @@
 
 namespace {
 
-using olift::Shape5;
-using olift::Strides4;
+using olift::AttentionShape;
+using olift::Banded;
+using olift::kBatch, olift::kFrame, olift::kHead, olift::kJoint;
+using olift::Tensor;
 
 constexpr int64_t kFar = std::numeric_limits<int64_t>::max() / 4;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;  // scores are in powers of two: exp takes fewer steps then
 
-// How the work is cut: `segments` streams of `frames` frames for each (batch, joint, head). It depends on the sizes alone.
+// How the work is cut: `segments` streams of `frames` frames for each (batch, joint, head). It depends on the sizes
+// alone.
 struct Plan {
-  Plan(const Shape5& shape, int64_t left_window, int64_t right_window, int lanes)
+  Plan(const AttentionShape& shape, int64_t left_window, int64_t right_window, int lanes)
       : left(std::min(left_window, shape.frames - 1)),
         right(std::min(right_window, shape.frames - 1)),
         offsets(left + right + 1),
@@ -45,7 +48,7 @@ struct Plan {
   }
 
   // As many as have something to do: starting one costs as much as some 10^5 multiply-adds.
-  int threads(const Shape5& shape, int most, int lanes) const {
+  int threads(const AttentionShape& shape, int most, int lanes) const {
     const int64_t work = groups * lanes * frames * std::min(offsets, shape.frames) * shape.width * 2;
     return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>({most, groups, work >> 17})));
   }
@@ -57,9 +60,8 @@ struct Plan {
 // The L streams of one group. Frame i of the group is frame start[l] + i of the sequence in lane l.
 template <int L>
 struct Group {
-  template <class Arguments>
-  Group(const Arguments& p, const Plan& plan, int64_t index) {
-    const Shape5& shape = p.shape;
+  Group(const Banded& args, const Plan& plan, int64_t index) {
+    const AttentionShape& shape = args.shape;
     for (int l = 0; l < L; ++l) {
       const int64_t stream = index * L + l;
       const int64_t row = stream % plan.rows;
@@ -68,19 +70,20 @@ struct Group {
       batch[l] = row / (shape.joints * shape.heads);
       joint[l] = row / shape.heads % shape.joints;
       head[l] = row % shape.heads;
-      length[l] = (!used ? 0 : p.lengths ? std::min(shape.frames, p.lengths[batch[l]]) : shape.frames) - start[l];
+      length[l] = (!used ? 0 : args.lengths ? std::min(shape.frames, args.lengths[batch[l]]) : shape.frames) - start[l];
       own[l] = used ? std::min(plan.frames, shape.frames - start[l]) : 0;
-      visible[l] = !p.visible ? nullptr
-                              : p.visible + batch[l] * p.visible_strides[0] + start[l] * p.visible_strides[1] +
-                                    joint[l] * p.visible_strides[2];
+      visible[l] = !args.visible
+                       ? nullptr
+                       : args.visible + batch[l] * args.visible.strides[kBatch] +
+                             start[l] * args.visible.strides[kFrame] + joint[l] * args.visible.strides[kJoint];
       all_own_to = std::min(all_own_to, own[l]);
       before = std::max(before, start[l]);
       all_from = std::max(all_from, -start[l]);
       all_to = std::min(all_to, length[l]);
       if (used) after = std::max(after, shape.frames - start[l]);
     }
-    visible_step = p.visible_strides[1];
-    for (int l = 0; p.visible && l < L; ++l) {
+    visible_step = args.visible.strides[kFrame];
+    for (int l = 0; args.visible && l < L; ++l) {
       if (l == 0 || visible[l] != visible[l - 1]) {
         run_first[runs] = l;
         run_lanes[runs++] = IntVec<L>{};
@@ -117,8 +120,9 @@ struct Group {
   bool owns(int lane, int64_t i) const { return i >= 0 && i < own[lane]; }
   bool all_own(int64_t i) const { return i >= 0 && i < all_own_to; }
 
-  // Frame i of the group in a tensor (B, T, J, H) of floats: all lanes where all exist, else those that do or are owned.
-  Vec<L> load_queries(const Shape5& shape, const float* from, int64_t i, float absent) const {
+  // Frame i of the group in a tensor (B, T, J, H) of floats: all lanes where all exist, else those that do or are
+  // owned.
+  Vec<L> load_queries(const AttentionShape& shape, const float* from, int64_t i, float absent) const {
     if (in_a_row && all_exist(i)) return load<L>(from + query_index(shape, 0, i));
     Vec<L> values = splat<L>(absent);
     for (int l = 0; l < L; ++l) {
@@ -126,23 +130,23 @@ struct Group {
     }
     return values;
   }
-  void store_queries(const Shape5& shape, float* to, int64_t i, Vec<L> values) const {
+  void store_queries(const AttentionShape& shape, float* to, int64_t i, Vec<L> values) const {
     if (in_a_row && all_own(i)) return store<L>(to + query_index(shape, 0, i), values);
     for (int l = 0; l < L; ++l) {
       if (owns(l, i)) to[query_index(shape, l, i)] = values[l];
     }
   }
 
-  int64_t query_index(const Shape5& shape, int lane, int64_t i) const {  // in (B, T, J, H)
+  int64_t query_index(const AttentionShape& shape, int lane, int64_t i) const {  // in (B, T, J, H)
     return ((batch[lane] * shape.frames + start[lane] + i) * shape.joints + joint[lane]) * shape.heads + head[lane];
   }
 
   int64_t all_from = -kFar, all_to = kFar;  // in every lane frames exist from here up to there
   int64_t all_own_to = kFar;
-  bool in_a_row;  // the lanes' (joint, head) follow each other within one clip
+  bool in_a_row;                  // the lanes' (joint, head) follow each other within one clip
   int64_t before = 0, after = 0;  // in some lane frames exist from -before up to `after`
   int64_t start[L], length[L], own[L], batch[L], joint[L], head[L];
-  const uint8_t* visible[L];
+  const bool* visible[L];
   int64_t visible_step;
   int runs = 0, run_first[L];  // of lanes with the same mask, the heads of a joint; none without masks
   IntVec<L> run_lanes[L];
@@ -151,10 +155,11 @@ struct Group {
 // Where the rows of a group lie in one tensor.
 template <int L>
 struct Rows {
-  Rows(const void* data, const Strides4& s, Element element, const Group<L>& group) : step(s.frame * size_of(element)) {
+  Rows(const Tensor& x, const Group<L>& group) : step(x.strides[kFrame] * size_of(x.dtype)) {
     for (int l = 0; l < L; ++l) {
-      const int64_t first = group.batch[l] * s.batch + group.joint[l] * s.joint + group.head[l] * s.head;
-      origin[l] = static_cast<const char*>(data) + first * size_of(element) + group.start[l] * step;
+      const int64_t first =
+          group.batch[l] * x.strides[kBatch] + group.joint[l] * x.strides[kJoint] + group.head[l] * x.strides[kHead];
+      origin[l] = static_cast<const char*>(x.data) + first * size_of(x.dtype) + group.start[l] * step;
     }
     gap = origin[1] - origin[0];
     for (int l = 0; l < L; ++l) even &= origin[l] == origin[l / 4 * 4] + l % 4 * gap;
@@ -182,7 +187,8 @@ struct Rows {
 template <int L, int N>
 class Ahead {
  public:
-  // Rows of one tensor up to frame `end`, then those of the group that comes next; it runs `shift` frames before the count.
+  // Rows of one tensor up to frame `end`, then those of the group that comes next; it runs `shift` frames before the
+  // count.
   struct Stream {
     Rows<L> rows, next;
     int64_t end, shift;
@@ -278,22 +284,22 @@ class Frames {
 
   // Transposes L rows of memory in as frame i, times a factor.
   template <class Places>
-  void put(int64_t i, const Places& rows, Element element, int64_t width, float factor) {
-    if (element == Element::kBFloat16) put_rows<BFloat16, true>(i, rows, width, factor);
+  void put(int64_t i, const Places& rows, Dtype dtype, int64_t width, float factor) {
+    if (dtype == Dtype::kBFloat16) put_rows<BFloat16, true>(i, rows, width, factor);
     else if (factor == 1.0f) put_rows<float, false>(i, rows, width, factor);
     else put_rows<float, true>(i, rows, width, factor);
   }
 
  private:
-  template <class E, bool Scaled, class Places>
+  template <class Element, bool Scaled, class Places>
   void put_rows(int64_t i, const Places& rows, int64_t width, float factor) {
     for (int64_t first = 0; first < width; first += P) {
       float* to = at(first / P, i);
       const int64_t channels = std::min<int64_t>(P, width - first);
       for (int64_t c = 0; c < channels; c += 4) {
         Vec<L> quad[4];
-        if (c + 4 <= channels) load_channels<L, E>(rows, first + c, 4, quad);
-        else load_channels<L, E>(rows, first + c, static_cast<int>(channels - c), quad);
+        if (c + 4 <= channels) load_channels<L, Element>(rows, first + c, 4, quad);
+        else load_channels<L, Element>(rows, first + c, static_cast<int>(channels - c), quad);
         for (int j = 0; j < 4; ++j) store<L>(to + (c + j) * L, Scaled ? quad[j] * factor : quad[j]);
       }
     }
@@ -306,29 +312,29 @@ class Frames {
 
 // Frames of queries up to `end`, zeros (taken from `zeros`) where they do not exist.
 template <int L, int P>
-OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const Rows<L>& rows, int64_t keep, int64_t end,
-                  Element element, int64_t width, const float* zeros, float factor) {
+OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const Rows<L>& rows, int64_t keep,
+                              int64_t end, Dtype dtype, int64_t width, const float* zeros, float factor) {
   const int64_t from = frames.end();
   frames.slide(keep, end);
   for (int64_t i = from; i < end; ++i) {
     if (rows.even && group.all_exist(i)) {
-      frames.put(i, rows.evenly_at(i), element, width, factor);
+      frames.put(i, rows.evenly_at(i), dtype, width, factor);
       continue;
     }
     Scattered<L> row = rows.all_at(i);
     for (int l = 0; l < L; ++l) {
       if (!group.exists(l, i)) row.row[l] = reinterpret_cast<const char*>(zeros);
     }
-    frames.put(i, row, element, width, factor);
+    frames.put(i, row, dtype, width, factor);
   }
 }
 
-// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not. `gap` moves to
-// the latest frame in which some lane has none.
+// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not. `gap`
+// moves to the latest frame in which some lane has none.
 template <int L, int P>
-OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group, const Rows<L>& k_rows,
-               const Rows<L>& v_rows, int64_t keep, int64_t end, Element element, int64_t width, const float* zeros,
-               int64_t& gap) {
+OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group,
+                           const Rows<L>& k_rows, const Rows<L>& v_rows, int64_t keep, int64_t end, Dtype dtype,
+                           int64_t width, const float* zeros, int64_t& gap) {
   const int64_t from = k.end();
   k.slide(keep, end);
   v.slide(keep, end);
@@ -338,15 +344,15 @@ OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held,
     const IntVec<L> mask = group.holding_keys(i, all);
     if (!all) gap = i;
     if (all && k_rows.even && v_rows.even) {
-      k.put(i, k_rows.evenly_at(i), element, width, 1.0f);
-      v.put(i, v_rows.evenly_at(i), element, width, 1.0f);
+      k.put(i, k_rows.evenly_at(i), dtype, width, 1.0f);
+      v.put(i, v_rows.evenly_at(i), dtype, width, 1.0f);
     } else {
       Scattered<L> k_row = k_rows.all_at(i), v_row = v_rows.all_at(i);
       for (int l = 0; l < L; ++l) {
         if (!mask[l]) k_row.row[l] = v_row.row[l] = reinterpret_cast<const char*>(zeros);
       }
-      k.put(i, k_row, element, width, 1.0f);
-      v.put(i, v_row, element, width, 1.0f);
+      k.put(i, k_row, dtype, width, 1.0f);
+      v.put(i, v_row, dtype, width, 1.0f);
     }
     std::memcpy(held.at(0, i), &mask, sizeof(mask));
   }
@@ -355,7 +361,7 @@ OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held,
 // Writes frames i … i + Q - 1 of the group's streams: norm times a sum of `rows` over a span of frames that begins at
 // `origin` (banded_tiles.h says of which), 0 where not alive. `nowhere` takes what the streams do not own.
 template <int L, int P, int Q, int N>
-OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i, Element element, int64_t width,
+OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i, Dtype dtype, int64_t width,
                             const float* weights, int64_t across, int64_t along, Frames<L, P>& rows, int64_t origin,
                             const Span (&spans)[Q], const Vec<L>* norms, const IntVec<L>* alive, float* nowhere,
                             Ahead<L, N>& ahead, int asked) {
@@ -379,8 +385,8 @@ OLIFT_APART void write_sums(const Group<L>& group, const Rows<L>& to, int64_t i,
     for (int a = 0; a < Q; ++a) {
       Vec<L> values[4];
       for (int j = 0; j < 4; ++j) values[j] = alive[a] ? sums[a][j] * norms[a] : Vec<L>{};
-      if (even) put_channels<L>(evenly[a], element, c, width, values);
-      else put_channels<L>(row[a], element, c, width, values);
+      if (even) put_channels<L>(evenly[a], dtype, c, width, values);
+      else put_channels<L>(row[a], dtype, c, width, values);
     }
     ahead.ask(asked);
   }

@@ -1,8 +1,9 @@
-// What the forward and the backward of joint attention share: rows of one frame and head copied next to each other, masks
-// as bytes, and products of small matrices held in registers.
+// What the forward and the backward of joint attention share: rows of one frame and head copied next to each other,
+// masks as bytes, and products of small matrices held in registers.
 //
-// All products have one form: out[r, c] = Σ_n a[r, n] b[n, c], a read element by element (by rows or by columns), b by whole
-// vectors along c. A tile of it is up to 6 rows by 2 vectors: 12 sums, enough to keep two multiply-add units busy.
+// All products have one form: out[r, c] = Σ_n a[r, n] b[n, c], a read element by element (by rows or by columns), b by
+// whole vectors along c. A tile of it is up to 6 rows by 2 vectors: 12 sums, enough to keep two multiply-add units
+// busy.
 #pragma once
 
 #include <algorithm>
@@ -11,11 +12,13 @@
 #include <vector>
 
 #include "attention/joint.h"
+#include "common/bfloat16.h"
 #include "common/simd.h"
 
 namespace {
 
-using olift::Strides4;
+using olift::Joint;
+using olift::kBatch, olift::kFrame, olift::kHead, olift::kJoint;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr int64_t kTileRows = 6;
@@ -23,48 +26,8 @@ constexpr int64_t kTileRows = 6;
 template <int N>
 using Constant = std::integral_constant<int, N>;
 
-struct BFloat16 {
-  uint16_t bits;
-};
-
 template <int L>
 using ByteVec = typename VecOf<int8_t, L>::Type;
-template <int L>
-using ShortVec = typename VecOf<uint16_t, L>::Type;
-
-template <int L>
-OLIFT_INLINE Vec<L> load_row(const float* p, int64_t rest) {
-  return rest >= L ? load<L>(p) : load_part<L>(p, static_cast<int>(rest));
-}
-
-template <int L>
-OLIFT_INLINE Vec<L> load_row(const BFloat16* p, int64_t rest) {
-  ShortVec<L> bits{};
-  if (rest >= L) std::memcpy(&bits, p, sizeof(bits));
-  else std::memcpy(&bits, p, static_cast<size_t>(rest) * sizeof(BFloat16));
-  const IntVec<L> wide = __builtin_convertvector(bits, IntVec<L>) << 16;
-  Vec<L> x;
-  std::memcpy(&x, &wide, sizeof(x));
-  return x;
-}
-
-template <int L>
-OLIFT_INLINE void store_row(float* p, Vec<L> x, int64_t rest) {
-  if (rest >= L) store<L>(p, x);
-  else store_part<L>(p, x, static_cast<int>(rest));
-}
-
-// Rounds to the nearest, to the even one of two; NaN stays NaN.
-template <int L>
-OLIFT_INLINE void store_row(BFloat16* p, Vec<L> x, int64_t rest) {
-  using UnsignedVec = typename VecOf<uint32_t, L>::Type;
-  UnsignedVec bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  const UnsignedVec rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  const UnsignedVec kept = x == x ? rounded : (bits | 0x400000);
-  const ShortVec<L> half = __builtin_convertvector(kept >> 16, ShortVec<L>);
-  std::memcpy(p, &half, rest >= L ? sizeof(half) : static_cast<size_t>(rest) * sizeof(BFloat16));
-}
 
 // One stage of a transpose: swaps the upper half of each 2·Half lanes of a with the lower half of b's.
 template <int L, int Half, int... I>
@@ -130,8 +93,8 @@ OLIFT_INLINE void multiply_tile(const float* a, int64_t a_row, int64_t a_step, c
 
 // Calls store(r, c, vector) for the R rows of the product and each vector of its columns c … c + L - 1 under `columns`.
 template <int L, int R, class Store>
-OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step, int64_t columns,
-                           int64_t count, const Store& store) {
+OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,
+                           int64_t columns, int64_t count, const Store& store) {
   int64_t first = 0;
   const auto shifted = [&](int r, int64_t c, Vec<L> x) { store(r, first + c, x); };
   for (; first + 2 * L <= columns; first += 2 * L) {
@@ -172,34 +135,33 @@ class Floats {
   float* first_;
 };
 
-// The graph of a sample, a byte a pair, rows padded to whole vectors: -1 where a query may see a key, else 0. With no graph
-// one row stands for all. And, for the frame at hand, which keys are read at all.
-template <class Arguments>
+// The graph of a sample, a byte a pair, rows padded to whole vectors: -1 where a query may see a key, else 0. With no
+// graph one row stands for all. And, for the frame at hand, which keys are read at all.
 class Masks {
  public:
-  Masks(const Arguments& p, int64_t padded)
-      : p_(p),
+  Masks(const Joint& args, int64_t padded)
+      : args_(args),
         padded_(padded),
-        rows_(p.graph ? p.shape.joints : 1),
-        graph_(static_cast<size_t>((p.graph ? p.shape.heads : 1) * rows_ * padded)),
-        shown_(static_cast<size_t>((p.graph ? p.shape.heads : 1) * padded)),
+        rows_(args.graph ? args.shape.joints : 1),
+        graph_(static_cast<size_t>((args.graph ? args.shape.heads : 1) * rows_ * padded)),
+        shown_(static_cast<size_t>((args.graph ? args.shape.heads : 1) * padded)),
         keys_(static_cast<size_t>(padded)) {
-    if (!p.graph) {
-      std::fill(graph_.begin(), graph_.begin() + p.shape.joints, int8_t{-1});
+    if (!args.graph) {
+      std::fill(graph_.begin(), graph_.begin() + args.shape.joints, int8_t{-1});
       shown_ = graph_;
     }
   }
 
   void move_to(int64_t batch, int64_t frame, int64_t head) {
-    head_ = p_.graph ? head : 0;
-    if (p_.graph && (batch_ < 0 || (batch != batch_ && p_.graph_strides[0] != 0))) read_graph(batch);
+    head_ = args_.graph ? head : 0;
+    if (args_.graph && (batch_ < 0 || (batch != batch_ && args_.graph.strides[0] != 0))) read_graph(batch);
     batch_ = batch;
     const int8_t* shown = &shown_[static_cast<size_t>(head_ * padded_)];
     std::copy(shown, shown + padded_, keys_.begin());
-    if (!p_.visible) return;
-    const uint8_t* visible = p_.visible + batch * p_.visible_strides[0] + frame * p_.visible_strides[1];
-    for (int64_t j = 0; j < p_.shape.joints; ++j) {
-      if (!visible[j * p_.visible_strides[2]]) keys_[static_cast<size_t>(j)] = 0;
+    if (!args_.visible) return;
+    const bool* visible = args_.visible + batch * args_.visible.strides[kBatch] + frame * args_.visible.strides[kFrame];
+    for (int64_t j = 0; j < args_.shape.joints; ++j) {
+      if (!visible[j * args_.visible.strides[kJoint]]) keys_[static_cast<size_t>(j)] = 0;
     }
   }
 
@@ -217,22 +179,23 @@ class Masks {
 
  private:
   void read_graph(int64_t batch) {
-    const int64_t joints = p_.shape.joints;
+    const int64_t joints = args_.shape.joints;
     std::fill(shown_.begin(), shown_.end(), int8_t{0});
-    for (int64_t head = 0; head < p_.shape.heads; ++head) {
+    for (int64_t head = 0; head < args_.shape.heads; ++head) {
       int8_t* shown = &shown_[static_cast<size_t>(head * padded_)];
       for (int64_t i = 0; i < joints; ++i) {
-        const uint8_t* from = p_.graph + batch * p_.graph_strides[0] + head * p_.graph_strides[1] + i * p_.graph_strides[2];
+        const bool* from =
+            args_.graph + batch * args_.graph.strides[0] + head * args_.graph.strides[1] + i * args_.graph.strides[2];
         int8_t* to = &graph_[static_cast<size_t>((head * joints + i) * padded_)];
         for (int64_t j = 0; j < joints; ++j) {
-          to[j] = from[j * p_.graph_strides[3]] ? -1 : 0;
+          to[j] = from[j * args_.graph.strides[3]] ? -1 : 0;
           shown[j] = static_cast<int8_t>(shown[j] | to[j]);
         }
       }
     }
   }
 
-  const Arguments& p_;
+  const Joint& args_;
   int64_t padded_, rows_, head_ = 0, batch_ = -1;
   std::vector<int8_t> graph_, shown_, keys_;
 };
@@ -241,9 +204,11 @@ struct Place {
   int64_t batch, frame, head;
 };
 
+// The row of joint 0.
 template <class Element>
-Element* rows_at(Element* data, const Strides4& s, const Place& place) {
-  return data + place.batch * s.batch + place.frame * s.frame + place.head * s.head;
+Element* rows_at(const olift::Tensor& x, const Place& place) {
+  return static_cast<Element*>(x.data) + place.batch * x.strides[kBatch] + place.frame * x.strides[kFrame] +
+         place.head * x.strides[kHead];
 }
 
 // Copies a row into whole vectors, times `factor`; the next head's row is asked for meanwhile.
@@ -251,7 +216,7 @@ template <int L, class Element>
 OLIFT_INLINE void copy_row(float* to, const Element* from, int64_t width, float factor, int64_t ahead) {
   __builtin_prefetch(from + ahead);
   __builtin_prefetch(from + ahead + width - 1);
-  for (int64_t c = 0; c < width; c += L) store<L>(to + c, factor * load_row<L>(from + c, width - c));
+  for (int64_t c = 0; c < width; c += L) store<L>(to + c, factor * load_up_to<L>(from + c, width - c));
 }
 
 }  // namespace

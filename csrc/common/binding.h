@@ -1,39 +1,244 @@
-// What the bindings of every family of kernels share.
+// What the bindings of every family of kernels share: tensors of torch as arguments, without a header of torch's.
 //
-// Addresses are integers (0: absent), shapes and strides are in elements. The caller answers for memory and types: the
-// public functions of olift_fast.ops do. What is checked here is what no caller may get wrong: that sizes are positive.
+// A binding lists the fields of the struct that a kernel takes, each with its name in Python: `bind` makes a function
+// of them that checks what each field's type says (dtype, contiguity) and calls the kernel without Python's lock.
 #pragma once
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <cstdint>
+#include <initializer_list>
+#include <optional>
 #include <string>
+#include <type_traits>
+
+#include "common/dispatch.h"
+#include "common/tensor.h"
 
 namespace olift {
 
 namespace py = pybind11;
 
-using Address = std::uintptr_t;
-using Ints2 = std::array<int64_t, 2>;
-using Ints3 = std::array<int64_t, 3>;
-using Ints4 = std::array<int64_t, 4>;
-using Ints5 = std::array<int64_t, 5>;
+// Parts of DLPack's C interface (dmlc.github.io/dlpack, version 1): torch fills in where a tensor lies.
+namespace dlpack {
+
+enum : int32_t { kCpu = 1, kCuda = 2, kPinned = 3 };
+enum : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
+
+struct Tensor {
+  void* data;
+  int32_t device, device_index, axes;
+  uint8_t code, bits;
+  uint16_t lanes;
+  const int64_t *shape, *strides;
+  uint64_t byte_offset;
+};
+
+struct ExchangeApi {
+  uint32_t major, minor;
+  const ExchangeApi* older;
+  void *allocate, *from_object, *to_object;
+  int (*view)(void* object, Tensor* out);  // of a tensor that stays its owner's; not 0: a Python error is set
+};
+
+// torch's own, asked for once.
+inline const ExchangeApi& torch_api() {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<const ExchangeApi*> found;
+  return *found
+              .call_once_and_store_result([] {
+                const py::capsule capsule =
+                    py::module_::import("torch").attr("Tensor").attr("__dlpack_c_exchange_api__");
+                const auto* api = capsule.get_pointer<const ExchangeApi>();
+                if (api->major != 1) throw py::import_error("torch's DLPack interface must be of version 1");
+                return api;
+              })
+              .get_stored();
+}
+
+}  // namespace dlpack
+
+// A tensor as it is passed from Python.
+struct Argument : Tensor {
+  int32_t device = dlpack::kCpu;
+};
+using Optional = std::optional<Argument>;
+
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::string joined;
+  const auto add = [&](const auto& part) {
+    if constexpr (std::is_arithmetic_v<std::decay_t<decltype(part)>>) joined += std::to_string(part);
+    else joined += part;
+  };
+  (add(parts), ...);
+  return joined;
+}
+
+// Raises ValueError with the text of `parts`, which is put together only then.
+template <class... Parts>
+void require(bool holds, const Parts&... parts) {
+  if (!holds) throw py::value_error(text(parts...));
+}
+
+inline const char* name_of(Dtype dtype) {
+  constexpr const char* names[] = {"float32", "float64", "bfloat16", "int64", "bool", "uint8"};
+  return names[static_cast<int>(dtype)];
+}
+
+inline int64_t size_of(const Tensor& x) {
+  int64_t size = 1;
+  for (int axis = 0; axis < x.axes; ++axis) size *= x.shape[axis];
+  return size;
+}
+
+inline bool is_contiguous(const Tensor& x) {
+  int64_t step = 1;
+  for (int axis = x.axes - 1; axis >= 0; --axis) {
+    if (x.shape[axis] != 1 && x.strides[axis] != step) return size_of(x) == 0;
+    step *= x.shape[axis];
+  }
+  return true;
+}
+
+inline void require_dtype(const char* name, const Tensor& x, Dtype dtype) {
+  require(x.dtype == dtype, name, " must be ", name_of(dtype), ", got ", name_of(x.dtype));
+}
+
+inline void require_contiguous(const char* name, const Tensor& x) {
+  require(is_contiguous(x), name, " must be contiguous");
+}
+
+inline void require_shape(const char* name, const Tensor& x, std::initializer_list<int64_t> shape) {
+  const auto list = [](const int64_t* sizes, size_t count) {
+    std::string joined;
+    for (size_t axis = 0; axis < count; ++axis) joined += text(axis ? ", " : "", sizes[axis]);
+    return joined;
+  };
+  bool same = x.axes == static_cast<int>(shape.size());
+  for (int axis = 0; same && axis < x.axes; ++axis) same = x.shape[axis] == shape.begin()[axis];
+  if (same) return;
+  throw py::value_error(text(name, " must have shape (", list(shape.begin(), shape.size()), "), got (",
+                             list(x.shape, static_cast<size_t>(x.axes)), ")"));
+}
+
+inline void require_threads(int threads) { require(threads > 0, "threads must be > 0, got ", threads); }
+
+// Puts an argument into a field, whose type tells what it may be.
+inline void take(const char*, const Argument& x, Tensor& field) { field = x; }
 
 template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
+void take(const char* name, const Argument& x, Strided<T>& field) {
+  require_dtype(name, x, DtypeOf<std::remove_const_t<T>>::value);
+  static_cast<Tensor&>(field) = x;
 }
 
-inline void require(bool holds, const std::string& what) {
-  if (!holds) throw py::value_error(what);
+template <class T>
+void take(const char* name, const Argument& x, Array<T>& field) {
+  require_contiguous(name, x);
+  take(name, x, static_cast<Strided<T>&>(field));
 }
 
-void bind_attention(py::module_& m);
-void bind_dense(py::module_& m);
+// An argument of a bound function: its name in Python, and the field that it becomes.
+template <class P, class M>
+struct Field {
+  using Value = std::conditional_t<std::is_base_of_v<Tensor, M>, Argument, M>;
+  const char* name;
+  M P::* member;
+  void put(P& call, const Value& value) const {
+    if constexpr (std::is_base_of_v<Tensor, M>) {
+      require(value.device == dlpack::kCpu || value.device == dlpack::kPinned, name, " must be on the CPU");
+      take(name, value, call.*member);
+    } else {
+      call.*member = value;
+    }
+  }
+};
+
+// One that may be None; its field stays without data then.
+template <class P, class M>
+struct OptionalField : Field<P, M> {
+  using Value = Optional;
+  void put(P& call, const Value& value) const {
+    if (value) Field<P, M>::put(call, *value);
+  }
+};
+
+template <class P, class M>
+Field<P, M> field(const char* name, M P::* member) {
+  return {name, member};
+}
+
+template <class P, class M>
+OptionalField<P, M> optional(const char* name, M P::* member) {
+  return {{name, member}};
+}
+
+template <class Call>
+using Kernel = void (*)(const Call&);
+
+// Binds a CPU kernel: `prepare` refuses arguments that do not fit together, fills in what follows from them, and
+// returns the kernel.
+template <class Call, class... Fields>
+void bind(py::module_& m, const char* name, Kernel<Call> (*prepare)(Call&), Fields... fields) {
+  m.def(
+      name,
+      [=](const typename Fields::Value&... values) {
+        Call call{};
+        (fields.put(call, values), ...);
+        const auto kernel = prepare(call);
+        py::gil_scoped_release release;
+        kernel(call);
+      },
+      py::arg(fields.name)...);
+}
+
+void bind_banded(py::module_& m);
+void bind_layers(py::module_& m);
 void bind_encoding(py::module_& m);
 void bind_joint(py::module_& m);
 void bind_geometry(py::module_& m);
 
 }  // namespace olift
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<olift::Argument> {
+  PYBIND11_TYPE_CASTER(olift::Argument, const_name("torch.Tensor"));
+
+  bool load(handle object, bool) {
+    olift::dlpack::Tensor found;
+    if (olift::dlpack::torch_api().view(object.ptr(), &found) != 0) {
+      PyErr_Clear();
+      return false;
+    }
+    olift::require(found.axes <= olift::Tensor::kMostAxes, "a tensor must have at most ", olift::Tensor::kMostAxes,
+                   " axes, got ", found.axes);
+    value.data = static_cast<char*>(found.data) + found.byte_offset;
+    value.dtype = dtype_of(found);
+    value.device = found.device;
+    value.axes = found.axes;
+    for (int axis = 0; axis < found.axes; ++axis) {
+      value.shape[axis] = found.shape[axis];
+      value.strides[axis] = found.strides[axis];
+    }
+    return true;
+  }
+
+ private:
+  static olift::Dtype dtype_of(const olift::dlpack::Tensor& x) {
+    using olift::Dtype;
+    const auto is = [&](uint8_t code, uint8_t bits) { return x.code == code && x.bits == bits; };
+    if (is(olift::dlpack::kFloat, 32)) return Dtype::kFloat32;
+    if (is(olift::dlpack::kFloat, 64)) return Dtype::kFloat64;
+    if (is(olift::dlpack::kBfloat, 16)) return Dtype::kBFloat16;
+    if (is(olift::dlpack::kInt, 64)) return Dtype::kInt64;
+    if (is(olift::dlpack::kBool, 8)) return Dtype::kBool;
+    if (is(olift::dlpack::kUInt, 8)) return Dtype::kUInt8;
+    throw value_error("a tensor must be float32, float64, bfloat16, int64, bool or uint8");
+  }
+};
+
+}  // namespace pybind11::detail

@@ -3,70 +3,57 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "attention/banded.h"
-#include "attention/joint.h"
-#include "dense/dense.h"
-#include "encoding/rff.h"
-#include "geometry/procrustes.h"
-
 namespace olift {
 namespace {
 
 struct Level {
   const char* name;
   bool runs;
-  CpuKernels kernels;
+  CpuKernels (*kernels)();
 };
 
-DenseKernels dense_bfloat16() {
-#if defined(OLIFT_AVX512BF16)
-  if (__builtin_cpu_supports("avx512bf16")) {
-    return {token_block_avx512bf16, pack_weight_avx512bf16, dense_forward_avx512bf16, dense_backward_avx512bf16};
-  }
+Level find_level() {
+  const Level levels[] = {
+#if defined(OLIFT_X86)
+      {"avx512",
+       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw"),
+       kernels_avx512},
+      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), kernels_avx2},
 #endif
-  return {};
+      {"baseline", true, kernels_baseline},
+  };
+  const char* limit = std::getenv("OLIFT_SIMD");
+  const auto is_limit = [&](const Level& level) { return limit && !std::strcmp(limit, level.name); };
+  bool reached = true;  // any other value limits nothing
+  for (const Level& level : levels) reached = reached && !is_limit(level);
+  for (const Level& level : levels) {
+    reached = reached || is_limit(level);
+    if (reached && level.runs) return level;
+  }
+  return levels[sizeof(levels) / sizeof(levels[0]) - 1];
 }
 
 const Level& level() {
-  static const Level chosen = [] {
-    const Level levels[] = {
-#if defined(OLIFT_X86)
-        {"avx512",
-         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"),
-         {banded_forward_avx512, banded_backward_avx512, banded_step_avx512, procrustes_avx512, rff_forward_avx512,
-          rff_backward_avx512, joint_forward_avx512, joint_backward_avx512,
-          {token_block_avx512, pack_weight_avx512, dense_forward_avx512, dense_backward_avx512},
-          dense_bfloat16()}},
-        {"avx2",
-         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
-         {banded_forward_avx2, banded_backward_avx2, banded_step_avx2, procrustes_avx2, rff_forward_avx2,
-          rff_backward_avx2, joint_forward_avx2, joint_backward_avx2,
-          {token_block_avx2, pack_weight_avx2, dense_forward_avx2, dense_backward_avx2}, {}}},
-#endif
-        {"baseline",
-         true,
-         {banded_forward_baseline, banded_backward_baseline, banded_step_baseline, procrustes_baseline,
-          rff_forward_baseline, rff_backward_baseline, joint_forward_baseline, joint_backward_baseline,
-          {token_block_baseline, pack_weight_baseline, dense_forward_baseline, dense_backward_baseline}, {}}},
-    };
-    const char* limit = std::getenv("OLIFT_SIMD");
-    bool limited = false;
-    for (const Level& candidate : levels) limited = limited || (limit && !std::strcmp(limit, candidate.name));
-    bool reached = !limited;
-    for (const Level& candidate : levels) {
-      reached = reached || !std::strcmp(limit, candidate.name);
-      if (reached && candidate.runs) return candidate;
-    }
-    return levels[sizeof(levels) / sizeof(levels[0]) - 1];
-  }();
+  static const Level chosen = find_level();
   return chosen;
 }
 
 }  // namespace
 
-const CpuKernels& cpu_kernels() { return level().kernels; }
+const CpuKernels& cpu_kernels() {
+  static const CpuKernels kernels = level().kernels();
+  return kernels;
+}
 
 const char* simd_level() { return level().name; }
+
+const LayerKernels* bfloat16_kernels() {
+#if defined(OLIFT_AVX512BF16)
+  static const LayerKernels kernels = layer_kernels_avx512bf16();
+  if (!std::strcmp(simd_level(), "avx512") && __builtin_cpu_supports("avx512bf16")) return &kernels;
+#endif
+  return nullptr;
+}
 
 }  // namespace olift

@@ -1,45 +1,53 @@
-// The CPU kernels of one instruction set, and the choice between them.
+// The CPU kernels of one instruction set, and the choice between the sets.
 #pragma once
 
 #include <cstdint>
 
+// Every kernel that is compiled once for each instruction set: its result, its name and the struct that it takes.
+#define OLIFT_LAYER_KERNELS(KERNEL)           \
+  KERNEL(int64_t, pack_weight, Packing)       \
+  KERNEL(void, token_block, TokenBlock)       \
+  KERNEL(void, layers_forward, LayersForward) \
+  KERNEL(void, layers_backward, LayersBackward)
+#define OLIFT_OTHER_KERNELS(KERNEL)             \
+  KERNEL(void, banded_forward, BandedForward)   \
+  KERNEL(void, banded_backward, BandedBackward) \
+  KERNEL(void, banded_step, BandedStep)         \
+  KERNEL(void, joint_forward, JointForward)     \
+  KERNEL(void, joint_backward, JointBackward)   \
+  KERNEL(void, rff_forward, RffForward)         \
+  KERNEL(void, rff_backward, RffBackward)       \
+  KERNEL(void, procrustes, Procrustes)
+
 namespace olift {
 
-struct BandedForward;
-struct BandedBackward;
-struct BandedStep;
-struct Procrustes;
-struct RffForward;
-struct RffBackward;
-struct JointForward;
-struct JointBackward;
-struct Packing;
-struct DenseForward;
-struct DenseBackward;
-struct TokenBlock;
+#define OLIFT_STRUCT(result, name, Call) struct Call;
+OLIFT_LAYER_KERNELS(OLIFT_STRUCT)
+OLIFT_OTHER_KERNELS(OLIFT_STRUCT)
+#undef OLIFT_STRUCT
 
-struct DenseKernels {
-  void (*token_block)(const TokenBlock&);
-  int64_t (*pack_weight)(const Packing&);
-  void (*forward)(const DenseForward&);
-  void (*backward)(const DenseBackward&);
+#define OLIFT_MEMBER(result, name, Call) result (*name)(const Call&);
+struct LayerKernels {
+  OLIFT_LAYER_KERNELS(OLIFT_MEMBER)
 };
-
 struct CpuKernels {
-  void (*banded_forward)(const BandedForward&);
-  void (*banded_backward)(const BandedBackward&);
-  void (*banded_step)(const BandedStep&);
-  void (*procrustes)(const Procrustes&, int threads);
-  void (*rff_forward)(const RffForward&);
-  void (*rff_backward)(const RffBackward&);
-  void (*joint_forward)(const JointForward&);
-  void (*joint_backward)(const JointBackward&);
-  DenseKernels dense;
-  DenseKernels dense_bfloat16;  // null where the machine or the build has no instructions for it
+  LayerKernels layers;
+  OLIFT_OTHER_KERNELS(OLIFT_MEMBER)
 };
+#undef OLIFT_MEMBER
 
-// The best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers it.
+// The kernels of each instruction set (common/kernels.cpp); avx512bf16 has those of the layers alone.
+CpuKernels kernels_baseline();
+CpuKernels kernels_avx2();
+CpuKernels kernels_avx512();
+LayerKernels layer_kernels_avx512bf16();
+
+// Those of the best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers
+// it.
 const CpuKernels& cpu_kernels();
 const char* simd_level();
+
+// The layers' kernels that multiply in bfloat16; null where the machine or the build has no instructions for it.
+const LayerKernels* bfloat16_kernels();
 
 }  // namespace olift

@@ -32,8 +32,8 @@ void parallel_for(int64_t count, int64_t grain, int threads, const Body& body) {
       &context);
 }
 
-// Calls body(next) on at most `threads` threads; next() deals out 0 … count - 1 once each, and from then on `count` or more:
-// a thread that is slowed down takes fewer.
+// Calls body(next) on at most `threads` threads; next() deals out 0 … count - 1 once each, and from then on `count` or
+// more: a thread that is slowed down takes fewer.
 template <class Body>
 void parallel_pull(int64_t count, int threads, const Body& body) {
   struct Context {

@@ -5,11 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/bfloat16.h"
 #include "common/simd.h"
-
-#if defined(__AVX512BF16__)
-#include <immintrin.h>
-#endif
 
 namespace {
 
@@ -59,12 +56,16 @@ OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const 
   }
 }
 
-// A matrix in panels two vectors wide: panel j holds columns 2L·j …, `rows` rows of 2L floats, zeros beyond the last column.
+// A matrix in panels two vectors wide: panel j holds columns 2L·j …, `rows` rows of 2L floats, zeros beyond the last
+// column.
 template <int L>
 class Panels {
  public:
-  Panels(int64_t rows, int64_t columns) : rows_(rows), count_((columns + 2 * L - 1) / (2 * L)), held_(count_ * 2 * L * rows) {}
-  float& element(int64_t row, int64_t column) { return *held_.at(((column / (2 * L)) * rows_ + row) * 2 * L + column % (2 * L)); }
+  Panels(int64_t rows, int64_t columns)
+      : rows_(rows), count_((columns + 2 * L - 1) / (2 * L)), held_(count_ * 2 * L * rows) {}
+  float& element(int64_t row, int64_t column) {
+    return *held_.at(((column / (2 * L)) * rows_ + row) * 2 * L + column % (2 * L));
+  }
   const float* panel(int64_t j) const { return held_.at(j * rows_ * 2 * L); }
   int64_t count() const { return count_; }
   int64_t rows() const { return rows_; }
@@ -74,44 +75,11 @@ class Panels {
   Floats held_;
 };
 
-template <int L>
-OLIFT_INLINE Vec<L> load_up_to(const float* from, int64_t count) {
-  return count >= L ? load<L>(from) : load_part<L>(from, static_cast<int>(count));
-}
-
-template <int L>
-OLIFT_INLINE void store_up_to(float* to, Vec<L> v, int64_t count) {
-  if (count >= L) store<L>(to, v);
-  else if (count > 0) store_part<L>(to, v, static_cast<int>(count));
-}
-
-// What a weight and the rows multiplied with it are held in: bfloat16 where one instruction multiplies and adds pairs of
-// them, float otherwise. Row and weight are read in steps; what fills up the last one must be 0 in both.
+// What a weight and the rows multiplied with it are held in: bfloat16 where one instruction multiplies and adds pairs
+// of them, float otherwise. Row and weight are read in steps; what fills up the last one must be 0 in both.
 #if defined(__AVX512BF16__)
-typedef uint16_t Element;
+typedef olift::BFloat16 Element;
 constexpr int64_t kStep = 2;
-
-template <int L>
-OLIFT_INLINE void store_up_to(Element* to, Vec<L> v, int64_t count) {
-  static_assert(L == 16, "AVX-512");
-  const __m256i rounded = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(v)));
-  if (count >= L) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);
-  else if (count > 0) _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), rounded);
-}
-
-// The bits of 16 elements, each in the low half of a lane.
-OLIFT_INLINE BitVec<16> widened(__m256i elements) {
-  typedef uint16_t Halves __attribute__((vector_size(32)));
-  return __builtin_convertvector(reinterpret_cast<Halves>(elements), BitVec<16>);
-}
-
-template <int L>
-OLIFT_INLINE Vec<L> load_up_to(const Element* from, int64_t count) {
-  static_assert(L == 16, "AVX-512");
-  const __m256i held = count >= L ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))
-                                  : _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from);
-  return reinterpret_cast<Vec<L>>(widened(held) << 16);
-}
 
 // A pair of elements, as `multiply_add` takes them.
 typedef uint32_t Lane;
@@ -121,7 +89,7 @@ OLIFT_INLINE void store_lanes(Lane* to, Vec<L> first, Vec<L> second) {
   static_assert(L == 16, "AVX-512");
   const __m256i low = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(first)));
   const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(second)));
-  const BitVec<L> both = widened(low) | widened(high) << 16;
+  const BitVec<L> both = widen_bits(low) | widen_bits(high) << 16;
   std::memcpy(to, &both, sizeof(both));
 }
 
@@ -160,7 +128,8 @@ OLIFT_INLINE void multiply_panel(const Element* a, int64_t a_row, const Element*
 
 // sums += aᵀ · b over `steps` rows of lanes: of each a, kTileRows columns, of each b two vectors.
 template <int L>
-OLIFT_INLINE void multiply_lanes(const Lane* a, int64_t a_step, const Lane* b, int64_t b_step, int64_t steps, Tile<L>& sums) {
+OLIFT_INLINE void multiply_lanes(const Lane* a, int64_t a_step, const Lane* b, int64_t b_step, int64_t steps,
+                                 Tile<L>& sums) {
   for (int64_t k = 0; k < steps; ++k, a += a_step, b += b_step) {
 #pragma GCC unroll 12
     for (int i = 0; i < kTileRows; ++i) {

@@ -62,6 +62,18 @@ OLIFT_INLINE void store_part(float* p, Vec<L> v, int count) {
   std::memcpy(p, &v, static_cast<size_t>(count) * sizeof(float));
 }
 
+// The first `count` of L floats, 0 in the other lanes; all of them from L on.
+template <int L>
+OLIFT_INLINE Vec<L> load_up_to(const float* from, int64_t count) {
+  return count >= L ? load<L>(from) : load_part<L>(from, static_cast<int>(count));
+}
+
+template <int L>
+OLIFT_INLINE void store_up_to(float* to, Vec<L> v, int64_t count) {
+  if (count >= L) store<L>(to, v);
+  else if (count > 0) store_part<L>(to, v, static_cast<int>(count));
+}
+
 // The same vector, held in a register: keeps the compiler from loading it again for each use.
 template <class V>
 OLIFT_INLINE V in_register(V v) {
@@ -81,7 +93,7 @@ OLIFT_INLINE Vec<L> larger(Vec<L> a, Vec<L> b) {
   return a > b ? a : b;
 }
 
-// Lanes with bit `Half` of their index set take b, the others a, each plus its neighbour across that bit.
+// Lanes with bit `Half` of their index set take b, the others a, each plus its neighbor across that bit.
 template <class V, class Int, int Half, int... I>
 OLIFT_INLINE V merge_lanes(V a, V b, std::integer_sequence<int, I...>) {
   constexpr int L = sizeof...(I);

@@ -1,9 +1,10 @@
 // Random Fourier features and their linear layer, backward, on the CPU; compiled once for each instruction set.
 //
 // With φ the phase in radians and g the gradient of the features, grad_out · weight:
-//   dφ = -sin φ · g_cos + cos φ · g_sin,  grad_x = 2π dφ · freqsᵀ,  grad_freqs = 2π xᵀ · dφ,  grad_weight = grad_outᵀ · features.
-// Visible points are taken a block at a time, their features computed again. Sums over points are made in two stages, over
-// runs of points that do not depend on the number of threads.
+//   dφ = -sin φ · g_cos + cos φ · g_sin,  grad_x = 2π dφ · freqsᵀ,
+//   grad_freqs = 2π xᵀ · dφ,  grad_weight = grad_outᵀ · features.
+// Visible points are taken a block at a time, their features computed again. Sums over points are made in two stages,
+// over runs of points that do not depend on the number of threads.
 
 #include "encoding/rff_rows.h"
 
@@ -57,7 +58,7 @@ OLIFT_INLINE void add_row(float* to, const float* row, int64_t width) {
 
 template <int L>
 OLIFT_INLINE void take_point(const RffBackward& p, const Frequencies<L>& freqs, int64_t n, Block<L>& block) {
-  const float* from = p.grad_out + n * p.grad_stride;
+  const float* from = p.grad_out + n * p.grad_out.strides[0];
   features_of<L>(freqs, p.x + n * p.shape.coordinates, block.turns.at(0), block.features.at(block.held * block.stride));
   if (p.weight) {
     std::copy(from, from + p.shape.width, block.grad.at(block.held * block.grad_stride));
@@ -93,7 +94,8 @@ OLIFT_INLINE void feature_slopes(const Panels<L>& weight, Block<L>& block) {
     for (int64_t row = 0; row < block.held; row += kTileRows) {
       Tile<L> sums;
       for (auto& sum : sums) sum[0] = sum[1] = Vec<L>{};
-      multiply<L>(block.grad.at(row * block.grad_stride), block.grad_stride, 1, weight.panel(j), 2 * L, weight.rows(), sums);
+      multiply<L>(block.grad.at(row * block.grad_stride), block.grad_stride, 1, weight.panel(j), 2 * L, weight.rows(),
+                  sums);
       for (int i = 0; i < kTileRows; ++i) {
         float* to = block.slopes.at((row + i) * block.stride + j * 2 * L);
         store<L>(to, sums[i][0]);
@@ -167,9 +169,9 @@ void backward(const RffBackward& p) {
       for (int64_t n = points * run / runs; n < end; ++n) {
         if (!p.visible || p.visible[n]) {
           take_point<L>(p, freqs, n, block);
-          if (p.grad_bias) add_row<L>(to + sums.bias, p.grad_out + n * p.grad_stride, width);
+          if (p.grad_bias) add_row<L>(to + sums.bias, p.grad_out + n * p.grad_out.strides[0], width);
         } else {
-          if (p.grad_token) add_row<L>(to + sums.token, p.grad_out + n * p.grad_stride, width);
+          if (p.grad_token) add_row<L>(to + sums.token, p.grad_out + n * p.grad_out.strides[0], width);
           if (p.grad_x) std::fill_n(p.grad_x + n * p.shape.coordinates, p.shape.coordinates, 0.0f);
         }
         if (block.held < kRows && n + 1 < end) continue;

@@ -61,7 +61,7 @@ void project(const RffForward& p) {
   const Panels<L> weight = packed_weight<L>(p, freqs);
   const int64_t stride = row_stride(weight.rows());
   Floats bias(weight.count() * 2 * L);
-  if (p.bias) std::copy(p.bias, p.bias + width, bias.at(0));
+  if (p.bias) std::copy_n(static_cast<const float*>(p.bias), width, bias.at(0));
 
   const int64_t grain = (1 << 20) / (width * weight.rows()) + 1;
   olift::parallel_for(p.shape.points, grain, p.threads, [&](int64_t begin, int64_t end) {
@@ -71,7 +71,7 @@ void project(const RffForward& p) {
     for (int64_t n = begin; n < end; ++n) {
       if (p.visible && !p.visible[n]) {
         float* to = p.out + n * width;
-        if (p.token) std::copy(p.token, p.token + width, to);
+        if (p.token) std::copy_n(static_cast<const float*>(p.token), width, to);
         else std::fill(to, to + width, 0.0f);
       } else {
         features_of<L>(freqs, p.x + n * p.shape.coordinates, turns.at(0), features.at(held * stride));

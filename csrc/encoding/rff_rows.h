@@ -12,8 +12,8 @@ namespace {
 
 using olift::RffShape;
 
-// The frequencies, padded with zeros to whole vectors. In a row of features the cosines fill the first `padded` places, the
-// sines the next; the places of the padding meet zeros in every product.
+// The frequencies, padded with zeros to whole vectors. In a row of features the cosines fill the first `padded` places,
+// the sines the next; the places of the padding meet zeros in every product.
 template <int L>
 struct Frequencies {
   Frequencies(const float* freqs, const RffShape& shape)

@@ -1,8 +1,8 @@
 // Alignment of weighted point sets, point by point and problem by problem, for the host and the device.
 //
 // A problem is summed up twice: for its centroids, of points relative to one of them, and for its covariance about the
-// centroids; so a set far from the origin loses no accuracy. `Real` is the number of a point and `Number` that of a
-// problem: the same, or a vector of points beside one number for all of them.
+// centroids; so a set far from the origin loses no accuracy. A point's numbers are of type `Real`, a problem's
+// of type `Number`: the same, or a vector for several points at once beside one number for their problem.
 #pragma once
 
 #include "common/hd.h"
@@ -16,11 +16,11 @@ struct Point {
   Real weight, source[3], target[3];
 };
 
-constexpr int kCentreSums = 7;
+constexpr int kCenterSums = 7;
 constexpr int kCovarianceSums = 10;
 
 template <class Real>
-OLIFT_HD void add_to_centre(const Point<Real>& x, Real (&sums)[kCentreSums]) {
+OLIFT_HD void add_to_center(const Point<Real>& x, Real (&sums)[kCenterSums]) {
   sums[0] = sums[0] + x.weight;
   for (int c = 0; c < 3; ++c) {
     sums[1 + c] = sums[1 + c] + x.weight * x.source[c];
@@ -30,32 +30,32 @@ OLIFT_HD void add_to_centre(const Point<Real>& x, Real (&sums)[kCentreSums]) {
 
 // Total weight, and centroids relative to the shift of the points.
 template <class Real>
-struct Centre {
+struct Center {
   Real total, source[3], target[3];
 };
 
 template <class Real>
-OLIFT_HD Centre<Real> centre_from(const Real (&sums)[kCentreSums], Alignment kind) {
-  Centre<Real> centre{};
-  centre.total = sums[0];
-  if (kind == Alignment::kRotation) return centre;
+OLIFT_HD Center<Real> center_from(const Real (&sums)[kCenterSums], Alignment kind) {
+  Center<Real> center{};
+  center.total = sums[0];
+  if (kind == Alignment::kRotation) return center;
   const Real zero{};
   const Real one = zero + 1;
   const Real inverse = one / Ops<Real>::select(sums[0] == zero, one, sums[0]);
   for (int c = 0; c < 3; ++c) {
-    centre.source[c] = sums[1 + c] * inverse;
-    centre.target[c] = sums[4 + c] * inverse;
+    center.source[c] = sums[1 + c] * inverse;
+    center.target[c] = sums[4 + c] * inverse;
   }
-  return centre;
+  return center;
 }
 
 template <class Real, class Number>
-OLIFT_HD Point<Real> about(const Point<Real>& x, const Centre<Number>& centre) {
+OLIFT_HD Point<Real> about(const Point<Real>& x, const Center<Number>& center) {
   Point<Real> moved;
   moved.weight = x.weight;
   for (int c = 0; c < 3; ++c) {
-    moved.source[c] = x.source[c] - centre.source[c];
-    moved.target[c] = x.target[c] - centre.target[c];
+    moved.source[c] = x.source[c] - center.source[c];
+    moved.target[c] = x.target[c] - center.target[c];
   }
   return moved;
 }
@@ -88,10 +88,10 @@ OLIFT_HD void rotate(const Real (&rotation)[9], const Real (&x)[3], Real (&y)[3]
   }
 }
 
-// `source_centre` and `target_centre` are relative to the origin.
+// `source_center` and `target_center` are relative to the origin.
 template <class Real>
-OLIFT_HD Fit<Real> fit_from(const Real (&sums)[kCovarianceSums], const Real (&source_centre)[3],
-                            const Real (&target_centre)[3], Alignment kind, bool reflection) {
+OLIFT_HD Fit<Real> fit_from(const Real (&sums)[kCovarianceSums], const Real (&source_center)[3],
+                            const Real (&target_center)[3], Alignment kind, bool reflection) {
   using O = Ops<Real>;
   Fit<Real> fit;
   Real top, h[9];
@@ -102,8 +102,8 @@ OLIFT_HD Fit<Real> fit_from(const Real (&sums)[kCovarianceSums], const Real (&so
   const auto point = sums[9] == zero;
   fit.scale = kind == Alignment::kSimilarity ? O::select(point, one, top / O::select(point, one, sums[9])) : one;
   Real turned[3];
-  rotate(fit.rotation, source_centre, turned);
-  for (int c = 0; c < 3; ++c) fit.translation[c] = target_centre[c] - fit.scale * turned[c];
+  rotate(fit.rotation, source_center, turned);
+  for (int c = 0; c < 3; ++c) fit.translation[c] = target_center[c] - fit.scale * turned[c];
   return fit;
 }
 
@@ -134,7 +134,8 @@ struct PointGradient {
   Real weight, source[3], target[3];
 };
 
-// What the gradients of a problem's points have in common. With s and t about the centroids, M = Σ w t sᵀ and G = dL/dM:
+// What the gradients of a problem's points have in common.
+// With s and t about the centroids, M = Σ w t sᵀ and G = dL/dM:
 //   dL/ds = w (Gᵀ t - 2 e s + a),  dL/dt = w (G s + b),  dL/dw = tᵀ G s - e |s|² + a·s + b·t.
 template <class Real>
 struct Slope {
@@ -142,24 +143,25 @@ struct Slope {
 };
 
 // Of the fit, given the gradients of its rotation, scale and translation. A change dM turns R by dR = R [ω]×, where
-// (tr(S) I - S) ω = vee(Rᵀ dM - dMᵀ R) with the symmetric S = Rᵀ M; so G = R [b]× with (tr(S) I - S) b = vee(Rᵀ dL/dR): one
-// 3×3 solve, singular only where the rotation itself is ambiguous. There b is 0.
+// (tr(S) I - S) ω = vee(Rᵀ dM - dMᵀ R) with the symmetric S = Rᵀ M. So G = R [b]× with
+// (tr(S) I - S) b = vee(Rᵀ dL/dR): one 3×3 solve, singular only where the rotation itself is ambiguous. There b is 0.
 template <class Real>
-OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Real& total, const Real (&source_centre)[3],
-                                  const Fit<Real>& fit, Fit<Real> gradient, Alignment kind) {
+OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Real& total,
+                                  const Real (&source_center)[3], const Fit<Real>& fit, Fit<Real> gradient,
+                                  Alignment kind) {
   using O = Ops<Real>;
   const Real zero{};
   const Real one = zero + 1;
   const bool moves = kind != Alignment::kRotation;
   const auto& R = fit.rotation;
   Real(&G)[9] = gradient.rotation;
-  if (moves) {  // the translation is target_centre - scale · rotation · source_centre
+  if (moves) {  // the translation is target_center - scale · rotation · source_center
     for (int i = 0; i < 3; ++i) {
       const Real turned =
-          R[3 * i] * source_centre[0] + R[3 * i + 1] * source_centre[1] + R[3 * i + 2] * source_centre[2];
+          R[3 * i] * source_center[0] + R[3 * i + 1] * source_center[1] + R[3 * i + 2] * source_center[2];
       gradient.scale = gradient.scale - gradient.translation[i] * turned;
       for (int j = 0; j < 3; ++j) {
-        G[3 * i + j] = G[3 * i + j] - fit.scale * gradient.translation[i] * source_centre[j];
+        G[3 * i + j] = G[3 * i + j] - fit.scale * gradient.translation[i] * source_center[j];
       }
     }
   }
@@ -190,9 +192,8 @@ OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Rea
   const Real cyy = xx * zz - xz * xz, cyz = xy * xz - xx * yz, czz = xx * yy - xy * xy;
   const Real determinant = xx * cxx + xy * cxy + xz * cxz;
   const auto singular = determinant <= zero;  // by rounding, beside an ambiguous rotation
-  const Real inverse =
-      O::select(fit.conditioning <= zero + O::kAmbiguous, zero,
-                O::select(singular, zero, unit / O::select(singular, one, determinant)));
+  const Real inverse = O::select(fit.conditioning <= zero + O::kAmbiguous, zero,
+                                 O::select(singular, zero, unit / O::select(singular, one, determinant)));
   const Real b[3] = {(cxx * right[0] + cxy * right[1] + cxz * right[2]) * inverse,
                      (cxy * right[0] + cyy * right[1] + cyz * right[2]) * inverse,
                      (cxz * right[0] + cyz * right[1] + czz * right[2]) * inverse};

@@ -1,7 +1,7 @@
 // Weighted rigid, similarity or rotation-only alignment of point sets: what is asked of the kernels.
 #pragma once
 
-#include <cstdint>
+#include "common/tensor.h"
 
 namespace olift {
 
@@ -14,9 +14,9 @@ struct Strides2 {  // in elements; coordinates have stride 1
 };
 
 // source, target (N, P, 3) and weights (N, P) with any strides; weights null: all 1. A point of weight 0 is never read
-// into arithmetic. Everything else is contiguous. The fit, target ≈ scale · rotation · source + translation, is rotation
-// (N, 3, 3), scale (N), translation (N, 3), conditioning (N); the error is Σ w |residual|² / Σ w (N). Elements are
-// double if `wide`, else float.
+// into arithmetic. Everything else is contiguous. The fit, target ≈ scale · rotation · source + translation, is
+// rotation (N, 3, 3), scale (N), translation (N, 3), conditioning (N); the error is Σ w |residual|² / Σ w (N). All are
+// of one dtype, float or double.
 //
 // kFit           writes the fit.
 // kFitGradient   reads rotation, scale, conditioning and the gradients of the fit; writes the gradients of the points.
@@ -29,18 +29,15 @@ struct Procrustes {
   const void *grad_rotation, *grad_scale, *grad_translation, *grad_error;
   void *grad_source, *grad_target, *grad_weights;  // (N, P, 3), (N, P, 3), (N, P); null: not wanted
   int64_t count, points;
-  bool wide;
+  Dtype dtype;
   Strides2 source_strides, target_strides, weights_strides;
   Alignment kind;
   bool reflection;
+  int threads;  // of the CPU kernels
 };
 
-void procrustes_baseline(const Procrustes&, int threads);
-void procrustes_avx2(const Procrustes&, int threads);
-void procrustes_avx512(const Procrustes&, int threads);
-
-// On the current device's stream `stream` (a cudaStream_t), without waiting for it; returns a CUDA error's text or null.
-// `workspace` holds procrustes_workspace() doubles.
+// On the current device's stream `stream` (a cudaStream_t), without waiting for it; returns a CUDA error's text or
+// null. `workspace` holds procrustes_workspace() doubles.
 const char* procrustes_cuda(const Procrustes&, double* workspace, void* stream);
 int64_t procrustes_workspace(int64_t count, int64_t points);
 

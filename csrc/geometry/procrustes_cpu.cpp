@@ -1,7 +1,7 @@
 // Procrustes alignment on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// A vector holds one coordinate of as many problems as it has lanes: points are transposed into such vectors a block at a
-// time, and stay in the cache for the passes over them (centroids, covariance, residuals or gradients). A problem of
+// A vector holds one coordinate of as many problems as it has lanes: points are transposed into such vectors a block at
+// a time, and stay in the cache for the passes over them (centroids, covariance, residuals or gradients). A problem of
 // many points, where there are few, is cut into slices, and each slice into one stretch of points a lane.
 
 #include "geometry/procrustes.h"
@@ -49,9 +49,9 @@ struct Ops<Lanes<double>> : Ops<double> {
 
 namespace {
 
-constexpr int kBlock = 160;             // points in the cache at a time: a whole body with hands and face fits
-constexpr int64_t kSlice = 16384;       // points of a slice of a long problem
-constexpr int64_t kLongPoints = 4096;   // above, there is nothing to gain from several problems in a vector
+constexpr int kBlock = 160;            // points in the cache at a time: a whole body with hands and face fits
+constexpr int64_t kSlice = 16384;      // points of a slice of a long problem
+constexpr int64_t kLongPoints = 4096;  // above, there is nothing to gain from several problems in a vector
 
 template <class Real>
 struct Staged {
@@ -158,7 +158,7 @@ class Sets {
 
   void load(int64_t first, int count) {
     // The next problems lie as far on as these lie apart from one another; the processor does not guess that itself.
-    const auto load_ahead = [&](const Real* const (&bases)[L], int64_t stride, int width, V* out) {
+    const auto load_ahead = [&](const Real* const(&bases)[L], int64_t stride, int width, V* out) {
       load(bases, stride, width, first, count, L * (bases[1] - bases[0]), out);
     };
     load_ahead(source_, p_.source_strides.point, 3, staged_.source);
@@ -225,9 +225,9 @@ struct Lane {
 // The steps of one problem, or of one problem a lane. `sets.sum` and `sets.write` go over the points.
 template <class Number, class Real, class Points>
 OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& sets) {
-  Number centre_sums[kCentreSums], sums[kCovarianceSums];
-  sets.sum([](const auto& x, auto& to) { add_to_centre(x, to); }, centre_sums);
-  const Centre<Number> centre = centre_from(centre_sums, p.kind);
+  Number center_sums[kCenterSums], sums[kCovarianceSums];
+  sets.sum([](const auto& x, auto& to) { add_to_center(x, to); }, center_sums);
+  const Center<Number> center = center_from(center_sums, p.kind);
 
   if (p.step == ProcrustesStep::kErrorGradient) {
     ErrorSlope<Number> slope;
@@ -236,16 +236,16 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
     lane.load(p.scale, 1, &slope.scale);
     lane.load(p.error, 1, &slope.error);
     lane.load(p.grad_error, 1, &gradient);
-    slope.factor = error_factor(gradient, centre.total);
-    sets.write([&](const auto& x) { return point_gradient(about(x, centre), slope); });
+    slope.factor = error_factor(gradient, center.total);
+    sets.write([&](const auto& x) { return point_gradient(about(x, center), slope); });
     return;
   }
 
-  sets.sum([&](const auto& x, auto& to) { add_to_covariance(about(x, centre), to); }, sums);
-  Number source_centre[3], target_centre[3];
+  sets.sum([&](const auto& x, auto& to) { add_to_covariance(about(x, center), to); }, sums);
+  Number source_center[3], target_center[3];
   for (int c = 0; c < 3; ++c) {
-    source_centre[c] = centre.source[c] + sets.source_shift[c];
-    target_centre[c] = centre.target[c] + sets.target_shift[c];
+    source_center[c] = center.source[c] + sets.source_shift[c];
+    target_center[c] = center.target[c] + sets.target_shift[c];
   }
   Fit<Number> fit;
   if (p.step == ProcrustesStep::kFitGradient) {
@@ -256,12 +256,12 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
     lane.load(p.grad_rotation, 9, gradient.rotation);
     lane.load(p.grad_scale, 1, &gradient.scale);
     lane.load(p.grad_translation, 3, gradient.translation);
-    const Slope<Number> slope = slope_of_fit(sums, centre.total, source_centre, fit, gradient, p.kind);
-    sets.write([&](const auto& x) { return point_gradient(about(x, centre), slope); });
+    const Slope<Number> slope = slope_of_fit(sums, center.total, source_center, fit, gradient, p.kind);
+    sets.write([&](const auto& x) { return point_gradient(about(x, center), slope); });
     return;
   }
 
-  fit = fit_from(sums, source_centre, target_centre, p.kind, p.reflection);
+  fit = fit_from(sums, source_center, target_center, p.kind, p.reflection);
   lane.store(p.rotation, 9, fit.rotation);
   lane.store(p.scale, 1, &fit.scale);
   if (p.step == ProcrustesStep::kFit) {
@@ -270,17 +270,17 @@ OLIFT_INLINE void solve(const Procrustes& p, const Lane<Real>& lane, Points& set
     return;
   }
   Number squares[1];
-  sets.sum([&](const auto& x, auto& to) { add_square(about(x, centre), fit.rotation, fit.scale, to); }, squares);
-  const Number error = mean_square(squares[0], centre.total);
+  sets.sum([&](const auto& x, auto& to) { add_square(about(x, center), fit.rotation, fit.scale, to); }, squares);
+  const Number error = mean_square(squares[0], center.total);
   lane.store(p.error, 1, &error);
 }
 
 template <class Real, bool Weighted>
-void problem_a_lane(const Procrustes& p, int threads) {
+void problem_a_lane(const Procrustes& p) {
   constexpr int L = kLanes<Real>;
   const int64_t groups = (p.count + L - 1) / L;
   const int64_t grain = std::max<int64_t>(1, 2048 / (L * (p.points + 8)));
-  parallel_for(groups, grain, threads, [&](int64_t begin, int64_t end) {
+  parallel_for(groups, grain, p.threads, [&](int64_t begin, int64_t end) {
     Staged<Real> staged;
     for (int64_t group = begin; group < end; ++group) {
       const int64_t n = group * L;
@@ -300,7 +300,6 @@ struct LongSet {
   using V = Lanes<Real>;
   const Procrustes& p;
   int64_t n;
-  int threads;
   Real source_shift[3] = {}, target_shift[3] = {};
 
   void shift_to_first_that_counts() {
@@ -311,17 +310,17 @@ struct LongSet {
       if (first == p.points) return;
     }
     for (int c = 0; c < 3; ++c) {
-      source_shift[c] = static_cast<const Real*>(
-          p.source)[n * p.source_strides.problem + first * p.source_strides.point + c];
-      target_shift[c] = static_cast<const Real*>(
-          p.target)[n * p.target_strides.problem + first * p.target_strides.point + c];
+      source_shift[c] =
+          static_cast<const Real*>(p.source)[n * p.source_strides.problem + first * p.source_strides.point + c];
+      target_shift[c] =
+          static_cast<const Real*>(p.target)[n * p.target_strides.problem + first * p.target_strides.point + c];
     }
   }
 
   // Calls body(slice, sets) for the whole vectors of each slice and again for the points left over, one a lane.
   template <class Body>
   void slices(const Body& body) const {
-    parallel_for((p.points + kSlice - 1) / kSlice, 1, threads, [&](int64_t begin, int64_t end) {
+    parallel_for((p.points + kSlice - 1) / kSlice, 1, p.threads, [&](int64_t begin, int64_t end) {
       Staged<Real> staged;
       for (int64_t slice = begin; slice < end; ++slice) {
         const int64_t first = slice * kSlice, count = std::min(kSlice, p.points - first);
@@ -365,14 +364,14 @@ struct LongSet {
 };
 
 template <class Real, bool Weighted>
-void run(const Procrustes& p, int threads) {
+void run(const Procrustes& p) {
   const bool few = p.count < kLanes<Real> && p.points >= 8 * kLanes<Real>;
   if (!few && p.points <= kLongPoints) {
-    problem_a_lane<Real, Weighted>(p, threads);
+    problem_a_lane<Real, Weighted>(p);
     return;
   }
   for (int64_t n = 0; n < p.count; ++n) {
-    LongSet<Real, Weighted> set{p, n, threads};
+    LongSet<Real, Weighted> set{p, n};
     if (p.kind != Alignment::kRotation) set.shift_to_first_that_counts();
     solve<Real>(p, Lane<Real>{n, 1}, set);
   }
@@ -382,9 +381,9 @@ void run(const Procrustes& p, int threads) {
 
 namespace olift {
 
-void OLIFT_FOR_ISA(procrustes)(const Procrustes& p, int threads) {
-  if (p.wide) p.weights ? run<double, true>(p, threads) : run<double, false>(p, threads);
-  else p.weights ? run<float, true>(p, threads) : run<float, false>(p, threads);
+void OLIFT_FOR_ISA(procrustes)(const Procrustes& p) {
+  if (p.dtype == Dtype::kFloat64) p.weights ? run<double, true>(p) : run<double, false>(p);
+  else p.weights ? run<float, true>(p) : run<float, false>(p);
 }
 
 }  // namespace olift

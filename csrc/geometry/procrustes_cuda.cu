@@ -3,9 +3,9 @@
 // Small sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates cross
 // lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each point is
 // read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
-// Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and the
-// next kernel adds them up in double, in their order.
-// Sums have a fixed order, so results are the same from run to run; nothing here waits for the device or allocates.
+// Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and
+// the next kernel adds them up in double, in their order. Sums have a fixed order, so results are the same from run to
+// run; nothing here waits for the device or allocates.
 
 #include "geometry/staging_cuda.cuh"
 
@@ -14,17 +14,17 @@ namespace {
 constexpr int64_t kSmallPoints = kStage;
 constexpr int64_t kNarrowPoints = kStage * 8 / kWarp;
 constexpr int64_t kSlice = 4096;
-constexpr int kWorkspace = kCentreSums + kCovarianceSums + 1;  // doubles a slice
+constexpr int kWorkspace = kCenterSums + kCovarianceSums + 1;  // doubles a slice
 
 // What a lane holds for its problem between the passes over the points.
 template <class Real>
 struct Held {
-  Real sums[kCovarianceSums], source_centre[3], target_centre[3];
+  Real sums[kCovarianceSums], source_center[3], target_center[3];
 };
 
 template <class Real>
 __device__ Fit<Real> fit_of(const Procrustes& p, const Held<Real>& held) {
-  return fit_from(held.sums, held.source_centre, held.target_centre, p.kind, p.reflection);
+  return fit_from(held.sums, held.source_center, held.target_center, p.kind, p.reflection);
 }
 
 // Grid: a warp for each `each` consecutive problems, a multiple of the groups of a warp and at most 32.
@@ -44,10 +44,10 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, in
     stage_points(p, base + first, 0, here, points, stage);
     Group<Real, Width> group(stage, p.weights, group_index, points, group_index < here ? points : 0);
     if (p.kind != Alignment::kRotation) group.shift_to_first_that_counts();
-    Real centre_sums[kCentreSums], sums[kCovarianceSums];
-    group.sum(AddToCentre<Real>{}, centre_sums);
-    const Centre<Real> centre = centre_from(centre_sums, p.kind);
-    group.sum(AddToCovariance<Real>{centre}, sums);
+    Real center_sums[kCenterSums], sums[kCovarianceSums];
+    group.sum(AddToCenter<Real>{}, center_sums);
+    const Center<Real> center = center_from(center_sums, p.kind);
+    group.sum(AddToCovariance<Real>{center}, sums);
     // Lane first + g takes what group g has found.
     const int from = (lane - first) * Width;
     const bool takes = lane >= first && lane < first + here;
@@ -56,10 +56,10 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, in
       if (takes) mine.sums[k] = x;
     }
     for (int c = 0; c < 3; ++c) {
-      const Real x = __shfl_sync(kAll, centre.source[c] + group.source_shift[c], from & (kWarp - 1));
-      const Real y = __shfl_sync(kAll, centre.target[c] + group.target_shift[c], from & (kWarp - 1));
-      if (takes) mine.source_centre[c] = x;
-      if (takes) mine.target_centre[c] = y;
+      const Real x = __shfl_sync(kAll, center.source[c] + group.source_shift[c], from & (kWarp - 1));
+      const Real y = __shfl_sync(kAll, center.target[c] + group.target_shift[c], from & (kWarp - 1));
+      if (takes) mine.source_center[c] = x;
+      if (takes) mine.target_center[c] = y;
     }
   }
 
@@ -85,14 +85,14 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, in
     stage_points(p, base + first, 0, here, points, stage);
     Group<Real, Width> group(stage, p.weights, group_index, points, group_index < here ? points : 0);
     if (p.kind != Alignment::kRotation) group.shift_to_first_that_counts();
-    Real centre_sums[kCentreSums], squares[1], rotation[9];
-    group.sum(AddToCentre<Real>{}, centre_sums);
-    const Centre<Real> centre = centre_from(centre_sums, p.kind);
+    Real center_sums[kCenterSums], squares[1], rotation[9];
+    group.sum(AddToCenter<Real>{}, center_sums);
+    const Center<Real> center = center_from(center_sums, p.kind);
     for (int k = 0; k < 9; ++k) rotation[k] = __shfl_sync(kAll, fit.rotation[k], (first + group_index) & (kWarp - 1));
     const Real scale = __shfl_sync(kAll, fit.scale, (first + group_index) & (kWarp - 1));
-    group.sum(AddSquare<Real>{centre, rotation, scale}, squares);
+    group.sum(AddSquare<Real>{center, rotation, scale}, squares);
     if (group_index < here && group.lane() == 0) {
-      static_cast<Real*>(p.error)[base + first + group_index] = mean_square(squares[0], centre.total);
+      static_cast<Real*>(p.error)[base + first + group_index] = mean_square(squares[0], center.total);
     }
   }
 }
@@ -112,19 +112,19 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_gradients(Procrustes 
   const int64_t n = base + min(group_index, here - 1);
   Group<Real, Width> group(stage, p.weights, group_index, points, group_index < here ? points : 0);
   if (p.kind != Alignment::kRotation) group.shift_to_first_that_counts();
-  Real centre_sums[kCentreSums];
-  group.sum(AddToCentre<Real>{}, centre_sums);
-  const Centre<Real> centre = centre_from(centre_sums, p.kind);
+  Real center_sums[kCenterSums];
+  group.sum(AddToCenter<Real>{}, center_sums);
+  const Center<Real> center = center_from(center_sums, p.kind);
   if (p.step == ProcrustesStep::kFitGradient) {
     Real sums[kCovarianceSums];
-    group.sum(AddToCovariance<Real>{centre}, sums);
-    const Slope<Real> slope = fit_slope(p, n, centre, sums, group.source_shift);
+    group.sum(AddToCovariance<Real>{center}, sums);
+    const Slope<Real> slope = fit_slope(p, n, center, sums, group.source_shift);
     __syncwarp();  // the point that others are relative to has been read
-    group.write(GradientOf<Real, Slope<Real>>{centre, slope});
+    group.write(GradientOf<Real, Slope<Real>>{center, slope});
   } else {
-    const ErrorSlope<Real> slope = error_slope(p, n, centre);
+    const ErrorSlope<Real> slope = error_slope(p, n, center);
     __syncwarp();
-    group.write(GradientOf<Real, ErrorSlope<Real>>{centre, slope});
+    group.write(GradientOf<Real, ErrorSlope<Real>>{center, slope});
   }
   unstage_gradients(p, base * points, here * points, stage);
 }
@@ -136,7 +136,10 @@ struct Slice {
   Real source_shift[3], target_shift[3];
 
   __device__ Slice(const Procrustes& p, int64_t slices, int64_t index)
-      : n(index / slices), first(index % slices * kSlice), end(min(first + kSlice, p.points)), source_shift{},
+      : n(index / slices),
+        first(index % slices * kSlice),
+        end(min(first + kSlice, p.points)),
+        source_shift{},
         target_shift{} {
     if (p.kind == Alignment::kRotation) return;
     int64_t counts = 0;
@@ -231,38 +234,38 @@ __device__ void sum_partials(const double* partials, int64_t slices, Real (&sums
 
 // Where the workspace keeps the partial sums of problem n.
 struct Partials {
-  double *centre, *covariance, *squares;
+  double *center, *covariance, *squares;
   int64_t slices;
   OLIFT_HD Partials(double* workspace, const Procrustes& p) {
     slices = (p.points + kSlice - 1) / kSlice;
-    centre = workspace;
-    covariance = centre + p.count * slices * kCentreSums;
+    center = workspace;
+    covariance = center + p.count * slices * kCenterSums;
     squares = covariance + p.count * slices * kCovarianceSums;
   }
 };
 
 template <class Real>
-__device__ Centre<Real> centre_of(const Procrustes& p, const Partials& partials, int64_t n) {
-  Real sums[kCentreSums];
-  sum_partials(partials.centre + n * partials.slices * kCentreSums, partials.slices, sums);
-  return centre_from(sums, p.kind);
+__device__ Center<Real> center_of(const Procrustes& p, const Partials& partials, int64_t n) {
+  Real sums[kCenterSums];
+  sum_partials(partials.center + n * partials.slices * kCenterSums, partials.slices, sums);
+  return center_from(sums, p.kind);
 }
 
 // Grid of the next four: a block for each slice.
 template <class Real>
-__global__ void __launch_bounds__(kThreads<Real>, 4) large_centres(Procrustes p, Partials partials) {
+__global__ void __launch_bounds__(kThreads<Real>, 4) large_centers(Procrustes p, Partials partials) {
   __shared__ Stage<Real> stages[kWarps<Real>];
   const Slice<Real> slice(p, partials.slices, blockIdx.x);
-  sum_slice<Real, kCentreSums>(p, slice, stages[warp_index()], AddToCentre<Real>{},
-                               partials.centre + static_cast<int64_t>(blockIdx.x) * kCentreSums);
+  sum_slice<Real, kCenterSums>(p, slice, stages[warp_index()], AddToCenter<Real>{},
+                               partials.center + static_cast<int64_t>(blockIdx.x) * kCenterSums);
 }
 
 template <class Real>
 __global__ void __launch_bounds__(kThreads<Real>, 4) large_covariances(Procrustes p, Partials partials) {
   __shared__ Stage<Real> stages[kWarps<Real>];
   const Slice<Real> slice(p, partials.slices, blockIdx.x);
-  const Centre<Real> centre = centre_of<Real>(p, partials, slice.n);
-  sum_slice<Real, kCovarianceSums>(p, slice, stages[warp_index()], AddToCovariance<Real>{centre},
+  const Center<Real> center = center_of<Real>(p, partials, slice.n);
+  sum_slice<Real, kCovarianceSums>(p, slice, stages[warp_index()], AddToCovariance<Real>{center},
                                    partials.covariance + static_cast<int64_t>(blockIdx.x) * kCovarianceSums);
 }
 
@@ -270,11 +273,11 @@ template <class Real>
 __global__ void __launch_bounds__(kThreads<Real>, 4) large_squares(Procrustes p, Partials partials) {
   __shared__ Stage<Real> stages[kWarps<Real>];
   const Slice<Real> slice(p, partials.slices, blockIdx.x);
-  const Centre<Real> centre = centre_of<Real>(p, partials, slice.n);
+  const Center<Real> center = center_of<Real>(p, partials, slice.n);
   Real rotation[9];
   for (int k = 0; k < 9; ++k) rotation[k] = read<Real>(p.rotation, 9 * slice.n + k);
   const Real scale = read<Real>(p.scale, slice.n);
-  sum_slice<Real, 1>(p, slice, stages[warp_index()], AddSquare<Real>{centre, rotation, scale},
+  sum_slice<Real, 1>(p, slice, stages[warp_index()], AddSquare<Real>{center, rotation, scale},
                      partials.squares + blockIdx.x);
 }
 
@@ -283,17 +286,17 @@ __global__ void __launch_bounds__(kThreads<Real>, 4) large_gradients(Procrustes 
   __shared__ Stage<Real> stages[kWarps<Real>];
   Stage<Real>& stage = stages[warp_index()];
   const Slice<Real> slice(p, partials.slices, blockIdx.x);
-  const Centre<Real> centre = centre_of<Real>(p, partials, slice.n);
+  const Center<Real> center = center_of<Real>(p, partials, slice.n);
   if (p.step == ProcrustesStep::kFitGradient) {
     Real sums[kCovarianceSums];
     sum_partials(partials.covariance + slice.n * partials.slices * kCovarianceSums, partials.slices, sums);
-    const Slope<Real> slope = fit_slope(p, slice.n, centre, sums, slice.source_shift);
-    const GradientOf<Real, Slope<Real>> gradient{centre, slope};
+    const Slope<Real> slope = fit_slope(p, slice.n, center, sums, slice.source_shift);
+    const GradientOf<Real, Slope<Real>> gradient{center, slope};
     Write<Real, GradientOf<Real, Slope<Real>>> body{p, stage, gradient, slice.n};
     slice.each_stage(p, stage, body);
   } else {
-    const ErrorSlope<Real> slope = error_slope(p, slice.n, centre);
-    const GradientOf<Real, ErrorSlope<Real>> gradient{centre, slope};
+    const ErrorSlope<Real> slope = error_slope(p, slice.n, center);
+    const GradientOf<Real, ErrorSlope<Real>> gradient{center, slope};
     Write<Real, GradientOf<Real, ErrorSlope<Real>>> body{p, stage, gradient, slice.n};
     slice.each_stage(p, stage, body);
   }
@@ -304,12 +307,12 @@ template <class Real>
 __global__ void __launch_bounds__(kWarp) large_fits(Procrustes p, Partials partials) {
   const int64_t n = blockIdx.x;
   const Slice<Real> slice(p, partials.slices, n * partials.slices);
-  const Centre<Real> centre = centre_of<Real>(p, partials, n);
+  const Center<Real> center = center_of<Real>(p, partials, n);
   Held<Real> held;
   sum_partials(partials.covariance + n * partials.slices * kCovarianceSums, partials.slices, held.sums);
   for (int c = 0; c < 3; ++c) {
-    held.source_centre[c] = centre.source[c] + slice.source_shift[c];
-    held.target_centre[c] = centre.target[c] + slice.target_shift[c];
+    held.source_center[c] = center.source[c] + slice.source_shift[c];
+    held.target_center[c] = center.target[c] + slice.target_shift[c];
   }
   const Fit<Real> fit = fit_of(p, held);
   if (threadIdx.x != 0) return;
@@ -323,10 +326,10 @@ __global__ void __launch_bounds__(kWarp) large_fits(Procrustes p, Partials parti
 template <class Real>
 __global__ void __launch_bounds__(kWarp) large_errors(Procrustes p, Partials partials) {
   const int64_t n = blockIdx.x;
-  const Centre<Real> centre = centre_of<Real>(p, partials, n);
+  const Center<Real> center = center_of<Real>(p, partials, n);
   Real squares[1];
   sum_partials(partials.squares + n * partials.slices, partials.slices, squares);
-  if (threadIdx.x == 0) static_cast<Real*>(p.error)[n] = mean_square(squares[0], centre.total);
+  if (threadIdx.x == 0) static_cast<Real*>(p.error)[n] = mean_square(squares[0], center.total);
 }
 
 template <class... Parameters, class... Arguments>
@@ -354,7 +357,7 @@ template <class Real>
 void run_large(const Procrustes& p, double* workspace, cudaStream_t stream) {
   const Partials partials(workspace, p);
   const int64_t blocks = p.count * partials.slices;
-  start(large_centres<Real>, blocks, kThreads<Real>, stream, p, partials);
+  start(large_centers<Real>, blocks, kThreads<Real>, stream, p, partials);
   if (p.step != ProcrustesStep::kErrorGradient) {
     start(large_covariances<Real>, blocks, kThreads<Real>, stream, p, partials);
   }
@@ -384,7 +387,7 @@ int64_t procrustes_workspace(int64_t count, int64_t points) {
 }
 
 const char* procrustes_cuda(const Procrustes& p, double* workspace, void* stream) {
-  if (p.wide) run<double>(p, workspace, static_cast<cudaStream_t>(stream));
+  if (p.dtype == Dtype::kFloat64) run<double>(p, workspace, static_cast<cudaStream_t>(stream));
   else run<float>(p, workspace, static_cast<cudaStream_t>(stream));
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);

@@ -1,9 +1,9 @@
 // The rotation that best turns one set of vectors into another, from their 3×3 covariance, with no singular values.
 //
 // It is the eigenvector with the largest eigenvalue of the symmetric 4×4 matrix that Davenport (1968) and Horn (1987)
-// build from the covariance, found by a fixed number of cyclic Jacobi sweeps: branch-free, and a proper rotation for any
-// input. One source for the host, the device and vectors of problems: `Real` is float, double, or a vector of either
-// for which `Ops` is specialised.
+// build from the covariance, found by a fixed number of cyclic Jacobi sweeps: branch-free, and a proper rotation for
+// any input. One source for the host, the device and vectors of problems: `Real` is float, double, or a vector of
+// either for which `Ops` is specialized.
 #pragma once
 
 #include <cmath>
@@ -63,7 +63,8 @@ template <int P, int Q, class Real>
 OLIFT_HD void annihilate(Symmetric4<Real>& a, Real (&vectors)[4][4]) {
   constexpr int R = P != 0 ? 0 : (Q != 1 ? 1 : 2);
   constexpr int S = 6 - P - Q - R;
-  // What is nothing beside a matrix of size 1 is dropped: its square would be a denormal number, which is slow.
+  // Entries that are negligible beside a matrix of size 1 become 0: their squares would be denormal numbers, which are
+  // slow.
   const Real left = a.template at<P, Q>();
   const Real zero{};
   const Real off = Ops<Real>::select(magnitude(left) < zero + Ops<Real>::kNothing, zero, left);
@@ -113,7 +114,7 @@ OLIFT_HD void rotation_matrix(const Real (&q)[4], Real (&r)[9]) {
   r[8] = 1 - 2 * (x * x + y * y);
 }
 
-// The rotation that maximises Σ w · target · R source = Σ_ij h[i, j] R[j, i], that maximum in `top`, and
+// The rotation that maximizes Σ w · target · R source = Σ_ij h[i, j] R[j, i], that maximum in `top`, and
 // conditioning = (λ1 - λ2) / (2 λ1): how far the best rotation stands out, 0 where it is ambiguous.
 template <class Real>
 OLIFT_HD void best_rotation(const Real (&h)[9], bool reflection, Real (&rotation)[9], Real& top, Real& conditioning) {

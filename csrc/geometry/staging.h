@@ -1,7 +1,8 @@
-// Point sets between memory, a coordinate after the other, and vectors that hold one coordinate of several sets.
+// Copies point sets between memory, where a point's coordinates follow each other, and vectors that hold one coordinate
+// of several sets.
 //
-// Blocks of as many floats of as many rows as a vector has lanes are transposed in registers; only what does not come
-// in whole blocks or in one run goes element by element. Internal linkage: see simd.h.
+// With L lanes in a vector, blocks of L floats of L rows are transposed in registers. What is left over, or does not
+// lie in one run, is copied element by element. Internal linkage: see simd.h.
 #pragma once
 
 #include <algorithm>
@@ -58,7 +59,7 @@ OLIFT_INLINE void transpose(Lanes<Real> (&rows)[kLanes<Real>]) {
   if constexpr (Half > 1) transpose<Real, Half / 2>(rows);
 }
 
-// Lane i of out[k] is rows[i][k], k in 0 … count - 1. What lies `ahead` elements on is fetched for later.
+// Lane i of out[k] is rows[i][k], k in 0 … count - 1. Prefetches what lies `ahead` elements further on.
 template <class Real>
 OLIFT_INLINE void load_rows(const Real* const (&rows)[kLanes<Real>], int count, int64_t ahead, Lanes<Real>* out) {
   constexpr int L = kLanes<Real>;
@@ -82,7 +83,7 @@ OLIFT_INLINE void load_rows(const Real* const (&rows)[kLanes<Real>], int count, 
   }
 }
 
-// rows[i][k] is lane i of in[k]; of the first `present` rows.
+// Writes lane i of in[k] to rows[i][k], for the first `present` rows.
 template <class Real>
 OLIFT_INLINE void store_rows(Real* const (&rows)[kLanes<Real>], int present, int count, const Lanes<Real>* in) {
   constexpr int L = kLanes<Real>;

@@ -50,8 +50,8 @@ __device__ void copy_run(const Real* from, Real* to, int count, bool vectors) {
 
 // `width` numbers of each of `points` points of each of `problems` problems.
 template <class Real>
-__device__ void stage_array(const void* base, const Strides2& strides, int width, int64_t n, int64_t first, int problems,
-                            int points, Real* to) {
+__device__ void stage_array(const void* base, const Strides2& strides, int width, int64_t n, int64_t first,
+                            int problems, int points, Real* to) {
   const Real* from = static_cast<const Real*>(base) + n * strides.problem + first * strides.point;
   const int row = width * points, count = problems * row;
   if ((strides.point == width || points == 1) && (strides.problem == row || problems == 1)) {
@@ -162,34 +162,34 @@ struct Group {
 };
 
 template <class Real>
-struct AddToCentre {
-  __device__ void operator()(const Point<Real>& x, Real (&sums)[kCentreSums]) const { add_to_centre(x, sums); }
+struct AddToCenter {
+  __device__ void operator()(const Point<Real>& x, Real (&sums)[kCenterSums]) const { add_to_center(x, sums); }
 };
 
 template <class Real>
 struct AddToCovariance {
-  const Centre<Real>& centre;
+  const Center<Real>& center;
   __device__ void operator()(const Point<Real>& x, Real (&sums)[kCovarianceSums]) const {
-    add_to_covariance(about(x, centre), sums);
+    add_to_covariance(about(x, center), sums);
   }
 };
 
 template <class Real>
 struct AddSquare {
-  const Centre<Real>& centre;
+  const Center<Real>& center;
   const Real (&rotation)[9];
   const Real& scale;
   __device__ void operator()(const Point<Real>& x, Real (&sums)[1]) const {
-    add_square(about(x, centre), rotation, scale, sums);
+    add_square(about(x, center), rotation, scale, sums);
   }
 };
 
 template <class Real, class Slope>
 struct GradientOf {
-  const Centre<Real>& centre;
+  const Center<Real>& center;
   const Slope& slope;
   __device__ PointGradient<Real> operator()(const Point<Real>& x) const {
-    return point_gradient(about(x, centre), slope);
+    return point_gradient(about(x, center), slope);
   }
 };
 
@@ -199,17 +199,17 @@ __device__ Real read(const void* base, int64_t i) {
 }
 
 template <class Real>
-__device__ ErrorSlope<Real> error_slope(const Procrustes& p, int64_t n, const Centre<Real>& centre) {
+__device__ ErrorSlope<Real> error_slope(const Procrustes& p, int64_t n, const Center<Real>& center) {
   ErrorSlope<Real> slope;
   for (int k = 0; k < 9; ++k) slope.rotation[k] = read<Real>(p.rotation, 9 * n + k);
   slope.scale = read<Real>(p.scale, n);
   slope.error = read<Real>(p.error, n);
-  slope.factor = error_factor(read<Real>(p.grad_error, n), centre.total);
+  slope.factor = error_factor(read<Real>(p.grad_error, n), center.total);
   return slope;
 }
 
 template <class Real>
-__device__ Slope<Real> fit_slope(const Procrustes& p, int64_t n, const Centre<Real>& centre,
+__device__ Slope<Real> fit_slope(const Procrustes& p, int64_t n, const Center<Real>& center,
                                  const Real (&sums)[kCovarianceSums], const Real (&shift)[3]) {
   Fit<Real> fit{}, gradient{};
   for (int k = 0; k < 9; ++k) fit.rotation[k] = read<Real>(p.rotation, 9 * n + k);
@@ -218,8 +218,8 @@ __device__ Slope<Real> fit_slope(const Procrustes& p, int64_t n, const Centre<Re
   for (int k = 0; k < 9; ++k) gradient.rotation[k] = read<Real>(p.grad_rotation, 9 * n + k);
   gradient.scale = read<Real>(p.grad_scale, n);
   for (int c = 0; c < 3; ++c) gradient.translation[c] = read<Real>(p.grad_translation, 3 * n + c);
-  const Real source_centre[3] = {centre.source[0] + shift[0], centre.source[1] + shift[1], centre.source[2] + shift[2]};
-  return slope_of_fit(sums, centre.total, source_centre, fit, gradient, p.kind);
+  const Real source_center[3] = {center.source[0] + shift[0], center.source[1] + shift[1], center.source[2] + shift[2]};
+  return slope_of_fit(sums, center.total, source_center, fit, gradient, p.kind);
 }
 
 }  // namespace

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,12 @@ KEPT = 128 << 20
 
 Signature = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
 Layer = MotionLayer | SpaceLayer
+
+# Parameters as `token_block` takes them: a packed weight and a bias; a norm's weight, bias and epsilon.
+Linear = tuple[Tensor, Tensor]
+Norm = tuple[Tensor, Tensor, float]
+Mlp = tuple[Norm, Linear, Linear]
+Head = tuple[Norm, Linear, Linear | None]
 
 
 class FusedLayers:
@@ -49,20 +54,13 @@ class FusedLayers:
         self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
         self.signature = self._sign()
         self._bfloat16 = products == torch.bfloat16
-        self._packed: list[Tensor] = []
         self._free_buffers: list[Tensor] = []
         with torch.no_grad():
             heads = [*(self._head(layer.attention_norm, layer.attention.qkv) for layer in layers)]
             heads.append(self._two_layers(decoder.norm, decoder.mlp))
-            nothing = _Stage((0, 0, 0, 0, 0, 0), 0.0, 0, 0)
-            self._first = Pass((0, 0), nothing, heads[0], self._bfloat16)
+            self._first = Pass(None, None, heads[0])
             self._passes = [
-                Pass(
-                    self._linear(layer.attention.projection),
-                    self._two_layers(layer.mlp_norm, layer.mlp),
-                    head,
-                    self._bfloat16,
-                )
+                Pass(self._linear(layer.attention.projection), self._two_layers(layer.mlp_norm, layer.mlp), head)
                 for layer, head in zip(layers, heads[1:], strict=True)
             ]
             self._attentions = [_Attention.of(layer) for layer in layers]
@@ -130,70 +128,45 @@ class FusedLayers:
         tensors = [x for x in held if x is not None]
         return children, tuple((id(x), 0 if x.is_inference() else x._version, x.data_ptr()) for x in tensors)
 
-    def _linear(self, layer: nn.Linear) -> tuple[int, int]:
-        """Addresses of a packed copy of the weight, and of a copy of the bias."""
+    def _linear(self, layer: nn.Linear) -> Linear:
         native = native_module()
         assert native is not None
-        weight = layer.weight.contiguous()
-        sizes = layer.in_features, layer.out_features
-        packed = torch.empty(native.packed_size(*sizes, self._bfloat16), dtype=torch.uint8)
-        native.pack_weight(weight.data_ptr(), *sizes, packed.data_ptr(), self._bfloat16)
-        self._packed.append(packed)
-        return packed.data_ptr(), self._held(layer.bias)
+        size = native.packed_size(layer.in_features, layer.out_features, self._bfloat16)
+        packed = torch.empty(size, dtype=self.dtype)
+        native.pack_weight(layer.weight.contiguous(), packed)
+        return packed, _copied(layer.bias)
 
-    def _held(self, tensor: Tensor) -> int:
-        copy = tensor.detach().clone(memory_format=torch.contiguous_format)
-        self._packed.append(copy)
-        return copy.data_ptr()
+    def _head(self, norm: nn.LayerNorm, layer: nn.Linear) -> Head:
+        return _norm(norm), self._linear(layer), None
 
-    def _norm(self, norm: nn.LayerNorm) -> tuple[int, int]:
-        return self._held(norm.weight), self._held(norm.bias)
-
-    def _head(self, norm: nn.LayerNorm, layer: nn.Linear) -> _Stage:
-        return _Stage((*self._norm(norm), *self._linear(layer), 0, 0), norm.eps, 0, layer.out_features)
-
-    def _two_layers(self, norm: nn.LayerNorm, mlp: nn.Sequential) -> _Stage:
+    def _two_layers(self, norm: nn.LayerNorm, mlp: nn.Sequential) -> Mlp:
         first, _, second = mlp
         assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-        addresses = (*self._norm(norm), *self._linear(first), *self._linear(second))
-        return _Stage(addresses, norm.eps, first.out_features, second.out_features)
+        return _norm(norm), self._linear(first), self._linear(second)
 
 
-class _Stage(NamedTuple):
-    """norm, linear layer, and where there is an inner width GELU and another; addresses as `token_block` takes them."""
+def _norm(norm: nn.LayerNorm) -> Norm:
+    return _copied(norm.weight), _copied(norm.bias), norm.eps
 
-    addresses: tuple[int, int, int, int, int, int]
-    epsilon: float
-    inner: int
-    outer: int
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 @dataclass(frozen=True)
 class Pass:
     """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
 
-    projection: tuple[int, int]
-    mlp: _Stage
-    head: _Stage
-    bfloat16: bool
+    projection: Linear | None
+    mlp: Mlp | None
+    head: Head
 
     def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
         """Changes the tokens in place and writes `out`; `threads` are torch's, by default."""
         native = native_module()
         assert native is not None
-        width = tokens.shape[-1]
         native.token_block(
-            tokens.data_ptr(),
-            0 if attended is None else attended.data_ptr(),
-            out.data_ptr(),
-            tokens.numel() // width,
-            (width, self.mlp.inner, self.head.inner, self.head.outer),
-            self.projection,
-            self.mlp.addresses,
-            self.head.addresses,
-            (self.mlp.epsilon, self.head.epsilon),
-            self.bfloat16,
-            threads or torch.get_num_threads(),
+            tokens, attended, out, self.projection, self.mlp, self.head, threads or torch.get_num_threads()
         )
 
 

@@ -65,6 +65,8 @@ def _load() -> tuple[ModuleType | None, str | None]:
         return None, "the native module is not built: install the package with a C++ compiler at hand, or `make native`"
     except ImportError as error:
         return None, f"the native module failed to load: {' '.join(str(error).split())}"
+    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        return None, f"the native module reads tensors by DLPack's C interface, which torch {torch.__version__} has not"
     built = module.info()["version"]
     if built != __version__:
         return None, f"the native module was built for version {built}, and this is {__version__}: build it again"

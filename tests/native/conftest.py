@@ -12,12 +12,13 @@ NEEDS_MODULE = (
     "test_banded_forward",
     "test_banded_backward",
     "test_banded_step",
-    "test_dense_layers",
     "test_joint_attention_native",
+    "test_layers_native",
     "test_procrustes_cuda",
     "test_procrustes_forward",
     "test_rff_cpu",
     "test_runtime",
+    "test_signatures",
     "test_token_block",
 )
 

@@ -1,16 +1,24 @@
-"""Calls of the native module on NumPy arrays, and the same mathematics in plain float64 NumPy."""
+"""The native kernels on NumPy arrays, through `ops/*/native.py`, and the same mathematics in plain float64 NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from olift_fast.ops.banded_attention.native import _backward as banded_backward
+from olift_fast.ops.banded_attention.native import attend_into
+from olift_fast.ops.banded_attention_step.native import step_into
 from olift_fast.ops.native_module import native_module, why_not_native
 
 Array = np.ndarray
+NONE = (None,) * 4
 
 
 def module() -> ModuleType:
@@ -19,15 +27,26 @@ def module() -> ModuleType:
     return native
 
 
-def address(array: Array | None) -> int:
-    return 0 if array is None else array.ctypes.data
+def tensor(array: Array | None) -> Tensor | None:
+    """The same memory as a tensor."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return None if array is None else torch.from_numpy(array)
 
 
-def strides(array: Array | None, count: int) -> tuple[int, ...]:
-    """The first `count` strides, in elements."""
-    if array is None:
-        return (0,) * count
-    return tuple(stride // array.itemsize for stride in array.strides[:count])
+def tensors(*arrays: Array | None) -> list[Any]:
+    return [tensor(array) for array in arrays]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for the kernels, which take as many as torch does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def banded_attention(
@@ -46,27 +65,9 @@ def banded_attention(
     """(out ``(B, T, J, H, Dh)``, lse ``(B, T, J, H)``) of the native kernel; fresh outputs start as NaN."""
     out = np.full(q.shape, np.nan, np.float32) if out is None else out
     lse = np.full(q.shape[:4], np.nan, np.float32)
-    module().banded_attention_forward(
-        address(q),
-        address(k),
-        address(v),
-        address(out),
-        address(lse),
-        address(bias),
-        address(visible),
-        address(lengths),
-        shape=q.shape,
-        q_strides=strides(q, 4),
-        k_strides=strides(k, 4),
-        v_strides=strides(v, 4),
-        out_strides=strides(out, 4),
-        visible_strides=strides(visible, 3),
-        left=window[0],
-        right=window[1],
-        scale=q.shape[-1] ** -0.5 if scale is None else scale,
-        element=0,
-        threads=threads,
-    )
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    with torch_threads(threads):
+        attend_into(*tensors(q, k, v), *window, *tensors(bias, visible, lengths), scale, *tensors(out, lse))
     return out, lse
 
 
@@ -84,20 +85,9 @@ def banded_attention_step(
 ) -> Array:
     """out ``(B, J, H, Dh)`` of the native kernel, from rings ``(B, slots, J, H, Dh)``; it starts as NaN."""
     out = np.full((len(q), *q.shape[2:]), np.nan, np.float32)
-    module().banded_attention_step(
-        *(address(x) for x in (q, k, v, out, bias, visible, frames, lengths)),
-        shape=out.shape,
-        slots=(q.shape[1], k.shape[1], 1 if visible is None else visible.shape[1]),
-        q_strides=strides(q, 4),
-        k_strides=strides(k, 4),
-        v_strides=strides(v, 4),
-        visible_strides=strides(visible, 3),
-        left=window[0],
-        right=window[1],
-        scale=q.shape[-1] ** -0.5,
-        element=0,
-        threads=threads,
-    )
+    with torch_threads(threads):
+        masks = tensors(bias, visible)
+        step_into(*tensors(q, k, v, frames, lengths), *window, *masks, q.shape[-1] ** -0.5, *tensors(out))
     return out
 
 
@@ -108,45 +98,24 @@ def banded_attention_gradients(
     v: Array,
     window: tuple[int, int],
     *,
-    lse: Array | None = None,
     bias: Array | None = None,
     visible: Array | None = None,
     lengths: Array | None = None,
-    scale: float | None = None,
     grads: Array | None = None,
     threads: int = 1,
 ) -> dict[str, Array]:
     """Gradients of q, k, v and bias by the native kernel; `grads` ``(B, T, J, 3, H, Dh)`` takes the first three."""
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if lse is None:
-        options = {"bias": bias, "visible": visible, "lengths": lengths, "scale": scale}
-        _, lse = banded_attention(q, k, v, window, **options)
-    shape = (*q.shape[:3], 3, *q.shape[3:])
-    grads = np.full(shape, np.nan, np.float32) if grads is None else grads
+    masks = {"bias": bias, "visible": visible, "lengths": lengths}
+    out, lse = banded_attention(q, k, v, window, **masks)
+    grads = np.full((*q.shape[:3], 3, *q.shape[3:]), np.nan, np.float32) if grads is None else grads
     outputs = {name: grads[:, :, :, i] for i, name in enumerate("qkv")}
-    grad_bias = None if bias is None else np.full(bias.shape, np.nan, np.float32)
-    steps = {"q": q, "k": k, "v": v, "grad_out": grad_out} | {f"grad_{name}": x for name, x in outputs.items()}
-    module().banded_attention_backward(
-        address(q),
-        address(k),
-        address(v),
-        address(lse),
-        address(grad_out),
-        *(address(x) for x in outputs.values()),
-        address(bias),
-        address(grad_bias),
-        address(visible),
-        address(lengths),
-        shape=q.shape,
-        **{f"{name}_strides": strides(x, 4) for name, x in steps.items()},
-        visible_strides=strides(visible, 3),
-        left=window[0],
-        right=window[1],
-        scale=scale,
-        element=0,
-        threads=threads,
-    )
-    return outputs if grad_bias is None else outputs | {"bias": grad_bias}
+    if bias is not None:
+        outputs["bias"] = np.full(bias.shape, np.nan, np.float32)
+    with torch_threads(threads):
+        given = tensors(grad_out, q, k, v, out, lse)
+        written = tensors(*(outputs.get(name) for name in ("q", "k", "v", "bias")))
+        banded_backward(*given, *window, *tensors(*masks.values()), q.shape[-1] ** -0.5, *written)
+    return outputs
 
 
 def expected_attention(
@@ -212,12 +181,12 @@ def expected_attention_gradients(
             scores = rows @ query * scale + (0 if bias is None else bias[h, offsets])
             weights = np.exp(scores - scores.max())
             weights /= weights.sum()
-            pull = values @ upstream
-            slopes = weights * (pull - weights @ pull)
-            grads["q"][b, t, j, h] = scale * slopes @ rows
-            grads["k"][b, keys, j, h] += scale * np.outer(slopes, query)
+            dp = values @ upstream
+            ds = weights * (dp - weights @ dp)
+            grads["q"][b, t, j, h] = scale * ds @ rows
+            grads["k"][b, keys, j, h] += scale * np.outer(ds, query)
             grads["v"][b, keys, j, h] += np.outer(weights, upstream)
-            grad_bias[h, offsets] += slopes
+            grad_bias[h, offsets] += ds
     return grads if bias is None else grads | {"bias": grad_bias}
 
 
@@ -236,9 +205,10 @@ def procrustes(
     """
     count = len(source)
     shapes = {"rotation": (3, 3), "scale": (), "translation": (3,), "conditioning": ()}
-    outputs = {name: np.full((count, *shape), np.nan, source.dtype) for name, shape in shapes.items()}
-    run_procrustes("fit", (source, target, weights), kind, reflection, fit=outputs.values(), threads=threads, on=on)
-    return outputs
+    fit = {name: np.full((count, *shape), np.nan, source.dtype) for name, shape in shapes.items()}
+    points = (source, target, weights)
+    run_procrustes("fit", points, (*fit.values(),), None, NONE, NONE[:3], kind, reflection, threads, on)
+    return fit
 
 
 def procrustes_gradients(
@@ -251,10 +221,10 @@ def procrustes_gradients(
     on: ModuleType | None = None,
 ) -> dict[str, Array]:
     """Gradients of source, target and weights, given those of rotation, scale and translation."""
-    fit = procrustes(source, target, weights, kind).values()
+    fit = (*procrustes(source, target, weights, kind).values(),)
     points, gradients = (source, target, weights), fresh_gradients(source, weights)
-    options = {"upstream": (*upstream, None), "gradients": gradients.values(), "threads": threads, "on": on}
-    run_procrustes("fit_gradient", points, kind, fit=fit, **options)
+    written = (*gradients.values(),)
+    run_procrustes("fit_gradient", points, fit, None, (*upstream, None), written, kind, False, threads, on)
     return {name: x for name, x in gradients.items() if x is not None}
 
 
@@ -270,14 +240,14 @@ def procrustes_error(
     """error ``(N,)`` with rotation and scale; with `upstream` ``(N,)`` the gradients of the points too."""
     count = len(source)
     rotation, scale, error = (np.full((count, *shape), np.nan, source.dtype) for shape in ((3, 3), (), ()))
-    points, options = (source, target, weights), {"fit": (rotation, scale, None, None), "error": error, "on": on}
-    run_procrustes("error", points, kind, threads=threads, **options)
+    points, fit = (source, target, weights), (rotation, scale, None, None)
+    run_procrustes("error", points, fit, error, NONE, NONE[:3], kind, False, threads, on)
     outputs = {"error": error, "rotation": rotation, "scale": scale}
     if upstream is None:
         return outputs
     gradients = fresh_gradients(source, weights)
-    options |= {"upstream": (None, None, None, upstream), "gradients": gradients.values()}
-    run_procrustes("error_gradient", points, kind, threads=threads, **options)
+    of_fit, written = (*NONE[:3], upstream), (*gradients.values(),)
+    run_procrustes("error_gradient", points, fit, error, of_fit, written, kind, False, threads, on)
     return outputs | {name: x for name, x in gradients.items() if x is not None}
 
 
@@ -286,37 +256,15 @@ def fresh_gradients(source: Array, weights: Array | None) -> dict[str, Array | N
     return {name: None if x is None else np.full(x.shape, np.nan, x.dtype) for name, x in names.items()}
 
 
-def run_procrustes(
-    step: str,
-    points: tuple[Array, Array, Array | None],
-    kind: str,
-    reflection: bool = False,
-    *,
-    fit: Iterable[Array | None],
-    error: Array | None = None,
-    upstream: Iterable[Array | None] = (None,) * 4,
-    gradients: Iterable[Array | None] = (None,) * 3,
-    threads: int = 1,
-    on: ModuleType | None = None,
-) -> None:
-    source = points[0]
-    arguments = {
-        "points": tuple(map(address, points)),
-        "fit": tuple(map(address, fit)),
-        "error": address(error),
-        "upstream": tuple(map(address, upstream)),
-        "gradients": tuple(map(address, gradients)),
-        "shape": source.shape[:2],
-        "dtype": source.itemsize,
-        "strides": tuple(strides(x, 2) for x in points),
-        "kind": kind,
-        "reflection": reflection,
-    }
+def run_procrustes(step: str, *arguments: Any) -> None:
+    """One step of `_native.procrustes`, whose arguments these are, arrays in place of tensors; or of `on`'s kernels."""
+    *given, threads, on = arguments
+    given = [tuple(tensors(*x)) if isinstance(x, tuple) else tensor(x) if isinstance(x, Array) else x for x in given]
     if on is None:
-        module().procrustes(step, **arguments, threads=threads)
+        module().procrustes(step, *given, threads)
         return
-    workspace = np.full(on.procrustes_workspace(*source.shape[:2]), np.nan)
-    on.procrustes_cuda(step, **arguments, workspace=address(workspace), stream=0)
+    workspace = torch.full((on.procrustes_workspace(*given[0][0].shape[:2]),), torch.nan, dtype=torch.float64)
+    on.procrustes_cuda(step, *given, workspace, 0)
 
 
 def expected_procrustes(

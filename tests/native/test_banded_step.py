@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from native_calls import address, banded_attention_step, expected_attention, module, relative_error, strides
+import torch
+from native_calls import banded_attention_step, expected_attention, module, relative_error
 
 # (B, T, J, H, Dh)
 SHAPES = [
@@ -101,19 +102,19 @@ def test_nothing_is_read_outside_of_the_rings() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shape": (1, 0, 1, 8)}, "every size of shape must be > 0, got 0"),
-        ({"slots": (1, 0, 1)}, "every ring must have slots, got 0"),
-        ({"element": 2}, r"element must be 0 \(float32\) or 1 \(bfloat16\), got 2"),
+        ({"q": torch.zeros(1, 3, 0, 1, 8)}, "every size of shape must be > 0, got 0"),
+        ({"k": torch.zeros(1, 0, 1, 1, 8), "v": torch.zeros(1, 0, 1, 1, 8)}, "every ring must have slots, got 0"),
+        ({"q": torch.zeros(1, 3, 1, 1, 8).double()}, "q must be float32 or bfloat16, got float64"),
         ({"left": -1}, r"window must be >= 0, got \(-1, 2\)"),
-        ({"frames": 0}, "q, k, v, out, frames and lengths must have an address"),
+        ({"frames": torch.zeros(2, dtype=torch.int64)}, r"frames must have shape \(1\), got \(2\)"),
+        ({"frames": torch.zeros(1)}, "frames must be int64, got float32"),
+        ({"v": torch.zeros(1, 4, 1, 1, 8)}, r"v must have shape \(1, 3, 1, 1, 8\), got \(1, 4, 1, 1, 8\)"),
     ],
 )
 def test_wrong_sizes_are_named(change: dict[str, object], message: str) -> None:
-    ring, out = np.zeros((1, 3, 1, 1, 8), np.float32), np.zeros((1, 1, 1, 8), np.float32)
-    count = np.zeros(1, np.int64)
-    call = {name: address(x) for name, x in {"q": ring, "k": ring, "v": ring, "out": out, "frames": count}.items()}
-    call |= {"lengths": address(count), "bias": 0, "visible": 0, "shape": (1, 1, 1, 8), "slots": (3, 3, 1)}
-    call |= {f"{name}_strides": strides(ring, 4) for name in "qkv"}
-    call |= {"visible_strides": (0, 0, 0), "left": 2, "right": 2, "scale": 1.0, "element": 0, "threads": 1}
+    call: dict[str, object] = {name: torch.zeros(1, 3, 1, 1, 8) for name in "qkv"}
+    call |= {name: torch.zeros(1, dtype=torch.int64) for name in ("frames", "lengths")}
+    call |= {"out": torch.zeros(1, 1, 1, 8), "bias": None, "visible": None}
+    call |= {"left": 2, "right": 2, "scale": 1.0, "threads": 1}
     with pytest.raises(ValueError, match=message):
         module().banded_attention_step(**(call | change))

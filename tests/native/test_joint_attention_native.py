@@ -1,10 +1,13 @@
-"""`_native.joint_attention_*` on NumPy arrays: what the kernels promise beyond the contract of the operation."""
+"""The native `joint_attention` on NumPy arrays: what the kernels promise beyond the contract of the operation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from native_calls import Array, address, module, relative_error, strides
+from native_calls import Array, relative_error, tensors, torch_threads
+
+from olift_fast.ops.joint_attention.native import _backward as joint_backward
+from olift_fast.ops.joint_attention.native import attend_into
 
 SHAPES = [(1, 1, 1, 1, 1), (2, 3, 5, 2, 20), (1, 4, 6, 3, 7), (2, 2, 26, 2, 32), (1, 2, 67, 1, 33), (1, 1, 133, 2, 64)]
 TOLERANCE = 2e-6
@@ -19,39 +22,20 @@ def inputs(shape: tuple[int, ...]) -> dict[str, Array]:
 
 
 def forward(data: dict[str, Array], threads: int = 1) -> tuple[Array, Array]:
-    q, graph, visible = data["q"], data.get("graph"), data.get("visible")
+    q = data["q"]
     out, lse = np.full(q.shape, np.nan, np.float32), np.full(q.shape[:4], np.nan, np.float32)
-    module().joint_attention_forward(
-        *(address(x) for x in (q, data["k"], data["v"], out, lse, graph, visible)),
-        shape=q.shape,
-        **{f"{name}_strides": strides(x, 4) for name, x in {**qkv(data), "out": out, "graph": graph}.items()},
-        visible_strides=strides(visible, 3),
-        scale=q.shape[-1] ** -0.5,
-        bfloat16=False,
-        threads=threads,
-    )
+    with torch_threads(threads):
+        attend_into(*tensors(q, data["k"], data["v"], data.get("graph"), data.get("visible"), out, lse))
     return out, lse
 
 
 def backward(data: dict[str, Array], lse: Array, holder: Array, threads: int = 1) -> dict[str, Array]:
     """Gradients as views of ``holder (B, T, J, 3, H, Dh)``."""
-    graph, visible, grad_out = data.get("graph"), data.get("visible"), data["grad_out"]
-    grads = {f"grad_{name}": holder[:, :, :, i] for i, name in enumerate("qkv")}
-    steps = {**qkv(data), "grad_out": grad_out, **grads, "graph": graph}
-    module().joint_attention_backward(
-        *(address(x) for x in (*qkv(data).values(), lse, grad_out, *grads.values(), graph, visible)),
-        shape=data["q"].shape,
-        **{f"{name}_strides": strides(x, 4) for name, x in steps.items()},
-        visible_strides=strides(visible, 3),
-        scale=data["q"].shape[-1] ** -0.5,
-        bfloat16=False,
-        threads=threads,
-    )
-    return {name: grads[f"grad_{name}"] for name in "qkv"}
-
-
-def qkv(data: dict[str, Array]) -> dict[str, Array]:
-    return {name: data[name] for name in "qkv"}
+    grads = {name: holder[:, :, :, i] for i, name in enumerate("qkv")}
+    given = (data["grad_out"], data["q"], data["k"], data["v"], None, lse, data.get("graph"), data.get("visible"))
+    with torch_threads(threads):
+        joint_backward(*tensors(*given, *grads.values()))
+    return grads
 
 
 def empty_gradients(shape: tuple[int, ...]) -> Array:
@@ -78,10 +62,10 @@ def expected(data: dict[str, Array]) -> dict[str, Array]:
         results["lse"][b, t, i, h] = scores.max() + np.log(weights.sum())
         weights /= weights.sum()
         results["out"][b, t, i, h] = weights @ values
-        pull = values @ upstream
-        slopes = weights * (pull - weights @ pull) * width**-0.5
-        results["q"][b, t, i, h] = slopes @ keys
-        results["k"][b, t, seen, h] += np.outer(slopes, query)
+        dp = values @ upstream
+        ds = weights * (dp - weights @ dp) * width**-0.5
+        results["q"][b, t, i, h] = ds @ keys
+        results["k"][b, t, seen, h] += np.outer(ds, query)
         results["v"][b, t, seen, h] += np.outer(weights, upstream)
     return results
 

@@ -1,10 +1,13 @@
-"""`_native.rff_forward` and `_native.rff_backward` against the formulas in float64 NumPy."""
+"""The native Fourier features and their layer against the formulas in float64 NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from native_calls import Array, address, module, relative_error
+from native_calls import Array, relative_error, tensors, torch_threads
+
+from olift_fast.ops.rff.native import _linear_backward as linear_backward
+from olift_fast.ops.rff.native import linear_into
 
 # N, C, F, D: around the sizes of a block, a vector, a tile and a run
 SHAPES = [
@@ -47,8 +50,8 @@ def forward(
 ) -> Array:
     width = 2 * freqs.shape[1] if weight is None else weight.shape[0]
     out = np.full((len(x), width), np.nan, np.float32)
-    addresses = (address(array) for array in (x, freqs, weight, bias, token, visible, out))
-    module().rff_forward(*addresses, shape=(*x.shape, freqs.shape[1], width), threads=threads)
+    with torch_threads(threads):
+        linear_into(*tensors(x, freqs, weight, bias, visible, token, out))
     return out
 
 
@@ -65,13 +68,9 @@ def backward(
     if weight is not None:
         shapes |= {"weight": weight.shape, "bias": weight.shape[:1], "token": weight.shape[:1]}
     grads = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items() if name in wanted}
-    module().rff_backward(
-        *(address(array) for array in (x, freqs, weight, visible, grad_out)),
-        *(address(grads.get(name)) for name in ("x", "freqs", "weight", "bias", "token")),
-        shape=(*x.shape, freqs.shape[1], grad_out.shape[1]),
-        grad_stride=grad_out.strides[0] // grad_out.itemsize,
-        threads=threads,
-    )
+    outputs = (grads.get(name) for name in ("x", "freqs", "weight", "bias", "token"))
+    with torch_threads(threads):
+        linear_backward(*tensors(grad_out, x, freqs, weight, visible, *outputs))
     return grads
 
 
@@ -208,9 +207,12 @@ def test_sizes_and_missing_arguments_are_named() -> None:
     data = inputs(4, 2, 3, 5)
     with pytest.raises(ValueError, match="every size of shape must be > 0, got 0"):
         forward(data["x"][:0], data["freqs"])
-    with pytest.raises(ValueError, match="x, freqs and out must have an address"):
-        module().rff_forward(0, 0, 0, 0, 0, 0, 0, shape=(1, 1, 1, 1), threads=1)
+    with pytest.raises(ValueError, match=r"freqs must have shape \(2, 3\), got \(3, 3\)"):
+        forward(data["x"], np.zeros((3, 3), np.float32))
+    with pytest.raises(ValueError, match="x must be float32, got float64"):
+        forward(data["x"].astype(np.float64), data["freqs"])
+    with pytest.raises(ValueError, match="weight must be contiguous"):
+        forward(data["x"], data["freqs"], np.asfortranarray(data["weight"]))
     with pytest.raises(ValueError, match="need a weight"):
-        x, freqs, grad_out, bias = (address(data[name]) for name in ("x", "freqs", "grad_out", "bias"))
-        addresses = (x, freqs, 0, 0, grad_out, 0, 0, 0, bias, 0)
-        module().rff_backward(*addresses, shape=(4, 2, 3, 5), grad_stride=5, threads=1)
+        grad_out, x, freqs, bias = tensors(*(data[name] for name in ("grad_out", "x", "freqs", "bias")))
+        linear_backward(grad_out[:, :1].repeat(1, 6), x, freqs, None, None, None, None, None, bias, None)

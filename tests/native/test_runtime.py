@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ TESTS_OF_KERNELS = (
     "banded_step",
     "procrustes_forward",
     "token_block",
-    "dense_layers",
+    "layers_native",
 )
 
 
@@ -165,6 +166,14 @@ def test_module_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(native_module, "__version__", "9.9.9")
     assert native_module.native_module() is None
     assert str(native_module.why_not_native()).endswith("and this is 9.9.9: build it again")
+
+
+@pytest.mark.usefixtures("fresh_loader")
+def test_torch_without_dlpacks_c_interface_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OLIFT_NATIVE", raising=False)
+    monkeypatch.setattr(native_module, "torch", SimpleNamespace(Tensor=object, __version__="2.8.0"))
+    assert native_module.native_module() is None
+    assert str(native_module.why_not_native()).endswith("which torch 2.8.0 has not")
 
 
 def test_info_names_what_was_built() -> None:

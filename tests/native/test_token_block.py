@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from native_calls import module, relative_error
 from scipy.special import erf
 
@@ -31,10 +32,10 @@ class Layers:
             for size in sizes
         ]
 
-    def addresses(self, bfloat16: bool) -> tuple[int, ...]:
-        self.packed = [pack(weight, bfloat16) for weight, _ in self.linears]
-        layers = [x.ctypes.data for packed, (_, b) in zip(self.packed, self.linears, strict=True) for x in (packed, b)]
-        return (self.norm[0].ctypes.data, self.norm[1].ctypes.data, *layers, *[0] * (4 - len(layers)))
+    def packed(self, bfloat16: bool) -> tuple[Any, ...]:
+        """As the kernel takes them: the norm, the first layer and the second, if there is one."""
+        first, *second = (pack(*layer, bfloat16) for layer in self.linears)
+        return (*(torch.from_numpy(x) for x in self.norm), 1e-5), first, second[0] if second else None
 
     def __call__(self, x: Array) -> Array:
         off = x - x.mean(-1, keepdims=True)
@@ -44,11 +45,12 @@ class Layers:
         return x
 
 
-def pack(weight: Array, bfloat16: bool = False) -> Array:
+def pack(weight: Array, bias: Array, bfloat16: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     outputs, inputs = weight.shape
-    packed = np.full(module().packed_size(inputs, outputs, bfloat16), 255, np.uint8)
-    module().pack_weight(weight.ctypes.data, inputs, outputs, packed.ctypes.data, bfloat16)
-    return packed
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    packed = torch.full((module().packed_size(inputs, outputs, bfloat16),), torch.nan, dtype=dtype)
+    module().pack_weight(torch.from_numpy(weight), packed)
+    return packed, torch.from_numpy(bias)
 
 
 def rounded(x: Array) -> Array:
@@ -67,28 +69,21 @@ def run(
     bfloat16: bool = False,
 ) -> tuple[Array, Array | None]:
     """(tokens, head's output) of the native pass."""
-    rows, width = tokens.shape
     tokens = tokens.copy()
-    out_width = len(head.linears[-1][1]) if head else 0
-    half = bfloat16 and head is not None and len(head.linears) == 1
-    out = np.full((rows, out_width), 0x7FC0 if half else np.nan, np.uint16 if half else np.float32) if head else None
-    if bfloat16 and attended is not None:
-        attended = (rounded(attended).view(np.uint32) >> 16).astype(np.uint16)
-    packed = None if projection is None else pack(projection[0], bfloat16)
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    head = Layers(np.random.default_rng(0), tokens.shape[1], 1) if head is None else head
+    out = torch.full((len(tokens), len(head.linears[-1][1])), torch.nan, dtype=dtype)
+    out = out.float() if len(head.linears) == 2 else out
     module().token_block(
-        tokens.ctypes.data,
-        0 if attended is None else attended.ctypes.data,
-        0 if out is None else out.ctypes.data,
-        rows,
-        (width, len(mlp.linears[0][1]) if mlp else 0, len(head.linears[0][1]) if head else 0, out_width),
-        (0, 0) if packed is None or projection is None else (packed.ctypes.data, projection[1].ctypes.data),
-        mlp.addresses(bfloat16) if mlp else (0,) * 6,
-        head.addresses(bfloat16) if head else (0,) * 6,
-        (1e-5, 1e-5),
-        bfloat16,
+        torch.from_numpy(tokens),
+        None if attended is None else torch.from_numpy(attended).to(dtype),
+        out,
+        None if projection is None else pack(*projection, bfloat16),
+        None if mlp is None else mlp.packed(bfloat16),
+        head.packed(bfloat16),
         threads,
     )
-    return tokens, (out.astype(np.uint32) << 16).view(np.float32) if half and out is not None else out
+    return tokens, out.float().numpy()
 
 
 @pytest.mark.parametrize("rows", [1, 11, 12, 13, 48, 97, 500])
@@ -178,13 +173,28 @@ def test_threads_change_no_bit(bfloat16: bool) -> None:
         assert np.array_equal(got, first) and np.array_equal(np.asarray(out), np.asarray(first_out))
 
 
-def test_what_is_missing_is_named() -> None:
-    tokens = np.zeros((2, 4), np.float32)
-    nothing = (0,) * 6
-    common = {"mlp": nothing, "head": nothing, "epsilons": (1e-5, 1e-5), "bfloat16": False, "threads": 1}
-    with pytest.raises(ValueError, match="rows and width must be > 0, got 0 and 4"):
-        module().token_block(tokens.ctypes.data, 0, 0, 0, (4, 0, 0, 0), (0, 0), **common)
-    with pytest.raises(ValueError, match="a projection needs attended"):
-        module().token_block(tokens.ctypes.data, 0, 0, 2, (4, 0, 0, 0), (1, 1), **common)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": torch.zeros(0, 4)}, "rows and width must be > 0, got 0 and 4"),
+        ({"tokens": torch.zeros(4, 2).T}, "tokens must be contiguous"),
+        ({"projection": (torch.zeros(64), torch.zeros(4))}, "a projection needs attended"),
+        ({"head_out": torch.zeros(2, 3)}, "head_out must hold what the head gives"),
+        ({"head_out": torch.zeros(2, 5).bfloat16()}, "head_out must be float32, got bfloat16"),
+        ({"threads": 0}, "threads must be > 0, got 0"),
+    ],
+)
+def test_what_is_missing_is_named(change: dict[str, Any], message: str) -> None:
+    head = Layers(np.random.default_rng(0), 4, 5).packed(False)
+    call = {"tokens": torch.zeros(2, 4), "attended": None, "head_out": torch.zeros(2, 5), "projection": None}
+    with pytest.raises(ValueError, match=message):
+        module().token_block(**(call | {"mlp": None, "head": head, "threads": 1} | change))
+
+
+def test_sizes_of_weights_are_named() -> None:
     with pytest.raises(ValueError, match="inputs and outputs must be > 0, got 0 and 3"):
         module().packed_size(0, 3, False)
+    with pytest.raises(ValueError, match=r"packed must have shape \(\d+\), got \(5\)"):
+        module().pack_weight(torch.zeros(3, 4), torch.zeros(5))
+    with pytest.raises(ValueError, match="weight must be contiguous"):
+        module().pack_weight(torch.zeros(4, 3).T, torch.zeros(module().packed_size(4, 3, False)))

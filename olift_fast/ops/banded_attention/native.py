@@ -10,7 +10,7 @@ from olift_fast.ops.banded_attention.registration import register
 from olift_fast.ops.native_module import ask_for_huge_pages, native_module
 
 DTYPES = (torch.float32, torch.bfloat16)
-"""As the kernels number them; the arithmetic is float32 in either."""
+"""That the kernels read and write; the arithmetic is float32 in either."""
 
 
 def refuse_native_attention(q: Tensor) -> str | None:
@@ -39,20 +39,8 @@ def attend_into(
     native = native_module()
     assert native is not None
     ask_for_huge_pages(out)
-    native.banded_attention_forward(
-        *(_address(x) for x in (q, k, v, out, lse, bias, visible, lengths)),
-        shape=tuple(q.shape),
-        q_strides=q.stride()[:4],
-        k_strides=k.stride()[:4],
-        v_strides=v.stride()[:4],
-        out_strides=out.stride()[:4],
-        visible_strides=(0, 0, 0) if visible is None else visible.stride(),
-        left=left,
-        right=right,
-        scale=scale,
-        element=DTYPES.index(q.dtype),
-        threads=torch.get_num_threads(),
-    )
+    threads = torch.get_num_threads()
+    native.banded_attention_forward(q, k, v, left, right, bias, visible, lengths, scale, out, lse, threads)
 
 
 def _backward(
@@ -77,26 +65,8 @@ def _backward(
     assert native is not None
     ask_for_huge_pages(dq, dk, dv)
     native.banded_attention_backward(
-        *(_address(x) for x in (q, k, v, lse, grad, dq, dk, dv, bias, dbias, visible, lengths)),
-        shape=tuple(q.shape),
-        q_strides=q.stride()[:4],
-        k_strides=k.stride()[:4],
-        v_strides=v.stride()[:4],
-        grad_out_strides=grad.stride()[:4],
-        grad_q_strides=dq.stride()[:4],
-        grad_k_strides=dk.stride()[:4],
-        grad_v_strides=dv.stride()[:4],
-        visible_strides=(0, 0, 0) if visible is None else visible.stride(),
-        left=left,
-        right=right,
-        scale=scale,
-        element=DTYPES.index(q.dtype),
-        threads=torch.get_num_threads(),
+        grad, q, k, v, lse, left, right, bias, visible, lengths, scale, dq, dk, dv, dbias, torch.get_num_threads()
     )
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
 
 
 native_attention = register("banded_attention", attend_into, _backward, "cpu")

@@ -35,21 +35,8 @@ def step_into(
     """
     native = native_module()
     assert native is not None
-    batch, _, joints, heads, width = q.shape
-    native.banded_attention_step(
-        *(0 if x is None else x.data_ptr() for x in (q, k, v, out, bias, visible, frames, lengths)),
-        shape=(batch, joints, heads, width),
-        slots=(q.shape[1], k.shape[1], 1 if visible is None else visible.shape[1]),
-        q_strides=q.stride()[:4],
-        k_strides=k.stride()[:4],
-        v_strides=v.stride()[:4],
-        visible_strides=(0, 0, 0) if visible is None else visible.stride(),
-        left=left,
-        right=right,
-        scale=scale,
-        element=DTYPES.index(q.dtype),
-        threads=torch.get_num_threads(),
-    )
+    threads = torch.get_num_threads()
+    native.banded_attention_step(q, k, v, frames, lengths, left, right, bias, visible, scale, out, threads)
 
 
 native_step = register("banded_attention_step", step_into, "cpu")

@@ -31,19 +31,8 @@ def attend_into(
     native = native_module()
     assert native is not None
     ask_for_huge_pages(out)
-    native.joint_attention_forward(
-        *(_address(x) for x in (q, k, v, out, lse, graph, visible)),
-        shape=tuple(q.shape),
-        q_strides=q.stride()[:4],
-        k_strides=k.stride()[:4],
-        v_strides=v.stride()[:4],
-        out_strides=out.stride()[:4],
-        graph_strides=(0, 0, 0, 0) if graph is None else graph.stride(),
-        visible_strides=(0, 0, 0) if visible is None else visible.stride(),
-        scale=q.shape[-1] ** -0.5,
-        bfloat16=q.dtype == torch.bfloat16,
-        threads=torch.get_num_threads(),
-    )
+    scale, threads = q.shape[-1] ** -0.5, torch.get_num_threads()
+    native.joint_attention_forward(q, k, v, graph, visible, scale, out, lse, threads)
 
 
 def _backward(
@@ -62,26 +51,8 @@ def _backward(
     native = native_module()
     assert native is not None
     ask_for_huge_pages(dq, dk, dv)
-    native.joint_attention_backward(
-        *(_address(x) for x in (q, k, v, lse, grad, dq, dk, dv, graph, visible)),
-        shape=tuple(q.shape),
-        q_strides=q.stride()[:4],
-        k_strides=k.stride()[:4],
-        v_strides=v.stride()[:4],
-        grad_out_strides=grad.stride()[:4],
-        grad_q_strides=dq.stride()[:4],
-        grad_k_strides=dk.stride()[:4],
-        grad_v_strides=dv.stride()[:4],
-        graph_strides=(0, 0, 0, 0) if graph is None else graph.stride(),
-        visible_strides=(0, 0, 0) if visible is None else visible.stride(),
-        scale=q.shape[-1] ** -0.5,
-        bfloat16=q.dtype == torch.bfloat16,
-        threads=torch.get_num_threads(),
-    )
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+    scale, threads = q.shape[-1] ** -0.5, torch.get_num_threads()
+    native.joint_attention_backward(grad, q, k, v, lse, graph, visible, scale, dq, dk, dv, threads)
 
 
 native_attention = register("joint_attention", attend_into, _backward, "cpu")

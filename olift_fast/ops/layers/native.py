@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,9 +60,7 @@ def _forward(
     assert native is not None
     ask_for_huge_pages(hidden, out)
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
-    native.dense_forward(
-        added=_address(added), out=out.data_ptr(), **_layers(x, hidden, parameters, out.shape[1], epsilon)
-    )
+    native.layers_forward(x, added, *parameters, epsilon, hidden, out, torch.get_num_threads())
 
 
 def _backward(
@@ -77,43 +74,11 @@ def _backward(
 ) -> None:
     native = native_module()
     assert native is not None
-    dx, *rest = map(_address, gradients)
-    if gradients[0] is not None:
-        ask_for_huge_pages(gradients[0])
-    native.dense_backward(
-        grad=grad.data_ptr(),
-        residual=residual,
-        grad_x=dx,
-        grad_norm=tuple(rest[:2]),
-        grad_first=tuple(rest[2:4]),
-        grad_second=tuple(rest[4:]),
-        **_layers(x, hidden, parameters, grad.shape[1], epsilon),
-    )
-
-
-def _layers(
-    x: Tensor, hidden: Tensor, parameters: Sequence[Tensor | None], width: int, epsilon: float
-) -> dict[str, Any]:
-    """What both passes are told; `width` is the output's."""
-    weight = parameters[2]
-    assert weight is not None
-    addresses = tuple(map(_address, parameters))
-    return {
-        "x": x.data_ptr(),
-        "hidden": hidden.data_ptr() if hidden.numel() else 0,
-        "norm": addresses[:2],
-        "first": addresses[2:4],
-        "second": addresses[4:],
-        "rows": x.shape[0],
-        "widths": (weight.shape[1], weight.shape[0], width),
-        "epsilon": epsilon,
-        "bfloat16": hidden.dtype == torch.bfloat16,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+    dx, *rest = gradients
+    if dx is not None:
+        ask_for_huge_pages(dx)
+        dx = dx.view(x.shape)
+    native.layers_backward(grad, x, hidden, *parameters, epsilon, residual, dx, *rest, torch.get_num_threads())
 
 
 native_dense = register("dense", _forward, _backward, "cpu")

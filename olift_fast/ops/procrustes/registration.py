@@ -163,29 +163,13 @@ def _launch(
     source, target = (x if x.stride(-1) == 1 else x.contiguous() for x in (source, target))
     fit = tuple(None if x is None else x.contiguous() for x in fit)
     upstream = tuple(None if x is None else x.contiguous() for x in upstream)
-    arguments = {
-        "points": _addresses((source, target, weights)),
-        "fit": _addresses(fit),
-        "error": 0 if error is None else error.data_ptr(),
-        "upstream": _addresses(upstream),
-        "gradients": _addresses(gradients),
-        "shape": (count, places),
-        "dtype": source.element_size(),
-        "strides": (source.stride()[:2], target.stride()[:2], (0, 0) if weights is None else weights.stride()),
-        "kind": kind,
-        "reflection": reflection,
-    }
+    call = (step, (source, target, weights), fit, error, upstream, gradients, kind, reflection)
     if source.device.type == "cpu":
         if weights is not None and step in ("fit", "error") and float(weights.min()) < 0:
             raise ValueError(f"weights must be >= 0, got {float(weights.min()):g}")
-        native.procrustes(step, **arguments, threads=torch.get_num_threads())
+        native.procrustes(*call, torch.get_num_threads())
         return
     with torch.cuda.device(source.device):
         size = native.procrustes_workspace(count, places)
         workspace = source.new_empty(size, dtype=torch.float64)
-        stream = torch.cuda.current_stream().cuda_stream
-        native.procrustes_cuda(step, **arguments, workspace=workspace.data_ptr(), stream=stream)
-
-
-def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
-    return tuple(0 if x is None else x.data_ptr() for x in tensors)
+        native.procrustes_cuda(*call, workspace, torch.cuda.current_stream().cuda_stream)

@@ -60,11 +60,7 @@ def linear_into(
     native = native_module()
     assert native is not None
     ask_for_huge_pages(out)
-    native.rff_forward(
-        *(_address(tensor) for tensor in (x, freqs, weight, bias, token, visible, out)),
-        shape=(*x.shape, freqs.shape[1], out.shape[1]),
-        threads=torch.get_num_threads(),
-    )
+    native.rff_forward(x, freqs, weight, bias, visible, token, out, torch.get_num_threads())
 
 
 def _linear_backward(
@@ -81,16 +77,8 @@ def _linear_backward(
 ) -> None:
     native = native_module()
     assert native is not None
-    native.rff_backward(
-        *(_address(tensor) for tensor in (x, freqs, weight, visible, grad, dx, dfreqs, dweight, dbias, dtoken)),
-        shape=(*x.shape, freqs.shape[1], grad.shape[1]),
-        grad_stride=grad.stride(0),
-        threads=torch.get_num_threads(),
-    )
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+    gradients = (None if dx is None else dx.view(x.shape), dfreqs, dweight, dbias, dtoken)
+    native.rff_backward(grad, x, freqs, weight, visible, *gradients, torch.get_num_threads())
 
 
 native_encode = register_encode("rff_encode", _encode_forward, _encode_backward, "cpu")

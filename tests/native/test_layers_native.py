@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from native_calls import address, module, relative_error
+import torch
+from native_calls import module, relative_error, torch_threads
 from scipy.special import erf
+
+from olift_fast.ops.layers.native import _backward as layers_backward
+from olift_fast.ops.layers.native import _forward as layers_forward
 
 Array = npt.NDArray[Any]
 KINDS = ["norm, layer", "layer, added", "norm, two layers, x added", "norm, two layers"]
+PARAMETERS = ("norm_weight", "norm_bias", "weight", "bias", "second_weight", "second_bias")
 EPSILON = 1e-5
 
 
@@ -71,54 +76,27 @@ class Layers:
         self, bfloat16: bool = False, threads: int = 2, wanted: set[str] | None = None
     ) -> tuple[Array, dict[str, Array]]:
         """The native output and the wanted gradients, all by default."""
-        a = dict(self.arrays)
+        a = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
         norm, two = "norm" in self.kind, "two" in self.kind
-        half_x, half_out = bfloat16 and not norm, bfloat16 and norm and not two
-        given = as_bfloat16(a["x"]) if half_x else a["x"]
-        hidden = room((self.rows, self.inner), bfloat16) if two else None
-        out = room((self.rows, self.outer), half_out)
-        layers = {
-            "norm": (address(a.get("norm_weight")), address(a.get("norm_bias"))),
-            "first": (address(a["weight"]), address(a["bias"])),
-            "second": (address(a.get("second_weight")), address(a.get("second_bias"))),
-            "hidden": address(hidden),
-            "rows": self.rows,
-            "widths": (self.width, self.inner, self.outer),
-            "epsilon": EPSILON,
-            "bfloat16": bfloat16,
-            "threads": threads,
-        }
-        added = given if "x added" in self.kind else a.get("added")
-        module().dense_forward(x=address(given), added=address(added), out=address(out), **layers)
+        products = torch.bfloat16 if bfloat16 else torch.float32
+        a["x"] = a["x"] if norm else a["x"].to(products)
+        grad = torch.from_numpy(self.grad).to(torch.float32 if two or not norm else products)
+        hidden = room((self.rows if two else 0, self.inner), products)
+        out = room(self.grad.shape, grad.dtype)
+        residual = "x added" in self.kind
+        parameters = [a.get(name) for name in PARAMETERS]
         names = [name for name in a if name != "added" and (wanted is None or name in wanted)]
-        grads = {name: room(a[name].shape, half_x and name == "x") for name in names}
-        grad = as_bfloat16(self.grad) if half_out else self.grad
-        module().dense_backward(
-            grad=address(grad),
-            x=address(given),
-            residual="x added" in self.kind,
-            grad_x=address(grads.get("x")),
-            grad_norm=(address(grads.get("norm_weight")), address(grads.get("norm_bias"))),
-            grad_first=(address(grads.get("weight")), address(grads.get("bias"))),
-            grad_second=(address(grads.get("second_weight")), address(grads.get("second_bias"))),
-            **layers,
-        )
-        return as_float(out), {name: as_float(gradient) for name, gradient in grads.items()}
+        grads = {name: room(a[name].shape, a[name].dtype) for name in names}
+        gradients = [grads.get(name) for name in ("x", *PARAMETERS)]
+        with torch_threads(threads):
+            layers_forward(a["x"], a["x"] if residual else a.get("added"), *parameters, EPSILON, hidden, out)
+            layers_backward(grad, a["x"], hidden, parameters, EPSILON, residual, gradients)
+        return out.float().numpy(), {name: gradient.float().numpy() for name, gradient in grads.items()}
 
 
-def room(shape: tuple[int, ...], half: bool) -> Array:
+def room(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Memory that holds NaN until it is written to."""
-    return np.full(shape, 0x7FC0 if half else np.nan, np.uint16 if half else np.float32)
-
-
-def as_bfloat16(x: Array) -> Array:
-    """Rounded, ties to even, as bits."""
-    bits = x.view(np.uint32).astype(np.uint64)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def as_float(x: Array) -> Array:
-    return (x.astype(np.uint32) << 16).view(np.float32) if x.dtype == np.uint16 else x
+    return torch.full(shape, torch.nan, dtype=dtype)
 
 
 @pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
@@ -162,36 +140,24 @@ def test_each_gradient_by_itself(kind: str, bfloat16: bool) -> None:
         assert list(grads) == [name] and np.array_equal(grads[name], everything[name])
 
 
-@pytest.mark.parametrize("bad", ["rows", "threads", "widths", "weight", "norm", "hidden", "residual"])
-def test_what_is_missing_is_named(bad: str) -> None:
-    x = np.zeros((2, 4), np.float32)
-    good: dict[str, Any] = {
-        "grad": address(x),
-        "x": address(x),
-        "hidden": address(x),
-        "norm": (0, 0),
-        "first": (address(x), 0),
-        "second": (0, 0),
-        "residual": False,
-        "grad_x": 0,
-        "grad_norm": (0, 0),
-        "grad_first": (0, 0),
-        "grad_second": (0, 0),
-        "rows": 2,
-        "widths": (4, 2, 2),
-        "epsilon": EPSILON,
-        "bfloat16": False,
-        "threads": 1,
-    }
-    changes: dict[str, tuple[dict[str, Any], str]] = {
-        "rows": ({"rows": 0}, "rows and threads must be > 0, got 0 and 1"),
-        "threads": ({"threads": -1}, "rows and threads must be > 0, got 2 and -1"),
-        "widths": ({"widths": (4, 0, 2)}, "widths must be > 0, got 0"),
-        "weight": ({"first": (0, 0)}, "the first layer must have a weight"),
-        "norm": ({"norm": (address(x), 0)}, "a norm must have a weight and a bias"),
-        "hidden": ({"second": (address(x), 0), "hidden": 0}, "two layers need what lies between them"),
-        "residual": ({"residual": True}, "x must be as wide as the output that it is added to"),
-    }
-    change, message = changes[bad]
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.zeros(0, 4)}, "rows and threads must be > 0, got 0 and 1"),
+        ({"threads": -1}, "rows and threads must be > 0, got 2 and -1"),
+        ({"weight": torch.zeros(0, 4)}, "widths must be > 0, got 0"),
+        ({"norm_weight": torch.zeros(4)}, "a norm must have a weight and a bias"),
+        ({"second_weight": torch.zeros(4, 2)}, "hidden must hold what the first of two layers gives"),
+        ({"residual": True}, "x must be as wide as the output that it is added to"),
+        ({"grad": torch.zeros(2, 3)}, r"grad must have shape \(2, 2\), got \(2, 3\)"),
+        ({"grad": torch.zeros(2, 2).bfloat16()}, "grad must be float32, got bfloat16"),
+        ({"grad_weight": torch.zeros(4, 2).T}, "grad_weight must be contiguous"),
+        ({"hidden": torch.zeros(0, 2).double()}, "x must be float64, got float32"),
+    ],
+)
+def test_what_is_missing_is_named(change: dict[str, Any], message: str) -> None:
+    call: dict[str, Any] = dict.fromkeys(PARAMETERS) | {f"grad_{name}": None for name in ("x", *PARAMETERS)}
+    call |= {"grad": torch.zeros(2, 2), "x": torch.zeros(2, 4), "hidden": torch.zeros(0, 2)}
+    call |= {"weight": torch.zeros(2, 4), "epsilon": EPSILON, "residual": False, "threads": 1}
     with pytest.raises(ValueError, match=message):
-        module().dense_backward(**(good | change))
+        module().layers_backward(**(call | change))

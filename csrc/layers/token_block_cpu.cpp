@@ -1,14 +1,14 @@
 // The linear layers of a transformer layer, inference, on the CPU; compiled once for each instruction set.
 //
 // A few rows at a time go through all of them: what lies between two layers stays in the cache, and tokens are read and
-// written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block. What is
-// multiplied is `Element` (common/products.h); sums, tokens and all else are float.
+// written once. A panel of a weight, two vectors wide, is read into the L1 cache once for all the rows of a block. What
+// is multiplied is `Element` (common/products.h); sums, tokens and all else are float.
 
-#include "dense/token_block.h"
+#include "layers/token_block.h"
 
 #include "common/isa.h"
 #include "common/parallel.h"
-#include "dense/rows.h"
+#include "layers/rows.h"
 
 namespace {
 
@@ -40,7 +40,7 @@ class Block {
       add(p.projection, normed.at(0), token_stride, count);
     }
     if (p.mlp_in.weight) {
-      normalise<L>(p.mlp_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
+      normalize<L>(p.mlp_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
       widen(p.mlp_in, count);
       add(p.mlp_out, hidden.at(0), hidden_stride, count);
     }
@@ -50,7 +50,7 @@ class Block {
       }
     }
     if (!p.head_in.weight) return;
-    normalise<L>(p.head_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
+    normalize<L>(p.head_norm, tokens.at(0), token_stride, count, p.width, normed.at(0), token_stride);
     if (p.head_out_layer.weight) {
       widen(p.head_in, count);
       write<float>(p.head_out_layer, hidden.at(0), hidden_stride, first, count);

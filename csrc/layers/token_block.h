@@ -2,14 +2,16 @@
 //
 //   t = tokens + attended · projection                 where there is a projection
 //   t = t + mlp(norm(t))                               where there is an mlp
-//   head_out = head(head_norm(t))                      where there is a head: one linear layer, or two with GELU between
+//   head_out = head(head_norm(t))                      where there is a head: one linear layer, or two with GELU
+//   between
 //
 //   tokens    (N, D) float, contiguous; t is written back in place where it changed
 //   attended  (N, D) elements, contiguous
 //   head_out  (N, head.out) contiguous; elements from a head of one layer, float from one of two
 //
-// Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float for
-// the others. Weights are packed (pack_weight) in the form of the instruction set. Results do not depend on `threads`.
+// Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float
+// for the others. Weights are packed (pack_weight) in the form of the instruction set. Results do not depend on
+// `threads`.
 #pragma once
 
 #include <cstdint>
@@ -41,22 +43,11 @@ struct TokenBlock {
   int threads;
 };
 
-// A weight (out, in) to be packed; packed null: only counted.
+// A weight (out, in) to be packed; packed null: nothing is written. The kernel returns how many elements are needed.
 struct Packing {
   const float* weight;
   int64_t in, out;
   void* packed;
 };
-
-// Returns how many bytes it takes.
-int64_t pack_weight_baseline(const Packing&);
-int64_t pack_weight_avx2(const Packing&);
-int64_t pack_weight_avx512(const Packing&);
-int64_t pack_weight_avx512bf16(const Packing&);
-
-void token_block_baseline(const TokenBlock&);
-void token_block_avx2(const TokenBlock&);
-void token_block_avx512(const TokenBlock&);
-void token_block_avx512bf16(const TokenBlock&);
 
 }  // namespace olift

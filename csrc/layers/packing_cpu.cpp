@@ -1,7 +1,8 @@
-// Weights as the token block reads them; compiled once for each instruction set, whose vectors set the width of a panel.
+// Weights as the token block reads them; compiled once for each instruction set, whose vectors set the width of a
+// panel.
 
 #include "common/isa.h"
-#include "dense/rows.h"
+#include "layers/rows.h"
 
 namespace olift {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "common/products.h"
-#include "dense/dense.h"
+#include "layers/layers.h"
 
 namespace {
 
@@ -72,7 +72,7 @@ OLIFT_INLINE Moments moments(const float* row, int64_t width, float epsilon) {
 
 // `to` = (x - mean(x)) / sqrt(var(x) + epsilon) · weight + bias, for each of `count` rows.
 template <int L>
-OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
+OLIFT_APART void normalize(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
                            Element* to, int64_t to_stride) {
   for (int64_t row = 0; row < count; ++row, from += from_stride, to += to_stride) {
     const auto [mean, scale] = moments<L>(from, width, norm.epsilon);
@@ -84,8 +84,8 @@ OLIFT_APART void normalise(const Norm& norm, const float* from, int64_t from_str
   }
 }
 
-// finish(row, column, vector, how many of its lanes count) gets from · layer + bias of each of `count` rows. Rows up to the
-// next whole tile are read, too.
+// finish(row, column, vector, how many of its lanes count) gets from · layer + bias of each of `count` rows. Rows up to
+// the next whole tile are read, too.
 template <int L, class Finish>
 OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride, int64_t count, const Finish& finish) {
   for (int64_t first = 0; first < layer.out; first += 2 * L) {
@@ -105,7 +105,7 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
   }
 }
 
-// A weight as `apply` reads it; how many bytes that takes. Nothing is written where there is no room for it.
+// Packs a weight as `apply` reads it, unless there is no room for it, and returns how many elements that takes.
 template <int L>
 int64_t pack(const olift::Packing& p) {
   constexpr int wide = 2 * L;
@@ -120,7 +120,7 @@ int64_t pack(const olift::Packing& p) {
       }
     }
   }
-  return size * static_cast<int64_t>(sizeof(Element));
+  return size;
 }
 
 // A layer in panels, with a bias; or, for the gradient of what goes into it, its transpose without one.

@@ -4,21 +4,21 @@
 //   dh = (g · second) gelu'(h),  dn = dh · first,  grad_first = dhᵀ · n,  grad_second = gᵀ · gelu(h)
 // and of one dh = g. Then, of a norm with ẑ = (x - mean) / std and s = dn · weight:
 //   grad_weight = Σ dn ẑ,  grad_bias = Σ dn,  grad_x = (s - mean(s) - ẑ mean(s ẑ)) / std.
-// A few rows at a time go through all of this, ẑ and n computed again. Sums over rows are made in two stages, over runs of
-// rows that do not depend on the number of threads.
+// A few rows at a time go through all of this, ẑ and n computed again. Sums over rows are made in two stages, over runs
+// of rows that do not depend on the number of threads.
 
-#include "dense/dense.h"
+#include "layers/layers.h"
 
 #include <memory>
 
 #include "common/isa.h"
 #include "common/parallel.h"
-#include "dense/rows.h"
+#include "layers/rows.h"
 
 namespace {
 
-using olift::DenseBackward;
 using olift::Layer;
+using olift::LayersBackward;
 
 constexpr int64_t kMostRuns = 64;
 constexpr int64_t kFewRuns = 16;
@@ -38,14 +38,14 @@ struct Gelu {
 
 // Where one run's sums lie in a row of floats; a weight's rows are padded to whole tiles, its columns to whole panels.
 struct Sums {
-  explicit Sums(const DenseBackward& p) {
+  explicit Sums(const LayersBackward& p) {
     const auto weight = [&](const float* wanted, const Layer& layer) {
       return take(wanted ? round_up(layer.out, kTileRows) * columns_of(layer) : 0);
     };
-    first = weight(p.grad_first.weight, p.first);
-    first_bias = take(p.grad_first.bias ? p.first.out : 0);
-    second = weight(p.grad_second.weight, p.second);
-    second_bias = take(p.grad_second.bias ? p.second.out : 0);
+    first = weight(p.grad_weight, p.first);
+    first_bias = take(p.grad_bias ? p.first.out : 0);
+    second = weight(p.grad_second_weight, p.second);
+    second_bias = take(p.grad_second_bias ? p.second.out : 0);
     norm_weight = take(p.grad_norm_weight ? p.first.in : 0);
     norm_bias = take(p.grad_norm_bias ? p.first.in : 0);
   }
@@ -60,7 +60,8 @@ struct Sums {
   }
 };
 
-// A few rows as they are summed over: kStep of them in a row of lanes. Zeros beyond the last column, and where none was put.
+// A few rows as they are summed over: kStep of them in a row of lanes. Zeros beyond the last column, and where none was
+// put.
 template <int L>
 class Sheet {
  public:
@@ -107,8 +108,8 @@ OLIFT_APART void add_rows(const From* rows, int64_t stride, int64_t count, int64
 
 // to (out, columns) += aᵀ · b of `count` rows; = where it is `fresh`.
 template <int L>
-OLIFT_APART void add_products(const Sheet<L>& a, int64_t out, const Sheet<L>& b, int64_t columns, int64_t count, bool fresh,
-                              float* to) {
+OLIFT_APART void add_products(const Sheet<L>& a, int64_t out, const Sheet<L>& b, int64_t columns, int64_t count,
+                              bool fresh, float* to) {
   const int64_t steps = (count + kStep - 1) / kStep;
   for (int64_t column = 0; column < columns; column += 2 * L) {
     for (int64_t d = 0; d < out; d += kTileRows) {
@@ -168,7 +169,7 @@ class Slopes {
 template <int L>
 class Block {
  public:
-  Block(const DenseBackward& backward, const Sums& places, const Linear& first_layer, const Linear& second_layer)
+  Block(const LayersBackward& backward, const Sums& places, const Linear& first_layer, const Linear& second_layer)
       : p(backward),
         at(places),
         first(first_layer),
@@ -185,26 +186,27 @@ class Block {
         normed_grad(kRows * stride),
         scales(kRows) {}
 
-  // Rows begin … begin + count - 1, at most kRows; `sums` are those of a run, and not yet written where they are `fresh`.
+  // Rows begin … begin + count - 1, at most kRows; `sums` are those of a run, and not yet written where they are
+  // `fresh`.
   void run(int64_t begin, int64_t count, bool fresh, float* sums) {
-    if (elements_out()) take(static_cast<const Element*>(p.grad) + begin * out, out, count, grad);
-    else take(static_cast<const float*>(p.grad) + begin * out, out, count, grad);
-    if (p.norm.weight) standardise(static_cast<const float*>(p.x) + begin * in, count);
-    else if (p.grad_first.weight) take(static_cast<const Element*>(p.x) + begin * in, in, count, normed);
+    if (elements_out()) take(static_cast<const Element*>(p.grad.data) + begin * out, out, count, grad);
+    else take(static_cast<const float*>(p.grad.data) + begin * out, out, count, grad);
+    if (p.norm.weight) standardize(static_cast<const float*>(p.x.data) + begin * in, count);
+    else if (p.grad_weight) take(static_cast<const Element*>(p.x.data) + begin * in, in, count, normed);
     if (p.second.weight) {
-      through_gelu(static_cast<const Element*>(p.hidden) + begin * inner, count);
-      if (p.grad_second.weight) {
+      through_gelu(static_cast<const Element*>(p.hidden.data) + begin * inner, count);
+      if (p.grad_second_weight) {
         add_products<L>(grad.sheet, out, activated, Sums::columns_of(p.second), count, fresh, sums + at.second);
       }
-      if (p.grad_second.bias) add_rows<L>(grad.rows(), grad.stride, count, out, fresh, sums + at.second_bias);
+      if (p.grad_second_bias) add_rows<L>(grad.rows(), grad.stride, count, out, fresh, sums + at.second_bias);
     }
     const Slopes<L>& slope = p.second.weight ? inner_grad : grad;
-    if (p.grad_first.bias) add_rows<L>(slope.rows(), slope.stride, count, inner, fresh, sums + at.first_bias);
+    if (p.grad_bias) add_rows<L>(slope.rows(), slope.stride, count, inner, fresh, sums + at.first_bias);
     const bool norms = p.norm.weight && (p.grad_x || p.grad_norm_weight || p.grad_norm_bias);
     if (norms || p.grad_x) to_normed(slope, count);
     if (norms) through_norm(begin, count, fresh, sums);
     else if (p.grad_x) write_grad_x(begin, count);
-    if (p.grad_first.weight) {
+    if (p.grad_weight) {
       if (p.norm.weight) scale_and_shift(count);
       add_products<L>(slope.sheet, inner, normed, Sums::columns_of(p.first), count, fresh, sums + at.first);
     }
@@ -223,7 +225,7 @@ class Block {
   }
 
   // standard = ẑ, scales = 1 / std.
-  OLIFT_APART void standardise(const float* x, int64_t count) {
+  OLIFT_APART void standardize(const float* x, int64_t count) {
     for (int64_t row = 0; row < count; ++row, x += in) {
       const auto [mean, scale] = moments<L>(x, in, p.norm.epsilon);
       for (int64_t d = 0; d < in; d += L) {
@@ -275,8 +277,8 @@ class Block {
     }
     for (int64_t row = 0; p.grad_x && row < count; ++row) {
       const float *z = standard.at(row * stride), *slope = normed_grad.at(row * stride);
-      const float* more = static_cast<const float*>(p.grad) + (begin + row) * in;
-      float* to = static_cast<float*>(p.grad_x) + (begin + row) * in;
+      const float* more = static_cast<const float*>(p.grad.data) + (begin + row) * in;
+      float* to = static_cast<float*>(p.grad_x.data) + (begin + row) * in;
       Vec<L> plain{}, along{};
       for (int64_t d = 0; d < in; d += L) {
         const Vec<L> s = load<L>(slope + d) * load_up_to<L>(p.norm.weight + d, in - d);
@@ -295,13 +297,13 @@ class Block {
   }
 
   OLIFT_APART void write_grad_x(int64_t begin, int64_t count) {
-    Element* to = static_cast<Element*>(p.grad_x) + begin * in;
+    Element* to = static_cast<Element*>(p.grad_x.data) + begin * in;
     for (int64_t row = 0; row < count; ++row, to += in) {
       for (int64_t d = 0; d < in; d += L) store_up_to<L>(to + d, load<L>(normed_grad.at(row * stride + d)), in - d);
     }
   }
 
-  const DenseBackward& p;
+  const LayersBackward& p;
   const Sums& at;
   const Linear &first, &second;  // transposed
   int64_t in, inner, out, stride;
@@ -314,7 +316,7 @@ class Block {
 
 namespace olift {
 
-void OLIFT_FOR_ISA(dense_backward)(const DenseBackward& p) {
+void OLIFT_FOR_ISA(layers_backward)(const LayersBackward& p) {
   constexpr int L = kNativeLanes;
   const Sums at(p);
   const Packed first(p.first, true), second(p.second, true);
@@ -335,19 +337,21 @@ void OLIFT_FOR_ISA(dense_backward)(const DenseBackward& p) {
   const auto total = [&](int64_t place, int64_t count, float* to) {
     for (int64_t d = 0; to && d < count; d += L) {
       Vec<L> sum{};
-      for (int64_t run = 0; run < runs; ++run) sum += load_up_to<L>(partial.get() + run * at.size + place + d, count - d);
+      for (int64_t run = 0; run < runs; ++run)
+        sum += load_up_to<L>(partial.get() + run * at.size + place + d, count - d);
       store_up_to<L>(to + d, sum, count - d);
     }
   };
   const auto total_weight = [&](int64_t place, const Layer& layer, float* to) {
     olift::parallel_for(to ? layer.out : 0, 16, p.threads, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) total(place + row * Sums::columns_of(layer), layer.in, to + row * layer.in);
+      for (int64_t row = begin; row < end; ++row)
+        total(place + row * Sums::columns_of(layer), layer.in, to + row * layer.in);
     });
   };
-  total_weight(at.first, p.first, p.grad_first.weight);
-  total_weight(at.second, p.second, p.grad_second.weight);
-  total(at.first_bias, p.first.out, p.grad_first.bias);
-  total(at.second_bias, p.second.out, p.grad_second.bias);
+  total_weight(at.first, p.first, p.grad_weight);
+  total_weight(at.second, p.second, p.grad_second_weight);
+  total(at.first_bias, p.first.out, p.grad_bias);
+  total(at.second_bias, p.second.out, p.grad_second_bias);
   total(at.norm_weight, p.first.in, p.grad_norm_weight);
   total(at.norm_bias, p.first.in, p.grad_norm_bias);
 }

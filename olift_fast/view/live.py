@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import io
 from collections.abc import Hashable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +51,8 @@ class LiveView:
         self._changed = False
         self._unit: float | None = None
         self._range: tuple[Array, Array] | None = None
-        self._server = viser.ViserServer(host=host, port=port, verbose=False)
+        with _nothing_printed():
+            self._server = viser.ViserServer(host=host, port=port, verbose=False)
         self.url = f"http://{host}:{self._server.get_port()}"
         # The share button would send the page through somebody else's server.
         self._server.gui.configure_theme(
@@ -117,7 +120,8 @@ class LiveView:
 
     def close(self) -> None:
         """Stops serving the page."""
-        self._server.stop()
+        with _nothing_printed():
+            self._server.stop()
 
     def _draw_bones(self, track: _Track, joints: Array) -> None:
         shades = [_rgb(shade) for shade in track.shades]
@@ -209,6 +213,11 @@ class _Track:
 
     def __init__(self, name: str, color: int, shades: list[str]) -> None:
         self.name, self.color, self.shades, self.handles = name, color, shades, {}
+
+
+def _nothing_printed() -> redirect_stdout[io.StringIO]:
+    """Drops what viser prints when a server starts and stops: stdout is for the stream's answers."""
+    return redirect_stdout(io.StringIO())
 
 
 def _look(client: Any) -> None:

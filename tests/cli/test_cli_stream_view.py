@@ -21,6 +21,9 @@ import pytest
 pytest.importorskip("viser", reason="the live page needs the extra `stream`")
 pytest.importorskip("websockets", reason="the live page needs the extra `stream`")
 
+from olift_fast.tracks import Skeleton
+from olift_fast.view.live import LiveView
+
 from .stream_client import Stream
 
 PANEL = 880
@@ -67,6 +70,11 @@ def test_skeleton_moves_beside_its_input(tmp_path: Path) -> None:
     finally:
         stream.process.kill()
         stream.process.wait(30)
+
+
+def test_the_page_prints_nothing_among_the_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    LiveView(Skeleton(("head", "tail"), ((0, 1),)), port=18340).close()
+    assert capsys.readouterr().out == ""
 
 
 def counts(pixels: np.ndarray) -> list[bool]:

@@ -40,9 +40,5 @@ PYBIND11_MODULE(_native, m) {
       "ask_for_huge_pages",
       [](std::uintptr_t memory, int64_t bytes) { olift::ask_for_huge_pages(address(memory), bytes); },
       py::arg("memory"), py::arg("bytes"));
-  olift::bind_banded(m);
-  olift::bind_layers(m);
-  olift::bind_encoding(m);
-  olift::bind_joint(m);
-  olift::bind_geometry(m);
+  for (const auto bind : olift::all_bindings()) bind(m);
 }

@@ -43,7 +43,7 @@ Kernel<BandedStep> prepare_step(BandedStep& p) {
 
 }  // namespace
 
-void bind_banded(py::module_& m) {
+OLIFT_BINDINGS(banded) {
   bind<BandedForward>(m, "banded_attention_forward", prepare_forward, field("q", &BandedForward::q),
                       field("k", &BandedForward::k), field("v", &BandedForward::v), field("left", &BandedForward::left),
                       field("right", &BandedForward::right), optional("bias", &BandedForward::bias),

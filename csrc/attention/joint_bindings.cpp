@@ -22,7 +22,7 @@ Kernel<JointBackward> prepare_backward(JointBackward& p) {
 
 }  // namespace
 
-void bind_joint(py::module_& m) {
+OLIFT_BINDINGS(joint) {
   bind<JointForward>(m, "joint_attention_forward", prepare_forward, field("q", &JointForward::q),
                      field("k", &JointForward::k), field("v", &JointForward::v),
                      optional("graph", &JointForward::graph), optional("visible", &JointForward::visible),

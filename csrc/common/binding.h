@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "common/dispatch.h"
 #include "common/tensor.h"
@@ -194,11 +195,20 @@ void bind(py::module_& m, const char* name, Kernel<Call> (*prepare)(Call&), Fiel
       py::arg(fields.name)...);
 }
 
-void bind_banded(py::module_& m);
-void bind_layers(py::module_& m);
-void bind_encoding(py::module_& m);
-void bind_joint(py::module_& m);
-void bind_geometry(py::module_& m);
+// What adds functions to the module `m`. Each file of bindings registers its own before the module is made:
+//   OLIFT_BINDINGS(banded) { bind<BandedForward>(m, "banded_attention_forward", ...); }
+using Bindings = void (*)(py::module_& m);
+inline std::vector<Bindings>& all_bindings() {
+  static std::vector<Bindings> all;
+  return all;
+}
+struct RegisteredBindings {
+  explicit RegisteredBindings(Bindings bindings) { all_bindings().push_back(bindings); }
+};
+#define OLIFT_BINDINGS(family)                                         \
+  static void bind_##family(py::module_& m);                           \
+  static const RegisteredBindings registered_##family(&bind_##family); \
+  static void bind_##family(py::module_& m)
 
 }  // namespace olift
 

@@ -43,7 +43,7 @@ Kernel<RffBackward> prepare_backward(RffBackward& p) {
 
 }  // namespace
 
-void bind_encoding(py::module_& m) {
+OLIFT_BINDINGS(encoding) {
   bind<RffForward>(m, "rff_forward", prepare_forward, field("x", &RffForward::x), field("freqs", &RffForward::freqs),
                    optional("weight", &RffForward::weight), optional("bias", &RffForward::bias),
                    optional("visible", &RffForward::visible), optional("token", &RffForward::token),

@@ -113,7 +113,7 @@ void procrustes_on_device(const std::string& step, const PointArguments& points,
 
 }  // namespace
 
-void bind_geometry(py::module_& m) {
+OLIFT_BINDINGS(geometry) {
   m.def("procrustes", &procrustes, py::arg("step"), py::arg("points"), py::arg("fit"), py::arg("error"),
         py::arg("upstream"), py::arg("gradients"), py::arg("kind"), py::arg("reflection"), py::arg("threads"));
 #if defined(OLIFT_CUDA)

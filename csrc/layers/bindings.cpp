@@ -156,7 +156,7 @@ Kernel<LayersBackward> prepare_backward(LayersBackward& p) {
 
 }  // namespace
 
-void bind_layers(py::module_& m) {
+OLIFT_BINDINGS(layers) {
   m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"), py::arg("bfloat16"));
   m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("packed"));
   m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("projection"),

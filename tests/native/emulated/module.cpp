@@ -7,4 +7,6 @@ namespace olift {
 const CpuKernels& cpu_kernels() { std::abort(); }
 }  // namespace olift
 
-PYBIND11_MODULE(emulated_cuda, m) { olift::bind_geometry(m); }
+PYBIND11_MODULE(emulated_cuda, m) {
+  for (const auto bind : olift::all_bindings()) bind(m);
+}

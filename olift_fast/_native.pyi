@@ -91,18 +91,18 @@ def layers_backward(
     second_bias: torch.Tensor | None,
     epsilon: float,
     residual: bool,
-    grad_x: torch.Tensor | None,
-    grad_norm_weight: torch.Tensor | None,
-    grad_norm_bias: torch.Tensor | None,
-    grad_weight: torch.Tensor | None,
-    grad_bias: torch.Tensor | None,
-    grad_second_weight: torch.Tensor | None,
-    grad_second_bias: torch.Tensor | None,
+    dx: torch.Tensor | None,
+    dnorm_weight: torch.Tensor | None,
+    dnorm_bias: torch.Tensor | None,
+    dweight: torch.Tensor | None,
+    dbias: torch.Tensor | None,
+    dsecond_weight: torch.Tensor | None,
+    dsecond_bias: torch.Tensor | None,
     threads: int,
 ) -> None:
     """The gradients of `layers_forward` that are given; with `residual`, x was added to out.
 
-    grad is held as out was, grad_x as x was, the gradients of parameters in float32.
+    grad is held as out was, dx as x was, the gradients of parameters in float32.
     """
 
 def banded_attention_forward(
@@ -129,7 +129,7 @@ def banded_attention_forward(
     """
 
 def banded_attention_backward(
-    grad_out: torch.Tensor,
+    dout: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -140,16 +140,16 @@ def banded_attention_backward(
     visible: torch.Tensor | None,
     lengths: torch.Tensor | None,
     scale: float,
-    grad_q: torch.Tensor,
-    grad_k: torch.Tensor,
-    grad_v: torch.Tensor,
-    grad_bias: torch.Tensor | None,
+    dq: torch.Tensor,
+    dk: torch.Tensor,
+    dv: torch.Tensor,
+    dbias: torch.Tensor | None,
     threads: int,
 ) -> None:
-    """Gradients of `banded_attention_forward`'s q, k, v (and bias) from grad_out (B, T, J, H, Dh) and its lse.
+    """Gradients of `banded_attention_forward`'s q, k, v (and bias) from dout (B, T, J, H, Dh) and its lse.
 
-    Everything as in the forward. grad_q, grad_k, grad_v (B, T, J, H, Dh) are written everywhere, with 0 where a key is
-    hidden, where a query has no key, and from lengths[b] on; they may be views of one buffer. grad_bias float32
+    Everything as in the forward. dq, dk, dv (B, T, J, H, Dh) are written everywhere, with 0 where a key is
+    hidden, where a query has no key, and from lengths[b] on; they may be views of one buffer. dbias float32
     (H, left+right+1), contiguous; None: not wanted.
     Each gradient is gathered, so results are the same every time and for any number of threads.
     """
@@ -194,21 +194,21 @@ def rff_forward(
     """
 
 def rff_backward(
-    grad_out: torch.Tensor,
+    dout: torch.Tensor,
     x: torch.Tensor,
     freqs: torch.Tensor,
     weight: torch.Tensor | None,
     visible: torch.Tensor | None,
-    grad_x: torch.Tensor | None,
-    grad_freqs: torch.Tensor | None,
-    grad_weight: torch.Tensor | None,
-    grad_bias: torch.Tensor | None,
-    grad_token: torch.Tensor | None,
+    dx: torch.Tensor | None,
+    dfreqs: torch.Tensor | None,
+    dweight: torch.Tensor | None,
+    dbias: torch.Tensor | None,
+    dtoken: torch.Tensor | None,
     threads: int,
 ) -> None:
-    """The gradients of `rff_forward` that are given, from grad_out, whose rows may lie apart.
+    """The gradients of `rff_forward` that are given, from dout, whose rows may lie apart.
 
-    The features are computed again. grad_x is 0 at hidden points, grad_token the sum of grad_out over them. Sums over
+    The features are computed again. dx is 0 at hidden points, dtoken the sum of dout over them. Sums over
     points are made in an order that depends on nothing but the shapes.
     """
 
@@ -232,7 +232,7 @@ def joint_attention_forward(
     """
 
 def joint_attention_backward(
-    grad_out: torch.Tensor,
+    dout: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -240,14 +240,14 @@ def joint_attention_backward(
     graph: torch.Tensor | None,
     visible: torch.Tensor | None,
     scale: float,
-    grad_q: torch.Tensor,
-    grad_k: torch.Tensor,
-    grad_v: torch.Tensor,
+    dq: torch.Tensor,
+    dk: torch.Tensor,
+    dv: torch.Tensor,
     threads: int,
 ) -> None:
-    """Gradients of `joint_attention_forward`'s q, k, v from grad_out (B, T, J, H, Dh) and its lse.
+    """Gradients of `joint_attention_forward`'s q, k, v from dout (B, T, J, H, Dh) and its lse.
 
-    Everything as in the forward; grad_q, grad_k, grad_v have the dtype of q and are written everywhere, with 0 where a
+    Everything as in the forward; dq, dk, dv have the dtype of q and are written everywhere, with 0 where a
     key is not read and where a query has none; they may be views of one buffer. Results are the same every time and for
     any number of threads.
     """

@@ -21,13 +21,13 @@ struct BandedForward : Banded {
   Array<float> lse;  // absent: not wanted
 };
 
-// The gradients of out's inputs from grad_out, with lse as the forward left it; grad_bias absent: not wanted.
-// Each key's gradient is gathered from the queries in its band: no atomics. grad_* are written everywhere, 0 where
+// The gradients of out's inputs from dout, with lse as the forward left it; dbias absent: not wanted.
+// Each key's gradient is gathered from the queries in its band: no atomics. dq, dk, dv are written everywhere, 0 where
 // hidden.
 struct BandedBackward : Banded {
   Array<const float> lse;
-  Tensor grad_out, grad_q, grad_k, grad_v;
-  Array<float> grad_bias;
+  Tensor dout, dq, dk, dv;
+  Array<float> dbias;
 };
 
 // One query for each batch entry, joint and head against keys and values in rings: frame s lies in slot s % slots of

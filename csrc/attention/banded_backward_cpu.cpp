@@ -1,10 +1,10 @@
 // Banded attention, backward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
 // A group of streams (banded_streams.h) walks along time as in the forward. With s the scores, p = exp(s - lse),
-// dp = grad_out · v and delta = Σ p dp over a query's keys:
-//   ds = p (dp - delta),  grad_q = scale Σ ds k,  grad_k = scale Σ ds q,  grad_v = Σ p grad_out,  grad_bias = Σ ds.
+// dp = dout · v and delta = Σ p dp over a query's keys:
+//   ds = p (dp - delta),  dq = scale Σ ds k,  dk = scale Σ ds q,  dv = Σ p dout,  dbias = Σ ds.
 // p and ds of the latest queries are kept: a key's gradients are gathered as soon as the last query that sees it is
-// done. A stream also computes the queries around it that see its keys, so streams share nothing. grad_bias is added up
+// done. A stream also computes the queries around it that see its keys, so streams share nothing. dbias is added up
 // for each group in double, then over the groups in order.
 
 #include <algorithm>
@@ -49,8 +49,8 @@ class Backward {
   void run(int64_t index, int64_t next, double* bias_sums) {
     const Group<L> group(args, plan, index), later(args, plan, next);
     const Rows<L> q_rows(args.q, group), k_rows(args.k, group), v_rows(args.v, group);
-    const Rows<L> grad_rows(args.grad_out, group);
-    const Rows<L> to_q(args.grad_q, group), to_k(args.grad_k, group), to_v(args.grad_v, group);
+    const Rows<L> grad_rows(args.dout, group);
+    const Rows<L> to_q(args.dq, group), to_k(args.dk, group), to_v(args.dv, group);
     take_bias<L>(group, plan, args.bias, args.left, args.left + args.right + 1, kLog2E, bias);
 
     const int64_t own = std::min(plan.frames, group.after);
@@ -63,12 +63,12 @@ class Backward {
     gap = -kFar;
 
     Soon ahead(width * size_of(args.q.dtype), {{{q_rows, Rows<L>(args.q, later), queries.end, 0},
-                                                {grad_rows, Rows<L>(args.grad_out, later), queries.end, 0},
+                                                {grad_rows, Rows<L>(args.dout, later), queries.end, 0},
                                                 {k_rows, Rows<L>(args.k, later), keys.end, plan.right},
                                                 {v_rows, Rows<L>(args.v, later), keys.end, plan.right},
-                                                {to_q, Rows<L>(args.grad_q, later), own, 0},
-                                                {to_k, Rows<L>(args.grad_k, later), own, -plan.left},
-                                                {to_v, Rows<L>(args.grad_v, later), own, -plan.left}}});
+                                                {to_q, Rows<L>(args.dq, later), own, 0},
+                                                {to_k, Rows<L>(args.dk, later), own, -plan.left},
+                                                {to_v, Rows<L>(args.dv, later), own, -plan.left}}});
     int64_t next_key = 0;
     for (int64_t first = queries.begin; first < queries.end; first += kQueries) {
       const int64_t end = std::min(queries.end, first + kQueries);
@@ -112,7 +112,7 @@ class Backward {
     return {std::max(queries.begin, key - plan.right), std::min(queries.end, key + plan.left + 1)};
   }
 
-  // q · k into the place of p, and dp = grad_out · v into the place of ds.
+  // q · k into the place of p, and dp = dout · v into the place of ds.
   template <int Q>
   OLIFT_APART void dot(int64_t i, Soon& ahead) {
     int64_t begin = plan.offsets, end = 0;
@@ -228,7 +228,7 @@ void add_bias_gradients(const BandedBackward& args, const Plan& plan, const std:
       }
     }
   }
-  std::copy(totals.begin(), totals.end(), static_cast<float*>(args.grad_bias));
+  std::copy(totals.begin(), totals.end(), static_cast<float*>(args.dbias));
 }
 
 }  // namespace
@@ -240,15 +240,15 @@ void OLIFT_FOR_ISA(banded_backward)(const BandedBackward& args) {
     constexpr int L = decltype(lanes)::value, P = decltype(channels)::value;
     const Plan plan(args.shape, args.left, args.right, L);
     const int64_t each = plan.offsets * L;
-    std::vector<double> sums(args.grad_bias ? static_cast<size_t>(plan.groups * each) : 0);
+    std::vector<double> sums(args.dbias ? static_cast<size_t>(plan.groups * each) : 0);
     olift::parallel_pull(plan.groups, plan.threads(args.shape, args.threads, L), [&](const auto& next) {
       Backward<L, P> backward(args, plan);
       for (int64_t group = next(), later; group < plan.groups; group = later) {
         later = next();
-        backward.run(group, later, args.grad_bias ? sums.data() + group * each : nullptr);
+        backward.run(group, later, args.dbias ? sums.data() + group * each : nullptr);
       }
     });
-    if (args.grad_bias) add_bias_gradients<L>(args, plan, sums);
+    if (args.dbias) add_bias_gradients<L>(args, plan, sums);
   });
 }
 

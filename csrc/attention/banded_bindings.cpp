@@ -19,8 +19,8 @@ Kernel<BandedForward> prepare_forward(BandedForward& p) {
 Kernel<BandedBackward> prepare_backward(BandedBackward& p) {
   check_sequence(p);
   check_band(p);
-  require(p.bias || !p.grad_bias, "grad_bias needs a bias");
-  if (p.grad_bias) require_shape("grad_bias", p.grad_bias, {p.shape.heads, p.left + p.right + 1});
+  require(p.bias || !p.dbias, "dbias needs a bias");
+  if (p.dbias) require_shape("dbias", p.dbias, {p.shape.heads, p.left + p.right + 1});
   return cpu_kernels().banded_backward;
 }
 
@@ -50,14 +50,14 @@ OLIFT_BINDINGS(banded) {
                       optional("visible", &BandedForward::visible), optional("lengths", &BandedForward::lengths),
                       field("scale", &BandedForward::scale), field("out", &BandedForward::out),
                       optional("lse", &BandedForward::lse), field("threads", &BandedForward::threads));
-  bind<BandedBackward>(m, "banded_attention_backward", prepare_backward, field("grad_out", &BandedBackward::grad_out),
+  bind<BandedBackward>(m, "banded_attention_backward", prepare_backward, field("dout", &BandedBackward::dout),
                        field("q", &BandedBackward::q), field("k", &BandedBackward::k), field("v", &BandedBackward::v),
                        field("lse", &BandedBackward::lse), field("left", &BandedBackward::left),
                        field("right", &BandedBackward::right), optional("bias", &BandedBackward::bias),
                        optional("visible", &BandedBackward::visible), optional("lengths", &BandedBackward::lengths),
-                       field("scale", &BandedBackward::scale), field("grad_q", &BandedBackward::grad_q),
-                       field("grad_k", &BandedBackward::grad_k), field("grad_v", &BandedBackward::grad_v),
-                       optional("grad_bias", &BandedBackward::grad_bias), field("threads", &BandedBackward::threads));
+                       field("scale", &BandedBackward::scale), field("dq", &BandedBackward::dq),
+                       field("dk", &BandedBackward::dk), field("dv", &BandedBackward::dv),
+                       optional("dbias", &BandedBackward::dbias), field("threads", &BandedBackward::threads));
   bind<BandedStep>(m, "banded_attention_step", prepare_step, field("q", &BandedStep::q), field("k", &BandedStep::k),
                    field("v", &BandedStep::v), field("frames", &BandedStep::frames),
                    field("lengths", &BandedStep::lengths), field("left", &BandedStep::left),

@@ -38,10 +38,10 @@ void check_sequence(Call& p) {
   if constexpr (std::is_same_v<decltype(p.lse), Array<float>>) {
     require_rows("out", p.out, p.q, like_q);
   } else {
-    require_rows("grad_out", p.grad_out, p.q, like_q);
-    require_rows("grad_q", p.grad_q, p.q, like_q);
-    require_rows("grad_k", p.grad_k, p.q, like_q);
-    require_rows("grad_v", p.grad_v, p.q, like_q);
+    require_rows("dout", p.dout, p.q, like_q);
+    require_rows("dq", p.dq, p.q, like_q);
+    require_rows("dk", p.dk, p.q, like_q);
+    require_rows("dv", p.dv, p.q, like_q);
   }
 }
 

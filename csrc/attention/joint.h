@@ -20,11 +20,11 @@ struct JointForward : Joint {
   Array<float> lse;  // absent: not wanted
 };
 
-// The gradients of q, k, v from grad_out, with lse as the forward left it. grad_* are written everywhere, 0 where a key
+// The gradients of q, k, v from dout, with lse as the forward left it. dq, dk, dv are written everywhere, 0 where a key
 // is not read and where a query has none.
 struct JointBackward : Joint {
   Array<const float> lse;
-  Tensor grad_out, grad_q, grad_k, grad_v;
+  Tensor dout, dq, dk, dv;
 };
 
 }  // namespace olift

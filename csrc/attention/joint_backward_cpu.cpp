@@ -1,8 +1,8 @@
 // Joint attention, backward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
-// One frame and head at a time, as in the forward. With s the scores, p = exp(s - lse), dp = grad_out · v and
+// One frame and head at a time, as in the forward. With s the scores, p = exp(s - lse), dp = dout · v and
 // delta = Σ p dp over a query's keys:
-//   ds = p (dp - delta),  grad_q = scale Σ ds k,  grad_k = scale Σ ds q,  grad_v = Σ p grad_out.
+//   ds = p (dp - delta),  dq = scale Σ ds k,  dk = scale Σ ds q,  dv = Σ p dout.
 // p and ds of all pairs of joints are kept until the keys take theirs.
 
 #include "attention/joint_tiles.h"
@@ -42,7 +42,7 @@ OLIFT_INLINE void gather(const JointBackward& args, const Place& place, Scratch<
   const Element* q = rows_at<const Element>(args.q, place);
   const Element* k = rows_at<const Element>(args.k, place);
   const Element* v = rows_at<const Element>(args.v, place);
-  const Element* grad = rows_at<const Element>(args.grad_out, place);
+  const Element* grad = rows_at<const Element>(args.dout, place);
   const int64_t width = args.shape.width;
   const int64_t query = (place.batch * args.shape.frames + place.frame) * args.shape.joints;
   for (int64_t j = 0; j < args.shape.joints; ++j) {
@@ -50,8 +50,7 @@ OLIFT_INLINE void gather(const JointBackward& args, const Place& place, Scratch<
     *s.lse.at(j) = lse;
     if (lse != -kInf) {
       copy_row<L>(s.q.at(j * s.width), q + j * args.q.strides[kJoint], width, args.scale, args.q.strides[kHead]);
-      copy_row<L>(s.grad.at(j * s.width), grad + j * args.grad_out.strides[kJoint], width, 1.0f,
-                  args.grad_out.strides[kHead]);
+      copy_row<L>(s.grad.at(j * s.width), grad + j * args.dout.strides[kJoint], width, 1.0f, args.dout.strides[kHead]);
     } else {
       std::fill(s.q.at(j * s.width), s.q.at((j + 1) * s.width), 0.0f);
       std::fill(s.grad.at(j * s.width), s.grad.at((j + 1) * s.width), 0.0f);
@@ -68,7 +67,7 @@ OLIFT_INLINE void gather(const JointBackward& args, const Place& place, Scratch<
   transpose_rows<L>(s.v.at(0), s.keys, s.width, s.v_columns.at(0));
 }
 
-// p and ds of R queries, and grad_q from them.
+// p and ds of R queries, and dq from them.
 template <int L, int R, class Element>
 OLIFT_INLINE void take_queries(const JointBackward& args, const Place& place, int64_t first, Scratch<L>& s) {
   float* p = s.p.at(first * s.keys);
@@ -100,14 +99,14 @@ OLIFT_INLINE void take_queries(const JointBackward& args, const Place& place, in
     }
   }
 
-  Element* grad_q = rows_at<Element>(args.grad_q, place);
+  Element* dq = rows_at<Element>(args.dq, place);
   multiply<L, R>(ds, s.keys, 1, s.k.at(0), s.width, s.width, args.shape.joints, [&](int r, int64_t c, Vec<L> acc) {
-    const Vec<L> dq = *s.lse.at(first + r) == -kInf ? Vec<L>{} : acc * args.scale;
-    store_up_to<L>(grad_q + (first + r) * args.grad_q.strides[kJoint] + c, dq, width - c);
+    const Vec<L> row = *s.lse.at(first + r) == -kInf ? Vec<L>{} : acc * args.scale;
+    store_up_to<L>(dq + (first + r) * args.dq.strides[kJoint] + c, row, width - c);
   });
 }
 
-// grad_k and grad_v of R keys.
+// dk and dv of R keys.
 template <int L, int R, class Element>
 OLIFT_INLINE void take_keys(const JointBackward& args, const Place& place, int64_t first, Scratch<L>& s) {
   const auto write = [&](const olift::Tensor& grad, Floats& pairs, Floats& rows) {
@@ -118,8 +117,8 @@ OLIFT_INLINE void take_keys(const JointBackward& args, const Place& place, int64
                      store_up_to<L>(to + (first + r) * grad.strides[kJoint] + c, sum, args.shape.width - c);
                    });
   };
-  write(args.grad_k, s.ds, s.q);
-  write(args.grad_v, s.p, s.grad);
+  write(args.dk, s.ds, s.q);
+  write(args.dv, s.p, s.grad);
 }
 
 template <class Element>

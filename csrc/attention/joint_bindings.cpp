@@ -28,12 +28,12 @@ OLIFT_BINDINGS(joint) {
                      optional("graph", &JointForward::graph), optional("visible", &JointForward::visible),
                      field("scale", &JointForward::scale), field("out", &JointForward::out),
                      optional("lse", &JointForward::lse), field("threads", &JointForward::threads));
-  bind<JointBackward>(m, "joint_attention_backward", prepare_backward, field("grad_out", &JointBackward::grad_out),
+  bind<JointBackward>(m, "joint_attention_backward", prepare_backward, field("dout", &JointBackward::dout),
                       field("q", &JointBackward::q), field("k", &JointBackward::k), field("v", &JointBackward::v),
                       field("lse", &JointBackward::lse), optional("graph", &JointBackward::graph),
                       optional("visible", &JointBackward::visible), field("scale", &JointBackward::scale),
-                      field("grad_q", &JointBackward::grad_q), field("grad_k", &JointBackward::grad_k),
-                      field("grad_v", &JointBackward::grad_v), field("threads", &JointBackward::threads));
+                      field("dq", &JointBackward::dq), field("dk", &JointBackward::dk), field("dv", &JointBackward::dv),
+                      field("threads", &JointBackward::threads));
 }
 
 }  // namespace olift

@@ -28,16 +28,15 @@ Kernel<RffForward> prepare_forward(RffForward& p) {
 }
 
 Kernel<RffBackward> prepare_backward(RffBackward& p) {
-  check_rff(p, "grad_out", p.grad_out);
-  require(p.grad_out.shape[1] == 1 || p.grad_out.strides[1] == 1, "grad_out must have a last stride of 1");
-  require(p.weight || !(p.grad_weight || p.grad_bias || p.grad_token),
-          "grad_weight, grad_bias and grad_token need a weight");
+  check_rff(p, "dout", p.dout);
+  require(p.dout.shape[1] == 1 || p.dout.strides[1] == 1, "dout must have a last stride of 1");
+  require(p.weight || !(p.dweight || p.dbias || p.dtoken), "dweight, dbias and dtoken need a weight");
   const auto [points, coordinates, frequencies, width] = p.shape;
-  if (p.grad_x) require_shape("grad_x", p.grad_x, {points, coordinates});
-  if (p.grad_freqs) require_shape("grad_freqs", p.grad_freqs, {coordinates, frequencies});
-  if (p.grad_weight) require_shape("grad_weight", p.grad_weight, {width, 2 * frequencies});
-  if (p.grad_bias) require_shape("grad_bias", p.grad_bias, {width});
-  if (p.grad_token) require_shape("grad_token", p.grad_token, {width});
+  if (p.dx) require_shape("dx", p.dx, {points, coordinates});
+  if (p.dfreqs) require_shape("dfreqs", p.dfreqs, {coordinates, frequencies});
+  if (p.dweight) require_shape("dweight", p.dweight, {width, 2 * frequencies});
+  if (p.dbias) require_shape("dbias", p.dbias, {width});
+  if (p.dtoken) require_shape("dtoken", p.dtoken, {width});
   return cpu_kernels().rff_backward;
 }
 
@@ -48,12 +47,12 @@ OLIFT_BINDINGS(encoding) {
                    optional("weight", &RffForward::weight), optional("bias", &RffForward::bias),
                    optional("visible", &RffForward::visible), optional("token", &RffForward::token),
                    field("out", &RffForward::out), field("threads", &RffForward::threads));
-  bind<RffBackward>(m, "rff_backward", prepare_backward, field("grad_out", &RffBackward::grad_out),
-                    field("x", &RffBackward::x), field("freqs", &RffBackward::freqs),
-                    optional("weight", &RffBackward::weight), optional("visible", &RffBackward::visible),
-                    optional("grad_x", &RffBackward::grad_x), optional("grad_freqs", &RffBackward::grad_freqs),
-                    optional("grad_weight", &RffBackward::grad_weight), optional("grad_bias", &RffBackward::grad_bias),
-                    optional("grad_token", &RffBackward::grad_token), field("threads", &RffBackward::threads));
+  bind<RffBackward>(m, "rff_backward", prepare_backward, field("dout", &RffBackward::dout), field("x", &RffBackward::x),
+                    field("freqs", &RffBackward::freqs), optional("weight", &RffBackward::weight),
+                    optional("visible", &RffBackward::visible), optional("dx", &RffBackward::dx),
+                    optional("dfreqs", &RffBackward::dfreqs), optional("dweight", &RffBackward::dweight),
+                    optional("dbias", &RffBackward::dbias), optional("dtoken", &RffBackward::dtoken),
+                    field("threads", &RffBackward::threads));
 }
 
 }  // namespace olift

@@ -29,12 +29,12 @@ struct RffForward : Rff {
   Array<float> out;
 };
 
-// The gradients of out's inputs from grad_out, whose rows may lie apart; an absent one is not wanted. The features are
-// computed again. grad_x is 0 at hidden points, grad_token is the sum of grad_out there and every other sum leaves them
+// The gradients of out's inputs from dout, whose rows may lie apart; an absent one is not wanted. The features are
+// computed again. dx is 0 at hidden points, dtoken is the sum of dout there and every other sum leaves them
 // out.
 struct RffBackward : Rff {
-  Strided<const float> grad_out;
-  Array<float> grad_x, grad_freqs, grad_weight, grad_bias, grad_token;
+  Strided<const float> dout;
+  Array<float> dx, dfreqs, dweight, dbias, dtoken;
 };
 
 }  // namespace olift

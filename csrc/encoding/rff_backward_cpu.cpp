@@ -1,8 +1,8 @@
 // Random Fourier features and their linear layer, backward, on the CPU; compiled once for each instruction set.
 //
-// With φ the phase in radians and g the gradient of the features, grad_out · weight:
-//   dφ = -sin φ · g_cos + cos φ · g_sin,  grad_x = 2π dφ · freqsᵀ,
-//   grad_freqs = 2π xᵀ · dφ,  grad_weight = grad_outᵀ · features.
+// With φ the phase in radians and g the gradient of the features, dout · weight:
+//   dφ = -sin φ · g_cos + cos φ · g_sin,  dx = 2π dφ · freqsᵀ,
+//   dfreqs = 2π xᵀ · dφ,  dweight = doutᵀ · features.
 // Visible points are taken a block at a time, their features computed again. Sums over points are made in two stages,
 // over runs of points that do not depend on the number of threads.
 
@@ -24,10 +24,10 @@ constexpr float kTwoPi = 6.283185307179586f;
 struct Sums {
   Sums(const RffBackward& p, int64_t padded, int64_t columns)
       : weight(0),
-        bias(weight + (p.grad_weight ? columns * 2 * padded : 0)),
-        token(bias + (p.grad_bias ? columns : 0)),
-        freqs(token + (p.grad_token ? columns : 0)),
-        size(round_up(freqs + (p.grad_freqs ? p.shape.coordinates * padded : 0), 16)) {}
+        bias(weight + (p.dweight ? columns * 2 * padded : 0)),
+        token(bias + (p.dbias ? columns : 0)),
+        freqs(token + (p.dtoken ? columns : 0)),
+        size(round_up(freqs + (p.dfreqs ? p.shape.coordinates * padded : 0), 16)) {}
   int64_t weight, bias, token, freqs, size;
 };
 
@@ -46,7 +46,7 @@ struct Block {
   int64_t points[kRows];
   Floats turns, features;
   Floats slopes;  // of the features
-  Floats grad;    // grad_out, zeros beyond its last column
+  Floats grad;    // dout, zeros beyond its last column
 };
 
 template <int L>
@@ -58,7 +58,7 @@ OLIFT_INLINE void add_row(float* to, const float* row, int64_t width) {
 
 template <int L>
 OLIFT_INLINE void take_point(const RffBackward& p, const Frequencies<L>& freqs, int64_t n, Block<L>& block) {
-  const float* from = p.grad_out + n * p.grad_out.strides[0];
+  const float* from = p.dout + n * p.dout.strides[0];
   features_of<L>(freqs, p.x + n * p.shape.coordinates, block.turns.at(0), block.features.at(block.held * block.stride));
   if (p.weight) {
     std::copy(from, from + p.shape.width, block.grad.at(block.held * block.grad_stride));
@@ -70,7 +70,7 @@ OLIFT_INLINE void take_point(const RffBackward& p, const Frequencies<L>& freqs, 
   block.points[block.held++] = n;
 }
 
-// grad_outᵀ · features of the block, added to `to` (columns, 2 · padded).
+// doutᵀ · features of the block, added to `to` (columns, 2 · padded).
 template <int L>
 OLIFT_INLINE void add_weight_slopes(const Block<L>& block, int64_t width, int64_t padded, float* to) {
   for (int64_t f = 0; f < 2 * padded; f += 2 * L) {
@@ -87,7 +87,7 @@ OLIFT_INLINE void add_weight_slopes(const Block<L>& block, int64_t width, int64_
   }
 }
 
-// slopes = grad_out · weight, for the block.
+// slopes = dout · weight, for the block.
 template <int L>
 OLIFT_INLINE void feature_slopes(const Panels<L>& weight, Block<L>& block) {
   for (int64_t j = 0; j < weight.count(); ++j) {
@@ -128,10 +128,10 @@ OLIFT_INLINE void phase_slopes(const RffBackward& p, const Frequencies<L>& freqs
           store<L>(to, load<L>(to) + p.x[place] * slope);
         }
       }
-      if (!p.grad_x) continue;
+      if (!p.dx) continue;
       float total = 0;
       for (int lane = 0; lane < L; ++lane) total += sum[lane];
-      p.grad_x[place] = total;
+      p.dx[place] = total;
     }
   }
 }
@@ -152,7 +152,7 @@ Panels<L> packed_weight(const RffBackward& p, const Frequencies<L>& freqs) {
 template <int L>
 void backward(const RffBackward& p) {
   const int64_t points = p.shape.points, width = p.weight ? p.shape.width : 0;
-  const bool phases = p.grad_x || p.grad_freqs;
+  const bool phases = p.dx || p.dfreqs;
   const Frequencies<L> freqs(p.freqs, p.shape);
   const int64_t padded = freqs.padded;
   const int64_t columns = round_up(round_up(width, kTileRows), L);
@@ -169,15 +169,15 @@ void backward(const RffBackward& p) {
       for (int64_t n = points * run / runs; n < end; ++n) {
         if (!p.visible || p.visible[n]) {
           take_point<L>(p, freqs, n, block);
-          if (p.grad_bias) add_row<L>(to + sums.bias, p.grad_out + n * p.grad_out.strides[0], width);
+          if (p.dbias) add_row<L>(to + sums.bias, p.dout + n * p.dout.strides[0], width);
         } else {
-          if (p.grad_token) add_row<L>(to + sums.token, p.grad_out + n * p.grad_out.strides[0], width);
-          if (p.grad_x) std::fill_n(p.grad_x + n * p.shape.coordinates, p.shape.coordinates, 0.0f);
+          if (p.dtoken) add_row<L>(to + sums.token, p.dout + n * p.dout.strides[0], width);
+          if (p.dx) std::fill_n(p.dx + n * p.shape.coordinates, p.shape.coordinates, 0.0f);
         }
         if (block.held < kRows && n + 1 < end) continue;
-        if (p.grad_weight) add_weight_slopes<L>(block, width, padded, to + sums.weight);
+        if (p.dweight) add_weight_slopes<L>(block, width, padded, to + sums.weight);
         if (p.weight && phases) feature_slopes<L>(weight, block);
-        if (phases) phase_slopes<L>(p, freqs, block, p.grad_freqs ? to + sums.freqs : nullptr);
+        if (phases) phase_slopes<L>(p, freqs, block, p.dfreqs ? to + sums.freqs : nullptr);
         block.held = 0;
       }
     }
@@ -190,16 +190,16 @@ void backward(const RffBackward& p) {
   };
   olift::parallel_for(width, 16, p.threads, [&](int64_t first, int64_t end) {
     for (int64_t d = first; d < end; ++d) {
-      for (int64_t f = 0; p.grad_weight && f < 2 * freqs.count; ++f) {
+      for (int64_t f = 0; p.dweight && f < 2 * freqs.count; ++f) {
         const int64_t place = f < freqs.count ? f : f - freqs.count + padded;
-        p.grad_weight[d * 2 * freqs.count + f] = total(sums.weight + d * 2 * padded + place);
+        p.dweight[d * 2 * freqs.count + f] = total(sums.weight + d * 2 * padded + place);
       }
-      if (p.grad_bias) p.grad_bias[d] = total(sums.bias + d);
-      if (p.grad_token) p.grad_token[d] = total(sums.token + d);
+      if (p.dbias) p.dbias[d] = total(sums.bias + d);
+      if (p.dtoken) p.dtoken[d] = total(sums.token + d);
     }
   });
-  for (int64_t c = 0; p.grad_freqs && c < freqs.coordinates; ++c) {
-    for (int64_t f = 0; f < freqs.count; ++f) p.grad_freqs[c * freqs.count + f] = total(sums.freqs + c * padded + f);
+  for (int64_t c = 0; p.dfreqs && c < freqs.coordinates; ++c) {
+    for (int64_t f = 0; f < freqs.count; ++f) p.dfreqs[c * freqs.count + f] = total(sums.freqs + c * padded + f);
   }
 }
 

@@ -144,13 +144,13 @@ Kernel<LayersBackward> prepare_backward(LayersBackward& p) {
   const int64_t width = check_layers(p), in = p.first.in, inner = p.first.out;
   require(!p.residual || in == width, "x must be as wide as the output that it is added to");
   require_exactly("grad", p.grad, dtype_of_output(p), {p.rows, width});
-  if (p.grad_x) require_exactly("grad_x", p.grad_x, p.x.dtype, {p.rows, in});
-  if (p.grad_norm_weight) require_shape("grad_norm_weight", p.grad_norm_weight, {in});
-  if (p.grad_norm_bias) require_shape("grad_norm_bias", p.grad_norm_bias, {in});
-  if (p.grad_weight) require_shape("grad_weight", p.grad_weight, {inner, in});
-  if (p.grad_bias) require_shape("grad_bias", p.grad_bias, {inner});
-  if (p.grad_second_weight) require_shape("grad_second_weight", p.grad_second_weight, {width, inner});
-  if (p.grad_second_bias) require_shape("grad_second_bias", p.grad_second_bias, {width});
+  if (p.dx) require_exactly("dx", p.dx, p.x.dtype, {p.rows, in});
+  if (p.dnorm_weight) require_shape("dnorm_weight", p.dnorm_weight, {in});
+  if (p.dnorm_bias) require_shape("dnorm_bias", p.dnorm_bias, {in});
+  if (p.dweight) require_shape("dweight", p.dweight, {inner, in});
+  if (p.dbias) require_shape("dbias", p.dbias, {inner});
+  if (p.dsecond_weight) require_shape("dsecond_weight", p.dsecond_weight, {width, inner});
+  if (p.dsecond_bias) require_shape("dsecond_bias", p.dsecond_bias, {width});
   return kernels(p.hidden.dtype).layers_backward;
 }
 
@@ -174,12 +174,11 @@ OLIFT_BINDINGS(layers) {
       optional("norm_bias", &LayersBackward::norm_bias), field("weight", &LayersBackward::weight),
       optional("bias", &LayersBackward::bias), optional("second_weight", &LayersBackward::second_weight),
       optional("second_bias", &LayersBackward::second_bias), field("epsilon", &LayersBackward::epsilon),
-      field("residual", &LayersBackward::residual), optional("grad_x", &LayersBackward::grad_x),
-      optional("grad_norm_weight", &LayersBackward::grad_norm_weight),
-      optional("grad_norm_bias", &LayersBackward::grad_norm_bias),
-      optional("grad_weight", &LayersBackward::grad_weight), optional("grad_bias", &LayersBackward::grad_bias),
-      optional("grad_second_weight", &LayersBackward::grad_second_weight),
-      optional("grad_second_bias", &LayersBackward::grad_second_bias), field("threads", &LayersBackward::threads));
+      field("residual", &LayersBackward::residual), optional("dx", &LayersBackward::dx),
+      optional("dnorm_weight", &LayersBackward::dnorm_weight), optional("dnorm_bias", &LayersBackward::dnorm_bias),
+      optional("dweight", &LayersBackward::dweight), optional("dbias", &LayersBackward::dbias),
+      optional("dsecond_weight", &LayersBackward::dsecond_weight),
+      optional("dsecond_bias", &LayersBackward::dsecond_bias), field("threads", &LayersBackward::threads));
 }
 
 }  // namespace olift

@@ -44,8 +44,8 @@ struct LayersForward : Layers {
 
 // Gradients that are absent are not wanted. With `residual`, out had x added to it.
 struct LayersBackward : Layers {
-  Tensor grad, grad_x;
-  Array<float> grad_norm_weight, grad_norm_bias, grad_weight, grad_bias, grad_second_weight, grad_second_bias;
+  Tensor grad, dx;
+  Array<float> dnorm_weight, dnorm_bias, dweight, dbias, dsecond_weight, dsecond_bias;
   bool residual;
 };
 

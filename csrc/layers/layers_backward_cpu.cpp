@@ -1,9 +1,9 @@
 // Norm, linear layers and GELU, backward, for training on the CPU; compiled once for each instruction set.
 //
 // With g the gradient of the output and n the normed rows, of two layers:
-//   dh = (g · second) gelu'(h),  dn = dh · first,  grad_first = dhᵀ · n,  grad_second = gᵀ · gelu(h)
+//   dh = (g · second) gelu'(h),  dn = dh · first,  dfirst = dhᵀ · n,  dsecond = gᵀ · gelu(h)
 // and of one dh = g. Then, of a norm with ẑ = (x - mean) / std and s = dn · weight:
-//   grad_weight = Σ dn ẑ,  grad_bias = Σ dn,  grad_x = (s - mean(s) - ẑ mean(s ẑ)) / std.
+//   dweight = Σ dn ẑ,  dbias = Σ dn,  dx = (s - mean(s) - ẑ mean(s ẑ)) / std.
 // A few rows at a time go through all of this, ẑ and n computed again. Sums over rows are made in two stages, over runs
 // of rows that do not depend on the number of threads.
 
@@ -42,12 +42,12 @@ struct Sums {
     const auto weight = [&](const float* wanted, const Layer& layer) {
       return take(wanted ? round_up(layer.out, kTileRows) * columns_of(layer) : 0);
     };
-    first = weight(p.grad_weight, p.first);
-    first_bias = take(p.grad_bias ? p.first.out : 0);
-    second = weight(p.grad_second_weight, p.second);
-    second_bias = take(p.grad_second_bias ? p.second.out : 0);
-    norm_weight = take(p.grad_norm_weight ? p.first.in : 0);
-    norm_bias = take(p.grad_norm_bias ? p.first.in : 0);
+    first = weight(p.dweight, p.first);
+    first_bias = take(p.dbias ? p.first.out : 0);
+    second = weight(p.dsecond_weight, p.second);
+    second_bias = take(p.dsecond_bias ? p.second.out : 0);
+    norm_weight = take(p.dnorm_weight ? p.first.in : 0);
+    norm_bias = take(p.dnorm_bias ? p.first.in : 0);
   }
   static int64_t columns_of(const Layer& layer) { return round_up(layer.in, 2 * kNativeLanes); }
   int64_t first, first_bias, second, second_bias, norm_weight, norm_bias, size = 0;
@@ -192,21 +192,21 @@ class Block {
     if (elements_out()) take(static_cast<const Element*>(p.grad.data) + begin * out, out, count, grad);
     else take(static_cast<const float*>(p.grad.data) + begin * out, out, count, grad);
     if (p.norm.weight) standardize(static_cast<const float*>(p.x.data) + begin * in, count);
-    else if (p.grad_weight) take(static_cast<const Element*>(p.x.data) + begin * in, in, count, normed);
+    else if (p.dweight) take(static_cast<const Element*>(p.x.data) + begin * in, in, count, normed);
     if (p.second.weight) {
       through_gelu(static_cast<const Element*>(p.hidden.data) + begin * inner, count);
-      if (p.grad_second_weight) {
+      if (p.dsecond_weight) {
         add_products<L>(grad.sheet, out, activated, Sums::columns_of(p.second), count, fresh, sums + at.second);
       }
-      if (p.grad_second_bias) add_rows<L>(grad.rows(), grad.stride, count, out, fresh, sums + at.second_bias);
+      if (p.dsecond_bias) add_rows<L>(grad.rows(), grad.stride, count, out, fresh, sums + at.second_bias);
     }
     const Slopes<L>& slope = p.second.weight ? inner_grad : grad;
-    if (p.grad_bias) add_rows<L>(slope.rows(), slope.stride, count, inner, fresh, sums + at.first_bias);
-    const bool norms = p.norm.weight && (p.grad_x || p.grad_norm_weight || p.grad_norm_bias);
-    if (norms || p.grad_x) to_normed(slope, count);
+    if (p.dbias) add_rows<L>(slope.rows(), slope.stride, count, inner, fresh, sums + at.first_bias);
+    const bool norms = p.norm.weight && (p.dx || p.dnorm_weight || p.dnorm_bias);
+    if (norms || p.dx) to_normed(slope, count);
     if (norms) through_norm(begin, count, fresh, sums);
-    else if (p.grad_x) write_grad_x(begin, count);
-    if (p.grad_weight) {
+    else if (p.dx) write_dx(begin, count);
+    if (p.dweight) {
       if (p.norm.weight) scale_and_shift(count);
       add_products<L>(slope.sheet, inner, normed, Sums::columns_of(p.first), count, fresh, sums + at.first);
     }
@@ -266,8 +266,8 @@ class Block {
   }
 
   OLIFT_APART void through_norm(int64_t begin, int64_t count, bool fresh, float* sums) {
-    float* weight_sums = p.grad_norm_weight ? sums + at.norm_weight : nullptr;
-    if (p.grad_norm_bias) add_rows<L>(normed_grad.at(0), stride, count, in, fresh, sums + at.norm_bias);
+    float* weight_sums = p.dnorm_weight ? sums + at.norm_weight : nullptr;
+    if (p.dnorm_bias) add_rows<L>(normed_grad.at(0), stride, count, in, fresh, sums + at.norm_bias);
     for (int64_t d = 0; weight_sums && d < in; d += L) {
       Vec<L> sum{};
       for (int64_t row = 0; row < count; ++row) {
@@ -275,10 +275,10 @@ class Block {
       }
       add_part<L>(weight_sums + d, sum, in - d, fresh);
     }
-    for (int64_t row = 0; p.grad_x && row < count; ++row) {
+    for (int64_t row = 0; p.dx && row < count; ++row) {
       const float *z = standard.at(row * stride), *slope = normed_grad.at(row * stride);
       const float* more = static_cast<const float*>(p.grad.data) + (begin + row) * in;
-      float* to = static_cast<float*>(p.grad_x.data) + (begin + row) * in;
+      float* to = static_cast<float*>(p.dx.data) + (begin + row) * in;
       Vec<L> plain{}, along{};
       for (int64_t d = 0; d < in; d += L) {
         const Vec<L> s = load<L>(slope + d) * load_up_to<L>(p.norm.weight + d, in - d);
@@ -296,8 +296,8 @@ class Block {
     }
   }
 
-  OLIFT_APART void write_grad_x(int64_t begin, int64_t count) {
-    Element* to = static_cast<Element*>(p.grad_x.data) + begin * in;
+  OLIFT_APART void write_dx(int64_t begin, int64_t count) {
+    Element* to = static_cast<Element*>(p.dx.data) + begin * in;
     for (int64_t row = 0; row < count; ++row, to += in) {
       for (int64_t d = 0; d < in; d += L) store_up_to<L>(to + d, load<L>(normed_grad.at(row * stride + d)), in - d);
     }
@@ -348,12 +348,12 @@ void OLIFT_FOR_ISA(layers_backward)(const LayersBackward& p) {
         total(place + row * Sums::columns_of(layer), layer.in, to + row * layer.in);
     });
   };
-  total_weight(at.first, p.first, p.grad_weight);
-  total_weight(at.second, p.second, p.grad_second_weight);
-  total(at.first_bias, p.first.out, p.grad_bias);
-  total(at.second_bias, p.second.out, p.grad_second_bias);
-  total(at.norm_weight, p.first.in, p.grad_norm_weight);
-  total(at.norm_bias, p.first.in, p.grad_norm_bias);
+  total_weight(at.first, p.first, p.dweight);
+  total_weight(at.second, p.second, p.dsecond_weight);
+  total(at.first_bias, p.first.out, p.dbias);
+  total(at.second_bias, p.second.out, p.dsecond_bias);
+  total(at.norm_weight, p.first.in, p.dnorm_weight);
+  total(at.norm_bias, p.first.in, p.dnorm_bias);
 }
 
 }  // namespace olift

@@ -151,12 +151,12 @@ def test_each_gradient_by_itself(kind: str, bfloat16: bool) -> None:
         ({"residual": True}, "x must be as wide as the output that it is added to"),
         ({"grad": torch.zeros(2, 3)}, r"grad must have shape \(2, 2\), got \(2, 3\)"),
         ({"grad": torch.zeros(2, 2).bfloat16()}, "grad must be float32, got bfloat16"),
-        ({"grad_weight": torch.zeros(4, 2).T}, "grad_weight must be contiguous"),
+        ({"dweight": torch.zeros(4, 2).T}, "dweight must be contiguous"),
         ({"hidden": torch.zeros(0, 2).double()}, "x must be float64, got float32"),
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, Any], message: str) -> None:
-    call: dict[str, Any] = dict.fromkeys(PARAMETERS) | {f"grad_{name}": None for name in ("x", *PARAMETERS)}
+    call: dict[str, Any] = dict.fromkeys(PARAMETERS) | {f"d{name}": None for name in ("x", *PARAMETERS)}
     call |= {"grad": torch.zeros(2, 2), "x": torch.zeros(2, 4), "hidden": torch.zeros(0, 2)}
     call |= {"weight": torch.zeros(2, 4), "epsilon": EPSILON, "residual": False, "threads": 1}
     with pytest.raises(ValueError, match=message):

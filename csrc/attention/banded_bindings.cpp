@@ -35,6 +35,7 @@ Kernel<BandedStep> prepare_step(BandedStep& p) {
   if (p.visible) require_shape("visible", p.visible, {batch, p.visible.shape[kFrame], joints});
   require(!p.visible || p.visible.shape[kFrame] > 0, "every ring must have slots, got ", p.visible.shape[kFrame]);
   require_shape("frames", p.frames, {batch});
+  require_shape("lengths", p.lengths, {batch});
   require_rows("out", p.out, p.q, {batch, joints, heads, width});
   require_contiguous("out", p.out);
   check_band(p);

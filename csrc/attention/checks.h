@@ -34,8 +34,9 @@ void check_sequence(Call& p) {
   require_rows("k", p.k, p.q, like_q);
   require_rows("v", p.v, p.q, like_q);
   if (p.visible) require_shape("visible", p.visible, {batch, frames, joints});
-  if (p.lse) require_shape("lse", p.lse, {batch, frames, joints, heads});
-  if constexpr (std::is_same_v<decltype(p.lse), Array<float>>) {
+  constexpr bool kForward = std::is_same_v<decltype(p.lse), Array<float>>;
+  if (p.lse || !kForward) require_shape("lse", p.lse, {batch, frames, joints, heads});
+  if constexpr (kForward) {
     require_rows("out", p.out, p.q, like_q);
   } else {
     require_rows("dout", p.dout, p.q, like_q);

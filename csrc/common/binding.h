@@ -162,7 +162,9 @@ template <class P, class M>
 struct OptionalField : Field<P, M> {
   using Value = Optional;
   void put(P& call, const Value& value) const {
-    if (value) Field<P, M>::put(call, *value);
+    if (!value) return;
+    require(value->data != nullptr, Field<P, M>::name, " must not be empty: None leaves it out");
+    Field<P, M>::put(call, *value);
   }
 };
 
@@ -220,10 +222,7 @@ struct type_caster<olift::Argument> {
 
   bool load(handle object, bool) {
     olift::dlpack::Tensor found;
-    if (olift::dlpack::torch_api().view(object.ptr(), &found) != 0) {
-      PyErr_Clear();
-      return false;
-    }
+    if (olift::dlpack::torch_api().view(object.ptr(), &found) != 0) refuse(object);
     olift::require(found.axes <= olift::Tensor::kMostAxes, "a tensor must have at most ", olift::Tensor::kMostAxes,
                    " axes, got ", found.axes);
     value.data = static_cast<char*>(found.data) + found.byte_offset;
@@ -234,10 +233,18 @@ struct type_caster<olift::Argument> {
       value.shape[axis] = found.shape[axis];
       value.strides[axis] = found.strides[axis];
     }
+    olift::require(found.data || olift::size_of(value) == 0, "a tensor must have memory: got a fake or functional one");
     return true;
   }
 
  private:
+  // Raises what torch said of a tensor, in one line: pybind11 would say it of all arguments, with their values.
+  [[noreturn]] static void refuse(handle object) {
+    error_already_set reason;
+    if (isinstance(object, module_::import("torch").attr("Tensor"))) throw reason;
+    throw type_error(olift::text("must be torch.Tensor, got ", Py_TYPE(object.ptr())->tp_name));
+  }
+
   static olift::Dtype dtype_of(const olift::dlpack::Tensor& x) {
     using olift::Dtype;
     const auto is = [&](uint8_t code, uint8_t bits) { return x.code == code && x.bits == bits; };

@@ -99,6 +99,7 @@ void procrustes_on_device(const std::string& step, const PointArguments& points,
                           const Optional& error, const UpstreamArguments& upstream, const GradientArguments& gradients,
                           const std::string& kind, bool reflection, const Argument& workspace, std::uintptr_t stream) {
   const Procrustes p = arguments(step, points, fit, error, upstream, gradients, kind, reflection);
+  require(workspace.device == std::get<0>(points).device, "workspace must be where source is");
   require_dtype("workspace", workspace, Dtype::kFloat64);
   require_contiguous("workspace", workspace);
   require_shape("workspace", workspace, {procrustes_workspace(p.count, p.points)});

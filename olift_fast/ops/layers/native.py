@@ -59,6 +59,7 @@ def _forward(
     native = native_module()
     assert native is not None
     ask_for_huge_pages(hidden, out)
+    hidden = hidden.flatten(0, -2) if hidden.dim() > 2 else hidden
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
     native.layers_forward(x, added, *parameters, epsilon, hidden, out, torch.get_num_threads())
 
@@ -74,6 +75,7 @@ def _backward(
 ) -> None:
     native = native_module()
     assert native is not None
+    hidden = hidden.flatten(0, -2) if hidden.dim() > 2 else hidden
     dx, *rest = gradients
     if dx is not None:
         ask_for_huge_pages(dx)

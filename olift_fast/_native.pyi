@@ -2,6 +2,7 @@
 
 Results are written into the arguments that name them. The last stride is 1; "contiguous" is said where it is needed.
 ValueError: dtypes, shapes or strides that do not fit together. TypeError: something else in a tensor's place.
+RuntimeError: torch's own, of a tensor without memory.
 Call the functions of `olift_fast.ops` instead: what tensors hold, such as lengths, is only checked there.
 """
 

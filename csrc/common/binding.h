@@ -155,6 +155,7 @@ struct Field {
       call.*member = value;
     }
   }
+  void require_memory(const Value&) const {}
 };
 
 // One that may be None; its field stays without data then.
@@ -162,9 +163,10 @@ template <class P, class M>
 struct OptionalField : Field<P, M> {
   using Value = Optional;
   void put(P& call, const Value& value) const {
-    if (!value) return;
-    require(value->data != nullptr, Field<P, M>::name, " must not be empty: None leaves it out");
-    Field<P, M>::put(call, *value);
+    if (value) Field<P, M>::put(call, *value);
+  }
+  void require_memory(const Value& value) const {
+    require(!value || value->data, Field<P, M>::name, " must not be empty: None leaves it out");
   }
 };
 
@@ -191,6 +193,7 @@ void bind(py::module_& m, const char* name, Kernel<Call> (*prepare)(Call&), Fiel
         Call call{};
         (fields.put(call, values), ...);
         const auto kernel = prepare(call);
+        (fields.require_memory(values), ...);
         py::gil_scoped_release release;
         kernel(call);
       },

@@ -167,19 +167,34 @@ def _operations(_: Path) -> Results:
     source, target = _floats(33, 4, 9, 3), _floats(34, 4, 9, 3)
     run("procrustes", lambda s, t: tuple(ops.procrustes(s, t, kind="similarity"))[:3], source, target)
     run("procrustes_mse", ops.procrustes_mse, source, target)
+    lengths = torch.tensor([7, 11])
+    packed = torch.stack([q, k, v], dim=3)
+    run("banded_packed", lambda qkv: ops.banded_attention_packed(qkv, 4, lengths=lengths), packed)
+    run("joint_packed", lambda qkv: ops.joint_attention_packed(qkv, graph=graph), packed)
+    frames = torch.tensor([5, 9])
+    found["ops/step"] = ops.banded_attention_step(q, k, v, frames, lengths + 3, (3, 2), visible=visible).numpy()
+    # By its old name, which the releases before "eager" know, too.
+    for name, op in (("banded", partial(ops.banded_attention, window=2)), ("joint", ops.joint_attention)):
+        run(f"{name}_eager", partial(op, visible=visible, backend="reference"), q, k, v)
+    run("procrustes_eager", lambda s, t: tuple(ops.procrustes(s, t, backend="reference"))[:3], source, target)
     return found
 
 
-def _trained(_: Path) -> Results:
-    """Loss, gradients and three steps of a small lifter, and the metrics."""
-    torch.manual_seed(0)
-    model = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, space_layers=2, frequencies=8))
+def _lifter(**changes: Any) -> Lifter:
+    """A small lifter, whose weights are no random numbers of torch's."""
+    model = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, space_layers=2, frequencies=8, **changes))
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             parameter.copy_(_floats(100 + number, *parameter.shape) / 8)
         for number, buffer in enumerate(model.buffers()):
             if buffer.is_floating_point():
                 buffer.copy_(_floats(200 + number, *buffer.shape))
+    return model
+
+
+def _trained(_: Path) -> Results:
+    """Loss, gradients and three steps of a small lifter, the other encodings, and the metrics."""
+    model = _lifter()
     keypoints, joints = _floats(41, 2, 12, 7, 2), _floats(42, 2, 12, 7, 3)
     visible = torch.ones(2, 12, 7, dtype=torch.bool)
     labelled = torch.from_numpy(np.random.default_rng(43).random((2, 12, 7)) < 0.9)
@@ -204,6 +219,13 @@ def _trained(_: Path) -> Results:
     }
     for name, metric in metrics.items():
         found[f"metrics/{name}"] = metric(out.detach(), joints, labelled).numpy()
+    torch.manual_seed(0)
+    drawn = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, space_layers=1))
+    found["model/drawn"] = torch.cat([x.detach().flatten() for x in drawn.parameters()]).numpy()
+    others = [{"encoding": name} for name in ("learnable_rff", "sinusoidal", "linear")]
+    others += [{"time_encoding": name} for name in ("absolute", "table", "none")]
+    for changes in others:
+        found[f"model/{'/'.join(changes.values())}"] = _lifter(**changes)(keypoints, visible).detach().numpy()
     clips = AnimalGenerator(7).batch(2, 12)
     found["generator/joints"], found["generator/keypoints"] = clips.joints, clips.keypoints
     return found

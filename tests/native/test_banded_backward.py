@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from native_calls import (
     banded_attention,
     banded_attention_gradients,
     expected_attention_gradients,
+    module,
     relative_error,
 )
 from test_banded_forward import SHAPES, WINDOWS, inputs
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 TOLERANCE = 2e-6
 
@@ -112,3 +115,18 @@ def test_same_bits_for_any_number_of_threads_and_every_time(shape: tuple[int, ..
     for threads in (1, 2, 3, 16):
         again = banded_attention_gradients(upstream(shape), **data, window=(8, 8), threads=threads)
         assert all(np.array_equal(first[name], gradient) for name, gradient in again.items())
+
+
+def test_log_sum_exp_left_out_is_refused() -> None:
+    q = torch.zeros(2, 7, 3, 2, 8)
+    rest = (1, 1, None, None, None, 1.0, q.clone(), q.clone(), q.clone(), None, 1)
+    with pytest.raises(ValueError, match=r"lse must have shape \(2, 7, 3, 2\), got \(0\)"):
+        module().banded_attention_backward(q, q, q, q, torch.zeros(0), *rest)
+
+
+def test_tensor_without_memory_is_refused() -> None:
+    with FakeTensorMode():
+        fake = torch.zeros(2, 7, 3, 2, 8)
+    q = torch.zeros(2, 7, 3, 2, 8)
+    with pytest.raises(ValueError, match="must have memory"):
+        module().banded_attention_forward(fake, q, q, 1, 1, None, None, None, 1.0, q.clone(), None, 1)

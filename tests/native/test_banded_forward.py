@@ -144,8 +144,8 @@ def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     [
         ({"q": zeros(1, 0, 2, 1, 8)}, ValueError, "must be > 0, got 0"),
         ({"left": -1}, ValueError, r"must be >= 0, got \(-1, 0\)"),
-        ({"q": None}, TypeError, "incompatible"),
-        ({"k": 0}, TypeError, "incompatible"),
+        ({"q": None}, TypeError, "must be torch.Tensor, got NoneType"),
+        ({"k": 0}, TypeError, "must be torch.Tensor, got int"),
         ({"q": zeros(1, 3, 2, 1, 8, dtype=torch.float64)}, ValueError, "q must be float32 or bfloat16, got float64"),
         ({"k": zeros(1, 3, 2, 1, 8, dtype=torch.bfloat16)}, ValueError, "k must be float32, got bfloat16"),
         ({"v": zeros(1, 4, 2, 1, 8)}, ValueError, r"v must have shape \(1, 3, 2, 1, 8\), got \(1, 4, 2, 1, 8\)"),
@@ -154,7 +154,8 @@ def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         ({"bias": zeros(1, 2)}, ValueError, r"bias must have shape \(1, 1\), got \(1, 2\)"),
         ({"lse": zeros(1, 2, 3, 1).transpose(1, 2)}, ValueError, "lse must be contiguous"),
         ({"lengths": zeros(2, dtype=torch.int64)}, ValueError, r"lengths must have shape \(1\), got \(2\)"),
-        ({"k": zeros(1, 3, 2, 1, 8).to("meta")}, TypeError, "incompatible"),
+        ({"k": zeros(1, 3, 2, 1, 8).to("meta")}, RuntimeError, "meta"),
+        ({"visible": zeros(1, 0, 2, dtype=torch.bool)}, ValueError, "visible must not be empty: None leaves it out"),
         ({"threads": 0}, ValueError, "threads must be > 0, got 0"),
     ],
 )

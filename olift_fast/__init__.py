@@ -8,10 +8,10 @@ is used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from olift_fast._version import __version__
+from olift_fast.lazy import lazy_names
 
 if TYPE_CHECKING:
     from olift_fast.errors import InputError, MissingExtraError
@@ -21,20 +21,23 @@ if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
     from olift_fast.tracks.skeleton import Skeleton
 
-_HOMES = {
-    "InputError": "errors",
-    "KeypointTracks": "tracks",
-    "LiftedTracks": "tracks",
-    "Lifter": "model",
-    "LifterConfig": "model",
-    "MissingExtraError": "errors",
-    "Skeleton": "tracks",
-    "StreamingLifter": "streaming",
-    "lift_tracks": "model",
-    "read_keypoints": "io",
-    "read_lifted": "io",
-    "write_lifted": "io",
-}
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "InputError": "errors",
+        "KeypointTracks": "tracks",
+        "LiftedTracks": "tracks",
+        "Lifter": "model",
+        "LifterConfig": "model",
+        "MissingExtraError": "errors",
+        "Skeleton": "tracks",
+        "StreamingLifter": "streaming",
+        "lift_tracks": "model",
+        "read_keypoints": "io",
+        "read_lifted": "io",
+        "write_lifted": "io",
+    },
+)
 
 __all__ = [
     "InputError",
@@ -51,9 +54,3 @@ __all__ = [
     "read_lifted",
     "write_lifted",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -22,11 +22,7 @@ def old_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         if name not in homes:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, new = homes[name].partition(":")
-        warnings.warn(
-            f"{module}.{name} is now {home}.{new or name}; the old name goes with the next release",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        warn_of_old_name(f"{module}.{name}", f"{home}.{new or name}")
         return getattr(importlib.import_module(home), new or name)
 
     return find
@@ -42,6 +38,10 @@ def old_argument(value: Value, old_value: Value | None, *, new: str, old: str) -
     """
     if old_value is None:
         return value
-    message = f"the argument {old} is now {new}; the old name goes with the next release"
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    warn_of_old_name(f"the argument {old}", new, stacklevel=4)
     return old_value
+
+
+def warn_of_old_name(old: str, new: str, *, stacklevel: int = 3) -> None:
+    """Warns that a name is an old one. Python shows the line that called the caller of this, by default."""
+    warnings.warn(f"{old} is now {new}; the old name goes with the next release", DeprecationWarning, stacklevel)

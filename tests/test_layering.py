@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ ROOT = PACKAGE.name
 LAYERS = {
     "_version": 0,
     "errors": 0,
+    "lazy": 0,
     "reference": 0,
     "renamed": 0,
     "tracks": 1,
@@ -207,9 +209,14 @@ def test_reading_drawing_and_the_command_line_do_without_torch() -> None:
     assert "torch" not in loaded_after(f"import {modules}")
 
 
-def test_lazy_names_are_all_there() -> None:
-    import olift_fast
+@pytest.mark.parametrize("package", [ROOT, f"{ROOT}.streaming"])
+def test_lazy_names_are_all_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nonsense'"):
+        _ = module.nonsense
 
-    assert all(getattr(olift_fast, name) is not None for name in olift_fast.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = olift_fast.nonsense
+
+def test_listing_lazy_names_loads_nothing() -> None:
+    assert not {"torch", "numpy"} & loaded_after("import olift_fast; dir(olift_fast)")

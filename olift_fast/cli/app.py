@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,18 +60,36 @@ def root(
 
 
 class _TakesOldJson(TyperCommand):
-    """Takes the old forms for one release: ``--json -`` as ``--json``, ``--json FILE.json`` as ``--out FILE.json``."""
+    """Takes the old forms for one release: ``--json -`` as ``--json``, ``--json FILE`` as ``--out FILE``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        place = args.index("--json") + 1 if "--json" in args else len(args)
-        value = "".join(args[place : place + 1])
-        # Where the file exists, it is the one that `olift bench` is to lift.
-        lifted = self.name == "bench" and Path(value).exists()
-        if value == "-" or (value.endswith(".json") and not lifted):
+        place = next((place for place, arg in enumerate(args) if arg.partition("=")[0] == "--json"), len(args))
+        _, equals, value = "".join(args[place : place + 1]).partition("=")
+        end = place + 1
+        if not equals:
+            value, end = "".join(args[end : end + 1]), end + 1
+        if equals or value == "-" or self._is_to_write(value, ctx, args):
             new = ["--json"] if value == "-" else ["--out", value]
             warn(f"--json {value} is now {' '.join(new)}; the old form goes with the next release")
-            args = [*args[: place - 1], *new, *args[place + 1 :]]
+            args = [*args[:place], *new, *args[end:]]
         return super().parse_args(ctx, args)
+
+    def _is_to_write(self, value: str, ctx: Any, args: list[str]) -> bool:
+        """Whether what follows ``--json`` is a file for the JSON, and not an argument or another option."""
+        if not value or value.startswith("-"):
+            return False
+        arguments, too_many, _ = self.make_parser(ctx).parse_args([*args])
+        # The one FILE of `olift bench`: to write, unless it is there to be lifted.
+        return bool(too_many) or (arguments.get("file") == value and (not Path(value).exists() or _is_of_bench(value)))
+
+
+def _is_of_bench(file: str) -> bool:
+    """Whether `olift bench` wrote this file."""
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"stages", "machine"} <= content.keys()
 
 
 for command in (lift, stream, view, info, demo, train, finetune, evaluate, bench, doctor):

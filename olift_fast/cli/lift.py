@@ -17,8 +17,8 @@ from olift_fast.cli.options import (
     Dtype,
     DtypeName,
     FormatName,
-    Frame,
     FrameName,
+    FrameOption,
     Json,
     KeypointFile,
     MinConfidence,
@@ -63,7 +63,7 @@ def lift(
         float | None, typer.Option(help="Frames a second, in place of what FILE says.", show_default=False)
     ] = None,
     min_confidence: MinConfidence = 0.3,
-    frame: Frame = FrameName.camera,
+    frame: FrameOption = FrameName.camera,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
     ] = False,

@@ -14,7 +14,7 @@ from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     from olift_fast.model import Lifter
-    from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+    from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 
 LOW_VISIBLE_SHARE = 0.5
 
@@ -31,7 +31,7 @@ class LiftingJob:
     skeleton: str | None = None
     fps: float | None = None
     min_confidence: float = 0.3
-    frame: Literal["camera", "object"] = "camera"
+    frame: CoordinateFrame = "camera"
     mirror: bool = False
     tracks: Sequence[str] = ()
     backend: Literal["auto", "native", "eager", "reference"] = "auto"

@@ -32,12 +32,12 @@ class FrameName(StrEnum):
     object = "object"
 
 
-Frame = Annotated[
+FrameOption = Annotated[
     FrameName,
     typer.Option("--frame", help="camera: x, y overlay the input's pixels, z is depth in pixels; object: model units."),
 ]
 OldFrame = Annotated[FrameName | None, typer.Option("--output", hidden=True)]
-"""The old name of `Frame`, for one release: see `console.old_option`."""
+"""The old name of `FrameOption`, for one release: see `console.old_option`."""
 
 
 class DtypeName(StrEnum):

@@ -19,8 +19,8 @@ from olift_fast.cli.options import (
     Dtype,
     DtypeName,
     FormatName,
-    Frame,
     FrameName,
+    FrameOption,
     MinConfidence,
     ModelName,
     OldFrame,
@@ -83,7 +83,7 @@ def stream(
     ] = None,
     dtype: Dtype = DtypeName.float32,
     min_confidence: MinConfidence = 0.3,
-    frame: Frame = FrameName.camera,
+    frame: FrameOption = FrameName.camera,
     output: OldFrame = None,
     tracks: Annotated[
         int | None, typer.Option(help="Tracks at once: 8, or those of the replay.", show_default=False)
@@ -148,7 +148,7 @@ def stream(
     torch.set_num_threads(threads)
     lifter = load_model(model, "cpu", dtype.value)
     lifting = StreamingLifter(
-        lifter if latency_frames is None else lifter.with_delay(latency_frames),
+        lifter if latency_frames is None else lifter.with_latency(latency_frames),
         joints,
         tracks=tracks or (replayed.num_tracks if replayed else TRACKS),
         frame=frame.value,

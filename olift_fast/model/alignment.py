@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,6 +11,7 @@ import torch
 from olift_fast.errors import InputError
 from olift_fast.model.normalization import Normalization
 from olift_fast.ops import orthographic_procrustes
+from olift_fast.tracks.containers import CoordinateFrame
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -19,7 +22,7 @@ _FRAMES = 4096
 
 def check_frame(frame: str) -> None:
     """Raises InputError unless joints can be given in this frame."""
-    if frame not in ("camera", "object"):
+    if frame not in get_args(CoordinateFrame):
         raise InputError(f"frame must be 'camera' or 'object', got {frame!r}")
 
 

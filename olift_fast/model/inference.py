@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +19,11 @@ from olift_fast.model.alignment import camera_aligned, check_frame
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 from olift_fast.renamed import old_argument
-from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-Frame = Literal["camera", "object"]
-"""What coordinates are given in; `LiftedTracks.frame` tells the two apart."""
 Progress = Callable[[int, int], None]
 
 CHUNK = 1024
@@ -56,10 +53,10 @@ def lift_tracks(
     tracks: KeypointTracks,
     *,
     min_confidence: float = 0.3,
-    frame: Frame = "camera",
+    frame: CoordinateFrame = "camera",
     mirror: bool = False,
     progress: Progress | None = None,
-    output: Frame | None = None,
+    output: CoordinateFrame | None = None,
 ) -> LiftedTracks:
     """3D joints of every track, any number of frames in bounded memory.
 
@@ -151,7 +148,7 @@ def run(
     return joints - joints.mean(axis=1, keepdims=True)
 
 
-def place(joints: Array, prepared: Prepared, frame: Frame = "camera") -> tuple[Array, Array, np.float32]:
+def place(joints: Array, prepared: Prepared, frame: CoordinateFrame = "camera") -> tuple[Array, Array, np.float32]:
     """What `run` returned for a whole track, in the frame that is asked for.
 
     Returns:

@@ -21,6 +21,7 @@ from olift_fast.nn.fused import FusedLayers, why_not_fused
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
 from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.renamed import warn_of_old_name
 
 
 class Lifter(nn.Module):
@@ -152,7 +153,7 @@ class Lifter(nn.Module):
         return OptimizedLifter(self, target, dtype, compile)
 
     def with_window(self, window: int | tuple[int, int]) -> Lifter:
-        """A copy with the same weights whose motion layers attend other frames; a stream then has another delay.
+        """A copy with the same weights whose motion layers attend other frames; a stream then has another latency.
 
         No parameter depends on the window, so any window works. How accurate the joints are depends on the windows that
         the weights were trained with: for "small-causal", 0 … 8 frames to the right.
@@ -167,7 +168,7 @@ class Lifter(nn.Module):
         lifter.set_window(window)
         return lifter
 
-    def with_delay(self, frames: int) -> Lifter:
+    def with_latency(self, frames: int) -> Lifter:
         """A copy whose results depend on this many frames after their own; see `with_window`.
 
         That number is ``motion_layers`` × right; left stays as it is.
@@ -177,10 +178,14 @@ class Lifter(nn.Module):
         """
         layers, (left, _) = self.config.motion_layers, self.config.window
         if frames < 0 or (frames % layers if layers else frames):
-            raise InputError(
-                f"delay must be a multiple >= 0 of the model's {layers} motion layers, got {frames} frames"
-            )
+            wanted = f"latency_frames must be a multiple >= 0 of the model's {layers} motion layers"
+            raise InputError(f"{wanted}, got {frames} frames")
         return self.with_window((left, frames // max(layers, 1)))
+
+    def with_delay(self, frames: int) -> Lifter:
+        """The old name of `with_latency`."""
+        warn_of_old_name("Lifter.with_delay", "Lifter.with_latency")
+        return self.with_latency(frames)
 
     def set_window(self, window: int | tuple[int, int]) -> None:
         """`with_window` in place, for training with several windows."""

@@ -5,8 +5,9 @@ Importing this loads no torch until one of these names is used: `olift stream` r
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from olift_fast.lazy import lazy_names
 
 if TYPE_CHECKING:
     from olift_fast.streaming.long_recordings import LongResult, lift_long
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
     from olift_fast.streaming.session import Lifted, Session
     from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
 
-_HOMES = {
-    "Lifted": "session",
-    "LiftedFrame": "streaming_lifter",
-    "LiftingProcessor": "processor",
-    "LongResult": "long_recordings",
-    "Recording": "recording",
-    "Session": "session",
-    "StreamingLifter": "streaming_lifter",
-    "lift_long": "long_recordings",
-    "lift_poses": "processor",
-    "parse_line": "messages",
-    "serve_stream": "serve",
-}
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Lifted": "session",
+        "LiftedFrame": "streaming_lifter",
+        "LiftingProcessor": "processor",
+        "LongResult": "long_recordings",
+        "Recording": "recording",
+        "Session": "session",
+        "StreamingLifter": "streaming_lifter",
+        "lift_long": "long_recordings",
+        "lift_poses": "processor",
+        "parse_line": "messages",
+        "serve_stream": "serve",
+    },
+)
 
 __all__ = [
     "Lifted",
@@ -44,9 +48,3 @@ __all__ = [
     "parse_line",
     "serve_stream",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

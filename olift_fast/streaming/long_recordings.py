@@ -21,9 +21,10 @@ from olift_fast.errors import InputError
 from olift_fast.io.atomic import atomic_path, reserve, writing
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_camera, moments, placed, sum_moments
-from olift_fast.model.inference import CHUNK, Array, Frame, Mask, Progress, prepare, run
+from olift_fast.model.inference import CHUNK, Array, Mask, Progress, prepare, run
 from olift_fast.model.normalization import frame_centers, spread
 from olift_fast.renamed import old_argument
+from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
 
 SUFFIXES = (".npy", ".h5")
@@ -60,12 +61,12 @@ def lift_long(
     skeleton: Skeleton,
     visible: Rows | None = None,
     min_confidence: float = 0.3,
-    frame: Frame = "camera",
+    frame: CoordinateFrame = "camera",
     normalization: Normalization | None = None,
     chunk: int = CHUNK,
     restart: bool = False,
     progress: Progress | None = None,
-    output: Frame | None = None,
+    output: CoordinateFrame | None = None,
 ) -> LongResult:
     """3D joints of one track of any length, in bounded memory, exactly as `lift_tracks` gives them.
 
@@ -253,7 +254,9 @@ def _lift_missing(
             progress(stop, source.frames)
 
 
-def _finish(path: Path, journal: _Journal, source: _Source, normalization: Normalization, frame: Frame) -> LongResult:
+def _finish(
+    path: Path, journal: _Journal, source: _Source, normalization: Normalization, frame: CoordinateFrame
+) -> LongResult:
     """Writes the result: the joints as `inference.place` places them, chunk by chunk."""
     starts = sorted(journal.done)
     pieces = [(start, start + journal.done[start]["frames"]) for start in starts]
@@ -273,10 +276,12 @@ def _finish(path: Path, journal: _Journal, source: _Source, normalization: Norma
             joints = np.array(journal.joints[start:stop])
             yield start, joints if offsets is None else placed(joints, rotation, scale, offsets[start:stop])
 
-    facts = {"output": frame, "normalization": normalization.scale, "scale": float(scale), "version": __version__}
+    facts: dict[str, Any] = {"frame": frame, "normalization": normalization.scale, "scale": float(scale)}
+    facts |= {"rotation": rotation, "version": __version__}
+    facts["output"] = frame  # The old name of "frame", for one release: other programs may read it.
     with atomic_path(path) as temporary:
         write = _write_hdf5 if path.suffix == ".h5" else _write_npy
-        write(temporary, journal.joints.shape, parts(), {**facts, "rotation": rotation})
+        write(temporary, journal.joints.shape, parts(), facts)
     return LongResult(path, normalization, rotation, float(scale))
 
 

@@ -26,7 +26,7 @@ DEFAULT_TRACK = "track_0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class FrameMessage:
     """One frame of one track.
 
     Args:
@@ -56,7 +56,7 @@ class StatsRequest:
     """The sender asks for `Router.stats`."""
 
 
-Message = Frame | End | StatsRequest
+Message = FrameMessage | End | StatsRequest
 
 
 def parse_line(line: bytes, joints: int) -> Message | None:
@@ -79,7 +79,7 @@ def parse_line(line: bytes, joints: int) -> Message | None:
         raise InputError(f"wanted an object, got {_shown(content)}")
     if "keypoints" in content:
         points, confidence = _keypoints(content["keypoints"], joints)
-        return Frame(_track(content), points, confidence, _time(content.get("t")), _flag(content, "end"))
+        return FrameMessage(_track(content), points, confidence, _time(content.get("t")), _flag(content, "end"))
     if _flag(content, "end"):
         return End(_track(content))
     if _flag(content, "stats"):

@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,11 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.renamed import old_argument
-from olift_fast.streaming.messages import Frame
+from olift_fast.streaming.messages import FrameMessage
 from olift_fast.streaming.recording import Recording
 from olift_fast.streaming.session import Event, Lifted, Session
 from olift_fast.streaming.streaming_lifter import StreamingLifter
+from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.rigs import load_skeleton
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -50,13 +51,13 @@ class LiftingProcessor:
         model: Lifter | str = "small-causal",
         *,
         tracks: int = 1,
-        frame: Literal["camera", "object"] = "camera",
+        frame: CoordinateFrame = "camera",
         fit_frames: int = 16,
         normalization: Normalization | None = None,
         min_confidence: float = 0.3,
         fps: float | None = None,
         on_result: Callable[[Lifted], None] | None = None,
-        output: Literal["camera", "object"] | None = None,
+        output: CoordinateFrame | None = None,
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
         self.skeleton = skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
@@ -159,13 +160,26 @@ class LiftingProcessor:
         return points[: self._tracks]
 
 
-def lift_poses(poses: Iterable[Any], skeleton: Skeleton | str | Path, **options: Any) -> Iterator[Lifted]:
+def lift_poses(
+    poses: Iterable[Any],
+    skeleton: Skeleton | str | Path,
+    *,
+    frame: CoordinateFrame = "camera",
+    output: CoordinateFrame | None = None,
+    **options: Any,
+) -> Iterator[Lifted]:
     """Yields the results of poses ``(J, 3)`` or ``(J, 2)`` as they come, `latency_frames` frames after their pose.
 
     Args:
         poses: any iterable, a camera's loop, say; see `LiftingProcessor.process`.
-        options: as for `LiftingProcessor`.
+        frame, output, options: as for `LiftingProcessor`.
     """
+    # Not in the generator: that runs only when it is iterated, and the warning would name this file.
+    frame = old_argument(frame, output, new="frame", old="output")
+    return _lifted_poses(poses, skeleton, frame=frame, **options)
+
+
+def _lifted_poses(poses: Iterable[Any], skeleton: Skeleton | str | Path, **options: Any) -> Iterator[Lifted]:
     results: list[Lifted] = []
     processor = LiftingProcessor(skeleton, on_result=results.append, **options)
     for pose in poses:
@@ -176,9 +190,9 @@ def lift_poses(poses: Iterable[Any], skeleton: Skeleton | str | Path, **options:
     yield from results
 
 
-def _frame(track: str, values: npt.NDArray[np.float32], t: float | None) -> Frame:
+def _frame(track: str, values: npt.NDArray[np.float32], t: float | None) -> FrameMessage:
     points = values[:, :2]
     confidence = values[:, 2].copy() if values.shape[1] == 3 else np.ones(len(values), np.float32)
     missing = ~np.isfinite(values).all(axis=1)
     points[missing], confidence[missing] = np.nan, 0
-    return Frame(track, points, confidence, t)
+    return FrameMessage(track, points, confidence, t)

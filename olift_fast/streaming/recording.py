@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from olift_fast._version import __version__
 from olift_fast.model.normalization import frame_centers
 from olift_fast.streaming.session import Ended, Event, Lifted
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import CoordinateFrame, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 CELLS = 1 << 27
@@ -42,7 +42,7 @@ class Recording:
         self,
         skeleton: Skeleton,
         *,
-        frame: Literal["camera", "object"] = "camera",
+        frame: CoordinateFrame = "camera",
         model: str = "",
         fps: float | None = None,
         source: str | None = None,

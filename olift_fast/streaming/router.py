@@ -13,7 +13,7 @@ from olift_fast.streaming.counters import LatencyHistogram, RateLimit
 from olift_fast.streaming.messages import (
     MAX_LINE,
     End,
-    Frame,
+    FrameMessage,
     LineSplitter,
     ResultLines,
     StatsRequest,
@@ -36,7 +36,7 @@ class Channel:
 
     def __init__(self, router: Router, name: str, on_lag: OnLag) -> None:
         self.name, self.on_lag = name, on_lag
-        self.inbox: deque[tuple[float, Frame | End]] = deque()
+        self.inbox: deque[tuple[float, FrameMessage | End]] = deque()
         self.dropped, self.bad_lines, self.lines = 0, 0, 0
         self._router = router
         self._splitter = LineSplitter()
@@ -78,7 +78,7 @@ class Channel:
         elif message is not None:
             self.put(message)
 
-    def put(self, message: Frame | End) -> None:
+    def put(self, message: FrameMessage | End) -> None:
         """Takes a message in; on lag "drop" removes the oldest frame that waits to make room for it."""
         if self.on_lag == "drop" and len(self.inbox) >= self._router.queue:
             self._drop()
@@ -91,7 +91,7 @@ class Channel:
         """Returns when the transport may read on: at once, unless the inbox is full and on lag the source waits."""
         await self._room.wait()
 
-    def take(self) -> tuple[float, Frame | End]:
+    def take(self) -> tuple[float, FrameMessage | End]:
         """The message that has waited longest."""
         taken = self.inbox.popleft()
         if len(self.inbox) < self._router.queue:
@@ -167,7 +167,7 @@ class Channel:
 
     def _drop(self) -> None:
         for place, (_, message) in enumerate(self.inbox):
-            if isinstance(message, Frame):
+            if isinstance(message, FrameMessage):
                 del self.inbox[place]
                 self.dropped += 1
                 self._router.dropped(self, message)
@@ -252,7 +252,7 @@ class Router:
         while any(channel.pending for channel in channels) and time.monotonic() < end:
             await asyncio.sleep(0.005)
 
-    def dropped(self, channel: Channel, frame: Frame) -> None:
+    def dropped(self, channel: Channel, frame: FrameMessage) -> None:
         """Called by a channel that has dropped a frame."""
         self._emit(self.session.skip(channel, frame, time.monotonic()))
         told = f"frames come faster than they are lifted or read; dropped {channel.dropped:,} so far"
@@ -275,7 +275,7 @@ class Router:
 
     def _step(self, last: bool = False) -> bool:
         """Lifts one frame of every track that has one waiting; False where there was nothing to do."""
-        taken: list[tuple[Channel, Frame | End]] = []
+        taken: list[tuple[Channel, FrameMessage | End]] = []
         arrivals: list[tuple[Channel, float]] = []
         for channel in self._channels:
             tracks: set[str] = set()
@@ -283,7 +283,7 @@ class Router:
                 arrived, message = channel.take()
                 tracks.add(message.track)
                 taken.append((channel, message))
-                if isinstance(message, Frame):
+                if isinstance(message, FrameMessage):
                     arrivals.append((channel, arrived))
         if taken:
             self._emit(self.session.feed(taken, time.monotonic()))

@@ -19,6 +19,9 @@ from olift_fast.streaming.transports import TRANSPORTS, Opened, Settings, check_
 if TYPE_CHECKING:
     from olift_fast.view.live import LiveView
 
+Handlers = Mapping[signal.Signals, Any]
+"""What `signal.getsignal` gives, by signal."""
+
 VIEW_FPS = 25
 """Frames a second that a live page is sent."""
 LAST_WRITES = 2.0
@@ -54,8 +57,8 @@ def serve_stream(
 ) -> Served:
     """Serves a stream until its source ends, or until SIGINT or SIGTERM; lines are as docs/cli.md describes them.
 
-    In the main thread the two signals end it in order: what waits is lifted and written first. A second signal ends it
-    at once.
+    In the main thread the two signals end it in order: what waits is lifted and written first. After the first signal,
+    and after the end, both do again what they did before the call: by default, a second one ends the program at once.
 
     Args:
         stream: lifts the frames of all clients; each track takes one of its slots.
@@ -90,9 +93,11 @@ def serve_stream(
         watching.append(partial(_show, view))
     router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=warn)
     settings = Settings(host=host, idle=idle, fps=fps, sink=sink)
+    handlers = _signal_handlers()
     try:
-        stopped_by = asyncio.run(_serve(router, sources, settings, view, say))
+        stopped_by = asyncio.run(_serve(router, sources, settings, view, say, handlers))
     finally:
+        _set_handlers(handlers)
         stats = router.stats()
         say(_summary(stats))
     return Served(stats, stopped_by)
@@ -104,9 +109,10 @@ async def _serve(
     settings: Settings,
     view: LiveView | None,
     say: Callable[[str], None],
+    handlers: Handlers,
 ) -> signal.Signals | None:
     """Serves until a source ends, or a signal comes, which is returned."""
-    stopped = _stopped_by_signal()
+    stopped = _stopped_by_signal(handlers)
     tasks = [] if view is None else [asyncio.create_task(_draw(view))]
     opened: list[Opened] = []
     try:
@@ -134,21 +140,31 @@ async def _serve(
     return stopped.result() if stopped.done() else None
 
 
-def _stopped_by_signal() -> asyncio.Future[signal.Signals]:
-    """Done when SIGINT or SIGTERM comes; from then on both do what they did before.
+def _signal_handlers() -> Handlers:
+    """What SIGINT and SIGTERM do now. Python delivers signals to the main thread only; elsewhere there are none."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    Python delivers signals to the main thread only; elsewhere it is never done.
-    """
+
+def _set_handlers(handlers: Handlers) -> None:
+    for number, handler in handlers.items():
+        if handler is not None:  # None was not set by Python, which can't set it again.
+            signal.signal(number, handler)
+
+
+def _stopped_by_signal(handlers: Handlers) -> asyncio.Future[signal.Signals]:
+    """Done when one of these signals comes; from then on they have these handlers again."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
-    handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
 
     def stop(number: signal.Signals) -> None:
-        for handler in handled:
-            loop.remove_signal_handler(handler)
+        for handled in handlers:
+            loop.remove_signal_handler(handled)
+        _set_handlers(handlers)
         stopped.set_result(number)
 
-    for number in handled:
+    for number in handlers:
         loop.add_signal_handler(number, stop, number)
     return stopped
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.model import Normalization
-from olift_fast.streaming.messages import Array, End, Frame, Mask
+from olift_fast.streaming.messages import Array, End, FrameMessage, Mask
 from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -103,7 +103,7 @@ class Session:
         """Names of the tracks that have not ended."""
         return [track.name for track in self._tracks.values()]
 
-    def feed(self, items: Sequence[tuple[Source, Frame | End]], now: float) -> list[Event]:
+    def feed(self, items: Sequence[tuple[Source, FrameMessage | End]], now: float) -> list[Event]:
         """Takes messages in; consecutive frames of different tracks are lifted together.
 
         Args:
@@ -111,7 +111,7 @@ class Session:
             now: seconds of any monotonic clock.
         """
         events: list[Event] = []
-        together: dict[tuple[Source, str], tuple[_Track, Frame]] = {}
+        together: dict[tuple[Source, str], tuple[_Track, FrameMessage]] = {}
         for source, message in items:
             key = source, message.track
             if key in together or isinstance(message, End):
@@ -130,7 +130,7 @@ class Session:
         self._lift(together, events)
         return events
 
-    def skip(self, source: Source, frame: Frame, now: float) -> list[Event]:
+    def skip(self, source: Source, frame: FrameMessage, now: float) -> list[Event]:
         """Counts a frame that was dropped unlifted; it would have been the next of its track."""
         events: list[Event] = []
         track = self._opened((source, frame.track), now, events)
@@ -190,7 +190,7 @@ class Session:
             Notice(track.source, "warning", f"track {track.name!r}: t {jump}; frames are lifted as they come")
         )
 
-    def _lift(self, together: dict[tuple[Source, str], tuple[_Track, Frame]], events: list[Event]) -> None:
+    def _lift(self, together: dict[tuple[Source, str], tuple[_Track, FrameMessage]], events: list[Event]) -> None:
         """Lifts one frame of each of these tracks, and empties `together`."""
         if not together:
             return
@@ -245,7 +245,7 @@ class _Track:
     last: float
     t: float | None = None
     sent: int = 0
-    waiting: deque[tuple[int, int, Frame, Mask]] = field(default_factory=deque)
+    waiting: deque[tuple[int, int, FrameMessage, Mask]] = field(default_factory=deque)
 
 
 class _Moment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,12 @@ from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import check_frame
 from olift_fast.model.normalization import normalise
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
-from olift_fast.renamed import old_argument
+from olift_fast.renamed import old_argument, warn_of_old_name
 from olift_fast.streaming.rings import Indices
 from olift_fast.streaming.steps import Array, Inputs, Mask, Steps
 from olift_fast.streaming.steps_modules import ModuleSteps
 from olift_fast.streaming.steps_native import NativeSteps
+from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
 
 _NEVER = -(1 << 62)
@@ -70,10 +71,10 @@ class StreamingLifter:
         skeleton: Skeleton,
         *,
         tracks: int = 1,
-        frame: Literal["camera", "object"] = "camera",
+        frame: CoordinateFrame = "camera",
         normalization: Normalization | None = None,
         fit_frames: int = 16,
-        output: Literal["camera", "object"] | None = None,
+        output: CoordinateFrame | None = None,
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
         check_frame(frame)
@@ -99,9 +100,15 @@ class StreamingLifter:
     """How many frames after frame t its result comes: ``motion_layers × right``; 0 for a window ``(left, 0)``."""
 
     @property
-    def output(self) -> str:
+    def output(self) -> CoordinateFrame:
         """The old name of `frame`."""
-        return old_argument("", self.frame, new="frame", old="output")
+        warn_of_old_name("StreamingLifter.output", "StreamingLifter.frame")
+        return self.frame
+
+    @output.setter
+    def output(self, frame: CoordinateFrame) -> None:
+        warn_of_old_name("StreamingLifter.output", "StreamingLifter.frame")
+        self.frame = frame
 
     def push(
         self,

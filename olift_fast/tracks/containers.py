@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
+
+CoordinateFrame = Literal["camera", "object"]
+"""What coordinates are given in; `LiftedTracks.frame` tells the two apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ class LiftedTracks:
     image_size: tuple[int, int] | None = None
     source: str | None = None
     format: str | None = None
-    frame: Literal["camera", "object"] = "camera"
+    frame: CoordinateFrame = "camera"
     scale: npt.NDArray[np.float32]
     centers: npt.NDArray[np.float32]
     rotation: npt.NDArray[np.float32]
@@ -115,7 +118,7 @@ class LiftedTracks:
         _check_shape(self.source, "scale", self.scale, (tracks,))
         _check_shape(self.source, "centers", self.centers, (tracks, frames, 2))
         _check_shape(self.source, "rotation", self.rotation, (tracks, 3, 3))
-        if self.frame not in ("camera", "object"):
+        if self.frame not in get_args(CoordinateFrame):
             raise _error(self.source, f"frame must be 'camera' or 'object', got {self.frame!r}")
 
     @property

@@ -123,7 +123,7 @@ def evaluate(
         data: folder with ``motion3d/``, ``paired/`` or both.
         noise: whether the 2D of the motion has detector-like faults.
         dtypes: that the lifters' products are rounded to (`Lifter.optimize`).
-        delays: frames to look ahead (`Lifter.with_delay`).
+        delays: frames to look ahead (`Lifter.with_latency`).
 
     Raises:
         InputError: the folder holds no recordings, or a lifter can't have one of the dtypes or delays.
@@ -137,7 +137,7 @@ def evaluate(
             if not delays:
                 methods[name + rounded] = lifted_by(lifter.optimize(dtype=dtype)), hops
             for frames in delays:
-                lift = lifted_by(lifter.with_delay(frames).optimize(dtype=dtype))
+                lift = lifted_by(lifter.with_latency(frames).optimize(dtype=dtype))
                 methods[f"{name}, {frames} frames later{rounded}"] = lift, hops
         if not delays:
             methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)

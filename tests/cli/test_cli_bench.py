@@ -142,10 +142,40 @@ def test_json_with_a_file_name_still_works(bench: Run, mouse: Path, tmp_path: Pa
     assert json.loads(out.read_text())["input"] == str(mouse)
     printed = bench(mouse, "--skip-reference", "--json", "-")
     assert json.loads(printed.stdout)["input"] == str(mouse) and "--json - is now --json" in printed.stderr
-    # A file that is there is not taken for one to write.
-    content = out.read_bytes()
-    assert_one_line(bench("--json", out), str(out))
-    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "given", ["figures.json again", "figures.txt", "--json=figures.json", "--json=-", "without a file to lift"]
+)
+def test_every_old_form_of_json_still_works(
+    bench: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file: list[object] = [mouse]
+    options = given.split() if given.startswith("--json=") else ["--json", given]
+    if given == "figures.json again":
+        options = ["--json", "figures.json"]
+        Path("figures.json").write_text("old")
+    elif given == "without a file to lift":
+        # What an earlier `olift bench` wrote is no keypoint file.
+        file, options = [*TINY], ["--json", "figures.json"]
+        Path("figures.json").write_text('{"stages": {}, "machine": {}}')
+    for arguments in ([*file, *options], [*options, *file]):
+        outcome = bench(*arguments, "--skip-reference")
+        value = options[-1].removeprefix("--json=")
+        assert outcome.exit_code == 0 and f"--json {value} is now " in outcome.stderr
+        content = json.loads(outcome.stdout if value == "-" else Path(value).read_text())
+        assert content["input"] == (None if file == [*TINY] else str(mouse))
+
+
+def test_file_to_lift_may_stand_behind_json(bench: Run, mouse: Path) -> None:
+    table = mouse.read_bytes()
+    outcome = bench("--skip-reference", "--json", mouse)
+    assert json.loads(outcome.stdout)["input"] == str(mouse) and outcome.stderr == ""
+    keypoints = mouse.with_name("keypoints.json")
+    keypoints.write_text('[{"image_id": 1}]')
+    assert_one_line(bench("--json", keypoints), str(keypoints))
+    assert mouse.read_bytes() == table and keypoints.read_text() == '[{"image_id": 1}]'
 
 
 def test_reference_can_be_left_out(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:

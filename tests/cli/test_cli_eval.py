@@ -41,12 +41,21 @@ def test_json_with_a_file_name_still_works(run: Run, random_model: str, recordin
     outcome = run("eval", random_model, recordings, "--delay", 0, "--json", out)
     assert outcome.exit_code == 0 and f"--json {out} is now --out {out}" in outcome.stderr
     assert len(json.loads(out.read_text())) == 2 and "SA-MPJPE" in outcome.stdout
+    other = tmp_path / "scores.txt"
+    outcome = run("eval", "--json", other, random_model, recordings, "--delay", 0)
+    assert outcome.exit_code == 0 and f"--json {other} is now --out {other}" in outcome.stderr
+    assert other.read_text() == out.read_text()
+
+
+def test_arguments_may_stand_behind_json(run: Run, random_model: str, recordings: Path) -> None:
+    outcome = run("eval", random_model, "--delay", 0, "--json", recordings)
+    assert outcome.exit_code == 0 and outcome.stderr == "" and len(json.loads(outcome.stdout)) == 2
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--delay", "-2"], ["delay", "-2"]),
+        (["--delay", "-2"], ["latency_frames", "-2"]),
         (["--dtype", "float16"], ["float16 is for GPUs"]),
         (["--plot", "scores.xyz"], ["scores.xyz", ".png"]),
         (["--out", "nowhere/scores.json"], ["nowhere/scores.json"]),

@@ -85,7 +85,7 @@ def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, t
             stream.process.stdin.flush()
             answers.append(json.loads(stream.process.stdout.readline()))
         answers += stream.communicate(b"")
-    causal = Lifter.from_pretrained(random_model).with_delay(0).save_pretrained(tmp_path / "causal")
+    causal = Lifter.from_pretrained(random_model).with_latency(0).save_pretrained(tmp_path / "causal")
     assert [answer["frame"] for answer in answers if "joints" in answer] == list(range(12))
     assert_lifted(joints_of(answers), offline(str(causal), points))
 

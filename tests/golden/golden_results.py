@@ -130,7 +130,7 @@ def _streamed(_: Path) -> Results:
     """Frames one by one, without and with look-ahead."""
     found: Results = {}
     for name, delay in (("causal", 0), ("delayed", 4)):
-        model = Lifter.from_pretrained("small-causal").with_delay(delay)
+        model = Lifter.from_pretrained("small-causal").with_latency(delay)
         stream = StreamingLifter(model, _skeleton())
         out = [item.joints for keypoints in _keypoints(6) for item in stream.push(keypoints)]
         out += [item.joints for item in stream.flush()]

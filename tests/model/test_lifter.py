@@ -230,23 +230,27 @@ def test_window_can_change_between_calls() -> None:
         assert torch.equal(model(keypoints, visible, graph=graph, sides=sides), first)
 
 
-def test_delay_is_what_a_result_looks_ahead() -> None:
-    model = lifter().with_delay(6)
+def test_latency_is_what_a_result_looks_ahead() -> None:
+    model = lifter().with_latency(6)
     assert model.config.window == (4, 3) and model.config.receptive_field == (8, 6)
     keypoints, visible, graph, sides = clip()
     later = keypoints.clone()
     later[:, 26:] += 1
     given = {"graph": graph, "sides": sides}
     for frames in (0, 2, 6):
-        delayed = model.with_delay(frames)
+        delayed = model.with_latency(frames)
         with torch.no_grad():
             same = (delayed(keypoints, visible, **given) == delayed(later, visible, **given)).all(dim=-1).all(dim=-1)
         assert same[:, : 26 - frames].all() and not same[:, 26 - frames :].any()
+    wanted = "a multiple >= 0 of the model's 2 motion layers"
     for frames in (-2, 3):
-        with pytest.raises(InputError, match=f"a multiple >= 0 of the model's 2 motion layers, got {frames} frames"):
-            model.with_delay(frames)
+        with pytest.raises(InputError, match=f"latency_frames must be {wanted}, got {frames} frames"):
+            model.with_latency(frames)
     with pytest.raises(InputError, match="0 motion layers, got 2"):
-        lifter(replace(SMALL, motion_layers=0)).with_delay(2)
+        lifter(replace(SMALL, motion_layers=0)).with_latency(2)
+    with pytest.warns(DeprecationWarning, match=r"Lifter\.with_delay is now Lifter\.with_latency") as caught:
+        assert lifter().with_delay(6).config == model.config
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_time_table_ends_with_its_rows_and_recordings_are_cut_to_them() -> None:

@@ -74,7 +74,8 @@ def test_reads_from_files_and_writes_hdf5(lifter: Lifter, tmp_path: Path) -> Non
     with h5py.File(second.path) as file:
         assert np.array_equal(file["joints"][:], np.load(first.path), equal_nan=True)
         attributes = file["joints"].attrs
-        assert attributes["output"] == "camera" and attributes["normalization"] == second.normalization.scale
+        assert attributes["frame"] == attributes["output"] == "camera"
+        assert attributes["normalization"] == second.normalization.scale
         assert attributes["scale"] == second.scale and np.array_equal(attributes["rotation"], second.rotation)
 
 

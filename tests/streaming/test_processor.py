@@ -76,8 +76,10 @@ def test_pose_that_is_changed_later_was_copied(lifter: Lifter) -> None:
 
 def test_output_is_the_old_name_of_frame(lifter: Lifter) -> None:
     given, scale = poses(6), Normalization(40.0)
-    with pytest.warns(DeprecationWarning, match="output is now frame"):
-        old = list(lift_poses(given, SKELETON, model=lifter, output="object", normalization=scale))
+    with pytest.warns(DeprecationWarning, match="output is now frame") as caught:
+        results = lift_poses(given, SKELETON, model=lifter, output="object", normalization=scale)
+    assert [warning.filename for warning in caught] == [__file__]
+    old = list(results)
     new = list(lift_poses(given, SKELETON, model=lifter, frame="object", normalization=scale))
     np.testing.assert_array_equal([r.joints for r in old], [r.joints for r in new])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from offline import lifted_offline
 from olift_fast import InputError, Lifter, LifterConfig, MissingExtraError, Skeleton, StreamingLifter
 from olift_fast.model import Normalization
 from olift_fast.streaming import Recording, serve_stream
+from olift_fast.streaming.session import Event
 from olift_fast.streaming.transports import TRANSPORTS, check_sources
 from olift_fast.tracks.containers import KeypointTracks
 
@@ -69,6 +71,32 @@ def test_lines_from_a_pipe_are_answered_until_it_ends(lifter: Lifter, where: str
     assert lines[-1] == {"end": "track_0", "frames": 20, "why": "gone"}
     assert served[0].signal is None and served[0].stats["results"] == 20
     assert len(told) == 1 and told[0].startswith("20 frames in, 20 out, 0 dropped, 0 bad lines in ")
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_signals_do_afterwards_what_they_did_before(lifter: Lifter, interrupted: bool) -> None:
+    own, points = (lambda number, frame: None), keypoints(20)
+    tracks = KeypointTracks(points[None], np.ones((1, 20, 4), np.float32), SKELETON, ("dog",), fps=25.0)
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, own) for number in handled}
+    during: list[Any] = []
+
+    def watch(event: Event) -> None:
+        if interrupted and not during:
+            signal.raise_signal(signal.SIGTERM)
+        during.append(signal.getsignal(signal.SIGTERM))
+
+    try:
+        served = serve_stream(
+            stream_of(lifter), {"replay": tracks}, fps=200, sink=None, watch=[watch], say=lambda line: None
+        )
+        after = [signal.getsignal(number) for number in handled]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert after == [own, own] and during[0] is not own
+    assert served.signal == (signal.SIGTERM if interrupted else None)
+    assert (during[-1] is own) == interrupted, "a second signal is the program's own"
 
 
 def test_replay_is_watched_and_needs_no_sink(lifter: Lifter) -> None:

@@ -15,7 +15,7 @@ from olift_fast.errors import InputError
 from olift_fast.streaming.messages import (
     DEFAULT_TRACK,
     End,
-    Frame,
+    FrameMessage,
     LineSplitter,
     ResultLines,
     StatsRequest,
@@ -30,9 +30,9 @@ def parsed(content: object) -> Any:
     return parse_line(json.dumps(content).encode(), JOINTS)
 
 
-def frame(keypoints: object, **more: object) -> Frame:
+def frame(keypoints: object, **more: object) -> FrameMessage:
     message = parsed({"keypoints": keypoints, **more})
-    assert isinstance(message, Frame)
+    assert isinstance(message, FrameMessage)
     return message
 
 
@@ -146,7 +146,7 @@ def test_any_line_is_a_sound_message_or_an_input_error(line: bytes) -> None:
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < 250
         return
-    if isinstance(message, Frame):
+    if isinstance(message, FrameMessage):
         missing = np.isnan(message.keypoints)
         assert message.keypoints.shape == (JOINTS, 2) and (missing[:, 0] == missing[:, 1]).all()
         assert (np.abs(message.keypoints[~missing]) <= 1e7).all() and not message.confidence[missing[:, 0]].any()

@@ -14,7 +14,7 @@ from offline import lifted_offline
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.model import Normalization
 from olift_fast.streaming.counters import LatencyHistogram, RateLimit
-from olift_fast.streaming.messages import MAX_LINE, End, Frame
+from olift_fast.streaming.messages import MAX_LINE, End, FrameMessage
 from olift_fast.streaming.recording import Recording
 from olift_fast.streaming.router import OUTBOX, Channel, Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
@@ -36,14 +36,14 @@ def session_of(lifter: Lifter, tracks: int = 2, idle: float = 10.0, fit: bool = 
     return Session(stream, idle=idle)
 
 
-def frames(count: int, track: str = "dog", seed: int = 0, rate: float | None = 30.0) -> list[Frame]:
+def frames(count: int, track: str = "dog", seed: int = 0, rate: float | None = 30.0) -> list[FrameMessage]:
     random = np.random.default_rng(seed)
     points = (300 + 40 * random.standard_normal((count, JOINTS, 2))).astype(np.float32)
     confidence = random.random((count, JOINTS)).astype(np.float32)
-    return [Frame(track, points[i], confidence[i], None if rate is None else i / rate) for i in range(count)]
+    return [FrameMessage(track, points[i], confidence[i], None if rate is None else i / rate) for i in range(count)]
 
 
-def offline(lifter: Lifter, sent: Iterable[Frame], normalization: Normalization = SCALE) -> np.ndarray:
+def offline(lifter: Lifter, sent: Iterable[FrameMessage], normalization: Normalization = SCALE) -> np.ndarray:
     kept = list(sent)
     visible = np.stack([frame.confidence for frame in kept]) >= 0.3
     return lifted_offline(lifter, np.stack([frame.keypoints for frame in kept]), visible, SKELETON, normalization)
@@ -111,7 +111,7 @@ def test_idle_tracks_end_but_for_those_of_sources_to_spare(lifter: Lifter) -> No
 def test_frame_can_end_its_track(lifter: Lifter) -> None:
     session = session_of(lifter)
     sent = frames(6)
-    last = Frame("dog", sent[-1].keypoints, sent[-1].confidence, end=True)
+    last = FrameMessage("dog", sent[-1].keypoints, sent[-1].confidence, end=True)
     events = session.feed([("a", frame) for frame in (*sent[:-1], last)], 0.0)
     np.testing.assert_allclose(joints_of(events), offline(lifter, sent), rtol=1e-4, atol=1e-5)
     assert session.tracks == []
@@ -122,7 +122,7 @@ def test_clock_that_jumps_is_told_and_changes_nothing(lifter: Lifter) -> None:
     session = session_of(lifter)
     sent = frames(6, rate=None)
     times = [0.0, 0.1, -5.0, 1e6, None, 1e6 + 1]
-    sent = [Frame("dog", f.keypoints, f.confidence, t) for f, t in zip(sent, times, strict=True)]
+    sent = [FrameMessage("dog", f.keypoints, f.confidence, t) for f, t in zip(sent, times, strict=True)]
     events = session.feed([("a", frame) for frame in sent], 0.0) + session.close()
     assert notices(events) == [
         "track 'dog': t went back from 0.1 to -5; frames are lifted as they come",
@@ -203,7 +203,7 @@ def test_limit_is_a_burst_and_then_a_rate() -> None:
     assert limit.take(6.5) is None and limit.take(7.0) == 1
 
 
-def line_of(frame: Frame, **more: object) -> bytes:
+def line_of(frame: FrameMessage, **more: object) -> bytes:
     points = np.column_stack([frame.keypoints, frame.confidence]).tolist()
     return json.dumps({"keypoints": points, "track": frame.track, "t": frame.t, **more}).encode() + b"\n"
 

@@ -475,8 +475,11 @@ class TestErrors:
         with pytest.warns(DeprecationWarning, match="output is now frame"):
             stream = StreamingLifter(lifter_of("modules"), SKELETON, output="object")
         assert stream.frame == "object"
-        with pytest.warns(DeprecationWarning, match="output is now frame"):
+        with pytest.warns(DeprecationWarning, match=r"StreamingLifter\.output is now StreamingLifter\.frame") as caught:
             assert stream.output == "object"
+            stream.output = "camera"
+        assert [warning.filename for warning in caught] == [__file__] * 2
+        assert stream.frame == "camera"
 
     def test_layers_of_another_kind(self) -> None:
         lifter = lifter_of()

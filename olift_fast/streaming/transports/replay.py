@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olift_fast.streaming.messages import End, Frame
+from olift_fast.streaming.messages import End, FrameMessage
 from olift_fast.streaming.transports.descriptors import writer
 from olift_fast.streaming.transports.transport import Opened, Settings, Transport, until_it_ends, write_all
 from olift_fast.tracks.containers import KeypointTracks
@@ -36,7 +36,7 @@ async def _play(router: Router, tracks: KeypointTracks, fps: float, sink: int | 
             await asyncio.sleep(max(0.0, start + frame / fps - time.perf_counter()) if fps else 0)
             for index, name in enumerate(tracks.tracks):
                 points, confidence = tracks.keypoints[index, frame], tracks.confidence[index, frame]
-                channel.put(Frame(name, points, confidence, number / rate if rate else None))
+                channel.put(FrameMessage(name, points, confidence, number / rate if rate else None))
             await channel.ready()
         for name in tracks.tracks:
             channel.put(End(name))

@@ -8,17 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from olift_fast.streaming.messages import answer_line
-from olift_fast.streaming.transports.transport import (
-    CHUNK,
-    CLIENTS,
-    FULL,
-    Opened,
-    Settings,
-    Transport,
-    check_port,
-    pump,
-    shown,
-)
+from olift_fast.streaming.transports.transport import CHUNK, Opened, Settings, Transport, check_port, full, pump, shown
 
 if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
@@ -33,8 +23,8 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
             await writer.drain()
 
         with suppress(OSError):
-            if len(router) >= CLIENTS:
-                await write([answer_line({"error": FULL})])
+            if refusal := full(router):
+                await write([answer_line({"error": refusal})])
             else:
                 _keep_alive(writer.get_extra_info("socket"))
                 channel = router.connect(f"tcp {shown(writer.get_extra_info('peername'))}")

@@ -17,7 +17,6 @@ CHUNK = 1 << 16
 """Bytes that are read at once."""
 CLIENTS = 64
 """Connections that a port serves at once."""
-FULL = f"{CLIENTS} clients are connected, and no more are taken"
 
 Read = Callable[[], Awaitable[bytes]]
 Write = Callable[[list[bytes]], Awaitable[None]]
@@ -84,6 +83,11 @@ def check_port(port: int, called: str) -> None:
     """Raises InputError unless it is the number of a port; 0 stands for any free port."""
     if not 0 <= port < 1 << 16:
         raise InputError(f"{called} must be a port, 0 … 65535, got {port}")
+
+
+def full(router: Router) -> str | None:
+    """What a client is told where no more are taken; None where there is room for one."""
+    return f"{CLIENTS} clients are connected, and no more are taken" if len(router) >= CLIENTS else None
 
 
 def until_it_ends(work: Coroutine[Any, Any, None]) -> Opened:

@@ -7,15 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from olift_fast.streaming.messages import MAX_LINE, answer_line
-from olift_fast.streaming.transports.transport import (
-    CLIENTS,
-    FULL,
-    Opened,
-    Settings,
-    Transport,
-    check_port,
-    shown,
-)
+from olift_fast.streaming.transports.transport import Opened, Settings, Transport, check_port, full, shown
 
 if TYPE_CHECKING:
     from olift_fast.streaming.router import Channel, Router
@@ -55,8 +47,8 @@ class _Peers(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, address: Any) -> None:
         """Hands the lines to the sender's channel."""
         if address not in self._peers or self._peers[address][0].finished:
-            if len(self._router) >= CLIENTS:
-                self._endpoint.sendto(answer_line({"error": FULL}), address)
+            if refusal := full(self._router):
+                self._endpoint.sendto(answer_line({"error": refusal}), address)
                 return
             channel = self._router.connect(f"udp {shown(address)}", on_lag="drop")
             self._peers[address] = channel, asyncio.create_task(self._answer(channel, address))

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING
 
 from olift_fast.errors import MissingExtraError
 from olift_fast.streaming.messages import MAX_LINE
-from olift_fast.streaming.transports.transport import (
-    CLIENTS,
-    FULL,
-    Opened,
-    Settings,
-    Transport,
-    check_port,
-    pump,
-    shown,
-)
+from olift_fast.streaming.transports.transport import Opened, Settings, Transport, check_port, full, pump, shown
 
 if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
@@ -51,8 +42,8 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
             except ConnectionClosed as error:
                 raise ConnectionResetError from error
 
-        if len(router) >= CLIENTS:
-            await connection.close(1013, FULL)
+        if refusal := full(router):
+            await connection.close(1013, refusal)
             return
         with suppress(ConnectionResetError):
             await pump(router.connect(f"websocket {shown(connection.remote_address)}"), read, write)

@@ -13,6 +13,8 @@ from olift_fast.renamed import old_names
 OLD = [
     *(("olift_fast.data", name) for name in sorted(tracks.__all__)),
     *(("olift_fast.data.skeleton", name) for name in ("Skeleton", "infer_sides", "load_skeleton")),
+    *(("olift_fast.data.rigs", name) for name in ("find_rig", "rig", "rig_names")),
+    *(("olift_fast.data.tracks", name) for name in ("KeypointTracks", "LiftedTracks")),
 ]
 
 

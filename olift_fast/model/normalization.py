@@ -36,15 +36,15 @@ class Normalization:
 
     def apply(self, keypoints: Array, visible: Mask) -> tuple[Array, Array]:
         """Model units ``(..., T, J, 2)``, 0 where hidden, and the `frame_centers` ``(..., T, 2)`` in pixels."""
-        return normalise(keypoints, visible, np.float32(self.scale))
+        return normalize_frames(keypoints, visible, np.float32(self.scale))
 
 
-def normalise(keypoints: Array, visible: Mask, scale: Array | np.float32) -> tuple[Array, Array]:
+def normalize_frames(keypoints: Array, visible: Mask, scale: Array | np.float32) -> tuple[Array, Array]:
     """`Normalization.apply` with the scale of each frame, ``(..., T)`` or anything that broadcasts to it."""
     centers = frame_centers(keypoints, visible)
     scale = np.asarray(scale)[..., None, None]
-    normalised = np.where(visible[..., None], (keypoints - centers[..., None, :]) / scale, 0)
-    return normalised.astype(np.float32), centers
+    normalized = np.where(visible[..., None], (keypoints - centers[..., None, :]) / scale, 0)
+    return normalized.astype(np.float32), centers
 
 
 def spread(keypoints: Array, visible: Mask) -> tuple[float, int]:

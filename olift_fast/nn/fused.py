@@ -16,7 +16,7 @@ from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.ops.backends import asked_backend
 from olift_fast.ops.banded_attention.native import attend_into as attend_frames
 from olift_fast.ops.joint_attention.native import attend_into as attend_joints
-from olift_fast.ops.native_module import ask_for_huge_pages, native_module, why_not_native
+from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module, why_not_native
 
 # Bytes of a buffer that is kept for the next call, at most: fresh memory takes time to map.
 KEPT = 128 << 20
@@ -112,7 +112,7 @@ class FusedLayers:
 
     def _take_buffer(self, size: int) -> Tensor:
         """A buffer of `size` numbers or more: one that an earlier call left, if it is large enough, or a new one."""
-        # No look whether there is one: another thread may take it before this one does.
+        # Not asked first whether there is one: another thread might take it in between.
         with contextlib.suppress(IndexError):
             buffer = self._free_buffers.pop()
             if buffer.numel() >= size:
@@ -129,8 +129,7 @@ class FusedLayers:
         return children, tuple((id(x), 0 if x.is_inference() else x._version, x.data_ptr()) for x in tensors)
 
     def _linear(self, layer: nn.Linear) -> Linear:
-        native = native_module()
-        assert native is not None
+        native = loaded_module()
         size = native.packed_size(layer.in_features, layer.out_features, self._bfloat16)
         packed = torch.empty(size, dtype=self.dtype)
         native.pack_weight(layer.weight.contiguous(), packed)
@@ -163,8 +162,7 @@ class Pass:
 
     def run(self, tokens: Tensor, attended: Tensor | None, out: Tensor, threads: int | None = None) -> None:
         """Changes the tokens in place and writes `out`; `threads` are torch's, by default."""
-        native = native_module()
-        assert native is not None
+        native = loaded_module()
         native.token_block(
             tokens, attended, out, self.projection, self.mlp, self.head, threads or torch.get_num_threads()
         )

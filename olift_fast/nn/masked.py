@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def centre(points: Tensor, mask: Tensor) -> Tensor:
+def center(points: Tensor, mask: Tensor) -> Tensor:
     """Each frame's points, less the mean of those that the mask keeps; 0 where it keeps none.
 
     Args:
@@ -32,7 +32,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last axis of what the mask keeps; 0 elsewhere, so in rows of which it keeps nothing.
+    """Softmax over the last axis of what the mask keeps; 0 elsewhere. Rows with nothing kept are 0.
 
     Equivalent to `olift_fast.reference.masked_softmax`.
     """

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.ops import linear_residual, norm_linear, norm_mlp
 from olift_fast.ops.backends import asked_backend
-from olift_fast.ops.layers.native import by_name, refuse_native_dense
+from olift_fast.ops.layers.native import refuse_native_layers, slower_than_eager
 
 
 def apply_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
@@ -69,7 +69,7 @@ def _is_plain_norm(norm: nn.Module) -> bool:
 def _runs_natively(x: Tensor, *modules: nn.Module, residual: Tensor | None = None) -> bool:
     """Whether the native backend is the one to use, and takes these tensors and the modules' parameters."""
     asked = asked_backend()
-    if asked not in ("auto", "native") or (asked == "auto" and by_name()):
+    if asked not in ("auto", "native") or (asked == "auto" and slower_than_eager()):
         return False
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    return refuse_native_dense(x, *parameters, residual) is None
+    return refuse_native_layers(x, *parameters, residual) is None

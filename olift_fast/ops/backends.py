@@ -38,8 +38,9 @@ _asked = _Asked()
 def use_backend(name: Backend) -> Iterator[None]:
     """Within the block, operations without a `backend=` of their own take this one, whatever ``OLIFT_BACKEND`` says.
 
-    It holds for the thread that enters it, as `torch.autocast` does. Blocks nest, and each gives back what was asked
-    for before. A function under ``torch.compile`` may be called in the block, and may hold it: a graph that was
+    It holds for the thread that enters it, as `torch.autocast` does. So let no ``await`` and no ``yield`` stand in the
+    block: whatever the thread runs meanwhile would take this backend, too. Blocks nest, and each gives back what was
+    asked for before. A function under ``torch.compile`` may be called in the block, and may hold it: a graph that was
     compiled for one backend is not used under another.
 
     Args:
@@ -88,7 +89,7 @@ def _known(name: str) -> Backend:
 
 
 def choose_backend(
-    op: str, backend: Backend | None, refusals: Mapping[str, str | None], by_name: Collection[str] = ()
+    op: str, backend: Backend | None, refusals: Mapping[str, str | None], slower_than_eager: Collection[str] = ()
 ) -> str:
     """The backend to use for `op`.
 
@@ -96,7 +97,7 @@ def choose_backend(
         op: the operation's name, for the error.
         backend: asked for by the caller; None for `asked_backend`.
         refusals: for each fast backend, best first, why it can't run this call, or None when it can.
-        by_name: those that are taken only when asked for, being slower than plain PyTorch here.
+        slower_than_eager: those that are taken only when asked for, being slower than plain PyTorch here.
 
     Raises:
         ValueError: an unknown backend.
@@ -106,7 +107,7 @@ def choose_backend(
     if asked == "eager":
         return "eager"
     if asked == "auto":
-        usable = (name for name, refusal in refusals.items() if refusal is None and name not in by_name)
+        usable = (name for name, refusal in refusals.items() if refusal is None and name not in slower_than_eager)
         return next((name for name in usable if name != "triton" or not _interpreted()), "eager")
     if asked not in refusals:
         raise RuntimeError(f"{op} has no {asked} backend; it has {', '.join([*refusals, 'eager'])}")
@@ -132,6 +133,14 @@ def refuse_triton(*tensors: Tensor | None) -> str | None:
     Tensors on the CPU are taken only by Triton's interpreter, and only by name: see `choose_backend`.
     """
     return _refuse_tensors("cpu" if _interpreted() else "cuda", DTYPES, tensors) or _why_not_triton()
+
+
+def refuse_native_attention(q: Tensor) -> str | None:
+    """Why the native backend can't run an attention of these queries, or None when it can.
+
+    In bfloat16 it reads and writes bfloat16, and computes in float32.
+    """
+    return refuse_native((torch.float32, torch.bfloat16), q)
 
 
 def refuse_triton_attention(q: Tensor) -> str | None:

@@ -26,6 +26,13 @@ def native_module() -> ModuleType | None:
     return _load()[0]
 
 
+def loaded_module() -> ModuleType:
+    """The module `olift_fast._native`, for a caller that has made sure that it is there."""
+    native = native_module()
+    assert native is not None, why_not_native()
+    return native
+
+
 def why_not_native() -> str | None:
     """One line: why the native module can't be used here; None where it can."""
     return _load()[1]

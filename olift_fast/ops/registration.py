@@ -106,8 +106,8 @@ def gradients_of(inputs: Sequence[Tensor | None], wanted: Sequence[bool]) -> lis
     return [x.new_empty(x.shape) for x, want in zip(inputs, wanted, strict=True) if want and x is not None]
 
 
-def spread(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
-    """Those gradients in the places of their inputs, None in the others."""
+def in_places(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+    """The gradients in the places of their inputs, None where no gradient is wanted."""
     rest = iter(gradients)
     return [next(rest) if want else None for want in wanted]
 

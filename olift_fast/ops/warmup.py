@@ -30,8 +30,8 @@ def warmup(
     """Runs every operation of a lifter of this shape on zeros, with and without masks, and waits for the device.
 
     Afterwards a call of the same widths, window and dtype compiles nothing, whatever its batch, frames and joints:
-    kernels are not compiled anew for those; their launch configuration is chosen among a few by them, so give the ones
-    that will come. Compiled kernels also stay in Triton's cache on disk. On the CPU this loads the native module and
+    kernels are not compiled anew for those. But the launch configuration depends on them, so give the sizes that the
+    stream will have. Compiled kernels also stay in Triton's cache on disk. On the CPU this loads the native module and
     starts torch's threads.
 
     Args:

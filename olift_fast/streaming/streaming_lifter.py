@@ -12,7 +12,7 @@ import torch
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import check_frame
-from olift_fast.model.normalization import normalise
+from olift_fast.model.normalization import normalize_frames
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.renamed import old_argument, warn_of_old_name
 from olift_fast.streaming.rings import Indices
@@ -185,7 +185,7 @@ class StreamingLifter:
         """The next frame ``(K, J, 2)`` of each track."""
         times, scales = self._times[tracks], self._scales[tracks]
         # Until there is a scale, at most one keypoint is visible: it is the center, whatever the scale.
-        normalized, centers = normalise(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
+        normalized, centers = normalize_frames(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
         slots = times % (self.latency_frames + 1)
         self._centers[tracks, slots] = centers
         self._visible[tracks, slots] = visible

@@ -64,7 +64,7 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
     for index, group in enumerate(groups):
         rows, count = slice(start, start + len(group)), group.skeleton.num_joints
         start += len(group)
-        keypoints[rows, :, :count], scale = normalise(group)
+        keypoints[rows, :, :count], scale = normalize_clips(group)
         target[rows, :, :count] = group.joints / scale[:, None, None, None]
         visible[rows, :, :count] = group.visible
         kept = _of_plausible_size(target[rows, :, :count], group.labelled)
@@ -77,12 +77,12 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
-def normalise(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
+def normalize_clips(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
     """The clips' keypoints ``(B, T, J, 2)`` in model units, and the pixels in one unit ``(B,)``."""
     units = [Normalization.fit(k, v) for k, v in zip(clips.keypoints, clips.visible, strict=True)]
     scale = np.array([unit.scale for unit in units], np.float32)
-    normalised, _ = Normalization(1.0).apply(clips.keypoints, clips.visible)
-    return normalised / scale[:, None, None, None], scale
+    normalized, _ = Normalization(1.0).apply(clips.keypoints, clips.visible)
+    return normalized / scale[:, None, None, None], scale
 
 
 def _of_plausible_size(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:

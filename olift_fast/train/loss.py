@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.nn.loss import Alignment
-from olift_fast.nn.masked import centre, masked_mean
+from olift_fast.nn.masked import center, masked_mean
 from olift_fast.ops import procrustes
 
 
@@ -39,7 +39,7 @@ def lifting_loss(
 
     Equivalent to `olift_fast.reference.lifting_loss`.
     """
-    aligned, target = centre(joints, labelled), centre(target, labelled)
+    aligned, target = center(joints, labelled), center(target, labelled)
     weights = labelled.to(joints.dtype)
     with torch.no_grad():
         if alignment == "sequence":
@@ -56,6 +56,6 @@ def lifting_loss(
         loss = loss + velocity_weight * masked_mean(step, labelled[:, 1:] & labelled[:, :-1])
     if reprojection_weight and keypoints is not None:
         visible = keypoints.isfinite().all(dim=-1) if visible is None else visible
-        drift = centre(joints[..., :2], visible) - centre(keypoints, visible)
+        drift = center(joints[..., :2], visible) - center(keypoints, visible)
         loss = loss + reprojection_weight * masked_mean(drift.square().sum(dim=-1), visible)
     return loss

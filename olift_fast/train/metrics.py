@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.nn.loss import Alignment
-from olift_fast.nn.masked import centre
+from olift_fast.nn.masked import center
 from olift_fast.ops import procrustes_align
 
 Kind = Literal["similarity", "rigid"]
@@ -129,7 +129,7 @@ def n_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, root: int | Non
     if root is not None:
         labelled = labelled & labelled[:, :, root, None]
     known = labelled & _finite(joints, target)
-    source, aim = centre(joints, known), centre(target, known)
+    source, aim = center(joints, known), center(target, known)
     if root is not None:
         source, aim = (torch.where(known[..., None], x - x[:, :, root, None], 0.0) for x in (source, aim))
     spread = source.square().sum(dim=(2, 3), keepdim=True)
@@ -314,7 +314,7 @@ def aligned_difference(
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
     joints, target = _checked(joints, target, labelled)
     known = labelled & _finite(joints, target)
-    source, aim, weights = centre(joints, known), centre(target, known), known.to(joints.dtype)
+    source, aim, weights = center(joints, known), center(target, known), known.to(joints.dtype)
     if alignment == "frame":
         aligned = procrustes_align(source, aim, weights=weights, kind=kind)
     else:

@@ -15,16 +15,12 @@ from torch import Tensor
 from olift_fast.ops.banded_attention.native import _backward as banded_backward
 from olift_fast.ops.banded_attention.native import attend_into
 from olift_fast.ops.banded_attention_step.native import step_into
-from olift_fast.ops.native_module import native_module, why_not_native
+from olift_fast.ops.native_module import loaded_module
+from olift_fast.ops.procrustes.native import launch
 
 Array = np.ndarray
 NONE = (None,) * 4
-
-
-def module() -> ModuleType:
-    native = native_module()
-    assert native is not None, why_not_native()
-    return native
+module = loaded_module
 
 
 def tensor(array: Array | None) -> Tensor | None:
@@ -260,10 +256,12 @@ def run_procrustes(step: str, *arguments: Any) -> None:
     """One step of `_native.procrustes`, whose arguments these are, arrays in place of tensors; or of `on`'s kernels."""
     *given, threads, on = arguments
     given = [tuple(tensors(*x)) if isinstance(x, tuple) else tensor(x) if isinstance(x, Array) else x for x in given]
+    points, fit, error, upstream, gradients, kind, reflection = given
     if on is None:
-        module().procrustes(step, *given, threads)
+        with torch_threads(threads):
+            launch(step, points, kind, reflection, fit=fit, error=error, upstream=upstream, gradients=gradients)
         return
-    workspace = torch.full((on.procrustes_workspace(*given[0][0].shape[:2]),), torch.nan, dtype=torch.float64)
+    workspace = torch.full((on.procrustes_workspace(*points[0].shape[:2]),), torch.nan, dtype=torch.float64)
     on.procrustes_cuda(step, *given, workspace, 0)
 
 

@@ -10,9 +10,9 @@ from helpers import error
 from torch import Tensor
 
 from olift_fast import reference
-from olift_fast.nn.masked import centre, masked_mean, masked_softmax
+from olift_fast.nn.masked import center, masked_mean, masked_softmax
 
-PAIRS = [(centre, reference.centre), (masked_mean, reference.masked_mean), (masked_softmax, reference.masked_softmax)]
+PAIRS = [(center, reference.centre), (masked_mean, reference.masked_mean), (masked_softmax, reference.masked_softmax)]
 SHAPES = [(1, 1), (5, 7), (2, 3, 5), (3, 1, 4, 11)]
 
 
@@ -36,7 +36,7 @@ def value_and_gradient(function: Callable[..., Tensor], values: Tensor, mask: Te
 @pytest.mark.parametrize(("own", "oracle"), PAIRS[:2])
 def test_equals_the_reference_and_reads_nothing_outside_the_mask(own, oracle, shape, hidden) -> None:
     torch.manual_seed(0)
-    values, mask = given(shape, 3 if own is centre else None, hidden)
+    values, mask = given(shape, 3 if own is center else None, hidden)
     torch.manual_seed(1)
     got = value_and_gradient(own, values, mask)
     torch.manual_seed(1)
@@ -66,11 +66,11 @@ def test_softmax_equals_the_reference(shape, hidden) -> None:
 def test_float32_is_bit_for_bit_the_reference(own, oracle) -> None:
     torch.manual_seed(0)
     mask = torch.rand(3, 9, 13) > 0.3
-    values = torch.randn(3, 9, 13, 3) if own is centre else torch.randn(3, 9, 13)
+    values = torch.randn(3, 9, 13, 3) if own is center else torch.randn(3, 9, 13)
     assert torch.equal(own(values, mask), oracle(values, mask))
 
 
-def test_centre_of_known_points() -> None:
+def test_center_of_known_points() -> None:
     points = torch.tensor([[[1.0, 0], [3, 0], [torch.nan, 100]], [[torch.nan, 1], [2, 3], [torch.nan, 0]]])
     mask = torch.tensor([[True, True, False], [False, True, False]])
-    assert centre(points, mask).tolist() == [[[-1, 0], [1, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]]
+    assert center(points, mask).tolist() == [[[-1, 0], [1, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]]

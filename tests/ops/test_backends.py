@@ -25,7 +25,7 @@ def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_that_can_run_is_taken() -> None:
     assert choose_backend("op", None, {"cuda": None, "native": None}) == "cuda"
     assert choose_backend("op", None, {"cuda": "no GPU", "native": None}) == "native"
-    assert choose_backend("op", None, {"cuda": "no GPU", "native": None}, by_name=["native"]) == "eager"
+    assert choose_backend("op", None, {"cuda": "no GPU", "native": None}, slower_than_eager=["native"]) == "eager"
     assert choose_backend("op", None, {}) == "eager"
 
 

@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.reference import Alignment
 from olift_fast.train import Config, Mixture, ModelPlan, Run, Schedule, collate, evaluate, fit, lifting_loss
-from olift_fast.train.batches import Batch, by_size, normalise
+from olift_fast.train.batches import Batch, by_size, normalize_clips
 from olift_fast.train.evaluate import flat, lifted_by, score
 from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
@@ -100,8 +100,8 @@ def test_collate_pads_and_keeps_each_group() -> None:
     for index, part in enumerate(parts):
         rows, count = slice(start, start + len(part)), part.skeleton.num_joints
         start += len(part)
-        normalised, scale = normalise(part)
-        assert np.allclose(batch.keypoints[rows, :, :count].numpy(), normalised)
+        normalized, scale = normalize_clips(part)
+        assert np.allclose(batch.keypoints[rows, :, :count].numpy(), normalized)
         assert np.allclose(batch.joints[rows, :, :count].numpy() * scale[:, None, None, None], part.joints, atol=1e-2)
         assert not batch.visible[rows, :, count:].any() and not batch.labelled[rows, :, count:].any()
         assert batch.joint_mask[rows].sum(dim=1).tolist() == [count] * len(part)

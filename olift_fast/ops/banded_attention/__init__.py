@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
+from olift_fast.ops.backends import Backend, choose_backend, refuse_native_attention, refuse_triton_attention
 from olift_fast.ops.banded_attention.eager import eager_attention
-from olift_fast.ops.banded_attention.native import native_attention, refuse_native_attention
+from olift_fast.ops.banded_attention.native import native_attention
 from olift_fast.ops.banded_attention.triton_launch import triton_attention
 from olift_fast.ops.checks import check_floating, check_mask, check_packed, check_projections, check_shape
 from olift_fast.ops.registration import split_projection

@@ -19,7 +19,7 @@ def eager_attention(
 
     Sequences of up to 64 frames are one block. Longer ones are cut into blocks of 48 queries, each with the
     ``48 + left + right`` keys that its band touches, so memory grows with T and not with T². A program that
-    `torch.export` makes is one block for any T: how many there are would be fixed by the T of the example.
+    `torch.export` makes is one block for any T; otherwise the example's T would fix the number of blocks.
     """
     left, right = window
     if keys is None:

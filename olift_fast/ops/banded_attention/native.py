@@ -5,17 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import refuse_native
 from olift_fast.ops.banded_attention.registration import register
-from olift_fast.ops.native_module import ask_for_huge_pages, native_module
-
-DTYPES = (torch.float32, torch.bfloat16)
-"""That the kernels read and write; the arithmetic is float32 in either."""
-
-
-def refuse_native_attention(q: Tensor) -> str | None:
-    """Why the native backend can't run this call, or None when it can."""
-    return refuse_native(DTYPES, q)
+from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module
 
 
 def attend_into(
@@ -36,8 +27,7 @@ def attend_into(
     bias is float32 and contiguous, lengths int64 and contiguous. lse float32 ``(B, T, J, H)``, contiguous, gets log2 of
     each row's sum of exponentials, -inf without any key.
     """
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     ask_for_huge_pages(out)
     threads = torch.get_num_threads()
     native.banded_attention_forward(q, k, v, left, right, bias, visible, lengths, scale, out, lse, threads)
@@ -61,8 +51,7 @@ def _backward(
     dv: Tensor,
     dbias: Tensor | None,
 ) -> None:
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     ask_for_huge_pages(dq, dk, dv)
     native.banded_attention_backward(
         grad, q, k, v, lse, left, right, bias, visible, lengths, scale, dq, dk, dv, dbias, torch.get_num_threads()

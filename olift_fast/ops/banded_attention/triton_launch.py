@@ -107,8 +107,8 @@ def _configuration(q: Tensor, left: int, right: int, backward: bool) -> tuple[in
 def _team(width: int, bytes_per_element: int, backward: bool) -> tuple[int, int]:
     """Joints and warps of a program.
 
-    A warp a joint, where its registers hold the operands. The float32 products run on the ordinary cores, each thread
-    with rows of both operands in registers: there the wide ones share a joint among warps.
+    Each joint gets one warp where the warp's registers hold the operands. Products in float32 run on the ordinary
+    cores, and each thread then holds rows of both operands in registers: so several warps share a joint of wide heads.
     """
     if bytes_per_element == 2:
         return (4, 4) if width <= 64 else (2, 2)

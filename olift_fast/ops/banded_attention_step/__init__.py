@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
+from olift_fast.ops.backends import Backend, choose_backend, refuse_native_attention, refuse_triton_attention
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.banded_attention_step.eager import eager_step
-from olift_fast.ops.banded_attention_step.native import native_step, refuse_native_step
+from olift_fast.ops.banded_attention_step.native import native_step
 from olift_fast.ops.banded_attention_step.triton_launch import triton_step
 from olift_fast.ops.checks import check_floating, check_like, check_mask, check_shape, check_unit_stride
 
@@ -64,7 +64,7 @@ def banded_attention_step(
         message = "call it under torch.inference_mode() or torch.no_grad(), or use banded_attention on whole sequences"
         raise RuntimeError(f"banded_attention_step has no gradient: {message}")
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    refusals = {"triton": refuse_triton_attention(q), "native": refuse_native_step(q)}
+    refusals = {"triton": refuse_triton_attention(q), "native": refuse_native_attention(q)}
     chosen = choose_backend("banded_attention_step", backend, refusals)
     attend = {"triton": triton_step, "native": native_step, "eager": eager_step}[chosen]
     return attend(q, k, v, frames, lengths, left, right, bias, visible, scale)

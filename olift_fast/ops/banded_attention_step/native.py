@@ -5,15 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import refuse_native
-from olift_fast.ops.banded_attention.native import DTYPES
 from olift_fast.ops.banded_attention_step.registration import register
-from olift_fast.ops.native_module import native_module
-
-
-def refuse_native_step(q: Tensor) -> str | None:
-    """Why the native backend can't run this call, or None when it can."""
-    return refuse_native(DTYPES, q)
+from olift_fast.ops.native_module import loaded_module
 
 
 def step_into(
@@ -33,8 +26,7 @@ def step_into(
 
     bias is float32 and contiguous, frames and lengths int64 and contiguous.
     """
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     threads = torch.get_num_threads()
     native.banded_attention_step(q, k, v, frames, lengths, left, right, bias, visible, scale, out, threads)
 

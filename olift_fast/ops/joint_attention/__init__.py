@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from olift_fast.ops.backends import Backend, choose_backend, refuse_triton_attention
+from olift_fast.ops.backends import Backend, choose_backend, refuse_native_attention, refuse_triton_attention
 from olift_fast.ops.checks import check_mask, check_packed, check_projections
 from olift_fast.ops.joint_attention.eager import eager_attention
-from olift_fast.ops.joint_attention.native import native_attention, refuse_native_attention
+from olift_fast.ops.joint_attention.native import native_attention
 from olift_fast.ops.joint_attention.triton_launch import triton_attention
 from olift_fast.ops.registration import split_projection
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.ops.backends import refuse_native
 from olift_fast.ops.joint_attention.registration import register
-from olift_fast.ops.native_module import ask_for_huge_pages, native_module
-
-
-def refuse_native_attention(q: Tensor) -> str | None:
-    """Why the native backend can't run this call, or None when it can."""
-    return refuse_native((torch.float32, torch.bfloat16), q)
+from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module
 
 
 def attend_into(
@@ -28,8 +22,7 @@ def attend_into(
 
     graph is ``(B, H, J, J)``. lse float32 ``(B, T, J, H)``, contiguous, gets each row's log-sum-exp.
     """
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     ask_for_huge_pages(out)
     scale, threads = q.shape[-1] ** -0.5, torch.get_num_threads()
     native.joint_attention_forward(q, k, v, graph, visible, scale, out, lse, threads)
@@ -48,8 +41,7 @@ def _backward(
     dk: Tensor,
     dv: Tensor,
 ) -> None:
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     ask_for_huge_pages(dq, dk, dv)
     scale, threads = q.shape[-1] ** -0.5, torch.get_num_threads()
     native.joint_attention_backward(grad, q, k, v, lse, graph, visible, scale, dq, dk, dv, threads)

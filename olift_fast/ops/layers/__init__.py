@@ -8,7 +8,7 @@ from torch import Tensor
 from olift_fast.ops.backends import Backend, choose_backend
 from olift_fast.ops.checks import check_floating, check_shape
 from olift_fast.ops.layers.eager import eager_linear_residual, eager_norm_linear, eager_norm_mlp
-from olift_fast.ops.layers.native import by_name, native_dense, product_dtype, refuse_native_dense
+from olift_fast.ops.layers.native import native_layers, product_dtype, refuse_native_layers, slower_than_eager
 
 __all__ = ["linear_residual", "norm_linear", "norm_mlp"]
 
@@ -46,10 +46,10 @@ def norm_linear(
     Equivalent to `olift_fast.reference.norm_linear`.
     """
     _check(x, {"norm_weight": norm_weight, "norm_bias": norm_bias}, weight, bias)
-    refusal = refuse_native_dense(x, norm_weight, norm_bias, weight, bias)
-    if choose_backend("norm_linear", backend, {"native": refusal}, by_name()) == "eager":
+    refusal = refuse_native_layers(x, norm_weight, norm_bias, weight, bias)
+    if choose_backend("norm_linear", backend, {"native": refusal}, slower_than_eager()) == "eager":
         return eager_norm_linear(x, norm_weight, norm_bias, weight, bias, epsilon=epsilon)
-    return native_dense(
+    return native_layers(
         _float(x), None, (norm_weight, norm_bias), (weight, bias), (None, None), epsilon, False, product_dtype()
     )
 
@@ -79,11 +79,11 @@ def linear_residual(
     _check(x, {}, weight, bias)
     check_floating("residual", residual)
     check_shape("residual", residual, (*x.shape[:-1], weight.shape[0]))
-    refusal = refuse_native_dense(x, weight, bias, residual)
-    if choose_backend("linear_residual", backend, {"native": refusal}, by_name()) == "eager":
+    refusal = refuse_native_layers(x, weight, bias, residual)
+    if choose_backend("linear_residual", backend, {"native": refusal}, slower_than_eager()) == "eager":
         return eager_linear_residual(x, weight, bias, residual)
     dtype = product_dtype()
-    return native_dense(x.to(dtype), residual, (None, None), (weight, bias), (None, None), 0.0, False, dtype)
+    return native_layers(x.to(dtype), residual, (None, None), (weight, bias), (None, None), 0.0, False, dtype)
 
 
 def norm_mlp(
@@ -130,10 +130,11 @@ def norm_mlp(
     if second_bias is not None:
         check_shape("second_bias", second_bias, (width,))
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
-    if choose_backend("norm_mlp", backend, {"native": refuse_native_dense(x, *parameters)}, by_name()) == "eager":
+    refusal = refuse_native_layers(x, *parameters)
+    if choose_backend("norm_mlp", backend, {"native": refusal}, slower_than_eager()) == "eager":
         return eager_norm_mlp(x, *parameters, residual=residual, epsilon=epsilon).to(x.dtype)
     norm, first, second = (norm_weight, norm_bias), (weight, bias), (second_weight, second_bias)
-    return native_dense(_float(x), None, norm, first, second, epsilon, residual, product_dtype())
+    return native_layers(_float(x), None, norm, first, second, epsilon, residual, product_dtype())
 
 
 def _float(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from olift_fast.ops.layers.registration import register
 from olift_fast.ops.native_module import ask_for_huge_pages, native_module, why_not_bfloat16
 
 
-def refuse_native_dense(x: Tensor, *parameters: Tensor | None) -> str | None:
+def refuse_native_layers(x: Tensor, *parameters: Tensor | None) -> str | None:
     """Why the native backend can't run these layers, or None when it can."""
     refusal = refuse_native((torch.float32,), *parameters)
     if refusal is not None or not torch.is_autocast_enabled("cpu"):
@@ -23,12 +23,15 @@ def refuse_native_dense(x: Tensor, *parameters: Tensor | None) -> str | None:
 
 
 def product_dtype() -> torch.dtype:
-    """What products are made in, where `refuse_native_dense` refuses nothing."""
+    """What products are made in, where `refuse_native_layers` refuses nothing."""
     return torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
 
 
-def by_name() -> tuple[str, ...]:
-    """The backend where its products are slower than PyTorch's: without AVX2, in vectors of four numbers."""
+def slower_than_eager() -> tuple[str, ...]:
+    """The backend where it is slower than plain PyTorch, for `choose_backend`; none where it is faster.
+
+    Without AVX2 its products run in vectors of four numbers, and PyTorch's are faster.
+    """
     return ("native",) if _instruction_set() == "baseline" else ()
 
 
@@ -83,4 +86,5 @@ def _backward(
     native.layers_backward(grad, x, hidden, *parameters, epsilon, residual, dx, *rest, torch.get_num_threads())
 
 
-native_dense = register("dense", _forward, _backward, "cpu")
+# Exported programs hold "olift::dense" and "olift::dense_backward", so these names stay.
+native_layers = register("dense", _forward, _backward, "cpu")

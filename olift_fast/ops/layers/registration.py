@@ -12,22 +12,22 @@ from olift_fast.ops.registration import (
     contiguous,
     differentiate,
     gradients_of,
+    in_places,
     operation,
     refuse_second_derivative,
     rows_of,
-    spread,
 )
 
-Dense = Callable[..., Tensor]
+Layers = Callable[..., Tensor]
 
 
-def register(name: str, forward: Launch, backward: Launch, device: str | None) -> Dense:
-    """Registers ``olift::{name}`` and its backward; returns ``dense(x, added, norm, first, second, ...)``.
+def register(name: str, forward: Launch, backward: Launch, device: str | None) -> Layers:
+    """Registers ``olift::{name}`` and its backward; returns ``layers(x, added, norm, first, second, ...)``.
 
     It gives ``second(gelu(first(norm(x)))) + added``; norm, second and added may be left out (None, or a pair of None).
-    With `residual`, x itself is what is added. norm, first and second are pairs of weight and bias. Parameters are
-    float32, `dtype` is what the products are made in: with bfloat16, x is bfloat16 where no norm takes it, the output
-    where it is of one layer after a norm.
+    With `residual`, x itself is added. norm, first and second are pairs of weight and bias. Parameters are float32.
+    Products are made in `dtype`: if that is bfloat16, so is x unless a norm takes it, and so is the output if it comes
+    from one layer after a norm.
 
     Args:
         forward: ``forward(x, added, norm_weight, norm_bias, weight, bias, second_weight, second_bias, epsilon, hidden,
@@ -45,7 +45,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         devices,
         fake=lambda x, _, norm, _b, weight, _c, second, *rest: _outputs(x, norm, weight, second, rest[-1]),
     )
-    def dense(
+    def layers(
         x: Tensor,
         added: Tensor | None,
         norm_weight: Tensor | None,
@@ -62,8 +62,8 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         if out.numel():
             rows = rows_of(x)
             plus = rows if residual else None if added is None else rows_of(added)
-            layers = contiguous(norm_weight, norm_bias, weight, bias, second_weight, second_bias)
-            forward(rows, plus, *layers, epsilon, hidden, out.view(-1, out.shape[-1]))
+            parameters = contiguous(norm_weight, norm_bias, weight, bias, second_weight, second_bias)
+            forward(rows, plus, *parameters, epsilon, hidden, out.view(-1, out.shape[-1]))
         return out, hidden
 
     def fake_gradients(
@@ -72,7 +72,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         return gradients_of((x, *parameters), rest[-1])  # type: ignore[arg-type]
 
     @operation(f"{name}_backward", devices, fake=fake_gradients)
-    def dense_backward(
+    def layers_backward(
         grad: Tensor,
         x: Tensor,
         hidden: Tensor,
@@ -84,8 +84,8 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         gradients = gradients_of((x, *parameters), wanted)
         if not grad.numel():
             return [gradient.zero_() for gradient in gradients]
-        layers = contiguous(*parameters)
-        backward(rows_of(grad), rows_of(x), hidden, layers, epsilon, residual, spread(gradients, wanted))
+        given = contiguous(*parameters)
+        backward(rows_of(grad), rows_of(x), hidden, given, epsilon, residual, in_places(gradients, wanted))
         return gradients
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -99,12 +99,12 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         x, hidden, *parameters = ctx.saved_tensors
         of_x, of_added, *of_parameters = ctx.needs_input_grad[:8]
         wanted = [of_x, *of_parameters]
-        found = dense_backward(grad, x, hidden, parameters, *ctx.options, wanted) if any(wanted) else []
-        dx, *rest = spread(found, wanted)
+        found = layers_backward(grad, x, hidden, parameters, *ctx.options, wanted) if any(wanted) else []
+        dx, *rest = in_places(found, wanted)
         return dx, grad if of_added else None, *rest, None, None, None
 
-    differentiate(dense, gradient, save)
-    refuse_second_derivative(dense_backward, name)
+    differentiate(layers, gradient, save)
+    refuse_second_derivative(layers_backward, name)
 
     def call(
         x: Tensor,
@@ -116,7 +116,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         residual: bool,
         dtype: torch.dtype,
     ) -> Tensor:
-        out, _ = dense(x, added, *norm, *first, *second, epsilon, residual, dtype)
+        out, _ = layers(x, added, *norm, *first, *second, epsilon, residual, dtype)
         return out
 
     return call

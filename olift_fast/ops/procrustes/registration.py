@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from olift_fast.ops.native_module import native_module
+from olift_fast.ops.procrustes.native import launch
 from olift_fast.ops.registration import (
     LIBRARY,
     differentiate,
     gradients_of,
+    in_places,
     operation,
     refuse_second_derivative,
-    spread,
 )
 
 DEVICES = ("cpu", "cuda")
@@ -29,7 +29,7 @@ def fit(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(R ``(N, 3, 3)``, s ``(N,)``, t ``(N, 3)``, conditioning ``(N,)``)."""
     outputs = _fit_outputs(source)
-    _launch("fit", (source, target, weights), kind, reflection, fit=outputs)
+    launch("fit", (source, target, weights), kind, reflection, fit=outputs)
     return outputs
 
 
@@ -52,7 +52,7 @@ def fit_backward(
     gradients = gradients_of(points, wanted)
     saved = (rotation, scale, None, conditioning)
     upstream = (grad_rotation, grad_scale, grad_translation, None)
-    _launch("fit_gradient", points, kind, fit=saved, upstream=upstream, gradients=spread(gradients, wanted))
+    launch("fit_gradient", points, kind, fit=saved, upstream=upstream, gradients=in_places(gradients, wanted))
     return gradients
 
 
@@ -63,7 +63,7 @@ def error(
     """(mean squared error after the fit ``(N,)``, R ``(N, 3, 3)``, s ``(N,)``)."""
     outputs = _error_outputs(source)
     saved = (outputs[1], outputs[2], None, None)
-    _launch("error", (source, target, weights), kind, reflection, fit=saved, error=outputs[0])
+    launch("error", (source, target, weights), kind, reflection, fit=saved, error=outputs[0])
     return outputs
 
 
@@ -83,8 +83,8 @@ def error_backward(
     points = (source, target, weights)
     gradients = gradients_of(points, wanted)
     saved, upstream = (rotation, scale, None, None), (None, None, None, grad_error)
-    wide = spread(gradients, wanted)
-    _launch("error_gradient", points, kind, fit=saved, error=error, upstream=upstream, gradients=wide)
+    wide = in_places(gradients, wanted)
+    launch("error_gradient", points, kind, fit=saved, error=error, upstream=upstream, gradients=wide)
     return gradients
 
 
@@ -98,13 +98,13 @@ def _fit_gradient(ctx, grad_rotation: Tensor, grad_scale: Tensor, grad_translati
     wanted = list(ctx.needs_input_grad[:3])
     upstream = (grad_rotation, grad_scale, grad_translation)
     gradients = fit_backward(*upstream, source, target, weights, rotation, scale, conditioning, ctx.kind, wanted)
-    return *spread(gradients, wanted), None, None
+    return *in_places(gradients, wanted), None, None
 
 
 def _error_gradient(ctx, grad_error: Tensor, _grad_rotation: Tensor, _grad_scale: Tensor):  # type: ignore[no-untyped-def]
     wanted = list(ctx.needs_input_grad[:3])
     gradients = error_backward(grad_error, *ctx.saved_tensors, ctx.kind, wanted)
-    return *spread(gradients, wanted), None, None
+    return *in_places(gradients, wanted), None, None
 
 
 differentiate(fit, _fit_gradient, _save)
@@ -141,35 +141,3 @@ def _fit_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _error_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count = source.shape[0]
     return source.new_empty(count), source.new_empty((count, 3, 3)), source.new_empty(count)
-
-
-def _launch(
-    step: str,
-    points: tuple[Tensor, Tensor, Tensor | None],
-    kind: str,
-    reflection: bool = False,
-    *,
-    fit: tuple[Tensor | None, ...],
-    error: Tensor | None = None,
-    upstream: tuple[Tensor | None, ...] = (None,) * 4,
-    gradients: Sequence[Tensor | None] = (None,) * 3,
-) -> None:
-    source, target, weights = points
-    count, places = source.shape[:2]
-    if not count:
-        return
-    native = native_module()
-    assert native is not None
-    source, target = (x if x.stride(-1) == 1 else x.contiguous() for x in (source, target))
-    fit = tuple(None if x is None else x.contiguous() for x in fit)
-    upstream = tuple(None if x is None else x.contiguous() for x in upstream)
-    call = (step, (source, target, weights), fit, error, upstream, gradients, kind, reflection)
-    if source.device.type == "cpu":
-        if weights is not None and step in ("fit", "error") and float(weights.min()) < 0:
-            raise ValueError(f"weights must be >= 0, got {float(weights.min()):g}")
-        native.procrustes(*call, torch.get_num_threads())
-        return
-    with torch.cuda.device(source.device):
-        size = native.procrustes_workspace(count, places)
-        workspace = source.new_empty(size, dtype=torch.float64)
-        native.procrustes_cuda(*call, workspace, torch.cuda.current_stream().cuda_stream)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.backends import refuse_native
-from olift_fast.ops.native_module import ask_for_huge_pages, native_module
+from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module
 from olift_fast.ops.registration import LIBRARY
 from olift_fast.ops.rff.registration import register_encode, register_linear
 
@@ -57,8 +57,7 @@ def linear_into(
 
     All are float32 and contiguous; without a weight, `rff_encode`.
     """
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     ask_for_huge_pages(out)
     native.rff_forward(x, freqs, weight, bias, visible, token, out, torch.get_num_threads())
 
@@ -75,8 +74,7 @@ def _linear_backward(
     dbias: Tensor | None,
     dtoken: Tensor | None,
 ) -> None:
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     gradients = (None if dx is None else dx.view(x.shape), dfreqs, dweight, dbias, dtoken)
     native.rff_backward(grad, x, freqs, weight, visible, *gradients, torch.get_num_threads())
 

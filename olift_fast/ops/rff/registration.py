@@ -12,10 +12,10 @@ from olift_fast.ops.registration import (
     contiguous,
     differentiate,
     gradients_of,
+    in_places,
     operation,
     refuse_second_derivative,
     rows_of,
-    spread,
 )
 
 Encode = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -50,7 +50,7 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
     ) -> list[Tensor]:
         gradients = gradients_of((x, freqs), wanted)
         if x.numel():
-            dx, dfreqs = spread(gradients, wanted)
+            dx, dfreqs = in_places(gradients, wanted)
             backward(_rows(grad), rows_of(x), freqs.contiguous(), _flat(visible), dx, dfreqs)
         return gradients if x.numel() else [gradient.zero_() for gradient in gradients]
 
@@ -59,7 +59,7 @@ def register_encode(name: str, forward: Launch, backward: Launch, device: str | 
 
     def gradient(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
         wanted = list(ctx.needs_input_grad[:2])
-        return *spread(encode_backward(grad, *ctx.saved_tensors, wanted), wanted), None
+        return *in_places(encode_backward(grad, *ctx.saved_tensors, wanted), wanted), None
 
     differentiate(encode, gradient, save)
     refuse_second_derivative(encode_backward, "rff_encode")
@@ -116,7 +116,7 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
         gradients = gradients_of((x, freqs, weight, bias, token), wanted)
         if grad.numel():
             layer = (freqs.contiguous(), weight.contiguous(), _flat(visible))
-            backward(_rows(grad), rows_of(x), *layer, *spread(gradients, wanted))
+            backward(_rows(grad), rows_of(x), *layer, *in_places(gradients, wanted))
         return gradients if grad.numel() else [gradient.zero_() for gradient in gradients]
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -126,7 +126,7 @@ def register_linear(name: str, forward: Launch, backward: Launch, device: str | 
         x, freqs, weight, bias, _, token, _ = ctx.needs_input_grad[:7]
         wanted = [x, freqs, weight, bias, token]
         gradients = linear_backward(grad, *ctx.saved_tensors, wanted)
-        dx, dfreqs, dweight, dbias, dtoken = spread(gradients, wanted)
+        dx, dfreqs, dweight, dbias, dtoken = in_places(gradients, wanted)
         return dx, dfreqs, dweight, dbias, None, dtoken, None
 
     differentiate(linear, gradient, save)

@@ -15,7 +15,7 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter
 from olift_fast.nn.masked import masked_mean
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.train.batches import collate, normalise
+from olift_fast.train.batches import collate, normalize_clips
 from olift_fast.train.evaluate import Method, flat, lifted_by
 from olift_fast.train.held_out import held_out
 from olift_fast.train.metrics import aligned_difference
@@ -81,7 +81,7 @@ def _part(rng: np.random.Generator, skeleton: Skeleton, size: int) -> NDArray[np
 def _errors(hidden: ClipBatch, clips: ClipBatch, method: Method, hops: int) -> Mapping[str, float]:
     batch = collate([hidden], hops)
     # The unit of the batch is the size of the visible part; errors are reported in sizes of the whole body.
-    unit = torch.from_numpy(normalise(hidden)[1] / normalise(clips)[1])[:, None, None]
+    unit = torch.from_numpy(normalize_clips(hidden)[1] / normalize_clips(clips)[1])[:, None, None]
     error = 100 * aligned_difference(method(batch), batch.joints, batch.labelled).norm(dim=-1) * unit
     hid = torch.from_numpy(clips.visible & ~hidden.visible) & batch.labelled
     return {

@@ -21,6 +21,7 @@ LAYERS = {
     "errors": 0,
     "reference": 0,
     "renamed": 0,
+    "atomic": 1,
     "tracks": 1,
     "ops": 1,
     "data": 2,

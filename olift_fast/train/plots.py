@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olift_fast.io.atomic import atomic_path
+from olift_fast.atomic import atomic_path
 from olift_fast.train.metrics import METRICS
 
 if TYPE_CHECKING:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.records import Case, Run, Way
+from olift_fast.io.docs import markdown_table
 
 ALWAYS_SHOWN = ("shape", "points", "frames", "count")
 ACRONYMS = {"rff": "RFF", "io": "IO"}
@@ -85,13 +86,7 @@ def table(cases: Sequence[Case]) -> str:
         column for column in dict.fromkeys(key for row in rows for key in row) if any(row.get(column) for row in rows)
     ]
     facts = {header(key, cases) for key in varying} | {"way"}
-    return markdown(columns, ([row.get(column, "") for column in columns] for row in rows), left=facts) + "\n"
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]], left: Container[str] = ()) -> str:
-    """A table in Markdown; the columns that are in `left` are aligned to the left."""
-    rule = "|".join("---" if column in left else "---:" for column in columns)
-    return "\n".join([f"| {' | '.join(columns)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)])
+    return markdown_table(columns, ([row.get(column, "") for column in columns] for row in rows), left=facts) + "\n"
 
 
 def case_rows(case: Case, varying: Sequence[str]) -> Iterable[dict[str, str]]:

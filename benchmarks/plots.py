@@ -20,8 +20,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from benchmarks.floors import operations_per_byte
 from benchmarks.page import differing_facts, fact, figure, label, suites, varying_facts, words
 from benchmarks.records import Case, Run
+from olift_fast.train.plots import COLORS, STYLE
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 # Hatches distinguish the ninth way and later ones from the first eight.
 FILLS: tuple[dict[str, Any], ...] = tuple(
     {"facecolor": color, "edgecolor": "white", "linewidth": 0, "hatch": hatch}
@@ -29,7 +29,6 @@ FILLS: tuple[dict[str, Any], ...] = tuple(
     for color in COLORS
 )
 MARKERS = "osD^vP*X"
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 SETTLED = 3
 """From this many lengths on, a slope is fitted; with fewer, it joins two points."""
 PLAIN = FuncFormatter(lambda value, _: f"{value:,.10g}")

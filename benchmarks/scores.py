@@ -1,22 +1,24 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
-A table of scores stands between ``<!-- scores: NAME RECORD -->`` and ``<!-- end -->``; the record is a file under
-results/scores, as `olift eval --out` writes it. The table of metrics in docs/metrics.md stands between
-``<!-- metrics -->`` and ``<!-- end -->``; its rows are `olift_fast.train.metrics.METRICS`.
+A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
+under results/scores, as `olift eval --out` writes it, and each model is one that it has scores of.
+
+The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
+`olift_fast.train.metrics.METRICS`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import markdown
 from benchmarks.report import ROOT
+from olift_fast.io.docs import filled, markdown_table
+from olift_fast.train.evaluate import FLAT
 from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
@@ -37,7 +39,6 @@ PAIRED = {
     "mouse_dannce_m2_labels": "mouse, single frames, real cameras (22)",
 }
 DELAYS = (0, 2, 4, 8, 16)
-FLAT = "flat guess"
 
 Record = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Scores by source, then method, then name."""
@@ -50,26 +51,26 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def ways(record: Record) -> str:
-    """SA-MPJPE of `small`, used in several ways, beside the flat guess."""
-    heads = ["held-out source", "clips", FLAT, "small", "with mirror image", "one frame at a time", "sides hidden"]
-    methods = ["small", "small, with its mirror image", "small, one frame at a time", "small, sides hidden"]
+def ways(record: Record, model: str) -> str:
+    """SA-MPJPE of a model, used in several ways, beside the flat guess."""
+    heads = ["held-out source", "clips", FLAT, model, "with mirror image", "one frame at a time", "sides hidden"]
+    methods = [model, *(f"{model}, {way}" for way in ("with its mirror image", "one frame at a time", "sides hidden"))]
     rows = []
     for source, label in (MOTION | PAIRED).items():
         flat = record[source][FLAT]["sa_mpjpe"]
         errors = [record[source][method]["sa_mpjpe"] for method in methods]
         cells = [f"{error:.1f} ({change(error, flat)})" for error in errors]
         rows.append([label, str(record[source][FLAT]["clips"]), f"{flat:.1f}", *cells])
-    return markdown(heads, rows, left=heads[:1])
+    return markdown_table(heads, rows, left=heads[:1])
 
 
-def delays(record: Record) -> str:
-    """Errors of `small-causal` by frames of look-ahead."""
+def delays(record: Record, model: str) -> str:
+    """Errors of a model by frames of look-ahead."""
     metrics = ("sa_mpjpe", "sa_mpve")
     heads = ["frames that a result comes late", "at 30 frames/s"]
     heads += [f"{COLUMNS[metric]}, {of}" for of in ("people", "five sources") for metric in metrics]
     heads += ["OpenPose person, real cameras"]
-    named = {str(delay): (f"{delay * 1000 / 30:.0f} ms", later("small-causal", delay)) for delay in DELAYS}
+    named = {str(delay): (f"{delay * 1000 / 30:.0f} ms", later(model, delay)) for delay in DELAYS}
     rows = []
     for delay, (late, method) in (named | {FLAT: ("", FLAT)}).items():
         row = [delay, late]
@@ -79,21 +80,21 @@ def delays(record: Record) -> str:
             )
             row += [f"{joints:.1f}", f"{velocities:.2f}"]
         rows.append([*row, f"{record['human_pose2sim_balancing'][method]['sa_mpjpe']:.1f}"])
-    return markdown(heads, rows)
+    return markdown_table(heads, rows)
 
 
-def look_ahead(record: Record, metric: str, sources: Mapping[str, str]) -> str:
-    """`small-causal` by source and frames of look-ahead, beside `small`."""
-    heads = ["held-out source", "clips", FLAT, *map(str, DELAYS), "`small`, 16"]
-    methods = [FLAT, *(later("small-causal", delay) for delay in DELAYS), later("small", 16)]
+def look_ahead(record: Record, model: str, other: str, *, metric: str, sources: Mapping[str, str]) -> str:
+    """A model by source and frames of look-ahead, beside another that looks 16 frames ahead."""
+    heads = ["held-out source", "clips", FLAT, *map(str, DELAYS), f"`{other}`, 16"]
+    methods = [FLAT, *(later(model, delay) for delay in DELAYS), later(other, 16)]
     rows = []
     for source, label in sources.items():
         errors = [f"{record[source][method][metric]:.1f}" for method in methods]
         rows.append([label, str(record[source][FLAT]["clips"]), *errors])
-    return markdown(heads, rows, left=heads[:1])
+    return markdown_table(heads, rows, left=heads[:1])
 
 
-TABLES: dict[str, Callable[[Record], str]] = {
+TABLES: dict[str, Callable[..., str]] = {
     "ways": ways,
     "delays": delays,
     "look-ahead": partial(look_ahead, metric="sa_mpjpe", sources=MOTION | PAIRED),
@@ -109,7 +110,7 @@ def metrics_table() -> str:
         [_named(metric), metric.column, metric.mean_of.replace("|", r"\|"), _unit(metric), metric.use]
         for metric in METRICS
     ]
-    return markdown(heads, rows, left=heads)
+    return markdown_table(heads, rows, left=heads)
 
 
 def _named(metric: Metric) -> str:
@@ -133,14 +134,10 @@ def change(error: float, flat: float) -> str:
 def rewritten(page: str, records: Path = RECORDS) -> str:
     """The page with its tables of scores, and that of the metrics, as the records have them."""
 
-    def block(match: re.Match[str]) -> str:
-        table = TABLES[match["table"]](read_record(records / f"{match['record']}.json"))
-        return "\n".join((match["begin"], table, match["end"]))
+    def table(name: str, record: str, *models: str) -> str:
+        return TABLES[name](read_record(records / f"{record}.json"), *models)
 
-    pattern = r"(?P<begin><!-- scores: (?P<table>\S+) (?P<record>\S+) -->)\n.*?(?P<end><!-- end -->)"
-    page = re.sub(pattern, block, page, flags=re.DOTALL)
-    metrics = f"<!-- metrics -->\n{metrics_table()}\n<!-- end -->"
-    return re.sub(r"<!-- metrics -->\n.*?<!-- end -->", lambda _: metrics, page, flags=re.DOTALL)
+    return filled(filled(page, "scores:", table), "metrics", metrics_table)
 
 
 def main() -> int:

@@ -127,7 +127,7 @@ def time_parts(monkeypatch: pytest.MonkeyPatch, model: Lifter, way: Callable[[],
 
     rows = []
     with monkeypatch.context() as patch:
-        attention, encode = fused._Attention, model.encoder.forward
+        attention, encode = fused.Attention, model.encoder.forward
         patch.setattr(fused.Pass, "run", clocked(fused.Pass.run, lambda *_: "passes"))
         patch.setattr(
             attention,

@@ -23,6 +23,7 @@ LAYERS = {
     "lazy": 0,
     "reference": 0,
     "renamed": 0,
+    "atomic": 1,
     "tracks": 1,
     "ops": 1,
     "data": 2,
@@ -36,7 +37,7 @@ LAYERS = {
 }
 # All that these three parts may import of the package, apart from themselves.
 LOWER_HALF = ("data", "io", "view")
-BELOW_LOWER_HALF = {"_version", "errors", "lazy", "renamed", "tracks"}
+BELOW_LOWER_HALF = {"_version", "atomic", "errors", "lazy", "renamed", "tracks"}
 # The reader and the training data of AnimalSyn3D share what they know of its cameras.
 MAY_IMPORT_DATA = {f"{ROOT}.io.readers.animalsyn3d"}
 NUMPY_ONLY = ("errors", "tracks", "data", "io", "view")

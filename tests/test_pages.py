@@ -1,4 +1,4 @@
-"""Every relative link on a page in Markdown leads to a file and a heading that exist."""
+"""Pages in Markdown: relative links lead to files and headings that exist, and lines are short."""
 
 from __future__ import annotations
 
@@ -39,6 +39,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             linked = (page.parent / path).resolve() if path else page
             assert linked.exists(), target
             assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_end_at_120_columns(page: Path) -> None:
+    """But for tables, images, what a program printed (indented), and the page that `make report` writes."""
+    if page != ROOT / "docs/benchmarks.md":
+        lines = enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
+        assert [place for place, line in lines if len(line) > 120 and not line.startswith(("|", "![", "    "))] == []
 
 
 def test_all_pages_are_looked_at() -> None:

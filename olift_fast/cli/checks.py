@@ -35,11 +35,12 @@ def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
         InputError: an unknown suffix, or as `check_output`.
         MissingExtraError: the extra `io` is needed.
     """
-    from olift_fast.io.write import kind_of
+    from olift_fast.io.write import extra_of
 
     check_output(path, source, option)
-    if kind_of(path) in ("h5", "netcdf", "nwb") and importlib.util.find_spec("movement") is None:
-        raise MissingExtraError(what=f"writing {path.suffix} files", extra="io")
+    extra = extra_of(path)
+    if extra is not None and importlib.util.find_spec("movement") is None:
+        raise MissingExtraError(what=f"writing {path.suffix} files", extra=extra)
 
 
 def check_page(page: Path, source: Path, result: Path | None = None) -> None:

@@ -74,7 +74,7 @@ def print_json(content: dict[str, Any] | list[dict[str, Any]]) -> None:
 
 def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> None:
     """The same into a file, in full or not at all; raises InputError where it can't be written."""
-    from olift_fast.io.atomic import atomic_path
+    from olift_fast.atomic import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(_json(content) + "\n", encoding="utf-8")

@@ -61,7 +61,7 @@ def demo(
       olift demo
       olift demo elsewhere --seed 7 --view
     """
-    from olift_fast.io.atomic import writing
+    from olift_fast.atomic import writing
 
     if frames < 2 or seed < 0:
         raise InputError(f"--frames must be >= 2 and --seed >= 0, got {frames} and {seed}")
@@ -122,7 +122,7 @@ def write_files(clip: Clip, table: Path, skeleton: Path, truth: Path) -> None:
     """
     import numpy as np
 
-    from olift_fast.io.atomic import atomic_path
+    from olift_fast.atomic import atomic_path
 
     with atomic_path(table) as path:
         path.write_text(deeplabcut_table(clip), encoding="utf-8")

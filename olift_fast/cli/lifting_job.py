@@ -90,7 +90,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         write_lifted(result, job.out)
     if job.page is not None:
-        from olift_fast.io.atomic import writing
+        from olift_fast.atomic import writing
         from olift_fast.view import write_html
 
         with stages.measure("draw"), writing(job.page):

@@ -54,7 +54,7 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         help="Rounding of the model's products. bfloat16 is for GPUs and CPUs with AVX512-BF16: faster, and joints "
-        "move by some 0.5% of the animal's size; float16 is for GPUs.",
+        "move by some 0.4% of the animal's size; float16 is for GPUs.",
     ),
 ]
 AllowPickle = Annotated[

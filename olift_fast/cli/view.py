@@ -32,8 +32,8 @@ def view(
       olift view mouse_DLC.lifted.npz
       olift view mouse_DLC.lifted.npz -o mouse.html --no-open
     """
+    from olift_fast.atomic import writing
     from olift_fast.io import read_lifted
-    from olift_fast.io.atomic import writing
     from olift_fast.view import write_html
 
     check_input(result)

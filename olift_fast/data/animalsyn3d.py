@@ -38,6 +38,7 @@ from olift_fast.data.cameras import Cameras, project
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.mocap import Paired
 from olift_fast.errors import InputError
+from olift_fast.tracks.animalsyn3d import y_is_up
 from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, rig
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -236,11 +237,6 @@ def _parse(content: Mapping[str, Any], path: Path) -> Paired:
         source=f"{path.parent.name}/{path.stem}",
         units="of the mesh",
     )
-
-
-def y_is_up(rotation: npt.NDArray[np.float64]) -> bool:
-    """Whether a camera's y axis points along the world's, up, as the data set's tooling has it; rotation (3, 3)."""
-    return bool(rotation[1, 1] >= 0.999)
 
 
 def _check_camera(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.atomic import replacement
 from olift_fast.data.bad_files import OnBad, read_each
 from olift_fast.data.mocap import Motion, Segment, segments_of
 from olift_fast.errors import InputError
@@ -87,15 +88,10 @@ def convert(source: str | Path, target: str | Path) -> None:
         raise InputError(f"{target}: must be another file than the source, with the ending .npz")
     if not target.parent.is_dir():
         raise InputError(f"{target}: must be in a folder that is there, got {target.parent}")
-    unfinished = target.with_name(f"{target.stem}.unfinished.npz")
-    try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, take in takes.items():
-                with archive.open(f"{name}.npy", "w") as file:
-                    np.lib.format.write_array(file, take(), allow_pickle=False)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacement(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, take in takes.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, take(), allow_pickle=False)
 
 
 def _takes(path: Path, allow_pickle: bool) -> dict[str, Callable[[], npt.NDArray[np.float32]]]:

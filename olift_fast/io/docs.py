@@ -1,13 +1,14 @@
 """Writes the tables of docs/formats.md anew, from the records: ``python -m olift_fast.io.docs docs/formats.md``.
 
-A table stands between ``<!-- formats: read -->`` or ``<!-- formats: written -->`` and ``<!-- end -->``.
+A table stands between ``<!-- formats: read -->`` or ``<!-- formats: written -->`` and ``<!-- end -->``. Other
+pages have such tables of scores and of metrics, which `benchmarks.scores` writes with the functions of this module.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 from olift_fast.io.readers import FORMATS
@@ -27,28 +28,41 @@ def read_table() -> str:
         ]
         for known in sorted(FORMATS, key=lambda known: known.name)
     )
-    return _table(["format", "files", "usual ending", "recognized by", "what is taken", "needs"], rows)
+    heads = ["format", "files", "usual ending", "recognized by", "what is taken", "needs"]
+    return markdown_table(heads, rows, left=heads)
 
 
 def written_table() -> str:
     """The formats that are written, as a table in Markdown."""
     rows = ([f"`{known.suffix}`", known.description, known.holds, known.extra or "core"] for known in OUTPUT_FORMATS)
-    return _table(["ending", "what", "holds", "needs"], rows)
+    heads = ["ending", "what", "holds", "needs"]
+    return markdown_table(heads, rows, left=heads)
 
 
 def rewritten(page: str) -> str:
     """The page with both tables as the records have them."""
     tables = {"read": read_table, "written": written_table}
+    return filled(page, "formats:", lambda name: tables[name]())
+
+
+def filled(page: str, marker: str, content: Callable[..., str]) -> str:
+    """The page with new text between each ``<!-- MARKER WORD WORD … -->`` and the ``<!-- end -->`` after it.
+
+    Args:
+        content: gives the text for the words that follow the marker.
+    """
 
     def block(match: re.Match[str]) -> str:
-        return "\n".join((match["begin"], tables[match["table"]](), match["end"]))
+        return "\n".join((match["begin"], content(*match["words"].split()), match["end"]))
 
-    pattern = r"(?P<begin><!-- formats: (?P<table>\w+) -->)\n.*?(?P<end><!-- end -->)"
+    pattern = rf"(?P<begin><!-- {re.escape(marker)}(?P<words>( \S+)*) -->)\n.*?(?P<end><!-- end -->)"
     return re.sub(pattern, block, page, flags=re.DOTALL)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: Container[str] = ()) -> str:
+    """A table in Markdown; the columns that are in `left` are aligned to the left, the others to the right."""
+    rule = "|".join("---" if column in left else "---:" for column in columns)
+    return "\n".join([f"| {' | '.join(columns)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 if __name__ == "__main__":

@@ -27,14 +27,14 @@ class Container(NamedTuple):
     Args:
         name: tells containers apart.
         unknown: the error for content of no known format, given the content and the `hint` of each format that it could
-            have been.
-        wrong_format: set where the user's word on the format is taken: a format that can be in this container is read
-            without being recognized, since its reader says best what is missing, and this is the message for one that
-            can't be, which `{}` stands for. None: the content decides, and another format asked for is an error.
+            have been. If None, one of the container's formats matches whatever the others leave.
+        wrong_format: If set, a format asked for by name is read without asking its `matches`, because its reader
+            explains best what is missing; a format that this container can't hold raises this message, with its name
+            for `{}`. If None, the content must match the format asked for.
     """
 
     name: str
-    unknown: Callable[[Any, Sequence[str]], InputError]
+    unknown: Callable[[Any, Sequence[str]], InputError] | None
     wrong_format: str | None = None
 
 
@@ -144,11 +144,6 @@ def _open_text(text: str) -> Opened:
     return Opened(TABLE, split_table(text))
 
 
-def _unknown_file(content: Any, hints: Sequence[str]) -> InputError:
-    """The error of containers that need no other: today one of their formats takes whatever the others leave."""
-    return InputError(f"holds no keypoints of a known format; known: {', '.join(hints)}")
-
-
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:
     keys = ", ".join(file) or "nothing"
     return InputError(f"an HDF5 file of no known format, holding {keys}; known: {', '.join(hints)}")
@@ -178,11 +173,11 @@ def _shown(keys: set[Any]) -> str:
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
-FOLDER = Container("folder", _unknown_file, "is a folder, wanted a {} file")
-ARRAY = Container("NumPy array", _unknown_file)
-ARCHIVE = Container("NumPy archive", _unknown_file)
+FOLDER = Container("folder", None, "is a folder, wanted a {} file")
+ARRAY = Container("NumPy array", None)
+ARCHIVE = Container("NumPy archive", None)
 HDF5 = Container("HDF5 file", _unknown_hdf5)
-MATLAB = Container("MATLAB 5 file", _unknown_file)
-NETCDF = Container("classic netCDF file", _unknown_file)
+MATLAB = Container("MATLAB 5 file", None)
+NETCDF = Container("classic netCDF file", None)
 JSON = Container("JSON file", _unknown_json, "a JSON file, not {}")
 TABLE = Container("text table", _unknown_table, "a text table, not {}")

@@ -92,6 +92,7 @@ def _choose(opened: Opened, asked: str | None) -> Format:
         return wanted
     found = next((known for known in candidates if known.matches(content)), None)
     if found is None:
+        assert container.unknown is not None
         raise container.unknown(content, [known.hint for known in candidates if known.hint])
     if asked is not None:
         raise InputError(f"a {found.name} file, not {asked}")

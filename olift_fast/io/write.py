@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import atomic_path
 from olift_fast.io.writers import OUTPUT_FORMATS
 from olift_fast.tracks.containers import LiftedTracks
 
@@ -56,6 +56,12 @@ def part_path(path: Path, number: int) -> Path:
 def kind_of(path: Path) -> str:
     """The output format that the ending of a file's name stands for; raises InputError for any other ending."""
     return SUFFIXES[_suffix(path)]
+
+
+def extra_of(path: Path) -> str | None:
+    """The extra that writing a file of this name needs, if any; raises InputError for an unknown ending."""
+    kind = kind_of(path)
+    return next(known.extra for known in OUTPUT_FORMATS if known.name == kind)
 
 
 def _suffix(path: Path) -> str:

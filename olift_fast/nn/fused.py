@@ -63,7 +63,7 @@ class FusedLayers:
                 Pass(self._linear(layer.attention.projection), self._two_layers(layer.mlp_norm, layer.mlp), head)
                 for layer, head in zip(layers, heads[1:], strict=True)
             ]
-            self._attentions = [_Attention.of(layer) for layer in layers]
+            self._attentions = [Attention.of(layer) for layer in layers]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -76,7 +76,7 @@ class FusedLayers:
         return (self._first, *self._passes)
 
     @property
-    def attentions(self) -> tuple[_Attention, ...]:
+    def attentions(self) -> tuple[Attention, ...]:
         """The attentions between the passes: those of the motion layers, then those of the space layers."""
         return tuple(self._attentions)
 
@@ -169,7 +169,7 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class _Attention:
+class Attention:
     """Attention over the frames of a window; over joints where the window is None."""
 
     heads: int
@@ -177,7 +177,8 @@ class _Attention:
     bias: Tensor | None
 
     @classmethod
-    def of(cls, layer: Layer) -> _Attention:
+    def of(cls, layer: Layer) -> Attention:
+        """That of a layer, with its bias computed once."""
         attention = layer.attention
         if isinstance(attention, JointAttention):
             return cls(attention.heads, None, None)
@@ -194,6 +195,7 @@ class _Attention:
         graph: Tensor | None,
         out: Tensor,
     ) -> None:
+        """Writes the attention of q, k, v into `out`."""
         if self.window is None:
             attend_joints(q, k, v, graph, None, out, None)
         else:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 
 from olift_fast._version import __version__
+from olift_fast.atomic import atomic_path, reserve, writing
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import atomic_path, reserve, writing
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_camera, moments, placed, sum_moments
 from olift_fast.model.inference import CHUNK, Array, Mask, Progress, prepare, run

@@ -22,6 +22,8 @@ from olift_fast.train.scores import Scores
 
 Method = Callable[[Batch], Tensor]
 """What gives joints ``(B, T, J, 3)`` for a batch: a lifter used in some way, or the flat guess."""
+FLAT = "flat guess"
+"""What scores call the method `flat`."""
 
 CLIPS_AT_ONCE = 32
 
@@ -128,7 +130,7 @@ def evaluate(
     Raises:
         InputError: the folder holds no recordings, or a lifter can't have one of the dtypes or delays.
     """
-    methods: dict[str, tuple[Method, int]] = {"flat guess": (flat, 1)}
+    methods: dict[str, tuple[Method, int]] = {FLAT: (flat, 1)}
     for name, lifter in lifters.items():
         hops = lifter.config.hops
         check_time_table(name, lifter.config)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from olift_fast.atomic import atomic_path, writing
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import atomic_path, writing
 
 FILE = "log.csv"
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from olift_fast.io.atomic import atomic_path
+from olift_fast.atomic import atomic_path
 from olift_fast.train.metrics import METRICS
 
 if TYPE_CHECKING:
     from olift_fast.train.evaluate import Score
 
 DRAWN = ("sa_mpjpe", "sa_mpve")
+
+# Of the studies' plots and the benchmarks'.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 
 
 def draw_scores(scores: Sequence[Score], path: Path) -> None:

@@ -14,8 +14,8 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from olift_fast._version import __version__
+from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import atomic_path
 from olift_fast.model import Lifter
 from olift_fast.train.config import Config
 from olift_fast.train.toml import differences, plain

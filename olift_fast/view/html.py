@@ -8,15 +8,14 @@ import gzip
 import html
 import importlib.util
 import json
-import os
 import re
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olift_fast.atomic import replacement
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -83,7 +82,10 @@ def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600,
         "script": _asset("page.js"),
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("page.html"))
-    return _write_atomically(Path(path), page.encode())
+    path = Path(path)
+    with replacement(path) as temporary:
+        temporary.write_bytes(page.encode())
+    return path
 
 
 def require_plotly() -> None:
@@ -194,20 +196,3 @@ def _asset(name: str) -> str:
 def _packed(data: bytes) -> str:
     # mtime 0: the same result gives the same page, byte for byte.
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode("ascii")
-
-
-def _write_atomically(path: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return path

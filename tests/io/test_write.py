@@ -16,7 +16,7 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
-from olift_fast.io.write import part_path
+from olift_fast.io.write import extra_of, part_path
 from olift_fast.tracks.containers import LiftedTracks
 
 Make = Callable[..., LiftedTracks]
@@ -83,6 +83,11 @@ def test_long_csv_has_a_row_for_each_joint(make_lifted: Make, tmp_path: Path) ->
 def test_parts_of_a_result_keep_its_ending(name: str, second: str) -> None:
     assert part_path(Path("x") / name, 1) == Path("x") / name
     assert part_path(Path("x") / name, 2) == Path("x") / second
+
+
+def test_the_extra_is_that_of_the_output_format() -> None:
+    names = ("a.npz", "a.csv", "a.long.csv", "a.h5", "a.nc", "A.NWB")
+    assert [extra_of(Path(name)) for name in names] == [None, None, None, "io", "io", "io"]
 
 
 def test_writing_replaces_an_older_result(make_lifted: Make, tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dic
     def linear(x: Tensor, freqs: Tensor, weight: Tensor, offset: Tensor, token: Tensor) -> Tensor:
         return ops.rff_linear(x, freqs, weight, offset, visible=visible, token=token)
 
+    tokens, scale, shift = draw(batch, frames, joints, 24), draw(24), draw(24)
+    second, second_offset = draw(24, 24), draw(24)
+    picture = draw(7, 31, 2, of=torch.float32)
+
+    def camera(source: Tensor, picture: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        return ops.orthographic_procrustes(source, picture, weights=weights)
+
     def fit(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         return tuple(ops.procrustes(source, target, weights=weights, kind="similarity"))
 
@@ -85,9 +92,13 @@ def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dic
         "joint_attention": Case(space, (qkv,)),
         "rff_encode": Case(encode, (x, freqs)),
         "rff_linear": Case(linear, (x, freqs, weight, offset, token)),
+        "norm_linear": Case(ops.norm_linear, (tokens, scale, shift, weight, offset)),
+        "linear_residual": Case(ops.linear_residual, (tokens, weight, offset, tokens.cos())),
+        "norm_mlp": Case(ops.norm_mlp, (tokens, scale, shift, weight, offset, second, second_offset)),
         "procrustes": Case(fit, (source, target, weights)),
         "procrustes_align": Case(align, (source, target)),
         "procrustes_mse": Case(mse, (source, target, weights)),
+        "orthographic_procrustes": Case(camera, (source, picture, weights)),
     }
 
 

@@ -6,8 +6,16 @@ import pytest
 import torch
 from every_op import Case, cases
 
+from olift_fast import ops
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 NAMES = list(cases("cpu"))
+
+
+def test_every_operation_is_tried() -> None:
+    helpers = {"use_backend", "warmup", "why_not"}
+    # The cases call the attentions with packed q, k, v.
+    assert set(NAMES) == {name.removesuffix("_packed") for name in ops.__all__} - helpers
 
 
 class Module(torch.nn.Module):
@@ -37,8 +45,9 @@ def test_exports_and_gives_the_same(name: str, device: str, tmp_path) -> None:
     torch.testing.assert_close(loaded(*case.leaves), wanted, rtol=0, atol=0)
 
 
+# torch.linalg, which it computes with, waits for the GPU to look for errors: no graph can hold that.
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "orthographic_procrustes"])
 def test_cuda_graph_replays_on_new_data(name: str) -> None:
     """Captured once, forward and backward; replayed on other numbers in the same memory."""
     case = cases("cuda")[name]

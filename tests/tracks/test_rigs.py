@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,15 @@ import pytest
 from olift_fast.errors import InputError
 from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, find_rig, load_skeleton, rig, rig_names
 from olift_fast.tracks.skeleton import Skeleton
+
+PAGE = Path(__file__).parents[2] / "docs/skeletons.md"
+
+
+def test_the_page_names_every_rig() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    (animals,) = re.findall(r"^\| `animalsyn3d_\*`: (.*?) \|", page, flags=re.MULTILINE)
+    named = {f"animalsyn3d_{animal}" for animal in re.split(", and |, ", animals)}
+    assert {name for name in rig_names() if f"`{name}`" not in page} == named
 
 
 def bones(skeleton: Skeleton) -> set[frozenset[int]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.generator import AnimalGenerator
@@ -162,7 +164,7 @@ def test_a_summary_has_means_over_sources_and_the_deviation_of_seeds() -> None:
 
 
 def test_variants_about_one_source_are_drawn_beside_it_alone() -> None:
-    plots = pytest.importorskip("olift_fast.train.studies.plots", reason="the figures need the extra `bench`")
+    plots = pytest.importorskip("olift_fast.train.studies.plots", reason="the plots need the extra `bench`")
     rows = [
         {"variant": variant, "source": "rat", "x": 1} for variant in ("all", "without rat", "without fly", "rat alone")
     ]
@@ -170,8 +172,8 @@ def test_variants_about_one_source_are_drawn_beside_it_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["occlusion", "attention", "windows"])
-def test_each_study_is_one_command_with_a_figure(name: str, lifter: Lifter, data, tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip("matplotlib", reason="the figures need the extra `bench`")
+def test_each_study_is_one_command_with_a_plot(name: str, lifter: Lifter, data, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
     from olift_fast.train.studies import plots
     from olift_fast.train.studies.__main__ import main
 
@@ -185,3 +187,15 @@ def test_each_study_is_one_command_with_a_figure(name: str, lifter: Lifter, data
     drawn.unlink()
     main(name, None, **options)
     assert drawn.read_bytes() == first and len(first) > 10_000
+
+
+@pytest.mark.parametrize("option", ["--plots", "--figures"])
+def test_folder_of_the_plot_is_an_option_of_two_names(option: str, tmp_path: Path) -> None:
+    plots = pytest.importorskip("olift_fast.train.studies.plots", reason="the plots need the extra `bench`")
+    from olift_fast.train.studies.__main__ import OF_CHECKPOINTS, main
+
+    assert all(callable(getattr(plots, draw)) for _, draw in OF_CHECKPOINTS.values())
+    app = typer.Typer()
+    app.command()(main)
+    ran = CliRunner().invoke(app, ["windows", "--results", str(tmp_path), option, str(tmp_path)])
+    assert isinstance(ran.exception, InputError) and "nothing has been measured yet" in str(ran.exception)

@@ -131,7 +131,7 @@ def test_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, monke
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(html.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_html(lifted(), page)
     assert page.read_text() == "old"

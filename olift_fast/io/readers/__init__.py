@@ -1,6 +1,7 @@
 """The formats that are read, one file for each tool, and the order in which a file is shown to them.
 
-To add a format, write a file with its reader and its `Format` record, and list the record in `FORMATS`.
+To add a format, write a file with its reader and its `Format` record, list the record in `FORMATS`, and `make report`,
+which adds it to docs/formats.md.
 """
 
 from __future__ import annotations

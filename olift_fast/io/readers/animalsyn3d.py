@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from olift_fast.data.animalsyn3d import y_is_up
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
 from olift_fast.io.json_fields import numbers, object_keys
 from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.tracks.animalsyn3d import y_is_up
 from olift_fast.tracks.rigs import rig
 
 

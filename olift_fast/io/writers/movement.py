@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from olift_fast.atomic import reserve
 from olift_fast.errors import InputError
-from olift_fast.io.atomic import reserve
 from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import OutputFormat
 from olift_fast.tracks.containers import LiftedTracks

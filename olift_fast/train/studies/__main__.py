@@ -18,12 +18,13 @@ from olift_fast.train.studies.trainings import REPORTED, load_plan, plans, train
 from olift_fast.train.studies.windows import windows
 
 RESULTS = Path("benchmarks/results/scores")
-FIGURES = Path("docs/studies")
+PLOTS = Path("docs/studies")
 
-MEASURE: dict[str, Callable[[Lifter, Path], Iterator[Row]]] = {
-    "occlusion": occlusion,
-    "attention": attention,
-    "windows": windows,
+# What measures a checkpoint, and the function of `plots`, which needs matplotlib, that draws it.
+OF_CHECKPOINTS: dict[str, tuple[Callable[[Lifter, Path], Iterator[Row]], str]] = {
+    "occlusion": (occlusion, "draw_occlusion"),
+    "attention": (attention, "draw_attention"),
+    "windows": (windows, "draw_windows"),
 }
 
 
@@ -31,12 +32,13 @@ def main(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"Of a checkpoint: {', '.join(MEASURE)}. That train: {', '.join(plans())}, a TOML file.",
+            help=f"A study of a checkpoint ({', '.join(OF_CHECKPOINTS)}), a study that trains ({', '.join(plans())}), "
+            "or a TOML file of one.",
             show_default=False,
         ),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of real recordings; without it the figure is drawn from the rows.")
+        Path | None, typer.Option(help="Folder of real recordings; without it the plot is drawn from the rows.")
     ] = None,
     model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
     runs: Annotated[
@@ -47,21 +49,22 @@ def main(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all trainings.", show_default=False)
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder for the rows.")] = RESULTS,
-    figures: Annotated[Path, typer.Option(help="Folder for the figure.")] = FIGURES,
+    figures: Annotated[Path, typer.Option("--plots", "--figures", help="Folder for the plot.")] = PLOTS,
 ) -> None:
-    """Run a study and draw its figure."""
+    """Run a study and draw its plot."""
     try:
         from olift_fast.train.studies import plots
     except ImportError:
-        raise MissingExtraError(what="the figure of a study", extra="bench") from None
-    plan = None if name in MEASURE else load_plan(name)
+        raise MissingExtraError(what="the plot of a study", extra="bench") from None
+    plan = None if name in OF_CHECKPOINTS else load_plan(name)
     name = Path(name).stem
-    if plan is not None and name in MEASURE:
+    if plan is not None and name in OF_CHECKPOINTS:
         raise InputError(f"{name}.toml must have another name: {name} is a study of a checkpoint")
     path = results / f"study-{name}.json"
     if data is not None and plan is None:
+        measure, _ = OF_CHECKPOINTS[name]
         lifter = Lifter.from_pretrained(model)
-        write_rows(path, list(MEASURE[name](lifter, data)), model=lifter.name)
+        write_rows(path, list(measure(lifter, data)), model=lifter.name)
     elif data is not None and plan is not None:
         tell = partial(typer.echo, err=True)
         found = trained(plan, data, runs, jobs=jobs, changes=changes or (), watch=tell)
@@ -71,14 +74,10 @@ def main(
     rows = read_rows(path)
     if plan is not None:
         typer.echo(summary(rows, REPORTED))
-        figure = plots.draw_trained
+        draw = plots.draw_trained
     else:
-        figure = {
-            "occlusion": plots.draw_occlusion,
-            "attention": plots.draw_attention,
-            "windows": plots.draw_windows,
-        }[name]
-    plots.draw(figure, rows, figures / f"{name}.png")
+        draw = getattr(plots, OF_CHECKPOINTS[name][1])
+    plots.draw(draw, rows, figures / f"{name}.png")
 
 
 def told(*arguments: Any, **options: Any) -> None:

@@ -16,7 +16,7 @@ from olift_fast.model import Lifter
 from olift_fast.nn.masked import masked_mean
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import collate, normalize_clips
-from olift_fast.train.evaluate import Method, flat, lifted_by
+from olift_fast.train.evaluate import FLAT, Method, flat, lifted_by
 from olift_fast.train.held_out import held_out
 from olift_fast.train.metrics import aligned_difference
 from olift_fast.train.studies.rows import Row
@@ -33,7 +33,7 @@ def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
     fitted to all joints, hidden ones included.
     """
     methods: dict[str, Method] = {
-        "flat guess": flat,
+        FLAT: flat,
         lifter.name: lifted_by(lifter),
         f"{lifter.name}, one frame at a time": lifted_by(lifter, alone=True),
     }

@@ -16,18 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from olift_fast.train.evaluate import FLAT
+from olift_fast.train.plots import COLORS, STYLE
 from olift_fast.train.studies.attention import FARTHEST
 from olift_fast.train.studies.occlusion import KINDS, SHARES
 from olift_fast.train.studies.rows import Row, mean_by, where
-from olift_fast.train.studies.trainings import FLAT
 from olift_fast.train.studies.windows import LENGTHS, SPEEDS
-
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 
 
 def draw(figure: Callable[[Sequence[Row]], Figure], rows: Sequence[Row], path: Path) -> None:
-    """Draw a study's figure into a PNG file."""
+    """Draw a study's plot into a PNG file."""
     with plt.rc_context(STYLE):
         drawn = figure(rows)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from olift_fast.io.atomic import atomic_path
+from olift_fast.atomic import atomic_path
 
 Row = Mapping[str, str | int | float | None]
 """None: a value that is not finite."""

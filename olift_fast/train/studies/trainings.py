@@ -21,7 +21,7 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter
 from olift_fast.train import state as states
 from olift_fast.train.config import Config, load_config
-from olift_fast.train.evaluate import flat, lifted_by, score
+from olift_fast.train.evaluate import FLAT, flat, lifted_by, score
 from olift_fast.train.fitting import fit
 from olift_fast.train.held_out import FRAMES, held_out
 from olift_fast.train.log import Report
@@ -30,7 +30,6 @@ from olift_fast.train.studies.rows import Row
 from olift_fast.train.toml import Reader, as_change, plain, read_toml
 
 PLANS = Path(__file__).parent / "plans"
-FLAT = "flat guess"
 REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
 """The metrics in the rows, by name."""
 Key = tuple[str, int]

@@ -15,9 +15,7 @@ from olift_fast.errors import InputError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with the same suffix, that takes its place when the block ends well.
-
-    The content is on disk before the name changes; after an error nothing is left of it and `path` is as it was.
+    """As `replacement`, with errors that a user can read.
 
     Raises:
         InputError: the folder is missing or not writable, `path` is a folder, the disk is full: one line.
@@ -26,16 +24,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: is a folder, wanted the name of a file to write")
     if not path.parent.is_dir():
         raise InputError(f"{path}: folder {path.parent} does not exist")
+    with writing(path), replacement(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with the same suffix, that takes its place when the block ends well.
+
+    The content is on disk before the name changes; after an error nothing is left of it and `path` is as it was.
+
+    Raises:
+        OSError: `path` can't be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
-        with writing(path):
-            yield temporary
-            descriptor = os.open(temporary, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

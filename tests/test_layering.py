@@ -182,6 +182,7 @@ def test_a_circle_is_found() -> None:
     assert circles(edges) == [["a", "b", "c"]]
 
 
+@pytest.mark.slow
 def test_private_names_stay_within_their_part() -> None:
     assert {module: taken for module in MODULES if (taken := sorted(private_uses(module)))} == {}
 
@@ -217,6 +218,7 @@ def test_importing_the_package_loads_neither_torch_nor_numpy() -> None:
     assert not {"torch", "numpy"} & loaded_after("import olift_fast")
 
 
+@pytest.mark.slow
 def test_reading_drawing_and_the_command_line_do_without_torch() -> None:
     modules = ", ".join(f"olift_fast.{name}" for name in (*NUMPY_ONLY, "cli"))
     assert "torch" not in loaded_after(f"import {modules}")

@@ -60,6 +60,7 @@ def test_loss_gradient_of_the_squared_error_is_exact(alignment) -> None:
     assert float((gradient * direction).sum()) == pytest.approx(float(slope), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_lifter_is_differentiable_in_float64() -> None:
     torch.manual_seed(0)
     lifter = reference.Lifter(width=8, heads=2, motion_layers=1, space_layers=1, window=(1, 1), frequencies=4).double()

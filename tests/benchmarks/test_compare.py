@@ -139,6 +139,7 @@ def test_worktree_has_the_commit_and_goes_away(checkout: Path) -> None:
     assert len(listed.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_failing_build_is_told_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "CMakeLists.txt").write_text('message(FATAL_ERROR "no good compiler")', encoding="utf-8")
     with pytest.raises(CannotCompareError, match=r"(?s)cmake of .* failed.*no good compiler"):

@@ -144,6 +144,7 @@ def test_operations_per_byte_are_not_guessed() -> None:
     assert operations_per_byte(case("banded_attention", shape=[1, 48, 26, 8, 32])) is None
 
 
+@pytest.mark.slow
 def test_every_plot_is_in_the_page_and_old_ones_go(write: Write, entries: list[dict[str, Any]], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
     results = write("2026-01-02-ops.json", entries).parent.parent

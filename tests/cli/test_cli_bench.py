@@ -211,6 +211,7 @@ def test_stages_end_with_the_result_of_lift_tracks(bench: Run, mouse: Path, monk
         np.testing.assert_array_equal(joints, by_lift_tracks)
 
 
+@pytest.mark.slow
 def test_page_is_timed_where_it_is_asked_for(bench: Run, mouse: Path) -> None:
     pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
     content = json.loads(bench(mouse, "--html", "--skip-reference", "--json").stdout)

@@ -37,6 +37,7 @@ def test_demo_writes_all_files_and_scores_them(run: Run, random_model: str, tmp_
     assert "SA-MPJPE" in outcome.stdout and "flat guess" in outcome.stdout and "lift 0." in outcome.stdout
 
 
+@pytest.mark.slow
 def test_demo_repeats_itself_and_other_seeds_differ(run: Run, random_model: str, tmp_path: Path) -> None:
     contents = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -183,6 +183,7 @@ def test_file_without_read_permission(lift: Run, mouse: Path, monkeypatch: pytes
     assert_one_line(lift(mouse), str(mouse), "Permission denied")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["-o", "--html"])
 def test_full_disk_leaves_nothing(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     out = mouse.parent / ("full.html" if option == "--html" else "full.npz")

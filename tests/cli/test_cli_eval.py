@@ -12,6 +12,7 @@ from .conftest import Run
 from .test_cli_errors import assert_one_line
 
 
+@pytest.mark.slow
 def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the plot needs the extra `bench`")
     out, plot = tmp_path / "scores.json", tmp_path / "scores.png"
@@ -26,6 +27,7 @@ def test_table_file_and_plot(run: Run, random_model: str, recordings: Path, tmp_
     assert plot.read_bytes()[:4] == b"\x89PNG" and plot.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, recordings: Path) -> None:
     options = ("--beside", "small-causal", "--latency-frames", 0, "--delay", 2, "--noise", "--json")
     outcome = run("eval", random_model, recordings, *options)

@@ -15,6 +15,7 @@ from .test_cli_errors import assert_one_line
 QUICK = ("--set", "data.clips=1", "--set", "data.skeletons=2", "--set", "run.workers=0", "--set", "run.device=cpu")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_learns_the_animal_and_both_are_scored(
     run: Run,
     random_model: str,
@@ -59,6 +60,7 @@ def test_errors_take_one_line(
     assert_one_line(run("finetune", *given), words)
 
 
+@pytest.mark.slow
 def test_a_model_for_streams_keeps_its_delays(
     run: Run, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

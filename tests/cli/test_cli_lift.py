@@ -36,6 +36,7 @@ def test_result_lies_beside_the_input_and_covers_it(lift: Run, mouse: Path) -> N
     assert "upright camera" in outcome.stderr
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(lift: Run, mouse: Path, tmp_path: Path) -> None:
     outcome = lift(mouse, "-o", tmp_path / "a.npz", "--html", tmp_path / "a.html", "--json")
     content = json.loads(outcome.stdout)
@@ -54,6 +55,7 @@ def test_confidence_decides_what_is_hidden(lift: Run, mouse: Path, tmp_path: Pat
         assert 1 - read_lifted(out).visible.mean() == pytest.approx(hidden)
 
 
+@pytest.mark.slow
 def test_suffix_chooses_the_format(lift: Run, mouse: Path, tmp_path: Path) -> None:
     assert lift(mouse, "-o", tmp_path / "wide.csv").exit_code == 0
     assert lift(mouse, "-o", tmp_path / "rows.long.csv").exit_code == 0
@@ -64,6 +66,7 @@ def test_suffix_chooses_the_format(lift: Run, mouse: Path, tmp_path: Path) -> No
     assert {"track", "frame", "joint", "x", "y", "z"} <= set(rows[0])
 
 
+@pytest.mark.slow
 def test_tracks_can_be_chosen(lift: Run, tmp_path: Path) -> None:
     keypoints, _ = walk()
     both = np.stack([keypoints, keypoints + 50])
@@ -102,6 +105,7 @@ def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Pat
     assert "edges" not in outcome.stderr
 
 
+@pytest.mark.slow
 @needs_native
 def test_backends_agree_and_leave_no_trace(
     lift: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +138,7 @@ def test_bfloat16_is_near_float32_and_on_record(lift: Run, mouse: Path, tmp_path
     assert 0 < difference < 1e-2
 
 
+@pytest.mark.slow
 def test_page_is_drawn_and_opened(
     lift: Run, run: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +168,7 @@ def test_folder_is_lifted_beside_itself(lift: Run, tmp_path: Path) -> None:
     assert read_lifted(tmp_path / "openpose.lifted.npz").joints.shape == (1, 5, 25, 3)
 
 
+@pytest.mark.slow
 def test_what_makes_depth_less_sure_is_said(lift: Run, tmp_path: Path) -> None:
     keypoints, likelihood = walk(frames=1, joints=2)
     one_frame = lift(write_table(tmp_path / "one.csv", keypoints, likelihood + 0.5, ("a", "b")))

@@ -26,6 +26,7 @@ def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[s
     )  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_shows_every_command() -> None:
     seconds = []
     for _ in range(3):
@@ -71,6 +72,7 @@ def test_version(run: Run) -> None:
     assert run("--version").stdout == f"olift {__version__}\n"
 
 
+@pytest.mark.slow
 def test_process_lifts_and_fails_as_promised(mouse: Path, random_model: str) -> None:
     good = process("lift", str(mouse), "--model", random_model, "--json")
     assert good.returncode == 0, good.stderr
@@ -80,6 +82,7 @@ def test_process_lifts_and_fails_as_promised(mouse: Path, random_model: str) -> 
     assert bad.stderr == f"olift: {mouse.parent / 'absent.csv'}: no such file or folder\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes of the shell")
 def test_reader_that_leaves_is_no_error(mouse: Path) -> None:
     reading, writing = os.pipe()

@@ -55,6 +55,7 @@ def read_lines(connection: socket.socket, until: int) -> list[dict]:
     return answers
 
 
+@pytest.mark.slow
 def test_pipe_equals_lifting_offline(random_model: str, rig: Path, tmp_path: Path) -> None:
     points, record = keypoints(100), tmp_path / "record.npz"
     lines = [line_of(frame, t=i / 50) for i, frame in enumerate(points)]
@@ -75,6 +76,7 @@ def test_pipe_equals_lifting_offline(random_model: str, rig: Path, tmp_path: Pat
     np.testing.assert_array_equal(result.keypoints[0], np.where(np.isnan(points), np.nan, points)[..., :2].astype("f4"))
 
 
+@pytest.mark.slow
 def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, tmp_path: Path) -> None:
     points = keypoints(12)
     with streaming(random_model, rig, "--latency-frames", "0") as stream:
@@ -90,6 +92,7 @@ def test_without_delay_each_line_answers_its_own(random_model: str, rig: Path, t
     assert_lifted(joints_of(answers), offline(str(causal), points))
 
 
+@pytest.mark.slow
 def test_old_names_of_options_still_work(random_model: str, rig: Path) -> None:
     data = b"".join(map(line_of, keypoints(12)))
     with streaming(random_model, rig, "--latency-frames", "0") as stream:
@@ -111,6 +114,7 @@ def test_products_in_bfloat16(random_model: str, rig: Path) -> None:
     assert 1e-5 < np.linalg.norm(np.nan_to_num(got - exact)) / np.linalg.norm(np.nan_to_num(exact)) < 2e-2
 
 
+@pytest.mark.slow
 def test_file_on_stdin_and_nothing_at_all(random_model: str, rig: Path, tmp_path: Path) -> None:
     points, source = keypoints(10), tmp_path / "frames.jsonl"
     source.write_bytes(b"".join(map(line_of, points)))
@@ -130,6 +134,7 @@ def test_file_on_stdin_and_nothing_at_all(random_model: str, rig: Path, tmp_path
     assert b"nothing was lifted" in found.stderr and not nothing.exists()
 
 
+@pytest.mark.slow
 def test_tcp_two_clients_and_one_that_vanishes(random_model: str, rig: Path, tmp_path: Path) -> None:
     record = tmp_path / "record.npz"
     with streaming(random_model, rig, "--tcp", 0, "--record", record) as stream:
@@ -161,6 +166,7 @@ def test_tcp_two_clients_and_one_that_vanishes(random_model: str, rig: Path, tmp
     assert read_lifted(record).tracks[:2] == ("dog", "dog (2)")
 
 
+@pytest.mark.slow
 def test_one_client_too_many_is_told_and_room_is_made(random_model: str, rig: Path) -> None:
     with streaming(random_model, rig, "--tcp", "0", "--tracks", "64") as stream:
         address = ("127.0.0.1", stream.port("tcp"))
@@ -183,6 +189,7 @@ def test_one_client_too_many_is_told_and_room_is_made(random_model: str, rig: Pa
         assert stream.stop() == 128 + signal.SIGINT
 
 
+@pytest.mark.slow
 def test_udp(random_model: str, rig: Path) -> None:
     points = keypoints(40)
     with streaming(random_model, rig, "--udp", 0, "--idle", 1) as stream:
@@ -205,6 +212,7 @@ def test_udp(random_model: str, rig: Path) -> None:
         assert stream.stop(signal.SIGTERM) == 143
 
 
+@pytest.mark.slow
 def test_websocket_two_clients_at_once(random_model: str, rig: Path) -> None:
     pytest.importorskip("websockets", reason="WebSockets need the extra `stream`")
     from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -246,6 +254,7 @@ def test_websocket_two_clients_at_once(random_model: str, rig: Path) -> None:
     assert not any("Traceback" in line for line in stream.told), stream.told
 
 
+@pytest.mark.slow
 def test_interrupt_gives_what_is_due_and_the_record(random_model: str, rig: Path, tmp_path: Path) -> None:
     points, record = keypoints(30), tmp_path / "record.npz"
     with streaming(random_model, rig, "--record", record) as stream:
@@ -260,6 +269,7 @@ def test_interrupt_gives_what_is_due_and_the_record(random_model: str, rig: Path
     assert_lifted(read_lifted(record).joints[0], offline(random_model, points))
 
 
+@pytest.mark.slow
 def test_reader_that_leaves_ends_it_quietly_with_the_record_written(
     random_model: str, rig: Path, tmp_path: Path
 ) -> None:
@@ -283,6 +293,7 @@ def test_reader_that_leaves_ends_it_quietly_with_the_record_written(
     assert read_lifted(record).num_frames > 0
 
 
+@pytest.mark.slow
 def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path: Path) -> None:
     record = tmp_path / "record.npz"
     tracks = read_keypoints(mouse)
@@ -299,6 +310,7 @@ def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path
         np.testing.assert_array_equal(getattr(result, name), getattr(wanted, name))
 
 
+@pytest.mark.slow
 def test_replay_keeps_the_pace(random_model: str, mouse: Path) -> None:
     stream = Stream("--replay", mouse, "--fps", 20, "--model", random_model)
     stream.communicate(b"")
@@ -306,6 +318,7 @@ def test_replay_keeps_the_pace(random_model: str, mouse: Path) -> None:
     assert 1.4 <= seconds < 30
 
 
+@pytest.mark.slow
 def test_view_draws_what_was_recorded(random_model: str, rig: Path, tmp_path: Path, run: Run) -> None:
     pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
     record = tmp_path / "record.npz"
@@ -339,6 +352,7 @@ def test_bad_option(run: Run, options: list[str], words: list[str]) -> None:
     assert_one_line(run("stream", *options), *words)
 
 
+@pytest.mark.slow
 def test_port_that_is_taken_is_one_line(run: Run, random_model: str) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

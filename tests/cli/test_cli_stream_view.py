@@ -43,6 +43,7 @@ def moving(path: Path, frames: int = 1200) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_skeleton_moves_beside_its_input(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="pictures are read with pillow")

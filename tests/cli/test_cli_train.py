@@ -32,6 +32,7 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_trains_resumes_and_lifts(run: Run, recipe: Path, mouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = run("train", recipe, "--set", f"run.out={out}", "--set", "run.stop_after=2")

@@ -29,6 +29,7 @@ def sources() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in found) or ["."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sources())
 def test_real_file_is_lifted_onto_its_input(
     run: Run, real_data: Path, random_model: str, tmp_path: Path, name: str

@@ -193,6 +193,7 @@ def test_links_follow_the_body() -> None:
     assert {frozenset(("left_knee", "left_ankle")), frozenset(("right_elbow", "right_wrist"))} <= links
 
 
+@pytest.mark.slow
 def test_bodies_vary() -> None:
     generator = AnimalGenerator(0)
     skeletons = [generator.batch(1, 1).skeleton for _ in range(200)]

@@ -162,6 +162,7 @@ def test_paired_clips_are_what_their_own_camera_sees() -> None:
     assert clips.family == "body" and clips.visible.all()
 
 
+@pytest.mark.slow
 def test_each_skeleton_is_drawn_equally_often_and_each_recording_by_its_length() -> None:
     other = Skeleton(("a", "b"), ((0, 1),))
     long, short = walk(90), walk(30) + np.array([0, 0, 3], np.float32)

@@ -11,6 +11,7 @@ EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "swap_mot
 TINY = ["--frames", "21", "--width", "16", "--layers", "1", "--steps", "4", "--window", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True])
 def test_loss_curves_match(own, capsys) -> None:
     losses = runpy.run_path(str(EXAMPLE))["main"]([*TINY, *(["--own"] if own else [])])

@@ -13,6 +13,7 @@ def recorded() -> Results:
         return dict(arrays)
 
 
+@pytest.mark.slow
 def test_results_are_as_recorded(recorded: Results) -> None:
     found = results()
     there = str(recorded.pop("machine"))

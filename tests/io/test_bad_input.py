@@ -19,6 +19,7 @@ from olift_fast.io import formats, read_keypoints, read_lifted, write_lifted
 from olift_fast.tracks.containers import LiftedTracks
 
 
+@pytest.mark.slow
 def test_reading_brings_in_neither_torch_nor_the_extra() -> None:
     heavy = {"torch", "pandas", "xarray", "scipy", "movement"}
     code = f"import sys, olift_fast.io; print(sorted({heavy} & set(sys.modules)))"
@@ -147,6 +148,7 @@ def test_flipped_bytes_never_escape_as_another_error(
     assert refused > 15
 
 
+@pytest.mark.slow
 def test_damaged_files_of_every_kind_never_escape_as_another_error(tmp_path: Path) -> None:
     """Valid small files with one piece cut out or replaced: read, or refused in one line."""
     pose = [1.0, 2.0, 0.5] * 17

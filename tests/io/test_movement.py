@@ -123,6 +123,7 @@ def test_missing_extra_is_named_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_deeplabcut_h5_holds_the_numbers_of_its_csv(load_poses: Any, real_data: Path) -> None:
     folder = real_data / "keypoints2d/deeplabcut_h5"
     table, binary = (read_keypoints(folder / f"DLC_sample_tracks.{suffix}") for suffix in ("csv", "h5"))
@@ -134,6 +135,7 @@ def test_deeplabcut_h5_holds_the_numbers_of_its_csv(load_poses: Any, real_data: 
     assert by_movement.fps == 40 and by_movement.frames is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["predictions.slp", "clip.predictions.slp", "centered_pair_predictions.slp"])
 def test_sleap_projects_read_the_same_by_movement_and_sleap_io(load_poses: Any, real_data: Path, name: str) -> None:
     path = real_data / "keypoints2d/sleap" / name
@@ -183,6 +185,7 @@ def test_netcdf_of_movement_reads(load_poses: Any, tmp_path: Path, name: str) ->
     np.testing.assert_array_equal(found.keypoints, points.transpose(3, 0, 2, 1).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_nwb_of_movement_reads(load_poses: Any, tmp_path: Path) -> None:
     save, pynwb = importlib.import_module("movement.io.save_poses"), importlib.import_module("pynwb")
     points = np.random.default_rng(0).uniform(0, 99, (6, 2, 3, 1))
@@ -196,6 +199,7 @@ def test_nwb_of_movement_reads(load_poses: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.keypoints[0][:, order], points[..., 0].transpose(0, 2, 1).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_lifted_results_in_3d_read_back_by_movement(load_poses: Any, tmp_path: Path, make_lifted: Make) -> None:
     xarray = importlib.import_module("xarray")
     result = make_lifted(frames=None)

@@ -81,6 +81,7 @@ def test_no_file_is_forgotten(real_data: Path) -> None:
             read_keypoints(folder / name)
 
 
+@pytest.mark.slow
 def test_files_read_the_same_under_a_name_without_meaning(real_data: Path, tmp_path: Path) -> None:
     for name in (name for name in WANTED if name.endswith((".json", ".csv", ".slp", "analysis.h5"))):
         path = tmp_path / "file.dat"

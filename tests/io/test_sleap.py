@@ -212,6 +212,7 @@ def test_real_analysis_file_holds_what_h5py_sees(real_data: Path) -> None:
     assert np.isfinite(found.keypoints).sum() == np.isfinite(tracks).sum()
 
 
+@pytest.mark.slow
 def test_real_project_and_its_analysis_file_agree(real_data: Path) -> None:
     folder = real_data / "keypoints2d/sleap"
     project, analysis = read_keypoints(folder / "predictions.slp"), read_keypoints(folder / "predictions.analysis.h5")

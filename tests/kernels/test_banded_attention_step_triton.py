@@ -9,6 +9,7 @@ from compiling import compile_launches
 from olift_fast.ops import banded_attention_step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "architecture"),
     [("small_float32", 80), ("base_float32", 90), ("base_bfloat16", 90), ("large_bfloat16", 100)],
@@ -21,12 +22,14 @@ def test_presets_compile_without_spills(case: str, architecture: int) -> None:
     assert kernel.shared <= 48 * 1024, kernel
 
 
+@pytest.mark.slow
 def test_variants_compile_without_spills() -> None:
     pytest.importorskip("triton")
     kernels = compile_launches("step_launches:variants", 90)
     assert [x.spills for x in kernels] == [False] * 3
 
 
+@pytest.mark.slow
 def test_tracks_and_joints_do_not_compile_anew() -> None:
     pytest.importorskip("triton")
     assert len(compile_launches("step_launches:many_sizes", 90)) == 1

@@ -46,6 +46,7 @@ def compare(
     assert error(leaf_bias.grad, exact_bias.grad, least=0.1 * float(upstream.norm())) < 2e-5
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
@@ -67,22 +68,26 @@ def test_matches_the_reference(shape, window, masked) -> None:
     compare(shape, window, masked=masked)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_long_clip_of_many_blocks() -> None:
     compare((1, 243, 1, 1, 8), (8, 8), masked=True)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_many_joints() -> None:
     compare((1, 7, 26, 1, 8), (8, 8), masked=True)
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.parametrize("window", [(0, 33), (33, 0)])
 def test_one_sided_window_that_ends_inside_a_tile(window) -> None:
     compare((1, 50, 1, 1, 8), window, masked=False)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_repeats_bit_for_bit() -> None:
     qkv = torch.randn(1, 20, 5, 3, 1, 8, generator=torch.Generator().manual_seed(0)).to(DEVICE)
@@ -141,6 +146,7 @@ def test_joints_are_alike() -> None:
     assert torch.equal(permuted, out[:, :, order])
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.parametrize("masked", [False, True])
 def test_opcheck(masked) -> None:
@@ -152,6 +158,7 @@ def test_opcheck(masked) -> None:
     torch.library.opcheck(torch.ops.olift.banded_attention_triton.default, ([q, k, v], 1, 2, *options, 0.3))
 
 
+@pytest.mark.slow
 @needs_triton
 def test_compiles_without_breaks_or_a_recompile_per_length() -> None:
     torch._dynamo.reset()
@@ -203,12 +210,14 @@ def test_presets_compile_without_spills(preset: str, dtype: str, architecture: i
         assert kernel.shared <= 48 * 1024, kernel
 
 
+@pytest.mark.slow
 def test_variants_compile_without_spills() -> None:
     pytest.importorskip("triton")
     kernels = compile_launches("banded_launches:variants", 90)
     assert [x.spills for x in kernels] == [False] * 4
 
 
+@pytest.mark.slow
 def test_batch_frames_and_joints_do_not_compile_anew() -> None:
     pytest.importorskip("triton")
     assert len(compile_launches("banded_launches:many_sizes", 90)) == 2

@@ -34,6 +34,7 @@ def test_repeats_bit_for_bit(name: str, device: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(case.step(), case.step(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", NAMES)
 def test_exports_and_gives_the_same(name: str, device: str, tmp_path) -> None:

@@ -17,11 +17,13 @@ def test_presets_fit_in_registers(architecture: int) -> None:
     assert [kernel for kernel in kernels if kernel.spills] == []
 
 
+@pytest.mark.slow
 def test_small_and_unmasked_skeletons_fit_in_registers() -> None:
     kernels = compile_launches("joint_launches:others", 90)
     assert [kernel for kernel in kernels if kernel.spills] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "stack"), [("lengths", 0), ("several_tiles", 32)])
 def test_clips_frames_and_joints_do_not_compile_anew(case: str, stack: int) -> None:
     """Skeletons beyond a tile, larger than any preset's, may spill a few bytes: ptxas 12.8 does, later ones do not."""

@@ -21,6 +21,7 @@ def saved(tmp_path: Path) -> Path:
     return Lifter(TINY, name="tiny").save_pretrained(tmp_path / "tiny")
 
 
+@pytest.mark.slow
 def test_round_trip(saved: Path) -> None:
     loaded = Lifter.from_pretrained(saved)
     torch.manual_seed(0)

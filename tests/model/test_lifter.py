@@ -66,6 +66,7 @@ def test_starts_from_the_same_random_numbers_as_the_reference(encoding, time_enc
         assert torch.equal(value, wanted[name]), name
 
 
+@pytest.mark.slow
 @needs_native
 def test_native_backend_matches_the_reference_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     model = lifter(LifterConfig.preset("small"))
@@ -157,6 +158,7 @@ def test_the_smallest_clips_lift(frames: int, joints: int) -> None:
     assert out.shape == (1, frames, joints, 3) and out.isfinite().all()
 
 
+@pytest.mark.slow
 def test_compiles_in_one_graph() -> None:
     torch._dynamo.reset()
     model = lifter()

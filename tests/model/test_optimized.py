@@ -61,6 +61,7 @@ def test_bfloat16_is_really_taken() -> None:
     assert (exact - rounded).norm() / exact.norm() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_with_changing_lengths(dtype: torch.dtype) -> None:
     lifter = lifter_of()
@@ -98,6 +99,7 @@ def test_random_numbers_go_on_as_without_it() -> None:
     assert torch.equal(torch.rand(1), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_copies_and_pickles(compiled: bool) -> None:
     lifter = lifter_of()

@@ -42,6 +42,7 @@ def in_ring(whole: np.ndarray, lengths: np.ndarray, slots: int) -> np.ndarray:
     return ring
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_matches_float64(shape: tuple[int, ...], window: tuple[int, int]) -> None:
@@ -59,6 +60,7 @@ def test_matches_float64(shape: tuple[int, ...], window: tuple[int, int]) -> Non
         assert relative_error(out, wanted) < 1e-6
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_a_bit() -> None:
     data = inputs((64, 20, 26, 4, 32), (8, 8))
     ring = in_ring(data["qkv"], data["lengths"], 20)

@@ -38,6 +38,7 @@ def run(*command: str) -> str:
 HEADERS = [path for path in CSRC.rglob("*.h") if path.name not in ("binding.h", "checks.h")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", sorted(str(path.relative_to(CSRC)) for path in HEADERS))
 def test_header_compiles_alone(header: str, tmp_path: Path) -> None:
     source = tmp_path / "alone.cpp"
@@ -45,6 +46,7 @@ def test_header_compiles_alone(header: str, tmp_path: Path) -> None:
     run(compiler(), *STRICT, "-Wno-unused-function", "-fsyntax-only", str(source))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", LEVELS)
 @pytest.mark.parametrize("source", sorted(str(p.relative_to(CSRC)) for p in CSRC.rglob("*_cpu.cpp")))
 def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_path: Path) -> None:

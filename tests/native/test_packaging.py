@@ -21,6 +21,7 @@ needs_backend = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_backend
 def test_wheel_without_native_code_works(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]

@@ -57,6 +57,7 @@ def sets(count: int, points: int, dtype: type, weighted: bool) -> tuple[np.ndarr
 SHAPES = [(1, 1), (5, 4), (21, 26), (3, 64), (3, 65), (2, 256), (2, 257), (1, 9000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("count", "points"), SHAPES)
@@ -76,6 +77,7 @@ def test_every_step_matches_the_cpu(emulated, dtype, weighted, count, points) ->
             assert relative_error(got[name], wanted[name]) < TOLERANCE[dtype], name
 
 
+@pytest.mark.slow
 def test_many_problems_are_solved_a_lane_each(emulated) -> None:
     count = 4096 + 5
     source, target, _ = sets(64, 3, np.float32, False)

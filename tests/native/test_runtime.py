@@ -41,6 +41,7 @@ def python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_one_openmp_runtime_in_the_process() -> None:
     printed = python(
@@ -57,6 +58,7 @@ def test_one_openmp_runtime_in_the_process() -> None:
     assert printed == "True 1"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_parallel_loops_run_on_torchs_threads() -> None:
     """The workers that torch's loops have started serve the native loops too: no thread is added."""
@@ -73,6 +75,7 @@ def test_parallel_loops_run_on_torchs_threads() -> None:
     assert printed == "True 0"
 
 
+@pytest.mark.slow
 def test_threads_of_its_own_where_there_is_no_openmp() -> None:
     printed = python(
         "import numpy as np, torch\n"
@@ -88,6 +91,7 @@ def test_threads_of_its_own_where_there_is_no_openmp() -> None:
     assert printed == "False True"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["avx2", "baseline"])
 def test_every_instruction_set_gives_the_same_answers(level: str) -> None:
     """Runs the binding's tests again, one level down."""
@@ -107,6 +111,7 @@ def test_every_instruction_set_gives_the_same_answers(level: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+@pytest.mark.slow
 def test_other_threads_of_python_go_on_meanwhile() -> None:
     """The interpreter's lock is released: while one thread computes, this one counts."""
     code = (

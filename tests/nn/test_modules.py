@@ -205,6 +205,7 @@ def stack() -> Stack:
     return Stack()
 
 
+@pytest.mark.slow
 def test_compiles_without_a_break() -> None:
     model, loss = stack(), ProcrustesLoss()
 
@@ -220,6 +221,7 @@ def test_compiles_without_a_break() -> None:
         assert (one - other).norm() < 1e-4 * max(float(other.norm()), 1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_exports_with_any_number_of_frames_and_loads_again(backend, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("OLIFT_BACKEND", backend)
@@ -248,6 +250,7 @@ def gradients_of_one_process(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_get_the_gradients_of_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(gradients_of_one_process, args=(str(tmp_path),), nprocs=2)
     model = stack()

@@ -327,6 +327,7 @@ def test_causal_encoder_runs_with_a_causal_window() -> None:
     assert error(model(x), wanted) < 1e-5
 
 
+@pytest.mark.slow
 def test_compiles_without_a_break_and_copies() -> None:
     model = random_parameters(layer(norm_first=True))
     swap_attention(model, 3)

@@ -140,6 +140,7 @@ def attend(x: Tensor) -> Tensor:
     return joint_attention(x, x, x)
 
 
+@pytest.mark.slow
 @needs_native
 def test_compiled_graph_of_one_backend_is_not_used_under_another() -> None:
     torch._dynamo.reset()

@@ -105,6 +105,7 @@ def test_reference_is_scaled_dot_product_attention_with_a_band() -> None:
     assert error(out, wanted) < 1e-13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_hidden_keys_may_hold_nan(backend, dtype, tolerance) -> None:
     qkv, bias, visible, lengths, upstream = inputs((2, 40, 4, 2, 24), (8, 8))
@@ -119,6 +120,7 @@ def test_hidden_keys_may_hold_nan(backend, dtype, tolerance) -> None:
     assert (got[1][:, :, :, 1:][~keys] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_row_without_visible_key_is_zero(backend, dtype, tolerance) -> None:
     qkv, bias, visible, _, upstream = inputs((1, 30, 3, 2, 16), (2, 2))
@@ -144,6 +146,7 @@ def test_nan_in_a_visible_key_reaches_its_band_only(backend, dtype, tolerance) -
     assert not out[:, :, 0].isnan().any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_strided_views_are_read_where_they_lie(backend, dtype, tolerance) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -167,6 +170,7 @@ def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_gradients_pass_gradcheck_in_float64() -> None:
     qkv, bias, visible, lengths, _ = inputs((1, 9, 2, 2, 3), (2, 1))
 
@@ -179,6 +183,7 @@ def test_gradients_pass_gradcheck_in_float64() -> None:
     assert torch.autograd.gradgradcheck(function, leaves)
 
 
+@pytest.mark.slow
 @needs_native
 @pytest.mark.parametrize("masked", [False, True])
 def test_opcheck(masked) -> None:
@@ -188,6 +193,7 @@ def test_opcheck(masked) -> None:
     torch.library.opcheck(torch.ops.olift.banded_attention.default, ([q, k, v], 3, 2, *options, 0.3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend, most", [pytest.param("native", 2, marks=needs_native), ("eager", 4)])
 def test_compiles_without_breaks_or_a_recompile_per_length(backend, most) -> None:
     torch._dynamo.reset()

@@ -80,6 +80,7 @@ class Sequences:
         return banded_attention_step(q, k, v, *counts, self.window, bias=bias, visible=visible, backend=backend).cpu()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + HALVES)
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,6 +93,7 @@ def test_is_a_row_of_the_whole_sequence(backend, dtype, tolerance, shape, window
     assert plain.dtype == masked.dtype == dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_hidden_keys_and_slots_that_hold_nothing_may_hold_nan(backend, dtype, tolerance) -> None:
     sequences = Sequences((3, 25, 4, 2, 24), (8, 4), dtype, spare=5)
@@ -135,6 +137,7 @@ def test_visible_nan_reaches_its_own_joint_and_head_only(backend, dtype, toleran
     assert torch.equal(out, clean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_any_strides_and_a_query_by_itself(backend, dtype, tolerance) -> None:
     sequences = Sequences((2, 20, 5, 2, 24), (3, 4), dtype)
@@ -163,6 +166,7 @@ def test_far_along_in_the_sequence(backend, dtype, tolerance) -> None:
     assert error(sequences.got(backend), wanted) < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     sequences = Sequences((3, 30, 26, 4, 32), (8, 8), dtype)
@@ -170,6 +174,7 @@ def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     assert torch.equal(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [pytest.param("", marks=needs_native), pytest.param("_triton", marks=needs_triton)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_opcheck(backend, masked) -> None:

@@ -88,6 +88,7 @@ def run(
     return out.detach(), leaf.grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance", "shape", "masks"), cases())
 def test_matches_the_reference(backend, dtype, tolerance, shape, masks) -> None:
     qkv, options, upstream = inputs(shape, masks)
@@ -106,6 +107,7 @@ def test_reference_is_scaled_dot_product_attention() -> None:
     assert error(reference.joint_attention(*qkv.unbind(3), graph=graph), wanted) < 1e-13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 @pytest.mark.parametrize(("frames", "joints"), [(3, 7), (1, 35)])  # one tile, several
 def test_what_is_masked_may_hold_nan_and_gets_zero(backend, dtype, tolerance, frames, joints) -> None:
@@ -144,6 +146,7 @@ def test_nan_in_a_visible_joint_stays_in_its_frame_and_head(backend, dtype, tole
     assert not (gradient & ~touched[:, :, :, None]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_strided_and_expanded_views_are_read_where_they_lie(backend, dtype, tolerance) -> None:
     device = DEVICE.get(backend, "cpu")
@@ -188,6 +191,7 @@ def test_permuting_joints_permutes_the_output(backend, dtype, tolerance) -> None
         assert error(a, b[:, :, order].double().cpu()) < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", FAST)
 def test_packed_projection_gets_the_same_gradient_in_one_tensor(backend) -> None:
     qkv, options, upstream = inputs((2, 3, 7, 2, 16), "all")
@@ -222,6 +226,7 @@ def test_second_derivative_is_a_clear_error(backend) -> None:
         torch.autograd.grad(gradient.sum(), leaf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize(("packed", "masks"), [(False, "none"), (True, "graph of heads"), (True, "all")])
 def test_opcheck(backend, packed, masks) -> None:
@@ -234,6 +239,7 @@ def test_opcheck(backend, packed, masks) -> None:
     torch.library.opcheck(getattr(torch.ops.olift, name).default, (projection, graph, visible))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [*FAST, "eager"])
 def test_compiles_without_breaks_or_a_recompile_per_shape(backend) -> None:
     torch._dynamo.reset()

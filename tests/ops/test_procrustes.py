@@ -202,6 +202,7 @@ def test_gradient_of_points_a_kilometer_away_is_that_of_points_nearby() -> None:
     assert error(gradients[1], gradients[0]) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", FAST_NAMES)
 @pytest.mark.parametrize("weighted", [True, False])
 def test_opcheck(backend, weighted) -> None:
@@ -219,6 +220,7 @@ def test_opcheck(backend, weighted) -> None:
     torch.library.opcheck(torch.ops.olift.procrustes_error_backward.default, (*plain, "rigid", wanted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", FAST_NAMES)
 def test_compiles_whole_and_once_for_all_sizes(backend) -> None:
     def function(source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
@@ -291,6 +293,7 @@ def test_threads_and_repeats_change_no_bit(count, points) -> None:
         assert all(torch.equal(x, y) for x, y in zip(results[0], again, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), FAST)
 def test_a_million_points(backend, dtype, tolerance) -> None:
     source, target, weights = problem(1, 1_000_000)
@@ -407,6 +410,7 @@ def test_align_moves_the_source_onto_the_target(kind) -> None:
     assert error(moved, reference.procrustes_align(source, target, weights, kind=kind)) < 1e-12
 
 
+@pytest.mark.slow
 def test_descent_from_a_rank_one_start_converges() -> None:
     torch.manual_seed(0)
     target = torch.randn(4, 12, 3)

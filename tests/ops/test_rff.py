@@ -66,6 +66,7 @@ def run(function: Callable[..., Tensor], leaves: Sequence[Tensor], upstream: Ten
     return out, [leaf.grad for leaf in leaves]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance", "shape"), CASES)
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_matches_the_reference(backend, dtype, tolerance, shape, masked) -> None:
@@ -85,6 +86,7 @@ def test_matches_the_reference(backend, dtype, tolerance, shape, masked) -> None
             assert a.dtype == dtype and error(a, b) < 2 * tolerance, name
 
 
+@pytest.mark.slow
 @needs_triton
 def test_sums_over_more_points_than_a_program_takes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs of three blocks of points each: what a long clip on a GPU does."""
@@ -96,6 +98,7 @@ def test_sums_over_more_points_than_a_program_takes_at_once(monkeypatch: pytest.
     assert all(error(a, b) < 2e-5 for a, b in zip(gradients, wanted_gradients, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), FAST)
 def test_phases_of_ten_thousand_turns_stay_accurate(backend, dtype, tolerance) -> None:
     """Against float64 on the same float32 numbers; the same sum in float32 is a thousand times worse."""
@@ -113,6 +116,7 @@ def test_phases_of_ten_thousand_turns_stay_accurate(backend, dtype, tolerance) -
     assert error(reference.rff_encode(x, freqs), wanted) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_hidden_points_may_hold_nan(backend, dtype, tolerance) -> None:
     leaves, visible, upstream, upstream_features = inputs((6, 17), 2, 8, 24)
@@ -138,6 +142,7 @@ def test_nan_and_infinity_in_a_visible_point_reach_its_row_only(backend, dtype, 
     assert out.isnan().any(dim=-1).sum() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_every_point_hidden_gives_tokens_and_zero_gradients(backend, dtype, tolerance) -> None:
     leaves, visible, upstream, _ = inputs((40,), 2, 8, 24)
@@ -150,6 +155,7 @@ def test_every_point_hidden_gives_tokens_and_zero_gradients(backend, dtype, tole
     assert (without == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_strided_and_expanded_inputs(backend, dtype, tolerance) -> None:
     leaves, visible, _, _ = inputs((5, 3, 4), 2, 8, 24)
@@ -169,6 +175,7 @@ def test_strided_and_expanded_inputs(backend, dtype, tolerance) -> None:
         assert all(error(a, b) < 2 * tolerance for a, b in zip(gradients, wanted_gradients, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     leaves, visible, upstream, _ = inputs((50,) if backend == "triton" else (13, 90), 2, 16, 24)
@@ -224,6 +231,7 @@ def test_linear_is_encode_then_linear_with_a_token_for_what_is_hidden() -> None:
     assert torch.equal(out[~visible], token.expand(int((~visible).sum()), 5))
 
 
+@pytest.mark.slow
 def test_gradcheck() -> None:
     leaves, visible, _, _ = inputs((2, 3), 2, 4, 3)
 
@@ -278,6 +286,7 @@ def test_autocast_keeps_phases_float32_and_the_reference_s_dtypes(backend) -> No
     assert all(a.dtype == torch.float32 and error(a, b) < 2e-2 for a, b in zip(gradients, exact_gradients, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param("", marks=needs_native), pytest.param("_triton", marks=needs_triton)],
@@ -296,6 +305,7 @@ def test_opcheck(name, masked) -> None:
     torch.library.opcheck(getattr(torch.ops.olift, f"rff_encode{name}").default, (x, freqs, visible))
 
 
+@pytest.mark.slow
 @needs_native
 def test_compiles_without_breaks_or_a_recompile_per_length() -> None:
     torch._dynamo.reset()

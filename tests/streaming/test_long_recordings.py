@@ -235,6 +235,7 @@ def run(tmp_path: Path, out: Path, chunk: int) -> subprocess.Popen[str]:
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @linux
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", recording(6000))
@@ -263,6 +264,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) ->
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.slow
 @linux
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     rows = recording(2000)

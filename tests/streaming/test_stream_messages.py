@@ -139,6 +139,7 @@ nearly = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | (nearly | anything).map(lambda content: json.dumps(content).encode()))
 def test_any_line_is_a_sound_message_or_an_input_error(line: bytes) -> None:
     try:
@@ -180,6 +181,7 @@ def test_line_that_is_too_long_is_skipped_and_the_next_is_read() -> None:
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @given(st.lists(floats, min_size=9, max_size=9), st.text(max_size=5), st.none() | st.floats(-1e15, 1e15))
 def test_result_line_gives_every_bit_back(values: list[float], track: str, t: float | None) -> None:
     joints = np.array(values, np.float32).reshape(JOINTS, 3)

@@ -269,6 +269,7 @@ def test_on_lag_drop_keeps_the_newest_frames(lifter: Lifter) -> None:
     assert any("dropped" in answer.get("warning", "") for answer in answers)
 
 
+@pytest.mark.slow
 def test_on_lag_queue_makes_the_source_wait_for_a_slow_reader_and_no_other(lifter: Lifter) -> None:
     async def run() -> None:
         router = Router(session_of(lifter), queue=8)

@@ -88,6 +88,7 @@ def cuts(frames: int, seed: int) -> Iterator[slice]:
         start = stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("frames", [1, 4, 37])
 @pytest.mark.parametrize("layers", [(2, 1), (3, 0), (1, 2), (0, 1), (0, 0)])
@@ -174,6 +175,7 @@ def test_results_come_when_they_are_due(window, latency) -> None:
     assert stream.flush() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("window", [(3, 2), (1, 4), (3, 0)])
 @pytest.mark.parametrize("seed", range(3))

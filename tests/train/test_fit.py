@@ -24,6 +24,7 @@ def log(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_stops_when_the_score_no_longer_falls_and_keeps_the_best(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +51,7 @@ def test_stops_when_the_score_no_longer_falls_and_keeps_the_best(
         assert all(torch.equal(weights[name], seen[1][name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_score_falls_with_training_and_is_the_same_each_time() -> None:
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, space_layers=1)).eval()
@@ -57,6 +59,7 @@ def test_score_falls_with_training_and_is_the_same_each_time() -> None:
     assert first == again > mean_score(Lifter.from_pretrained("small"), held_out_batches(None, hops=1)) > 0
 
 
+@pytest.mark.slow
 def test_score_is_of_the_held_out_recordings(real_data: Path) -> None:
     batches = held_out_batches(real_data, hops=1)
     assert len(batches) >= 5 and max(len(batch.keypoints) for batch in batches) > 32

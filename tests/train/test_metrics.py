@@ -211,6 +211,7 @@ def test_layout_and_dtype_do_not_matter(name: str) -> None:
     assert EVERY[name](*(x[:0] for x in (joints, target, labelled))).shape == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in EVERY if not name.startswith("pck")])
 def test_gradients_reach_what_is_labelled_and_nothing_else(name: str) -> None:
     joints, target, labelled = (x[:3] for x in clips(frames=4))
@@ -321,6 +322,7 @@ def scores_of_one_process(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_processes_agree_on_the_scores_of_all(tmp_path: Path) -> None:
     spawn(scores_of_one_process, args=(str(tmp_path),), nprocs=2)
     joints, target, labelled = (x[:5] for x in clips())

@@ -72,6 +72,7 @@ def first_recipe(mixture: Mixture, folder: Path) -> Iterator[ClipBatch]:
         yield mirror(group) if rng.random() < 0.5 else group
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_numbers_as_before_there_were_sources(recordings: Path) -> None:
     mixture = Mixture(seed=4, frames=8, clips=3, real=recordings, real_weights=WEIGHTS, recombined=0.5)
     groups = list(islice(mixture.groups(), 40))
@@ -82,6 +83,7 @@ def test_the_same_seed_draws_the_same_numbers_as_before_there_were_sources(recor
             np.testing.assert_array_equal(getattr(group, name), getattr(wanted, name))
 
 
+@pytest.mark.slow
 def test_sources_are_drawn_by_weight_beside_recordings(recordings: Path) -> None:
     other = [(Constant("mine"), 4.0), (Constant("unused"), 0.0)]
     mixture = Mixture(frames=2, clips=1, real=recordings, real_weights=WEIGHTS, real_share=1, sources=other)
@@ -113,6 +115,7 @@ def test_a_recording_without_a_weight_is_drawn_too_and_a_weight_of_0_leaves_it_o
     assert len(Mixture(real=recordings, real_weights={"stub": 0}).real_sources) == 2
 
 
+@pytest.mark.slow
 def test_animalsyn3d_and_human36m_are_drawn_by_path_and_their_held_out_part_never(tmp_path: Path) -> None:
     folder, path = tmp_path / "AnimalSyn3D" / "unicorn", tmp_path / "h36m.npz"
     folder.mkdir(parents=True)
@@ -179,6 +182,7 @@ def test_weights_that_draw_nothing_are_refused(recordings: Path) -> None:
         next(Mixture(real=recordings / "nowhere").groups())
 
 
+@pytest.mark.slow
 def test_batches_of_several_lengths_have_as_many_frames_each(recordings: Path) -> None:
     given = {"seed": 1, "real": recordings, "real_weights": WEIGHTS, "skeletons": 2, "clips": 3}
     mixture = Mixture(**given, lengths={4: 3, 8: 1})

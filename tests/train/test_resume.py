@@ -38,6 +38,7 @@ def losses(folder: Path) -> list[tuple[str, str]]:
         return [(row["step"], row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (2, "adamw"), (0, "muon")])
 def test_resumed_is_uninterrupted_to_the_bit(tiny: Path, tmp_path: Path, workers: int, optimizer: str) -> None:
     same = ["schedule.optimizer=muon", "data.lengths={2=1, 4=1}"] if optimizer == "muon" else []
@@ -77,6 +78,7 @@ def test_killed_at_any_moment_and_resumed_is_uninterrupted_to_the_bit(
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.slow
 def test_no_disk_space_keeps_the_state_before(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(load_config(tiny, [f"run.out='{tmp_path / 'whole'}'"]))
     fit(load_config(tiny, ["run.stop_after=10"]))
@@ -98,6 +100,7 @@ def test_no_disk_space_keeps_the_state_before(tiny: Path, tmp_path: Path, monkey
     assert_same(tmp_path / "whole", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_new_state_is_on_disk_before_it_takes_the_old_ones_place(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +121,7 @@ def test_the_new_state_is_on_disk_before_it_takes_the_old_ones_place(
     assert (tmp_path / "out" / FILE).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_resume_of_another_run_is_refused_by_what_differs(tiny: Path, tmp_path: Path) -> None:
     fit(load_config(tiny, ["run.stop_after=5"]))
     with pytest.raises(InputError, match=rf"{tmp_path / 'out'}' holds a run: --resume goes on with it"):
@@ -129,6 +133,7 @@ def test_resume_of_another_run_is_refused_by_what_differs(tiny: Path, tmp_path: 
     fit(load_config(tiny, ["run.stop_after=6", "run.save_every=1", "run.workers=1"]), resume=True)
 
 
+@pytest.mark.slow
 def test_resume_of_another_version_is_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(load_config(tiny, ["run.stop_after=5"]))
     monkeypatch.setattr("olift_fast.train.state.__version__", "99.0")
@@ -140,6 +145,7 @@ def test_resume_of_another_version_is_refused(tiny: Path, monkeypatch: pytest.Mo
         fit(load_config(tiny), resume=True)
 
 
+@pytest.mark.slow
 def test_resume_where_there_is_nothing_starts(tiny: Path, tmp_path: Path) -> None:
     fit(load_config(tiny, ["run.stop_after=1"]), resume=True)
     assert (tmp_path / "out" / FILE).is_file()
@@ -166,6 +172,7 @@ def test_pickled_state_is_refused(tiny: Path, tmp_path: Path, name: str) -> None
         fit(load_config(tiny), resume=True)
 
 
+@pytest.mark.slow
 def test_a_state_that_is_cut_off_or_of_something_else_is_refused(tiny: Path, tmp_path: Path) -> None:
     fit(load_config(tiny, ["run.stop_after=1"]))
     path = tmp_path / "out" / FILE

@@ -72,6 +72,7 @@ def test_a_part_of_the_body_hangs_together() -> None:
         assert len(reached) == clip.sum()
 
 
+@pytest.mark.slow
 def test_errors_of_the_truth_are_zero_and_hidden_joints_count(lifter: Lifter, data, monkeypatch) -> None:
     monkeypatch.setattr(occlusion, "lifted_by", lambda *_, alone=False: lambda batch: 2 * batch.joints)
     rows = list(occlusion.occlusion(lifter, Path()))

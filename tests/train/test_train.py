@@ -122,6 +122,7 @@ def test_clips_that_do_not_show_their_size_are_not_learned_from() -> None:
     assert batch.labelled[0].all() and batch.labelled[2].all()
 
 
+@pytest.mark.slow
 def test_batches_hold_skeletons_of_similar_size_in_random_order() -> None:
     drawn = groups(64, clips=1, frames=2)
     batches = by_size(drawn, 4, np.random.default_rng(0))
@@ -131,6 +132,7 @@ def test_batches_hold_skeletons_of_similar_size_in_random_order() -> None:
     assert [size[0] for size in sizes] != sorted(size[0] for size in sizes)
 
 
+@pytest.mark.slow
 def test_mixture_repeats_and_mixes_real_motion(real_data: Path) -> None:
     mixture = Mixture(seed=3, frames=6, skeletons=2, clips=1, real=real_data / "motion3d")
     first, second = mixture.batches(), mixture.batches()
@@ -152,6 +154,7 @@ def same(one: Batch, other: Batch) -> bool:
     return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("start", [0, 5, POOL, POOL + 3])
 def test_batch_depends_on_its_number_alone(workers: int, start: int) -> None:
@@ -161,6 +164,7 @@ def test_batch_depends_on_its_number_alone(workers: int, start: int) -> None:
     assert all(same(*pair) for pair in zip(late, whole[start : 2 * POOL], strict=True))
 
 
+@pytest.mark.slow
 def test_processes_share_the_batches_out() -> None:
     mixture = Mixture(seed=1, frames=4, skeletons=1, clips=1)
     whole = list(itertools.islice(mixture.batches(), 4 * POOL))
@@ -169,6 +173,7 @@ def test_processes_share_the_batches_out() -> None:
     assert all(same(*pair) for pair in zip(second, whole[2 * POOL - 2 : 2 * POOL] + whole[3 * POOL : -2], strict=True))
 
 
+@pytest.mark.slow
 def test_training_learns_and_saves(tmp_path: Path) -> None:
     torch.manual_seed(0)
     batch = collate(groups(2, clips=4, frames=8), hops=1)
@@ -214,6 +219,7 @@ def test_learning_rate_rises_then_falls() -> None:
     assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
 
 
+@pytest.mark.slow
 def test_windows_of_the_steps_are_drawn_as_often_as_asked() -> None:
     schedule = Schedule(steps=1, look_ahead={0: 3.0, 8: 1.0})
     drawn = [schedule.window(step, (4, 2)) for step in range(2000)]
@@ -222,6 +228,7 @@ def test_windows_of_the_steps_are_drawn_as_often_as_asked() -> None:
     assert Schedule(steps=1).window(5, (4, 2)) == (4, 2)
 
 
+@pytest.mark.slow
 def test_training_for_several_delays_leaves_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, plain = [], Lifter.set_window
 
@@ -261,6 +268,7 @@ def test_scores_of_a_skeleton_without_edges_have_no_drift() -> None:
     assert score("whole", part, "truth", lambda batch: batch.joints).values["pck_20"] == 100
 
 
+@pytest.mark.slow
 def test_a_perfect_method_scores_zero_and_truth_is_held_out(real_data: Path) -> None:
     sets = held_out(real_data)
     assert set(sets) >= {"human_cmu", "rat_dannce23", "mouse_salk34", "fly_df3d_30", "fly_anipose_17"}
@@ -303,6 +311,7 @@ def test_single_frames_see_no_time() -> None:
     assert not torch.allclose(alone, whole, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_method_is_scored_on_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     lifter = Lifter(TINY, name="tiny").eval()
@@ -361,6 +370,7 @@ def test_values_out_of_range_are_told(values: dict[str, Any], told: str) -> None
         Mixture(**values)
 
 
+@pytest.mark.slow
 def test_training_with_sources_of_ones_own_is_saved_and_goes_on(tmp_path: Path) -> None:
     def config(steps: int | None) -> Config:
         return Config(

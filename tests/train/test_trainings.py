@@ -77,6 +77,7 @@ def test_each_variant_of_a_shipped_study_is_a_training_of_its_own_that_can_be_bu
     assert other.run.out not in folders and other.run.seed == 1
 
 
+@pytest.mark.slow
 def test_one_animal_alone_is_trained_on_that_animal_alone(real_data: Path, tmp_path: Path) -> None:
     plan = load_plan("one_animal")
     for variant in plan.variants:
@@ -97,6 +98,7 @@ def test_one_animal_alone_is_trained_on_that_animal_alone(real_data: Path, tmp_p
             assert variant.split(" ")[1] not in named and len(named) == 4
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_scored_and_not_trained_again(study: Path, data: Path, tmp_path: Path) -> None:
     plan, runs, told = load_plan(study), tmp_path / "runs", []
     changes = ["schedule.steps=3", "run.save_every=1"]
@@ -138,6 +140,7 @@ def test_cameras_and_faults_of_a_test_are_those_asked_for(study: Path, data: Pat
     assert not np.allclose(above.joints, clean.joints)
 
 
+@pytest.mark.slow
 def test_a_study_as_one_command(study: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the figures need the extra `bench`")
     from olift_fast.train.studies.__main__ import main
@@ -186,6 +189,7 @@ def test_an_unknown_study_is_told() -> None:
         load_plan("absent")
 
 
+@pytest.mark.slow
 def test_the_first_error_of_a_training_ends_the_study(study: Path, data: Path, tmp_path: Path) -> None:
     plan, told = load_plan(study), []
     changes = ["schedule.steps=2", "schedule.learning_rate=1e-3", "early_stop.data=absent"]
@@ -201,6 +205,7 @@ def test_what_a_study_cannot_train_is_told_before_it_trains(study: Path, data: P
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_runs_are_found_again_however_their_folder_is_written(
     study: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

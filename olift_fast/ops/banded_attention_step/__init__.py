@@ -53,7 +53,7 @@ def banded_attention_step(
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
-        RuntimeError: gradients are wanted, which this operation has none of, or the backend asked for can't run.
+        RuntimeError: gradients are wanted, and this operation has none; or the backend asked for can't run.
 
     Equivalent to:
         ``banded_attention(q, k, v, window, …)[b, frames[b]]`` of whole sequences of ``lengths[b]`` frames.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from olift_fast.ops.backends import constant, refuse_native
 from olift_fast.ops.layers.registration import register
-from olift_fast.ops.native_module import ask_for_huge_pages, native_module, why_not_bfloat16
+from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module, native_module, why_not_bfloat16
 
 
 def refuse_native_layers(x: Tensor, *parameters: Tensor | None) -> str | None:
@@ -59,8 +59,7 @@ def _forward(
     hidden: Tensor,
     out: Tensor,
 ) -> None:
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     ask_for_huge_pages(hidden, out)
     hidden = hidden.flatten(0, -2) if hidden.dim() > 2 else hidden
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
@@ -76,8 +75,7 @@ def _backward(
     residual: bool,
     gradients: Sequence[Tensor | None],
 ) -> None:
-    native = native_module()
-    assert native is not None
+    native = loaded_module()
     hidden = hidden.flatten(0, -2) if hidden.dim() > 2 else hidden
     dx, *rest = gradients
     if dx is not None:

@@ -15,8 +15,8 @@ _MOST_CHANNELS = 32
 _RUNS = 64
 """Into how many runs of points a sum over all of them is cut: enough programs for the largest GPU, few sums to add."""
 
-# (points, frequencies, outputs) of a program, by whether its products are of float32: those take no tensor cores, and
-# their operands stay in registers.
+# (points, frequencies, outputs) of a program, by whether its products are in float32: such products use no tensor
+# cores, and their operands stay in registers.
 _ENCODE = (16, 64, 16)
 _LINEAR = {True: (32, 64, 32), False: (64, 64, 64)}
 _GRADIENT = {True: (32, 16, 32), False: (64, 32, 64)}

@@ -159,6 +159,7 @@ def test_every_plot_is_in_the_page_and_old_ones_go(write: Write, entries: list[d
     assert all(f"(benchmarks/{name})" in page for name in drawn)
 
 
+@pytest.mark.slow
 def test_latencies_are_drawn_and_no_fact(write: Write, entries: list[dict[str, Any]]) -> None:
     pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
     from benchmarks.plots import draw_latencies
@@ -176,6 +177,7 @@ def test_latencies_are_drawn_and_no_fact(write: Write, entries: list[dict[str, A
     assert draw_latencies(cases[1:], "") is None
 
 
+@pytest.mark.slow
 def test_slope_of_a_power_is_its_exponent(write: Write, entries: list[dict[str, Any]]) -> None:
     pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
     from benchmarks.plots import draw_scaling

@@ -69,6 +69,7 @@ def assert_percentiles(times: dict[str, float]) -> None:
     assert 0 < times["p20"] <= times["median"] <= times["p80"]
 
 
+@pytest.mark.slow
 @needs_native
 def test_file_is_timed_and_left_as_it_is(bench: Run, mouse: Path) -> None:
     before = mouse.read_bytes(), mouse.stat().st_mtime_ns
@@ -89,6 +90,7 @@ def test_file_is_timed_and_left_as_it_is(bench: Run, mouse: Path) -> None:
     assert "OLIFT_BACKEND" not in os.environ
 
 
+@pytest.mark.slow
 @needs_native
 def test_figures_follow_from_the_times(bench: Run) -> None:
     content = json.loads(bench(*TINY, "--tracks", 2, "--json").stdout)
@@ -105,6 +107,7 @@ def test_figures_follow_from_the_times(bench: Run) -> None:
     assert machine["simd"] == native_module.native_module().info()["simd"]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @needs_native
 def test_table_and_file_hold_the_same(bench: Run, mouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
@@ -128,12 +131,14 @@ def test_table_and_file_hold_the_same(bench: Run, mouse: Path, tmp_path: Path) -
     assert outcome.stdout.splitlines()[-1] == f"written: {out}"
 
 
+@pytest.mark.slow
 def test_json_goes_to_stdout_and_to_a_file(bench: Run, tmp_path: Path) -> None:
     outcome = bench(*TINY, "--skip-reference", "--json", "-o", tmp_path / "figures.json")
     assert outcome.exit_code == 0 and outcome.stderr == ""
     assert (tmp_path / "figures.json").read_text() == outcome.stdout
 
 
+@pytest.mark.slow
 def test_json_with_a_file_name_still_works(bench: Run, mouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     written = bench(mouse, "--skip-reference", "--json", out)
@@ -144,6 +149,7 @@ def test_json_with_a_file_name_still_works(bench: Run, mouse: Path, tmp_path: Pa
     assert json.loads(printed.stdout)["input"] == str(mouse) and "--json - is now --json" in printed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given", ["figures.json again", "figures.txt", "--json=figures.json", "--json=-", "without a file to lift"]
 )
@@ -168,6 +174,7 @@ def test_every_old_form_of_json_still_works(
         assert content["input"] == (None if file == [*TINY] else str(mouse))
 
 
+@pytest.mark.slow
 def test_file_to_lift_may_stand_behind_json(bench: Run, mouse: Path) -> None:
     table = mouse.read_bytes()
     outcome = bench("--skip-reference", "--json", mouse)
@@ -178,6 +185,7 @@ def test_file_to_lift_may_stand_behind_json(bench: Run, mouse: Path) -> None:
     assert mouse.read_bytes() == table and keypoints.read_text() == '[{"image_id": 1}]'
 
 
+@pytest.mark.slow
 def test_reference_can_be_left_out(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     used = note_backends(monkeypatch)
     monkeypatch.setattr(backends, "why_not", lambda _: None)
@@ -187,6 +195,7 @@ def test_reference_can_be_left_out(bench: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "eager" not in bench(*TINY, "--skip-reference").stdout
 
 
+@pytest.mark.slow
 @needs_native
 def test_backends_take_turns(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     used = note_backends(monkeypatch)
@@ -195,6 +204,7 @@ def test_backends_take_turns(bench: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert used == ["auto", "auto", "eager", "auto", "eager", "eager", "auto"]
 
 
+@pytest.mark.slow
 def test_stages_end_with_the_result_of_lift_tracks(bench: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     placed: list[np.ndarray] = []
     place = inference.place
@@ -219,6 +229,7 @@ def test_page_is_timed_where_it_is_asked_for(bench: Run, mouse: Path) -> None:
     assert_percentiles(content["stages"]["draw"])
 
 
+@pytest.mark.slow
 def test_without_native_module_plain_pytorch_is_timed(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "why_not", lambda _: "built for another planet")
     outcome = bench(*TINY, "--json")
@@ -227,6 +238,7 @@ def test_without_native_module_plain_pytorch_is_timed(bench: Run, monkeypatch: p
     assert "built for another planet" in outcome.stderr and outcome.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_track_that_shows_nothing_is_passed_over(bench: Run, tmp_path: Path) -> None:
     keypoints, _ = walk()
     source = tmp_path / "two.npy"
@@ -236,6 +248,7 @@ def test_track_that_shows_nothing_is_passed_over(bench: Run, tmp_path: Path) -> 
     assert json.loads(outcome.stdout)["tracks"] == 2
 
 
+@pytest.mark.slow
 @needs_native
 def test_nothing_is_timed_where_backends_disagree(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run = inference.run
@@ -306,6 +319,7 @@ def test_page_without_plotly_says_what_to_install(bench: Run, monkeypatch: pytes
     assert_one_line(bench(*TINY, "--html"), "pip install 'olift-fast[view]'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [None, "old"])
 def test_full_disk_leaves_nothing_of_the_figures(
     bench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str | None

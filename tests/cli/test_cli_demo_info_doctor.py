@@ -20,6 +20,7 @@ from olift_fast.ops import backends, native_module
 from .conftest import JOINTS, Run
 
 
+@pytest.mark.slow
 def test_demo_writes_all_files_and_scores_them(run: Run, random_model: str, tmp_path: Path) -> None:
     outcome = run("demo", tmp_path / "new" / "demo", "--model", random_model, "--frames", 40)
     assert outcome.exit_code == 0, outcome.stderr

@@ -37,6 +37,7 @@ def test_two_checkpoints_at_several_delays_as_json(run: Run, random_model: str, 
     assert len(rows) == 5 and len({row["sa_mpjpe"] for row in rows}) == 5
 
 
+@pytest.mark.slow
 def test_json_with_a_file_name_still_works(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.json"
     out.write_text("old")
@@ -69,6 +70,7 @@ def test_bad_option(run: Run, random_model: str, recordings: Path, options: list
     assert_one_line(run("eval", random_model, recordings, *options), *words)
 
 
+@pytest.mark.slow
 def test_checkpoints_of_one_name_keep_their_rows(run: Run, random_model: str, recordings: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name / "mine" for name in ("one", "two")]
     for folder in folders:

@@ -48,6 +48,7 @@ def test_json_is_one_object_and_nothing_else(lift: Run, mouse: Path, tmp_path: P
     assert any("edges" in warning for warning in content["warnings"])
 
 
+@pytest.mark.slow
 def test_confidence_decides_what_is_hidden(lift: Run, mouse: Path, tmp_path: Path) -> None:
     for threshold, hidden in ((0.05, 0.0), (0.3, 10 / 120)):
         out = tmp_path / "out.npz"

@@ -58,6 +58,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["lift", "stream", "view", "info", "demo", "train", "finetune", "eval", "bench", "doctor"]
 )

@@ -44,6 +44,7 @@ def test_trains_resumes_and_lifts(run: Run, recipe: Path, mouse: Path, tmp_path:
     assert run("lift", mouse, "--model", out).exit_code == 0
 
 
+@pytest.mark.slow
 def test_errors_take_one_line(run: Run, recipe: Path, tmp_path: Path) -> None:
     for arguments, told in (
         (("absent.toml",), "absent.toml: no such file, nor a recipe of this package (finetune, small, "),

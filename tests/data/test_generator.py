@@ -172,6 +172,7 @@ def test_rotation_matrices_match_the_matrix_exponential() -> None:
         assert np.allclose(matrices[..., k], exact, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_edges_form_a_tree_over_all_joints(family: str) -> None:
     rng = np.random.default_rng(11)
@@ -228,6 +229,7 @@ def test_target_overlays_the_image_of_a_clean_distant_clip() -> None:
     assert np.abs(flat - batch.joints[..., :2]).max() < 0.05 * np.abs(flat).max()
 
 
+@pytest.mark.slow
 def test_real_motion_lies_within_the_generated_range(real_data) -> None:  # type: ignore[no-untyped-def]
     """Joint speed relative to body size: the middle half of real clips falls between the generator's extremes."""
     rng = np.random.default_rng(0)
@@ -269,6 +271,7 @@ def test_concatenate_joins_clips_of_one_skeleton_only() -> None:
         concatenate([])
 
 
+@pytest.mark.slow
 def test_families_can_be_chosen_and_are_checked() -> None:
     generator = AnimalGenerator(0, families=["bird", "fish"])
     assert {batch.family for batch, _ in zip(generator.stream(1, 2), range(30), strict=False)} == {"bird", "fish"}

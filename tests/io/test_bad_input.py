@@ -115,6 +115,7 @@ def test_forced_json_format_on_other_content_is_one_line(tmp_path: Path) -> None
             _refused(path, ".", format=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stored.npz", "packed.npz", "lifted.npz", "bare.npy", "analysis.h5"])
 def test_flipped_bytes_never_escape_as_another_error(
     tmp_path: Path, make_lifted: Callable[[], LiftedTracks], kind: str

@@ -148,12 +148,14 @@ def test_sleap_projects_read_the_same_by_movement_and_sleap_io(load_poses: Any, 
     assert sorted(own.skeleton.edges) == sorted(tuple(edge) for edge in skeleton.edge_inds)
 
 
+@pytest.mark.slow
 def test_sleap_analysis_file_reads_the_same_by_movement(load_poses: Any, real_data: Path) -> None:
     path = real_data / "keypoints2d/sleap/predictions.analysis.h5"
     own, by_movement = read_keypoints(path), read_keypoints(load_poses.from_sleap_file(path))
     np.testing.assert_array_equal(by_movement.keypoints, own.keypoints)
 
 
+@pytest.mark.slow
 def test_deeplabcut_tables_of_labels_and_unique_body_parts_in_h5(load_poses: Any, tmp_path: Path) -> None:
     pandas = importlib.import_module("pandas")
     columns = pandas.MultiIndex.from_tuples(

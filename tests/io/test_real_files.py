@@ -56,6 +56,7 @@ NOT_KEYPOINTS = {"deeplabcut_csv/madlc_230_config.yaml"}
 NEEDS = {"deeplabcut-h5": "tables", "leap": "scipy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WANTED)
 def test_file_reads_as_what_it_is(real_data: Path, name: str) -> None:
     format, tracks, frames, joints, edges = WANTED[name]

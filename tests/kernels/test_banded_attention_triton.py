@@ -102,6 +102,7 @@ def test_repeats_bit_for_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(step(), step(), strict=True))
 
 
+@pytest.mark.slow
 @needs_triton
 def test_row_without_key_writes_what_the_backward_can_read() -> None:
     """The log-sum-exp of such a row is -inf, and NaN in its query and upstream gradient reaches nothing."""
@@ -127,6 +128,7 @@ def test_row_without_key_writes_what_the_backward_can_read() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.slow
 @needs_triton
 def test_log_sum_exp_is_of_the_scores() -> None:
     q = torch.randn(1, 9, 1, 1, 4, generator=torch.Generator().manual_seed(0)).to(DEVICE)
@@ -136,6 +138,7 @@ def test_log_sum_exp_is_of_the_scores() -> None:
     torch.testing.assert_close(lse[0, :, 0, 0], wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_joints_are_alike() -> None:
     """Permuting the joints permutes the output, in whichever program they land."""
@@ -189,16 +192,17 @@ def test_refuses_what_it_can_not_run() -> None:
         banded_attention(wide, wide, wide, 1, backend="triton")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "dtype", "architecture"),
     [
-        pytest.param("small", "float32", 80, marks=pytest.mark.slow),
-        pytest.param("small", "bfloat16", 80, marks=pytest.mark.slow),
+        ("small", "float32", 80),
+        ("small", "bfloat16", 80),
         ("base", "float32", 90),
         ("base", "float16", 90),
         ("base", "bfloat16", 90),
-        pytest.param("large", "float32", 100, marks=pytest.mark.slow),
-        pytest.param("large", "bfloat16", 100, marks=pytest.mark.slow),
+        ("large", "float32", 100),
+        ("large", "bfloat16", 100),
     ],
 )
 def test_presets_compile_without_spills(preset: str, dtype: str, architecture: int) -> None:

@@ -27,6 +27,7 @@ class Module(torch.nn.Module):
         return self.case.function(*tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", NAMES)
 def test_repeats_bit_for_bit(name: str, device: str) -> None:

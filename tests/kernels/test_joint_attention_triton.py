@@ -8,9 +8,8 @@ from compiling import compile_launches
 pytest.importorskip("triton")
 
 
-@pytest.mark.parametrize(
-    "architecture", [pytest.param(80, marks=pytest.mark.slow), 90, pytest.param(100, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [80, 90, 100])
 def test_presets_fit_in_registers(architecture: int) -> None:
     kernels = compile_launches("joint_launches:presets", architecture)
     assert {kernel.kernel for kernel in kernels} == {"forward_kernel", "backward_kernel"}

@@ -12,12 +12,13 @@ pytestmark = pytest.mark.skipif("imported" in NO_TRITON or "at least" in NO_TRIT
 SHARED_MEMORY = {80: 163 << 10, 90: 227 << 10, 100: 227 << 10}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "case", "dtypes"),
     [
-        pytest.param(80, "without_float16", 2, marks=pytest.mark.slow),
+        (80, "without_float16", 2),
         (90, "every_kernel", 3),
-        pytest.param(100, "without_float16", 2, marks=pytest.mark.slow),
+        (100, "without_float16", 2),
     ],
 )
 def test_kernels_compile_without_spills(architecture: int, case: str, dtypes: int) -> None:

@@ -177,6 +177,7 @@ def test_repeats_bit_for_bit_and_for_any_number_of_threads() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_calls_at_once_do_not_share_their_memory() -> None:
     torch.manual_seed(6)
     lifter = Lifter(SMALL).eval()

@@ -148,6 +148,7 @@ def test_old_name_of_frame_still_works(lifter: Lifter) -> None:
     np.testing.assert_array_equal(old.joints, lift_tracks(lifter, recording(), frame="object").joints)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", ["camera", "object"])
 @pytest.mark.parametrize("mirror", [False, True])
 def test_three_steps_are_what_lift_tracks_does(

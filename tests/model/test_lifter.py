@@ -40,6 +40,7 @@ def clip(batch: int = 2, frames: int = 40, seed: int = 0):
     return keypoints, visible, torch.from_numpy(skeleton.graph(1)), torch.tensor(skeleton.sides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["rff", "learnable_rff", "sinusoidal", "linear"])
 @pytest.mark.parametrize("time_encoding", ["relative", "absolute", "table", "none"])
 def test_matches_the_reference_with_the_same_state_dict(encoding, time_encoding) -> None:

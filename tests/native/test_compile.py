@@ -63,7 +63,8 @@ def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_p
     assert len(exported) == 1 and exported[0].endswith(f"{isa}(olift::{exported[0].split('::')[-1]}")
 
 
-@pytest.mark.parametrize("arch", ["sm_90", pytest.param("all-major", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["sm_90", "all-major"])
 def test_cuda_compiles_without_warnings_or_spills(arch: str, tmp_path: Path) -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:

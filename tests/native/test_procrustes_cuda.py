@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from native_calls import procrustes, procrustes_error, procrustes_gradients, relative_error
 
+pytestmark = pytest.mark.slow  # the kernels are compiled for it
+
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
@@ -57,7 +59,6 @@ def sets(count: int, points: int, dtype: type, weighted: bool) -> tuple[np.ndarr
 SHAPES = [(1, 1), (5, 4), (21, 26), (3, 64), (3, 65), (2, 256), (2, 257), (1, 9000)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("count", "points"), SHAPES)
@@ -77,7 +78,6 @@ def test_every_step_matches_the_cpu(emulated, dtype, weighted, count, points) ->
             assert relative_error(got[name], wanted[name]) < TOLERANCE[dtype], name
 
 
-@pytest.mark.slow
 def test_many_problems_are_solved_a_lane_each(emulated) -> None:
     count = 4096 + 5
     source, target, _ = sets(64, 3, np.float32, False)

@@ -169,6 +169,7 @@ def test_strided_views_and_shared_targets() -> None:
     assert all(np.array_equal(got[name], x) for name, x in wanted.items())
 
 
+@pytest.mark.slow
 def test_a_million_points_add_up() -> None:
     source, target = (x.astype(np.float32) for x in pair(1, 1_000_000))
     got, wanted = procrustes(source, target, kind="similarity"), expected_procrustes(source, target, kind="similarity")

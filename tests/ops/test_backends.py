@@ -169,6 +169,7 @@ def test_compiled_graph_of_one_backend_is_not_used_under_another() -> None:
     assert len(results) == 1 and len(graphs.calls) == 2
 
 
+@pytest.mark.slow
 @needs_native
 def test_compiled_function_may_hold_a_block() -> None:
     torch._dynamo.reset()
@@ -186,6 +187,7 @@ def test_compiled_function_may_hold_a_block() -> None:
     assert asked_backend() == "auto"
 
 
+@pytest.mark.slow
 @needs_native
 def test_compiled_graph_keeps_what_the_variable_said(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()

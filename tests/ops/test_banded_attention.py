@@ -133,6 +133,7 @@ def test_row_without_visible_key_is_zero(backend, dtype, tolerance) -> None:
     assert out[:, 11, 1].abs().min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS + INTERPRETED)
 def test_nan_in_a_visible_key_reaches_its_band_only(backend, dtype, tolerance) -> None:
     qkv, _, _, _, _ = inputs((1, 200, 2, 1, 8), (3, 1))

@@ -104,6 +104,7 @@ def test_hidden_keys_and_slots_that_hold_nothing_may_hold_nan(backend, dtype, to
     assert error(clean, sequences.wanted(visible=sequences.visible)) < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_row_without_key_or_frame_is_zero(backend, dtype, tolerance) -> None:
     sequences = Sequences((4, 25, 3, 2, 16), (2, 2), dtype)
@@ -186,6 +187,7 @@ def test_opcheck(backend, masked) -> None:
     torch.library.opcheck(op, (*tensors, 3, 2, *options, 0.3))
 
 
+@pytest.mark.slow
 @needs_native
 def test_compiles_without_breaks() -> None:
     torch._dynamo.reset()

@@ -135,6 +135,7 @@ def test_what_is_masked_may_hold_nan_and_gets_zero(backend, dtype, tolerance, fr
         assert (gradient[unread] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_nan_in_a_visible_joint_stays_in_its_frame_and_head(backend, dtype, tolerance) -> None:
     qkv, _, upstream = inputs((1, 4, 6, 2, 8))
@@ -168,6 +169,7 @@ def test_strided_and_expanded_views_are_read_where_they_lie(backend, dtype, tole
         assert error(leaf.grad, other.grad) < 2 * tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     case = inputs((1, 2, 26, 1, 32) if backend == "triton" else (3, 50, 26, 4, 32), "all")
@@ -175,6 +177,7 @@ def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 def test_permuting_joints_permutes_the_output(backend, dtype, tolerance) -> None:
     qkv, options, upstream = inputs((1, 3, 11, 2, 16), "all")
@@ -205,6 +208,7 @@ def test_packed_projection_gets_the_same_gradient_in_one_tensor(backend) -> None
         joint_attention_packed(leaf[:, :, :, 0, 0])
 
 
+@pytest.mark.slow
 def test_gradients_pass_gradcheck_in_float64() -> None:
     qkv, options, _ = inputs((1, 1, 3, 2, 2), "all")
 

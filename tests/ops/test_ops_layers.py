@@ -205,6 +205,7 @@ def test_empty_batch(op, backend, dtype, tolerance) -> None:
     assert all((gradient == 0).all() for gradient in gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", OPS)
 def test_gradcheck(op) -> None:
     given, _ = inputs(op, (3,), 4, 5)
@@ -225,6 +226,7 @@ def test_a_second_derivative_of_the_native_backend_is_refused(op) -> None:
         gradient.sum().backward()
 
 
+@pytest.mark.slow
 @needs_native
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bfloat16)], ids=str)
 @pytest.mark.parametrize("op", OPS)
@@ -242,6 +244,7 @@ def test_opcheck(op, dtype) -> None:
     torch.library.opcheck(dense, (*(a.detach() if isinstance(a, Tensor) else a for a in arguments), dtype))
 
 
+@pytest.mark.slow
 @needs_native
 @pytest.mark.parametrize("autocast", [False, pytest.param(True, marks=needs_bfloat16)], ids=["float32", "autocast"])
 def test_compiles_without_breaks_or_a_recompile_per_length(autocast) -> None:

@@ -151,6 +151,7 @@ def test_points_of_zero_weight_may_hold_nan(backend, dtype, tolerance) -> None:
     assert all(x.grad.isfinite().all() and (x.grad[counts == 0] == 0).all() for x in poisoned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", FAST_NAMES)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("weighted", [True, False])
@@ -427,6 +428,7 @@ def test_descent_from_a_rank_one_start_converges() -> None:
     assert float(loss.detach()) < 1e-4
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), points=st.integers(3, 40), shift=st.floats(-100, 100))
 def test_mse_does_not_change_under_rigid_motion(seed: int, points: int, shift: float) -> None:

@@ -190,6 +190,7 @@ def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first_gradients, second_gradients, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (3,), (4,), (0, 3)], ids=str)
 def test_a_gradient_is_the_same_whatever_else_is_wanted(backend, dtype, tolerance, wanted) -> None:
@@ -330,6 +331,7 @@ def test_compiles_without_breaks_or_a_recompile_per_length() -> None:
     assert compiles <= 2
 
 
+@pytest.mark.slow
 @needs_native
 def test_compiled_gradients_are_the_eager_ones() -> None:
     torch._dynamo.reset()
@@ -341,6 +343,7 @@ def test_compiled_gradients_are_the_eager_ones() -> None:
     assert all(torch.equal(a, b) for a, b in zip(gradients, wanted_gradients, strict=True))
 
 
+@pytest.mark.slow
 @needs_native
 def test_exports() -> None:
     class Layer(torch.nn.Module):

@@ -50,6 +50,7 @@ def in_memory(lifter: Lifter, rows: np.ndarray, **options: Any) -> np.ndarray:
     return lift_tracks(lifter, tracks, **options).joints[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", ["camera", "object"])
 @pytest.mark.parametrize(("frames", "chunk"), [(1, 1), (7, 3), (500, 64), (500, 500), (333, 1000)])
 def test_equals_the_track_lifted_in_memory(lifter: Lifter, tmp_path: Path, frames: int, chunk: int, frame: Any) -> None:
@@ -109,6 +110,7 @@ def stop_at(frames: int) -> Any:
     return progress
 
 
+@pytest.mark.slow
 def test_goes_on_from_the_last_finished_chunk(lifter: Lifter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = recording(400)
     whole = lift_long(lifter, rows, tmp_path / "whole.npy", skeleton=RIG, chunk=50).path.read_bytes()
@@ -124,6 +126,7 @@ def test_goes_on_from_the_last_finished_chunk(lifter: Lifter, tmp_path: Path, mo
     assert out.read_bytes() == whole and sorted(os.listdir(tmp_path)) == ["out.npy", "whole.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", [1, 5, 40])
 def test_torn_line_is_cut_off(lifter: Lifter, tmp_path: Path, torn: int) -> None:
     rows = recording(300)
@@ -136,6 +139,7 @@ def test_torn_line_is_cut_off(lifter: Lifter, tmp_path: Path, torn: int) -> None
     assert out.read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "word"),
     [

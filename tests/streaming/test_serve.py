@@ -140,6 +140,7 @@ def test_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
         check_sources({"websocket": 0})
 
 
+@pytest.mark.slow
 def test_sources_are_checked_without_torch() -> None:
     code = "import olift_fast.streaming.transports, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -104,6 +104,7 @@ def test_equals_the_whole_recording(window, layers, frames, engine) -> None:
     assert_close(joints_of(results), offline(lifter, keypoints, visible))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "changes",
@@ -151,6 +152,7 @@ def test_products_in_bfloat16_are_those_of_the_optimized_lifter() -> None:
     assert np.linalg.norm(got - same) < 0.6 * np.linalg.norm(exact - same)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_cuts_do_not_change_a_bit(engine) -> None:
     lifter = lifter_of(engine)
@@ -217,6 +219,7 @@ def test_tracks_join_pause_and_leave(seed, window, engine) -> None:
     assert checked > 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_tracks_keep_to_themselves(engine) -> None:
     """Infinities that another track calls visible, before, beside and after it, change no bit of a track."""
@@ -233,6 +236,7 @@ def test_tracks_keep_to_themselves(engine) -> None:
     assert np.array_equal(joints_of(results, 1), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_stretches_that_show_nothing_hold_nan_as_offline(engine) -> None:
     keypoints, visible = recording(60)
@@ -255,6 +259,7 @@ def test_what_is_not_finite_is_hidden() -> None:
     assert np.isfinite(wanted).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("axes", [(3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
 def test_keypoints_may_lie_in_memory_in_any_order(axes, engine) -> None:
@@ -274,6 +279,7 @@ def test_keypoints_may_lie_in_memory_in_any_order(axes, engine) -> None:
     assert_close(joints_of(results), offline(lifter, *parts[0]))
 
 
+@pytest.mark.slow
 def test_equals_lift_tracks_given_its_normalization() -> None:
     keypoints, visible = recording(50)
     confidence = np.where(visible, 1, 0).astype(np.float32)
@@ -285,6 +291,7 @@ def test_equals_lift_tracks_given_its_normalization() -> None:
 
 
 class TestNormalization:
+    @pytest.mark.slow
     def test_fitted_to_the_first_frames(self) -> None:
         keypoints, visible = recording(40)
         lifter = lifter_of("modules")
@@ -300,6 +307,7 @@ class TestNormalization:
         frames = [[result.frame for result in stream.push(keypoints[t], visible[t])] for t in range(12)]
         assert frames == [[]] * 4 + [[t] for t in range(8)]
 
+    @pytest.mark.slow
     def test_waits_for_frames_that_say_something(self) -> None:
         """Empty frames, and those of a single keypoint, fit nothing, hold nothing up and take no memory."""
         keypoints, visible = recording(60, hidden=0.0)
@@ -321,6 +329,7 @@ class TestNormalization:
         fitted = Normalization.fit(keypoints, visible)
         assert_close(joints_of(stream.flush()), offline(lifter, keypoints, visible, fitted))
 
+    @pytest.mark.slow
     def test_of_each_track_by_itself(self) -> None:
         parts = [recording(30, seed) for seed in range(2)]
         parts[1][0][:] *= 3
@@ -344,6 +353,7 @@ class TestNormalization:
 
 
 class TestCamera:
+    @pytest.mark.slow
     def test_visible_joints_lie_over_the_keypoints(self) -> None:
         keypoints, visible = recording(25)
         visible[:, 0] = True
@@ -369,6 +379,7 @@ class TestCamera:
         assert np.isfinite(got[2:]).all()
         assert np.abs(got[10:14, :, :2].mean(axis=1) - 300).max() < 150
 
+    @pytest.mark.slow
     def test_another_track_in_the_slot_does_not_inherit_the_place(self) -> None:
         keypoints, visible = recording(20)
         stream = stream_of(lifter_of("modules", window=(1, 3)), "modules", frame="camera")
@@ -380,6 +391,7 @@ class TestCamera:
 
 
 class TestEndlessStreams:
+    @pytest.mark.slow
     @pytest.mark.parametrize("engine", ENGINES)
     def test_memory_stays_as_it_is(self, engine) -> None:
         stream = stream_of(lifter_of(engine), engine, tracks=3)
@@ -420,6 +432,7 @@ class TestEndlessStreams:
         allocated = sum(max(event.self_cpu_memory_usage, 0) for event in profile.key_averages())
         assert allocated < 5 * JOINTS * 64 * 4
 
+    @pytest.mark.slow
     def test_exact_after_many_turns_of_the_rings(self) -> None:
         lifter = lifter_of("modules")
         keypoints, visible = recording(700)
@@ -428,6 +441,7 @@ class TestEndlessStreams:
         assert_close(joints_of(results), offline(lifter, keypoints, visible))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_warmup_goes_unnoticed(engine) -> None:
     lifter = lifter_of(engine)

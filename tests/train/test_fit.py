@@ -122,6 +122,7 @@ def test_fast_operations_learn_as_the_reference_does(tmp_path: Path, monkeypatch
     assert difference[-5:].mean() < 0.5 * spread[-5:].mean()
 
 
+@pytest.mark.slow
 def test_alignment_of_the_loss_is_that_of_the_schedule(tiny: Path) -> None:
     config = load_config(tiny)
     lifter, batch = build(config.model), next(config.data.batches())
@@ -143,6 +144,7 @@ def test_precision_by_itself_is_what_the_device_multiplies_in(tiny: Path, monkey
         assert fitting._precision(load_config(tiny).run, torch.device("cpu")) == "float32"
 
 
+@pytest.mark.slow
 def test_a_time_table_shorter_than_what_is_scored_is_told_before_training(tiny: Path, tmp_path: Path) -> None:
     changes = ["model.changes.time_encoding=table", "model.changes.time_rows=4"]
     with pytest.raises(InputError, match=r"time_rows must be >= 24, which early_stop scores, got 4"):
@@ -152,6 +154,7 @@ def test_a_time_table_shorter_than_what_is_scored_is_told_before_training(tiny: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_recordings_too_short_for_the_longest_clips_are_told_before_training(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "motion").mkdir()
     for name, frames in (("long", 400), ("short", 75)):

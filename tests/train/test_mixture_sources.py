@@ -92,6 +92,7 @@ def test_sources_are_drawn_by_weight_beside_recordings(recordings: Path) -> None
     assert counts["mine"] == pytest.approx(200, abs=40) and counts["crawl"] == pytest.approx(150, abs=40)
 
 
+@pytest.mark.slow
 def test_sources_alone_share_with_the_generator_and_are_mirrored() -> None:
     mixture = Mixture(frames=2, clips=1, sources=[(Constant("mine", 7.0), 1.0)], real_share=0.7)
     groups = list(islice(mixture.groups(), 100))

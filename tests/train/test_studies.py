@@ -172,6 +172,7 @@ def test_variants_about_one_source_are_drawn_beside_it_alone() -> None:
     assert [row["variant"] for row in plots._about(rows, "rat", ["rat", "fly"])] == ["all", "without it", "it alone"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["occlusion", "attention", "windows"])
 def test_each_study_is_one_command_with_a_plot(name: str, lifter: Lifter, data, tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")

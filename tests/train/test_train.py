@@ -198,6 +198,7 @@ def test_training_learns_and_saves(tmp_path: Path) -> None:
     assert float(log[1]["loss"]) < float(log[0]["loss"]) and float(log[0]["clips_per_second"]) > 0
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[dict[str, bool]] = []
     monkeypatch.setattr(Lifter, "compile", lambda self, **options: compiled.append(options))

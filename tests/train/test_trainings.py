@@ -228,6 +228,7 @@ def test_a_training_ends_with_the_study_that_asked_for_it(monkeypatch: pytest.Mo
         assert ended == ([] if alive else [1])
 
 
+@pytest.mark.slow
 def test_a_variant_without_finite_scores_leaves_the_others_theirs(tmp_path: Path) -> None:
     plots = pytest.importorskip("olift_fast.train.studies.plots", reason="the figures need the extra `bench`")
     rows = [

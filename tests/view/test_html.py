@@ -61,6 +61,7 @@ def page_info(page: Path) -> dict[str, Any]:
     return json.loads(match[1])
 
 
+@pytest.mark.slow
 def test_page_stands_alone_and_is_small(tmp_path: Path) -> None:
     page = write_html(lifted(), tmp_path / "lifted.html")
     text = page.read_text(encoding="utf-8")
@@ -70,6 +71,7 @@ def test_page_stands_alone_and_is_small(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lifted.html"]
 
 
+@pytest.mark.slow
 def test_page_tells_source_model_and_units(tmp_path: Path) -> None:
     page = write_html(lifted(), tmp_path / "lifted.html")
     info = page_info(page)
@@ -80,6 +82,7 @@ def test_page_tells_source_model_and_units(tmp_path: Path) -> None:
     assert info["joints"] == list(SKELETON.names), "a joint name that looks like markup must come through as it is"
 
 
+@pytest.mark.slow
 def test_long_clip_is_thinned_evenly(tmp_path: Path) -> None:
     info = page_info(write_html(lifted(frames=2401), tmp_path / "page.html", max_frames=600))
     assert (info["stride"], info["frames"], info["total"]) == (5, 481, 2401)
@@ -99,6 +102,7 @@ def test_quantizing_keeps_every_value_within_its_step() -> None:
     assert step <= np.nanmax(values) / 15000
 
 
+@pytest.mark.slow
 def test_clip_without_any_joint_still_makes_a_page(tmp_path: Path) -> None:
     empty = lifted(tracks=1)
     nothing = np.full_like(empty.joints, np.nan)
@@ -124,6 +128,7 @@ def test_missing_plotly_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.html"
     page.write_text("old")
@@ -183,6 +188,7 @@ PROBE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
     result = lifted(frames=80)

@@ -13,7 +13,7 @@ OUT ?= build/gpu
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := pyproject.toml constraints.txt
-EDITABLE := OLIFT_NATIVE=0 $(BIN)/pip install -q -c constraints.txt --no-build-isolation -C editable.mode=inplace
+EDITABLE := OLIFT_NATIVE=0 $(BIN)/pip install -q -c constraints.txt --no-build-isolation --config-settings=editable.mode=inplace
 
 ifneq (,$(filter 0 n no off false,$(OLIFT_NATIVE)))
 NATIVE :=

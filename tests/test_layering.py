@@ -38,8 +38,6 @@ LAYERS = {
 # All that these three parts may import of the package, apart from themselves.
 LOWER_HALF = ("data", "io", "view")
 BELOW_LOWER_HALF = {"_version", "atomic", "errors", "lazy", "renamed", "tracks"}
-# The reader and the training data of AnimalSyn3D share what they know of its cameras.
-MAY_IMPORT_DATA = {f"{ROOT}.io.readers.animalsyn3d"}
 NUMPY_ONLY = ("errors", "tracks", "data", "io", "view")
 
 # The eager backend of these operations is the reference itself. Everything else computes by its own code, so that a
@@ -167,8 +165,7 @@ def test_every_part_has_its_layer() -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if part(name) in LOWER_HALF])
 def test_data_io_and_view_import_only_what_lies_below(module: str) -> None:
     """Imports within functions count, too: they would load torch at the first call."""
-    allowed = BELOW_LOWER_HALF | {part(module)} | ({"data"} if module in MAY_IMPORT_DATA else set())
-    assert imported_parts(module) <= allowed
+    assert imported_parts(module) <= BELOW_LOWER_HALF | {part(module)}
 
 
 def test_no_modules_import_each_other() -> None:

@@ -61,7 +61,6 @@ def _forward(
 ) -> None:
     native = loaded_module()
     ask_for_huge_pages(hidden, out)
-    hidden = hidden.flatten(0, -2) if hidden.dim() > 2 else hidden
     parameters = (norm_weight, norm_bias, weight, bias, second_weight, second_bias)
     native.layers_forward(x, added, *parameters, epsilon, hidden, out, torch.get_num_threads())
 
@@ -76,7 +75,6 @@ def _backward(
     gradients: Sequence[Tensor | None],
 ) -> None:
     native = loaded_module()
-    hidden = hidden.flatten(0, -2) if hidden.dim() > 2 else hidden
     dx, *rest = gradients
     if dx is not None:
         ask_for_huge_pages(dx)

@@ -63,7 +63,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
             rows = rows_of(x)
             plus = rows if residual else None if added is None else rows_of(added)
             parameters = contiguous(norm_weight, norm_bias, weight, bias, second_weight, second_bias)
-            forward(rows, plus, *parameters, epsilon, hidden, out.view(-1, out.shape[-1]))
+            forward(rows, plus, *parameters, epsilon, _flat(hidden), out.view(-1, out.shape[-1]))
         return out, hidden
 
     def fake_gradients(
@@ -85,7 +85,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         if not grad.numel():
             return [gradient.zero_() for gradient in gradients]
         given = contiguous(*parameters)
-        backward(rows_of(grad), rows_of(x), hidden, given, epsilon, residual, in_places(gradients, wanted))
+        backward(rows_of(grad), rows_of(x), _flat(hidden), given, epsilon, residual, in_places(gradients, wanted))
         return gradients
 
     def save(ctx, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
@@ -132,3 +132,8 @@ def _outputs(
         return x.new_empty((*x.shape[:-1], inner), dtype=given), x.new_empty((0, inner), dtype=dtype)
     out = x.new_empty((*x.shape[:-1], second.shape[0]), dtype=torch.float32)
     return out, x.new_empty((*x.shape[:-1], inner), dtype=dtype)
+
+
+def _flat(hidden: Tensor) -> Tensor:
+    """Its rows along one dimension, as those of x are; it is always contiguous."""
+    return hidden.flatten(0, -2) if hidden.dim() > 2 else hidden

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, PickledError
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import Opened, open_container
 from olift_fast.io.parsed import UNUSABLE, Parsed, settle
@@ -27,6 +27,7 @@ def read_keypoints(
     *,
     fps: float | None = None,
     skeleton: Skeleton | None = None,
+    image_size: tuple[int, int] | None = None,
     allow_pickle: bool = False,
 ) -> KeypointTracks:
     """The 2D keypoints of a file, a folder, an array or a data set as tracks (N, T, J, 2) in pixels.
@@ -39,7 +40,9 @@ def read_keypoints(
         format: a name of `formats()`; None recognizes it by the content, not by the file's name.
         fps: frames a second; overrides the file's own.
         skeleton: joint names, edges and sides; matched by name, or in order where the file has no names.
-        allow_pickle: open pickled Python objects, which can run any code, in Human3.6M-style npz files.
+        image_size: width and height of the picture in pixels; overrides the file's own. Coordinates that are given as
+            shares of the picture's width and height are scaled by it.
+        allow_pickle: open pickled Python objects, which can run any code, in npz files of VideoPose3D.
 
     Raises:
         InputError: one line with the file's name and the cause.
@@ -57,7 +60,9 @@ def read_keypoints(
         name, load = "array", lambda: (npz.from_array(source), "array")
     try:
         parsed, found = load()
-        return settle(parsed, found, name, fps, skeleton)
+        return settle(parsed, found, name, fps, skeleton, image_size)
+    except PickledError as error:
+        raise PickledError(f"{name}: {error.what}") from error
     except InputError as error:
         raise _named(name, str(error)) from error
     except OSError as error:

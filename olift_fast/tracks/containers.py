@@ -29,6 +29,8 @@ class KeypointTracks:
         image_size: width and height in pixels, if known.
         source: where the tracks come from, for messages.
         format: the format that was read.
+        notes: how the file was read where that was a choice, for `olift info`: the convention, what was left out.
+        warnings: what is likely to be wrong with the keypoints, for every command.
 
     Raises:
         InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
@@ -43,6 +45,8 @@ class KeypointTracks:
     image_size: tuple[int, int] | None = None
     source: str | None = None
     format: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _set(self, "keypoints", np.asarray(self.keypoints, dtype=np.float32))

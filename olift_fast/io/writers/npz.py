@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import OutputFormat
-from olift_fast.io.open_container import open_numpy
+from olift_fast.io.numpy_files import Archive
 from olift_fast.io.parsed import UNUSABLE
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
@@ -32,7 +32,7 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
                 raise InputError("not a lifted result: wanted an .npz that olift wrote")
-        with open_numpy(path, allow_pickle=False) as archive:
+        with Archive(path) as archive:
             content = {key: archive[key] for key in archive}
         if str(content.get("content")) != _MARK:
             raise InputError(f"not a lifted result: an .npz with {', '.join(sorted(content)) or 'nothing in it'}")

@@ -7,6 +7,25 @@ class InputError(ValueError):
     """A file or an argument is unusable; the message is one line naming it, the value seen and the value wanted."""
 
 
+class PickledError(InputError):
+    """A file holds pickled Python objects, which can run any code when they are opened.
+
+    Args:
+        what: what is pickled, as a phrase: "the array".
+        way_out: how its reader is told to open them all the same: the argument in Python, or the option of a command.
+    """
+
+    def __init__(self, what: str, way_out: str = "allow_pickle=True") -> None:
+        super().__init__(
+            f"{what} holds pickled Python objects, which can run code when opened; "
+            f"pass {way_out} if you trust where the file comes from"
+        )
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[PickledError], tuple[str]]:
+        return type(self), (self.what,)
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message says which extra brings it.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError, MissingExtraError, PickledError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +48,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def one_line(error: Exception) -> str:
-    """The error's message in one line; of an operating system's error the file and the cause."""
+    """The error's message in one line, with options in place of arguments; of a system error the file and the cause."""
+    if isinstance(error, PickledError):
+        error = PickledError(error.what, "--allow-pickle")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Opens a file once, whatever its format: a folder, NumPy's two, HDF5, MATLAB's, netCDF, JSON, or a text table.
+"""Opens a file once, whatever its format: a folder, an array, HDF5, MATLAB, netCDF, Parquet, JSON, or a text table.
 
 Many formats share one container (an HDF5 file may come from DeepLabCut, SLEAP or movement), so the file is opened and
 parsed here, and its content is then shown to each format in turn.
@@ -6,19 +6,24 @@ parsed here, and its content is then shown to each format in turn.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
-import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
-from olift_fast.io.parsed import UNUSABLE, refuse_3d
+from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
+from olift_fast.io.limits import MAX_BYTES
+from olift_fast.io.numpy_files import Archive, read_npy
+from olift_fast.io.parsed import refuse_3d
 
 
 class Container(NamedTuple):
@@ -43,12 +48,47 @@ class Opened(NamedTuple):
 
     Args:
         container: the kind of file.
-        content: an array, an archive of arrays, an open h5py.File, a JSON list or object, or a `Table`. Folders, and
-            files that only a library of the extra `io` opens, stay a Path.
+        content: a `Folder`, an array, an `Archive` of arrays, an open h5py.File, a JSON list or object, the list of the
+            values of JSON lines, or a `Table`. Files that only a library of the extra `io` opens stay a Path.
     """
 
     container: Container
     content: Any
+
+
+class Folder:
+    """A folder of files that are frames of one recording.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        files: its files by name; hidden ones, which begin with a dot as macOS's ``._`` files do, are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        files = (file for file in path.iterdir() if not file.name.startswith(".") and file.is_file())
+        self.files: tuple[Path, ...] = tuple(sorted(files))
+
+    def ending(self, suffix: str) -> list[Path]:
+        """The files whose names end in `suffix`, in any case."""
+        return [file for file in self.files if file.name.lower().endswith(suffix)]
+
+    @cached_property
+    def json(self) -> dict[str, Any]:
+        """The value of each .json file, by the file's name.
+
+        Raises:
+            InputError: a file that is not JSON; the message names it.
+        """
+        found = {}
+        for file in self.ending(".json"):
+            try:
+                found[file.name] = load_json(read_text(file))
+            except InputError as error:
+                raise InputError(f"{file.name}: {error}") from error
+        return found
 
 
 @contextmanager
@@ -61,19 +101,18 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     if not path.exists():
         raise InputError("no such file or folder")
     if path.is_dir():
-        yield Opened(FOLDER, path)
+        yield Opened(FOLDER, Folder(path))
         return
     with path.open("rb") as file:
         head = file.read(520)
     if not head:
         raise InputError("is empty")
-    if head.startswith((b"PK", b"\x93NUMPY")):
-        content = open_numpy(path, allow_pickle)
-        if isinstance(content, np.ndarray):
-            yield Opened(ARRAY, content)
-            return
-        with content:
-            yield Opened(ARCHIVE, content)
+    refuse_binary(path, head)
+    if head.startswith(b"\x93NUMPY"):
+        yield Opened(ARRAY, read_npy(path, allow_pickle))
+    elif head.startswith(b"PK"):
+        with Archive(path, allow_pickle) as archive:
+            yield Opened(ARCHIVE, archive)
     elif head.startswith(_HDF5_MAGIC) or head[512:].startswith(_HDF5_MAGIC):
         with _open_hdf5(path) as content:
             yield Opened(HDF5, content)
@@ -81,35 +120,43 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
         yield Opened(MATLAB, path)
     elif head.startswith((b"CDF\x01", b"CDF\x02", b"CDF\x05")):
         yield Opened(NETCDF, path)
+    elif head.startswith(b"PAR1"):
+        yield Opened(PARQUET, path)
     else:
         yield _open_text(read_text(path))
 
 
-def open_numpy(path: Path, allow_pickle: bool) -> Any:
-    """The array of an .npy file, or the archive of an .npz file, which reads each array when it is asked for.
-
-    Raises:
-        InputError: not a readable NumPy file.
-    """
-    try:
-        return np.load(path, allow_pickle=allow_pickle)
-    except UNUSABLE as error:
-        raise InputError(f"not a readable NumPy file (cut short?): {' '.join(str(error).split())}") from error
-
-
 def read_text(path: Path) -> str:
-    """A file's text.
+    """A file's text, in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets save it; gzip is unpacked.
 
     Raises:
-        InputError: not UTF-8, or binary.
+        InputError: another encoding, or binary.
     """
     data = path.read_bytes()
-    if b"\0" in data:
+    if data.startswith(b"\x1f\x8b"):
+        data = _unpacked(path)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding, said = "utf-16", "UTF-16"
+    elif b"\0" in data:
         raise InputError("binary data in no format that is known here")
+    else:
+        encoding, said = "utf-8-sig", "UTF-8"
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 text: byte 0x{data[error.start]:02x} at {error.start}") from error
+        byte = f"byte 0x{data[error.start]:02x} at {error.start}"
+        raise InputError(f"not {said} text: {byte}; save it as UTF-8") from error
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            data = file.read(MAX_BYTES + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"not a readable gzip file (cut short?): {error}") from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"unpacks to more than {MAX_BYTES:,} bytes")
+    return data
 
 
 def load_json(text: str) -> Any:
@@ -140,8 +187,39 @@ def _open_text(text: str) -> Opened:
     if not text.strip():
         raise InputError("is empty")
     if text.lstrip()[0] in "{[":
-        return Opened(JSON, load_json(text))
+        lines = _json_lines(text)
+        return Opened(JSON, load_json(text)) if lines is None else Opened(JSON_LINES, lines)
+    refuse_3d_text(text)
     return Opened(TABLE, split_table(text))
+
+
+def _json_lines(text: str) -> list[Any] | None:
+    """The values of a file with a JSON object on each line; None for a file that is one JSON value."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines[:2]):
+        return None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(load_json(line))
+        except InputError as error:
+            raise InputError(f"JSON lines: line {number}: {error}") from error
+    return found
+
+
+def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
+    shown = _shown({file.name for file in folder.files})
+    if shown == "none":
+        return InputError(f"a folder without files, wanted {' or '.join(hints)}")
+    return InputError(f"a folder of no known kind, wanted {' or '.join(hints)}; its files are {shown}")
+
+
+def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:
+    return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
+
+
+def _unknown_parquet(path: Path, hints: Sequence[str]) -> InputError:
+    return InputError("a Parquet table: save it as csv, for example with pandas.read_parquet(…).to_csv(…)")
 
 
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:
@@ -154,8 +232,12 @@ def _unknown_json(content: Any, hints: Sequence[str]) -> InputError:
         return InputError(f"a JSON object of no known format, with keys {_shown(set(content))}")
     if not content:
         return InputError("holds no tracks: the list is empty")
-    keys = set(content[0]) if isinstance(content[0], Mapping) else set()
-    return InputError(f"a JSON list of no known format, its items have keys {_shown(keys)}")
+    first = content[0]
+    if isinstance(first, Mapping):
+        return InputError(f"a JSON list of no known format, its items have keys {_shown(set(first))}")
+    kind = {list: f"lists of {len(first)}" if isinstance(first, list) else "", str: "strings", bool: "true or false"}
+    items = kind.get(type(first), "nothing (null)" if first is None else "numbers")
+    return InputError(f"a JSON list of no known format: it holds {items}, wanted objects (results, frames or pictures)")
 
 
 def _unknown_table(table: Table, hints: Sequence[str]) -> InputError:
@@ -173,11 +255,13 @@ def _shown(keys: set[Any]) -> str:
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
-FOLDER = Container("folder", None, "is a folder, wanted a {} file")
+FOLDER = Container("folder", _unknown_folder, "is a folder, wanted a {} file")
 ARRAY = Container("NumPy array", None)
 ARCHIVE = Container("NumPy archive", None)
 HDF5 = Container("HDF5 file", _unknown_hdf5)
 MATLAB = Container("MATLAB 5 file", None)
 NETCDF = Container("classic netCDF file", None)
+PARQUET = Container("Parquet table", _unknown_parquet)
+JSON_LINES = Container("file of JSON lines", _unknown_json_lines, "a file of JSON lines, not {}")
 JSON = Container("JSON file", _unknown_json, "a JSON file, not {}")
 TABLE = Container("text table", _unknown_table, "a text table, not {}")

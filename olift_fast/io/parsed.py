@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
+from olift_fast.io.limits import MAX_VALUES
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import find_rig, rig
 from olift_fast.tracks.skeleton import Skeleton
-
-#: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
-MAX_VALUES = 300_000_000
 
 #: What the readers and the libraries that they use raise for a file that is damaged or not of the format.
 UNUSABLE: tuple[type[Exception], ...] = (
@@ -47,6 +45,10 @@ class Parsed:
         image_size: width and height in pixels, if the file tells.
         rig_name: a built-in rig whose edges, and whose names if `names` is None, are the format's convention.
         zero_is_hidden: the format writes (0, 0) for a keypoint that is not there.
+        normalized: the format gives x in widths and y in heights of the image, not in pixels.
+        notes: how the file was read where that is a choice: the convention that was taken, what was left out. Each is a
+            phrase without a full stop; `olift info` shows them.
+        warnings: what is likely to be wrong in the result; every command shows them.
     """
 
     keypoints: npt.NDArray[Any]
@@ -59,10 +61,28 @@ class Parsed:
     image_size: tuple[int, int] | None = None
     rig_name: str | None = None
     zero_is_hidden: bool = False
+    normalized: bool = False
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
-def settle(parsed: Parsed, format: str, source: str, fps: float | None, skeleton: Skeleton | None) -> KeypointTracks:
+def settle(
+    parsed: Parsed,
+    format: str,
+    source: str,
+    fps: float | None = None,
+    skeleton: Skeleton | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> KeypointTracks:
     """The tracks of a parsed file: a keypoint that is not there is NaN with confidence 0; confidence lies in [0, 1].
+
+    Args:
+        parsed: what the reader returned.
+        format: its name.
+        source: where the tracks come from, for messages.
+        fps: overrides the file's own.
+        skeleton: replaces the file's own.
+        image_size: overrides the file's own; coordinates that are, or look, normalized by it are scaled to pixels.
 
     Raises:
         InputError: no track, no frame, nothing visible, names that do not fit `skeleton`, unusable edges or fps.
@@ -90,18 +110,49 @@ def settle(parsed: Parsed, format: str, source: str, fps: float | None, skeleton
     if hidden.all():
         count = f"{tracks} track{'s' * (tracks > 1)}, {frames} frame{'s' * (frames > 1)}, {joints} joint"
         raise InputError(f"no keypoint is visible ({count}{'s' * (joints > 1)}), wanted at least one")
-    image_size = parsed.image_size
+    size = image_size or parsed.image_size
+    size = size if size and min(size) > 0 else None
+    points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
     return KeypointTracks(
         keypoints=points,
         confidence=confidence,
-        skeleton=_skeleton_for(parsed, joints, skeleton),
+        skeleton=skeleton_of(parsed, skeleton),
         tracks=tuple(parsed.tracks),
         fps=parsed.fps if fps is None else fps,
         frames=None if parsed.frames is None or _counts_from_zero(parsed.frames) else parsed.frames,
-        image_size=image_size if image_size and min(image_size) > 0 else None,
+        image_size=size,
         source=source,
         format=format,
+        notes=(*parsed.notes, *notes),
+        warnings=(*parsed.warnings, *warnings),
     )
+
+
+def _in_pixels(
+    points: npt.NDArray[np.float32], parsed: Parsed, size: tuple[int, int] | None, asked: bool
+) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
+    """The points in pixels, notes and warnings: what is given as shares of the image's sides is scaled by them.
+
+    Args:
+        size: the width and the height of the image, if known.
+        asked: whether the user gave them. Then coordinates that look like shares are scaled in every format.
+    """
+    shares = parsed.normalized or _look_normalized(points)
+    if not shares:
+        return points, [], []
+    if size is None or not (parsed.normalized or asked):
+        looks = "are" if parsed.normalized else "lie in 0…1 and look"
+        way_out = "--image-size WIDTH HEIGHT (image_size= in Python) scales them to pixels"
+        return points, [], [f"coordinates {looks} normalized by the picture's width and height; {way_out}"]
+    note = f"coordinates were normalized, and are scaled by the picture's {size[0]} x {size[1]} pixels"
+    return points * np.array(size, np.float32), [note], []
+
+
+def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
+    """Whether nearly all coordinates lie in 0…1: no animal in pixels is that small, and none lies in that corner."""
+    seen = points[np.isfinite(points).all(axis=-1)]
+    inside = ((seen >= -0.5) & (seen <= 1.5)).all(axis=-1)
+    return len(seen) > 0 and float(seen.max()) > 0 and float(inside.mean()) >= 0.99
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
@@ -151,7 +202,13 @@ def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
     return bool((np.asarray(frames) == np.arange(len(frames))).all())
 
 
-def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skeleton:
+def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
+    """The skeleton of a parsed file: `wanted`, matched by name, or that of the file, its convention, or a built-in rig.
+
+    Raises:
+        InputError: names that do not fit `wanted` or the number of joints, unusable edges.
+    """
+    joints = int(parsed.keypoints.shape[2])
     names = parsed.names
     convention = rig(parsed.rig_name) if parsed.rig_name else None
     if names is None and convention is not None:

@@ -66,7 +66,7 @@ def test_content_that_is_no_keypoints(tmp_path: Path, content: bytes, message: s
 
 def test_missing_files_folders_and_forbidden_files(tmp_path: Path) -> None:
     _refused(tmp_path / "absent.csv", "no such file or folder")
-    _refused(tmp_path, "a folder without JSON files")
+    _refused(tmp_path, "a folder without files")
     _refused(tmp_path, "is a folder, wanted a npz file", format="npz")
     path = tmp_path / "mine.csv"
     path.write_text("x")

@@ -55,7 +55,7 @@ def test_own_archive_brings_everything(tmp_path: Path) -> None:
         ({"keypoints": POINTS, "fps": 0.0}, "fps must be a positive number, got 0"),
         ({"keypoints": POINTS, "confidence": np.ones((2, 5))}, "confidence must be"),
         ({"keypoints": np.array("abc")}, "keypoints must be numbers"),
-        ({"keypoints": np.array([{}], dtype=object)}, "Object arrays cannot be loaded"),
+        ({"keypoints": np.array([{}], dtype=object)}, "array 'keypoints' holds pickled Python objects"),
         ({"keypoints": POINTS[:0]}, "holds no tracks"),
         ({"keypoints": POINTS[:, :0]}, "holds no frames"),
         ({"keypoints": POINTS[:, :, :0]}, "holds no joints"),
@@ -146,7 +146,7 @@ def test_pickles_do_not_run_unless_allowed(tmp_path: Path) -> None:
     for key in ("positions_2d", "keypoints"):
         path, trace = tmp_path / f"{key}.npz", tmp_path / f"{key}_trace"
         np.savez(path, **{key: np.array([_Payload(trace)], dtype=object)})
-        with pytest.raises(InputError, match=r"allow_pickle=True|Object arrays"):
+        with pytest.raises(InputError, match="allow_pickle=True"):
             read_keypoints(path)
         assert not trace.exists()
 

@@ -77,7 +77,7 @@ def test_single_frame_file_reads(tmp_path: Path) -> None:
 def test_bad_folders_name_the_file_and_the_cause(tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     folder.mkdir()
-    with pytest.raises(InputError, match="clip: a folder without JSON files"):
+    with pytest.raises(InputError, match="clip: a folder without files"):
         read_keypoints(folder)
     _write(folder, {"a_1.json": [], "a_2.json": []})
     with pytest.raises(InputError, match="holds no tracks: none of 2 frames has a person"):

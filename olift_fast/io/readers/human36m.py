@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.npyio import NpzFile
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
+from olift_fast.io.numpy_files import Archive
 from olift_fast.io.open_container import ARCHIVE
 from olift_fast.io.parsed import Parsed, check_size
 
@@ -17,20 +17,16 @@ from olift_fast.io.parsed import Parsed, check_size
 _RIGS = {"h36m": "human36m_17", "coco": "coco_17"}
 
 
-def read_human36m(archive: NpzFile) -> Parsed:
+def read_human36m(archive: Archive) -> Parsed:
     """VideoPose3D's data_2d_*.npz: positions_2d[subject][action][camera] (T, J, 2); each is a track, padded at its end.
 
     Its dictionaries are pickled, and a pickle can run any code when it is opened, so the archive must have been opened
     with `allow_pickle`.
 
     Raises:
-        InputError: the archive was opened without `allow_pickle`, no sequence, sequences that differ in their joints.
+        PickledError: the archive was opened without `allow_pickle`.
+        InputError: no sequence, sequences that differ in their joints.
     """
-    if not archive.allow_pickle:
-        raise InputError(
-            "holds pickled Python objects (Human3.6M style), which can run code when opened; "
-            "pass allow_pickle=True if you trust it"
-        )
     positions = archive["positions_2d"].item()
     metadata = archive["metadata"].item() if "metadata" in archive else {}
     found: dict[str, npt.NDArray[Any]] = {}

@@ -13,6 +13,8 @@ from olift_fast.io.format import Format
 from olift_fast.io.open_container import ARCHIVE, ARRAY
 from olift_fast.io.parsed import Parsed, refuse_3d
 
+_KEYS = ("keypoints", "confidence", "names", "edges", "tracks", "fps", "frames", "image_size")
+
 
 def read_npz(archive: Mapping[str, Any]) -> Parsed:
     """Our own keys: keypoints (N, T, J, 2) or (T, J, 2); optional confidence, names, edges, tracks, fps, frames,
@@ -28,7 +30,7 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         if {"positions", "positions_3d", "joints"} & set(keys):
             raise refuse_3d()
         raise InputError(f"wanted an array 'keypoints' (tracks, frames, joints, 2), got {', '.join(keys) or 'nothing'}")
-    content = {key: archive[key] for key in keys}
+    content = {key: archive[key] for key in _KEYS if key in archive}
     parsed = from_array(content["keypoints"], content.get("confidence"))
     tracks, joints = len(parsed.keypoints), parsed.keypoints.shape[2]
     if "tracks" in content and content["tracks"].shape != (tracks,):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
 from olift_fast.io.json_fields import object_keys, triplets
-from olift_fast.io.open_container import FOLDER, JSON, load_json, read_text
+from olift_fast.io.open_container import FOLDER, JSON, Folder
 from olift_fast.io.parsed import Parsed
 from olift_fast.tracks.rigs import rig
 
@@ -23,7 +22,7 @@ from olift_fast.tracks.rigs import rig
 RIGS = {15: ("openpose_mpi_15",), 18: ("openpose_coco_18",), 25: ("openpose_body_25", "openpose_body_25b")}
 
 
-def read_openpose(content: Path | Mapping[str, Any]) -> Parsed:
+def read_openpose(content: Folder | Mapping[str, Any]) -> Parsed:
     """The people of a folder's frames, in the order of the numbers in the file names, or of a single frame.
 
     A number that is missing in a folder is a frame without people. People are told apart by `person_id` where it is
@@ -32,24 +31,21 @@ def read_openpose(content: Path | Mapping[str, Any]) -> Parsed:
     Raises:
         InputError: no JSON file, a file that is not OpenPose's, two files of one frame number.
     """
-    return _read(_frames(content) if isinstance(content, Path) else {0: _checked(content)})
+    return _read(_frames(content) if isinstance(content, Folder) else {0: _checked(content)})
 
 
-def _frames(folder: Path) -> dict[int, Mapping[str, Any]]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json" and path.is_file())
-    if not paths:
-        raise InputError("a folder without JSON files, wanted OpenPose's one JSON for each frame")
+def _frames(folder: Folder) -> dict[int, Mapping[str, Any]]:
     frames: dict[int, Mapping[str, Any]] = {}
-    for path in paths:
-        number = _frame_number(path.name)
+    for name, content in folder.json.items():
+        number = _frame_number(name)
         if number is None or not -(2**63) < number < 2**63:
-            raise InputError(f"{path.name} has no frame number in its name")
+            raise InputError(f"{name} has no frame number in its name")
         if number in frames:
-            raise InputError(f"{path.name}: frame {number} comes twice")
+            raise InputError(f"{name}: frame {number} comes twice")
         try:
-            frames[number] = _checked(load_json(read_text(path)))
+            frames[number] = _checked(content)
         except InputError as error:
-            raise InputError(f"{path.name}: {error}") from error
+            raise InputError(f"{name}: {error}") from error
     return frames
 
 
@@ -100,15 +96,21 @@ def _bone_length(keypoints: npt.NDArray[np.float32], name: str) -> float:
     return float(np.mean(seen)) if seen else np.inf
 
 
+def _is_openpose(content: Any) -> bool:
+    frames = content.json.values() if isinstance(content, Folder) else [content]
+    return any("people" in object_keys(frame) for frame in frames)
+
+
 FORMAT = Format(
     name="openpose",
     extensions=(".json", "folder"),
     extra=None,
     description="OpenPose, one JSON for each frame",
     containers=(FOLDER, JSON),
-    matches=lambda content: isinstance(content, Path) or "people" in object_keys(content),
+    matches=_is_openpose,
     read=read_openpose,
     recognized_by="a folder of JSON files with `people`, or one of them",
     takes="15, 18 or 25 points of the body (no face, no hands); the frame is the number in the file name; (0, 0, 0) is "
     "hidden; of BODY_25 and BODY_25B the one with the shorter bones in the file",
+    hint="OpenPose's one JSON for each frame",
 )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import OutputFormat
-from olift_fast.io.open_container import open_numpy
+from olift_fast.io.numpy_files import Archive
 from olift_fast.io.parsed import UNUSABLE
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
@@ -32,7 +32,7 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
                 raise InputError("not a lifted result: wanted an .npz that olift wrote")
-        with open_numpy(path, allow_pickle=False) as archive:
+        with Archive(path) as archive:
             content = {key: archive[key] for key in archive}
         if str(content.get("content")) != _MARK:
             raise InputError(f"not a lifted result: an .npz with {', '.join(sorted(content)) or 'nothing in it'}")
@@ -66,6 +66,8 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "image_size": result.image_size,
         "source": result.source,
         "format": result.format,
+        "notes": np.array(result.notes) if result.notes else None,
+        "warnings": np.array(result.warnings) if result.warnings else None,
     }
     arrays |= {name: value for name, value in optional.items() if value is not None}
     with path.open("wb") as file:
@@ -91,6 +93,8 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         image_size=None if size is None else (int(size[0]), int(size[1])),
         source=str(content["source"]) if "source" in content else None,
         format=str(content["format"]) if "format" in content else None,
+        notes=tuple(content["notes"].tolist()) if "notes" in content else (),
+        warnings=tuple(content["warnings"].tolist()) if "warnings" in content else (),
     )
 
 

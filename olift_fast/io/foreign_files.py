@@ -1,0 +1,102 @@
+"""Files that hold no 2D keypoints, or none that can be read here: what they are, told by their first bytes."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+from olift_fast.errors import InputError
+
+_VIDEO = "a video: run a pose tool on it first"
+_PICTURE = "a picture: run a pose tool on it first"
+_UNPACK = "unpack it first"
+
+#: The place and the bytes that tell a kind of binary file, and what to say of it.
+_BINARY: tuple[tuple[int, bytes, str], ...] = (
+    (4, b"ftyp", _VIDEO),
+    (0, b"\x1aE\xdf\xa3", _VIDEO),
+    (8, b"AVI ", _VIDEO),
+    (0, b"\x89PNG", _PICTURE),
+    (0, b"\xff\xd8\xff", _PICTURE),
+    (0, b"GIF8", _PICTURE),
+    (0, b"II*\0", _PICTURE),
+    (0, b"MM\0*", _PICTURE),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls): save its sheet as csv"),
+    (0, b"7z\xbc\xaf\x27\x1c", f"a 7-Zip archive: {_UNPACK}"),
+    (0, b"Rar!", f"a RAR archive: {_UNPACK}"),
+    (0, b"BZh", f"a bzip2 file: {_UNPACK}"),
+    (0, b"\xfd7zXZ\0", f"an xz file: {_UNPACK}"),
+    (0, b"\x28\xb5\x2f\xfd", f"a Zstandard file: {_UNPACK}"),
+    (0, b"SQLite format 3\0", "an SQLite database: export the keypoints as csv"),
+    (0, b"ARROW1", "an Arrow (Feather) table: save it as csv, for example with pandas"),
+    (0, b"Kaydara FBX Binary", "an FBX animation: 3D already, there is nothing to lift"),
+)
+
+#: A pattern that the first lines of a text file match, and the file's kind: motion in 3D, which needs no lifting.
+_TEXT_3D: tuple[tuple[str, str], ...] = (
+    (r"PathFileType\s+\d", "OpenSim markers (.trc)"),
+    (r"HIERARCHY\s*[\r\n]+\s*ROOT\b", "a motion-capture skeleton (.bvh)"),
+    (r"(?:.*[\r\n]+){0,4}?:(?:version|units)\b(?s:.*):bonedata\b", "a motion-capture skeleton (.asf)"),
+    (r"(?:#.*[\r\n]+)*:FULLY-SPECIFIED", "motion-capture frames (.amc)"),
+    (r"\W*(?:Trajectories|Model Outputs|Segments)\W*[\r\n]+\s*\d+\W*[\r\n]", "a Vicon export (.csv)"),
+    (r"NO_OF_FRAMES\t\d+", "a Qualisys export (.tsv)"),
+    (r"(?i:#?\s*Format Version,[\d.]+,.*(?:Take Name|Rotation Type))", "an OptiTrack export (.csv)"),
+    (r"(?i:Coordinates|[^\r\n]*)[\r\n]+version=\d+[\r\n]+nRows=\d+", "OpenSim motion (.mot or .sto)"),
+)
+
+
+def refuse_binary(path: Path, head: bytes) -> None:
+    """Raises InputError, which names the kind of file and the way out, where the first bytes tell one.
+
+    Args:
+        path: the file; the directory of a zip archive stands at its end.
+        head: the first bytes, 16 at least where the file has as many.
+    """
+    for place, magic, message in _BINARY:
+        if head[place:].startswith(magic):
+            raise InputError(f"is {message}")
+    if head.startswith(b"PK") and (kind := _zip_kind(path)) is not None:
+        raise InputError(f"is {kind}")
+    if _is_pickle(head):
+        raise InputError(
+            "is a Python pickle, which can run any code when opened, so it is not read. Of DeepLabCut's tracklets "
+            "(_full, _el, _sk, _bx.pickle), deeplabcut.stitch_tracklets makes an .h5; others: save them as .npz or csv"
+        )
+    # A C3D file begins with the number of the block of its parameters, which is 2 nearly always, and this byte.
+    if len(head) > 2 and head[1] == 0x50 and 0 < head[0] < 16:
+        raise InputError("is a C3D file of markers in 3D (x, y, z): there is nothing to lift")
+
+
+def refuse_3d_text(text: str) -> None:
+    """Raises InputError where the first lines are those of a motion-capture format."""
+    start = text[:2000].lstrip("\ufeff \t\r\n")
+    for pattern, kind in _TEXT_3D:
+        if re.match(pattern, start):
+            raise InputError(f"is {kind}: it holds 3D points (x, y, z) or joint angles, so there is nothing to lift")
+
+
+def _zip_kind(path: Path) -> str | None:
+    """What a zip archive without NumPy arrays is; None for one of NumPy's, and for one that can't be opened."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None
+    if any(name.endswith(".npy") for name in names) or not names:
+        return None
+    if any(name.startswith("xl/") for name in names):
+        return "an Excel workbook (.xlsx): save the sheet as csv"
+    if any(name == "mimetype" or name == "content.xml" for name in names):
+        return "an OpenDocument file: save the sheet as csv"
+    if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
+        return "a PyTorch file (.pt): save the keypoints as .npz"
+    return f"a zip archive, holding {names[0][:60]!r}: {_UNPACK}"
+
+
+def _is_pickle(head: bytes) -> bool:
+    """Whether the first bytes are those of a pickle: protocols 2 to 5, or of the old ones a list, dict or tuple."""
+    return (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")) or bool(
+        re.match(rb"\((?:lp|dp|tp?)\d+\n", head) or re.match(rb"c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n", head)
+    )

@@ -1,0 +1,116 @@
+"""NumPy's two kinds of file, opened so that a broken or hostile one costs neither memory nor trust.
+
+`numpy.load` allocates what a file's header announces before it looks whether the file is as long. Here the header is
+compared with the file first, and nothing is unpickled unless that is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy_format
+
+from olift_fast.errors import InputError, PickledError
+from olift_fast.io.limits import MAX_BYTES, MAX_EXPANSION
+
+_SUFFIX = ".npy"
+
+
+class Archive(Mapping[str, npt.NDArray[Any]]):
+    """The arrays of an .npz file by name, each read when it is asked for.
+
+    Args:
+        path: the file.
+        allow_pickle: whether arrays of Python objects may be unpickled, which can run any code.
+
+    Raises:
+        InputError: not a zip archive, or one that claims to be larger when unpacked than its bytes can be.
+        PickledError: on reading an array of objects without `allow_pickle`.
+    """
+
+    def __init__(self, path: Path, allow_pickle: bool = False) -> None:
+        self.allow_pickle = allow_pickle
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise InputError(f"not a readable NumPy file (cut short?): {' '.join(str(error).split())}") from error
+        self._members = {
+            info.filename.removesuffix(_SUFFIX): info
+            for info in self._zip.infolist()
+            if info.filename.endswith(_SUFFIX)
+        }
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._zip.close()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        info = self._members[name]
+        if info.file_size > MAX_EXPANSION * max(info.compress_size, 1) or info.file_size > MAX_BYTES:
+            raise InputError(f"array {name!r} claims {info.file_size:,} bytes from {info.compress_size:,}: too many")
+        with self._zip.open(info) as file:
+            return _read(file, info.file_size, f"array {name!r}", self.allow_pickle)
+
+
+def read_npy(path: Path, allow_pickle: bool = False) -> npt.NDArray[Any]:
+    """The array of an .npy file.
+
+    Raises:
+        InputError: not such a file, or one that is shorter than its header says.
+        PickledError: an array of objects without `allow_pickle`.
+    """
+    with path.open("rb") as file:
+        return _read(file, os.fstat(file.fileno()).st_size, "the array", allow_pickle)
+
+
+def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDArray[Any]:
+    """The array that stands in an open file of `size` bytes."""
+    try:
+        version = npy_format.read_magic(file)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise InputError(f"{what} has version {version} of NumPy's format, which is not known")
+        # Version 3 differs from 2 in the encoding of names alone.
+        read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"not a readable NumPy file (cut short?): {' '.join(str(error).split()):.200}") from error
+    if dtype.hasobject:
+        if not allow_pickle:
+            raise PickledError(what)
+        return np.asarray(pickle.load(file)).reshape(shape)
+    count = math.prod(shape)
+    if count < 0 or count * dtype.itemsize > size:
+        announced = f"shape {shape} of {dtype}, {count * dtype.itemsize:,} bytes"
+        raise InputError(f"not a readable NumPy file (cut short?): {what} announces {announced}, but has {size:,}")
+    data = bytearray(count * dtype.itemsize)
+    rest = memoryview(data)
+    while len(rest) and (got := file.readinto(rest)):  # type: ignore[attr-defined]
+        rest = rest[got:]
+    if len(rest):
+        raise InputError(f"not a readable NumPy file (cut short?): {what} lacks {len(rest):,} bytes")
+    array = np.frombuffer(data, dtype=dtype, count=count) if data else np.zeros(count, dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

@@ -5,11 +5,71 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.errors import InputError
 from olift_fast.io.parsed import int64
+
+
+class RowFrames(NamedTuple):
+    """The frames that the rows of a table belong to.
+
+    Args:
+        numbers: (T) frame numbers in any order; None where the rows are simply counted.
+        fps: frames a second, where the rows are marked by times.
+        pictures: the numbers are those in the names of pictures, and increase.
+        notes: how the marks were read.
+        warnings: what could not be read from them.
+    """
+
+    numbers: npt.NDArray[np.int64] | None
+    fps: float | None = None
+    pictures: bool = False
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def frames_of_rows(cells: Sequence[str], unit: float | None = None) -> RowFrames:
+    """Frame numbers from the cells that mark the rows: numbers, times, or pictures.
+
+    Whole numbers ("7", "7.0") are frame numbers. Other numbers, clocks ("00:00:01.5") and dates are times.
+
+    Args:
+        cells: (T) one cell a row.
+        unit: the seconds of one unit, where the cells are known to be times; None tells times by their look.
+
+    Raises:
+        InputError: a row without a frame number among rows that have one, or a number beyond 64 bits.
+    """
+    given = [cell for cell in cells if cell]
+    if not given:
+        return RowFrames(None)
+    numbers = whole_numbers(given) if unit is None else None
+    times = seconds_in(given) if numbers is None else None
+    if numbers is None and times is None:
+        found = picture_numbers(cells)
+        return RowFrames(found, pictures=True)
+    if len(given) < len(cells):
+        row = next(row for row, cell in enumerate(cells, start=1) if not cell)
+        raise InputError(f"row {row} of {len(cells)} has no frame number or time, but the others do")
+    if numbers is not None or times is None:
+        return RowFrames(numbers)
+    if unit is None and (times == np.rint(times)).all() and (np.abs(times) < 2**53).all() and ":" not in given[0]:
+        return RowFrames(times.astype(np.int64))
+    read = frames_of_seconds(times * (unit or 1))
+    if read is not None and unit is None and read[1] < 1:
+        # A frame every 33.333 units: a video's times are in milliseconds then.
+        read = frames_of_seconds(times / 1000)
+    if read is None:
+        return RowFrames(
+            None, warnings=["rows are marked by times without a steady rate: they count as frames 0, 1, …"]
+        )
+    frames, fps = read
+    note = f"rows are marked by times: frames {frames.min()} to {frames.max()} at {fps:.6g} frames a second"
+    return RowFrames(frames, fps, notes=[note])
 
 
 def last_number(name: str) -> int | None:

@@ -97,6 +97,8 @@ def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:
     Raises:
         InputError: a number beyond 64 bits.
     """
+    if re.fullmatch(r"(?:\d{1,18}\n)+", "\n".join((*cells, ""))):
+        return np.array(list(map(int, cells)), dtype=np.int64)
     numbers = []
     for cell in cells:
         if not re.fullmatch(r"[+-]?\d+([.,]0*)?", cell):
@@ -106,9 +108,9 @@ def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
-    """The times in a column of text in seconds: "0.033", "0,033", "00:00:00.033", "0 days 00:00:00.033", a date and time.
+    """The times in a column of text, in seconds; None if a cell is anything else.
 
-    None if a cell is anything else.
+    Times are written "0.033", "0,033", "00:00:00.033", "0 days 00:00:00.033", or as date and time.
     """
     try:
         return np.array([_seconds(cell) for cell in cells], dtype=np.float64)

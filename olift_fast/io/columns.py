@@ -40,11 +40,11 @@ _FRAME = rf"(?:video)?frame{_COUNT}|fnum"
 _PICTURE = "(?:image|img|picture|file)(?:s|id|name|path|file)?|path"
 _MILLISECONDS = "(?:time|timestamp)?(?:in)?(?:ms|msecs?|milliseconds?)"
 _SECONDS = "(?:time|timestamp)?(?:in)?(?:s|secs?|seconds)"
-_TIME = rf"(?:time|timestamp)(?:us|ns)?|t|ts|{_MILLISECONDS}|{_SECONDS}"
+_TIME = rf"(?:trial|recording|video|elapsed)?(?:time|timestamp)(?:us|ns)?|t|ts|{_MILLISECONDS}|{_SECONDS}"
 _TRACK = (
     rf"(?:track|individual|animal|subject|instance|person|object|obj|mouse|fish|hand){_COUNT}|ids?|identity|handedness"
 )
-_ROW = "|index|unnamed0|level0"
+_ROW = "index|unnamed0|level0"
 KEYPOINT = rf"(?:keypoint|kpt?|bodypart|part|node|joint|landmark|marker|point){_COUNT}|name|label"
 
 
@@ -165,11 +165,13 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
     """
     free = Grid(["" if place in used else name for place, name in enumerate(grid.header)], grid.column, grid.values)
     frame, time, picture, track = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE, _TRACK))
-    first = grid.header[0] if grid.header else ""
-    row_index = 0 if re.fullmatch(_ROW, plain(first)) and 0 not in used else None
+    row_index = 0 if not grid.header[0] else free.find(_ROW)
     mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
     columns = {place for place in (frame, time, track, mark, row_index) if place is not None}
     names, track_of = _tracks(grid.column(track) if track is not None else [""] * rows)
+    if mark is None and len(names) == rows:
+        # A number for each row is not an animal's.
+        names, track_of = _tracks([""] * rows)
     if mark is None:
         if len(names) > 1:
             raise InputError(f"has {len(names)} tracks but no column of frames, wanted one named frame or time")
@@ -189,8 +191,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
         numbers, inverse = np.unique(marks.numbers, return_inverse=True)
         frames, spread = (numbers, np.arange(len(numbers))) if marks.pictures else fill_gaps(numbers, joints)
         place, num_frames = spread[inverse.reshape(-1)][place], len(frames)
-    if len(names) == rows > 1 and len(np.unique(place)) == rows:
-        # A number for each row: not an animal's.
+    if len(names) == rows == len(np.unique(place)):
         names, track_of = _tracks([""] * rows)
     check_size(len(names), num_frames, joints)
     return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, marks.notes, marks.warnings)

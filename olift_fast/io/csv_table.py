@@ -147,7 +147,7 @@ def left_out(names: Iterable[str]) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The most frequent of comma, tab and semicolon, outside of quotes, in the first line that has text and any of them."""
+    """The most frequent of comma, tab and semicolon in the first line that has one, apart from quotes and padding."""
     for line in lines:
         bare = re.sub(r'"[^"]*"', "x", line)
         if bare.strip(",;\t ") and any(character in bare for character in ",;\t"):

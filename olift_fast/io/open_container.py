@@ -218,10 +218,6 @@ def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputEr
     return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
 
 
-def _unknown_parquet(path: Path, hints: Sequence[str]) -> InputError:
-    return InputError("a Parquet table: save it as csv, for example with pandas.read_parquet(…).to_csv(…)")
-
-
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:
     keys = ", ".join(file) or "nothing"
     return InputError(f"an HDF5 file of no known format, holding {keys}; known: {', '.join(hints)}")
@@ -261,7 +257,7 @@ ARCHIVE = Container("NumPy archive", None)
 HDF5 = Container("HDF5 file", _unknown_hdf5)
 MATLAB = Container("MATLAB 5 file", None)
 NETCDF = Container("classic netCDF file", None)
-PARQUET = Container("Parquet table", _unknown_parquet)
+PARQUET = Container("Parquet table", None)
 JSON_LINES = Container("file of JSON lines", _unknown_json_lines, "a file of JSON lines, not {}")
 JSON = Container("JSON file", _unknown_json, "a JSON file, not {}")
 TABLE = Container("text table", _unknown_table, "a text table, not {}")

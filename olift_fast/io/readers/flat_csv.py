@@ -145,9 +145,9 @@ def read_flat_parquet(path: Path) -> Parsed:
     compute = require("pyarrow.compute", "reading Parquet tables")
     try:
         content = parquet.read_table(path)
-    except Exception as error:
+    except (OSError, ValueError, NotImplementedError) as error:
         raise InputError(f"not a readable Parquet file (cut short?): {error}") from error
-    header = ["" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names]
+    header = ["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names]
     joints = joint_columns(header)
     if not joints:
         raise InputError("a Parquet table without columns such as nose_x, nose_y, wanted one of keypoints")

@@ -157,7 +157,7 @@ def _is_mediapipe_csv(table: Table) -> bool:
     """Whether the landmarks are MediaPipe's: by their names, or by their number beside a depth or a visibility."""
     grid = grid_of(table)
     rows = long_columns(grid)
-    telling = any(re.search(r"vis|(?:^|[\W_])[vz]\d*$", name, re.IGNORECASE) for name in grid.header)
+    telling = any(re.search(r"vis|(?:^|[\W_])[vz](?:_?\d+)?$", name, re.IGNORECASE) for name in grid.header)
     if rows is not None:
         if rows.x is None or not telling:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +44,8 @@ _TIME = rf"(?:trial|recording|video|elapsed)?(?:time|timestamp)(?:us|ns)?|t|ts|{
 _TRACK = (
     rf"(?:track|individual|animal|subject|instance|person|object|obj|mouse|fish|hand){_COUNT}|ids?|identity|handedness"
 )
-_ROW = "index|unnamed0|level0"
+# What pandas leaves over the index: nothing, a name of its own, or the name of the columns.
+_ROW = "index|unnamed0|level0|bodyparts|keypoints|coords|scorer"
 KEYPOINT = rf"(?:keypoint|kpt?|bodypart|part|node|joint|landmark|marker|point){_COUNT}|name|label"
 
 
@@ -65,11 +66,13 @@ class Grid:
         header: the name of each column; "" for none.
         column: gives the text of the cells of a column, by its place.
         values: gives (rows, columns) float32 of some columns, by their places.
+        padding: (rows) the number of rows without any cell before each row; None if there are none.
     """
 
     header: Sequence[str]
     column: Callable[[int], Sequence[str]]
     values: Callable[[Sequence[int]], npt.NDArray[np.float32]]
+    padding: npt.NDArray[np.int64] | None = None
 
     def find(self, pattern: str) -> int | None:
         """The place of the first column whose name without case, spaces and signs is of this pattern."""
@@ -82,12 +85,23 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
     header = table.rows(skip, skip + 1)[0] if len(table.lines) > skip else []
     while header and not header[-1]:
         header.pop()
+    if skip and header:
+        # With rows above it, the first cell names the rows of the header, and not a column.
+        header[0] = ""
     first = table.data_start(skip + 1, 1)
+    before = np.searchsorted(table.padding, table.numbers[first:])
     return Grid(
         header,
         lambda place: table.column(first, place),
         lambda places: table.values(first, places, len(header)),
+        before - before[0] if len(before) and before[-1] > before[0] else None,
     )
+
+
+def imported_rows(table: Table) -> int:
+    """The number of rows above the names that SimBA fills with IMPORTED_POSE: 2, or 0 in other tables."""
+    rows = table.rows(0, 2)
+    return len(rows) if all(set(row[1:]) - {""} == {"IMPORTED_POSE"} for row in rows) and len(rows) == 2 else 0
 
 
 def joint_columns(header: Sequence[str]) -> dict[str, Joint]:
@@ -163,7 +177,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
     Raises:
         InputError: frame numbers that cannot be.
     """
-    free = Grid(["" if place in used else name for place, name in enumerate(grid.header)], grid.column, grid.values)
+    free = replace(grid, header=["" if place in used else name for place, name in enumerate(grid.header)])
     frame, time, picture, track = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE, _TRACK))
     row_index = 0 if not grid.header[0] else free.find(_ROW)
     mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
@@ -175,7 +189,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
     if mark is None:
         if len(names) > 1:
             raise InputError(f"has {len(names)} tracks but no column of frames, wanted one named frame or time")
-        return RowPlaces(names, None, rows, track_of, np.arange(rows), None, columns, (), ())
+        return _counted(grid, rows, columns, names, track_of)
     cells = grid.column(mark)
     distinct = list(dict.fromkeys(cells))
     marks = frames_of_rows(distinct, _unit(grid.header[mark], distinct) if mark == time else None)
@@ -197,7 +211,18 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
     return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, marks.notes, marks.warnings)
 
 
-def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Mapping[int, str] | None = None) -> None:
+def _counted(
+    grid: Grid, rows: int, columns: Collection[int], names: Sequence[str], track_of: npt.NDArray[np.int64]
+) -> RowPlaces:
+    """Rows without a mark: each is the next frame, those without any cell too."""
+    if grid.padding is None:
+        return RowPlaces(names, None, rows, track_of, np.arange(rows), None, columns, (), ())
+    frame = np.arange(rows) + grid.padding
+    note = f"rows without any cell: {grid.padding[-1]}; they are frames in which everything is hidden"
+    return RowPlaces(names, None, int(frame[-1]) + 1, track_of, frame, None, columns, (note,), ())
+
+
+def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Sequence[str] | None = None) -> None:
     """Raises InputError where two rows have the same key, which tells track, frame and, with `names`, joint apart."""
     order = np.argsort(key, kind="stable")
     twice = order[1:][np.diff(key[order]) == 0]
@@ -212,7 +237,7 @@ def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Mappin
 
 def _tracks(cells: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
     """The names of the tracks, and the index of each row's."""
-    distinct = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
+    distinct = {cell: index for index, cell in enumerate(dict.fromkeys(cells or [""]))}
     names = []
     for cell in distinct:
         number = re.fullmatch(r"(-?\d+)(?:\.0*)?", cell or "0")

@@ -28,11 +28,13 @@ class Table:
         lines: the lines in which a cell has text.
         delimiter: the character between cells.
         numbers: the number in the file of each line, from 1.
+        padding: the numbers in the file of the lines that have nothing but delimiters.
     """
 
     lines: Sequence[str]
     delimiter: str
     numbers: Sequence[int]
+    padding: Sequence[int] = ()
 
     def rows(self, start: int, stop: int) -> list[list[str]]:
         """The cells of some lines, stripped of quotes and spaces.
@@ -67,7 +69,7 @@ class Table:
         return start + 1 if is_name else start
 
     def values(self, start: int, columns: Sequence[int], width: int) -> npt.NDArray[np.float32]:
-        """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell, and for NA, None, null, - etc.
+        """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell, and for NA, None, null, -, inf.
 
         Where cells are not separated by commas, or stand in quotes, a comma in a number is the decimal mark.
 
@@ -100,7 +102,9 @@ class Table:
                     parts.append(_parsed(text, delimiter, columns))
                 except ValueError as error:
                     raise InputError(self._explain(str(error), start + first, part, delimiter)) from error
-        return np.concatenate(parts)
+        found = np.concatenate(parts)
+        found[np.isinf(found)] = np.nan
+        return found
 
     def _explain(self, message: str, start: int, body: Sequence[str], delimiter: str) -> str:
         found = re.search(r"at row (\d+), column (\d+)", message)
@@ -130,12 +134,14 @@ def split_table(text: str) -> Table:
     if said is not None:
         first = 1
     delimiter = said[1] if said is not None else _delimiter(lines)
-    blank = delimiter + ' \t"'
+    blank = delimiter + ',;\t "'
     kept = [index for index in range(first, len(lines)) if lines[index].strip(blank)]
     if not kept:
         raise InputError("is empty")
     if len(kept) < len(lines):
-        return Table([lines[index] for index in kept], delimiter, [index + 1 for index in kept])
+        there = set(kept)
+        padding = [index + 1 for index in range(first, len(lines)) if index not in there and lines[index].strip()]
+        return Table([lines[index] for index in kept], delimiter, [index + 1 for index in kept], padding)
     return Table(lines, delimiter, range(1, len(lines) + 1))
 
 

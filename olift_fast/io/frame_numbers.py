@@ -121,7 +121,7 @@ def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
 def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], float] | None:
     """The frame of each time, and the frames a second; gaps between the times become gaps between the frames.
 
-    The frame rate is the one that most neighbors in time are apart. Frames count from time 0 where all times are whole
+    The time between frames is the one that most neighbors are apart. Frames count from time 0 where all times are whole
     numbers of frames after it, as in a cut from a longer video; otherwise from the earliest time, as for a camera's
     clock.
 
@@ -139,12 +139,11 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     steps = np.diff(times[order])
     if steps.min() <= 0:
         return None
-    # The mean of the single steps is finer than their median where the times are rounded.
-    median = float(np.median(steps))
-    single = steps[steps < 1.5 * median]
-    period = float(single.mean())
+    period = _period(steps)
+    if period is None:
+        return None
     counts = np.maximum(np.rint(steps / period), 1)
-    if np.median(np.abs(steps / period - counts)) > 0.3 or not counts.sum() < 2**53:
+    if not counts.sum() < 2**53:
         return None
     passed = np.concatenate([[0], np.cumsum(counts)])
     elapsed = times[order] - times[order[0]]
@@ -157,6 +156,19 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     frames = np.empty(len(times), np.int64)
     frames[order] = (passed + (start if on_grid else 0)).astype(np.int64)
     return frames, rate
+
+
+def _period(steps: npt.NDArray[np.float64]) -> float | None:
+    """The time between frames, of which most steps are multiples; None if there is none."""
+    for share, off in ((0.5, 0.25), (0.25, 0.15), (0.0, 0.15)):
+        guess = np.quantile(steps, share, method="lower")
+        # The mean of the single steps is finer than any of them where the times are rounded.
+        period = float(steps[np.abs(steps - guess) < 0.6 * guess].mean())
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts = steps / period
+            if np.median(np.abs(counts - np.maximum(np.rint(counts), 1))) < off:
+                return period
+    return None
 
 
 def _usual_rate(rate: float, tolerance: float) -> float:

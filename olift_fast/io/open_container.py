@@ -20,7 +20,7 @@ import h5py
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
-from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
+from olift_fast.io.foreign_files import refuse_binary, refuse_text
 from olift_fast.io.limits import MAX_BYTES
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
@@ -189,7 +189,7 @@ def _open_text(text: str) -> Opened:
     if text.lstrip()[0] in "{[":
         lines = _json_lines(text)
         return Opened(JSON, load_json(text)) if lines is None else Opened(JSON_LINES, lines)
-    refuse_3d_text(text)
+    refuse_text(text)
     return Opened(TABLE, split_table(text))
 
 

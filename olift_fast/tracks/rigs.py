@@ -282,7 +282,7 @@ _RIGS = {
         "Chest",
         "Head > Neck > Chest, Neck > *Shoulder > *Elbow > *Wrist, Chest > *Hip > *Knee > *Ankle",
     ),
-    # MediaPipe's PoseLandmark and POSE_CONNECTIONS. They leave eyes, mouth and trunk as three pieces: here the nose also
+    # MediaPipe's PoseLandmark and POSE_CONNECTIONS. They leave face, mouth and body in three pieces: here the nose
     # joins the mouth and the shoulders.
     "mediapipe_pose_33": _rig(
         "nose, left_eye_inner, left_eye, left_eye_outer, right_eye_inner, right_eye, right_eye_outer, left_ear,"

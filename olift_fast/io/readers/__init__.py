@@ -32,9 +32,9 @@ from olift_fast.io.readers import (
 FORMATS: tuple[Format, ...] = (
     deeplabcut.FORMAT,
     sleap.ANALYSIS,
-    sleap.CSV,
     mediapipe_csv.FORMAT,
     long_csv.FORMAT,
+    sleap.CSV,
     flat_csv.CSV,
     flat_csv.PARQUET_TABLE,
     sleap.LABELS,

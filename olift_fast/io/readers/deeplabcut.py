@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
+from olift_fast.io.columns import imported_rows
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import frames_of_rows
@@ -113,8 +114,9 @@ def from_columns(
 
 
 def _is_deeplabcut(table: Table) -> bool:
-    """Whether any of the first lines is a header row of the format; the reader says which other rows are missing."""
-    return any(row and row[0].casefold() in HEADER for row in table.rows(0, 4))
+    """Whether two of the first lines are header rows of the format; the reader says which other rows are missing."""
+    names = {row[0].casefold() for row in table.rows(0, 4) if row}
+    return len(names & set(HEADER)) > 1 and not imported_rows(table)
 
 
 def _spread(values: npt.NDArray[np.float32], places: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.float32]:

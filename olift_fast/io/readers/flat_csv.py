@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import Grid, Joint, grid_of, joint_columns, refuse_repeated, row_places
+from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, refuse_repeated, row_places
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.extra import require
 from olift_fast.io.format import Format
@@ -66,12 +66,6 @@ def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
         notes=(*left_out(beside), *places.notes),
         warnings=places.warnings,
     )
-
-
-def imported_rows(table: Table) -> int:
-    """The number of rows above the names that SimBA fills with IMPORTED_POSE: 2, or 0 in other tables."""
-    rows = table.rows(0, 2)
-    return len(rows) if all(set(row[1:]) - {""} == {"IMPORTED_POSE"} for row in rows) and len(rows) == 2 else 0
 
 
 def _is_flat_csv(table: Table) -> bool:

@@ -93,11 +93,11 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
     where = places.track, places.frame, joint
     if columns.position is not None and columns.space is not None:
         axis = _axes(grid.column(columns.space))
-        refuse_repeated(places, row * 2 + axis, dict(enumerate(cells)))
+        refuse_repeated(places, row * 2 + axis, cells)
         keypoints[(*where, axis)] = grid.values([columns.position])[:, 0]
     else:
         assert columns.x is not None and columns.y is not None
-        refuse_repeated(places, row, dict(enumerate(cells)))
+        refuse_repeated(places, row, cells)
         keypoints[where] = grid.values([columns.x, columns.y])
     if columns.score is not None:
         confidence[where] = grid.values([columns.score])[:, 0]

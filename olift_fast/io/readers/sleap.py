@@ -141,7 +141,7 @@ def read_sleap_csv(table: Table) -> Parsed:
     frames = whole_numbers(given)
     if frames is None:
         other = next(cell for cell in given if whole_numbers([cell]) is None)
-        raise InputError(f"frame_idx must be a whole number, got {other!r:.40}")
+        raise InputError(f"frame_idx must be a whole number below 2^63, got {other!r:.40}")
     for row, (track, frame) in enumerate(zip(table.column(1, place["track"]), frames.tolist(), strict=True)):
         score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELED)
         found.add(frame, track or None, values[row].astype(np.float64), score)

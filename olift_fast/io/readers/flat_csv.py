@@ -57,7 +57,8 @@ def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
     confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
     keypoints[places.track, places.frame] = points
     confidence[places.track, places.frame] = scores
-    beside = [name for place, name in enumerate(grid.header) if name and place not in used | set(places.columns)]
+    used |= set(places.columns)
+    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
     return Parsed(
         *(keypoints, confidence, [f"keypoint_{joint}" if joint.isdecimal() else joint for joint in joints]),
         tracks=places.tracks,

@@ -101,9 +101,8 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
         keypoints[where] = grid.values([columns.x, columns.y])
     if columns.score is not None:
         confidence[where] = grid.values([columns.score])[:, 0]
-    beside = [
-        name for place, name in enumerate(grid.header) if name and place not in columns.used | set(places.columns)
-    ]
+    used = columns.used | set(places.columns)
+    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
     return Parsed(
         *(keypoints, confidence, names),
         tracks=places.tracks,

@@ -147,7 +147,7 @@ def _numbered(names: Sequence[str]) -> Mapping[str, dict[int, str]]:
     """The names that are a label and a number, by label and number."""
     groups: dict[str, dict[int, str]] = {}
     for name in names:
-        match = re.fullmatch(r"(.*?)[\s_.:-]*(\d{1,4})(?:\.0)?", name)
+        match = re.fullmatch(r"(.*?)[\s_.:-]*(\d{1,4})(?:\.0)?", name[-100:])
         if match is not None:
             groups.setdefault(match[1], {})[int(match[2])] = name
     return groups

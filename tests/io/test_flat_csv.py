@@ -148,12 +148,18 @@ def test_simbas_numbered_animals_are_tracks(read: Callable[[str], KeypointTracks
 
 @pytest.mark.parametrize(
     "parts",
-    [("leg_1", "wing_1", "leg_2", "wing_2"), ("leg_1", "leg_2", "leg_3"), ("nose", "tail_1", "tail_2")],
+    [
+        ("leg_1", "wing_1", "leg_2", "wing_2"),
+        ("mouse1_nose", "mouse1_tail", "mouse2_nose", "mouse2_tail"),
+        ("leg_1", "leg_2", "leg_3"),
+        ("nose", "tail_1", "tail_2"),
+    ],
 )
 def test_other_numbered_joints_stay_joints(read: Callable[[str], KeypointTracks], parts: tuple[str, ...]) -> None:
     head = "," + ",".join(f"{part}_{axis}" for part in parts for axis in "xyp")
     found = read(head + "\n0" + ",100,200,.5" * len(parts) + "\n")
     assert found.num_tracks == 1 and found.skeleton.names == parts
+    assert any("taken for those of one animal" in note for note in found.notes) == (len(parts) == 4)
 
 
 def test_parquet_tables_are_read_as_flat_ones(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ FORMAT = Format(
     matches=_is_deeplabcut,
     read=read_deeplabcut,
     recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`; comma, semicolon or tab",
-    takes="x, y, likelihood; frame numbers, or the numbers of labeled pictures in 1 to 3 index columns; unique body "
-    "parts join the skeleton and belong to the track `single`",
+    takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
+    "columns; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

@@ -35,7 +35,9 @@ def read_flat_csv(table: Table) -> Parsed:
         raise refuse_3d()
     parsed = read_joints(grid, joints)
     animals = _simba_animals(joints, above > 0)
-    return _split_animals(parsed, animals) if animals else parsed
+    if animals:
+        return _split_animals(parsed, animals)
+    return replace(parsed, notes=(*parsed.notes, *_numbered_alike(list(joints))))
 
 
 def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
@@ -98,6 +100,20 @@ def _simba_animals(joints: Mapping[str, Joint], imported: bool) -> dict[str, lis
         joint.score is not None for joint in joints.values()
     )
     return animals if len(parts) == 1 and len(next(iter(parts))) > 1 and (imported or named) else {}
+
+
+def _numbered_alike(joints: Sequence[str]) -> list[str]:
+    """The note that numbered joints are taken for one animal's, where they could be those of several."""
+    numbers: dict[str, set[str]] = {}
+    for joint in joints:
+        found = re.findall(r"\d+", joint)
+        if len(found) != 1:
+            return []
+        numbers.setdefault(re.sub(r"\d+", "#", joint), set()).add(found[0])
+    groups = list(numbers.values())
+    if len(groups) < 2 or len(groups[0]) < 2 or any(group != groups[0] for group in groups):
+        return []
+    return [f"joints are numbered alike ({', '.join(joints[:2])}, …): they are taken for those of one animal"]
 
 
 def _part(joint: str) -> str:

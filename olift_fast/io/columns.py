@@ -21,8 +21,8 @@ _SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|
 _PART = f"(?P<part>x|y|z|{_SCORES})"
 _BETWEEN = r"[\s_.:/#-]+"
 
-#: Longer names are nobody's, and no table of keypoints has more columns: looking through them would take long.
-MAX_NAME, MAX_COLUMNS = 100, 20_000
+# Longer names are nobody's, and no table of keypoints has more columns: looking through them would take long.
+_MAX_NAME, _MAX_COLUMNS = 100, 20_000
 
 # The ways to name the columns of a joint. Each joint of a table is named in the same way.
 _SCHEMES = tuple(
@@ -86,12 +86,12 @@ class Grid:
 
 @lru_cache(maxsize=4)
 def _plain_names(header: tuple[str, ...]) -> list[str]:
-    return [plain(name) if len(name) <= MAX_NAME else "" for name in header]
+    return [plain(name) if len(name) <= _MAX_NAME else "" for name in header]
 
 
 def grid_of(table: Table, skip: int = 0) -> Grid:
     """The table under its first row of names, once `skip` lines are left out."""
-    header = table.rows(skip, skip + 1)[0][:MAX_COLUMNS] if len(table.lines) > skip else []
+    header = table.rows(skip, skip + 1)[0][:_MAX_COLUMNS] if len(table.lines) > skip else []
     while header and not header[-1]:
         header.pop()
     if skip and header:
@@ -123,7 +123,7 @@ def joint_columns(header: Sequence[str]) -> dict[str, Joint]:
 
 @lru_cache(maxsize=4)
 def _joint_columns(header: tuple[str, ...]) -> dict[str, Joint]:
-    names = [_PIXELS.sub("", name) if len(name) <= MAX_NAME else "" for name in header]
+    names = [_PIXELS.sub("", name) if len(name) <= _MAX_NAME else "" for name in header]
     readings = [_parts_of_joints(scheme, names) for scheme in _SCHEMES]
     best = max(readings, key=lambda joints: sum({"x", "y"} <= set(parts) for parts in joints.values()))
     joints = {joint: parts for joint, parts in best.items() if "x" in parts or "y" in parts}

@@ -25,6 +25,7 @@ from olift_fast.io.readers import (
     npz,
     nwb,
     openpose,
+    parquet,
     sleap,
 )
 
@@ -35,8 +36,8 @@ FORMATS: tuple[Format, ...] = (
     mediapipe_csv.FORMAT,
     long_csv.FORMAT,
     sleap.CSV,
-    flat_csv.CSV,
-    flat_csv.PARQUET_TABLE,
+    flat_csv.FORMAT,
+    parquet.FORMAT,
     sleap.LABELS,
     sleap.JSON_LABELS,
     leap.FORMAT,

@@ -68,6 +68,15 @@ def read_long_csv(table: Table) -> Parsed:
     grid = grid_of(table)
     columns = long_columns(grid)
     assert columns is not None
+    return read_grid(grid, columns)
+
+
+def read_grid(grid: Grid, columns: LongColumns) -> Parsed:
+    """The same for a table that is opened already.
+
+    Raises:
+        InputError: as `read_long_csv`.
+    """
     if columns.z is not None:
         raise refuse_3d()
     return read_rows(grid, columns)

@@ -126,8 +126,8 @@ def _groups(names: Sequence[str]) -> list[_Group]:
     for label, members in _numbered(names).items():
         size = len(members)
         first = min(members)
-        if set(members) != set(range(first, first + size)) or first not in (0, 1):
-            continue
+        if set(members) != set(range(first, first + size)) or first not in (0, 1) or "world" in label.casefold():
+            continue  # Not all of them, or those in meters.
         ordered = [members[number] for number in sorted(members)]
         body = _BODY_OF.get(size)
         if body is not None:

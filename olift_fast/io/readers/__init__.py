@@ -9,6 +9,7 @@ from __future__ import annotations
 from olift_fast.io.format import Format
 from olift_fast.io.readers import (
     alphapose,
+    alphapose_pictures,
     alphatracker,
     animalsyn3d,
     badja,
@@ -36,6 +37,8 @@ FORMATS: tuple[Format, ...] = (
     mmpose.FORMAT,
     coco.ANNOTATIONS,
     openpose.FORMAT,
+    openpose.LIST,
+    alphapose_pictures.FORMAT,
     alphapose.FORMAT,
     coco.RESULTS,
     animalsyn3d.FORMAT,

@@ -194,9 +194,9 @@ def _open_text(text: str) -> Opened:
 
 
 def _json_lines(text: str) -> list[Any] | None:
-    """The values of a file with a JSON object on each line; None for a file that is one JSON value."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines[:2]):
+    """The values of a file with a JSON object, or a list, on each line; None for a file that is one JSON value."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) < 2 or not all((line[0] + line[-1]) in ("{}", "[]") for line in lines[:2]):
         return None
     found = []
     for number, line in enumerate(lines, start=1):
@@ -215,7 +215,8 @@ def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
 
 
 def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:
-    return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
+    what = f"objects with keys {_shown(set(content[0]))}" if isinstance(content[0], Mapping) else "lists"
+    return InputError(f"JSON lines of no known format, holding {what}")
 
 
 def _unknown_parquet(path: Path, hints: Sequence[str]) -> InputError:

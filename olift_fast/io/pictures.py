@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,27 @@ def tracks_of_pictures(names: Sequence[str], poses: Sequence[Pose], prefix: str 
     if len(found) == 1:
         return parsed
     return replace(parsed, notes=[*parsed.notes, f"{len(found)} recordings by the names of the files, side by side"])
+
+
+def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tuple[dict[str, Any], list[str]]:
+    """The files of a folder that are frames, and a note that names the others, which are left out.
+
+    A file that is no frame, but is called like the frames (their names but for the last number), stays among them: it
+    is a broken frame, and the reader has to say so.
+
+    Args:
+        files: the content of each, by its name.
+        is_frame: whether a file's content is a frame of the format.
+    """
+    kinds = {name_kind(name) for name, content in files.items() if is_frame(content)}
+    kept = {name: content for name, content in files.items() if is_frame(content) or name_kind(name) in kinds}
+    others = [name for name in files if name not in kept]
+    return kept, [f"{', '.join(others[:3])}{', …' * (len(others) > 3)} left out: no frames"] if others else []
+
+
+def name_kind(name: str) -> str:
+    """A file's name with `#` in the place of its last number: the same for all frames of a recording."""
+    return re.sub(r"(?<!\d)\d+(?!\d)(?=\D*$)", "#", name)
 
 
 def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None:

@@ -36,6 +36,7 @@ FORMATS: tuple[Format, ...] = (
     leap.FORMAT,
     mmpose.FORMAT,
     coco.ANNOTATIONS,
+    mmpose.PICTURES,
     openpose.FORMAT,
     openpose.LIST,
     alphapose_pictures.FORMAT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from olift_fast.io.frame_numbers import last_number
 from olift_fast.io.json_fields import first_item, object_keys, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64
-from olift_fast.io.pictures import Pose, frames_of, tracks_of_pictures
+from olift_fast.io.pictures import Pose, frame_files, frames_of, name_kind, tracks_of_pictures
 from olift_fast.io.point_sets import PEOPLE, of_people, shortest_bones
 
 #: Built-in rigs by their number of points. Of two with as many, the one with the shorter bones in the file is taken.
@@ -48,12 +47,9 @@ def read_openpose(content: Folder | Mapping[str, Any]) -> Parsed:
     if not isinstance(content, Folder):
         _people(content)
         return from_frames({"0.json": content})
-    frames = content.json
-    kinds = {_kind(name) for name, frame in frames.items() if _is_frame(frame)}
-    foreign = [name for name, frame in frames.items() if not _is_frame(frame) and _kind(name) not in kinds]
-    parsed = from_frames({name: frame for name, frame in frames.items() if name not in foreign})
-    left_out = [f"{', '.join(foreign[:3])}{', …' * (len(foreign) > 3)} left out: no frames"] if foreign else []
-    return replace(parsed, notes=[*parsed.notes, *left_out])
+    frames, notes = frame_files(content.json, _is_frame)
+    parsed = from_frames(frames)
+    return replace(parsed, notes=[*parsed.notes, *notes])
 
 
 def read_openpose_list(content: Sequence[Mapping[str, Any]]) -> Parsed:
@@ -123,17 +119,12 @@ def _is_frame(frame: Any) -> bool:
     return bool(object_keys(frame) & set(_PEOPLE))
 
 
-def _kind(name: str) -> str:
-    """A file's name without its last number: the same for all frames of a recording."""
-    return re.sub(r"\d+(?=\D*$)", "#", name.replace("_keypoints", ""))
-
-
 def _check_numbers(names: Sequence[str]) -> None:
     """Raises where two frames have one number and are not of two recordings: one would hide the other."""
     places = frames_of(names)
     if places is not None and len(set(places)) == len(places):
         return
-    kinds = Counter(map(_kind, names))
+    kinds = Counter(map(name_kind, names))
     if places is None and 2 * max(kinds.values()) <= len(names):
         return
     seen: dict[int, str] = {}

@@ -96,7 +96,9 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         keypoints[where] = found.points[pose]
         confidence[where] = found.confidence[pose]
     lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
-    warnings = [] if lost == 0 else [f"{lost} poses have the id of a more confident one in their frame, and are left out"]
+    warnings = (
+        [] if lost == 0 else [f"{lost} poses have the id of a more confident one in their frame, and are left out"]
+    )
     return Parsed(keypoints, confidence, None, tracks=names, frames=frames, warnings=warnings)
 
 

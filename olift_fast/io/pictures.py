@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings, as_stills
 from olift_fast.io.parsed import Parsed
 

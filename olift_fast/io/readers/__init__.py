@@ -24,6 +24,7 @@ from olift_fast.io.readers import (
     nwb,
     openpose,
     sleap,
+    sleap_labels,
 )
 
 #: Every format. Of those that share a container, the first that matches reads the file: the more specific comes first.
@@ -31,8 +32,8 @@ FORMATS: tuple[Format, ...] = (
     deeplabcut.FORMAT,
     sleap.ANALYSIS,
     sleap.CSV,
-    sleap.LABELS,
-    sleap.JSON_LABELS,
+    sleap_labels.LABELS,
+    sleap_labels.JSON_LABELS,
     leap.FORMAT,
     mmpose.FORMAT,
     coco.ANNOTATIONS,

@@ -134,8 +134,8 @@ FORMAT = Format(
     matches=_is_mmpose,
     read=read_mmpose,
     recognized_by="JSON with `instance_info`, or a list of `instances`",
-    takes="scores, names and links of `meta_info`, `track_id` or `instance_id`; without names, 17, 26, 133 or 136 points "
-    "are a person's, of whom the body is taken",
+    takes="scores, names and links of `meta_info`, `track_id` or `instance_id`; without names, 17, 26, 133 or 136 "
+    "points are a person's, of whom the body is taken",
 )
 PICTURES = Format(
     name="mmpose-pictures",

@@ -175,8 +175,8 @@ FORMAT = Format(
     matches=_is_openpose,
     read=read_openpose,
     recognized_by="a folder of JSON files with `people`, or one of them",
-    takes="15, 18 or 25 points of the body (no face, no hands), Halpe's 26 or COCO's 17; of 133, 135 or 136 those of the "
-    "body; the frame is the number in the file name; (0, 0, 0) is hidden; of BODY_25 and BODY_25B the one with the "
+    takes="15, 18 or 25 points of the body (no face, no hands), Halpe's 26 or COCO's 17; of 133, 135 or 136 those of "
+    "the body; the frame is the number in the file name; (0, 0, 0) is hidden; of BODY_25 and BODY_25B the one with the "
     "shorter bones in the file",
     hint="OpenPose's one JSON for each frame",
 )

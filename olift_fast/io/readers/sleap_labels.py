@@ -72,11 +72,11 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
         int(frame): (int(video), int64(number, "frame number"))
         for frame, video, number in zip(*(frames[column].tolist() for column in columns), strict=True)
     }
-    columns = ("instance_id", "instance_type", "frame_id", "track", "point_id_start", "point_id_end")
+    fields = ("instance_id", "instance_type", "frame_id", "track", "point_id_start", "point_id_end")
     sources = rows["from_predicted"].tolist() if "from_predicted" in (rows.dtype.names or ()) else [-1] * len(rows)
     instances: dict[int, _Instance] = {}
     made_from: dict[int, int] = {}
-    for *row, source in zip(*(rows[column].tolist() for column in columns), sources, strict=True):
+    for *row, source in zip(*(rows[field].tolist() for field in fields), sources, strict=True):
         number, kind, frame, track, start, stop = map(int, row)
         points, score = poses[kind]
         place = where[frame]
@@ -157,17 +157,13 @@ def _corrected(group: Sequence[_Instance], alone: bool) -> list[_Instance]:
     labeled = [one for one in group if one.labeled]
     if not labeled:
         return list(group)
-    rest = [one for one in group if not one.labeled]
-    if alone:
-        kept, replaced = [], [(labeled[0], one) for one in rest]
-    else:
-        kept, replaced = [], []
-        for prediction in rest:
-            by = next((label for label in labeled if _replaces(label, prediction)), None)
-            if by is None:
-                kept.append(prediction)
-            else:
-                replaced.append((by, prediction))
+    kept, replaced = [], []
+    for prediction in (one for one in group if not one.labeled):
+        by = next((label for label in labeled if alone or _replaces(label, prediction)), None)
+        if by is None:
+            kept.append(prediction)
+        else:
+            replaced.append((by, prediction))
     taken = {one.track for one in labeled}
     for label, prediction in replaced:
         if label.track is None and prediction.track not in taken:

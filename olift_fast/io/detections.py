@@ -96,10 +96,8 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         keypoints[where] = found.points[pose]
         confidence[where] = found.confidence[pose]
     lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
-    warnings = (
-        [] if lost == 0 else [f"{lost} poses have the id of a more confident one in their frame, and are left out"]
-    )
-    return Parsed(keypoints, confidence, None, tracks=names, frames=frames, warnings=warnings)
+    left_out = f"{lost} of {len(owner)} poses left out: another one in the frame has the same id and is more confident"
+    return Parsed(keypoints, confidence, None, tracks=names, frames=frames, warnings=[left_out] if lost else [])
 
 
 def as_recordings(

@@ -196,7 +196,7 @@ def _open_text(text: str) -> Opened:
 def _json_lines(text: str) -> list[Any] | None:
     """The values of a file with a JSON object, or a list, on each line; None for a file that is one JSON value."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if len(lines) < 2 or not all((line[0] + line[-1]) in ("{}", "[]") for line in lines[:2]):
+    if len(lines) < 2 or (lines[0][0] + lines[0][-1]) not in ("{}", "[]") or lines[1][0] not in "{[":
         return None
     found = []
     for number, line in enumerate(lines, start=1):

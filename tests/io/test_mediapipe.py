@@ -113,7 +113,9 @@ def test_a_long_list_of_points_is_no_frame(tmp_path: Path) -> None:
     rows = [{"frame": frame, "landmark_id": joint, "x": 0.1, "y": 0.2} for frame in range(3) for joint in range(33)]
     path = tmp_path / "pose.json"
     path.write_text(json.dumps(rows))
-    with pytest.raises(InputError, match="a JSON list of no known format, its items have keys frame, landmark_id, x, y"):
+    with pytest.raises(
+        InputError, match="a JSON list of no known format, its items have keys frame, landmark_id, x, y"
+    ):
         read_keypoints(path)
 
 

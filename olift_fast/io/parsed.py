@@ -213,7 +213,13 @@ def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skele
             if wanted.num_joints != joints:
                 raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
             return wanted
-        return wanted.match(names)
+        try:
+            return wanted.match(names)
+        except InputError:
+            # Names of a convention, which the number of joints told, give way to those that the user knows.
+            if parsed.names is None and wanted.num_joints == joints:
+                return wanted
+            raise
     if names is None:
         names = [f"keypoint_{index}" for index in range(joints)]
     if len(names) != joints:

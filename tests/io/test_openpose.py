@@ -202,3 +202,11 @@ def test_coordinates_from_minus_one_to_one_are_shares(tmp_path: Path) -> None:
 def test_old_versions_call_the_points_otherwise(tmp_path: Path) -> None:
     frames = {"a_0.json": [{"pose_keypoints": _person(18, 3.0)["pose_keypoints_2d"]}]}
     assert read_keypoints(_write(tmp_path / "clip", frames)).keypoints[0, 0, 1, 0] == 4
+
+
+def test_convention_that_the_count_tells_gives_way_to_the_skeleton_that_is_given(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "clip", {f"a_{frame}.json": [_person(17, frame)] for frame in range(2)})
+    assert read_keypoints(folder).skeleton == rig("coco_17")
+    assert read_keypoints(folder, skeleton=rig("ap10k_17")).skeleton == rig("ap10k_17")
+    with pytest.raises(InputError, match="no single joint for"):
+        read_keypoints(folder, skeleton=rig("animalpose_20"))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings, as_stills
 from olift_fast.io.parsed import Parsed
 
@@ -73,11 +74,17 @@ def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tu
     is a broken frame, and the reader has to say so.
 
     Args:
-        files: the content of each, by its name.
+        files: the content of each, by its name; an error for one that could not be opened.
         is_frame: whether a file's content is a frame of the format.
+
+    Raises:
+        InputError: that of a file which is called like the frames.
     """
     kinds = {name_kind(name) for name, content in files.items() if is_frame(content)}
     kept = {name: content for name, content in files.items() if is_frame(content) or name_kind(name) in kinds}
+    for content in kept.values():
+        if isinstance(content, InputError):
+            raise content
     others = [name for name in files if name not in kept]
     return kept, [f"{', '.join(others[:3])}{', …' * (len(others) > 3)} left out: no frames"] if others else []
 

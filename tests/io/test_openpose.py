@@ -79,6 +79,8 @@ def test_bad_folders_name_the_file_and_the_cause(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="clip: a folder without files"):
         read_keypoints(folder)
+    with pytest.raises(InputError, match=r"without files, .*; its folders are clip: give one of them"):
+        read_keypoints(tmp_path)
     _write(folder, {"a_1.json": [], "a_2.json": []})
     with pytest.raises(InputError, match="holds no tracks: none of 2 frames has a person"):
         read_keypoints(folder)
@@ -144,8 +146,10 @@ def test_files_of_a_mac_and_of_another_kind_are_left_out(tmp_path: Path) -> None
     (folder / "._v_000000000000_keypoints.json").write_bytes(b"\x00\x05\x16\x07")
     (folder / "camera_params.json").write_text('{"fx": 1}')
     (folder / "camera_2.json").write_text('{"fx": 1}')
+    (folder / "notes.json").write_text("to do")
     found = read_keypoints(folder)
-    assert found.num_frames == 3 and found.notes == ("camera_2.json, camera_params.json left out: no frames",)
+    assert found.num_frames == 3
+    assert found.notes == ("camera_2.json, camera_params.json, notes.json left out: no frames",)
 
 
 def test_two_cameras_in_a_folder_are_recordings(tmp_path: Path) -> None:

@@ -70,6 +70,15 @@ def test_body_in_frames(tmp_path: Path, kind: str, around: str) -> None:
     assert any("left hand" in note for note in found.notes) == (kind == "holistic")
 
 
+def test_names_in_another_order_are_matched_with_the_rig(tmp_path: Path) -> None:
+    named = {name.upper(): point for name, point in reversed(_named(_values(0)).items())}
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps([{"landmarks": named}]))
+    found = read_keypoints(path)
+    assert found.skeleton.names[-1] == "NOSE" and len(found.skeleton.edges) == len(rig("mediapipe_pose_33").edges)
+    assert found.keypoints[0, 0, -1].tolist() == [0, 0.5]
+
+
 def test_frame_numbers_and_people(tmp_path: Path) -> None:
     frames = [
         {"frame": number, "pose_landmarks": [_dicts(_values(number)), _dicts(_values(number, person=1))]}

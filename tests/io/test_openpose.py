@@ -191,6 +191,11 @@ def test_animals_of_comfyui_are_ap10k(tmp_path: Path) -> None:
     path.write_text(json.dumps(frames))
     found = read_keypoints(path)
     assert found.skeleton == rig("ap10k_17") and found.keypoints[0, 1, 3].tolist() == [103, 50]
+    path.write_text(json.dumps([frame | {"people": []} for frame in frames]))
+    assert read_keypoints(path).skeleton == rig("ap10k_17")
+    person = {"people": [_person(18, 3.0)], "animals": [], "canvas_width": 200, "canvas_height": 100}
+    path.write_text(json.dumps([person, person]))
+    assert read_keypoints(path).skeleton == rig("openpose_coco_18")
 
 
 def test_coordinates_from_minus_one_to_one_are_shares(tmp_path: Path) -> None:

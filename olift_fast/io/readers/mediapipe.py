@@ -70,9 +70,12 @@ def read_mediapipe(content: Any) -> Parsed:
     parsed = as_tracks(found, prefix="person", all_frames=[number for number, _ in frames])
     others = sorted(_label(part) for part in parts - set(taken) if "world" not in part and _label(part))
     notes = [f"{_label(taken[0]) or 'landmarks'} taken; left out: {', '.join(others)}"] if others else []
+    parsed = _finished(parsed, notes)
     return replace(
-        _finished(parsed, notes),
+        parsed,
         names=names,
+        # Names of the file's own are matched with the rigs, whatever their order.
+        rig_name=parsed.rig_name if names is None else None,
         fps=_number(meta, "fps", "frame_rate", "frameRate"),
         image_size=_size(meta) or _size(next((frame for _, frame in frames if isinstance(frame, Mapping)), {})),
     )

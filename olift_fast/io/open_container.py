@@ -77,17 +77,19 @@ class Folder:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The value of each .json file, by the file's name.
+        """The value of each .json file, by the file's name; of one that is not JSON, the error, which names it.
 
         Raises:
-            InputError: a file that is not JSON; the message names it.
+            InputError: none of the .json files is JSON.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for file in self.ending(".json"):
             try:
                 found[file.name] = load_json(read_text(file))
             except InputError as error:
-                raise InputError(f"{file.name}: {error}") from error
+                found[file.name] = InputError(f"{file.name}: {error}")
+        if found and all(isinstance(value, InputError) for value in found.values()):
+            raise next(iter(found.values()))
         return found
 
 
@@ -194,9 +196,9 @@ def _open_text(text: str) -> Opened:
 
 
 def _json_lines(text: str) -> list[Any] | None:
-    """The values of a file with a JSON object on each line; None for a file that is one JSON value."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines[:2]):
+    """The values of a file with a JSON object, or a list, on each line; None for a file that is one JSON value."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) < 2 or (lines[0][0] + lines[0][-1]) not in ("{}", "[]") or lines[1][0] not in "{[":
         return None
     found = []
     for number, line in enumerate(lines, start=1):
@@ -210,12 +212,15 @@ def _json_lines(text: str) -> list[Any] | None:
 def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
     shown = _shown({file.name for file in folder.files})
     if shown == "none":
-        return InputError(f"a folder without files, wanted {' or '.join(hints)}")
+        inner = _shown({path.name for path in folder.path.iterdir() if path.is_dir()})
+        give = "" if inner == "none" else f"; its folders are {inner}: give one of them"
+        return InputError(f"a folder without files, wanted {' or '.join(hints)}{give}")
     return InputError(f"a folder of no known kind, wanted {' or '.join(hints)}; its files are {shown}")
 
 
 def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:
-    return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
+    what = f"objects with keys {_shown(set(content[0]))}" if isinstance(content[0], Mapping) else "lists"
+    return InputError(f"JSON lines of no known format, holding {what}")
 
 
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:

@@ -61,10 +61,10 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     """Puts each pose at its track and frame; the readers add names, edges and what else their files hold.
 
     Poses with an id go to the track of that id; of two in one frame, the more confident one stays, and a warning says
-    so. Poses without an id are one animal if no frame has two of them. Otherwise they are joined frame by frame: of all
-    pairs of a pose and a live track, the nearest is joined first, then the next, as long as the mean distance of the
-    joints that both have is under `REACH` of the pose's size (the diagonal of its box); what is left over starts a
-    track. A track ends after `PATIENCE` frames unseen.
+    so. Poses without an id are one animal if no frame has two of them. Otherwise they are joined frame by frame, and a
+    note says so: of all pairs of a pose and a live track, the nearest is joined first, then the next, as long as the
+    mean distance of the joints that both have is under `REACH` of the pose's size (the diagonal of its box); what is
+    left over starts a track. A track ends after `PATIENCE` frames unseen.
 
     Args:
         prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
@@ -85,7 +85,8 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     alone = len({found.frames[pose] for pose in loose}) == len(loose)
     joined = np.zeros(len(loose), np.int64) if alone else _join(found, loose)
     owner[loose] = joined + len(named)
-    names = (*named, *_fresh_names(prefix, int(joined.max(initial=-1)) + 1, set(named)))
+    made = int(joined.max(initial=-1)) + 1
+    names = (*named, *_fresh_names(prefix, made, set(named)))
     check_size(len(names), len(frames), found.num_joints)
     keypoints = np.full((len(names), len(frames), found.num_joints, 2), np.nan, np.float32)
     confidence = np.zeros(keypoints.shape[:3], np.float32)
@@ -96,7 +97,16 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         confidence[where] = found.confidence[pose]
     lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
     left_out = f"{lost} of {len(owner)} poses left out: another one in the frame has the same id and is more confident"
-    return Parsed(keypoints, confidence, None, tracks=names, frames=frames, warnings=[left_out] if lost else [])
+    joining = f"poses without an id are joined by nearness, into {made} track{'s' * (made != 1)}"
+    return Parsed(
+        keypoints,
+        confidence,
+        None,
+        tracks=names,
+        frames=frames,
+        notes=[] if alone else [joining],
+        warnings=[left_out] if lost else [],
+    )
 
 
 def as_recordings(
@@ -131,7 +141,8 @@ def as_recordings(
         keypoints=np.concatenate([part.keypoints for part in parts.values()]),
         confidence=np.concatenate([part.confidence for part in parts.values() if part.confidence is not None]),
         tracks=[f"{name}/{track}" for name, part in parts.items() for track in part.tracks],
-        warnings=[warning for part in parts.values() for warning in part.warnings],
+        notes=[f"{name}: {note}" for name, part in parts.items() for note in part.notes],
+        warnings=[f"{name}: {warning}" for name, part in parts.items() for warning in part.warnings],
     )
 
 

@@ -36,14 +36,14 @@ _BINARY: tuple[tuple[int, bytes, str], ...] = (
 
 #: A pattern that the first lines of a text file match, and the file's kind: motion in 3D, which needs no lifting.
 _TEXT_3D: tuple[tuple[str, str], ...] = (
-    (r"PathFileType\s+\d", "OpenSim markers (.trc)"),
+    (r"PathFileType\s+\d", "a file of OpenSim's markers (.trc)"),
     (r"HIERARCHY\s*[\r\n]+\s*ROOT\b", "a motion-capture skeleton (.bvh)"),
     (r"(?:.*[\r\n]+){0,4}?:(?:version|units)\b(?s:.*):bonedata\b", "a motion-capture skeleton (.asf)"),
-    (r"(?:#.*[\r\n]+)*:FULLY-SPECIFIED", "motion-capture frames (.amc)"),
+    (r"(?:#.*[\r\n]+)*:FULLY-SPECIFIED", "a file of motion-capture frames (.amc)"),
     (r"\W*(?:Trajectories|Model Outputs|Segments)\W*[\r\n]+\s*\d+\W*[\r\n]", "a Vicon export (.csv)"),
     (r"NO_OF_FRAMES\t\d+", "a Qualisys export (.tsv)"),
     (r"(?i:#?\s*Format Version,[\d.]+,.*(?:Take Name|Rotation Type))", "an OptiTrack export (.csv)"),
-    (r"(?i:Coordinates|[^\r\n]*)[\r\n]+version=\d+[\r\n]+nRows=\d+", "OpenSim motion (.mot or .sto)"),
+    (r"(?i:Coordinates|[^\r\n]*)[\r\n]+version=\d+[\r\n]+nRows=\d+", "a file of OpenSim's motion (.mot or .sto)"),
     (r"; FBX \d", "an FBX animation"),
     (r"(?:<\?xml.*?\?>\s*)?<mvnx\b", "an Xsens recording (.mvnx)"),
 )

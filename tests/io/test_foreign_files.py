@@ -29,7 +29,7 @@ TEXTS = {
     "vicon of Excel": ("\ufeffTrajectories;;\r\n100;;\r\n;;S:LASI\r\nFrame;Sub Frame;X\r\n", "Vicon.*3D points"),
     "qualisys": ("NO_OF_FRAMES\t3\nNO_OF_CAMERAS\t8\nMARKER_NAMES\tLASI\n1\t2\t3\n", "Qualisys.*3D points"),
     "optitrack": ("Format Version,1.23,Take Name,Take 1,Capture Frame Rate,120\n\n,,Marker\n", "OptiTrack.*3D points"),
-    "mot": ("Coordinates\nversion=1\nnRows=3\nnColumns=2\ninDegrees=yes\nendheader\n", "OpenSim motion.*3D points"),
+    "mot": ("Coordinates\nversion=1\nnRows=3\nnColumns=2\ninDegrees=yes\nendheader\n", "OpenSim's motion.*3D points"),
     "fbx": ("; FBX 7.4.0 project file\n; Copyright\n", "FBX animation.*3D points"),
     "mvnx": ('<?xml version="1.0" encoding="UTF-8"?>\n<mvnx version="4">\n', "Xsens.*3D points"),
     "xml": ('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n', "an XML file: export .*csv or COCO JSON"),

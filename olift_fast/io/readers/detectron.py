@@ -47,7 +47,7 @@ def read_detectron(archive: Archive) -> Parsed:
     tracked = as_tracks(found, prefix="person", all_frames=range(len(keypoints)))
     rig_name = "coco_17" if found.num_joints == 17 else None
     notes = ["confidence is that of the person's box: the keypoints' own are shares of a heat map"]
-    return replace(tracked, rig_name=rig_name, image_size=size, notes=notes)
+    return replace(tracked, rig_name=rig_name, image_size=size, notes=[*tracked.notes, *notes])
 
 
 def _scores(classes: Any, people: int) -> list[float]:

@@ -136,7 +136,9 @@ def _finished(parsed: Parsed, notes: Sequence[str]) -> Parsed:
     points = parsed.keypoints[np.isfinite(parsed.keypoints).all(axis=-1)]
     # Landmarks outside of the picture lie outside of 0 … 1, but never most of them.
     shares = len(points) > 0 and float(np.median(np.abs(points))) <= 2
-    return replace(parsed, rig_name=RIGS.get(parsed.keypoints.shape[2]), normalized=shares, notes=notes)
+    return replace(
+        parsed, rig_name=RIGS.get(parsed.keypoints.shape[2]), normalized=shares, notes=[*parsed.notes, *notes]
+    )
 
 
 def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:

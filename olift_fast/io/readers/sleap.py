@@ -85,7 +85,9 @@ def read_sleap_csv(table: Table) -> Parsed:
         score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELED)
         found.add(frame, track or None, values[row].astype(np.float64), score)
     known = {"", "instance.score", *wanted, *(f"{name}.score" for name in names)}
-    return replace(as_tracks(found), names=names, notes=left_out(cell for cell in header if cell not in known))
+    tracked = as_tracks(found)
+    beside = left_out(cell for cell in header if cell not in known)
+    return replace(tracked, names=names, notes=[*tracked.notes, *beside])
 
 
 #: The confidence of a hand label: above any prediction's score, so that of two poses of one animal in one frame the

@@ -70,6 +70,15 @@ class KeypointTracks:
         finite = np.isfinite(self.keypoints).all(axis=-1)
         return np.asarray(finite & (self.confidence >= min_confidence), dtype=np.bool_)
 
+    def absent(self) -> npt.NDArray[np.bool_]:
+        """(N, J) True where a track never has a joint that another track has.
+
+        Such are the body parts of another animal: files hold one list of joints for all tracks. A track that has no
+        joint at all counts as having all of them.
+        """
+        has = np.asarray((np.isfinite(self.keypoints).all(axis=-1) & (self.confidence > 0)).any(axis=1))
+        return np.asarray(~has & has.any(axis=0) & has.any(axis=1, keepdims=True), dtype=np.bool_)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiftedTracks:
@@ -77,7 +86,8 @@ class LiftedTracks:
 
     Args:
         joints: (N, T, J, 3) x right, y down, z away from the camera, in `units`; NaN in the frames of a track that
-            have no visible keypoint within the model's reach, finite everywhere else.
+            have no visible keypoint within the model's reach, and in joints that a track never has while another has
+            them (`KeypointTracks.absent`); finite everywhere else.
         keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format: the input (`KeypointTracks`).
         visible: (N, T, J) which keypoints the model saw.
         frame: "camera": x and y overlay the input's pixels, z is depth in pixels relative to the animal's center;

@@ -21,6 +21,7 @@ import h5py
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
 from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
+from olift_fast.io.hdf5 import is_hdf5, open_hdf5
 from olift_fast.io.limits import MAX_BYTES
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
@@ -113,8 +114,8 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     elif head.startswith(b"PK"):
         with Archive(path, allow_pickle) as archive:
             yield Opened(ARCHIVE, archive)
-    elif head.startswith(_HDF5_MAGIC) or head[512:].startswith(_HDF5_MAGIC):
-        with _open_hdf5(path) as content:
+    elif is_hdf5(path):
+        with open_hdf5(path) as content:
             yield Opened(HDF5, content)
     elif head.startswith(b"MATLAB 5.0"):
         yield Opened(MATLAB, path)
@@ -174,13 +175,6 @@ def load_json(text: str) -> Any:
         raise InputError("JSON is nested too deeply") from error
     except ValueError as error:
         raise InputError(f"not valid JSON: {error}") from error
-
-
-def _open_hdf5(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"not a readable HDF5 file (cut short?): {error}") from error
 
 
 def _open_text(text: str) -> Opened:
@@ -252,8 +246,6 @@ def _shown(keys: set[Any]) -> str:
     names = sorted(map(str, keys))
     return (", ".join(names[:6]) + (", …" if len(names) > 6 else ""))[:120] or "none"
 
-
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 FOLDER = Container("folder", _unknown_folder, "is a folder, wanted a {} file")
 ARRAY = Container("NumPy array", None)

@@ -51,7 +51,8 @@ def is_hdf5(path: Path) -> bool:
 def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """``function(path, *arguments)``, which reads a file; a child process does it if that is an HDF5 file.
 
-    The child may take 10 s, and 1 s more for each 20 MB of the file; and 1 GB of memory, and 100 times the file's size.
+    The child may compute for 3 s, and 1 s more for each MB of the file; and take 1 GB of memory, and 100 times the
+    file's size.
 
     Args:
         function: a function of a module whose result can be pickled.
@@ -63,7 +64,7 @@ def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     if not is_hdf5(path):
         return function(path, *arguments)
     size = path.stat().st_size
-    seconds = 10 + size / 20e6
+    seconds = 3 + size / 1e6
     try:
         return in_child(function, path, *arguments, seconds=seconds, memory=2**30 + 100 * size)
     except ChildDiedError as error:
@@ -110,7 +111,9 @@ def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     if dataset.shape is None:
         raise InputError(f"{what} is empty")
     if dataset.is_virtual or dataset.external:
-        raise InputError(f"{what} is stored in other files, which are not opened: save a copy that holds the data itself")
+        raise InputError(
+            f"{what} is stored in other files, which are not opened: save a copy that holds the data itself"
+        )
     _check_filters(dataset, what)
     announced = dataset.size * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()

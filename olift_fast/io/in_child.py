@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import json
+import math
 import os
 import pickle
 import signal
@@ -27,6 +28,9 @@ T = TypeVar("T")
 #: Only one child at a time is begun: one that inherits another's pipe would keep it open.
 _BEGINNING = threading.Lock()
 
+#: So many seconds may pass, besides the time to compute, while a disk or a busy machine keeps the child waiting.
+_WAITING = 20
+
 _NEW_INTERPRETER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from olift_fast.io.in_child import serve; serve()"
 )
@@ -42,7 +46,7 @@ def in_child(function: Callable[..., T], *arguments: Any, seconds: float, memory
     Args:
         function: a function of a module, without effects outside its process; its result or error is pickled.
         arguments: what it is called with.
-        seconds: the child is ended after so long.
+        seconds: the child is ended after computing for so long, or after waiting a few times as long for a slow disk.
         memory: how many bytes the child may take; only on Linux.
 
     Raises:
@@ -71,9 +75,9 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
-            _work(function, arguments, memory, writing)
+            _work(function, arguments, seconds, memory, writing)
         os.close(writing)
-    timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+    timer = threading.Timer(_WAITING + 3 * seconds, os.kill, (child, signal.SIGKILL))
     timer.start()
     try:
         with open(reading, "rb") as pipe:
@@ -87,7 +91,9 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
             os.waitpid(child, 0)
 
 
-def _work(function: Callable[..., Any], arguments: tuple[Any, ...], memory: int, writing: int) -> NoReturn:
+def _work(
+    function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float, memory: int, writing: int
+) -> NoReturn:
     """The child's life: it leaves no core file, prints nothing, and ends without the parent's clean-up."""
     try:
         import resource
@@ -99,6 +105,8 @@ def _work(function: Callable[..., Any], arguments: tuple[Any, ...], memory: int,
         with open("/proc/self/statm", "rb") as statm:
             present = int(statm.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        computing = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), computing))
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         limit = present + memory
         resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
@@ -111,11 +119,8 @@ def _work(function: Callable[..., Any], arguments: tuple[Any, ...], memory: int,
 def spawned(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> tuple[bool, Any]:
     """Whether the function returned, and what it returned or raised, computed in a new interpreter."""
     command = [sys.executable, "-c", _NEW_INTERPRETER, json.dumps(sys.path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as child:
-        # Starting the interpreter may take long on a busy machine.
-        timer = threading.Timer(seconds + 30, child.kill)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        timer = threading.Timer(_WAITING + 3 * seconds, child.kill)
         timer.start()
         assert child.stdin is not None and child.stdout is not None
         try:

@@ -65,14 +65,12 @@ def read_table(file: h5py.File) -> PandasTable:
 
 def _pandas_groups(file: h5py.File) -> dict[str, h5py.Group]:
     """The groups that pandas marked, by their keys: at the top, or one level below."""
-    found = {}
+    groups: dict[str, h5py.Group] = {}
     for key, group in file.items():
         if isinstance(group, h5py.Group):
-            inner = {f"{key}/{name}": member for name, member in group.items()} if "pandas_type" not in group.attrs else {}
-            for name, member in {key: group, **inner}.items():
-                if isinstance(member, h5py.Group) and "pandas_type" in member.attrs:
-                    found[name] = member
-    return found
+            groups[key] = group
+            groups |= {f"{key}/{name}": member for name, member in group.items() if isinstance(member, h5py.Group)}
+    return {key: group for key, group in groups.items() if "pandas_type" in group.attrs}
 
 
 def _kind(group: h5py.Group) -> str:

@@ -41,7 +41,8 @@ def load_plain(data: bytes, what: str) -> Any:
         raise InputError(f"{what} is a pickle of {len(data):,} bytes, wanted at most {_MAX_BYTES:,}")
     try:
         for operation, argument, _ in pickletools.genops(data):
-            puts_far = operation.name.endswith("PUT") and not 0 <= int(argument) < len(data)
+            # The memo grows to the highest number in it.
+            puts_far = operation.name.endswith("PUT") and not 0 <= int(argument or 0) < len(data)
             if operation.name not in _ALLOWED or puts_far:
                 raise InputError(f"{what} is a pickle with the operation {operation.name}, which is not run")
         return _Plain(io.BytesIO(data), encoding="utf-8", what=what).load()

@@ -15,7 +15,9 @@ from olift_fast.io.readers import (
     coco,
     deeplabcut,
     deeplabcut_h5,
+    facemap,
     human36m,
+    jabs,
     leap,
     mmpose,
     movement,
@@ -46,5 +48,7 @@ FORMATS: tuple[Format, ...] = (
     npz.NPY,
     nwb.FORMAT,
     deeplabcut_h5.FORMAT,
+    facemap.FORMAT,
+    jabs.FORMAT,
     movement.FORMAT,
 )

@@ -1,7 +1,8 @@
 """Data sets of movement: xarray's in memory, and netCDF files of them.
 
-`movement` called its dimensions "keypoints" and "individuals" up to 0.15 and "keypoint" and "individual" since. Files of
-netCDF 4 are HDF5 and need no extra; older netCDF files have a form of their own, which xarray opens (the extra `io`).
+`movement` called its dimensions "keypoints" and "individuals" up to 0.15 and "keypoint" and "individual" since. Files
+of netCDF 4 are HDF5 and need no extra; older netCDF files have a form of their own, which xarray opens (the extra
+`io`).
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str,
             raise InputError(f"confidence must have the dimensions {', '.join(order[:3])}, got {', '.join(given.dims)}")
         confidence = given.values.transpose([given.dims.index(name) for name in order[:3]])
     fps = _number(attributes.get("fps"))
-    frames, found_fps, warnings = None, None, ()
+    frames, found_fps = None, None
+    warnings: tuple[str, ...] = ()
     if "time" in variables:
         counted = text(attributes.get("time_unit", "frames" if fps is None else "seconds")) == "frames"
         frames, found_fps, warnings = _frames(variables["time"].values, None if counted else fps, counted)

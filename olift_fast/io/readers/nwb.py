@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -161,7 +161,7 @@ def _skeleton(types: TypedGroups, container: h5py.Group) -> _Skeleton | None:
 
 
 def _by_joint(series: dict[str, _Series], skeleton: _Skeleton | None) -> dict[str, _Series]:
-    """The series by joint, in the order of the nodes; a node without one is hidden, and one without a node comes last."""
+    """The series by joint, in the order of the nodes; a node without one is hidden, series without a node come last."""
     if skeleton is None:
         return {_short(name): one for name, one in series.items()} if _distinct(map(_short, series)) else series
     plain = {_plain(name): name for name in series}
@@ -194,7 +194,9 @@ def _track_names(file: h5py.File, containers: Sequence[h5py.Group]) -> list[str]
 
 def _nothing(types: TypedGroups) -> str:
     holds = ", ".join(f"{_base(group)} ({kind})" for group, kind in types.interfaces()[:6]) or "nothing"
-    return f"an NWB file without poses: wanted a PoseEstimation container of ndx-pose, its processing modules hold {holds}"
+    return (
+        f"an NWB file without poses: wanted a PoseEstimation container of ndx-pose, its processing modules hold {holds}"
+    )
 
 
 def _short(name: str) -> str:

@@ -15,6 +15,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
+from olift_fast.io.hdf5 import array, strings
 from olift_fast.io.json_fields import object_keys
 from olift_fast.io.open_container import HDF5, JSON, TABLE
 from olift_fast.io.parsed import Parsed, int64, refuse_3d
@@ -28,20 +29,20 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
     Raises:
         InputError: 3D points, or names that do not fit the array.
     """
-    tracks = _ordered(file["tracks"], _MATLAB_ORDER, ("track", "frame", "node", "xy"))
+    tracks = _ordered(file, "tracks", _MATLAB_ORDER, ("track", "frame", "node", "xy"))
     if tracks.shape[-1] == 3:
         raise refuse_3d()
     if tracks.shape[-1] != 2:
         raise InputError(f"'tracks' must be (tracks, 2, nodes, frames), got {file['tracks'].shape}")
     scores = None
     if "point_scores" in file:
-        scores = _ordered(file["point_scores"], ("track", "node", "frame"), ("track", "frame", "node"))
+        scores = _ordered(file, "point_scores", ("track", "node", "frame"), ("track", "frame", "node"))
         if scores.shape != tracks.shape[:-1]:
             raise InputError(f"'point_scores' does not fit 'tracks': {file['point_scores'].shape}")
-    names = _strings(file["node_names"]) if "node_names" in file else None
-    given = _strings(file["track_names"]) if "track_names" in file else []
+    names = strings(file, "node_names") if "node_names" in file else None
+    given = strings(file, "track_names") if "track_names" in file else []
     track_names = given if len(given) == len(tracks) else [f"track_{index}" for index in range(len(tracks))]
-    edges = np.asarray(file["edge_inds"]) if "edge_inds" in file else np.zeros((0, 2), int)
+    edges = array(file, "edge_inds") if "edge_inds" in file else np.zeros((0, 2), int)
     if edges.ndim == 2 and edges.shape[0] == 2 and edges.shape[1] != 2:
         edges = edges.T
     return Parsed(tracks, scores, names, edges.reshape(-1, 2).tolist(), track_names, zero_is_hidden=True)
@@ -61,9 +62,9 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
         raise InputError("holds no skeleton")
     # Up to format 1.0 the origin was the corner of the top left pixel; since 1.1 it is the center of that pixel.
     shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
-    track_names = [str(json.loads(_text(track))[1]) for track in file["tracks_json"]] if "tracks_json" in file else []
-    frames, instances = file["frames"][:], file["instances"][:]
-    poses = {0: _points(file["points"][:], shift), 1: _points(file["pred_points"][:], shift)}
+    track_names = [str(json.loads(track)[1]) for track in strings(file, "tracks_json")] if "tracks_json" in file else []
+    frames, instances = array(file, "frames"), array(file, "instances")
+    poses = {0: _points(array(file, "points"), shift), 1: _points(array(file, "pred_points"), shift)}
     names, edges = skeletons[int(instances["skeleton"][0])] if len(instances) else skeletons[0]
     videos = len(np.unique(frames["video"]))
     where = dict(
@@ -178,20 +179,17 @@ def _skeleton(skeleton: Mapping[str, Any], nodes: Sequence[Any]) -> tuple[list[s
     return names, [ends for _, ends in sorted(edges)]
 
 
-def _ordered(dataset: h5py.Dataset, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
+def _ordered(file: h5py.File, name: str, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
     """An array with its dimensions in the order `wanted`.
 
     Args:
         legacy: their order in files without the attribute `dims`, which names them.
     """
+    dataset = file[name]
     dims = tuple(json.loads(_text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
     if sorted(dims) != sorted(wanted) or dataset.ndim != len(wanted):
         raise InputError(f"{dataset.name[1:]!r} must have dimensions {', '.join(legacy)}, got shape {dataset.shape}")
-    return np.asarray(dataset).transpose([dims.index(name) for name in wanted])
-
-
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [_text(value) for value in dataset[:]]
+    return array(file, name).transpose([dims.index(dimension) for dimension in wanted])
 
 
 def _text(value: Any) -> str:

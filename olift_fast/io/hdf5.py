@@ -51,7 +51,7 @@ def is_hdf5(path: Path) -> bool:
 def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """``function(path, *arguments)``, which reads a file; a child process does it if that is an HDF5 file.
 
-    The child may compute for 3 s, and 1 s more for each MB of the file; and take 1 GB of memory, and 100 times the
+    The child may compute for 2 s, and 1 s more for each MB of the file; and take 1 GB of memory, and 100 times the
     file's size.
 
     Args:
@@ -64,7 +64,7 @@ def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     if not is_hdf5(path):
         return function(path, *arguments)
     size = path.stat().st_size
-    seconds = 3 + size / 1e6
+    seconds = 1.5 + size / 1e6
     try:
         return in_child(function, path, *arguments, seconds=seconds, memory=2**30 + 100 * size)
     except ChildDiedError as error:
@@ -102,7 +102,7 @@ def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
 
     Raises:
         InputError: no such array, one that is stored elsewhere, one that is compressed in a way that the library
-            doesn't know, or one that claims to be larger than its bytes can be.
+            doesn't know, one that claims to be larger than its bytes can be, or damaged ones.
     """
     dataset = group.get(name)
     what = f"{group.name.rstrip('/')}/{name}"
@@ -119,7 +119,10 @@ def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     stored = dataset.id.get_storage_size()
     if announced > MAX_BYTES or announced > max(_UNWRITTEN, MAX_EXPANSION * stored):
         raise InputError(f"{what} claims {announced:,} bytes from {stored:,}: too many")
-    return np.asarray(dataset[()])
+    try:
+        return np.asarray(dataset[()])
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{what} is not readable (cut short?): {error}") from error
 
 
 def strings(group: h5py.Group, name: str) -> list[str]:

@@ -37,6 +37,8 @@ _FOREIGN_FILTERS = {
 }
 #: An array of so many bytes is taken even where the file stores less of it: parts that were never written are 0 or NaN.
 _UNWRITTEN = 2**26
+#: The memory in bytes that reading a small file may take.
+_MEMORY = 800_000_000
 
 
 def is_hdf5(path: Path) -> bool:
@@ -51,7 +53,7 @@ def is_hdf5(path: Path) -> bool:
 def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """``function(path, *arguments)``, which reads a file; a child process does it if that is an HDF5 file.
 
-    The child may compute for 2 s, and 1 s more for each MB of the file; and take 1 GB of memory, and 100 times the
+    The child may compute for 2 s, and 1 s more for each MB of the file; and take 0.8 GB of memory, and 100 times the
     file's size.
 
     Args:
@@ -66,7 +68,7 @@ def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     size = path.stat().st_size
     seconds = 1.5 + size / 1e6
     try:
-        return in_child(function, path, *arguments, seconds=seconds, memory=2**30 + 100 * size)
+        return in_child(function, path, *arguments, seconds=seconds, memory=_MEMORY + 100 * size)
     except ChildDiedError as error:
         what = f"reading it crashed the HDF5 library, or took more than {seconds:.0f} s"
         raise InputError(f"a broken HDF5 file: {what}") from error

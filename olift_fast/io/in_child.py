@@ -73,7 +73,13 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
             # Since 3.12 Python warns of forks beside threads, whose locks the child may find taken. The readers take
             # none but the allocator's, the interpreter's and h5py's, and all three see to it themselves.
             warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+            try:
+                child = os.fork()
+            except OSError:
+                # Some systems promise no memory for a copy of a large process.
+                os.close(reading)
+                os.close(writing)
+                return spawned(function, arguments, seconds)
         if child == 0:
             _work(function, arguments, seconds, memory, writing)
         os.close(writing)
@@ -96,24 +102,31 @@ def _work(
 ) -> NoReturn:
     """The child's life: it leaves no core file, prints nothing, and ends without the parent's clean-up."""
     try:
-        import resource
-
         # The parent's garbage is the parent's to collect.
         gc.disable()
         faulthandler.disable()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        with open("/proc/self/statm", "rb") as statm:
-            present = int(statm.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        computing = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), computing))
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        limit = present + memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        _limit(seconds, memory)
         with open(writing, "wb") as pipe:
             _send(_outcome(function, arguments), pipe)
     finally:
         os._exit(0)
+
+
+def _limit(seconds: float, memory: int) -> None:
+    """Limits what this process may take from now on."""
+    import resource
+
+    with open("/proc/self/statm", "rb") as statm:
+        present = int(statm.read().split()[0]) * resource.getpagesize()
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: math.ceil(seconds),
+        resource.RLIMIT_AS: present + memory,
+    }
+    for kind, limit in wanted.items():
+        soft, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
 
 
 def spawned(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> tuple[bool, Any]:

@@ -5,11 +5,71 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.errors import InputError
 from olift_fast.io.parsed import int64
+
+
+class RowFrames(NamedTuple):
+    """The frames that the rows of a table belong to.
+
+    Args:
+        numbers: (T) frame numbers in any order; None where the rows are simply counted.
+        fps: frames a second, where the rows are marked by times.
+        pictures: the numbers are those in the names of pictures, and increase.
+        notes: how the marks were read.
+        warnings: what could not be read from them.
+    """
+
+    numbers: npt.NDArray[np.int64] | None
+    fps: float | None = None
+    pictures: bool = False
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def frames_of_rows(cells: Sequence[str], unit: float | None = None) -> RowFrames:
+    """Frame numbers from the cells that mark the rows: numbers, times, or pictures.
+
+    Whole numbers ("7", "7.0") are frame numbers. Other numbers, clocks ("00:00:01.5") and dates are times.
+
+    Args:
+        cells: (T) one cell a row.
+        unit: the seconds of one unit, where the cells are known to be times; None tells times by their look.
+
+    Raises:
+        InputError: a row without a frame number among rows that have one, or a number beyond 64 bits.
+    """
+    given = [cell for cell in cells if cell]
+    if not given:
+        return RowFrames(None)
+    numbers = whole_numbers(given) if unit is None else None
+    times = seconds_in(given) if numbers is None else None
+    if numbers is None and times is None:
+        found = picture_numbers(cells)
+        return RowFrames(found, pictures=True)
+    if len(given) < len(cells):
+        row = next(row for row, cell in enumerate(cells, start=1) if not cell)
+        raise InputError(f"row {row} of {len(cells)} has no frame number or time, but the others do")
+    if numbers is not None or times is None:
+        return RowFrames(numbers)
+    if unit is None and (times == np.rint(times)).all() and (np.abs(times) < 2**53).all() and ":" not in given[0]:
+        return RowFrames(times.astype(np.int64))
+    read = frames_of_seconds(times * (unit or 1))
+    if read is not None and unit is None and read[1] < 1:
+        # A frame every 33.333 units: a video's times are in milliseconds then.
+        read = frames_of_seconds(times / 1000)
+    if read is None:
+        return RowFrames(
+            None, warnings=["rows are marked by times without a steady rate: they count as frames 0, 1, …"]
+        )
+    frames, fps = read
+    note = f"rows are marked by times: frames {frames.min()} to {frames.max()} at {fps:.6g} frames a second"
+    return RowFrames(frames, fps, notes=[note])
 
 
 def last_number(name: str) -> int | None:
@@ -37,6 +97,8 @@ def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:
     Raises:
         InputError: a number beyond 64 bits.
     """
+    if re.fullmatch(r"(?:\d{1,18}\n)+", "\n".join((*cells, ""))):
+        return np.array(list(map(int, cells)), dtype=np.int64)
     numbers = []
     for cell in cells:
         if not re.fullmatch(r"[+-]?\d+([.,]0*)?", cell):
@@ -46,9 +108,9 @@ def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
-    """The times in a column of text in seconds: "0.033", "0,033", "00:00:00.033", "0 days 00:00:00.033", a date and time.
+    """The times in a column of text, in seconds; None if a cell is anything else.
 
-    None if a cell is anything else.
+    Times are written "0.033", "0,033", "00:00:00.033", "0 days 00:00:00.033", or as date and time.
     """
     try:
         return np.array([_seconds(cell) for cell in cells], dtype=np.float64)
@@ -59,7 +121,7 @@ def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
 def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], float] | None:
     """The frame of each time, and the frames a second; gaps between the times become gaps between the frames.
 
-    The frame rate is the one that most neighbors in time are apart. Frames count from time 0 where all times are whole
+    The time between frames is the one that most neighbors are apart. Frames count from time 0 where all times are whole
     numbers of frames after it, as in a cut from a longer video; otherwise from the earliest time, as for a camera's
     clock.
 
@@ -77,12 +139,11 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     steps = np.diff(times[order])
     if steps.min() <= 0:
         return None
-    # The mean of the single steps is finer than their median where the times are rounded.
-    median = float(np.median(steps))
-    single = steps[steps < 1.5 * median]
-    period = float(single.mean())
+    period = _period(steps)
+    if period is None:
+        return None
     counts = np.maximum(np.rint(steps / period), 1)
-    if np.median(np.abs(steps / period - counts)) > 0.3 or not counts.sum() < 2**53:
+    if not counts.sum() < 2**53:
         return None
     passed = np.concatenate([[0], np.cumsum(counts)])
     elapsed = times[order] - times[order[0]]
@@ -95,6 +156,19 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     frames = np.empty(len(times), np.int64)
     frames[order] = (passed + (start if on_grid else 0)).astype(np.int64)
     return frames, rate
+
+
+def _period(steps: npt.NDArray[np.float64]) -> float | None:
+    """The time between frames, of which most steps are multiples; None if there is none."""
+    for share, off in ((0.5, 0.25), (0.25, 0.15), (0.0, 0.15)):
+        guess = np.quantile(steps, share, method="lower")
+        # The mean of the single steps is finer than any of them where the times are rounded.
+        period = float(steps[np.abs(steps - guess) < 0.6 * guess].mean())
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts = steps / period
+            if np.median(np.abs(counts - np.maximum(np.rint(counts), 1))) < off:
+                return period
+    return None
 
 
 def _usual_rate(rate: float, tolerance: float) -> float:

@@ -20,7 +20,7 @@ import h5py
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
-from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
+from olift_fast.io.foreign_files import refuse_binary, refuse_text
 from olift_fast.io.hdf5 import is_hdf5, open_hdf5
 from olift_fast.io.limits import MAX_BYTES
 from olift_fast.io.numpy_files import Archive, read_npy
@@ -183,7 +183,7 @@ def _open_text(text: str) -> Opened:
     if text.lstrip()[0] in "{[":
         lines = _json_lines(text)
         return Opened(JSON, load_json(text)) if lines is None else Opened(JSON_LINES, lines)
-    refuse_3d_text(text)
+    refuse_text(text)
     return Opened(TABLE, split_table(text))
 
 
@@ -210,10 +210,6 @@ def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
 
 def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:
     return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
-
-
-def _unknown_parquet(path: Path, hints: Sequence[str]) -> InputError:
-    return InputError("a Parquet table: save it as csv, for example with pandas.read_parquet(…).to_csv(…)")
 
 
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:
@@ -253,7 +249,7 @@ ARCHIVE = Container("NumPy archive", None)
 HDF5 = Container("HDF5 file", _unknown_hdf5)
 MATLAB = Container("MATLAB 5 file", None)
 NETCDF = Container("classic netCDF file", None)
-PARQUET = Container("Parquet table", _unknown_parquet)
+PARQUET = Container("Parquet table", None)
 JSON_LINES = Container("file of JSON lines", _unknown_json_lines, "a file of JSON lines, not {}")
 JSON = Container("JSON file", _unknown_json, "a JSON file, not {}")
 TABLE = Container("text table", _unknown_table, "a text table, not {}")

@@ -91,6 +91,7 @@ def _check_values(path: Path) -> None:
         ([7, 8, 9], "integer", [7, 8, 9], None),
         ([4.0, 5.0, 6.0], "float", [4, 5, 6], None),
         ([0.0, 0.033333, 0.066667], "float", None, 30),
+        ([0.0, 33.333, 66.667], "float", None, 30),
         (
             [b"labeled-data/a/img04.png", b"labeled-data/a/img10.png", b"labeled-data/a/img11.png"],
             "string",
@@ -108,7 +109,7 @@ def test_table_layout_with_each_kind_of_index(
     _check_values(path)
     found = read_keypoints(path)
     assert (None if found.frames is None else found.frames.tolist()) == frames and found.fps == fps
-    assert any("times in seconds" in note for note in found.notes) == (fps is not None)
+    assert any("marked by times" in note for note in found.notes) == (fps is not None)
 
 
 def test_gaps_between_times_become_hidden_frames(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_gaps_between_times_become_hidden_frames(tmp_path: Path) -> None:
 def test_irregular_times_are_told(tmp_path: Path) -> None:
     found = read_keypoints(_write_table(tmp_path / "clip.h5", [0.0, 0.37, 0.5, 1.21], "float"))
     assert found.frames is None and found.fps is None
-    assert found.warnings == ("the index holds times without a frame rate: frames are counted from 0",)
+    assert found.warnings == ("rows are marked by times without a steady rate: they count as frames 0, 1, …",)
 
 
 def test_fixed_layout_with_picture_paths_in_three_levels(tmp_path: Path) -> None:

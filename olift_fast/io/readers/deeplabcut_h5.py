@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import frames_of_seconds, picture_numbers
+from olift_fast.io.frame_numbers import frames_of_rows
 from olift_fast.io.open_container import HDF5
 from olift_fast.io.pandas_tables import PandasTable, holds_tables, read_table
 from olift_fast.io.parsed import Parsed
@@ -27,21 +28,26 @@ def read_deeplabcut_h5(file: h5py.File) -> Parsed:
     """
     table = read_table(file)
     columns = _columns(table)
-    index = table.index
-    if index.dtype.kind in "iu":
-        return from_columns(columns, table.values, index.astype(np.int64))
-    if index.dtype.kind == "U":
-        return replace(from_columns(columns, table.values, None), frames=picture_numbers(index.tolist()))
-    seconds = _seconds(index)
-    if (seconds == np.rint(seconds)).all() and np.abs(seconds).max(initial=0) < 2**53 and index.dtype.kind == "f":
-        return from_columns(columns, table.values, seconds.astype(np.int64))
-    found = frames_of_seconds(seconds)
-    if found is None:
-        warning = "the index holds times without a frame rate: frames are counted from 0"
-        return replace(from_columns(columns, table.values, None), warnings=(warning,))
-    frames, fps = found
-    note = f"the index holds times in seconds: frames are numbered at {fps:g} frames/s"
-    return replace(from_columns(columns, table.values, frames), fps=fps, notes=(note,))
+    marks = frames_of_rows(*_cells(table.index))
+    parsed = from_columns(columns, table.values, None if marks.pictures else marks.numbers)
+    return replace(
+        parsed,
+        frames=marks.numbers if marks.pictures else parsed.frames,
+        fps=marks.fps,
+        notes=(*parsed.notes, *marks.notes),
+        warnings=(*parsed.warnings, *marks.warnings),
+    )
+
+
+def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:
+    """The index as a csv would have it, and the seconds of one unit where it is known to hold times."""
+    if index.dtype.kind not in "mM":
+        return [str(mark) for mark in index.tolist()], None
+    nanoseconds = index.astype(f"{index.dtype.kind}8[ns]").astype(np.int64)
+    if index.dtype.kind == "M" and len(index):
+        # A double has too few digits for seconds since 1970.
+        nanoseconds = nanoseconds - nanoseconds[0]
+    return [str(mark) for mark in (nanoseconds / 1e9).tolist()], 1.0
 
 
 def _columns(table: PandasTable) -> list[tuple[str, str, str]]:
@@ -55,16 +61,6 @@ def _columns(table: PandasTable) -> list[tuple[str, str, str]]:
     return [
         ("track_0" if who is None else label[who], label[parts], label[coords].casefold()) for label in table.columns
     ]
-
-
-def _seconds(index: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    if index.dtype.kind not in "mM":
-        return index.astype(np.float64)
-    nanoseconds = index.astype(f"{index.dtype.kind}8[ns]").astype(np.int64)
-    if index.dtype.kind == "M" and len(index):
-        # A double has too few digits for seconds since 1970.
-        nanoseconds = nanoseconds - nanoseconds[0]
-    return nanoseconds / 1e9
 
 
 FORMAT = Format(

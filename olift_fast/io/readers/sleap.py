@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.csv_table import Table
+from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
+from olift_fast.io.frame_numbers import whole_numbers
 from olift_fast.io.hdf5 import array, strings
 from olift_fast.io.json_fields import object_keys
 from olift_fast.io.open_container import HDF5, JSON, TABLE
@@ -109,8 +110,16 @@ def read_sleap_json(content: Mapping[str, Any]) -> Parsed:
 
 
 def read_sleap_csv(table: Table) -> Parsed:
-    """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node."""
+    """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node.
+
+    Rows without a track are one animal, or are joined by nearness where a frame has several.
+
+    Raises:
+        InputError: columns that are missing or come twice, 3D points, or cells that are no numbers.
+    """
     header = table.rows(0, 1)[0]
+    while header and not header[-1]:
+        header.pop()
     names = [cell[:-2] for cell in header if cell.endswith(".x")]
     place = {cell: column for column, cell in enumerate(header)}
     if len(place) < len(header):
@@ -129,11 +138,16 @@ def read_sleap_csv(table: Table) -> Parsed:
     if scored:
         confidence[:, scored] = table.values(1, [column for column in scores if column is not None], len(header))
     found = Detections(len(names))
-    rows = zip(table.column(1, place["track"]), table.column(1, place["frame_idx"]), strict=True)
-    for row, (track, frame) in enumerate(rows):
+    given = table.column(1, place["frame_idx"])
+    frames = whole_numbers(given)
+    if frames is None:
+        other = next(cell for cell in given if whole_numbers([cell]) is None)
+        raise InputError(f"frame_idx must be a whole number below 2^63, got {other!r:.40}")
+    for row, (track, frame) in enumerate(zip(table.column(1, place["track"]), frames.tolist(), strict=True)):
         score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELED)
-        found.add(int64(frame, "frame_idx"), track or None, values[row].astype(np.float64), score)
-    return replace(as_tracks(found), names=names)
+        found.add(frame, track or None, values[row].astype(np.float64), score)
+    known = {"", "instance.score", *wanted, *(f"{name}.score" for name in names)}
+    return replace(as_tracks(found), names=names, notes=left_out(cell for cell in header if cell not in known))
 
 
 #: The confidence of a hand label: above any prediction's score, so that of two poses of one animal in one frame the

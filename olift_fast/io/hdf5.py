@@ -7,6 +7,7 @@ file, no external storage, no virtual data set, and no filter but those that the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,8 +54,8 @@ def is_hdf5(path: Path) -> bool:
 def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """``function(path, *arguments)``, which reads a file; a child process does it if that is an HDF5 file.
 
-    The child may compute for 2 s, and 1 s more for each MB of the file; and take 0.8 GB of memory, and 100 times the
-    file's size.
+    The child may compute for 1 s, and 1 s more for each MB of the file, which is ten times what it needs; and take 0.8
+    GB of memory, and 100 times the file's size.
 
     Args:
         function: a function of a module whose result can be pickled.
@@ -66,11 +67,11 @@ def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     if not is_hdf5(path):
         return function(path, *arguments)
     size = path.stat().st_size
-    seconds = 1.5 + size / 1e6
+    seconds = math.ceil(0.9 + size / 1e6)
     try:
         return in_child(function, path, *arguments, seconds=seconds, memory=_MEMORY + 100 * size)
     except ChildDiedError as error:
-        what = f"reading it crashed the HDF5 library, or took more than {seconds:.0f} s"
+        what = f"reading it crashed the HDF5 library, or took more than {seconds} s"
         raise InputError(f"a broken HDF5 file: {what}") from error
 
 

@@ -106,7 +106,9 @@ def _work(
         gc.disable()
         faulthandler.disable()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        _limit(seconds, memory)
+        with suppress(OSError, ValueError):
+            # A system may not say what a process takes, or may not let it set limits.
+            _limit(seconds, memory)
         with open(writing, "wb") as pipe:
             _send(_outcome(function, arguments), pipe)
     finally:

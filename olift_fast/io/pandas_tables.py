@@ -46,7 +46,7 @@ def holds_tables(file: h5py.File) -> bool:
 
 
 def read_table(file: h5py.File) -> PandasTable:
-    """The only data frame of a file; of several, the one under DeepLabCut's key.
+    """The only data frame of a file; of several, the one under DeepLabCut's key, or the only one of body parts.
 
     Raises:
         InputError: none, or several under other keys; values or labels that are neither numbers nor texts.
@@ -56,10 +56,14 @@ def read_table(file: h5py.File) -> PandasTable:
     if not frames:
         kinds = ", ".join(f"{key!r} ({_kind(group)})" for key, group in list(groups.items())[:6])
         raise InputError(f"holds no table of pandas, but {kinds}")
-    if len(frames) > 1 and _USUAL_KEY not in frames:
+    if len(frames) > 1:
+        # DeepLabCut's own, or the only one of poses.
+        usual = {key: group for key, group in frames.items() if key == _USUAL_KEY}
+        frames = usual or {key: group for key, group in frames.items() if _has_bodyparts(group)} or frames
+    if len(frames) > 1:
         keys = ", ".join(sorted(frames)[:6])
         raise InputError(f"holds {len(frames)} tables, {keys}: save the one to read in a file of its own")
-    group = frames.get(_USUAL_KEY) or next(iter(frames.values()))
+    group = next(iter(frames.values()))
     return _read_appendable(group) if _kind(group) == "frame_table" else _read_fixed(group)
 
 
@@ -71,6 +75,13 @@ def _pandas_groups(file: h5py.File) -> dict[str, h5py.Group]:
             groups[key] = group
             groups |= {f"{key}/{name}": member for name, member in group.items() if isinstance(member, h5py.Group)}
     return {key: group for key, group in groups.items() if "pandas_type" in group.attrs}
+
+
+def _has_bodyparts(group: h5py.Group) -> bool:
+    if _kind(group) == "frame_table":
+        return "bodyparts" in (_level_names(group) or ())
+    levels = (member for key, member in group.items() if key.startswith("axis0_level"))
+    return any(isinstance(level, h5py.Dataset) and _name(level) == "bodyparts" for level in levels)
 
 
 def _kind(group: h5py.Group) -> str:

@@ -141,6 +141,10 @@ def test_several_tables_are_told_apart_by_their_keys(tmp_path: Path) -> None:
     _write_table(path, [5, 6, 7], "integer")
     found = read_keypoints(path)
     assert found.frames is not None and found.frames.tolist() == [5, 6, 7], "DeepLabCut's own key"
+    with h5py.File(path, "a") as file:
+        del file["df_with_missing"]
+        file["after"].attrs["info"] = np.bytes_(pickle.dumps({1: {"names": ["column"]}}, 0))
+    assert read_keypoints(path).format == "deeplabcut-h5", "the only one of body parts"
 
 
 def test_other_tables_of_pandas_are_refused(tmp_path: Path) -> None:

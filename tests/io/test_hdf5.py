@@ -185,6 +185,7 @@ def test_children_of_several_threads_do_not_wait_for_each_other(tmp_path: Path) 
     assert found == [4] * 40
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't fork")
 def test_children_leave_no_processes_and_no_files_open(tmp_path: Path) -> None:
     path = _write(tmp_path / "clip.h5")
     read_keypoints(path)
@@ -202,7 +203,7 @@ def test_no_flipped_byte_takes_the_process_down(tmp_path: Path) -> None:
     whole = _write(path).read_bytes()
     rng = random.Random(11)
     outcomes = {"read": 0, "refused": 0}
-    for _ in range(150):
+    for _ in range(60):
         data = bytearray(whole)
         for _ in range(rng.choice((1, 3))):
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)

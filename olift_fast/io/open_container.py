@@ -21,7 +21,7 @@ import h5py
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
 from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
-from olift_fast.io.limits import MAX_BYTES
+from olift_fast.io.limits import MAX_RATIO, unpacked_limit
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
 
@@ -149,14 +149,19 @@ def read_text(path: Path) -> str:
 
 
 def _unpacked(path: Path) -> bytes:
+    limit = unpacked_limit(path.stat().st_size)
+    data = bytearray()
     try:
         with gzip.open(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            while len(data) <= limit and (part := file.read(2**20)):
+                data += part
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"not a readable gzip file (cut short?): {error}") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"unpacks to more than {MAX_BYTES:,} bytes")
-    return data
+    if len(data) > limit:
+        raise InputError(
+            f"unpacks to more than {limit:,} bytes, wanted at most {MAX_RATIO} times the file's; unpack it"
+        )
+    return bytes(data)
 
 
 def load_json(text: str) -> Any:

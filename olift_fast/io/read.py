@@ -15,6 +15,9 @@ from olift_fast.io.readers import FORMATS, movement, npz
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.skeleton import Skeleton
 
+#: The most characters of a refusal, without the file's name.
+_LONGEST = 450
+
 
 def formats() -> tuple[Format, ...]:
     """The formats that `read_keypoints` knows."""
@@ -105,5 +108,8 @@ def _choose(opened: Opened, asked: str | None) -> Format:
 
 
 def _named(name: str, message: str) -> InputError:
+    # Words of the file stand in messages: they must not break the line, move the cursor or flood the screen.
     message = " ".join(message.split())
+    message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
+    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
     return InputError(message if message.startswith(f"{name}: ") else f"{name}: {message}")

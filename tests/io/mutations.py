@@ -77,10 +77,12 @@ def _damage_file(draw: random.Random, data: bytes) -> tuple[bytes, str]:
     changes = [draw.choice(_ways(data)) for _ in range(draw.choice((1, 1, 1, 2, 3)))]
     changes.sort(key=lambda change: change not in _REWRITES)
     for change in changes:
-        data = change(draw, data) if data else data
+        data = change(draw, data)[:_LARGEST] if data else data
     return data, ", ".join(change.__name__.strip("_") for change in changes)
 
 
+#: The most bytes of a damaged file.
+_LARGEST = 10**6
 _REWRITES = (hdf5_objects, zip_members, json_tree)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import time
 import zipfile
 from typing import Any
 
@@ -31,14 +32,18 @@ def flip_metadata(draw: random.Random, data: bytes) -> bytes:
 
 def hdf5_objects(draw: random.Random, data: bytes) -> bytes:
     """Objects and attributes dropped, renamed, of other types, shapes and storage; links that lead elsewhere."""
-    buffer = io.BytesIO(data)
+    buffer, began = io.BytesIO(data), int(time.time())
     try:
         with h5py.File(buffer, "r+") as file:
             for _ in range(draw.choice((1, 1, 2, 4))):
                 _change_object(draw, file)
     except Exception:  # noqa: BLE001 - a change that HDF5 refuses: what was written up to there is an input as well
         pass
-    return buffer.getvalue()
+    changed = buffer.getvalue()
+    for now in range(began, int(time.time()) + 1):
+        # HDF5 writes the time of a change; it must not tell one run from the next.
+        changed = changed.replace(struct.pack("<I", now), struct.pack("<I", 10**9))
+    return changed
 
 
 def _change_object(draw: random.Random, file: h5py.File) -> None:
@@ -110,7 +115,7 @@ def _replace_dataset(draw: random.Random, parent: h5py.Group, last: str, node: h
         flat[draw.randrange(len(flat))] = draw.choice((0, 1, 127, 100, np.float64(-1).astype(flat.dtype), 2))
         node[()] = flat.reshape(shape)
         return
-    values = node[()] if node.size and node.size < 10_000 else np.zeros(shape, node.dtype)
+    values = node[()] if node.size and node.size < 10_000 else np.zeros(3)
     del parent[last]
     wide = [draw.choice((1, 2, size, size * 1000, 2**20, 2**31, 2**40)) for size in shape] or [2**33]
     made = (

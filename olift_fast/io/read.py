@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from olift_fast.errors import InputError, PickledError
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import Opened, open_container
@@ -24,6 +26,8 @@ def formats() -> tuple[Format, ...]:
     return FORMATS
 
 
+# What is beyond float32 becomes infinite, and is hidden: nothing to warn of.
+@np.errstate(over="ignore", invalid="ignore")
 def read_keypoints(
     source: Any,
     format: str | None = None,

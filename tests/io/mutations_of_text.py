@@ -296,5 +296,7 @@ def _changed_node(draw: random.Random, node: Any) -> Any:
     if isinstance(node, int | float) and kind < 4 and abs(node) < 1e300:
         return draw.choice((-node, node + 0.5, str(node), [node], node * 1e6, {"value": node}, node + 1))
     if isinstance(node, str) and kind < 3:
-        return draw.choice((node + node, node[:-1], node.upper(), f"{node}{draw.randrange(99)}", [node], node * 900))
+        return draw.choice(
+            (node + node, node[:-1], node.upper(), f"{node}{draw.randrange(99)}", [node], node[:200] * 900)
+        )
     return copy.deepcopy(draw.choice(_VALUES))

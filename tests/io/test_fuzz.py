@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -203,3 +204,27 @@ def test_words_of_a_file_neither_break_a_refusal_nor_flood_it(tmp_path: Path) ->
     with pytest.raises(InputError) as error:
         read_keypoints(path)
     assert len(str(error.value)) < 600
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_are_hidden_without_a_warning(tmp_path: Path) -> None:
+    poses = [
+        {"image_id": number, "category_id": 1, "keypoints": [1, 2, 0.5, 3, 4, 1e300 * number]} for number in (0, 1)
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(poses))
+    assert read_keypoints(path).confidence.tolist() == [[[0.5, 0], [0.5, 1]]]
+    poses[0]["keypoints"][0] = 1e200
+    path.write_text(json.dumps(poses))
+    assert read_keypoints(path).visible().tolist() == [[[False, False], [True, True]]]
+
+
+def test_cut_matlab_files_are_refused(seeds: dict[str, list[Seed]], tmp_path: Path) -> None:
+    pytest.importorskip("scipy.io", reason="needs the extra io")
+    (whole,) = (seed.content for seed in seeds["leap"] if seed.name == "matlab_5")
+    assert isinstance(whole, bytes)
+    path = tmp_path / "labels.mat"
+    for length in range(19, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"labels\.mat: "):
+            read_keypoints(path)

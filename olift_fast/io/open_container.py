@@ -21,7 +21,7 @@ import h5py
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
 from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
-from olift_fast.io.limits import MAX_RATIO, unpacked_limit
+from olift_fast.io.limits import most_unpacked, reading
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
 
@@ -98,6 +98,12 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     Raises:
         InputError: no such file, an empty one, or one that cannot be opened as what its first bytes say.
     """
+    with reading(path), _opened(path, allow_pickle) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     if not path.exists():
         raise InputError("no such file or folder")
     if path.is_dir():
@@ -149,7 +155,8 @@ def read_text(path: Path) -> str:
 
 
 def _unpacked(path: Path) -> bytes:
-    limit = unpacked_limit(path.stat().st_size)
+    size = path.stat().st_size
+    limit = most_unpacked(size)
     data = bytearray()
     try:
         with gzip.open(path) as file:
@@ -158,9 +165,7 @@ def _unpacked(path: Path) -> bytes:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"not a readable gzip file (cut short?): {error}") from error
     if len(data) > limit:
-        raise InputError(
-            f"unpacks to more than {limit:,} bytes, wanted at most {MAX_RATIO} times the file's; unpack it"
-        )
+        raise InputError(f"unpacks to more than {limit:,} bytes from {size:,}; unpack it first, if that is right")
     return bytes(data)
 
 

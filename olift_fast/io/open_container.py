@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
 from olift_fast.io.foreign_files import refuse_binary, refuse_text
 from olift_fast.io.hdf5 import is_hdf5, open_hdf5
-from olift_fast.io.limits import MAX_BYTES
+from olift_fast.io.limits import most_unpacked, reading
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
 
@@ -99,6 +99,12 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     Raises:
         InputError: no such file, an empty one, or one that cannot be opened as what its first bytes say.
     """
+    with reading(path), _opened(path, allow_pickle) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     if not path.exists():
         raise InputError("no such file or folder")
     if path.is_dir():
@@ -150,14 +156,18 @@ def read_text(path: Path) -> str:
 
 
 def _unpacked(path: Path) -> bytes:
+    size = path.stat().st_size
+    limit = most_unpacked(size)
+    data = bytearray()
     try:
         with gzip.open(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            while len(data) <= limit and (part := file.read(2**20)):
+                data += part
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"not a readable gzip file (cut short?): {error}") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"unpacks to more than {MAX_BYTES:,} bytes")
-    return data
+    if len(data) > limit:
+        raise InputError(f"unpacks to more than {limit:,} bytes from {size:,}; unpack it first, if that is right")
+    return bytes(data)
 
 
 def load_json(text: str) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.limits import MAX_VALUES
+from olift_fast.io.limits import most_values
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import find_rig, rig
 from olift_fast.tracks.skeleton import Skeleton
@@ -156,11 +156,11 @@ def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
-    """Raises InputError before an array is allocated that is larger than any recording of animals."""
-    if tracks * frames * joints > MAX_VALUES:
+    """Raises InputError before an array is allocated that is larger than any recording of animals, or than its file."""
+    if tracks * frames * joints > most_values():
         raise InputError(
             f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
-            f"{MAX_VALUES} keypoints; are these frame numbers, and do the tracks have ids?"
+            f"{most_values()} keypoints; are these frame numbers, and do the tracks have ids?"
         )
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from olift_fast.errors import InputError, PickledError
 from olift_fast.io.format import Format
 from olift_fast.io.hdf5 import read_safely
@@ -20,12 +22,17 @@ from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import load_skeleton, rig_names
 from olift_fast.tracks.skeleton import Skeleton
 
+#: The most characters of a refusal, without the file's name.
+_LONGEST = 450
+
 
 def formats() -> tuple[Format, ...]:
     """The formats that `read_keypoints` knows."""
     return FORMATS
 
 
+# What is beyond float32 becomes infinite, and is hidden: nothing to warn of.
+@np.errstate(over="ignore", invalid="ignore")
 def read_keypoints(
     source: Any,
     format: str | None = None,
@@ -164,5 +171,8 @@ def _choose(opened: Opened, asked: str | None) -> Format:
 
 
 def _named(name: str, message: str) -> InputError:
+    # Words of the file stand in messages: they must not break the line, move the cursor or flood the screen.
     message = " ".join(message.split())
+    message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
+    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
     return InputError(message if message.startswith(f"{name}: ") else f"{name}: {message}")

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.extra import require
+from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import Format
 from olift_fast.io.hdf5 import array
 from olift_fast.io.open_container import HDF5, MATLAB
@@ -27,8 +27,12 @@ def read_leap(content: h5py.File | Path) -> Parsed:
 
 
 def _read_matlab5(path: Path) -> Parsed:
-    loadmat = require("scipy.io", "reading MATLAB 5 .mat files").loadmat
-    content = loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
+    matlab = require("scipy.io.matlab", "reading MATLAB 5 .mat files")
+    try:
+        with quiet():
+            content = matlab.loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
+    except matlab.MatReadError as error:
+        raise InputError(f"not a readable MATLAB file (cut short?): {error}") from error
     if "positions" not in content:
         raise InputError("a MATLAB file without the labels' 'positions'")
     skeleton = content.get("skeleton")

@@ -198,9 +198,9 @@ def _open_text(text: str) -> Opened:
 
 
 def _json_lines(text: str) -> list[Any] | None:
-    """The values of a file with a JSON object on each line; None for a file that is one JSON value."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines[:2]):
+    """The values of a file with a JSON object, or a list, on each line; None for a file that is one JSON value."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) < 2 or (lines[0][0] + lines[0][-1]) not in ("{}", "[]") or lines[1][0] not in "{[":
         return None
     found = []
     for number, line in enumerate(lines, start=1):
@@ -219,7 +219,8 @@ def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
 
 
 def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:
-    return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
+    what = f"objects with keys {_shown(set(content[0]))}" if isinstance(content[0], Mapping) else "lists"
+    return InputError(f"JSON lines of no known format, holding {what}")
 
 
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:

@@ -155,13 +155,10 @@ def test_projects_of_several_videos_keep_them_apart(tmp_path: Path) -> None:
             frames = file["frames"][:]
             frames["video"][2], frames["frame_idx"][2] = 1, 3
             file["frames"][:] = frames
-        if tracked:
-            found = read_keypoints(path)
-            assert found.tracks == ("video0/a", "video0/b", "video1/a", "video1/b")
-            assert found.visible().any(axis=-1).tolist() == [[True, True]] * 2 + [[True, False]] * 2
-        else:
-            with pytest.raises(InputError, match="holds 2 videos and instances without a track"):
-                read_keypoints(path)
+        found = read_keypoints(path)
+        first, second = ("a", "b") if tracked else ("track_0", "track_1")
+        assert found.tracks == tuple(f"video{video}/{name}" for video in (0, 1) for name in (first, second))
+        assert found.visible().any(axis=-1).tolist() == [[True, True]] * 2 + [[True, False]] * 2
 
 
 def test_json_project_reads_like_the_binary_one(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_joints_are_the_nodes_whatever_the_container_and_series_are_called(
     assert (found.confidence == 0.75).all()
 
 
+@pytest.mark.parametrize("rate", [29.97, 30000 / 1001, 23.4567891])
+@pytest.mark.parametrize("frames", [1, 6])
+def test_the_rate_of_a_file_is_taken_exactly(tmp_path: Path, rate: float, frames: int) -> None:
+    found = read_keypoints(_write(tmp_path / "clip.nwb", {"pose": {"nose": _points(0, frames)}}, rate=rate))
+    assert found.fps == rate and found.num_frames == frames and found.frames is None
+
+
 def test_series_without_a_skeleton_are_the_joints(tmp_path: Path) -> None:
     names = [f"PoseEstimationSeries{name}" for name in ("Ear", "Nose")]
     found = read_keypoints(_write(tmp_path / "clip.nwb", {"pose": _joints(names)}, skeleton=False))

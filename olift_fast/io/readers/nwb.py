@@ -26,11 +26,15 @@ _TICKS = 1e6
 
 
 class _Series(NamedTuple):
-    """The points of one joint: (t, 2), their confidence (t), NaN where there is none, and their times (t) in ticks."""
+    """The points of one joint: (t, 2), their confidence (t), NaN where there is none, and their times (t) in ticks.
+
+    `rate` is frames a second, if the file says so in place of the times.
+    """
 
     points: npt.NDArray[np.float64]
     confidence: npt.NDArray[np.float64]
     ticks: npt.NDArray[np.int64]
+    rate: float | None = None
 
 
 class _Skeleton(NamedTuple):
@@ -99,11 +103,13 @@ def _assembled(poses: Sequence[Mapping[str, _Series]], names: Sequence[str], tra
     parsed = Parsed(points, confidence, tuple(names), tracks=tuple(tracks))
     if not regular:
         return replace(parsed, warnings=("timestamps do not increase: frames are counted from 0",))
+    rates = {one.rate for one in series if len(one.ticks)}
+    rate = rates.pop() if len(rates) == 1 else None
     found = frames_of_seconds(ticks / _TICKS)
     if found is None:
         irregular = ("timestamps are irregular: frames are counted from 0",) if len(ticks) > 1 else ()
-        return replace(parsed, warnings=irregular)
-    frames, fps = found
+        return replace(parsed, fps=rate, warnings=irregular)
+    frames, fps = found[0], found[1] if rate is None else rate
     if fps == 1:
         note = "timestamps are 1 s apart, as frame numbers without a frame rate are written: taken for frame numbers"
         return replace(parsed, frames=frames, notes=(note,))
@@ -123,25 +129,26 @@ def _series(group: h5py.Group) -> _Series:
     confidence = np.full(len(points), np.nan)
     if "confidence" in group:
         confidence = array(group, "confidence").astype(np.float64).ravel()
-    ticks = _times(group, len(points)) * _TICKS
+    times, rate = _times(group, len(points))
+    ticks = times * _TICKS
     if len(confidence) != len(points) or len(ticks) != len(points):
         lengths = f"{len(points)} points, {len(confidence)} confidences, {len(ticks)} timestamps"
         raise InputError(f"{group.name} must have one of each a frame, got {lengths}")
     if not np.isfinite(ticks).all() or np.abs(ticks).max(initial=0) > 2**62:
         raise InputError(f"{group.name}: timestamps must be finite")
-    return _Series(points, confidence, np.rint(ticks).astype(np.int64))
+    return _Series(points, confidence, np.rint(ticks).astype(np.int64), rate)
 
 
-def _times(group: h5py.Group, frames: int) -> npt.NDArray[np.float64]:
-    """The times of a series in seconds: listed, or by a rate from a starting time."""
+def _times(group: h5py.Group, frames: int) -> tuple[npt.NDArray[np.float64], float | None]:
+    """The times of a series in seconds: listed, or by a rate from a starting time; and the rate."""
     if "timestamps" in group:
-        return array(group, "timestamps").astype(np.float64).ravel()
+        return array(group, "timestamps").astype(np.float64).ravel(), None
     if "starting_time" not in group:
         raise InputError(f"{group.name} has neither timestamps nor starting_time")
     rate = float(group["starting_time"].attrs["rate"])
     if not 0 < rate < np.inf:
         raise InputError(f"{group.name}: rate must be > 0, got {rate:g}")
-    return float(array(group, "starting_time")) + np.arange(frames) / rate
+    return float(array(group, "starting_time")) + np.arange(frames) / rate, rate
 
 
 def _skeleton(types: TypedGroups, container: h5py.Group) -> _Skeleton | None:

@@ -69,10 +69,20 @@ def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     size = path.stat().st_size
     seconds = math.ceil(0.9 + size / 1e6)
     try:
-        return in_child(function, path, *arguments, seconds=seconds, memory=_MEMORY + 100 * size)
+        return in_child(_read, function, path, *arguments, seconds=seconds, memory=_MEMORY + 100 * size)
     except ChildDiedError as error:
         what = f"reading it crashed the HDF5 library, or took more than {seconds} s"
         raise InputError(f"a broken HDF5 file: {what}") from error
+
+
+def _read(function: Callable[..., T], path: Path, *arguments: Any) -> T:
+    try:
+        return function(path, *arguments)
+    except (OSError, RuntimeError, ValueError) as error:
+        # HDF5 says so in words only.
+        if "memory allocation failed" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def open_hdf5(path: Path) -> h5py.File:

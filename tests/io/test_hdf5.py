@@ -109,6 +109,8 @@ def _crash(path: Path, what: str) -> int:
             pass
     elif what == "memory":
         return len(bytearray(8 * 2**30))
+    elif what == "allocation":
+        raise OSError("Can't open object (memory allocation failed for buffer)")
     elif what == "error":
         raise InputError("tail first")
     elif what == "pickled":
@@ -130,10 +132,11 @@ def test_a_file_that_crashes_or_hangs_the_library_is_refused(tmp_path: Path, wha
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a child")
-def test_a_file_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["memory", "allocation"])
+def test_a_file_that_takes_too_much_memory_is_refused(tmp_path: Path, what: str) -> None:
     path = _write(tmp_path / "clip.h5")
     with pytest.raises(InputError, match=r"^needs more than the 80\d,\d+,\d+ bytes of memory that a file of its size"):
-        hdf5.read_safely(_crash, path, "memory")
+        hdf5.read_safely(_crash, path, what)
 
 
 def test_files_that_are_not_hdf5_are_read_in_the_process_itself(tmp_path: Path) -> None:

@@ -73,6 +73,6 @@ FORMAT = Format(
     read=read_deeplabcut_h5,
     recognized_by="a pandas table in HDF5",
     takes="as `deeplabcut`; both of pandas' layouts (`table`, `fixed`), uncompressed or with zlib; of several tables, "
-    "`df_with_missing`",
+    "`df_with_missing`, or the only one of body parts",
     hint="DeepLabCut",
 )

@@ -122,12 +122,11 @@ def _read_fixed(group: h5py.Group) -> PandasTable:
         values = values if bool(group[name].attrs.get("transposed", False)) else values.T
         labeled.append((values, _multi_index(group, f"block{block}_items")[1]))
     rows = np.array([label[-1] for label in index]) if isinstance(index, list) else index
-    names = [label if isinstance(label, tuple) else (label,) for label in columns]
-    return PandasTable(tuple(levels), names, _joined(names, labeled, len(rows)), rows)
+    return PandasTable(tuple(levels), columns, _joined(columns, labeled, len(rows)), rows)
 
 
 def _multi_index(group: h5py.Group, key: str) -> tuple[list[str], Any]:
-    """The names of an index's levels, and its labels: tuples of texts, or an array if it has one level."""
+    """The names of an index's levels, and its labels: tuples of texts; of rows with one level, an array."""
     if text(group.attrs[f"{key}_variety"]) != "multi":
         kind = text(group[key].attrs.get("kind", ""))
         labels = _unconverted(array(group, key), kind, key)
@@ -172,7 +171,6 @@ def _labels(values: Any) -> list[tuple[str, ...]]:
 def _pickled(node: h5py.HLObject, name: str) -> Any:
     value = node.attrs[name]
     data = value.tobytes() if isinstance(value, np.ndarray) else bytes(value)
-    # HDF5's fixed strings end at the first zero byte, which the last one of a binary pickle is not.
     return load_plain(data, f"{node.name.lstrip('/')}: {name}")
 
 

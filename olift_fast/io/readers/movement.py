@@ -61,7 +61,8 @@ def read_netcdf(content: h5py.File | Path) -> Parsed:
     if isinstance(content, Path):
         xarray = require("xarray", "reading classic netCDF files")
         require("scipy", "reading classic netCDF files")
-        with quiet(), xarray.open_dataset(content) as dataset:
+        # A broken file can crash the netCDF library; SciPy's reader is Python.
+        with quiet(), xarray.open_dataset(content, engine="scipy") as dataset:
             return from_dataset(dataset.load())
     _check_names(content)
     variables = {}

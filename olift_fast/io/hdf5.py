@@ -54,25 +54,35 @@ def is_hdf5(path: Path) -> bool:
 def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """``function(path, *arguments)``, which reads a file; a child process does it if that is an HDF5 file.
 
+    Raises:
+        InputError: as `read_in_child`, and all that `function` raises.
+    """
+    if is_hdf5(path):
+        return read_in_child("HDF5", function, path, *arguments)
+    return function(path, *arguments)
+
+
+def read_in_child(kind: str, function: Callable[..., T], path: Path, *arguments: Any) -> T:
+    """``function(path, *arguments)``, called in a child process.
+
     The child may compute for 1 s, and 1 s more for each MB of the file, which is ten times what it needs; and take 0.8
     GB of memory, and 100 times the file's size.
 
     Args:
+        kind: the kind of file, for messages.
         function: a function of a module whose result can be pickled.
 
     Raises:
-        InputError: reading the file crashed the HDF5 library, or took too long or too much memory; and all that
-            `function` raises.
+        InputError: reading the file crashed the library, or took too long or too much memory; and all that `function`
+            raises.
     """
-    if not is_hdf5(path):
-        return function(path, *arguments)
     size = path.stat().st_size
     seconds = math.ceil(0.9 + size / 1e6)
     try:
         return in_child(_read, function, path, *arguments, seconds=seconds, memory=_MEMORY + 100 * size)
     except ChildDiedError as error:
-        what = f"reading it crashed the HDF5 library, or took more than {seconds} s"
-        raise InputError(f"a broken HDF5 file: {what}") from error
+        what = f"reading it crashed the {kind} library, or took more than {seconds} s"
+        raise InputError(f"a broken {kind} file: {what}") from error
 
 
 def _read(function: Callable[..., T], path: Path, *arguments: Any) -> T:

@@ -1,7 +1,7 @@
 """Data sets of movement: xarray's in memory, and netCDF files of them.
 
 `movement` called its dimensions "keypoints" and "individuals" up to 0.15 and "keypoint" and "individual" since. Files
-of netCDF 4 are HDF5 and need no extra; older netCDF files have a form of their own, which xarray opens (the extra
+of netCDF 4 are HDF5 and need no extra; older netCDF files have a form of their own, which SciPy opens (the extra
 `io`).
 """
 
@@ -20,7 +20,7 @@ from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import Format
 from olift_fast.io.frame_gaps import with_hidden_frames
 from olift_fast.io.frame_numbers import frames_of_seconds
-from olift_fast.io.hdf5 import array, text
+from olift_fast.io.hdf5 import array, read_in_child, text
 from olift_fast.io.open_container import HDF5, NETCDF
 from olift_fast.io.parsed import Parsed, refuse_3d
 
@@ -59,17 +59,28 @@ def read_netcdf(content: h5py.File | Path) -> Parsed:
         MissingExtraError: an older one, and the extra `io` is not installed.
     """
     if isinstance(content, Path):
-        xarray = require("xarray", "reading classic netCDF files")
-        require("scipy", "reading classic netCDF files")
-        # A broken file can crash the netCDF library; SciPy's reader is Python.
-        with quiet(), xarray.open_dataset(content, engine="scipy") as dataset:
-            return from_dataset(dataset.load())
+        require("scipy.io", "reading classic netCDF files")
+        return read_in_child("netCDF", _read_classic, content)
     _check_names(content)
     variables = {}
     for name, member in content.items():
         if isinstance(member, h5py.Dataset) and member.shape is not None:
-            variables[name] = _Variable(_unpacked(content, name), _dimensions(member))
+            variables[name] = _Variable(_unpacked(array(content, name), member.attrs), _dimensions(member))
     return _from_variables(variables, dict(content.attrs))
+
+
+def _read_classic(path: Path) -> Parsed:
+    netcdf_file = require("scipy.io", "reading classic netCDF files").netcdf_file
+    with quiet(), netcdf_file(path, mmap=False) as file:
+        _check_names(file.variables)
+        variables = {}
+        for name, variable in file.variables.items():
+            values, dims = _unpacked(np.asarray(variable.data), variable._attributes), tuple(variable.dimensions)
+            if values.dtype == "S1" and values.ndim:
+                # A text is an array of letters, along a dimension of its own.
+                values, dims = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], dims[:-1]
+            variables[name] = _Variable(values, dims)
+        return _from_variables(variables, file._attributes)
 
 
 def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str, Any]) -> Parsed:
@@ -167,9 +178,8 @@ def _check_names(names: Iterable[str]) -> None:
         raise InputError("a movement data set of boxes (position, shape), not of keypoints: there is nothing to lift")
 
 
-def _unpacked(file: h5py.File, name: str) -> npt.NDArray[Any]:
+def _unpacked(values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> npt.NDArray[Any]:
     """The values of a variable, unpacked as netCDF's conventions say."""
-    values, attributes = array(file, name), file[name].attrs
     factor, offset = _number(attributes.get("scale_factor")), _number(attributes.get("add_offset"))
     if factor is None and offset is None:
         return values

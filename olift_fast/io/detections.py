@@ -61,11 +61,10 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     """Puts each pose at its track and frame; the readers add names, edges and what else their files hold.
 
     Poses with an id go to the track of that id; of two in one frame, the more confident one stays, and a warning says
-    so. Poses without an id
-    are one animal if no frame has two of them. Otherwise they are joined frame by frame: of all pairs of a pose and a
-    live track, the nearest is joined first, then the next, as long as the mean distance of the joints that both have is
-    under `REACH` of the pose's size (the diagonal of its box); what is left over starts a track. A track ends after
-    `PATIENCE` frames unseen.
+    so. Poses without an id are one animal if no frame has two of them. Otherwise they are joined frame by frame: of all
+    pairs of a pose and a live track, the nearest is joined first, then the next, as long as the mean distance of the
+    joints that both have is under `REACH` of the pose's size (the diagonal of its box); what is left over starts a
+    track. A track ends after `PATIENCE` frames unseen.
 
     Args:
         prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.

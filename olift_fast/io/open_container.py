@@ -78,17 +78,19 @@ class Folder:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The value of each .json file, by the file's name.
+        """The value of each .json file, by the file's name; of one that is not JSON, the error, which names it.
 
         Raises:
-            InputError: a file that is not JSON; the message names it.
+            InputError: none of the .json files is JSON.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for file in self.ending(".json"):
             try:
                 found[file.name] = load_json(read_text(file))
             except InputError as error:
-                raise InputError(f"{file.name}: {error}") from error
+                found[file.name] = InputError(f"{file.name}: {error}")
+        if found and all(isinstance(value, InputError) for value in found.values()):
+            raise next(iter(found.values()))
         return found
 
 
@@ -214,7 +216,9 @@ def _json_lines(text: str) -> list[Any] | None:
 def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
     shown = _shown({file.name for file in folder.files})
     if shown == "none":
-        return InputError(f"a folder without files, wanted {' or '.join(hints)}")
+        inner = _shown({path.name for path in folder.path.iterdir() if path.is_dir()})
+        give = "" if inner == "none" else f"; its folders are {inner}: give one of them"
+        return InputError(f"a folder without files, wanted {' or '.join(hints)}{give}")
     return InputError(f"a folder of no known kind, wanted {' or '.join(hints)}; its files are {shown}")
 
 

@@ -219,7 +219,13 @@ def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
             if wanted.num_joints != joints:
                 raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
             return wanted
-        return wanted.match(names)
+        try:
+            return wanted.match(names)
+        except InputError:
+            # Names of a convention, which the number of joints told, give way to those that the user knows.
+            if parsed.names is None and wanted.num_joints == joints:
+                return wanted
+            raise
     if names is None:
         names = [f"keypoint_{index}" for index in range(joints)]
     if len(names) != joints:

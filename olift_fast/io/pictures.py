@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings, as_stills
 from olift_fast.io.parsed import Parsed
+
+#: How the names of photos begin, as cameras, phones and computers give them.
+_CAMERAS = r"(?:img|dsc\w?|dji|pxl|gopr|gh\d|mvi|photo|foto|picture|screenshot|screen shot|whatsapp)(?![a-z])"
 
 
 class Pose(NamedTuple):
@@ -73,11 +77,17 @@ def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tu
     is a broken frame, and the reader has to say so.
 
     Args:
-        files: the content of each, by its name.
+        files: the content of each, by its name; an error for one that could not be opened.
         is_frame: whether a file's content is a frame of the format.
+
+    Raises:
+        InputError: that of a file which is called like the frames.
     """
     kinds = {name_kind(name) for name, content in files.items() if is_frame(content)}
     kept = {name: content for name, content in files.items() if is_frame(content) or name_kind(name) in kinds}
+    for content in kept.values():
+        if isinstance(content, InputError):
+            raise content
     others = [name for name in files if name not in kept]
     return kept, [f"{', '.join(others[:3])}{', …' * (len(others) > 3)} left out: no frames"] if others else []
 
@@ -92,9 +102,9 @@ def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None
 
     Pictures are frames if all of their names have a number, and the pictures of each recording (whose names are the
     same but for the last number) are numbered like frames of a video: densely, or in equal steps. Larger gaps, which
-    frames without an animal leave, are allowed for numbers with leading zeros, still larger ones for names that are
-    nothing but a number, and for pictures in which animals were tracked. Of several recordings, each needs two pictures
-    at least, for a number tells nothing alone.
+    frames without an animal leave, are allowed for numbers that count from near 0 or have leading zeros, but not in the
+    names that cameras give; still larger ones for names that are nothing but a number, and for pictures in which
+    animals were tracked. Of several recordings, each needs two pictures at least, for a number tells nothing alone.
     """
     parts = [re.fullmatch(r"(.*?)(\d{1,18})(\D*)", _stem(name), re.DOTALL) for name in names]
     found = [part for part in parts if part is not None]
@@ -106,8 +116,7 @@ def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None
     alone = len(groups) == 1
     for rest, digits in groups.items():
         numbers = sorted({int(number) for number in digits})
-        only_number = not re.split(r"[\\/]", rest)[-1]
-        if not _are_frames(numbers, tracked, only_number, _padded(digits)) or (not alone and len(numbers) < 2):
+        if not _are_frames(numbers, tracked, rest, _padded(digits)) or (not alone and len(numbers) < 2):
             return None
     labels = {rest: rest.strip("_-. /\\") or "pictures" for rest in groups}
     if len(set(labels.values())) < len(labels):
@@ -133,12 +142,18 @@ def _stills(names: Sequence[str], poses: Sequence[Pose], joints: int, prefix: st
     return replace(as_stills(found, labels), notes=[note])
 
 
-def _are_frames(numbers: Sequence[int], tracked: bool, only_number: bool, padded: bool) -> bool:
+def _are_frames(numbers: Sequence[int], tracked: bool, rest: str, padded: bool) -> bool:
+    """Whether the numbers of pictures whose names share the rest are those of frames."""
     count, span = len(numbers), numbers[-1] - numbers[0]
     if span >= 1000 * (count + 10):
         return False
+    name = re.split(r"[\\/]", rest)[-1]
     even = len(set(np.diff(numbers))) == 1 and count > 2
-    return tracked or even or (only_number and not padded) or span < (50 * (count + 10) if padded else 2 * count + 10)
+    if tracked or even or span < 2 * count + 10 or (not name and not padded):
+        return True
+    # Frames count from 0, or fill up with zeros; a time of day does neither, and a camera's photos may.
+    counts = padded or numbers[0] <= span
+    return counts and span < 50 * (count + 10) and not re.match(_CAMERAS, name, re.IGNORECASE)
 
 
 def _padded(digits: Sequence[str]) -> bool:

@@ -70,6 +70,15 @@ def test_body_in_frames(tmp_path: Path, kind: str, around: str) -> None:
     assert any("left hand" in note for note in found.notes) == (kind == "holistic")
 
 
+def test_names_in_another_order_are_matched_with_the_rig(tmp_path: Path) -> None:
+    named = {name.upper(): point for name, point in reversed(_named(_values(0)).items())}
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps([{"landmarks": named}]))
+    found = read_keypoints(path)
+    assert found.skeleton.names[-1] == "NOSE" and len(found.skeleton.edges) == len(rig("mediapipe_pose_33").edges)
+    assert found.keypoints[0, 0, -1].tolist() == [0, 0.5]
+
+
 def test_frame_numbers_and_people(tmp_path: Path) -> None:
     frames = [
         {"frame": number, "pose_landmarks": [_dicts(_values(number)), _dicts(_values(number, person=1))]}
@@ -153,3 +162,18 @@ def test_other_arrays_are_bare_ones(tmp_path: Path) -> None:
     scored = np.concatenate([_values(0)[None, :, :2], np.full((1, 33, 1), 0.5)], axis=-1)
     np.save(tmp_path / "scored.npy", scored)
     assert read_keypoints(tmp_path / "scored.npy").format == "npy"
+
+
+def test_folder_of_one_json_for_each_picture(tmp_path: Path) -> None:
+    for frame in (3, 4, 6):
+        content = [] if frame == 4 else FRAMES["pose_landmarks"](frame)
+        (tmp_path / f"frame_{frame:05}.json").write_text(json.dumps(content))
+    (tmp_path / "settings.json").write_text('{"model": 1}')
+    found = read_keypoints(tmp_path, image_size=SIZE)
+    assert found.format == "mediapipe-pictures" and found.notes[0] == "settings.json left out: no frames"
+    assert found.frames is not None and found.frames.tolist() == [3, 4, 5, 6]
+    np.testing.assert_allclose(found.keypoints[0, 3], _values(6)[:, :2] * SIZE, rtol=1e-6)
+    assert not found.visible()[0, 1:3].any()
+    (tmp_path / "last.json").write_text(json.dumps(FRAMES["bare"](1)))
+    with pytest.raises(InputError, match=r"not number them like frames of one video: frame_00003\.json"):
+        read_keypoints(tmp_path)

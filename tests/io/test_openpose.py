@@ -79,6 +79,8 @@ def test_bad_folders_name_the_file_and_the_cause(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="clip: a folder without files"):
         read_keypoints(folder)
+    with pytest.raises(InputError, match=r"without files, .*; its folders are clip: give one of them"):
+        read_keypoints(tmp_path)
     _write(folder, {"a_1.json": [], "a_2.json": []})
     with pytest.raises(InputError, match="holds no tracks: none of 2 frames has a person"):
         read_keypoints(folder)
@@ -144,8 +146,10 @@ def test_files_of_a_mac_and_of_another_kind_are_left_out(tmp_path: Path) -> None
     (folder / "._v_000000000000_keypoints.json").write_bytes(b"\x00\x05\x16\x07")
     (folder / "camera_params.json").write_text('{"fx": 1}')
     (folder / "camera_2.json").write_text('{"fx": 1}')
+    (folder / "notes.json").write_text("to do")
     found = read_keypoints(folder)
-    assert found.num_frames == 3 and found.notes == ("camera_2.json, camera_params.json left out: no frames",)
+    assert found.num_frames == 3
+    assert found.notes == ("camera_2.json, camera_params.json, notes.json left out: no frames",)
 
 
 def test_two_cameras_in_a_folder_are_recordings(tmp_path: Path) -> None:
@@ -187,6 +191,11 @@ def test_animals_of_comfyui_are_ap10k(tmp_path: Path) -> None:
     path.write_text(json.dumps(frames))
     found = read_keypoints(path)
     assert found.skeleton == rig("ap10k_17") and found.keypoints[0, 1, 3].tolist() == [103, 50]
+    path.write_text(json.dumps([frame | {"people": []} for frame in frames]))
+    assert read_keypoints(path).skeleton == rig("ap10k_17")
+    person = {"people": [_person(18, 3.0)], "animals": [], "canvas_width": 200, "canvas_height": 100}
+    path.write_text(json.dumps([person, person]))
+    assert read_keypoints(path).skeleton == rig("openpose_coco_18")
 
 
 def test_coordinates_from_minus_one_to_one_are_shares(tmp_path: Path) -> None:
@@ -202,3 +211,11 @@ def test_coordinates_from_minus_one_to_one_are_shares(tmp_path: Path) -> None:
 def test_old_versions_call_the_points_otherwise(tmp_path: Path) -> None:
     frames = {"a_0.json": [{"pose_keypoints": _person(18, 3.0)["pose_keypoints_2d"]}]}
     assert read_keypoints(_write(tmp_path / "clip", frames)).keypoints[0, 0, 1, 0] == 4
+
+
+def test_convention_that_the_count_tells_gives_way_to_the_skeleton_that_is_given(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "clip", {f"a_{frame}.json": [_person(17, frame)] for frame in range(2)})
+    assert read_keypoints(folder).skeleton == rig("coco_17")
+    assert read_keypoints(folder, skeleton=rig("ap10k_17")).skeleton == rig("ap10k_17")
+    with pytest.raises(InputError, match="no single joint for"):
+        read_keypoints(folder, skeleton=rig("animalpose_20"))

@@ -18,6 +18,8 @@ SQUARE = np.array([[0.0, 0], [10, 0], [10, 10]])
         (["12.jpg", "14.jpg", "400.jpg"], [12, 14, 400]),
         (["v_0008.png", "v_0009.png", "v_0200.png"], [8, 9, 200]),
         (["v 8.png", "v 9.png", "v 12.png"], [8, 9, 12]),
+        (["frame_3.jpg", "frame_90.jpg", "frame_400.jpg"], [3, 90, 400]),
+        (["img_0007.jpg", "img_0008.jpg"], [7, 8]),
         (["img10", "img20", "img30", "img40", "img50", "img60"], [10, 20, 30, 40, 50, 60]),
         (["a/0001_jpg.rf.4a5b6c77.jpg", "a/0002_jpg.rf.99999.jpg"], [1, 2]),
         (["cam01.0000.json", "cam01.0001.json"], [0, 1]),
@@ -36,6 +38,8 @@ def test_numbered_names_are_frames(names: list[str], frames: list[int]) -> None:
         ["000000000139.jpg", "000000000785.jpg", "000000581781.jpg"],
         ["1632830400123.jpg", "1732830400123.jpg"],
         ["left.jpg", "right.jpg"],
+        ["DSC_0123.jpg", "DSC_0190.jpg", "DSC_0400.jpg"],
+        ["IMG_1234.jpg", "IMG_1290.jpg"],
         ["v_1.png", "v_2.png", "other_9.png"],
     ],
 )
@@ -44,9 +48,9 @@ def test_other_names_are_stills(names: list[str]) -> None:
 
 
 def test_tracked_pictures_may_leave_large_gaps() -> None:
-    names = ["v_8.png", "v_9.png", "v_900.png"]
+    names = ["v_8.png", "v_9.png", "v_9000.png"]
     assert frames_of(names) is None
-    assert frames_of(names, tracked=True) == [Place("", 8), Place("", 9), Place("", 900)]
+    assert frames_of(names, tracked=True) == [Place("", 8), Place("", 9), Place("", 9000)]
 
 
 def test_names_that_differ_are_recordings_with_tracks_of_their_own() -> None:

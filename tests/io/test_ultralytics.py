@@ -66,6 +66,13 @@ def test_without_the_size_a_warning_says_that_these_are_shares(tmp_path: Path) -
     assert found.keypoints.max() <= 1 and "--image-size" in found.warnings[0]
 
 
+def test_single_label_file(tmp_path: Path) -> None:
+    lines = [_line(_points(1, 17, animal), 3, False, None) for animal in (0, 1)]
+    folder = _write(tmp_path / "labels", {"a_1.txt": lines})
+    found = read_keypoints(folder / "a_1.txt")
+    assert found.format == "ultralytics" and found.keypoints.shape == (2, 1, 17, 2)
+
+
 def test_points_at_zero_are_hidden_and_untracked_lines_are_joined(tmp_path: Path) -> None:
     points = _points(1, 17)
     line = _line(points, 3, False, None)

@@ -72,6 +72,7 @@ FORMATS: tuple[Format, ...] = (
     openpifpaf.PICTURES,
     ultralytics.LABELS,
     mediapipe.JSON_FRAMES,
+    mediapipe.PICTURES,
     mediapipe.NPY,
     human36m.FORMAT,
     detectron.FORMAT,

@@ -10,7 +10,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import identity
 from olift_fast.io.format import Format
 from olift_fast.io.json_fields import item_keys, triplets
-from olift_fast.io.open_container import JSON
+from olift_fast.io.open_container import JSON, JSON_LINES
 from olift_fast.io.parsed import Parsed, int64
 from olift_fast.io.pictures import Pose, tracks_of_pictures
 from olift_fast.io.point_sets import PEOPLE
@@ -59,7 +59,7 @@ FORMAT = Format(
     extensions=(".json",),
     extra=None,
     description="AlphaPose results",
-    containers=(JSON,),
+    containers=(JSON, JSON_LINES),
     matches=_is_alphapose,
     read=read_alphapose,
     recognized_by="JSON list with `idx` or an `image_id` that is a file name",

@@ -15,8 +15,9 @@ from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
 from olift_fast.io.json_fields import numbers
-from olift_fast.io.open_container import ARRAY, JSON, JSON_LINES
+from olift_fast.io.open_container import ARRAY, FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64, refuse_3d
+from olift_fast.io.pictures import frame_files, frames_of
 
 #: The built-in rig by the number of landmarks. Faces have 468 or 478, and no rig.
 RIGS = {33: "mediapipe_pose_33", 21: "mediapipe_hand_21"}
@@ -49,7 +50,29 @@ def read_mediapipe(content: Any) -> Parsed:
     Raises:
         InputError: world landmarks alone (3D), no landmark in any frame, or sets that differ in their number.
     """
-    frames, meta = _frames(content)
+    return _read(*_frames(content))
+
+
+def read_mediapipe_folder(folder: Folder) -> Parsed:
+    """A folder with one JSON for each picture, which holds one frame of `read_mediapipe`.
+
+    Raises:
+        InputError: names that do not number the files like frames of one video, and as `read_mediapipe`.
+    """
+    files, notes = frame_files(folder.json, _is_json)
+    places = frames_of(list(files))
+    if places is None or len({place.recording for place in places}) > 1:
+        raise InputError(f"the files' names do not number them like frames of one video: {', '.join(list(files)[:3])}")
+    parsed = _read([(place.frame, frame) for place, frame in zip(places, files.values(), strict=True)], {})
+    return replace(parsed, notes=[*parsed.notes, *notes])
+
+
+def _read(frames: Sequence[tuple[int, Any]], meta: Mapping[str, Any]) -> Parsed:
+    """The tracks of numbered frames.
+
+    Args:
+        meta: what the file says of the video.
+    """
     parts = {part for _, frame in frames for part in _sets(frame)}
     taken = _taken(parts)
     if taken is None:
@@ -70,9 +93,12 @@ def read_mediapipe(content: Any) -> Parsed:
     parsed = as_tracks(found, prefix="person", all_frames=[number for number, _ in frames])
     others = sorted(_label(part) for part in parts - set(taken) if "world" not in part and _label(part))
     notes = [f"{_label(taken[0]) or 'landmarks'} taken; left out: {', '.join(others)}"] if others else []
+    parsed = _finished(parsed, notes)
     return replace(
-        _finished(parsed, notes),
+        parsed,
         names=names,
+        # Names of the file's own are matched with the rigs, whatever their order.
+        rig_name=parsed.rig_name if names is None else None,
         fps=_number(meta, "fps", "frame_rate", "frameRate"),
         image_size=_size(meta) or _size(next((frame for _, frame in frames if isinstance(frame, Mapping)), {})),
     )
@@ -271,6 +297,17 @@ JSON_FRAMES = Format(
     recognized_by="JSON frames with `landmarks`, `pose_landmarks`, … of `x`, `y`",
     takes="x, y in shares of the picture (`--image-size` scales them), visibility; the body (33 landmarks), else the "
     "hands (21 each), else the face; no z",
+)
+PICTURES = Format(
+    name="mediapipe-pictures",
+    extensions=("folder",),
+    extra=None,
+    description="MediaPipe landmarks, one JSON for each picture",
+    containers=(FOLDER,),
+    matches=lambda folder: any(_is_json(content) for content in list(folder.json.values())[:100]),
+    read=read_mediapipe_folder,
+    recognized_by="a folder of JSON files with `landmarks`, `pose_landmarks`, … of `x`, `y`",
+    takes="as `mediapipe`; the frame is the number in the file name",
 )
 NPY = Format(
     name="mediapipe-npy",

@@ -48,7 +48,7 @@ def read_openpifpaf_folder(folder: Folder) -> Parsed:
     Raises:
         InputError: no prediction in any file, poses with different numbers of keypoints.
     """
-    given = {name: value for name, value in folder.json.items() if name.endswith(_ENDING)}
+    given = {name.removesuffix(_ENDING): value for name, value in folder.json.items() if name.endswith(_ENDING)}
     files, notes = frame_files(given, lambda value: isinstance(value, list))
     poses = []
     for place, (name, predictions) in enumerate(files.items()):
@@ -59,7 +59,7 @@ def read_openpifpaf_folder(folder: Folder) -> Parsed:
                 poses.append(Pose(place, identity(item.get("id_")), *triplets(item["keypoints"], "keypoints")))
     if not poses:
         raise InputError(f"holds no tracks: none of {len(files)} pictures has a prediction with keypoints")
-    parsed = tracks_of_pictures([name.removesuffix(_ENDING) for name in files], poses)
+    parsed = tracks_of_pictures(list(files), poses)
     return of_people(replace(parsed, notes=[*parsed.notes, *notes]))
 
 

@@ -80,7 +80,7 @@ def from_frames(frames: Mapping[str, Any]) -> Parsed:
             found = _people(frame)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        animals |= frame.get("animals") is not None
+        animals |= bool(found) and _key(frame) == "animals"
         if isinstance(frame.get("canvas_width"), int | float):
             sizes.add((int(frame["canvas_width"]), int(frame.get("canvas_height") or 0)))
         for person, points, score in found:
@@ -96,7 +96,7 @@ def from_frames(frames: Mapping[str, Any]) -> Parsed:
 
 def _people(frame: Any) -> list[tuple[str | None, npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
     """The id, points and scores of each person that has any."""
-    key = next((key for key in _PEOPLE if key in object_keys(frame)), None)
+    key = _key(frame)
     people = None if key is None else frame[key] or []
     if not isinstance(people, list):
         raise InputError(_WANTED)
@@ -113,6 +113,12 @@ def _people(frame: Any) -> list[tuple[str | None, npt.NDArray[np.float64], npt.N
         points, score = triplets(flat, name or "keypoints")
         found.append((identity(person.get("person_id")) if name else None, points, score))
     return found
+
+
+def _key(frame: Any) -> str | None:
+    """The name of a frame's list of people: of those that it has, the first that is not empty."""
+    keys = [key for key in _PEOPLE if key in object_keys(frame)]
+    return next((key for key in keys if frame[key]), keys[0] if keys else None)
 
 
 def _is_frame(frame: Any) -> bool:

@@ -63,7 +63,7 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     # Up to format 1.0 the origin was the corner of the top left pixel; since 1.1 it is the center of that pixel.
     shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
     tracks = strings(file, "tracks_json") if "tracks_json" in file else []
-    track_names = [_track_name(json.loads(track), -1) for track in tracks]
+    track_names = [_track_name(json.loads(track), index) for index, track in enumerate(tracks)]
     frames, rows = array(file, "frames"), array(file, "instances")
     names, edges = _one_skeleton(skeletons, rows["skeleton"].tolist())
     poses = {0: _points(array(file, "points"), shift), 1: _points(array(file, "pred_points"), shift)}

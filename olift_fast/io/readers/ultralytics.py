@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
+from olift_fast.io.csv_table import Table
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
 from olift_fast.io.json_fields import first_item, item_keys, numbers
-from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder, read_text
+from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, TABLE, Folder, read_text
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
 from olift_fast.io.point_sets import of_people
@@ -44,8 +45,8 @@ class _Layout(NamedTuple):
         return _HEAD + self.dims * self.joints + self.scored
 
 
-def read_ultralytics_labels(folder: Folder) -> Parsed:
-    """The poses of label files, `save_txt` and `track` write them: class, box, keypoints, box confidence, track id.
+def read_ultralytics_labels(content: Folder | Table) -> Parsed:
+    """The poses of a folder of label files, or of one of them: class, box, keypoints, box confidence, track id.
 
     Coordinates are shares of the picture's sides. Whether keypoints have a confidence, and whether the box's confidence
     and an id follow, is told by the number of values and by the box, which holds the keypoints. The frame is the number
@@ -54,7 +55,8 @@ def read_ultralytics_labels(folder: Folder) -> Parsed:
     Raises:
         InputError: lines that are no numbers or differ in their keypoints, boxes without keypoints.
     """
-    files, notes = frame_files(_rows_of(folder), lambda rows: rows is not None)
+    given = _rows_of(content) if isinstance(content, Folder) else {"0.txt": _parse(content.lines)}
+    files, notes = frame_files(given, lambda rows: rows is not None)
     for name, rows in files.items():
         if rows is None:
             raise InputError(f"{name}: not a label file of numbers: class, box, keypoints")
@@ -107,7 +109,7 @@ def read_ultralytics_json(content: Sequence[Any]) -> Parsed:
 
 def _rows_of(folder: Folder) -> dict[str, Rows | None]:
     """The lines of each text file by its name; None for a file that is no label file."""
-    return {file.name: _parse(read_text(file)) for file in _text_files(folder)}
+    return {file.name: _parse(read_text(file).splitlines()) for file in _text_files(folder)}
 
 
 def _text_files(folder: Folder) -> list[Path]:
@@ -116,9 +118,10 @@ def _text_files(folder: Folder) -> list[Path]:
     return folder.ending(".txt") or (Folder(inner).ending(".txt") if inner.is_dir() else [])
 
 
-def _parse(text: str) -> Rows | None:
+def _parse(lines: Sequence[str]) -> Rows | None:
+    """The numbers of a label file's lines; None for lines of something else."""
     try:
-        rows = [np.array(line.split(), dtype=np.float64) for line in text.splitlines() if line.strip()]
+        rows = [np.array(line.split(), dtype=np.float64) for line in lines if line.strip()]
     except ValueError:
         return None
     return rows if all(_is_row(row) for row in rows) else None
@@ -170,8 +173,11 @@ def _fit(rows: Rows, layout: _Layout) -> float:
     return float(np.mean(scores))
 
 
-def _is_labels(folder: Folder) -> bool:
-    return any(_parse(read_text(file)) for file in _text_files(folder))
+def _is_labels(content: Folder | Table) -> bool:
+    if isinstance(content, Folder):
+        return any(_parse(read_text(file).splitlines()) for file in _text_files(content))
+    rows = _parse(content.lines[:100])
+    return rows is not None and min(map(len, rows)) > _HEAD + 2
 
 
 def _is_json(content: Any) -> bool:
@@ -182,13 +188,13 @@ def _is_json(content: Any) -> bool:
 
 LABELS = Format(
     name="ultralytics",
-    extensions=("folder",),
+    extensions=("folder", ".txt"),
     extra=None,
     description="Ultralytics YOLO pose, one text file for each frame",
-    containers=(FOLDER,),
+    containers=(FOLDER, TABLE),
     matches=_is_labels,
     read=read_ultralytics_labels,
-    recognized_by="a folder of text files with lines of class, box, keypoints",
+    recognized_by="a folder of text files with lines of class, box, keypoints, or one of them",
     takes="keypoints in shares of the picture (`--image-size` scales them), confidence, track id; the frame is the "
     "number in the file name; 17 keypoints are COCO's",
     hint="Ultralytics' one text file for each frame",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ from olift_fast.tracks.skeleton import plain
 _SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p|c|v"
 _PART = f"(?P<part>x|y|z|{_SCORES})"
 _BETWEEN = r"[\s_.:/#-]+"
+
+# Longer names are nobody's, and no table of keypoints has more columns: looking through them would take long.
+_MAX_NAME, _MAX_COLUMNS = 100, 20_000
 
 # The ways to name the columns of a joint. Each joint of a table is named in the same way.
 _SCHEMES = tuple(
@@ -76,20 +80,25 @@ class Grid:
 
     def find(self, pattern: str) -> int | None:
         """The place of the first column whose name without case, spaces and signs is of this pattern."""
-        names = enumerate(self.header)
-        return next((place for place, name in names if name and re.fullmatch(pattern, plain(name))), None)
+        matches = re.compile(pattern).fullmatch
+        return next((place for place, name in enumerate(_plain_names(tuple(self.header))) if matches(name)), None)
+
+
+@lru_cache(maxsize=4)
+def _plain_names(header: tuple[str, ...]) -> list[str]:
+    return [plain(name) if len(name) <= _MAX_NAME else "" for name in header]
 
 
 def grid_of(table: Table, skip: int = 0) -> Grid:
     """The table under its first row of names, once `skip` lines are left out."""
-    header = table.rows(skip, skip + 1)[0] if len(table.lines) > skip else []
+    header = table.rows(skip, skip + 1)[0][:_MAX_COLUMNS] if len(table.lines) > skip else []
     while header and not header[-1]:
         header.pop()
     if skip and header:
         # With rows above it, the first cell names the rows of the header, and not a column.
         header[0] = ""
     first = table.data_start(skip + 1, 1)
-    before = np.searchsorted(table.padding, table.numbers[first:])
+    before = np.searchsorted(table.padding, table.numbers[first:]) if table.padding else np.zeros(0, np.int64)
     return Grid(
         header,
         lambda place: table.column(first, place),
@@ -100,8 +109,7 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
 
 def imported_rows(table: Table) -> int:
     """The number of rows above the names that SimBA fills with IMPORTED_POSE: 2, or 0 in other tables."""
-    rows = table.rows(0, 2)
-    return len(rows) if all(set(row[1:]) - {""} == {"IMPORTED_POSE"} for row in rows) and len(rows) == 2 else 0
+    return 2 if [set(row[1:]) - {""} for row in table.rows(0, 2)] == [{"IMPORTED_POSE"}] * 2 else 0
 
 
 def joint_columns(header: Sequence[str]) -> dict[str, Joint]:
@@ -110,35 +118,40 @@ def joint_columns(header: Sequence[str]) -> dict[str, Joint]:
     Raises:
         InputError: a joint with x but without y, or the other way round, or two columns for one value.
     """
-    best: dict[str, dict[str, int]] = {}
-    count = 0
-    repeated: str | None = None
-    for scheme in _SCHEMES:
-        found: dict[str, dict[str, int]] = {}
-        twice = None
-        for place, name in enumerate(header):
-            match = scheme.fullmatch(_PIXELS.sub("", name))
-            if match is None or plain(match["joint"]) in _NO_JOINT:
-                continue
-            part = match["part"].casefold()
-            number = match.groupdict().get("number") or ""
-            places = found.setdefault(match["joint"].rstrip("_. ") + number, {})
-            part = part if part in ("x", "y", "z") else "score"
-            twice = name if part in places and part != "score" else twice
-            places.setdefault(part, place)
-        complete = sum("x" in places and "y" in places for places in found.values())
-        if complete > count:
-            best, count, repeated = found, complete, twice
-    if repeated is not None:
-        raise InputError(f"column {repeated!r} comes twice")
-    for joint, places in best.items():
-        if ("x" in places) != ("y" in places):
-            raise InputError(f"{joint!r} has no column {'y' if 'x' in places else 'x'!r}")
-    complete_joints = {joint: places for joint, places in best.items() if "x" in places}
+    return dict(_joint_columns(tuple(header)))
+
+
+@lru_cache(maxsize=4)
+def _joint_columns(header: tuple[str, ...]) -> dict[str, Joint]:
+    names = [_PIXELS.sub("", name) if len(name) <= _MAX_NAME else "" for name in header]
+    readings = [_parts_of_joints(scheme, names) for scheme in _SCHEMES]
+    best = max(readings, key=lambda joints: sum({"x", "y"} <= set(parts) for parts in joints.values()))
+    joints = {joint: parts for joint, parts in best.items() if "x" in parts or "y" in parts}
+    if not any({"x", "y"} <= set(parts) for parts in joints.values()):
+        return {}
+    for joint, parts in joints.items():
+        for axis in "xy":
+            if axis not in parts:
+                raise InputError(f"{joint!r} has no column {axis!r}")
+            if len(parts[axis]) > 1:
+                raise InputError(f"column {header[parts[axis][1]]!r} comes twice")
     return {
-        joint: Joint(places["x"], places["y"], places.get("z"), places.get("score"))
-        for joint, places in complete_joints.items()
+        joint: Joint(parts["x"][0], parts["y"][0], *(parts.get(part, [None])[0] for part in ("z", "score")))
+        for joint, parts in joints.items()
     }
+
+
+def _parts_of_joints(scheme: re.Pattern[str], names: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    """The places of the columns x, y, z and score of each joint, as a scheme reads the names."""
+    joints: dict[str, dict[str, list[int]]] = {}
+    for place, name in enumerate(names):
+        match = scheme.fullmatch(name)
+        if match is None or plain(match["joint"]) in _NO_JOINT:
+            continue
+        joint = match["joint"].rstrip("_. ") + (match.groupdict().get("number") or "")
+        part = match["part"].casefold()
+        joints.setdefault(joint, {}).setdefault(part if part in "xyz" else "score", []).append(place)
+    return joints
 
 
 class RowPlaces(NamedTuple):

@@ -16,7 +16,7 @@ from olift_fast.errors import InputError
 _UNQUOTED = "\x1f"
 
 # What tools write for a missing number, apart from nothing and what numpy's parser knows (nan, inf).
-_MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-+|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
+_MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-++|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:([.,'\u2019\u202f\xa0 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
 
 
@@ -184,7 +184,8 @@ def _parsed(text: str, delimiter: str, columns: Sequence[int]) -> npt.NDArray[np
 
 def _plain_numbers(text: str, delimiter: str, delimiter_in_file: str) -> str:
     """The text with nan for cells that mean a missing number, and with points for decimal commas."""
-    before, after = rf"(?<![^{re.escape(delimiter)}\n])[ \xa0]*", rf"[ \xa0]*(?![^{re.escape(delimiter)}\n])"
+    # Possessive quantifiers (*+) keep a long run of spaces from being tried again and again.
+    before, after = rf"(?<![^{re.escape(delimiter)}\n])[ \xa0]*+", rf"[ \xa0]*+(?![^{re.escape(delimiter)}\n])"
     text = re.sub(f"{before}(?:{_MISSING}){after}", "nan", text, flags=re.IGNORECASE)
     if delimiter == "," or "," not in text:
         return text

@@ -1,4 +1,4 @@
-"""Tables with one row of names: of many labs, of SimBA, and Parquet tables."""
+"""Tables with one row of names: of many labs, and of SimBA."""
 
 from __future__ import annotations
 
@@ -148,37 +148,15 @@ def test_simbas_numbered_animals_are_tracks(read: Callable[[str], KeypointTracks
 
 @pytest.mark.parametrize(
     "parts",
-    [("leg_1", "wing_1", "leg_2", "wing_2"), ("leg_1", "leg_2", "leg_3"), ("nose", "tail_1", "tail_2")],
+    [
+        ("leg_1", "wing_1", "leg_2", "wing_2"),
+        ("mouse1_nose", "mouse1_tail", "mouse2_nose", "mouse2_tail"),
+        ("leg_1", "leg_2", "leg_3"),
+        ("nose", "tail_1", "tail_2"),
+    ],
 )
 def test_other_numbered_joints_stay_joints(read: Callable[[str], KeypointTracks], parts: tuple[str, ...]) -> None:
     head = "," + ",".join(f"{part}_{axis}" for part in parts for axis in "xyp")
     found = read(head + "\n0" + ",100,200,.5" * len(parts) + "\n")
     assert found.num_tracks == 1 and found.skeleton.names == parts
-
-
-def test_parquet_tables_are_read_as_flat_ones(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    path = tmp_path / "_ibl_leftCamera.lightningPose.pqt"
-    columns = {
-        "nose_tip_x": np.array([1.5, np.nan]),
-        "nose_tip_y": [2.5, None],
-        "nose_tip_likelihood": np.array([0.5, 0.9], np.float32),
-        "paw_l_x": [300, 4],
-        "paw_l_y": [5, 6],
-        "paw_l_likelihood": [0.25, 1],
-        "__index_level_0__": [10, 12],
-    }
-    parquet.write_table(pyarrow.table(columns), path)
-    found = read_keypoints(path)
-    assert found.format == "flat-parquet" and found.skeleton.names == ("nose_tip", "paw_l")
-    assert found.frames is not None and found.frames.tolist() == [10, 11, 12]
-    nan = [np.nan, np.nan]
-    np.testing.assert_array_equal(found.keypoints[0], [[[1.5, 2.5], [300, 5]], [nan, nan], [nan, [4, 6]]])
-    np.testing.assert_array_equal(found.confidence[0], [[0.5, 0.25], [0, 0], [0, 1]])
-    parquet.write_table(pyarrow.table({"a": ["x"]}), path)
-    with pytest.raises(InputError, match="a Parquet table without columns such as nose_x, nose_y"):
-        read_keypoints(path)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match="not a readable Parquet file"):
-        read_keypoints(path)
+    assert any("taken for those of one animal" in note for note in found.notes) == (len(parts) == 4)

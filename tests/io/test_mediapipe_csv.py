@@ -129,6 +129,15 @@ def test_world_landmarks_are_refused_as_3d(read: Callable[..., KeypointTracks]) 
         read([f"{name}_{part}" for name in POSE for part in "xyz"], [row.ravel() - 0.5 for row in dump(33, "xyz")])
 
 
+def test_world_landmarks_beside_those_in_the_picture_are_left_out(read: Callable[..., KeypointTracks]) -> None:
+    values = dump(66, "xyz", 1)[0]
+    values[:33] -= 0.5
+    columns = [f"{label}_{number}_{part}" for label in ("pose_world", "pose") for number in range(33) for part in "xyz"]
+    found = read(columns, [values.ravel()])
+    assert found.skeleton == rig("mediapipe_pose_33")
+    np.testing.assert_allclose(found.keypoints[0, 0], values[33:, :2] * [200, 100], rtol=1e-6)
+
+
 def test_pixels_stay_pixels(read: Callable[..., KeypointTracks]) -> None:
     values = dump(33)
     values[..., :2] *= [640, 480]

@@ -232,3 +232,18 @@ def test_real_table_and_json_of_one_frame(real_data: Path) -> None:
     np.testing.assert_array_equal(labels.keypoints[1], table.keypoints[0])
     project = read_keypoints(folder / "minimal_instance.slp")
     np.testing.assert_allclose(project.keypoints, labels.keypoints, atol=0.51)
+
+
+def test_tables_with_blank_tracks_gaps_and_more_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.analysis.csv"
+    head = "track,frame_idx,A.x,A.y,A.score,B.x,B.y,B.score,area,\n"
+    path.write_text(head + ",3.0,100,2,.5,3,4,.25,9,\n,,,,,,,,,\n,6.0,5,6,,,,,9,\n,,,,,,,,,\n")
+    found = read_keypoints(path)
+    assert found.format == "sleap-csv" and found.num_tracks == 1 and found.notes == ("columns left out: area",)
+    assert found.frames is not None and found.frames.tolist() == [3, 4, 5, 6]
+    nan = [np.nan, np.nan]
+    np.testing.assert_array_equal(found.keypoints[0], [[[100, 2], [3, 4]], [nan, nan], [nan, nan], [[5, 6], nan]])
+    np.testing.assert_array_equal(found.confidence[0, [0, 3]], [[0.5, 0.25], [1, 0]])
+    path.write_text(head + ",1.5,1,2,,3,4,,,\n")
+    with pytest.raises(InputError, match=r"frame_idx must be a whole number below 2\^63, got '1.5'"):
+        read_keypoints(path)

@@ -47,7 +47,8 @@ def read_deeplabcut(table: Table) -> Parsed:
     values = table.values(first, places, width)
     marks = frames_of_rows(table.column(first, index_columns - 1))
     parsed = from_columns(columns, values, None if marks.pictures else marks.numbers)
-    beside = [_beside(table, header, place, first) for place in range(index_columns, width) if place not in set(places)]
+    others = sorted(set(range(index_columns, width)) - set(places))
+    beside = [_beside(table, header, place, first) for place in others]
     return replace(
         parsed,
         frames=marks.numbers if marks.pictures else parsed.frames,
@@ -90,8 +91,9 @@ def from_columns(
     check_size(len(tracks), frames, len(joints))
     keypoints = np.full((len(tracks), frames, len(joints), 2), np.nan, np.float32)
     confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
+    track_of, joint_of = ({name: index for index, name in enumerate(names)} for names in (tracks, joints))
     for individual, bodypart in dict.fromkeys((individual, bodypart) for individual, bodypart, _ in columns):
-        where = tracks.index(individual), slice(None), joints.index(bodypart)
+        where = track_of[individual], slice(None), joint_of[bodypart]
         for axis, coordinate in enumerate("xy"):
             if (individual, bodypart, coordinate) not in place:
                 raise InputError(f"{bodypart!r} has no column {coordinate!r}")
@@ -199,7 +201,7 @@ FORMAT = Format(
     matches=_is_deeplabcut,
     read=read_deeplabcut,
     recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`; comma, semicolon or tab",
-    takes="x, y, likelihood; frame numbers, or the numbers of labeled pictures in 1 to 3 index columns; unique body "
-    "parts join the skeleton and belong to the track `single`",
+    takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
+    "columns; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

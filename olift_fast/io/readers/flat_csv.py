@@ -1,21 +1,18 @@
-"""Tables with one row of names such as nose_x, nose_y, nose_p: of many labs, SimBA, the International Brain Lab."""
+"""Tables with one row of names such as nose_x, nose_y, nose_p: of many labs, and of SimBA."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, refuse_repeated, row_places
 from olift_fast.io.csv_table import Table, left_out
-from olift_fast.io.extra import require
 from olift_fast.io.format import Format
-from olift_fast.io.open_container import PARQUET, TABLE
+from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, refuse_3d
 
 
@@ -29,13 +26,23 @@ def read_flat_csv(table: Table) -> Parsed:
         InputError: a joint with x or y alone, 3D points, cells that are no numbers, a frame that comes twice.
     """
     above = imported_rows(table)
-    grid = grid_of(table, above)
+    return read_grid(grid_of(table, above), imported=above > 0)
+
+
+def read_grid(grid: Grid, *, imported: bool = False) -> Parsed:
+    """The same for a table that is opened already; `imported` tells that SimBA's rows were above it.
+
+    Raises:
+        InputError: as `read_flat_csv`.
+    """
     joints = joint_columns(grid.header)
     if any(joint.z is not None for joint in joints.values()):
         raise refuse_3d()
     parsed = read_joints(grid, joints)
-    animals = _simba_animals(joints, above > 0)
-    return _split_animals(parsed, animals) if animals else parsed
+    animals = _simba_animals(joints, imported)
+    if animals and len(parsed.tracks) == 1:
+        return _split_animals(parsed, animals)
+    return replace(parsed, notes=(*parsed.notes, *_numbered_alike(list(joints))))
 
 
 def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
@@ -57,7 +64,8 @@ def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
     confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
     keypoints[places.track, places.frame] = points
     confidence[places.track, places.frame] = scores
-    beside = [name for place, name in enumerate(grid.header) if name and place not in used | set(places.columns)]
+    used |= set(places.columns)
+    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
     return Parsed(
         *(keypoints, confidence, [f"keypoint_{joint}" if joint.isdecimal() else joint for joint in joints]),
         tracks=places.tracks,
@@ -99,6 +107,20 @@ def _simba_animals(joints: Mapping[str, Joint], imported: bool) -> dict[str, lis
     return animals if len(parts) == 1 and len(next(iter(parts))) > 1 and (imported or named) else {}
 
 
+def _numbered_alike(joints: Sequence[str]) -> list[str]:
+    """The note that numbered joints are taken for one animal's, where they could be those of several."""
+    numbers: dict[str, set[str]] = {}
+    for joint in joints:
+        found = re.findall(r"\d+", joint)
+        if len(found) != 1:
+            return []
+        numbers.setdefault(re.sub(r"\d+", "#", joint), set()).add(found[0])
+    groups = list(numbers.values())
+    if len(groups) < 2 or len(groups[0]) < 2 or any(group != groups[0] for group in groups):
+        return []
+    return [f"joints are numbered alike ({', '.join(joints[:2])}, …): they are taken for those of one animal"]
+
+
 def _part(joint: str) -> str:
     """A body part without its animal's number; SimBA writes Ear_left as well as Left_ear."""
     part = joint.rsplit("_", 1)[0].casefold()
@@ -128,37 +150,7 @@ def _split_animals(parsed: Parsed, animals: Mapping[str, list[str]]) -> Parsed:
     )
 
 
-def read_flat_parquet(path: Path) -> Parsed:
-    """The joints of a Parquet table, named as in a flat csv: the International Brain Lab's _ibl_leftCamera.dlc.pqt.
-
-    Raises:
-        InputError: not a readable Parquet file, no joints, 3D points, or cells that are no numbers.
-        MissingExtraError: the extra `io` is not installed.
-    """
-    parquet = require("pyarrow.parquet", "reading Parquet tables")
-    compute = require("pyarrow.compute", "reading Parquet tables")
-    try:
-        content = parquet.read_table(path)
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"not a readable Parquet file (cut short?): {error}") from error
-    header = ["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names]
-    joints = joint_columns(header)
-    if not joints:
-        raise InputError("a Parquet table without columns such as nose_x, nose_y, wanted one of keypoints")
-    if any(joint.z is not None for joint in joints.values()):
-        raise refuse_3d()
-
-    def values(places: Sequence[int]) -> npt.NDArray[np.float32]:
-        columns = [compute.cast(content.column(place), "float32", safe=False) for place in places]
-        return np.stack([column.to_numpy() for column in columns], axis=-1).astype(np.float32)
-
-    def column(place: int) -> list[str]:
-        return ["" if value is None else str(value) for value in content.column(place).to_pylist()]
-
-    return read_joints(Grid(header, column, values), joints)
-
-
-CSV = Format(
+FORMAT = Format(
     name="flat-csv",
     extensions=(".csv",),
     extra=None,
@@ -170,15 +162,4 @@ CSV = Format(
     takes="x, y and a confidence named `_p`, `_likelihood`, `_score`, …; `frame`, `time`, `image`, `track` where there "
     "are such columns; one track an animal in SimBA's `Nose_1_x`; other columns are left out",
     hint="nose_x,nose_y,…",
-)
-PARQUET_TABLE = Format(
-    name="flat-parquet",
-    extensions=(".pqt", ".parquet"),
-    extra="io",
-    description="the International Brain Lab's and other Parquet tables",
-    containers=(PARQUET,),
-    matches=lambda path: True,
-    read=read_flat_parquet,
-    recognized_by="Parquet",
-    takes="as `flat-csv`",
 )

@@ -68,6 +68,15 @@ def read_long_csv(table: Table) -> Parsed:
     grid = grid_of(table)
     columns = long_columns(grid)
     assert columns is not None
+    return read_grid(grid, columns)
+
+
+def read_grid(grid: Grid, columns: LongColumns) -> Parsed:
+    """The same for a table that is opened already.
+
+    Raises:
+        InputError: as `read_long_csv`.
+    """
     if columns.z is not None:
         raise refuse_3d()
     return read_rows(grid, columns)
@@ -101,9 +110,8 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
         keypoints[where] = grid.values([columns.x, columns.y])
     if columns.score is not None:
         confidence[where] = grid.values([columns.score])[:, 0]
-    beside = [
-        name for place, name in enumerate(grid.header) if name and place not in columns.used | set(places.columns)
-    ]
+    used = columns.used | set(places.columns)
+    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
     return Parsed(
         *(keypoints, confidence, names),
         tracks=places.tracks,

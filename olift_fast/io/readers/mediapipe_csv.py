@@ -52,7 +52,15 @@ def read_mediapipe_csv(table: Table) -> Parsed:
         InputError: landmarks in meters (MediaPipe's world landmarks), cells that are no numbers, a frame that comes
             twice.
     """
-    grid = grid_of(table)
+    return read_grid(grid_of(table))
+
+
+def read_grid(grid: Grid) -> Parsed:
+    """The same for a table that is opened already.
+
+    Raises:
+        InputError: as `read_mediapipe_csv`.
+    """
     rows = long_columns(grid)
     if rows is not None:
         groups, parsed, deep = _read_long(grid, rows)
@@ -118,8 +126,8 @@ def _groups(names: Sequence[str]) -> list[_Group]:
     for label, members in _numbered(names).items():
         size = len(members)
         first = min(members)
-        if set(members) != set(range(first, first + size)) or first not in (0, 1):
-            continue
+        if set(members) != set(range(first, first + size)) or first not in (0, 1) or "world" in label.casefold():
+            continue  # Not all of them, or those in meters.
         ordered = [members[number] for number in sorted(members)]
         body = _BODY_OF.get(size)
         if body is not None:
@@ -147,15 +155,14 @@ def _numbered(names: Sequence[str]) -> Mapping[str, dict[int, str]]:
     """The names that are a label and a number, by label and number."""
     groups: dict[str, dict[int, str]] = {}
     for name in names:
-        match = re.fullmatch(r"(.*?)[\s_.:-]*(\d{1,4})(?:\.0)?", name)
+        match = re.fullmatch(r"(.*?)[\s_.:-]*(\d{1,4})(?:\.0)?", name[-100:])
         if match is not None:
             groups.setdefault(match[1], {})[int(match[2])] = name
     return groups
 
 
-def _is_mediapipe_csv(table: Table) -> bool:
+def is_mediapipe(grid: Grid) -> bool:
     """Whether the landmarks are MediaPipe's: by their names, or by their number beside a depth or a visibility."""
-    grid = grid_of(table)
     rows = long_columns(grid)
     telling = any(re.search(r"vis|(?:^|[\W_])[vz](?:_?\d+)?$", name, re.IGNORECASE) for name in grid.header)
     if rows is not None:
@@ -181,7 +188,7 @@ FORMAT = Format(
     extra=None,
     description="MediaPipe landmarks",
     containers=(TABLE,),
-    matches=_is_mediapipe_csv,
+    matches=lambda table: is_mediapipe(grid_of(table)),
     read=read_mediapipe_csv,
     recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, a row a frame "
     "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z",

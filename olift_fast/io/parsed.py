@@ -25,8 +25,8 @@ UNUSABLE: tuple[type[Exception], ...] = (
     *(AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, EOFError),
     # HDF5 raises RuntimeError; a header that claims too large an array ends in MemoryError.
     *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError),
-    # numpy parses the headers of its files as Python.
-    *(SyntaxError, tokenize.TokenError),
+    # numpy parses the headers of its files as Python, and text with letters that don't exist ends in SystemError.
+    *(SyntaxError, tokenize.TokenError, SystemError),
 )
 
 

@@ -248,3 +248,11 @@ def test_small_files_that_stand_for_huge_arrays_are_refused(tmp_path: Path, kind
     assert path.stat().st_size < 1e6
     with pytest.raises(InputError, match=r"small\.\w+: .*(at most 12000000 keypoints|too many)"):
         read_keypoints(path)
+
+
+def test_names_of_letters_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    names = np.array(["a", "b"])
+    names.view(np.uint32)[0] = 0x110000
+    np.savez(tmp_path / "clip.npz", keypoints=np.ones((1, 2, 2)), names=names)
+    with pytest.raises(InputError, match=r"clip\.npz: not a usable keypoint file"):
+        read_keypoints(tmp_path / "clip.npz")

@@ -1,8 +1,8 @@
 """One small valid file, at least, of every format that is read: what `fuzz.py` damages, and what `test_fuzz.py` reads.
 
 To add a seed, write a function in a module `seeds_of_…` that takes an empty folder, writes the file or the folder
-there, and returns its path; `@seed("name of the format")` lists it. The same bytes must come out each time: no dates, no
-random identifiers.
+there, and returns its path; `@seed("name of the format")` lists it. The same bytes must come out each time: no dates,
+no random identifiers.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def _read_matlab5(path: Path) -> Parsed:
     try:
         with quiet():
             content = loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
-    except Exception as error:  # noqa: BLE001 - of a damaged file, SciPy raises errors of all kinds
+    except Exception as error:
+        # Of a damaged file, SciPy raises errors of all kinds.
         raise InputError(f"not a readable MATLAB file (cut short?): {error}") from error
     if "positions" not in content:
         raise InputError("a MATLAB file without the labels' 'positions'")

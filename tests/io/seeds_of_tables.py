@@ -73,7 +73,7 @@ def simba_input(folder: Path) -> Path:
     return _csv(folder / "Video1.csv", imported, imported, names, "0,100,2,.5,3,4,.25", "1,101,2,.5,3,5,.25")
 
 
-@seed("flat-parquet")
+@seed("parquet")
 def ibl_camera(folder: Path) -> Path:
     """Columns paw_x, paw_y, paw_likelihood of two rows, as pyarrow writes them, which need not be installed."""
     path = folder / "_ibl_leftCamera.dlc.pqt"

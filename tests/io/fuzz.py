@@ -168,7 +168,7 @@ def wrong_refusal(error: InputError, path: str) -> str | None:
     what = message.removeprefix(f"{path}: ")
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, MemoryError) or "memory allocation failed" in str(cause):
+        if isinstance(cause, MemoryError):
             return f"needs over {MEMORY:,} bytes: {what}"
         cause = cause.__cause__ or cause.__context__
     if what == message:

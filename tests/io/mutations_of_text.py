@@ -128,7 +128,7 @@ def _lines(draw: random.Random, data: bytes) -> bytes:
     elif kind == 1:
         lines.insert(b, lines[a])
     elif kind == 2:
-        lines[a] = lines[a] * draw.choice((10, 1000))
+        lines[a] = lines[a][:2000] * draw.choice((10, 1000))
     elif kind == 3:
         lines[a], lines[b] = lines[b], lines[a]
     elif kind == 4:
@@ -137,7 +137,7 @@ def _lines(draw: random.Random, data: bytes) -> bytes:
         lines.reverse()
     else:
         lines.extend(
-            b"%d%s" % (number * 1000, lines[-1].lstrip(b"0123456789")) for number in range(draw.choice((3, 300)))
+            b"%d%s" % (number * 1000, lines[-1][:2000].lstrip(b"0123456789")) for number in range(draw.choice((3, 300)))
         )
     return b"".join(lines)
 

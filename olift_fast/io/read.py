@@ -15,15 +15,12 @@ from olift_fast.errors import InputError, PickledError
 from olift_fast.io.format import Format
 from olift_fast.io.hdf5 import read_safely
 from olift_fast.io.open_container import JSON, Opened, open_container
-from olift_fast.io.parsed import UNUSABLE, Parsed, settle, skeleton_of
+from olift_fast.io.parsed import UNUSABLE, Parsed, one_line, settle, skeleton_of
 from olift_fast.io.project import project_skeleton, skeleton_of_config
 from olift_fast.io.readers import FORMATS, movement, npz
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import load_skeleton, rig_names
 from olift_fast.tracks.skeleton import Skeleton
-
-#: The most characters of a refusal, without the file's name.
-_LONGEST = 450
 
 
 def formats() -> tuple[Format, ...]:
@@ -171,8 +168,5 @@ def _choose(opened: Opened, asked: str | None) -> Format:
 
 
 def _named(name: str, message: str) -> InputError:
-    # Words of the file stand in messages: they must not break the line, move the cursor or flood the screen.
-    message = " ".join(message.split())
-    message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
-    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+    message = one_line(message)
     return InputError(message if message.startswith(f"{name}: ") else f"{name}: {message}")

@@ -265,14 +265,15 @@ def _zeros(draw: random.Random) -> bytes:
 def damage_pickled(draw: random.Random, data: bytes) -> bytes:
     """The dictionaries of an archive, changed and pickled again: a pickle from here is safe to open."""
     with np.load(io.BytesIO(data), allow_pickle=True) as archive:
-        members = {name: archive[name].item() for name in archive.files}
+        members = {name: archive[name].tolist() for name in archive.files}
     for _ in range(draw.choice((1, 2, 4))):
         name = draw.choice(list(members))
         members[name] = change_tree(draw, members[name])
-    buffer = io.BytesIO()
     arrays = {}
     for name, value in members.items():
-        arrays[name] = np.empty((), dtype=object)
-        arrays[name][()] = value
+        several = isinstance(value, list)
+        arrays[name] = np.empty(len(value) if several else (), dtype=object)
+        arrays[name][...] = np.fromiter(value, object, len(value)) if several else value
+    buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()

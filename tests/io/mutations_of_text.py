@@ -104,15 +104,17 @@ _TOKENS = (
 )
 
 
+_WORD = re.compile(r"[^\s,;:\[\]{}\"]+")
+
+
 def _token(draw: random.Random, data: bytes) -> bytes:
     """Other numbers, words or signs in place of some."""
     text = data.decode("utf-8", "surrogateescape")
     for _ in range(draw.choice((1, 1, 2, 6))):
-        found = list(re.finditer(r"[^\s,;:\[\]{}\"]+", text))
-        if not found:
+        at, other = (_WORD.search(text, draw.randrange(len(text) + 1)) or _WORD.search(text) for _ in range(2))
+        if at is None or other is None:
             break
-        at = draw.choice(found)
-        text = text[: at.start()] + draw.choice((draw.choice(_TOKENS), draw.choice(found)[0])) + text[at.end() :]
+        text = text[: at.start()] + draw.choice((draw.choice(_TOKENS), other[0])) + text[at.end() :]
     return text.encode("utf-8", "surrogatepass" if draw.random() < 0.5 else "replace")
 
 
@@ -126,7 +128,7 @@ def _lines(draw: random.Random, data: bytes) -> bytes:
     elif kind == 1:
         lines.insert(b, lines[a])
     elif kind == 2:
-        lines[a] = lines[a] * draw.choice((10, 1000))
+        lines[a] = lines[a][:2000] * draw.choice((10, 1000))
     elif kind == 3:
         lines[a], lines[b] = lines[b], lines[a]
     elif kind == 4:
@@ -135,7 +137,7 @@ def _lines(draw: random.Random, data: bytes) -> bytes:
         lines.reverse()
     else:
         lines.extend(
-            b"%d%s" % (number * 1000, lines[-1].lstrip(b"0123456789")) for number in range(draw.choice((3, 300)))
+            b"%d%s" % (number * 1000, lines[-1][:2000].lstrip(b"0123456789")) for number in range(draw.choice((3, 300)))
         )
     return b"".join(lines)
 

@@ -24,6 +24,7 @@ from seeds import Seed, write_seeds
 
 from olift_fast.errors import InputError
 from olift_fast.io import formats, read_keypoints
+from olift_fast.io.parsed import Parsed, settle
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -248,3 +249,25 @@ def test_small_files_that_stand_for_huge_arrays_are_refused(tmp_path: Path, kind
     assert path.stat().st_size < 1e6
     with pytest.raises(InputError, match=r"small\.\w+: .*(at most 12000000 keypoints|too many)"):
         read_keypoints(path)
+
+
+def test_names_of_letters_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    names = np.array(["a", "b"])
+    names.view(np.uint32)[0] = 0x110000
+    np.savez(tmp_path / "clip.npz", keypoints=np.ones((1, 2, 2)), names=names)
+    with pytest.raises(InputError, match=r"clip\.npz: not a usable keypoint file"):
+        read_keypoints(tmp_path / "clip.npz")
+
+
+def test_notes_and_warnings_of_a_file_stay_on_one_line() -> None:
+    parsed = Parsed(np.ones((1, 1, 1, 2)), None, None, notes=["a\nb \x1b[2J"], warnings=["x" * 5000])
+    tracks = settle(parsed, "npy", "clip.npy")
+    assert tracks.notes == (r"a b \x1b[2J",) and len(tracks.warnings[0]) < 500
+
+
+def test_shares_that_are_beyond_float32_in_pixels_are_hidden() -> None:
+    points = np.full((1, 1, 2, 2), 0.5)
+    points[0, 0, 0, 0] = 1e38
+    tracks = settle(Parsed(points, None, None, normalized=True), "npy", "clip.npy", image_size=(640, 480))
+    assert tracks.confidence.tolist() == [[[0, 1]]] and np.isnan(tracks.keypoints[0, 0, 0]).all()
+    np.testing.assert_array_equal(tracks.keypoints[0, 0, 1], [320, 240])

@@ -27,11 +27,12 @@ def read_leap(content: h5py.File | Path) -> Parsed:
 
 
 def _read_matlab5(path: Path) -> Parsed:
-    matlab = require("scipy.io.matlab", "reading MATLAB 5 .mat files")
+    loadmat = require("scipy.io", "reading MATLAB 5 .mat files").loadmat
     try:
         with quiet():
-            content = matlab.loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
-    except matlab.MatReadError as error:
+            content = loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
+    except Exception as error:
+        # Of a damaged file, SciPy raises errors of all kinds.
         raise InputError(f"not a readable MATLAB file (cut short?): {error}") from error
     if "positions" not in content:
         raise InputError("a MATLAB file without the labels' 'positions'")

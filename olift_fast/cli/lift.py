@@ -151,7 +151,7 @@ def report(outcome: Outcome) -> None:
     if job.page is not None:
         typer.echo(f"drawn: {job.page}")
     typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
-    for note in (*outcome.notes, CAMERA_NOTE):
+    for note in (*result.notes, CAMERA_NOTE):
         typer.echo(typer.style(f"note: {note}", dim=True), err=True)
 
 
@@ -189,7 +189,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.stages.rounded(),
         "frames_per_second": round(outcome.frames_per_second, 1),
         "warnings": list(outcome.warnings),
-        "notes": [*outcome.notes, CAMERA_NOTE],
+        "notes": [*result.notes, CAMERA_NOTE],
     }
 
 

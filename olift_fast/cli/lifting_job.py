@@ -57,7 +57,6 @@ class Outcome:
     result: LiftedTracks
     stages: Stages
     warnings: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -104,7 +103,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    return Outcome(job, result, stages, (*tracks.warnings, *_warnings(result)), tracks.notes)
+    return Outcome(job, result, stages, (*result.warnings, *_warnings(result)))
 
 
 def check_job(job: LiftingJob) -> None:

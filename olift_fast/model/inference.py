@@ -108,6 +108,8 @@ def lift_tracks(
         image_size=tracks.image_size,
         source=tracks.source,
         format=tracks.format,
+        notes=tracks.notes,
+        warnings=tracks.warnings,
         frame=frame,
         scale=scale,
         centers=centers,

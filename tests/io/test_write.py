@@ -24,7 +24,11 @@ Make = Callable[..., LiftedTracks]
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"fps": None, "frames": None, "image_size": None, "source": None, "format": None}, {"frame": "object"}],
+    [
+        {},
+        {"fps": None, "frames": None, "image_size": None, "source": None, "format": None, "notes": (), "warnings": ()},
+        {"frame": "object"},
+    ],
 )
 def test_npz_round_trip_is_exact(make_lifted: Make, tmp_path: Path, changes: dict[str, Any]) -> None:
     result = make_lifted(**changes)

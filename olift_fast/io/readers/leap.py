@@ -11,9 +11,11 @@ import numpy as np
 from olift_fast.errors import InputError
 from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import Format
-from olift_fast.io.hdf5 import array
+from olift_fast.io.hdf5 import array, read_in_child
 from olift_fast.io.open_container import HDF5, MATLAB
 from olift_fast.io.parsed import Parsed
+
+_MATLAB_5 = "reading MATLAB 5 .mat files"
 
 
 def read_leap(content: h5py.File | Path) -> Parsed:
@@ -23,14 +25,19 @@ def read_leap(content: h5py.File | Path) -> Parsed:
         InputError: no positions, or another shape.
         MissingExtraError: the file is of a version before 7.3, and SciPy is not installed.
     """
-    return _read_matlab5(content) if isinstance(content, Path) else _read_hdf5(content)
+    if isinstance(content, Path):
+        require("scipy.io", _MATLAB_5)
+        return read_in_child("MATLAB", _read_matlab5, content)
+    return _read_hdf5(content)
 
 
 def _read_matlab5(path: Path) -> Parsed:
-    loadmat = require("scipy.io", "reading MATLAB 5 .mat files").loadmat
+    loadmat = require("scipy.io", _MATLAB_5).loadmat
     try:
         with quiet():
             content = loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
+    except MemoryError:
+        raise
     except Exception as error:
         # Of a damaged file, SciPy raises errors of all kinds.
         raise InputError(f"not a readable MATLAB file (cut short?): {error}") from error

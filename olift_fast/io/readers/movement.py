@@ -76,7 +76,7 @@ def _read_classic(path: Path) -> Parsed:
         variables = {}
         for name, variable in file.variables.items():
             values, dims = _unpacked(np.asarray(variable.data), variable._attributes), tuple(variable.dimensions)
-            if values.dtype == "S1" and values.ndim:
+            if values.dtype == "S1" and values.ndim and dims[-1] != name:
                 # A text is an array of letters, along a dimension of its own.
                 values, dims = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], dims[:-1]
             variables[name] = _Variable(values, dims)

@@ -195,6 +195,32 @@ def test_packed_values_are_unpacked(tmp_path: Path) -> None:
     assert found.keypoints[0, 0, 0].tolist() == [100, 103] and np.isnan(found.keypoints[1, 3, 2]).all()
 
 
+def test_classic_netcdf_reads_in_bounds(tmp_path: Path) -> None:
+    netcdf_file = pytest.importorskip("scipy.io", reason="needs the extra io").netcdf_file
+    points = np.random.default_rng(2).uniform(1, 99, (4, 2, 3))
+    path = tmp_path / "old.nc"
+    with netcdf_file(path, "w") as file:
+        file.fps, file.time_unit = 10.0, b"seconds"
+        for name, length in {"time": 4, "space": 2, "keypoints": 3, "letters": 4}.items():
+            file.createDimension(name, length)
+        file.createVariable("time", "f8", ("time",))[:] = [0, 0.1, 0.3, 0.4]
+        file.createVariable("space", "c", ("space",))[:] = np.array([b"x", b"y"])
+        names = np.array([list("nose"), list("tail"), [*"paw", ""]], "S1")
+        file.createVariable("keypoints", "c", ("keypoints", "letters"))[:] = names
+        file.createVariable("position", "f8", ("time", "space", "keypoints"))[:] = points
+    found = read_keypoints(path)
+    assert found.skeleton.names == ("nose", "tail", "paw") and found.fps == 10 and found.num_frames == 5
+    seen = found.visible().any(axis=(0, 2))
+    assert seen.tolist() == [True, True, False, True, True]
+    np.testing.assert_array_equal(found.keypoints[0, seen], points.transpose(0, 2, 1).astype(np.float32))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"keypoints") + 12
+    data[place : place + 4] = b"\x7f\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"old\.nc: "):
+        read_keypoints(path)
+
+
 def test_netcdf_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "clip.nc"
     _write_netcdf(path, "points")

@@ -197,7 +197,7 @@ LABELS = Format(
     recognized_by="a folder of text files with lines of class, box, keypoints, or one of them",
     takes="keypoints in shares of the picture (`--image-size` scales them), confidence, track id; the frame is the "
     "number in the file name; 17 keypoints are COCO's",
-    hint="Ultralytics' one text file for each frame",
+    hint="Ultralytics' labels",
 )
 RESULTS = Format(
     name="ultralytics-json",

@@ -1,6 +1,7 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
+#   make fuzz MINUTES=45   damaged files by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 
@@ -30,7 +31,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report compare sanitize gpu clean
+.PHONY: demo test lint native bench bench-full report compare sanitize fuzz gpu clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -82,6 +83,14 @@ sanitize: $(VENV)/.test
 	  LD_PRELOAD="$(call runtime,libasan.so) $(call runtime,libubsan.so) $(call runtime,libstdc++.so.6)" \
 	  $(BIN)/python -m pytest -q tests/native -p no:cacheprovider --ignore tests/native/test_compile.py \
 	  --ignore tests/native/test_packaging.py $(PYTEST_ARGS)
+
+# FUZZ_ARGS="--seed 7 --format coco --number 123" makes an input again, and reads it; --out FILE records the counts.
+MINUTES ?= 1
+FUZZ_ARGS ?=
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: export OPENBLAS_NUM_THREADS = 1
+fuzz: $(VENV)/.test
+	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
 
 # What a GPU machine is asked: does it build, is it right, does it touch only its own memory, how fast is it. Every step
 # runs, whatever the ones before found; the last line counts those that failed.

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 SCORES = "scores"
-"""The folder of results that holds accuracies, not times."""
+FUZZ = "fuzz"
+"""The folders of results that hold no times, but accuracies, and counts of damaged files."""
 PER_WAY = ("p20_ms", "p50_ms", "p80_ms", "first_ms", "GB/s")
 NOT_FACTS = {"ways", "share_of_copy", "histogram_ms", *PER_WAY}
 FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)\.json")
@@ -89,7 +90,7 @@ def read_results(results: Path) -> dict[str, list[Run]]:
     """The newest runs of each device with a folder under `results`, by device; raises `BadResultsError`."""
     if not results.is_dir():
         raise BadResultsError(f"{results}: wanted a folder of results, with a folder a device; there is none")
-    folders = (folder for folder in sorted(results.iterdir()) if folder.is_dir() and folder.name != SCORES)
+    folders = (folder for folder in sorted(results.iterdir()) if folder.is_dir() and folder.name not in (SCORES, FUZZ))
     runs = {folder.name: [read_run(path) for path in newest_files(folder)] for folder in folders}
     found = {device: of_device for device, of_device in runs.items() if of_device}
     if not found:

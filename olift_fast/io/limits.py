@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
 #: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
 MAX_VALUES = 300_000_000
 #: A compressed file or array may unpack to this many bytes at most.
 MAX_BYTES = 16 * MAX_VALUES
 #: Deflate, which gzip, zip and HDF5 use, packs at most 1032 bytes into one.
 MAX_EXPANSION = 1032
+#: A file of up to 1 MB may unpack to this many bytes, and announce this many values: reading it then takes under 1 GB.
+FREE_BYTES = 32 * 2**20
+FREE_VALUES = 12_000_000
+#: Each further byte may unpack to so many, and stand for so many values. Text and keypoints seldom pack better.
+BYTES_A_BYTE = 200
+VALUES_A_BYTE = 20
+
+_most_values: ContextVar[int] = ContextVar("most_values", default=MAX_VALUES)
+
+
+def most_unpacked(packed: int) -> int:
+    """The most bytes that `packed` bytes may unpack to."""
+    return min(MAX_BYTES, FREE_BYTES + BYTES_A_BYTE * max(packed - 10**6, 0))
+
+
+def most_values() -> int:
+    """The most values that an array (tracks, frames, joints) may have, in view of the file that is being read."""
+    return _most_values.get()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """While this file or folder is read, `most_values` follows from its size."""
+    size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path] if path.exists() else []))
+    before = _most_values.set(min(MAX_VALUES, FREE_VALUES + VALUES_A_BYTE * max(size - 10**6, 0)))
+    try:
+        yield
+    finally:
+        _most_values.reset(before)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from olift_fast.errors import InputError, PickledError
-from olift_fast.io.limits import MAX_BYTES, MAX_EXPANSION
+from olift_fast.io.limits import most_unpacked
 
 _SUFFIX = ".npy"
 
@@ -40,6 +40,7 @@ class Archive(Mapping[str, npt.NDArray[Any]]):
     def __init__(self, path: Path, allow_pickle: bool = False) -> None:
         self.allow_pickle = allow_pickle
         try:
+            self._size = path.stat().st_size
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise InputError(f"not a readable NumPy file (cut short?): {' '.join(str(error).split())}") from error
@@ -68,8 +69,12 @@ class Archive(Mapping[str, npt.NDArray[Any]]):
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         info = self._members[name]
-        if info.file_size > MAX_EXPANSION * max(info.compress_size, 1) or info.file_size > MAX_BYTES:
-            raise InputError(f"array {name!r} claims {info.file_size:,} bytes from {info.compress_size:,}: too many")
+        packed = min(info.compress_size, self._size)
+        if info.file_size > most_unpacked(packed):
+            raise InputError(
+                f"array {name!r} claims {info.file_size:,} bytes from {packed:,}: too many; "
+                "if that is right, save it with numpy.savez, without compression"
+            )
         with self._zip.open(info) as file:
             return _read(file, info.file_size, f"array {name!r}", self.allow_pickle)
 

@@ -21,7 +21,8 @@ import h5py
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
 from olift_fast.io.foreign_files import refuse_binary, refuse_text
-from olift_fast.io.limits import MAX_BYTES
+from olift_fast.io.hdf5 import is_hdf5, open_hdf5
+from olift_fast.io.limits import most_unpacked, reading
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
 
@@ -100,6 +101,12 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     Raises:
         InputError: no such file, an empty one, or one that cannot be opened as what its first bytes say.
     """
+    with reading(path), _opened(path, allow_pickle) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     if not path.exists():
         raise InputError("no such file or folder")
     if path.is_dir():
@@ -115,8 +122,8 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     elif head.startswith(b"PK"):
         with Archive(path, allow_pickle) as archive:
             yield Opened(ARCHIVE, archive)
-    elif head.startswith(_HDF5_MAGIC) or head[512:].startswith(_HDF5_MAGIC):
-        with _open_hdf5(path) as content:
+    elif is_hdf5(path):
+        with open_hdf5(path) as content:
             yield Opened(HDF5, content)
     elif head.startswith(b"MATLAB 5.0"):
         yield Opened(MATLAB, path)
@@ -151,14 +158,18 @@ def read_text(path: Path) -> str:
 
 
 def _unpacked(path: Path) -> bytes:
+    size = path.stat().st_size
+    limit = most_unpacked(size)
+    data = bytearray()
     try:
         with gzip.open(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            while len(data) <= limit and (part := file.read(2**20)):
+                data += part
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"not a readable gzip file (cut short?): {error}") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"unpacks to more than {MAX_BYTES:,} bytes")
-    return data
+    if len(data) > limit:
+        raise InputError(f"unpacks to more than {limit:,} bytes from {size:,}; unpack it first, if that is right")
+    return bytes(data)
 
 
 def load_json(text: str) -> Any:
@@ -176,13 +187,6 @@ def load_json(text: str) -> Any:
         raise InputError("JSON is nested too deeply") from error
     except ValueError as error:
         raise InputError(f"not valid JSON: {error}") from error
-
-
-def _open_hdf5(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"not a readable HDF5 file (cut short?): {error}") from error
 
 
 def _open_text(text: str) -> Opened:
@@ -253,8 +257,6 @@ def _shown(keys: set[Any]) -> str:
     names = sorted(map(str, keys))
     return (", ".join(names[:6]) + (", …" if len(names) > 6 else ""))[:120] or "none"
 
-
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 FOLDER = Container("folder", _unknown_folder, "is a folder, wanted a {} file")
 ARRAY = Container("NumPy array", None)

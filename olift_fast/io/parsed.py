@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.limits import MAX_VALUES
+from olift_fast.io.limits import most_values
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import find_rig, rig
 from olift_fast.tracks.skeleton import Skeleton
@@ -25,9 +25,13 @@ UNUSABLE: tuple[type[Exception], ...] = (
     *(AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, EOFError),
     # HDF5 raises RuntimeError; a header that claims too large an array ends in MemoryError.
     *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError),
-    # numpy parses the headers of its files as Python.
-    *(SyntaxError, tokenize.TokenError),
+    # numpy parses the headers of its files as Python, and text with letters that don't exist ends in SystemError.
+    *(SyntaxError, tokenize.TokenError, SystemError),
 )
+
+
+#: The most characters of a refusal, without the file's name, and of a note or a warning.
+_LONGEST = 450
 
 
 @dataclass(frozen=True)
@@ -104,15 +108,16 @@ def settle(
         given = np.asarray(parsed.confidence, dtype=np.float32)
         # A keypoint may be there without a confidence, as a hand label among predictions is: it counts as certain.
         confidence = np.clip(np.where(np.isnan(given), np.float32(1), given), 0, 1)
-    hidden |= confidence <= 0
+    points[hidden | (confidence <= 0)] = np.nan
+    size = image_size or parsed.image_size
+    size = size if size and min(size) > 0 else None
+    points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
+    hidden = ~np.isfinite(points).all(axis=-1)
     points[hidden] = np.nan
     confidence[hidden] = 0
     if hidden.all():
         count = f"{tracks} track{'s' * (tracks > 1)}, {frames} frame{'s' * (frames > 1)}, {joints} joint"
         raise InputError(f"no keypoint is visible ({count}{'s' * (joints > 1)}), wanted at least one")
-    size = image_size or parsed.image_size
-    size = size if size and min(size) > 0 else None
-    points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
     return KeypointTracks(
         keypoints=points,
         confidence=confidence,
@@ -123,8 +128,8 @@ def settle(
         image_size=size,
         source=source,
         format=format,
-        notes=(*parsed.notes, *notes),
-        warnings=(*parsed.warnings, *warnings),
+        notes=tuple(map(one_line, (*parsed.notes, *notes))),
+        warnings=tuple(map(one_line, (*parsed.warnings, *warnings))),
     )
 
 
@@ -145,7 +150,8 @@ def _in_pixels(
         way_out = "--image-size WIDTH HEIGHT (image_size= in Python) scales them to pixels"
         return points, [], [f"coordinates {looks} normalized by the picture's width and height; {way_out}"]
     note = f"coordinates were normalized, and are scaled by the picture's {size[0]} x {size[1]} pixels"
-    return points * np.array(size, np.float32), [note], []
+    with np.errstate(over="ignore"):
+        return points * np.array(size, np.float32), [note], []
 
 
 def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
@@ -156,11 +162,11 @@ def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
-    """Raises InputError before an array is allocated that is larger than any recording of animals."""
-    if tracks * frames * joints > MAX_VALUES:
+    """Raises InputError before an array is allocated that is larger than any recording of animals, or than its file."""
+    if tracks * frames * joints > most_values():
         raise InputError(
             f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
-            f"{MAX_VALUES} keypoints; are these frame numbers, and do the tracks have ids?"
+            f"{most_values()} keypoints; are these frame numbers, and do the tracks have ids?"
         )
 
 
@@ -191,6 +197,13 @@ def int64(value: Any, what: str) -> int:
     if not whole or isinstance(value, bool) or not -(2**63) < number < 2**63:
         raise InputError(f"{what} must be a whole number below 2^63, got {value!r:.40}")
     return number
+
+
+def one_line(text: str) -> str:
+    """`text`, which may hold words of a file, as one line of printable signs that is not too long."""
+    text = " ".join(text.split())
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def refuse_3d() -> InputError:

@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from olift_fast.errors import InputError, PickledError
 from olift_fast.io.format import Format
+from olift_fast.io.hdf5 import read_safely
 from olift_fast.io.open_container import JSON, Opened, open_container
-from olift_fast.io.parsed import UNUSABLE, Parsed, settle, skeleton_of
+from olift_fast.io.parsed import UNUSABLE, Parsed, one_line, settle, skeleton_of
 from olift_fast.io.project import project_skeleton, skeleton_of_config
 from olift_fast.io.readers import FORMATS, movement, npz
 from olift_fast.tracks.containers import KeypointTracks
@@ -25,6 +28,8 @@ def formats() -> tuple[Format, ...]:
     return FORMATS
 
 
+# What is beyond float32 becomes infinite, and is hidden: nothing to warn of.
+@np.errstate(over="ignore", invalid="ignore")
 def read_keypoints(
     source: Any,
     format: str | None = None,
@@ -83,13 +88,20 @@ def read_skeleton(path_or_name: str | Path) -> Skeleton:
     with _naming(str(path), None):
         if path.suffix.lower() in (".yaml", ".yml"):
             return skeleton_of_config(path)
-        with open_container(path, allow_pickle=False) as opened:
-            if isinstance(opened.content, Mapping) and opened.container is JSON and "names" in opened.content:
-                return Skeleton.from_json(opened.content)
-            parsed = _choose(opened, None).read(opened.content)
+        parsed = read_safely(_read_skeleton, path)
+        if isinstance(parsed, Skeleton):
+            return parsed
         if parsed.names is None and parsed.rig_name is None:
             raise InputError("a keypoint file without joint names, wanted a skeleton")
         return skeleton_of(parsed)
+
+
+def _read_skeleton(path: Path) -> Skeleton | Parsed:
+    """The skeleton of a JSON file of one, or the content of a keypoint file."""
+    with open_container(path, allow_pickle=False) as opened:
+        if isinstance(opened.content, Mapping) and opened.container is JSON and "names" in opened.content:
+            return Skeleton.from_json(opened.content)
+        return _choose(opened, None).read(opened.content)
 
 
 @contextmanager
@@ -115,16 +127,20 @@ def _read_file(path: Path, format: str | None, allow_pickle: bool, in_project: b
     Args:
         in_project: take edges that the file lacks from the DeepLabCut project that it lies in.
     """
-    with open_container(path, allow_pickle) as opened:
-        chosen = _choose(opened, format)
-        parsed = chosen.read(opened.content)
-    if in_project and chosen.name in ("deeplabcut", "deeplabcut-h5") and not skeleton_of(parsed).edges:
+    parsed, chosen = read_safely(_read_opened, path, format, allow_pickle)
+    if in_project and chosen in ("deeplabcut", "deeplabcut-h5") and not skeleton_of(parsed).edges:
         found = project_skeleton(path, parsed.names or ())
         if found is not None:
             skeleton, config = found
             note = f"edges are those of the DeepLabCut project: {config}"
             parsed = replace(parsed, edges=skeleton.edges, notes=(*parsed.notes, note))
-    return parsed, chosen.name
+    return parsed, chosen
+
+
+def _read_opened(path: Path, format: str | None, allow_pickle: bool) -> tuple[Parsed, str]:
+    with open_container(path, allow_pickle) as opened:
+        chosen = _choose(opened, format)
+        return chosen.read(opened.content), chosen.name
 
 
 def _choose(opened: Opened, asked: str | None) -> Format:
@@ -152,5 +168,5 @@ def _choose(opened: Opened, asked: str | None) -> Format:
 
 
 def _named(name: str, message: str) -> InputError:
-    message = " ".join(message.split())
+    message = one_line(message)
     return InputError(message if message.startswith(f"{name}: ") else f"{name}: {message}")

@@ -52,6 +52,7 @@ def test_own_archive_brings_everything(tmp_path: Path) -> None:
         ({"keypoints": POINTS, "frames": [0, 1, 2, 2, 3]}, "frame numbers must increase"),
         ({"keypoints": POINTS, "edges": [[0, 7]]}, r"edge \(0, 7\) must join joints 0 … 2"),
         ({"keypoints": POINTS, "edges": [0, 1, 2]}, "cannot reshape"),
+        ({"keypoints": POINTS, "frames": np.arange(5) * 1j}, "frames must be numbers, got dtype complex128"),
         ({"keypoints": POINTS, "fps": 0.0}, "fps must be a positive number, got 0"),
         ({"keypoints": POINTS, "confidence": np.ones((2, 5))}, "confidence must be"),
         ({"keypoints": np.array("abc")}, "keypoints must be numbers"),

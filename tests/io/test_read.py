@@ -66,7 +66,11 @@ def test_format_that_is_asked_for_goes_before_others_that_match(tmp_path: Path) 
         ("bare.npy", "npz", "a npy file, not npz"),
         ("analysis.h5", "sleap-labels", "a sleap-analysis file, not sleap-labels"),
         ("analysis.h5", "deeplabcut", "a sleap-analysis file, not deeplabcut"),
-        ("other.h5", "nwb", "an HDF5 file of no known format, holding images; known: SLEAP, NWB, DeepLabCut, netCDF"),
+        (
+            "other.h5",
+            "nwb",
+            "an HDF5 file of no known format, holding images; known: SLEAP, NWB, DeepLabCut, Facemap, JABS, netCDF",
+        ),
         ("matlab", "npz", "a leap file, not npz"),
         ("cdf", "nwb", "a netcdf file, not nwb"),
         ("object.json", "npz", "a JSON file, not npz"),

@@ -17,8 +17,10 @@ from olift_fast.io.readers import (
     deeplabcut,
     deeplabcut_h5,
     detectron,
+    facemap,
     flat_csv,
     human36m,
+    jabs,
     labelme,
     leap,
     long_csv,
@@ -79,5 +81,7 @@ FORMATS: tuple[Format, ...] = (
     npz.NPY,
     nwb.FORMAT,
     deeplabcut_h5.FORMAT,
+    facemap.FORMAT,
+    jabs.FORMAT,
     movement.FORMAT,
 )

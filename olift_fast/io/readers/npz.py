@@ -37,6 +37,9 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         raise InputError(f"tracks must be {tracks} names, got shape {content['tracks'].shape}")
     if "names" in content and content["names"].shape != (joints,):
         raise InputError(f"names must be {joints} names, got shape {content['names'].shape}")
+    for key in {"edges", "fps", "frames", "image_size"} & set(content):
+        if content[key].dtype.kind not in "biuf":
+            raise InputError(f"{key} must be numbers, got dtype {content[key].dtype}")
     size = content["image_size"].tolist() if "image_size" in content else None
     return Parsed(
         parsed.keypoints,

@@ -16,6 +16,7 @@ from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import whole_numbers
+from olift_fast.io.hdf5 import array, strings
 from olift_fast.io.open_container import HDF5, TABLE
 from olift_fast.io.parsed import Parsed, refuse_3d
 
@@ -28,20 +29,20 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
     Raises:
         InputError: 3D points, or names that do not fit the array.
     """
-    tracks = _ordered(file["tracks"], _MATLAB_ORDER, ("track", "frame", "node", "xy"))
+    tracks = _ordered(file, "tracks", _MATLAB_ORDER, ("track", "frame", "node", "xy"))
     if tracks.shape[-1] == 3:
         raise refuse_3d()
     if tracks.shape[-1] != 2:
         raise InputError(f"'tracks' must be (tracks, 2, nodes, frames), got {file['tracks'].shape}")
     scores = None
     if "point_scores" in file:
-        scores = _ordered(file["point_scores"], ("track", "node", "frame"), ("track", "frame", "node"))
+        scores = _ordered(file, "point_scores", ("track", "node", "frame"), ("track", "frame", "node"))
         if scores.shape != tracks.shape[:-1]:
             raise InputError(f"'point_scores' does not fit 'tracks': {file['point_scores'].shape}")
-    names = _strings(file["node_names"]) if "node_names" in file else None
-    given = _strings(file["track_names"]) if "track_names" in file else []
+    names = strings(file, "node_names") if "node_names" in file else None
+    given = strings(file, "track_names") if "track_names" in file else []
     track_names = given if len(given) == len(tracks) else [f"track_{index}" for index in range(len(tracks))]
-    edges = np.asarray(file["edge_inds"]) if "edge_inds" in file else np.zeros((0, 2), int)
+    edges = array(file, "edge_inds") if "edge_inds" in file else np.zeros((0, 2), int)
     if edges.ndim == 2 and edges.shape[0] == 2 and edges.shape[1] != 2:
         edges = edges.T
     return Parsed(tracks, scores, names, edges.reshape(-1, 2).tolist(), track_names, zero_is_hidden=True)
@@ -95,20 +96,17 @@ def read_sleap_csv(table: Table) -> Parsed:
 _LABELED = 2.0
 
 
-def _ordered(dataset: h5py.Dataset, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
+def _ordered(file: h5py.File, name: str, legacy: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[Any]:
     """An array with its dimensions in the order `wanted`.
 
     Args:
         legacy: their order in files without the attribute `dims`, which names them.
     """
+    dataset = file[name]
     dims = tuple(json.loads(_text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
     if sorted(dims) != sorted(wanted) or dataset.ndim != len(wanted):
         raise InputError(f"{dataset.name[1:]!r} must have dimensions {', '.join(legacy)}, got shape {dataset.shape}")
-    return np.asarray(dataset).transpose([dims.index(name) for name in wanted])
-
-
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [_text(value) for value in dataset[:]]
+    return array(file, name).transpose([dims.index(dimension) for dimension in wanted])
 
 
 def _text(value: Any) -> str:

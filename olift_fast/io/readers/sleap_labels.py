@@ -15,6 +15,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings
 from olift_fast.io.format import Format
+from olift_fast.io.hdf5 import array, strings
 from olift_fast.io.json_fields import object_keys
 from olift_fast.io.open_container import HDF5, JSON
 from olift_fast.io.parsed import Parsed, int64
@@ -61,11 +62,11 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     skeletons = [_skeleton(skeleton, metadata["nodes"]) for skeleton in metadata["skeletons"]]
     # Up to format 1.0 the origin was the corner of the top left pixel; since 1.1 it is the center of that pixel.
     shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
-    tracks = file["tracks_json"][:] if "tracks_json" in file else []
-    track_names = [_track_name(json.loads(_text(track)), index) for index, track in enumerate(tracks)]
-    frames, rows = file["frames"][:], file["instances"][:]
+    tracks = strings(file, "tracks_json") if "tracks_json" in file else []
+    track_names = [_track_name(json.loads(track), index) for index, track in enumerate(tracks)]
+    frames, rows = array(file, "frames"), array(file, "instances")
     names, edges = _one_skeleton(skeletons, rows["skeleton"].tolist())
-    poses = {0: _points(file["points"][:], shift), 1: _points(file["pred_points"][:], shift)}
+    poses = {0: _points(array(file, "points"), shift), 1: _points(array(file, "pred_points"), shift)}
     columns = ("frame_id", "video", "frame_idx")
     where = {
         int(frame): (int(video), int64(number, "frame number"))

@@ -1,0 +1,549 @@
+"""Reads damaged files by the thousand: each must be read, or refused in one line; nothing else may happen.
+
+    python tests/io/fuzz.py --minutes 45 --out benchmarks/results/fuzz/DATE.json
+    python tests/io/fuzz.py --seed 7 --format coco --number 123    # makes that input again, and reads it
+
+A reader fails on an input that it reads to tracks which don't fit together, or refuses with an unfit message; that
+ends in any other exception or warning, or ends the process; that takes over 5 s of a CPU or 1 GB; or that makes it
+unpickle, write, or open other files. Failing inputs are saved, and the exit code is 1. Inputs are made by `mutations`
+from the files of `seeds`, and read in child processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import mmap
+import multiprocessing
+import os
+import platform
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from mutations import Input, make_input
+from mutations_of_arrays import CANARY
+from mutations_of_text import make_bomb
+from seeds import Seed, write_seeds
+
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.io import read_keypoints
+from olift_fast.tracks.containers import KeypointTracks
+
+ROOT = Path(__file__).resolve().parents[2]
+_fork = multiprocessing.get_context("fork")
+SECONDS = 5.0
+"""The CPU time that reading one input may take."""
+MEMORY = 10**9
+"""The bytes that reading one input may add to the process."""
+SILENCE = 90.0
+"""A worker that says nothing for this many seconds hangs where no signal reaches it."""
+SHARE = 0.02
+"""The least share of the inputs that a format gets, unless there are more than fifty formats."""
+JOB, RECYCLE = 20, 3000
+"""Inputs that a worker gets at once, and those after which a fresh one replaces it."""
+
+
+class Outcome(NamedTuple):
+    """What became of one input.
+
+    Args:
+        kind: "read", "refused" or "failed".
+        message: the error's message, or why it is a failure.
+        where: the place in the code that a failure came from.
+        ms: milliseconds of CPU time.
+        memory: the most bytes that the worker has ever added to what it began with.
+    """
+
+    kind: str
+    message: str
+    where: str
+    ms: float
+    memory: int
+
+
+class TooSlow(BaseException):
+    """Raised by the timer; no reader catches it."""
+
+
+_notes = mmap.mmap(-1, 1000)
+"""What a reader did that none may do. This memory is shared with the child process in which it may have done it."""
+_watching = False
+
+
+def read_input(folder: Path, made: Input, base: int = 0) -> Outcome:
+    """Writes an input into a folder, reads it there, and judges what happens."""
+    path = write_input(folder, made)
+    _notes[:] = bytes(len(_notes))
+    began = _cpu_seconds()
+    try:
+        with _watched(made.allow_pickle):
+            tracks = read_keypoints(path, format=made.asked, image_size=made.image_size, allow_pickle=made.allow_pickle)
+            kind, message, where = "read", "", ""
+            fault = wrong_tracks(tracks)
+    except InputError as error:
+        kind, message, where = "refused", str(error).removeprefix(f"{path}: "), ""
+        fault = wrong_refusal(error, str(path))
+    except MissingExtraError as error:
+        kind, message, where, fault = "refused", str(error), "", None
+    except TooSlow as error:
+        kind, message, where, fault = "failed", "", _place(error), f"took over {SECONDS:g} s"
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        kind, message, where, fault = "failed", "", _place(error), f"{type(error).__name__}: {error}"
+    ms = (_cpu_seconds() - began) * 1e3
+    if ms > SECONDS * 1e3:
+        fault = f"took over {SECONDS:g} s"
+    fault = _notes[:].rstrip(b"\0").decode(errors="replace") or fault
+    if fault:
+        kind, message = "failed", fault
+    return Outcome(kind, message[:1000], where, ms, max(_peak() - base, 0))
+
+
+def write_input(folder: Path, made: Input) -> Path:
+    """The input as a file or folder in an empty `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    path = folder / made.file
+    if isinstance(made.content, bytes):
+        path.write_bytes(made.content)
+        return path
+    path.mkdir()
+    for name, content in made.content.items():
+        if content is None:
+            (path / name).mkdir(exist_ok=True)
+        else:
+            (path / name).write_bytes(content)
+    return path
+
+
+def wrong_tracks(tracks: KeypointTracks) -> str | None:
+    """Why tracks don't fit together; None where they do."""
+    points, confidence = tracks.keypoints, tracks.confidence
+    shape = (len(tracks.tracks), tracks.num_frames, len(tracks.skeleton.names))
+    there = np.isfinite(points).all(axis=-1)
+    visible = tracks.visible()
+    size = tracks.image_size
+    checks = {
+        "keypoints are no (N, T, J, 2) float32": points.shape == (*shape, 2) and points.dtype == np.float32,
+        "confidence is no (N, T, J)": confidence.shape == shape,
+        "nothing there": bool(there.any()),
+        "visible keypoints that are not finite": bool(np.isfinite(points[visible]).all()),
+        "confidence outside of [0, 1]": bool(((confidence >= 0) & (confidence <= 1)).all()),
+        "confidence where there is no keypoint": not confidence[~there].any(),
+        "a keypoint there without confidence": bool((confidence[there] > 0).all()),
+        "half a keypoint": bool((np.isnan(points).all(axis=-1) == ~there).all()),
+        "frames that don't increase": tracks.frames is None
+        or (tracks.frames.shape == (shape[1],) and bool((np.diff(tracks.frames) > 0).all())),
+        "edges out of range": all(0 <= a < shape[2] and 0 <= b < shape[2] and a != b for a, b in tracks.skeleton.edges),
+        "names that repeat or are no text": _distinct(tracks.tracks) and _distinct(tracks.skeleton.names),
+        "no positive fps": tracks.fps is None or (np.isfinite(tracks.fps) and tracks.fps > 0),
+        "no image size": size is None or (len(size) == 2 and all(type(side) is int and side > 0 for side in size)),
+        "notes that are no lines": all(_is_line(note) for note in (*tracks.notes, *tracks.warnings)),
+        "values of a file that was not given": not (points == np.float32(CANARY)).any(),
+    }
+    return next((what for what, holds in checks.items() if not holds), None)
+
+
+def wrong_refusal(error: InputError, path: str) -> str | None:
+    """Why a refusal is unfit: it begins with the path, is one line, under 500 characters, and needed little memory."""
+    message = str(error)
+    what = message.removeprefix(f"{path}: ")
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return f"needs over {MEMORY:,} bytes: {what}"
+        cause = cause.__cause__ or cause.__context__
+    if what == message:
+        return f"refusal without the path: {message}"
+    if not _is_line(what):
+        return f"refusal with control characters: {what!r}"
+    if len(what) >= 500:
+        return f"refusal of {len(what)} characters: {what}"
+    return None if what.strip() else "refusal without a reason"
+
+
+def _distinct(names: Sequence[str]) -> bool:
+    return all(type(name) is str for name in names) and len(set(names)) == len(names)
+
+
+def _is_line(text: Any) -> bool:
+    return isinstance(text, str) and text.isprintable()
+
+
+def _peak() -> int:
+    """The most bytes of memory that this process, or a child of it, has ever had."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
+
+
+def _cpu_seconds() -> float:
+    """The CPU time of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _note(what: str) -> None:
+    if not _notes[0]:
+        data = what.encode(errors="replace")[: len(_notes)]
+        _notes[: len(data)] = data
+
+
+def _place(error: BaseException) -> str:
+    """The last line of the package that an exception passed, and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "olift_fast" in frame.filename] or frames
+    last = {f"{Path(frame.filename).name}:{frame.lineno}": None for frame in (own[-1], frames[-1])}
+    return " ".join(last)
+
+
+@contextmanager
+def _watched(allow_pickle: bool) -> Iterator[None]:
+    """Limits the CPU time, and notes what no reader may do; warnings are errors."""
+    global _watching
+
+    def stop(*_: object) -> None:
+        raise TooSlow
+
+    before = signal.signal(signal.SIGPROF, stop)
+    _watching = not allow_pickle
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+        _watching = False
+
+
+_ACTS = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.system", "os.exec", "subprocess.Popen", "socket.connect")
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if not _watching:
+        return
+    if event == "pickle.find_class":
+        # What a child process of the readers' own sends back is pickled.
+        if not sys._getframe(1).f_code.co_filename.endswith("in_child.py"):
+            _note(f"unpickled {args[0]}.{args[1]}")
+    elif event == "open":
+        path, _, flags = args
+        writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if writes and not isinstance(path, int) and path != os.devnull:
+            _note(f"opened a file for writing: {path!r:.100}")
+    elif event in _ACTS:
+        _note(f"{event}{args!r:.100}")
+
+
+def prepare() -> None:
+    """Once in each process that reads inputs: what is done behind the readers' backs is noted."""
+    sys.addaudithook(_audit)
+    sys.dont_write_bytecode = True
+    sys.unraisablehook = lambda what: _note(f"{type(what.exc_value).__name__} in passing: {what.exc_value}")
+
+
+def limit_memory() -> None:
+    """Limits the address space of this process to what it has now and `MEMORY`."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _work(pipe: Connection, run: int, seeds: dict[str, list[Seed]], folder: Path) -> None:
+    """A worker: reads the inputs that it is told, and tells of each what became of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()
+    folder.mkdir(exist_ok=True)
+    os.chdir(folder)
+    prepare()
+    limit_memory()
+    base = _peak()
+    while (job := pipe.recv()) is not None:
+        format, numbers = job
+        for number in numbers:
+            try:
+                made = make_input(run, format, number, seeds)
+            except Exception as error:  # noqa: BLE001 - a fault of the mutations, not of a reader
+                pipe.send(Outcome("failed", f"making the input: {error!r}", _place(error), 0.0, 0))
+                continue
+            pipe.send(read_input(folder / "input", made, base))
+
+
+@dataclass
+class _Worker:
+    """A child process and what it is doing: the numbers of `format` from `number` on, `left` of them."""
+
+    process: Any
+    pipe: Connection
+    heard: float
+    format: str = ""
+    number: int = 0
+    left: int = 0
+    served: int = 0
+
+
+@dataclass
+class Tally:
+    """What the inputs of one format came to."""
+
+    read: int = 0
+    refused: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    slowest_ms: float = 0.0
+    begun: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def done(self) -> int:
+        return self.read + self.refused + self.failed
+
+    def add(self, outcome: Outcome) -> None:
+        setattr(self, outcome.kind, getattr(self, outcome.kind) + 1)
+        self.seconds += outcome.ms / 1e3
+        self.slowest_ms = max(self.slowest_ms, outcome.ms)
+        if outcome.kind == "refused" and len(self.reasons) < 5000:
+            self.reasons[re.sub(r"'[^']*'|\"[^\"]*\"|[-\d.]+", "…", outcome.message)[:60]] += 1
+
+
+class Fuzzer:
+    """A run: workers, the tallies of the formats, and the failures.
+
+    Args:
+        run: the seed that all inputs follow from.
+        seeds: the files that are damaged, by format.
+        folder: an empty folder for the inputs while they are read.
+        save: where failing inputs go.
+    """
+
+    def __init__(self, run: int, seeds: dict[str, list[Seed]], folder: Path, save: Path) -> None:
+        self.run, self.seeds, self.folder, self.save = run, seeds, folder, save
+        self.tallies = {format: Tally() for format in seeds}
+        self.failures: dict[str, dict[str, Any]] = {}
+        self.memory = 0
+        self.workers: list[_Worker] = []
+        with h5py.File(folder / "canary.h5", "w") as file:
+            file["values"] = np.full((10, 10, 10, 10), CANARY)
+        (folder / "canary.raw").write_bytes(np.full(10_000, CANARY).tobytes())
+
+    def fuzz(self, workers: int, seconds: float, inputs: int) -> None:
+        """Reads inputs until that time is over or that many are read."""
+        end = time.monotonic() + seconds
+        self.workers = [self._start(place) for place in range(workers)]
+        try:
+            while time.monotonic() < end and sum(tally.done for tally in self.tallies.values()) < inputs:
+                self._step()
+        finally:
+            for worker in self.workers:
+                worker.process.kill()
+                worker.process.join()
+
+    def _step(self) -> None:
+        for place, worker in enumerate(self.workers):
+            if not worker.left:
+                if worker.served >= RECYCLE:
+                    worker.pipe.send(None)
+                    worker.process.join()
+                    worker = self.workers[place] = self._start(place)
+                self._employ(worker)
+        ready = wait([worker.pipe for worker in self.workers], timeout=1)
+        for place, worker in enumerate(self.workers):
+            if worker.pipe in ready:
+                self._hear(place, worker)
+            elif time.monotonic() - worker.heard > SILENCE:
+                worker.process.kill()
+                self._lost(place, worker, f"hangs: nothing for {SILENCE:g} s")
+
+    def _start(self, place: int) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        process = _fork.Process(target=_work, args=(theirs, self.run, self.seeds, self.folder / f"worker{place}"))
+        process.start()
+        theirs.close()
+        return _Worker(process, ours, time.monotonic())
+
+    def _employ(self, worker: _Worker) -> None:
+        """The next inputs: of a format that is short of its share, or of the one that had the least time so far."""
+        total = sum(tally.begun for tally in self.tallies.values())
+        least = min(SHARE, 1 / len(self.tallies))
+        format = min(self.tallies, key=lambda name: self.tallies[name].begun)
+        if self.tallies[format].begun >= least * total:
+            format = min(self.tallies, key=lambda name: self.tallies[name].seconds)
+        tally = self.tallies[format]
+        worker.format, worker.number, worker.left = format, tally.begun, JOB
+        worker.heard = time.monotonic()
+        tally.begun += JOB
+        worker.pipe.send((format, range(worker.number, worker.number + JOB)))
+
+    def _hear(self, place: int, worker: _Worker) -> None:
+        try:
+            outcome = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+            code = worker.process.exitcode
+            self._lost(
+                place, worker, f"the process ends: {signal.strsignal(-code) if code < 0 else f'exit code {code}'}"
+            )
+            return
+        self._count(worker, outcome)
+
+    def _count(self, worker: _Worker, outcome: Outcome) -> None:
+        self.tallies[worker.format].add(outcome)
+        self.memory = max(self.memory, outcome.memory)
+        if outcome.kind == "failed":
+            self._keep(worker.format, worker.number, outcome)
+        worker.number, worker.left, worker.served = worker.number + 1, worker.left - 1, worker.served + 1
+        worker.heard = time.monotonic()
+
+    def _lost(self, place: int, worker: _Worker, why: str) -> None:
+        """A worker ended: what it was reading is at fault, and a new one goes on after it."""
+        worker.process.join()
+        if not worker.left:
+            raise RuntimeError(f"a worker ended before it got work: {why}")
+        self._count(worker, Outcome("failed", why, "", 0.0, 0))
+        fresh = self.workers[place] = self._start(place)
+        fresh.format, fresh.number, fresh.left = worker.format, worker.number, worker.left
+        if fresh.left:
+            fresh.pipe.send((fresh.format, range(fresh.number, fresh.number + fresh.left)))
+
+    def _keep(self, format: str, number: int, outcome: Outcome) -> None:
+        """Counts a failure with those of its kind; the first inputs of a kind are saved and printed."""
+        kind = f"{format}: {outcome.where} {re.sub(r'[-0-9.]+', '#', outcome.message)[:50]}"
+        known = self.failures.setdefault(kind, {"count": 0, "format": format, "numbers": [], **outcome._asdict()})
+        known["count"] += 1
+        if len(known["numbers"]) < 3:
+            known["numbers"].append(number)
+            print(f"FAILED --seed {self.run} --format {format} --number {number}: {outcome.message} [{outcome.where}]")
+            # In a process of its own: the input may have ended its worker while it was made.
+            saving = _fork.Process(target=save_input, args=(self.run, format, number, self.seeds, self.save))
+            saving.start()
+            saving.join()
+
+
+def save_input(run: int, format: str, number: int, seeds: dict[str, list[Seed]], save: Path) -> tuple[Input, Path]:
+    """Makes an input again, saves it, and prints where, how it was made, and the options to read it with."""
+    made = make_input(run, format, number, seeds)
+    path = write_input(save / f"{format}-{run}-{number}", made)
+    options = f"format={made.asked!r}, image_size={made.image_size}, allow_pickle={made.allow_pickle}"
+    print(f"       {path} ({options}; {made.how})", flush=True)
+    return made, path
+
+
+def reproduce(run: int, format: str, number: int, seeds: dict[str, list[Seed]], save: Path) -> int:
+    """Makes one input again, reads it here, and prints what happens; the exit code."""
+    made, path = save_input(run, format, number, seeds, save)
+    prepare()
+    limit_memory()
+    outcome = read_input(save / "again", made, _peak())
+    print(f"{outcome.kind}: {outcome.message} {outcome.where} ({outcome.ms:.0f} ms, {outcome.memory / 1e6:.0f} MB)")
+    if outcome.kind == "failed":
+        warnings.simplefilter("error")
+        read_keypoints(path, made.asked, image_size=made.image_size, allow_pickle=made.allow_pickle)
+    return int(outcome.kind == "failed")
+
+
+def record(fuzzer: Fuzzer, seconds: float) -> dict[str, Any]:
+    """The counts of a run, and the conditions that it ran under."""
+    tallies = fuzzer.tallies
+    kinds = ("read", "refused", "failed")
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip()
+
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "cpu": model[1] if model else platform.processor(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "hdf5": h5py.version.hdf5_version,
+        "seed": fuzzer.run,
+        "seconds": round(seconds),
+        "inputs": sum(tally.done for tally in tallies.values()),
+        **{kind: sum(getattr(tally, kind) for tally in tallies.values()) for kind in kinds},
+        "slowest_ms": round(max(tally.slowest_ms for tally in tallies.values()), 1),
+        "peak_MB": round(fuzzer.memory / 1e6, 1),
+        "formats": {
+            format: {kind: getattr(tally, kind) for kind in kinds}
+            | {"mean_ms": round(tally.seconds * 1e3 / max(tally.done, 1), 2)}
+            | {"slowest_ms": round(tally.slowest_ms, 1), "refusals": len(tally.reasons)}
+            for format, tally in sorted(tallies.items())
+        },
+        "failures": sorted(fuzzer.failures.values(), key=lambda failure: -failure["count"]),
+    }
+
+
+def usable_seeds(folder: Path) -> dict[str, list[Seed]]:
+    """The seeds, all of which are read here once, so that the libraries that read them are loaded before any limit."""
+    seeds = write_seeds(folder)
+    for format, own in seeds.items():
+        for seed in own:
+            try:
+                read_keypoints(folder / format / seed.name / seed.file, allow_pickle=seed.pickled)
+            except (InputError, MissingExtraError) as error:
+                print(f"seed {seed.name} of {format} is not read: {error}", file=sys.stderr)
+    return {format: own for format, own in seeds.items() if own}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long (1)")
+    parser.add_argument("--inputs", type=int, default=10**12, help="at most this many inputs")
+    parser.add_argument("--seed", type=int, help="what all inputs follow from; by default another one in each run")
+    parser.add_argument("--format", action="append", help="this format alone; may be given several times")
+    parser.add_argument("--number", type=int, help="make and read this one input of --format again")
+    parser.add_argument("--workers", type=int, default=2, help="processes that read (2)")
+    parser.add_argument("--save", type=Path, default=ROOT / "build/fuzz", help="where failing inputs go (build/fuzz)")
+    parser.add_argument("--out", type=Path, help="write the counts to this JSON file")
+    chosen = parser.parse_args(arguments)
+    run = random.SystemRandom().randrange(10**9) if chosen.seed is None else chosen.seed
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="olift-fuzz-", dir=base) as name:
+        folder = Path(name)
+        seeds = usable_seeds(folder / "seeds")
+        unknown = set(chosen.format or ()) - set(seeds)
+        if unknown or (chosen.number is not None and len(chosen.format or ()) != 1):
+            parser.error(f"--format must be of {', '.join(seeds)}, and one of them with --number")
+        make_bomb()
+        if chosen.number is not None:
+            return reproduce(run, chosen.format[0], chosen.number, seeds, chosen.save.resolve())
+        wanted = {format: seeds[format] for format in chosen.format or seeds}
+        fuzzer = Fuzzer(run, seeds, folder, chosen.save.resolve())
+        fuzzer.tallies = {format: Tally() for format in wanted}
+        print(f"seed {run}, {len(wanted)} formats, {chosen.minutes:g} minutes", flush=True)
+        began = time.monotonic()
+        fuzzer.fuzz(chosen.workers, chosen.minutes * 60, chosen.inputs)
+        found = record(fuzzer, time.monotonic() - began)
+    for format, tally in found["formats"].items():
+        print(f"{format:20}", *(f"{kind} {count:<8}" for kind, count in tally.items()))
+    kinds = ", ".join(f"{found[kind]:,} {kind}" for kind in ("read", "refused", "failed"))
+    print(f"seed {run}: {found['inputs']:,} inputs in {found['seconds']} s: {kinds}; ", end="")
+    print(f"slowest {found['slowest_ms']} ms, {found['peak_MB']} MB; {len(found['failures'])} kinds of failure")
+    if chosen.out:
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        chosen.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return int(bool(found["failures"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,10 +25,11 @@ def read_table() -> str:
             known.recognized_by,
             known.takes,
             known.extra or "core",
+            f"`olift lift {known.example}`",
         ]
         for known in sorted(FORMATS, key=lambda known: known.name)
     )
-    heads = ["format", "files", "usual ending", "recognized by", "what is taken", "needs"]
+    heads = ["format", "files", "usual ending", "recognized by", "what is taken", "needs", "example"]
     return markdown_table(heads, rows, left=heads)
 
 

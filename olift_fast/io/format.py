@@ -17,6 +17,7 @@ class Format(NamedTuple):
     Args:
         name: what `format=` and `--format` take.
         extensions: the usual endings of such a file's name; they are shown, but a file is recognized by its content.
+        example: a file's usual name, and the options that lifting it usually takes, as they follow ``olift lift``.
         extra: the extra that reading needs; None where the package itself is enough.
         description: the tool and the kind of file, in a few words.
         containers: the kinds of file that hold this format.
@@ -30,6 +31,7 @@ class Format(NamedTuple):
 
     name: str
     extensions: tuple[str, ...]
+    example: str
     extra: str | None
     description: str
     containers: tuple[Container, ...]

@@ -57,6 +57,7 @@ def _picture(image: Any) -> str:
 FORMAT = Format(
     name="alphapose",
     extensions=(".json",),
+    example="alphapose-results.json",
     extra=None,
     description="AlphaPose results",
     containers=(JSON, JSON_LINES),

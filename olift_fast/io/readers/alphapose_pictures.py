@@ -31,6 +31,7 @@ def _is_alphapose_pictures(content: Any) -> bool:
 FORMAT = Format(
     name="alphapose-pictures",
     extensions=(".json",),
+    example="alphapose-results-forvis-cmu.json",
     extra=None,
     description="AlphaPose results in its forms `cmu` and `open`",
     containers=(JSON,),

@@ -52,6 +52,7 @@ def read_alphatracker(content: Sequence[Mapping[str, Any]]) -> Parsed:
 FORMAT = Format(
     name="alphatracker",
     extensions=(".json",),
+    example="labels.json",
     extra=None,
     description="AlphaTracker labels",
     containers=(JSON,),

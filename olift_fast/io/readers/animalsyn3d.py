@@ -58,6 +58,7 @@ def _model_names(model: str, joints: int) -> Sequence[str] | None:
 FORMAT = Format(
     name="animalsyn3d",
     extensions=(".json",),
+    example="foxZED_walk.json",
     extra=None,
     description="AnimalSyn3D animations",
     containers=(JSON,),

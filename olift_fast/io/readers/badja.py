@@ -70,6 +70,7 @@ def read_badja(content: Sequence[Mapping[str, Any]]) -> Parsed:
 FORMAT = Format(
     name="badja",
     extensions=(".json",),
+    example="dog.json",
     extra=None,
     description="BADJA annotations",
     containers=(JSON,),

@@ -172,6 +172,7 @@ def _is_video(images: Sequence[Mapping[str, Any]], videos: Mapping[Any, str], nu
 ANNOTATIONS = Format(
     name="coco",
     extensions=(".json",),
+    example="person_keypoints_default.json",
     extra=None,
     description="COCO and AP-10K annotations",
     containers=(JSON,),
@@ -184,6 +185,7 @@ ANNOTATIONS = Format(
 RESULTS = Format(
     name="coco-results",
     extensions=(".json",),
+    example="keypoints_results.json",
     extra=None,
     description="COCO lists of results",
     containers=(JSON, JSON_LINES),

@@ -195,6 +195,7 @@ def _spread_merged_cells(header: dict[str, list[str]], first: int) -> None:
 FORMAT = Format(
     name="deeplabcut",
     extensions=(".csv",),
+    example="mouseDLC_resnet50.csv",
     extra=None,
     description="DeepLabCut and Lightning Pose tables",
     containers=(TABLE,),

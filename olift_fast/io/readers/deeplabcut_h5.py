@@ -66,6 +66,7 @@ def _columns(table: PandasTable) -> list[tuple[str, str, str]]:
 FORMAT = Format(
     name="deeplabcut-h5",
     extensions=(".h5",),
+    example="mouseDLC_resnet50.h5",
     extra=None,
     description="DeepLabCut's pandas tables",
     containers=(HDF5,),

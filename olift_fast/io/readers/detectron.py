@@ -60,6 +60,7 @@ def _scores(classes: Any, people: int) -> list[float]:
 FORMAT = Format(
     name="detectron",
     extensions=(".npz",),
+    example="walk.mp4.npz --allow-pickle",
     extra=None,
     description="VideoPose3D's detections of a video (pickled)",
     containers=(ARCHIVE,),

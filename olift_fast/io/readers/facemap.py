@@ -42,6 +42,7 @@ def _is_facemap(file: h5py.File) -> bool:
 FORMAT = Format(
     name="facemap",
     extensions=(".h5",),
+    example="mouse_FacemapPose.h5",
     extra=None,
     description="Facemap's keypoints of the mouse face (`_FacemapPose.h5`)",
     containers=(HDF5,),

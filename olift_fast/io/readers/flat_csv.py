@@ -153,6 +153,7 @@ def _split_animals(parsed: Parsed, animals: Mapping[str, list[str]]) -> Parsed:
 FORMAT = Format(
     name="flat-csv",
     extensions=(".csv",),
+    example="Video1.csv",
     extra=None,
     description="tables with one row of names, and SimBA's",
     containers=(TABLE,),

@@ -62,6 +62,7 @@ def read_human36m(archive: Archive) -> Parsed:
 FORMAT = Format(
     name="human36m",
     extensions=(".npz",),
+    example="data_2d_custom_walk.npz --allow-pickle",
     extra=None,
     description="Human3.6M-style dictionaries of VideoPose3D (pickled)",
     containers=(ARCHIVE,),

@@ -80,6 +80,7 @@ def _identities(group: h5py.Group, frames: int, poses: int) -> tuple[npt.NDArray
 FORMAT = Format(
     name="jabs",
     extensions=(".h5",),
+    example="mouse_pose_est_v4.h5",
     extra=None,
     description="JABS poses of mice (`_pose_est_v2.h5` and later)",
     containers=(HDF5,),

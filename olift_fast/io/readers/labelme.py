@@ -72,6 +72,7 @@ def _is_labelme(content: Any) -> bool:
 FORMAT = Format(
     name="labelme",
     extensions=(".json", "folder"),
+    example="frames/",
     extra=None,
     description="Labelme and X-AnyLabeling points",
     containers=(FOLDER, JSON),

@@ -78,6 +78,7 @@ def _string(file: h5py.File, reference: Any) -> str:
 FORMAT = Format(
     name="leap",
     extensions=(".mat",),
+    example="labels.mat",
     extra="io",
     description="LEAP labels; MATLAB 7.3 files (HDF5) need no extra",
     containers=(HDF5, MATLAB),

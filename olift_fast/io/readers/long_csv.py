@@ -136,6 +136,7 @@ def _axes(cells: Sequence[str]) -> npt.NDArray[np.int64]:
 FORMAT = Format(
     name="long-csv",
     extensions=(".csv",),
+    example="keypoints.csv",
     extra=None,
     description="tables with a row for each keypoint",
     containers=(TABLE,),

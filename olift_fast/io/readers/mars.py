@@ -108,6 +108,7 @@ def _is_mars(content: Any) -> bool:
 FORMAT = Format(
     name="mars",
     extensions=(".json", ".npy"),
+    example="calms21_task1_test.json",
     extra=None,
     description="MARS and CalMS21 poses",
     containers=(JSON, ARRAY),

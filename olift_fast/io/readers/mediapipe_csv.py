@@ -185,6 +185,7 @@ def is_mediapipe(grid: Grid) -> bool:
 FORMAT = Format(
     name="mediapipe-csv",
     extensions=(".csv",),
+    example="landmarks.csv --image-size 1280 720",
     extra=None,
     description="MediaPipe landmarks",
     containers=(TABLE,),

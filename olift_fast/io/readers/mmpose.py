@@ -128,6 +128,7 @@ def _edges(meta: Mapping[str, Any], names: Sequence[str]) -> list[tuple[int, int
 FORMAT = Format(
     name="mmpose",
     extensions=(".json",),
+    example="results_walk.json",
     extra=None,
     description="MMPose predictions",
     containers=(JSON, JSON_LINES),
@@ -140,6 +141,7 @@ FORMAT = Format(
 PICTURES = Format(
     name="mmpose-pictures",
     extensions=("folder",),
+    example="predictions/",
     extra=None,
     description="MMPose and Sapiens, one JSON for each picture",
     containers=(FOLDER,),

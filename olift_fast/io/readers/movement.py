@@ -220,6 +220,7 @@ def _number(value: Any) -> float | None:
 FORMAT = Format(
     name="netcdf",
     extensions=(".nc",),
+    example="poses.nc",
     extra=None,
     description="movement's data sets; classic netCDF (version 3) needs the extra `io`",
     containers=(HDF5, NETCDF),

@@ -95,6 +95,7 @@ def _fps(value: Any) -> float | None:
 NPZ = Format(
     name="npz",
     extensions=(".npz",),
+    example="keypoints.npz",
     extra=None,
     description="our own keypoints",
     containers=(ARCHIVE,),
@@ -107,6 +108,7 @@ NPZ = Format(
 NPY = Format(
     name="npy",
     extensions=(".npy",),
+    example="keypoints.npy --skeleton coco_17",
     extra=None,
     description="a bare NumPy array",
     containers=(ARRAY,),

@@ -228,6 +228,7 @@ def _distinct(names: Iterable[str]) -> bool:
 FORMAT = Format(
     name="nwb",
     extensions=(".nwb",),
+    example="session.nwb",
     extra=None,
     description="NWB with ndx-pose",
     containers=(HDF5,),

@@ -70,6 +70,7 @@ def _is_lines(content: Any) -> bool:
 LINES = Format(
     name="openpifpaf",
     extensions=(".json",),
+    example="walk.mp4.openpifpaf.json",
     extra=None,
     description="OpenPifPaf predictions of a video",
     containers=(JSON_LINES, JSON),
@@ -81,6 +82,7 @@ LINES = Format(
 PICTURES = Format(
     name="openpifpaf-pictures",
     extensions=("folder",),
+    example="predictions/",
     extra=None,
     description="OpenPifPaf, one JSON for each picture",
     containers=(FOLDER,),

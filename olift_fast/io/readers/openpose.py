@@ -175,6 +175,7 @@ def _is_openpose(content: Any) -> bool:
 FORMAT = Format(
     name="openpose",
     extensions=(".json", "folder"),
+    example="openpose_json/",
     extra=None,
     description="OpenPose, one JSON for each frame; Pose2Sim, Sports2D and rtmlib in its form",
     containers=(FOLDER, JSON),
@@ -189,6 +190,7 @@ FORMAT = Format(
 LIST = Format(
     name="openpose-list",
     extensions=(".json", ".jsonl"),
+    example="poses.json",
     extra=None,
     description="OpenPose frames in one list: ComfyUI, DWPose",
     containers=(JSON, JSON_LINES),

@@ -63,6 +63,7 @@ def _open(path: Path) -> Grid:
 FORMAT = Format(
     name="parquet",
     extensions=(".pqt", ".parquet"),
+    example="_ibl_leftCamera.lightningPose.pqt",
     extra="io",
     description="Parquet tables, such as the International Brain Lab's",
     containers=(PARQUET,),

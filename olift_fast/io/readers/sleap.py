@@ -116,6 +116,7 @@ def _text(value: Any) -> str:
 ANALYSIS = Format(
     name="sleap-analysis",
     extensions=(".analysis.h5", ".h5"),
+    example="flies.analysis.h5",
     extra=None,
     description="SLEAP analysis files",
     containers=(HDF5,),
@@ -128,6 +129,7 @@ ANALYSIS = Format(
 CSV = Format(
     name="sleap-csv",
     extensions=(".analysis.csv", ".csv"),
+    example="flies.analysis.csv",
     extra=None,
     description="SLEAP analysis tables",
     containers=(TABLE,),

@@ -265,6 +265,7 @@ def _text(value: Any) -> str:
 LABELS = Format(
     name="sleap-labels",
     extensions=(".slp",),
+    example="project.slp",
     extra=None,
     description="SLEAP projects",
     containers=(HDF5,),
@@ -277,6 +278,7 @@ LABELS = Format(
 JSON_LABELS = Format(
     name="sleap-json",
     extensions=(".json",),
+    example="labels.json",
     extra=None,
     description="SLEAP projects in JSON",
     containers=(JSON,),

@@ -74,6 +74,7 @@ def _is_superanimal(content: Any) -> bool:
 FORMAT = Format(
     name="superanimal",
     extensions=(".json",),
+    example="dog_superanimal_quadruped.json",
     extra=None,
     description="DeepLabCut's SuperAnimal predictions",
     containers=(JSON,),

@@ -189,6 +189,7 @@ def _is_json(content: Any) -> bool:
 LABELS = Format(
     name="ultralytics",
     extensions=("folder", ".txt"),
+    example="runs/pose/predict/labels --image-size 1280 720",
     extra=None,
     description="Ultralytics YOLO pose, one text file for each frame",
     containers=(FOLDER, TABLE),
@@ -202,6 +203,7 @@ LABELS = Format(
 RESULTS = Format(
     name="ultralytics-json",
     extensions=(".json", ".jsonl"),
+    example="results.json",
     extra=None,
     description="Ultralytics YOLO pose, `Results.to_json()`",
     containers=(JSON, JSON_LINES),

@@ -47,6 +47,7 @@ def _is_vitpose(content: Any) -> bool:
 FORMAT = Format(
     name="easy-vitpose",
     extensions=(".json",),
+    example="walk_result.json",
     extra=None,
     description="easy_ViTPose results",
     containers=(JSON,),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz
+import h5py
 import numpy as np
 import pytest
 from mutations import Input, make_input
@@ -271,3 +272,15 @@ def test_shares_that_are_beyond_float32_in_pixels_are_hidden() -> None:
     tracks = settle(Parsed(points, None, None, normalized=True), "npy", "clip.npy", image_size=(640, 480))
     assert tracks.confidence.tolist() == [[[0, 1]]] and np.isnan(tracks.keypoints[0, 0, 0]).all()
     np.testing.assert_array_equal(tracks.keypoints[0, 0, 1], [320, 240])
+
+
+@pytest.mark.parametrize("kind", [complex, object, "S3"])
+def test_values_that_are_no_real_numbers_are_refused(tmp_path: Path, kind: Any) -> None:
+    with h5py.File(tmp_path / "clip.h5", "w") as file:
+        file["node_names"] = ["a"]
+        file["tracks"] = np.ones((1, 2, 1, 4), "f8" if kind is object else kind)
+        if kind is object:
+            del file["tracks"]
+            file.create_dataset("tracks", (1, 2, 1, 4), dtype=h5py.ref_dtype)
+    with pytest.raises(InputError, match=r"clip\.h5: keypoints must be real numbers, got dtype"):
+        read_keypoints(tmp_path / "clip.h5")

@@ -284,3 +284,13 @@ def test_values_that_are_no_real_numbers_are_refused(tmp_path: Path, kind: Any) 
             file.create_dataset("tracks", (1, 2, 1, 4), dtype=h5py.ref_dtype)
     with pytest.raises(InputError, match=r"clip\.h5: keypoints must be real numbers, got dtype"):
         read_keypoints(tmp_path / "clip.h5")
+
+
+@pytest.mark.parametrize("text", ["#\r" * 5000, "a\r\n\n" * 5000, "Trajectories" + "\r\n " * 5000, ":units\r" * 5000])
+def test_lines_that_end_in_all_ways_take_no_time(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text, newline="")
+    began = time.process_time()
+    with pytest.raises(InputError):
+        read_keypoints(path)
+    assert time.process_time() - began < 2

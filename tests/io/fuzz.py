@@ -168,7 +168,7 @@ def wrong_refusal(error: InputError, path: str) -> str | None:
     what = message.removeprefix(f"{path}: ")
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, MemoryError):
+        if isinstance(cause, MemoryError) and not _too_nested(cause):
             return f"needs over {MEMORY:,} bytes: {what}"
         cause = cause.__cause__ or cause.__context__
     if what == message:
@@ -178,6 +178,11 @@ def wrong_refusal(error: InputError, path: str) -> str | None:
     if len(what) >= 500:
         return f"refusal of {len(what)} characters: {what}"
     return None if what.strip() else "refusal without a reason"
+
+
+def _too_nested(error: MemoryError) -> bool:
+    """Whether this is how Python's parser, which reads the headers of NumPy's files, refuses many brackets."""
+    return traceback.extract_tb(error.__traceback__)[-1].filename.endswith("ast.py")
 
 
 def _distinct(names: Sequence[str]) -> bool:

@@ -286,7 +286,7 @@ def test_values_that_are_no_real_numbers_are_refused(tmp_path: Path, kind: Any) 
         read_keypoints(tmp_path / "clip.h5")
 
 
-@pytest.mark.parametrize("text", ["#\r" * 5000, "a\r\n\n" * 5000, "Trajectories" + "\r\n " * 5000, ":units\r" * 5000])
+@pytest.mark.parametrize("text", ["#\r" * 5000, ":units\r" * 5000, "a" + "\r" * 5000 + "b"])
 def test_lines_that_end_in_all_ways_take_no_time(tmp_path: Path, text: str) -> None:
     path = tmp_path / "table.csv"
     path.write_text(text, newline="")

@@ -17,8 +17,7 @@ namespace {
 using olift::BandedStep;
 using olift::kBatch, olift::kFrame, olift::kHead, olift::kJoint;
 
-constexpr float kLog2E = 1.44269504f;  // scores are in powers of two: exp takes fewer steps then
-constexpr int64_t kGrain = 1 << 17;    // multiply-adds that are worth a thread
+constexpr int64_t kGrain = 1 << 17;  // multiply-adds that are worth a thread
 
 template <int L, class Element>
 class Step {

@@ -2,7 +2,7 @@
 //
 //   graph         (B, H, J, J), any strides, false where a query (row) may not see a key (column); absent: all may
 //   out           like q, any strides, unit last stride
-//   lse           (B, T, J, H) float, log of the sum of exponentials, -inf where a query has no key
+//   lse           (B, T, J, H) float, log2 of the sum of exponentials, -inf where a query has no key
 //
 // A key that the graph shows to no query is never read into arithmetic, nor is a query without any key.
 #pragma once

@@ -74,7 +74,7 @@ OLIFT_INLINE void take_queries(const JointBackward& args, const Place& place, in
   float* ds = s.ds.at(first * s.keys);
   const int64_t width = args.shape.width;
   multiply<L, R>(s.q.at(first * s.width), s.width, 1, s.k_columns.at(0), s.keys, s.keys, width,
-                 [&](int r, int64_t c, Vec<L> x) { store<L>(p + r * s.keys + c, x); });
+                 [&](int r, int64_t c, Vec<L> x) { store<L>(p + r * s.keys + c, x * kLog2E); });
   multiply<L, R>(s.grad.at(first * s.width), s.width, 1, s.v_columns.at(0), s.keys, s.keys, width,
                  [&](int r, int64_t c, Vec<L> x) { store<L>(ds + r * s.keys + c, x); });
 
@@ -85,7 +85,7 @@ OLIFT_INLINE void take_queries(const JointBackward& args, const Place& place, in
     Vec<L> sums{};
     for (int64_t c = 0; c < s.keys; c += L) {
       const IntVec<L> seen = s.masks.template sees<L>(first + r, c);
-      const Vec<L> p_i = seen ? exp_nonpositive<L>(load<L>(p_row + c) - lse) : Vec<L>{};
+      const Vec<L> p_i = seen ? exp2_or_zero<L>(load<L>(p_row + c) - lse) : Vec<L>{};
       const Vec<L> dp = seen ? load<L>(ds_row + c) : Vec<L>{};
       store<L>(p_row + c, p_i);
       store<L>(ds_row + c, dp);

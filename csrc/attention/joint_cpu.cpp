@@ -56,7 +56,7 @@ OLIFT_INLINE void attend(const JointForward& args, const Place& place, int64_t f
   float* scores = s.scores.at(0);
   multiply<L, R>(s.q.at(first * s.width), s.width, 1, s.k_columns.at(0), s.keys, s.keys, args.shape.width,
                  [&](int r, int64_t c, Vec<L> x) {
-                   const Vec<L> seen = s.masks.template sees<L>(first + r, c) ? x : splat<L>(-kInf);
+                   const Vec<L> seen = s.masks.template sees<L>(first + r, c) ? x * kLog2E : splat<L>(-kInf);
                    store<L>(scores + r * s.keys + c, seen);
                  });
 
@@ -69,7 +69,7 @@ OLIFT_INLINE void attend(const JointForward& args, const Place& place, int64_t f
     const float m_i = highest > -kInf ? highest : 0.0f;
     Vec<L> sums{};
     for (int64_t c = 0; c < s.keys; c += L) {
-      const Vec<L> p = exp_nonpositive<L>(load<L>(row + c) - m_i);
+      const Vec<L> p = exp2_or_zero<L>(load<L>(row + c) - m_i);
       store<L>(row + c, p);
       sums += p;
     }
@@ -77,7 +77,7 @@ OLIFT_INLINE void attend(const JointForward& args, const Place& place, int64_t f
     norms[r] = l_i == 0.0f ? 0.0f : 1.0f / l_i;
     if (args.lse) {
       const int64_t query = (place.batch * args.shape.frames + place.frame) * args.shape.joints + first + r;
-      args.lse[query * args.shape.heads + place.head] = l_i == 0.0f ? -kInf : m_i + std::log(l_i);
+      args.lse[query * args.shape.heads + place.head] = l_i == 0.0f ? -kInf : m_i + std::log2(l_i);
     }
   }
 

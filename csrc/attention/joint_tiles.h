@@ -21,6 +21,7 @@ using olift::Joint;
 using olift::kBatch, olift::kFrame, olift::kHead, olift::kJoint;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kLog2E = 1.44269504f;  // scores are in powers of two: exp takes fewer steps then
 constexpr int64_t kTileRows = 6;
 
 template <int N>

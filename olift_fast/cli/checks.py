@@ -64,6 +64,12 @@ def check_min_confidence(value: float) -> None:
         raise InputError(f"--min-confidence must be within 0 … 1, got {value:g}")
 
 
+def check_image_size(size: tuple[int, int] | None) -> None:
+    """Raises InputError unless it is None or two positive numbers."""
+    if size is not None and min(size) < 1:
+        raise InputError(f"--image-size must be a width and a height in pixels, got {size[0]} {size[1]}")
+
+
 def check_threads(count: int | None) -> None:
     """Raises InputError unless it is None or at least 1."""
     if count is not None and count < 1:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olift_fast.cli.checks import check_input, check_min_confidence
-from olift_fast.cli.console import plural, print_json, reported, table
-from olift_fast.cli.options import AllowPickle, Debug, FormatName, Json, KeypointFile, MinConfidence, SkeletonName
+from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
+from olift_fast.cli.console import plural, print_json, reported, table, warn
+from olift_fast.cli.options import (
+    AllowPickle,
+    Debug,
+    FormatName,
+    ImageSize,
+    Json,
+    KeypointFile,
+    MinConfidence,
+    SkeletonName,
+)
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
@@ -20,6 +29,7 @@ def info(
     file: KeypointFile,
     format: FormatName = None,
     skeleton: SkeletonName = None,
+    image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
     allow_pickle: AllowPickle = False,
     as_json: Json = False,
@@ -31,18 +41,20 @@ def info(
       olift info mouse_DLC.csv
       olift info predictions.analysis.h5 --json | jq .hidden_share
     """
-    from olift_fast.io import read_keypoints
-    from olift_fast.tracks.rigs import load_skeleton
+    from olift_fast.io import read_keypoints, read_skeleton
 
     check_min_confidence(min_confidence)
+    check_image_size(image_size)
     check_input(file)
-    wanted = load_skeleton(skeleton) if skeleton else None
-    tracks = read_keypoints(file, format, skeleton=wanted, allow_pickle=allow_pickle)
+    wanted = read_skeleton(skeleton) if skeleton else None
+    tracks = read_keypoints(file, format, skeleton=wanted, image_size=image_size, allow_pickle=allow_pickle)
     content = describe(tracks, min_confidence)
     if as_json:
         print_json({"file": str(file), **content})
     else:
         _print(file, content, min_confidence)
+        for warning in tracks.warnings:
+            warn(warning)
 
 
 def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
@@ -83,6 +95,8 @@ def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
         "min_confidence": min_confidence,
         "hidden_share": round(1 - float(visible.mean()), 6),
         "missing_share": round(float(missing.mean()), 6),
+        "notes": list(tracks.notes),
+        "warnings": list(tracks.warnings),
     }
 
 
@@ -107,7 +121,7 @@ def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
     }
     console = Console(highlight=False)
     console.print(Text(str(file), style="bold"), soft_wrap=True)
-    for key, value in known.items():
+    for key, value in (*known.items(), *(("note", note) for note in content["notes"])):
         console.print(Text(f"  {key:<10}{value}"), soft_wrap=True)
     console.print(table(("track", "frames seen", "hidden"), [
         (track["name"], f"{track['frames_seen']:,}", f"{track['hidden_share']:.1%}") for track in content["tracks"]

@@ -19,6 +19,7 @@ from olift_fast.cli.options import (
     FormatName,
     FrameName,
     FrameOption,
+    ImageSize,
     Json,
     KeypointFile,
     MinConfidence,
@@ -62,6 +63,7 @@ def lift(
     fps: Annotated[
         float | None, typer.Option(help="Frames a second, in place of what FILE says.", show_default=False)
     ] = None,
+    image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
     frame: FrameOption = FrameName.camera,
     mirror: Annotated[
@@ -111,6 +113,7 @@ def lift(
         model=model,
         skeleton=skeleton,
         fps=fps,
+        image_size=image_size,
         min_confidence=min_confidence,
         frame=old_option(frame, output, new="--frame", old="--output").value,
         mirror=mirror,
@@ -148,7 +151,8 @@ def report(outcome: Outcome) -> None:
     if job.page is not None:
         typer.echo(f"drawn: {job.page}")
     typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
-    typer.echo(typer.style(f"note: {CAMERA_NOTE}", dim=True), err=True)
+    for note in (*result.notes, CAMERA_NOTE):
+        typer.echo(typer.style(f"note: {note}", dim=True), err=True)
 
 
 def heading(name: str, result: LiftedTracks) -> str:
@@ -185,7 +189,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.stages.rounded(),
         "frames_per_second": round(outcome.frames_per_second, 1),
         "warnings": list(outcome.warnings),
-        "notes": [CAMERA_NOTE],
+        "notes": [*result.notes, CAMERA_NOTE],
     }
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from olift_fast.cli.checks import check_input, check_min_confidence, check_page, check_result, check_threads
+from olift_fast.cli.checks import (
+    check_image_size,
+    check_input,
+    check_min_confidence,
+    check_page,
+    check_result,
+    check_threads,
+)
 from olift_fast.cli.console import Stages, plural, progress_bar
 from olift_fast.errors import InputError
 
@@ -30,6 +37,7 @@ class LiftingJob:
     model: str = "small"
     skeleton: str | None = None
     fps: float | None = None
+    image_size: tuple[int, int] | None = None
     min_confidence: float = 0.3
     frame: CoordinateFrame = "camera"
     mirror: bool = False
@@ -95,7 +103,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    return Outcome(job, result, stages, tuple(_warnings(result)))
+    return Outcome(job, result, stages, (*result.warnings, *_warnings(result)))
 
 
 def check_job(job: LiftingJob) -> None:
@@ -103,6 +111,7 @@ def check_job(job: LiftingJob) -> None:
     check_min_confidence(job.min_confidence)
     if job.fps is not None and not 0 < job.fps < float("inf"):
         raise InputError(f"--fps must be a positive number, got {job.fps:g}")
+    check_image_size(job.image_size)
     check_threads(job.threads)
     check_input(job.file)
     check_result(job.out, job.file)
@@ -117,6 +126,7 @@ def tracks_of(job: LiftingJob) -> KeypointTracks:
         format=job.format,
         skeleton=job.skeleton,
         fps=job.fps,
+        image_size=job.image_size,
         min_confidence=job.min_confidence,
         names=job.tracks,
         allow_pickle=job.allow_pickle,
@@ -131,14 +141,14 @@ def read_tracks(
     min_confidence: float,
     allow_pickle: bool,
     fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
     names: Sequence[str] = (),
 ) -> KeypointTracks:
     """The tracks of these names, or all; raises InputError where there is one joint only, or nothing is visible."""
-    from olift_fast.io import read_keypoints
-    from olift_fast.tracks.rigs import load_skeleton
+    from olift_fast.io import read_keypoints, read_skeleton
 
-    wanted = load_skeleton(skeleton) if skeleton else None
-    tracks = read_keypoints(file, format, fps=fps, skeleton=wanted, allow_pickle=allow_pickle)
+    wanted = read_skeleton(skeleton) if skeleton else None
+    tracks = read_keypoints(file, format, fps=fps, skeleton=wanted, image_size=image_size, allow_pickle=allow_pickle)
     if tracks.skeleton.num_joints < 2:
         name = tracks.skeleton.names[0]
         raise InputError(f"{file}: has one joint ({name!r}), wanted at least 2: a point alone has no depth")
@@ -151,15 +161,20 @@ def read_tracks(
 
 
 def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:
+    import numpy as np
+
     missing = [name for name in names if name not in tracks.tracks]
     if missing:
         have = ", ".join(tracks.tracks)
         raise InputError(f"{file}: has no track {', '.join(map(repr, missing))}; it has {have}")
     kept = [tracks.tracks.index(name) for name in dict.fromkeys(names)]
+    # Joints that only the other tracks have leave with them.
+    joints = np.flatnonzero(~tracks.absent()[kept].all(axis=0))
     return replace(
         tracks,
-        keypoints=tracks.keypoints[kept],
-        confidence=tracks.confidence[kept],
+        keypoints=tracks.keypoints[kept][:, :, joints],
+        confidence=tracks.confidence[kept][:, :, joints],
+        skeleton=tracks.skeleton.subset([tracks.skeleton.names[joint] for joint in joints]),
         tracks=tuple(tracks.tracks[index] for index in kept),
     )
 
@@ -196,6 +211,19 @@ def computing_with(backend: Literal["auto", "native", "eager", "reference"]) -> 
     return use_backend("auto")
 
 
+def _absent_joints(result: LiftedTracks) -> str:
+    """How many joints each track lacks for good, in words: "3 of mouse (nose, tail, …), 1 of cricket (wing)"."""
+    import numpy as np
+
+    seen = np.asarray(np.isfinite(result.joints[..., 0]).any(axis=1))
+    found = []
+    for index, name in enumerate(result.tracks):
+        lacks = [joint for joint, there in zip(result.skeleton.names, seen[index], strict=True) if not there]
+        if seen[index].any() and lacks:
+            found.append(f"{len(lacks)} of {name} ({', '.join(lacks[:3])}{', …' if len(lacks) > 3 else ''})")
+    return ", ".join(found[:4]) + (f", and of {len(found) - 4} more" if len(found) > 4 else "")
+
+
 def hidden_share(result: LiftedTracks) -> float:
     """Share of the keypoints that the model did not see."""
     return 1.0 - float(result.visible.mean())
@@ -212,6 +240,9 @@ def _warnings(result: LiftedTracks) -> Iterator[str]:
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]
     if unseen:
         yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {', '.join(unseen)}"
+    absent = _absent_joints(result)
+    if absent:
+        yield f"joints that a track never has are left empty in it: {absent}"
     share = float(result.visible.mean())
     if share < LOW_VISIBLE_SHARE:
         yield f"only {share:.0%} of the keypoints are visible: what is hidden is estimated from the rest"

@@ -20,7 +20,21 @@ ModelName = Annotated[
 ]
 SkeletonName = Annotated[
     str | None,
-    typer.Option("--skeleton", help="Edges and sides: a JSON file, or a built-in rig's name.", show_default=False),
+    typer.Option(
+        "--skeleton",
+        help="Edges and sides: a built-in rig's name, a JSON file, a DeepLabCut project's config.yaml, or a keypoint "
+        "file that has them (.slp, .nwb, COCO).",
+        show_default=False,
+    ),
+]
+ImageSize = Annotated[
+    tuple[int, int] | None,
+    typer.Option(
+        "--image-size",
+        help="Width and height of the picture in pixels, in place of what FILE says: scales coordinates within 0…1.",
+        show_default=False,
+        metavar="WIDTH HEIGHT",
+    ),
 ]
 MinConfidence = Annotated[float, typer.Option("--min-confidence", help="Keypoints below it count as hidden.")]
 

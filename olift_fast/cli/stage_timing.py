@@ -168,8 +168,10 @@ def _round(job: LiftingJob, model: Lifter, result: LiftedTracks, backends: Seque
 def _prepare(tracks: KeypointTracks, min_confidence: float) -> list[Prepared]:
     from olift_fast.model import inference
 
-    visible = tracks.visible(min_confidence)
-    return [inference.prepare(*track, tracks.skeleton) for track in zip(tracks.keypoints, visible, strict=True)]
+    visible, absent = tracks.visible(min_confidence), tracks.absent()
+    return [
+        inference.prepare_track(tracks, index, *masks) for index, masks in enumerate(zip(visible, absent, strict=True))
+    ]
 
 
 def _run(model: Lifter, prepared: Sequence[Prepared]) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from olift_fast.cli.options import (
     FormatName,
     FrameName,
     FrameOption,
+    ImageSize,
     MinConfidence,
     ModelName,
     OldFrame,
@@ -111,6 +112,7 @@ def stream(
     view_port: Annotated[int, typer.Option(help="Port of the page; the next free one is taken.")] = 8080,
     threads: Annotated[int, typer.Option(help="CPU threads; more than one pays for many tracks on idle cores.")] = 1,
     format: FormatName = None,
+    image_size: ImageSize = None,
     allow_pickle: AllowPickle = False,
     debug: Debug = False,
 ) -> None:
@@ -136,8 +138,15 @@ def stream(
     if replay is not None:
         check_input(replay)
         sources["replay"] = replayed = read_tracks(
-            replay, format=format, skeleton=skeleton, min_confidence=min_confidence, allow_pickle=allow_pickle
+            replay,
+            format=format,
+            skeleton=skeleton,
+            image_size=image_size,
+            min_confidence=min_confidence,
+            allow_pickle=allow_pickle,
         )
+        for warning in replayed.warnings:
+            warn(warning)
     joints = _skeleton(skeleton, replayed)
 
     import torch
@@ -228,12 +237,12 @@ def _check_view(port: int) -> None:
 
 def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
     """That of the replay, or the one asked for."""
-    from olift_fast.tracks.rigs import load_skeleton
+    from olift_fast.io import read_skeleton
 
     if replayed is not None:
         return replayed.skeleton
     assert name is not None
-    skeleton = load_skeleton(name)
+    skeleton = read_skeleton(name)
     if skeleton.num_joints < 2:
         raise InputError(f"{name}: has one joint, wanted at least 2: a point alone has no depth")
     return skeleton

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from olift_fast.io.format import Format
-from olift_fast.io.read import formats, read_keypoints
+from olift_fast.io.read import formats, read_keypoints, read_skeleton
 from olift_fast.io.write import write_lifted
 from olift_fast.io.writers.npz import read_lifted
 
-__all__ = ["Format", "formats", "read_keypoints", "read_lifted", "write_lifted"]
+__all__ = ["Format", "formats", "read_keypoints", "read_lifted", "read_skeleton", "write_lifted"]

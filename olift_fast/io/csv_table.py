@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,20 +12,29 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 
+# Quoted cells are taken apart, and then joined by this character, which no text has and which does not end a line.
+_UNQUOTED = "\x1f"
+
+# What tools write for a missing number, apart from nothing and what numpy's parser knows (nan, inf).
+_MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-++|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:([.,'\u2019\u202f\xa0 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
+
 
 @dataclass(frozen=True)
 class Table:
     """The rows of a text table, split into lines but not yet into cells.
 
     Args:
-        lines: the lines that are not blank.
+        lines: the lines in which a cell has text.
         delimiter: the character between cells.
         numbers: the number in the file of each line, from 1.
+        padding: the numbers in the file of the lines that have nothing but delimiters.
     """
 
     lines: Sequence[str]
     delimiter: str
     numbers: Sequence[int]
+    padding: Sequence[int] = ()
 
     def rows(self, start: int, stop: int) -> list[list[str]]:
         """The cells of some lines, stripped of quotes and spaces.
@@ -40,77 +49,154 @@ class Table:
             raise InputError(f"line {self.numbers[start]} or after: {error}") from error
 
     def column(self, start: int, index: int) -> list[str]:
-        """The cells of one column from line `start` on."""
+        """The cells of one column from line `start` on; "" where a line stops before it."""
         if any('"' in line for line in self.lines[start:]):
-            return [row[index] for row in self.rows(start, len(self.lines))]
-        return [line.split(self.delimiter, index + 1)[index].strip() for line in self.lines[start:]]
+            return [row[index] if len(row) > index else "" for row in self.rows(start, len(self.lines))]
+        split = (line.split(self.delimiter, index + 1) for line in self.lines[start:])
+        return [cells[index].strip() if len(cells) > index else "" for cells in split]
+
+    def data_start(self, start: int, index: int) -> int:
+        """The line on which the data begin: `start`, or the next one where pandas wrote the index's name on that line.
+
+        Such a line has text in the first `index` columns only, and it is neither a number nor a picture's name.
+        """
+        rows = self.rows(start, start + 2)
+        if not rows or any(rows[0][index:]):
+            return start
+        name, below = ([cell for cell in row[:index] if cell] or [""] for row in (rows[0], rows[-1]))
+        picture = re.search(r"\d|\.\w{3,4}$", name[-1])
+        is_name = not picture or (_is_number(below[-1]) and not _is_number(name[-1]))
+        return start + 1 if is_name else start
 
     def values(self, start: int, columns: Sequence[int], width: int) -> npt.NDArray[np.float32]:
-        """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell.
+        """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell, and for NA, None, null, -, inf.
+
+        Where cells are not separated by commas, or stand in quotes, a comma in a number is the decimal mark.
+
+        Args:
+            columns: the places of the columns.
+            width: the number of columns that have a header. What a line has beyond must be empty.
 
         Raises:
             InputError: a line with more or fewer cells than `width`, or a cell that is not a number.
         """
-        body = list(self.lines[start:])
+        body, delimiter = list(self.lines[start:]), self.delimiter
         if not body:
             return np.zeros((0, len(columns)), np.float32)
-        quoted = any('"' in line for line in body)
-        if quoted:
-            rows = self.rows(start, len(self.lines))
-            body = [self.delimiter.join(cell.replace(self.delimiter, " ") for cell in row) for row in rows]
+        if any('"' in line for line in body):
+            delimiter = _UNQUOTED
+            body = [delimiter.join(row).replace("\n", " ") for row in self.rows(start, len(self.lines))]
         for offset, line in enumerate(body):
-            cells = line.count(self.delimiter) + 1
-            if cells < width and not any(map(str.strip, line.split(self.delimiter)[columns[0] :])):
-                # A line without any value may stop early: spreadsheets and some tools drop empty cells.
-                body[offset] = line + self.delimiter * (width - cells)
-            elif cells != width:
-                raise InputError(f"line {self.numbers[start + offset]} has {cells} cells, wanted {width}")
+            if line.count(delimiter) + 1 != width:
+                body[offset] = _fitted(line, delimiter, columns, width, self.numbers[start + offset])
         # In blocks, so that the parser's copies of the text stay small compared with the file.
         block = 10_000
-        parts = [
-            self._parse(body[first : first + block], columns, start + first) for first in range(0, len(body), block)
-        ]
-        return np.concatenate(parts)
+        parts = []
+        for first in range(0, len(body), block):
+            part = body[first : first + block]
+            try:
+                parts.append(_parsed("\n".join(part) + "\n", delimiter, columns))
+            except ValueError:
+                text = _plain_numbers("\n".join(part) + "\n", delimiter, self.delimiter)
+                try:
+                    parts.append(_parsed(text, delimiter, columns))
+                except ValueError as error:
+                    raise InputError(self._explain(str(error), start + first, part, delimiter)) from error
+        found = np.concatenate(parts)
+        found[np.isinf(found)] = np.nan
+        return found
 
-    def _parse(self, body: list[str], columns: Sequence[int], start: int) -> npt.NDArray[np.float32]:
-        # numpy's parser is an order of magnitude faster than a loop, but can't read empty cells: they become "nan".
-        text = "\n".join(body) + "\n"
-        empty, filled = self.delimiter * 2, f"{self.delimiter}nan{self.delimiter}"
-        if empty in text:
-            text = text.replace(empty, filled).replace(empty, filled)
-        text = text.replace(f"{self.delimiter}\n", f"{self.delimiter}nan\n")
-        try:
-            return np.loadtxt(
-                text.splitlines(),
-                dtype=np.float32,
-                delimiter=self.delimiter,
-                usecols=list(columns),
-                comments=None,
-                ndmin=2,
-            )
-        except ValueError as error:
-            raise InputError(self._explain(str(error), start)) from error
-
-    def _explain(self, message: str, start: int) -> str:
-        found = re.search(r"could not convert string (.*) to float32 at row (\d+), column (\d+)", message)
+    def _explain(self, message: str, start: int, body: Sequence[str], delimiter: str) -> str:
+        found = re.search(r"at row (\d+), column (\d+)", message)
         if found is None:
             return " ".join(message.split())
-        line = self.numbers[start + int(found[2])]
-        return f"line {line}, column {found[3]}: wanted a number, got {found[1]}"
+        row, column = int(found[1]), int(found[2])
+        cell = body[row].split(delimiter)[column - 1].strip()
+        hint = ""
+        if _THOUSANDS.fullmatch(cell):
+            hint = "; write numbers without a separator of thousands"
+        elif re.fullmatch(r"[+-]?\d+,\d+", cell):
+            hint = "; other numbers have a decimal point"
+        return f"line {self.numbers[start + row]}, column {column}: wanted a number, got {cell!r:.60}{hint}"
 
 
 def split_table(text: str) -> Table:
-    """The lines of `text` and what separates their cells: a comma, a semicolon or a tab.
+    """The lines of `text` and what separates their cells: a comma, a semicolon or a tab, or what Excel's `sep=` says.
+
+    Lines without text in any cell are left out: spreadsheets pad a table with them.
 
     Raises:
         InputError: no line at all.
     """
     lines = text.splitlines()
-    numbers = list(range(1, len(lines) + 1))
-    if any(not line.strip() for line in lines):
-        kept = [number for number, line in zip(numbers, lines, strict=True) if line.strip()]
-        lines, numbers = [lines[number - 1] for number in kept], kept
-    if not lines:
+    first = 0
+    said = re.fullmatch(r"\"?sep=(.)\"?[\s,;]*", lines[0], re.IGNORECASE) if lines else None
+    if said is not None:
+        first = 1
+    delimiter = said[1] if said is not None else _delimiter(lines)
+    blank = delimiter + ',;\t "'
+    kept = [index for index in range(first, len(lines)) if lines[index].strip(blank)]
+    if not kept:
         raise InputError("is empty")
-    delimiter = max(",\t;", key=lambda character: lines[0].count(character))
-    return Table(lines, delimiter, numbers)
+    if len(kept) < len(lines):
+        there = set(kept)
+        padding = [index + 1 for index in range(first, len(lines)) if index not in there and lines[index].strip()]
+        return Table([lines[index] for index in kept], delimiter, [index + 1 for index in kept], padding)
+    return Table(lines, delimiter, range(1, len(lines) + 1))
+
+
+def left_out(names: Iterable[str]) -> list[str]:
+    """The note that columns of these names were left out; nothing without a name."""
+    distinct = list(dict.fromkeys(names))
+    more = f", … ({len(distinct)} in all)" if len(distinct) > 6 else ""
+    return [f"columns left out: {', '.join(distinct[:6])}{more}"] if distinct else []
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The most frequent of comma, tab and semicolon in the first line that has one, apart from quotes and padding."""
+    for line in lines:
+        bare = re.sub(r'"[^"]*"', "x", line)
+        if bare.strip(",;\t ") and any(character in bare for character in ",;\t"):
+            return max(",\t;", key=bare.count)
+    return ","
+
+
+def _fitted(line: str, delimiter: str, columns: Sequence[int], width: int, number: int) -> str:
+    """The line with as many cells as the header: empty cells at its end are added or left out."""
+    cells = line.split(delimiter)
+    if len(cells) > width and not any(map(str.strip, cells[width:])):
+        return delimiter.join(cells[:width])
+    # A line without any value may stop early: spreadsheets and some tools drop empty cells.
+    if len(cells) < width and not any(cells[column].strip() for column in columns if column < len(cells)):
+        return line + delimiter * (width - len(cells))
+    raise InputError(f"line {number} has {len(cells)} cells, wanted {width}")
+
+
+def _parsed(text: str, delimiter: str, columns: Sequence[int]) -> npt.NDArray[np.float32]:
+    # numpy's parser is an order of magnitude faster than a loop, but can't read empty cells: they become "nan".
+    empty, filled = delimiter * 2, f"{delimiter}nan{delimiter}"
+    if empty in text:
+        text = text.replace(empty, filled).replace(empty, filled)
+    text = text.replace(f"{delimiter}\n", f"{delimiter}nan\n")
+    lines = text.split("\n")[:-1]
+    return np.loadtxt(lines, dtype=np.float32, delimiter=delimiter, usecols=list(columns), comments=None, ndmin=2)
+
+
+def _plain_numbers(text: str, delimiter: str, delimiter_in_file: str) -> str:
+    """The text with nan for cells that mean a missing number, and with points for decimal commas."""
+    # Possessive quantifiers (*+) keep a long run of spaces from being tried again and again.
+    before, after = rf"(?<![^{re.escape(delimiter)}\n])[ \xa0]*+", rf"[ \xa0]*+(?![^{re.escape(delimiter)}\n])"
+    text = re.sub(f"{before}(?:{_MISSING}){after}", "nan", text, flags=re.IGNORECASE)
+    if delimiter == "," or "," not in text:
+        return text
+    if re.search(rf"{before}[+-]?\d[\d,]*\.\d[\d,]*{after}", text):
+        return text  # Both marks: which one separates thousands can't be told.
+    if delimiter_in_file == ",":
+        commas = re.findall(f"{before}([+-]?[\\d]+,\\d+){after}", text)
+        if all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas):
+            return text  # "1,234" in a file of commas may be a thousand.
+    return text.replace(",", ".")
+
+
+def _is_number(cell: str) -> bool:
+    return re.match(r"[+-]?\d[\d.,:]*$", cell) is not None

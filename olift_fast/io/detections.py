@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +39,8 @@ class Detections:
 
     def add(
         self, frame: int, track: str | None, points: npt.NDArray[np.float64], confidence: npt.NDArray[np.float64]
-    ) -> None:
-        """Adds one pose; one without any keypoint is left out.
+    ) -> bool:
+        """Adds one pose; one without any keypoint is left out, and then the result is False.
 
         Raises:
             InputError: not as many keypoints as the poses before.
@@ -47,21 +49,22 @@ class Detections:
             raise InputError(f"a pose in frame {frame} has {len(points)} keypoints, wanted {self.num_joints}")
         there = np.isfinite(points).all(axis=-1) & ~(confidence <= 0)
         if not there.any():
-            return
+            return False
         self.frames.append(frame)
         self.tracks.append(track)
         self.points.append(np.where(there[:, None], points, np.nan))
         self.confidence.append(np.where(there, np.minimum(confidence, 1e6), 0.0))
+        return True
 
 
 def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True) -> Parsed:
     """Puts each pose at its track and frame; the readers add names, edges and what else their files hold.
 
-    Poses with an id go to the track of that id; of two in one frame, the more confident one stays. Poses without an id
-    are one animal if no frame has two of them. Otherwise they are joined frame by frame: of all pairs of a pose and a
-    live track, the nearest is joined first, then the next, as long as the mean distance of the joints that both have is
-    under `REACH` of the pose's size (the diagonal of its box); what is left over starts a track. A track ends after
-    `PATIENCE` frames unseen.
+    Poses with an id go to the track of that id; of two in one frame, the more confident one stays, and a warning says
+    so. Poses without an id are one animal if no frame has two of them. Otherwise they are joined frame by frame, and a
+    note says so: of all pairs of a pose and a live track, the nearest is joined first, then the next, as long as the
+    mean distance of the joints that both have is under `REACH` of the pose's size (the diagonal of its box); what is
+    left over starts a track. A track ends after `PATIENCE` frames unseen.
 
     Args:
         prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
@@ -82,7 +85,8 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     alone = len({found.frames[pose] for pose in loose}) == len(loose)
     joined = np.zeros(len(loose), np.int64) if alone else _join(found, loose)
     owner[loose] = joined + len(named)
-    names = (*named, *_fresh_names(prefix, int(joined.max(initial=-1)) + 1, set(named)))
+    made = int(joined.max(initial=-1)) + 1
+    names = (*named, *_fresh_names(prefix, made, set(named)))
     check_size(len(names), len(frames), found.num_joints)
     keypoints = np.full((len(names), len(frames), found.num_joints, 2), np.nan, np.float32)
     confidence = np.zeros(keypoints.shape[:3], np.float32)
@@ -91,11 +95,73 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         where = owner[pose], place[found.frames[pose]]
         keypoints[where] = found.points[pose]
         confidence[where] = found.confidence[pose]
-    return Parsed(keypoints, confidence, None, tracks=names, frames=frames)
+    lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
+    left_out = f"{lost} of {len(owner)} poses left out: another one in the frame has the same id and is more confident"
+    joining = f"poses without an id are joined by nearness, into {made} track{'s' * (made != 1)}"
+    return Parsed(
+        keypoints,
+        confidence,
+        None,
+        tracks=names,
+        frames=frames,
+        notes=[] if alone else [joining],
+        warnings=[left_out] if lost else [],
+    )
+
+
+def as_recordings(
+    recordings: Mapping[str, Detections], *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True
+) -> Parsed:
+    """The tracks of several recordings side by side, each named recording/track; those of a single one as `as_tracks`.
+
+    Poses of different recordings are never joined. All recordings have the same frames.
+
+    Args:
+        recordings: the poses of each, by its name.
+        prefix: as in `as_tracks`.
+        all_frames: numbers of frames that any of the recordings has.
+        fill: as in `as_tracks`.
+
+    Raises:
+        InputError: no pose at all, or frame numbers too far apart to be frames of a video.
+    """
+    seen = {name: found for name, found in recordings.items() if found.frames}
+    if len(seen) < 2:
+        alone = next(iter(seen.values() or recordings.values()), Detections(0))
+        tracked = as_tracks(alone, prefix=prefix, all_frames=all_frames, fill=fill)
+        only = next(iter(seen), "")
+        names = [f"{only}/{name}" for name in tracked.tracks] if len(recordings) > 1 else tracked.tracks
+        return replace(tracked, tracks=names)
+    numbers = [*all_frames, *(frame for found in seen.values() for frame in found.frames)]
+    parts = {name: as_tracks(found, prefix=prefix, all_frames=numbers, fill=fill) for name, found in seen.items()}
+    first = next(iter(parts.values()))
+    check_size(sum(len(part.tracks) for part in parts.values()), *first.keypoints.shape[1:3])
+    return replace(
+        first,
+        keypoints=np.concatenate([part.keypoints for part in parts.values()]),
+        confidence=np.concatenate([part.confidence for part in parts.values() if part.confidence is not None]),
+        tracks=[f"{name}/{track}" for name, part in parts.items() for track in part.tracks],
+        notes=[f"{name}: {note}" for name, part in parts.items() for note in part.notes],
+        warnings=[f"{name}: {warning}" for name, part in parts.items() for warning in part.warnings],
+    )
+
+
+def identity(value: Any) -> str | None:
+    """A file's id of an animal as text; None where it gives none: null, nothing, -1, or a list of these."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, bool | list | dict) or value in (None, "", "-1"):
+        return None
+    if isinstance(value, int | float):
+        return f"{value:g}" if 0 <= value < 1e6 else str(value) if 0 <= value < np.inf else None
+    return str(value)
 
 
 def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
     """Each pose as a track of one frame: pictures that have nothing to do with each other.
+
+    Args:
+        names: of the tracks; one that comes more than once gets its place in the list.
 
     Raises:
         InputError: no pose at all.
@@ -104,7 +170,9 @@ def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
         raise InputError("no keypoint is visible, wanted at least one animal")
     keypoints = np.stack(found.points)[:, None].astype(np.float32)
     confidence = np.stack(found.confidence)[:, None].astype(np.float32)
-    return Parsed(keypoints, confidence, None, tracks=tuple(names), frames=np.zeros(1, np.int64))
+    count = Counter(names)
+    distinct = [name if count[name] == 1 else f"{name}_{place}" for place, name in enumerate(names)]
+    return Parsed(keypoints, confidence, None, tracks=distinct, frames=np.zeros(1, np.int64))
 
 
 def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:

@@ -6,10 +6,7 @@ import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-
-import h5py
 
 from olift_fast.errors import MissingExtraError
 
@@ -42,10 +39,3 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logger.enable("movement")
-
-
-def released(file: h5py.File) -> Path:
-    """Closes an HDF5 file, for a library that opens it by its path: HDF5 may lock a file that is open."""
-    path = Path(file.filename)
-    file.close()
-    return path

@@ -36,14 +36,24 @@ _BINARY: tuple[tuple[int, bytes, str], ...] = (
 
 #: A pattern that the first lines of a text file match, and the file's kind: motion in 3D, which needs no lifting.
 _TEXT_3D: tuple[tuple[str, str], ...] = (
-    (r"PathFileType\s+\d", "OpenSim markers (.trc)"),
+    (r"PathFileType\s+\d", "a file of OpenSim's markers (.trc)"),
     (r"HIERARCHY\s+ROOT\b", "a motion-capture skeleton (.bvh)"),
     (r"(?:.*\n){0,4}?:(?:version|units)\b(?s:.*):bonedata\b", "a motion-capture skeleton (.asf)"),
-    (r"(?:#.*\n)*:FULLY-SPECIFIED", "motion-capture frames (.amc)"),
+    (r"(?:#.*\n)*:FULLY-SPECIFIED", "a file of motion-capture frames (.amc)"),
     (r"\W*(?:Trajectories|Model Outputs|Segments)[^\w\n]*\n[^\S\n]*\d+[^\w\n]*\n", "a Vicon export (.csv)"),
     (r"NO_OF_FRAMES\t\d+", "a Qualisys export (.tsv)"),
     (r"(?i:#?\s*Format Version,[\d.]+,.*(?:Take Name|Rotation Type))", "an OptiTrack export (.csv)"),
-    (r".*\nversion=\d+\nnRows=\d+", "OpenSim motion (.mot or .sto)"),
+    (r".*\nversion=\d+\nnRows=\d+", "a file of OpenSim's motion (.mot or .sto)"),
+    (r"; FBX \d", "an FBX animation"),
+    (r"(?:<\?xml.*?\?>\s*)?<mvnx\b", "an Xsens recording (.mvnx)"),
+)
+
+#: The same for other kinds of text files, and what to say of each.
+_TEXT: tuple[tuple[str, str], ...] = (
+    (r"version https://git-lfs", "a pointer of Git LFS, not the file: `git lfs pull` fetches it"),
+    (r"(?i:<!doctype html|<html\b)", "a web page, not a file of keypoints: was the download refused?"),
+    (r"<\?xml|<[A-Za-z]\w*[\s>]", "an XML file: export the keypoints as csv or COCO JSON"),
+    (r"\W*Number of header lines:", "an EthoVision track in units of the arena: run a pose tool on the video"),
 )
 
 
@@ -65,17 +75,20 @@ def refuse_binary(path: Path, head: bytes) -> None:
             "(_full, _el, _sk, _bx.pickle), deeplabcut.stitch_tracklets makes an .h5; others: save them as .npz or csv"
         )
     # A C3D file begins with the number of the block of its parameters, which is 2 nearly always, and this byte.
-    if len(head) > 2 and head[1] == 0x50 and 0 < head[0] < 16:
+    if len(head) > 2 and head[1] == 0x50 and 0 < head[0] < 16 and head[:1] not in b"\t\n\r":
         raise InputError("is a C3D file of markers in 3D (x, y, z): there is nothing to lift")
 
 
-def refuse_3d_text(text: str) -> None:
-    """Raises InputError where the first lines are those of a motion-capture format."""
+def refuse_text(text: str) -> None:
+    """Raises InputError where the first lines are those of a motion-capture format, or of another known kind."""
     # With one kind of line end, and no blank lines, the patterns match in linear time.
     start = re.sub(r"[\r\n]+", "\n", text[:2000].lstrip("\ufeff \t\r\n"))
     for pattern, kind in _TEXT_3D:
         if re.match(pattern, start):
             raise InputError(f"is {kind}: it holds 3D points (x, y, z) or joint angles, so there is nothing to lift")
+    for pattern, kind in _TEXT:
+        if re.match(pattern, start):
+            raise InputError(f"is {kind}")
 
 
 def _zip_kind(path: Path) -> str | None:

@@ -19,7 +19,12 @@ def object_keys(content: Any) -> Set[Any]:
 
 def item_keys(content: Any) -> Set[Any]:
     """The keys of the first object in a JSON list; none for anything else."""
-    return object_keys(content[0]) if isinstance(content, list) and content else frozenset()
+    return object_keys(first_item(content))
+
+
+def first_item(content: Any) -> Any:
+    """The first item of a JSON list that is not empty: frames without detections are null or empty lists."""
+    return next((item for item in content if item not in (None, [], {})), None) if isinstance(content, list) else None
 
 
 def triplets(values: Any, what: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

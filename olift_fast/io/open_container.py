@@ -20,7 +20,8 @@ import h5py
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
-from olift_fast.io.foreign_files import refuse_3d_text, refuse_binary
+from olift_fast.io.foreign_files import refuse_binary, refuse_text
+from olift_fast.io.hdf5 import is_hdf5, open_hdf5
 from olift_fast.io.limits import most_unpacked, reading
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
@@ -77,17 +78,19 @@ class Folder:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The value of each .json file, by the file's name.
+        """The value of each .json file, by the file's name; of one that is not JSON, the error, which names it.
 
         Raises:
-            InputError: a file that is not JSON; the message names it.
+            InputError: none of the .json files is JSON.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for file in self.ending(".json"):
             try:
                 found[file.name] = load_json(read_text(file))
             except InputError as error:
-                raise InputError(f"{file.name}: {error}") from error
+                found[file.name] = InputError(f"{file.name}: {error}")
+        if found and all(isinstance(value, InputError) for value in found.values()):
+            raise next(iter(found.values()))
         return found
 
 
@@ -119,8 +122,8 @@ def _opened(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     elif head.startswith(b"PK"):
         with Archive(path, allow_pickle) as archive:
             yield Opened(ARCHIVE, archive)
-    elif head.startswith(_HDF5_MAGIC) or head[512:].startswith(_HDF5_MAGIC):
-        with _open_hdf5(path) as content:
+    elif is_hdf5(path):
+        with open_hdf5(path) as content:
             yield Opened(HDF5, content)
     elif head.startswith(b"MATLAB 5.0"):
         yield Opened(MATLAB, path)
@@ -186,27 +189,20 @@ def load_json(text: str) -> Any:
         raise InputError(f"not valid JSON: {error}") from error
 
 
-def _open_hdf5(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"not a readable HDF5 file (cut short?): {error}") from error
-
-
 def _open_text(text: str) -> Opened:
     if not text.strip():
         raise InputError("is empty")
     if text.lstrip()[0] in "{[":
         lines = _json_lines(text)
         return Opened(JSON, load_json(text)) if lines is None else Opened(JSON_LINES, lines)
-    refuse_3d_text(text)
+    refuse_text(text)
     return Opened(TABLE, split_table(text))
 
 
 def _json_lines(text: str) -> list[Any] | None:
-    """The values of a file with a JSON object on each line; None for a file that is one JSON value."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines[:2]):
+    """The values of a file with a JSON object, or a list, on each line; None for a file that is one JSON value."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) < 2 or (lines[0][0] + lines[0][-1]) not in ("{}", "[]") or lines[1][0] not in "{[":
         return None
     found = []
     for number, line in enumerate(lines, start=1):
@@ -220,16 +216,15 @@ def _json_lines(text: str) -> list[Any] | None:
 def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
     shown = _shown({file.name for file in folder.files})
     if shown == "none":
-        return InputError(f"a folder without files, wanted {' or '.join(hints)}")
+        inner = _shown({path.name for path in folder.path.iterdir() if path.is_dir()})
+        give = "" if inner == "none" else f"; its folders are {inner}: give one of them"
+        return InputError(f"a folder without files, wanted {' or '.join(hints)}{give}")
     return InputError(f"a folder of no known kind, wanted {' or '.join(hints)}; its files are {shown}")
 
 
 def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:
-    return InputError(f"JSON lines of no known format, with keys {_shown(set(content[0]))}")
-
-
-def _unknown_parquet(path: Path, hints: Sequence[str]) -> InputError:
-    return InputError("a Parquet table: save it as csv, for example with pandas.read_parquet(…).to_csv(…)")
+    what = f"objects with keys {_shown(set(content[0]))}" if isinstance(content[0], Mapping) else "lists"
+    return InputError(f"JSON lines of no known format, holding {what}")
 
 
 def _unknown_hdf5(file: h5py.File, hints: Sequence[str]) -> InputError:
@@ -263,15 +258,13 @@ def _shown(keys: set[Any]) -> str:
     return (", ".join(names[:6]) + (", …" if len(names) > 6 else ""))[:120] or "none"
 
 
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-
 FOLDER = Container("folder", _unknown_folder, "is a folder, wanted a {} file")
 ARRAY = Container("NumPy array", None)
 ARCHIVE = Container("NumPy archive", None)
 HDF5 = Container("HDF5 file", _unknown_hdf5)
 MATLAB = Container("MATLAB 5 file", None)
 NETCDF = Container("classic netCDF file", None)
-PARQUET = Container("Parquet table", _unknown_parquet)
+PARQUET = Container("Parquet table", None)
 JSON_LINES = Container("file of JSON lines", _unknown_json_lines, "a file of JSON lines, not {}")
 JSON = Container("JSON file", _unknown_json, "a JSON file, not {}")
 TABLE = Container("text table", _unknown_table, "a text table, not {}")

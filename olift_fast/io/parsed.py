@@ -129,7 +129,7 @@ def settle(
     return KeypointTracks(
         keypoints=points,
         confidence=confidence,
-        skeleton=_skeleton_for(parsed, joints, skeleton),
+        skeleton=skeleton_of(parsed, skeleton),
         tracks=tuple(parsed.tracks),
         fps=parsed.fps if fps is None else fps,
         frames=None if parsed.frames is None or _counts_from_zero(parsed.frames) else parsed.frames,
@@ -223,7 +223,13 @@ def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
     return bool((np.asarray(frames) == np.arange(len(frames))).all())
 
 
-def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skeleton:
+def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
+    """The skeleton of a parsed file: `wanted`, matched by name, or that of the file, its convention, or a built-in rig.
+
+    Raises:
+        InputError: names that do not fit `wanted` or the number of joints, unusable edges.
+    """
+    joints = int(parsed.keypoints.shape[2])
     names = parsed.names
     convention = rig(parsed.rig_name) if parsed.rig_name else None
     if names is None and convention is not None:
@@ -234,7 +240,13 @@ def _skeleton_for(parsed: Parsed, joints: int, wanted: Skeleton | None) -> Skele
             if wanted.num_joints != joints:
                 raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
             return wanted
-        return wanted.match(names)
+        try:
+            return wanted.match(names)
+        except InputError:
+            # Names of a convention, which the number of joints told, give way to those that the user knows.
+            if parsed.names is None and wanted.num_joints == joints:
+                return wanted
+            raise
     if names is None:
         names = [f"keypoint_{index}" for index in range(joints)]
     if len(names) != joints:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ import numpy as np
 
 from olift_fast.errors import InputError, PickledError
 from olift_fast.io.format import Format
-from olift_fast.io.open_container import Opened, open_container
-from olift_fast.io.parsed import UNUSABLE, Parsed, one_line, settle
+from olift_fast.io.hdf5 import read_safely
+from olift_fast.io.open_container import JSON, Opened, open_container
+from olift_fast.io.parsed import UNUSABLE, Parsed, one_line, settle, skeleton_of
+from olift_fast.io.project import project_skeleton, skeleton_of_config
 from olift_fast.io.readers import FORMATS, movement, npz
 from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.rigs import load_skeleton, rig_names
 from olift_fast.tracks.skeleton import Skeleton
 
 
@@ -57,14 +62,53 @@ def read_keypoints(
     load: Callable[[], tuple[Parsed, str]]
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        name, load = str(path), lambda: _read_file(path, format, allow_pickle)
+        name, load = str(path), lambda: _read_file(path, format, allow_pickle, in_project=skeleton is None)
     elif hasattr(source, "data_vars"):
         name, load = "dataset", lambda: (movement.from_dataset(source), "movement")
     else:
         name, load = "array", lambda: (npz.from_array(source), "array")
-    try:
+    with _naming(name, format):
         parsed, found = load()
         return settle(parsed, found, name, fps, skeleton, image_size)
+
+
+def read_skeleton(path_or_name: str | Path) -> Skeleton:
+    """The skeleton that a name or a file stands for.
+
+    It is a built-in rig's name; a JSON file (`Skeleton.from_json`); the ``config.yaml`` of a DeepLabCut or Lightning
+    Pose project; or any keypoint file that has joint names, as SLEAP's .slp, NWB and COCO files do.
+
+    Raises:
+        InputError: neither, or a file without joint names.
+        MissingExtraError: the format of the file needs an extra that is not installed.
+    """
+    path = Path(path_or_name)
+    if str(path_or_name) in rig_names() or not path.exists():
+        return load_skeleton(path_or_name)
+    with _naming(str(path), None):
+        if path.suffix.lower() in (".yaml", ".yml"):
+            return skeleton_of_config(path)
+        parsed = read_safely(_read_skeleton, path)
+        if isinstance(parsed, Skeleton):
+            return parsed
+        if parsed.names is None and parsed.rig_name is None:
+            raise InputError("a keypoint file without joint names, wanted a skeleton")
+        return skeleton_of(parsed)
+
+
+def _read_skeleton(path: Path) -> Skeleton | Parsed:
+    """The skeleton of a JSON file of one, or the content of a keypoint file."""
+    with open_container(path, allow_pickle=False) as opened:
+        if isinstance(opened.content, Mapping) and opened.container is JSON and "names" in opened.content:
+            return Skeleton.from_json(opened.content)
+        return _choose(opened, None).read(opened.content)
+
+
+@contextmanager
+def _naming(name: str, format: str | None) -> Iterator[None]:
+    """Errors within begin with the name of what is read, and are of the kinds that `read_keypoints` raises."""
+    try:
+        yield
     except PickledError as error:
         raise PickledError(f"{name}: {error.what}") from error
     except InputError as error:
@@ -77,8 +121,23 @@ def read_keypoints(
         raise _named(name, f"not a usable {format or 'keypoint'} file: {what}") from error
 
 
-def _read_file(path: Path, format: str | None, allow_pickle: bool) -> tuple[Parsed, str]:
-    """The content of a file or folder, and the name of its format."""
+def _read_file(path: Path, format: str | None, allow_pickle: bool, in_project: bool) -> tuple[Parsed, str]:
+    """The content of a file or folder, and the name of its format.
+
+    Args:
+        in_project: take edges that the file lacks from the DeepLabCut project that it lies in.
+    """
+    parsed, chosen = read_safely(_read_opened, path, format, allow_pickle)
+    if in_project and chosen in ("deeplabcut", "deeplabcut-h5") and not skeleton_of(parsed).edges:
+        found = project_skeleton(path, parsed.names or ())
+        if found is not None:
+            skeleton, config = found
+            note = f"edges are those of the DeepLabCut project: {config}"
+            parsed = replace(parsed, edges=skeleton.edges, notes=(*parsed.notes, note))
+    return parsed, chosen
+
+
+def _read_opened(path: Path, format: str | None, allow_pickle: bool) -> tuple[Parsed, str]:
     with open_container(path, allow_pickle) as opened:
         chosen = _choose(opened, format)
         return chosen.read(opened.content), chosen.name

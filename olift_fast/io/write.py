@@ -17,7 +17,8 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
     """Writes a lifted result in one piece or not at all; returns the path.
 
     "npz" holds everything, exactly. "csv" is DeepLabCut's table with x, y, z; "long" has one row for each track, frame
-    and joint. "h5" (DeepLabCut), "netcdf" (movement) and "nwb" (one track) need the extra `io`.
+    and joint. "h5" is DeepLabCut's table as pandas keeps it. "netcdf" (movement) and "nwb" (one track) need the extra
+    `io`.
 
     Args:
         format: one of these names; None goes by the ending: .npz, .csv, .long.csv, .h5, .nc, .nwb.

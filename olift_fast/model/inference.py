@@ -80,17 +80,18 @@ def lift_tracks(
         where = f"{tracks.source}: " if tracks.source else ""
         raise InputError(f"{where}no keypoint is visible at min_confidence {min_confidence:g}")
     total = tracks.num_tracks * tracks.num_frames
+    absent = tracks.absent()
 
     def lift(index: int) -> tuple[Array, Array, np.float32, Array]:
         def advance(frames: int) -> None:
             if progress is not None:
                 progress(index * tracks.num_frames + frames, total)
 
-        prepared = prepare(tracks.keypoints[index], visible[index], tracks.skeleton)
+        prepared = prepare_track(tracks, index, visible[index], absent[index])
         joints = run(model, prepared, mirror=mirror, advance=advance)
         joints, rotation, scale = place(joints, prepared, frame)
         advance(tracks.num_frames)
-        return joints, rotation, scale, prepared.centers
+        return with_absent(joints, absent[index]), rotation, scale, prepared.centers
 
     # Track by track, so that what only the steps need is in memory for one track at a time.
     lifted = map(lift, range(tracks.num_tracks))
@@ -107,6 +108,8 @@ def lift_tracks(
         image_size=tracks.image_size,
         source=tracks.source,
         format=tracks.format,
+        notes=tracks.notes,
+        warnings=tracks.warnings,
         frame=frame,
         scale=scale,
         centers=centers,
@@ -114,6 +117,31 @@ def lift_tracks(
         model=model.name,
         version=__version__,
     )
+
+
+def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mask | None = None) -> Prepared:
+    """`prepare` for one of several tracks, without the joints that it never has: they are another animal's.
+
+    Args:
+        tracks: of all animals.
+        index: the track's.
+        visible: ``(T, J)`` of the track.
+        absent: ``(J,)`` the joints to leave out.
+    """
+    keypoints, skeleton = tracks.keypoints[index], tracks.skeleton
+    if absent is None or not absent.any():
+        return prepare(keypoints, visible, skeleton)
+    names = [name for name, missing in zip(skeleton.names, absent, strict=True) if not missing]
+    return prepare(keypoints[:, ~absent], visible[:, ~absent], skeleton.subset(names))
+
+
+def with_absent(joints: Array, absent: Mask) -> Array:
+    """Joints ``(T, J, 3)`` of those that `prepare_track` kept, and NaN in those that it left out."""
+    if not absent.any():
+        return joints
+    whole = np.full((len(joints), len(absent), 3), np.nan, np.float32)
+    whole[:, ~absent] = joints
+    return whole
 
 
 def prepare(

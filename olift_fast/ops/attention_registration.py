@@ -31,8 +31,8 @@ def register_attention(
 
     Args:
         forward: ``forward(q, k, v, *options, out, lse)`` writes the output and the log-sum-exp of the scores, float32
-            ``(B, T, J, H)``, -inf in a row without any key. The logarithm is natural, but for the native
-            `banded_attention`, which keeps it to base 2: only the backward of the same backend reads it.
+            ``(B, T, J, H)``, -inf in a row without any key. It is to base 2, as the scores are in all kernels: 2^x
+            takes fewer steps than e^x, and the probability of a lone key is exactly 1 in the backward, too.
         backward: ``backward(grad, q, k, v, out, lse, *options, dq, dk, dv)`` writes every gradient. Where the attention
             takes a bias, dbias follows, None in a call without one.
         device: the device type that it runs on; None for any.

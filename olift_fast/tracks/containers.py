@@ -70,6 +70,15 @@ class KeypointTracks:
         finite = np.isfinite(self.keypoints).all(axis=-1)
         return np.asarray(finite & (self.confidence >= min_confidence), dtype=np.bool_)
 
+    def absent(self) -> npt.NDArray[np.bool_]:
+        """(N, J) True where a track never has a joint that another track has.
+
+        Such are the body parts of another animal: files hold one list of joints for all tracks. A track that has no
+        joint at all counts as having all of them.
+        """
+        has = np.asarray((np.isfinite(self.keypoints).all(axis=-1) & (self.confidence > 0)).any(axis=1))
+        return np.asarray(~has & has.any(axis=0) & has.any(axis=1, keepdims=True), dtype=np.bool_)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiftedTracks:
@@ -77,8 +86,10 @@ class LiftedTracks:
 
     Args:
         joints: (N, T, J, 3) x right, y down, z away from the camera, in `units`; NaN in the frames of a track that
-            have no visible keypoint within the model's reach, finite everywhere else.
-        keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format: the input (`KeypointTracks`).
+            have no visible keypoint within the model's reach, and in joints that a track never has while another has
+            them (`KeypointTracks.absent`); finite everywhere else.
+        keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format, notes, warnings: the input
+            (`KeypointTracks`).
         visible: (N, T, J) which keypoints the model saw.
         frame: "camera": x and y overlay the input's pixels, z is depth in pixels relative to the animal's center;
             "object": the model's own frame and unit.
@@ -103,6 +114,8 @@ class LiftedTracks:
     image_size: tuple[int, int] | None = None
     source: str | None = None
     format: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     frame: CoordinateFrame = "camera"
     scale: npt.NDArray[np.float32]
     centers: npt.NDArray[np.float32]
@@ -144,7 +157,8 @@ class LiftedTracks:
 def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
     """Checks the fields that both classes share, and turns lists and numpy scalars into the documented types."""
     source = value.source
-    _set(value, "tracks", tuple(str(track) for track in value.tracks))
+    for name in ("tracks", "notes", "warnings"):
+        _set(value, name, tuple(str(text) for text in getattr(value, name)))
     if value.keypoints.ndim != 4 or value.keypoints.shape[-1] != 2:
         raise _error(source, f"keypoints must be (tracks, frames, joints, 2), got {value.keypoints.shape}")
     frames = value.keypoints.shape[1]

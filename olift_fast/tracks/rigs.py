@@ -282,6 +282,30 @@ _RIGS = {
         "Chest",
         "Head > Neck > Chest, Neck > *Shoulder > *Elbow > *Wrist, Chest > *Hip > *Knee > *Ankle",
     ),
+    # MediaPipe's PoseLandmark and POSE_CONNECTIONS. They leave face, mouth and body in three pieces: here the nose
+    # joins the mouth and the shoulders.
+    "mediapipe_pose_33": _rig(
+        "nose, left_eye_inner, left_eye, left_eye_outer, right_eye_inner, right_eye, right_eye_outer, left_ear,"
+        "right_ear, mouth_left, mouth_right, left_shoulder, right_shoulder, left_elbow, right_elbow, left_wrist,"
+        "right_wrist, left_pinky, right_pinky, left_index, right_index, left_thumb, right_thumb, left_hip, right_hip,"
+        "left_knee, right_knee, left_ankle, right_ankle, left_heel, right_heel, left_foot_index, right_foot_index",
+        "nose > *_eye_inner > *_eye > *_eye_outer > *_ear, mouth_left > mouth_right, left_shoulder > right_shoulder",
+        "nose > mouth_*, nose > *_shoulder > *_elbow > *_wrist > *_pinky > *_index, *_wrist > *_index",
+        "*_wrist > *_thumb, *_shoulder > *_hip > *_knee > *_ankle > *_heel > *_foot_index, *_ankle > *_foot_index",
+        "left_hip > right_hip",
+    ),
+    # MediaPipe's HandLandmark and HAND_CONNECTIONS: one hand, left or right.
+    "mediapipe_hand_21": _rig(
+        "wrist, thumb_cmc, thumb_mcp, thumb_ip, thumb_tip, index_finger_mcp, index_finger_pip, index_finger_dip,"
+        "index_finger_tip, middle_finger_mcp, middle_finger_pip, middle_finger_dip, middle_finger_tip, ring_finger_mcp,"
+        "ring_finger_pip, ring_finger_dip, ring_finger_tip, pinky_mcp, pinky_pip, pinky_dip, pinky_tip",
+        "wrist > thumb_cmc > thumb_mcp > thumb_ip > thumb_tip, wrist > index_finger_mcp > middle_finger_mcp",
+        "middle_finger_mcp > ring_finger_mcp > pinky_mcp > wrist",
+        *(
+            f"{finger}_mcp > {finger}_pip > {finger}_dip > {finger}_tip"
+            for finger in ("index_finger", "middle_finger", "ring_finger", "pinky")
+        ),
+    ),
     # The `keypoints` and `skeleton` of AP-10K's annotation files.
     "ap10k_17": _rig(
         "left_eye, right_eye, nose, neck, root_of_tail, left_shoulder, left_elbow, left_front_paw, right_shoulder,"

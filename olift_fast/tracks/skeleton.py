@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -250,7 +251,7 @@ def _hop_distances(num_joints: int, edges: tuple[tuple[int, int], ...]) -> npt.N
 def _check(names: tuple[str, ...], edges: tuple[tuple[int, int], ...], sides: tuple[int, ...], what: str) -> None:
     if not names:
         raise InputError(f"{what} must have at least one joint, got none")
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise InputError(f"{what}: joint names must be distinct, got {', '.join(map(repr, repeated))} more than once")
     seen: set[frozenset[int]] = set()

@@ -17,7 +17,7 @@ from olift_fast.io import read_keypoints, read_lifted
 from olift_fast.model import checkpoints
 from olift_fast.ops import backends, native_module
 
-from .conftest import JOINTS, Run
+from .conftest import JOINTS, Run, walk, write_table
 
 
 @pytest.mark.slow
@@ -131,3 +131,35 @@ def test_doctor_says_why_something_cannot_run(run: Run, monkeypatch: pytest.Monk
     assert outcome.exit_code == 1
     for words in ("built for another planet", "no checkpoint is installed", "pip install 'olift-fast[view]'"):
         assert words in outcome.stdout
+
+
+def test_info_and_lift_tell_how_the_file_was_read(run: Run, random_model: str, mouse: Path, tmp_path: Path) -> None:
+    (mouse.parent / "config.yaml").write_text("bodyparts: [nose, left_paw, right_paw, tail]\nskeleton: [[nose, tail]]")
+    note = f"edges are those of the DeepLabCut project: {mouse.parent.resolve() / 'config.yaml'}"
+    content = json.loads(run("info", mouse, "--json").stdout)
+    assert content["notes"] == [note] and content["edges"] == [["nose", "tail"]] and content["warnings"] == []
+    assert f"note      {note}" in run("info", mouse).stdout
+    lifted = run("lift", mouse, "-o", tmp_path / "out.npz", "--model", random_model)
+    assert f"note: {note}" in lifted.stderr
+
+
+def test_image_size_scales_normalized_coordinates(run: Run, random_model: str, tmp_path: Path) -> None:
+    keypoints, likelihood = walk()
+    path = write_table(tmp_path / "shares.csv", keypoints / 1000, likelihood)
+    for command in (("info", path), ("lift", path, "-o", tmp_path / "out.npz", "--model", random_model)):
+        assert "warning: coordinates lie in 0…1" in run(*command).stderr
+        outcome = run(*command, "--image-size", 640, 480)
+        assert outcome.exit_code == 0 and "0…1" not in outcome.stderr
+    np.testing.assert_allclose(
+        read_lifted(tmp_path / "out.npz").keypoints[0, :3], keypoints[:3] / 1000 * [640, 480], rtol=2e-2
+    )
+    refused = run("info", path, "--image-size", 640, 0)
+    assert refused.exit_code == 2 and "--image-size must be a width and a height in pixels, got 640 0" in refused.stderr
+
+
+def test_errors_name_the_option_and_not_the_argument(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "data_2d_custom.npz"
+    np.savez(path, positions_2d=np.array({}, dtype=object))
+    refused = run("info", path)
+    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1
+    assert "--allow-pickle" in refused.stderr and "allow_pickle" not in refused.stderr

@@ -38,6 +38,8 @@ def make_lifted() -> Callable[..., LiftedTracks]:
             "image_size": (640, 480),
             "source": "clip.csv",
             "format": "deeplabcut",
+            "notes": ("frames are times",),
+            "warnings": ("coordinates look normalized", "two"),
             "frame": "camera",
             "scale": rng.uniform(1, 2, len(tracks)),
             "centers": rng.normal(size=(*shape[:2], 2)),

@@ -108,7 +108,7 @@ def test_forced_json_format_on_other_content_is_one_line(tmp_path: Path) -> None
     path = tmp_path / "file.json"
     values = [{}, [], [{}], [[]], [None], {"people": 3}, {"annotations": 3}, {"instance_info": [{}]}, "x", 3, None]
     names = [known.name for known in formats() if ".json" in known.extensions]
-    assert len(names) == 9
+    assert len(names) > 8
     for name in names:
         for value in values:
             path.write_text(json.dumps(value))

@@ -101,6 +101,61 @@ def test_columns_beside_x_y_and_likelihood_are_left_out(write_table: Callable[..
     found = read_keypoints(write_table(rows))
     np.testing.assert_array_equal(found.keypoints, [[[[1, 2]]]])
     assert found.confidence.item() == 0.5
+    assert found.notes == ("columns left out: x_ens_var",)
+
+
+@pytest.mark.parametrize("blank", ["", "Unnamed: 4_level_1"])
+def test_lightning_poses_column_of_sets_is_left_out(write_table: Callable[..., Path], blank: str) -> None:
+    rows: Rows = [
+        ["scorer", *["heatmap_mhcrnn_tracker"] * 3, "set"],
+        ["bodyparts", *["paw"] * 3, blank],
+        ["coords", "x", "y", "likelihood", blank],
+        ["labeled-data/clip/img0012.png", 1, 2, 0.5, "train"],
+        ["labeled-data/clip/img0030.png", 3, 4, 0.25, "validation"],
+    ]
+    found = read_keypoints(write_table(rows))
+    assert found.notes == ("columns left out: set",) and found.frames is not None and found.frames.tolist() == [12, 30]
+    np.testing.assert_array_equal(found.keypoints[0, :, 0], [[1, 2], [3, 4]])
+
+
+def test_merged_cells_of_a_workbook_name_the_columns_at_their_right(write_table: Callable[..., Path]) -> None:
+    rows = _single()
+    rows[0] = ["scorer", "s", *[None] * 5]
+    rows[1] = ["bodyparts", "nose", None, None, "tail", None, None]
+    np.testing.assert_array_equal(
+        read_keypoints(write_table(rows)).keypoints, read_keypoints(write_table(_single(), "plain.csv")).keypoints
+    )
+
+
+def test_body_parts_that_an_individual_lacks_are_hidden_with_confidence_0(write_table: Callable[..., Path]) -> None:
+    rows: Rows = [
+        ["scorer", *["s"] * 9],
+        ["individuals", *["mouse"] * 6, *["single"] * 3],
+        ["bodyparts", *["nose"] * 3, *["tail"] * 3, *["cricket"] * 3],
+        ["coords", *["x", "y", "likelihood"] * 3],
+        [0, 1, 2, 0.5, 3, 4, 0.5, 5, 6, 0.5],
+        [1, 1, 2, 0.5, 3, 4, 0.5, 5, 6, 0.5],
+    ]
+    found = read_keypoints(write_table(rows))
+    assert found.skeleton.names == ("nose", "tail", "cricket")
+    there = np.array([[True, True, False], [False, False, True]])
+    np.testing.assert_array_equal(np.isfinite(found.keypoints).all(axis=-1), np.broadcast_to(there[:, None], (2, 2, 3)))
+    np.testing.assert_array_equal(found.confidence, np.broadcast_to(there[:, None] * np.float32(0.5), (2, 2, 3)))
+
+
+@pytest.mark.parametrize("mark", [["folder", "video", "image"], [None, None, None], None])
+def test_pictures_in_one_or_three_columns_below_an_index_name(
+    write_table: Callable[..., Path], mark: list[str | None] | None
+) -> None:
+    rows: Rows = [
+        *(["scorer", None, None, "s", "s"], ["bodyparts", None, None, "n", "n"], ["coords", None, None, "x", "y"]),
+        *([[*mark, None, None]] if mark else []),
+        ["labeled-data", "clip", "img05.png", None, None],
+        ["labeled-data", "clip", "img07.png", 1, 2],
+    ]
+    found = read_keypoints(write_table(rows))
+    assert found.frames is not None and found.frames.tolist() == [5, 7]
+    assert found.visible(0.0)[0, :, 0].tolist() == [False, True]
 
 
 @pytest.mark.parametrize(("missing", "wanted"), [(0, "'scorer'"), (1, "'bodyparts'"), (2, "'coords'")])
@@ -125,6 +180,12 @@ def test_missing_header_row_is_named(write_table: Callable[..., Path], missing: 
         (lambda rows: rows[5].__setitem__(0, 10**12), "frame numbers run from 0 to 1000000000000"),
         (lambda rows: rows.__delitem__(slice(3, None)), "holds no frames"),
         (lambda rows: rows[1].pop(), "header row 'bodyparts' has 6 cells, wanted 7"),
+        (lambda rows: rows[1].__setitem__(1, None), "column 2 has a coordinate but no body part"),
+        (lambda rows: rows[5].__setitem__(0, None), "row 3 of 3 has no frame number or time"),
+        (
+            lambda rows: [row.insert(4, 5 if number > 2 else None) for number, row in enumerate(rows)],
+            "column 5 has values but no header",
+        ),
     ],
 )
 def test_bad_tables_name_the_cause(

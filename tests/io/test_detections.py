@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import PATIENCE, Detections, as_tracks
+from olift_fast.io.detections import PATIENCE, Detections, as_recordings, as_stills, as_tracks, identity
 
 SQUARE = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
 SURE = np.ones(4)
@@ -76,6 +76,7 @@ def test_ids_win_over_nearness_and_the_more_confident_of_two_stays() -> None:
     assert tracked.tracks == ("a", "b")
     assert _corner(tracked.keypoints, 0) == [0, 80]
     assert tracked.confidence[0, 1, 0] == np.float32(0.9)
+    assert tracked.warnings == ["1 of 4 poses left out: another one in the frame has the same id and is more confident"]
 
 
 def test_made_up_names_stay_clear_of_ids_in_the_file() -> None:
@@ -113,3 +114,33 @@ def test_no_pose_and_far_frame_numbers_are_errors() -> None:
     _add(found, 2**40, 0.0)
     with pytest.raises(InputError, match="frame numbers run from 0 to 1099511627776 but only 2 are there"):
         as_tracks(found)
+
+
+def test_recordings_lie_side_by_side_and_are_never_joined() -> None:
+    left, right = Detections(4), Detections(4)
+    _add(left, 0, 0.0)
+    _add(left, 2, 1.0)
+    _add(right, 1, 0.0)
+    tracked = as_recordings({"left": left, "right": right, "empty": Detections(4)})
+    assert tracked.tracks == ["left/track_0", "right/track_0"] and tracked.frames.tolist() == [0, 1, 2]
+    assert np.isfinite(tracked.keypoints[:, :, 0, 0]).tolist() == [[True, False, True], [False, True, False]]
+    assert as_recordings({"left": left}).tracks == ("track_0",)
+    assert as_recordings({"left": left, "empty": Detections(4)}).tracks == ["left/track_0"]
+    with pytest.raises(InputError, match="no keypoint is visible"):
+        as_recordings({"a": Detections(4), "b": Detections(4)})
+
+
+def test_stills_with_one_name_are_told_apart_by_their_place() -> None:
+    found = Detections(4)
+    for at in range(3):
+        _add(found, 0, float(at))
+    assert as_stills(found, ["a", "b", "a"]).tracks == ["a_0", "b", "a_2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(3, "3"), (3.0, "3"), ("x", "x"), ([[2.0]], "2"), (0, "0"), (-1, None), ("-1", None), ("", None), (None, None),
+     (True, None), ([], None), (float("nan"), None), ({}, None)],
+)  # fmt: skip
+def test_ids_are_text_and_none_where_the_file_gives_none(value: object, name: str | None) -> None:
+    assert identity(value) == name

@@ -71,6 +71,103 @@ def test_coco_track_ids_are_kept(write_json: Writer) -> None:
     assert np.isfinite(found.keypoints[..., 0]).sum(axis=-1).tolist() == [[0, 2], [3, 0]]
 
 
+def _two_crossing(**keys: Any) -> dict[str, Any]:
+    """Two owls that change places in four frames; `keys` gives what goes into an annotation of animal 0 or 1."""
+    content = _coco()
+    content["images"] = [{"id": 70 + frame, "file_name": f"frame_{frame:03}.PNG", "width": 640, "height": 480}
+                         for frame in range(4)]  # fmt: skip
+    content["annotations"] = [
+        {"id": 2 * frame + animal, "image_id": 70 + frame, "category_id": 3,
+         "keypoints": [260 + 40 * abs(3 * animal - frame), 100, 2, 460 + 40 * abs(3 * animal - frame), 100, 2, 0, 0, 0]}
+        | {key: value(animal, frame) for key, value in keys.items()}
+        for frame in range(4)
+        for animal in (0, 1)
+    ]  # fmt: skip
+    return content
+
+
+@pytest.mark.parametrize(
+    ("keys", "note"),
+    [
+        ({"track_id": lambda animal, frame: animal}, None),
+        ({"attributes": lambda animal, frame: {"occluded": False, "track_id": animal}}, "attributes.track_id"),
+        ({"attributes": lambda animal, frame: {"object_id": str(animal)}}, "attributes.object_id"),
+        ({"attributes": lambda animal, frame: {"id": animal}}, "attributes.id"),
+        ({"instance_id": lambda animal, frame: float(animal)}, "instance_id"),
+        ({"track": lambda animal, frame: animal, "attributes": lambda animal, frame: {"id": 7}}, "track"),
+    ],
+)
+def test_coco_ids_that_tools_write(write_json: Writer, keys: dict[str, Any], note: str | None) -> None:
+    found = read_keypoints(write_json(_two_crossing(**keys)))
+    assert found.tracks == ("0", "1")
+    assert found.keypoints[:, :, 0, 0].tolist() == [[260, 300, 340, 380], [380, 340, 300, 260]]
+    assert found.notes == (() if note is None else (f"animals are told apart by `{note}`",))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"track_id": lambda animal, frame: -1},
+        {"attributes": lambda animal, frame: {"track_id": None, "id": 2 * frame + animal}},
+        {"attributes": lambda animal, frame: {"id": 5}},
+    ],
+)
+def test_coco_numbers_that_are_no_ids_of_animals(write_json: Writer, keys: dict[str, Any]) -> None:
+    found = read_keypoints(write_json(_two_crossing(**keys)))
+    assert found.tracks == ("track_0", "track_1") and not found.warnings
+    assert found.notes == ("poses without an id are joined by nearness, into 2 tracks",)
+
+
+def test_coco_annotations_without_an_id_among_others_are_joined_by_themselves(write_json: Writer) -> None:
+    content = _two_crossing(track_id=lambda animal, frame: 4 if animal == 0 else -1)
+    found = read_keypoints(write_json(content))
+    assert found.tracks == ("4", "track_0") and found.keypoints[1, :, 0, 0].tolist() == [380, 340, 300, 260]
+
+
+@pytest.mark.parametrize("by", ["video_id", "vid_id", "folder"])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_coco_videos_are_read_each_by_itself(write_json: Writer, by: str, tracked: bool) -> None:
+    content = _two_crossing(**({"track_id": lambda animal, frame: 1} if tracked else {}))
+    content["annotations"] = content["annotations"][::2]
+    for place, image in enumerate(content["images"]):
+        image["file_name"] = f"{place // 2 if by == 'folder' else 'all'}/frame_{place % 2:03}.png"
+        if by != "folder":
+            image[by] = place // 2
+    found = read_keypoints(write_json(content))
+    names = ("0", "1") if by == "folder" else ("video_0", "video_1")
+    assert found.tracks == tuple(f"{name}/{'1' if tracked else 'track_0'}" for name in names)
+    assert found.keypoints[:, :, 0, 0].tolist() == [[260, 300], [340, 380]]
+
+
+def test_coco_two_poses_with_one_id_in_one_image_are_told(write_json: Writer) -> None:
+    found = read_keypoints(write_json(_two_crossing(track_id=lambda animal, frame: 1)))
+    assert found.warnings == ("4 of 8 poses left out: another one in the frame has the same id and is more confident",)
+
+
+def test_coco_exports_of_roboflow_and_edges_that_count_from_zero(write_json: Writer) -> None:
+    content = _two_crossing()
+    for frame, image in enumerate(content["images"]):
+        image["file_name"] = f"frame_{frame + 4:04}_jpg.rf.{97531 * (frame + 3)}ab12.jpg"
+    content["categories"][0]["skeleton"] = [[0, 1], [0, 2]]
+    found = read_keypoints(write_json(content))
+    assert found.frames is not None and found.frames.tolist() == [4, 5, 6, 7]
+    assert found.skeleton.edges == ((0, 1), (0, 2))
+
+
+def test_coco_whole_body_annotations_give_the_body(write_json: Writer) -> None:
+    content = _two_crossing(foot_kpts=lambda animal, frame: [0] * 18, face_kpts=lambda animal, frame: [0] * 204)
+    found = read_keypoints(write_json(content))
+    assert found.keypoints.shape[2] == 3 and any("feet, face and hands" in note for note in found.notes)
+
+
+def test_coco_results_on_lines(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    pose = [value for joint in range(17) for value in (joint, 2 * joint, 0.5)]
+    path.write_text("\n".join(json.dumps({"image_id": image, "keypoints": pose}) for image in (4, 5, 7)))
+    found = read_keypoints(path)
+    assert found.format == "coco-results" and found.frames is not None and found.frames.tolist() == [4, 5, 6, 7]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,4 +1,4 @@
-"""The extra `io`: DeepLabCut h5, NWB and netCDF, and the same tracks read by both tiers."""
+"""movement's data sets and netCDF files, what is written with it, and the same tracks read by both tiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from olift_fast.errors import InputError, MissingExtraError
@@ -90,6 +92,147 @@ def test_data_sets_that_do_not_fit_are_refused() -> None:
         read_keypoints(_dataset("points"))
 
 
+def _write_netcdf(path: Path, plural: str = "s", time: Any = None, **attributes: Any) -> npt.NDArray[np.float64]:
+    """movement's data set as netCDF 4 keeps it in HDF5; returns the points (2 animals, frames, 3 joints, 2)."""
+    length = 4 if time is None else len(time)
+    points = np.random.default_rng(5).uniform(1, 99, (2, length, 3, 2))
+    dims = ["time", "space", f"keypoint{plural}", f"individual{plural}"]
+    scales = {
+        "time": np.arange(length) if time is None else np.asarray(time),
+        "space": ["x", "y"],
+        dims[2]: ["nose", "tail", "paw"],
+        dims[3]: ["a", "b"],
+    }
+    with h5py.File(path, "w") as file:
+        file.attrs["_NCProperties"] = np.bytes_("version=2,netcdf=4.9.2")
+        for name, value in attributes.items():
+            file.attrs[name] = np.array([value]) if isinstance(value, float) else np.bytes_(value)
+        for name, values in scales.items():
+            file[name] = values
+            file[name].make_scale(name)
+        file["position"] = points.transpose(1, 3, 2, 0)
+        file["confidence"] = np.full((length, 3, 2), 0.5)
+        for name, axes in (("position", dims), ("confidence", [dims[0], *dims[2:]])):
+            for axis, scale in enumerate(axes):
+                file[name].dims[axis].attach_scale(file[scale])
+    return points
+
+
+@pytest.mark.parametrize("plural", ["s", ""])
+def test_netcdf_4_reads_without_the_extra(without_extra: None, tmp_path: Path, plural: str) -> None:
+    points = _write_netcdf(tmp_path / "clip.nc", plural, np.arange(4) / 12.5, fps=12.5, time_unit="seconds")
+    found = read_keypoints(tmp_path / "clip.nc")
+    assert found.format == "netcdf" and found.fps == 12.5 and found.frames is None and found.tracks == ("a", "b")
+    assert found.skeleton.names == ("nose", "tail", "paw") and (found.confidence == 0.5).all()
+    np.testing.assert_array_equal(found.keypoints, points.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("time", "attributes", "frames", "fps"),
+    [
+        ([7, 8, 11], {"time_unit": "frames"}, [7, 8, 9, 10, 11], None),
+        ([7, 8, 11], {}, [7, 8, 9, 10, 11], None),
+        ([0.0, 0.04, 0.16], {"fps": 25.0, "time_unit": "seconds"}, [0, 1, 2, 3, 4], 25),
+        ([0.4, 0.44, 0.48], {"fps": 25.0}, [10, 11, 12], 25),
+        ([0.0, 1.0, 2.0], {"fps": 1.0, "time_unit": "seconds"}, [0, 1, 2], 1),
+        ([0.0, 0.02, 0.04], {}, [0, 1, 2], 50),
+        ([0.0, 0.02, 0.04, 0.08], {"time_unit": "seconds"}, [0, 1, 2, 3, 4], 50),
+    ],
+)
+def test_times_become_frames_and_their_gaps_hidden_frames(
+    tmp_path: Path, time: list[float], attributes: dict[str, Any], frames: list[int], fps: float | None
+) -> None:
+    points = _write_netcdf(tmp_path / "clip.nc", "", time, **attributes)
+    found = read_keypoints(tmp_path / "clip.nc")
+    numbers = list(range(found.num_frames)) if found.frames is None else found.frames.tolist()
+    assert numbers == frames and found.fps == fps and not found.warnings
+    seen = found.visible().any(axis=(0, 2))
+    assert seen.sum() == len(time) and seen[0] and seen[-1]
+    np.testing.assert_array_equal(found.keypoints[:, seen], points.astype(np.float32))
+
+
+def test_gaps_in_the_time_of_a_data_set_become_hidden_frames() -> None:
+    dataset = _dataset("s", fps=50.0)
+    dataset["position"].coords["time"].values = np.array([0.0, 0.02, 0.08, 0.1])
+    found = read_keypoints(dataset)
+    assert found.visible().any(axis=(0, 2)).tolist() == [True, True, False, False, True, True]
+
+
+@pytest.mark.parametrize("time", [[0.0, 0.1, 0.1], [0.0, np.nan, 0.2]])
+def test_times_that_tell_no_frames_are_told(tmp_path: Path, time: list[float]) -> None:
+    _write_netcdf(tmp_path / "clip.nc", "", time, time_unit="seconds")
+    found = read_keypoints(tmp_path / "clip.nc")
+    assert found.frames is None and found.num_frames == len(time) and "frames are counted from 0" in found.warnings[0]
+
+
+def test_a_data_set_of_one_animal_without_that_dimension_reads(tmp_path: Path) -> None:
+    path = tmp_path / "one.nc"
+    points = _write_netcdf(path)
+    with h5py.File(path, "a") as file:
+        for name in ("position", "confidence", "individuals"):
+            del file[name]
+        file["individuals"] = "b"
+        file["position"] = points[1].transpose(0, 2, 1)
+        for axis, scale in enumerate(("time", "space", "keypoints")):
+            file["position"].dims[axis].attach_scale(file[scale])
+    found = read_keypoints(path)
+    assert found.tracks == ("b",)
+    np.testing.assert_array_equal(found.keypoints[0], points[1].astype(np.float32))
+
+
+def test_packed_values_are_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "packed.nc"
+    _write_netcdf(path)
+    with h5py.File(path, "a") as file:
+        packed = np.arange(48, dtype=np.int16).reshape(4, 2, 3, 2)
+        scales = [file["position"].dims[axis][0] for axis in range(4)]
+        del file["position"]
+        file["position"] = packed
+        file["position"].attrs.update({"scale_factor": 0.5, "add_offset": 100.0, "_FillValue": np.int16(47)})
+        for axis, scale in enumerate(scales):
+            file["position"].dims[axis].attach_scale(scale)
+    found = read_keypoints(path)
+    assert found.keypoints[0, 0, 0].tolist() == [100, 103] and np.isnan(found.keypoints[1, 3, 2]).all()
+
+
+def test_classic_netcdf_reads_in_bounds(tmp_path: Path) -> None:
+    netcdf_file = pytest.importorskip("scipy.io", reason="needs the extra io").netcdf_file
+    points = np.random.default_rng(2).uniform(1, 99, (4, 2, 3))
+    path = tmp_path / "old.nc"
+    with netcdf_file(path, "w") as file:
+        file.fps, file.time_unit = 10.0, b"seconds"
+        for name, length in {"time": 4, "space": 2, "keypoints": 3, "letters": 4}.items():
+            file.createDimension(name, length)
+        file.createVariable("time", "f8", ("time",))[:] = [0, 0.1, 0.3, 0.4]
+        file.createVariable("space", "c", ("space",))[:] = np.array([b"x", b"y"])
+        names = np.array([list("nose"), list("tail"), [*"paw", ""]], "S1")
+        file.createVariable("keypoints", "c", ("keypoints", "letters"))[:] = names
+        file.createVariable("position", "f8", ("time", "space", "keypoints"))[:] = points
+    found = read_keypoints(path)
+    assert found.skeleton.names == ("nose", "tail", "paw") and found.fps == 10 and found.num_frames == 5
+    seen = found.visible().any(axis=(0, 2))
+    assert seen.tolist() == [True, True, False, True, True]
+    np.testing.assert_array_equal(found.keypoints[0, seen], points.transpose(0, 2, 1).astype(np.float32))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"keypoints") + 12
+    data[place : place + 4] = b"\x7f\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"old\.nc: "):
+        read_keypoints(path)
+
+
+def test_netcdf_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "clip.nc"
+    _write_netcdf(path, "points")
+    with pytest.raises(InputError, match="wanted a dimension 'keypoint' or 'keypoints', got"):
+        read_keypoints(path)
+    _write_netcdf(path)
+    with h5py.File(path, "a") as file:
+        file["shape"] = np.ones((4, 2, 2))
+    with pytest.raises(InputError, match="a movement data set of boxes"):
+        read_keypoints(path)
+
+
 @pytest.fixture
 def without_extra(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The interpreter as it is without movement, pandas, xarray and SciPy."""
@@ -113,26 +256,17 @@ def test_missing_extra_is_named_and_leaves_nothing(
 ) -> None:
     folder = real_data / "keypoints2d"
     pip = r"needs: pip install 'olift-fast\[io\]'"
-    with pytest.raises(MissingExtraError, match=rf"^reading DeepLabCut \.h5 files {pip}$"):
-        read_keypoints(folder / "deeplabcut_h5/DLC_sample_tracks.h5")
+    classic = tmp_path / "classic.nc"
+    classic.write_bytes(b"CDF\x01" + bytes(600))
+    with pytest.raises(MissingExtraError, match=rf"^reading classic netCDF files {pip}$"):
+        read_keypoints(classic)
+    classic.unlink()
     with pytest.raises(MissingExtraError, match=rf"^reading MATLAB 5 \.mat files {pip}$"):
         read_keypoints(folder / "sleap/labels.mat")
-    for suffix, what in ((".h5", r"DeepLabCut \.h5"), (".nc", "netCDF"), (".nwb", "NWB")):
+    for suffix, what in ((".nc", "netCDF"), (".nwb", "NWB")):
         with pytest.raises(MissingExtraError, match=f"^writing {what} files {pip}$"):
             write_lifted(make_lifted(), tmp_path / f"lifted{suffix}")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_deeplabcut_h5_holds_the_numbers_of_its_csv(load_poses: Any, real_data: Path) -> None:
-    folder = real_data / "keypoints2d/deeplabcut_h5"
-    table, binary = (read_keypoints(folder / f"DLC_sample_tracks.{suffix}") for suffix in ("csv", "h5"))
-    assert binary.format == "deeplabcut-h5" and binary.skeleton == table.skeleton
-    np.testing.assert_array_equal(binary.keypoints, table.keypoints)
-    np.testing.assert_array_equal(binary.confidence, table.confidence)
-    by_movement = read_keypoints(load_poses.from_dlc_file(folder / "DLC_sample_tracks.h5", fps=40))
-    np.testing.assert_array_equal(by_movement.keypoints, binary.keypoints)
-    assert by_movement.fps == 40 and by_movement.frames is None
 
 
 @pytest.mark.slow
@@ -155,50 +289,25 @@ def test_sleap_analysis_file_reads_the_same_by_movement(load_poses: Any, real_da
     np.testing.assert_array_equal(by_movement.keypoints, own.keypoints)
 
 
-@pytest.mark.slow
-def test_deeplabcut_tables_of_labels_and_unique_body_parts_in_h5(load_poses: Any, tmp_path: Path) -> None:
-    pandas = importlib.import_module("pandas")
-    columns = pandas.MultiIndex.from_tuples(
-        [("s", who, part, axis) for who, part in (("a", "nose"), ("single", "box")) for axis in "xy"],
-        names=["scorer", "individuals", "bodyparts", "coords"],
-    )
-    index = pandas.MultiIndex.from_tuples([("labeled-data", "clip", f"img{number}.png") for number in (3, 8)])
-    frame = pandas.DataFrame([[1.0, 2, 3, 4], [5, 6, np.nan, np.nan]], columns=columns, index=index)
-    path = tmp_path / "labels.h5"
-    frame.to_hdf(path, key="df_with_missing", mode="w")
-    found = read_keypoints(path)
-    assert found.tracks == ("a", "single") and found.skeleton.names == ("nose", "box")
-    assert found.frames is not None and found.frames.tolist() == [3, 8]
-    np.testing.assert_array_equal(found.keypoints[0, :, 0], [[1, 2], [5, 6]])
-    assert found.confidence[1].tolist() == [[0, 1], [0, 0]]
-    pandas.DataFrame({"a": [1.0]}).to_hdf(path, key="df_with_missing", mode="w")
-    with pytest.raises(InputError, match=r"labels\.h5: columns must be scorer, \[individuals,\] bodyparts, coords"):
-        read_keypoints(path)
-
-
-@pytest.mark.parametrize("name", ["poses.nc", "poses.bin"])
-def test_netcdf_of_movement_reads(load_poses: Any, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("poses.nc", "NETCDF4"), ("poses.bin", "NETCDF4"), ("old.nc", "NETCDF3_64BIT")]
+)
+def test_netcdf_of_movement_reads(load_poses: Any, tmp_path: Path, name: str, kind: str) -> None:
     points = np.random.default_rng(0).uniform(0, 99, (6, 2, 3, 2))
     names = {"individual_names": ["a", "b"], "keypoint_names": ["x1", "x2", "x3"]}
     dataset = load_poses.from_numpy(points, **names, fps=12.5, source_software="DeepLabCut")
-    dataset.to_netcdf(tmp_path / name)
+    dataset.to_netcdf(tmp_path / name, format=kind, engine="netcdf4" if kind == "NETCDF4" else "scipy")
     found = read_keypoints(tmp_path / name)
     assert found.format == "netcdf" and found.fps == 12.5 and found.tracks == ("a", "b")
     np.testing.assert_array_equal(found.keypoints, points.transpose(3, 0, 2, 1).astype(np.float32))
 
 
 @pytest.mark.slow
-def test_nwb_of_movement_reads(load_poses: Any, tmp_path: Path) -> None:
-    save, pynwb = importlib.import_module("movement.io.save_poses"), importlib.import_module("pynwb")
-    points = np.random.default_rng(0).uniform(0, 99, (6, 2, 3, 1))
-    confidence = np.full((6, 3, 1), 0.75)
-    dataset = load_poses.from_numpy(points, confidence, ["rat"], ["tail", "nose", "paw"], fps=30)
-    with pynwb.NWBHDF5IO(str(tmp_path / "poses.nwb"), mode="w") as file:
-        file.write(save.to_nwb_file(dataset))
-    found = read_keypoints(tmp_path / "poses.nwb")
-    assert found.format == "nwb" and found.fps == pytest.approx(30) and (found.confidence == 0.75).all()
-    order = [found.skeleton.names.index(name) for name in ("tail", "nose", "paw")]
-    np.testing.assert_array_equal(found.keypoints[0][:, order], points[..., 0].transpose(0, 2, 1).astype(np.float32))
+def test_data_sets_of_a_deeplabcut_file_read_as_the_file(load_poses: Any, real_data: Path) -> None:
+    path = real_data / "keypoints2d/deeplabcut_h5/DLC_sample_tracks.h5"
+    own, by_movement = read_keypoints(path), read_keypoints(load_poses.from_dlc_file(path, fps=40))
+    np.testing.assert_array_equal(by_movement.keypoints, own.keypoints)
+    assert by_movement.fps == 40 and by_movement.frames is None
 
 
 @pytest.mark.slow
@@ -211,22 +320,18 @@ def test_lifted_results_in_3d_read_back_by_movement(load_poses: Any, tmp_path: P
     assert dataset.attrs["model"] == "small 1.0" and dataset.attrs["units"] == "pixels"
     np.testing.assert_allclose(dataset.attrs["scale"], result.scale)
     np.testing.assert_allclose(dataset.time.values, np.arange(5) / 29.97)
-    pandas = importlib.import_module("pandas")
-    frame = pandas.read_hdf(write_lifted(result, tmp_path / "lifted.h5"))
-    assert frame.columns.names == ["scorer", "individuals", "bodyparts", "coords"]
-    np.testing.assert_array_equal(frame.to_numpy(dtype=np.float32), result.joints.transpose(1, 0, 2, 3).reshape(5, -1))
     solo = make_lifted(["rat"], frames=None)
     again = load_poses.from_nwb_file(write_lifted(solo, tmp_path / "lifted.nwb"))
     names = list(solo.skeleton.names)
     np.testing.assert_array_equal(
         again.position.sel(keypoints=names).squeeze().values, solo.joints[0].transpose(0, 2, 1)
     )
-    for name in ("lifted.nc", "lifted.h5", "lifted.nwb"):
+    for name in ("lifted.nc", "lifted.nwb"):
         with pytest.raises(InputError, match=rf"{name}: holds 3D points"):
             read_keypoints(tmp_path / name)
     with pytest.raises(InputError, match="NWB holds one animal a file, got 2 tracks"):
         write_lifted(result, tmp_path / "two.nwb")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lifted.h5", "lifted.nc", "lifted.nwb"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lifted.nc", "lifted.nwb"]
 
 
 def test_real_leap_labels(real_data: Path) -> None:

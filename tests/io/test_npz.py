@@ -167,3 +167,31 @@ def test_human36m_sequences_are_tracks_padded_at_the_end(tmp_path: Path) -> None
     )
     custom = read_keypoints(detected, allow_pickle=True)
     assert custom.skeleton == rig("coco_17") and custom.image_size == (1920, 1080)
+
+
+def _detectron(path: Path) -> Path:
+    """Two people in three frames, as VideoPose3D's script lists them; no one in the second."""
+
+    def classes(frame: int) -> list[Any]:
+        if frame == 1:
+            return [[], []]
+        person = np.stack([np.arange(17.0) + frame, np.full(17, 50.0), np.zeros(17), np.full(17, 0.01)])
+        return [[], np.stack([person, person + np.array([[500], [0], [0], [0]])])]
+
+    keypoints, boxes = np.empty((3, 2), object), np.empty((3, 2), object)
+    for frame in range(3):
+        keypoints[frame] = classes(frame)
+        boxes[frame] = [[], []] if frame == 1 else [[], np.array([[0, 0, 9, 9, 0.9], [0, 0, 9, 9, 0.8]])]
+    metadata: Any = {"w": 640, "h": 480}
+    np.savez(path, boxes=boxes, segments=np.array([None] * 3), keypoints=keypoints, metadata=metadata)
+    return path
+
+
+def test_detections_of_videopose3d(tmp_path: Path) -> None:
+    path = _detectron(tmp_path / "clip.mp4.npz")
+    with pytest.raises(InputError, match="holds pickled Python objects"):
+        read_keypoints(path)
+    found = read_keypoints(path, allow_pickle=True)
+    assert found.format == "detectron" and found.skeleton == rig("coco_17") and found.image_size == (640, 480)
+    np.testing.assert_array_equal(found.keypoints[:, :, 0, 0], [[0, np.nan, 2], [500, np.nan, 502]])
+    np.testing.assert_allclose(found.confidence[:, :, 5], [[0.9, 0, 0.9], [0.8, 0, 0.8]])

@@ -79,22 +79,22 @@ def test_bad_folders_name_the_file_and_the_cause(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="clip: a folder without files"):
         read_keypoints(folder)
+    with pytest.raises(InputError, match=r"without files, .*; its folders are clip: give one of them"):
+        read_keypoints(tmp_path)
     _write(folder, {"a_1.json": [], "a_2.json": []})
     with pytest.raises(InputError, match="holds no tracks: none of 2 frames has a person"):
         read_keypoints(folder)
     _write(folder, {"b_2.json": []})
     with pytest.raises(InputError, match=r"b_2\.json: frame 2 comes twice"):
         read_keypoints(folder)
-    (folder / "b_2.json").write_text('{"people": [{"pose_')
-    (folder / "a_2.json").unlink()
-    with pytest.raises(InputError, match=r"clip: b_2\.json: not valid JSON \(cut short\?\): .* line 1"):
+    (folder / "b_2.json").unlink()
+    (folder / "a_3.json").write_text('{"people": [{"pose_')
+    with pytest.raises(InputError, match=r"clip: a_3\.json: not valid JSON \(cut short\?\): .* line 1"):
         read_keypoints(folder)
-    (folder / "b_2.json").write_text("[1, 2]")
-    with pytest.raises(InputError, match=r"b_2\.json: not an OpenPose frame"):
-        read_keypoints(folder)
-    (folder / "b_2.json").rename(folder / "b.json")
-    with pytest.raises(InputError, match=r"b\.json has no frame number in its name"):
-        read_keypoints(folder)
+    for broken in ("[1, 2]", '{"fx": 1}', '{"people": 3}', '{"people": [{"face_keypoints_2d": []}]}'):
+        (folder / "a_3.json").write_text(broken)
+        with pytest.raises(InputError, match=r"a_3\.json: not an OpenPose frame"):
+            read_keypoints(folder)
 
 
 @pytest.mark.parametrize(("trial", "people"), [("S00_P00_T01_BalancingTrial", 3), ("S00_P01_T02_Participants1-2", 4)])
@@ -115,3 +115,107 @@ def test_real_folder_keeps_every_point_and_two_steady_people(real_data: Path, tr
     assert sorted(steady)[-2:] == [48, 48]
     steps = np.linalg.norm(np.diff(found.keypoints[np.argsort(steady)[-2:]], axis=1), axis=-1)
     assert np.nanmedian(steps, axis=-1).max() < 40, "no track jumps to another person"
+
+
+@pytest.mark.parametrize(
+    ("points", "name", "joints"),
+    [(26, "halpe_26", 26), (17, "coco_17", 17), (133, "coco_17", 17), (136, "halpe_26", 26),
+     (135, "openpose_body_25b", 25)],
+)  # fmt: skip
+def test_sets_that_other_tools_write_in_this_form(tmp_path: Path, points: int, name: str, joints: int) -> None:
+    frames = {f"cam01_{frame:06}.json": [_person(points, float(frame))] if frame != 1 else [] for frame in range(3)}
+    found = read_keypoints(_write(tmp_path / "cam01_json", frames))
+    assert found.skeleton == rig(name) and found.keypoints.shape == (1, 3, joints, 2)
+    np.testing.assert_array_equal(found.keypoints[0, :, 0, 0], [0, np.nan, 2])
+    assert any(f"{points} points" in note for note in found.notes)
+
+
+def test_17_points_whose_bones_fit_the_animal_are_the_animal(tmp_path: Path) -> None:
+    skeleton = rig("ap10k_17")
+    distances = skeleton.hop_distances().astype(float)
+    centered = distances**2 - (distances**2).mean(0) - (distances**2).mean(1)[:, None] + (distances**2).mean()
+    values, vectors = np.linalg.eigh(-centered / 2)
+    places = vectors[:, -2:] * np.sqrt(values[-2:]) * 100 + 500
+    flat = np.concatenate([places, np.full((17, 1), 0.9)], axis=1).ravel().tolist()
+    found = read_keypoints(_write(tmp_path / "clip", {"a_0.json": [{"pose_keypoints_2d": flat}]}))
+    assert found.skeleton == skeleton
+
+
+def test_files_of_a_mac_and_of_another_kind_are_left_out(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "clip", {f"v_{frame:012}_keypoints.json": [_person(25, frame)] for frame in range(3)})
+    (folder / "._v_000000000000_keypoints.json").write_bytes(b"\x00\x05\x16\x07")
+    (folder / "camera_params.json").write_text('{"fx": 1}')
+    (folder / "camera_2.json").write_text('{"fx": 1}')
+    (folder / "notes.json").write_text("to do")
+    found = read_keypoints(folder)
+    assert found.num_frames == 3
+    assert found.notes == ("camera_2.json, camera_params.json, notes.json left out: no frames",)
+
+
+def test_two_cameras_in_a_folder_are_recordings(tmp_path: Path) -> None:
+    frames = {f"{camera}_{frame}.json": [_person(18, at + frame)] for camera, at in (("left", 0), ("right", 500))
+              for frame in range(3)}  # fmt: skip
+    found = read_keypoints(_write(tmp_path / "clip", frames))
+    assert found.tracks == ("left/person_0", "right/person_0")
+    np.testing.assert_array_equal(found.keypoints[:, :, 0, 0], [[0, 1, 2], [500, 501, 502]])
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("shares", [False, True])
+def test_list_of_frames_with_the_size_of_the_canvas(tmp_path: Path, lines: bool, shares: bool) -> None:
+    def frame(at: float) -> dict[str, Any]:
+        flat = [value for joint in range(18) for value in ((at + joint) / (200 if shares else 1),
+                                                           50 / (100 if shares else 1), 1.0)]  # fmt: skip
+        flat[:3] = [0, 0, 0]
+        person = {"pose_keypoints_2d": flat, "face_keypoints_2d": None, "hand_left_keypoints_2d": None}
+        return {"people": [person], "canvas_width": 200, "canvas_height": 100}
+
+    frames = [frame(1), {"people": None, "canvas_width": 200, "canvas_height": 100}, frame(3)]
+    frames[2]["people"].append({"pose_keypoints_2d": None, "face_keypoints_2d": None})
+    path = tmp_path / "poses.json"
+    path.write_text("\n".join(map(json.dumps, frames)) if lines else json.dumps(frames))
+    found = read_keypoints(path)
+    assert found.format == "openpose-list" and found.image_size == (200, 100) and not found.warnings
+    assert found.skeleton == rig("openpose_coco_18")
+    np.testing.assert_allclose(found.keypoints[0, :, 2], [[3, 50], [np.nan, np.nan], [5, 50]], rtol=1e-6)
+    assert not found.visible()[0, 0, 0]
+    path.write_text(json.dumps([frames[0], {"persons": []}]))
+    with pytest.raises(InputError, match="1: not an OpenPose frame"):
+        read_keypoints(path)
+
+
+def test_animals_of_comfyui_are_ap10k(tmp_path: Path) -> None:
+    animal = [[100.0 + joint, 50.0, 0.5] for joint in range(17)]
+    frames = [{"version": "ap10k", "animals": [animal], "canvas_width": 200, "canvas_height": 100}] * 2
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(frames))
+    found = read_keypoints(path)
+    assert found.skeleton == rig("ap10k_17") and found.keypoints[0, 1, 3].tolist() == [103, 50]
+    path.write_text(json.dumps([frame | {"people": []} for frame in frames]))
+    assert read_keypoints(path).skeleton == rig("ap10k_17")
+    person = {"people": [_person(18, 3.0)], "animals": [], "canvas_width": 200, "canvas_height": 100}
+    path.write_text(json.dumps([person, person]))
+    assert read_keypoints(path).skeleton == rig("openpose_coco_18")
+
+
+def test_coordinates_from_minus_one_to_one_are_shares(tmp_path: Path) -> None:
+    flat = [value for joint in range(18) for value in (joint / 9 - 0.95, -0.5, 0.9)]
+    flat[3:6] = [0, 0, 0]
+    folder = _write(tmp_path / "clip", {"a_0.json": [{"pose_keypoints_2d": flat}]})
+    found = read_keypoints(folder, image_size=(200, 100))
+    np.testing.assert_allclose(found.keypoints[0, 0, [0, 2]], [[5, 25], [(2 / 9 + 0.05) * 100, 25]], rtol=1e-4)
+    assert not found.visible()[0, 0, 1] and "keypoint_scale 4" in found.notes[0]
+    assert "--image-size" in read_keypoints(folder).warnings[0]
+
+
+def test_old_versions_call_the_points_otherwise(tmp_path: Path) -> None:
+    frames = {"a_0.json": [{"pose_keypoints": _person(18, 3.0)["pose_keypoints_2d"]}]}
+    assert read_keypoints(_write(tmp_path / "clip", frames)).keypoints[0, 0, 1, 0] == 4
+
+
+def test_convention_that_the_count_tells_gives_way_to_the_skeleton_that_is_given(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "clip", {f"a_{frame}.json": [_person(17, frame)] for frame in range(2)})
+    assert read_keypoints(folder).skeleton == rig("coco_17")
+    assert read_keypoints(folder, skeleton=rig("ap10k_17")).skeleton == rig("ap10k_17")
+    with pytest.raises(InputError, match="no single joint for"):
+        read_keypoints(folder, skeleton=rig("animalpose_20"))

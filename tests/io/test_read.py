@@ -13,7 +13,7 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import formats, read_keypoints
-from olift_fast.io.open_container import ARCHIVE, ARRAY, MATLAB, NETCDF, Container
+from olift_fast.io.open_container import ARCHIVE, ARRAY, MATLAB, NETCDF, PARQUET, Container
 
 POINTS = np.arange(2 * 5 * 3 * 2, dtype=np.float64).reshape(2, 5, 3, 2) + 1
 
@@ -27,7 +27,7 @@ def test_formats_have_distinct_names_and_say_what_they_are() -> None:
 
 
 def test_containers_without_an_error_of_unknown_content_have_a_format_that_takes_all() -> None:
-    everything: dict[Container, Any] = {ARRAY: POINTS, ARCHIVE: {}, MATLAB: Path(), NETCDF: Path()}
+    everything: dict[Container, Any] = {ARRAY: POINTS, ARCHIVE: {}, MATLAB: Path(), NETCDF: Path(), PARQUET: Path()}
     assert {kind for known in formats() for kind in known.containers if kind.unknown is None} == set(everything)
     for container, content in everything.items():
         assert any(known.matches(content) for known in formats() if container in known.containers)
@@ -66,7 +66,11 @@ def test_format_that_is_asked_for_goes_before_others_that_match(tmp_path: Path) 
         ("bare.npy", "npz", "a npy file, not npz"),
         ("analysis.h5", "sleap-labels", "a sleap-analysis file, not sleap-labels"),
         ("analysis.h5", "deeplabcut", "a sleap-analysis file, not deeplabcut"),
-        ("other.h5", "nwb", "an HDF5 file of no known format, holding images; known: SLEAP, NWB, DeepLabCut, netCDF"),
+        (
+            "other.h5",
+            "nwb",
+            "an HDF5 file of no known format, holding images; known: SLEAP, NWB, DeepLabCut, Facemap, JABS, netCDF",
+        ),
         ("matlab", "npz", "a leap file, not npz"),
         ("cdf", "nwb", "a netcdf file, not nwb"),
         ("object.json", "npz", "a JSON file, not npz"),

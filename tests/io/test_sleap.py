@@ -155,13 +155,10 @@ def test_projects_of_several_videos_keep_them_apart(tmp_path: Path) -> None:
             frames = file["frames"][:]
             frames["video"][2], frames["frame_idx"][2] = 1, 3
             file["frames"][:] = frames
-        if tracked:
-            found = read_keypoints(path)
-            assert found.tracks == ("video0/a", "video0/b", "video1/a", "video1/b")
-            assert found.visible().any(axis=-1).tolist() == [[True, True]] * 2 + [[True, False]] * 2
-        else:
-            with pytest.raises(InputError, match="holds 2 videos and instances without a track"):
-                read_keypoints(path)
+        found = read_keypoints(path)
+        first, second = ("a", "b") if tracked else ("track_0", "track_1")
+        assert found.tracks == tuple(f"video{video}/{name}" for video in (0, 1) for name in (first, second))
+        assert found.visible().any(axis=-1).tolist() == [[True, True]] * 2 + [[True, False]] * 2
 
 
 def test_json_project_reads_like_the_binary_one(tmp_path: Path) -> None:
@@ -235,3 +232,18 @@ def test_real_table_and_json_of_one_frame(real_data: Path) -> None:
     np.testing.assert_array_equal(labels.keypoints[1], table.keypoints[0])
     project = read_keypoints(folder / "minimal_instance.slp")
     np.testing.assert_allclose(project.keypoints, labels.keypoints, atol=0.51)
+
+
+def test_tables_with_blank_tracks_gaps_and_more_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.analysis.csv"
+    head = "track,frame_idx,A.x,A.y,A.score,B.x,B.y,B.score,area,\n"
+    path.write_text(head + ",3.0,100,2,.5,3,4,.25,9,\n,,,,,,,,,\n,6.0,5,6,,,,,9,\n,,,,,,,,,\n")
+    found = read_keypoints(path)
+    assert found.format == "sleap-csv" and found.num_tracks == 1 and found.notes == ("columns left out: area",)
+    assert found.frames is not None and found.frames.tolist() == [3, 4, 5, 6]
+    nan = [np.nan, np.nan]
+    np.testing.assert_array_equal(found.keypoints[0], [[[100, 2], [3, 4]], [nan, nan], [nan, nan], [[5, 6], nan]])
+    np.testing.assert_array_equal(found.confidence[0, [0, 3]], [[0.5, 0.25], [1, 0]])
+    path.write_text(head + ",1.5,1,2,,3,4,,,\n")
+    with pytest.raises(InputError, match=r"frame_idx must be a whole number below 2\^63, got '1.5'"):
+        read_keypoints(path)

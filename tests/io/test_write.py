@@ -24,7 +24,11 @@ Make = Callable[..., LiftedTracks]
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"fps": None, "frames": None, "image_size": None, "source": None, "format": None}, {"frame": "object"}],
+    [
+        {},
+        {"fps": None, "frames": None, "image_size": None, "source": None, "format": None, "notes": (), "warnings": ()},
+        {"frame": "object"},
+    ],
 )
 def test_npz_round_trip_is_exact(make_lifted: Make, tmp_path: Path, changes: dict[str, Any]) -> None:
     result = make_lifted(**changes)
@@ -87,7 +91,7 @@ def test_parts_of_a_result_keep_its_ending(name: str, second: str) -> None:
 
 def test_the_extra_is_that_of_the_output_format() -> None:
     names = ("a.npz", "a.csv", "a.long.csv", "a.h5", "a.nc", "A.NWB")
-    assert [extra_of(Path(name)) for name in names] == [None, None, None, "io", "io", "io"]
+    assert [extra_of(Path(name)) for name in names] == [None, None, None, None, "io", "io"]
 
 
 def test_writing_replaces_an_older_result(make_lifted: Make, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from compiling import compile_launches
@@ -135,7 +137,7 @@ def test_log_sum_exp_is_of_the_scores() -> None:
     _, lse = torch.ops.olift.banded_attention_triton([q, q, q], 2, 0, None, None, None, 0.5)
     scores = 0.5 * q[0, :, 0, 0] @ q[0, :, 0, 0].T
     wanted = torch.stack([scores[t, max(t - 2, 0) : t + 1].logsumexp(0) for t in range(9)])
-    torch.testing.assert_close(lse[0, :, 0, 0], wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(lse[0, :, 0, 0], wanted / math.log(2), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -167,6 +167,34 @@ def test_three_steps_are_what_lift_tracks_does(
         assert scale == whole.scale[index]
 
 
+def test_joints_that_a_track_never_has_are_empty_and_move_nothing(lifter: Lifter) -> None:
+    tracks = recording(tracks=3)
+    tracks.keypoints[0, :, 11:] = np.nan
+    tracks.confidence[1, :, :11] = 0
+    tracks.confidence[2] = 0
+    assert tracks.absent().tolist() == [[False] * 11 + [True] * 6, [True] * 11 + [False] * 6, [False] * 17]
+    whole = lift_tracks(lifter, tracks)
+    for index, kept in enumerate([range(11), range(11, 17)]):
+        alone = replace(
+            tracks,
+            keypoints=tracks.keypoints[[index]][:, :, kept],
+            confidence=tracks.confidence[[index]][:, :, kept],
+            skeleton=tracks.skeleton.subset([tracks.skeleton.names[joint] for joint in kept]),
+            tracks=("alone",),
+        )
+        wanted = lift_tracks(lifter, alone)
+        np.testing.assert_array_equal(whole.joints[index][:, kept], wanted.joints[0])
+        np.testing.assert_array_equal(whole.rotation[index], wanted.rotation[0])
+        others = [joint for joint in range(17) if joint not in kept]
+        assert np.isnan(whole.joints[index][:, others]).all()
+
+
+def test_joint_that_no_track_has_is_estimated(lifter: Lifter) -> None:
+    tracks = recording(tracks=2)
+    tracks.keypoints[:, :, 4] = np.nan
+    assert not tracks.absent().any() and np.isfinite(lift_tracks(lifter, tracks).joints).all()
+
+
 def test_part_of_a_track_is_prepared_as_in_the_whole() -> None:
     tracks = recording(tracks=1, frames=60)
     keypoints, visible = tracks.keypoints[0], tracks.visible()[0]

@@ -59,7 +59,7 @@ def expected(data: dict[str, Array]) -> dict[str, Array]:
         keys, values = (data[name][b, t, seen, h].astype(np.float64) for name in ("k", "v"))
         scores = keys @ query * width**-0.5
         weights = np.exp(scores - scores.max())
-        results["lse"][b, t, i, h] = scores.max() + np.log(weights.sum())
+        results["lse"][b, t, i, h] = (scores.max() + np.log(weights.sum())) / np.log(2)
         weights /= weights.sum()
         results["out"][b, t, i, h] = weights @ values
         dp = values @ upstream

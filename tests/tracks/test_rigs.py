@@ -74,6 +74,16 @@ def test_coco_style_rigs_are_those_of_the_annotation_files(real_data: Path, file
             "15,20,15,22,15,24,16,21,16,23,16,25",
         ),
         (
+            "mediapipe_pose_33",
+            "0,1,1,2,2,3,3,7,0,4,4,5,5,6,6,8,9,10,11,12,11,13,13,15,15,17,15,19,15,21,17,19,12,14,14,16,16,18,16,20,"
+            "16,22,18,20,11,23,12,24,23,24,23,25,24,26,25,27,26,28,27,29,28,30,29,31,30,32,27,31,28,32,"
+            "0,9,0,10,0,11,0,12",
+        ),
+        (
+            "mediapipe_hand_21",
+            "0,1,0,5,9,13,13,17,5,9,0,17,1,2,2,3,3,4,5,6,6,7,7,8,9,10,10,11,11,12,13,14,14,15,15,16,17,18,18,19,19,20",
+        ),
+        (
             "animalpose_20",
             "0,1,0,2,1,3,0,4,1,4,4,5,5,7,6,7,5,8,8,12,12,16,5,9,9,13,13,17,6,10,10,14,14,18,6,11,11,15,15,19",
         ),
@@ -102,7 +112,7 @@ def test_rig_is_one_piece_and_its_own_mirror_image(name: str) -> None:
     built = rig(name)
     assert built.hop_distances().max() < built.num_joints
     mirror = built.mirror()
-    assert built.sides.count(1) == built.sides.count(-1) > 0
+    assert built.sides.count(1) == built.sides.count(-1) > 0 or name == "mediapipe_hand_21"
     assert {frozenset((int(mirror[a]), int(mirror[b]))) for a, b in built.edges} == bones(built)
 
 

@@ -1,4 +1,4 @@
-"""AlphaPose: one JSON list of results for a whole video, close kin of COCO's lists."""
+"""AlphaPose: one JSON list of results for a whole video or a folder of pictures, close kin of COCO's lists."""
 
 from __future__ import annotations
 
@@ -7,43 +7,41 @@ from dataclasses import replace
 from typing import Any
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, as_tracks
+from olift_fast.io.detections import identity
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import last_number
 from olift_fast.io.json_fields import item_keys, triplets
-from olift_fast.io.open_container import JSON
+from olift_fast.io.open_container import JSON, JSON_LINES
 from olift_fast.io.parsed import Parsed, int64
-
-#: By the number of points: the built-in rig, and how many points are taken. Sets of the whole body begin with the
-#: joints of the rig; what follows, as the face and the hands, is left out.
-ALPHAPOSE_RIGS = {17: ("coco_17", 17), 26: ("halpe_26", 26), 133: ("coco_17", 17), 136: ("halpe_26", 26)}
+from olift_fast.io.pictures import Pose, tracks_of_pictures
+from olift_fast.io.point_sets import PEOPLE
 
 
 def read_alphapose(content: Sequence[Mapping[str, Any]]) -> Parsed:
     """A list of AlphaPose's results: image_id "12.jpg", flat keypoints, idx of the person if tracking was on.
 
-    17 joints are COCO's, 26 Halpe's; of 133 or 136 the 17 or 26 of the body are taken.
+    17 joints are COCO's, 26 Halpe's; of 133 or 136 the 17 or 26 of the body are taken. Without tracking, AlphaPose
+    gives everybody the idx 0, so there people are joined by nearness. Photos, whose names do not count frames, are
+    stills.
 
     Raises:
-        InputError: an image_id without a number, poses with different numbers of keypoints.
+        InputError: poses with different numbers of keypoints.
     """
     if not content:
         raise InputError("holds no tracks: the list is empty")
     total = len(triplets(content[0]["keypoints"], "keypoints")[0])
-    rig_name, joints = ALPHAPOSE_RIGS.get(total, (None, total))
-    found = Detections(joints)
-    frames = []
-    for item in content:
+    rig_name, joints = PEOPLE.get(total, (None, total))
+    people = [identity(item.get("idx")) for item in content]
+    tracked = set(people) - {None, "0"}
+    pictures: dict[str, int] = {}
+    poses = []
+    for item, person in zip(content, people, strict=True):
         points, score = triplets(item["keypoints"], "keypoints")
         if len(points) != total:
             raise InputError(f"a pose of {item['image_id']!r:.40} has {len(points)} keypoints, wanted {total}")
-        image = item["image_id"]
-        frame = last_number(image) if isinstance(image, str) else image
-        if frame is None:
-            raise InputError(f"image_id {image!r:.40} has no frame number")
-        frames.append(int64(frame, "image_id"))
-        found.add(frames[-1], _person(item.get("idx")), points[:joints], score[:joints])
-    return replace(as_tracks(found, prefix="person", all_frames=frames), rig_name=rig_name)
+        place = pictures.setdefault(_picture(item["image_id"]), len(pictures))
+        track = f"person_{person}" if tracked and person is not None else None
+        poses.append(Pose(place, track, points[:joints], score[:joints]))
+    return replace(tracks_of_pictures(list(pictures), poses), rig_name=rig_name)
 
 
 def _is_alphapose(content: Any) -> bool:
@@ -52,10 +50,8 @@ def _is_alphapose(content: Any) -> bool:
     return {"image_id", "keypoints"} <= keys and ("idx" in keys or isinstance(content[0]["image_id"], str))
 
 
-def _person(idx: Any) -> str | None:
-    while isinstance(idx, list) and len(idx) > 0:
-        idx = idx[0]
-    return f"person_{int64(idx, 'idx')}" if isinstance(idx, int | float) else None
+def _picture(image: Any) -> str:
+    return image if isinstance(image, str) else str(int64(image, "image_id"))
 
 
 FORMAT = Format(
@@ -63,9 +59,10 @@ FORMAT = Format(
     extensions=(".json",),
     extra=None,
     description="AlphaPose results",
-    containers=(JSON,),
+    containers=(JSON, JSON_LINES),
     matches=_is_alphapose,
     read=read_alphapose,
     recognized_by="JSON list with `idx` or an `image_id` that is a file name",
-    takes="17 points (COCO) or 26 (Halpe); of 133 or 136 those of the body",
+    takes="17 points (COCO) or 26 (Halpe); of 133 or 136 those of the body. Photos, whose names do not count frames, "
+    "are stills: each person a track of one frame",
 )

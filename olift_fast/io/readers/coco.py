@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,20 +10,22 @@ from typing import Any
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, as_stills, as_tracks
+from olift_fast.io.detections import Detections, as_recordings, as_stills, as_tracks, identity
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
 from olift_fast.io.json_fields import item_keys, object_keys, triplets
-from olift_fast.io.open_container import JSON
+from olift_fast.io.open_container import JSON, JSON_LINES
 from olift_fast.io.parsed import Parsed, int64
+from olift_fast.io.pictures import without_hash
 
 
 def read_coco(content: Mapping[str, Any]) -> Parsed:
     """An annotation file: images are frames, categories give names and edges (1-based in the file).
 
     A keypoint with visibility 1 (labeled, but hidden from view) or 2 is there, with 0 it is not. Animals are told
-    apart by `track_id`. Without ids they are joined by nearness if the images are a video's: one size, numbered
-    without large gaps. Otherwise the images are stills, and each animal is a track of one frame.
+    apart by the ids that the tool writes (`track_id`, CVAT's `attributes.track_id`, …), within each video. Without ids
+    they are joined by nearness if the images are a video's: one size, numbered without large gaps. Otherwise the images
+    are stills, and each animal is a track of one frame.
 
     Raises:
         InputError: no annotation with keypoints, categories with different joints, annotations of unknown images.
@@ -34,28 +37,29 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
     images = {image["id"]: image for image in content["images"]}
     if len(images) < len(content["images"]):
         raise InputError("two images have the same id")
-    numbers = _image_numbers(content["images"])
-    has_tracks = all("track_id" in item for item in annotations)
-    video = has_tracks or _is_video(content["images"], list(numbers.values()))
-    several = len({image.get("video_id") for image in images.values()}) > 1
-    found = Detections(len(names) if names else len(annotations[0]["keypoints"]) // 3)
-    labels: list[str] = []
     for item in annotations:
         if item["image_id"] not in images:
             raise InputError(f"an annotation is of image {item['image_id']!r:.40}, which is not among the images")
-        image = images[item["image_id"]]
+    videos = _videos(content["images"])
+    numbers = _image_numbers(content["images"], videos)
+    tracks, notes = _track_ids(annotations)
+    video = any(tracks) or _is_video(content["images"], videos, numbers)
+    joints = len(names) if names else len(annotations[0]["keypoints"]) // 3
+    found = {name: Detections(joints) for name in (videos.values() if video else [""])}
+    labels: list[str] = []
+    for item, track in zip(annotations, tracks, strict=True):
+        image = item["image_id"]
         points, visibility = triplets(item["keypoints"], "keypoints")
-        track = str(item["track_id"]) if has_tracks else None
-        if several and track is not None:
-            track = f"video_{image.get('video_id')}/{track}"
-        before = len(found.frames)
-        found.add(numbers[image["id"]] if video else 0, track, points, (visibility > 0).astype(np.float64))
-        if len(found.frames) > before:
-            labels.append(f"image_{image['id']}/animal_{item.get('id', len(labels))}")
+        recording, number = (videos[image], numbers[image]) if video else ("", 0)
+        if found[recording].add(number, track, points, (visibility > 0).astype(np.float64)):
+            labels.append(f"image_{image}/animal_{item.get('id', len(labels))}")
     frames = list(numbers.values()) if video else []
-    tracked = as_tracks(found, all_frames=frames, fill=False) if video else as_stills(found, _distinct(labels))
-    sizes = {(int(image.get("width", 0)), int(image.get("height", 0))) for image in images.values()}
-    return replace(tracked, names=names, edges=edges, image_size=sizes.pop() if len(sizes) == 1 else None)
+    tracked = as_recordings(found, all_frames=frames, fill=False) if video else as_stills(found[""], labels)
+    if any("foot_kpts" in item for item in annotations):
+        notes = [*notes, "the body is taken; feet, face and hands (COCO-WholeBody) are left out"]
+    sizes = {(int(image.get("width") or 0), int(image.get("height") or 0)) for image in images.values()}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return replace(tracked, names=names, edges=edges, image_size=size, notes=[*tracked.notes, *notes])
 
 
 def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
@@ -71,18 +75,43 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
     poses = [triplets(item["keypoints"], "keypoints") for item in content]
     ids = [int64(item["image_id"], "image_id") for item in content]
     joints = len(poses[0][0])
-    has_tracks = all("track_id" in item for item in content)
-    video = has_tracks or max(ids) - min(ids) < 2 * len(set(ids)) + 10
+    tracks, notes = _track_ids(content)
+    video = any(tracks) or max(ids) - min(ids) < 2 * len(set(ids)) + 10
     found = Detections(joints)
     labels: list[str] = []
-    for item, image, (points, score) in zip(content, ids, poses, strict=True):
-        before = len(found.frames)
-        found.add(image if video else 0, str(item["track_id"]) if has_tracks else None, points, score)
-        if len(found.frames) > before:
+    for track, image, (points, score) in zip(tracks, ids, poses, strict=True):
+        if found.add(image if video else 0, track, points, score):
             labels.append(f"image_{image}/animal_{len(labels)}")
-    tracked = as_tracks(found, all_frames=ids if video else ()) if video else as_stills(found, _distinct(labels))
+    tracked = as_tracks(found, all_frames=ids) if video else as_stills(found, labels)
     person = joints == 17 and {item.get("category_id", 1) for item in content} == {1}
-    return replace(tracked, rig_name="coco_17" if person else None)
+    return replace(tracked, rig_name="coco_17" if person else None, notes=[*tracked.notes, *notes])
+
+
+#: The names under which tools write which animal it is, in an annotation or in its `attributes`.
+_TRACK_KEYS = (
+    *("track_id", "tracking_id", "track", "person_id", "animal_id", "individual_id", "instance_id", "object_id"),
+    *("identity", "id"),
+)
+
+
+def _track_ids(items: Sequence[Mapping[str, Any]]) -> tuple[list[str | None], list[str]]:
+    """The id of the animal in each item, None where it has none, and a note if they were found in an unusual place.
+
+    Other keys than `track_id` may as well number the annotations, or tell the species: they count only if an id comes
+    again in another image, and never twice in one. `id` beside the keypoints always numbers the annotations.
+    """
+    for inside in (False, True):
+        for key in _TRACK_KEYS:
+            if key == "id" and not inside:
+                continue
+            holders = [item.get("attributes") if inside else item for item in items]
+            ids = [identity(holder.get(key)) if isinstance(holder, Mapping) else None for holder in holders]
+            pairs = [(value, item["image_id"]) for value, item in zip(ids, items, strict=True) if value is not None]
+            again = len({value for value, _ in pairs}) < len(pairs) == len(set(pairs))
+            if pairs and (key == "track_id" or again):
+                usual = key == "track_id" and not inside
+                return ids, [] if usual else [f"animals are told apart by `{'attributes.' * inside}{key}`"]
+    return [None] * len(items), []
 
 
 def _category(
@@ -97,27 +126,47 @@ def _category(
         if list(map(str, other["keypoints"])) != names:
             both = f"{chosen[0].get('name')!r} and {other.get('name')!r}"
             raise InputError(f"categories {both} have different keypoints, wanted one set")
-    return names, [(int(a) - 1, int(b) - 1) for a, b in chosen[0].get("skeleton") or ()]
+    edges = [(int(a), int(b)) for a, b in chosen[0].get("skeleton") or ()]
+    # Edges count from 1, but for tools that count from 0, whose edges have a joint 0.
+    first = 0 if any(0 in edge for edge in edges) else 1
+    return names, [(a - first, b - first) for a, b in edges]
 
 
-def _image_numbers(images: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
+def _videos(images: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
+    """The name of the video of each image id, empty where all are of one: by a video's id, or by the file's folder."""
+    ids = [next((image[key] for key in ("video_id", "vid_id") if image.get(key) is not None), None) for image in images]
+    if len(set(map(str, ids))) > 1:
+        return {image["id"]: f"video_{video}" for image, video in zip(images, ids, strict=True)}
+    folders = [re.split(r"[\\/]", str(image.get("file_name") or ""))[:-1] for image in images]
+    several = len(set(map(tuple, folders))) > 1
+    return {image["id"]: "/".join(path) or "." if several else "" for image, path in zip(images, folders, strict=True)}
+
+
+def _image_numbers(images: Sequence[Mapping[str, Any]], videos: Mapping[Any, str]) -> dict[Any, int]:
     """A frame number for each image id: its frame_id, the number in its file's name, or its place in the list."""
-    for number_of in (lambda image: image.get("frame_id"), lambda image: last_number(str(image.get("file_name", "")))):
+    for number_of in (_frame_id, lambda image: last_number(without_hash(str(image.get("file_name", ""))))):
         found = [number_of(image) for image in images]
-        keys = [(image.get("video_id"), number) for image, number in zip(images, found, strict=True)]
+        keys = [(videos[image["id"]], number) for image, number in zip(images, found, strict=True)]
         if all(isinstance(number, int) and abs(number) < 2**62 for number in found) and len(set(keys)) == len(images):
             return {image["id"]: int(number or 0) for image, number in zip(images, found, strict=True)}
     return {image["id"]: place for place, image in enumerate(images)}
 
 
-def _is_video(images: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> bool:
-    sizes = {(image.get("width"), image.get("height")) for image in images}
-    return len(images) > 1 and len(sizes) == 1 and max(numbers) - min(numbers) < 2 * len(images)
+def _frame_id(image: Mapping[str, Any]) -> Any:
+    return next((image[key] for key in ("frame_id", "frame_idx", "frame_number") if key in image), None)
 
 
-def _distinct(labels: Sequence[str]) -> list[str]:
-    """The labels, each with its place in the list where it comes more than once."""
-    return [label if labels.count(label) == 1 else f"{label}_{place}" for place, label in enumerate(labels)]
+def _is_video(images: Sequence[Mapping[str, Any]], videos: Mapping[Any, str], numbers: Mapping[Any, int]) -> bool:
+    """Whether the images of each video are of one size, numbered without large gaps."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for image in images:
+        groups.setdefault(videos[image["id"]], []).append(image)
+    for group in groups.values():
+        places = [numbers[image["id"]] for image in group]
+        sizes = {(image.get("width"), image.get("height")) for image in group}
+        if len(group) < 2 or len(sizes) > 1 or max(places) - min(places) >= 2 * len(group):
+            return False
+    return True
 
 
 ANNOTATIONS = Format(
@@ -129,16 +178,17 @@ ANNOTATIONS = Format(
     matches=lambda content: {"annotations", "images", "categories"} <= object_keys(content),
     read=read_coco,
     recognized_by="JSON with `images`, `annotations`, `categories`",
-    takes="keypoints with visibility 1 or 2; names and edges of the category (1-based in the file); `track_id`",
+    takes="keypoints with visibility 1 or 2; names and edges of the category (1-based in the file); animals by "
+    "`track_id`, or by the ids that CVAT and others write into `attributes`; each video by itself",
 )
 RESULTS = Format(
     name="coco-results",
     extensions=(".json",),
     extra=None,
     description="COCO lists of results",
-    containers=(JSON,),
+    containers=(JSON, JSON_LINES),
     matches=lambda content: {"image_id", "keypoints"} <= item_keys(content),
     read=read_coco_results,
-    recognized_by="JSON list with `image_id`, `keypoints`",
+    recognized_by="JSON list, or JSON lines, with `image_id`, `keypoints`",
     takes="x, y, score; 17 joints of category 1 are taken as COCO's person",
 )

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.csv_table import Table
+from olift_fast.io.columns import imported_rows
+from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import picture_numbers
+from olift_fast.io.frame_numbers import frames_of_rows
 from olift_fast.io.open_container import TABLE
-from olift_fast.io.parsed import Parsed, check_size, fill_gaps, int64, refuse_3d
+from olift_fast.io.parsed import Parsed, check_size, fill_gaps, refuse_3d
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 
@@ -22,8 +23,9 @@ HEADER = ("scorer", "individuals", "bodyparts", "coords")
 def read_deeplabcut(table: Table) -> Parsed:
     """The tracks of a table with the header rows scorer, [individuals,] bodyparts, coords.
 
-    The index is a frame number, or the path of a picture in one to three columns. All individuals get one skeleton with
-    the body parts of all; those that an individual does not have (DeepLabCut's unique body parts) are hidden in it.
+    The index is a frame number, a time, or the path of a picture in one to three columns. All individuals get one
+    skeleton with the body parts of all; those that an individual does not have (DeepLabCut's unique body parts) are
+    hidden in it.
 
     Raises:
         InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
@@ -31,20 +33,29 @@ def read_deeplabcut(table: Table) -> Parsed:
     header = _header_rows(table)
     width = len(header["coords"])
     index_columns = _index_columns(header, width)
+    _spread_merged_cells(header, index_columns)
+    places = [place for place in range(index_columns, width) if header["coords"][place]]
     columns = [
         (
             header["individuals"][place] if "individuals" in header else "track_0",
             header["bodyparts"][place],
             header["coords"][place],
         )
-        for place in range(index_columns, width)
+        for place in places
     ]
-    first = len(header)
-    values = table.values(first, range(index_columns, width), width)
-    index = table.column(first, index_columns - 1)
-    numbers = _frame_numbers(index)
-    parsed = from_columns(columns, values, numbers)
-    return parsed if numbers is not None else replace(parsed, frames=picture_numbers(index))
+    first = table.data_start(len(header), index_columns)
+    values = table.values(first, places, width)
+    marks = frames_of_rows(table.column(first, index_columns - 1))
+    parsed = from_columns(columns, values, None if marks.pictures else marks.numbers)
+    others = sorted(set(range(index_columns, width)) - set(places))
+    beside = [_beside(table, header, place, first) for place in others]
+    return replace(
+        parsed,
+        frames=marks.numbers if marks.pictures else parsed.frames,
+        fps=marks.fps,
+        notes=(*parsed.notes, *left_out(name for name in beside if name), *marks.notes),
+        warnings=marks.warnings,
+    )
 
 
 def from_columns(
@@ -69,14 +80,20 @@ def from_columns(
         place[key] = column
     if any(coordinate == "z" for _, _, coordinate in columns):
         raise refuse_3d()
+    placed = {(individual, bodypart) for individual, bodypart, coordinate in columns if coordinate in ("x", "y")}
+    beside = [coordinate for individual, bodypart, coordinate in columns if (individual, bodypart) not in placed]
+    beside += [coordinate for *_, coordinate in columns if coordinate not in ("x", "y", "likelihood")]
+    notes = left_out(beside)
+    columns = [column for column in columns if column[:2] in placed]
     tracks = list(dict.fromkeys(individual for individual, _, _ in columns))
     joints = list(dict.fromkeys(bodypart for _, bodypart, _ in columns))
     frames = len(values)
     check_size(len(tracks), frames, len(joints))
     keypoints = np.full((len(tracks), frames, len(joints), 2), np.nan, np.float32)
     confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
+    track_of, joint_of = ({name: index for index, name in enumerate(names)} for names in (tracks, joints))
     for individual, bodypart in dict.fromkeys((individual, bodypart) for individual, bodypart, _ in columns):
-        where = tracks.index(individual), slice(None), joints.index(bodypart)
+        where = track_of[individual], slice(None), joint_of[bodypart]
         for axis, coordinate in enumerate("xy"):
             if (individual, bodypart, coordinate) not in place:
                 raise InputError(f"{bodypart!r} has no column {coordinate!r}")
@@ -85,7 +102,7 @@ def from_columns(
         if likelihood is not None:
             confidence[where] = values[:, likelihood]
     if numbers is None or frames == 0:
-        return Parsed(keypoints, confidence, joints, tracks=tracks)
+        return Parsed(keypoints, confidence, joints, tracks=tracks, notes=notes)
     order = np.argsort(numbers, kind="stable")
     repeated = numbers[order][1:][np.diff(numbers[order]) == 0]
     if len(repeated):
@@ -95,12 +112,13 @@ def from_columns(
     if len(all_numbers) > frames:
         check_size(len(tracks), len(all_numbers), len(joints))
         keypoints, confidence = (_spread(values, places, len(all_numbers)) for values in (keypoints, confidence))
-    return Parsed(keypoints, confidence, joints, tracks=tracks, frames=all_numbers)
+    return Parsed(keypoints, confidence, joints, tracks=tracks, frames=all_numbers, notes=notes)
 
 
 def _is_deeplabcut(table: Table) -> bool:
-    """Whether any of the first lines is a header row of the format; the reader says which other rows are missing."""
-    return any(row and row[0].casefold() in HEADER for row in table.rows(0, 4))
+    """Whether two of the first lines are header rows of the format; the reader says which other rows are missing."""
+    names = {row[0].casefold() for row in table.rows(0, 4) if row}
+    return len(names & set(HEADER)) > 1 and not imported_rows(table)
 
 
 def _spread(values: npt.NDArray[np.float32], places: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.float32]:
@@ -127,10 +145,22 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
     # The row of the scorer is not used, so one that is cut short, as in files made by hand, does no harm.
     rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
     for name, row in rows.items():
-        if len(row) != len(rows["coords"]):
+        # pandas' name for a blank cell of a header that it has read and written again.
+        row[:] = ["" if re.fullmatch(r"Unnamed: \d+_level_\d+", cell) else cell for cell in row]
+        if name != "scorer" and len(row) != len(rows["coords"]):
             raise InputError(f"header row {name!r} has {len(row)} cells, wanted {len(rows['coords'])} as in 'coords'")
     rows["coords"] = [cell.casefold() for cell in rows["coords"]]
-    return rows
+    # Spreadsheets pad a table with columns without a header.
+    width = max(place + 1 for row in rows.values() for place, cell in enumerate(row) if cell)
+    return {name: row[:width] + [""] * (width - len(row)) for name, row in rows.items()}
+
+
+def _beside(table: Table, header: dict[str, list[str]], place: int, first: int) -> str:
+    """The name of a column without a coordinate, such as Lightning Pose's `set`; "" for an empty one without a name."""
+    name = header["scorer"][place] or header["bodyparts"][place]
+    if not name and any(table.column(first, place)):
+        raise InputError(f"column {place + 1} has values but no header")
+    return name
 
 
 def _index_columns(header: dict[str, list[str]], width: int) -> int:
@@ -143,14 +173,23 @@ def _index_columns(header: dict[str, list[str]], width: int) -> int:
     return count
 
 
-def _frame_numbers(index: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Frame numbers where the index holds numbers; None for pictures, whose order in the table stays."""
-    numbers = []
-    for cell in index:
-        if not re.fullmatch(r"[+-]?\d+(\.0*)?", cell):
-            return None
-        numbers.append(int64(cell.split(".")[0], "frame number"))
-    return np.array(numbers, dtype=np.int64)
+def _spread_merged_cells(header: dict[str, list[str]], first: int) -> None:
+    """Repeats a name over the blank cells at its right: in a workbook, one merged cell stands over x, y, likelihood."""
+    for name in ("individuals", "bodyparts"):
+        row = header.get(name, [])
+        for place in range(first + 1, len(row)):
+            if not row[place] and header["coords"][place]:
+                row[place] = row[place - 1]
+    nameless = next(
+        (
+            place
+            for place in range(first, len(header["coords"]))
+            if header["coords"][place] and not header["bodyparts"][place]
+        ),
+        None,
+    )
+    if nameless is not None:
+        raise InputError(f"column {nameless + 1} has a coordinate but no body part")
 
 
 FORMAT = Format(
@@ -162,7 +201,7 @@ FORMAT = Format(
     matches=_is_deeplabcut,
     read=read_deeplabcut,
     recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`; comma, semicolon or tab",
-    takes="x, y, likelihood; frame numbers, or the numbers of labeled pictures in 1 to 3 index columns; unique body "
-    "parts join the skeleton and belong to the track `single`",
+    takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
+    "columns; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

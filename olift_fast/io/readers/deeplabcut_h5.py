@@ -1,21 +1,23 @@
-"""DeepLabCut's tables in HDF5, opened by pandas and PyTables, which unpickle what such a file holds."""
+"""DeepLabCut's tables in HDF5, as pandas writes them; read by h5py alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.extra import released, require
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import picture_numbers
+from olift_fast.io.frame_numbers import frames_of_rows
 from olift_fast.io.open_container import HDF5
+from olift_fast.io.pandas_tables import PandasTable, holds_tables, read_table
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.readers.deeplabcut import from_columns
+
+_LEVELS = {3: ("scorer", "bodyparts", "coords"), 4: ("scorer", "individuals", "bodyparts", "coords")}
 
 
 def read_deeplabcut_h5(file: h5py.File) -> Parsed:
@@ -23,40 +25,54 @@ def read_deeplabcut_h5(file: h5py.File) -> Parsed:
 
     Raises:
         InputError: not a table of DeepLabCut's, or 3D points.
-        MissingExtraError: the extra `io` is not installed.
     """
-    path = released(file)
-    pandas = require("pandas", "reading DeepLabCut .h5 files")
-    require("tables", "reading DeepLabCut .h5 files")
-    frame = pandas.read_hdf(path)
-    levels = list(frame.columns.names)
-    if frame.columns.nlevels not in (3, 4) or "bodyparts" not in levels or "coords" not in levels:
-        raise InputError(f"columns must be scorer, [individuals,] bodyparts, coords, got {levels}")
+    table = read_table(file)
+    columns = _columns(table)
+    marks = frames_of_rows(*_cells(table.index))
+    parsed = from_columns(columns, table.values, None if marks.pictures else marks.numbers)
+    return replace(
+        parsed,
+        frames=marks.numbers if marks.pictures else parsed.frames,
+        fps=marks.fps,
+        notes=(*parsed.notes, *marks.notes),
+        warnings=(*parsed.warnings, *marks.warnings),
+    )
 
-    def level(column: Sequence[Any], name: str) -> str:
-        return str(column[levels.index(name)]) if name in levels else "track_0"
 
-    columns = [
-        (level(column, "individuals"), level(column, "bodyparts"), level(column, "coords").casefold())
-        for column in frame.columns
+def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:
+    """The index as a csv would have it, and the seconds of one unit where it is known to hold times."""
+    if index.dtype.kind not in "mM":
+        return [str(mark) for mark in index.tolist()], None
+    nanoseconds = index.astype(f"{index.dtype.kind}8[ns]").astype(np.int64)
+    if index.dtype.kind == "M" and len(index):
+        # A double has too few digits for seconds since 1970.
+        nanoseconds = nanoseconds - nanoseconds[0]
+    return [str(mark) for mark in (nanoseconds / 1e9).tolist()], 1.0
+
+
+def _columns(table: PandasTable) -> list[tuple[str, str, str]]:
+    """The individual, the body part and the coordinate of each column."""
+    depth = len(table.columns[0]) if table.columns else 0
+    levels = _LEVELS.get(depth, ()) if table.levels is None else table.levels
+    if depth not in _LEVELS or "bodyparts" not in levels or "coords" not in levels or len(levels) != depth:
+        raise InputError(f"columns must be scorer, [individuals,] bodyparts, coords, got {', '.join(levels) or depth}")
+    parts, coords = levels.index("bodyparts"), levels.index("coords")
+    who = levels.index("individuals") if "individuals" in levels else None
+    return [
+        ("track_0" if who is None else label[who], label[parts], label[coords].casefold()) for label in table.columns
     ]
-    index = frame.index
-    values = frame.to_numpy(dtype=np.float32)
-    if index.nlevels == 1 and np.issubdtype(index.dtype, np.integer):
-        return from_columns(columns, values, index.to_numpy(dtype=np.int64))
-    paths = [str(key[-1] if isinstance(key, tuple) else key) for key in index]
-    return replace(from_columns(columns, values, None), frames=picture_numbers(paths))
 
 
 FORMAT = Format(
     name="deeplabcut-h5",
     extensions=(".h5",),
-    extra="io",
+    extra=None,
     description="DeepLabCut's pandas tables",
     containers=(HDF5,),
-    matches=lambda file: any("pandas_type" in group.attrs for group in file.values()),
+    matches=holds_tables,
     read=read_deeplabcut_h5,
     recognized_by="a pandas table in HDF5",
-    takes="as `deeplabcut`",
+    takes="as `deeplabcut`; both of pandas' layouts (`table`, `fixed`), uncompressed or with zlib; of several tables, "
+    "`df_with_missing`, or the only one of body parts",
     hint="DeepLabCut",
 )

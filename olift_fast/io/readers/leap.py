@@ -11,8 +11,11 @@ import numpy as np
 from olift_fast.errors import InputError
 from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import Format
+from olift_fast.io.hdf5 import array, read_in_child
 from olift_fast.io.open_container import HDF5, MATLAB
 from olift_fast.io.parsed import Parsed
+
+_MATLAB_5 = "reading MATLAB 5 .mat files"
 
 
 def read_leap(content: h5py.File | Path) -> Parsed:
@@ -22,14 +25,19 @@ def read_leap(content: h5py.File | Path) -> Parsed:
         InputError: no positions, or another shape.
         MissingExtraError: the file is of a version before 7.3, and SciPy is not installed.
     """
-    return _read_matlab5(content) if isinstance(content, Path) else _read_hdf5(content)
+    if isinstance(content, Path):
+        require("scipy.io", _MATLAB_5)
+        return read_in_child("MATLAB", _read_matlab5, content)
+    return _read_hdf5(content)
 
 
 def _read_matlab5(path: Path) -> Parsed:
-    loadmat = require("scipy.io", "reading MATLAB 5 .mat files").loadmat
+    loadmat = require("scipy.io", _MATLAB_5).loadmat
     try:
         with quiet():
             content = loadmat(path, simplify_cells=True, variable_names=["positions", "skeleton"])
+    except MemoryError:
+        raise
     except Exception as error:
         # Of a damaged file, SciPy raises errors of all kinds.
         raise InputError(f"not a readable MATLAB file (cut short?): {error}") from error
@@ -47,10 +55,10 @@ def _read_hdf5(file: h5py.File) -> Parsed:
     skeleton = file.get("skeleton")
     nodes, edges = None, np.zeros((0, 2), int)
     if isinstance(skeleton, h5py.Group) and "nodes" in skeleton:
-        nodes = [_string(file, reference) for reference in np.asarray(skeleton["nodes"]).ravel()]
+        nodes = [_string(file, reference) for reference in array(skeleton, "nodes").ravel()]
         if "edges" in skeleton:
-            edges = np.asarray(skeleton["edges"]).T.astype(int)
-    return _parsed(np.asarray(file["positions"]).T, nodes, edges)
+            edges = array(skeleton, "edges").T.astype(int)
+    return _parsed(array(file, "positions").T, nodes, edges)
 
 
 def _parsed(positions: Any, nodes: list[str] | None, edges: Any) -> Parsed:
@@ -63,14 +71,15 @@ def _parsed(positions: Any, nodes: list[str] | None, edges: Any) -> Parsed:
 
 
 def _string(file: h5py.File, reference: Any) -> str:
-    return "".join(chr(int(code)) for code in np.asarray(file[reference]).ravel())
+    """The text that a cell of a MATLAB cell array refers to: the code of each letter."""
+    return "".join(chr(int(code)) for code in array(file, file[reference].name).ravel())
 
 
 FORMAT = Format(
     name="leap",
     extensions=(".mat",),
     extra="io",
-    description="LEAP labels; MATLAB 7.3 files need no extra",
+    description="LEAP labels; MATLAB 7.3 files (HDF5) need no extra",
     containers=(HDF5, MATLAB),
     matches=lambda content: isinstance(content, Path) or ("positions" in content and "skeleton" in content),
     read=read_leap,

@@ -1,4 +1,4 @@
-"""MMPose predictions: one JSON of frames with instances, with or without the data set's meta information."""
+"""MMPose and Sapiens predictions: one JSON of frames with instances, or a folder with one JSON for each picture."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, as_tracks
+from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
 from olift_fast.io.json_fields import item_keys, numbers, object_keys, points2d
-from olift_fast.io.open_container import JSON
+from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64
+from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
+from olift_fast.io.point_sets import of_people
 
 
 def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Parsed:
@@ -24,28 +26,78 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
     Raises:
         InputError: 3D predictions, poses that differ in their number of keypoints.
     """
-    meta: Mapping[str, Any] = {}
-    items: Any = content
-    if isinstance(content, Mapping):
-        items, meta = content["instance_info"], content.get("meta_info") or {}
-    if items and "instances" not in items[0]:
+    items, meta = _parts(content)
+    if items and not _are_frames(items):
         items = [{"frame_id": 0, "instances": items}]
     frames, found = [], None
     for place, item in enumerate(items):
         frames.append(int64(item.get("frame_id", place), "frame_id"))
-        for instance in item["instances"]:
-            points = points2d(instance["keypoints"], "keypoints")
-            score = numbers(instance.get("keypoint_scores", [1.0] * len(points)), "keypoint_scores")
-            if score.shape != (len(points),):
-                raise InputError(f"keypoint_scores must have {len(points)} values, got shape {score.shape}")
-            found = found or Detections(len(points))
-            identity = instance.get("track_id", instance.get("instance_id"))
-            known = identity is not None and identity != -1
-            found.add(frames[-1], f"track_{identity}" if known else None, points, np.nan_to_num(score))
+        for instance in item["instances"] or []:
+            pose = _pose(0, instance)
+            found = found or Detections(len(pose.points))
+            found.add(frames[-1], pose.track, pose.points, pose.confidence)
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has an instance")
-    names = _names(meta, found.num_joints)
-    return replace(as_tracks(found, all_frames=frames), names=names, edges=_edges(meta, names))
+    return _named(as_tracks(found, all_frames=frames), meta)
+
+
+def read_mmpose_folder(folder: Folder) -> Parsed:
+    """A folder with one JSON for each picture, which holds the picture's instances; Sapiens writes these as well.
+
+    The number in the file's name is the frame; pictures that are not numbered like a video's are stills. JSON files of
+    another kind are left out, which a note says.
+
+    Raises:
+        InputError: files that each hold a whole recording, 3D predictions, poses that differ in their number of
+            keypoints.
+    """
+    files, notes = frame_files(folder.json, lambda content: _is_mmpose(content) or content == [])
+    poses: list[Pose] = []
+    meta: Mapping[str, Any] = {}
+    for place, (name, content) in enumerate(files.items()):
+        try:
+            instances, own = _parts(content)
+            if _are_frames(instances):
+                if len(files) == 1:
+                    return read_mmpose(content)
+                raise InputError("holds a whole recording: give this file alone, not the folder")
+            poses.extend(_pose(place, instance) for instance in instances)
+        except (InputError, LookupError, TypeError, AttributeError) as error:
+            message = error if isinstance(error, InputError) else "not a list of instances"
+            raise InputError(f"{name}: {message}") from error
+        meta = meta or own
+    if not poses:
+        raise InputError(f"holds no tracks: none of {len(files)} pictures has an instance")
+    parsed = tracks_of_pictures(list(files), poses, prefix="track")
+    return _named(replace(parsed, notes=[*parsed.notes, *notes]), meta)
+
+
+def _parts(content: Any) -> tuple[Any, Mapping[str, Any]]:
+    """The list of frames or of instances, and the meta information, which the list alone lacks."""
+    if isinstance(content, Mapping):
+        return content["instance_info"] or [], content.get("meta_info") or {}
+    return content, {}
+
+
+def _are_frames(items: Any) -> bool:
+    return "instances" in item_keys(items)
+
+
+def _pose(picture: int, instance: Mapping[str, Any]) -> Pose:
+    points = points2d(instance["keypoints"], "keypoints")
+    score = numbers(instance.get("keypoint_scores", [1.0] * len(points)), "keypoint_scores")
+    if score.shape != (len(points),):
+        raise InputError(f"keypoint_scores must have {len(points)} values, got shape {score.shape}")
+    track = identity(instance.get("track_id", instance.get("instance_id")))
+    return Pose(picture, None if track is None else f"track_{track}", points, np.nan_to_num(score))
+
+
+def _named(parsed: Parsed, meta: Mapping[str, Any]) -> Parsed:
+    """`parsed` with the names and edges of the meta information; without it, with those that the points tell."""
+    if not meta.get("keypoint_id2name"):
+        return of_people(parsed)
+    names = _names(meta, parsed.keypoints.shape[2])
+    return replace(parsed, names=names, edges=_edges(meta, names))
 
 
 def _is_mmpose(content: Any) -> bool:
@@ -53,21 +105,23 @@ def _is_mmpose(content: Any) -> bool:
     return "instance_info" in object_keys(content) or "instances" in items or {"keypoints", "keypoint_scores"} <= items
 
 
-def _names(meta: Mapping[str, Any], joints: int) -> list[str] | None:
-    by_id = meta.get("keypoint_id2name")
-    if not by_id:
-        return None
+def _is_mmpose_folder(folder: Folder) -> bool:
+    return any(_is_mmpose(content) for content in folder.json.values())
+
+
+def _names(meta: Mapping[str, Any], joints: int) -> list[str]:
+    by_id = meta["keypoint_id2name"]
     by_number = {int(number): str(name) for number, name in by_id.items()}
     if sorted(by_number) != list(range(joints)):
         raise InputError(f"meta_info names {len(by_number)} keypoints, wanted {joints}")
     return [by_number[number] for number in range(joints)]
 
 
-def _edges(meta: Mapping[str, Any], names: Sequence[str] | None) -> list[tuple[int, int]]:
+def _edges(meta: Mapping[str, Any], names: Sequence[str]) -> list[tuple[int, int]]:
     links = meta.get("skeleton_links") or ()
     if isinstance(links, Mapping):
         links = links["__ndarray__"]
-    place = {name: index for index, name in enumerate(names or ())}
+    place = {name: index for index, name in enumerate(names)}
     return [(int(place.get(a, a)), int(place.get(b, b))) for a, b in links]
 
 
@@ -76,9 +130,22 @@ FORMAT = Format(
     extensions=(".json",),
     extra=None,
     description="MMPose predictions",
-    containers=(JSON,),
+    containers=(JSON, JSON_LINES),
     matches=_is_mmpose,
     read=read_mmpose,
     recognized_by="JSON with `instance_info`, or a list of `instances`",
-    takes="scores, names and links of `meta_info`, `track_id` or `instance_id`",
+    takes="scores, names and links of `meta_info`, `track_id` or `instance_id`; without names, 17, 26, 133 or 136 "
+    "points are a person's, of whom the body is taken",
+)
+PICTURES = Format(
+    name="mmpose-pictures",
+    extensions=("folder",),
+    extra=None,
+    description="MMPose and Sapiens, one JSON for each picture",
+    containers=(FOLDER,),
+    matches=_is_mmpose_folder,
+    read=read_mmpose_folder,
+    recognized_by="a folder of JSON files with `instance_info`, or with `keypoints` and `keypoint_scores`",
+    takes="as `mmpose`; the frame is the number in the file name",
+    hint="MMPose's one JSON for each picture",
 )

@@ -1,21 +1,33 @@
 """Data sets of movement: xarray's in memory, and netCDF files of them.
 
-`movement` called its dimensions "keypoints" and "individuals" up to 0.15 and "keypoint" and "individual" since.
+`movement` called its dimensions "keypoints" and "individuals" up to 0.15 and "keypoint" and "individual" since. Files
+of netCDF 4 are HDF5 and need no extra; older netCDF files have a form of their own, which SciPy opens (the extra
+`io`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.extra import quiet, released, require
+from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import Format
+from olift_fast.io.frame_gaps import with_hidden_frames
+from olift_fast.io.frame_numbers import frames_of_seconds
+from olift_fast.io.hdf5 import array, read_in_child, text
 from olift_fast.io.open_container import HDF5, NETCDF
 from olift_fast.io.parsed import Parsed, refuse_3d
+
+
+class _Variable(NamedTuple):
+    values: npt.NDArray[Any]
+    dims: tuple[str, ...]
 
 
 def from_dataset(dataset: Any) -> Parsed:
@@ -24,35 +36,19 @@ def from_dataset(dataset: Any) -> Parsed:
     Raises:
         InputError: not that schema, or 3D points.
     """
-    if "position" not in dataset:
-        raise InputError(f"wanted a movement data set with 'position', got {', '.join(map(str, dataset)) or 'nothing'}")
+    _check_names(map(str, dataset))
     position = dataset["position"]
-    joint, track = _dimension(position, "keypoint"), _dimension(position, "individual")
-    if position.sizes["space"] == 3:
-        raise refuse_3d()
-    space = [str(axis) for axis in position.coords["space"].values] if "space" in position.coords else ["x", "y"]
-    if sorted(space) != ["x", "y"]:
-        raise InputError(f"space must be x and y, got {', '.join(space)}")
-    points = position.transpose(track, "time", joint, "space").values[..., [space.index("x"), space.index("y")]]
-    confidence = None
-    if "confidence" in dataset:
-        confidence = dataset["confidence"].transpose(track, "time", joint).values
-    fps = dataset.attrs.get("fps")
-    time = np.asarray(position.coords["time"].values) if "time" in position.coords else None
-    frames = None
-    if time is not None and len(time) and np.issubdtype(time.dtype, np.number):
-        counted = time if fps is None else time * float(fps)
-        frames = np.round(counted).astype(np.int64)
-        if (np.diff(frames) <= 0).any():
-            frames = None
-    return Parsed(
-        points,
-        confidence,
-        _labels(position, joint),
-        tracks=_labels(position, track),
-        frames=frames,
-        fps=None if fps is None else float(fps),
-    )
+    # The animal of a data set that was cut to one is a coordinate without a dimension.
+    coordinates = dict.fromkeys([*map(str, position.dims), "individual", "individuals"])
+    names = [*("position", "confidence"), *(name for name in coordinates if name in position.coords)]
+    variables = {}
+    for name in names:
+        if name in position.coords:
+            values = np.asarray(position.coords[name].values)
+            variables[name] = _Variable(values, (name,) if values.ndim else ())
+        elif name in dataset:
+            variables[name] = _Variable(np.asarray(dataset[name].values), tuple(map(str, dataset[name].dims)))
+    return _from_variables(variables, dataset.attrs)
 
 
 def read_netcdf(content: h5py.File | Path) -> Parsed:
@@ -60,43 +56,176 @@ def read_netcdf(content: h5py.File | Path) -> Parsed:
 
     Raises:
         InputError: not movement's schema, or 3D points.
-        MissingExtraError: the extra `io` is not installed.
+        MissingExtraError: an older one, and the extra `io` is not installed.
     """
-    path = content if isinstance(content, Path) else released(content)
-    xarray = require("xarray", "reading netCDF files")
-    with quiet(), xarray.open_dataset(path) as dataset:
-        return from_dataset(dataset.load())
+    if isinstance(content, Path):
+        require("scipy.io", "reading classic netCDF files")
+        return read_in_child("netCDF", _read_classic, content)
+    _check_names(content)
+    variables = {}
+    for name, member in content.items():
+        if isinstance(member, h5py.Dataset) and member.shape is not None:
+            variables[name] = _Variable(_unpacked(array(content, name), member.attrs), _dimensions(member))
+    return _from_variables(variables, dict(content.attrs))
+
+
+def _read_classic(path: Path) -> Parsed:
+    netcdf_file = require("scipy.io", "reading classic netCDF files").netcdf_file
+    with quiet(), netcdf_file(path, mmap=False) as file:
+        _check_names(file.variables)
+        variables = {}
+        for name, variable in file.variables.items():
+            values, dims = _unpacked(np.asarray(variable.data), variable._attributes), tuple(variable.dimensions)
+            if values.dtype == "S1" and values.ndim and dims[-1] != name:
+                # A text is an array of letters, along a dimension of its own.
+                values, dims = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], dims[:-1]
+            variables[name] = _Variable(values, dims)
+        return _from_variables(variables, file._attributes)
+
+
+def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str, Any]) -> Parsed:
+    position = _with_individual(variables["position"])
+    joint, track = _dimension(position.dims, "keypoint"), _dimension(position.dims, "individual")
+    order = (track, "time", joint, "space")
+    if sorted(position.dims) != sorted(order):
+        raise InputError(f"position must have the dimensions {', '.join(order)}, got {', '.join(position.dims)}")
+    points = position.values.transpose([position.dims.index(name) for name in order])
+    if points.shape[-1] == 3:
+        raise refuse_3d()
+    space = [text(axis) for axis in variables["space"].values] if "space" in variables else ["x", "y"]
+    if sorted(space) != ["x", "y"]:
+        raise InputError(f"space must be x and y, got {', '.join(space)}")
+    confidence = None
+    if "confidence" in variables:
+        given = _with_individual(variables["confidence"])
+        if sorted(given.dims) != sorted(order[:3]):
+            raise InputError(f"confidence must have the dimensions {', '.join(order[:3])}, got {', '.join(given.dims)}")
+        confidence = given.values.transpose([given.dims.index(name) for name in order[:3]])
+    fps = _number(attributes.get("fps"))
+    frames, found_fps = None, None
+    warnings: tuple[str, ...] = ()
+    if "time" in variables:
+        counted = text(attributes.get("time_unit", "frames" if fps is None else "seconds")) == "frames"
+        frames, found_fps, warnings = _frames(variables["time"].values, None if counted else fps, counted)
+    return with_hidden_frames(
+        Parsed(
+            points[..., [space.index("x"), space.index("y")]],
+            confidence,
+            _labels(variables, joint, points.shape[2]),
+            tracks=_labels(variables, track, points.shape[0]),
+            frames=frames,
+            fps=found_fps if fps is None else fps,
+            warnings=warnings,
+        )
+    )
+
+
+def _with_individual(variable: _Variable) -> _Variable:
+    """The variable with a dimension for animals, which a data set that was cut to one of them has lost."""
+    for name in ("individual", "individuals"):
+        if name in variable.dims:
+            return variable
+    name = "individuals" if "keypoints" in variable.dims else "individual"
+    return _Variable(variable.values[None], (name, *variable.dims))
+
+
+def _frames(
+    time: npt.NDArray[Any], fps: float | None, counted: bool
+) -> tuple[npt.NDArray[np.int64] | None, float | None, tuple[str, ...]]:
+    """The frame of each time if they increase, the frame rate that the times tell, and warnings.
+
+    Args:
+        time: (T) frames, or seconds; or dates and times.
+        fps: frames a second, for seconds; None takes it from the times.
+        counted: the times are frame numbers. Some data sets say so, and hold seconds.
+    """
+    if time.dtype.kind == "M":
+        time = (time - time.min()).astype("timedelta64[ns]") if len(time) else time.astype(np.float64)
+    if time.dtype.kind == "m":
+        time, counted = time.astype("timedelta64[ns]").astype(np.int64) / 1e9, False
+    if time.dtype.kind not in "iuf" or len(time) == 0:
+        return None, None, ()
+    if not np.isfinite(time).all():
+        return None, None, ("some times are not finite numbers: frames are counted from 0",)
+    values = time.astype(np.float64)
+    whole = bool((values == np.rint(values)).all())
+    if not counted and fps is not None:
+        values, whole = values * fps, True
+    if whole and np.abs(values).max() < 2**53:
+        frames, found = np.rint(values).astype(np.int64), None
+    else:
+        known = frames_of_seconds(values)
+        if known is None:
+            return None, None, ("the times tell no frame rate: frames are counted from 0",)
+        frames, found = known
+    if (np.diff(frames) <= 0).any():
+        return None, found, ("the times do not increase frame by frame: frames are counted from 0",)
+    return frames, found, ()
 
 
 def _is_netcdf(content: h5py.File | Path) -> bool:
     if isinstance(content, Path):
         return True
     marked = "_NCProperties" in content.attrs or "ds_type" in content.attrs or "space" in content
-    return "position" in content and marked
+    return marked and "position" in content
 
 
-def _dimension(array: Any, name: str) -> str:
+def _check_names(names: Iterable[str]) -> None:
+    found = list(names)
+    if "position" not in found:
+        raise InputError(f"wanted a movement data set with 'position', got {', '.join(found) or 'nothing'}")
+    if "shape" in found:
+        raise InputError("a movement data set of boxes (position, shape), not of keypoints: there is nothing to lift")
+
+
+def _unpacked(values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """The values of a variable, unpacked as netCDF's conventions say."""
+    factor, offset = _number(attributes.get("scale_factor")), _number(attributes.get("add_offset"))
+    if factor is None and offset is None:
+        return values
+    missing = values == attributes["_FillValue"] if "_FillValue" in attributes else np.zeros(values.shape, bool)
+    numbers = values.astype(np.float64) * (1.0 if factor is None else factor) + (offset or 0.0)
+    numbers[missing] = np.nan
+    return numbers
+
+
+def _dimensions(variable: h5py.Dataset) -> tuple[str, ...]:
+    """The names of a variable's dimensions: those of the scales that are attached; a scale is its own."""
+    name = variable.name.rsplit("/")[-1]
+    if "DIMENSION_LIST" not in variable.attrs:
+        return (name,) if variable.ndim == 1 else tuple(f"dimension_{axis}" for axis in range(variable.ndim))
+    return tuple(scales[0].name.rsplit("/")[-1] if len(scales) else "" for scales in variable.dims)
+
+
+def _dimension(dims: Sequence[str], name: str) -> str:
     for candidate in (name, f"{name}s"):
-        if candidate in array.dims:
+        if candidate in dims:
             return candidate
-    raise InputError(f"wanted a dimension {name!r} or '{name}s', got {', '.join(map(str, array.dims))}")
+    raise InputError(f"wanted a dimension {name!r} or '{name}s', got {', '.join(map(str, dims))}")
 
 
-def _labels(array: Any, dimension: str) -> list[str]:
-    if dimension in array.coords:
-        return [str(label) for label in array.coords[dimension].values]
-    return [f"{dimension}_{index}" for index in range(array.sizes[dimension])]
+def _labels(variables: Mapping[str, _Variable], dimension: str, count: int) -> list[str]:
+    if dimension in variables:
+        return [text(label) for label in variables[dimension].values.ravel()]
+    return [f"{dimension}_{index}" for index in range(count)]
+
+
+def _number(value: Any) -> float | None:
+    """A number, or an array of one; None where an attribute says so in its own way."""
+    if value is None or isinstance(value, str | bytes | h5py.Empty):
+        return None
+    return float(np.asarray(value).ravel()[0])
 
 
 FORMAT = Format(
     name="netcdf",
     extensions=(".nc",),
-    extra="io",
-    description="movement's data sets",
+    extra=None,
+    description="movement's data sets; classic netCDF (version 3) needs the extra `io`",
     containers=(HDF5, NETCDF),
     matches=_is_netcdf,
     read=read_netcdf,
     recognized_by="netCDF with `position`",
-    takes="movement's data set",
+    takes="position, confidence, names; frames a second, and times, whose gaps become hidden frames",
     hint="netCDF",
 )

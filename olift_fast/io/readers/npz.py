@@ -113,5 +113,6 @@ NPY = Format(
     matches=lambda array: True,
     read=from_array,
     recognized_by="NumPy array",
-    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third",
+    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; freemocap's (cameras, frames, points, 2) is "
+    "of this form, with a track for each camera",
 )

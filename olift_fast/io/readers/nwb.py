@@ -1,41 +1,240 @@
-"""NWB files with poses of the extension ndx-pose, opened by pynwb and read by movement."""
+"""NWB files with poses of the extension ndx-pose, of any tool: movement, neuroconv, sleap-io; read by h5py alone."""
 
 from __future__ import annotations
 
-import h5py
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from olift_fast.io.extra import quiet, released, require
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
 from olift_fast.io.format import Format
+from olift_fast.io.frame_gaps import with_hidden_frames
+from olift_fast.io.frame_numbers import frames_of_seconds
+from olift_fast.io.hdf5 import array, strings, text
+from olift_fast.io.nwb_types import TypedGroups
 from olift_fast.io.open_container import HDF5
-from olift_fast.io.parsed import Parsed
-from olift_fast.io.readers.movement import from_dataset
+from olift_fast.io.parsed import Parsed, check_size, refuse_3d
+
+#: Times are compared in steps of a microsecond: the same frame may have come from a rate in one series, and be listed
+#: in another.
+_TICKS = 1e6
+
+
+class _Series(NamedTuple):
+    """The points of one joint: (t, 2), their confidence (t), NaN where there is none, and their times (t) in ticks.
+
+    `rate` is frames a second, if the file says so in place of the times.
+    """
+
+    points: npt.NDArray[np.float64]
+    confidence: npt.NDArray[np.float64]
+    ticks: npt.NDArray[np.int64]
+    rate: float | None = None
+
+
+class _Skeleton(NamedTuple):
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
 
 
 def read_nwb(file: h5py.File) -> Parsed:
-    """The poses of one animal.
+    """The PoseEstimation containers of a file, wherever they lie and whatever they are called; each one is a track.
+
+    The joints are the nodes of the Skeleton, in their order, and series are matched to them by name. Without a
+    Skeleton, they are the series.
 
     Raises:
-        InputError: 3D points.
-        MissingExtraError: the extra `io` is not installed.
+        InputError: no such container, 3D points, containers of different skeletons or of several cameras.
     """
-    path = released(file)
-    with quiet():
-        load = require("movement.io.load_poses", "reading NWB files")
-        pynwb = require("pynwb", "reading NWB files")
-        # movement would open only files whose name ends in .nwb.
-        with pynwb.NWBHDF5IO(str(path), mode="r") as opened:
-            return from_dataset(load.from_nwb_file(opened.read()))
+    types = TypedGroups(file)
+    containers = types.all_of("PoseEstimation")
+    if not containers:
+        raise InputError(_nothing(types))
+    cameras = types.all_of("MultiCameraPoseEstimation")
+    if len(containers) > 1 and cameras:
+        views = ", ".join(_base(group) for group in containers[:6])
+        raise InputError(f"holds poses of {len(containers)} cameras ({views}), wanted one")
+    skeletons = [_skeleton(types, group) for group in containers]
+    poses = [
+        _by_joint({_base(group): _series(group) for group in types.within(container, "PoseEstimationSeries")}, skeleton)
+        for container, skeleton in zip(containers, skeletons, strict=True)
+    ]
+    names = tuple(poses[0])
+    for container, pose in zip(containers, poses, strict=True):
+        if set(pose) != set(names):
+            what = f"{_base(containers[0])} ({', '.join(names):.80}) and {_base(container)} ({', '.join(pose):.80})"
+            raise InputError(f"holds poses of different skeletons: {what}; save one in a file of its own")
+    if not names:
+        raise InputError(f"{containers[0].name} holds no PoseEstimationSeries")
+    edges = skeletons[0].edges if skeletons[0] is not None else ()
+    tracks, notes = _track_names(file, containers), []
+    if skeletons[0] is not None and not any(name in skeletons[0].nodes for name in names):
+        edges, notes = (), [f"the Skeleton's nodes ({', '.join(skeletons[0].nodes):.60}) name none of the series"]
+    parsed = _assembled(poses, names, tracks)
+    notes += [f"each PoseEstimation container is a track: {', '.join(map(_base, containers))}"] * (len(tracks) > 1)
+    return with_hidden_frames(replace(parsed, edges=edges, notes=(*notes, *parsed.notes)))
+
+
+def _assembled(poses: Sequence[Mapping[str, _Series]], names: Sequence[str], tracks: Sequence[str]) -> Parsed:
+    """The series at their times in one array; frames are numbered by the times."""
+    series = [one for pose in poses for one in pose.values()]
+    regular = all((np.diff(one.ticks) > 0).all() for one in series)
+    ticks = np.unique(np.concatenate([one.ticks for one in series]))
+    longest = max(len(one.ticks) for one in series)
+    if not regular:
+        if any(len(one.ticks) not in (0, longest) for one in series):
+            raise InputError("timestamps do not increase, and the series differ in length")
+        ticks = np.arange(longest)
+    check_size(len(tracks), len(ticks), len(names))
+    points = np.full((len(tracks), len(ticks), len(names), 2), np.nan, np.float32)
+    confidence = np.full(points.shape[:3], np.nan, np.float32)
+    with np.errstate(over="ignore"):
+        for track, pose in enumerate(poses):
+            for joint, name in enumerate(names):
+                one = pose[name]
+                at = np.searchsorted(ticks, one.ticks) if regular else np.arange(len(one.ticks))
+                points[track, at, joint] = one.points
+                confidence[track, at, joint] = one.confidence
+    parsed = Parsed(points, confidence, tuple(names), tracks=tuple(tracks))
+    if not regular:
+        return replace(parsed, warnings=("timestamps do not increase: frames are counted from 0",))
+    rates = {one.rate for one in series if len(one.ticks)}
+    rate = rates.pop() if len(rates) == 1 else None
+    found = frames_of_seconds(ticks / _TICKS)
+    if found is None:
+        irregular = ("timestamps are irregular: frames are counted from 0",) if len(ticks) > 1 else ()
+        return replace(parsed, fps=rate, warnings=irregular)
+    frames, fps = found[0], found[1] if rate is None else rate
+    if fps == 1:
+        note = "timestamps are 1 s apart, as frame numbers without a frame rate are written: taken for frame numbers"
+        return replace(parsed, frames=frames, notes=(note,))
+    return replace(parsed, frames=frames, fps=fps)
+
+
+def _series(group: h5py.Group) -> _Series:
+    data = array(group, "data")
+    if data.ndim == 2 and data.shape[1] == 3:
+        raise refuse_3d()
+    if data.ndim != 2 or data.shape[1] != 2 or data.dtype.kind not in "fiu":
+        raise InputError(f"{group.name}/data must be (frames, 2) numbers, got {data.shape} of {data.dtype}")
+    points = data.astype(np.float64)
+    attributes = group["data"].attrs
+    if text(attributes.get("unit", "")).casefold().startswith("pixel"):
+        points = points * float(attributes.get("conversion", 1.0)) + float(attributes.get("offset", 0.0))
+    confidence = np.full(len(points), np.nan)
+    if "confidence" in group:
+        confidence = array(group, "confidence").astype(np.float64).ravel()
+    times, rate = _times(group, len(points))
+    ticks = times * _TICKS
+    if len(confidence) != len(points) or len(ticks) != len(points):
+        lengths = f"{len(points)} points, {len(confidence)} confidences, {len(ticks)} timestamps"
+        raise InputError(f"{group.name} must have one of each a frame, got {lengths}")
+    if not np.isfinite(ticks).all() or np.abs(ticks).max(initial=0) > 2**62:
+        raise InputError(f"{group.name}: timestamps must be finite")
+    return _Series(points, confidence, np.rint(ticks).astype(np.int64), rate)
+
+
+def _times(group: h5py.Group, frames: int) -> tuple[npt.NDArray[np.float64], float | None]:
+    """The times of a series in seconds: listed, or by a rate from a starting time; and the rate."""
+    if "timestamps" in group:
+        return array(group, "timestamps").astype(np.float64).ravel(), None
+    if "starting_time" not in group:
+        raise InputError(f"{group.name} has neither timestamps nor starting_time")
+    rate = float(group["starting_time"].attrs["rate"])
+    if not 0 < rate < np.inf:
+        raise InputError(f"{group.name}: rate must be > 0, got {rate:g}")
+    return float(array(group, "starting_time")) + np.arange(frames) / rate, rate
+
+
+def _skeleton(types: TypedGroups, container: h5py.Group) -> _Skeleton | None:
+    """The skeleton that a container links to, or holds (up to ndx-pose 0.1), or the only one of the file."""
+    linked = types.within(container, "Skeleton")
+    if not linked and "nodes" in container:
+        linked = [container]
+    known = linked or types.all_of("Skeleton")
+    if len(known) != 1 or "nodes" not in known[0]:
+        return None
+    nodes = tuple(strings(known[0], "nodes"))
+    if len(set(nodes)) < len(nodes):
+        raise InputError(f"{known[0].name}/nodes names a joint twice")
+    edges = array(known[0], "edges") if isinstance(known[0].get("edges"), h5py.Dataset) else np.zeros((0, 2), int)
+    pairs = edges.reshape(-1, 2).tolist() if edges.size and edges.dtype.kind in "iu" else []
+    return _Skeleton(nodes, tuple((int(a), int(b)) for a, b in pairs))
+
+
+def _by_joint(series: dict[str, _Series], skeleton: _Skeleton | None) -> dict[str, _Series]:
+    """The series by joint, in the order of the nodes; a node without one is hidden, series without a node come last."""
+    if skeleton is None:
+        return {_short(name): one for name, one in series.items()} if _distinct(map(_short, series)) else series
+    plain = {_plain(name): name for name in series}
+    found: dict[str, _Series] = {}
+    used = set()
+    for node in skeleton.nodes:
+        name = node if node in series else plain.get(_plain(node))
+        if name is not None and name not in used:
+            used.add(name)
+            found[node] = series[name]
+    if not used:
+        return _by_joint(series, None)
+    empty = _Series(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
+    found = {node: found.get(node, empty) for node in skeleton.nodes}
+    return found | {name: one for name, one in series.items() if name not in used}
+
+
+def _track_names(file: h5py.File, containers: Sequence[h5py.Group]) -> list[str]:
+    """The containers' names; of one container, its track's or the subject's."""
+    names = [_base(group).removeprefix("track=") for group in containers]
+    if len(containers) == 1:
+        if names[0] != _base(containers[0]):
+            return names
+        subject = file.get("general/subject/subject_id")
+        return [text(subject[()]) if isinstance(subject, h5py.Dataset) else "track_0"]
+    if not _distinct(names):
+        names = [f"{_base(group.parent)}/{name}" for group, name in zip(containers, names, strict=True)]
+    return names
+
+
+def _nothing(types: TypedGroups) -> str:
+    holds = ", ".join(f"{_base(group)} ({kind})" for group, kind in types.interfaces()[:6]) or "nothing"
+    return (
+        f"an NWB file without poses: wanted a PoseEstimation container of ndx-pose, its processing modules hold {holds}"
+    )
+
+
+def _short(name: str) -> str:
+    """A series' name without the prefix that neuroconv gives it."""
+    return name.removeprefix("PoseEstimationSeries") or name
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: the letters and digits without the prefix, for "left_ear" and "…SeriesLeftEar"."""
+    return re.sub(r"[\W_]", "", _short(name).casefold()) or name
+
+
+def _base(group: h5py.Group) -> str:
+    return str(group.name).rsplit("/", 1)[-1]
+
+
+def _distinct(names: Iterable[str]) -> bool:
+    listed = list(names)
+    return len(set(listed)) == len(listed)
 
 
 FORMAT = Format(
     name="nwb",
     extensions=(".nwb",),
-    extra="io",
+    extra=None,
     description="NWB with ndx-pose",
     containers=(HDF5,),
     matches=lambda file: "nwb_version" in file.attrs,
     read=read_nwb,
     recognized_by="HDF5 with `nwb_version`",
-    takes="ndx-pose series of one animal",
+    takes="every PoseEstimation container as a track; names, order and edges of the Skeleton; confidence; frames a "
+    "second from the rate or the timestamps, whose gaps become hidden frames",
     hint="NWB",
 )

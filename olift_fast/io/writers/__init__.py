@@ -7,14 +7,14 @@ To add a format, write a file with its writer and its `OutputFormat` record, lis
 from __future__ import annotations
 
 from olift_fast.io.format import OutputFormat
-from olift_fast.io.writers import csv_tables, movement, npz
+from olift_fast.io.writers import csv_tables, deeplabcut_h5, movement, npz
 
 #: Every output format, in the order in which messages and docs list them.
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
     npz.OUTPUT,
     csv_tables.LONG_CSV,
     csv_tables.CSV,
-    movement.H5,
+    deeplabcut_h5.OUTPUT,
     movement.NETCDF,
     movement.NWB,
 )

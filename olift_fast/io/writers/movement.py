@@ -1,4 +1,4 @@
-"""What movement writes: DeepLabCut's h5, netCDF and NWB, by way of its xarray data set."""
+"""What movement writes: netCDF and NWB, by way of its xarray data set."""
 
 from __future__ import annotations
 
@@ -9,21 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from olift_fast.atomic import reserve
 from olift_fast.errors import InputError
 from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import OutputFormat
+from olift_fast.io.writers.deeplabcut_h5 import reserve_space
 from olift_fast.tracks.containers import LiftedTracks
-
-
-def write_deeplabcut_h5(result: LiftedTracks, path: Path) -> None:
-    """Writes DeepLabCut's pandas table.
-
-    Raises:
-        MissingExtraError: the extra `io` is not installed.
-    """
-    with _movement(result, path, "writing DeepLabCut .h5 files") as (save, dataset):
-        save.to_dlc_file(dataset, path, split_individuals=False)
 
 
 def write_netcdf(result: LiftedTracks, path: Path) -> None:
@@ -83,22 +73,11 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
 @contextmanager
 def _movement(result: LiftedTracks, path: Path, what: str) -> Iterator[tuple[Any, Any]]:
     """movement's module of writers, and the result as its data set; `what` is attempted with them."""
-    # The HDF5 libraries don't clean up when the disk is full, so whether the space is there is tried out before.
-    with path.open("wb") as file:
-        reserve(file, result.joints.nbytes * 3 + 2**20)
-    path.unlink()
+    reserve_space(result, path)
     with quiet():
         yield require("movement.io.save_poses", what), to_dataset(result, what)
 
 
-H5 = OutputFormat(
-    name="h5",
-    suffix=".h5",
-    extra="io",
-    description="DeepLabCut's pandas table, by movement",
-    holds="joints",
-    write=write_deeplabcut_h5,
-)
 NETCDF = OutputFormat(
     name="netcdf",
     suffix=".nc",

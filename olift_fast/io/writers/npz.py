@@ -66,6 +66,8 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "image_size": result.image_size,
         "source": result.source,
         "format": result.format,
+        "notes": np.array(result.notes) if result.notes else None,
+        "warnings": np.array(result.warnings) if result.warnings else None,
     }
     arrays |= {name: value for name, value in optional.items() if value is not None}
     with path.open("wb") as file:
@@ -91,6 +93,8 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         image_size=None if size is None else (int(size[0]), int(size[1])),
         source=str(content["source"]) if "source" in content else None,
         format=str(content["format"]) if "format" in content else None,
+        notes=tuple(content["notes"].tolist()) if "notes" in content else (),
+        warnings=tuple(content["warnings"].tolist()) if "warnings" in content else (),
     )
 
 

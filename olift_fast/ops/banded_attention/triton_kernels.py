@@ -25,7 +25,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from olift_fast.ops.triton_rows import LN2, LOG2E, load_rows, softmax_step, store_rows
+from olift_fast.ops.triton_rows import LOG2E, load_rows, softmax_step, store_rows
 
 VARYING = [
     "frames",
@@ -75,7 +75,7 @@ def forward_kernel(
     ITEMS: tl.constexpr,
     D: tl.constexpr,
 ):
-    """The output and log-sum-exp of BLOCK frames of ITEMS joints of one head.
+    """The output and log-sum-exp, to base 2, of BLOCK frames of ITEMS joints of one head.
 
     Grid: heads × groups of ITEMS joints × blocks × clips, in one dimension, heads first. Reads q once and k and v of
     the span, writes out and lse, each contiguous: (4 Dh e + 4) bytes a row from memory, and the spans' overlap,
@@ -116,7 +116,7 @@ def forward_kernel(
     exists = inside(at, first, frames, joints, BLOCK)
     l_i = tl.where(l_i == 0.0, 1.0, l_i)
     store_rows(out_ptr, rows(out_strides, at, first, BLOCK), exists, acc * (1.0 / l_i)[:, :, None], DH, D)
-    tl.store(lse_ptr + rows(lse_strides, at, first, BLOCK), (m_i + tl.log2(l_i)) * LN2, mask=exists)
+    tl.store(lse_ptr + rows(lse_strides, at, first, BLOCK), m_i + tl.log2(l_i), mask=exists)
 
 
 @triton.jit

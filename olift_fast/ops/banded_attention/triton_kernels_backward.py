@@ -24,7 +24,7 @@ from olift_fast.ops.banded_attention.triton_kernels import (
     tile_offsets,
     tiles_within,
 )
-from olift_fast.ops.triton_rows import LOG2E, load_rows, row_dots, store_rows
+from olift_fast.ops.triton_rows import load_rows, row_dots, store_rows
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -204,7 +204,7 @@ def keys_gradients(
 @triton.jit
 def load_lse(lse_ptr, strides, at, first, mask, N: tl.constexpr):
     """The log-sum-exp of N frames in base 2, as the scores are, [ITEMS, N]; -inf without ``mask``."""
-    return tl.load(lse_ptr + rows(strides, at, first, N), mask=mask, other=float("-inf")) * LOG2E
+    return tl.load(lse_ptr + rows(strides, at, first, N), mask=mask, other=float("-inf"))
 
 
 @triton.jit

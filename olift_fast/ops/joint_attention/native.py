@@ -20,7 +20,8 @@ def attend_into(
 ) -> None:
     """`joint_attention` without gradients into `out`, any strides with a unit last one; nothing is checked.
 
-    graph is ``(B, H, J, J)``. lse float32 ``(B, T, J, H)``, contiguous, gets each row's log-sum-exp.
+    graph is ``(B, H, J, J)``. lse float32 ``(B, T, J, H)``, contiguous, gets log2 of each row's
+    sum of exponentials, -inf without any key.
     """
     native = loaded_module()
     ask_for_huge_pages(out)

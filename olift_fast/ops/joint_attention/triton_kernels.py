@@ -15,7 +15,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from olift_fast.ops.triton_rows import LN2, LOG2E, load_rows, row_dots, softmax_step, store_rows
+from olift_fast.ops.triton_rows import LOG2E, load_rows, row_dots, softmax_step, store_rows
 
 VARYING = [
     "frames",
@@ -69,7 +69,7 @@ def forward_kernel(
     """One program: BLOCK queries of one head in each of ITEMS frames, over all the keys of their frames.
 
     Grid (groups of ITEMS frames × H, blocks of queries): the heads of a frame, which share cache lines, run side by
-    side. Reads q once, and k and v once for each block of queries; writes out and the log-sum-exp.
+    side. Reads q once, and k and v once for each block of queries; writes out and the log-sum-exp to base 2.
     """
     q_strides = (q_clip, q_frame, q_joint, q_head)
     k_strides = (k_clip, k_frame, k_joint, k_head)
@@ -98,7 +98,7 @@ def forward_kernel(
     out = tl.where(empty[:, :, None], 0.0, acc / l_i[:, :, None])
     row = contiguous_rows(place, queries, frames, joints, H)
     store_rows(out_ptr, row * DH, queries[1], out, DH, D)
-    tl.store(lse_ptr + row, (m_i + tl.log2(l_i)) * LN2, mask=queries[1])
+    tl.store(lse_ptr + row, m_i + tl.log2(l_i), mask=queries[1])
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -249,7 +249,7 @@ def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D
 @triton.jit
 def softmax_gradient(q, k, v, do, lse, mask, scale):
     """p and dp of each pair of a query and a key, 0 without ``mask``."""
-    level = tl.where(lse > float("-inf"), lse * LOG2E, 0.0)
+    level = tl.where(lse > float("-inf"), lse, 0.0)
     scores = multiply(q, transpose(k)) * (scale * LOG2E)
     p = tl.where(mask, tl.exp2(scores - level[:, :, None]), 0.0)
     dp = tl.where(mask, multiply(do, transpose(v)), 0.0)

@@ -1,0 +1,95 @@
+"""Skeletons in the configuration files of projects: ``config.yaml`` of DeepLabCut, Lightning Pose and their kin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from olift_fast.errors import InputError
+from olift_fast.tracks.skeleton import Skeleton
+
+#: No project's configuration is longer than this many bytes.
+_MAX_BYTES = 10_000_000
+#: A DeepLabCut file lies at most so many folders below its project's: PROJECT/labeled-data/VIDEO/CollectedData.csv.
+_DEPTH = 4
+
+
+def skeleton_of_config(path: Path) -> Skeleton:
+    """The body parts and edges of a project's configuration.
+
+    Read are DeepLabCut's `bodyparts`, `multianimalbodyparts`, `uniquebodyparts` and `skeleton` (Keypoint-MoSeq's
+    ``config.yml`` has the same), and Lightning Pose's `data.keypoint_names`, which come without edges. Edges that name
+    no body part are left out: DeepLabCut's template has some, which stay when the body parts are renamed.
+
+    Raises:
+        InputError: not YAML, or without body parts.
+    """
+    content = _load(path)
+    data = content.get("data")
+    if isinstance(data, Mapping) and "keypoint_names" in data:
+        names, edges = _names(data["keypoint_names"], "data.keypoint_names"), data.get("skeleton") or ()
+    else:
+        parts = content.get("bodyparts")
+        if not isinstance(parts, list):
+            # A project of several animals says "MULTI!" here.
+            parts = [*(content.get("multianimalbodyparts") or ()), *(content.get("uniquebodyparts") or ())]
+        names, edges = _names(parts, "bodyparts"), content.get("skeleton") or ()
+    if not names:
+        raise InputError("holds no body parts: wanted bodyparts or multianimalbodyparts, or data.keypoint_names")
+    return Skeleton(tuple(names), _edges(edges, names), name=str(content.get("Task") or "") or None)
+
+
+def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] | None:
+    """The skeleton of the DeepLabCut project that a file lies in, and the project's configuration; None outside of one.
+
+    The project's folder has a ``config.yaml`` whose body parts include these `names`, and edges between them.
+    """
+    wanted = list(names)
+    for folder in list(file.resolve().parents)[:_DEPTH]:
+        config = folder / "config.yaml"
+        if config.is_file():
+            try:
+                skeleton = skeleton_of_config(config).match(wanted)
+            except InputError:
+                # Another tool's configuration, or another project's.
+                continue
+            if skeleton.edges:
+                return skeleton, config
+    return None
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise InputError(f"is larger than a project's configuration, which has at most {_MAX_BYTES:,} bytes")
+    try:
+        content = yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"not valid YAML: {' '.join(str(error).split()):.200}") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"must hold keys and values, got {type(content).__name__}")
+    return content
+
+
+def _names(values: Any, key: str) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str | int | float) for value in values):
+        raise InputError(f"{key} must be a list of names")
+    return [str(value) for value in values]
+
+
+def _edges(pairs: Any, names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    place = {name: index for index, name in enumerate(names)}
+    found: dict[frozenset[int], tuple[int, int]] = {}
+    for pair in pairs if isinstance(pairs, list) else ():
+        # A chain of more than two joints stands for the bones between neighbors.
+        chain = [str(name) for name in pair if isinstance(name, str | int | float)] if isinstance(pair, list) else []
+        for first, second in pairwise(chain):
+            if first in place and second in place and first != second:
+                a, b = place[first], place[second]
+                found.setdefault(frozenset((a, b)), (a, b))
+    return tuple(found.values())

@@ -1,0 +1,147 @@
+"""Tables with a row for each keypoint: frame, keypoint, x, y; movement's data frames among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.columns import KEYPOINT, Grid, grid_of, refuse_repeated, row_places
+from olift_fast.io.csv_table import Table, left_out
+from olift_fast.io.format import Format
+from olift_fast.io.open_container import TABLE
+from olift_fast.io.parsed import Parsed, check_size, refuse_3d
+
+_AXIS = "{0}(?:coords?|coordinate|pos|position|px|pixels?)?|(?:pos|position|coord){0}"
+_SCORE = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p"
+_SPACE, _POSITION = "space|coords?|axis", "position|value"
+
+
+@dataclass(frozen=True)
+class LongColumns:
+    """The places of the columns of a table with a row for each keypoint; None for a column that is not there.
+
+    Args:
+        keypoint: the keypoint's name or number.
+        x, y, z: its coordinates.
+        space, position: in their stead, the axis and the coordinate on it.
+        score: its confidence.
+    """
+
+    keypoint: int
+    x: int | None
+    y: int | None
+    z: int | None
+    space: int | None
+    position: int | None
+    score: int | None
+
+    @property
+    def used(self) -> set[int]:
+        """All of them."""
+        return {place for place in vars(self).values() if place is not None}
+
+
+def long_columns(grid: Grid) -> LongColumns | None:
+    """The columns of a table with a row for each keypoint; None for another table."""
+    keypoint = grid.find(KEYPOINT)
+    x, y, z = (grid.find(_AXIS.format(axis)) for axis in "xyz")
+    space, position = grid.find(_SPACE), grid.find(_POSITION)
+    if keypoint is None or ((x is None or y is None) and (space is None or position is None)):
+        return None
+    if x is None or y is None:
+        return LongColumns(keypoint, None, None, None, space, position, grid.find(_SCORE))
+    return LongColumns(keypoint, x, y, z, None, None, grid.find(_SCORE))
+
+
+def read_long_csv(table: Table) -> Parsed:
+    """The keypoints of a table with a row for each: frame or time, keypoint, x, y; score and track where there are any.
+
+    In a data frame of movement, x and y stand in rows of their own, told apart by the column `space`.
+
+    Raises:
+        InputError: 3D points, no column of frames, a keypoint that comes twice, cells that are no numbers.
+    """
+    grid = grid_of(table)
+    columns = long_columns(grid)
+    assert columns is not None
+    return read_grid(grid, columns)
+
+
+def read_grid(grid: Grid, columns: LongColumns) -> Parsed:
+    """The same for a table that is opened already.
+
+    Raises:
+        InputError: as `read_long_csv`.
+    """
+    if columns.z is not None:
+        raise refuse_3d()
+    return read_rows(grid, columns)
+
+
+def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
+    """Tracks from the rows of keypoints; z is not read.
+
+    Raises:
+        InputError: no column of frames, a keypoint that comes twice, cells that are no numbers.
+    """
+    cells = grid.column(columns.keypoint)
+    names = list(dict.fromkeys(cells))
+    joint_of = {name: joint for joint, name in enumerate(names)}
+    joint = np.array([joint_of[cell] for cell in cells], dtype=np.int64)
+    places = row_places(grid, len(cells), len(names), columns.used)
+    if places.frames is None and places.num_frames == len(cells) > 1:
+        raise InputError("has a row for each keypoint but no column of frames, wanted one named frame or time")
+    check_size(len(places.tracks), places.num_frames, len(names))
+    keypoints = np.full((len(places.tracks), places.num_frames, len(names), 2), np.nan, np.float32)
+    confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
+    row = (places.track * places.num_frames + places.frame) * len(names) + joint
+    where = places.track, places.frame, joint
+    if columns.position is not None and columns.space is not None:
+        axis = _axes(grid.column(columns.space))
+        refuse_repeated(places, row * 2 + axis, cells)
+        keypoints[(*where, axis)] = grid.values([columns.position])[:, 0]
+    else:
+        assert columns.x is not None and columns.y is not None
+        refuse_repeated(places, row, cells)
+        keypoints[where] = grid.values([columns.x, columns.y])
+    if columns.score is not None:
+        confidence[where] = grid.values([columns.score])[:, 0]
+    used = columns.used | set(places.columns)
+    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
+    return Parsed(
+        *(keypoints, confidence, names),
+        tracks=places.tracks,
+        frames=places.frames,
+        fps=places.fps,
+        notes=(*left_out(beside), *places.notes),
+        warnings=places.warnings,
+    )
+
+
+def _axes(cells: Sequence[str]) -> npt.NDArray[np.int64]:
+    """0 for x and 1 for y."""
+    found = [cell.casefold() for cell in cells]
+    if "z" in found:
+        raise refuse_3d()
+    other = next((cell for cell in found if cell not in ("x", "y")), None)
+    if other is not None:
+        raise InputError(f"column of axes must hold x and y, got {other!r:.40}")
+    return np.array([cell == "y" for cell in found], dtype=np.int64)
+
+
+FORMAT = Format(
+    name="long-csv",
+    extensions=(".csv",),
+    extra=None,
+    description="tables with a row for each keypoint",
+    containers=(TABLE,),
+    matches=lambda table: long_columns(grid_of(table)) is not None,
+    read=read_long_csv,
+    recognized_by="a column `keypoint`, `bodypart`, `joint`, … beside `x` and `y`, or beside `space` and `position`",
+    takes="x, y, score; `frame`, `time` or `image`; tracks by `track`, `individual`, …; other columns are left out",
+    hint="frame,keypoint,x,y",
+)

@@ -1,0 +1,212 @@
+"""Ultralytics YOLO pose: folders of labels, one text file for each frame, and the JSON of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.io.csv_table import Table
+from olift_fast.io.detections import Detections, as_tracks, identity
+from olift_fast.io.format import Format
+from olift_fast.io.json_fields import first_item, item_keys, numbers
+from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, TABLE, Folder, read_text
+from olift_fast.io.parsed import Parsed
+from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
+from olift_fast.io.point_sets import of_people
+
+#: Of a line of a label file: the class and the box (center x and y, width and height).
+_HEAD = 5
+
+Rows = list[npt.NDArray[np.float64]]
+
+
+class _Layout(NamedTuple):
+    """What follows the box in a line.
+
+    Args:
+        dims: values of each keypoint, 2 or 3: x, y and, if it is 3, the confidence.
+        joints: the number of keypoints.
+        scored: whether the confidence of the box follows them. An id follows where a line has one value more.
+    """
+
+    dims: int
+    joints: int
+    scored: bool
+
+    @property
+    def length(self) -> int:
+        return _HEAD + self.dims * self.joints + self.scored
+
+
+def read_ultralytics_labels(content: Folder | Table) -> Parsed:
+    """The poses of a folder of label files, or of one of them: class, box, keypoints, box confidence, track id.
+
+    Coordinates are shares of the picture's sides. Whether keypoints have a confidence, and whether the box's confidence
+    and an id follow, is told by the number of values and by the box, which holds the keypoints. The frame is the number
+    in the file's name; a frame without a file has no animal. 17 keypoints are COCO's.
+
+    Raises:
+        InputError: lines that are no numbers or differ in their keypoints, boxes without keypoints.
+    """
+    given = _rows_of(content) if isinstance(content, Folder) else {"0.txt": _parse(content.lines)}
+    files, notes = frame_files(given, lambda rows: rows is not None)
+    for name, rows in files.items():
+        if rows is None:
+            raise InputError(f"{name}: not a label file of numbers: class, box, keypoints")
+    layout = _layout([row for rows in files.values() for row in rows])
+    poses = []
+    for place, rows in enumerate(files.values()):
+        for row in rows:
+            values = row[_HEAD : _HEAD + layout.dims * layout.joints].reshape(layout.joints, layout.dims)
+            score = values[:, 2] if layout.dims == 3 else np.ones(layout.joints)
+            score = np.where((values[:, :2] == 0).all(axis=-1), 0.0, score)
+            track = identity(float(row[-1])) if len(row) > layout.length else None
+            poses.append(Pose(place, track, values[:, :2], score))
+    parsed = tracks_of_pictures(list(files), poses, prefix="track")
+    parsed = of_people(parsed) if layout.joints == 17 else parsed
+    return replace(parsed, normalized=True, notes=[*parsed.notes, *notes])
+
+
+def read_ultralytics_json(content: Sequence[Any]) -> Parsed:
+    """The JSON of `Results.to_json()`: a list of animals for one picture, a list of such lists, or one on each line.
+
+    Coordinates are shares of the picture's sides if the boxes are, as `normalize=True` writes them. 17 keypoints are
+    COCO's.
+
+    Raises:
+        InputError: no animal with keypoints, animals that differ in their number.
+    """
+    frames = [content] if isinstance(first_item(content), Mapping) else content
+    found: Detections | None = None
+    largest = 0.0
+    for place, frame in enumerate(frames):
+        for item in frame or []:
+            keypoints = item.get("keypoints") or {}
+            if not keypoints.get("x"):
+                continue
+            points = numbers([keypoints["x"], keypoints["y"]], "keypoints").T
+            visible = keypoints.get("visible")
+            score = np.ones(len(points)) if visible is None else numbers(visible, "visible")
+            if score.shape != (len(points),):
+                raise InputError(f"visible must have {len(points)} values, got shape {score.shape}")
+            score = np.where((points == 0).all(axis=-1), 0.0, score)
+            found = found or Detections(len(points))
+            found.add(place, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
+            largest = max(largest, *(float(value) for value in item["box"].values()))
+    if found is None:
+        raise InputError(f"none of {len(frames)} frames has an animal with keypoints: was this a pose model?")
+    parsed = as_tracks(found, all_frames=range(len(frames)))
+    parsed = of_people(parsed) if found.num_joints == 17 else parsed
+    return replace(parsed, normalized=largest <= 1.01)
+
+
+def _rows_of(folder: Folder) -> dict[str, Rows | None]:
+    """The lines of each text file by its name; None for a file that is no label file."""
+    return {file.name: _parse(read_text(file).splitlines()) for file in _text_files(folder)}
+
+
+def _text_files(folder: Folder) -> list[Path]:
+    """The text files of a folder of labels, or of the folder of a run, which holds that one."""
+    inner = folder.path / "labels"
+    return folder.ending(".txt") or (Folder(inner).ending(".txt") if inner.is_dir() else [])
+
+
+def _parse(lines: Sequence[str]) -> Rows | None:
+    """The numbers of a label file's lines; None for lines of something else."""
+    try:
+        rows = [np.array(line.split(), dtype=np.float64) for line in lines if line.strip()]
+    except ValueError:
+        return None
+    return rows if all(_is_row(row) for row in rows) else None
+
+
+def _is_row(row: npt.NDArray[np.float64]) -> bool:
+    """Whether a line begins with a class and with a box in shares of the picture."""
+    box = row[1:_HEAD]
+    return len(row) >= _HEAD and float(row[0]).is_integer() and bool(((box >= -0.5) & (box <= 1.5)).all())
+
+
+def _layout(rows: Rows) -> _Layout:
+    """The layout that all lines have: the one whose keypoints lie best in their boxes."""
+    lengths = {len(row) for row in rows}
+    if not lengths:
+        raise InputError("holds no tracks: no label file has a line")
+    least = min(lengths)
+    fitting = [
+        _Layout(dims, (least - _HEAD - extra) // dims, scored)
+        for dims, extra, scored in product((3, 2), (0, 1, 2), (False, True))
+        if extra >= scored and least > _HEAD + extra and (least - _HEAD - extra) % dims == 0
+    ]
+    fitting = [layout for layout in fitting if lengths <= {layout.length, layout.length + 1}]
+    if not fitting:
+        seen = ", ".join(map(str, sorted(lengths)[:6]))
+        boxes = "boxes without keypoints (was this a pose model?)" if max(lengths) <= _HEAD + 2 else "no one layout"
+        raise InputError(
+            f"lines of {seen} values: {boxes}, wanted class, box, and x, y [, confidence] of each keypoint"
+        )
+    sample = rows[:: max(1, len(rows) // 200)]
+    return max(fitting, key=lambda layout: _fit(sample, layout))
+
+
+def _fit(rows: Rows, layout: _Layout) -> float:
+    """How well a layout explains the lines: the share of keypoints in or near their boxes, and of sensible values."""
+    scores = []
+    for row in rows:
+        values = row[_HEAD : _HEAD + layout.dims * layout.joints].reshape(layout.joints, layout.dims)
+        there = ~(values[:, :2] == 0).all(axis=-1)
+        near = np.abs(values[:, :2] - row[1:3]) <= row[3:5] + 0.01
+        inside = float(np.asarray(near.all(axis=-1))[there].mean()) if there.any() else 0.5
+        third = values[:, 2] if layout.dims == 3 else np.ones(0)
+        sensible = bool((((third >= 0) & (third <= 1.001)) | (third == 2)).all())
+        if layout.scored:
+            sensible &= 0 <= row[layout.length - 1] <= 1.001 and not float(row[layout.length - 1]).is_integer()
+        if len(row) > layout.length:
+            sensible &= float(row[-1]).is_integer() and row[-1] >= 0
+        scores.append(inside + sensible)
+    return float(np.mean(scores))
+
+
+def _is_labels(content: Folder | Table) -> bool:
+    if isinstance(content, Folder):
+        return any(_parse(read_text(file).splitlines()) for file in _text_files(content))
+    rows = _parse(content.lines[:100])
+    return rows is not None and min(map(len, rows)) > _HEAD + 2
+
+
+def _is_json(content: Any) -> bool:
+    first = first_item(content)
+    animal = first_item(first) if isinstance(first, list) else first
+    return {"box", "class", "name"} <= item_keys([animal])
+
+
+LABELS = Format(
+    name="ultralytics",
+    extensions=("folder", ".txt"),
+    extra=None,
+    description="Ultralytics YOLO pose, one text file for each frame",
+    containers=(FOLDER, TABLE),
+    matches=_is_labels,
+    read=read_ultralytics_labels,
+    recognized_by="a folder of text files with lines of class, box, keypoints, or one of them",
+    takes="keypoints in shares of the picture (`--image-size` scales them), confidence, track id; the frame is the "
+    "number in the file name; 17 keypoints are COCO's",
+    hint="Ultralytics' labels",
+)
+RESULTS = Format(
+    name="ultralytics-json",
+    extensions=(".json", ".jsonl"),
+    extra=None,
+    description="Ultralytics YOLO pose, `Results.to_json()`",
+    containers=(JSON, JSON_LINES),
+    matches=_is_json,
+    read=read_ultralytics_json,
+    recognized_by="JSON list, or list of lists, of objects with `name`, `class`, `box`",
+    takes="keypoints with `visible` as confidence, `track_id`; 17 keypoints are COCO's",
+)

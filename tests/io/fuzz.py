@@ -56,8 +56,8 @@ MEMORY = 10**9
 """The bytes that reading one input may add to the process."""
 SILENCE = 90.0
 """A worker that says nothing for this many seconds hangs where no signal reaches it."""
-SHARE = 0.02
-"""The least share of the inputs that a format gets, unless there are more than fifty formats."""
+SHARE = 0.01
+"""The least share of the inputs that a format gets; the rest goes by time, so formats that are quick to read get most."""
 JOB, RECYCLE = 20, 3000
 """Inputs that a worker gets at once, and those after which a fresh one replaces it."""
 

@@ -137,6 +137,8 @@ def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
         raise InputError(
             f"{what} is stored in other files, which are not opened: save a copy that holds the data itself"
         )
+    if dataset.dtype.kind == "c":
+        raise InputError(f"{what} must be real numbers, got dtype {dataset.dtype}")
     _check_filters(dataset, what)
     announced = dataset.size * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()

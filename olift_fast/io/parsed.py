@@ -53,6 +53,9 @@ class Parsed:
         notes: how the file was read where that is a choice: the convention that was taken, what was left out. Each is a
             phrase without a full stop; `olift info` shows them.
         warnings: what is likely to be wrong in the result; every command shows them.
+
+    Raises:
+        InputError: keypoints or confidence that are no real numbers.
     """
 
     keypoints: npt.NDArray[Any]
@@ -68,6 +71,11 @@ class Parsed:
     normalized: bool = False
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for what, values in (("keypoints", self.keypoints), ("confidence", self.confidence)):
+            if values is not None and values.dtype.kind not in "biuf":
+                raise InputError(f"{what} must be real numbers, got dtype {values.dtype}")
 
 
 def settle(

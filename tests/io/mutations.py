@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import random
 import re
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def _spliced(draw: random.Random, data: bytes, seeds: dict[str, list[Seed]]) -> 
 def _damage_file(draw: random.Random, data: bytes) -> tuple[bytes, str]:
     """One file, damaged once or a few times by what fits its container."""
     if data.startswith(b"\x1f\x8b") and draw.random() < 0.5:
-        inner, how = _damage_file(draw, gzip.decompress(data))
+        inner, how = _damage_file(draw, _unpacked(data))
         return gzip.compress(inner, 1, mtime=0), f"gzip of {how}"
     # What rewrites a file through a library comes first, on a file that the library can trust.
     changes = [draw.choice(_ways(data)) for _ in range(draw.choice((1, 1, 1, 2, 3)))]
@@ -79,6 +80,14 @@ def _damage_file(draw: random.Random, data: bytes) -> tuple[bytes, str]:
     for change in changes:
         data = change(draw, data)[:_LARGEST] if data else data
     return data, ", ".join(change.__name__.strip("_") for change in changes)
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data) or b"\n"
+    except (OSError, EOFError, zlib.error):
+        # Damaged already, as a file of a folder may be.
+        return data
 
 
 #: The most bytes of a damaged file.

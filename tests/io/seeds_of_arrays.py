@@ -214,10 +214,10 @@ def movement_in_classic_netcdf(folder: Path) -> Path:
 
     with netcdf_file(folder / "poses.nc", "w") as file:
         file.fps, file.ds_type = 30.0, b"poses"
-        for name, length in (("time", 4), ("space", 2), ("keypoints", 3), ("individuals", 1)):
+        for name, length in (("time", 4), ("space", 2), ("keypoints", 3), ("individuals", 1), ("string1", 1)):
             file.createDimension(name, length)
         file.createVariable("time", "f8", ("time",))[:] = np.arange(4) / 30
-        file.createVariable("space", "S1", ("space",))[:] = np.array([b"x", b"y"])
+        file.createVariable("space", "S1", ("space", "string1"))[:] = np.array([[b"x"], [b"y"]])
         file.createVariable("position", "f8", ("time", "space", "keypoints", "individuals"))[:] = points(4, 2, 3, 1)
     return folder / "poses.nc"
 

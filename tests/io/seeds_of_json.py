@@ -208,6 +208,14 @@ def lines_of_landmarks(folder: Path) -> Path:
     return path
 
 
+@seed("mediapipe-pictures")
+def landmarks_of_pictures(folder: Path) -> Path:
+    (folder / "landmarks").mkdir()
+    for number in (1, 2, 4):
+        _json(folder / f"landmarks/frame_{number:04}.json", {"landmarks": _landmarks(0.1 * number)})
+    return folder / "landmarks"
+
+
 @seed("openpifpaf")
 def lines_of_predictions(folder: Path) -> Path:
     lines = ({"frame": number, "predictions": [{"keypoints": _flat(17), "id_": 3}]} for number in (1, 2, 4))

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import fuzz
+import h5py
+import judging
 import numpy as np
 import pytest
 from mutations import Input, make_input
@@ -40,7 +42,7 @@ def test_every_format_has_a_seed_that_it_reads(seeds: dict[str, list[Seed]], tmp
         assert seeds[known.name], f"{known.name} has no seed: add one to tests/io/seeds.py"
         for number, seed in enumerate(seeds[known.name]):
             made = Input(seed.file, seed.content, None, None, seed.pickled, "")  # type: ignore[arg-type]
-            path = fuzz.write_input(tmp_path / f"{known.name}{number}", made)
+            path = judging.write_input(tmp_path / f"{known.name}{number}", made)
             if known.extra is None:
                 assert read_keypoints(path, allow_pickle=seed.pickled).format == known.name, seed.name
 
@@ -123,11 +125,11 @@ def _raise_key_error(path: Path, **options: Any) -> Any:
 def test_what_no_reader_may_do_is_seen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, read: Callable[..., Any], message: str | None
 ) -> None:
-    monkeypatch.setattr(fuzz, "read_keypoints", read)
-    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    monkeypatch.setattr(judging, "read_keypoints", read)
+    monkeypatch.setattr(judging, "SECONDS", 0.2)
     monkeypatch.setattr(sys, "addaudithook", _watch_once)
-    fuzz.prepare()
-    outcome = fuzz.read_input(tmp_path / "input", Input("a.csv", b"x", None, None, False, ""))
+    judging.prepare()
+    outcome = judging.read_input(tmp_path / "input", Input("a.csv", b"x", None, None, False, ""))
     assert outcome.kind == ("failed" if message else "refused")
     assert (message or "a reason") in outcome.message
 
@@ -156,12 +158,12 @@ def test_tracks_that_do_not_fit_together_are_seen() -> None:
 
     half = np.ones((1, 2, 2, 2), np.float32)
     half[0, 0, 0, 0] = np.nan
-    assert fuzz.wrong_tracks(tracks()) is None
-    assert fuzz.wrong_tracks(tracks(keypoints=half)) == "confidence where there is no keypoint"
-    assert fuzz.wrong_tracks(tracks(confidence=np.full((1, 2, 2), 1.5))) == "confidence outside of [0, 1]"
-    assert fuzz.wrong_tracks(tracks(notes=("a\x1b[2J",))) == "notes that are no lines"
-    canary = np.full((1, 2, 2, 2), fuzz.CANARY, np.float32)
-    assert fuzz.wrong_tracks(tracks(keypoints=canary)) == "values of a file that was not given"
+    assert judging.wrong_tracks(tracks()) is None
+    assert judging.wrong_tracks(tracks(keypoints=half)) == "confidence where there is no keypoint"
+    assert judging.wrong_tracks(tracks(confidence=np.full((1, 2, 2), 1.5))) == "confidence outside of [0, 1]"
+    assert judging.wrong_tracks(tracks(notes=("a\x1b[2J",))) == "notes that are no lines"
+    canary = np.full((1, 2, 2, 2), judging.CANARY, np.float32)
+    assert judging.wrong_tracks(tracks(keypoints=canary)) == "values of a file that was not given"
 
 
 def _end_process(path: Path, **options: Any) -> Any:
@@ -173,7 +175,7 @@ def _end_process(path: Path, **options: Any) -> Any:
 def test_a_process_that_ends_is_a_failure_and_the_run_goes_on(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], seeds: dict[str, list[Seed]], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(fuzz, "read_keypoints", _end_process)
+    monkeypatch.setattr(judging, "read_keypoints", _end_process)
     fuzzer = fuzz.Fuzzer(5, {"npy": seeds["npy"]}, tmp_path, tmp_path / "save")
     fuzzer.fuzz(1, 60, 60)
     tally = fuzzer.tallies["npy"]
@@ -271,3 +273,25 @@ def test_shares_that_are_beyond_float32_in_pixels_are_hidden() -> None:
     tracks = settle(Parsed(points, None, None, normalized=True), "npy", "clip.npy", image_size=(640, 480))
     assert tracks.confidence.tolist() == [[[0, 1]]] and np.isnan(tracks.keypoints[0, 0, 0]).all()
     np.testing.assert_array_equal(tracks.keypoints[0, 0, 1], [320, 240])
+
+
+@pytest.mark.parametrize("kind", [complex, object, "S3"])
+def test_values_that_are_no_real_numbers_are_refused(tmp_path: Path, kind: Any) -> None:
+    with h5py.File(tmp_path / "clip.h5", "w") as file:
+        file["node_names"] = ["a"]
+        file["tracks"] = np.ones((1, 2, 1, 4), "f8" if kind is object else kind)
+        if kind is object:
+            del file["tracks"]
+            file.create_dataset("tracks", (1, 2, 1, 4), dtype=h5py.ref_dtype)
+    with pytest.raises(InputError, match=r"clip\.h5: (keypoints|/tracks) must be real numbers, got dtype"):
+        read_keypoints(tmp_path / "clip.h5")
+
+
+@pytest.mark.parametrize("text", ["#\r" * 5000, ":units\r" * 5000, "a" + "\r" * 5000 + "b"])
+def test_lines_that_end_in_all_ways_take_no_time(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text, newline="")
+    began = time.process_time()
+    with pytest.raises(InputError):
+        read_keypoints(path)
+    assert time.process_time() - began < 2

@@ -56,6 +56,8 @@ def test_own_archive_brings_everything(tmp_path: Path) -> None:
         ({"keypoints": POINTS, "fps": 0.0}, "fps must be a positive number, got 0"),
         ({"keypoints": POINTS, "confidence": np.ones((2, 5))}, "confidence must be"),
         ({"keypoints": np.array("abc")}, "keypoints must be numbers"),
+        ({"keypoints": np.ones((4, 3, 2), "m8[s]")}, r"keypoints must be numbers, got dtype timedelta64\[s\]"),
+        ({"keypoints": POINTS, "confidence": POINTS[..., 0] * 1j}, "confidence must be numbers, got dtype complex128"),
         ({"keypoints": np.array([{}], dtype=object)}, "array 'keypoints' holds pickled Python objects"),
         ({"keypoints": POINTS[:0]}, "holds no tracks"),
         ({"keypoints": POINTS[:, :0]}, "holds no frames"),

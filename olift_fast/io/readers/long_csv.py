@@ -67,7 +67,8 @@ def read_long_csv(table: Table) -> Parsed:
     """
     grid = grid_of(table)
     columns = long_columns(grid)
-    assert columns is not None
+    if columns is None:
+        raise InputError(f"header lacks columns keypoint, x and y, got {', '.join(grid.header[:6])}")
     return read_grid(grid, columns)
 
 

@@ -31,15 +31,15 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
             raise refuse_3d()
         raise InputError(f"wanted an array 'keypoints' (tracks, frames, joints, 2), got {', '.join(keys) or 'nothing'}")
     content = {key: archive[key] for key in _KEYS if key in archive}
+    for key in {"confidence", "edges", "fps", "frames", "image_size"} & set(content):
+        if content[key].dtype.kind not in "biuf":
+            raise InputError(f"{key} must be numbers, got dtype {content[key].dtype}")
     parsed = from_array(content["keypoints"], content.get("confidence"))
     tracks, joints = len(parsed.keypoints), parsed.keypoints.shape[2]
     if "tracks" in content and content["tracks"].shape != (tracks,):
         raise InputError(f"tracks must be {tracks} names, got shape {content['tracks'].shape}")
     if "names" in content and content["names"].shape != (joints,):
         raise InputError(f"names must be {joints} names, got shape {content['names'].shape}")
-    for key in {"edges", "fps", "frames", "image_size"} & set(content):
-        if content[key].dtype.kind not in "biuf":
-            raise InputError(f"{key} must be numbers, got dtype {content[key].dtype}")
     size = content["image_size"].tolist() if "image_size" in content else None
     return Parsed(
         parsed.keypoints,
@@ -60,7 +60,7 @@ def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -
         InputError: another shape, a type that is no real number.
     """
     array = np.asarray(points)
-    if array.dtype == object or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+    if array.dtype.kind not in "iuf":
         raise InputError(f"keypoints must be numbers, got dtype {array.dtype}")
     if array.ndim == 3:
         array = array[None]
@@ -72,7 +72,7 @@ def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -
     if array.shape[-1] == 3:
         if given is not None:
             raise InputError("keypoints have 3 values beside their confidence: are these 3D points? Needs 2D (x, y)")
-        third = array[..., 2]
+        third = np.asarray(array[..., 2], dtype=np.float32)
         # Confidence lies in [0, 1], which some tools exceed slightly; the depth of a 3D point lies anywhere.
         if np.isfinite(third).any() and (np.nanmin(third) < -0.01 or np.nanmax(third) > 2):
             raise InputError(

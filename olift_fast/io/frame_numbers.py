@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -188,7 +188,9 @@ def _seconds(cell: str) -> float:
         days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in clock.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     if re.fullmatch(r"\d{4}-\d\d-\d\d[ T].*", cell):
-        return datetime.fromisoformat(cell).timestamp()
+        moment = datetime.fromisoformat(cell)
+        # Not this machine's time zone, whose clocks may have been changed during the recording.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return float(cell.replace(",", "."))
 
 

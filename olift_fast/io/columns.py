@@ -19,7 +19,8 @@ from olift_fast.tracks.skeleton import plain
 
 _SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p|c|v"
 _PART = f"(?P<part>x|y|z|{_SCORES})"
-_BETWEEN = r"[\s_.:/#-]+"
+# Possessive (++): a name of nothing but signs would be tried in very many ways.
+_BETWEEN = r"[\s_.:/#-]++"
 
 # Longer names are nobody's, and no table of keypoints has more columns: looking through them would take long.
 _MAX_NAME, _MAX_COLUMNS = 100, 20_000

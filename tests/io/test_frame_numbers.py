@@ -113,3 +113,8 @@ def test_dates_do_not_follow_the_clocks_of_the_machine(monkeypatch: pytest.Monke
         monkeypatch.undo()
         time.tzset()
     assert found is not None and np.diff(found).tolist() == [3601]
+
+
+def test_dates_count_from_the_first_row() -> None:
+    found = frames_of_rows([f"2024-03-31 01:59:59.{hundredths}" for hundredths in range(30, 40)])
+    assert found.numbers is not None and found.numbers.tolist() == list(range(10)) and found.fps == 100

@@ -7,6 +7,7 @@ import copy
 import gc
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -224,10 +225,17 @@ def _fabric(run: Run) -> Fabric:
 
 
 def _precision(run: Run, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """The precision that "auto" means on this machine. It is saved with the run, so that a resumed run keeps it."""
+    """The precision that "auto" means on this machine. It is saved with the run, so that a resumed run keeps it.
+
+    Warns where bfloat16 is asked for and the processor has no instructions for it.
+    """
+    reason = None if device.type == "cuda" else why_not_bfloat16()
+    if run.precision == "bfloat16" and reason is not None:
+        slow = f"training in bfloat16 will be many times slower than in float32: {reason}"
+        warnings.warn(f'{slow}; run.precision = "auto" chooses by itself', RuntimeWarning, stacklevel=3)
     if run.precision != "auto":
         return run.precision
-    return "bfloat16" if device.type == "cuda" or why_not_bfloat16() is None else "float32"
+    return "bfloat16" if reason is None else "float32"
 
 
 def _check_table(config: LifterConfig, mixture: Mixture | None, held_out: Sequence[Batch]) -> None:

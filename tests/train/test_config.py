@@ -106,7 +106,7 @@ def test_unreadable_changes_are_told(tiny: Path, change: str) -> None:
 @pytest.mark.parametrize("name", recipes())
 def test_recipes_are_complete(name: str) -> None:
     config = load_config(name)
-    assert config.schedule.optimizer == "muon"
+    assert config.schedule.optimizer == "muon" and config.run.precision == "auto"
     if not name.startswith("small"):
         return
     assert config.run.out == Path(name)

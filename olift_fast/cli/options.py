@@ -72,7 +72,7 @@ Dtype = Annotated[
     ),
 ]
 AllowPickle = Annotated[
-    bool, typer.Option("--allow-pickle", help="Read .npz files with pickled objects: these can run code.")
+    bool, typer.Option("--allow-pickle", help="Read NumPy files with pickled objects: these can run code.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines, and nothing else.")]
 JsonFile = Annotated[

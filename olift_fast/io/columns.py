@@ -19,7 +19,8 @@ from olift_fast.tracks.skeleton import plain
 
 _SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p|c|v"
 _PART = f"(?P<part>x|y|z|{_SCORES})"
-_BETWEEN = r"[\s_.:/#-]+"
+# Possessive (++): a name of nothing but signs would be tried in very many ways.
+_BETWEEN = r"[\s_.:/#-]++"
 
 # Longer names are nobody's, and no table of keypoints has more columns: looking through them would take long.
 _MAX_NAME, _MAX_COLUMNS = 100, 20_000
@@ -196,7 +197,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
     mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
     columns = {place for place in (frame, time, track, mark, row_index) if place is not None}
     names, track_of = _tracks(grid.column(track) if track is not None else [""] * rows)
-    if mark is None and len(names) == rows:
+    if mark is None and 1 < len(names) == rows:
         # A number for each row is not an animal's.
         names, track_of = _tracks([""] * rows)
     if mark is None:
@@ -205,7 +206,13 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
         return _counted(grid, rows, columns, names, track_of)
     cells = grid.column(mark)
     distinct = list(dict.fromkeys(cells))
-    marks = frames_of_rows(distinct, _unit(grid.header[mark], distinct) if mark == time else None)
+    try:
+        marks = frames_of_rows(distinct, _unit(grid.header[mark], distinct) if mark == time else None)
+    except InputError as error:
+        if "" not in cells:
+            raise
+        row = cells.index("") + 1
+        raise InputError(f"row {row} of {rows} has no frame number or time, but the others do") from error
     fps = marks.fps
     if frame is not None and time is not None:
         fps = _rate(grid.header[time], dict(zip(cells, grid.column(time), strict=True)))
@@ -218,7 +225,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> Row
         numbers, inverse = np.unique(marks.numbers, return_inverse=True)
         frames, spread = (numbers, np.arange(len(numbers))) if marks.pictures else fill_gaps(numbers, joints)
         place, num_frames = spread[inverse.reshape(-1)][place], len(frames)
-    if len(names) == rows == len(np.unique(place)):
+    if 1 < len(names) == rows == len(np.unique(place)):
         names, track_of = _tracks([""] * rows)
     check_size(len(names), num_frames, joints)
     return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, marks.notes, marks.warnings)

@@ -90,9 +90,9 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     check_size(len(names), len(frames), found.num_joints)
     keypoints = np.full((len(names), len(frames), found.num_joints, 2), np.nan, np.float32)
     confidence = np.zeros(keypoints.shape[:3], np.float32)
-    place = dict(zip(numbers.tolist(), places.tolist(), strict=True))
+    place = places[np.searchsorted(numbers, found.frames)]
     for pose in np.argsort([score.sum() for score in found.confidence], kind="stable"):
-        where = owner[pose], place[found.frames[pose]]
+        where = owner[pose], place[pose]
         keypoints[where] = found.points[pose]
         confidence[where] = found.confidence[pose]
     lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
@@ -132,10 +132,16 @@ def as_recordings(
         only = next(iter(seen), "")
         names = [f"{only}/{name}" for name in tracked.tracks] if len(recordings) > 1 else tracked.tracks
         return replace(tracked, tracks=names)
-    numbers = [*all_frames, *(frame for found in seen.values() for frame in found.frames)]
-    parts = {name: as_tracks(found, prefix=prefix, all_frames=numbers, fill=fill) for name, found in seen.items()}
+    numbers = sorted({*all_frames, *(frame for found in seen.values() for frame in found.frames)})
+    parts: dict[str, Parsed] = {}
+    tracks = len(seen)
+    for name, found in seen.items():
+        # Each recording has a track at least; all of them together are checked before any more memory is taken.
+        check_size(tracks, numbers[-1] - numbers[0] + 1 if fill else len(numbers), found.num_joints)
+        parts[name] = as_tracks(found, prefix=prefix, all_frames=numbers, fill=fill)
+        tracks += len(parts[name].tracks) - 1
     first = next(iter(parts.values()))
-    check_size(sum(len(part.tracks) for part in parts.values()), *first.keypoints.shape[1:3])
+    check_size(tracks, *first.keypoints.shape[1:3])
     return replace(
         first,
         keypoints=np.concatenate([part.keypoints for part in parts.values()]),

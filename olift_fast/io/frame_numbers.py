@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -122,8 +122,8 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     """The frame of each time, and the frames a second; gaps between the times become gaps between the frames.
 
     The time between frames is the one that most neighbors are apart. Frames count from time 0 where all times are whole
-    numbers of frames after it, as in a cut from a longer video; otherwise from the earliest time, as for a camera's
-    clock.
+    numbers of frames after it, as in a cut from a longer video. Otherwise they count from the earliest time, as for a
+    camera's clock; so they do for dates.
 
     Args:
         seconds: (T) times in seconds, in any order.
@@ -152,10 +152,14 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     rate = _usual_rate(1 / period, max(2 * off, 1e-6))
     since_zero = times[order[0]] * rate
     start = np.rint(since_zero)
-    on_grid = np.abs(times[order] * rate - (passed + start)).max() < 0.1 and abs(start) < 2**53
+    on_grid = np.abs(times[order] * rate - (passed + start)).max() < 0.1 and abs(times[order[0]]) < _LONGEST
     frames = np.empty(len(times), np.int64)
     frames[order] = (passed + (start if on_grid else 0)).astype(np.int64)
     return frames, rate
+
+
+#: A video has been running for fewer seconds than this (three years); a clock counts from 1970.
+_LONGEST = 1e8
 
 
 def _period(steps: npt.NDArray[np.float64]) -> float | None:
@@ -188,7 +192,9 @@ def _seconds(cell: str) -> float:
         days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in clock.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     if re.fullmatch(r"\d{4}-\d\d-\d\d[ T].*", cell):
-        return datetime.fromisoformat(cell).timestamp()
+        moment = datetime.fromisoformat(cell)
+        # Not this machine's time zone, whose clocks may have been changed during the recording.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return float(cell.replace(",", "."))
 
 

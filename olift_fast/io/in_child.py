@@ -84,9 +84,9 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
             _work(function, arguments, seconds, memory, writing)
         os.close(writing)
     timer = threading.Timer(_WAITING + 3 * seconds, os.kill, (child, signal.SIGKILL))
-    timer.start()
     try:
         with open(reading, "rb") as pipe:
+            timer.start()
             return _received(pipe)
     finally:
         timer.cancel()

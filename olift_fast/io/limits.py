@@ -36,9 +36,16 @@ def most_values() -> int:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """While this file or folder is read, `most_values` follows from its size."""
-    size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path] if path.exists() else []))
+    size = sum(file.stat().st_size for file in _files(path))
     before = _most_values.set(min(MAX_VALUES, FREE_VALUES + VALUES_A_BYTE * max(size - 10**6, 0)))
     try:
         yield
     finally:
         _most_values.reset(before)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The file itself, or those of a folder and of its folders; links that lead nowhere are left out."""
+    inside = path.iterdir() if path.is_dir() else [path]
+    for member in inside:
+        yield from (file for file in (member.iterdir() if member.is_dir() else [member]) if file.is_file())

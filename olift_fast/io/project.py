@@ -36,11 +36,13 @@ def skeleton_of_config(path: Path) -> Skeleton:
         parts = content.get("bodyparts")
         if not isinstance(parts, list):
             # A project of several animals says "MULTI!" here.
-            parts = [*(content.get("multianimalbodyparts") or ()), *(content.get("uniquebodyparts") or ())]
+            several = (content.get(key) for key in ("multianimalbodyparts", "uniquebodyparts"))
+            parts = [part for listed in several if isinstance(listed, list) for part in listed]
         names, edges = _names(parts, "bodyparts"), content.get("skeleton") or ()
     if not names:
         raise InputError("holds no body parts: wanted bodyparts or multianimalbodyparts, or data.keypoint_names")
-    return Skeleton(tuple(names), _edges(edges, names), name=str(content.get("Task") or "") or None)
+    task = content.get("Task")
+    return Skeleton(tuple(names), _edges(edges, names), name=task if isinstance(task, str) and task else None)
 
 
 def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] | None:
@@ -54,8 +56,8 @@ def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] 
         if config.is_file():
             try:
                 skeleton = skeleton_of_config(config).match(wanted)
-            except InputError:
-                # Another tool's configuration, or another project's.
+            except (InputError, OSError):
+                # Another tool's configuration, another project's, or somebody else's.
                 continue
             if skeleton.edges:
                 return skeleton, config

@@ -51,7 +51,7 @@ def read_keypoints(
         skeleton: joint names, edges and sides; matched by name, or in order where the file has no names.
         image_size: width and height of the picture in pixels; overrides the file's own. Coordinates that are given as
             shares of the picture's width and height are scaled by it.
-        allow_pickle: open pickled Python objects, which can run any code, in npz files of VideoPose3D.
+        allow_pickle: open pickled Python objects, which can run any code, in NumPy files of VideoPose3D and CalMS21.
 
     Raises:
         InputError: one line with the file's name and the cause.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -144,3 +146,16 @@ def test_stills_with_one_name_are_told_apart_by_their_place() -> None:
 )  # fmt: skip
 def test_ids_are_text_and_none_where_the_file_gives_none(value: object, name: str | None) -> None:
     assert identity(value) == name
+
+
+def test_recordings_that_are_too_much_together_are_refused_before_they_take_memory() -> None:
+    recordings = {}
+    for name in range(100):
+        recordings[f"clip{name}"] = Detections(40)
+        for frame in (name, 100_000 + name):
+            recordings[f"clip{name}"].add(frame, "a", np.ones((40, 2)), np.ones(40))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="100 tracks x 100100 frames x 40 joints"):
+        as_recordings(recordings)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()

@@ -160,3 +160,14 @@ def test_other_numbered_joints_stay_joints(read: Callable[[str], KeypointTracks]
     found = read(head + "\n0" + ",100,200,.5" * len(parts) + "\n")
     assert found.num_tracks == 1 and found.skeleton.names == parts
     assert any("taken for those of one animal" in note for note in found.notes) == (len(parts) == 4)
+
+
+def test_the_only_row_keeps_the_name_of_its_track(read: Callable[[str], KeypointTracks]) -> None:
+    found = read("track,frame,nose_x,nose_y,tail_x,tail_y\nmouse,5,1,2,3,4\n")
+    assert found.tracks == ("mouse",) and found.frames is not None and found.frames.tolist() == [5]
+
+
+def test_a_row_without_a_frame_is_named_by_its_place_in_the_table(read: Callable[[str], KeypointTracks]) -> None:
+    rows = ["a,5,1,2,3,4", "b,5,1,2,3,4", "a,6,1,2,3,4", "b,,1,2,3,4"]
+    with pytest.raises(InputError, match="row 4 of 4 has no frame number or time"):
+        read("\n".join(["track,frame,nose_x,nose_y,tail_x,tail_y", *rows]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,21 @@ def test_rows_are_marked_by_numbers_times_or_pictures() -> None:
     assert uneven.numbers is None and "without a steady rate" in uneven.warnings[0]
     with pytest.raises(InputError, match="row 2 of 3 has no frame number or time"):
         frames_of_rows(["0", "", "2"])
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows has one time zone a process")
+def test_dates_do_not_follow_the_clocks_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        # At 2:00 of this night clocks were put forward to 3:00.
+        found = seconds_in(["2024-03-31 01:59:59", "2024-03-31 03:00:00"])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found is not None and np.diff(found).tolist() == [3601]
+
+
+def test_dates_count_from_the_first_row() -> None:
+    found = frames_of_rows([f"2024-03-31 01:59:59.{hundredths}" for hundredths in range(30, 40)])
+    assert found.numbers is not None and found.numbers.tolist() == list(range(10)) and found.fps == 100

@@ -36,6 +36,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Seed]]:
     return write_seeds(tmp_path_factory.mktemp("seeds"))
 
 
+@pytest.mark.slow
 def test_every_format_has_a_seed_that_it_reads(seeds: dict[str, list[Seed]], tmp_path: Path) -> None:
     assert set(seeds) == {known.name for known in formats()}
     for known in formats():
@@ -47,6 +48,7 @@ def test_every_format_has_a_seed_that_it_reads(seeds: dict[str, list[Seed]], tmp
                 assert read_keypoints(path, allow_pickle=seed.pickled).format == known.name, seed.name
 
 
+@pytest.mark.slow
 def test_seeds_and_inputs_are_the_same_each_time(seeds: dict[str, list[Seed]], tmp_path: Path) -> None:
     again = write_seeds(tmp_path)
     assert again == seeds
@@ -172,6 +174,7 @@ def _end_process(path: Path, **options: Any) -> Any:
     raise InputError(f"{path}: refused")
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_is_a_failure_and_the_run_goes_on(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], seeds: dict[str, list[Seed]], tmp_path: Path
 ) -> None:
@@ -224,6 +227,7 @@ def test_numbers_beyond_float32_are_hidden_without_a_warning(tmp_path: Path) -> 
     assert read_keypoints(path).visible().tolist() == [[[False, False], [True, True]]]
 
 
+@pytest.mark.slow
 def test_cut_matlab_files_are_refused(seeds: dict[str, list[Seed]], tmp_path: Path) -> None:
     pytest.importorskip("scipy.io", reason="needs the extra io")
     (whole,) = (seed.content for seed in seeds["leap"] if seed.name == "matlab_5")

@@ -164,6 +164,7 @@ def test_errors_of_the_child_are_raised_in_the_parent() -> None:
         in_child(_crash, Path(), "odd", **limits)
 
 
+@pytest.mark.slow
 def test_a_new_interpreter_does_what_a_fork_does() -> None:
     assert spawned(_crash, (Path(), "fine"), 10.0) == (True, 4)
     returned, error = spawned(_crash, (Path(), "error"), 10.0)
@@ -172,6 +173,7 @@ def test_a_new_interpreter_does_what_a_fork_does() -> None:
         spawned(_crash, (Path(), "crash"), 10.0)
 
 
+@pytest.mark.slow
 def test_children_of_several_threads_do_not_wait_for_each_other(tmp_path: Path) -> None:
     path = _write(tmp_path / "clip.h5")
     found: list[int] = []
@@ -196,6 +198,18 @@ def test_children_leave_no_processes_and_no_files_open(tmp_path: Path) -> None:
     for _ in range(5):
         read_keypoints(path)
     assert set(os.listdir("/dev/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't fork")
+def test_an_interrupt_ends_the_child() -> None:
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        in_child(_crash, Path(), "hang", seconds=30.0, memory=2**30)
+    assert time.perf_counter() - start < 20
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 

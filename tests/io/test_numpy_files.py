@@ -79,6 +79,14 @@ def test_archive_that_unpacks_to_more_than_its_bytes_can_hold_is_refused(tmp_pat
         read_keypoints(path)
 
 
+@pytest.mark.slow
+def test_an_array_of_one_value_is_read_beside_points_that_pack_less(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).integers(0, 256, 2_000_000, dtype=np.uint8)
+    np.savez_compressed(tmp_path / "hour.npz", keypoints=points, confidence=np.ones(40_000_000, np.uint8))
+    with Archive(tmp_path / "hour.npz") as archive:
+        assert archive["confidence"].all()
+
+
 class Touch:
     """Pickled, it makes a file when it is opened."""
 

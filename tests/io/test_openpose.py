@@ -219,3 +219,11 @@ def test_convention_that_the_count_tells_gives_way_to_the_skeleton_that_is_given
     assert read_keypoints(folder, skeleton=rig("ap10k_17")).skeleton == rig("ap10k_17")
     with pytest.raises(InputError, match="no single joint for"):
         read_keypoints(folder, skeleton=rig("animalpose_20"))
+
+
+def test_links_that_lead_nowhere_are_left_out(tmp_path: Path) -> None:
+    person = {"pose_keypoints_2d": [float(value) for value in range(1, 76)]}
+    for frame in range(3):
+        (tmp_path / f"clip_{frame:03}_keypoints.json").write_text(json.dumps({"people": [person]}))
+    (tmp_path / "clip_003_keypoints.json").symlink_to(tmp_path / "moved.json")
+    assert read_keypoints(tmp_path).num_frames == 3

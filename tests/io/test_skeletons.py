@@ -97,6 +97,8 @@ def test_repeated_aliases_do_not_grow(tmp_path: Path) -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     with pytest.raises(InputError, match="list of names"):
         read_skeleton(write(tmp_path / "config.yaml", "\n".join([*lines, "bodyparts: *a11"])))
+    found = read_skeleton(write(tmp_path / "config.yaml", "\n".join([*lines, "Task: *a11", "bodyparts: [hand]"])))
+    assert found.name is None
 
 
 def test_names_files_and_json(tmp_path: Path) -> None:
@@ -133,8 +135,18 @@ def test_another_project_s_configuration_is_not_taken(tmp_path: Path) -> None:
     write(tmp_path / "config.yaml", SINGLE)
     found = read_keypoints(table(tmp_path / "videos" / "a.csv", ["nose", "tail"]))
     assert found.skeleton.edges == () and found.notes == ()
-    write(tmp_path / "config.yaml", "a: [")
-    assert read_keypoints(tmp_path / "videos" / "a.csv").skeleton.edges == ()
+    for other in ("a: [", "bodyparts: MULTI!\nmultianimalbodyparts: 3"):
+        write(tmp_path / "config.yaml", other)
+        assert read_keypoints(tmp_path / "videos" / "a.csv").skeleton.edges == ()
+
+
+def test_a_configuration_that_may_not_be_opened_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write(tmp_path / "config.yaml", SINGLE)
+    monkeypatch.setattr("olift_fast.io.project.skeleton_of_config", refuse)
+    assert read_keypoints(table(tmp_path / "a.csv", ["hand", "wrist"])).skeleton.edges == ()
 
 
 def test_skeleton_that_is_asked_for_goes_before_the_project_s(tmp_path: Path) -> None:

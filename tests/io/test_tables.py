@@ -195,6 +195,7 @@ def test_the_delimiter_is_found_beside_quoted_commas() -> None:
         split_table("sep=,\n,,,\n")
 
 
+@pytest.mark.slow
 def test_words_for_missing_numbers_cost_no_loop_over_cells(read: Callable[..., KeypointTracks]) -> None:
     head = "frame," + ",".join(f"p{joint}_{part}" for joint in range(10) for part in "xyp") + "\n"
     rows = [f"{frame},NA," + ",".join(["123.456"] * 29) for frame in range(20_000)]

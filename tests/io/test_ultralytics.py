@@ -139,3 +139,12 @@ def test_results_of_one_picture_and_normalized_ones(tmp_path: Path) -> None:
     path.write_text(json.dumps([{"name": "person", "class": 0, "confidence": 0.9, "box": shares["box"]}]))
     with pytest.raises(InputError, match="none of 1 frames has an animal with keypoints: was this a pose model"):
         read_keypoints(path)
+
+
+def test_notes_in_another_encoding_are_left_out(tmp_path: Path) -> None:
+    folder = _write(
+        tmp_path / "labels", {f"clip_{frame}.txt": [_line(_points(frame, 5), 3, True, 1)] for frame in (1, 2)}
+    )
+    (folder / "notes.txt").write_bytes("Mäuse".encode("latin-1"))
+    found = read_keypoints(folder, image_size=SIZE)
+    assert found.num_frames == 2 and any("notes.txt left out" in note for note in found.notes)

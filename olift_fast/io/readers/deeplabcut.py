@@ -13,9 +13,10 @@ from olift_fast.errors import InputError
 from olift_fast.io.columns import imported_rows
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
+from olift_fast.io.frame_gaps import with_hidden_frames
 from olift_fast.io.frame_numbers import frames_of_rows
 from olift_fast.io.open_container import TABLE
-from olift_fast.io.parsed import Parsed, check_size, fill_gaps, refuse_3d
+from olift_fast.io.parsed import Parsed, check_size, refuse_3d
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 
@@ -107,25 +108,16 @@ def from_columns(
     repeated = numbers[order][1:][np.diff(numbers[order]) == 0]
     if len(repeated):
         raise InputError(f"frame {repeated[0]} comes twice")
-    keypoints, confidence = keypoints[:, order], confidence[:, order]
-    all_numbers, places = fill_gaps(numbers[order], len(joints))
-    if len(all_numbers) > frames:
-        check_size(len(tracks), len(all_numbers), len(joints))
-        keypoints, confidence = (_spread(values, places, len(all_numbers)) for values in (keypoints, confidence))
-    return Parsed(keypoints, confidence, joints, tracks=tracks, frames=all_numbers, notes=notes)
+    ordered = Parsed(
+        keypoints[:, order], confidence[:, order], joints, tracks=tracks, frames=numbers[order], notes=notes
+    )
+    return with_hidden_frames(ordered)
 
 
 def _is_deeplabcut(table: Table) -> bool:
     """Whether two of the first lines are header rows of the format; the reader says which other rows are missing."""
     names = {row[0].casefold() for row in table.rows(0, 4) if row}
     return len(names & set(HEADER)) > 1 and not imported_rows(table)
-
-
-def _spread(values: npt.NDArray[np.float32], places: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.float32]:
-    """`values` (N, t, …) at their places among more frames, NaN elsewhere."""
-    spread = np.full((len(values), frames, *values.shape[2:]), np.nan, np.float32)
-    spread[:, places] = values
-    return spread
 
 
 def _header_rows(table: Table) -> dict[str, list[str]]:

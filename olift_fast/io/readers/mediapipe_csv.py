@@ -195,5 +195,4 @@ FORMAT = Format(
     "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z",
     takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; the body "
     "where there are hands and faces too, left and right hands as tracks; (0, 0) is hidden",
-    hint="",
 )

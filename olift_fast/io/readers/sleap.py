@@ -16,7 +16,7 @@ from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import whole_numbers
-from olift_fast.io.hdf5 import array, strings
+from olift_fast.io.hdf5 import array, strings, text
 from olift_fast.io.open_container import HDF5, TABLE
 from olift_fast.io.parsed import Parsed, refuse_3d
 
@@ -76,6 +76,7 @@ def read_sleap_csv(table: Table) -> Parsed:
     scored = [joint for joint, column in enumerate(scores) if column is not None]
     if scored:
         confidence[:, scored] = table.values(1, [column for column in scores if column is not None], len(header))
+    confidence = np.nan_to_num(confidence.astype(np.float64), nan=_LABELED)
     found = Detections(len(names))
     given = table.column(1, place["frame_idx"])
     frames = whole_numbers(given)
@@ -83,8 +84,7 @@ def read_sleap_csv(table: Table) -> Parsed:
         other = next(cell for cell in given if whole_numbers([cell]) is None)
         raise InputError(f"frame_idx must be a whole number below 2^63, got {other!r:.40}")
     for row, (track, frame) in enumerate(zip(table.column(1, place["track"]), frames.tolist(), strict=True)):
-        score = np.nan_to_num(confidence[row].astype(np.float64), nan=_LABELED)
-        found.add(frame, track or None, values[row].astype(np.float64), score)
+        found.add(frame, track or None, values[row].astype(np.float64), confidence[row])
     known = {"", "instance.score", *wanted, *(f"{name}.score" for name in names)}
     tracked = as_tracks(found)
     beside = left_out(cell for cell in header if cell not in known)
@@ -103,14 +103,10 @@ def _ordered(file: h5py.File, name: str, legacy: Sequence[str], wanted: Sequence
         legacy: their order in files without the attribute `dims`, which names them.
     """
     dataset = file[name]
-    dims = tuple(json.loads(_text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
+    dims = tuple(json.loads(text(dataset.attrs["dims"]))) if "dims" in dataset.attrs else tuple(legacy)
     if sorted(dims) != sorted(wanted) or dataset.ndim != len(wanted):
         raise InputError(f"{dataset.name[1:]!r} must have dimensions {', '.join(legacy)}, got shape {dataset.shape}")
     return array(file, name).transpose([dims.index(dimension) for dimension in wanted])
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 ANALYSIS = Format(

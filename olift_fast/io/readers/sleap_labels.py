@@ -15,7 +15,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings
 from olift_fast.io.format import Format
-from olift_fast.io.hdf5 import array, strings
+from olift_fast.io.hdf5 import array, strings, text
 from olift_fast.io.json_fields import object_keys
 from olift_fast.io.open_container import HDF5, JSON
 from olift_fast.io.parsed import Parsed, int64
@@ -58,7 +58,7 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     Raises:
         InputError: no instance with a visible point, or instances of skeletons with different nodes.
     """
-    metadata = json.loads(_text(file["metadata"].attrs["json"]))
+    metadata = json.loads(text(file["metadata"].attrs["json"]))
     skeletons = [_skeleton(skeleton, metadata["nodes"]) for skeleton in metadata["skeletons"]]
     # Up to format 1.0 the origin was the corner of the top left pixel; since 1.1 it is the center of that pixel.
     shift = 0.5 if float(file["metadata"].attrs.get("format_id", 1.0)) < 1.1 else 0.0
@@ -256,10 +256,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
     """The names of tracks, which merged projects may have twice, each with its place in the list where it does."""
     count = Counter(names)
     return [name if count[name] == 1 else f"{name}_{place}" for place, name in enumerate(names)]
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 LABELS = Format(

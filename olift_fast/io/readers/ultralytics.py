@@ -109,7 +109,15 @@ def read_ultralytics_json(content: Sequence[Any]) -> Parsed:
 
 def _rows_of(folder: Folder) -> dict[str, Rows | None]:
     """The lines of each text file by its name; None for a file that is no label file."""
-    return {file.name: _parse(read_text(file).splitlines()) for file in _text_files(folder)}
+    return {file.name: _parsed(file) for file in _text_files(folder)}
+
+
+def _parsed(file: Path) -> Rows | None:
+    try:
+        return _parse(read_text(file).splitlines())
+    except InputError:
+        # Notes in another encoding.
+        return None
 
 
 def _text_files(folder: Folder) -> list[Path]:
@@ -175,7 +183,7 @@ def _fit(rows: Rows, layout: _Layout) -> float:
 
 def _is_labels(content: Folder | Table) -> bool:
     if isinstance(content, Folder):
-        return any(_parse(read_text(file).splitlines()) for file in _text_files(content))
+        return any(_parsed(file) for file in _text_files(content))
     rows = _parse(content.lines[:100])
     return rows is not None and min(map(len, rows)) > _HEAD + 2
 

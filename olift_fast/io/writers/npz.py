@@ -19,6 +19,10 @@ _MARK = "olift_fast.lifted"
 _VERSION = 1
 _ARRAYS = ("joints", "keypoints", "confidence", "visible", "scale", "centers", "rotation")
 _TEXTS = ("frame", "model", "version")
+_OTHERS = (
+    *("content", "content_version", "names", "edges", "sides", "tracks", "skeleton_name", "fps", "frames"),
+    *("image_size", "source", "format", "notes", "warnings"),
+)
 
 
 def read_lifted(path: str | Path) -> LiftedTracks:
@@ -33,9 +37,10 @@ def read_lifted(path: str | Path) -> LiftedTracks:
             if file.read(2) != b"PK":
                 raise InputError("not a lifted result: wanted an .npz that olift wrote")
         with Archive(path) as archive:
-            content = {key: archive[key] for key in archive}
+            held = sorted(archive)
+            content = {key: archive[key] for key in (*_ARRAYS, *_TEXTS, *_OTHERS) if key in archive}
         if str(content.get("content")) != _MARK:
-            raise InputError(f"not a lifted result: an .npz with {', '.join(sorted(content)) or 'nothing in it'}")
+            raise InputError(f"not a lifted result: an .npz with {', '.join(held) or 'nothing in it'}")
         if int(content["content_version"]) > _VERSION:
             raise InputError(f"written by a newer olift-fast: version {content['content_version']}, known: {_VERSION}")
         return _from_arrays(content)

@@ -1,0 +1,292 @@
+"""Bones from joint names alone: an anatomical template, restricted to the parts that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from olift_fast.tracks.body_parts import (
+    CHEST,
+    DIGIT,
+    DIGITS,
+    END,
+    HAND,
+    HEAD,
+    HEEL,
+    LIMB_PARTS,
+    NECK,
+    NOSE,
+    PALM,
+    PELVIS,
+    ROOT,
+    SPINE,
+    TAIL,
+    TRUNK_PARTS,
+    WRIST,
+    Part,
+    read_names,
+    sides_by_name,
+)
+
+__all__ = ["Part", "edges_by_name", "read_names", "sides_by_name"]
+
+
+def edges_by_name(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Bones between the joints whose names are anatomical, as pairs of their indices, from the trunk outward.
+
+    The trunk is one chain from nose to tail. Limbs, each a chain by side, hang on its front and rear; fingers on the
+    hand; eyes and ears on the head. A part that is missing is bridged: a knee without a hip hangs on the trunk. The
+    result is one tree over all joints that are read; where there is no trunk at all, shoulders and hips make the loop
+    that COCO draws. () where fewer than two names say anything.
+    """
+    parts = read_names(names)
+    if sum(part is not None for part in parts) < 2:
+        return ()
+    return tuple(_Body(parts).edges())
+
+
+class _Body:
+    """The joints that are read, sorted into trunk, limbs and what sits on the head."""
+
+    def __init__(self, parts: Sequence[Part | None]) -> None:
+        self.parts = {index: part for index, part in enumerate(parts) if part is not None}
+        self.joined: list[tuple[int, int]] = []
+        kinds = {part.part for part in self.parts.values()}
+        legs = {"coxa", "trochanter", "antenna", "claw", "leg"}
+        self.is_insect = (
+            any(part.girdle == "mid" for part in self.parts.values())
+            or len(kinds & {"coxa", "trochanter", "antenna"}) > 1
+            or ("belly" in kinds and bool(kinds & legs) and "pelvis" not in kinds and "wing" in kinds)
+        )
+        animal = {"tail", "wing", "antenna", "horn", "fin", "flipper", "paw", "throat"}
+        crossed = any(
+            (part.part in ("knee", "foot", "thigh", "shank") and part.girdle == "fore")
+            or (part.part in ("shoulder", "elbow", "hand") and part.girdle == "hind")
+            for part in self.parts.values()
+        )
+        self.is_animal = crossed or bool(kinds & animal)
+        self.trunk = self._trunk()
+
+    def edges(self) -> list[tuple[int, int]]:
+        for a, b in pairwise(self.trunk):
+            self._join(a, b)
+        self._beside_the_trunk()
+        roots = self._limbs()
+        if not any(self._rank(joint) >= NECK for joint in self.trunk):
+            self._box(roots)
+        self._features(roots)
+        return self.joined
+
+    def _join(self, a: int, b: int) -> None:
+        if a != b and (a, b) not in self.joined and (b, a) not in self.joined:
+            self.joined.append((a, b))
+
+    def _rank(self, joint: int) -> int:
+        return self.parts[joint].rank
+
+    def _of(self, part: str) -> list[int]:
+        return [joint for joint, said in self.parts.items() if said.part == part]
+
+    # The trunk
+
+    def _trunk(self) -> list[int]:
+        """The joints of the chain from nose to tail, in its order."""
+        ranks = {part.rank for part in self.parts.values() if part.part in TRUNK_PARTS}
+        from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks)
+
+        def place(joint: int) -> tuple[float, ...]:
+            part = self.parts[joint]
+            position, number = divmod(part.order, 100)
+            if part.part == "neck":
+                # Numbers and positions of a neck count from the trunk.
+                return part.rank, -part.order, 0
+            if part.part in ("spine", "chest", "belly") and from_pelvis:
+                return (SPINE if part.part == "spine" else part.rank), position, -number, part.rank
+            if part.part == "spine":
+                return SPINE, position, part.rank, number
+            return part.rank, part.order, 0
+
+        chain = [joint for joint, part in self.parts.items() if part.part in TRUNK_PARTS and self._on_the_chain(part)]
+        return sorted(chain, key=place)
+
+    def _on_the_chain(self, part: Part) -> bool:
+        if part.part == "root":
+            return False
+        ends_well = part.part in ("nose", "neck", "tail")
+        return part.order >= 0 and not part.side and (part.order < END or ends_well)
+
+    def _beside_the_trunk(self) -> None:
+        """Ends of bones and twist bones of the trunk, the root, and what is doubled left and right."""
+        for joint, part in self.parts.items():
+            if part.part not in TRUNK_PARTS or joint in self.trunk:
+                continue
+            alike = [other for other in self.trunk if self.parts[other].part == part.part]
+            if part.part == "root":
+                alike = [other for other in self.trunk if PELVIS <= self._rank(other) < TAIL]
+            elif part.side and not alike:
+                alike = [min(self.trunk, key=lambda other: abs(self._rank(other) - part.rank))] if self.trunk else []
+            host = alike[-1] if alike else self._nearest(part.rank)
+            if host is None:
+                self.trunk.append(joint)
+            else:
+                self._join(host, joint)
+
+    def _nearest(self, rank: int) -> int | None:
+        return min(self.trunk, key=lambda joint: (abs(self._rank(joint) - rank), joint), default=None)
+
+    def _front(self) -> int | None:
+        """Where arms, forelegs and wings hang."""
+        trunk = [joint for joint in self.trunk if NECK + 2 < self._rank(joint) < PELVIS]
+        necks = [joint for joint in self.trunk if NECK <= self._rank(joint) <= NECK + 2]
+        if trunk:
+            lone_spine = len(trunk) == 1 and self._rank(trunk[0]) >= SPINE
+            if lone_spine and necks and not self.is_animal:
+                return necks[-1]
+            return trunk[0]
+        if necks:
+            return necks[-1]
+        return self._nearest(CHEST)
+
+    def _rear(self) -> int | None:
+        """Where legs hang."""
+        if self.is_insect:
+            return self._front()
+        pelvis = [joint for joint in self.trunk if PELVIS <= self._rank(joint) < ROOT]
+        tail = [joint for joint in self.trunk if self._rank(joint) >= TAIL]
+        if pelvis or tail:
+            return pelvis[-1] if pelvis else tail[0]
+        return self._nearest(PELVIS)
+
+    # Limbs
+
+    def _limbs(self) -> dict[tuple[str, int], int]:
+        """Join each limb, and to the trunk; the first joint of each limb by girdle and side."""
+        limbs: dict[tuple[str, int, int, str], list[int]] = {}
+        for joint, part in self.parts.items():
+            if part.part in LIMB_PARTS:
+                kind = part.part if part.part in ("wing", "fin", "flipper") else "leg"
+                index = 0 if part.part in DIGITS or kind == "wing" else part.index
+                limbs.setdefault((part.girdle, part.side, index, kind), []).append(joint)
+        self._wings_on_shoulders(limbs)
+        roots: dict[tuple[str, int], int] = {}
+        for (girdle, side, _, kind), joints in limbs.items():
+            root = self._wing(joints) if kind == "wing" else self._limb(joints)
+            if kind == "leg":
+                roots.setdefault((girdle, side), root)
+            host = self._rear() if girdle == "hind" else self._front()
+            if kind == "fin" and not side:
+                host = self.trunk[-1] if girdle == "hind" and self.trunk else self._nearest(SPINE)
+            if host is not None:
+                self._join(host, root)
+        return roots
+
+    def _wings_on_shoulders(self, limbs: dict[tuple[str, int, int, str], list[int]]) -> None:
+        """A wing goes on where the arm of its side ends at the shoulder or elbow: a bird's wing is its arm."""
+        for girdle, side, index, kind in list(limbs):
+            arm = limbs.get((girdle, side, 0, "leg"), [])
+            if kind == "wing" and arm and max(map(self._rank, arm)) <= 10:
+                arm.extend(limbs.pop((girdle, side, index, kind)))
+
+    def _limb(self, joints: list[int]) -> int:
+        """Join one limb; its first joint."""
+        rank = self._rank
+        joints = sorted(joints, key=lambda joint: (rank(joint), self.parts[joint].order))
+        digits = [joint for joint in joints if self.parts[joint].part in DIGITS]
+        ankle = next((joint for joint in joints if rank(joint) == WRIST), None)
+        beyond = any(rank(joint) > PALM for joint in joints)
+        heels = [joint for joint in joints if rank(joint) == HEEL] if ankle is not None and beyond else []
+        twists = [joint for joint in joints if self.parts[joint].order < 0]
+        main = [joint for joint in joints if joint not in (*digits, *heels, *twists)]
+        if not main:
+            main, twists = twists[:1], twists[1:]
+        for a, b in pairwise(main):
+            self._join(a, b)
+        for heel in heels:
+            self._join(ankle if ankle is not None else main[-1], heel)
+        for twist in twists:
+            alike = [joint for joint in main if self.parts[joint].part == self.parts[twist].part]
+            self._join(alike[0] if alike else main[-1], twist)
+        return self._digits(main, digits)
+
+    def _digits(self, main: list[int], digits: list[int]) -> int:
+        """Join fingers or toes to the limb; the limb's first joint."""
+        rays: dict[tuple[str, int], list[int]] = {}
+        for joint in digits:
+            rays.setdefault((self.parts[joint].part, self.parts[joint].index), []).append(joint)
+        for ray in rays.values():
+            ray.sort(key=lambda joint: self.parts[joint].order)
+            for a, b in pairwise(ray):
+                self._join(a, b)
+        starts = sorted((self.parts[ray[0]].order, ray[0]) for ray in rays.values())
+        hand = [joint for joint in main if self._rank(joint) in range(PALM, DIGIT)]
+        carrier = None
+        if len(starts) > 2 and starts[0][0] < starts[1][0] and starts[0][0] >= 100:
+            # One finger that begins before the others carries them: its first bone is the hand's.
+            carrier = starts[0][1]
+        for _, first in starts:
+            part = self.parts[first].part
+            if carrier is not None and first != carrier:
+                self._join(carrier, first)
+            elif part == "thumb" and hand:
+                self._join(hand[0], first)
+            elif main:
+                self._join(main[-1], first)
+            elif first != starts[0][1]:
+                self._join(starts[0][1], first)
+        return main[0] if main else starts[0][1]
+
+    def _wing(self, joints: list[int]) -> int:
+        rays: dict[int, list[int]] = {}
+        for joint in sorted(joints, key=lambda joint: self.parts[joint].order):
+            rays.setdefault(self.parts[joint].index, []).append(joint)
+        first = next(iter(rays.values()))[0]
+        for ray in rays.values():
+            self._join(first, ray[0])
+            for a, b in pairwise(ray):
+                self._join(a, b)
+        return first
+
+    def _box(self, roots: dict[tuple[str, int], int]) -> None:
+        """No trunk and no neck: shoulders, hips, and shoulder to hip, as COCO joins them; the nose to the shoulders."""
+        for girdle in ("fore", "mid", "hind"):
+            if (girdle, 1) in roots and (girdle, -1) in roots:
+                self._join(roots[girdle, 1], roots[girdle, -1])
+        for side in (1, 0, -1):
+            ends = [roots[girdle, side] for girdle in ("fore", "mid", "hind") if (girdle, side) in roots]
+            for a, b in pairwise(ends):
+                self._join(a, b)
+
+    # The head
+
+    def _features(self, roots: dict[tuple[str, int], int]) -> None:
+        """Join eyes, ears, jaws, horns to the head, or to what stands for it, and what is on the trunk's sides."""
+        groups: dict[tuple[str, int, int], list[int]] = {}
+        for joint, part in self.parts.items():
+            if part.part not in TRUNK_PARTS and part.part not in LIMB_PARTS:
+                groups.setdefault((part.part, part.side, part.index), []).append(joint)
+        ordered = sorted(groups.items(), key=lambda group: (group[0][0] != "eye", group[0][0] != "ear"))
+        for (part, side, _), joints in ordered:
+            joints.sort(key=lambda joint: self.parts[joint].order)
+            for a, b in pairwise(joints):
+                self._join(a, b)
+            host = self._nearest(SPINE) if part == "side" else self._head(part, side, groups)
+            if host is None and roots:
+                host = next(iter(roots.values()))
+            if host is not None:
+                self._join(host, joints[0])
+
+    def _head(self, part: str, side: int, groups: dict[tuple[str, int, int], list[int]]) -> int | None:
+        head = next((joint for joint in self.trunk if self._rank(joint) == HEAD), None)
+        if head is not None:
+            return head
+        nose = next((joint for joint in self.trunk if self._rank(joint) < HEAD), None)
+        neck = next((joint for joint in self.trunk if self._rank(joint) == NECK), None)
+        if part == "ear" and not (self.is_animal and neck is not None) and (part_eyes := groups.get(("eye", side, 0))):
+            return part_eyes[-1]
+        if neck is not None and (self.is_animal or nose is None or part == "crown"):
+            return neck
+        return nose if nose is not None else self._nearest(NOSE)
+
+
+def _pieces(joints: Iterable[int], edges: Iterable[tuple[int, int]]) -> list[set[int]]:
+    raise NotImplementedError

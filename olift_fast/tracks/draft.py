@@ -78,11 +78,9 @@ def draft_or_reason(names: Sequence[str], keypoints: Points, visible: Mask, *, b
     if not named and not moved:
         return _reason(visible, by_motion)
     edges = (*named, *moved)
-    return Draft(
-        replace(skeleton, edges=edges, inferred=(True,) * len(edges)),
-        (*["name"] * len(named), *["motion"] * len(moved)),
-        (*[1.0] * len(named), *moved.values()),
-    )
+    sources: tuple[Source, ...] = (*("name" for _ in named), *("motion" for _ in moved))
+    confidence = (*(1.0 for _ in named), *moved.values())
+    return Draft(replace(skeleton, edges=edges, inferred=(True,) * len(edges)), sources, confidence)
 
 
 def with_inferred_skeleton(
@@ -149,7 +147,7 @@ def _kinds(keypoints: Points, visible: Mask) -> Iterator[tuple[npt.NDArray[np.in
     Only frames that show a pair of joints are kept, and what fewer than `FEWEST_FRAMES` show is left out.
     """
     has = visible.any(axis=1)
-    joints_left = has.any(axis=0)
+    joints_left: Mask = np.asarray(has.any(axis=0))
     while joints_left.any():
         kind = np.zeros_like(joints_left)
         kind[np.argmax(joints_left)] = True

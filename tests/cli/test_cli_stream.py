@@ -311,6 +311,17 @@ def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path
 
 
 @pytest.mark.slow
+def test_replay_infers_edges_unless_told_not_to(random_model: str, mouse: Path, tmp_path: Path) -> None:
+    for option, edges in ((), 3), (("--no-infer",), 0):
+        record = tmp_path / f"{edges}.npz"
+        stream = Stream("--replay", mouse, "--fps", 0, "--model", random_model, "--record", record, *option)
+        stream.communicate(b"")
+        assert stream.process.returncode == 0, stream.told
+        assert read_lifted(record).skeleton.inferred == (True,) * edges
+        assert any("note: edges: 3 inferred from names" in line for line in stream.told) == bool(edges)
+
+
+@pytest.mark.slow
 def test_replay_keeps_the_pace(random_model: str, mouse: Path) -> None:
     stream = Stream("--replay", mouse, "--fps", 20, "--model", random_model)
     stream.communicate(b"")

@@ -34,7 +34,7 @@ class Part(NamedTuple):
 # `order` is 100 times the position (first, middle, last, end) plus the number.
 FIRST, MIDDLE, LAST, END = 0, 100, 200, 300
 # Along the trunk.
-NOSE, HEAD, NECK, CHEST, SPINE, PELVIS, ROOT, TAIL = 0, 10, 20, 30, 40, 50, 59, 60
+NOSE, HEAD, NECK, CHEST, SPINE, PELVIS, BODY, ROOT, TAIL = 0, 10, 20, 30, 40, 50, 55, 59, 60
 # Along a limb.
 WRIST, HEEL, PALM, HAND, DIGIT = 40, 42, 48, 50, 60
 
@@ -46,8 +46,8 @@ _TRUNK = {
     "throat": {22: "throat"},
     "chest": {28: "shoulders", 29: "withers wither scruff", CHEST: "chest thorax sternum breast", 33: "ribcage ribs rib"},
     "spine": {38: "torso", SPINE: "spine back dorsum spinal", 42: "center centre middle", 43: "trunk", 44: "lumbar loin"},
-    "belly": {46: "abdomen belly stomach abdo abd", 47: "waist"},
-    "pelvis": {PELVIS: "hips", 51: "pelvis pelvic", 52: "sacrum croup rump haunch tti butt bottom", 55: "body"},
+    "abdomen": {46: "abdomen abdo abd", 47: "waist"},
+    "pelvis": {PELVIS: "hips", 51: "pelvis pelvic", 52: "sacrum croup rump haunch tti butt bottom", BODY: "body"},
     "root": {ROOT: "root"},
     "tail": {TAIL: "tail stinger sting ovipositor fluke"},
 }
@@ -94,6 +94,7 @@ _FEATURE = {
     "antenna": "antenna antennae proboscis palp labellum",
     "crown": "crown crest comb mane hair headtop vertex",
     "side": "side flank midside",
+    "belly": "belly stomach",
 }
 
 PARTS = tuple(dict.fromkeys((*_TRUNK, *_LIMB, *_FEATURE)))
@@ -110,9 +111,9 @@ _GIRDLE_OF: dict[str, Girdle] = {
     **dict.fromkeys(("flipper", "fin", "wing", "paw"), "fore"),
 }
 _GIRDLES: dict[str, Girdle] = {
-    **dict.fromkeys("fore front anterior pro frnt pectoral f t1".split(), "fore"),
+    **dict.fromkeys("fore front anterior pro frnt pectoral f t1 ff".split(), "fore"),
     **dict.fromkeys("mid middle meso m t2".split(), "mid"),
-    **dict.fromkeys("hind back rear posterior meta bk ventral anal h b r t3".split(), "hind"),
+    **dict.fromkeys("hind back rear posterior meta bk ventral anal h b r t3 ffb".split(), "hind"),
 }
 _POSITIONS = {
     **dict.fromkeys("base root start top upper up inner proximal prox front fore begin cmc metacarpal in".split(), FIRST),
@@ -129,11 +130,11 @@ _SIDES = {"l": 1, "left": 1, "r": -1, "right": -1}
 _LIMB_WORDS = {"near": 1, "off": 2}
 # Words that change nothing, and those that make a joint a handle of the animator and no part of the body.
 _EMPTY = frozenset(
-    "of the bone joint jnt jt j def org sk b bip bip01 mixamorig cc valvebiped armature point marker kp pos skel c".split()
+    "of the bone joint jnt jt j def org sk bip bip01 mixamorig cc valvebiped armature point marker kp pos skel c".split()
 )
 _HANDLES = frozenset("ik fk pole target ctrl control ctl helper goal vector prop weapon camera".split())
 _TWIST = frozenset("twist roll tw share".split())
-_PREFIX = re.compile(r"^(?:cc_base_|bip0*1?[\W_]+|bip0*1(?=[A-Z])|mixamorig\d*[:_]?|valvebiped[._]|(?:def|org|mch)[-_])+", re.I)
+_PREFIX = re.compile(r"^(?:cc_base_|b_|bip0*1?[\W_]+|bip0*1(?=[A-Z])|mixamorig\d*[:_]?|valvebiped[._]|(?:def|org|mch)[-_])+", re.I)
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+")
 _CODE = re.compile(r"[lr][fhbm]|[fhbm][lr]|r[lr]|lr")
 
@@ -223,6 +224,8 @@ def _read(words: Sequence[str], side: int, fingers: bool) -> Part | None:
     part, rank = _MEANING[word]
     if part in ("hip", "shoulder") and not side and not girdle and not _girdle(rest, "leg"):
         part, rank = ("pelvis", PELVIS) if part == "hip" else ("chest", 28)
+    if word == "head" and "top" in rest:
+        part, rank = "crown", 0
     if word == "spine" and not {"base", "root"}.isdisjoint(rest):
         part, rank = "pelvis", 51
     if word in ("body", "root") and any(_POSITIONS.get(other) == MIDDLE for other in rest):
@@ -240,7 +243,7 @@ def _read(words: Sequence[str], side: int, fingers: bool) -> Part | None:
     order, index = _order(part, rest, numbers)
     if part in LIMB_PARTS:
         arm: Girdle = "fore" if word == "arm" or "hand" in rest or "arm" in rest else "hind"
-        girdle = girdle or _girdle(rest, part) or _GIRDLE_OF.get(part, arm)
+        girdle = girdle or _girdle(left, part) or _GIRDLE_OF.get(part, arm)
         index = index or next((_LIMB_WORDS[other] for other in rest if other in _LIMB_WORDS), 0)
     else:
         girdle = ""
@@ -290,7 +293,9 @@ def _most_telling(words: Sequence[str], fingers: bool) -> str | None:
 
 def _girdle(words: Sequence[str], part: str) -> Girdle:
     for word in words:
-        if word in _GIRDLES and (len(word) > 1 or part in LIMB_PARTS) and word not in ("middle", "root"):
+        if word == "mid" and part in ("wing", "fin", "flipper"):
+            continue
+        if word in _GIRDLES and word != "middle":
             return _GIRDLES[word]
     return ""
 
@@ -348,5 +353,8 @@ def _shared_numbers(readings: Sequence[Part | None]) -> set[tuple[str, str]]:
         if part is not None and part.part in LIMB_PARTS and 0 <= part.order < math.inf and part.part not in DIGITS:
             numbers.setdefault((part.part, part.girdle), set()).add(part.order % 100)
     many = {key for key, values in numbers.items() if len(values) > 1 and 0 not in values}
-    alike = {key for key in many if sum(numbers[key] == numbers[other] for other in many) > 1}
-    return alike
+    return {
+        (part, girdle)
+        for part, girdle in many
+        if any(other != part and its == girdle and numbers[part, girdle] == numbers[other, its] for other, its in many)
+    }

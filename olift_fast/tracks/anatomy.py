@@ -75,9 +75,7 @@ class _Body:
         self._beside_the_trunk()
         limbs = self._limbs()
         roots = {(girdle, side): root for girdle, side, root, kind in reversed(limbs) if kind == "leg"}
-        self.is_box = all((girdle, side) in roots for girdle in ("fore", "hind") for side in (1, -1)) and not any(
-            self._rank(joint) >= NECK for joint in self.trunk
-        )
+        self.is_box = not self.is_insect and all((girdle, side) in roots for girdle in ("fore", "hind") for side in (1, -1)) and not any(self._rank(joint) >= NECK for joint in self.trunk)
         if self.is_box:
             self._box(roots)
         else:
@@ -123,7 +121,8 @@ class _Body:
 
     def _on_the_chain(self, part: Part, bones_end: bool) -> bool:
         if part.part == "root":
-            return False
+            # The root of a rig is a joint of its own on the ground, or, where no other is there, the pelvis.
+            return not self._of("pelvis")
         ends_well = part.part in ("nose", "neck", "throat", "tail") or (part.part == "spine" and not bones_end)
         return part.order >= 0 and not part.side and (part.order < END or ends_well)
 
@@ -157,7 +156,8 @@ class _Body:
         necks = [joint for joint in self.trunk if NECK <= self._rank(joint) <= NECK + 2]
         if trunk:
             # Of a person with a single joint between neck and hips it is far below the shoulders; a "torso" is a bone.
-            alone = len(trunk) == 1 and self._rank(trunk[0]) in (CHEST, SPINE)
+            low = (SPINE,) if any(self._rank(joint) >= PELVIS for joint in self.trunk) else (CHEST, SPINE)
+            alone = len(trunk) == 1 and self._rank(trunk[0]) in low
             return necks[-1] if alone and necks and not self.is_animal else trunk[0]
         bodies = self._of("pelvis")
         if bodies and all(self._rank(joint) == BODY for joint in bodies):
@@ -170,7 +170,7 @@ class _Body:
         """Where legs hang."""
         if self.is_insect:
             return self._front()
-        pelvis = [joint for joint in self.trunk if PELVIS <= self._rank(joint) < ROOT]
+        pelvis = [joint for joint in self.trunk if PELVIS <= self._rank(joint) <= ROOT]
         tail = [joint for joint in self.trunk if self._rank(joint) >= TAIL]
         back = [joint for joint in self.trunk if CHEST < self._rank(joint) < PELVIS]
         if pelvis or back:
@@ -220,6 +220,10 @@ class _Body:
         heels = [joint for joint in joints if rank(joint) == HEEL] if ankle is not None and beyond else []
         twists = [joint for joint in joints if self.parts[joint].order < 0]
         main = [joint for joint in joints if joint not in (*digits, *heels, *twists)]
+        # "FingerBase" carries the fingers.
+        bases = [joint for joint in digits if self.parts[joint].part == "finger" and self.parts[joint].order < MIDDLE]
+        if len(bases) < len(digits):
+            main, digits = main + bases, [joint for joint in digits if joint not in bases]
         if not main:
             main, twists = twists[:1], twists[1:]
         for a, b in pairwise(main):
@@ -243,7 +247,7 @@ class _Body:
         starts = sorted((self.parts[ray[0]].order, ray[0]) for ray in rays.values())
         hand = [joint for joint in main if self._rank(joint) in range(PALM, DIGIT)]
         carrier = None
-        if len(starts) > 2 and starts[0][0] < starts[1][0] and starts[0][0] >= 100:
+        if len(starts) > 2 and starts[0][0] < starts[1][0] and self.parts[starts[0][1]].part != "thumb":
             # One finger that begins before the others carries them: its first bone is the hand's.
             carrier = starts[0][1]
         for _, first in starts:

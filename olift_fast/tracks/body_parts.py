@@ -41,32 +41,32 @@ WRIST, HEEL, PALM, HAND, DIGIT = 40, 42, 48, 50, 60
 _TRUNK = {
     "nose": {NOSE: "nose snout muzzle beak bill rostrum nostril noise"},
     "face": {5: "face"},
-    "head": {HEAD: "head skull poll cranium"},
+    "head": {HEAD: "head skull poll cranium fhd bhd"},
     "neck": {NECK: "neck cervical nape"},
     "throat": {22: "throat"},
-    "chest": {28: "shoulders", 29: "withers wither scruff", CHEST: "chest thorax sternum breast", 33: "ribcage ribs rib"},
+    "chest": {28: "shoulders", 29: "withers wither scruff", CHEST: "chest thorax sternum breast strn", 33: "ribcage ribs rib"},
     "spine": {38: "torso", SPINE: "spine back dorsum spinal", 42: "center centre middle", 43: "trunk", 44: "lumbar loin"},
     "abdomen": {46: "abdomen abdo abd", 47: "waist"},
-    "pelvis": {PELVIS: "hips", 51: "pelvis pelvic", 52: "sacrum croup rump haunch tti butt bottom", BODY: "body"},
+    "pelvis": {PELVIS: "hips", 51: "pelvis pelvic asis asi psis psi", 52: "sacrum croup rump haunch tti butt bottom", BODY: "body"},
     "root": {ROOT: "root"},
     "tail": {TAIL: "tail stinger sting ovipositor fluke"},
 }
 _LIMB = {
     "collar": {5: "clavicle collar collarbone scapula girdle clav"},
-    "shoulder": {10: "shoulder sho"},
-    "hip": {10: "hip"},
-    "coxa": {12: "coxa thc bodycoxa"},
+    "shoulder": {10: "shoulder sho acromion"},
+    "hip": {8: "iliac ilium", 10: "hip"},
+    "coxa": {12: "coxa"},
     "leg": {15: "leg limb arm"},
-    "trochanter": {16: "trochanter"},
-    "thigh": {20: "thigh thai femur upleg"},
-    "upper_arm": {20: "upperarm uparm humerus bicep"},
+    "trochanter": {16: "trochanter tr"},
+    "thigh": {20: "thigh thai thi femur upleg"},
+    "upper_arm": {20: "upperarm uparm upa humerus bicep"},
     "elbow": {25: "elbow elb"},
-    "knee": {30: "knee stifle patella"},
-    "forearm": {35: "forearm lowarm radius ulna"},
-    "shank": {35: "calf shin shank crus tibia lowleg"},
-    "wrist": {WRIST: "wrist carpus carpal"},
-    "ankle": {WRIST: "ankle hock tarsus tars"},
-    "heel": {HEEL: "heel calcaneus"},
+    "knee": {30: "knee kne stifle patella"},
+    "forearm": {35: "forearm lowarm frm radius ulna"},
+    "shank": {35: "calf shin shank crus tibia tib ti lowleg"},
+    "wrist": {WRIST: "wrist wri wra wrb carpus carpal"},
+    "ankle": {WRIST: "ankle ank malleolus hock tarsus tars ta"},
+    "heel": {HEEL: "heel hee calcaneus"},
     "fetlock": {45: "fetlock pastern cannon metacarpus metatarsus"},
     "hand": {PALM: "palm", HAND: "hand"},
     "foot": {HAND: "foot feet pes ff ffb", 52: "lisfranc", 54: "ball mtp"},
@@ -311,7 +311,9 @@ def _order(part: str, words: Sequence[str], numbers: Sequence[str]) -> tuple[flo
         elif part != "wing" and (len(numbers[0]) > 1 or part == "finger") and not numbers[0].startswith("00"):
             index, numbers = int(numbers[0][0]) + 1, [numbers[0][1:] or "0"]
     number = float(numbers[-1]) if numbers else 0.0
-    if part == "spine":
+    if part == "neck":
+        places = {**_POSITIONS, **dict.fromkeys(("upper", "up", "top"), LAST), **dict.fromkeys(("lower", "low"), FIRST)}
+    elif part == "spine":
         places = {"f": FIRST, "m": MIDDLE, "l": LAST, **_POSITIONS, "base": FIRST}
     elif part in DIGITS:
         places = {"base": FIRST, "end": END, "tip": END, "leaf": END, "nub": END, "top": END}

@@ -56,8 +56,8 @@ class _Body:
         kinds = {part.part for part in self.parts.values()}
         legs = {"coxa", "trochanter", "antenna", "claw", "leg"}
         self.is_insect = (
-            any(part.girdle == "mid" for part in self.parts.values())
-            or len(kinds & {"coxa", "trochanter", "antenna"}) > 1
+            any(part.girdle == "mid" and part.part != "shoulder" for part in self.parts.values())
+            or bool(kinds & {"coxa", "trochanter", "antenna"})
             or ("abdomen" in kinds and bool(kinds & legs) and "pelvis" not in kinds and "wing" in kinds)
         )
         animal = {"tail", "wing", "antenna", "horn", "fin", "flipper", "paw", "throat"}
@@ -75,7 +75,11 @@ class _Body:
         self._beside_the_trunk()
         limbs = self._limbs()
         roots = {(girdle, side): root for girdle, side, root, kind in reversed(limbs) if kind == "leg"}
-        self.is_box = not self.is_insect and all((girdle, side) in roots for girdle in ("fore", "hind") for side in (1, -1)) and not any(self._rank(joint) >= NECK for joint in self.trunk)
+        self.is_box = (
+            not self.is_insect
+            and all((girdle, side) in roots for girdle in ("fore", "hind") for side in (1, -1))
+            and not any(self._rank(joint) >= NECK for joint in self.trunk)
+        )
         if self.is_box:
             self._box(roots)
         else:
@@ -98,9 +102,12 @@ class _Body:
     def _trunk(self) -> list[int]:
         """The joints of the chain from nose to tail, in its order."""
         ranks = {part.rank for part in self.parts.values() if part.part in TRUNK_PARTS}
-        from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks)
+        # The bones of a rig are numbered from the pelvis upward; keypoints, where the nose is one, from the head.
+        from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks) and not self._of("nose")
         necks = [part.order for part in self.parts.values() if part.part == "neck"]
-        from_head = any(order < MIDDLE for order in necks) and any(order >= END for order in necks)
+        from_head = (
+            any(order < MIDDLE for order in necks) and any(order >= END for order in necks) or bool(self._of("nose"))
+        )
         # "back_end" is the rear of a back, unless limbs have ends too: then it is a bone's.
         bones_end = any(part.order >= END for part in self.parts.values() if part.part in LIMB_PARTS)
 
@@ -108,7 +115,7 @@ class _Body:
             part = self.parts[joint]
             position, number = divmod(part.order, 100)
             if part.part == "neck":
-                # Numbers and positions of a neck count from the trunk, but not where "neck_base" meets "neck_end".
+                # Numbers and positions of a neck count from the trunk, but not those of keypoints.
                 return part.rank, part.order if from_head else -part.order, 0
             if part.part in ("spine", "chest", "abdomen") and from_pelvis:
                 return (SPINE if part.part == "spine" else part.rank), position, -number, part.rank
@@ -116,7 +123,11 @@ class _Body:
                 return SPINE, position, part.rank, number
             return part.rank, -part.order if part.part == "nose" else part.order, 0
 
-        chain = [joint for joint, part in self.parts.items() if part.part in TRUNK_PARTS and self._on_the_chain(part, bones_end)]
+        chain = [
+            joint
+            for joint, part in self.parts.items()
+            if part.part in TRUNK_PARTS and self._on_the_chain(part, bones_end)
+        ]
         return sorted(chain, key=place)
 
     def _on_the_chain(self, part: Part, bones_end: bool) -> bool:
@@ -134,8 +145,10 @@ class _Body:
             alike = [other for other in self.trunk if self.parts[other].part == part.part]
             if part.part == "root":
                 alike = [other for other in self.trunk if PELVIS <= self._rank(other) < TAIL]
-            elif part.side and not alike:
-                alike = [min(self.trunk, key=lambda other: abs(self._rank(other) - part.rank))] if self.trunk else []
+            elif part.side and not alike and part.rank > NECK:
+                alike = [
+                    other for other in (self._rear() if part.rank >= PELVIS else self._front(),) if other is not None
+                ]
             host = alike[-1] if alike else self._nearest(part.rank)
             if host is None:
                 self.trunk.append(joint)
@@ -158,7 +171,8 @@ class _Body:
             # Of a person with a single joint between neck and hips it is far below the shoulders; a "torso" is a bone.
             low = (SPINE,) if any(self._rank(joint) >= PELVIS for joint in self.trunk) else (CHEST, SPINE)
             alone = len(trunk) == 1 and self._rank(trunk[0]) in low
-            return necks[-1] if alone and necks and not self.is_animal else trunk[0]
+            is_person = bool(self._of("head")) and not self.is_animal
+            return necks[-1] if alone and necks and is_person else trunk[0]
         bodies = self._of("pelvis")
         if bodies and all(self._rank(joint) == BODY for joint in bodies):
             return bodies[0]
@@ -207,7 +221,8 @@ class _Body:
         """A wing goes on where the arm of its side ends at the shoulder or elbow: a bird's wing is its arm."""
         for girdle, side, index, kind in list(limbs):
             arm = limbs.get((girdle, side, 0, "leg"), [])
-            if kind == "wing" and arm and max(map(self._rank, arm)) <= 10:
+            tip = all(self.parts[joint].order >= END for joint in limbs[girdle, side, index, kind])
+            if kind == "wing" and arm and (tip or max(map(self._rank, arm)) <= 10):
                 arm.extend(limbs.pop((girdle, side, index, kind)))
 
     def _limb(self, joints: list[int]) -> int:
@@ -250,10 +265,15 @@ class _Body:
         if len(starts) > 2 and starts[0][0] < starts[1][0] and self.parts[starts[0][1]].part != "thumb":
             # One finger that begins before the others carries them: its first bone is the hand's.
             carrier = starts[0][1]
+        wrist = [joint for joint in main if self._rank(joint) == WRIST and self._rank(main[-1]) == PALM]
         for _, first in starts:
             part = self.parts[first].part
+            key = (part, self.parts[first].index)
             if carrier is not None and first != carrier:
                 self._join(carrier, first)
+            elif wrist and hand and len(rays) > 1 and self.parts[first].order == MIDDLE and len(rays[key]) > 3:
+                # Metacarpals begin at the wrist; the palm is a point of its own.
+                self._join(wrist[0], first)
             elif part == "thumb" and hand:
                 self._join(hand[0], first)
             elif main:
@@ -310,10 +330,11 @@ class _Body:
         head = next((joint for joint in self.trunk if self._rank(joint) == HEAD), None)
         nose = next((joint for joint in self.trunk if self._rank(joint) < HEAD), None)
         neck = next((joint for joint in self.trunk if self._rank(joint) == NECK), None)
+        is_full = neck is not None and {"spine", "pelvis"} <= {self.parts[joint].part for joint in self.trunk}
         if head is not None:
             return nose if part == "eye" and nose is not None and self.parts[nose].part == "nose" else head
-        if part == "ear" and not (self.is_animal and neck is not None) and (part_eyes := groups.get(("eye", side, 0))):
+        if part == "ear" and not is_full and (part_eyes := groups.get(("eye", side, 0))):
             return part_eyes[-1]
-        if neck is not None and (self.is_animal or nose is None or part == "crown"):
+        if neck is not None and (is_full or nose is None or part in ("crown", "ear")):
             return neck
         return nose if nose is not None else self._nearest(NOSE)

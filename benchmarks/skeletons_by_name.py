@@ -75,8 +75,8 @@ def family(name: str) -> str:
 
 
 def is_held_out(family_name: str) -> bool:
-    """True for the third of the families that is not looked at."""
-    return zlib.crc32(family_name.encode()) % 3 == 0
+    """True for the third of the families that is not looked at; the built-in rigs are in the sources for all to see."""
+    return family_name not in map(family, rig_names()) and zlib.crc32(family_name.encode()) % 3 == 0
 
 
 def skeletons(folder: Path) -> Iterator[Known]:

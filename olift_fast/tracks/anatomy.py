@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from olift_fast.tracks.body_parts import (
+    BODY,
     CHEST,
     DIGIT,
     DIGITS,
@@ -14,6 +15,7 @@ from olift_fast.tracks.body_parts import (
     HEAD,
     HEEL,
     LIMB_PARTS,
+    MIDDLE,
     NECK,
     NOSE,
     PALM,
@@ -54,9 +56,9 @@ class _Body:
         kinds = {part.part for part in self.parts.values()}
         legs = {"coxa", "trochanter", "antenna", "claw", "leg"}
         self.is_insect = (
-            any(part.girdle == "mid" for part in self.parts.values())
-            or len(kinds & {"coxa", "trochanter", "antenna"}) > 1
-            or ("belly" in kinds and bool(kinds & legs) and "pelvis" not in kinds and "wing" in kinds)
+            any(part.girdle == "mid" and part.part != "shoulder" for part in self.parts.values())
+            or bool(kinds & {"coxa", "trochanter", "antenna"})
+            or ("abdomen" in kinds and bool(kinds & legs) and "pelvis" not in kinds and "wing" in kinds)
         )
         animal = {"tail", "wing", "antenna", "horn", "fin", "flipper", "paw", "throat"}
         crossed = any(
@@ -71,9 +73,17 @@ class _Body:
         for a, b in pairwise(self.trunk):
             self._join(a, b)
         self._beside_the_trunk()
-        roots = self._limbs()
-        if not any(self._rank(joint) >= NECK for joint in self.trunk):
+        limbs = self._limbs()
+        roots = {(girdle, side): root for girdle, side, root, kind in reversed(limbs) if kind == "leg"}
+        self.is_box = (
+            not self.is_insect
+            and all((girdle, side) in roots for girdle in ("fore", "hind") for side in (1, -1))
+            and not any(self._rank(joint) >= NECK for joint in self.trunk)
+        )
+        if self.is_box:
             self._box(roots)
+        else:
+            self._hang(limbs)
         self._features(roots)
         return self.joined
 
@@ -92,27 +102,39 @@ class _Body:
     def _trunk(self) -> list[int]:
         """The joints of the chain from nose to tail, in its order."""
         ranks = {part.rank for part in self.parts.values() if part.part in TRUNK_PARTS}
-        from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks)
+        # The bones of a rig are numbered from the pelvis upward; keypoints, where the nose is one, from the head.
+        from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks) and not self._of("nose")
+        necks = [part.order for part in self.parts.values() if part.part == "neck"]
+        from_head = (
+            any(order < MIDDLE for order in necks) and any(order >= END for order in necks) or bool(self._of("nose"))
+        )
+        # "back_end" is the rear of a back, unless limbs have ends too: then it is a bone's.
+        bones_end = any(part.order >= END for part in self.parts.values() if part.part in LIMB_PARTS)
 
         def place(joint: int) -> tuple[float, ...]:
             part = self.parts[joint]
             position, number = divmod(part.order, 100)
             if part.part == "neck":
-                # Numbers and positions of a neck count from the trunk.
-                return part.rank, -part.order, 0
-            if part.part in ("spine", "chest", "belly") and from_pelvis:
+                # Numbers and positions of a neck count from the trunk, but not those of keypoints.
+                return part.rank, part.order if from_head else -part.order, 0
+            if part.part in ("spine", "chest", "abdomen") and from_pelvis:
                 return (SPINE if part.part == "spine" else part.rank), position, -number, part.rank
             if part.part == "spine":
                 return SPINE, position, part.rank, number
-            return part.rank, part.order, 0
+            return part.rank, -part.order if part.part == "nose" else part.order, 0
 
-        chain = [joint for joint, part in self.parts.items() if part.part in TRUNK_PARTS and self._on_the_chain(part)]
+        chain = [
+            joint
+            for joint, part in self.parts.items()
+            if part.part in TRUNK_PARTS and self._on_the_chain(part, bones_end)
+        ]
         return sorted(chain, key=place)
 
-    def _on_the_chain(self, part: Part) -> bool:
+    def _on_the_chain(self, part: Part, bones_end: bool) -> bool:
         if part.part == "root":
-            return False
-        ends_well = part.part in ("nose", "neck", "tail")
+            # The root of a rig is a joint of its own on the ground, or, where no other is there, the pelvis.
+            return not self._of("pelvis")
+        ends_well = part.part in ("nose", "neck", "throat", "tail") or (part.part == "spine" and not bones_end)
         return part.order >= 0 and not part.side and (part.order < END or ends_well)
 
     def _beside_the_trunk(self) -> None:
@@ -123,8 +145,10 @@ class _Body:
             alike = [other for other in self.trunk if self.parts[other].part == part.part]
             if part.part == "root":
                 alike = [other for other in self.trunk if PELVIS <= self._rank(other) < TAIL]
-            elif part.side and not alike:
-                alike = [min(self.trunk, key=lambda other: abs(self._rank(other) - part.rank))] if self.trunk else []
+            elif part.side and not alike and part.rank > NECK:
+                alike = [
+                    other for other in (self._rear() if part.rank >= PELVIS else self._front(),) if other is not None
+                ]
             host = alike[-1] if alike else self._nearest(part.rank)
             if host is None:
                 self.trunk.append(joint)
@@ -132,17 +156,26 @@ class _Body:
                 self._join(host, joint)
 
     def _nearest(self, rank: int) -> int | None:
-        return min(self.trunk, key=lambda joint: (abs(self._rank(joint) - rank), joint), default=None)
+        """The joint of the trunk next to this rank; of several, the middle one."""
+
+        def distance(joint: int) -> tuple[float, ...]:
+            return abs(self._rank(joint) - rank), abs(self.parts[joint].order - MIDDLE), joint
+
+        return min(self.trunk, key=distance, default=None)
 
     def _front(self) -> int | None:
         """Where arms, forelegs and wings hang."""
         trunk = [joint for joint in self.trunk if NECK + 2 < self._rank(joint) < PELVIS]
         necks = [joint for joint in self.trunk if NECK <= self._rank(joint) <= NECK + 2]
         if trunk:
-            lone_spine = len(trunk) == 1 and self._rank(trunk[0]) >= SPINE
-            if lone_spine and necks and not self.is_animal:
-                return necks[-1]
-            return trunk[0]
+            # Of a person with a single joint between neck and hips it is far below the shoulders; a "torso" is a bone.
+            low = (SPINE,) if any(self._rank(joint) >= PELVIS for joint in self.trunk) else (CHEST, SPINE)
+            alone = len(trunk) == 1 and self._rank(trunk[0]) in low
+            is_person = bool(self._of("head")) and not self.is_animal
+            return necks[-1] if alone and necks and is_person else trunk[0]
+        bodies = self._of("pelvis")
+        if bodies and all(self._rank(joint) == BODY for joint in bodies):
+            return bodies[0]
         if necks:
             return necks[-1]
         return self._nearest(CHEST)
@@ -151,16 +184,19 @@ class _Body:
         """Where legs hang."""
         if self.is_insect:
             return self._front()
-        pelvis = [joint for joint in self.trunk if PELVIS <= self._rank(joint) < ROOT]
+        pelvis = [joint for joint in self.trunk if PELVIS <= self._rank(joint) <= ROOT]
         tail = [joint for joint in self.trunk if self._rank(joint) >= TAIL]
-        if pelvis or tail:
-            return pelvis[-1] if pelvis else tail[0]
+        back = [joint for joint in self.trunk if CHEST < self._rank(joint) < PELVIS]
+        if pelvis or back:
+            return (pelvis or back)[-1]
+        if tail:
+            return tail[0]
         return self._nearest(PELVIS)
 
     # Limbs
 
-    def _limbs(self) -> dict[tuple[str, int], int]:
-        """Join each limb, and to the trunk; the first joint of each limb by girdle and side."""
+    def _limbs(self) -> list[tuple[str, int, int, str]]:
+        """Join the joints of each limb; its girdle, side, first joint, and whether it is a leg, wing, fin or flipper."""
         limbs: dict[tuple[str, int, int, str], list[int]] = {}
         for joint, part in self.parts.items():
             if part.part in LIMB_PARTS:
@@ -168,23 +204,25 @@ class _Body:
                 index = 0 if part.part in DIGITS or kind == "wing" else part.index
                 limbs.setdefault((part.girdle, part.side, index, kind), []).append(joint)
         self._wings_on_shoulders(limbs)
-        roots: dict[tuple[str, int], int] = {}
-        for (girdle, side, _, kind), joints in limbs.items():
-            root = self._wing(joints) if kind == "wing" else self._limb(joints)
-            if kind == "leg":
-                roots.setdefault((girdle, side), root)
+        return [
+            (girdle, side, self._wing(joints) if kind == "wing" else self._limb(joints), kind)
+            for (girdle, side, _, kind), joints in limbs.items()
+        ]
+
+    def _hang(self, limbs: Sequence[tuple[str, int, int, str]]) -> None:
+        """Join the limbs to the trunk; without one, to the first of them."""
+        for girdle, side, root, kind in limbs:
             host = self._rear() if girdle == "hind" else self._front()
             if kind == "fin" and not side:
                 host = self.trunk[-1] if girdle == "hind" and self.trunk else self._nearest(SPINE)
-            if host is not None:
-                self._join(host, root)
-        return roots
+            self._join(limbs[0][2] if host is None else host, root)
 
     def _wings_on_shoulders(self, limbs: dict[tuple[str, int, int, str], list[int]]) -> None:
         """A wing goes on where the arm of its side ends at the shoulder or elbow: a bird's wing is its arm."""
         for girdle, side, index, kind in list(limbs):
             arm = limbs.get((girdle, side, 0, "leg"), [])
-            if kind == "wing" and arm and max(map(self._rank, arm)) <= 10:
+            tip = all(self.parts[joint].order >= END for joint in limbs[girdle, side, index, kind])
+            if kind == "wing" and arm and (tip or max(map(self._rank, arm)) <= 10):
                 arm.extend(limbs.pop((girdle, side, index, kind)))
 
     def _limb(self, joints: list[int]) -> int:
@@ -197,6 +235,10 @@ class _Body:
         heels = [joint for joint in joints if rank(joint) == HEEL] if ankle is not None and beyond else []
         twists = [joint for joint in joints if self.parts[joint].order < 0]
         main = [joint for joint in joints if joint not in (*digits, *heels, *twists)]
+        # "FingerBase" carries the fingers.
+        bases = [joint for joint in digits if self.parts[joint].part == "finger" and self.parts[joint].order < MIDDLE]
+        if len(bases) < len(digits):
+            main, digits = main + bases, [joint for joint in digits if joint not in bases]
         if not main:
             main, twists = twists[:1], twists[1:]
         for a, b in pairwise(main):
@@ -220,13 +262,18 @@ class _Body:
         starts = sorted((self.parts[ray[0]].order, ray[0]) for ray in rays.values())
         hand = [joint for joint in main if self._rank(joint) in range(PALM, DIGIT)]
         carrier = None
-        if len(starts) > 2 and starts[0][0] < starts[1][0] and starts[0][0] >= 100:
+        if len(starts) > 2 and starts[0][0] < starts[1][0] and self.parts[starts[0][1]].part != "thumb":
             # One finger that begins before the others carries them: its first bone is the hand's.
             carrier = starts[0][1]
+        wrist = [joint for joint in main if self._rank(joint) == WRIST and self._rank(main[-1]) == PALM]
         for _, first in starts:
             part = self.parts[first].part
+            key = (part, self.parts[first].index)
             if carrier is not None and first != carrier:
                 self._join(carrier, first)
+            elif wrist and hand and len(rays) > 1 and self.parts[first].order == MIDDLE and len(rays[key]) > 3:
+                # Metacarpals begin at the wrist; the palm is a point of its own.
+                self._join(wrist[0], first)
             elif part == "thumb" and hand:
                 self._join(hand[0], first)
             elif main:
@@ -247,14 +294,18 @@ class _Body:
         return first
 
     def _box(self, roots: dict[tuple[str, int], int]) -> None:
-        """No trunk and no neck: shoulders, hips, and shoulder to hip, as COCO joins them; the nose to the shoulders."""
-        for girdle in ("fore", "mid", "hind"):
-            if (girdle, 1) in roots and (girdle, -1) in roots:
-                self._join(roots[girdle, 1], roots[girdle, -1])
-        for side in (1, 0, -1):
-            ends = [roots[girdle, side] for girdle in ("fore", "mid", "hind") if (girdle, side) in roots]
-            for a, b in pairwise(ends):
-                self._join(a, b)
+        """No trunk and no neck: shoulders, hips, shoulder to hip, and ear or nose to shoulder, as COCO joins them."""
+        for girdle in ("fore", "hind"):
+            self._join(roots[girdle, 1], roots[girdle, -1])
+        for side in (1, -1):
+            self._join(roots["fore", side], roots["hind", side])
+            ears = [ear for ear in self._of("ear") if self.parts[ear].side == side]
+            above = ears or self.trunk or [joint for joint, part in self.parts.items() if part.part in ("eye", "jaw")]
+            if above:
+                self._join(above[-1], roots["fore", side])
+        eyes = self._of("eye")
+        if len(eyes) == 2:
+            self._join(*eyes)
 
     # The head
 
@@ -277,16 +328,13 @@ class _Body:
 
     def _head(self, part: str, side: int, groups: dict[tuple[str, int, int], list[int]]) -> int | None:
         head = next((joint for joint in self.trunk if self._rank(joint) == HEAD), None)
-        if head is not None:
-            return head
         nose = next((joint for joint in self.trunk if self._rank(joint) < HEAD), None)
         neck = next((joint for joint in self.trunk if self._rank(joint) == NECK), None)
-        if part == "ear" and not (self.is_animal and neck is not None) and (part_eyes := groups.get(("eye", side, 0))):
+        is_full = neck is not None and {"spine", "pelvis"} <= {self.parts[joint].part for joint in self.trunk}
+        if head is not None:
+            return nose if part == "eye" and nose is not None and self.parts[nose].part == "nose" else head
+        if part == "ear" and not is_full and (part_eyes := groups.get(("eye", side, 0))):
             return part_eyes[-1]
-        if neck is not None and (self.is_animal or nose is None or part == "crown"):
+        if neck is not None and (is_full or nose is None or part in ("crown", "ear")):
             return neck
         return nose if nose is not None else self._nearest(NOSE)
-
-
-def _pieces(joints: Iterable[int], edges: Iterable[tuple[int, int]]) -> list[set[int]]:
-    raise NotImplementedError

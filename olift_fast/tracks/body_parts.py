@@ -34,39 +34,56 @@ class Part(NamedTuple):
 # `order` is 100 times the position (first, middle, last, end) plus the number.
 FIRST, MIDDLE, LAST, END = 0, 100, 200, 300
 # Along the trunk.
-NOSE, HEAD, NECK, CHEST, SPINE, PELVIS, ROOT, TAIL = 0, 10, 20, 30, 40, 50, 59, 60
+NOSE, HEAD, NECK, CHEST, SPINE, PELVIS, BODY, ROOT, TAIL = 0, 10, 20, 30, 40, 50, 55, 59, 60
 # Along a limb.
 WRIST, HEEL, PALM, HAND, DIGIT = 40, 42, 48, 50, 60
 
 _TRUNK = {
     "nose": {NOSE: "nose snout muzzle beak bill rostrum nostril noise"},
     "face": {5: "face"},
-    "head": {HEAD: "head skull poll cranium"},
+    "head": {HEAD: "head skull poll cranium fhd bhd"},
     "neck": {NECK: "neck cervical nape"},
     "throat": {22: "throat"},
-    "chest": {28: "shoulders", 29: "withers wither scruff", CHEST: "chest thorax sternum breast", 33: "ribcage ribs rib"},
-    "spine": {38: "torso", SPINE: "spine back dorsum spinal", 42: "center centre middle", 43: "trunk", 44: "lumbar loin"},
-    "belly": {46: "abdomen belly stomach abdo abd", 47: "waist"},
-    "pelvis": {PELVIS: "hips", 51: "pelvis pelvic", 52: "sacrum croup rump haunch tti butt bottom", 55: "body"},
-    "root": {ROOT: "root"},
-    "tail": {TAIL: "tail stinger sting ovipositor fluke"},
+    "chest": {
+        28: "shoulders",
+        29: "withers wither scruff",
+        CHEST: "chest thorax sternum breast strn",
+        33: "ribcage ribs rib girth",
+    },
+    "spine": {
+        38: "torso",
+        SPINE: "spine back dorsum spinal",
+        42: "center centre middle",
+        43: "trunk",
+        44: "lumbar loin",
+    },
+    "abdomen": {46: "abdomen abdo abd", 47: "waist"},
+    "pelvis": {
+        PELVIS: "hips",
+        51: "pelvis pelvic asis asi psis psi",
+        52: "sacrum croup rump haunch tti butt",
+        53: "ischium",
+        BODY: "body",
+    },
+    "root": {ROOT: "root bip"},
+    "tail": {TAIL: "tail caudal peduncle stinger sting ovipositor fluke"},
 }
 _LIMB = {
     "collar": {5: "clavicle collar collarbone scapula girdle clav"},
-    "shoulder": {10: "shoulder sho"},
-    "hip": {10: "hip"},
-    "coxa": {12: "coxa thc bodycoxa"},
+    "shoulder": {10: "shoulder sho acromion"},
+    "hip": {8: "iliac ilium", 10: "hip"},
+    "coxa": {12: "coxa"},
     "leg": {15: "leg limb arm"},
-    "trochanter": {16: "trochanter"},
-    "thigh": {20: "thigh thai femur upleg"},
-    "upper_arm": {20: "upperarm uparm humerus bicep"},
+    "trochanter": {16: "trochanter tr"},
+    "thigh": {20: "thigh thai thi femur upleg"},
+    "upper_arm": {20: "upperarm uparm upa humerus bicep"},
     "elbow": {25: "elbow elb"},
-    "knee": {30: "knee stifle patella"},
-    "forearm": {35: "forearm lowarm radius ulna"},
-    "shank": {35: "calf shin shank crus tibia lowleg"},
-    "wrist": {WRIST: "wrist carpus carpal"},
-    "ankle": {WRIST: "ankle hock tarsus tars"},
-    "heel": {HEEL: "heel calcaneus"},
+    "knee": {30: "knee kne stifle patella"},
+    "forearm": {35: "forearm lowarm frm radius ulna"},
+    "shank": {35: "calf shin shank crus tibia tib ti lowleg"},
+    "wrist": {WRIST: "wrist wri wra wrb carpus carpal"},
+    "ankle": {WRIST: "ankle ank malleolus hock tarsus tars ta"},
+    "heel": {HEEL: "heel hee calcaneus"},
     "fetlock": {45: "fetlock pastern cannon metacarpus metatarsus"},
     "hand": {PALM: "palm", HAND: "hand"},
     "foot": {HAND: "foot feet pes ff ffb", 52: "lisfranc", 54: "ball mtp"},
@@ -74,7 +91,7 @@ _LIMB = {
     "toe": {DIGIT: "toe toes"},
     "finger": {DIGIT: "finger fingers digit digits"},
     "thumb": {DIGIT: "thumb pollex"},
-    "index": {DIGIT: "index"},
+    "index": {DIGIT: "index forefinger"},
     "middle": {DIGIT: "middle mid"},
     "ring": {DIGIT: "ring"},
     "pinky": {DIGIT: "pinky little pinkie"},
@@ -93,7 +110,8 @@ _FEATURE = {
     "brow": "brow eyebrow forehead",
     "antenna": "antenna antennae proboscis palp labellum",
     "crown": "crown crest comb mane hair headtop vertex",
-    "side": "side flank midside",
+    "side": "side flank midside lateral",
+    "belly": "belly stomach",
 }
 
 PARTS = tuple(dict.fromkeys((*_TRUNK, *_LIMB, *_FEATURE)))
@@ -110,12 +128,14 @@ _GIRDLE_OF: dict[str, Girdle] = {
     **dict.fromkeys(("flipper", "fin", "wing", "paw"), "fore"),
 }
 _GIRDLES: dict[str, Girdle] = {
-    **dict.fromkeys("fore front anterior pro frnt pectoral f t1".split(), "fore"),
+    **dict.fromkeys("fore front anterior pro frnt pectoral f t1 ff".split(), "fore"),
     **dict.fromkeys("mid middle meso m t2".split(), "mid"),
-    **dict.fromkeys("hind back rear posterior meta bk ventral anal h b r t3".split(), "hind"),
+    **dict.fromkeys("hind back rear posterior meta bk ventral anal h b r t3 ffb".split(), "hind"),
 }
 _POSITIONS = {
-    **dict.fromkeys("base root start top upper up inner proximal prox front fore begin cmc metacarpal in".split(), FIRST),
+    **dict.fromkeys(
+        "base root start top upper up inner proximal prox front fore begin cmc metacarpal in".split(), FIRST
+    ),
     **dict.fromkeys("mid middle center centre mcp".split(), MIDDLE),
     **dict.fromkeys("lower low bottom bot outer rear hind posterior out".split(), LAST),
     **dict.fromkeys("end tip nub leaf site effector tail".split(), END),
@@ -127,15 +147,25 @@ _JOINTS = {
 }  # fmt: skip
 _SIDES = {"l": 1, "left": 1, "r": -1, "right": -1}
 _LIMB_WORDS = {"near": 1, "off": 2}
+_FINS = {"dorsal": 1, "anal": 2, "tail": 3, "caudal": 3, "pectoral": 4, "pelvic": 5, "ventral": 6, "adipose": 7}
+# Joints of an insect's leg by the segments that they join, and by the letters that Anipose's flies have.
+_INSECT = {"ThC": "coxa", "CTr": "trochanter", "FTi": "tibia", "FeTi": "tibia", "TiTa": "tarsus"}
+_LETTERED_LEG = re.compile(r"[LR][123][A-E]")
+_LETTERED = {"A": ("coxa", 12), "B": ("trochanter", 16), "C": ("shank", 35), "D": ("ankle", WRIST), "E": ("claw", 65)}
+# Vertebrae that marker sets name by number.
+_VERTEBRAE = {"c7": "withers", "t8": "spine", "t10": "spine", "l5": "lumbar"}
 # Words that change nothing, and those that make a joint a handle of the animator and no part of the body.
 _EMPTY = frozenset(
-    "of the bone joint jnt jt j def org sk b bip bip01 mixamorig cc valvebiped armature point marker kp pos skel c".split()
+    "of the bone joint jnt jt j def org sk mixamorig cc valvebiped armature point marker kp pos skel c".split()
 )
 _HANDLES = frozenset("ik fk pole target ctrl control ctl helper goal vector prop weapon camera".split())
 _TWIST = frozenset("twist roll tw share".split())
-_PREFIX = re.compile(r"^(?:cc_base_|bip0*1?[\W_]+|bip0*1(?=[A-Z])|mixamorig\d*[:_]?|valvebiped[._]|(?:def|org|mch)[-_])+", re.I)
+_PREFIX = re.compile(
+    r"^(?:cc_base_|b_|bip0*1?[\W_]+|bip0*1(?=[A-Z])|mixamorig\d*[:_]?|valvebiped[._]|(?:def|org|mch)[-_])+", re.I
+)
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+")
 _CODE = re.compile(r"[lr][fhbm]|[fhbm][lr]|r[lr]|lr")
+_CODES = frozenset(a + b for side in "lr" for girdle in "fhbm" for a, b in ((side, girdle), (girdle, side)))
 
 
 def read_names(names: Sequence[str]) -> tuple[Part | None, ...]:
@@ -149,6 +179,12 @@ def read_names(names: Sequence[str]) -> tuple[Part | None, ...]:
     sides = _sides(names, words, readings)
     if sides != infer_sides(names):
         readings = _readings(words, sides)
+    lettered = [bool(_LETTERED_LEG.fullmatch(name)) for name in names]
+    if sum(lettered) > 3:
+        readings = [
+            _lettered_leg(name) if is_one else part
+            for name, is_one, part in zip(names, lettered, readings, strict=True)
+        ]
     return tuple(_after_a_look_around(readings, words))
 
 
@@ -176,6 +212,10 @@ def _sides(names: Sequence[str], words: Sequence[list[str]], readings: Sequence[
 
 def _words(name: str) -> list[str]:
     """The name's words in lower case; compounds in pieces that the vocabulary has ("tailbase" → tail, base)."""
+    if name.casefold() in _VERTEBRAE:
+        return [_VERTEBRAE[name.casefold()]]
+    for joint, segment in _INSECT.items():
+        name = name.replace(joint, segment)
     words: list[str] = []
     for token in _TOKEN.findall(_PREFIX.sub("", name)):
         words.extend(_split(token.casefold()) or (token.casefold(),))
@@ -200,13 +240,19 @@ def _split(word: str) -> tuple[str, ...]:
 
 
 _VOCABULARY = frozenset(
-    {*_MEANING, *_GIRDLES, *_POSITIONS, *_JOINTS, *_SIDES, *_LIMB_WORDS, *_EMPTY, *_TWIST, *_HANDLES} - {"t1", "t2", "t3"}
+    {*_MEANING, *_GIRDLES, *_POSITIONS, *_JOINTS, *_SIDES, *_LIMB_WORDS, *_FINS, *_EMPTY, *_TWIST, *_HANDLES} - {"t1", "t2", "t3"}
 ) | {"small", "big"}  # fmt: skip
 
 
 def _readings(words: Sequence[list[str]], sides: Sequence[int]) -> list[Part | None]:
     fingers = sum(any(word in ("index", "ring", "pinky", "thumb") for word in spoken) for spoken in words) > 1
     return [_read(spoken, side, fingers) for spoken, side in zip(words, sides, strict=True)]
+
+
+def _lettered_leg(name: str) -> Part | None:
+    side, number, letter = name
+    part, rank = _LETTERED[letter]
+    return Part(part, 1 if side == "L" else -1, ("fore", "mid", "hind")[int(number) - 1], rank, MIDDLE, 0)
 
 
 def _read(words: Sequence[str], side: int, fingers: bool) -> Part | None:
@@ -223,6 +269,8 @@ def _read(words: Sequence[str], side: int, fingers: bool) -> Part | None:
     part, rank = _MEANING[word]
     if part in ("hip", "shoulder") and not side and not girdle and not _girdle(rest, "leg"):
         part, rank = ("pelvis", PELVIS) if part == "hip" else ("chest", 28)
+    if word == "head" and "top" in rest:
+        part, rank = "crown", 0
     if word == "spine" and not {"base", "root"}.isdisjoint(rest):
         part, rank = "pelvis", 51
     if word in ("body", "root") and any(_POSITIONS.get(other) == MIDDLE for other in rest):
@@ -240,8 +288,11 @@ def _read(words: Sequence[str], side: int, fingers: bool) -> Part | None:
     order, index = _order(part, rest, numbers)
     if part in LIMB_PARTS:
         arm: Girdle = "fore" if word == "arm" or "hand" in rest or "arm" in rest else "hind"
-        girdle = girdle or _girdle(rest, part) or _GIRDLE_OF.get(part, arm)
-        index = index or next((_LIMB_WORDS[other] for other in rest if other in _LIMB_WORDS), 0)
+        girdle = girdle or _girdle(left, part) or _GIRDLE_OF.get(part, arm)
+        telling = _FINS if part == "fin" else _LIMB_WORDS
+        index = index or next((telling[other] for other in rest if other in telling), 0)
+        if part == "fin" and ("tail" in rest or "caudal" in rest):
+            girdle = "hind"
     else:
         girdle = ""
     if _TWIST.intersection(rest):
@@ -290,7 +341,9 @@ def _most_telling(words: Sequence[str], fingers: bool) -> str | None:
 
 def _girdle(words: Sequence[str], part: str) -> Girdle:
     for word in words:
-        if word in _GIRDLES and (len(word) > 1 or part in LIMB_PARTS) and word not in ("middle", "root"):
+        if word == "mid" and part in ("wing", "fin", "flipper", *DIGITS):
+            continue
+        if word in _GIRDLES and word != "middle":
             return _GIRDLES[word]
     return ""
 
@@ -306,12 +359,16 @@ def _order(part: str, words: Sequence[str], numbers: Sequence[str]) -> tuple[flo
         elif part != "wing" and (len(numbers[0]) > 1 or part == "finger") and not numbers[0].startswith("00"):
             index, numbers = int(numbers[0][0]) + 1, [numbers[0][1:] or "0"]
     number = float(numbers[-1]) if numbers else 0.0
-    if part == "spine":
+    if part == "neck":
+        places = {**_POSITIONS, **dict.fromkeys(("upper", "up", "top"), LAST), **dict.fromkeys(("lower", "low"), FIRST)}
+    elif part == "spine":
         places = {"f": FIRST, "m": MIDDLE, "l": LAST, **_POSITIONS, "base": FIRST}
     elif part in DIGITS:
         places = {"base": FIRST, "end": END, "tip": END, "leaf": END, "nub": END, "top": END}
     elif part in LIMB_PARTS and part not in ("wing", "fin", "flipper"):
-        places = {word: place for word, place in _POSITIONS.items() if word not in ("front", "fore", "rear", "hind", "tail")}
+        places = {
+            word: place for word, place in _POSITIONS.items() if word not in ("front", "fore", "rear", "hind", "tail")
+        }
     else:
         places = {word: place for word, place in _POSITIONS.items() if word not in ("tail",)}
     said = [places[word] for word in words if word in places]
@@ -322,8 +379,15 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
     """What only the other names tell: which of "UpLeg" and "Leg" is the shank, and whether "Back" is the hind part."""
     known = [part for part in readings if part is not None]
     kinds = {(part.part, part.girdle) for part in known}
-    hind_is_back = any("back" in spoken and part is not None and part.part in LIMB_PARTS for part, spoken in zip(readings, words, strict=True))
+    hind_is_back = any(
+        "back" in spoken and part is not None and part.part in LIMB_PARTS
+        for part, spoken in zip(readings, words, strict=True)
+    )
     shared = _shared_numbers(readings)
+    limbs = any(part.part in ("elbow", "wrist", "knee") for part in known)
+    # A horse's knee is that of the foreleg: the hind leg has stifle and hock.
+    is_horse = any(word in ("hock", "stifle") for spoken in words for word in spoken)
+    plain = {(part.part, part.side, part.girdle) for part in known if part.order >= 0}
     result: list[Part | None] = []
     for part, spoken in zip(readings, words, strict=True):
         if part is None:
@@ -333,6 +397,12 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
             upper, lower = (("thigh", "shank"), ("upper_arm", "forearm"))["arm" in spoken]
             if (upper, part.girdle) in kinds and (lower, part.girdle) not in kinds:
                 part = part._replace(part=lower, rank=35)
+        if part.part == "fin" and limbs:
+            part = part._replace(part="finger", rank=DIGIT)
+        if part.part == "knee" and is_horse and not _girdle(spoken, "knee") and not _CODES.intersection(spoken):
+            part = part._replace(girdle="fore", rank=WRIST)
+        if part.order < 0 and (part.part, part.side, part.girdle) not in plain:
+            part = part._replace(order=-1 - part.order)
         if hind_is_back and [word for word in spoken if not word.isdigit()] == ["back"]:
             part = part._replace(part="pelvis", rank=54)
         if part.part in LIMB_PARTS and (part.part, part.girdle) in shared and part.part not in DIGITS:
@@ -348,5 +418,8 @@ def _shared_numbers(readings: Sequence[Part | None]) -> set[tuple[str, str]]:
         if part is not None and part.part in LIMB_PARTS and 0 <= part.order < math.inf and part.part not in DIGITS:
             numbers.setdefault((part.part, part.girdle), set()).add(part.order % 100)
     many = {key for key, values in numbers.items() if len(values) > 1 and 0 not in values}
-    alike = {key for key in many if sum(numbers[key] == numbers[other] for other in many) > 1}
-    return alike
+    return {
+        (part, girdle)
+        for part, girdle in many
+        if any(other != part and its == girdle and numbers[part, girdle] == numbers[other, its] for other, its in many)
+    }

@@ -148,4 +148,5 @@ def _edges_told(content: dict[str, Any]) -> str:
     edges, inferred = content["edges"], content["inferred"]
     if edges:
         return inferred or plural(len(edges), "edge")
-    return f"no edges{f' ({inferred})' if inferred else ''}; --skeleton FILE or RIG gives them"
+    reason = f" ({inferred})" if inferred else ""
+    return f"no edges{reason}; --skeleton FILE or RIG gives them, --infer motion guesses them"

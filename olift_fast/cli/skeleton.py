@@ -73,7 +73,7 @@ def skeleton(
     from olift_fast.tracks.draft import Draft, draft_of, with_draft
 
     read = read_keypoints(file, format, allow_pickle=allow_pickle)
-    draft = draft_of(read, infer.value, min_confidence)
+    draft = draft_of(read, infer.value, min_confidence, least=0)
     if isinstance(draft, str):
         raise InputError(f"{file}: {draft}")
     tracks = with_draft(read, draft)

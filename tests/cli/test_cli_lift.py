@@ -127,7 +127,10 @@ def test_motion_is_asked_only_where_told_to(lift: Run, tmp_path: Path) -> None:
     assert read_lifted(out).skeleton.inferred == (True,) * 3
     short = write_table(tmp_path / "short.csv", *walk(12), names=("p1", "p2", "p3", "p4"))
     outcome = lift(short, "-o", out, "--infer", "motion")
-    assert "note: edges: none inferred: the names tell no bones, and 12 frames" in outcome.stderr
+    assert (
+        "note: edges: none inferred: the names tell no bones, and bones by motion need at least 20 frames"
+        in outcome.stderr
+    )
     assert "warning: no skeleton edges are known" in outcome.stderr
 
 

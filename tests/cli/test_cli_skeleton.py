@@ -83,7 +83,10 @@ def test_corrections_are_not_overwritten(run: Run, mouse: Path, tmp_path: Path) 
 def test_what_cannot_be_drafted_is_one_line(run: Run, tmp_path: Path) -> None:
     short = write_table(tmp_path / "short.csv", *walk(12), names=("p1", "p2", "p3", "p4"))
     out = tmp_path / "draft.json"
-    assert_one_line(run("skeleton", short, "-o", out), f"{short}: the names tell no bones, and 12 frames")
+    assert_one_line(
+        run("skeleton", short, "-o", out),
+        f"{short}: the names tell no bones, and bones by motion need at least 20 frames",
+    )
     assert_one_line(run("skeleton", tmp_path / "absent.csv", "-o", out), "absent.csv: no such file or folder")
     assert_one_line(run("skeleton", short, "-o", tmp_path / "no" / "draft.json"), "is not a folder")
     assert_one_line(run("skeleton", short, "-o", out, "--min-confidence", 2), "--min-confidence must be within 0 … 1")

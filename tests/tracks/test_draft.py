@@ -106,10 +106,10 @@ def test_joint_that_is_never_seen_is_left_alone_by_motion() -> None:
 @pytest.mark.parametrize(
     ("keypoints", "options", "reason"),
     [
-        (swinging_chain(19)[None], {}, "19 frames that show a pair of joints are too few.*, wanted at least 20"),
-        (swinging_chain(1)[None], {}, "1 frame that show"),
+        (swinging_chain(19)[None], {}, "bones by motion need at least 20 frames that show a pair of joints, got 19$"),
+        (swinging_chain(1)[None], {}, "got 1$"),
         (np.full((2, 100, 5, 2), np.nan), {}, "the names tell no bones, and no keypoint is visible"),
-        (swinging_chain()[None], {"by_motion": False}, "the names tell no bones; --infer motion"),
+        (swinging_chain()[None], {"by_motion": False}, "^the names tell no bones$"),
     ],
 )
 def test_nothing_is_guessed_without_grounds(keypoints: np.ndarray, options: dict[str, bool], reason: str) -> None:
@@ -187,3 +187,25 @@ def test_two_animals_are_no_broken_skeleton() -> None:
 def test_unknown_way_to_infer_is_told() -> None:
     with pytest.raises(InputError, match="infer must be 'names' or 'motion' or 'none', got 'all'"):
         draft_of(tracks_of(CODED, swinging_chain()[None]), "all")
+
+
+def test_edges_that_leave_many_joints_alone_are_not_used() -> None:
+    """Two of ten joints without a bone are too many, one is not; a draft to correct takes what there is."""
+    legs = [f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle")]
+    for coded, used in ((1, True), (2, False)):
+        names = ("neck", "hip", "head", *legs[: 7 - coded], *(f"p{number}" for number in range(coded)))
+        tracks = tracks_of(names, swinging_chain(joints=len(names))[None])
+        told = with_inferred_skeleton(tracks)
+        assert bool(told.skeleton.edges) == used
+        assert with_inferred_skeleton(tracks, "motion").skeleton.pieces() == (tuple(range(len(names))),)
+        by_name = draft(names, tracks.keypoints, by_motion=False)
+        assert by_name is not None and len(by_name.skeleton.pieces()) == 1 + coded
+    assert told.notes == ("edges: none inferred: the names join 8 of 10 joints, too few to go by",)
+
+
+def test_each_animal_is_told_by_its_own_names() -> None:
+    """The mouse's names say enough, the cricket's say nothing: the mouse has bones, and both have none in common."""
+    both = np.full((2, 40, 8, 2), np.nan)
+    both[0, :, :5], both[1, :, 5:] = swinging_chain(40), swinging_chain(40, joints=3)
+    told = with_inferred_skeleton(tracks_of((*MOUSE, "q1", "q2", "q3"), both))
+    assert told.skeleton.pieces() == ((0, 1, 2, 3, 4), (5,), (6,), (7,)) and told.warnings == ()

@@ -22,9 +22,9 @@ FEWEST_FRAMES = 20
 """So many frames at least must show a pair of joints before motion tells bones."""
 
 ENOUGH_JOINED = 0.9
-"""Edges are used where they join such a share of an animal's joints. One that has bones at some joints only is lifted
-worse than one without any. Chosen on human_cmu, rat_dannce23, fly_df3d_30, human_uiprmd, and the rigs of a horse, a wolf
-and a dog, with the names of some joints hidden."""
+"""Edges are used where they join such a share of an animal's joints: one that has bones at some joints only is lifted
+worse than one without any. Chosen on human_cmu, rat_dannce23, fly_df3d_30, human_uiprmd, qs_horse, qs_wolf and
+qs_dog_shiba, with the names of some joints hidden."""
 
 Edge = tuple[int, int]
 Joints = npt.NDArray[np.intp]
@@ -95,9 +95,10 @@ def draft_or_reason(
     if not named and not moved:
         return _reason(told, visible, by_motion)
     edges = (*named, *moved)
-    sources: tuple[Source, ...] = (*("name" for _ in named), *("motion" for _ in moved))
+    sources: list[Source] = ["name" for _ in named]
+    sources += ["motion" for _ in moved]
     confidence = (*(1.0 for _ in named), *moved.values())
-    return Draft(replace(skeleton, edges=edges, inferred=(True,) * len(edges)), sources, confidence)
+    return Draft(replace(skeleton, edges=edges, inferred=(True,) * len(edges)), tuple(sources), confidence)
 
 
 def with_inferred_skeleton(
@@ -166,16 +167,18 @@ def _kinds(visible: Mask) -> list[tuple[Joints, Mask]]:
 
     A single kind has all of the joints, also those that are never seen.
     """
-    has = visible.any(axis=1)
-    left = np.asarray(has.any(axis=0))
-    kinds = []
+    has: Mask = np.asarray(visible.any(axis=1))
+    left: Mask = np.asarray(has.any(axis=0))
+    kinds: list[tuple[Joints, Mask]] = []
     while left.any():
         kind = np.arange(len(left)) == left.argmax()
         while (grown := has[has[:, kind].any(axis=1)].any(axis=0)).sum() > kind.sum():
             kind = grown
         left &= ~kind
-        kinds.append((np.flatnonzero(kind), has[:, kind].any(axis=1)))
-    return kinds if len(kinds) > 1 else [(np.arange(visible.shape[-1]), has.any(axis=1))]
+        kinds.append((np.asarray(np.flatnonzero(kind)), np.asarray(has[:, kind].any(axis=1))))
+    if len(kinds) > 1:
+        return kinds
+    return [(np.arange(visible.shape[-1]), np.asarray(has.any(axis=1)))]
 
 
 def _completed(start: tuple[Edge, ...], joints: Joints, keypoints: Points, visible: Mask) -> dict[Edge, float]:
@@ -218,7 +221,8 @@ def _reason(told: int, visible: Mask, by_motion: bool) -> str:
     if not visible.any():
         return f"{names}, and no keypoint is visible"
     if frames < FEWEST_FRAMES:
-        return f"{names}, and bones by motion need at least {FEWEST_FRAMES} frames that show a pair of joints, got {frames}"
+        needed = f"bones by motion need at least {FEWEST_FRAMES} frames that show a pair of joints"
+        return f"{names}, and {needed}, got {frames}"
     return f"{names}, and motion joins too few of the others"
 
 

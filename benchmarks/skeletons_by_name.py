@@ -21,8 +21,7 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
-from olift_fast.tracks.anatomy import edges_by_name
-from olift_fast.tracks.body_parts import read_names, sides_by_name
+from olift_fast.tracks.anatomy import edges_by_name, read_names, sides_by_name
 from olift_fast.tracks.rigs import rig, rig_names
 
 # Names are anatomical where at least this share of them is read.
@@ -41,7 +40,19 @@ FAMILIES = {
     "human_ual1": r"human_ual1(_hands)?",
     **{
         name: rf"{name}_.*"
-        for name in "animalia aw lf pp draconis human_cmu human_qs fly real_mouse_oist qsfarm animalsyn3d".split()
+        for name in (
+            "animalia",
+            "aw",
+            "lf",
+            "pp",
+            "draconis",
+            "human_cmu",
+            "human_qs",
+            "fly",
+            "real_mouse_oist",
+            "qsfarm",
+            "animalsyn3d",
+        )
     },
 }
 _LEFT = re.compile(r"(?:^|[\W_])(?:l|left)(?:[\W_]|$)|Left|^left|left$|[a-z]L\d*$", re.ASCII)

@@ -11,7 +11,6 @@ from olift_fast.tracks.body_parts import (
     DIGIT,
     DIGITS,
     END,
-    HAND,
     HEAD,
     HEEL,
     LIMB_PARTS,
@@ -26,9 +25,8 @@ from olift_fast.tracks.body_parts import (
     TRUNK_PARTS,
     WRIST,
     Part,
-    read_names,
-    sides_by_name,
 )
+from olift_fast.tracks.joint_names import read_names, sides_by_name
 
 __all__ = ["Part", "edges_by_name", "read_names", "sides_by_name"]
 
@@ -67,6 +65,8 @@ class _Body:
             for part in self.parts.values()
         )
         self.is_animal = crossed or bool(kinds & animal)
+        # Landmarks of a face ("face-17") are no part of the trunk.
+        self.has_landmarks = len(self._of("face")) > 2
         self.trunk = self._trunk()
 
     def edges(self) -> list[tuple[int, int]]:
@@ -85,6 +85,7 @@ class _Body:
         else:
             self._hang(limbs)
         self._features(roots)
+        self._join_pieces()
         return self.joined
 
     def _join(self, a: int, b: int) -> None:
@@ -105,8 +106,8 @@ class _Body:
         # The bones of a rig are numbered from the pelvis upward; keypoints, where the nose is one, from the head.
         from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks) and not self._of("nose")
         necks = [part.order for part in self.parts.values() if part.part == "neck"]
-        from_head = (
-            any(order < MIDDLE for order in necks) and any(order >= END for order in necks) or bool(self._of("nose"))
+        from_head = (any(order < MIDDLE for order in necks) and any(order >= END for order in necks)) or bool(
+            self._of("nose")
         )
         # "back_end" is the rear of a back, unless limbs have ends too: then it is a bone's.
         bones_end = any(part.order >= END for part in self.parts.values() if part.part in LIMB_PARTS)
@@ -131,6 +132,8 @@ class _Body:
         return sorted(chain, key=place)
 
     def _on_the_chain(self, part: Part, bones_end: bool) -> bool:
+        if part.part == "face" and self.has_landmarks:
+            return False
         if part.part == "root":
             # The root of a rig is a joint of its own on the ground, or, where no other is there, the pelvis.
             return not self._of("pelvis")
@@ -140,7 +143,7 @@ class _Body:
     def _beside_the_trunk(self) -> None:
         """Ends of bones and twist bones of the trunk, the root, and what is doubled left and right."""
         for joint, part in self.parts.items():
-            if part.part not in TRUNK_PARTS or joint in self.trunk:
+            if part.part not in TRUNK_PARTS or joint in self.trunk or (part.part == "face" and self.has_landmarks):
                 continue
             alike = [other for other in self.trunk if self.parts[other].part == part.part]
             if part.part == "root":
@@ -196,12 +199,12 @@ class _Body:
     # Limbs
 
     def _limbs(self) -> list[tuple[str, int, int, str]]:
-        """Join the joints of each limb; its girdle, side, first joint, and whether it is a leg, wing, fin or flipper."""
+        """Join the joints of each limb; its girdle, side and first joint, and if it is a leg, wing, fin or flipper."""
         limbs: dict[tuple[str, int, int, str], list[int]] = {}
         for joint, part in self.parts.items():
             if part.part in LIMB_PARTS:
                 kind = part.part if part.part in ("wing", "fin", "flipper") else "leg"
-                index = 0 if part.part in DIGITS or kind == "wing" else part.index
+                index = 0 if part.part in DIGITS or kind == "wing" else part.number
                 limbs.setdefault((part.girdle, part.side, index, kind), []).append(joint)
         self._wings_on_shoulders(limbs)
         return [
@@ -254,7 +257,7 @@ class _Body:
         """Join fingers or toes to the limb; the limb's first joint."""
         rays: dict[tuple[str, int], list[int]] = {}
         for joint in digits:
-            rays.setdefault((self.parts[joint].part, self.parts[joint].index), []).append(joint)
+            rays.setdefault((self.parts[joint].part, self.parts[joint].number), []).append(joint)
         for ray in rays.values():
             ray.sort(key=lambda joint: self.parts[joint].order)
             for a, b in pairwise(ray):
@@ -268,7 +271,7 @@ class _Body:
         wrist = [joint for joint in main if self._rank(joint) == WRIST and self._rank(main[-1]) == PALM]
         for _, first in starts:
             part = self.parts[first].part
-            key = (part, self.parts[first].index)
+            key = (part, self.parts[first].number)
             if carrier is not None and first != carrier:
                 self._join(carrier, first)
             elif wrist and hand and len(rays) > 1 and self.parts[first].order == MIDDLE and len(rays[key]) > 3:
@@ -285,7 +288,7 @@ class _Body:
     def _wing(self, joints: list[int]) -> int:
         rays: dict[int, list[int]] = {}
         for joint in sorted(joints, key=lambda joint: self.parts[joint].order):
-            rays.setdefault(self.parts[joint].index, []).append(joint)
+            rays.setdefault(self.parts[joint].number, []).append(joint)
         first = next(iter(rays.values()))[0]
         for ray in rays.values():
             self._join(first, ray[0])
@@ -313,14 +316,15 @@ class _Body:
         """Join eyes, ears, jaws, horns to the head, or to what stands for it, and what is on the trunk's sides."""
         groups: dict[tuple[str, int, int], list[int]] = {}
         for joint, part in self.parts.items():
-            if part.part not in TRUNK_PARTS and part.part not in LIMB_PARTS:
-                groups.setdefault((part.part, part.side, part.index), []).append(joint)
+            is_landmark = part.part == "face" and self.has_landmarks
+            if is_landmark or (part.part not in TRUNK_PARTS and part.part not in LIMB_PARTS):
+                groups.setdefault((part.part, part.side, part.number), []).append(joint)
         ordered = sorted(groups.items(), key=lambda group: (group[0][0] != "eye", group[0][0] != "ear"))
-        for (part, side, _), joints in ordered:
+        for (kind, side, _), joints in ordered:
             joints.sort(key=lambda joint: self.parts[joint].order)
             for a, b in pairwise(joints):
                 self._join(a, b)
-            host = self._nearest(SPINE) if part == "side" else self._head(part, side, groups)
+            host = self._nearest(SPINE) if kind in ("side", "belly") else self._head(kind, side, groups)
             if host is None and roots:
                 host = next(iter(roots.values()))
             if host is not None:
@@ -338,3 +342,16 @@ class _Body:
         if neck is not None and (is_full or nose is None or part in ("crown", "ear")):
             return neck
         return nose if nose is not None else self._nearest(NOSE)
+
+    def _join_pieces(self) -> None:
+        """What has found no place hangs on the trunk, or on the first joint where there is none."""
+        piece = {joint: joint for joint in self.parts}
+        for a, b in self.joined:
+            old, new = piece[a], piece[b]
+            piece = {joint: new if label == old else label for joint, label in piece.items()}
+        hub = self._nearest(SPINE)
+        if hub is None:
+            hub = next(iter(self.parts))
+        for joint, label in piece.items():
+            if label != piece[hub] and joint == next(other for other in piece if piece[other] == label):
+                self._join(hub, joint)

@@ -190,13 +190,11 @@ def _completed(start: tuple[Edge, ...], joints: Joints, keypoints: Points, visib
         keypoints: (N, T, J, 2) of the tracks of that kind.
         visible: (N, T, J).
     """
-    points = keypoints[:, :, joints].reshape(-1, len(joints), 2)
-    seen = visible[:, :, joints].reshape(-1, len(joints))
-    frames = seen.sum(axis=1) >= 2
-    if frames.sum() < FEWEST_FRAMES:
+    points, seen = keypoints[:, :, joints], visible[:, :, joints]
+    if (seen.sum(axis=-1) >= 2).sum() < FEWEST_FRAMES:
         return {}
-    points, seen = points[frames], seen[frames]
-    together = seen.T.astype(np.float32) @ seen.astype(np.float32) > 0
+    flat = seen.reshape(-1, len(joints)).astype(np.float32)
+    together = flat.T @ flat > 0
     known = {frozenset(edge) for edge in start}
     edges, confidence = _edges_by_motion(points, seen, start)
     return {

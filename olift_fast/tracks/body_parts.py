@@ -159,8 +159,10 @@ LETTERED = {"A": ("coxa", 12), "B": ("trochanter", 16), "C": ("shank", 35), "D":
 # Vertebrae that marker sets name by number.
 VERTEBRAE = {"c7": "withers", "t8": "spine", "t10": "spine", "l5": "lumbar"}
 # Words that change nothing, and those that make a joint a handle of the animator and no part of the body.
-EMPTY = _set(
-    "of the bone joint jnt jt j def org sk mixamorig cc valvebiped armature point marker kp pos skel c small big"
+EMPTY = _set("of the bone joint jnt jt j def org sk mixamorig cc valvebiped armature point marker kp pos skel c")
+HANDLES = _set(
+    "ik fk pole target ctrl control ctl helper goal vector prop weapon camera arena box cage corner wall lever object "
+    "obstacle obs"
 )
-HANDLES = _set("ik fk pole target ctrl control ctl helper goal vector prop weapon camera")
+TOES = {"big": 1, "small": 2, "little": 2}
 TWIST = _set("twist roll tw share")

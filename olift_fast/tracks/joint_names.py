@@ -29,6 +29,7 @@ from olift_fast.tracks.body_parts import (
     PELVIS,
     POSITIONS,
     SIDES,
+    TOES,
     TRUNK_PARTS,
     TWIST,
     VERTEBRAE,
@@ -119,12 +120,15 @@ def _split(word: str) -> tuple[str, ...]:
     return best[-1] or ()
 
 
-_VOCABULARY = frozenset({*MEANING, *GIRDLES, *POSITIONS, *JOINTS, *SIDES, *LIMB_WORDS, *FINS, *EMPTY, *TWIST, *HANDLES})
+_VOCABULARY = frozenset(
+    {*MEANING, *GIRDLES, *POSITIONS, *JOINTS, *SIDES, *LIMB_WORDS, *FINS, *EMPTY, *TOES, *TWIST, *HANDLES}
+)
 _LONGEST = max(map(len, _VOCABULARY))
 
 
 def _readings(words: Sequence[list[str]], sides: Sequence[int]) -> list[Part | None]:
-    fingers = sum(any(word in ("index", "ring", "pinky", "thumb") for word in spoken) for spoken in words) > 1
+    certain = {"thumb", "index", "ring", "pinky"}
+    fingers = sum(any(MEANING.get(word, ("",))[0] in certain for word in spoken) for spoken in words) > 1
     return [_read(spoken, side, fingers) for spoken, side in zip(words, sides, strict=True)]
 
 
@@ -148,8 +152,8 @@ def _read(words: Sequence[str], side: int, fingers: bool) -> Part | None:
         return None
     rest = list(left)
     rest.remove(word)
-    part, rank = _part_and_rank(word, rest, side, bool(girdle or _girdle(rest, "leg")))
-    if (word == "finger" and not fingers and "toe" in rest) or (word in DIGITS and "foot" in rest):
+    part, rank = _part_and_rank(word, rest, side, (girdle or _girdle(rest, "leg")) in ("fore", "hind"))
+    if part in DIGITS and not {"toe", "foot"}.isdisjoint(left):
         part = "toe"
     if part in ("thigh", "shank", "upper_arm", "forearm"):
         rest = [other for other in rest if other not in _HALVES]
@@ -170,7 +174,7 @@ def _part_and_rank(word: str, rest: Sequence[str], side: int, is_limb: bool) -> 
     part, rank = MEANING[word]
     halves = _HALVES.intersection(rest)
     if part in ("hip", "shoulder") and not side and not is_limb:
-        return ("pelvis", PELVIS) if part == "hip" else ("chest", 28)
+        return ("pelvis", PELVIS if word == "hip" else PELVIS - 1) if part == "hip" else ("chest", 28)
     if word == "head" and "top" in rest:
         return "crown", 0
     if word == "spine" and not {"base", "root"}.isdisjoint(rest):
@@ -221,7 +225,9 @@ def _most_telling(words: Sequence[str], fingers: bool) -> str | None:
     if solid and "tail" in known and MEANING[solid[0]][0] in ("spine", "pelvis"):
         return "tail"
     if solid or known:
-        return min(solid or known, key=lambda word: (word in ("head", "nose"), (solid or known).index(word)))
+        # "Neck/Nose" is the neck, "root of tail" the tail.
+        telling = solid or known
+        return min(telling, key=lambda word: (word in ("head", "nose", "root"), telling.index(word)))
     return next((word for word in words if word in ("center", "centre")), None)
 
 
@@ -250,6 +256,7 @@ def _order(part: str, words: Sequence[str], numbers: Sequence[str]) -> tuple[flo
     elif part == "spine":
         places = {"f": FIRST, "m": MIDDLE, "l": LAST, **POSITIONS, "base": FIRST}
     elif part in DIGITS:
+        number = number or next((float(TOES[word]) for word in words if part == "toe" and word in TOES), 0.0)
         places = {"base": FIRST, "end": END, "tip": END, "leaf": END, "nub": END, "top": END}
     elif part in LIMB_PARTS and part not in ("wing", "fin", "flipper"):
         places = {word: place for word, place in POSITIONS.items() if word not in GIRDLES or word in ("mid", "middle")}
@@ -283,8 +290,14 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
                 part = part._replace(part=lower, rank=35)
         if part.part == "fin" and limbs:
             part = part._replace(part="finger", rank=DIGIT)
-        if part.part == "knee" and is_horse and not _girdle(spoken, "knee") and not _CODES.intersection(spoken):
-            part = part._replace(girdle="fore", rank=WRIST)
+        if (
+            "knee" in spoken
+            and part.part == "knee"
+            and is_horse
+            and not _girdle(spoken, "knee")
+            and not _CODES.intersection(spoken)
+        ):
+            part = part._replace(part="wrist", girdle="fore", rank=WRIST)
         if part.order < 0 and (part.part, part.side, part.girdle) not in plain:
             part = part._replace(order=-1 - part.order)
         if hind_is_back and [word for word in spoken if not word.isdecimal()] == ["back"]:

@@ -10,16 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
+from olift_fast.tracks.anatomy import edges_by_name
 from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.rigid_pairs import MIN_FRAMES, edges_by_motion
 from olift_fast.tracks.skeleton import Skeleton
 
 Source = Literal["name", "motion"]
 """What an edge was inferred from."""
 Infer = Literal["names", "motion", "none"]
 """What edges are inferred from: names alone, names completed by motion, or nothing."""
-
-FEWEST_FRAMES = 20
-"""So many frames at least must show a pair of joints before motion tells bones."""
 
 ENOUGH_JOINED = 0.9
 """Edges are used where they join such a share of an animal's joints: one that has bones at some joints only is lifted
@@ -85,7 +84,7 @@ def draft_or_reason(
     moved: dict[Edge, float] = {}
     told = 0
     for joints, tracks in _kinds(visible):
-        start = _edges_by_name(tuple(skeleton.names[joint] for joint in joints))
+        start = edges_by_name(tuple(skeleton.names[joint] for joint in joints))
         by_name = [(int(joints[a]), int(joints[b])) for a, b in start]
         added = _completed(start, joints, keypoints[tracks], visible[tracks]) if by_motion else {}
         told += _joined(by_name)
@@ -150,18 +149,6 @@ def with_draft(tracks: KeypointTracks, draft: Draft | str | None) -> KeypointTra
     return replace(tracks, warnings=(*tracks.warnings, warning)) if warning else tracks
 
 
-def _edges_by_name(names: tuple[str, ...]) -> tuple[Edge, ...]:
-    from olift_fast.tracks.anatomy import edges_by_name
-
-    return edges_by_name(names)
-
-
-def _edges_by_motion(points: Points, seen: Mask, start: tuple[Edge, ...]) -> tuple[tuple[Edge, ...], tuple[float, ...]]:
-    from olift_fast.tracks.rigid_pairs import edges_by_motion
-
-    return edges_by_motion(points, seen, start=start)
-
-
 def _kinds(visible: Mask) -> list[tuple[Joints, Mask]]:
     """For each kind of animal the joints (K) that tracks have together, and which tracks (N) are of the kind.
 
@@ -191,12 +178,12 @@ def _completed(start: tuple[Edge, ...], joints: Joints, keypoints: Points, visib
         visible: (N, T, J).
     """
     points, seen = keypoints[:, :, joints], visible[:, :, joints]
-    if (seen.sum(axis=-1) >= 2).sum() < FEWEST_FRAMES:
+    if (seen.sum(axis=-1) >= 2).sum() < MIN_FRAMES:
         return {}
     flat = seen.reshape(-1, len(joints)).astype(np.float32)
     together = flat.T @ flat > 0
     known = {frozenset(edge) for edge in start}
-    edges, confidence = _edges_by_motion(points, seen, start)
+    edges, confidence = edges_by_motion(points, seen, start=start)
     return {
         (int(joints[a]), int(joints[b])): float(sure)
         for (a, b), sure in zip(edges, confidence, strict=True)
@@ -218,8 +205,8 @@ def _reason(told: int, visible: Mask, by_motion: bool) -> str:
         return names
     if not visible.any():
         return f"{names}, and no keypoint is visible"
-    if frames < FEWEST_FRAMES:
-        needed = f"bones by motion need at least {FEWEST_FRAMES} frames that show a pair of joints"
+    if frames < MIN_FRAMES:
+        needed = f"bones by motion need at least {MIN_FRAMES} frames that show a pair of joints"
         return f"{names}, and {needed}, got {frames}"
     return f"{names}, and motion joins too few of the others"
 

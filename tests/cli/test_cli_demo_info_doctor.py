@@ -109,6 +109,7 @@ def test_info_for_people_names_every_joint(run: Run, mouse: Path) -> None:
         assert word in outcome.stdout
 
 
+@pytest.mark.slow
 def test_info_tells_where_each_edge_would_come_from(run: Run, mouse: Path, tmp_path: Path) -> None:
     content = json.loads(run("info", mouse, "--json").stdout)
     assert {name for edge in content["edges"] for name in edge} == set(JOINTS)

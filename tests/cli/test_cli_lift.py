@@ -107,6 +107,7 @@ def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Pat
     assert "edges" not in outcome.stderr
 
 
+@pytest.mark.slow
 def test_edges_are_inferred_unless_told_not_to(lift: Run, mouse: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
     outcome = lift(mouse, "-o", out)
@@ -120,6 +121,7 @@ def test_edges_are_inferred_unless_told_not_to(lift: Run, mouse: Path, tmp_path:
         assert read_lifted(out).skeleton.edges == ()
 
 
+@pytest.mark.slow
 def test_motion_is_asked_only_where_told_to(lift: Run, tmp_path: Path) -> None:
     path, out = write_table(tmp_path / "coded.csv", *walk(), names=("p1", "p2", "p3", "p4")), tmp_path / "out.npz"
     assert "warning: no skeleton edges are known" in lift(path, "-o", out).stderr

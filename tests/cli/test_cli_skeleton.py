@@ -21,6 +21,7 @@ def half_coded(tmp_path: Path) -> Path:
     return write_table(tmp_path / "half.csv", *walk(40), names=("nose", "p1", "p2", "tail"))
 
 
+@pytest.mark.slow
 def test_draft_is_taken_by_the_other_commands(run: Run, random_model: str, mouse: Path, tmp_path: Path) -> None:
     outcome = run("skeleton", mouse, "-o", tmp_path / "draft.json")
     assert outcome.exit_code == 0, outcome.stderr
@@ -80,6 +81,7 @@ def test_corrections_are_not_overwritten(run: Run, mouse: Path, tmp_path: Path) 
     assert path.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drafted_is_one_line(run: Run, tmp_path: Path) -> None:
     short = write_table(tmp_path / "short.csv", *walk(12), names=("p1", "p2", "p3", "p4"))
     out = tmp_path / "draft.json"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from olift_fast.errors import InputError
+from olift_fast.io import read_keypoints
 from olift_fast.tracks import Draft, KeypointTracks, Skeleton, draft_skeleton, with_inferred_skeleton
 from olift_fast.tracks.draft import draft_of, draft_or_reason
 
@@ -209,3 +211,15 @@ def test_each_animal_is_told_by_its_own_names() -> None:
     both[0, :, :5], both[1, :, 5:] = swinging_chain(40), swinging_chain(40, joints=3)
     told = with_inferred_skeleton(tracks_of((*MOUSE, "q1", "q2", "q3"), both))
     assert told.skeleton.pieces() == ((0, 1, 2, 3, 4), (5,), (6,), (7,)) and told.warnings == ()
+
+
+@pytest.mark.slow
+def test_recordings_of_flies_and_of_a_mouse_with_obstacles(real_data: Path) -> None:
+    flies = with_inferred_skeleton(read_keypoints(real_data / "keypoints2d/sleap/predictions.analysis.h5"))
+    assert len(flies.skeleton.pieces()) == 1 and flies.notes[-1] == "edges: 12 inferred from names"
+    assert {frozenset(("head", "thorax")), frozenset(("thorax", "midlegR4"))} <= bones_of(flies.skeleton)
+    # Three of the 17 joints are obstacles: names alone give no skeleton to lift with, and motion joins all to look at.
+    mouse = read_keypoints(real_data / "keypoints2d/lightning_pose/mirror-mouse_CollectedData.csv")
+    assert with_inferred_skeleton(mouse).skeleton.edges == ()
+    asked = with_inferred_skeleton(mouse, "motion")
+    assert len(asked.skeleton.pieces()) == 1 and "from motion" in asked.notes[-1]

@@ -52,12 +52,8 @@ class _Body:
         self.parts = {index: part for index, part in enumerate(parts) if part is not None}
         self.joined: list[tuple[int, int]] = []
         kinds = {part.part for part in self.parts.values()}
-        legs = {"coxa", "trochanter", "antenna", "claw", "leg"}
-        self.is_insect = (
-            any(part.girdle == "mid" and part.part != "shoulder" for part in self.parts.values())
-            or bool(kinds & {"coxa", "trochanter", "antenna"})
-            or ("abdomen" in kinds and bool(kinds & legs) and "pelvis" not in kinds and "wing" in kinds)
-        )
+        six_legs = any(part.girdle == "mid" and part.part != "shoulder" for part in self.parts.values())
+        self.is_insect = six_legs or bool(kinds & {"coxa", "trochanter", "antenna"})
         animal = {"tail", "wing", "antenna", "horn", "fin", "flipper", "paw", "throat"}
         crossed = any(
             (part.part in ("knee", "foot", "thigh", "shank") and part.girdle == "fore")
@@ -75,12 +71,12 @@ class _Body:
         self._beside_the_trunk()
         limbs = self._limbs()
         roots = {(girdle, side): root for girdle, side, root, kind in reversed(limbs) if kind == "leg"}
-        self.is_box = (
+        is_box = (
             not self.is_insect
             and all((girdle, side) in roots for girdle in ("fore", "hind") for side in (1, -1))
             and not any(self._rank(joint) >= NECK for joint in self.trunk)
         )
-        if self.is_box:
+        if is_box:
             self._box(roots)
         else:
             self._hang(limbs)
@@ -106,9 +102,7 @@ class _Body:
         # The bones of a rig are numbered from the pelvis upward; keypoints, where the nose is one, from the head.
         from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks) and not self._of("nose")
         necks = [part.order for part in self.parts.values() if part.part == "neck"]
-        from_head = (any(order < MIDDLE for order in necks) and any(order >= END for order in necks)) or bool(
-            self._of("nose")
-        )
+        from_head = bool(self._of("nose")) or (min(necks, default=MIDDLE) < MIDDLE and max(necks) >= END)
         # "back_end" is the rear of a back, unless limbs have ends too: then it is a bone's.
         bones_end = any(part.order >= END for part in self.parts.values() if part.part in LIMB_PARTS)
 
@@ -149,9 +143,8 @@ class _Body:
             if part.part == "root":
                 alike = [other for other in self.trunk if PELVIS <= self._rank(other) < TAIL]
             elif part.side and not alike and part.rank > NECK:
-                alike = [
-                    other for other in (self._rear() if part.rank >= PELVIS else self._front(),) if other is not None
-                ]
+                girdle = self._rear() if part.rank >= PELVIS else self._front()
+                alike = [] if girdle is None else [girdle]
             host = alike[-1] if alike else self._nearest(part.rank)
             if host is None:
                 self.trunk.append(joint)
@@ -221,12 +214,17 @@ class _Body:
             self._join(limbs[0][2] if host is None else host, root)
 
     def _wings_on_shoulders(self, limbs: dict[tuple[str, int, int, str], list[int]]) -> None:
-        """A wing goes on where the arm of its side ends at the shoulder or elbow: a bird's wing is its arm."""
+        """A wing whose side has an arm is the rest of it: a bird's goes on at the shoulder, a bat's is its fingers."""
         for girdle, side, index, kind in list(limbs):
             arm = limbs.get((girdle, side, 0, "leg"), [])
             tip = all(self.parts[joint].order >= END for joint in limbs[girdle, side, index, kind])
             if kind == "wing" and arm and (tip or max(map(self._rank, arm)) <= 10):
                 arm.extend(limbs.pop((girdle, side, index, kind)))
+            elif kind == "wing" and any(self._rank(joint) == WRIST for joint in arm):
+                rays = {self.parts[joint].number for joint in limbs[girdle, side, index, kind]}
+                if len(rays) > 1:
+                    hand = max(arm, key=self._rank)
+                    self._join(hand, self._wing(limbs.pop((girdle, side, index, kind)), hand))
 
     def _limb(self, joints: list[int]) -> int:
         """Join one limb; its first joint."""
@@ -285,13 +283,14 @@ class _Body:
                 self._join(starts[0][1], first)
         return main[0] if main else starts[0][1]
 
-    def _wing(self, joints: list[int]) -> int:
+    def _wing(self, joints: list[int], hand: int | None = None) -> int:
+        """Join one wing's rays, at the hand or at the first of them; its first joint."""
         rays: dict[int, list[int]] = {}
         for joint in sorted(joints, key=lambda joint: self.parts[joint].order):
             rays.setdefault(self.parts[joint].number, []).append(joint)
         first = next(iter(rays.values()))[0]
         for ray in rays.values():
-            self._join(first, ray[0])
+            self._join(first if hand is None else hand, ray[0])
             for a, b in pairwise(ray):
                 self._join(a, b)
         return first
@@ -303,9 +302,10 @@ class _Body:
         for side in (1, -1):
             self._join(roots["fore", side], roots["hind", side])
             ears = [ear for ear in self._of("ear") if self.parts[ear].side == side]
-            above = ears or self.trunk or [joint for joint, part in self.parts.items() if part.part in ("eye", "jaw")]
+            ears.sort(key=lambda ear: self.parts[ear].order)
+            above = ears[:1] or self.trunk[-1:] or self._of("eye")[:1]
             if above:
-                self._join(above[-1], roots["fore", side])
+                self._join(above[0], roots["fore", side])
         eyes = self._of("eye")
         if len(eyes) == 2:
             self._join(*eyes)

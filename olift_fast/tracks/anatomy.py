@@ -172,9 +172,8 @@ class _Body:
         bodies = self._of("pelvis")
         if bodies and all(self._rank(joint) == BODY for joint in bodies):
             return bodies[0]
-        if necks:
-            return necks[-1]
-        return self._nearest(CHEST)
+        before = [joint for joint in self.trunk if self._rank(joint) < CHEST]
+        return before[-1] if before else self._nearest(CHEST)
 
     def _rear(self) -> int | None:
         """Where legs hang."""

@@ -97,7 +97,7 @@ _LIMB = {
     "fin": {15: "fin"},
 }
 _FEATURE = {
-    "eye": "eye eyes eyeball eyelid",
+    "eye": "eye eyes eyeball eyelid pupil",
     "ear": "ear ears",
     "horn": "horn antler horns",
     "jaw": "jaw chin mouth lip lips mandible teeth tooth cheek maxilla",

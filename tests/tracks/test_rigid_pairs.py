@@ -130,8 +130,9 @@ def test_each_fact_has_a_weight() -> None:
 @pytest.mark.slow
 def test_confidence_is_about_the_share_of_true_bones() -> None:
     generator = AnimalGenerator((18, 7, 3), without_edges=0)
-    sure, true = [], []
-    for _ in range(60):
+    sure: list[float] = []
+    true: list[bool] = []
+    for _ in range(40):
         batch = generator.batch(1, 300)
         edges, confidence = edges_by_motion(batch.keypoints, batch.visible)
         known = as_set(batch.skeleton.edges)

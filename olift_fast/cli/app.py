@@ -18,6 +18,7 @@ from olift_fast.cli.evaluate import evaluate
 from olift_fast.cli.finetune import finetune
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
+from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
 from olift_fast.cli.view import view
@@ -92,10 +93,10 @@ def _is_of_bench(file: str) -> bool:
     return isinstance(content, dict) and {"stages", "machine"} <= content.keys()
 
 
-for command in (lift, stream, view, info, demo, train, finetune, evaluate, bench, doctor):
+for command in (lift, stream, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
         cls=_TakesOldJson if command in (evaluate, bench) else None,
-        no_args_is_help=command in (lift, view, info, train, finetune, evaluate),
+        no_args_is_help=command in (lift, view, info, skeleton, train, finetune, evaluate),
     )(command)

@@ -61,6 +61,11 @@ def warn(message: str) -> None:
     typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + message, err=True)
 
 
+def tell(note: str) -> None:
+    """A pale line on stderr: how something was done where that was a choice."""
+    typer.echo(typer.style(f"note: {note}", dim=True), err=True)
+
+
 def old_option(value: Value, old_value: Value | None, *, new: str, old: str) -> Value:
     """An option's value: what was given by its old name, if anything, with a warning; else `value`."""
     if old_value is None:

@@ -12,14 +12,19 @@ from olift_fast.cli.options import (
     Debug,
     FormatName,
     ImageSize,
+    InferName,
+    InferOption,
     Json,
     KeypointFile,
     MinConfidence,
+    NoInfer,
     SkeletonName,
+    inferring,
 )
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
+    from olift_fast.tracks.draft import Infer
 
 SIDES = {1: "left", 0: "", -1: "right"}
 
@@ -29,6 +34,8 @@ def info(
     file: KeypointFile,
     format: FormatName = None,
     skeleton: SkeletonName = None,
+    infer: InferOption = InferName.names,
+    no_infer: NoInfer = False,
     image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
     allow_pickle: AllowPickle = False,
@@ -48,22 +55,26 @@ def info(
     check_input(file)
     wanted = read_skeleton(skeleton) if skeleton else None
     tracks = read_keypoints(file, format, skeleton=wanted, image_size=image_size, allow_pickle=allow_pickle)
-    content = describe(tracks, min_confidence)
+    content = describe(tracks, min_confidence, inferring(infer, no_infer))
     if as_json:
         print_json({"file": str(file), **content})
     else:
         _print(file, content, min_confidence)
-        for warning in tracks.warnings:
+        for warning in content["warnings"]:
             warn(warning)
 
 
-def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
-    """The content of `olift info --json`: counts, names, and what share of each joint and track is hidden."""
+def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "names") -> dict[str, Any]:
+    """The content of `olift info --json`: counts, names, edges, and what share of each joint and track is hidden."""
     import numpy as np
 
+    from olift_fast.tracks.draft import Draft, draft_of, with_draft
+
+    draft = draft_of(tracks, infer, min_confidence)
+    drawn = with_draft(tracks, draft)
     visible = tracks.visible(min_confidence)
     missing = ~np.isfinite(tracks.keypoints).all(axis=-1)
-    skeleton = tracks.skeleton
+    skeleton = drawn.skeleton
     hidden = 1 - visible.mean(axis=(0, 1))
     absent = missing.mean(axis=(0, 1))
     return {
@@ -83,6 +94,8 @@ def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
         "image_size": tracks.image_size,
         "skeleton": skeleton.name,
         "edges": [[skeleton.names[a], skeleton.names[b]] for a, b in skeleton.edges],
+        "edge_sources": list(draft.sources) if isinstance(draft, Draft) else ["given"] * len(skeleton.edges),
+        "inferred": draft.said if isinstance(draft, Draft) else draft,
         "joints": [
             {
                 "name": name,
@@ -96,7 +109,7 @@ def describe(tracks: KeypointTracks, min_confidence: float) -> dict[str, Any]:
         "hidden_share": round(1 - float(visible.mean()), 6),
         "missing_share": round(float(missing.mean()), 6),
         "notes": list(tracks.notes),
-        "warnings": list(tracks.warnings),
+        "warnings": list(drawn.warnings),
     }
 
 
@@ -104,7 +117,7 @@ def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    joints, edges, fps = content["joints"], content["edges"], content["fps"]
+    joints, fps = content["joints"], content["fps"]
     left = sum(joint["side"] == "left" for joint in joints)
     right = sum(joint["side"] == "right" for joint in joints)
     size = content["image_size"]
@@ -115,8 +128,7 @@ def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
         "frames/s": f"{fps:g}" if fps else "unknown; --fps of `olift lift` tells it",
         "image": f"{size[0]} × {size[1]}" if size else "size unknown",
         "joints": f"{len(joints)}: {left} left, {right} right, {len(joints) - left - right} middle or unknown",
-        "skeleton": (content["skeleton"] or "no rig known by these names")
-        + (f", {plural(len(edges), 'edge')}" if edges else ", no edges; --skeleton FILE or RIG gives them"),
+        "skeleton": f"{content['skeleton'] or 'no rig known by these names'}, {_edges_told(content)}",
         "hidden": f"{content['hidden_share']:.1%} of the keypoints (missing, or confidence below {min_confidence:g})",
     }
     console = Console(highlight=False)
@@ -130,3 +142,11 @@ def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
         (joint["name"], joint["side"] or "", f"{joint['missing_share']:.1%}", f"{joint['hidden_share']:.1%}")
         for joint in joints
     ], words=2))  # fmt: skip
+
+
+def _edges_told(content: dict[str, Any]) -> str:
+    edges, inferred = content["edges"], content["inferred"]
+    if edges:
+        return inferred or plural(len(edges), "edge")
+    reason = f" ({inferred})" if inferred else ""
+    return f"no edges{reason}; --skeleton FILE or RIG gives them, --infer motion guesses them"

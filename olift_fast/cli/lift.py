@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import old_option, open_page, plural, print_json, reported, warn
+from olift_fast.cli.console import old_option, open_page, plural, print_json, reported, tell, warn
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
@@ -20,12 +20,16 @@ from olift_fast.cli.options import (
     FrameName,
     FrameOption,
     ImageSize,
+    InferName,
+    InferOption,
     Json,
     KeypointFile,
     MinConfidence,
     ModelName,
+    NoInfer,
     OldFrame,
     SkeletonName,
+    inferring,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +64,8 @@ def lift(
     format: FormatName = None,
     model: ModelName = "small",
     skeleton: SkeletonName = None,
+    infer: InferOption = InferName.names,
+    no_infer: NoInfer = False,
     fps: Annotated[
         float | None, typer.Option(help="Frames a second, in place of what FILE says.", show_default=False)
     ] = None,
@@ -112,6 +118,7 @@ def lift(
         format=format,
         model=model,
         skeleton=skeleton,
+        infer=inferring(infer, no_infer),
         fps=fps,
         image_size=image_size,
         min_confidence=min_confidence,
@@ -152,7 +159,7 @@ def report(outcome: Outcome) -> None:
         typer.echo(f"drawn: {job.page}")
     typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     for note in (*result.notes, CAMERA_NOTE):
-        typer.echo(typer.style(f"note: {note}", dim=True), err=True)
+        tell(note)
 
 
 def heading(name: str, result: LiftedTracks) -> str:
@@ -183,6 +190,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "joints": list(result.skeleton.names),
         "skeleton": result.skeleton.name,
         "edges": len(result.skeleton.edges),
+        "inferred_edges": sum(result.skeleton.inferred),
         "fps": result.fps,
         "min_confidence": job.min_confidence,
         "hidden_share": round(hidden_share(result), 6),

@@ -22,6 +22,7 @@ from olift_fast.errors import InputError
 if TYPE_CHECKING:
     from olift_fast.model import Lifter
     from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
+    from olift_fast.tracks.draft import Infer
 
 LOW_VISIBLE_SHARE = 0.5
 
@@ -36,6 +37,7 @@ class LiftingJob:
     format: str | None = None
     model: str = "small"
     skeleton: str | None = None
+    infer: Infer = "names"
     fps: float | None = None
     image_size: tuple[int, int] | None = None
     min_confidence: float = 0.3
@@ -125,6 +127,7 @@ def tracks_of(job: LiftingJob) -> KeypointTracks:
         job.file,
         format=job.format,
         skeleton=job.skeleton,
+        infer=job.infer,
         fps=job.fps,
         image_size=job.image_size,
         min_confidence=job.min_confidence,
@@ -138,14 +141,20 @@ def read_tracks(
     *,
     format: str | None,
     skeleton: str | None,
+    infer: Infer,
     min_confidence: float,
     allow_pickle: bool,
     fps: float | None = None,
     image_size: tuple[int, int] | None = None,
     names: Sequence[str] = (),
 ) -> KeypointTracks:
-    """The tracks of these names, or all; raises InputError where there is one joint only, or nothing is visible."""
+    """The tracks of these names, or all, with edges inferred where none are given.
+
+    Raises:
+        InputError: there is one joint only, nothing is visible, or as `read_keypoints`.
+    """
     from olift_fast.io import read_keypoints, read_skeleton
+    from olift_fast.tracks import with_inferred_skeleton
 
     wanted = read_skeleton(skeleton) if skeleton else None
     tracks = read_keypoints(file, format, fps=fps, skeleton=wanted, image_size=image_size, allow_pickle=allow_pickle)
@@ -157,7 +166,7 @@ def read_tracks(
     if not tracks.visible(min_confidence).any():
         best = float(tracks.confidence.max())
         raise InputError(f"{file}: no keypoint reaches --min-confidence {min_confidence:g}, the best has {best:.2g}")
-    return tracks
+    return with_inferred_skeleton(tracks, infer, min_confidence=min_confidence)
 
 
 def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:

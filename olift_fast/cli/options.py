@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,25 @@ SkeletonName = Annotated[
         show_default=False,
     ),
 ]
+
+
+class InferName(StrEnum):
+    """What the bones are inferred from where nobody gives any."""
+
+    names = "names"
+    motion = "motion"
+    none = "none"
+
+
+InferOption = Annotated[
+    InferName,
+    typer.Option(
+        "--infer",
+        help="Where no bones are given, infer them from the joints' names; motion: from names, and what they leave "
+        "open from motion.",
+    ),
+]
+NoInfer = Annotated[bool, typer.Option("--no-infer", help="The same as --infer none: joints without bones.")]
 ImageSize = Annotated[
     tuple[int, int] | None,
     typer.Option(
@@ -80,3 +99,8 @@ JsonFile = Annotated[
     typer.Option("-o", "--out", help="Write the JSON to this file.", show_default=False, readable=False),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def inferring(infer: InferName, no_infer: bool) -> Literal["names", "motion", "none"]:
+    """What edges are inferred from, of the two options that tell it."""
+    return "none" if no_infer else infer.value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_result
-from olift_fast.cli.console import old_option, plural, reported, warn
+from olift_fast.cli.console import old_option, plural, reported, tell, warn
 from olift_fast.cli.lifting_job import load_model, read_tracks
 from olift_fast.cli.options import (
     AllowPickle,
@@ -22,9 +22,13 @@ from olift_fast.cli.options import (
     FrameName,
     FrameOption,
     ImageSize,
+    InferName,
+    InferOption,
     MinConfidence,
     ModelName,
+    NoInfer,
     OldFrame,
+    inferring,
 )
 from olift_fast.errors import InputError
 
@@ -63,6 +67,8 @@ def stream(
         Path | None,
         typer.Option(help="Play this keypoint file as if it came now.", show_default=False, readable=False),
     ] = None,
+    infer: InferOption = InferName.names,
+    no_infer: NoInfer = False,
     fps: Annotated[
         float | None,
         typer.Option(
@@ -141,12 +147,15 @@ def stream(
             replay,
             format=format,
             skeleton=skeleton,
+            infer=inferring(infer, no_infer),
             image_size=image_size,
             min_confidence=min_confidence,
             allow_pickle=allow_pickle,
         )
         for warning in replayed.warnings:
             warn(warning)
+        for note in replayed.notes:
+            tell(note)
     joints = _skeleton(skeleton, replayed)
 
     import torch

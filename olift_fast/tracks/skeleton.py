@@ -7,8 +7,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,18 @@ class Skeleton:
         edges: pairs of joint indices, the bones; () when they are not known.
         sides: (J) +1 left, -1 right, 0 middle or unknown; () to infer them from the names.
         name: what the rig is called, if it has a name.
+        inferred: (E) True for the edges that were guessed from names or motion, not given; () when all were given.
 
     Raises:
         InputError: no joints, a repeated name, an edge that leaves the skeleton, joins a joint to itself or comes
-            twice, or sides that are not J values of -1, 0, +1.
+            twice, sides that are not J values of -1, 0, +1, or `inferred` that is not a value for each edge.
     """
 
     names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...] = ()
     sides: tuple[int, ...] = ()
     name: str | None = None
+    inferred: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         # Lists, numpy strings and numpy integers are welcome: files and arrays bring them.
@@ -45,12 +48,23 @@ class Skeleton:
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "sides", sides)
-        _check(names, edges, sides, f"skeleton {self.name!r}" if self.name else "skeleton")
+        inferred = tuple(bool(guessed) for guessed in self.inferred)
+        # All given is () however it was said, so that equal skeletons are equal.
+        object.__setattr__(self, "inferred", inferred if any(inferred) else ())
+        what = f"skeleton {self.name!r}" if self.name else "skeleton"
+        _check(names, edges, sides, what)
+        if inferred and len(inferred) != len(edges):
+            raise InputError(f"{what}: inferred must have {len(edges)} values, one for each edge, got {len(inferred)}")
 
     @property
     def num_joints(self) -> int:
         """The number of joints, J."""
         return len(self.names)
+
+    def pieces(self) -> tuple[tuple[int, ...], ...]:
+        """The joints that edges connect, directly or through others: a tuple of indices for each piece, in order."""
+        connected = _hop_distances(self.num_joints, self.edges) < self.num_joints
+        return tuple(dict.fromkeys(tuple(np.flatnonzero(row).tolist()) for row in connected))
 
     def hop_distances(self) -> npt.NDArray[np.int64]:
         """(J, J) edges on the shortest path between two joints; 0 on the diagonal, J where there is no path."""
@@ -119,17 +133,21 @@ class Skeleton:
         if missing:
             raise InputError(self._missing_message(missing))
         matched = self._take(chosen)
-        return Skeleton(tuple(names), matched.edges, matched.sides, self.name)
+        return replace(matched, names=tuple(names))
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
-        return json.dumps({"name": self.name, "names": self.names, "edges": self.edges, "sides": self.sides})
+        content: dict[str, Any] = {"name": self.name, "names": self.names, "edges": self.edges, "sides": self.sides}
+        if self.inferred:
+            content["inferred"] = tuple(compress(self.edges, self.inferred))
+        return json.dumps(content)
 
     @staticmethod
     def from_json(text: str | Mapping[str, Any]) -> Skeleton:
         """A skeleton from JSON text or the parsed object.
 
-        The object has "names"; optional are "edges" (pairs of indices or of names), "sides" and "name".
+        The object has "names"; optional are "edges" (pairs of indices or of names), "sides", "name" and "inferred":
+        those of the edges that were guessed. A pair there that is no edge, or no longer, counts for nothing.
 
         Raises:
             InputError: not JSON, not that object, or not a valid skeleton.
@@ -145,9 +163,14 @@ class Skeleton:
 
     def _take(self, chosen: Sequence[int]) -> Skeleton:
         place = {old: new for new, old in enumerate(chosen)}
-        edges = tuple((place[a], place[b]) for a, b in self.edges if a in place and b in place)
-        names = tuple(self.names[index] for index in chosen)
-        return Skeleton(names, edges, tuple(self.sides[index] for index in chosen), self.name)
+        kept = [a in place and b in place for a, b in self.edges]
+        return Skeleton(
+            tuple(self.names[index] for index in chosen),
+            tuple((place[a], place[b]) for a, b in compress(self.edges, kept)),
+            tuple(self.sides[index] for index in chosen),
+            self.name,
+            tuple(compress(self.inferred, kept)),
+        )
 
     def _missing_message(self, missing: Sequence[str]) -> str:
         known = {plain(name): name for name in self.names}
@@ -269,17 +292,21 @@ def _check(names: tuple[str, ...], edges: tuple[tuple[int, int], ...], sides: tu
         raise InputError(f"{what}: sides must be -1, 0 or +1, got {sorted(set(sides) - {-1, 0, 1})}")
 
 
+_KEYS = ("name", "names", "edges", "sides", "inferred")
+
+
 def _from_object(content: Any) -> Skeleton:
     if not isinstance(content, Mapping) or "names" not in content:
         raise InputError('skeleton must be a JSON object with "names" and, where known, "edges"')
-    unknown = sorted(set(content) - {"name", "names", "edges", "sides"})
+    unknown = sorted(set(content) - set(_KEYS))
     if unknown:
-        raise InputError(f'skeleton has unknown key {unknown[0]!r}; known: "name", "names", "edges", "sides"')
-    names, edges, sides = content["names"], content.get("edges") or (), content.get("sides") or ()
+        raise InputError(f"skeleton has unknown key {unknown[0]!r}; known: {', '.join(map(json.dumps, _KEYS))}")
+    names, edges, sides, inferred = (content.get(key) or () for key in ("names", "edges", "sides", "inferred"))
     if not _is_list(names) or not all(isinstance(name, str) for name in names):
         raise InputError(f'skeleton "names" must be a list of strings, got {names!r:.60}')
-    if not _is_list(edges) or not all(_is_list(edge) and len(edge) == 2 for edge in edges):
-        raise InputError(f'skeleton "edges" must be a list of pairs, got {edges!r:.60}')
+    for key, pairs in (("edges", edges), ("inferred", inferred)):
+        if not _is_list(pairs) or not all(_is_list(pair) and len(pair) == 2 for pair in pairs):
+            raise InputError(f'skeleton "{key}" must be a list of pairs, got {pairs!r:.60}')
     if not _is_list(sides) or not all(isinstance(side, int) for side in sides):
         raise InputError(f'skeleton "sides" must be a list of -1, 0, +1, got {sides!r:.60}')
     place = {name: index for index, name in enumerate(names)}
@@ -291,7 +318,23 @@ def _from_object(content: Any) -> Skeleton:
             return value
         raise InputError(f'skeleton "edges" must name joints or give their index, got {value!r:.60}')
 
-    return Skeleton(tuple(names), tuple((joint(a), joint(b)) for a, b in edges), tuple(sides), content.get("name"))
+    found = tuple((joint(a), joint(b)) for a, b in edges)
+    guessed = {frozenset(pair) for pair in _known_pairs(inferred, place)}
+    return Skeleton(
+        tuple(names),
+        found,
+        tuple(sides),
+        content.get("name"),
+        tuple(frozenset(edge) in guessed for edge in found),
+    )
+
+
+def _known_pairs(pairs: Sequence[Sequence[Any]], place: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+    """The pairs as indices, without those that name a joint that is not there: it may have been renamed."""
+    for pair in pairs:
+        a, b = (place.get(value, -1) if isinstance(value, str) else value for value in pair)
+        if isinstance(a, int) and isinstance(b, int) and min(a, b) >= 0:
+            yield a, b
 
 
 def _is_list(value: Any) -> bool:

@@ -115,7 +115,10 @@ def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
         "fps": result.fps,
         "tracks": list(result.tracks),
         "joints": list(skeleton.names),
-        "edges": [[a, b, edge_side(skeleton, a, b)] for a, b in skeleton.edges],
+        "edges": [
+            [a, b, edge_side(skeleton, a, b), int(inferred)]
+            for (a, b), inferred in zip(skeleton.edges, inferred_edges(skeleton), strict=True)
+        ],
         "sides": list(skeleton.sides),
         "colors": {theme: [shades_of(index, theme) for index in range(tracks)] for theme in ("light", "dark")},
         "imageSize": list(result.image_size) if result.image_size else None,
@@ -175,6 +178,11 @@ def _reach(joints: np.ndarray) -> list[float]:
 def edge_side(skeleton: Skeleton, a: int, b: int) -> int:
     """The side of a bone is that of its joints, +1 left, -1 right; of a bone from the middle to a side, that side."""
     return int(np.sign(skeleton.sides[a] + skeleton.sides[b]))
+
+
+def inferred_edges(skeleton: Skeleton) -> tuple[bool, ...]:
+    """(E) for each edge whether it was inferred: those are drawn dashed."""
+    return skeleton.inferred or (False,) * len(skeleton.edges)
 
 
 def shades_of(index: int, theme: str) -> list[str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import MissingExtraError
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.view.html import edge_side, shades_of
+from olift_fast.view.html import edge_side, inferred_edges, shades_of
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -25,6 +25,8 @@ _EYE = np.array([1.2, -1.0, -3.5])
 _FLOOR = 1.7
 _PANEL = 420
 _MARGIN = 0.12
+_DASHES = 4
+"""Of a bone that was inferred."""
 
 
 class LiveView:
@@ -46,6 +48,7 @@ class LiveView:
 
         self._skeleton, self._title = skeleton, title
         self._sides = [edge_side(skeleton, a, b) for a, b in skeleton.edges]
+        self._inferred = np.array(inferred_edges(skeleton), dtype=np.bool_)
         self._tracks: dict[Hashable, _Track] = {}
         self._colors: set[int] = set()
         self._changed = False
@@ -128,19 +131,20 @@ class LiveView:
         dots = np.array([shades[1 - side] for side in self._skeleton.sides], np.uint8)
         dots[~track.visible] = (dots[~track.visible] * 0.35 + 255 * 0.65).astype(np.uint8)
         edges = np.array(self._skeleton.edges, dtype=np.int64).reshape(-1, 2)
+        bones = np.concatenate([joints[edges[~self._inferred]], _dashes(joints[edges[self._inferred]])])
         if not track.handles:
             scene, name = self._server.scene, f"/tracks/{track.color}"
             if len(edges):
-                colors = np.array([[shades[1 - side]] * 2 for side in self._sides], np.uint8)
-                track.handles["bones"] = scene.add_line_segments(
-                    f"{name}/bones", joints[edges], colors, thickness=0.035
-                )
+                sides = np.array(self._sides)
+                sides = np.concatenate([sides[~self._inferred], np.repeat(sides[self._inferred], _DASHES)])
+                colors = np.array([[shades[1 - side]] * 2 for side in sides], np.uint8)
+                track.handles["bones"] = scene.add_line_segments(f"{name}/bones", bones, colors, thickness=0.035)
             track.handles["joints"] = scene.add_point_cloud(
                 f"{name}/joints", joints, dots, point_size=0.06, point_shape="circle", precision="float32"
             )
             return
         if len(edges):
-            track.handles["bones"].points = joints[edges]
+            track.handles["bones"].points = bones
         track.handles["joints"].points = joints
         track.handles["joints"].colors = dots
 
@@ -171,12 +175,13 @@ class LiveView:
     def _drawn(self, track: _Track, dot: float) -> str:
         parts = []
         points = [f"{x:.1f} {y:.1f}".split() for x, y in np.nan_to_num(track.keypoints).tolist()]
-        for (a, b), side in zip(self._skeleton.edges, self._sides, strict=True):
+        dashed = f' stroke-dasharray="{1.6 * dot:.2f} {dot:.2f}"'
+        for (a, b), side, inferred in zip(self._skeleton.edges, self._sides, self._inferred, strict=True):
             if track.visible[a] and track.visible[b]:
                 (x1, y1), (x2, y2) = points[a], points[b]
                 parts.append(
                     f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{track.shades[1 - side]}" '
-                    f'stroke-width="{0.6 * dot:.2f}"/>'
+                    f'stroke-width="{0.6 * dot:.2f}"{dashed if inferred else ""}/>'
                 )
         for (x, y), side, visible in zip(points, self._skeleton.sides, track.visible.tolist(), strict=True):
             if visible:
@@ -191,6 +196,8 @@ class LiveView:
             f"{track.visible.sum()} of {len(track.visible)} joints visible"
             for track in self._tracks.values()
         ]
+        if self._inferred.any():
+            rows.append("Dashed: bones that were inferred, not given.")
         return "<br>".join(rows)
 
 
@@ -225,6 +232,12 @@ def _look(client: Any) -> None:
     client.camera.up_direction = (0.0, -1.0, 0.0)
     client.camera.position = tuple(_EYE)
     client.camera.look_at = (0.0, 0.0, 0.0)
+
+
+def _dashes(bones: Array) -> Array:
+    """The dashes ``(E · _DASHES, 2, 3)`` of bones ``(E, 2, 3)``, from end to end, with gaps as long as they are."""
+    at = np.linspace(0, 1, 2 * _DASHES, dtype=bones.dtype).reshape(1, _DASHES, 2, 1)
+    return np.asarray((1 - at) * bones[:, None, None, 0] + at * bones[:, None, None, 1]).reshape(-1, 2, 3)
 
 
 def _size(joints: Array) -> float:

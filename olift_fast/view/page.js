@@ -86,7 +86,8 @@
     const solid = { x: [], y: [], z: [], color: [], text: [] }, hollow = { x: [], y: [], z: [], color: [], text: [] };
     const bones = { x: [], y: [], z: [], color: [] };
     const dots = { x: [], y: [], color: [], text: [] }, crosses = { x: [], y: [], color: [], text: [] };
-    const lines = info.tracks.map(() => [-1, 0, 1].map(() => ({ x: [], y: [] })));
+    // For each track the given bones and the inferred ones, by side.
+    const lines = info.tracks.map(() => [0, 1].map(() => [-1, 0, 1].map(() => ({ x: [], y: [] }))));
     const center = state.follow ? middle(f) : [0, 0, 0];
     for (let n = 0; n < N; n++) {
       if (!shown[n]) continue;
@@ -110,18 +111,27 @@
           into.text.push(`<b>${who}</b><br>x ${short(q[0])}  y ${short(q[1])}<br>${sure}${seen[j] ? "" : ": hidden"}`);
         }
       }
-      for (const [a, b, side] of info.edges) {
+      for (const [a, b, side, inferred] of info.edges) {
         if (J3[a] && J3[b]) {
-          for (const p of [J3[a], J3[b]]) { bones.x.push(p[0] - center[0]); bones.y.push(p[2] - center[2]); bones.z.push(center[1] - p[1]); bones.color.push(shade(side)); }
-          bones.x.push(null); bones.y.push(null); bones.z.push(null); bones.color.push(shade(side));
+          for (const ends of inferred ? dashes(J3[a], J3[b]) : [[J3[a], J3[b]]]) {
+            for (const p of ends) { bones.x.push(p[0] - center[0]); bones.y.push(p[2] - center[2]); bones.z.push(center[1] - p[1]); bones.color.push(shade(side)); }
+            bones.x.push(null); bones.y.push(null); bones.z.push(null); bones.color.push(shade(side));
+          }
         }
         if (seen[a] && seen[b] && J2[a] && J2[b]) {
-          const line = lines[n][1 - side];
+          const line = lines[n][inferred][1 - side];
           line.x.push(J2[a][0], J2[b][0], null); line.y.push(J2[a][1], J2[b][1], null);
         }
       }
     }
     return { bones, solid, hollow, dots, crosses, lines };
+  }
+
+  /** The dashes of a line in 3D, of one length in the whole clip: WebGL's own stretch with the line. */
+  function dashes(from, to) {
+    const size = Math.max(...info.reach), count = Math.max(2, Math.round(Math.hypot(...from.map((v, k) => to[k] - v)) / (0.06 * size)));
+    const at = (place) => from.map((v, k) => v + (place / (2 * count - 1)) * (to[k] - v));
+    return Array.from({ length: count }, (_, i) => [at(2 * i), at(2 * i + 1)]);
   }
 
   function middle(f) {
@@ -151,7 +161,7 @@
   }
 
   async function update(f) {
-    const t = frameTraces(f), scene = $("scene"), flat = t.lines.flat();
+    const t = frameTraces(f), scene = $("scene"), flat = t.lines.flat(2);
     // WebGL traces need a vertex: a point that is nowhere stands in for an empty trace.
     const three = [t.bones, t.solid, t.hollow].map((trace) => (trace.x.length ? trace : { x: [null], y: [null], z: [null], color: ["#000"], text: [""] }));
     await Promise.all([
@@ -165,7 +175,7 @@
         text: [...flat.map(() => null), t.dots.text, t.crosses.text],
         "marker.color": [...flat.map(() => undefined), t.dots.color, undefined],
         "marker.line.color": [...flat.map(() => undefined), undefined, t.crosses.color],
-        "line.color": [...info.tracks.flatMap((_, n) => colors(n)), undefined, undefined],
+        "line.color": [...info.tracks.flatMap((_, n) => [...colors(n), ...colors(n)]), undefined, undefined],
       }),
     ]);
     $("scrub").value = f;
@@ -183,9 +193,9 @@
   async function buildPlots() {
     const config = { displaylogo: false, displayModeBar: false, scrollZoom: true };
     const marker = (extra) => ({ type: "scatter", mode: "markers", hovertemplate: "%{text}<extra></extra>", cliponaxis: true, ...extra });
-    const images = info.tracks.flatMap((_, n) => [1, 0, -1].map((side) => ({
-      type: "scatter", mode: "lines", hoverinfo: "skip", x: [], y: [], line: { color: colors(n)[1 - side], width: 2.5 },
-    })));
+    const images = info.tracks.flatMap((_, n) => ["solid", "6px,4px"].flatMap((dash) => [1, 0, -1].map((side) => ({
+      type: "scatter", mode: "lines", hoverinfo: "skip", x: [], y: [], line: { color: colors(n)[1 - side], width: 2.5, dash },
+    }))));
     images.push(marker({ x: [], y: [], marker: { size: 7, line: { width: 0 } } }));
     images.push(marker({ x: [], y: [], marker: { size: 6, symbol: "x-thin", line: { width: 1.8 }, opacity: 0.8 } }));
     const empty = () => ({ x: [null], y: [null], z: [null] });
@@ -285,6 +295,7 @@
     if (info.stride > 1) notes.unshift(`Every ${ordinal(info.stride)} frame of ${info.total.toLocaleString("en")} is drawn.`);
     if (!info.fps) notes.unshift("Frames per second unknown: played at 30.");
     if (!info.edges.length) notes.unshift("No skeleton edges known: joints only.");
+    if (info.edges.some((edge) => edge[3])) notes.unshift("Dashed: bones that were inferred, not given.");
     $("notes").textContent = notes.join(" ");
     $("scrub").max = F - 1;
   }

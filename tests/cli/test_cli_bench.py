@@ -205,6 +205,13 @@ def test_backends_take_turns(bench: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
+def test_edges_are_inferred_as_for_lift(bench: Run, mouse: Path) -> None:
+    for option, edges in ((), 3), (("--no-infer",), 0):
+        content = json.loads(bench(mouse, "--rounds", 1, "--skip-reference", "--json", *option).stdout)
+        assert content["edges"] == content["inferred_edges"] == edges
+
+
+@pytest.mark.slow
 def test_stages_end_with_the_result_of_lift_tracks(bench: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     placed: list[np.ndarray] = []
     place = inference.place

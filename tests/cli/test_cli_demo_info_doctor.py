@@ -105,8 +105,33 @@ def test_info_tells_what_is_in_the_file(run: Run, mouse: Path) -> None:
 def test_info_for_people_names_every_joint(run: Run, mouse: Path) -> None:
     outcome = run("info", mouse)
     assert outcome.exit_code == 0
-    for word in (*JOINTS, "deeplabcut", "30", "33.3%", "no edges"):
+    for word in (*JOINTS, "deeplabcut", "30", "33.3%", "no rig known by these names, edges: 3 inferred from names"):
         assert word in outcome.stdout
+
+
+@pytest.mark.slow
+def test_info_tells_where_each_edge_would_come_from(run: Run, mouse: Path, tmp_path: Path) -> None:
+    content = json.loads(run("info", mouse, "--json").stdout)
+    assert {name for edge in content["edges"] for name in edge} == set(JOINTS)
+    assert content["edge_sources"] == ["name"] * 3 and content["inferred"] == "edges: 3 inferred from names"
+    rig = tmp_path / "rig.json"
+    rig.write_text(json.dumps({"names": JOINTS, "edges": [["nose", "tail"], ["nose", "left_paw"], [0, 2]]}))
+    given = json.loads(run("info", mouse, "--json", "--skeleton", rig).stdout)
+    assert given["edge_sources"] == ["given"] * 3 and given["inferred"] is None
+    for option in (("--no-infer",), ("--infer", "none")):
+        without = json.loads(run("info", mouse, "--json", *option).stdout)
+        assert without["edges"] == without["edge_sources"] == [] and without["inferred"] is None
+    assert "no rig known by these names, no edges; --skeleton FILE" in run("info", mouse, "--no-infer").stdout
+
+
+def test_info_tells_why_no_edge_would_be_inferred(run: Run, tmp_path: Path) -> None:
+    path = write_table(tmp_path / "coded.csv", *walk(), names=("p1", "p2", "p3", "p4"))
+    assert (
+        "no edges (the names tell no bones); --skeleton FILE or RIG gives them, --infer motion"
+        in run("info", path).stdout
+    )
+    content = json.loads(run("info", path, "--infer", "motion", "--json").stdout)
+    assert content["edge_sources"] == ["motion"] * 3
 
 
 def test_doctor_tells_versions_backends_and_checkpoints(run: Run) -> None:
@@ -137,7 +162,8 @@ def test_info_and_lift_tell_how_the_file_was_read(run: Run, random_model: str, m
     (mouse.parent / "config.yaml").write_text("bodyparts: [nose, left_paw, right_paw, tail]\nskeleton: [[nose, tail]]")
     note = f"edges are those of the DeepLabCut project: {mouse.parent.resolve() / 'config.yaml'}"
     content = json.loads(run("info", mouse, "--json").stdout)
-    assert content["notes"] == [note] and content["edges"] == [["nose", "tail"]] and content["warnings"] == []
+    assert content["notes"] == [note] and content["edges"] == [["nose", "tail"]]
+    assert content["warnings"] == ["the skeleton is in 3 pieces; apart from the largest: left_paw; right_paw"]
     assert f"note      {note}" in run("info", mouse).stdout
     lifted = run("lift", mouse, "-o", tmp_path / "out.npz", "--model", random_model)
     assert f"note: {note}" in lifted.stderr

@@ -45,7 +45,8 @@ def test_json_is_one_object_and_nothing_else(lift: Run, mouse: Path, tmp_path: P
     assert content["hidden_share"] == pytest.approx(10 / 120, abs=1e-6)
     assert content["output"] == str(tmp_path / "a.npz") and content["page"] == str(tmp_path / "a.html")
     assert content["joints"] == list(JOINTS) and content["frames"] == 30
-    assert any("edges" in warning for warning in content["warnings"])
+    assert content["edges"] == content["inferred_edges"] == 3
+    assert "edges: 3 inferred from names" in content["notes"]
 
 
 @pytest.mark.slow
@@ -104,6 +105,35 @@ def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Pat
     assert set(map(frozenset, result.skeleton.edges)) == {frozenset((0, 3)), frozenset((1, 3))}
     assert result.fps == 25
     assert "edges" not in outcome.stderr
+
+
+@pytest.mark.slow
+def test_edges_are_inferred_unless_told_not_to(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    outcome = lift(mouse, "-o", out)
+    assert "note: edges: 3 inferred from names" in outcome.stderr and "no skeleton edges" not in outcome.stderr
+    result = read_lifted(out)
+    assert result.skeleton.pieces() == ((0, 1, 2, 3),)
+    assert result.skeleton.inferred == (True,) * 3 and "edges: 3 inferred from names" in result.notes
+    for option in (("--no-infer",), ("--infer", "none")):
+        outcome = lift(mouse, "-o", out, *option)
+        assert "warning: no skeleton edges are known" in outcome.stderr and "inferred" not in outcome.stderr
+        assert read_lifted(out).skeleton.edges == ()
+
+
+@pytest.mark.slow
+def test_motion_is_asked_only_where_told_to(lift: Run, tmp_path: Path) -> None:
+    path, out = write_table(tmp_path / "coded.csv", *walk(), names=("p1", "p2", "p3", "p4")), tmp_path / "out.npz"
+    assert "warning: no skeleton edges are known" in lift(path, "-o", out).stderr
+    assert "note: edges: 3 inferred from motion" in lift(path, "-o", out, "--infer", "motion").stderr
+    assert read_lifted(out).skeleton.inferred == (True,) * 3
+    short = write_table(tmp_path / "short.csv", *walk(12), names=("p1", "p2", "p3", "p4"))
+    outcome = lift(short, "-o", out, "--infer", "motion")
+    assert (
+        "note: edges: none inferred: the names tell no bones, and bones by motion need at least 20 frames"
+        in outcome.stderr
+    )
+    assert "warning: no skeleton edges are known" in outcome.stderr
 
 
 @pytest.mark.slow

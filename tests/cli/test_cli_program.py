@@ -39,6 +39,7 @@ def test_help_is_quick_and_shows_every_command() -> None:
         "stream",
         "view",
         "info",
+        "skeleton",
         "demo",
         "train",
         "finetune",
@@ -60,7 +61,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", ["lift", "stream", "view", "info", "demo", "train", "finetune", "eval", "bench", "doctor"]
+    "command", ["lift", "stream", "view", "info", "skeleton", "demo", "train", "finetune", "eval", "bench", "doctor"]
 )
 def test_help_of_each_command_shows_an_example(run: Run, command: str) -> None:
     for option in ("--help", "-h"):

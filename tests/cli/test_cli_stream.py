@@ -20,6 +20,7 @@ from helpers import needs_bfloat16
 from olift_fast import lift_tracks, read_keypoints, read_lifted
 from olift_fast.model import Lifter
 from olift_fast.streaming.transports import CLIENTS
+from olift_fast.tracks import with_inferred_skeleton
 
 from .conftest import Run
 from .stream_client import (
@@ -296,7 +297,7 @@ def test_reader_that_leaves_ends_it_quietly_with_the_record_written(
 @pytest.mark.slow
 def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path: Path) -> None:
     record = tmp_path / "record.npz"
-    tracks = read_keypoints(mouse)
+    tracks = with_inferred_skeleton(read_keypoints(mouse))
     wanted = lift_tracks(Lifter.from_pretrained(random_model), tracks, frame="object")
     options = ("--model", random_model, "--frame", "object", "--record", record, "--fit-frames", 30)
     stream = Stream("--replay", mouse, "--fps", 0, *options)
@@ -308,6 +309,17 @@ def test_replay_equals_lifting_the_file(random_model: str, mouse: Path, tmp_path
     np.testing.assert_allclose(result.scale, wanted.scale, rtol=1e-6)
     for name in ("keypoints", "confidence", "visible", "centers"):
         np.testing.assert_array_equal(getattr(result, name), getattr(wanted, name))
+
+
+@pytest.mark.slow
+def test_replay_infers_edges_unless_told_not_to(random_model: str, mouse: Path, tmp_path: Path) -> None:
+    for option, edges in ((), 3), (("--no-infer",), 0):
+        record = tmp_path / f"{edges}.npz"
+        stream = Stream("--replay", mouse, "--fps", 0, "--model", random_model, "--record", record, *option)
+        stream.communicate(b"")
+        assert stream.process.returncode == 0, stream.told
+        assert read_lifted(record).skeleton.inferred == (True,) * edges
+        assert any("note: edges: 3 inferred from names" in line for line in stream.told) == bool(edges)
 
 
 @pytest.mark.slow

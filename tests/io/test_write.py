@@ -17,7 +17,7 @@ import pytest
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
 from olift_fast.io.write import extra_of, part_path
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks import LiftedTracks, Skeleton
 
 Make = Callable[..., LiftedTracks]
 
@@ -28,6 +28,7 @@ Make = Callable[..., LiftedTracks]
         {},
         {"fps": None, "frames": None, "image_size": None, "source": None, "format": None, "notes": (), "warnings": ()},
         {"frame": "object"},
+        {"skeleton": Skeleton(("a", "b", "c", "d"), ((0, 1), (2, 1), (3, 0)), inferred=(False, True, True))},
     ],
 )
 def test_npz_round_trip_is_exact(make_lifted: Make, tmp_path: Path, changes: dict[str, Any]) -> None:

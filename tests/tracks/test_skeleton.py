@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,62 @@ def test_missing_extra_says_how_to_install_it() -> None:
     error = MissingExtraError("reading .slp files", extra="io")
     assert str(error) == "reading .slp files needs: pip install 'olift-fast[io]'"
     assert isinstance(error, ImportError) and isinstance(InputError("x"), ValueError)
+
+
+DRAFTED = Skeleton(CHAIN.names, CHAIN.edges, inferred=(False, True, True))
+
+
+def test_inferred_edges_stay_inferred_when_joints_are_chosen_renamed_and_reordered() -> None:
+    assert DRAFTED != CHAIN and hash(DRAFTED) != hash(CHAIN)
+    turned = DRAFTED.permute([4, 3, 2, 1, 0])
+    assert dict(zip(turned.edges, turned.inferred, strict=True)) == {(4, 3): False, (3, 2): True, (3, 1): True}
+    assert turned.permute([4, 3, 2, 1, 0]) == DRAFTED
+    part = DRAFTED.subset(["hip_L", "neck", "nose"])
+    assert dict(zip(part.edges, part.inferred, strict=True)) == {(2, 1): False, (1, 0): True}
+    matched = DRAFTED.match(["HipR", "Neck"])
+    assert (matched.names, matched.edges, matched.inferred) == (("HipR", "Neck"), ((1, 0),), (True,))
+
+
+def test_skeleton_without_inferred_edges_says_so_in_one_way() -> None:
+    spelled_out = Skeleton(CHAIN.names, CHAIN.edges, inferred=(False,) * 3)
+    assert spelled_out == CHAIN and hash(spelled_out) == hash(CHAIN) and spelled_out.inferred == ()
+    # What is left of a draft when its inferred edges go was given.
+    assert DRAFTED.subset(["nose", "neck"]).inferred == ()
+    assert "inferred" not in json.loads(CHAIN.to_json())
+
+
+def test_inferred_edges_come_back_from_json() -> None:
+    assert Skeleton.from_json(DRAFTED.to_json()) == DRAFTED
+    by_name = {"names": ["a", "b", "c"], "edges": [["a", "b"], [1, 2]], "inferred": [["c", "b"]]}
+    assert Skeleton.from_json(by_name).inferred == (False, True)
+
+
+def test_inferred_pair_that_is_no_edge_any_longer_counts_for_nothing() -> None:
+    """Who corrects a draft changes its edges and names, and need not correct what it says of the old ones."""
+    corrected = {"names": ["a", "b", "d"], "edges": [["a", "d"], ["a", "b"]], "inferred": [["a", "b"], ["b", "c"]]}
+    assert Skeleton.from_json(corrected).inferred == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inferred": 3}, 'skeleton "inferred" must be a list of pairs, got 3'),
+        ({"inferred": [[0, 1, 2]]}, 'skeleton "inferred" must be a list of pairs'),
+        ({"guessed": []}, """unknown key 'guessed'; known: "name", "names", "edges", "sides", "inferred\""""),
+    ],
+)
+def test_unusable_inferred_edges_are_told(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        Skeleton.from_json({"names": ["a", "b"], "edges": [[0, 1]], **change})
+
+
+def test_inferred_is_a_value_for_each_edge() -> None:
+    with pytest.raises(InputError, match="inferred must have 3 values, one for each edge, got 2"):
+        Skeleton(CHAIN.names, CHAIN.edges, inferred=(True, False))
+
+
+def test_pieces_are_what_edges_connect() -> None:
+    assert CHAIN.pieces() == ((0, 1, 2, 3), (4,))
+    assert Skeleton(("a", "b", "c", "d"), ((0, 2), (3, 1))).pieces() == ((0, 2), (1, 3))
+    assert Skeleton(("a", "b")).pieces() == ((0,), (1,))
+    assert Skeleton(("a",)).pieces() == ((0,),)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from olift_fast.view import html, write_html
 SKELETON = Skeleton(
     names=("nose", "left_paw", "right_paw", "</script><b>tail"), edges=((0, 1), (0, 2), (0, 3)), sides=(0, 1, -1, 0)
 )
+
+DRAFTED = replace(SKELETON, inferred=(False, True, False))
 
 
 def lifted(frames: int = 40, tracks: int = 2, **changes: Any) -> LiftedTracks:
@@ -90,6 +93,14 @@ def test_long_clip_is_thinned_evenly(tmp_path: Path) -> None:
 
 def test_bones_take_the_side_of_their_joints() -> None:
     assert [html.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
+
+
+@pytest.mark.slow
+def test_page_knows_which_bones_were_inferred(tmp_path: Path) -> None:
+    info = page_info(write_html(lifted(), tmp_path / "given.html"))
+    assert info["edges"] == [[0, 1, 1, 0], [0, 2, -1, 0], [0, 3, 0, 0]]
+    info = page_info(write_html(lifted(skeleton=DRAFTED), tmp_path / "drafted.html"))
+    assert info["edges"] == [[0, 1, 1, 0], [0, 2, -1, 1], [0, 3, 0, 0]]
 
 
 def test_quantizing_keeps_every_value_within_its_step() -> None:
@@ -214,6 +225,24 @@ def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
     assert len(report["hollow"]) == 1 and "hidden" in report["hollow"][0] and "&lt;/script>" in report["hollow"][0]
     assert report["clock"] == "0.80 s frame 40"
     assert "Every 2nd frame of 80 is drawn" in report["notes"]
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_browser_draws_inferred_bones_dashed(tmp_path: Path) -> None:
+    result = lifted(frames=30, tracks=1, skeleton=DRAFTED)
+    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path)
+    assert "error" not in report, report
+    assert report["notes"].startswith("Dashed: bones that were inferred, not given.")
+    # The given bones are two points and a gap; the one between is several dashes from nose to paw.
+    drawn = report["first"]["bones"]["x"]
+    dashes = np.array(drawn[3:-3], dtype=np.float64).reshape(-1, 3)
+    nose, paw = result.joints[0, 5, [0, 2], 0]
+    assert len(dashes) > 1 and np.isnan(dashes[:, 2]).all()
+    np.testing.assert_allclose(dashes[[0, -1], [0, 1]], [nose, paw], atol=0.02)
+    lengths, gaps = dashes[:, 1] - dashes[:, 0], dashes[1:, 0] - dashes[:-1, 1]
+    np.testing.assert_allclose(lengths, lengths[0], atol=0.02)
+    np.testing.assert_allclose(gaps, lengths[0], atol=0.02)
 
 
 def run_page(page: Path, folder: Path) -> dict[str, Any]:

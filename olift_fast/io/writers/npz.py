@@ -65,6 +65,7 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "tracks": np.array(result.tracks),
     }
     optional = {
+        "inferred": np.array(result.skeleton.inferred) if result.skeleton.inferred else None,
         "skeleton_name": result.skeleton.name,
         "fps": result.fps,
         "frames": result.frames,
@@ -85,6 +86,7 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         tuple((int(a), int(b)) for a, b in content["edges"]),
         tuple(int(side) for side in content["sides"]),
         str(content["skeleton_name"]) if "skeleton_name" in content else None,
+        tuple(content["inferred"].tolist()) if "inferred" in content else (),
     )
     size = content.get("image_size")
     fields: dict[str, Any] = {name: content[name] for name in _ARRAYS}

@@ -1,0 +1,144 @@
+"""`olift skeleton`: a draft of the skeleton that a keypoint file lacks, to correct by hand."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from olift_fast.cli.checks import check_input, check_min_confidence, check_output
+from olift_fast.cli.console import reported, table, warn
+from olift_fast.cli.lift import default_output
+from olift_fast.cli.options import AllowPickle, Debug, FormatName, KeypointFile, MinConfidence
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.tracks.draft import Draft
+    from olift_fast.tracks.skeleton import Skeleton
+
+
+class DraftFrom(StrEnum):
+    """What a draft is made from."""
+
+    names = "names"
+    motion = "motion"
+
+
+@reported
+def skeleton(
+    file: KeypointFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="The draft, as JSON; FILE.skeleton.json beside FILE by default.",
+            show_default=False,
+            readable=False,
+        ),
+    ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(help="Draw it on a frame of FILE into this picture (.png).", show_default=False, readable=False),
+    ] = None,
+    infer: Annotated[
+        DraftFrom,
+        typer.Option(help="names: from the joints' names alone; motion: and what they leave open from motion."),
+    ] = DraftFrom.motion,
+    format: FormatName = None,
+    min_confidence: MinConfidence = 0.3,
+    allow_pickle: AllowPickle = False,
+    debug: Debug = False,
+) -> None:
+    """Write a draft of a file's skeleton to correct: joints, bones and sides, inferred where the file gives none.
+
+    Bones come from the joints' names, and what those leave open from motion. The file that is written is for --skeleton
+    of the other commands.
+
+    [bold]Examples[/bold]
+      olift skeleton mouse_DLC.csv --png skeleton.png
+      olift skeleton mouse_DLC.csv -o skeleton.json --infer names
+      olift lift mouse_DLC.csv --skeleton skeleton.json
+    """
+    check_min_confidence(min_confidence)
+    check_input(file)
+    result = out or default_output(file, ".skeleton.json")
+    _check_outputs(file, result, png)
+
+    from olift_fast.io import read_keypoints
+    from olift_fast.tracks.draft import Draft, draft_of, with_draft
+
+    read = read_keypoints(file, format, allow_pickle=allow_pickle)
+    draft = draft_of(read, infer.value, min_confidence, least=0)
+    if isinstance(draft, str):
+        raise InputError(f"{file}: {draft}")
+    tracks = with_draft(read, draft)
+    _write(tracks.skeleton, result)
+    for warning in tracks.warnings:
+        warn(warning)
+    typer.echo(draft.said if isinstance(draft, Draft) else f"edges: {len(tracks.skeleton.edges)}, given by {file}")
+    if isinstance(draft, Draft):
+        _print_moved(draft)
+    typer.echo(f"written: {result}; correct it, then: olift lift {file} --skeleton {result}")
+    if png is not None:
+        from olift_fast.view.picture import draw_skeleton
+
+        frame = draw_skeleton(tracks, png, min_confidence=min_confidence)
+        typer.echo(f"drawn: {png}, on frame {frame if tracks.frames is None else int(tracks.frames[frame]):,}")
+
+
+def _check_outputs(file: Path, result: Path, png: Path | None) -> None:
+    check_output(result, file)
+    if result.exists():
+        raise InputError(f"{result}: is there already, and may hold corrections; choose another name with -o")
+    if png is None:
+        return
+    from olift_fast.view.picture import require_matplotlib
+
+    check_output(png, file, "--png")
+    if png.suffix.lower() != ".png":
+        raise InputError(f"--png: {png} must end in .png, got {png.suffix!r}")
+    require_matplotlib()
+
+
+def _write(skeleton: Skeleton, path: Path) -> None:
+    """The JSON that `Skeleton.from_json` reads, an edge a line, with the names of its joints."""
+    from olift_fast.atomic import atomic_path
+
+    def lines(pairs: Any) -> str:
+        rows = ",\n".join(
+            f"    {json.dumps([skeleton.names[a], skeleton.names[b]], ensure_ascii=False)}" for a, b in pairs
+        )
+        return f"[\n{rows}\n  ]" if rows else "[]"
+
+    parts = {
+        "names": json.dumps(skeleton.names, ensure_ascii=False),
+        "edges": lines(skeleton.edges),
+        "sides": json.dumps(skeleton.sides),
+    }
+    if skeleton.name is not None:
+        parts = {"name": json.dumps(skeleton.name, ensure_ascii=False), **parts}
+    if skeleton.inferred:
+        parts["inferred"] = lines(compress(skeleton.edges, skeleton.inferred))
+    text = ",\n".join(f'  "{key}": {value}' for key, value in parts.items())
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+
+
+def _print_moved(draft: Draft) -> None:
+    """The edges of motion, which need a look most, the least certain first."""
+    from rich.console import Console
+
+    names = draft.skeleton.names
+    moved = [
+        (sure, names[a], names[b])
+        for (a, b), source, sure in zip(draft.skeleton.edges, draft.sources, draft.confidence, strict=True)
+        if source == "motion"
+    ]
+    if moved:
+        rows = [(a, b, f"{sure:.2f}") for sure, a, b in sorted(moved)]
+        Console(highlight=False).print(table(("from motion", "to", "confidence"), rows, words=2))

@@ -1,0 +1,44 @@
+"""The live page: inferred bones are dashed, in 3D and beside it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from olift_fast.tracks import Skeleton
+from olift_fast.view import live
+
+SKELETON = Skeleton(("nose", "left_paw", "right_paw"), ((0, 1), (0, 2)), inferred=(True, False))
+
+
+def test_dashes_run_from_joint_to_joint_with_gaps_between() -> None:
+    bones = np.array([[[0, 0, 0], [7, 14, -7]], [[1, 1, 1], [1, 1, 8]]], np.float32)
+    dashes = live._dashes(bones).reshape(2, live._DASHES, 2, 3)
+    np.testing.assert_allclose(dashes[:, 0, 0], bones[:, 0])
+    np.testing.assert_allclose(dashes[:, -1, 1], bones[:, 1])
+    lengths = np.linalg.norm(dashes[:, :, 1] - dashes[:, :, 0], axis=-1)
+    gaps = np.linalg.norm(dashes[:, 1:, 0] - dashes[:, :-1, 1], axis=-1)
+    whole = np.linalg.norm(bones[:, 1] - bones[:, 0], axis=-1) / (2 * live._DASHES - 1)
+    np.testing.assert_allclose(lengths, np.broadcast_to(whole[:, None], lengths.shape), rtol=1e-5)
+    np.testing.assert_allclose(gaps, np.broadcast_to(whole[:, None], gaps.shape), rtol=1e-5)
+    assert live._dashes(bones[:0]).shape == (0, 2, 3)
+
+
+@pytest.mark.slow
+def test_page_dashes_the_bones_that_were_inferred() -> None:
+    pytest.importorskip("viser", reason="the live page needs the extra `stream`")
+    view = live.LiveView(SKELETON, port=18390)
+    try:
+        joints = np.array([[0, 0, 0], [10, 20, 0], [-10, 20, 5]], np.float32)
+        for _ in range(2):
+            view.show("a", "a", 3, joints, joints[:, :2], np.ones(3, dtype=bool))
+            view.draw()
+        lines = re.findall(r"<line [^>]*>", view._picture.content)
+        assert ["stroke-dasharray" in line for line in lines] == [True, False]
+        assert "Dashed: bones that were inferred" in view._note.content
+        # The given bone in one piece, the other in dashes.
+        assert len(view._tracks["a"].handles["bones"].points) == 1 + live._DASHES
+    finally:
+        view.close()

@@ -46,9 +46,11 @@ def test_real_file_is_lifted_onto_its_input(
     np.testing.assert_array_equal(result.keypoints, tracks.keypoints)
     assert content["joints"] == list(tracks.skeleton.names)
     finite = np.isfinite(result.joints).all(axis=-1)
-    # Joints of a frame come together or not at all, and a frame that shows a keypoint always has them.
-    assert (finite.all(axis=-1) == finite.any(axis=-1)).all()
-    assert finite.all(axis=-1)[result.visible.any(axis=-1)].all()
+    # The joints that a track has come together in a frame or not at all, and a frame that shows a keypoint has them.
+    absent = tracks.absent()[:, None]
+    assert not (finite & absent).any()
+    assert ((finite | absent).all(axis=-1) == finite.any(axis=-1)).all()
+    assert finite.any(axis=-1)[result.visible.any(axis=-1)].all()
 
     if model != "small":
         reason = "lifted as it should be, but no checkpoint is installed whose x, y could overlay the input"

@@ -1,4 +1,4 @@
-"""One axis of frames for series that each have times of their own, such as the animals of an NWB file; units of time."""
+"""One axis of frames for series with times of their own, such as the animals of an NWB file; and units of time."""
 
 from __future__ import annotations
 

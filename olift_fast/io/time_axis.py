@@ -46,7 +46,7 @@ class TimeAxis(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def one_axis(series: Sequence[_Times]) -> TimeAxis:
+def one_axis(series: Sequence[_Times], rate: float | None = None) -> TimeAxis:
     """The frames of several series on one axis.
 
     Times of different series that are closer than half a frame are the same frame. The series with the most frames a
@@ -55,12 +55,13 @@ def one_axis(series: Sequence[_Times]) -> TimeAxis:
 
     Args:
         series: (t) times in seconds, increasing, for each series.
+        rate: frames a second, where the file tells, for series of one frame.
 
     Raises:
         InputError: series that do not fit one axis: two times of one series go to the same frame.
     """
     distinct = {one.tobytes(): one for one in series if len(one)}
-    found = _frames_of(list(distinct.values()))
+    found = _frames_of(list(distinct.values()), rate)
     of_times = dict(zip(distinct, found.frames, strict=True))
     frames = [of_times[one.tobytes()] if len(one) else np.zeros(0, np.int64) for one in series]
     return found._replace(frames=frames)
@@ -72,13 +73,15 @@ def seconds_of(unit: str) -> float | None:
     return next((seconds for pattern, seconds in _UNITS.items() if re.fullmatch(pattern, name)), None)
 
 
-def _frames_of(series: Sequence[_Times]) -> TimeAxis:
+def _frames_of(series: Sequence[_Times], rate: float | None) -> TimeAxis:
     """The same for series that have times, each of them different ones."""
     readings = [(one, *read) for one in series if (read := frames_of_seconds(one)) is not None]
     # Two times alone tell little of a rate.
     readings = [reading for reading in readings if len(reading[0]) > 2] or readings
     together, place = _together(series)
     read = frames_of_seconds(together)
+    if not readings and rate is not None and len(series) > 1:
+        readings = [(series[0], np.arange(len(series[0])), rate)]
     if not readings:
         if read is not None:
             return TimeAxis([read[0][at] for at in place], read[1])

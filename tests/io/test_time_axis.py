@@ -50,6 +50,11 @@ def test_series_that_take_turns_share_the_axis_of_all() -> None:
     assert axis.frames[0].tolist() == list(range(0, 60, 2)) and axis.frames[1].tolist() == list(range(1, 60, 2))
 
 
+def test_series_of_one_frame_need_the_rate() -> None:
+    single = [np.array([5.0]), np.array([5.001]), np.array([5.1])]
+    assert [frames.tolist() for frames in one_axis(single, 30.0).frames] == [[0], [0], [3]]
+
+
 def test_irregular_times_that_are_almost_equal_are_counted_together() -> None:
     times = np.cumsum(np.random.default_rng(2).exponential(1, 40) + 0.1)
     axis = one_axis([times, times + 1e-2])

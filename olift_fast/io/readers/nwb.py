@@ -83,7 +83,9 @@ def _assembled(poses: Sequence[Mapping[str, _Series]], names: Sequence[str], tra
     longest = max(len(one.times) for one in series)
     if not regular and any(len(one.times) not in (0, longest) for one in series):
         raise InputError("timestamps do not increase, and the series differ in length")
-    axis = one_axis([one.times for one in series]) if regular else None
+    rates = {one.rate for one in series if len(one.times)}
+    rate = rates.pop() if len(rates) == 1 else None
+    axis = one_axis([one.times for one in series], rate) if regular else None
     frames = [np.arange(len(one.times)) for one in series] if axis is None else axis.frames
     numbers = np.unique(np.concatenate(frames))
     check_size(len(tracks), len(numbers), len(names))
@@ -99,15 +101,13 @@ def _assembled(poses: Sequence[Mapping[str, _Series]], names: Sequence[str], tra
     if axis is None:
         return replace(parsed, warnings=("timestamps do not increase: frames are counted from 0",))
     parsed = replace(parsed, warnings=axis.warnings)
-    rates = {one.rate for one in series if len(one.times)}
-    rate = rates.pop() if len(rates) == 1 else None
     if axis.fps is None:
         return replace(parsed, fps=rate)
     fps = axis.fps if rate is None or abs(axis.fps - rate) > 0.01 * rate else rate
     if fps == 1:
         note = "timestamps are 1 s apart, as frame numbers without a frame rate are written: taken for frame numbers"
         return replace(parsed, frames=numbers, notes=(note,))
-    if fps < 1:
+    if fps < 1 and rate is None:
         slow = f"timestamps are {1 / fps:.6g} s apart; if they are milliseconds, give the frame rate (--fps)"
         parsed = replace(parsed, warnings=(*parsed.warnings, slow))
     return replace(parsed, frames=numbers, fps=fps)

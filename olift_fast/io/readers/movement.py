@@ -145,7 +145,8 @@ def _frames(
         return None, fps, ()
     values, known = _seconds(time, unit)
     if values is None:
-        return None, fps, (f"the unit of time {time.units or unit!r:.40} is not known: frames are counted from 0",)
+        what = time.units or unit or str(time.values.dtype)
+        return None, fps, (f"the unit of time {what!r:.40} is not known: frames are counted from 0",)
     if not np.isfinite(values).all():
         return None, fps, ("some times are not finite numbers: frames are counted from 0",)
     counted = not known and (unit or ("frames" if fps is None else "seconds")) == "frames"

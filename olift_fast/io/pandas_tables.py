@@ -28,15 +28,16 @@ class PandasTable:
     """The content of a data frame.
 
     Args:
-        levels: the names of the levels of the columns' labels; None where the file doesn't tell.
+        levels: the names of the levels of the columns' labels, "" for one without; None where the file doesn't tell.
         columns: the label of each column, with a text for each level.
-        values: (rows, columns).
-        index: (rows) numbers, texts, or times as datetime64; of an index with several levels, the last.
+        values: (rows, columns); with one level of labels, where columns may be times, in 64 bits.
+        index: (rows) numbers, texts, or times as datetime64; of an index with several levels, the
+            last if it holds numbers, else all as a path.
     """
 
     levels: tuple[str, ...] | None
     columns: list[tuple[str, ...]]
-    values: npt.NDArray[np.float32]
+    values: npt.NDArray[np.floating[Any]]
     index: npt.NDArray[Any]
 
 
@@ -108,7 +109,7 @@ def _level_names(group: h5py.Group) -> tuple[str, ...] | None:
     except (InputError, LookupError, TypeError):
         # The information on the index may hold a pandas object, which is not built.
         return None
-    return tuple(map(str, names))
+    return tuple("" if name is None else str(name) for name in names)
 
 
 def _read_fixed(group: h5py.Group) -> PandasTable:
@@ -121,8 +122,11 @@ def _read_fixed(group: h5py.Group) -> PandasTable:
         # PyTables keeps what pandas calls the first dimension last, and says so.
         values = values if bool(group[name].attrs.get("transposed", False)) else values.T
         labeled.append((values, _multi_index(group, f"block{block}_items")[1]))
-    rows = np.array([label[-1] for label in index]) if isinstance(index, list) else index
-    return PandasTable(tuple(levels), columns, _joined(columns, labeled, len(rows)), rows)
+    if isinstance(index, list):
+        # The folders of a picture tell one video from another.
+        numbers = all(label[-1].replace(".", "", 1).isdigit() for label in index)
+        index = np.array([label[-1] if numbers else "/".join(label) for label in index])
+    return PandasTable(tuple(levels), columns, _joined(columns, labeled, len(index)), index)
 
 
 def _multi_index(group: h5py.Group, key: str) -> tuple[list[str], Any]:
@@ -144,15 +148,22 @@ def _multi_index(group: h5py.Group, key: str) -> tuple[list[str], Any]:
 
 
 def _name(node: h5py.Dataset) -> str:
-    return text(node.attrs["name"]) if "name" in node.attrs else ""
+    name = text(node.attrs["name"]) if "name" in node.attrs else ""
+    # A name that is None is written as its pickle.
+    return "" if name == "N." else name
 
 
-def _joined(columns: list[tuple[str, ...]], blocks: list[Any], rows: int) -> npt.NDArray[np.float32]:
+def _joined(columns: list[tuple[str, ...]], blocks: list[Any], rows: int) -> npt.NDArray[np.floating[Any]]:
     """The values of all blocks in the order of `columns`."""
     check_size(1, rows, len(columns))
     place = {label: column for column, label in enumerate(columns)}
-    joined = np.full((rows, len(columns)), np.nan, np.float32)
+    joined = np.full((rows, len(columns)), np.nan, np.float32 if columns and len(columns[0]) > 1 else np.float64)
     for values, labels in blocks:
+        if values.dtype.kind == "O":
+            raise InputError(
+                f"column {' / '.join(labels[0])} holds Python objects, wanted numbers: save the table anew after "
+                "df = df.astype(float), or as csv"
+            )
         if values.shape != (rows, len(labels)):
             raise InputError(f"a block of {values.shape} values does not fit {rows} rows and {len(labels)} columns")
         if values.dtype.kind not in "fiub":

@@ -156,7 +156,8 @@ def test_other_tables_of_pandas_are_refused(tmp_path: Path) -> None:
         table = file["df_with_missing/table"]
         for name, places in {"values_block_0": [0, 1, 3, 4], "values_block_1": [5, 2]}.items():
             table.attrs[f"{name}_kind"] = np.bytes_(pickle.dumps([labels[place] for place in places], 0))
-    with pytest.raises(InputError, match=r"columns must be scorer, \[individuals,\] bodyparts, coords, got None"):
+    message = r"columns must be scorer, \[individuals,\] bodyparts, coords, or named as nose_x and nose_y, got column0"
+    with pytest.raises(InputError, match=message):
         read_keypoints(path)
     with h5py.File(path, "a") as file:
         file["df_with_missing"].attrs["pandas_type"] = np.bytes_("series_table")
@@ -370,3 +371,62 @@ def test_written_tables_open_with_pandas(
     if len(tracks) > 1:
         assert list(dict.fromkeys(frame.columns.get_level_values("individuals"))) == tracks
     importlib.import_module("tables").file._open_files.close_all()
+
+
+def _frame(pandas: Any, animals: bool = False) -> Any:
+    columns = [("net", part, axis) for part in ("nose", "tail") for axis in ("x", "y", "likelihood")]
+    if animals:
+        columns = [("net", who, *rest) for who in ("a", "b") for _, *rest in columns]
+    names = ["scorer", *["individuals"] * animals, "bodyparts", "coords"]
+    values = np.random.default_rng(3).uniform(0.1, 99, (4, len(columns)))
+    values[:, 2::3] /= 100
+    return pandas.DataFrame(values, columns=pandas.MultiIndex.from_tuples(columns, names=names), index=range(10, 14))
+
+
+@pytest.mark.parametrize("layout", ["fixed", "table"])
+@pytest.mark.parametrize("animals", [False, True])
+@pytest.mark.parametrize("change", ["no scorer", "no names", "some names", "neither", "index is a column"])
+def test_tables_that_pandas_changed(pandas: Any, tmp_path: Path, layout: Any, animals: bool, change: str) -> None:
+    whole = _frame(pandas, animals)
+    nameless = [None] * (4 if animals else 3)
+    changed = {
+        "no scorer": lambda: whole.droplevel(0, axis=1),
+        "no names": lambda: whole.rename_axis(columns=nameless),
+        "some names": lambda: whole.rename_axis(columns=["scorer", *nameless[1:]]),
+        "neither": lambda: whole.droplevel(0, axis=1).rename_axis(columns=nameless[1:]),
+        "index is a column": whole.reset_index,
+    }[change]()
+    whole.to_hdf(tmp_path / "whole.h5", key="df", format=layout)
+    changed.to_hdf(tmp_path / "changed.h5", key="df", format=layout)
+    wanted, found = read_keypoints(tmp_path / "whole.h5"), read_keypoints(tmp_path / "changed.h5")
+    assert found.tracks == wanted.tracks and found.skeleton.names == ("nose", "tail")
+    assert found.frames is not None and found.frames.tolist() == [10, 11, 12, 13]
+    np.testing.assert_array_equal(found.keypoints, wanted.keypoints)
+    np.testing.assert_array_equal(found.confidence, wanted.confidence)
+    assert any("have no names" in note for note in found.notes) == (change in ("no names", "some names", "neither"))
+
+
+@pytest.mark.parametrize("layout", ["fixed", "table"])
+def test_tables_with_one_row_of_names_are_read_as_flat_tables(pandas: Any, tmp_path: Path, layout: Any) -> None:
+    whole = _frame(pandas)
+    whole.to_hdf(tmp_path / "whole.h5", key="df")
+    wanted = read_keypoints(tmp_path / "whole.h5")
+    flat = whole.set_axis(["_".join(label[1:]) for label in whole.columns], axis=1)
+    for changed in (flat, flat.reset_index(names="frame"), flat.set_index(np.arange(10, 14) / 25)):
+        changed.to_hdf(tmp_path / "flat.h5", key="df", format=layout, mode="w")
+        found = read_keypoints(tmp_path / "flat.h5")
+        assert found.frames is not None and found.frames.tolist() == [10, 11, 12, 13]
+        np.testing.assert_array_equal(found.keypoints, wanted.keypoints)
+        np.testing.assert_array_equal(found.confidence, wanted.confidence)
+    assert found.fps == 25
+    pandas.DataFrame({"a": [1.0], "b": [2.0]}).to_hdf(tmp_path / "flat.h5", key="df", mode="w")
+    with pytest.raises(InputError, match="or named as nose_x and nose_y, got a, b"):
+        read_keypoints(tmp_path / "flat.h5")
+
+
+def test_tables_of_python_objects_are_refused_with_the_way_out(pandas: Any, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _frame(pandas).astype(object).to_hdf(tmp_path / "clip.h5", key="df")
+    with pytest.raises(InputError, match=r"net / nose / x holds Python objects.*df = df.astype\(float\)"):
+        read_keypoints(tmp_path / "clip.h5")

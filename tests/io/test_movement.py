@@ -92,7 +92,9 @@ def test_data_sets_that_do_not_fit_are_refused() -> None:
         read_keypoints(_dataset("points"))
 
 
-def _write_netcdf(path: Path, plural: str = "s", time: Any = None, **attributes: Any) -> npt.NDArray[np.float64]:
+def _write_netcdf(
+    path: Path, plural: str = "s", time: Any = None, units: str = "", **attributes: Any
+) -> npt.NDArray[np.float64]:
     """movement's data set as netCDF 4 keeps it in HDF5; returns the points (2 animals, frames, 3 joints, 2)."""
     length = 4 if time is None else len(time)
     points = np.random.default_rng(5).uniform(1, 99, (2, length, 3, 2))
@@ -110,6 +112,8 @@ def _write_netcdf(path: Path, plural: str = "s", time: Any = None, **attributes:
         for name, values in scales.items():
             file[name] = values
             file[name].make_scale(name)
+        if units:
+            file["time"].attrs["units"] = units
         file["position"] = points.transpose(1, 3, 2, 0)
         file["confidence"] = np.full((length, 3, 2), 0.5)
         for name, axes in (("position", dims), ("confidence", [dims[0], *dims[2:]])):
@@ -149,6 +153,49 @@ def test_times_become_frames_and_their_gaps_hidden_frames(
     seen = found.visible().any(axis=(0, 2))
     assert seen.sum() == len(time) and seen[0] and seen[-1]
     np.testing.assert_array_equal(found.keypoints[:, seen], points.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("time", "units", "attributes", "frames"),
+    [
+        ([0, 40, 120], "milliseconds since 2024-01-01 00:00:00", {"fps": 25.0, "time_unit": "seconds"}, [0, 1, 2, 3]),
+        ([80, 120, 160], "milliseconds since 2024-01-01", {}, [0, 1, 2]),
+        ([80, 120, 160], "milliseconds", {"time_unit": "frames"}, [2, 3, 4]),
+        ([0, 40_000_000, 80_000_000], "nanoseconds", {"fps": 25.0}, [0, 1, 2]),
+        ([1.7e9, 1.7e9 + 0.04, 1.7e9 + 0.08], "seconds since 1970-01-01", {}, [0, 1, 2]),
+        ([80.0, 120.0, 160.0], "", {"time_unit": "ms", "fps": 25.0}, [2, 3, 4]),
+    ],
+)
+def test_units_of_times_are_read(
+    tmp_path: Path, time: list[float], units: str, attributes: dict[str, Any], frames: list[int]
+) -> None:
+    _write_netcdf(tmp_path / "clip.nc", "", time, units, **attributes)
+    found = read_keypoints(tmp_path / "clip.nc")
+    numbers = list(range(found.num_frames)) if found.frames is None else found.frames.tolist()
+    assert numbers == frames and found.fps == 25 and not found.warnings
+
+
+def test_units_that_are_not_known_and_times_that_contradict_fps_are_told(tmp_path: Path) -> None:
+    _write_netcdf(tmp_path / "clip.nc", "", [0, 1, 2], "months since 2024-01-01")
+    found = read_keypoints(tmp_path / "clip.nc")
+    assert found.frames is None and "'months since 2024-01-01' is not known" in found.warnings[0]
+    (tmp_path / "clip.nc").unlink()
+    _write_netcdf(tmp_path / "clip.nc", "", np.arange(6) / 25, fps=30.0)
+    found = read_keypoints(tmp_path / "clip.nc")
+    assert found.num_frames == 6 and found.fps == 25 and "25 frames a second, but fps is 30" in found.warnings[0]
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "scipy"])
+@pytest.mark.parametrize("dates", [True, False])
+def test_dates_and_durations_of_xarray(load_poses: Any, tmp_path: Path, engine: str, dates: bool) -> None:
+    dataset = load_poses.from_numpy(np.random.default_rng(1).uniform(1, 99, (6, 2, 3, 1)), np.ones((6, 3, 1)), fps=25.0)
+    dataset.attrs["source_software"] = "DeepLabCut"
+    passed = (np.arange(6) * 40).astype("timedelta64[ms]").astype("timedelta64[ns]")
+    dataset = dataset.assign_coords(time=np.datetime64("2024-01-01", "ns") + passed if dates else passed)
+    assert read_keypoints(dataset).num_frames == 6
+    dataset.to_netcdf(tmp_path / "clip.nc", engine=engine)
+    found = read_keypoints(tmp_path / "clip.nc")
+    assert found.num_frames == 6 and found.frames is None and found.fps == 25 and not found.warnings
 
 
 def test_gaps_in_the_time_of_a_data_set_become_hidden_frames() -> None:

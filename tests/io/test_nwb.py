@@ -182,6 +182,30 @@ def test_series_with_times_of_their_own_meet_at_the_same_frames(tmp_path: Path) 
     assert any("taken for frame numbers" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("shift", [1e-3, 1e-5, 4e-7])
+def test_animals_with_almost_equal_timestamps_share_their_frames(tmp_path: Path, shift: float) -> None:
+    path = _write(tmp_path / "clip.nwb", {"a": _joints(NODES)}, times=np.arange(6) / 30)
+    with h5py.File(path, "a") as file:
+        other = _typed(file["processing/behavior"], "b", "PoseEstimation")
+        for joint, name in enumerate(NODES):
+            _series(other, name, _points(joint) + 500, times=np.arange(6) / 30 + shift)
+    found = read_keypoints(path)
+    assert found.num_frames == 6 and found.fps == 30 and found.visible().all() and not found.warnings
+    np.testing.assert_array_equal(found.keypoints[1], found.keypoints[0] + 500)
+
+
+@pytest.mark.parametrize(("unit", "fps", "warned"), [("milliseconds", 25, False), ("seconds", 0.025, True)])
+def test_timestamps_in_milliseconds_are_read_as_the_file_says_or_told(
+    tmp_path: Path, unit: str, fps: float, warned: bool
+) -> None:
+    path = _write(tmp_path / "clip.nwb", {"pose": {"nose": _points(0)}}, skeleton=False, times=np.arange(6) * 40)
+    with h5py.File(path, "a") as file:
+        file["processing/behavior/pose/nose/timestamps"].attrs["unit"] = unit
+    found = read_keypoints(path)
+    assert found.fps == pytest.approx(fps) and found.num_frames == 6
+    assert any("if they are milliseconds" in warning for warning in found.warnings) == warned
+
+
 def test_a_session_clock_does_not_shift_the_frames(tmp_path: Path) -> None:
     times = 1234.55 + np.arange(6) / 30 + np.array([0, 1, -1, 1, 0, -1]) * 1e-4
     found = read_keypoints(_write(tmp_path / "clip.nwb", {"pose": _joints(NODES)}, times=times))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,33 +11,73 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
+from olift_fast.io.columns import Grid, joint_columns
+from olift_fast.io.csv_table import left_out
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import frames_of_rows
 from olift_fast.io.open_container import HDF5
 from olift_fast.io.pandas_tables import PandasTable, holds_tables, read_table
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.readers.deeplabcut import from_columns
+from olift_fast.io.readers.flat_csv import read_grid
 
-_LEVELS = {3: ("scorer", "bodyparts", "coords"), 4: ("scorer", "individuals", "bodyparts", "coords")}
+#: What a column of frame numbers is called.
+_INDEX = {"index", "frame", "frames", "time", "level_0"}
+_LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 
 
 def read_deeplabcut_h5(file: h5py.File) -> Parsed:
     """The table, read by the same rules as a csv: several animals, unique body parts, hand labels.
 
+    A table whose columns have one name each, such as nose_x, is read like a csv of such names.
+
     Raises:
-        InputError: not a table of DeepLabCut's, or 3D points.
+        InputError: no table of keypoints, or 3D points.
     """
     table = read_table(file)
-    columns = _columns(table)
-    marks = frames_of_rows(*_cells(table.index))
-    parsed = from_columns(columns, table.values, None if marks.pictures else marks.numbers)
+    if table.columns and len(table.columns[0]) == 1:
+        return _read_flat(table)
+    columns, notes = _columns(table)
+    index, made = table.index, 0
+    if columns and not columns[0][2] and table.columns[0][0].casefold() in _INDEX:
+        # The index was made a column.
+        index, made = table.values[:, 0], 1
+    marks = frames_of_rows(*_cells(index))
+    values, numbers = table.values, marks.numbers
+    if marks.pictures and numbers is not None:
+        order = np.argsort(numbers, kind="stable")
+        values, numbers = values[order], numbers[order]
+    others = [max(label, key=len) for label, (*_, axis) in zip(table.columns, columns, strict=True) if not axis]
+    if others:
+        places = [place for place, (*_, axis) in enumerate(columns) if axis]
+        columns, values = [columns[place] for place in places], values[:, places]
+    parsed = from_columns(columns, values, None if marks.pictures else numbers)
     return replace(
         parsed,
-        frames=marks.numbers if marks.pictures else parsed.frames,
+        frames=numbers if marks.pictures else parsed.frames,
         fps=marks.fps,
-        notes=(*parsed.notes, *marks.notes),
+        notes=(*parsed.notes, *left_out(others[made:]), *notes, *marks.notes),
         warnings=(*parsed.warnings, *marks.warnings),
     )
+
+
+def _read_flat(table: PandasTable) -> Parsed:
+    """A table with one row of column names; its index is a column before them."""
+    names = [name for (name,) in table.columns]
+    if not joint_columns(names):
+        raise InputError(
+            "columns must be scorer, [individuals,] bodyparts, coords, or named as nose_x and nose_y, got "
+            f"{', '.join(names):.80}"
+        )
+    marks, unit = _cells(table.index)
+    header = ["" if unit is None else "seconds", *names]
+
+    def column(place: int) -> list[str]:
+        if place == 0:
+            return marks
+        return ["" if value != value else f"{value:.17g}" for value in table.values[:, place - 1].tolist()]
+
+    return read_grid(Grid(header, column, lambda places: table.values[:, np.array(places) - 1].astype(np.float32)))
 
 
 def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:
@@ -50,17 +91,38 @@ def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:
     return [str(mark) for mark in (nanoseconds / 1e9).tolist()], 1.0
 
 
-def _columns(table: PandasTable) -> list[tuple[str, str, str]]:
-    """The individual, the body part and the coordinate of each column."""
+def _columns(table: PandasTable) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """The individual, the body part and the coordinate of each column, and notes.
+
+    Levels without names are told by their labels: coords has x and y, and scorer has one label alone.
+    """
     depth = len(table.columns[0]) if table.columns else 0
-    levels = _LEVELS.get(depth, ()) if table.levels is None else table.levels
-    if depth not in _LEVELS or "bodyparts" not in levels or "coords" not in levels or len(levels) != depth:
-        raise InputError(f"columns must be scorer, [individuals,] bodyparts, coords, got {', '.join(levels) or depth}")
+    named = tuple(table.levels or [""] * depth)
+    levels, notes = list(named), []
+    if 1 < depth <= len(_LEVELS) and len(named) == depth and "" in named:
+        told = _told_by_labels(table.columns)
+        if told and all(name in ("", guess) for name, guess in zip(named, told, strict=True)):
+            levels, notes = told, [f"levels of the columns have no names: they are taken for {', '.join(told)}"]
+    if "bodyparts" not in levels or "coords" not in levels or len(levels) != depth:
+        got = ", ".join(name or "one without a name" for name in table.levels or ()) or f"{depth} levels"
+        raise InputError(f"columns must be scorer, [individuals,] bodyparts, coords, got {got}")
     parts, coords = levels.index("bodyparts"), levels.index("coords")
     who = levels.index("individuals") if "individuals" in levels else None
     return [
         ("track_0" if who is None else label[who], label[parts], label[coords].casefold()) for label in table.columns
-    ]
+    ], notes
+
+
+def _told_by_labels(columns: Sequence[tuple[str, ...]]) -> list[str]:
+    """The names of the levels in DeepLabCut's order, where the labels fit; else nothing."""
+    labels = [dict.fromkeys(level) for level in zip(*columns, strict=True)]
+    if not {"x", "y"} <= {label.casefold() for label in labels[-1]}:
+        return []
+    # A table without the scorer has individuals first.
+    single = len(labels) == 3 and len({label for label in labels[0] if label}) > 1
+    if single or len(labels) == 2:
+        return [*_LEVELS[1:][-len(labels) :]]
+    return ["scorer", *_LEVELS[1:][1 - len(labels) :]]
 
 
 FORMAT = Format(
@@ -73,7 +135,7 @@ FORMAT = Format(
     matches=holds_tables,
     read=read_deeplabcut_h5,
     recognized_by="a pandas table in HDF5",
-    takes="as `deeplabcut`; both of pandas' layouts (`table`, `fixed`), uncompressed or with zlib; of several tables, "
-    "`df_with_missing`, or the only one of body parts",
+    takes="as `deeplabcut`, or as `flat-csv` by the names of the columns; both of pandas' layouts (`table`, `fixed`), "
+    "uncompressed or with zlib; of several tables, `df_with_missing`, or the only one of body parts",
     hint="DeepLabCut",
 )

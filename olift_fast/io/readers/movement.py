@@ -23,11 +23,13 @@ from olift_fast.io.frame_numbers import frames_of_seconds
 from olift_fast.io.hdf5 import array, read_in_child, text
 from olift_fast.io.open_container import HDF5, NETCDF
 from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.time_axis import seconds_of
 
 
 class _Variable(NamedTuple):
     values: npt.NDArray[Any]
     dims: tuple[str, ...]
+    units: str = ""
 
 
 def from_dataset(dataset: Any) -> Parsed:
@@ -44,8 +46,8 @@ def from_dataset(dataset: Any) -> Parsed:
     variables = {}
     for name in names:
         if name in position.coords:
-            values = np.asarray(position.coords[name].values)
-            variables[name] = _Variable(values, (name,) if values.ndim else ())
+            values, given = np.asarray(position.coords[name].values), getattr(position.coords[name], "attrs", {})
+            variables[name] = _Variable(values, (name,) if values.ndim else (), text(given.get("units", "")))
         elif name in dataset:
             variables[name] = _Variable(np.asarray(dataset[name].values), tuple(map(str, dataset[name].dims)))
     return _from_variables(variables, dataset.attrs)
@@ -65,7 +67,8 @@ def read_netcdf(content: h5py.File | Path) -> Parsed:
     variables = {}
     for name, member in content.items():
         if isinstance(member, h5py.Dataset) and member.shape is not None:
-            variables[name] = _Variable(_unpacked(array(content, name), member.attrs), _dimensions(member))
+            values, units = _unpacked(array(content, name), member.attrs), text(member.attrs.get("units", ""))
+            variables[name] = _Variable(values, _dimensions(member), units)
     return _from_variables(variables, dict(content.attrs))
 
 
@@ -79,7 +82,7 @@ def _read_classic(path: Path) -> Parsed:
             if values.dtype == "S1" and values.ndim and dims[-1] != name:
                 # A text is an array of letters, along a dimension of its own.
                 values, dims = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], dims[:-1]
-            variables[name] = _Variable(values, dims)
+            variables[name] = _Variable(values, dims, text(variable._attributes.get("units", "")))
         return _from_variables(variables, file._attributes)
 
 
@@ -102,11 +105,10 @@ def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str,
             raise InputError(f"confidence must have the dimensions {', '.join(order[:3])}, got {', '.join(given.dims)}")
         confidence = given.values.transpose([given.dims.index(name) for name in order[:3]])
     fps = _number(attributes.get("fps"))
-    frames, found_fps = None, None
+    frames = None
     warnings: tuple[str, ...] = ()
     if "time" in variables:
-        counted = text(attributes.get("time_unit", "frames" if fps is None else "seconds")) == "frames"
-        frames, found_fps, warnings = _frames(variables["time"].values, None if counted else fps, counted)
+        frames, fps, warnings = _frames(variables["time"], text(attributes.get("time_unit", "")), fps)
     return with_hidden_frames(
         Parsed(
             points[..., [space.index("x"), space.index("y")]],
@@ -114,7 +116,7 @@ def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str,
             _labels(variables, joint, points.shape[2]),
             tracks=_labels(variables, track, points.shape[0]),
             frames=frames,
-            fps=found_fps if fps is None else fps,
+            fps=fps,
             warnings=warnings,
         )
     )
@@ -130,37 +132,75 @@ def _with_individual(variable: _Variable) -> _Variable:
 
 
 def _frames(
-    time: npt.NDArray[Any], fps: float | None, counted: bool
+    time: _Variable, unit: str, fps: float | None
 ) -> tuple[npt.NDArray[np.int64] | None, float | None, tuple[str, ...]]:
-    """The frame of each time if they increase, the frame rate that the times tell, and warnings.
+    """The frame of each time if they increase, frames a second, and warnings.
 
     Args:
-        time: (T) frames, or seconds; or dates and times.
-        fps: frames a second, for seconds; None takes it from the times.
-        counted: the times are frame numbers. Some data sets say so, and hold seconds.
+        time: (T) frames, or times. xarray writes dates and times as numbers, whose unit is the variable's.
+        unit: the unit that the data set tells; "" if it doesn't. Some data sets say "frames", and hold seconds.
+        fps: frames a second, if the data set tells.
     """
-    if time.dtype.kind == "M":
-        time = (time - time.min()).astype("timedelta64[ns]") if len(time) else time.astype(np.float64)
-    if time.dtype.kind == "m":
-        time, counted = time.astype("timedelta64[ns]").astype(np.int64) / 1e9, False
-    if time.dtype.kind not in "iuf" or len(time) == 0:
-        return None, None, ()
-    if not np.isfinite(time).all():
-        return None, None, ("some times are not finite numbers: frames are counted from 0",)
-    values = time.astype(np.float64)
-    whole = bool((values == np.rint(values)).all())
-    if not counted and fps is not None:
-        values, whole = values * fps, True
-    if whole and np.abs(values).max() < 2**53:
-        frames, found = np.rint(values).astype(np.int64), None
+    if len(time.values) == 0:
+        return None, fps, ()
+    values, known = _seconds(time, unit)
+    if values is None:
+        what = time.units or unit or str(time.values.dtype)
+        return None, fps, (f"the unit of time {what!r:.40} is not known: frames are counted from 0",)
+    if not np.isfinite(values).all():
+        return None, fps, ("some times are not finite numbers: frames are counted from 0",)
+    counted = not known and (unit or ("frames" if fps is None else "seconds")) == "frames"
+    if counted or fps is None:
+        # Some data sets that say frames hold seconds.
+        whole = not known and bool((values == np.rint(values)).all())
+        read = None if whole else frames_of_seconds(values)
     else:
-        known = frames_of_seconds(values)
-        if known is None:
-            return None, None, ("the times tell no frame rate: frames are counted from 0",)
-        frames, found = known
+        values, whole = values * fps, True
+        beside = float(np.abs(values - np.rint(values)).max())
+        read = frames_of_seconds(values / fps) if beside > 0.3 else None
+    warnings: tuple[str, ...] = ()
+    if read is not None:
+        frames, found = read
+        if fps is not None and abs(found - fps) > 0.01 * fps:
+            warnings = (f"the times are those of {found:.6g} frames a second, but fps is {fps:.6g}: the times count",)
+        fps = found if fps is None or warnings else fps
+    elif whole and np.abs(values).max() < 2**53:
+        frames = np.rint(values).astype(np.int64)
+    else:
+        return None, fps, ("the times tell no frame rate: frames are counted from 0",) * (len(values) > 1)
     if (np.diff(frames) <= 0).any():
-        return None, found, ("the times do not increase frame by frame: frames are counted from 0",)
-    return frames, found, ()
+        return None, fps, (*warnings, "the times do not increase frame by frame: frames are counted from 0")
+    return frames, fps, warnings
+
+
+def _seconds(time: _Variable, unit: str) -> tuple[npt.NDArray[np.float64] | None, bool]:
+    """The times in seconds, and True where they are known to be that; None if they are in a unit that is not known.
+
+    Without a unit, they are returned as they are. Dates count from the first.
+    """
+    values = time.values
+    if values.dtype.kind in "mM":
+        missing = np.isnat(values)
+        if values.dtype.kind == "M" and not missing.all():
+            values = values - values[~missing].min()
+        seconds = values.astype("timedelta64[ns]").astype(np.int64) / 1e9
+        return np.where(missing, np.nan, seconds), True
+    if values.dtype.kind not in "iuf":
+        return None, False
+    numbers = values.astype(np.float64)
+    if values.dtype.kind == "i":
+        # A date that is missing is written so.
+        numbers[values == np.iinfo(values.dtype).min] = np.nan
+    scale = seconds_of(time.units)
+    if scale is not None:
+        first = np.nanmin(numbers) if "since" in time.units.split() and not np.isnan(numbers).all() else 0.0
+        return (numbers - first) * scale, True
+    scale = seconds_of(unit)
+    if scale is not None:
+        # movement's own seconds may count frames where there is no frame rate.
+        return numbers * scale, scale != 1
+    known = "frame" in f"{time.units or unit}".casefold() or not (time.units or unit)
+    return (numbers if known else None), False
 
 
 def _is_netcdf(content: h5py.File | Path) -> bool:

@@ -14,26 +14,22 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
 from olift_fast.io.frame_gaps import with_hidden_frames
-from olift_fast.io.frame_numbers import frames_of_seconds
 from olift_fast.io.hdf5 import array, strings, text
 from olift_fast.io.nwb_types import TypedGroups
 from olift_fast.io.open_container import HDF5
 from olift_fast.io.parsed import Parsed, check_size, refuse_3d
-
-#: Times are compared in steps of a microsecond: the same frame may have come from a rate in one series, and be listed
-#: in another.
-_TICKS = 1e6
+from olift_fast.io.time_axis import one_axis, seconds_of
 
 
 class _Series(NamedTuple):
-    """The points of one joint: (t, 2), their confidence (t), NaN where there is none, and their times (t) in ticks.
+    """The points of one joint: (t, 2), their confidence (t), NaN where there is none, and their times (t) in seconds.
 
     `rate` is frames a second, if the file says so in place of the times.
     """
 
     points: npt.NDArray[np.float64]
     confidence: npt.NDArray[np.float64]
-    ticks: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
     rate: float | None = None
 
 
@@ -82,38 +78,39 @@ def read_nwb(file: h5py.File) -> Parsed:
 
 def _assembled(poses: Sequence[Mapping[str, _Series]], names: Sequence[str], tracks: Sequence[str]) -> Parsed:
     """The series at their times in one array; frames are numbered by the times."""
-    series = [one for pose in poses for one in pose.values()]
-    regular = all((np.diff(one.ticks) > 0).all() for one in series)
-    ticks = np.unique(np.concatenate([one.ticks for one in series]))
-    longest = max(len(one.ticks) for one in series)
-    if not regular:
-        if any(len(one.ticks) not in (0, longest) for one in series):
-            raise InputError("timestamps do not increase, and the series differ in length")
-        ticks = np.arange(longest)
-    check_size(len(tracks), len(ticks), len(names))
-    points = np.full((len(tracks), len(ticks), len(names), 2), np.nan, np.float32)
-    confidence = np.full(points.shape[:3], np.nan, np.float32)
-    with np.errstate(over="ignore"):
-        for track, pose in enumerate(poses):
-            for joint, name in enumerate(names):
-                one = pose[name]
-                at = np.searchsorted(ticks, one.ticks) if regular else np.arange(len(one.ticks))
-                points[track, at, joint] = one.points
-                confidence[track, at, joint] = one.confidence
-    parsed = Parsed(points, confidence, tuple(names), tracks=tuple(tracks))
-    if not regular:
-        return replace(parsed, warnings=("timestamps do not increase: frames are counted from 0",))
-    rates = {one.rate for one in series if len(one.ticks)}
+    series = [pose[name] for pose in poses for name in names]
+    regular = all((np.diff(one.times) > 0).all() for one in series)
+    longest = max(len(one.times) for one in series)
+    if not regular and any(len(one.times) not in (0, longest) for one in series):
+        raise InputError("timestamps do not increase, and the series differ in length")
+    rates = {one.rate for one in series if len(one.times)}
     rate = rates.pop() if len(rates) == 1 else None
-    found = frames_of_seconds(ticks / _TICKS)
-    if found is None:
-        irregular = ("timestamps are irregular: frames are counted from 0",) if len(ticks) > 1 else ()
-        return replace(parsed, fps=rate, warnings=irregular)
-    frames, fps = found[0], found[1] if rate is None else rate
+    axis = one_axis([one.times for one in series], rate) if regular else None
+    frames = [np.arange(len(one.times)) for one in series] if axis is None else axis.frames
+    numbers = np.unique(np.concatenate(frames))
+    check_size(len(tracks), len(numbers), len(names))
+    points = np.full((len(tracks), len(numbers), len(names), 2), np.nan, np.float32)
+    confidence = np.full(points.shape[:3], np.nan, np.float32)
+    for index, (one, own) in enumerate(zip(series, frames, strict=True)):
+        track, joint = divmod(index, len(names))
+        at = np.searchsorted(numbers, own)
+        with np.errstate(over="ignore"):
+            points[track, at, joint] = one.points
+            confidence[track, at, joint] = one.confidence
+    parsed = Parsed(points, confidence, tuple(names), tracks=tuple(tracks))
+    if axis is None:
+        return replace(parsed, warnings=("timestamps do not increase: frames are counted from 0",))
+    parsed = replace(parsed, warnings=axis.warnings)
+    if axis.fps is None:
+        return replace(parsed, fps=rate)
+    fps = axis.fps if rate is None or abs(axis.fps - rate) > 0.01 * rate else rate
     if fps == 1:
         note = "timestamps are 1 s apart, as frame numbers without a frame rate are written: taken for frame numbers"
-        return replace(parsed, frames=frames, notes=(note,))
-    return replace(parsed, frames=frames, fps=fps)
+        return replace(parsed, frames=numbers, notes=(note,))
+    if fps < 1 and rate is None:
+        slow = f"timestamps are {1 / fps:.6g} s apart; if they are milliseconds, give the frame rate (--fps)"
+        parsed = replace(parsed, warnings=(*parsed.warnings, slow))
+    return replace(parsed, frames=numbers, fps=fps)
 
 
 def _series(group: h5py.Group) -> _Series:
@@ -130,19 +127,20 @@ def _series(group: h5py.Group) -> _Series:
     if "confidence" in group:
         confidence = array(group, "confidence").astype(np.float64).ravel()
     times, rate = _times(group, len(points))
-    ticks = times * _TICKS
-    if len(confidence) != len(points) or len(ticks) != len(points):
-        lengths = f"{len(points)} points, {len(confidence)} confidences, {len(ticks)} timestamps"
+    if len(confidence) != len(points) or len(times) != len(points):
+        lengths = f"{len(points)} points, {len(confidence)} confidences, {len(times)} timestamps"
         raise InputError(f"{group.name} must have one of each a frame, got {lengths}")
-    if not np.isfinite(ticks).all() or np.abs(ticks).max(initial=0) > 2**62:
+    if not np.isfinite(times).all():
         raise InputError(f"{group.name}: timestamps must be finite")
-    return _Series(points, confidence, np.rint(ticks).astype(np.int64), rate)
+    return _Series(points, confidence, times, rate)
 
 
 def _times(group: h5py.Group, frames: int) -> tuple[npt.NDArray[np.float64], float | None]:
     """The times of a series in seconds: listed, or by a rate from a starting time; and the rate."""
     if "timestamps" in group:
-        return array(group, "timestamps").astype(np.float64).ravel(), None
+        times = array(group, "timestamps").astype(np.float64).ravel()
+        # NWB wants seconds; a file that says otherwise is taken at its word.
+        return times * (seconds_of(text(group["timestamps"].attrs.get("unit", ""))) or 1), None
     if "starting_time" not in group:
         raise InputError(f"{group.name} has neither timestamps nor starting_time")
     rate = float(group["starting_time"].attrs["rate"])
@@ -181,7 +179,7 @@ def _by_joint(series: dict[str, _Series], skeleton: _Skeleton | None) -> dict[st
             found[node] = series[name]
     if not used:
         return _by_joint(series, None)
-    empty = _Series(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
+    empty = _Series(np.zeros((0, 2)), np.zeros(0), np.zeros(0))
     found = {node: found.get(node, empty) for node in skeleton.nodes}
     return found | {name: one for name, one in series.items() if name not in used}
 

@@ -10,12 +10,13 @@ import pytest
 from olift_fast import tracks
 from olift_fast.renamed import old_names
 
-OLD = [
-    *(("olift_fast.data", name) for name in sorted(tracks.__all__)),
-    *(("olift_fast.data.skeleton", name) for name in ("Skeleton", "infer_sides", "load_skeleton")),
-    *(("olift_fast.data.rigs", name) for name in ("find_rig", "rig", "rig_names")),
-    *(("olift_fast.data.tracks", name) for name in ("KeypointTracks", "LiftedTracks")),
-]
+OF_MODULE = {
+    "olift_fast.data.skeleton": ("Skeleton", "infer_sides", "load_skeleton"),
+    "olift_fast.data.rigs": ("find_rig", "rig", "rig_names"),
+    "olift_fast.data.tracks": ("KeypointTracks", "LiftedTracks"),
+}
+OLD = [(module, name) for module, names in OF_MODULE.items() for name in names]
+OLD += [("olift_fast.data", name) for _, name in OLD]
 
 
 @pytest.mark.parametrize(("module", "name"), OLD)

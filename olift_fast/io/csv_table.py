@@ -145,6 +145,11 @@ def split_table(text: str) -> Table:
     return Table(lines, delimiter, range(1, len(lines) + 1))
 
 
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty, or says that there is no value: NA, nan, null, -."""
+    return re.fullmatch(f"nan|{_MISSING}", cell, re.IGNORECASE) is not None
+
+
 def left_out(names: Iterable[str]) -> list[str]:
     """The note that columns of these names were left out; nothing without a name."""
     distinct = list(dict.fromkeys(names))

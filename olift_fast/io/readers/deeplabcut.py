@@ -13,11 +13,14 @@ from olift_fast.errors import InputError
 from olift_fast.io.columns import imported_rows
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import frames_of_rows
+from olift_fast.io.frame_numbers import RowFrames, frames_of_rows, seconds_in
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, check_size, fill_gaps, refuse_3d
+from olift_fast.io.row_places import kind_of, unit_of
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
+#: What other tools call the likelihood.
+_SCORES = ("confidence", "conf", "score", "probability", "prob", "visibility", "visible", "vis", "p", "c")
 
 
 def read_deeplabcut(table: Table) -> Parsed:
@@ -45,34 +48,36 @@ def read_deeplabcut(table: Table) -> Parsed:
     ]
     first = table.data_start(len(header), index_columns)
     values = table.values(first, places, width)
-    marks = frames_of_rows(table.column(first, index_columns - 1))
-    parsed = from_columns(columns, values, None if marks.pictures else marks.numbers)
+    parsed = from_columns(columns, values, _marks(table, first, index_columns, header))
     others = sorted(set(range(index_columns, width)) - set(places))
     beside = [_beside(table, header, place, first) for place in others]
-    return replace(
-        parsed,
-        frames=marks.numbers if marks.pictures else parsed.frames,
-        fps=marks.fps,
-        notes=(*parsed.notes, *left_out(name for name in beside if name), *marks.notes),
-        warnings=marks.warnings,
-    )
+    return replace(parsed, notes=(*parsed.notes, *left_out(name for name in beside if name)))
 
 
-def from_columns(
-    columns: Sequence[tuple[str, str, str]],
-    values: npt.NDArray[np.float32],
-    numbers: npt.NDArray[np.int64] | None,
-) -> Parsed:
-    """Tracks from the values of a table.
+def _marks(table: Table, first: int, index_columns: int, header: dict[str, list[str]]) -> RowFrames:
+    """The frames of the rows from line `first` on, by the last column of the index; of pictures, by their folders too."""
+    cells = table.column(first, index_columns - 1)
+    if index_columns > 1 and seconds_in(cells) is None:
+        folders = [table.column(first, place) for place in range(index_columns - 1)]
+        cells = ["/".join(filter(None, row)) for row in zip(*folders, cells, strict=True)]
+    name = table.rows(first - 1, first)[0][index_columns - 1] if first > len(header) else ""
+    kind = kind_of(name)
+    return frames_of_rows(cells, unit_of(name, cells) if kind == "time" else None, kind)
+
+
+def from_columns(columns: Sequence[tuple[str, str, str]], values: npt.NDArray[np.float32], marks: RowFrames) -> Parsed:
+    """Tracks from the values of a table; those of several recordings, which pictures may tell, side by side.
 
     Args:
         columns: the individual, the body part and the coordinate of each column.
         values: (T, columns).
-        numbers: (T) frame numbers in any order; None leaves the rows as they are, without numbers.
+        marks: the frames of the rows; where they have no numbers, the rows stay as they are.
 
     Raises:
         InputError: a repeated column, a body part without x or y, 3D points, a frame number that comes twice.
     """
+    if not any(coordinate == "likelihood" for *_, coordinate in columns):
+        columns = [(who, part, "likelihood" if name in _SCORES else name) for who, part, name in columns]
     place: dict[tuple[str, str, str], int] = {}
     for column, key in enumerate(columns):
         if key in place:
@@ -101,31 +106,54 @@ def from_columns(
         likelihood = place.get((individual, bodypart, "likelihood"))
         if likelihood is not None:
             confidence[where] = values[:, likelihood]
-    if numbers is None or frames == 0:
-        return Parsed(keypoints, confidence, joints, tracks=tracks, notes=notes)
-    order = np.argsort(numbers, kind="stable")
-    repeated = numbers[order][1:][np.diff(numbers[order]) == 0]
+    parsed = Parsed(
+        *(keypoints, confidence, joints),
+        tracks=tracks,
+        fps=marks.fps,
+        notes=[*notes, *marks.notes],
+        warnings=marks.warnings,
+    )
+    return parsed if marks.numbers is None or frames == 0 else _in_order(parsed, marks, marks.numbers)
+
+
+def _in_order(parsed: Parsed, marks: RowFrames, numbers: npt.NDArray[np.int64]) -> Parsed:
+    """The frames in the order of their numbers, hidden where one is missing; each recording as tracks of its own.
+
+    Args:
+        parsed: the rows as frames.
+        marks: what marks the rows.
+        numbers: (rows) their frame numbers.
+
+    Raises:
+        InputError: a frame number that comes twice.
+    """
+    tracks, _, joints = parsed.keypoints.shape[:3]
+    found, inverse = np.unique(numbers, return_inverse=True)
+    frames, spread = (found, np.arange(len(found))) if marks.pictures else fill_gaps(found, joints)
+    place = spread[inverse.reshape(-1)]
+    recordings = list(dict.fromkeys(marks.recordings)) or [""]
+    index = {name: number for number, name in enumerate(recordings)}
+    recording = np.array([index[name] for name in marks.recordings or [""] * len(place)])
+    order = np.lexsort((place, recording))
+    repeated = numbers[order][1:][(np.diff(place[order]) == 0) & (np.diff(recording[order]) == 0)]
     if len(repeated):
         raise InputError(f"frame {repeated[0]} comes twice")
-    keypoints, confidence = keypoints[:, order], confidence[:, order]
-    all_numbers, places = fill_gaps(numbers[order], len(joints))
-    if len(all_numbers) > frames:
-        check_size(len(tracks), len(all_numbers), len(joints))
-        keypoints, confidence = (_spread(values, places, len(all_numbers)) for values in (keypoints, confidence))
-    return Parsed(keypoints, confidence, joints, tracks=tracks, frames=all_numbers, notes=notes)
+    check_size(len(recordings) * tracks, len(frames), joints)
+
+    def spread_out(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        full = np.full((len(recordings), tracks, len(frames), *values.shape[2:]), np.nan, np.float32)
+        full[recording, :, place] = values.swapaxes(0, 1)
+        return full.reshape(-1, *full.shape[2:])
+
+    names = [f"{recording}/{track}" if recording else track for recording in recordings for track in parsed.tracks]
+    confidence = None if parsed.confidence is None else spread_out(parsed.confidence)
+    return replace(parsed, keypoints=spread_out(parsed.keypoints), confidence=confidence, tracks=names, frames=frames)
 
 
 def _is_deeplabcut(table: Table) -> bool:
     """Whether two of the first lines are header rows of the format; the reader says which other rows are missing."""
     names = {row[0].casefold() for row in table.rows(0, 4) if row}
     return len(names & set(HEADER)) > 1 and not imported_rows(table)
-
-
-def _spread(values: npt.NDArray[np.float32], places: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.float32]:
-    """`values` (N, t, …) at their places among more frames, NaN elsewhere."""
-    spread = np.full((len(values), frames, *values.shape[2:]), np.nan, np.float32)
-    spread[:, places] = values
-    return spread
 
 
 def _header_rows(table: Table) -> dict[str, list[str]]:

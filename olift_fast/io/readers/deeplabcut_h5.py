@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -27,16 +26,7 @@ def read_deeplabcut_h5(file: h5py.File) -> Parsed:
         InputError: not a table of DeepLabCut's, or 3D points.
     """
     table = read_table(file)
-    columns = _columns(table)
-    marks = frames_of_rows(*_cells(table.index))
-    parsed = from_columns(columns, table.values, None if marks.pictures else marks.numbers)
-    return replace(
-        parsed,
-        frames=marks.numbers if marks.pictures else parsed.frames,
-        fps=marks.fps,
-        notes=(*parsed.notes, *marks.notes),
-        warnings=(*parsed.warnings, *marks.warnings),
-    )
+    return from_columns(_columns(table), table.values, frames_of_rows(*_cells(table.index)))
 
 
 def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, refuse_repeated, row_places
+from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.row_places import refuse_repeated, row_places
 
 
 def read_flat_csv(table: Table) -> Parsed:

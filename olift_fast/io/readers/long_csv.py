@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import KEYPOINT, Grid, grid_of, refuse_repeated, row_places
+from olift_fast.io.columns import KEYPOINT, Grid, grid_of
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, check_size, refuse_3d
+from olift_fast.io.row_places import refuse_repeated, row_places
 
 _AXIS = "{0}(?:coords?|coordinate|pos|position|px|pixels?)?|(?:pos|position|coord){0}"
 _SCORE = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p"
@@ -93,7 +94,8 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
     names = list(dict.fromkeys(cells))
     joint_of = {name: joint for joint, name in enumerate(names)}
     joint = np.array([joint_of[cell] for cell in cells], dtype=np.int64)
-    places = row_places(grid, len(cells), len(names), columns.used)
+    each = len(names) * (1 if columns.space is None else 2)
+    places = row_places(grid, len(cells), len(names), columns.used, each)
     if places.frames is None and places.num_frames == len(cells) > 1:
         raise InputError("has a row for each keypoint but no column of frames, wanted one named frame or time")
     check_size(len(places.tracks), places.num_frames, len(names))

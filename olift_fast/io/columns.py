@@ -92,6 +92,7 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
     header = table.rows(skip, skip + 1)[0][:_MAX_COLUMNS] if len(table.lines) > skip else []
     while header and not header[-1]:
         header.pop()
+    header = untupled(header)
     if skip and header:
         # With rows above it, the first cell names the rows of the header, and not a column.
         header[0] = ""
@@ -103,6 +104,17 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
         lambda places: table.values(first, places, len(header)),
         before - before[0] if len(before) and before[-1] > before[0] else None,
     )
+
+
+def untupled(header: Sequence[str]) -> list[str]:
+    """The names without the tuples that pandas makes of several rows of names: ('s', 'nose', 'x') is nose_x."""
+    found = [re.findall(r"'([^']*)'", name) if re.match(r"\('.*'\)$", name[:_MAX_NAME]) else [] for name in header]
+    tuples = [parts for parts in found if parts]
+    if len({len(parts) for parts in tuples}) != 1 or len(tuples[0]) not in (2, 3):
+        return list(header)
+    if len(tuples[0]) == 3 and len({parts[0] for parts in tuples}) > 1:
+        return list(header)  # Several animals, or scorers.
+    return ["_".join(parts[-2:]) if parts else name for parts, name in zip(found, header, strict=True)]
 
 
 def imported_rows(table: Table) -> int:
@@ -154,3 +166,29 @@ def _parts_of_joints(scheme: re.Pattern[str], names: Sequence[str]) -> dict[str,
 
 def _words(name: str) -> set[str]:
     return set(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").casefold().split())
+
+
+def without_marks(
+    points: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """The points without those that stand for a keypoint that is not there, and a note on each kind of them.
+
+    These are (-1, -1), (-9999, -9999), …, and (0, 0) without a score, where no other coordinate is negative.
+
+    Args:
+        points: (…, 2).
+        scores: (…), NaN where there is none.
+    """
+    alike = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0) & (points[..., 0] == np.rint(points[..., 0]))
+    alike &= (points[..., 0] < 0) | np.isnan(scores)
+    others = points[~alike & np.isfinite(points).all(axis=-1)]
+    if not alike.any() or not len(others) or others.min() < 0:
+        return points, []
+    values, counts = np.unique(points[alike][:, 0], return_counts=True)
+    if len(values) > 3:
+        return points, []
+    notes = [
+        f"({value:g}, {value:g}) is taken for a keypoint that is not there ({count} in all)"
+        for value, count in zip(values + 0.0, counts, strict=True)
+    ]
+    return np.where(alike[..., None], np.float32(np.nan), points), notes

@@ -75,7 +75,9 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     """
     free = replace(grid, header=["" if place in used else name for place, name in enumerate(grid.header)])
     frame, time, picture = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE))
-    if picture is not None and _names_no_frame(grid.column(picture), each):
+    animal = free.find(f"{_TRACK}|{_ID}")
+    animals = len(set(grid.column(animal))) if animal is not None else 1
+    if picture is not None and _names_no_frame(grid.column(picture), each * animals):
         picture = None
     row_index = 0 if not grid.header[0] else free.find(_ROW)
     mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
@@ -124,9 +126,9 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, notes, marks.warnings)
 
 
-def _names_no_frame(cells: Sequence[str], each: int) -> bool:
-    """Whether a column of files names the video, or another thing that is the same in all rows."""
-    return (len(set(cells)) == 1 and len(cells) > each) or _all_videos(cells)
+def _names_no_frame(cells: Sequence[str], most: int) -> bool:
+    """Whether a column of files names the video, or what is the same in more rows than one frame has."""
+    return (len(set(cells)) == 1 and len(cells) > most) or _all_videos(cells)
 
 
 def _track_column(free: Grid, marks: Sequence[str] | None, rows: int, each: int) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,6 +35,7 @@ def read_deeplabcut(table: Table) -> Parsed:
     Raises:
         InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
     """
+    table, above = _framed(table)
     header = _header_rows(table)
     width = len(header["coords"])
     index_columns = _index_columns(header, width)
@@ -51,11 +54,11 @@ def read_deeplabcut(table: Table) -> Parsed:
     parsed = from_columns(columns, values, _marks(table, first, index_columns, header))
     others = sorted(set(range(index_columns, width)) - set(places))
     beside = [_beside(table, header, place, first) for place in others]
-    return replace(parsed, notes=(*parsed.notes, *left_out(name for name in beside if name)))
+    return replace(parsed, notes=(*parsed.notes, *left_out(name for name in beside if name), *above))
 
 
 def _marks(table: Table, first: int, index_columns: int, header: dict[str, list[str]]) -> RowFrames:
-    """The frames of the rows from line `first` on, by the last column of the index; of pictures, by their folders too."""
+    """The frames of the rows from line `first` on, by the last column of the index; of pictures, by all columns."""
     cells = table.column(first, index_columns - 1)
     if index_columns > 1 and seconds_in(cells) is None:
         folders = [table.column(first, place) for place in range(index_columns - 1)]
@@ -151,33 +154,88 @@ def _in_order(parsed: Parsed, marks: RowFrames, numbers: npt.NDArray[np.int64]) 
 
 
 def _is_deeplabcut(table: Table) -> bool:
-    """Whether two of the first lines are header rows of the format; the reader says which other rows are missing."""
+    """Whether two of the first lines are header rows of the format; the reader says which rows are missing."""
+    if imported_rows(table):
+        return False
     names = {row[0].casefold() for row in table.rows(0, 4) if row}
-    return len(names & set(HEADER)) > 1 and not imported_rows(table)
+    return len(names & set(HEADER)) > 1 or _corner(table) is not None or bool(_nameless(table))
+
+
+def _corner(table: Table) -> tuple[int, int] | None:
+    """The line and the column in which the header's names begin: below titles, and beside a column of row numbers."""
+    rows = table.rows(0, 8)
+    for column in (0, 1):
+        named = [len(row) > column and row[column].casefold() in HEADER for row in rows]
+        line = next((line for line in range(len(rows) - 1) if named[line] and named[line + 1]), None)
+        if line is not None and (column == 0 or all(re.fullmatch(r"\d*", row[0]) for row in rows[line : line + 2])):
+            return line, column
+    return None
+
+
+def _framed(table: Table) -> tuple[Table, list[str]]:
+    """The table from its header's first cell on, and a note on lines that were above it."""
+    line, column = _corner(table) or (0, 0)
+    notes = [f"lines above the header left out: {line}"] if line else []
+    lines = list(table.lines[line:])
+    if column and any('"' in text for text in lines):
+        out = io.StringIO()
+        csv.writer(out, delimiter=table.delimiter, lineterminator="\n").writerows(
+            [cell.replace("\n", " ") for cell in row[1:]] for row in table.rows(line, len(table.lines))
+        )
+        lines = out.getvalue().split("\n")[:-1]
+    elif column:
+        lines = [text.partition(table.delimiter)[2] for text in lines]
+    numbers = list(table.numbers[line:])
+    if len(lines) != len(numbers):
+        raise InputError("a cell has several lines")
+    return Table(lines, table.delimiter, numbers, table.padding), notes
+
+
+def _nameless(table: Table) -> Sequence[str]:
+    """The names of the header rows where they are lost: the last of 2 to 4 rows has nothing but x, y and a score."""
+    rows = table.rows(0, 4)
+    for last in range(1, len(rows)):
+        coords = [cell.casefold() for cell in rows[last][1:] if cell]
+        if {"x", "y"} <= set(coords) <= {"x", "y", "likelihood", *_SCORES} and not any(
+            row[0] for row in rows[1 : last + 1]
+        ):
+            two = HEADER[::2] if len(set(filter(None, rows[0][1:]))) == 1 else HEADER[1:3]
+            return {1: HEADER[2:], 2: (two[0], *HEADER[2:]), 3: HEADER}[last]
+    return ()
 
 
 def _header_rows(table: Table) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
-    for row in table.rows(0, len(HEADER)):
-        name = row[0].casefold()
+    given = table.rows(0, len(HEADER))
+    names = [row[0].casefold() for row in given] if _corner(table) else _nameless(table)
+    for name, row in zip(names or [row[0].casefold() for row in given], given, strict=False):
         if name not in HEADER or name in rows:
             break
         rows[name] = row
     seen = ", ".join(rows) or "none"
-    for name in ("scorer", "bodyparts", "coords"):
+    for name in ("bodyparts", "coords"):
         if name not in rows:
             wanted = "scorer, [individuals,] bodyparts, coords"
             raise InputError(f"header row {name!r} is missing: wanted {wanted}, got {seen}")
     if list(rows) != [name for name in HEADER if name in rows]:
         raise InputError(f"header rows must be scorer, [individuals,] bodyparts, coords in this order, got {seen}")
     # The row of the scorer is not used, so one that is cut short, as in files made by hand, does no harm.
-    rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
+    if "scorer" in rows:
+        rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
     for name, row in rows.items():
         # pandas' name for a blank cell of a header that it has read and written again.
         row[:] = ["" if re.fullmatch(r"Unnamed: \d+_level_\d+", cell) else cell for cell in row]
         if name != "scorer" and len(row) != len(rows["coords"]):
             raise InputError(f"header row {name!r} has {len(row)} cells, wanted {len(rows['coords'])} as in 'coords'")
     rows["coords"] = [cell.casefold() for cell in rows["coords"]]
+    parts = [cell for cell in rows["bodyparts"][1:] if cell]
+    known = set(parts)
+    if len(known) == len(parts) > 1:
+        # pandas numbers names that repeat: nose, nose.1, nose.2.
+        bare = [re.sub(r"\.\d+$", "", cell) for cell in rows["bodyparts"]]
+        rows["bodyparts"] = [
+            name if name in parts else cell for name, cell in zip(bare, rows["bodyparts"], strict=True)
+        ]
     # Spreadsheets pad a table with columns without a header.
     width = max(place + 1 for row in rows.values() for place, cell in enumerate(row) if cell)
     return {name: row[:width] + [""] * (width - len(row)) for name, row in rows.items()}
@@ -185,7 +243,7 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
 
 def _beside(table: Table, header: dict[str, list[str]], place: int, first: int) -> str:
     """The name of a column without a coordinate, such as Lightning Pose's `set`; "" for an empty one without a name."""
-    name = header["scorer"][place] or header["bodyparts"][place]
+    name = header.get("scorer", header["bodyparts"])[place] or header["bodyparts"][place]
     if not name and any(table.column(first, place)):
         raise InputError(f"column {place + 1} has values but no header")
     return name

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns
+from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, without_marks
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
@@ -37,9 +37,14 @@ def read_grid(grid: Grid, *, imported: bool = False) -> Parsed:
         InputError: as `read_flat_csv`.
     """
     joints = joint_columns(grid.header)
-    if any(joint.z is not None for joint in joints.values()):
+    deep = [joint.z for joint in joints.values() if joint.z is not None]
+    if deep and (np.nan_to_num(grid.values(deep)) != 0).any():
         raise refuse_3d()
     parsed = read_joints(grid, joints)
+    points, notes = without_marks(parsed.keypoints, np.asarray(parsed.confidence))
+    if deep:
+        notes = ["z, which is empty or 0 in all rows, is left out", *notes]
+    parsed = replace(parsed, keypoints=points, notes=(*parsed.notes, *notes))
     animals = _simba_animals(joints, imported)
     if animals and len(parsed.tracks) == 1:
         return _split_animals(parsed, animals)

@@ -147,15 +147,18 @@ def same_times(cells: Sequence[str], owner: npt.NDArray[np.int64]) -> Sequence[s
         owner: (rows) the track of each row.
 
     Returns:
-        (rows) cells; as they were where they are no times, or differ in nothing but whole frames.
+        (rows) cells; as they were where they are no times, or no two are the same.
     """
-    if whole_numbers([cell for cell in cells if cell]) is not None and len(np.unique(owner)) == 1:
+    distinct = list(dict.fromkeys(cells))
+    seconds = seconds_in(distinct) if all(distinct) else None
+    alone = len(np.unique(owner)) == 1
+    if seconds is None or not np.isfinite(seconds).all() or (alone and len(np.unique(seconds)) == len(distinct)):
         return cells
-    times = seconds_in(cells) if all(cells) else None
-    if times is None or not np.isfinite(times).all():
-        return cells
-    period = min((_shortest(times[owner == track]) for track in np.unique(owner)), default=0.0)
-    period = period if np.isfinite(period) else 0.0
+    known = dict(zip(distinct, seconds.tolist(), strict=True))
+    times = np.array([known[cell] for cell in cells])
+    order = np.argsort(owner, kind="stable")
+    of_tracks = np.split(times[order], np.flatnonzero(np.diff(owner[order])) + 1)
+    period = min(filter(None, map(_period_of, of_tracks)), default=0.0)
     pairs = list(zip(times.tolist(), owner.tolist(), strict=True))
     written: dict[tuple[float, int], str] = {}
     for pair, cell in zip(pairs, cells, strict=True):
@@ -171,10 +174,10 @@ def same_times(cells: Sequence[str], owner: npt.NDArray[np.int64]) -> Sequence[s
     return [chosen[pair] for pair in pairs]
 
 
-def _shortest(times: npt.NDArray[np.float64]) -> float:
-    """The time between frames of one track; infinite where it has one frame, 0 where it has no rate."""
+def _period_of(times: npt.NDArray[np.float64]) -> float | None:
+    """The time between frames of one track; None if it has none."""
     steps = np.diff(np.unique(times))
-    return np.inf if len(steps) == 0 else (_period(steps) or 0.0)
+    return _period(steps) if len(steps) else None
 
 
 def last_number(name: str) -> int | None:
@@ -218,7 +221,7 @@ def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
     Times are written "0.033", "0,033", "0.033 s", "33 ms", "00:00:00.033", "10:00:00.033 AM", "0 days 00:00:00.033",
     or as date and time. A date that is not written 2024-12-31 is left out where it is the same in all cells.
     """
-    dated = [re.fullmatch(rf"({_DATE})[ T,]+(.*:.*)", cell) for cell in cells]
+    dated = [re.fullmatch(rf"({_DATE})[ T,]{{1,3}}(.*:.*)", cell) for cell in cells]
     days = {date and date[1] for date in dated}
     if len(days) == 1 and None not in days:
         cells = [date[2] for date in dated if date is not None and not re.match(r"\d{4}-", date[1])] or cells

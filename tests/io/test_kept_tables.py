@@ -32,7 +32,7 @@ def read(tmp_path: Path) -> Callable[[str], KeypointTracks]:
 
 
 def numbered(text: str, first: int = 0) -> str:
-    """The lines with a number before each, as pandas and R write the names of rows; blank before the names of columns."""
+    """The lines with a number before each, as pandas and R write those of rows; nothing before the names of columns."""
     lines = text.splitlines()
     return "".join(f"{row - first if row >= first else ''},{line}\n" for row, line in enumerate(lines))
 
@@ -134,6 +134,10 @@ def test_the_index_of_a_cut_data_frame(tmp_path: Path) -> None:
         cut.to_parquet(tmp_path / "cut.parquet")
         found = read_keypoints(tmp_path / "cut.parquet")
         assert found.frames is not None and found.frames.tolist() == frames and found.keypoints[0, 0, 0, 0] == frames[0]
+    levels = pandas.MultiIndex.from_product([["s"], ["a", "b"], ["x", "y"]])
+    whole.set_axis(levels, axis=1)[6:].to_parquet(tmp_path / "levels.parquet")
+    found = read_keypoints(tmp_path / "levels.parquet")
+    assert found.skeleton.names == ("a", "b") and found.frames is not None and found.frames.tolist() == [6, 7, 8, 9]
 
 
 def test_a_long_run_of_spaces_in_a_name_takes_no_time(read: Callable[..., KeypointTracks]) -> None:

@@ -57,12 +57,12 @@ def _open(path: Path) -> Grid:
         return np.stack([column.to_numpy() for column in columns], axis=-1).astype(np.float32)
 
     # pandas names a column of the index so where the index has no name.
-    names = ["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names]
+    names = untupled(["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names])
     rows = _range_index(content.schema.pandas_metadata, content.num_rows)
     if rows is not None and "index" not in names and joint_columns(names):
         numbers, place = [str(row) for row in rows], len(names)
         return Grid([*names, "index"], lambda index: numbers if index == place else column(index), values)
-    return Grid(untupled(names), column, values)
+    return Grid(names, column, values)
 
 
 def _range_index(metadata: Mapping[str, Any] | None, rows: int) -> range | None:

@@ -287,8 +287,9 @@ FORMAT = Format(
     containers=(TABLE,),
     matches=_is_deeplabcut,
     read=read_deeplabcut,
-    recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`; comma, semicolon or tab",
+    recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`, with or without these names; "
+    "lines above, and row numbers beside them, are left out",
     takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
-    "columns; unique body parts join the skeleton and belong to the track `single`",
+    "columns, several videos side by side; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

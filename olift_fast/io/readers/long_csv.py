@@ -156,6 +156,7 @@ FORMAT = Format(
     matches=lambda table: long_columns(grid_of(table)) is not None,
     read=read_long_csv,
     recognized_by="a column `keypoint`, `bodypart`, `joint`, … beside `x` and `y`, or beside `space` and `position`",
-    takes="x, y, score; `frame`, `time` or `image`; tracks by `track`, `individual`, …; other columns are left out",
+    takes="x, y, score; `frame`, `time` or `image`; tracks by `track`, `individual`, …; the recordings of a `video` "
+    "or `camera` side by side; other columns are left out",
     hint="frame,keypoint,x,y",
 )

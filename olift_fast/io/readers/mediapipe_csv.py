@@ -203,7 +203,7 @@ FORMAT = Format(
     matches=lambda table: is_mediapipe(grid_of(table)),
     read=read_mediapipe_csv,
     recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, a row a frame "
-    "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z",
+    "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z; some of the body's by name, with both",
     takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; the body "
     "where there are hands and faces too, left and right hands as tracks; (0, 0) is hidden",
     hint="",

@@ -157,7 +157,7 @@ CSV = Format(
     containers=(TABLE,),
     matches=_is_sleap_csv,
     read=read_sleap_csv,
-    recognized_by="header with `track` and `frame_idx`",
-    takes="the rows of each track; names from `NAME.x`",
+    recognized_by="header with `track` and `frame_idx`, or with `frame_idx` and `inst0.NAME.x`",
+    takes="the rows of each track; names from `NAME.x`; the videos of `video_path` side by side",
     hint="SLEAP's track,frame_idx,…",
 )

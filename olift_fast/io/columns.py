@@ -1,10 +1,10 @@
-"""Tables with one row of column names: which columns are joints, frames, times and tracks, as labs name them."""
+"""Tables with one row of column names: which columns are joints, as labs name them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table
-from olift_fast.io.frame_numbers import frames_of_rows, frames_of_seconds, seconds_in
-from olift_fast.io.parsed import check_size, fill_gaps
 from olift_fast.tracks.skeleton import plain
 
-_SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p|c|v"
+_SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|lh|ll|p|c|v|s"
 _PART = f"(?P<part>x|y|z|{_SCORES})"
+_CAMEL = "Likelihood|Conf(?:idence)?|Score|Prob(?:ability)?|Vis(?:ibility)?"
 # Possessive (++): a name of nothing but signs would be tried in very many ways.
 _BETWEEN = r"[\s_.:/#-]++"
 
@@ -31,27 +30,26 @@ _SCHEMES = tuple(
     for pattern, flags in (
         (rf"(?P<joint>.+?)(?:{_BETWEEN}[(\[]?|[(\[]){_PART}[)\]]?", re.IGNORECASE),  # nose_x, nose.x, nose (x)
         (rf"{_PART}{_BETWEEN}(?P<joint>.+)", re.IGNORECASE),  # x_nose
-        (r"(?P<joint>.*[a-z\d])(?P<part>[XYZP]|Likelihood|Confidence|Score)", 0),  # noseX
-        (r"(?P<part>[xyzp]|likelihood|confidence|score)(?P<joint>[A-Z].*)", 0),  # xNose
+        (
+            r"(?P<joint>.*[a-z\d])(?P<part>[XYZPC]|Likelihood|Conf(?:idence)?|Score|Prob(?:ability)?|Vis(?:ibility)?)",
+            0,
+        ),  # noseX
+        (
+            r"(?P<part>[xyzpc]|likelihood|conf(?:idence)?|score|prob(?:ability)?|vis(?:ibility)?)(?P<joint>[A-Z].*)",
+            0,
+        ),  # xNose
         (rf"(?P<joint>.*?){_PART}(?P<number>\d+)", re.IGNORECASE),  # x0, poseX0
     )
 )
-_PIXELS = re.compile(r"[\s_]*[(\[]?(?:px|pix|pixels?)[)\]]?$", re.IGNORECASE)
-_NO_JOINT = {"bbox", "box", "boundingbox", "velocity", "speed", "acceleration", "roi", "imagesize"}
+# A run of spaces is looked at once, from its start.
+_PIXELS = re.compile(r"(?<![\s_])[\s_]*[(\[]?(?:px|pix|pixels?)[)\]]?$", re.IGNORECASE)
+# What is no joint though it has an x and a y: by the whole name, or by a word in it.
+_NO_JOINT = {"bbox", "box", "boxcenter", "boxcentre", "boundingbox", "roi", "imagesize"}
+_NO_JOINT_WORDS = {"bbox", "velocity", "speed", "acceleration"}
 
-# The names of other columns, without case, spaces and signs.
-_COUNT = "(?:s|id|ids|idx|index|no|nr|num|number|name|count)?"
-_FRAME = rf"(?:video)?frame{_COUNT}|fnum"
-_PICTURE = "(?:image|img|picture|file)(?:s|id|name|path|file)?|path"
-_MILLISECONDS = "(?:time|timestamp)?(?:in)?(?:ms|msecs?|milliseconds?)"
-_SECONDS = "(?:time|timestamp)?(?:in)?(?:s|secs?|seconds)"
-_TIME = rf"(?:trial|recording|video|elapsed)?(?:time|timestamp)(?:us|ns)?|t|ts|{_MILLISECONDS}|{_SECONDS}"
-_TRACK = (
-    rf"(?:track|individual|animal|subject|instance|person|object|obj|mouse|fish|hand){_COUNT}|ids?|identity|handedness"
-)
-# What pandas leaves over the index: nothing, a name of its own, or the name of the columns.
-_ROW = "index|unnamed0|level0|bodyparts|keypoints|coords|scorer"
-KEYPOINT = rf"(?:keypoint|kpt?|bodypart|part|node|joint|landmark|marker|point){_COUNT}|name|label"
+# What names of columns end in.
+COUNT = "(?:s|id|ids|idx|index|no|nr|num|number|name|count)?"
+KEYPOINT = rf"(?:keypoint|kpt?|bodypart|part|node|joint|landmark|marker|point){COUNT}|name|label"
 
 
 class Joint(NamedTuple):
@@ -95,6 +93,7 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
     header = table.rows(skip, skip + 1)[0][:_MAX_COLUMNS] if len(table.lines) > skip else []
     while header and not header[-1]:
         header.pop()
+    header = untupled(header)
     if skip and header:
         # With rows above it, the first cell names the rows of the header, and not a column.
         header[0] = ""
@@ -106,6 +105,17 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
         lambda places: table.values(first, places, len(header)),
         before - before[0] if len(before) and before[-1] > before[0] else None,
     )
+
+
+def untupled(header: Sequence[str]) -> list[str]:
+    """The names without the tuples that pandas makes of several rows of names: ('s', 'nose', 'x') is nose_x."""
+    found = [re.findall(r"'([^']*)'", name) if re.match(r"\('.*'\)$", name[:_MAX_NAME]) else [] for name in header]
+    tuples = [parts for parts in found if parts]
+    if len({len(parts) for parts in tuples}) != 1 or len(tuples[0]) not in (2, 3):
+        return list(header)
+    if len(tuples[0]) == 3 and len({parts[0] for parts in tuples}) > 1:
+        return list(header)  # Several animals, or scorers.
+    return ["_".join(parts[-2:]) if parts else name for parts, name in zip(found, header, strict=True)]
 
 
 def imported_rows(table: Table) -> int:
@@ -147,7 +157,7 @@ def _parts_of_joints(scheme: re.Pattern[str], names: Sequence[str]) -> dict[str,
     joints: dict[str, dict[str, list[int]]] = {}
     for place, name in enumerate(names):
         match = scheme.fullmatch(name)
-        if match is None or plain(match["joint"]) in _NO_JOINT:
+        if match is None or plain(match["joint"]) in _NO_JOINT or _NO_JOINT_WORDS & _words(match["joint"]):
             continue
         joint = match["joint"].rstrip("_. ") + (match.groupdict().get("number") or "")
         part = match["part"].casefold()
@@ -155,133 +165,31 @@ def _parts_of_joints(scheme: re.Pattern[str], names: Sequence[str]) -> dict[str,
     return joints
 
 
-class RowPlaces(NamedTuple):
-    """Where the rows of a table belong in the result.
+def _words(name: str) -> set[str]:
+    return set(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").casefold().split())
+
+
+def without_marks(
+    points: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """The points without those that stand for a keypoint that is not there, and a note on each kind of them.
+
+    These are (-1, -1), (-9999, -9999), …, and (0, 0) without a score, where no other coordinate is negative.
 
     Args:
-        tracks: the names of the tracks.
-        frames: the frame numbers, without gaps; None where frames are simply counted.
-        num_frames: T.
-        track: (rows) the index of each row's track.
-        frame: (rows) the index of each row's frame.
-        fps: frames a second, if the table tells.
-        columns: the places of the columns that were used.
-        notes, warnings: how they were read.
+        points: (…, 2).
+        scores: (…), NaN where there is none.
     """
-
-    tracks: Sequence[str]
-    frames: npt.NDArray[np.int64] | None
-    num_frames: int
-    track: npt.NDArray[np.int64]
-    frame: npt.NDArray[np.int64]
-    fps: float | None
-    columns: Collection[int]
-    notes: Sequence[str]
-    warnings: Sequence[str]
-
-
-def row_places(grid: Grid, rows: int, joints: int, used: Collection[int]) -> RowPlaces:
-    """Tracks and frames of the rows, by columns such as `frame`, `time`, `image`, `track`, `individual`.
-
-    Args:
-        rows: the number of rows.
-        joints: J, for the size of the array that will hold all frames.
-        used: columns that are something else.
-
-    Raises:
-        InputError: frame numbers that cannot be.
-    """
-    free = replace(grid, header=["" if place in used else name for place, name in enumerate(grid.header)])
-    frame, time, picture, track = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE, _TRACK))
-    row_index = 0 if not grid.header[0] else free.find(_ROW)
-    mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
-    columns = {place for place in (frame, time, track, mark, row_index) if place is not None}
-    names, track_of = _tracks(grid.column(track) if track is not None else [""] * rows)
-    if mark is None and 1 < len(names) == rows:
-        # A number for each row is not an animal's.
-        names, track_of = _tracks([""] * rows)
-    if mark is None:
-        if len(names) > 1:
-            raise InputError(f"has {len(names)} tracks but no column of frames, wanted one named frame or time")
-        return _counted(grid, rows, columns, names, track_of)
-    cells = grid.column(mark)
-    distinct = list(dict.fromkeys(cells))
-    try:
-        marks = frames_of_rows(distinct, _unit(grid.header[mark], distinct) if mark == time else None)
-    except InputError as error:
-        if "" not in cells:
-            raise
-        row = cells.index("") + 1
-        raise InputError(f"row {row} of {rows} has no frame number or time, but the others do") from error
-    fps = marks.fps
-    if frame is not None and time is not None:
-        fps = _rate(grid.header[time], dict(zip(cells, grid.column(time), strict=True)))
-    if marks.numbers is None and mark == row_index:
-        distinct, cells = list(map(str, range(rows))), list(map(str, range(rows)))
-    order = {cell: index for index, cell in enumerate(distinct)}
-    place = np.array([order[cell] for cell in cells], dtype=np.int64)
-    frames, num_frames = None, len(distinct)
-    if marks.numbers is not None and len(distinct):
-        numbers, inverse = np.unique(marks.numbers, return_inverse=True)
-        frames, spread = (numbers, np.arange(len(numbers))) if marks.pictures else fill_gaps(numbers, joints)
-        place, num_frames = spread[inverse.reshape(-1)][place], len(frames)
-    if 1 < len(names) == rows == len(np.unique(place)):
-        names, track_of = _tracks([""] * rows)
-    check_size(len(names), num_frames, joints)
-    return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, marks.notes, marks.warnings)
-
-
-def _counted(
-    grid: Grid, rows: int, columns: Collection[int], names: Sequence[str], track_of: npt.NDArray[np.int64]
-) -> RowPlaces:
-    """Rows without a mark: each is the next frame, those without any cell too."""
-    if grid.padding is None:
-        return RowPlaces(names, None, rows, track_of, np.arange(rows), None, columns, (), ())
-    frame = np.arange(rows) + grid.padding
-    note = f"rows without any cell: {grid.padding[-1]}; they are frames in which everything is hidden"
-    return RowPlaces(names, None, int(frame[-1]) + 1, track_of, frame, None, columns, (note,), ())
-
-
-def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Sequence[str] | None = None) -> None:
-    """Raises InputError where two rows have the same key, which tells track, frame and, with `names`, joint apart."""
-    order = np.argsort(key, kind="stable")
-    twice = order[1:][np.diff(key[order]) == 0]
-    if len(twice) == 0:
-        return
-    row = int(twice[0])
-    frame = int(places.frame[row]) if places.frames is None else int(places.frames[places.frame[row]])
-    joint = f" of {names[row]!r}" if names is not None else ""
-    several = "" if len(places.tracks) > 1 else "; several animals need a column 'track' or 'individual'"
-    raise InputError(f"frame {frame}{joint} comes twice{several}")
-
-
-def _tracks(cells: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The names of the tracks, and the index of each row's."""
-    distinct = {cell: index for index, cell in enumerate(dict.fromkeys(cells or [""]))}
-    names = []
-    for cell in distinct:
-        number = re.fullmatch(r"(-?\d+)(?:\.0*)?", cell or "0")
-        names.append(f"track_{number[1]}" if number is not None else cell)
-    return names, np.array([distinct[cell] for cell in cells], dtype=np.int64)
-
-
-def _unit(name: str, cells: Sequence[str]) -> float | None:
-    """The seconds of one unit of a column of times; None for seconds or frame numbers, to be told by the cells."""
-    if re.fullmatch(_MILLISECONDS, plain(name)):
-        return 1e-3
-    times = seconds_in([cell for cell in cells if cell])
-    if times is None or len(times) < 2 or not np.isfinite(times).all() or (times != np.rint(times)).any():
-        return None
-    if re.fullmatch(_SECONDS, plain(name)) and "." in "".join(cells[:3]):
-        return 1.0
-    step = float(np.median(np.diff(np.sort(times))))
-    # Whole numbers: of the units, the one that gives a camera's frame rate.
-    return next((unit for unit, least in ((1e-9, 1e6), (1e-6, 1e3), (1e-3, 2)) if step >= least), None)
-
-
-def _rate(name: str, time_of_frame: Mapping[str, str]) -> float | None:
-    """Frames a second, where the column of times tells a steady rate beside the frame numbers."""
-    cells = list(time_of_frame.values())
-    times = seconds_in(cells)
-    read = frames_of_seconds(times * (_unit(name, cells) or 1)) if times is not None else None
-    return read[1] if read is not None and 1 <= read[1] <= 10_000 else None
+    alike = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0) & (points[..., 0] == np.rint(points[..., 0]))
+    alike &= (points[..., 0] < 0) | np.isnan(scores)
+    others = points[~alike & np.isfinite(points).all(axis=-1)]
+    if not alike.any() or not len(others) or others.min() < 0:
+        return points, []
+    values, counts = np.unique(points[alike][:, 0], return_counts=True)
+    if len(values) > 3:
+        return points, []
+    notes = [
+        f"({value:g}, {value:g}) is taken for a keypoint that is not there ({count} in all)"
+        for value, count in zip(values + 0.0, counts, strict=True)
+    ]
+    return np.where(alike[..., None], np.float32(np.nan), points), notes

@@ -121,7 +121,7 @@ class Table:
 
 
 def split_table(text: str) -> Table:
-    """The lines of `text` and what separates their cells: a comma, a semicolon or a tab, or what Excel's `sep=` says.
+    """The lines of `text` and what separates their cells: one of , ; | or a tab, spaces, or what Excel's `sep=` says.
 
     Lines without text in any cell are left out: spreadsheets pad a table with them.
 
@@ -134,6 +134,8 @@ def split_table(text: str) -> Table:
     if said is not None:
         first = 1
     delimiter = said[1] if said is not None else _delimiter(lines)
+    if delimiter == "," and first == 0 and _by_spaces(lines):
+        delimiter, lines = "\t", ["\t".join(line.split()) for line in lines]
     blank = delimiter + ',;\t "'
     kept = [index for index in range(first, len(lines)) if lines[index].strip(blank)]
     if not kept:
@@ -145,6 +147,11 @@ def split_table(text: str) -> Table:
     return Table(lines, delimiter, range(1, len(lines) + 1))
 
 
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty, or says that there is no value: NA, nan, null, -."""
+    return re.fullmatch(f"nan|{_MISSING}", cell, re.IGNORECASE) is not None
+
+
 def left_out(names: Iterable[str]) -> list[str]:
     """The note that columns of these names were left out; nothing without a name."""
     distinct = list(dict.fromkeys(names))
@@ -153,12 +160,22 @@ def left_out(names: Iterable[str]) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The most frequent of comma, tab and semicolon in the first line that has one, apart from quotes and padding."""
+    """The most frequent of , ; | and tab in the first line that has one, apart from comments, quotes and padding."""
     for line in lines:
         bare = re.sub(r'"[^"]*"', "x", line)
-        if bare.strip(",;\t ") and any(character in bare for character in ",;\t"):
-            return max(",\t;", key=bare.count)
+        if not bare.startswith("# ") and bare.strip(",;|\t ") and any(character in bare for character in ",;|\t"):
+            return max(",\t;|", key=bare.count)
     return ","
+
+
+def _by_spaces(lines: Sequence[str]) -> bool:
+    """Whether nothing but spaces separates cells: the first lines have as many words each, x and y among the names."""
+    rows = [line.split() for line in lines[:20] if line.strip()]
+    if len(rows) < 2 or any("," in line or '"' in line for line in lines) or len({len(row) for row in rows}) != 1:
+        return False
+    return all(
+        any(re.search(rf"(?:^|[^a-z]){axis}(?:[^a-z]|$)", cell, re.IGNORECASE) for cell in rows[0]) for axis in "xy"
+    )
 
 
 def _fitted(line: str, delimiter: str, columns: Sequence[int], width: int, number: int) -> str:

@@ -13,6 +13,15 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.parsed import int64
 
+#: The endings of videos; a digit in them is no number of a frame.
+VIDEO = r"\.(?:mp4|avi|mov|mkv|m4v|wmv|webm|mpe?g|h26[45])"
+_NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
+_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
+# Clocks; but not the names of files, which have an ending.
+_LIKE_A_TIME = re.compile(r".*?\d:\d\d(?!.*\.[a-z]\w{1,4}$)", re.IGNORECASE)
+# Clocks count from the year 1970, or a day's start; a video of three years is none.
+_LONGEST_VIDEO = 1e8
+
 
 class RowFrames(NamedTuple):
     """The frames that the rows of a table belong to.
@@ -20,7 +29,8 @@ class RowFrames(NamedTuple):
     Args:
         numbers: (T) frame numbers in any order; None where the rows are simply counted.
         fps: frames a second, where the rows are marked by times.
-        pictures: the numbers are those in the names of pictures, and increase.
+        pictures: the numbers are those in the names of pictures: between them there are no frames.
+        recordings: (T) the recording of each row, where the names of pictures tell several; else nothing.
         notes: how the marks were read.
         warnings: what could not be read from them.
     """
@@ -28,18 +38,21 @@ class RowFrames(NamedTuple):
     numbers: npt.NDArray[np.int64] | None
     fps: float | None = None
     pictures: bool = False
+    recordings: Sequence[str] = ()
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
 
-def frames_of_rows(cells: Sequence[str], unit: float | None = None) -> RowFrames:
+def frames_of_rows(cells: Sequence[str], unit: float | None = None, named: str = "") -> RowFrames:
     """Frame numbers from the cells that mark the rows: numbers, times, or pictures.
 
-    Whole numbers ("7", "7.0") are frame numbers. Other numbers, clocks ("00:00:01.5") and dates are times.
+    Whole numbers ("7", "7.0") are frame numbers. Other numbers, clocks ("00:00:01.5") and dates are times; frames count
+    from the first of the dates.
 
     Args:
         cells: (T) one cell a row.
         unit: the seconds of one unit, where the cells are known to be times; None tells times by their look.
+        named: "frame" or "time", where the name of the column says that it holds them.
 
     Raises:
         InputError: a row without a frame number among rows that have one, or a number beyond 64 bits.
@@ -47,20 +60,24 @@ def frames_of_rows(cells: Sequence[str], unit: float | None = None) -> RowFrames
     given = [cell for cell in cells if cell]
     if not given:
         return RowFrames(None)
+    if named == "frame" and all(re.fullmatch(r"\d{1,3}|[1-9]\d{0,2}(?:,\d{3})+", cell) for cell in given):
+        given = [cell.replace(",", "") for cell in given]
     numbers = whole_numbers(given) if unit is None else None
     times = seconds_in(given) if numbers is None else None
     if numbers is None and times is None:
-        found = picture_numbers(cells)
-        return RowFrames(found, pictures=True)
+        return _frames_of_names(cells, named == "time")
     if len(given) < len(cells):
         row = next(row for row, cell in enumerate(cells, start=1) if not cell)
         raise InputError(f"row {row} of {len(cells)} has no frame number or time, but the others do")
     if numbers is not None or times is None:
         return RowFrames(numbers)
-    if unit is None and (times == np.rint(times)).all() and (np.abs(times) < 2**53).all() and ":" not in given[0]:
+    plain = re.fullmatch(r"[-+\d.,eE]+", given[0]) is not None
+    if unit is None and plain and (times == np.rint(times)).all() and (np.abs(times) < 2**53).all():
         return RowFrames(times.astype(np.int64))
+    if re.match(rf"{_DATE}(?!\d)|.*[ap]\.?m\.?$", given[0], re.IGNORECASE):
+        times = times - times.min()
     read = frames_of_seconds(times * (unit or 1))
-    if read is not None and unit is None and read[1] < 1:
+    if read is not None and unit is None and plain and read[1] < 1:
         # A frame every 33.333 units: a video's times are in milliseconds then.
         read = frames_of_seconds(times / 1000)
     if read is None:
@@ -70,6 +87,97 @@ def frames_of_rows(cells: Sequence[str], unit: float | None = None) -> RowFrames
     frames, fps = read
     note = f"rows are marked by times: frames {frames.min()} to {frames.max()} at {fps:.6g} frames a second"
     return RowFrames(frames, fps, notes=[note])
+
+
+def _frames_of_names(cells: Sequence[str], times: bool) -> RowFrames:
+    """The same for cells that are not all numbers or times; `times` tells that they should be.
+
+    Raises:
+        InputError: most of them are numbers or times.
+    """
+    other = [row for row, cell in enumerate(cells) if not _is_mark(cell)]
+    odd = next((row for row in other if cells[row]), other[0])
+    if 2 * len(other) <= len(cells):
+        wanted = "wanted a frame number or a time, as in the other rows"
+        raise InputError(f"row {odd + 1} of {len(cells)} is marked by {cells[odd]!r:.40}, {wanted}")
+    if times or all(_LIKE_A_TIME.match(cells[row][:100]) for row in other):
+        unread = f"rows are marked by times that are not understood, such as {cells[odd]!r:.40}"
+        return RowFrames(None, warnings=[f"{unread}: they count as frames 0, 1, …"])
+    return _frames_of_pictures(cells)
+
+
+def _frames_of_pictures(cells: Sequence[str]) -> RowFrames:
+    """Frame numbers from the names of pictures: the last number of each; recordings have different names without it."""
+    found = [_NUMBERED.fullmatch(re.sub(rf"{VIDEO}$", "", cell, flags=re.IGNORECASE)) for cell in cells]
+    parts = [part for part in found if part is not None and re.search(r"\d", _file_name(part[0]))]
+    counted = "they count as frames 0, 1, …"
+    if len(parts) < len(cells):
+        return RowFrames(None, notes=[f"rows are marked by names without a number: {counted}"])
+    numbers = np.array([int(part[2]) for part in parts], dtype=np.int64)
+    kinds = [part[1] + part[3] for part in parts]
+    groups: dict[str, list[int]] = {}
+    for kind, number in zip(kinds, numbers.tolist(), strict=True):
+        groups.setdefault(kind, []).append(number)
+    distinct = all(len(set(group)) == len(group) for group in groups.values())
+    if distinct and (len(groups) == 1 or ((np.diff(numbers) > 0).all() and min(map(len, groups.values())) < 2)):
+        return RowFrames(numbers, pictures=True)
+    if distinct and min(map(len, groups.values())) > 1:
+        labels = _labels(list(groups))
+        note = f"{len(groups)} recordings by the names of the pictures, side by side"
+        return RowFrames(numbers, pictures=True, recordings=[labels[kind] for kind in kinds], notes=[note])
+    why = "come twice" if len(groups) == 1 else f"are of several kinds ({cells[0]:.30}, {cells[-1]:.30})"
+    return RowFrames(None, warnings=[f"the names of the pictures {why}: {counted}, in the order of the file"])
+
+
+def _labels(kinds: Sequence[str]) -> dict[str, str]:
+    """A short name for each recording: its folder, where folders tell them apart."""
+    folders = [re.split(r"[\\/]", kind)[-2] if re.search(r"[\\/]", kind) else "" for kind in kinds]
+    names = [kind.rsplit(".", 1)[0].strip("_-. /\\") for kind in kinds]
+    for labels in (folders, names):
+        if all(labels) and len(set(labels)) == len(labels):
+            return dict(zip(kinds, labels, strict=True))
+    return {kind: kind for kind in kinds}
+
+
+def same_times(cells: Sequence[str], owner: npt.NDArray[np.int64]) -> Sequence[str]:
+    """The cells with one text for one time: those of several tracks that lie closer than half a frame are the same.
+
+    Args:
+        cells: (rows) times.
+        owner: (rows) the track of each row.
+
+    Returns:
+        (rows) cells; as they were where they are no times, or no two are the same.
+    """
+    distinct = list(dict.fromkeys(cells))
+    seconds = seconds_in(distinct) if all(distinct) else None
+    alone = len(np.unique(owner)) == 1
+    if seconds is None or not np.isfinite(seconds).all() or (alone and len(np.unique(seconds)) == len(distinct)):
+        return cells
+    known = dict(zip(distinct, seconds.tolist(), strict=True))
+    times = np.array([known[cell] for cell in cells])
+    order = np.argsort(owner, kind="stable")
+    of_tracks = np.split(times[order], np.flatnonzero(np.diff(owner[order])) + 1)
+    period = min(filter(None, map(_period_of, of_tracks)), default=0.0)
+    pairs = list(zip(times.tolist(), owner.tolist(), strict=True))
+    written: dict[tuple[float, int], str] = {}
+    for pair, cell in zip(pairs, cells, strict=True):
+        written.setdefault(pair, cell)
+    start, first, there = -np.inf, "", set[int]()
+    chosen: dict[tuple[float, int], str] = {}
+    for pair in sorted(written):
+        time, track = pair
+        if time != start and (time - start >= 0.45 * period or track in there):
+            start, first, there = time, written[pair], set()
+        there.add(track)
+        chosen[pair] = first
+    return [chosen[pair] for pair in pairs]
+
+
+def _period_of(times: npt.NDArray[np.float64]) -> float | None:
+    """The time between frames of one track; None if it has none."""
+    steps = np.diff(np.unique(times))
+    return _period(steps) if len(steps) else None
 
 
 def last_number(name: str) -> int | None:
@@ -110,8 +218,13 @@ def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:
 def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
     """The times in a column of text, in seconds; None if a cell is anything else.
 
-    Times are written "0.033", "0,033", "00:00:00.033", "0 days 00:00:00.033", or as date and time.
+    Times are written "0.033", "0,033", "0.033 s", "33 ms", "00:00:00.033", "10:00:00.033 AM", "0 days 00:00:00.033",
+    or as date and time. A date that is not written 2024-12-31 is left out where it is the same in all cells.
     """
+    dated = [re.fullmatch(rf"({_DATE})[ T,]{{1,3}}(.*:.*)", cell) for cell in cells]
+    days = {date and date[1] for date in dated}
+    if len(days) == 1 and None not in days:
+        cells = [date[2] for date in dated if date is not None and not re.match(r"\d{4}-", date[1])] or cells
     try:
         return np.array([_seconds(cell) for cell in cells], dtype=np.float64)
     except ValueError:
@@ -122,8 +235,8 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     """The frame of each time, and the frames a second; gaps between the times become gaps between the frames.
 
     The time between frames is the one that most neighbors are apart. Frames count from time 0 where all times are whole
-    numbers of frames after it, as in a cut from a longer video. Otherwise they count from the earliest time, as for a
-    camera's clock; so they do for dates.
+    numbers of frames after it, as in a cut from a longer video; otherwise from the earliest time, as for a camera's
+    clock, or times since 1970.
 
     Args:
         seconds: (T) times in seconds, in any order.
@@ -152,14 +265,10 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     rate = _usual_rate(1 / period, max(2 * off, 1e-6))
     since_zero = times[order[0]] * rate
     start = np.rint(since_zero)
-    on_grid = np.abs(times[order] * rate - (passed + start)).max() < 0.1 and abs(times[order[0]]) < _LONGEST
+    on_grid = np.abs(times[order] * rate - (passed + start)).max() < 0.1 and abs(times[order[0]]) < _LONGEST_VIDEO
     frames = np.empty(len(times), np.int64)
     frames[order] = (passed + (start if on_grid else 0)).astype(np.int64)
     return frames, rate
-
-
-#: A video has been running for fewer seconds than this (three years); a clock counts from 1970.
-_LONGEST = 1e8
 
 
 def _period(steps: npt.NDArray[np.float64]) -> float | None:
@@ -183,19 +292,36 @@ def _usual_rate(rate: float, tolerance: float) -> float:
     return rate
 
 
-_CLOCK = re.compile(r"(?:(\d+) days?,? )?(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)")
+_CLOCK = re.compile(r"(?:(\d+) days?,? )?(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)(?:\s*([ap])\.?m\.?)?", re.IGNORECASE)
+_WITH_UNIT = re.compile(r"([-+]?[\d.,]+)\s*(ms|msec|s|secs?|seconds?)", re.IGNORECASE)
 
 
 def _seconds(cell: str) -> float:
     clock = _CLOCK.fullmatch(cell)
     if clock is not None:
-        days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in clock.groups())
+        days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in clock.groups()[:4])
+        if clock[5] is not None:
+            hours = hours % 12 + 12 * (clock[5] in "pP")
         return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     if re.fullmatch(r"\d{4}-\d\d-\d\d[ T].*", cell):
-        moment = datetime.fromisoformat(cell)
-        # Not this machine's time zone, whose clocks may have been changed during the recording.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return float(cell.replace(",", "."))
+        date = datetime.fromisoformat(cell)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    unit = _WITH_UNIT.fullmatch(cell)
+    if unit is not None:
+        return float(unit[1].replace(",", ".")) * (1e-3 if unit[2].casefold().startswith("ms") else 1)
+    seconds = float(cell.replace(",", "."))
+    if np.isnan(seconds):
+        raise ValueError(cell)
+    return seconds
+
+
+def _is_mark(cell: str) -> bool:
+    """Whether a cell is a frame number or a time."""
+    try:
+        _seconds(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _file_name(path: str) -> str:

@@ -150,3 +150,16 @@ def test_other_tools_3d_points_are_still_refused(read: Callable[..., KeypointTra
     with pytest.raises(InputError, match="holds 3D points"):
         read([f"{name}_{part}" for name in POSE[:20] for part in "xyz"], [row.ravel() for row in dump(20, "xyz")])
     assert len(HAND) == 21
+
+
+def test_some_of_the_landmarks_of_a_body(tmp_path: Path) -> None:
+    names = ("left_shoulder", "right_shoulder", "left_hip")
+    header = ",".join(f"{name}_{part}" for name in names for part in ("x", "y", "z", "visibility"))
+    path = tmp_path / "some.csv"
+    path.write_text(f"{header}\n" + "0.5,0.25,-0.1,0.9,0.4,0.25,-0.2,0.8,0.5,0.5,0.01,0.7\n" * 2)
+    found = read_keypoints(path, image_size=(1000, 100))
+    assert found.format == "mediapipe-csv" and found.skeleton.names == names
+    assert found.keypoints[0, 0].tolist() == [[500, 25], [400, 25], [500, 50]]
+    path.write_text(f"{header}\n" + "50,25,10,0.9,40,25,20,0.8,500,50,30,0.7\n" * 2)
+    with pytest.raises(InputError, match="3D"):
+        read_keypoints(path)

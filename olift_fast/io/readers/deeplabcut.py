@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +15,14 @@ from olift_fast.errors import InputError
 from olift_fast.io.columns import imported_rows
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
-from olift_fast.io.frame_gaps import with_hidden_frames
-from olift_fast.io.frame_numbers import frames_of_rows
+from olift_fast.io.frame_numbers import RowFrames, frames_of_rows, seconds_in
 from olift_fast.io.open_container import TABLE
-from olift_fast.io.parsed import Parsed, check_size, refuse_3d
+from olift_fast.io.parsed import Parsed, check_size, fill_gaps, refuse_3d
+from olift_fast.io.row_places import kind_of, unit_of
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
+#: What other tools call the likelihood.
+_SCORES = ("confidence", "conf", "score", "probability", "prob", "visibility", "visible", "vis", "p", "c")
 
 
 def read_deeplabcut(table: Table) -> Parsed:
@@ -31,6 +35,7 @@ def read_deeplabcut(table: Table) -> Parsed:
     Raises:
         InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
     """
+    table, above = _framed(table)
     header = _header_rows(table)
     width = len(header["coords"])
     index_columns = _index_columns(header, width)
@@ -46,34 +51,36 @@ def read_deeplabcut(table: Table) -> Parsed:
     ]
     first = table.data_start(len(header), index_columns)
     values = table.values(first, places, width)
-    marks = frames_of_rows(table.column(first, index_columns - 1))
-    parsed = from_columns(columns, values, None if marks.pictures else marks.numbers)
+    parsed = from_columns(columns, values, _marks(table, first, index_columns, header))
     others = sorted(set(range(index_columns, width)) - set(places))
     beside = [_beside(table, header, place, first) for place in others]
-    return replace(
-        parsed,
-        frames=marks.numbers if marks.pictures else parsed.frames,
-        fps=marks.fps,
-        notes=(*parsed.notes, *left_out(name for name in beside if name), *marks.notes),
-        warnings=marks.warnings,
-    )
+    return replace(parsed, notes=(*parsed.notes, *left_out(name for name in beside if name), *above))
 
 
-def from_columns(
-    columns: Sequence[tuple[str, str, str]],
-    values: npt.NDArray[np.float32],
-    numbers: npt.NDArray[np.int64] | None,
-) -> Parsed:
-    """Tracks from the values of a table.
+def _marks(table: Table, first: int, index_columns: int, header: dict[str, list[str]]) -> RowFrames:
+    """The frames of the rows from line `first` on, by the last column of the index; of pictures, by all columns."""
+    cells = table.column(first, index_columns - 1)
+    if index_columns > 1 and seconds_in(cells) is None:
+        folders = [table.column(first, place) for place in range(index_columns - 1)]
+        cells = ["/".join(filter(None, row)) for row in zip(*folders, cells, strict=True)]
+    name = table.rows(first - 1, first)[0][index_columns - 1] if first > len(header) else ""
+    kind = kind_of(name)
+    return frames_of_rows(cells, unit_of(name, cells) if kind == "time" else None, kind)
+
+
+def from_columns(columns: Sequence[tuple[str, str, str]], values: npt.NDArray[np.float32], marks: RowFrames) -> Parsed:
+    """Tracks from the values of a table; those of several recordings, which pictures may tell, side by side.
 
     Args:
         columns: the individual, the body part and the coordinate of each column.
         values: (T, columns).
-        numbers: (T) frame numbers in any order; None leaves the rows as they are, without numbers.
+        marks: the frames of the rows; where they have no numbers, the rows stay as they are.
 
     Raises:
         InputError: a repeated column, a body part without x or y, 3D points, a frame number that comes twice.
     """
+    if not any(coordinate == "likelihood" for *_, coordinate in columns):
+        columns = [(who, part, "likelihood" if name in _SCORES else name) for who, part, name in columns]
     place: dict[tuple[str, str, str], int] = {}
     for column, key in enumerate(columns):
         if key in place:
@@ -102,46 +109,133 @@ def from_columns(
         likelihood = place.get((individual, bodypart, "likelihood"))
         if likelihood is not None:
             confidence[where] = values[:, likelihood]
-    if numbers is None or frames == 0:
-        return Parsed(keypoints, confidence, joints, tracks=tracks, notes=notes)
-    order = np.argsort(numbers, kind="stable")
-    repeated = numbers[order][1:][np.diff(numbers[order]) == 0]
+    parsed = Parsed(
+        *(keypoints, confidence, joints),
+        tracks=tracks,
+        fps=marks.fps,
+        notes=[*notes, *marks.notes],
+        warnings=marks.warnings,
+    )
+    return parsed if marks.numbers is None or frames == 0 else _in_order(parsed, marks, marks.numbers)
+
+
+def _in_order(parsed: Parsed, marks: RowFrames, numbers: npt.NDArray[np.int64]) -> Parsed:
+    """The frames in the order of their numbers, hidden where one is missing; each recording as tracks of its own.
+
+    Args:
+        parsed: the rows as frames.
+        marks: what marks the rows.
+        numbers: (rows) their frame numbers.
+
+    Raises:
+        InputError: a frame number that comes twice.
+    """
+    tracks, _, joints = parsed.keypoints.shape[:3]
+    found, inverse = np.unique(numbers, return_inverse=True)
+    frames, spread = (found, np.arange(len(found))) if marks.pictures else fill_gaps(found, joints)
+    place = spread[inverse.reshape(-1)]
+    recordings = list(dict.fromkeys(marks.recordings)) or [""]
+    index = {name: number for number, name in enumerate(recordings)}
+    recording = np.array([index[name] for name in marks.recordings or [""] * len(place)])
+    order = np.lexsort((place, recording))
+    repeated = numbers[order][1:][(np.diff(place[order]) == 0) & (np.diff(recording[order]) == 0)]
     if len(repeated):
         raise InputError(f"frame {repeated[0]} comes twice")
-    ordered = Parsed(
-        keypoints[:, order], confidence[:, order], joints, tracks=tracks, frames=numbers[order], notes=notes
-    )
-    return with_hidden_frames(ordered)
+    check_size(len(recordings) * tracks, len(frames), joints)
+
+    def spread_out(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        full = np.full((len(recordings), tracks, len(frames), *values.shape[2:]), np.nan, np.float32)
+        full[recording, :, place] = values.swapaxes(0, 1)
+        return full.reshape(-1, *full.shape[2:])
+
+    names = [f"{recording}/{track}" if recording else track for recording in recordings for track in parsed.tracks]
+    confidence = None if parsed.confidence is None else spread_out(parsed.confidence)
+    return replace(parsed, keypoints=spread_out(parsed.keypoints), confidence=confidence, tracks=names, frames=frames)
 
 
 def _is_deeplabcut(table: Table) -> bool:
-    """Whether two of the first lines are header rows of the format; the reader says which other rows are missing."""
+    """Whether two of the first lines are header rows of the format; the reader says which rows are missing."""
+    if imported_rows(table):
+        return False
     names = {row[0].casefold() for row in table.rows(0, 4) if row}
-    return len(names & set(HEADER)) > 1 and not imported_rows(table)
+    return len(names & set(HEADER)) > 1 or _corner(table) is not None or bool(_nameless(table))
+
+
+def _corner(table: Table) -> tuple[int, int] | None:
+    """The line and the column in which the header's names begin: below titles, and beside a column of row numbers."""
+    rows = table.rows(0, 8)
+    for column in (0, 1):
+        named = [len(row) > column and row[column].casefold() in HEADER for row in rows]
+        line = next((line for line in range(len(rows) - 1) if named[line] and named[line + 1]), None)
+        if line is not None and (column == 0 or all(re.fullmatch(r"\d*", row[0]) for row in rows[line : line + 2])):
+            return line, column
+    return None
+
+
+def _framed(table: Table) -> tuple[Table, list[str]]:
+    """The table from its header's first cell on, and a note on lines that were above it."""
+    line, column = _corner(table) or (0, 0)
+    notes = [f"lines above the header left out: {line}"] if line else []
+    lines = list(table.lines[line:])
+    if column and any('"' in text for text in lines):
+        out = io.StringIO()
+        csv.writer(out, delimiter=table.delimiter, lineterminator="\n").writerows(
+            [cell.replace("\n", " ") for cell in row[1:]] for row in table.rows(line, len(table.lines))
+        )
+        lines = out.getvalue().split("\n")[:-1]
+    elif column:
+        lines = [text.partition(table.delimiter)[2] for text in lines]
+    numbers = list(table.numbers[line:])
+    if len(lines) != len(numbers):
+        raise InputError("a cell has several lines")
+    return Table(lines, table.delimiter, numbers, table.padding), notes
+
+
+def _nameless(table: Table) -> Sequence[str]:
+    """The names of the header rows where they are lost: the last of 2 to 4 rows has nothing but x, y and a score."""
+    rows = table.rows(0, 4)
+    for last in range(1, len(rows)):
+        coords = [cell.casefold() for cell in rows[last][1:] if cell]
+        if {"x", "y"} <= set(coords) <= {"x", "y", "likelihood", *_SCORES} and not any(
+            row[0] for row in rows[1 : last + 1]
+        ):
+            two = HEADER[::2] if len(set(filter(None, rows[0][1:]))) == 1 else HEADER[1:3]
+            return {1: HEADER[2:], 2: (two[0], *HEADER[2:]), 3: HEADER}[last]
+    return ()
 
 
 def _header_rows(table: Table) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
-    for row in table.rows(0, len(HEADER)):
-        name = row[0].casefold()
+    given = table.rows(0, len(HEADER))
+    names = [row[0].casefold() for row in given] if _corner(table) else _nameless(table)
+    for name, row in zip(names or [row[0].casefold() for row in given], given, strict=False):
         if name not in HEADER or name in rows:
             break
         rows[name] = row
     seen = ", ".join(rows) or "none"
-    for name in ("scorer", "bodyparts", "coords"):
+    for name in ("bodyparts", "coords"):
         if name not in rows:
             wanted = "scorer, [individuals,] bodyparts, coords"
             raise InputError(f"header row {name!r} is missing: wanted {wanted}, got {seen}")
     if list(rows) != [name for name in HEADER if name in rows]:
         raise InputError(f"header rows must be scorer, [individuals,] bodyparts, coords in this order, got {seen}")
     # The row of the scorer is not used, so one that is cut short, as in files made by hand, does no harm.
-    rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
+    if "scorer" in rows:
+        rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
     for name, row in rows.items():
         # pandas' name for a blank cell of a header that it has read and written again.
         row[:] = ["" if re.fullmatch(r"Unnamed: \d+_level_\d+", cell) else cell for cell in row]
         if name != "scorer" and len(row) != len(rows["coords"]):
             raise InputError(f"header row {name!r} has {len(row)} cells, wanted {len(rows['coords'])} as in 'coords'")
     rows["coords"] = [cell.casefold() for cell in rows["coords"]]
+    parts = [cell for cell in rows["bodyparts"][1:] if cell]
+    known = set(parts)
+    if len(known) == len(parts) > 1:
+        # pandas numbers names that repeat: nose, nose.1, nose.2.
+        bare = [re.sub(r"\.\d+$", "", cell) for cell in rows["bodyparts"]]
+        rows["bodyparts"] = [
+            name if name in parts else cell for name, cell in zip(bare, rows["bodyparts"], strict=True)
+        ]
     # Spreadsheets pad a table with columns without a header.
     width = max(place + 1 for row in rows.values() for place, cell in enumerate(row) if cell)
     return {name: row[:width] + [""] * (width - len(row)) for name, row in rows.items()}
@@ -149,7 +243,7 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
 
 def _beside(table: Table, header: dict[str, list[str]], place: int, first: int) -> str:
     """The name of a column without a coordinate, such as Lightning Pose's `set`; "" for an empty one without a name."""
-    name = header["scorer"][place] or header["bodyparts"][place]
+    name = header.get("scorer", header["bodyparts"])[place] or header["bodyparts"][place]
     if not name and any(table.column(first, place)):
         raise InputError(f"column {place + 1} has values but no header")
     return name
@@ -193,8 +287,9 @@ FORMAT = Format(
     containers=(TABLE,),
     matches=_is_deeplabcut,
     read=read_deeplabcut,
-    recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`; comma, semicolon or tab",
+    recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`, with or without these names; "
+    "lines above, and row numbers beside them, are left out",
     takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
-    "columns; unique body parts join the skeleton and belong to the track `single`",
+    "columns, several videos side by side; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

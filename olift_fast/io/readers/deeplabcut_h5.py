@@ -42,23 +42,13 @@ def read_deeplabcut_h5(file: h5py.File) -> Parsed:
     if columns and not columns[0][2] and table.columns[0][0].casefold() in _INDEX:
         # The index was made a column.
         index, made = table.values[:, 0], 1
-    marks = frames_of_rows(*_cells(index))
-    values, numbers = table.values, marks.numbers
-    if marks.pictures and numbers is not None:
-        order = np.argsort(numbers, kind="stable")
-        values, numbers = values[order], numbers[order]
+    values = table.values
     others = [max(label, key=len) for label, (*_, axis) in zip(table.columns, columns, strict=True) if not axis]
     if others:
         places = [place for place, (*_, axis) in enumerate(columns) if axis]
         columns, values = [columns[place] for place in places], values[:, places]
-    parsed = from_columns(columns, values, None if marks.pictures else numbers)
-    return replace(
-        parsed,
-        frames=numbers if marks.pictures else parsed.frames,
-        fps=marks.fps,
-        notes=(*parsed.notes, *left_out(others[made:]), *notes, *marks.notes),
-        warnings=(*parsed.warnings, *marks.warnings),
-    )
+    parsed = from_columns(columns, values, frames_of_rows(*_cells(index)))
+    return replace(parsed, notes=(*parsed.notes, *left_out(others[made:]), *notes))
 
 
 def _read_flat(table: PandasTable) -> Parsed:

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, refuse_repeated, row_places
+from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, without_marks
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.row_places import refuse_repeated, row_places
 
 
 def read_flat_csv(table: Table) -> Parsed:
@@ -36,9 +37,14 @@ def read_grid(grid: Grid, *, imported: bool = False) -> Parsed:
         InputError: as `read_flat_csv`.
     """
     joints = joint_columns(grid.header)
-    if any(joint.z is not None for joint in joints.values()):
+    deep = [joint.z for joint in joints.values() if joint.z is not None]
+    if deep and (np.nan_to_num(grid.values(deep)) != 0).any():
         raise refuse_3d()
     parsed = read_joints(grid, joints)
+    points, notes = without_marks(parsed.keypoints, np.asarray(parsed.confidence))
+    if deep:
+        notes = ["z, which is empty or 0 in all rows, is left out", *notes]
+    parsed = replace(parsed, keypoints=points, notes=(*parsed.notes, *notes))
     animals = _simba_animals(joints, imported)
     if animals and len(parsed.tracks) == 1:
         return _split_animals(parsed, animals)
@@ -161,6 +167,7 @@ FORMAT = Format(
     read=read_flat_csv,
     recognized_by="names such as `nose_x`, `nose_y`; `nose.x`, `x_nose`, `noseX`, `x0`",
     takes="x, y and a confidence named `_p`, `_likelihood`, `_score`, …; `frame`, `time`, `image`, `track` where there "
-    "are such columns; one track an animal in SimBA's `Nose_1_x`; other columns are left out",
+    "are such columns; the recordings of a `video` or `camera` side by side; one track an animal in SimBA's "
+    "`Nose_1_x`; other columns are left out",
     hint="nose_x,nose_y,…",
 )

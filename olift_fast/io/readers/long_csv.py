@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import KEYPOINT, Grid, grid_of, refuse_repeated, row_places
+from olift_fast.io.columns import KEYPOINT, Grid, grid_of, without_marks
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, check_size, refuse_3d
+from olift_fast.io.row_places import refuse_repeated, row_places
 
 _AXIS = "{0}(?:coords?|coordinate|pos|position|px|pixels?)?|(?:pos|position|coord){0}"
 _SCORE = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p"
@@ -78,9 +79,13 @@ def read_grid(grid: Grid, columns: LongColumns) -> Parsed:
     Raises:
         InputError: as `read_long_csv`.
     """
-    if columns.z is not None:
+    if columns.z is not None and (np.nan_to_num(grid.values([columns.z])) != 0).any():
         raise refuse_3d()
-    return read_rows(grid, columns)
+    parsed = read_rows(grid, columns)
+    points, notes = without_marks(parsed.keypoints, np.asarray(parsed.confidence))
+    if columns.z is not None:
+        notes = ["z, which is empty or 0 in all rows, is left out", *notes]
+    return replace(parsed, keypoints=points, notes=(*parsed.notes, *notes))
 
 
 def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
@@ -93,7 +98,8 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
     names = list(dict.fromkeys(cells))
     joint_of = {name: joint for joint, name in enumerate(names)}
     joint = np.array([joint_of[cell] for cell in cells], dtype=np.int64)
-    places = row_places(grid, len(cells), len(names), columns.used)
+    each = len(names) * (1 if columns.space is None else 3)
+    places = row_places(grid, len(cells), len(names), columns.used, each)
     if places.frames is None and places.num_frames == len(cells) > 1:
         raise InputError("has a row for each keypoint but no column of frames, wanted one named frame or time")
     check_size(len(places.tracks), places.num_frames, len(names))
@@ -103,8 +109,13 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
     where = places.track, places.frame, joint
     if columns.position is not None and columns.space is not None:
         axis = _axes(grid.column(columns.space))
-        refuse_repeated(places, row * 2 + axis, cells)
-        keypoints[(*where, axis)] = grid.values([columns.position])[:, 0]
+        refuse_repeated(places, row * 3 + axis, cells)
+        values = grid.values([columns.position])[:, 0]
+        for number in (0, 1):
+            own = axis == number
+            keypoints[places.track[own], places.frame[own], joint[own], number] = values[own]
+        own = axis == 2
+        confidence[places.track[own], places.frame[own], joint[own]] = values[own]
     else:
         assert columns.x is not None and columns.y is not None
         refuse_repeated(places, row, cells)
@@ -124,14 +135,15 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
 
 
 def _axes(cells: Sequence[str]) -> npt.NDArray[np.int64]:
-    """0 for x and 1 for y."""
+    """0 for x, 1 for y, and 2 for the score, which may stand in rows of its own."""
+    number = {"x": 0, "y": 1, **dict.fromkeys(_SCORE.split("|"), 2)}
     found = [cell.casefold() for cell in cells]
     if "z" in found:
         raise refuse_3d()
-    other = next((cell for cell in found if cell not in ("x", "y")), None)
+    other = next((cell for cell in found if cell not in number), None)
     if other is not None:
         raise InputError(f"column of axes must hold x and y, got {other!r:.40}")
-    return np.array([cell == "y" for cell in found], dtype=np.int64)
+    return np.array([number[cell] for cell in found], dtype=np.int64)
 
 
 FORMAT = Format(
@@ -144,6 +156,7 @@ FORMAT = Format(
     matches=lambda table: long_columns(grid_of(table)) is not None,
     read=read_long_csv,
     recognized_by="a column `keypoint`, `bodypart`, `joint`, … beside `x` and `y`, or beside `space` and `position`",
-    takes="x, y, score; `frame`, `time` or `image`; tracks by `track`, `individual`, …; other columns are left out",
+    takes="x, y, score; `frame`, `time` or `image`; tracks by `track`, `individual`, …; the recordings of a `video` "
+    "or `camera` side by side; other columns are left out",
     hint="frame,keypoint,x,y",
 )

@@ -66,7 +66,7 @@ def read_grid(grid: Grid) -> Parsed:
         groups, parsed, deep = _read_long(grid, rows)
     else:
         joints = joint_columns(grid.header)
-        groups = _groups(list(joints))
+        groups = _groups(list(joints)) or _some(grid)
         deep = any(joint.z is not None for joint in joints.values())
         parsed = replace(read_joints(grid, joints), names=list(joints))
     return _settled(parsed, groups, deep)
@@ -97,9 +97,10 @@ def _settled(parsed: Parsed, groups: Sequence[_Group], deep: bool) -> Parsed:
     normalized = bool(shares >= 0.9)
     if deep and ((seen < 0).mean() if len(seen) else 0) > 0.25:
         raise InputError("holds MediaPipe's world landmarks, 3D points in meters; needs its pose_landmarks (2D)")
-    if deep and not normalized and not (seen >= 0).mean() > 0.9:
-        raise refuse_3d()
     known = groups[0].rig
+    some = known is None and len(groups[0].names) not in _FACES
+    if deep and not normalized and (some or not (seen >= 0).mean() > 0.9):
+        raise refuse_3d()
     if not (confidence > 0).any():
         # MediaPipe gives hands and faces no visibility, and dumps it as 0.
         confidence = np.full_like(confidence, np.nan)
@@ -108,7 +109,7 @@ def _settled(parsed: Parsed, groups: Sequence[_Group], deep: bool) -> Parsed:
         parsed,
         keypoints=keypoints,
         confidence=confidence,
-        names=rig(known).names if known else None,
+        names=rig(known).names if known else groups[0].names if some else None,
         tracks=tracks,
         rig_name=known,
         zero_is_hidden=True,
@@ -151,6 +152,14 @@ def _named(names: Sequence[str]) -> _Group | None:
     return None
 
 
+def _some(grid: Grid) -> list[_Group]:
+    """Some landmarks of a body, named as MediaPipe does, each with a depth and a visibility; nothing for others."""
+    joints = joint_columns(grid.header)
+    wanted = {plain(name) for name in rig(_RIGS[0]).names}
+    whole = all(joint.z is not None and joint.score is not None for joint in joints.values())
+    return [_Group("", None, list(joints))] if joints and whole and {*map(plain, joints)} <= wanted else []
+
+
 def _numbered(names: Sequence[str]) -> Mapping[str, dict[int, str]]:
     """The names that are a label and a number, by label and number."""
     groups: dict[str, dict[int, str]] = {}
@@ -179,7 +188,9 @@ def is_mediapipe(grid: Grid) -> bool:
     except InputError:
         return False
     groups = _groups(list(joints))
-    return bool(groups) and (telling or not groups[0].names[0][-1].isdecimal())
+    if not groups:
+        return bool(_some(grid))
+    return telling or not groups[0].names[0][-1].isdecimal()
 
 
 FORMAT = Format(
@@ -192,7 +203,7 @@ FORMAT = Format(
     matches=lambda table: is_mediapipe(grid_of(table)),
     read=read_mediapipe_csv,
     recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, a row a frame "
-    "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z",
+    "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z; some of the body's by name, with both",
     takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; the body "
     "where there are hands and faces too, left and right hands as tracks; (0, 0) is hidden",
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import Grid, joint_columns
+from olift_fast.io.columns import Grid, joint_columns, untupled
 from olift_fast.io.extra import require
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import PARQUET
@@ -56,8 +57,21 @@ def _open(path: Path) -> Grid:
         return np.stack([column.to_numpy() for column in columns], axis=-1).astype(np.float32)
 
     # pandas names a column of the index so where the index has no name.
-    names = ["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names]
+    names = untupled(["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names])
+    rows = _range_index(content.schema.pandas_metadata, content.num_rows)
+    if rows is not None and "index" not in names and joint_columns(names):
+        numbers, place = [str(row) for row in rows], len(names)
+        return Grid([*names, "index"], lambda index: numbers if index == place else column(index), values)
     return Grid(names, column, values)
+
+
+def _range_index(metadata: Mapping[str, Any] | None, rows: int) -> range | None:
+    """The numbers of the rows, which pandas keeps beside the columns; None where they just count from 0."""
+    given = (metadata or {}).get("index_columns") or [None]
+    if not isinstance(given[0], dict) or given[0].get("kind") != "range":
+        return None
+    found = range(*(int(given[0][key]) for key in ("start", "stop", "step")))
+    return found if len(found) == rows and found != range(rows) else None
 
 
 FORMAT = Format(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.csv_table import Table, left_out
-from olift_fast.io.detections import Detections, as_tracks
+from olift_fast.io.csv_table import Table, is_missing, left_out
+from olift_fast.io.detections import Detections, as_recordings
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import whole_numbers
 from olift_fast.io.hdf5 import array, strings, text
@@ -51,7 +52,8 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
 def read_sleap_csv(table: Table) -> Parsed:
     """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node.
 
-    Rows without a track are one animal, or are joined by nearness where a frame has several.
+    Rows without a track are one animal, or are joined by nearness where a frame has several. sleap-io also writes all
+    animals of a frame in one row (inst0.name.x, inst1.name.x), and the video of each row.
 
     Raises:
         InputError: columns that are missing or come twice, 3D points, or cells that are no numbers.
@@ -59,36 +61,56 @@ def read_sleap_csv(table: Table) -> Parsed:
     header = table.rows(0, 1)[0]
     while header and not header[-1]:
         header.pop()
-    names = [cell[:-2] for cell in header if cell.endswith(".x")]
     place = {cell: column for column, cell in enumerate(header)}
     if len(place) < len(header):
         raise InputError("header names a column twice")
     if any(cell.endswith(".z") for cell in header):
         raise refuse_3d()
-    wanted = ["track", "frame_idx", *(f"{name}.{axis}" for name in names for axis in "xy")]
-    missing = [cell for cell in wanted if cell not in place]
+    prefixes = list(dict.fromkeys(match[0] for match in map(_INSTANCE.match, header) if match)) or [""]
+    first = prefixes[0]
+    names = [cell[len(first) : -2] for cell in header if cell.endswith(".x") and cell.startswith(first)]
+    nodes = [f"{prefix}{name}" for prefix in prefixes for name in names]
+    points = [f"{node}.{axis}" for node in nodes for axis in "xy"]
+    missing = [cell for cell in (*(f"{prefix}track" for prefix in prefixes), "frame_idx", *points) if cell not in place]
     if missing or not names:
         raise InputError(f"header lacks {missing[0] if missing else 'columns NAME.x and NAME.y'!r}")
-    columns = [place[cell] for cell in wanted[2:]]
-    scores = [place.get(f"{name}.score") for name in names]
-    values = table.values(1, columns, len(header)).reshape(-1, len(names), 2)
-    confidence = np.full(values.shape[:2], np.nan, np.float32)
-    scored = [joint for joint, column in enumerate(scores) if column is not None]
+    values = table.values(1, [place[cell] for cell in points], len(header))
+    values = values.reshape(-1, len(prefixes), len(names), 2)
+    confidence = np.full((len(values), len(nodes)), np.nan, np.float32)
+    scored = {node: place[f"{name}.score"] for node, name in enumerate(nodes) if f"{name}.score" in place}
     if scored:
-        confidence[:, scored] = table.values(1, [column for column in scores if column is not None], len(header))
-    confidence = np.nan_to_num(confidence.astype(np.float64), nan=_LABELED)
-    found = Detections(len(names))
+        confidence[:, list(scored)] = table.values(1, list(scored.values()), len(header))
+    confidence = np.nan_to_num(confidence.reshape(values.shape[:3]), nan=_LABELED)
     given = table.column(1, place["frame_idx"])
     frames = whole_numbers(given)
     if frames is None:
         other = next(cell for cell in given if whole_numbers([cell]) is None)
         raise InputError(f"frame_idx must be a whole number below 2^63, got {other!r:.40}")
-    for row, (track, frame) in enumerate(zip(table.column(1, place["track"]), frames.tolist(), strict=True)):
-        found.add(frame, track or None, values[row].astype(np.float64), confidence[row])
-    known = {"", "instance.score", *wanted, *(f"{name}.score" for name in names)}
-    tracked = as_tracks(found)
-    beside = left_out(cell for cell in header if cell not in known)
-    return replace(tracked, names=names, notes=[*tracked.notes, *beside])
+    video = place.get("video_path", place.get("video"))
+    videos = table.column(1, video) if video is not None else [""] * len(given)
+    found = {name: Detections(len(names)) for name in dict.fromkeys(videos)}
+    for animal, prefix in enumerate(prefixes):
+        tracks = table.column(1, place[f"{prefix}track"])
+        for row, (name, track, frame) in enumerate(zip(videos, tracks, frames.tolist(), strict=True)):
+            score = confidence[row, animal].astype(np.float64)
+            known = None if is_missing(track) else track
+            found[name].add(frame, known, values[row, animal].astype(np.float64), score)
+    used = {"", "instance.score", "frame_idx", *points, *(f"{node}.score" for node in nodes)}
+    used |= {f"{prefix}{cell}" for prefix in prefixes for cell in ("track", *(("score",) if prefix else ()))}
+    tracked = as_recordings(found)
+    notes = list(tracked.notes)
+    if len(found) > 1:
+        notes.append(f"{len(found)} videos, side by side")
+    beside = left_out(cell for cell in header if cell not in used and not (len(found) > 1 and place[cell] == video))
+    return replace(tracked, names=names, notes=[*notes, *beside])
+
+
+_INSTANCE = re.compile(r"inst\d+\.")
+
+
+def _is_sleap_csv(table: Table) -> bool:
+    header = set(table.rows(0, 1)[0])
+    return "frame_idx" in header and ("track" in header or any(map(_INSTANCE.match, header)))
 
 
 #: The confidence of a hand label: above any prediction's score, so that of two poses of one animal in one frame the
@@ -129,9 +151,9 @@ CSV = Format(
     extra=None,
     description="SLEAP analysis tables",
     containers=(TABLE,),
-    matches=lambda table: {"track", "frame_idx"} <= set(table.rows(0, 1)[0]),
+    matches=_is_sleap_csv,
     read=read_sleap_csv,
-    recognized_by="header with `track` and `frame_idx`",
-    takes="the rows of each track; names from `NAME.x`",
+    recognized_by="header with `track` and `frame_idx`, or with `frame_idx` and `inst0.NAME.x`",
+    takes="the rows of each track; names from `NAME.x`; the videos of `video_path` side by side",
     hint="SLEAP's track,frame_idx,…",
 )

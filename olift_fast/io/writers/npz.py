@@ -21,7 +21,7 @@ _ARRAYS = ("joints", "keypoints", "confidence", "visible", "scale", "centers", "
 _TEXTS = ("frame", "model", "version")
 _OTHERS = (
     *("content", "content_version", "names", "edges", "sides", "tracks", "skeleton_name", "fps", "frames"),
-    *("image_size", "source", "format", "notes", "warnings"),
+    *("image_size", "source", "format", "notes", "warnings", "inferred"),
 )
 
 

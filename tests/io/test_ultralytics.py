@@ -80,8 +80,8 @@ def test_points_at_zero_are_hidden_and_untracked_lines_are_joined(tmp_path: Path
     values[5:8] = ["0", "0", "0.3"]
     lines = {"a_1.txt": [" ".join(values)], "a_2.txt": [_line(_points(2, 17), 3, False, 1)], "a_3.txt": []}
     found = read_keypoints(_write(tmp_path / "labels", lines))
-    assert found.tracks == ("1", "track_0") and found.num_frames == 3
-    assert not found.visible()[1, 0, 0] and found.visible()[1, 0, 1:].all()
+    assert found.tracks == ("1",) and found.num_frames == 3
+    assert not found.visible()[0, 0, 0] and found.visible()[0, 0, 1:].all()
 
 
 def test_run_folder_and_other_text_files_beside(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def _layout(rows: Rows) -> _Layout:
     least = min(lengths)
     fitting = [
         _Layout(dims, (least - _HEAD - extra) // dims, scored)
-        for dims, extra, scored in product((3, 2), (0, 1, 2), (False, True))
+        for dims, extra, scored in product((2, 3), (0, 1, 2), (False, True))
         if extra >= scored and least > _HEAD + extra and (least - _HEAD - extra) % dims == 0
     ]
     fitting = [layout for layout in fitting if lengths <= {layout.length, layout.length + 1}]
@@ -161,7 +161,7 @@ def _fit(rows: Rows, layout: _Layout) -> float:
     for row in rows:
         values = row[_HEAD : _HEAD + layout.dims * layout.joints].reshape(layout.joints, layout.dims)
         there = ~(values[:, :2] == 0).all(axis=-1)
-        near = np.abs(values[:, :2] - row[1:3]) <= row[3:5] + 0.01
+        near = np.abs(values[:, :2] - row[1:3]) <= 0.5 * row[3:5] + 0.01
         inside = float(np.asarray(near.all(axis=-1))[there].mean()) if there.any() else 0.5
         third = values[:, 2] if layout.dims == 3 else np.ones(0)
         sensible = bool((((third >= 0) & (third <= 1.001)) | (third == 2)).all())

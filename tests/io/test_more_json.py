@@ -175,6 +175,14 @@ def test_labelme_points_by_label_and_group(tmp_path: Path) -> None:
         read_keypoints(tmp_path / "labels")
 
 
+def test_labelme_pictures_far_apart_follow_one_another(tmp_path: Path) -> None:
+    files = {f"a_{10 * frame:03}.json": _labelme(("nose", frame, None)) for frame in range(6)}
+    found = read_keypoints(_folder(tmp_path / "labels", files))
+    assert found.num_frames == 6 and found.frames is not None and found.frames.tolist() == [0, 10, 20, 30, 40, 50]
+    files = {f"a_{frame:03}.json": _labelme(("nose", frame, None)) for frame in (0, 1, 3, 4)}
+    assert read_keypoints(_folder(tmp_path / "dense", files)).num_frames == 5
+
+
 def _instances(at: float, points: int = 17, **more: Any) -> list[dict[str, Any]]:
     keypoints = np.reshape(_flat(points, at), (points, 3))[:, :2].tolist()
     return [{"keypoints": keypoints, "keypoint_scores": [0.5] * points, "bbox": [[0, 0, 9, 9]]} | more]

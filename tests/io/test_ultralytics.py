@@ -12,6 +12,7 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
+from olift_fast.io.readers.ultralytics import _layout
 
 SIZE = (200, 100)
 
@@ -38,7 +39,7 @@ def _write(folder: Path, lines: dict[str, list[str]]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("joints", [5, 12, 17, 21, 24, 26])
+@pytest.mark.parametrize("joints", [3, 5, 6, 9, 12, 17, 21, 24, 26])
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("box", [False, True])
 @pytest.mark.parametrize("tracked", [False, True])
@@ -58,6 +59,19 @@ def test_layout_is_told_by_the_numbers(tmp_path: Path, joints: int, dims: int, b
     assert not found.confidence[:, 2].any()
     assert found.confidence[0, 0].tolist() == [0.75 if dims == 3 else 1] * joints
     assert found.skeleton.name == ("coco_17" if joints == 17 else None)
+
+
+@pytest.mark.parametrize("joints", range(3, 13))
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_pairs_and_triples_are_told_apart_in_boxes_of_any_size(joints: int, dims: int, tracked: bool) -> None:
+    rng = np.random.default_rng(joints)
+    for _ in range(10):
+        center, size = rng.uniform(0.25, 0.75, 2), rng.uniform(0.1, 0.45, 2)
+        points = center + size * rng.uniform(-0.5, 0.5, (joints, 2))
+        rows = [np.array(_line(points, dims, tracked, 1 if tracked else None).split(), np.float64)]
+        layout = _layout(rows)
+        assert (layout.dims, layout.joints) == (dims, joints)
 
 
 def test_without_the_size_a_warning_says_that_these_are_shares(tmp_path: Path) -> None:

@@ -165,7 +165,9 @@ def _confidence_in_shares(
     top = float(seen.max())
     if middle >= 20 and top <= 100.5:
         return given / np.float32(100), Said([f"confidence up to {top:.4g} is taken as per cent"])
-    message = f"confidence must lie in [0, 1], got values up to {top:.4g} (half of them above {middle:.4g}): they count "
+    message = (
+        f"confidence must lie in [0, 1], got values up to {top:.4g} (half of them above {middle:.4g}): they count "
+    )
     return given, Said(warnings=[message + "as 1; are these x, y pairs without a confidence, or 3D points?"])
 
 

@@ -185,9 +185,7 @@ def _one_owl(names: list[str], each: int = 1, visible: float = 2) -> dict[str, A
     ],
 )
 @pytest.mark.parametrize("each", [1, 2])
-def test_coco_pictures_far_apart_in_a_video(
-    write_json: Writer, names: list[str], frames: list[int], each: int
-) -> None:
+def test_coco_pictures_far_apart_in_a_video(write_json: Writer, names: list[str], frames: list[int], each: int) -> None:
     found = read_keypoints(write_json(_one_owl(names, each)))
     assert len(found.tracks) == each and found.frames is not None and found.frames.tolist() == frames
     assert found.visible().all()

@@ -199,6 +199,29 @@ def test_mmpose_and_sapiens_folders(tmp_path: Path, sapiens: bool, points: int, 
     assert "config.json left out: no frames" in found.notes
 
 
+@pytest.mark.parametrize("form", ["inferencer", "lists", "triples"])
+def test_mmpose_lists_of_frames(write_json: Writer, form: str) -> None:
+    frames = [_instances(10.0 + frame, 26) for frame in range(3)]
+    if form == "inferencer":
+        content = [{"predictions": [frame], "visualization": []} for frame in ([], *frames)]
+    elif form == "lists":
+        content = [[], *frames]
+    else:
+        rows = [[{"keypoints": [[x, y, 0.5] for x, y in frame[0]["keypoints"]]}] for frame in frames]
+        content = [{"frame_id": place + 1, "instances": frame} for place, frame in enumerate(rows)]
+    found = read_keypoints(write_json(content))
+    assert found.format == "mmpose" and found.skeleton.name == "halpe_26" and len(found.tracks) == 1
+    seen = found.visible()[0, :, 0].tolist()
+    assert seen == ([True] * 3 if form == "triples" else [False, True, True, True])
+    assert found.confidence.max() == 0.5
+
+
+def test_coco_results_in_rows_of_three(write_json: Writer) -> None:
+    rows = [[100.0 + joint, 50.0, 0.5] for joint in range(17)]
+    found = read_keypoints(write_json([{"image_id": frame, "keypoints": rows} for frame in range(3)]))
+    assert found.keypoints.shape == (1, 3, 17, 2) and found.confidence[0, 0, 0] == 0.5
+
+
 def test_mmpose_folder_has_the_names_of_its_meta_information(tmp_path: Path) -> None:
     meta = {"keypoint_id2name": {"0": "hip", "1": "knee"}, "skeleton_links": [[0, 1]]}
     files = {f"{frame}.json": {"meta_info": meta, "instance_info": _instances(frame, 2)} for frame in range(2)}

@@ -184,6 +184,21 @@ def test_list_of_frames_with_the_size_of_the_canvas(tmp_path: Path, lines: bool,
         read_keypoints(path)
 
 
+def test_list_with_the_numbers_of_its_frames(tmp_path: Path) -> None:
+    flat = [value for joint in range(25) for value in (100.0 + joint, 50.0, 0.5)]
+    frames = [{"frame_index": 2 * frame, "people": [{"pose_keypoints_2d": flat}]} for frame in range(3)]
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(frames))
+    assert read_keypoints(path).visible()[0, :, 0].tolist() == [True, False, True, False, True]
+
+
+def test_people_without_a_body_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a_000_keypoints.json"
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [], "hand_left_keypoints_2d": [1.0] * 63}]}))
+    with pytest.raises(InputError, match="has a person with a body, but hand_left_keypoints_2d: only bodies are read"):
+        read_keypoints(path)
+
+
 def test_animals_of_comfyui_are_ap10k(tmp_path: Path) -> None:
     animal = [[100.0 + joint, 50.0, 0.5] for joint in range(17)]
     frames = [{"version": "ap10k", "animals": [animal], "canvas_width": 200, "canvas_height": 100}] * 2

@@ -53,7 +53,7 @@ def table(path: Path, joints: list[str]) -> Path:
         ["scorer", *["DLC"] * (3 * len(joints))],
         ["bodyparts", *(joint for joint in joints for _ in range(3))],
         ["coords", *["x", "y", "likelihood"] * len(joints)],
-        *([str(frame), *("0.9" if column % 3 == 2 else f"{10 * column + frame}.5" for column in range(3 * len(joints)))] for frame in range(3)),
+        *([str(frame), *(f"{10 * joint + frame}.5,7.5,0.9" for joint in range(len(joints)))] for frame in range(3)),
     ]
     return write(path, "\n".join(map(",".join, rows)) + "\n")
 

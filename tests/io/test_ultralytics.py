@@ -153,3 +153,23 @@ def test_results_of_one_picture_and_normalized_ones(tmp_path: Path) -> None:
     path.write_text(json.dumps([{"name": "person", "class": 0, "confidence": 0.9, "box": shares["box"]}]))
     with pytest.raises(InputError, match="none of 1 frames has an animal with keypoints: was this a pose model"):
         read_keypoints(path)
+
+
+def test_results_of_all_frames_in_one_list(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([_animal(10.0 + frame, frame=frame, track_id=1) for frame in (4, 5, 7)]))
+    found = read_keypoints(path)
+    assert found.tracks == ("1",) and found.frames is not None and found.frames.tolist() == [4, 5, 6, 7]
+    path.write_text(json.dumps([_animal(10.0 + frame, track_id=1) for frame in range(3)]))
+    with pytest.raises(InputError, match="track_id 1 comes twice in one list"):
+        read_keypoints(path)
+
+
+def test_results_as_text_and_by_frame(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(["[]", *(json.dumps([_animal(10.0 + frame)]) for frame in (1, 2))]))
+    found = read_keypoints(path)
+    assert found.format == "ultralytics-json" and found.visible()[0, :, 0].tolist() == [False, True, True]
+    path.write_text(json.dumps({f"frame_{frame}": [_animal(10.0 + frame)] for frame in (3, 4)}))
+    found = read_keypoints(path)
+    assert found.frames is not None and found.frames.tolist() == [3, 4] and found.visible().all()

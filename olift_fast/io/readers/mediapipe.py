@@ -14,9 +14,9 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import numbers
+from olift_fast.io.json_fields import frame_number, numbers
 from olift_fast.io.open_container import ARRAY, FOLDER, JSON, JSON_LINES, Folder
-from olift_fast.io.parsed import Parsed, int64, refuse_3d
+from olift_fast.io.parsed import Parsed, refuse_3d
 from olift_fast.io.pictures import frame_files, frames_of
 
 #: The built-in rig by the number of landmarks. Faces have 468 or 478, and no rig.
@@ -26,7 +26,6 @@ _COUNTS = (33, 21, 468, 478)
 _PARTS = ("pose", "body", "", "normalized", "keypoints", "points", "lefthand", "righthand", "hand", "hands",
           "multihand", "face", "multiface")  # fmt: skip
 _HANDS = {"lefthand": "left_hand", "righthand": "right_hand"}
-_FRAME_KEYS = ("frame", "frame_number", "frame_idx", "frame_index", "frame_id", "frameNumber", "frameIndex")
 #: Flat frames of pose (33 x 4), face (468 x 3) and hands (21 x 3 each), as tutorials concatenate them: by their length.
 _FLAT = (132, 258, 1662)
 
@@ -146,7 +145,7 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
     if isinstance(content, list):
         if _holds_points(content, bare=True):
             return [(0, content)], {}
-        known = [number for number in map(_frame_number, content) if number is not None]
+        known = [number for number in map(frame_number, content) if number is not None]
         numbered = zip(known, content, strict=True) if len(set(known)) == len(content) else enumerate(content)
         return list(numbered), {}
     if not isinstance(content, Mapping):
@@ -160,11 +159,6 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
     if by_number and all(number is not None for number, _ in by_number):
         return [(number, frame) for number, frame in by_number if number is not None], {}
     return [(0, content)], content
-
-
-def _frame_number(frame: Any) -> int | None:
-    given = next((frame[key] for key in _FRAME_KEYS if key in frame), None) if isinstance(frame, Mapping) else None
-    return int64(given, "frame number") if isinstance(given, int | float) else None
 
 
 def _list_of_frames(value: Any) -> list[Any] | None:

@@ -115,7 +115,7 @@ def settle(
         raise InputError("holds no frames, wanted at least one")
     if joints == 0:
         raise InputError("holds no joints, wanted at least one")
-    hidden = ~np.isfinite(points).all(axis=-1)
+    hidden: npt.NDArray[np.bool_] = np.asarray(~np.isfinite(points).all(axis=-1))
     if parsed.zero_is_hidden:
         hidden |= (points == 0).all(axis=-1)
     confidence = np.ones(points.shape[:3], np.float32)

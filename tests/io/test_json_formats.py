@@ -220,6 +220,12 @@ def test_coco_confidence_in_the_place_of_the_visibility(write_json: Writer) -> N
     assert read_keypoints(write_json(_one_owl(names, visible=1))).confidence[0, 0].tolist() == [1] * 3
 
 
+def test_coco_bones_that_name_their_joints(write_json: Writer) -> None:
+    content = _coco()
+    content["categories"][0]["skeleton"] = [["beak", "wing_l"], ["beak", "wing_r"]]
+    assert read_keypoints(write_json(content)).skeleton.edges == ((0, 1), (0, 2))
+
+
 def test_coco_whole_body_annotations_give_the_body(write_json: Writer) -> None:
     content = _two_crossing(foot_kpts=lambda animal, frame: [0] * 18, face_kpts=lambda animal, frame: [0] * 204)
     found = read_keypoints(write_json(content))

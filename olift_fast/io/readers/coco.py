@@ -19,6 +19,7 @@ from olift_fast.io.json_fields import item_keys, object_keys, triplets
 from olift_fast.io.open_container import JSON, JSON_LINES
 from olift_fast.io.parsed import Parsed, int64
 from olift_fast.io.pictures import frames_of, name_kind, without_hash
+from olift_fast.io.skeleton_files import bones
 
 
 def read_coco(content: Mapping[str, Any]) -> Parsed:
@@ -141,10 +142,8 @@ def _category(
         if list(map(str, other["keypoints"])) != names:
             both = f"{chosen[0].get('name')!r} and {other.get('name')!r}"
             raise InputError(f"categories {both} have different keypoints, wanted one set")
-    edges = [(int(a), int(b)) for a, b in chosen[0].get("skeleton") or ()]
-    # Edges count from 1, but for tools that count from 0, whose edges have a joint 0.
-    first = 0 if any(0 in edge for edge in edges) else 1
-    return names, [(a - first, b - first) for a, b in edges]
+    # Edges count from 1, but for tools that count from 0, whose edges have a joint 0; some name the joints.
+    return names, bones(chosen[0].get("skeleton"), names, 1)
 
 
 def _videos(images: Sequence[Mapping[str, Any]], tracked: bool) -> dict[Any, str]:

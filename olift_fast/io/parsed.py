@@ -125,12 +125,12 @@ def settle(
         # A keypoint may be there without a confidence, as a hand label among predictions is: it counts as certain.
         confidence = np.clip(np.where(np.isnan(given), np.float32(1), given), 0, 1)
     hidden |= confidence <= 0
-    marked, markers = _marked_missing(points, hidden, None if parsed.confidence is None else confidence)
+    marked, markers = _marked_missing(points, hidden, confidence)
     points[hidden | marked] = np.nan
     size = image_size or parsed.image_size
     size = size if size and min(size) > 0 else None
     points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
-    hidden = ~np.isfinite(points).all(axis=-1)
+    hidden = np.asarray(~np.isfinite(points).all(axis=-1))
     points[hidden] = np.nan
     confidence[hidden] = 0
     if hidden.all():
@@ -176,19 +176,22 @@ _MARKERS = (0, -1, -10, -99, -100, -999, -1000, -9999, -10000)
 
 
 def _marked_missing(
-    points: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32] | None
+    points: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.bool_], Said]:
     """Which keypoints (N, T, J) stand for missing ones: the same (0, 0), (-1, -1), … again and again, outside of a
     picture or in its corner, far from all others.
 
-    Of a single one, and of those that have a confidence of their own, a warning tells.
+    Of a single one, and of those in a file with confidence, which is high for them, a warning tells.
     """
     none = np.zeros(hidden.shape, np.bool_)
     equal = ~hidden & (points[..., 0] == points[..., 1]) & np.isin(points[..., 0], _MARKERS)
+    if not equal.any():
+        return none, Said()
     others = points[~hidden & ~equal]
     # Coordinates that count from the animal's or the picture's center may well be (0, 0).
-    if not equal.any() or not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
+    if not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
         return none, Said()
+    scored = bool((confidence[~hidden] != 1).any())
     reach = 0.01 * float(np.linalg.norm(np.ptp(others, axis=0)))
     marked, notes, warnings = none, [], []
     for value in np.unique(points[equal][:, 0]).tolist():
@@ -197,10 +200,10 @@ def _marked_missing(
             continue
         count = int(here.sum())
         what = f"{count} keypoint{'s' * (count > 1)} at exactly ({value:g}, {value:g})"
-        if confidence is None and count > 1:
+        if not scored and count > 1:
             marked = marked | here
             notes.append(f"{what} are taken as missing")
-        elif confidence is None or float(np.median(confidence[here])) >= 0.5:
+        elif not scored or float(np.median(confidence[here])) >= 0.5:
             warnings.append(f"{what} may stand for missing ones, but are kept")
     return marked, Said(notes, warnings)
 

@@ -43,8 +43,9 @@ def read_mediapipe(content: Any) -> Parsed:
     """Frames of landmarks {"x": …, "y": …, "z": …, "visibility": …} or [x, y, z, visibility], in a list or an object.
 
     A frame has its landmarks under `landmarks`, `pose_landmarks`, `poseLandmarks`, …, or is the list of them; they are
-    of one person, or lists of several. The body is taken where there is one, else the hands, else the face. x and y are
-    shares of the picture's sides; z is not read. A frame without landmarks is null or empty.
+    of one person, or lists of several. TensorFlow.js's poses, a list of {"keypoints": […]} a frame, are read as well.
+    The body is taken where there is one, else the hands, else the face. x and y are shares of the picture's sides; z is
+    not read. A frame without landmarks is null or empty.
 
     Raises:
         InputError: world landmarks alone (3D), no landmark in any frame, or sets that differ in their number.
@@ -171,6 +172,10 @@ def _sets(frame: Any) -> dict[str, Any]:
     """The sets of landmarks of a frame by their parts' names; those that hold no points are left out."""
     if _holds_points(frame, bare=True) or (isinstance(frame, list) and any(_holds_points(one, True) for one in frame)):
         return {"": frame}
+    poses = [pose.get("keypoints") for pose in frame if isinstance(pose, Mapping)] if isinstance(frame, list) else []
+    if poses and len(poses) == len(frame) and all(map(_holds_points, poses)):
+        # TensorFlow.js: MoveNet, BlazePose and PoseNet.
+        return {"keypoints": poses}
     if not isinstance(frame, Mapping):
         return {}
     found = {}
@@ -207,7 +212,7 @@ def _holds_points(value: Any, bare: bool = False) -> bool:
         return False
     first = points[0]
     if isinstance(first, Mapping):
-        return {"x", "y"} <= set(first) and (not bare or len(points) in _COUNTS)
+        return {"x", "y"} <= set(_named_point(first)) and (not bare or len(points) in _COUNTS)
     if not isinstance(first, list) or len(first) not in (2, 3, 4, 5) or len(points) not in _COUNTS:
         return False
     return not any(isinstance(number, list | dict) for number in first)
@@ -220,12 +225,19 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else None
 
 
+def _named_point(point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A point {"x": …, "y": …, "name": …}; PoseNet writes {"position": {"x": …, "y": …}, "part": …}."""
+    position = point.get("position")
+    return {"name": point.get("part"), **point, **position} if isinstance(position, Mapping) else point
+
+
 def _points(value: Any) -> _Found:
     points = _listed(value)
     if isinstance(points[0], list):
         array = numbers(points, "landmarks")
         score = array[:, 3] if array.shape[1] > 3 else np.full(len(array), np.nan)
         return _Found(_trusted(array[:, :2], score), None)
+    points = [_named_point(point) for point in points]
     rows = [[point["x"], point["y"], point.get("visibility", point.get("score"))] for point in points]
     array = numbers(rows, "landmarks")
     names: tuple[Any, ...] = tuple(point.get("name") for point in points)
@@ -287,7 +299,7 @@ JSON_FRAMES = Format(
     extensions=(".json", ".jsonl"),
     example="landmarks.json --image-size 1280 720",
     extra=None,
-    description="MediaPipe landmarks in JSON",
+    description="MediaPipe landmarks and TensorFlow.js poses in JSON",
     containers=(JSON, JSON_LINES),
     matches=_is_json,
     read=read_mediapipe,

@@ -199,6 +199,21 @@ def test_mmpose_and_sapiens_folders(tmp_path: Path, sapiens: bool, points: int, 
     assert "config.json left out: no frames" in found.notes
 
 
+@pytest.mark.parametrize("form", ["rows", "preds", "predictions"])
+def test_mmpose_before_1_0_and_predictions_in_one_object(write_json: Writer, form: str) -> None:
+    rows = [[[100.0 + frame + joint, 50.0, 0.5] for joint in range(26)] for frame in range(3)]
+    content: Any = {
+        "rows": [[{"bbox": [0, 0, 9, 9], "keypoints": pose}] for pose in rows],
+        "preds": [{"preds": [pose], "image_paths": [f"data/a_{frame:03}.png"]} for frame, pose in enumerate(rows)],
+        "predictions": {
+            "predictions": [[{"keypoints": [row[:2] for row in pose], "keypoint_scores": [0.5] * 26}] for pose in rows]
+        },
+    }
+    found = read_keypoints(write_json(content[form]))
+    assert found.format == "mmpose" and found.keypoints.shape == (1, 3, 26, 2) and found.confidence[0, 0, 0] == 0.5
+    assert found.keypoints[0, :, 0, 0].tolist() == [100, 101, 102]
+
+
 @pytest.mark.parametrize("form", ["inferencer", "lists", "triples"])
 def test_mmpose_lists_of_frames(write_json: Writer, form: str) -> None:
     frames = [_instances(10.0 + frame, 26) for frame in range(3)]

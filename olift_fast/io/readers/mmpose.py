@@ -11,7 +11,7 @@ import numpy as np
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import frame_number, item_keys, numbers, object_keys, points2d
+from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers, object_keys, points2d, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
@@ -27,6 +27,8 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
     Raises:
         InputError: 3D predictions, poses that differ in their number of keypoints.
     """
+    if "preds" in item_keys(content):
+        return _of_test(content)
     items, meta = _parts(content)
     if items and not _are_frames(items):
         lists = [_of_frame(item) for item in items]
@@ -44,6 +46,19 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has an instance")
     return _named(as_tracks(found, all_frames=frames), meta)
+
+
+def _of_test(content: Any) -> Parsed:
+    """The results that MMPose's test script before 1.0 wrote: `preds` (poses, J, 3) of the pictures `image_paths`."""
+    names: dict[str, int] = {}
+    poses = []
+    for batch in content:
+        for given, path in zip(batch["preds"], batch["image_paths"], strict=True):
+            points, score = triplets(given, "preds")
+            poses.append(Pose(names.setdefault(str(path), len(names)), None, points, score))
+    if not poses:
+        raise InputError("holds no tracks: `preds` is empty")
+    return of_people(tracks_of_pictures(list(names), poses, prefix="track"))
 
 
 def read_mmpose_folder(folder: Folder) -> Parsed:
@@ -80,7 +95,8 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
 def _parts(content: Any) -> tuple[Any, Mapping[str, Any]]:
     """The list of frames or of instances, and the meta information, which the list alone lacks."""
     if isinstance(content, Mapping):
-        return content["instance_info"] or [], content.get("meta_info") or {}
+        listed = content["instance_info"] if "instance_info" in content else content["predictions"]
+        return listed or [], content.get("meta_info") or {}
     return content, {}
 
 
@@ -123,7 +139,15 @@ def _named(parsed: Parsed, meta: Mapping[str, Any]) -> Parsed:
 
 def _is_mmpose(content: Any) -> bool:
     items = item_keys(content)
-    if isinstance(content, list) and {"keypoints", "keypoint_scores"} <= item_keys(_first_frame(content)):
+    frames = content.get("predictions") if isinstance(content, Mapping) else content
+    instance = first_item(_first_frame(frames)) if isinstance(frames, list) else None
+    if "keypoint_scores" in object_keys(instance) and "keypoints" in instance:
+        return True
+    # MMPose before 1.0: rows of x, y, score.
+    rows = instance.get("keypoints") if isinstance(instance, Mapping) else None
+    if isinstance(frames, list) and isinstance(first_item(rows), list) and len(first_item(rows)) == 3:
+        return True
+    if {"preds", "image_paths"} <= items:
         return True
     return "instance_info" in object_keys(content) or "instances" in items or {"keypoints", "keypoint_scores"} <= items
 

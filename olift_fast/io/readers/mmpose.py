@@ -141,7 +141,7 @@ def _is_mmpose(content: Any) -> bool:
     items = item_keys(content)
     frames = content.get("predictions") if isinstance(content, Mapping) else content
     instance = first_item(_first_frame(frames)) if isinstance(frames, list) else None
-    if "keypoint_scores" in object_keys(instance) and "keypoints" in instance:
+    if {"keypoints", "keypoint_scores"} <= object_keys(instance):
         return True
     # MMPose before 1.0: rows of x, y, score.
     rows = instance.get("keypoints") if isinstance(instance, Mapping) else None

@@ -61,10 +61,13 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     """Puts each pose at its track and frame; the readers add names, edges and what else their files hold.
 
     Poses with an id go to the track of that id; of two in one frame, the more confident one stays, and a warning says
-    so. Poses without an id are one animal if no frame has two of them. Otherwise they are joined frame by frame, and a
-    note says so: of all pairs of a pose and a live track, the nearest is joined first, then the next, as long as the
-    mean distance of the joints that both have is under `REACH` of the pose's size (the diagonal of its box); what is
-    left over starts a track. A track ends after `PATIENCE` frames unseen.
+    so. An id that all poses have, also those in one frame, counts as none.
+
+    A pose without an id goes to a track with an id where that is safe: where the file has one animal, or to the nearest
+    track, if it has no pose in that frame. Those that remain are one animal if no frame has two of them. Otherwise they
+    are joined frame by frame, and a note says so: of all pairs of a pose and a live track, the nearest is joined first,
+    then the next, as long as the mean distance of the joints that both have is under `REACH` of the pose's size (the
+    diagonal of its box); what is left over starts a track. A track ends after `PATIENCE` frames unseen.
 
     Args:
         prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
@@ -78,10 +81,15 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         raise InputError(f"no keypoint is visible in {len(set(all_frames))} frames, wanted at least one animal")
     numbers = np.unique(np.array([*found.frames, *all_frames], dtype=np.int64))
     frames, places = fill_gaps(numbers, found.num_joints) if fill else (numbers, np.arange(len(numbers)))
-    named = list(dict.fromkeys(track for track in found.tracks if track is not None))
+    ids, notes = _telling_ids(found)
+    named = list(dict.fromkeys(track for track in ids if track is not None))
     index = {track: number for number, track in enumerate(named)}
-    owner = np.array([-1 if track is None else index[track] for track in found.tracks])
+    owner = np.array([-1 if track is None else index[track] for track in ids])
+    without = int((owner < 0).sum())
+    owner = _adopted(found, owner)
     loose = np.flatnonzero(owner < 0)
+    if adopted := without - len(loose):
+        notes.append(f"{adopted} of {len(owner)} poses have no id, and are joined to the tracks that lack one there")
     alone = len({found.frames[pose] for pose in loose}) == len(loose)
     joined = np.zeros(len(loose), np.int64) if alone else _join(found, loose)
     owner[loose] = joined + len(named)
@@ -104,7 +112,7 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         None,
         tracks=names,
         frames=frames,
-        notes=[] if alone else [joining],
+        notes=notes if alone else [*notes, joining],
         warnings=[left_out] if lost else [],
     )
 
@@ -181,19 +189,71 @@ def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
     return Parsed(keypoints, confidence, None, tracks=distinct, frames=np.zeros(1, np.int64))
 
 
-def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """The track number of each of `poses`, in the order of their frames."""
-    owner = np.full(len(found.frames), -1, dtype=np.int64)
-    if len(poses) == 0:
-        return owner[poses]
+def _telling_ids(found: Detections) -> tuple[list[str | None], list[str]]:
+    """The id of each pose, and a note if they tell nothing: one for all, also where frames have several poses."""
+    ids = set(found.tracks)
+    frames = set(found.frames)
+    if len(ids) > 1 or ids == {None} or 10 * (len(found.frames) - len(frames)) < len(frames):
+        return found.tracks, []
+    return [None] * len(found.tracks), [f"all poses have the id {found.tracks[0]}, which tells no animals apart"]
+
+
+def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The track of each pose (-1 for none), after poses without one joined those of the file where that is safe."""
+    if owner.min() >= 0 or owner.max() < 0:
+        return owner
+    if owner.max() == 0 and len(set(found.frames)) == len(owner):
+        return np.zeros_like(owner)
+    owner = owner.copy()
     frames = np.array(found.frames, dtype=np.int64)
+    points, size = np.stack(found.points), _sizes(found)
+    order = np.argsort(frames, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(frames[order])) + 1)
+    # Forward first; then backward, for poses before their track begins: trackers give an id late.
+    for ordered in (groups, groups[::-1]):
+        live: dict[int, tuple[int, npt.NDArray[np.float64]]] = {}
+        for group in ordered:
+            now = int(frames[group[0]])
+            there = {int(owner[pose]) for pose in group if owner[pose] >= 0}
+            live.update({int(owner[pose]): (now, points[pose]) for pose in group if owner[pose] >= 0})
+            loose = group[owner[group] < 0]
+            if not len(loose):
+                continue
+            live = {track: seen for track, seen in live.items() if abs(now - seen[0]) <= PATIENCE}
+            known = list(live)
+            cost = _costs(points[loose], size[loose], [live[track][1] for track in known])
+            settled: set[int] = set()
+            for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+                pose, track = int(loose[row]), known[column]
+                if cost[row, column] > REACH:
+                    break
+                # A pose whose nearest track has another one in this frame is left: it may be of any animal.
+                if pose not in settled and track not in there:
+                    owner[pose] = track
+                    live[track] = (now, _update(live[track][1], points[pose]))
+                    there.add(track)
+                settled.add(pose)
+    return owner
+
+
+def _sizes(found: Detections) -> npt.NDArray[np.float64]:
+    """The diagonal of each pose's box."""
     points = np.stack(found.points)
     with np.errstate(invalid="ignore"):
         extent = np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)
         field_of_view = np.fmax.reduce(points, axis=(0, 1)) - np.fmin.reduce(points, axis=(0, 1))
     size = np.linalg.norm(extent, axis=-1)
     # A pose of one visible joint has no size; a twentieth of the field of view stands in.
-    size = np.where(size > 0, size, max(float(np.linalg.norm(field_of_view)) / 20, 1.0))
+    return np.where(size > 0, size, max(float(np.linalg.norm(field_of_view)) / 20, 1.0))
+
+
+def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """The track number of each of `poses`, in the order of their frames."""
+    owner = np.full(len(found.frames), -1, dtype=np.int64)
+    if len(poses) == 0:
+        return owner[poses]
+    frames = np.array(found.frames, dtype=np.int64)
+    points, size = np.stack(found.points), _sizes(found)
     live: dict[int, tuple[int, npt.NDArray[np.float64]]] = {}
     count = 0
     order = poses[np.argsort(frames[poses], kind="stable")]

@@ -9,7 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.parsed import refuse_3d
+from olift_fast.io.parsed import int64, refuse_3d
+
+#: The names under which tools write the number of a frame.
+FRAME_KEYS = ("frame", "frame_number", "frame_idx", "frame_index", "frame_id", "frameNumber", "frameIndex")
+
+
+def frame_number(item: Any) -> int | None:
+    """The frame number that a JSON object has; None if it has none.
+
+    Raises:
+        InputError: a number that is not whole.
+    """
+    given = next((item[key] for key in FRAME_KEYS if key in item), None) if isinstance(item, Mapping) else None
+    return int64(given, "frame number") if isinstance(given, int | float) and not isinstance(given, bool) else None
 
 
 def object_keys(content: Any) -> Set[Any]:
@@ -28,12 +41,14 @@ def first_item(content: Any) -> Any:
 
 
 def triplets(values: Any, what: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Points (J, 2) and third values (J) of a flat list x0, y0, c0, x1, y1, c1, …
+    """Points (J, 2) and third values (J) of a flat list x0, y0, c0, x1, y1, c1, … or of rows of three.
 
     Raises:
         InputError: a length that is no multiple of three, or values that are no numbers.
     """
     flat = numbers(values, what)
+    if flat.ndim == 2 and flat.shape[1] == 3:
+        flat = flat.reshape(-1)
     if flat.ndim != 1 or len(flat) % 3:
         raise InputError(f"{what} must be a flat list of x, y, confidence, got {flat.shape} values")
     rows = flat.reshape(-1, 3)

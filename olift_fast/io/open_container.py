@@ -80,15 +80,18 @@ class Folder:
     def json(self) -> dict[str, Any]:
         """The value of each .json file, by the file's name; of one that is not JSON, the error, which names it.
 
+        Packed ones (.json.gz) go by their names without that ending.
+
         Raises:
             InputError: none of the .json files is JSON.
         """
         found: dict[str, Any] = {}
-        for file in self.ending(".json"):
+        for file in [*self.ending(".json"), *self.ending(".json.gz")]:
+            name = file.name.removesuffix(".gz")
             try:
-                found[file.name] = load_json(read_text(file))
+                found[name] = load_json(read_text(file))
             except InputError as error:
-                found[file.name] = InputError(f"{file.name}: {error}")
+                found[name] = InputError(f"{file.name}: {error}")
         if found and all(isinstance(value, InputError) for value in found.values()):
             raise next(iter(found.values()))
         return found

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,13 @@ class Parsed:
                 raise InputError(f"{what} must be real numbers, got dtype {values.dtype}")
 
 
+class Said(NamedTuple):
+    """What a step of `settle` has to say: notes and warnings as in `Parsed`."""
+
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
 def settle(
     parsed: Parsed,
     format: str,
@@ -108,19 +115,22 @@ def settle(
         raise InputError("holds no frames, wanted at least one")
     if joints == 0:
         raise InputError("holds no joints, wanted at least one")
-    hidden = ~np.isfinite(points).all(axis=-1)
+    hidden: npt.NDArray[np.bool_] = np.asarray(~np.isfinite(points).all(axis=-1))
     if parsed.zero_is_hidden:
         hidden |= (points == 0).all(axis=-1)
     confidence = np.ones(points.shape[:3], np.float32)
+    scale = Said()
     if parsed.confidence is not None:
-        given = np.asarray(parsed.confidence, dtype=np.float32)
+        given, scale = _confidence_in_shares(np.asarray(parsed.confidence, dtype=np.float32), hidden)
         # A keypoint may be there without a confidence, as a hand label among predictions is: it counts as certain.
         confidence = np.clip(np.where(np.isnan(given), np.float32(1), given), 0, 1)
-    points[hidden | (confidence <= 0)] = np.nan
+    hidden |= confidence <= 0
+    marked, markers = _marked_missing(points, hidden, confidence)
+    points[hidden | marked] = np.nan
     size = image_size or parsed.image_size
     size = size if size and min(size) > 0 else None
     points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
-    hidden = ~np.isfinite(points).all(axis=-1)
+    hidden = np.asarray(~np.isfinite(points).all(axis=-1))
     points[hidden] = np.nan
     confidence[hidden] = 0
     if hidden.all():
@@ -136,9 +146,66 @@ def settle(
         image_size=size,
         source=source,
         format=format,
-        notes=tuple(map(one_line, (*parsed.notes, *notes))),
-        warnings=tuple(map(one_line, (*parsed.warnings, *warnings))),
+        notes=tuple(map(one_line, (*parsed.notes, *scale.notes, *markers.notes, *notes))),
+        warnings=tuple(map(one_line, (*parsed.warnings, *scale.warnings, *markers.warnings, *warnings))),
     )
+
+
+def _confidence_in_shares(
+    given: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float32], Said]:
+    """Confidence from 0 to 1: per cent is divided by 100; of larger values, which are no confidence, a warning says so.
+
+    Some tools exceed 1 slightly, and a label's visibility is up to 2.
+    """
+    seen = given[np.isfinite(given) & (given > 0) & ~hidden]
+    middle = float(np.median(seen)) if len(seen) else 0.0
+    if middle <= 2:
+        return given, Said()
+    top = float(seen.max())
+    if middle >= 20 and top <= 100.5:
+        return given / np.float32(100), Said([f"confidence up to {top:.4g} is taken as per cent"])
+    message = (
+        f"confidence must lie in [0, 1], got values up to {top:.4g} (half of them above {middle:.4g}): they count "
+    )
+    return given, Said(warnings=[message + "as 1; are these x, y pairs without a confidence, or 3D points?"])
+
+
+#: What tools write for both coordinates of a keypoint that is not there.
+_MARKERS = (0, -1, -10, -99, -100, -999, -1000, -9999, -10000)
+
+
+def _marked_missing(
+    points: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.bool_], Said]:
+    """Which keypoints (N, T, J) stand for missing ones: the same (0, 0), (-1, -1), … again and again, outside of a
+    picture or in its corner, far from all others.
+
+    Of a single one, and of those in a file with confidence, which is high for them, a warning tells.
+    """
+    none = np.zeros(hidden.shape, np.bool_)
+    equal = ~hidden & (points[..., 0] == points[..., 1]) & np.isin(points[..., 0], _MARKERS)
+    if not equal.any():
+        return none, Said()
+    others = points[~hidden & ~equal]
+    # Coordinates that count from the animal's or the picture's center may well be (0, 0).
+    if not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
+        return none, Said()
+    scored = bool((confidence[~hidden] != 1).any())
+    reach = 0.01 * float(np.linalg.norm(np.ptp(others, axis=0)))
+    marked, notes, warnings = none, [], []
+    for value in np.unique(points[equal][:, 0]).tolist():
+        here = equal & (points[..., 0] == value)
+        if float((np.abs(others - value).max(axis=-1) <= reach).mean()) > 0.001:
+            continue
+        count = int(here.sum())
+        what = f"{count} keypoint{'s' * (count > 1)} at exactly ({value:g}, {value:g})"
+        if not scored and count > 1:
+            marked = marked | here
+            notes.append(f"{what} are taken as missing")
+        elif not scored or float(np.median(confidence[here])) >= 0.5:
+            warnings.append(f"{what} may stand for missing ones, but are kept")
+    return marked, Said(notes, warnings)
 
 
 def _in_pixels(

@@ -41,7 +41,9 @@ class Place(NamedTuple):
     frame: int
 
 
-def tracks_of_pictures(names: Sequence[str], poses: Sequence[Pose], prefix: str = "person") -> Parsed:
+def tracks_of_pictures(
+    names: Sequence[str], poses: Sequence[Pose], prefix: str = "person", labeled: bool = False
+) -> Parsed:
     """The tracks of poses in pictures.
 
     Pictures whose names differ in their last number alone are frames of a recording. Stills have nothing to do with
@@ -51,6 +53,7 @@ def tracks_of_pictures(names: Sequence[str], poses: Sequence[Pose], prefix: str 
         names: the file name of each picture, with or without a pose in it.
         poses: the poses, in any order.
         prefix: what an animal without an id is called.
+        labeled: people set the poses: pictures that are far apart in a video are kept one after the other.
 
     Raises:
         InputError: poses with different numbers of keypoints, or none with a visible keypoint.
@@ -64,7 +67,9 @@ def tracks_of_pictures(names: Sequence[str], poses: Sequence[Pose], prefix: str 
     for pose in poses:
         recording, frame = places[pose.picture]
         found[recording].add(frame, pose.track, pose.points, pose.confidence)
-    parsed = as_recordings(found, prefix=prefix, all_frames=[place.frame for place in places])
+    numbers = {place.frame for place in places}
+    fill = not labeled or max(numbers) - min(numbers) < 2 * len(numbers)
+    parsed = as_recordings(found, prefix=prefix, all_frames=sorted(numbers), fill=fill)
     if len(found) == 1:
         return parsed
     return replace(parsed, notes=[*parsed.notes, f"{len(found)} recordings by the names of the files, side by side"])

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from olift_fast.errors import InputError
+from olift_fast.io.skeleton_files import skeleton_of_object
 from olift_fast.tracks.skeleton import Skeleton
 
 #: No project's configuration is longer than this many bytes.
@@ -23,12 +24,16 @@ def skeleton_of_config(path: Path) -> Skeleton:
 
     Read are DeepLabCut's `bodyparts`, `multianimalbodyparts`, `uniquebodyparts` and `skeleton` (Keypoint-MoSeq's
     ``config.yml`` has the same), and Lightning Pose's `data.keypoint_names`, which come without edges. Edges that name
-    no body part are left out: DeepLabCut's template has some, which stay when the body parts are renamed.
+    no body part are left out: DeepLabCut's template has some, which stay when the body parts are renamed. SLEAP's
+    skeletons in YAML are read as well.
 
     Raises:
         InputError: not YAML, or without body parts.
     """
     content = _load(path)
+    skeleton = None if "bodyparts" in content or "multianimalbodyparts" in content else skeleton_of_object(content)
+    if skeleton is not None:
+        return skeleton
     data = content.get("data")
     if isinstance(data, Mapping) and "keypoint_names" in data:
         names, edges = _names(data["keypoint_names"], "data.keypoint_names"), data.get("skeleton") or ()

@@ -18,6 +18,7 @@ from olift_fast.io.open_container import JSON, Opened, open_container
 from olift_fast.io.parsed import UNUSABLE, Parsed, one_line, settle, skeleton_of
 from olift_fast.io.project import project_skeleton, skeleton_of_config
 from olift_fast.io.readers import FORMATS, movement, npz
+from olift_fast.io.skeleton_files import skeleton_of_object
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import load_skeleton, rig_names
 from olift_fast.tracks.skeleton import Skeleton
@@ -75,8 +76,9 @@ def read_keypoints(
 def read_skeleton(path_or_name: str | Path) -> Skeleton:
     """The skeleton that a name or a file stands for.
 
-    It is a built-in rig's name; a JSON file (`Skeleton.from_json`); the ``config.yaml`` of a DeepLabCut or Lightning
-    Pose project; or any keypoint file that has joint names, as SLEAP's .slp, NWB and COCO files do.
+    It is a built-in rig's name; a JSON file (`Skeleton.from_json`, or one of SLEAP or COCO); the ``config.yaml`` of a
+    DeepLabCut or Lightning Pose project, or SLEAP's skeleton in YAML; or any keypoint file that has joint names, as
+    SLEAP's .slp, NWB and COCO files do.
 
     Raises:
         InputError: neither, or a file without joint names.
@@ -101,6 +103,8 @@ def _read_skeleton(path: Path) -> Skeleton | Parsed:
     with open_container(path, allow_pickle=False) as opened:
         if isinstance(opened.content, Mapping) and opened.container is JSON and "names" in opened.content:
             return Skeleton.from_json(opened.content)
+        if opened.container is JSON and (skeleton := skeleton_of_object(opened.content)) is not None:
+            return skeleton
         return _choose(opened, None).read(opened.content)
 
 

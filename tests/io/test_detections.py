@@ -88,6 +88,61 @@ def test_made_up_names_stay_clear_of_ids_in_the_file() -> None:
     assert as_tracks(found).tracks == ("track_0", "track__0")
 
 
+def test_pose_without_an_id_is_that_of_the_only_animal() -> None:
+    found = Detections(4)
+    for frame in range(6):
+        _add(found, frame, 300.0 * frame, None if frame in (0, 3) else "mia")
+    tracked = as_tracks(found)
+    assert tracked.tracks == ("mia",) and _corner(tracked.keypoints, 0) == [300 * frame for frame in range(6)]
+    assert tracked.notes == ["2 of 6 poses have no id, and are joined to the tracks that lack one there"]
+
+
+def test_poses_without_an_id_join_the_nearest_track_that_lacks_one() -> None:
+    found = Detections(4)
+    for frame in range(8):
+        _add(found, frame, float(frame), "a" if frame not in (0, 1, 4) else None)
+        _add(found, frame, 100.0 - frame, "b" if frame not in (4, 7) else None)
+    tracked = as_tracks(found)
+    assert tracked.tracks == ("b", "a")
+    assert _corner(tracked.keypoints, 0) == [100 - frame for frame in range(8)]
+    assert _corner(tracked.keypoints, 1) == list(range(8))
+
+
+def test_pose_that_lies_nearest_to_an_animal_seen_in_its_frame_stays_alone() -> None:
+    found = Detections(4)
+    for frame in range(3):
+        _add(found, frame, 0.0, "a")
+        if frame != 1:
+            _add(found, frame, 6.0, "b")
+    # Both a and b are within reach, and a has a pose here already.
+    _add(found, 1, 2.0)
+    tracked = as_tracks(found)
+    assert tracked.tracks == ("a", "b", "track_0")
+    # A pose far from all is another animal.
+    found = Detections(4)
+    for frame in range(3):
+        _add(found, frame, 0.0, "a" if frame != 1 else None)
+        _add(found, frame, 500.0 + 100 * (frame == 1), "b" if frame != 1 else None)
+    assert as_tracks(found).tracks == ("a", "b", "track_0")
+
+
+def test_one_id_for_all_poses_tells_no_animals_apart() -> None:
+    found = Detections(4)
+    for frame in range(6):
+        _add(found, frame, float(frame), "0")
+        _add(found, frame, 100.0 - frame, "0")
+    tracked = as_tracks(found)
+    assert tracked.tracks == ("track_0", "track_1") and np.isfinite(tracked.keypoints).all()
+    assert tracked.notes[0] == "all poses have the id 0, which tells no animals apart"
+    # A single pose too many does not break up a track.
+    found = Detections(4)
+    for frame in range(40):
+        _add(found, frame, float(frame), "0")
+    _add(found, 7, 90.0, "0", score=0.5)
+    tracked = as_tracks(found)
+    assert tracked.tracks == ("0",) and tracked.warnings[0].startswith("1 of 41 poses left out")
+
+
 def test_missing_frames_are_filled_and_empty_ones_kept() -> None:
     found = Detections(4)
     _add(found, 5, 0.0)

@@ -140,8 +140,15 @@ def test_coco_videos_are_read_each_by_itself(write_json: Writer, by: str, tracke
 
 
 def test_coco_two_poses_with_one_id_in_one_image_are_told(write_json: Writer) -> None:
+    content = _two_crossing(track_id=lambda animal, frame: animal if frame else 1)
+    found = read_keypoints(write_json(content))
+    assert found.warnings == ("1 of 8 poses left out: another one in the frame has the same id and is more confident",)
+
+
+def test_coco_one_id_for_all_tells_no_animals_apart(write_json: Writer) -> None:
     found = read_keypoints(write_json(_two_crossing(track_id=lambda animal, frame: 1)))
-    assert found.warnings == ("4 of 8 poses left out: another one in the frame has the same id and is more confident",)
+    assert len(found.tracks) == 2 and found.visible()[..., :2].all() and found.warnings == ()
+    assert found.notes[0] == "all poses have the id 1, which tells no animals apart"
 
 
 def test_coco_exports_of_roboflow_and_edges_that_count_from_zero(write_json: Writer) -> None:
@@ -152,6 +159,71 @@ def test_coco_exports_of_roboflow_and_edges_that_count_from_zero(write_json: Wri
     found = read_keypoints(write_json(content))
     assert found.frames is not None and found.frames.tolist() == [4, 5, 6, 7]
     assert found.skeleton.edges == ((0, 1), (0, 2))
+
+
+def _one_owl(names: list[str], each: int = 1, visible: float = 2) -> dict[str, Any]:
+    """Owls in pictures of one size with these names, `each` of them in a picture."""
+    content = _coco()
+    content["images"] = [
+        {"id": place, "file_name": name, "width": 640, "height": 480} for place, name in enumerate(names)
+    ]
+    content["annotations"] = [
+        {"id": each * place + animal, "image_id": place, "category_id": 3,
+         "keypoints": [value for joint in range(3) for value in (90 + place + 200 * animal + 20 * joint, 80, visible)]}
+        for place in range(len(names))
+        for animal in range(each)
+    ]  # fmt: skip
+    return content
+
+
+@pytest.mark.parametrize(
+    ("names", "frames"),
+    [
+        ([f"img_{number:05}.jpg" for number in range(10, 70, 10)], [10, 20, 30, 40, 50, 60]),
+        ([f"mouse_{number:04}.png" for number in (3, 10, 17, 40, 55, 80)], [3, 10, 17, 40, 55, 80]),
+        ([f"frame{number}.png" for number in (3, 10, 17, 40, 55, 80)], [3, 10, 17, 40, 55, 80]),
+    ],
+)
+@pytest.mark.parametrize("each", [1, 2])
+def test_coco_pictures_far_apart_in_a_video(write_json: Writer, names: list[str], frames: list[int], each: int) -> None:
+    found = read_keypoints(write_json(_one_owl(names, each)))
+    assert len(found.tracks) == each and found.frames is not None and found.frames.tolist() == frames
+    assert found.visible().all()
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_coco_videos_of_one_folder_are_told_apart_by_their_names(write_json: Writer, tracked: bool) -> None:
+    content = _one_owl([f"{video}_{frame:03}.png" for video in "vw" for frame in range(5)])
+    if tracked:
+        content["annotations"] = [item | {"track_id": 1} for item in content["annotations"]]
+    found = read_keypoints(write_json(content))
+    name = "1" if tracked else "track_0"
+    assert found.tracks == (f"v/{name}", f"w/{name}") and found.num_frames == 5 and found.visible().all()
+
+
+def test_coco_numbered_images_of_one_video_may_have_other_names(write_json: Writer) -> None:
+    content = _one_owl([f"{video}_{frame:03}.png" for video in "vw" for frame in range(5)])
+    content["images"] = [image | {"frame_id": place} for place, image in enumerate(content["images"])]
+    found = read_keypoints(write_json(content))
+    assert found.tracks == ("track_0",) and found.num_frames == 10
+
+
+def test_coco_stills_are_noted(write_json: Writer) -> None:
+    content = _one_owl([f"IMG_{number}.jpg" for number in (1042, 1377, 8121)])
+    found = read_keypoints(write_json(content))
+    assert len(found.tracks) == 3 and found.notes[0].startswith("3 images are taken as stills")
+
+
+def test_coco_confidence_in_the_place_of_the_visibility(write_json: Writer) -> None:
+    names = [f"frame_{frame:03}.png" for frame in range(3)]
+    assert read_keypoints(write_json(_one_owl(names, visible=0.7))).confidence[0, 0].tolist() == [np.float32(0.7)] * 3
+    assert read_keypoints(write_json(_one_owl(names, visible=1))).confidence[0, 0].tolist() == [1] * 3
+
+
+def test_coco_bones_that_name_their_joints(write_json: Writer) -> None:
+    content = _coco()
+    content["categories"][0]["skeleton"] = [["beak", "wing_l"], ["beak", "wing_r"]]
+    assert read_keypoints(write_json(content)).skeleton.edges == ((0, 1), (0, 2))
 
 
 def test_coco_whole_body_annotations_give_the_body(write_json: Writer) -> None:

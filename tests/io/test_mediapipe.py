@@ -177,3 +177,20 @@ def test_folder_of_one_json_for_each_picture(tmp_path: Path) -> None:
     (tmp_path / "last.json").write_text(json.dumps(FRAMES["bare"](1)))
     with pytest.raises(InputError, match=r"not number them like frames of one video: frame_00003\.json"):
         read_keypoints(tmp_path)
+
+
+@pytest.mark.parametrize("posenet", [False, True])
+def test_poses_of_tensorflow_js(tmp_path: Path, posenet: bool) -> None:
+    def point(name: str, at: float) -> dict[str, Any]:
+        place = {"x": at, "y": 50.0}
+        return {"position": place, "part": name, "score": 0.5} if posenet else {**place, "name": name, "score": 0.5}
+
+    names = rig("coco_17").names
+    frames = [[], *([{"score": 0.9, "keypoints": [point(name, 100.0 + frame + 9 * place)
+              for place, name in enumerate(names)]}] for frame in range(2))]  # fmt: skip
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(frames))
+    found = read_keypoints(path)
+    assert found.format == "mediapipe" and found.skeleton == rig("coco_17") and not found.warnings
+    np.testing.assert_array_equal(found.keypoints[0, :, 1, 0], [np.nan, 109, 110])
+    assert found.confidence[0, 1, 0] == 0.5

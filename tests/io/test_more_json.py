@@ -175,6 +175,14 @@ def test_labelme_points_by_label_and_group(tmp_path: Path) -> None:
         read_keypoints(tmp_path / "labels")
 
 
+def test_labelme_pictures_far_apart_follow_one_another(tmp_path: Path) -> None:
+    files = {f"a_{10 * frame:03}.json": _labelme(("nose", frame, None)) for frame in range(6)}
+    found = read_keypoints(_folder(tmp_path / "labels", files))
+    assert found.num_frames == 6 and found.frames is not None and found.frames.tolist() == [0, 10, 20, 30, 40, 50]
+    files = {f"a_{frame:03}.json": _labelme(("nose", frame, None)) for frame in (0, 1, 3, 4)}
+    assert read_keypoints(_folder(tmp_path / "dense", files)).num_frames == 5
+
+
 def _instances(at: float, points: int = 17, **more: Any) -> list[dict[str, Any]]:
     keypoints = np.reshape(_flat(points, at), (points, 3))[:, :2].tolist()
     return [{"keypoints": keypoints, "keypoint_scores": [0.5] * points, "bbox": [[0, 0, 9, 9]]} | more]
@@ -189,6 +197,44 @@ def test_mmpose_and_sapiens_folders(tmp_path: Path, sapiens: bool, points: int, 
     assert found.format == "mmpose-pictures" and found.tracks == ("track_0",) and found.skeleton.name == name
     np.testing.assert_array_equal(found.keypoints[0, :, 0, 0], [0, 1, np.nan, 3, 4])
     assert "config.json left out: no frames" in found.notes
+
+
+@pytest.mark.parametrize("form", ["rows", "preds", "predictions"])
+def test_mmpose_before_1_0_and_predictions_in_one_object(write_json: Writer, form: str) -> None:
+    rows = [[[100.0 + frame + joint, 50.0, 0.5] for joint in range(26)] for frame in range(3)]
+    content: Any = {
+        "rows": [[{"bbox": [0, 0, 9, 9], "keypoints": pose}] for pose in rows],
+        "preds": [{"preds": [pose], "image_paths": [f"data/a_{frame:03}.png"]} for frame, pose in enumerate(rows)],
+        "predictions": {
+            "predictions": [[{"keypoints": [row[:2] for row in pose], "keypoint_scores": [0.5] * 26}] for pose in rows]
+        },
+    }
+    found = read_keypoints(write_json(content[form]))
+    assert found.format == "mmpose" and found.keypoints.shape == (1, 3, 26, 2) and found.confidence[0, 0, 0] == 0.5
+    assert found.keypoints[0, :, 0, 0].tolist() == [100, 101, 102]
+
+
+@pytest.mark.parametrize("form", ["inferencer", "lists", "triples"])
+def test_mmpose_lists_of_frames(write_json: Writer, form: str) -> None:
+    frames = [_instances(10.0 + frame, 26) for frame in range(3)]
+    if form == "inferencer":
+        content = [{"predictions": [frame], "visualization": []} for frame in ([], *frames)]
+    elif form == "lists":
+        content = [[], *frames]
+    else:
+        rows = [[{"keypoints": [[x, y, 0.5] for x, y in frame[0]["keypoints"]]}] for frame in frames]
+        content = [{"frame_id": place + 1, "instances": frame} for place, frame in enumerate(rows)]
+    found = read_keypoints(write_json(content))
+    assert found.format == "mmpose" and found.skeleton.name == "halpe_26" and len(found.tracks) == 1
+    seen = found.visible()[0, :, 0].tolist()
+    assert seen == ([True] * 3 if form == "triples" else [False, True, True, True])
+    assert found.confidence.max() == 0.5
+
+
+def test_coco_results_in_rows_of_three(write_json: Writer) -> None:
+    rows = [[100.0 + joint, 50.0, 0.5] for joint in range(17)]
+    found = read_keypoints(write_json([{"image_id": frame, "keypoints": rows} for frame in range(3)]))
+    assert found.keypoints.shape == (1, 3, 17, 2) and found.confidence[0, 0, 0] == 0.5
 
 
 def test_mmpose_folder_has_the_names_of_its_meta_information(tmp_path: Path) -> None:

@@ -195,3 +195,22 @@ def test_detections_of_videopose3d(tmp_path: Path) -> None:
     assert found.format == "detectron" and found.skeleton == rig("coco_17") and found.image_size == (640, 480)
     np.testing.assert_array_equal(found.keypoints[:, :, 0, 0], [[0, np.nan, 2], [500, np.nan, 502]])
     np.testing.assert_allclose(found.confidence[:, :, 5], [[0.9, 0, 0.9], [0.8, 0, 0.8]])
+
+
+@pytest.mark.parametrize("animals", [1, 2])
+def test_array_with_the_frames_first(tmp_path: Path, animals: int) -> None:
+    start = np.array([[100.0, 80], [130, 90], [160, 95], [190, 130]])
+    points = start + 3 * np.arange(18)[:, None, None, None] + 300 * np.arange(animals)[:, None, None]
+    path = tmp_path / "points.npy"
+    np.save(path, points)
+    found = read_keypoints(path)
+    np.testing.assert_array_equal(found.keypoints, points.swapaxes(0, 1).astype(np.float32))
+    assert found.notes == (f"an array {points.shape} is taken as (frames, tracks, joints, values)",)
+    # An array in memory is what its axes are documented to be.
+    assert read_keypoints(points).keypoints.shape == points.shape
+
+
+def test_array_of_many_animals_in_few_frames(tmp_path: Path) -> None:
+    start = np.random.default_rng(0).uniform(0, 1000, (12, 1, 1, 2)) + np.array([[10.0, 8], [13, 9], [16, 30]])
+    np.save(tmp_path / "points.npy", start + 2 * np.arange(3)[:, None, None])
+    assert len(read_keypoints(tmp_path / "points.npy").tracks) == 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,30 @@ def test_list_of_frames_with_the_size_of_the_canvas(tmp_path: Path, lines: bool,
     assert not found.visible()[0, 0, 0]
     path.write_text(json.dumps([frames[0], {"persons": []}]))
     with pytest.raises(InputError, match="1: not an OpenPose frame"):
+        read_keypoints(path)
+
+
+def test_list_with_the_numbers_of_its_frames(tmp_path: Path) -> None:
+    flat = [value for joint in range(25) for value in (100.0 + joint, 50.0, 0.5)]
+    frames = [{"frame_index": 2 * frame, "people": [{"pose_keypoints_2d": flat}]} for frame in range(3)]
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(frames))
+    assert read_keypoints(path).visible()[0, :, 0].tolist() == [True, False, True, False, True]
+
+
+def test_packed_files_of_a_folder(tmp_path: Path) -> None:
+    flat = [value for joint in range(25) for value in (100.0 + joint, 50.0, 0.5)]
+    for frame in (0, 1, 3):
+        path = tmp_path / f"a_{frame:012}_keypoints.json.gz"
+        path.write_bytes(gzip.compress(json.dumps({"people": [{"pose_keypoints_2d": flat}]}).encode()))
+    found = read_keypoints(tmp_path)
+    assert found.format == "openpose" and found.visible()[0, :, 0].tolist() == [True, True, False, True]
+
+
+def test_people_without_a_body_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a_000_keypoints.json"
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [], "hand_left_keypoints_2d": [1.0] * 63}]}))
+    with pytest.raises(InputError, match="has a person with a body, but hand_left_keypoints_2d: only bodies are read"):
         read_keypoints(path)
 
 

@@ -53,7 +53,7 @@ def table(path: Path, joints: list[str]) -> Path:
         ["scorer", *["DLC"] * (3 * len(joints))],
         ["bodyparts", *(joint for joint in joints for _ in range(3))],
         ["coords", *["x", "y", "likelihood"] * len(joints)],
-        *([str(frame), *(f"{10 * column + frame}.5" for column in range(3 * len(joints)))] for frame in range(3)),
+        *([str(frame), *(f"{10 * joint + frame}.5,7.5,0.9" for joint in range(len(joints)))] for frame in range(3)),
     ]
     return write(path, "\n".join(map(",".join, rows)) + "\n")
 
@@ -155,3 +155,78 @@ def test_skeleton_that_is_asked_for_goes_before_the_project_s(tmp_path: Path) ->
     asked = read_skeleton(write(tmp_path / "mine.json", json.dumps({"names": ["hand", "wrist", "elbow"]})))
     found = read_keypoints(path, skeleton=asked)
     assert found.skeleton.edges == () and found.notes == ()
+
+
+def _node(name: str) -> dict[str, object]:
+    return {"py/object": "sleap.skeleton.Node", "py/state": {"py/tuple": [name, 1.0]}}
+
+
+def _kind(number: int) -> dict[str, object]:
+    return {"py/reduce": [{"py/type": "sleap.skeleton.EdgeType"}, {"py/tuple": [number]}]}
+
+
+def _graph(together: bool) -> dict[str, object]:
+    """SLEAP's skeleton of a, b, c, d with the bones c-a and a-b, and b and c as twins; d has no bone.
+
+    Args:
+        together: nodes and types of links are numbered together, as SLEAP does it, and not each by themselves.
+    """
+    numbers = {"c": 1, "a": 2, "b": 4 if together else 3}
+    links = [
+        {"edge_insert_idx": 0, "key": 0, "source": _node("c"), "target": _node("a"), "type": _kind(1)},
+        {"edge_insert_idx": 1, "key": 0, "source": {"py/id": 2} if together else _node("a"), "target": _node("b"),
+         "type": {"py/id": 3 if together else 1}},
+        {"key": 0, "source": {"py/id": numbers["b"]} if together else _node("b"),
+         "target": {"py/id": 1} if together else _node("c"), "type": _kind(2)},
+    ]  # fmt: skip
+    nodes = [{"id": {"py/id": numbers[name]}} for name in "abc"] + [{"id": _node("d")}]
+    return {"directed": True, "graph": {"name": "fly"}, "links": links, "multigraph": True, "nodes": nodes}
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("template", [False, True])
+def test_skeleton_of_sleap_in_json(tmp_path: Path, together: bool, template: bool) -> None:
+    content = {"description": "", "nx_graph": _graph(together)} if template else _graph(together)
+    skeleton = read_skeleton(write(tmp_path / "skeleton.json", json.dumps(content)))
+    assert skeleton.names == ("a", "b", "c", "d") and skeleton.edges == ((2, 0), (0, 1)) and skeleton.name == "fly"
+
+
+def test_skeleton_of_sleap_in_yaml(tmp_path: Path) -> None:
+    text = """
+fly:
+  nodes:
+  - name: a
+  - name: b
+  edges:
+  - source:
+      name: b
+    destination:
+      name: a
+  symmetries: []
+"""
+    skeleton = read_skeleton(write(tmp_path / "skeleton.yaml", text))
+    assert skeleton.names == ("a", "b") and skeleton.edges == ((1, 0),) and skeleton.name == "fly"
+    with pytest.raises(InputError, match="holds 2 skeletons"):
+        read_skeleton(write(tmp_path / "two.yaml", text + text.replace("fly", "mouse")))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"nodes": ["a", "b", "c"], "edges": [[0, 1], [1, 2]]},
+        {"nodes": [{"name": "a"}, {"name": "b"}, {"name": "c"}], "edges": [["a", "b"], ["b", "c"]]},
+        {"keypoints": ["a", "b", "c"], "skeleton": [[1, 2], [2, 3]]},
+        {"bodyparts": ["a", "b", "c"], "skeleton": [["a", "b"], ["b", "c"]]},
+        {"categories": [{"id": 1, "name": "x", "keypoints": ["a", "b", "c"], "skeleton": [["a", "b"], ["b", "c"]]}]},
+    ],
+)
+def test_skeleton_of_names_and_bones(tmp_path: Path, content: dict[str, object]) -> None:
+    skeleton = read_skeleton(write(tmp_path / "skeleton.json", json.dumps(content)))
+    assert skeleton.names == ("a", "b", "c") and skeleton.edges == ((0, 1), (1, 2))
+
+
+@pytest.mark.parametrize("edges", [[["a", "x"]], [["a"]], [7]])
+def test_bones_between_joints_that_are_not_there(tmp_path: Path, edges: list[object]) -> None:
+    path = write(tmp_path / "skeleton.json", json.dumps({"nodes": ["a", "b"], "edges": edges}))
+    with pytest.raises(InputError, match="an edge"):
+        read_skeleton(path)

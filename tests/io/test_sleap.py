@@ -176,9 +176,9 @@ def test_json_project_reads_like_the_binary_one(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     found = read_keypoints(path)
     assert found.skeleton.names == ("nose", "tail") and found.skeleton.edges == ((0, 1),)
-    assert found.tracks == ("mia", "track_0") and found.frames is not None and found.frames.tolist() == [4, 5]
+    assert found.tracks == ("mia",) and found.frames is not None and found.frames.tolist() == [4, 5]
     nan = [np.nan, np.nan]
-    np.testing.assert_array_equal(found.keypoints, [[[[1, 2], nan], [nan, nan]], [[nan, nan], [[1, 2], nan]]])
+    np.testing.assert_array_equal(found.keypoints, [[[[1, 2], nan], [[1, 2], nan]]])
 
 
 def test_analysis_table_groups_its_rows_by_track(write_table: Callable[..., Path]) -> None:

@@ -102,6 +102,27 @@ def test_correction_without_a_track_inherits_that_of_the_prediction(tmp_path: Pa
     assert _nose(found) == [[0, 10, 20], [500, 517, 520]] and not found.warnings
 
 
+def test_frames_without_an_animal_are_kept(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.slp", [Animal(frame, BODY + frame) for frame in (0, 1, 2, 3, 4, 5, 8)])
+    with h5py.File(path, "r+") as file:
+        rows = file["instances"][:-1]
+        del file["instances"]
+        file["instances"] = rows
+    assert read_keypoints(path).num_frames == 9
+
+
+@pytest.mark.parametrize(("labeled", "frames"), [(False, 103), (True, 6)])
+def test_predictions_of_parts_of_a_video_keep_their_distance(tmp_path: Path, labeled: bool, frames: int) -> None:
+    animals = [Animal(frame, BODY + frame, labeled, track=0) for frame in (0, 1, 2, 100, 101, 102)]
+    assert read_keypoints(_write(tmp_path / "a.slp", animals, tracks=1)).num_frames == frames
+
+
+def test_label_without_a_track_is_of_the_animal_that_the_model_missed(tmp_path: Path) -> None:
+    animals = [Animal(frame, BODY + frame, labeled=frame == 3, track=-1 if frame == 3 else 0) for frame in range(6)]
+    found = read_keypoints(_write(tmp_path / "a.slp", animals, tracks=1))
+    assert len(found.tracks) == 1 and found.visible().all()
+
+
 def test_videos_without_tracks_are_joined_each_by_itself(tmp_path: Path) -> None:
     animals = [Animal(frame, BODY + frame, video=video) for video in (0, 1) for frame in range(3)]
     found = read_keypoints(_write(tmp_path / "a.slp", animals))

@@ -12,6 +12,7 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
+from olift_fast.io.readers.ultralytics import _layout
 
 SIZE = (200, 100)
 
@@ -38,7 +39,7 @@ def _write(folder: Path, lines: dict[str, list[str]]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("joints", [5, 12, 17, 21, 24, 26])
+@pytest.mark.parametrize("joints", [3, 5, 6, 9, 12, 17, 21, 24, 26])
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("box", [False, True])
 @pytest.mark.parametrize("tracked", [False, True])
@@ -58,6 +59,19 @@ def test_layout_is_told_by_the_numbers(tmp_path: Path, joints: int, dims: int, b
     assert not found.confidence[:, 2].any()
     assert found.confidence[0, 0].tolist() == [0.75 if dims == 3 else 1] * joints
     assert found.skeleton.name == ("coco_17" if joints == 17 else None)
+
+
+@pytest.mark.parametrize("joints", range(3, 13))
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_pairs_and_triples_are_told_apart_in_boxes_of_any_size(joints: int, dims: int, tracked: bool) -> None:
+    rng = np.random.default_rng(joints)
+    for _ in range(10):
+        center, size = rng.uniform(0.25, 0.75, 2), rng.uniform(0.1, 0.45, 2)
+        points = center + size * rng.uniform(-0.5, 0.5, (joints, 2))
+        rows = [np.array(_line(points, dims, tracked, 1 if tracked else None).split(), np.float64)]
+        layout = _layout(rows)
+        assert (layout.dims, layout.joints) == (dims, joints)
 
 
 def test_without_the_size_a_warning_says_that_these_are_shares(tmp_path: Path) -> None:
@@ -80,8 +94,8 @@ def test_points_at_zero_are_hidden_and_untracked_lines_are_joined(tmp_path: Path
     values[5:8] = ["0", "0", "0.3"]
     lines = {"a_1.txt": [" ".join(values)], "a_2.txt": [_line(_points(2, 17), 3, False, 1)], "a_3.txt": []}
     found = read_keypoints(_write(tmp_path / "labels", lines))
-    assert found.tracks == ("1", "track_0") and found.num_frames == 3
-    assert not found.visible()[1, 0, 0] and found.visible()[1, 0, 1:].all()
+    assert found.tracks == ("1",) and found.num_frames == 3
+    assert not found.visible()[0, 0, 0] and found.visible()[0, 0, 1:].all()
 
 
 def test_run_folder_and_other_text_files_beside(tmp_path: Path) -> None:
@@ -148,3 +162,23 @@ def test_notes_in_another_encoding_are_left_out(tmp_path: Path) -> None:
     (folder / "notes.txt").write_bytes("Mäuse".encode("latin-1"))
     found = read_keypoints(folder, image_size=SIZE)
     assert found.num_frames == 2 and any("notes.txt left out" in note for note in found.notes)
+
+
+def test_results_of_all_frames_in_one_list(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([_animal(10.0 + frame, frame=frame, track_id=1) for frame in (4, 5, 7)]))
+    found = read_keypoints(path)
+    assert found.tracks == ("1",) and found.frames is not None and found.frames.tolist() == [4, 5, 6, 7]
+    path.write_text(json.dumps([_animal(10.0 + frame, track_id=1) for frame in range(3)]))
+    with pytest.raises(InputError, match="track_id 1 comes twice in one list"):
+        read_keypoints(path)
+
+
+def test_results_as_text_and_by_frame(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(["[]", *(json.dumps([_animal(10.0 + frame)]) for frame in (1, 2))]))
+    found = read_keypoints(path)
+    assert found.format == "ultralytics-json" and found.visible()[0, :, 0].tolist() == [False, True, True]
+    path.write_text(json.dumps({f"frame_{frame}": [_animal(10.0 + frame)] for frame in (3, 4)}))
+    found = read_keypoints(path)
+    assert found.frames is not None and found.frames.tolist() == [3, 4] and found.visible().all()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings, as_stills, as_tracks, identity
@@ -16,7 +18,8 @@ from olift_fast.io.frame_numbers import last_number
 from olift_fast.io.json_fields import item_keys, object_keys, triplets
 from olift_fast.io.open_container import JSON, JSON_LINES
 from olift_fast.io.parsed import Parsed, int64
-from olift_fast.io.pictures import without_hash
+from olift_fast.io.pictures import frames_of, name_kind, without_hash
+from olift_fast.io.skeleton_files import bones
 
 
 def read_coco(content: Mapping[str, Any]) -> Parsed:
@@ -24,8 +27,9 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
 
     A keypoint with visibility 1 (labeled, but hidden from view) or 2 is there, with 0 it is not. Animals are told
     apart by the ids that the tool writes (`track_id`, CVAT's `attributes.track_id`, …), within each video. Without ids
-    they are joined by nearness if the images are a video's: one size, numbered without large gaps. Otherwise the images
-    are stills, and each animal is a track of one frame.
+    they are joined by nearness if the images are a video's: one size, numbered without large gaps, in equal steps, or
+    as frames are (`pictures.frames_of`). Otherwise the images are stills, and each animal is a track of one frame.
+    A visibility between 0 and 1 is a confidence.
 
     Raises:
         InputError: no annotation with keypoints, categories with different joints, annotations of unknown images.
@@ -40,10 +44,12 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
     for item in annotations:
         if item["image_id"] not in images:
             raise InputError(f"an annotation is of image {item['image_id']!r:.40}, which is not among the images")
-    videos = _videos(content["images"])
-    numbers = _image_numbers(content["images"], videos)
     tracks, notes = _track_ids(annotations)
+    videos = _videos(content["images"], tracked=any(tracks))
+    numbers = _image_numbers(content["images"], videos)
     video = any(tracks) or _is_video(content["images"], videos, numbers)
+    if not video:
+        notes.append(f"{len(images)} images are taken as stills: they are not of one size and numbered like frames")
     joints = len(names) if names else len(annotations[0]["keypoints"]) // 3
     found = {name: Detections(joints) for name in (videos.values() if video else [""])}
     labels: list[str] = []
@@ -51,7 +57,7 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
         image = item["image_id"]
         points, visibility = triplets(item["keypoints"], "keypoints")
         recording, number = (videos[image], numbers[image]) if video else ("", 0)
-        if found[recording].add(number, track, points, (visibility > 0).astype(np.float64)):
+        if found[recording].add(number, track, points, _confidence(visibility)):
             labels.append(f"image_{image}/animal_{item.get('id', len(labels))}")
     frames = list(numbers.values()) if video else []
     tracked = as_recordings(found, all_frames=frames, fill=False) if video else as_stills(found[""], labels)
@@ -76,7 +82,11 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
     ids = [int64(item["image_id"], "image_id") for item in content]
     joints = len(poses[0][0])
     tracks, notes = _track_ids(content)
-    video = any(tracks) or max(ids) - min(ids) < 2 * len(set(ids)) + 10
+    distinct = sorted(set(ids))
+    even = len(distinct) > 2 and len(set(np.diff(distinct))) == 1
+    video = any(tracks) or even or distinct[-1] - distinct[0] < 2 * len(distinct) + 10
+    if not video:
+        notes.append(f"{len(distinct)} images are taken as stills: their ids do not number them like frames")
     found = Detections(joints)
     labels: list[str] = []
     for track, image, (points, score) in zip(tracks, ids, poses, strict=True):
@@ -85,6 +95,12 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
     tracked = as_tracks(found, all_frames=ids) if video else as_stills(found, labels)
     person = joints == 17 and {item.get("category_id", 1) for item in content} == {1}
     return replace(tracked, rig_name="coco_17" if person else None, notes=[*tracked.notes, *notes])
+
+
+def _confidence(visibility: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 for a visibility of 1 or 2; what is no such flag is a confidence that some tools write in its place."""
+    flag = (visibility == 1) | (visibility == 2)
+    return np.where(flag, 1.0, np.where(visibility > 0, visibility, 0.0))
 
 
 #: The names under which tools write which animal it is, in an annotation or in its `attributes`.
@@ -126,20 +142,47 @@ def _category(
         if list(map(str, other["keypoints"])) != names:
             both = f"{chosen[0].get('name')!r} and {other.get('name')!r}"
             raise InputError(f"categories {both} have different keypoints, wanted one set")
-    edges = [(int(a), int(b)) for a, b in chosen[0].get("skeleton") or ()]
-    # Edges count from 1, but for tools that count from 0, whose edges have a joint 0.
-    first = 0 if any(0 in edge for edge in edges) else 1
-    return names, [(a - first, b - first) for a, b in edges]
+    # Edges count from 1, but for tools that count from 0, whose edges have a joint 0; some name the joints.
+    return names, bones(chosen[0].get("skeleton"), names, 1)
 
 
-def _videos(images: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
-    """The name of the video of each image id, empty where all are of one: by a video's id, or by the file's folder."""
+def _videos(images: Sequence[Mapping[str, Any]], tracked: bool) -> dict[Any, str]:
+    """The name of the video of each image id, empty where all are of one.
+
+    Videos are told apart by their ids, or by the folders of the images' files and what the names in a folder have
+    before their number (v_000.png, w_000.png).
+
+    Args:
+        tracked: whether the annotations have ids of animals.
+    """
     ids = [next((image[key] for key in ("video_id", "vid_id") if image.get(key) is not None), None) for image in images]
     if len(set(map(str, ids))) > 1:
         return {image["id"]: f"video_{video}" for image, video in zip(images, ids, strict=True)}
-    folders = [re.split(r"[\\/]", str(image.get("file_name") or ""))[:-1] for image in images]
-    several = len(set(map(tuple, folders))) > 1
-    return {image["id"]: "/".join(path) or "." if several else "" for image, path in zip(images, folders, strict=True)}
+    files = [re.split(r"[\\/]", str(image.get("file_name") or "")) for image in images]
+    folders: dict[tuple[str, ...], list[int]] = {}
+    for place, file in enumerate(files):
+        folders.setdefault(tuple(file[:-1]), []).append(place)
+    numbered = len({_frame_id(image) for image in images} - {None}) == len(images)
+    names = [""] * len(images)
+    for folder, places in folders.items():
+        prefixes = [""] * len(places) if numbered else _prefixes([files[place][-1] for place in places], tracked)
+        for place, prefix in zip(places, prefixes, strict=True):
+            inside = "/".join(folder) or "." * (not prefix)
+            names[place] = "/".join(filter(None, (inside * (len(folders) > 1), prefix)))
+    return {image["id"]: name for image, name in zip(images, names, strict=True)}
+
+
+def _prefixes(names: Sequence[str], tracked: bool) -> list[str]:
+    """What tells apart the videos in one folder, for each of its images; empty where they are of one video."""
+    places = frames_of(names, tracked)
+    if places is not None:
+        return [place.recording for place in places]
+    kinds = [name_kind(without_hash(name)) for name in names]
+    count = Counter(kinds)
+    twice = Counter(last_number(without_hash(name)) for name in set(names))
+    # Numbers that come again and again are of as many videos; other names may be of one.
+    clash = min(count.values()) > 1 and any(times > 1 for number, times in twice.items() if number is not None)
+    return kinds if clash else [""] * len(names)
 
 
 def _image_numbers(images: Sequence[Mapping[str, Any]], videos: Mapping[Any, str]) -> dict[Any, int]:
@@ -157,16 +200,27 @@ def _frame_id(image: Mapping[str, Any]) -> Any:
 
 
 def _is_video(images: Sequence[Mapping[str, Any]], videos: Mapping[Any, str], numbers: Mapping[Any, int]) -> bool:
-    """Whether the images of each video are of one size, numbered without large gaps."""
+    """Whether the images of each video are of one size, and numbered like frames."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for image in images:
         groups.setdefault(videos[image["id"]], []).append(image)
     for group in groups.values():
-        places = [numbers[image["id"]] for image in group]
+        places = sorted(numbers[image["id"]] for image in group)
         sizes = {(image.get("width"), image.get("height")) for image in group}
-        if len(group) < 2 or len(sizes) > 1 or max(places) - min(places) >= 2 * len(group):
+        if len(group) < 2 or len(sizes) > 1:
+            return False
+        even = len(group) > 2 and len(set(np.diff(places))) == 1
+        if not even and places[-1] - places[0] >= 2 * len(group) and not _named_like_frames(group, places):
             return False
     return True
+
+
+def _named_like_frames(images: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> bool:
+    """Whether the names of the images' files say that they are frames of one video, with these numbers."""
+    places = frames_of([str(image.get("file_name") or "") for image in images])
+    if places is None or len({place.recording for place in places}) > 1:
+        return False
+    return sorted(place.frame for place in places) == list(numbers)
 
 
 ANNOTATIONS = Format(

@@ -22,6 +22,7 @@ def read_labelme(content: Folder | Mapping[str, Any]) -> Parsed:
 
     A point's label is the joint's name, its `group_id` tells the animal. Other shapes (boxes, polygons) are left out.
     The number in the file's name is the frame; pictures that are not numbered like a video's are stills.
+    Every tenth frame of a video, for example, is kept as one frame after the other.
 
     Raises:
         InputError: no point in any picture; two points of one animal with the same label.
@@ -50,7 +51,7 @@ def read_labelme(content: Folder | Mapping[str, Any]) -> Parsed:
             array[names[label]] = point
         track = None if group is None else f"animal_{group}"
         poses.append(Pose(place, track, array, np.isfinite(array[:, 0]).astype(np.float64)))
-    parsed = tracks_of_pictures(list(files), poses, prefix="animal")
+    parsed = tracks_of_pictures(list(files), poses, prefix="animal", labeled=True)
     return replace(
         parsed,
         names=list(names),

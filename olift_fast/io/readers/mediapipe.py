@@ -14,9 +14,9 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import numbers
+from olift_fast.io.json_fields import frame_number, numbers
 from olift_fast.io.open_container import ARRAY, FOLDER, JSON, JSON_LINES, Folder
-from olift_fast.io.parsed import Parsed, int64, refuse_3d
+from olift_fast.io.parsed import Parsed, refuse_3d
 from olift_fast.io.pictures import frame_files, frames_of
 
 #: The built-in rig by the number of landmarks. Faces have 468 or 478, and no rig.
@@ -26,7 +26,6 @@ _COUNTS = (33, 21, 468, 478)
 _PARTS = ("pose", "body", "", "normalized", "keypoints", "points", "lefthand", "righthand", "hand", "hands",
           "multihand", "face", "multiface")  # fmt: skip
 _HANDS = {"lefthand": "left_hand", "righthand": "right_hand"}
-_FRAME_KEYS = ("frame", "frame_number", "frame_idx", "frame_index", "frame_id", "frameNumber", "frameIndex")
 #: Flat frames of pose (33 x 4), face (468 x 3) and hands (21 x 3 each), as tutorials concatenate them: by their length.
 _FLAT = (132, 258, 1662)
 
@@ -44,8 +43,9 @@ def read_mediapipe(content: Any) -> Parsed:
     """Frames of landmarks {"x": …, "y": …, "z": …, "visibility": …} or [x, y, z, visibility], in a list or an object.
 
     A frame has its landmarks under `landmarks`, `pose_landmarks`, `poseLandmarks`, …, or is the list of them; they are
-    of one person, or lists of several. The body is taken where there is one, else the hands, else the face. x and y are
-    shares of the picture's sides; z is not read. A frame without landmarks is null or empty.
+    of one person, or lists of several. TensorFlow.js's poses, a list of {"keypoints": […]} a frame, are read as well.
+    The body is taken where there is one, else the hands, else the face. x and y are shares of the picture's sides; z is
+    not read. A frame without landmarks is null or empty.
 
     Raises:
         InputError: world landmarks alone (3D), no landmark in any frame, or sets that differ in their number.
@@ -146,7 +146,7 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
     if isinstance(content, list):
         if _holds_points(content, bare=True):
             return [(0, content)], {}
-        known = [number for number in map(_frame_number, content) if number is not None]
+        known = [number for number in map(frame_number, content) if number is not None]
         numbered = zip(known, content, strict=True) if len(set(known)) == len(content) else enumerate(content)
         return list(numbered), {}
     if not isinstance(content, Mapping):
@@ -162,11 +162,6 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
     return [(0, content)], content
 
 
-def _frame_number(frame: Any) -> int | None:
-    given = next((frame[key] for key in _FRAME_KEYS if key in frame), None) if isinstance(frame, Mapping) else None
-    return int64(given, "frame number") if isinstance(given, int | float) else None
-
-
 def _list_of_frames(value: Any) -> list[Any] | None:
     """A list of frames, not of landmarks: its items have landmarks of their own."""
     items = [item for item in value if item] if isinstance(value, list) else []
@@ -177,6 +172,10 @@ def _sets(frame: Any) -> dict[str, Any]:
     """The sets of landmarks of a frame by their parts' names; those that hold no points are left out."""
     if _holds_points(frame, bare=True) or (isinstance(frame, list) and any(_holds_points(one, True) for one in frame)):
         return {"": frame}
+    poses = [pose.get("keypoints") for pose in frame if isinstance(pose, Mapping)] if isinstance(frame, list) else []
+    if poses and len(poses) == len(frame) and all(map(_holds_points, poses)):
+        # TensorFlow.js: MoveNet, BlazePose and PoseNet.
+        return {"keypoints": poses}
     if not isinstance(frame, Mapping):
         return {}
     found = {}
@@ -213,7 +212,7 @@ def _holds_points(value: Any, bare: bool = False) -> bool:
         return False
     first = points[0]
     if isinstance(first, Mapping):
-        return {"x", "y"} <= set(first) and (not bare or len(points) in _COUNTS)
+        return {"x", "y"} <= set(_named_point(first)) and (not bare or len(points) in _COUNTS)
     if not isinstance(first, list) or len(first) not in (2, 3, 4, 5) or len(points) not in _COUNTS:
         return False
     return not any(isinstance(number, list | dict) for number in first)
@@ -226,12 +225,19 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else None
 
 
+def _named_point(point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A point {"x": …, "y": …, "name": …}; PoseNet writes {"position": {"x": …, "y": …}, "part": …}."""
+    position = point.get("position")
+    return {"name": point.get("part"), **point, **position} if isinstance(position, Mapping) else point
+
+
 def _points(value: Any) -> _Found:
     points = _listed(value)
     if isinstance(points[0], list):
         array = numbers(points, "landmarks")
         score = array[:, 3] if array.shape[1] > 3 else np.full(len(array), np.nan)
         return _Found(_trusted(array[:, :2], score), None)
+    points = [_named_point(point) for point in points]
     rows = [[point["x"], point["y"], point.get("visibility", point.get("score"))] for point in points]
     array = numbers(rows, "landmarks")
     names: tuple[Any, ...] = tuple(point.get("name") for point in points)
@@ -293,7 +299,7 @@ JSON_FRAMES = Format(
     extensions=(".json", ".jsonl"),
     example="landmarks.json --image-size 1280 720",
     extra=None,
-    description="MediaPipe landmarks in JSON",
+    description="MediaPipe landmarks and TensorFlow.js poses in JSON",
     containers=(JSON, JSON_LINES),
     matches=_is_json,
     read=read_mediapipe,

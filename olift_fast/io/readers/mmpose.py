@@ -11,7 +11,7 @@ import numpy as np
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import item_keys, numbers, object_keys, points2d
+from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers, object_keys, points2d, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
@@ -21,14 +21,21 @@ from olift_fast.io.point_sets import of_people
 def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Parsed:
     """Tracks of predictions: {"instance_info": […], "meta_info": {…}}, the list alone, or one picture's instances.
 
+    Frames may as well be lists of instances, or what MMPoseInferencer yields: {"predictions": [[instance, …]]}.
     Names and edges are those of `meta_info`. Animals are told apart by `track_id` (or `instance_id`), else by nearness.
 
     Raises:
         InputError: 3D predictions, poses that differ in their number of keypoints.
     """
+    if "preds" in item_keys(content):
+        return _of_test(content)
     items, meta = _parts(content)
     if items and not _are_frames(items):
-        items = [{"frame_id": 0, "instances": items}]
+        lists = [_of_frame(item) for item in items]
+        given = [frame_number(item) for item in items]
+        numbered = [place if number is None else number for place, number in enumerate(given)]
+        pairs = [(0, items)] if None in lists else list(zip(numbered, lists, strict=True))
+        items = [{"frame_id": number, "instances": instances} for number, instances in pairs]
     frames, found = [], None
     for place, item in enumerate(items):
         frames.append(int64(item.get("frame_id", place), "frame_id"))
@@ -39,6 +46,19 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has an instance")
     return _named(as_tracks(found, all_frames=frames), meta)
+
+
+def _of_test(content: Any) -> Parsed:
+    """The results that MMPose's test script before 1.0 wrote: `preds` (poses, J, 3) of the pictures `image_paths`."""
+    names: dict[str, int] = {}
+    poses = []
+    for batch in content:
+        for given, path in zip(batch["preds"], batch["image_paths"], strict=True):
+            points, score = triplets(given, "preds")
+            poses.append(Pose(names.setdefault(str(path), len(names)), None, points, score))
+    if not poses:
+        raise InputError("holds no tracks: `preds` is empty")
+    return of_people(tracks_of_pictures(list(names), poses, prefix="track"))
 
 
 def read_mmpose_folder(folder: Folder) -> Parsed:
@@ -75,8 +95,21 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
 def _parts(content: Any) -> tuple[Any, Mapping[str, Any]]:
     """The list of frames or of instances, and the meta information, which the list alone lacks."""
     if isinstance(content, Mapping):
-        return content["instance_info"] or [], content.get("meta_info") or {}
+        listed = content["instance_info"] if "instance_info" in content else content["predictions"]
+        return listed or [], content.get("meta_info") or {}
     return content, {}
+
+
+def _of_frame(item: Any) -> list[Any] | None:
+    """The instances of a frame that is a list of them, or what MMPoseInferencer yields; None for anything else."""
+    if isinstance(item, Mapping) and isinstance(item.get("predictions"), list):
+        item = item["predictions"]
+        # One list for each picture of the batch, of which there is one.
+        if len(item) == 1 and isinstance(item[0], list):
+            item = item[0]
+    elif item is None:
+        return []
+    return item if isinstance(item, list) else None
 
 
 def _are_frames(items: Any) -> bool:
@@ -84,8 +117,12 @@ def _are_frames(items: Any) -> bool:
 
 
 def _pose(picture: int, instance: Mapping[str, Any]) -> Pose:
-    points = points2d(instance["keypoints"], "keypoints")
-    score = numbers(instance.get("keypoint_scores", [1.0] * len(points)), "keypoint_scores")
+    given = numbers(instance["keypoints"], "keypoints")
+    scores = instance.get("keypoint_scores")
+    if scores is None and given.ndim == 2 and given.shape[1] == 3 and ((given[:, 2] >= 0) & (given[:, 2] <= 1.1)).all():
+        given, scores = given[:, :2], given[:, 2]
+    points = points2d(given, "keypoints")
+    score = numbers([1.0] * len(points) if scores is None else scores, "keypoint_scores")
     if score.shape != (len(points),):
         raise InputError(f"keypoint_scores must have {len(points)} values, got shape {score.shape}")
     track = identity(instance.get("track_id", instance.get("instance_id")))
@@ -102,7 +139,22 @@ def _named(parsed: Parsed, meta: Mapping[str, Any]) -> Parsed:
 
 def _is_mmpose(content: Any) -> bool:
     items = item_keys(content)
+    frames = content.get("predictions") if isinstance(content, Mapping) else content
+    instance = first_item(_first_frame(frames)) if isinstance(frames, list) else None
+    if {"keypoints", "keypoint_scores"} <= object_keys(instance):
+        return True
+    # MMPose before 1.0: rows of x, y, score.
+    rows = instance.get("keypoints") if isinstance(instance, Mapping) else None
+    if isinstance(frames, list) and isinstance(first_item(rows), list) and len(first_item(rows)) == 3:
+        return True
+    if {"preds", "image_paths"} <= items:
+        return True
     return "instance_info" in object_keys(content) or "instances" in items or {"keypoints", "keypoint_scores"} <= items
+
+
+def _first_frame(content: Sequence[Any]) -> list[Any] | None:
+    """The instances of the first frame of a list that has any."""
+    return next((frame for frame in map(_of_frame, content) if frame), None)
 
 
 def _is_mmpose_folder(folder: Folder) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,37 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         fps=_fps(content["fps"]) if "fps" in content else None,
         image_size=(int(size[0]), int(size[1])) if size else None,
     )
+
+
+def read_npy(array: npt.NDArray[Any]) -> Parsed:
+    """As `from_array`; but (frames, tracks, J, 2|3), as most tools for people write it, is told by the motion.
+
+    From frame to frame points move less than half as far as from animal to animal. Several frames of a single animal
+    (T, 1, J, 2|3) cannot be told from stills of one animal each, and are taken as frames.
+
+    Raises:
+        InputError: as `from_array`.
+    """
+    if array.ndim != 4 or array.shape[0] <= array.shape[1] or not _frames_first(array):
+        return from_array(array)
+    note = f"an array {array.shape} is taken as (frames, tracks, joints, values)"
+    return replace(from_array(array.swapaxes(0, 1)), notes=[note])
+
+
+def _frames_first(array: npt.NDArray[Any]) -> bool:
+    """Whether the first axis of (A, B, J, 2|3) is time, and not the second: points move little along it."""
+    if array.shape[1] == 1:
+        return True
+    if array.dtype.kind not in "iuf":
+        return False
+    points = np.asarray(array[..., :2], dtype=np.float64)
+    points = np.where((points == 0).all(axis=-1, keepdims=True), np.nan, points)
+    along = []
+    for axis in (0, 1):
+        steps = np.linalg.norm(np.diff(points, axis=axis), axis=-1)
+        steps = steps[np.isfinite(steps)]
+        along.append(float(np.median(steps)) if len(steps) else np.inf)
+    return along[0] < along[1] / 2
 
 
 def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Parsed:
@@ -113,8 +145,9 @@ NPY = Format(
     description="a bare NumPy array",
     containers=(ARRAY,),
     matches=lambda array: True,
-    read=from_array,
+    read=read_npy,
     recognized_by="NumPy array",
-    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; freemocap's (cameras, frames, points, 2) is "
+    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; `(T, N, J, 2 or 3)` is told by the "
+    "motion; freemocap's (cameras, frames, points, 2) is "
     "of this form, with a track for each camera",
 )

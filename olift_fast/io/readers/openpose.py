@@ -14,9 +14,9 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import identity
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import first_item, object_keys, triplets
+from olift_fast.io.json_fields import first_item, frame_number, object_keys, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
-from olift_fast.io.parsed import Parsed, int64
+from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, frames_of, name_kind, tracks_of_pictures
 from olift_fast.io.point_sets import PEOPLE, of_people, shortest_bones
 
@@ -59,10 +59,10 @@ def read_openpose_list(content: Sequence[Mapping[str, Any]]) -> Parsed:
     Raises:
         InputError: something else than a frame among them; the message says which.
     """
-    numbers = [frame.get("frame_id", frame.get("frame")) if isinstance(frame, Mapping) else None for frame in content]
-    known = [number for number in numbers if isinstance(number, int)]
-    places = numbers if len(set(known)) == len(content) else range(len(content))
-    return from_frames({str(int64(place, "frame")): frame for place, frame in zip(places, content, strict=True)})
+    numbers = [frame_number(frame) for frame in content]
+    known = [number for number in numbers if number is not None and number >= 0]
+    places = known if len(set(known)) == len(content) else range(len(content))
+    return from_frames({str(place): frame for place, frame in zip(places, content, strict=True)})
 
 
 def from_frames(frames: Mapping[str, Any]) -> Parsed:
@@ -87,7 +87,10 @@ def from_frames(frames: Mapping[str, Any]) -> Parsed:
             poses.append(Pose(place, None if person is None else f"person_{person}", points, score))
     _check_numbers(names)
     if not poses:
-        raise InputError(f"holds no tracks: none of {len(frames)} frames has a person")
+        parts = {key for frame in frames.values() for person in frame[_key(frame)] or [] for key in object_keys(person)
+                 if "hand" in key or "face" in key if person[key]}  # fmt: skip
+        only = f" with a body, but {', '.join(sorted(parts))}: only bodies are read" if parts else ""
+        raise InputError(f"holds no tracks: none of {len(frames)} frames has a person{only}")
     parsed = tracks_of_pictures(names, poses)
     parsed = replace(parsed, zero_is_hidden=True, image_size=sizes.pop() if len(sizes) == 1 else None)
     parsed = replace(parsed, rig_name="ap10k_17") if animals else _with_rig(parsed)

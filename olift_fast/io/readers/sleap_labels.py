@@ -118,7 +118,8 @@ def read_sleap_json(content: Mapping[str, Any]) -> Parsed:
                     source=_json_points(source, len(names))[0] if object_keys(source) and not predicted else None,
                 )
             )
-    return replace(_tracks(found, len(names), track_names, []), names=names, edges=edges)
+    numbers = [int64(label["frame_idx"], "frame number") for label in labels]
+    return replace(_tracks(found, len(names), track_names, numbers), names=names, edges=edges)
 
 
 def _tracks(instances: Sequence[_Instance], joints: int, track_names: Sequence[str], numbers: Sequence[int]) -> Parsed:
@@ -141,9 +142,12 @@ def _tracks(instances: Sequence[_Instance], joints: int, track_names: Sequence[s
             if instance.track is not None:
                 name = labels[instance.track] if instance.track < len(labels) else f"track_{instance.track}"
             found[f"video{video}"].add(number, name, instance.points, instance.score)
-    every = [*numbers, *(number for _, number in frames)]
-    is_video = bool(every) and max(every) - min(every) < 2 * len(set(every))
-    return as_recordings(found, fill=is_video)
+    every = {*numbers, *(number for _, number in frames)}
+    span = max(every) - min(every) if every else 0
+    # People label pictures here and there; models predict whole videos, or parts of them.
+    predicted = not any(one.labeled for one in instances) and span < 1000 * (len(every) + 10)
+    is_video = predicted or span < 2 * len(every)
+    return as_recordings(found, all_frames=sorted(every) if is_video else (), fill=is_video)
 
 
 def _corrected(group: Sequence[_Instance], alone: bool) -> list[_Instance]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -15,8 +17,9 @@ from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import first_item, item_keys, numbers
-from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, TABLE, Folder, read_text
+from olift_fast.io.frame_numbers import last_number
+from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers
+from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, TABLE, Folder, load_json, read_text
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
 from olift_fast.io.point_sets import of_people
@@ -74,20 +77,22 @@ def read_ultralytics_labels(content: Folder | Table) -> Parsed:
     return replace(parsed, normalized=True, notes=[*parsed.notes, *notes])
 
 
-def read_ultralytics_json(content: Sequence[Any]) -> Parsed:
+def read_ultralytics_json(content: Any) -> Parsed:
     """The JSON of `Results.to_json()`: a list of animals for one picture, a list of such lists, or one on each line.
 
-    Coordinates are shares of the picture's sides if the boxes are, as `normalize=True` writes them. 17 keypoints are
-    COCO's.
+    The lists may also be text, or be in an object by the number of the frame; and the animals of all frames may be in
+    one list, each with its `frame`. Coordinates are shares of the picture's sides if the boxes are, as `normalize=True`
+    writes them. 17 keypoints are COCO's.
 
     Raises:
-        InputError: no animal with keypoints, animals that differ in their number.
+        InputError: no animal with keypoints, animals that differ in their number, a `track_id` that comes twice in a
+            list without frame numbers.
     """
-    frames = [content] if isinstance(first_item(content), Mapping) else content
+    frames = _frames(content)
     found: Detections | None = None
     largest = 0.0
-    for place, frame in enumerate(frames):
-        for item in frame or []:
+    for number, frame in frames:
+        for item in frame:
             keypoints = item.get("keypoints") or {}
             if not keypoints.get("x"):
                 continue
@@ -98,13 +103,38 @@ def read_ultralytics_json(content: Sequence[Any]) -> Parsed:
                 raise InputError(f"visible must have {len(points)} values, got shape {score.shape}")
             score = np.where((points == 0).all(axis=-1), 0.0, score)
             found = found or Detections(len(points))
-            found.add(place, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
+            found.add(number, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
             largest = max(largest, *(float(value) for value in item["box"].values()))
     if found is None:
         raise InputError(f"none of {len(frames)} frames has an animal with keypoints: was this a pose model?")
-    parsed = as_tracks(found, all_frames=range(len(frames)))
+    parsed = as_tracks(found, all_frames=[number for number, _ in frames])
     parsed = of_people(parsed) if found.num_joints == 17 else parsed
     return replace(parsed, normalized=largest <= 1.01)
+
+
+def _frames(content: Any) -> list[tuple[int, list[Any]]]:
+    """The number of each frame and its animals."""
+    if isinstance(content, Mapping):
+        numbered = [(last_number(f"{key}."), frame) for key, frame in content.items()]
+        return [(number or 0, frame or []) for number, frame in numbered]
+    if not isinstance(first_item(content), Mapping):
+        return [(place, _listed(frame) or []) for place, frame in enumerate(content)]
+    given = [frame_number(item) for item in content]
+    if None not in given:
+        animals: dict[int, list[Any]] = {}
+        for number, item in zip(given, content, strict=True):
+            animals.setdefault(number or 0, []).append(item)
+        return list(animals.items())
+    ids = [track for track in (identity(item.get("track_id")) for item in content) if track is not None]
+    if len(set(ids)) < len(ids):
+        twice = Counter(ids).most_common(1)[0][0]
+        raise InputError(f"track_id {twice} comes twice in one list: wanted a `frame` in each item, or a list a frame")
+    return [(0, list(content))]
+
+
+def _listed(frame: Any) -> Any:
+    """A frame's list of animals, which may be given as JSON text."""
+    return load_json(frame) if isinstance(frame, str) else frame
 
 
 def _rows_of(folder: Folder) -> dict[str, Rows | None]:
@@ -122,8 +152,11 @@ def _parsed(file: Path) -> Rows | None:
 
 def _text_files(folder: Folder) -> list[Path]:
     """The text files of a folder of labels, or of the folder of a run, which holds that one."""
+    own = folder.ending(".txt")
+    if any(_parse(read_text(file).splitlines()) for file in own):
+        return own
     inner = folder.path / "labels"
-    return folder.ending(".txt") or (Folder(inner).ending(".txt") if inner.is_dir() else [])
+    return Folder(inner).ending(".txt") or own if inner.is_dir() else own
 
 
 def _parse(lines: Sequence[str]) -> Rows | None:
@@ -149,7 +182,7 @@ def _layout(rows: Rows) -> _Layout:
     least = min(lengths)
     fitting = [
         _Layout(dims, (least - _HEAD - extra) // dims, scored)
-        for dims, extra, scored in product((3, 2), (0, 1, 2), (False, True))
+        for dims, extra, scored in product((2, 3), (0, 1, 2), (False, True))
         if extra >= scored and least > _HEAD + extra and (least - _HEAD - extra) % dims == 0
     ]
     fitting = [layout for layout in fitting if lengths <= {layout.length, layout.length + 1}]
@@ -169,7 +202,7 @@ def _fit(rows: Rows, layout: _Layout) -> float:
     for row in rows:
         values = row[_HEAD : _HEAD + layout.dims * layout.joints].reshape(layout.joints, layout.dims)
         there = ~(values[:, :2] == 0).all(axis=-1)
-        near = np.abs(values[:, :2] - row[1:3]) <= row[3:5] + 0.01
+        near = np.abs(values[:, :2] - row[1:3]) <= 0.5 * row[3:5] + 0.01
         inside = float(np.asarray(near.all(axis=-1))[there].mean()) if there.any() else 0.5
         third = values[:, 2] if layout.dims == 3 else np.ones(0)
         sensible = bool((((third >= 0) & (third <= 1.001)) | (third == 2)).all())
@@ -189,7 +222,15 @@ def _is_labels(content: Folder | Table) -> bool:
 
 
 def _is_json(content: Any) -> bool:
+    if isinstance(content, Mapping):
+        return all(re.search(r"\d", str(key)) for key in content) and _is_json(list(content.values()))
     first = first_item(content)
+    if isinstance(first, str):
+        # Texts of frames without an animal are "[]".
+        first = next((text for text in content if isinstance(text, str) and len(text.strip()) > 2), "")
+        if not re.match(r"\s*\[\s*\{", first):
+            return False
+        first = load_json(first)
     animal = first_item(first) if isinstance(first, list) else first
     return {"box", "class", "name"} <= item_keys([animal])
 
@@ -217,6 +258,6 @@ RESULTS = Format(
     containers=(JSON, JSON_LINES),
     matches=_is_json,
     read=read_ultralytics_json,
-    recognized_by="JSON list, or list of lists, of objects with `name`, `class`, `box`",
+    recognized_by="JSON list, list of lists, or lists by frame, of objects with `name`, `class`, `box`",
     takes="keypoints with `visible` as confidence, `track_id`; 17 keypoints are COCO's",
 )

@@ -87,7 +87,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     columns = {place for place in (frame, time, track, mark, row_index, found) if place is not None}
     names, track_of = _tracks(grid.column(track) if track is not None else [""] * rows, cells, recordings)
     if cells is None:
-        if len(names) == rows and not recordings:
+        if 1 < len(names) == rows and not recordings:
             # A number for each row is not an animal's.
             names, track_of = _tracks([""] * rows)
         if len(names) > 1:
@@ -101,7 +101,13 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     if mark == time or (mark == row_index and len(names) > 1):
         cells = same_times(cells, track_of)
     distinct = list(dict.fromkeys(cells))
-    marks = frames_of_rows(distinct, unit, "time" if mark == time else "frame" if mark == frame else "")
+    try:
+        marks = frames_of_rows(distinct, unit, "time" if mark == time else "frame" if mark == frame else "")
+    except InputError as error:
+        if "" not in cells:
+            raise
+        row = cells.index("") + 1
+        raise InputError(f"row {row} of {rows} has no frame number or time, but the others do") from error
     fps = marks.fps
     if frame is not None and time is not None:
         fps = _rate(grid.header[time], dict(zip(cells, grid.column(time), strict=True)))
@@ -120,7 +126,7 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
         numbers, inverse = np.unique(marks.numbers, return_inverse=True)
         frames, spread = (numbers, np.arange(len(numbers))) if marks.pictures else fill_gaps(numbers, joints)
         place, num_frames = spread[inverse.reshape(-1)][place], len(frames)
-    if len(names) == rows == len(np.unique(place)) and not recordings and not marks.recordings:
+    if 1 < len(names) == rows == len(np.unique(place)) and not recordings and not marks.recordings:
         names, track_of = _tracks([""] * rows)
     check_size(len(names), num_frames, joints)
     return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, notes, marks.warnings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -97,6 +98,12 @@ def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDAr
         version = npy_format.read_magic(file)
         if version not in ((1, 0), (2, 0), (3, 0)):
             raise InputError(f"{what} has version {version} of NumPy's format, which is not known")
+        if version != (1, 0):
+            # The header's length, four bytes here, is allocated before it is read.
+            (length,) = struct.unpack("<I", file.read(4))
+            if length > size:
+                raise InputError(f"not a readable NumPy file (cut short?): a header of {length:,} bytes, of {size:,}")
+            file.seek(-4, os.SEEK_CUR)
         # Version 3 differs from 2 in the encoding of names alone.
         read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran, dtype = read_header(file)

@@ -134,6 +134,28 @@ def test_unknown_version_is_named(tmp_path: Path) -> None:
         read_keypoints(tmp_path / "file.npy")
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_length_of_the_header_is_compared_with_the_file(tmp_path: Path, version: int) -> None:
+    data = b"\x93NUMPY" + bytes((version, 0)) + struct.pack("<I", 2**32 - 16) + b"{" * 90
+    (tmp_path / "file.npy").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "file.npz", "w") as archive:
+        archive.writestr("keypoints.npy", data)
+    tracemalloc.start()
+    for name in ("file.npy", "file.npz"):
+        with pytest.raises(InputError, match="a header of 4,294,967,280 bytes"):
+            read_keypoints(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("version", [(2, 0), (3, 0)])
+def test_newer_versions_are_read(tmp_path: Path, version: tuple[int, int]) -> None:
+    wanted = np.random.default_rng(1).uniform(0, 500, (1, 4, 3, 2))
+    with (tmp_path / "file.npy").open("wb") as file:
+        np.lib.format.write_array(file, wanted, version=version)
+    np.testing.assert_array_equal(read_npy(tmp_path / "file.npy"), wanted)
+
+
 def test_files_cut_short_are_refused(tmp_path: Path) -> None:
     stream = io.BytesIO()
     np.save(stream, np.ones((5, 3, 2)))

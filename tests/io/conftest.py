@@ -1,14 +1,17 @@
-"""What the tests of reading and writing share: a lifted result, and a table in DeepLabCut's form."""
+"""What the tests of reading and writing share: a lifted result, and small files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.io import read_keypoints
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 
@@ -62,3 +65,27 @@ def write_table(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def write_json(tmp_path: Path) -> Callable[[Any], Path]:
+    """Writes a value as JSON and returns the path."""
+
+    def write(content: Any) -> Path:
+        path = tmp_path / "keypoints.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[str], KeypointTracks]:
+    """Reads a text as a file."""
+
+    def read(text: str) -> KeypointTracks:
+        path = tmp_path / "table.csv"
+        path.write_text(text)
+        return read_keypoints(path)
+
+    return read

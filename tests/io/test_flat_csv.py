@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from olift_fast.errors import InputError
-from olift_fast.io import read_keypoints
 from olift_fast.tracks.containers import KeypointTracks
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[[str], KeypointTracks]:
-    """Reads a text as a file."""
-
-    def read(text: str) -> KeypointTracks:
-        path = tmp_path / "table.csv"
-        path.write_text(text)
-        return read_keypoints(path)
-
-    return read
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,6 @@ NAN = [np.nan, np.nan]
 Writer = Callable[[Any], Path]
 
 
-@pytest.fixture
-def write_json(tmp_path: Path) -> Writer:
-    def write(content: Any) -> Path:
-        path = tmp_path / "keypoints.json"
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
-
-
 def _coco(**images: Any) -> dict[str, Any]:
     return {
         "images": [

@@ -19,18 +19,6 @@ PARTS, COORDS = ",nose,nose,nose,tail,tail,tail\n", ",x,y,likelihood,x,y,likelih
 NAMED = f"scorer,s,s,s,s,s,s\nbodyparts{PARTS}coords{COORDS}{BODY}"
 
 
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[[str], KeypointTracks]:
-    """Reads a text as a file."""
-
-    def read(text: str) -> KeypointTracks:
-        path = tmp_path / "table.csv"
-        path.write_text(text)
-        return read_keypoints(path)
-
-    return read
-
-
 def numbered(text: str, first: int = 0) -> str:
     """The lines with a number before each, as pandas and R write those of rows; nothing before the names of columns."""
     lines = text.splitlines()

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from olift_fast.errors import InputError
-from olift_fast.io import read_keypoints
 from olift_fast.tracks.containers import KeypointTracks
 
 POINTS = "a_x,a_y,b_x,b_y"
 DEEPLABCUT = "scorer,s,s,s\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n"
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Callable[[str], KeypointTracks]:
-    """Reads a text as a file."""
-
-    def read(text: str) -> KeypointTracks:
-        path = tmp_path / "table.csv"
-        path.write_text(text)
-        return read_keypoints(path)
-
-    return read
 
 
 def rows(*marks: str) -> str:

@@ -69,13 +69,22 @@ def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] 
     return None
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's safe loader without merge keys (``<<``): a few lines of those can stand for billions of keys."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuses merge keys, which the base class puts into the mapping."""
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", node.start_mark)
+
+
 def _load(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise InputError(f"is larger than a project's configuration, which has at most {_MAX_BYTES:,} bytes")
     try:
-        content = yaml.safe_load(data)
+        content = yaml.load(data, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not valid YAML: {' '.join(str(error).split()):.200}") from error
     if not isinstance(content, Mapping):

@@ -101,6 +101,13 @@ def test_repeated_aliases_do_not_grow(tmp_path: Path) -> None:
     assert found.name is None
 
 
+def test_merge_keys_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)]
+    with pytest.raises(InputError, match="merge keys"):
+        read_skeleton(write(tmp_path / "config.yaml", "\n".join(lines)))
+
+
 def test_names_files_and_json(tmp_path: Path) -> None:
     assert read_skeleton("coco_17") == rig("coco_17")
     path = write(tmp_path / "mine.json", json.dumps({"names": ["a", "b"], "edges": [["a", "b"]]}))

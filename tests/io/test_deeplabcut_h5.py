@@ -294,7 +294,7 @@ def _same_as_pandas(pandas: Any, path: Path) -> None:
     assert found.columns == [tuple(map(str, column)) for column in wanted.columns]
     assert found.levels is None or found.levels == tuple(map(str, wanted.columns.names))
     np.testing.assert_array_equal(found.values, wanted.to_numpy(dtype=np.float32))
-    index = [label[-1] if isinstance(label, tuple) else label for label in wanted.index]
+    index = ["/".join(label) if isinstance(label, tuple) else label for label in wanted.index]
     assert [str(label) for label in pandas.Index(found.index)] == [str(label) for label in index]
 
 

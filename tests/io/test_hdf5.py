@@ -190,35 +190,48 @@ def test_children_of_several_threads_do_not_wait_for_each_other(tmp_path: Path) 
     assert found == [4] * 40
 
 
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processes that are forked in a test."""
+    found: list[int] = []
+    fork = os.fork
+
+    def noted() -> int:
+        found.append(fork())
+        return found[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
+    return found
+
+
+def _check_gone(children: list[int]) -> None:
+    for child in children:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems don't fork")
-def test_children_leave_no_processes_and_no_files_open(tmp_path: Path) -> None:
+def test_children_leave_no_processes_and_no_files_open(tmp_path: Path, children: list[int]) -> None:
     path = _write(tmp_path / "clip.h5")
     read_keypoints(path)
     before = set(os.listdir("/dev/fd"))
     for _ in range(5):
         read_keypoints(path)
     assert set(os.listdir("/dev/fd")) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(children[0], os.WNOHANG)
+    assert len(children) == 6
+    _check_gone(children)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems don't fork")
-def test_an_interrupt_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    children, fork = [], os.fork
-
-    def noted() -> int:
-        children.append(fork())
-        return children[-1]
-
-    monkeypatch.setattr(os, "fork", noted)
+def test_an_interrupt_ends_the_child(children: list[int]) -> None:
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         in_child(_crash, Path(), "hang", seconds=30.0, memory=2**30)
     assert time.perf_counter() - start < 20
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(children) == 1
+    _check_gone(children)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ MAX_BYTES = 16 * MAX_VALUES
 MAX_EXPANSION = 1032
 #: A file of up to 1 MB may unpack to this many bytes, and announce this many values: reading it then takes under 1 GB.
 FREE_BYTES = 32 * 2**20
-FREE_VALUES = 12_000_000
+FREE_VALUES = 8_000_000
 #: Each further byte may unpack to so many, and stand for so many values. Text and keypoints seldom pack better.
 BYTES_A_BYTE = 200
 VALUES_A_BYTE = 20

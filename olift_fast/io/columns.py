@@ -15,8 +15,9 @@ from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table
 from olift_fast.tracks.skeleton import plain
 
-_SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|lh|ll|p|c|v|s"
-_PART = f"(?P<part>x|y|z|{_SCORES})"
+#: What tools call the confidence; here and there they use single letters, too.
+SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis"
+_PART = f"(?P<part>x|y|z|{SCORES}|lh|ll|p|c|v|s)"
 _CAMEL = "Likelihood|Conf(?:idence)?|Score|Prob(?:ability)?|Vis(?:ibility)?"
 # Possessive (++): a name of nothing but signs would be tried in very many ways.
 _BETWEEN = r"[\s_.:/#-]++"
@@ -30,14 +31,8 @@ _SCHEMES = tuple(
     for pattern, flags in (
         (rf"(?P<joint>.+?)(?:{_BETWEEN}[(\[]?|[(\[]){_PART}[)\]]?", re.IGNORECASE),  # nose_x, nose.x, nose (x)
         (rf"{_PART}{_BETWEEN}(?P<joint>.+)", re.IGNORECASE),  # x_nose
-        (
-            r"(?P<joint>.*[a-z\d])(?P<part>[XYZPC]|Likelihood|Conf(?:idence)?|Score|Prob(?:ability)?|Vis(?:ibility)?)",
-            0,
-        ),  # noseX
-        (
-            r"(?P<part>[xyzpc]|likelihood|conf(?:idence)?|score|prob(?:ability)?|vis(?:ibility)?)(?P<joint>[A-Z].*)",
-            0,
-        ),  # xNose
+        (rf"(?P<joint>.*[a-z\d])(?P<part>[XYZPC]|{_CAMEL})", 0),  # noseX
+        (rf"(?P<part>[xyzpc]|{_CAMEL.lower()})(?P<joint>[A-Z].*)", 0),  # xNose
         (rf"(?P<joint>.*?){_PART}(?P<number>\d+)", re.IGNORECASE),  # x0, poseX0
     )
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -184,9 +184,13 @@ def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
         raise InputError("no keypoint is visible, wanted at least one animal")
     keypoints = np.stack(found.points)[:, None].astype(np.float32)
     confidence = np.stack(found.confidence)[:, None].astype(np.float32)
+    return Parsed(keypoints, confidence, None, tracks=distinct_names(names), frames=np.zeros(1, np.int64))
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The names, each with its place in the list where it comes more than once."""
     count = Counter(names)
-    distinct = [name if count[name] == 1 else f"{name}_{place}" for place, name in enumerate(names)]
-    return Parsed(keypoints, confidence, None, tracks=distinct, frames=np.zeros(1, np.int64))
+    return [name if count[name] == 1 else f"{name}_{place}" for place, name in enumerate(names)]
 
 
 def _telling_ids(found: Detections) -> tuple[list[str | None], list[str]]:
@@ -207,8 +211,7 @@ def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.
     owner = owner.copy()
     frames = np.array(found.frames, dtype=np.int64)
     points, size = np.stack(found.points), _sizes(found)
-    order = np.argsort(frames, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(frames[order])) + 1)
+    groups = _by_frame(np.arange(len(frames)), frames)
     # Forward first; then backward, for poses before their track begins: trackers give an id late.
     for ordered in (groups, groups[::-1]):
         live: dict[int, tuple[int, npt.NDArray[np.float64]]] = {}
@@ -223,10 +226,8 @@ def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.
             known = list(live)
             cost = _costs(points[loose], size[loose], [live[track][1] for track in known])
             settled: set[int] = set()
-            for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+            for row, column in _near_pairs(cost):
                 pose, track = int(loose[row]), known[column]
-                if cost[row, column] > REACH:
-                    break
                 # A pose whose nearest track has another one in this frame is left: it may be of any animal.
                 if pose not in settled and track not in there:
                     owner[pose] = track
@@ -256,15 +257,12 @@ def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int6
     points, size = np.stack(found.points), _sizes(found)
     live: dict[int, tuple[int, npt.NDArray[np.float64]]] = {}
     count = 0
-    order = poses[np.argsort(frames[poses], kind="stable")]
-    for group in np.split(order, np.flatnonzero(np.diff(frames[order])) + 1):
+    for group in _by_frame(poses, frames):
         now = int(frames[group[0]])
         live = {track: seen for track, seen in live.items() if now - seen[0] <= PATIENCE}
         known = list(live)
         cost = _costs(points[group], size[group], [live[track][1] for track in known])
-        for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
-            if cost[row, column] > REACH:
-                break
+        for row, column in _near_pairs(cost):
             pose, track = group[row], known[column]
             if owner[pose] < 0 and live[track][0] < now:
                 owner[pose] = track
@@ -275,6 +273,20 @@ def _join(found: Detections, poses: npt.NDArray[np.intp]) -> npt.NDArray[np.int6
                 live[count] = (now, points[pose])
                 count += 1
     return owner[poses]
+
+
+def _by_frame(poses: npt.NDArray[np.intp], frames: npt.NDArray[np.int64]) -> list[npt.NDArray[np.intp]]:
+    """The poses of each frame, in the order of the frames."""
+    order = poses[np.argsort(frames[poses], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(frames[order])) + 1)
+
+
+def _near_pairs(cost: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
+    """The places of the costs within `REACH`, the least first."""
+    for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+        if cost[row, column] > REACH:
+            return
+        yield int(row), int(column)
 
 
 def _costs(

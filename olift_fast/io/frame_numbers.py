@@ -19,8 +19,8 @@ _NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
 _DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
 # Clocks; but not the names of files, which have an ending.
 _LIKE_A_TIME = re.compile(r".*?\d:\d\d(?!.*\.[a-z]\w{1,4}$)", re.IGNORECASE)
-# Clocks count from the year 1970, or a day's start; a video of three years is none.
-_LONGEST_VIDEO = 1e8
+#: Times of so many seconds, three years, are a clock's, which counts from 1970, say: frames count from the first then.
+LONGEST_VIDEO = 1e8
 
 
 class RowFrames(NamedTuple):
@@ -265,7 +265,7 @@ def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], fl
     rate = _usual_rate(1 / period, max(2 * off, 1e-6))
     since_zero = times[order[0]] * rate
     start = np.rint(since_zero)
-    on_grid = np.abs(times[order] * rate - (passed + start)).max() < 0.1 and abs(times[order[0]]) < _LONGEST_VIDEO
+    on_grid = np.abs(times[order] * rate - (passed + start)).max() < 0.1 and abs(times[order[0]]) < LONGEST_VIDEO
     frames = np.empty(len(times), np.int64)
     frames[order] = (passed + (start if on_grid else 0)).astype(np.int64)
     return frames, rate

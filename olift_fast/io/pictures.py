@@ -89,7 +89,7 @@ def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tu
         InputError: that of a file which is called like the frames.
     """
     kinds = {name_kind(name) for name, content in files.items() if is_frame(content)}
-    kept = {name: content for name, content in files.items() if is_frame(content) or name_kind(name) in kinds}
+    kept = {name: content for name, content in files.items() if name_kind(name) in kinds}
     for content in kept.values():
         if isinstance(content, InputError):
             raise content

@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.frame_numbers import frames_of_seconds
+from olift_fast.io.frame_numbers import LONGEST_VIDEO, frames_of_seconds
 
 _Times = npt.NDArray[np.float64]
 _Frames = npt.NDArray[np.int64]
 
 #: Times that are so many seconds apart are one time, where nothing tells the time between frames.
 _SAME = 2e-6
-#: A clock that counts so many seconds counts from another day, and not from the first frame.
-_LONG = 1e8
 
 #: The seconds of one unit, by the ways to write it.
 _UNITS = {
@@ -98,7 +96,7 @@ def _frames_of(series: Sequence[_Times], rate: float | None) -> TimeAxis:
         return TimeAxis([read[0][at] for at in place], read[1], (turns,))
     frames = [one for one, _ in fitted]
     first, start = min(int(one[0]) for one in frames), min(float(one[0]) for one in series)
-    if first < 0 <= start or start > _LONG:
+    if first < 0 <= start or start > LONGEST_VIDEO:
         frames = [one - first for one in frames]
     apart = (
         f"the times of some series lie up to {worst:.2g} frames beside those of others: each is taken to the nearest"

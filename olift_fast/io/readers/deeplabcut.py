@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import imported_rows
+from olift_fast.io.columns import SCORES, imported_rows
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import RowFrames, frames_of_rows, seconds_in
@@ -22,7 +22,7 @@ from olift_fast.io.row_places import kind_of, unit_of
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 #: What other tools call the likelihood.
-_SCORES = ("confidence", "conf", "score", "probability", "prob", "visibility", "visible", "vis", "p", "c")
+_SCORES = {*SCORES.split("|"), "p", "c"} - {"likelihood"}
 
 
 def read_deeplabcut(table: Table) -> Parsed:
@@ -234,7 +234,7 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
         # pandas numbers names that repeat: nose, nose.1, nose.2.
         bare = [re.sub(r"\.\d+$", "", cell) for cell in rows["bodyparts"]]
         rows["bodyparts"] = [
-            name if name in parts else cell for name, cell in zip(bare, rows["bodyparts"], strict=True)
+            name if name in known else cell for name, cell in zip(bare, rows["bodyparts"], strict=True)
         ]
     # Spreadsheets pad a table with columns without a header.
     width = max(place + 1 for row in rows.values() for place, cell in enumerate(row) if cell)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.columns import KEYPOINT, Grid, grid_of, without_marks
+from olift_fast.io.columns import KEYPOINT, SCORES, Grid, grid_of, without_marks
 from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
@@ -17,7 +17,7 @@ from olift_fast.io.parsed import Parsed, check_size, refuse_3d
 from olift_fast.io.row_places import refuse_repeated, row_places
 
 _AXIS = "{0}(?:coords?|coordinate|pos|position|px|pixels?)?|(?:pos|position|coord){0}"
-_SCORE = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis|p"
+_SCORE = f"{SCORES}|p"
 _SPACE, _POSITION = "space|coords?|axis", "position|value"
 
 

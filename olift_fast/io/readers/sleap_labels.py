@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.detections import Detections, as_recordings
+from olift_fast.io.detections import Detections, as_recordings, distinct_names
 from olift_fast.io.format import Format
 from olift_fast.io.hdf5 import array, strings, text
 from olift_fast.io.json_fields import object_keys
@@ -135,7 +134,8 @@ def _tracks(instances: Sequence[_Instance], joints: int, track_names: Sequence[s
                 for group in frames.values())  # fmt: skip
     videos = sorted({video for video, _ in frames})
     found = {f"video{video}": Detections(joints) for video in videos}
-    labels = _distinct(track_names)
+    # Merged projects may have a name twice.
+    labels = distinct_names(track_names)
     for (video, number), group in frames.items():
         for instance in _corrected(group, alone):
             name = None
@@ -254,12 +254,6 @@ def _track_name(track: Any, index: int) -> str:
     if isinstance(track, list | tuple) and len(track) > 1:
         return str(track[1])
     return str(track.get("name", f"track_{index}")) if isinstance(track, Mapping) else f"track_{index}"
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The names of tracks, which merged projects may have twice, each with its place in the list where it does."""
-    count = Counter(names)
-    return [name if count[name] == 1 else f"{name}_{place}" for place, name in enumerate(names)]
 
 
 LABELS = Format(

@@ -21,8 +21,9 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
-from olift_fast.tracks.anatomy import edges_by_name, read_names, sides_by_name
+from olift_fast.tracks.anatomy import edges_by_name, read_names
 from olift_fast.tracks.rigs import rig, rig_names
+from olift_fast.tracks.skeleton import infer_sides
 
 # Names are anatomical where at least this share of them is read.
 ANATOMICAL = 0.8
@@ -133,7 +134,7 @@ def score(known: Known) -> Score:
     said = [_said_side(name) for name in known.names]
     # A letter that is alone on its side of the body says nothing: "SpineL" is the lower spine.
     said = [side if parts[index] is not None else 0 for index, side in enumerate(said)]
-    given = sides_by_name(known.names)
+    given = infer_sides(known.names)
     return Score(
         known,
         read=sum(part is not None for part in parts) / len(parts),

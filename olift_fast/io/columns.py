@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table
+from olift_fast.io.parsed import Parsed
 from olift_fast.tracks.skeleton import plain
 
 #: What tools call the confidence; here and there they use single letters, too.
@@ -164,27 +165,25 @@ def _words(name: str) -> set[str]:
     return set(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").casefold().split())
 
 
-def without_marks(
-    points: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float32], list[str]]:
-    """The points without those that stand for a keypoint that is not there, and a note on each kind of them.
+def without_marks(parsed: Parsed, *, deep: bool) -> Parsed:
+    """`parsed` without the points that stand for a keypoint that is not there, and a note on each kind of them.
 
     These are (-1, -1), (-9999, -9999), …, and (0, 0) without a score, where no other coordinate is negative.
 
     Args:
-        points: (…, 2).
-        scores: (…), NaN where there is none.
+        parsed: what a table holds; its confidence is NaN where there is none.
+        deep: whether the table has a column z, which says nothing, for a note.
     """
+    points, scores = parsed.keypoints, np.asarray(parsed.confidence)
+    notes = ["z, which is empty or 0 in all rows, is left out"] if deep else []
     alike = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0) & (points[..., 0] == np.rint(points[..., 0]))
     alike &= (points[..., 0] < 0) | np.isnan(scores)
     others = points[~alike & np.isfinite(points).all(axis=-1)]
-    if not alike.any() or not len(others) or others.min() < 0:
-        return points, []
     values, counts = np.unique(points[alike][:, 0], return_counts=True)
-    if len(values) > 3:
-        return points, []
-    notes = [
-        f"({value:g}, {value:g}) is taken for a keypoint that is not there ({count} in all)"
-        for value, count in zip(values + 0.0, counts, strict=True)
-    ]
-    return np.where(alike[..., None], np.float32(np.nan), points), notes
+    if 0 < len(values) <= 3 and len(others) and others.min() >= 0:
+        notes += [
+            f"({value:g}, {value:g}) is taken for a keypoint that is not there ({count} in all)"
+            for value, count in zip(values + 0.0, counts, strict=True)
+        ]
+        points = np.where(alike[..., None], np.float32(np.nan), points)
+    return replace(parsed, keypoints=points, notes=(*parsed.notes, *notes))

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.io.parsed import int64
+from olift_fast.io.parsed import fill_gaps, int64
 
 #: The endings of videos; a digit in them is no number of a frame.
 VIDEO = r"\.(?:mp4|avi|mov|mkv|m4v|wmv|webm|mpe?g|h26[45])"
-_NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
+#: A name as what comes before its last number, that number, and the rest.
+NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
 _DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
 # Clocks; but not the names of files, which have an ending.
 _LIKE_A_TIME = re.compile(r".*?\d:\d\d(?!.*\.[a-z]\w{1,4}$)", re.IGNORECASE)
@@ -41,6 +42,20 @@ class RowFrames(NamedTuple):
     recordings: Sequence[str] = ()
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+
+    def places(self, joints: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The numbers of all frames in their order, and (T) the place of each row among them; `numbers` are needed.
+
+        Args:
+            joints: J, for the size of the array that will hold all frames.
+
+        Raises:
+            InputError: so many are missing that these cannot be frame numbers.
+        """
+        assert self.numbers is not None
+        numbers, inverse = np.unique(self.numbers, return_inverse=True)
+        frames, spread = (numbers, np.arange(len(numbers))) if self.pictures else fill_gaps(numbers, joints)
+        return frames, spread[inverse.reshape(-1)]
 
 
 def frames_of_rows(cells: Sequence[str], unit: float | None = None, named: str = "") -> RowFrames:
@@ -108,7 +123,7 @@ def _frames_of_names(cells: Sequence[str], times: bool) -> RowFrames:
 
 def _frames_of_pictures(cells: Sequence[str]) -> RowFrames:
     """Frame numbers from the names of pictures: the last number of each; recordings have different names without it."""
-    found = [_NUMBERED.fullmatch(re.sub(rf"{VIDEO}$", "", cell, flags=re.IGNORECASE)) for cell in cells]
+    found = [NUMBERED.fullmatch(re.sub(rf"{VIDEO}$", "", cell, flags=re.IGNORECASE)) for cell in cells]
     parts = [part for part in found if part is not None and re.search(r"\d", _file_name(part[0]))]
     counted = "they count as frames 0, 1, …"
     if len(parts) < len(cells):

@@ -47,7 +47,11 @@ def is_hdf5(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        head = file.read(520)
+        return begins_hdf5(file.read(520))
+
+
+def begins_hdf5(head: bytes) -> bool:
+    """Whether these first 520 bytes of a file hold HDF5's signature."""
     return head.startswith(_MAGIC) or head[512:].startswith(_MAGIC)
 
 

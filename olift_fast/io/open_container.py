@@ -21,7 +21,7 @@ import h5py
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, split_table
 from olift_fast.io.foreign_files import refuse_binary, refuse_text
-from olift_fast.io.hdf5 import is_hdf5, open_hdf5
+from olift_fast.io.hdf5 import begins_hdf5, open_hdf5
 from olift_fast.io.limits import most_unpacked, reading
 from olift_fast.io.numpy_files import Archive, read_npy
 from olift_fast.io.parsed import refuse_3d
@@ -125,7 +125,7 @@ def _opened(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     elif head.startswith(b"PK"):
         with Archive(path, allow_pickle) as archive:
             yield Opened(ARCHIVE, archive)
-    elif is_hdf5(path):
+    elif begins_hdf5(head):
         with open_hdf5(path) as content:
             yield Opened(HDF5, content)
     elif head.startswith(b"MATLAB 5.0"):

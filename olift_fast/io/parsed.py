@@ -129,7 +129,7 @@ def settle(
     points[hidden | marked] = np.nan
     size = image_size or parsed.image_size
     size = size if size and min(size) > 0 else None
-    points, notes, warnings = _in_pixels(points, parsed, size, image_size is not None)
+    points, shares = _in_pixels(points, parsed, size, image_size is not None)
     hidden = ~_finite(points)
     points[hidden] = np.nan
     confidence[hidden] = 0
@@ -146,8 +146,8 @@ def settle(
         image_size=size,
         source=source,
         format=format,
-        notes=tuple(map(one_line, (*parsed.notes, *scale.notes, *markers.notes, *notes))),
-        warnings=tuple(map(one_line, (*parsed.warnings, *scale.warnings, *markers.warnings, *warnings))),
+        notes=tuple(map(one_line, (*parsed.notes, *scale.notes, *markers.notes, *shares.notes))),
+        warnings=tuple(map(one_line, (*parsed.warnings, *scale.warnings, *markers.warnings, *shares.warnings))),
     )
 
 
@@ -216,8 +216,8 @@ def _finite(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 def _in_pixels(
     points: npt.NDArray[np.float32], parsed: Parsed, size: tuple[int, int] | None, asked: bool
-) -> tuple[npt.NDArray[np.float32], list[str], list[str]]:
-    """The points in pixels, notes and warnings: what is given as shares of the image's sides is scaled by them.
+) -> tuple[npt.NDArray[np.float32], Said]:
+    """The points in pixels: what is given as shares of the image's sides is scaled by them.
 
     Args:
         size: the width and the height of the image, if known.
@@ -225,21 +225,26 @@ def _in_pixels(
     """
     shares = parsed.normalized or _look_normalized(points)
     if not shares:
-        return points, [], []
+        return points, Said()
     if size is None or not (parsed.normalized or asked):
         looks = "are" if parsed.normalized else "lie in 0…1 and look"
         way_out = "--image-size WIDTH HEIGHT (image_size= in Python) scales them to pixels"
-        return points, [], [f"coordinates {looks} normalized by the picture's width and height; {way_out}"]
+        warning = f"coordinates {looks} normalized by the picture's width and height; {way_out}"
+        return points, Said(warnings=[warning])
     note = f"coordinates were normalized, and are scaled by the picture's {size[0]} x {size[1]} pixels"
     with np.errstate(over="ignore"):
-        return points * np.array(size, np.float32), [note], []
+        return points * np.array(size, np.float32), Said([note])
 
 
 def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
     """Whether nearly all coordinates lie in 0…1: no animal in pixels is that small, and none lies in that corner."""
     seen = points[_finite(points)]
-    inside = ((seen >= -0.5) & (seen <= 1.5)).all(axis=-1)
-    return len(seen) > 0 and float(seen.max()) > 0 and float(inside.mean()) >= 0.99
+    return len(seen) > 0 and float(seen.max()) > 0 and share_in_unit(seen) >= 0.99
+
+
+def share_in_unit(points: npt.NDArray[np.float32]) -> float:
+    """The share of the points (P, 2), of which there is one, that lie in 0…1 or half a picture beside it."""
+    return float(((points >= -0.5) & (points <= 1.5)).all(axis=-1).mean())
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:

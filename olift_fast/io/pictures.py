@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_recordings, as_stills
+from olift_fast.io.frame_numbers import NUMBERED
 from olift_fast.io.parsed import Parsed
 
 #: How the names of photos begin, as cameras, phones and computers give them.
@@ -111,7 +112,7 @@ def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None
     names that cameras give; still larger ones for names that are nothing but a number, and for pictures in which
     animals were tracked. Of several recordings, each needs two pictures at least, for a number tells nothing alone.
     """
-    parts = [re.fullmatch(r"(.*?)(\d{1,18})(\D*)", _stem(name), re.DOTALL) for name in names]
+    parts = [NUMBERED.fullmatch(_stem(name)) for name in names]
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):
         return None

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.columns import COUNT, Grid
-from olift_fast.io.csv_table import is_missing
+from olift_fast.io.csv_table import is_missing, left_out
 from olift_fast.io.frame_numbers import VIDEO, frames_of_rows, frames_of_seconds, same_times, seconds_in
-from olift_fast.io.parsed import check_size, fill_gaps
+from olift_fast.io.parsed import Parsed, check_size
 from olift_fast.io.pictures import name_kind
 from olift_fast.tracks.skeleton import plain
 
@@ -123,9 +123,8 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     place = np.array([order[cell] for cell in cells], dtype=np.int64)
     frames, num_frames = None, len(distinct)
     if marks.numbers is not None and len(distinct):
-        numbers, inverse = np.unique(marks.numbers, return_inverse=True)
-        frames, spread = (numbers, np.arange(len(numbers))) if marks.pictures else fill_gaps(numbers, joints)
-        place, num_frames = spread[inverse.reshape(-1)][place], len(frames)
+        frames, places = marks.places(joints)
+        place, num_frames = places[place], len(frames)
     if 1 < len(names) == rows == len(np.unique(place)) and not recordings and not marks.recordings:
         names, track_of = _tracks([""] * rows)
     check_size(len(names), num_frames, joints)
@@ -194,6 +193,24 @@ def _counted(
     frame = np.arange(rows) + grid.padding
     note = f"rows without any cell: {grid.padding[-1]}; they are frames in which everything is hidden"
     return RowPlaces(names, None, int(frame[-1]) + 1, track_of, frame, None, columns, (note,), ())
+
+
+def placed(parsed: Parsed, places: RowPlaces, grid: Grid, used: Collection[int]) -> Parsed:
+    """`parsed` with what the rows' places tell, and a note of the columns that were left out.
+
+    Args:
+        used: the places of the columns that were read.
+    """
+    read = {*used, *places.columns}
+    beside = [name for place, name in enumerate(grid.header) if name and place not in read]
+    return replace(
+        parsed,
+        tracks=places.tracks,
+        frames=places.frames,
+        fps=places.fps,
+        notes=(*left_out(beside), *places.notes),
+        warnings=places.warnings,
+    )
 
 
 def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Sequence[str] | None = None) -> None:

@@ -37,12 +37,11 @@ from olift_fast.tracks.body_parts import (
     Girdle,
     Part,
 )
-from olift_fast.tracks.skeleton import infer_sides
+from olift_fast.tracks.skeleton import infer_sides, words_of
 
 _PREFIX = re.compile(
     r"^(?:cc_base_|b_|bip0*1?[\W_]+|bip0*1(?=[A-Z])|mixamorig\d*[:_]?|valvebiped[._]|(?:def|org|mch)[-_])+", re.I
 )
-_TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+")
 _CODE = re.compile(r"[lr][fhbm]|[fhbm][lr]|r[lr]|lr")
 _HALVES = frozenset(("upper", "up", "lower", "low"))
 _ARM = frozenset(("arm", "hand"))
@@ -98,7 +97,7 @@ def _words(name: str) -> list[str]:
     for joint, segment in INSECT.items():
         name = name.replace(joint, segment)
     words: list[str] = []
-    for token in _TOKEN.findall(_PREFIX.sub("", name)):
+    for token in words_of(_PREFIX.sub("", name)):
         words.extend(_split(token.casefold()) or (token.casefold(),))
     return words
 

@@ -196,10 +196,14 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
+def words_of(name: str) -> list[str]:
+    """The words of a name, split at separators, at case changes ("LHip", "EarL", "RHindPaw") and around numbers."""
+    return _TOKEN.findall(name)
+
+
 _WORDS = {"left": "right", "right": "left"}
 _LETTERS = {"l": "r", "r": "l"}
 _SIDE = {"left": 1, "l": 1, "right": -1, "r": -1}
-# Words of a name: at separators, at case changes ("LHip", "EarL", "RHindPaw") and around numbers.
 _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+")
 
 
@@ -207,7 +211,7 @@ _TOKEN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+")
 def _twins(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     """For each joint, the index of its twin (itself if none) and its side."""
     twins = [[index, 0] for index in range(len(names))]
-    tokens = [tuple(token.casefold() for token in _TOKEN.findall(name)) for name in names]
+    tokens = [tuple(token.casefold() for token in words_of(name)) for name in names]
     for ignore_numbers in (False, True):
         place: dict[str, list[int]] = {}
         for index, words in enumerate(tokens):

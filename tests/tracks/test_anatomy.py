@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
 
 import pytest
 
+from benchmarks.skeletons_by_name import count_pieces, edge_f1
 from olift_fast.tracks.anatomy import edges_by_name, read_names, sides_by_name
 from olift_fast.tracks.body_parts import END, PARTS
 from olift_fast.tracks.rigs import find_rig, rig, rig_names
@@ -112,19 +112,6 @@ def bones(names: str) -> set[frozenset[str]]:
 
 def chains(*texts: str) -> set[frozenset[str]]:
     return {frozenset(pair) for text in texts for pair in zip(text.split()[:-1], text.split()[1:], strict=True)}
-
-
-def edge_f1(true: Iterable[tuple[int, int]], found: Iterable[tuple[int, int]]) -> float:
-    wanted, given = set(map(frozenset, true)), set(map(frozenset, found))
-    return 2 * len(wanted & given) / (len(wanted) + len(given))
-
-
-def count_pieces(joints: Sequence[int], edges: Iterable[tuple[int, int]]) -> int:
-    piece = {joint: joint for joint in joints}
-    for a, b in edges:
-        old, new = piece[a], piece[b]
-        piece = {joint: new if label == old else label for joint, label in piece.items()}
-    return len(set(piece.values()))
 
 
 @pytest.mark.parametrize("tool", NAMES)

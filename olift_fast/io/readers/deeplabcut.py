@@ -17,7 +17,7 @@ from olift_fast.io.csv_table import Table, left_out
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import RowFrames, frames_of_rows, seconds_in
 from olift_fast.io.open_container import TABLE
-from olift_fast.io.parsed import Parsed, check_size, fill_gaps, refuse_3d
+from olift_fast.io.parsed import Parsed, check_size, refuse_3d
 from olift_fast.io.row_places import kind_of, unit_of
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
@@ -116,29 +116,26 @@ def from_columns(columns: Sequence[tuple[str, str, str]], values: npt.NDArray[np
         notes=[*notes, *marks.notes],
         warnings=marks.warnings,
     )
-    return parsed if marks.numbers is None or frames == 0 else _in_order(parsed, marks, marks.numbers)
+    return parsed if marks.numbers is None or frames == 0 else _in_order(parsed, marks)
 
 
-def _in_order(parsed: Parsed, marks: RowFrames, numbers: npt.NDArray[np.int64]) -> Parsed:
+def _in_order(parsed: Parsed, marks: RowFrames) -> Parsed:
     """The frames in the order of their numbers, hidden where one is missing; each recording as tracks of its own.
 
     Args:
         parsed: the rows as frames.
-        marks: what marks the rows.
-        numbers: (rows) their frame numbers.
+        marks: what marks the rows, which have frame numbers.
 
     Raises:
         InputError: a frame number that comes twice.
     """
     tracks, _, joints = parsed.keypoints.shape[:3]
-    found, inverse = np.unique(numbers, return_inverse=True)
-    frames, spread = (found, np.arange(len(found))) if marks.pictures else fill_gaps(found, joints)
-    place = spread[inverse.reshape(-1)]
+    frames, place = marks.places(joints)
     recordings = list(dict.fromkeys(marks.recordings)) or [""]
     index = {name: number for number, name in enumerate(recordings)}
     recording = np.array([index[name] for name in marks.recordings or [""] * len(place)])
     order = np.lexsort((place, recording))
-    repeated = numbers[order][1:][(np.diff(place[order]) == 0) & (np.diff(recording[order]) == 0)]
+    repeated = frames[place][order][1:][(np.diff(place[order]) == 0) & (np.diff(recording[order]) == 0)]
     if len(repeated):
         raise InputError(f"frame {repeated[0]} comes twice")
     check_size(len(recordings) * tracks, len(frames), joints)

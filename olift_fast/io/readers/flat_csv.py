@@ -10,11 +10,11 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io.columns import Grid, Joint, grid_of, imported_rows, joint_columns, without_marks
-from olift_fast.io.csv_table import Table, left_out
+from olift_fast.io.csv_table import Table
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, refuse_3d
-from olift_fast.io.row_places import refuse_repeated, row_places
+from olift_fast.io.row_places import placed, refuse_repeated, row_places
 
 
 def read_flat_csv(table: Table) -> Parsed:
@@ -40,11 +40,7 @@ def read_grid(grid: Grid, *, imported: bool = False) -> Parsed:
     deep = [joint.z for joint in joints.values() if joint.z is not None]
     if deep and (np.nan_to_num(grid.values(deep)) != 0).any():
         raise refuse_3d()
-    parsed = read_joints(grid, joints)
-    points, notes = without_marks(parsed.keypoints, np.asarray(parsed.confidence))
-    if deep:
-        notes = ["z, which is empty or 0 in all rows, is left out", *notes]
-    parsed = replace(parsed, keypoints=points, notes=(*parsed.notes, *notes))
+    parsed = without_marks(read_joints(grid, joints), deep=bool(deep))
     animals = _simba_animals(joints, imported)
     if animals and len(parsed.tracks) == 1:
         return _split_animals(parsed, animals)
@@ -70,16 +66,8 @@ def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
     confidence = np.full(keypoints.shape[:3], np.nan, np.float32)
     keypoints[places.track, places.frame] = points
     confidence[places.track, places.frame] = scores
-    used |= set(places.columns)
-    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
-    return Parsed(
-        *(keypoints, confidence, [f"keypoint_{joint}" if joint.isdecimal() else joint for joint in joints]),
-        tracks=places.tracks,
-        frames=places.frames,
-        fps=places.fps,
-        notes=(*left_out(beside), *places.notes),
-        warnings=places.warnings,
-    )
+    names = [f"keypoint_{joint}" if joint.isdecimal() else joint for joint in joints]
+    return placed(Parsed(keypoints, confidence, names), places, grid, used)
 
 
 def _is_flat_csv(table: Table) -> bool:

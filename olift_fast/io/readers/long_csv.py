@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.columns import KEYPOINT, SCORES, Grid, grid_of, without_marks
-from olift_fast.io.csv_table import Table, left_out
+from olift_fast.io.csv_table import Table
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
 from olift_fast.io.parsed import Parsed, check_size, refuse_3d
-from olift_fast.io.row_places import refuse_repeated, row_places
+from olift_fast.io.row_places import placed, refuse_repeated, row_places
 
 _AXIS = "{0}(?:coords?|coordinate|pos|position|px|pixels?)?|(?:pos|position|coord){0}"
 _SCORE = f"{SCORES}|p"
@@ -81,11 +81,7 @@ def read_grid(grid: Grid, columns: LongColumns) -> Parsed:
     """
     if columns.z is not None and (np.nan_to_num(grid.values([columns.z])) != 0).any():
         raise refuse_3d()
-    parsed = read_rows(grid, columns)
-    points, notes = without_marks(parsed.keypoints, np.asarray(parsed.confidence))
-    if columns.z is not None:
-        notes = ["z, which is empty or 0 in all rows, is left out", *notes]
-    return replace(parsed, keypoints=points, notes=(*parsed.notes, *notes))
+    return without_marks(read_rows(grid, columns), deep=columns.z is not None)
 
 
 def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
@@ -122,16 +118,7 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
         keypoints[where] = grid.values([columns.x, columns.y])
     if columns.score is not None:
         confidence[where] = grid.values([columns.score])[:, 0]
-    used = columns.used | set(places.columns)
-    beside = [name for place, name in enumerate(grid.header) if name and place not in used]
-    return Parsed(
-        *(keypoints, confidence, names),
-        tracks=places.tracks,
-        frames=places.frames,
-        fps=places.fps,
-        notes=(*left_out(beside), *places.notes),
-        warnings=places.warnings,
-    )
+    return placed(Parsed(keypoints, confidence, names), places, grid, columns.used)
 
 
 def _axes(cells: Sequence[str]) -> npt.NDArray[np.int64]:

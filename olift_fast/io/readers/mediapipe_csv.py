@@ -14,7 +14,7 @@ from olift_fast.io.columns import Grid, Joint, grid_of, joint_columns
 from olift_fast.io.csv_table import Table
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import TABLE
-from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.parsed import Parsed, refuse_3d, share_in_unit
 from olift_fast.io.readers.flat_csv import read_joints
 from olift_fast.io.readers.long_csv import LongColumns, long_columns, read_rows
 from olift_fast.tracks.rigs import rig
@@ -23,8 +23,8 @@ from olift_fast.tracks.skeleton import plain
 _RIGS = ("mediapipe_pose_33", "mediapipe_hand_21")
 _KIND = "(?:landmark)?type|kind"
 _FACES = (468, 478)
-#: The numbers of landmarks in a table, and of those among them that are the body, which comes first.
-_BODY_OF = {33: 33, 501: 33}
+#: The numbers of landmarks in a table of bodies: the body, which comes first, alone or with a face.
+_BODY, _BODIES = 33, (33, 501)
 
 
 class _Group(NamedTuple):
@@ -93,8 +93,7 @@ def _settled(parsed: Parsed, groups: Sequence[_Group], deep: bool) -> Parsed:
         for track in parsed.tracks
     ]
     seen = keypoints[np.isfinite(keypoints).all(axis=-1) & (keypoints != 0).any(axis=-1)]
-    shares = ((seen >= -0.5) & (seen <= 1.5)).all(axis=-1).mean() if len(seen) else 1.0
-    normalized = bool(shares >= 0.9)
+    normalized = not len(seen) or share_in_unit(seen) >= 0.9
     if deep and ((seen < 0).mean() if len(seen) else 0) > 0.25:
         raise InputError("holds MediaPipe's world landmarks, 3D points in meters; needs its pose_landmarks (2D)")
     known = groups[0].rig
@@ -130,9 +129,8 @@ def _groups(names: Sequence[str]) -> list[_Group]:
         if set(members) != set(range(first, first + size)) or first not in (0, 1) or "world" in label.casefold():
             continue  # Not all of them, or those in meters.
         ordered = [members[number] for number in sorted(members)]
-        body = _BODY_OF.get(size)
-        if body is not None:
-            return [_Group(label, _RIGS[0], ordered[:body])]
+        if size in _BODIES:
+            return [_Group(label, _RIGS[0], ordered[:_BODY])]
         if size == 21:
             found.append(_Group(label, _RIGS[1], ordered))
         elif size in _FACES:

@@ -200,7 +200,10 @@ def encoding_frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor
 
 
 class KeypointEncoder(nn.Module):
-    """Keypoints to tokens: Fourier features and a linear layer, or a token where hidden; plus the joint's side."""
+    """Keypoints to tokens: Fourier features and a linear layer, or a token where hidden.
+
+    Vectors for the joint's side, its kind, and the camera's pitch are added; what is unknown adds nothing.
+    """
 
     def __init__(
         self,
@@ -210,6 +213,8 @@ class KeypointEncoder(nn.Module):
         sigma: float,
         time_encoding: TimeEncoding = "relative",
         time_rows: int = 243,
+        pitch: bool = False,
+        kinds: int = 0,
     ) -> None:
         super().__init__()
         self.encoding = encoding
@@ -222,9 +227,21 @@ class KeypointEncoder(nn.Module):
         self.token = nn.Parameter(torch.randn(width) * 0.02)
         self.side = nn.Parameter(torch.randn(width) * 0.02)
         self.time = absolute_time(time_encoding, width, time_rows)
+        self.pitch = nn.Linear(2, width) if pitch else None
+        self.kind = nn.Embedding(kinds, width, padding_idx=0) if kinds else None
 
-    def forward(self, keypoints: Tensor, visible: Tensor, sides: Tensor) -> Tensor:
-        """keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, sides ``(B, J)`` → tokens ``(B, T, J, D)``."""
+    def forward(
+        self,
+        keypoints: Tensor,
+        visible: Tensor,
+        sides: Tensor,
+        pitch: Tensor | None = None,
+        kinds: Tensor | None = None,
+    ) -> Tensor:
+        """keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, sides ``(B, J)`` → tokens ``(B, T, J, D)``.
+
+        pitch ``(B,)`` degrees, NaN where unknown; kinds int64 ``(B, J)``, 0 where unknown.
+        """
         weight, bias = self.projection.weight, self.projection.bias
         if self.encoding == "linear":
             seen = functional.linear(torch.where(visible[..., None], keypoints, 0.0), weight, bias)
@@ -232,6 +249,12 @@ class KeypointEncoder(nn.Module):
         else:
             tokens = rff_linear(keypoints, self.freqs, weight, bias, visible=visible, token=self.token)
         tokens = tokens + sides[:, None, :, None] * self.side
+        if self.pitch is not None and pitch is not None:
+            angle = torch.nan_to_num(pitch.to(keypoints)) * (math.pi / 180)
+            vector = self.pitch(torch.stack([angle.sin(), angle.cos()], dim=-1))
+            tokens = tokens + torch.where(pitch.isnan()[:, None], 0.0, vector)[:, None, None, :]
+        if self.kind is not None and kinds is not None:
+            tokens = tokens + self.kind(kinds)[:, None]
         return tokens if self.time is None else tokens + self.time(tokens.shape[1])[None, :, None, :]
 
 
@@ -367,15 +390,15 @@ class SpaceLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Tokens to joints: LayerNorm, D → D → GELU → 3."""
+    """Tokens to joints: LayerNorm, D → D → GELU → 3, or 5 with the logarithms of two standard deviations."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, outputs: int = 3) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 3))
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, T, J, D)`` → ``(B, T, J, 3)``."""
+        """``(B, T, J, D)`` → ``(B, T, J, outputs)``."""
         return self.mlp(self.norm(x))
 
 
@@ -396,15 +419,18 @@ class Lifter(nn.Module):
         sigma: float = 0.5,
         time_encoding: TimeEncoding = "relative",
         time_rows: int = 243,
+        pitch: bool = False,
+        kinds: int = 0,
+        uncertainty: bool = False,
     ) -> None:
         super().__init__()
         relative = time_encoding == "relative"
-        self.encoder = KeypointEncoder(width, encoding, frequencies, sigma, time_encoding, time_rows)
+        self.encoder = KeypointEncoder(width, encoding, frequencies, sigma, time_encoding, time_rows, pitch, kinds)
         self.motion = nn.ModuleList(
             MotionLayer(width, heads, window, mlp_ratio, relative) for _ in range(motion_layers)
         )
         self.space = nn.ModuleList(SpaceLayer(width, heads, mlp_ratio) for _ in range(space_layers))
-        self.decoder = Decoder(width)
+        self.decoder = Decoder(width, 5 if uncertainty else 3)
 
     def forward(
         self,
@@ -413,8 +439,11 @@ class Lifter(nn.Module):
         *,
         graph: Tensor | None = None,
         sides: Tensor | None = None,
+        pitch: Tensor | None = None,
+        kinds: Tensor | None = None,
         joint_mask: Tensor | None = None,
         lengths: Tensor | None = None,
+        uncertainty: bool = False,
     ) -> Tensor:
         """Lift normalized keypoints: each frame centered on its visible keypoints, one scale for a clip.
 
@@ -423,11 +452,15 @@ class Lifter(nn.Module):
             visible: bool ``(B, T, J)``; finite keypoints by default.
             graph: bool ``(J, J)`` or ``(B, J, J)``, True within the hops that local heads may see.
             sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
+            pitch: ``(B,)``, degrees by which the camera looks down; NaN where unknown.
+            kinds: int64 ``(J,)`` or ``(B, J)``, each joint's kind; 0 where unknown.
             joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
             lengths: int ``(B,)``, frames of each clip that are not padding.
+            uncertainty: return the standard deviations of the joints' errors, too.
 
         Returns:
-            joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; 0 in padding.
+            joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; with `uncertainty`
+            ``(B, T, J, 5)``: x, y, z, the standard deviation of x and y, and that of z. 0 in padding.
         """
         batch, frames, joints, _ = keypoints.shape
         if joint_mask is None:
@@ -442,12 +475,16 @@ class Lifter(nn.Module):
         if graph is not None:
             graph = graph.expand(batch, joints, joints)
 
-        tokens = self.encoder(keypoints, visible, sides)
+        if kinds is not None:
+            kinds = kinds.expand(batch, joints)
+        tokens = self.encoder(keypoints, visible, sides, pitch, kinds)
         for layer in self.motion:
             tokens = layer(tokens, visible, lengths)
         for layer in self.space:
             tokens = layer(tokens, graph, joint_mask)
-        return torch.where(real[..., None], self.decoder(tokens), 0.0)
+        out = self.decoder(tokens)
+        lifted = torch.cat([out[..., :3], out[..., 3:].clamp(-8, 4).exp()], dim=-1) if uncertainty else out[..., :3]
+        return torch.where(real[..., None], lifted, 0.0)
 
 
 # --------------------------------------------------------------------------------------------- alignment

@@ -23,7 +23,8 @@ from olift_fast.model.config import LifterConfig
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 FORMAT = "olift-fast lifter"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 2 may have `LifterConfig.pitch`, `kinds` and `uncertainty`; a config of version 1 has none of them."""
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -111,6 +112,6 @@ def _read_config(path: Path) -> tuple[LifterConfig, str]:
         raise InputError(f"{path}: is not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("lifter"), dict):
         raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r})")
-    if data.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path}: format_version must be {FORMAT_VERSION}, got {data.get('format_version')!r}")
+    if data.get("format_version") not in range(1, FORMAT_VERSION + 1):
+        raise InputError(f"{path}: format_version must be 1 to {FORMAT_VERSION}, got {data.get('format_version')!r}")
     return LifterConfig.from_dict(data["lifter"], source=str(path)), str(data.get("name", path.parent.name))

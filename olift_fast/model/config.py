@@ -36,6 +36,9 @@ class LifterConfig:
         time_encoding: "relative" (what is shifted in time is lifted the same), "absolute" (as in the paper), "table" (a
             learned vector for each frame number, as in MotionBERT) or "none".
         time_rows: frames of the longest clip that a "table" can take.
+        pitch: whether it can be told how far the camera looks down.
+        kinds: rows of the table of kinds of joints (`olift_fast.tracks.kinds.KINDS`); 0: it is told no kinds.
+        uncertainty: whether it gives standard deviations beside the joints.
 
     Raises:
         InputError: a value is out of range; the message names it.
@@ -53,6 +56,9 @@ class LifterConfig:
     sigma: float = 0.5
     time_encoding: TimeEncoding = "relative"
     time_rows: int = 243
+    pitch: bool = False
+    kinds: int = 0
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         window = (self.window, self.window) if isinstance(self.window, int) else tuple(self.window)
@@ -60,7 +66,7 @@ class LifterConfig:
         for name in ("width", "heads", "mlp_ratio", "frequencies", "time_rows"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("motion_layers", "space_layers", "hops"):
+        for name in ("motion_layers", "space_layers", "hops", "kinds"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.width % self.heads:

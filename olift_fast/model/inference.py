@@ -7,7 +7,8 @@ of a recording on disk, and `olift bench` times each of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ class Prepared:
         centers: ``(T, 2)`` pixels; NaN in a frame that shows nothing.
         normalization: of the whole track.
         skeleton: of the track.
+        pitch: degrees by which the camera looks down; None where unknown.
     """
 
     keypoints: Array
@@ -46,6 +48,7 @@ class Prepared:
     centers: Array
     normalization: Normalization
     skeleton: Skeleton
+    pitch: float | None = None
 
 
 def lift_tracks(
@@ -55,6 +58,7 @@ def lift_tracks(
     min_confidence: float = 0.3,
     frame: CoordinateFrame = "camera",
     mirror: bool = False,
+    pitch: float | None = None,
     progress: Progress | None = None,
     output: CoordinateFrame | None = None,
 ) -> LiftedTracks:
@@ -67,14 +71,18 @@ def lift_tracks(
         frame: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's center;
             "object": the model's own frame and unit, centered on each frame's joints.
         mirror: lift the mirror image, too, and average (see `lift_mirrored`): more accurate, twice the work.
+        pitch: degrees by which the camera looks down (90: straight down, negative: from below), for models that can be
+            told (`LifterConfig.pitch`).
         progress: called with (frames done, frames in all).
         output: the old name of `frame`.
 
     Raises:
-        InputError: no keypoint of any track is visible, or `frame` is unknown.
+        InputError: no keypoint of any track is visible, `frame` is unknown, or `pitch` is out of range or given to a
+            model that can't be told.
     """
     frame = old_argument(frame, output, new="frame", old="output")
     check_frame(frame)
+    check_pitch(model, pitch)
     visible = tracks.visible(min_confidence)
     if not visible.any():
         where = f"{tracks.source}: " if tracks.source else ""
@@ -87,7 +95,7 @@ def lift_tracks(
             if progress is not None:
                 progress(index * tracks.num_frames + frames, total)
 
-        prepared = prepare_track(tracks, index, visible[index], absent[index])
+        prepared = replace(prepare_track(tracks, index, visible[index], absent[index]), pitch=pitch)
         joints = run(model, prepared, mirror=mirror, advance=advance)
         joints, rotation, scale = place(joints, prepared, frame)
         advance(tracks.num_frames)
@@ -171,7 +179,7 @@ def run(
     """Joints ``(T, J, 3)`` in model units, centered on each frame's joints; arguments as `lift_in_chunks`'s."""
     keypoints, visible = torch.from_numpy(prepared.keypoints), torch.from_numpy(prepared.visible)
     joints = lift_in_chunks(
-        model, keypoints, visible, prepared.skeleton, chunk=chunk, mirror=mirror, advance=advance
+        model, keypoints, visible, prepared.skeleton, chunk=chunk, mirror=mirror, pitch=prepared.pitch, advance=advance
     ).numpy()
     return joints - joints.mean(axis=1, keepdims=True)
 
@@ -196,6 +204,8 @@ def lift_in_chunks(
     *,
     chunk: int = CHUNK,
     mirror: bool = False,
+    pitch: float | None = None,
+    uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
     """Normalized keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
@@ -213,6 +223,8 @@ def lift_in_chunks(
         skeleton: of the keypoints.
         chunk: frames at a time.
         mirror: see `lift_mirrored`.
+        pitch: degrees by which the camera looks down, for models that can be told.
+        uncertainty: ``(T, J, 5)``, with the standard deviation of x and y and that of z, for models that give it.
         advance: called with the number of frames done.
     """
     frames = len(keypoints)
@@ -224,32 +236,61 @@ def lift_in_chunks(
         stretches = [(start, min(start + longest, frames)) for start in range(0, frames, longest)]
         before = after = 0
     device = next(model.parameters()).device
-    graph = torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None
-    sides = torch.tensor(skeleton.sides, dtype=torch.float32, device=device)
+    told = model_inputs(model, skeleton, pitch)
     lift = lift_mirrored if mirror else Lifter.__call__
-    joints = torch.full((*keypoints.shape[:2], 3), torch.nan)
+    joints = torch.full((*keypoints.shape[:2], 5 if uncertainty else 3), torch.nan)
     with torch.inference_mode():
         for start, stop in stretches:
             first, last = max(start - before, 0), min(stop + after, frames)
             part = (x[None, first:last].to(device) for x in (keypoints, visible))
-            joints[start:stop] = lift(model, *part, graph=graph, sides=sides)[0, start - first : stop - first].cpu()
+            lifted = lift(model, *part, **told, uncertainty=uncertainty)[0]
+            joints[start:stop] = lifted[start - first : stop - first].cpu()
             if advance is not None:
                 advance(stop)
     joints[torch.from_numpy(~reached)] = torch.nan
     return joints
 
 
+def model_inputs(model: Lifter, skeleton: Skeleton, pitch: float | None = None) -> dict[str, Any]:
+    """What `Lifter.forward` is told of one track beside its keypoints: graph, sides and, if the model takes them, more.
+
+    Raises:
+        InputError: see `check_pitch`.
+    """
+    check_pitch(model, pitch)
+    device = next(model.parameters()).device
+    told = {
+        "graph": torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None,
+        "sides": torch.tensor(skeleton.sides, dtype=torch.float32, device=device),
+    }
+    if pitch is not None:
+        told["pitch"] = torch.tensor([pitch], dtype=torch.float32, device=device)
+    return told
+
+
+def check_pitch(model: Lifter, pitch: float | None) -> None:
+    """Raises InputError where the pitch is not from -90 to 90 degrees, or the model can't be told it."""
+    if pitch is None:
+        return
+    if not -90 <= pitch <= 90:
+        wanted = "from -90 (the camera looks straight up) to 90 degrees (straight down)"
+        raise InputError(f"pitch must be {wanted}, got {pitch:g}")
+    if not model.config.pitch:
+        raise InputError(f"the model {model.name!r} can't be told the camera's pitch, got {pitch:g}: leave it out")
+
+
 def lift_mirrored(
-    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, graph: torch.Tensor | None, sides: torch.Tensor
+    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, sides: torch.Tensor, **told: Any
 ) -> torch.Tensor:
-    """The mean of the model's joints for a clip and for its mirror image, mirrored back: ``(B, T, J, 3)``.
+    """The mean of what the model gives for a clip and for its mirror image, mirrored back, ``(B, T, J, 3)`` or more.
 
     x turns to -x, left to right. It takes a model whose output stands in the camera's frame, as training with a
     reprojection weight makes it. Arguments as `Lifter.forward`'s.
     """
-    flip = keypoints.new_tensor([-1.0, 1.0, 1.0])
-    straight = model(keypoints, visible, graph=graph, sides=sides)
-    return 0.5 * (straight + flip * model(flip[:2] * keypoints, visible, graph=graph, sides=-sides))
+    straight = model(keypoints, visible, sides=sides, **told)
+    flip = straight.new_ones(straight.shape[-1])
+    flip[0] = -1
+    return 0.5 * (straight + flip * model(flip[:2] * keypoints, visible, sides=-sides, **told))
 
 
 def _chunks(reached: Mask, chunk: int) -> list[tuple[int, int]]:

@@ -40,7 +40,14 @@ class Lifter(nn.Module):
         self.name = name
         time = config.time_encoding
         self.encoder = KeypointEncoder(
-            config.width, config.encoding, config.frequencies, config.sigma, time, config.time_rows
+            config.width,
+            config.encoding,
+            config.frequencies,
+            config.sigma,
+            time,
+            config.time_rows,
+            config.pitch,
+            config.kinds,
         )
         self.motion = nn.ModuleList(
             MotionLayer(config.width, config.heads, config.window, config.mlp_ratio, time == "relative")
@@ -49,7 +56,7 @@ class Lifter(nn.Module):
         self.space = nn.ModuleList(
             SpaceLayer(config.width, config.heads, config.mlp_ratio) for _ in range(config.space_layers)
         )
-        self.decoder = Decoder(config.width)
+        self.decoder = Decoder(config.width, 5 if config.uncertainty else 3)
         self._fused: FusedLayers | None = None
         self._products = torch.float32
 
@@ -60,8 +67,11 @@ class Lifter(nn.Module):
         *,
         graph: Tensor | None = None,
         sides: Tensor | None = None,
+        pitch: Tensor | None = None,
+        kinds: Tensor | None = None,
         joint_mask: Tensor | None = None,
         lengths: Tensor | None = None,
+        uncertainty: bool = False,
     ) -> Tensor:
         """Lift normalized keypoints: each frame centered on its visible keypoints, one scale for a clip.
 
@@ -70,14 +80,20 @@ class Lifter(nn.Module):
             visible: bool ``(B, T, J)``; by default True where a keypoint is finite.
             graph: bool ``(J, J)`` or ``(B, J, J)``, `Skeleton.graph(config.hops)`; None: all heads attend all joints.
             sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
+            pitch: ``(B,)``, degrees by which the camera looks down, negative where it looks up; NaN where unknown.
+            kinds: int64 ``(J,)`` or ``(B, J)``, the number of each joint's kind (`olift_fast.tracks.kinds.KINDS`); 0
+                where unknown.
             joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
             lengths: int ``(B,)``, frames of each clip that are not padding.
+            uncertainty: return the standard deviations of the joints' errors, too.
 
         Returns:
-            joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; 0 in padding.
+            joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; with `uncertainty`
+            ``(B, T, J, 5)``: x, y, z, the standard deviation of x and y, and that of z. 0 in padding.
 
         Raises:
-            ValueError, TypeError: an argument has the wrong shape, dtype or device.
+            ValueError, TypeError: an argument has the wrong shape, dtype or device, or is one that the model was not
+                made for (`LifterConfig.pitch`, `kinds`, `uncertainty`).
         """
         check_floating("keypoints", keypoints)
         if keypoints.dim() != 4 or keypoints.shape[-1] != 2:
@@ -94,21 +110,29 @@ class Lifter(nn.Module):
         if sides is not None:
             check_shape("sides", sides, (joints,), (batch, joints))
             sides = sides.to(keypoints).expand(batch, joints)
+        if pitch is not None:
+            check_shape("pitch", pitch, (batch,))
+            pitch = pitch.to(keypoints)
+        if kinds is not None:
+            check_shape("kinds", kinds, (joints,), (batch, joints))
+            kinds = kinds.expand(batch, joints)
+        self._check_given(pitch, kinds, uncertainty)
         if graph is not None:
             graph = graph.expand(batch, joints, joints)
         heads = dual_graph(graph, joint_mask, self.config.heads)
 
-        tokens = self.encoder(keypoints, visible, sides)
+        tokens = self.encoder(keypoints, visible, sides, pitch, kinds)
         fused = self.fused_layers(tokens)
         if fused is not None:
-            joints_3d = fused(tokens, visible, lengths, heads)
+            out = fused(tokens, visible, lengths, heads)
         else:
             for layer in self.motion:
                 tokens = layer(tokens, visible, lengths)
             for layer in self.space:
                 tokens = layer(tokens, heads)
-            joints_3d = self.decoder(tokens)
-        return joints_3d if real is None else torch.where(real[..., None], joints_3d, 0.0)
+            out = self.decoder(tokens)
+        lifted = torch.cat([out[..., :3], deviations(out[..., 3:])], dim=-1) if uncertainty else out[..., :3]
+        return lifted if real is None else torch.where(real[..., None], lifted, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the packed weights out, and pack them again when they are first called."""
@@ -187,6 +211,16 @@ class Lifter(nn.Module):
         warn_of_old_name("Lifter.with_delay", "Lifter.with_latency")
         return self.with_latency(frames)
 
+    def _check_given(self, pitch: Tensor | None, kinds: Tensor | None, uncertainty: bool) -> None:
+        """Raises ValueError for what the model was not made for."""
+        for name, asked, able in (
+            ("pitch", pitch is not None, self.config.pitch),
+            ("kinds", kinds is not None, self.config.kinds),
+            ("uncertainty", uncertainty, self.config.uncertainty),
+        ):
+            if asked and not able:
+                raise ValueError(f"the model {self.name!r} was made without {name} (see its config), so leave it out")
+
     def set_window(self, window: int | tuple[int, int]) -> None:
         """`with_window` in place, for training with several windows."""
         self.config = replace(self.config, window=check_window(window))
@@ -230,6 +264,11 @@ class Lifter(nn.Module):
             InputError: the folder can't be written.
         """
         return checkpoints.save(checkpoints.Checkpoint(self.config, self.name, self.state_dict()), folder)
+
+
+def deviations(logarithms: Tensor) -> Tensor:
+    """Standard deviations from the logarithms that the decoder gives, kept from e⁻⁸ to e⁴ model units."""
+    return logarithms.clamp(-8, 4).exp()
 
 
 class OptimizedLifter(Lifter):

@@ -18,7 +18,8 @@ Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
 class KeypointEncoder(nn.Module):
     """A keypoint's random Fourier features through a linear layer, or a learned token where it is hidden.
 
-    The joint's side times a learned vector is added, and what the time encoding gives for the frame.
+    Added are the joint's side times a learned vector, a learned vector for its kind, a linear map of the camera's pitch
+    p (of sin p and cos p), and what the time encoding gives for the frame. What is unknown adds nothing.
 
     Args:
         width: D.
@@ -28,6 +29,8 @@ class KeypointEncoder(nn.Module):
         time_encoding: "absolute" adds Fourier features of the frame number, "table" a learned vector for each number
             below `time_rows`; "relative" and "none" leave time to the attention.
         time_rows: frames of the longest clip that a "table" can take.
+        pitch: whether it can be told the camera's pitch.
+        kinds: rows of the table of kinds; 0 for none.
 
     Equivalent to `olift_fast.reference.KeypointEncoder`, same ``state_dict``.
     """
@@ -40,6 +43,8 @@ class KeypointEncoder(nn.Module):
         sigma: float = 0.5,
         time_encoding: TimeEncoding = "relative",
         time_rows: int = 243,
+        pitch: bool = False,
+        kinds: int = 0,
     ) -> None:
         super().__init__()
         self.encoding = encoding
@@ -52,18 +57,52 @@ class KeypointEncoder(nn.Module):
         self.token = nn.Parameter(torch.randn(width) * 0.02)
         self.side = nn.Parameter(torch.randn(width) * 0.02)
         self.time = absolute_time(time_encoding, width, time_rows)
+        self.pitch = nn.Linear(2, width) if pitch else None
+        self.kind = nn.Embedding(kinds, width, padding_idx=0) if kinds else None
 
-    def forward(self, keypoints: Tensor, visible: Tensor, sides: Tensor | None = None) -> Tensor:
-        """keypoints ``(B, T, J, 2)``, visible bool ``(B, T, J)``, sides ``(B, J)`` of ±1, 0 → ``(B, T, J, D)``."""
+    def forward(
+        self,
+        keypoints: Tensor,
+        visible: Tensor,
+        sides: Tensor | None = None,
+        pitch: Tensor | None = None,
+        kinds: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens ``(B, T, J, D)``.
+
+        Args:
+            keypoints: ``(B, T, J, 2)``.
+            visible: bool ``(B, T, J)``.
+            sides: ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
+            pitch: ``(B,)`` degrees, NaN where unknown.
+            kinds: int64 ``(B, J)``, 0 where unknown.
+        """
         weight, bias = self.projection.weight, self.projection.bias
         if self.encoding == "linear":
             seen = functional.linear(torch.where(visible[..., None], keypoints, 0.0), weight, bias)
             tokens = torch.where(visible[..., None], seen, self.token)
         else:
             tokens = rff_linear(keypoints, self.freqs, weight, bias, visible=visible, token=self.token)
-        if sides is not None:
-            tokens = tokens + sides[:, None, :, None] * self.side
+        description = self.describe(sides, pitch, kinds)
+        if description is not None:
+            tokens = tokens + description[:, None]
         return tokens if self.time is None else tokens + self.time(tokens.shape[1])[None, :, None, :]
+
+    def describe(
+        self, sides: Tensor | None = None, pitch: Tensor | None = None, kinds: Tensor | None = None
+    ) -> Tensor | None:
+        """What is added to the tokens of every frame, ``(B, J, D)`` or ``(B, 1, D)``; None for nothing."""
+        parts = []
+        if sides is not None:
+            parts.append(sides[..., None] * self.side)
+        if pitch is not None and self.pitch is not None:
+            known = ~pitch.isnan()
+            radians = torch.where(known, pitch, 0.0).deg2rad()
+            seen = self.pitch(torch.stack([radians.sin(), radians.cos()], dim=-1))
+            parts.append(torch.where(known[:, None], seen, 0.0)[:, None])
+        if kinds is not None and self.kind is not None:
+            parts.append(self.kind(kinds))
+        return sum(parts[1:], parts[0]) if parts else None
 
 
 def _frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor:

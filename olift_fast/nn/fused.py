@@ -52,7 +52,7 @@ class FusedLayers:
     ) -> None:
         layers: list[Layer] = [*motion, *space]  # type: ignore[list-item]
         self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
-        self.signature = self._sign()
+        self.signature, self.outputs = self._sign(), decoder.outputs
         self._bfloat16 = products == torch.bfloat16
         self._free_buffers: list[Tensor] = []
         with torch.no_grad():
@@ -89,7 +89,7 @@ class FusedLayers:
         return has_hooks(*self._modules)
 
     def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
-        """tokens ``(B, T, J, D)``, contiguous, overwritten → joints ``(B, T, J, 3)``.
+        """tokens ``(B, T, J, D)``, contiguous, overwritten → the decoder's ``(B, T, J, outputs)``.
 
         visible bool ``(B, T, J)`` (keys over time), lengths int64 ``(B,)``, graph bool ``(B, H, J, J)``.
         """
@@ -99,7 +99,7 @@ class FusedLayers:
         buffer = self._take_buffer(4 * size)  # queries, keys, values and the attention's output
         qkv = buffer[: 3 * size].view(batch, frames, joints, 3, heads, width // heads)
         attended = buffer[3 * size : 4 * size].view(batch, frames, joints, heads, width // heads)
-        out = tokens.new_empty(batch, frames, joints, 3)
+        out = tokens.new_empty(batch, frames, joints, self.outputs)
         q, k, v = qkv.unbind(dim=3)
         lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
         self._first.run(tokens, None, qkv if self._passes else out)

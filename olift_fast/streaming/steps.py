@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from olift_fast.streaming.rings import Indices
 
@@ -20,12 +21,25 @@ class Inputs(NamedTuple):
     visible: Mask
 
 
+class Told(NamedTuple):
+    """What the encoder is told of each track beside its keypoints: sides, pitch and kinds, see `KeypointEncoder`."""
+
+    sides: Tensor
+    pitch: Tensor | None
+    kinds: Tensor | None
+
+    def expand(self, tracks: int) -> Told:
+        """The same of so many tracks."""
+        parts = (None if x is None else x.expand(tracks, *x.shape[1:]) for x in self)
+        return Told(*parts)  # type: ignore[arg-type]
+
+
 class Answers(NamedTuple):
-    """Results of a step: tracks ``(N,)``, the frame of each ``(N,)``, and joints ``(N, J, 3)`` in model units."""
+    """Results of a step: tracks ``(N,)``, the frame of each ``(N,)``, and the decoder's output ``(N, J, outputs)``."""
 
     tracks: Indices
     frames: Indices
-    joints: Array
+    decoded: Array
 
 
 class Steps(Protocol):

@@ -10,7 +10,7 @@ from olift_fast.model import Lifter
 from olift_fast.nn import MotionLayer
 from olift_fast.ops import banded_attention_step
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
-from olift_fast.streaming.steps import Answers, Inputs
+from olift_fast.streaming.steps import Answers, Inputs, Told
 
 
 class ModuleSteps:
@@ -22,15 +22,15 @@ class ModuleSteps:
     Args:
         model: its modules are called.
         graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
-        sides: ``(1, J)``.
+        told: sides ``(1, J)`` and so on.
         tracks: how many.
     """
 
-    def __init__(self, model: Lifter, graph: Tensor | None, sides: Tensor, tracks: int) -> None:
-        config, joints = model.config, sides.shape[1]
+    def __init__(self, model: Lifter, graph: Tensor | None, told: Told, tracks: int) -> None:
+        config, joints = model.config, told.sides.shape[1]
         self._model, self._config = model, config
         like = next(model.parameters()).detach()
-        self._sides = sides.expand(tracks, -1).to(like)
+        self._told = told.expand(tracks)
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
         self._rings = [MotionRings(config, tracks, joints, like, like) for _ in model.motion]
         self._visible = visibility_ring(config, tracks, joints, like)
@@ -64,8 +64,8 @@ class ModuleSteps:
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                joints = self._run()
-            self._captured = graph, joints
+                decoded = self._run()
+            self._captured = graph, decoded
 
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
         """See `Steps.step`."""
@@ -77,16 +77,16 @@ class ModuleSteps:
             self.warmup()
             self._stage(time, length, inputs, tracks[times < lengths])
         if self._captured is None:
-            joints = self._run()
+            decoded = self._run()
         else:
-            graph, joints = self._captured
+            graph, decoded = self._captured
             graph.replay()
         answered = times - self._config.receptive_field[1]
         ready = (answered >= 0) & (answered < lengths)
         if not ready.any():
             return None
         own = tracks[ready]
-        return Answers(own, answered[ready], joints[:, 0].float().cpu().numpy()[own])
+        return Answers(own, answered[ready], decoded[:, 0].float().cpu().numpy()[own])
 
     def _stage(self, time: Indices, length: Indices, inputs: Inputs | None, given: Indices | None = None) -> None:
         """Copies the inputs of a step of all tracks to the device: keypoints, masks and places in the rings."""
@@ -109,12 +109,12 @@ class ModuleSteps:
             held.copy_(staged, non_blocking=True)
 
     def _run(self) -> Tensor:
-        """The step of all tracks → joints ``(B, 1, J, 3)``."""
+        """The step of all tracks → the decoder's output ``(B, 1, J, outputs)``."""
         with self._model.autocast():
             return self._lift(*self._inputs)
 
     def _lift(self, keypoints: Tensor, visible: Tensor, places: Tensor) -> Tensor:
-        tokens = self._model.encoder(keypoints[:, None], visible[:, None], self._sides)
+        tokens = self._model.encoder(keypoints[:, None], visible[:, None], *self._told)
         self._visible.rows.index_copy_(0, places[0], visible)
         plan = places[1:].unflatten(0, (-1, 5))
         for module, rings, bias, (qkv_at, tokens_at, asked_at, frames, held) in zip(

@@ -17,7 +17,7 @@ from olift_fast.ops.joint_attention.native import attend_into as attend_joints
 from olift_fast.ops.registration import split_projection
 from olift_fast.ops.rff.native import linear_into
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
-from olift_fast.streaming.steps import Answers, Array, Inputs
+from olift_fast.streaming.steps import Answers, Array, Inputs, Told
 
 
 class NativeSteps:
@@ -27,14 +27,14 @@ class NativeSteps:
         model: float32 on the CPU; its encoder is called.
         fused: its layers with packed weights.
         graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
-        sides: ``(1, J)``.
+        told: sides ``(1, J)`` and so on.
         tracks: how many.
     """
 
-    def __init__(self, model: Lifter, fused: FusedLayers, graph: Tensor | None, sides: Tensor, tracks: int) -> None:
+    def __init__(self, model: Lifter, fused: FusedLayers, graph: Tensor | None, told: Told, tracks: int) -> None:
         config = model.config
-        joints = sides.shape[1]
-        self._config, self._encoder, self._graph, self._sides = config, model.encoder, graph, sides
+        joints = told.sides.shape[1]
+        self._config, self._encoder, self._graph, self._told = config, model.encoder, graph, told
         self._first, *rest = fused.passes
         self._motion = list(zip(fused.attentions, rest, strict=False))[: config.motion_layers]
         self._space = rest[config.motion_layers :]
@@ -48,9 +48,9 @@ class NativeSteps:
         self._qkv = projected.new_zeros(tracks, 1, joints, 3, *head)
         self._attended = projected.new_zeros(tracks, 1, joints, *head)
         self._answered = projected.new_zeros(tracks, joints, *head)
-        self._joints = floats.new_zeros(tracks, 1, joints, 3)
+        self._decoded = floats.new_zeros(tracks, 1, joints, fused.outputs)
         self._counts = torch.zeros(2, tracks, dtype=torch.int64)
-        self._points = _plain_encoder(model.encoder, sides)
+        self._points = _plain_encoder(model.encoder, told)
         self._views: dict[int, _Views] = {}
 
     def warmup(self) -> None:
@@ -65,7 +65,7 @@ class NativeSteps:
             visible = torch.from_numpy(inputs.visible)
             self._encode(inputs.keypoints, visible, views)
             self._visible.rows.index_copy_(0, torch.from_numpy(self._visible.places(own, at)), visible)
-            self._run(self._first, views, None, views.qkv if self._motion or self._space else views.joints)
+            self._run(self._first, views, None, views.qkv if self._motion or self._space else views.decoded)
         for rings, (attention, step) in zip(self._rings, self._motion, strict=True):
             if len(own):
                 rings.qkv.rows.index_copy_(0, torch.from_numpy(rings.qkv.places(own, at)), views.qkv[:, 0])
@@ -78,13 +78,13 @@ class NativeSteps:
                 views = self._of(len(own))
                 self._attend(rings, attention.bias, own, at, held[ready], views)
                 last = rings is self._rings[-1] and not self._space
-                self._run(step, views, views.attended, views.joints if last else views.qkv)
+                self._run(step, views, views.attended, views.decoded if last else views.qkv)
         if not len(own):
             return None
         for step in self._space:
             attend_joints(*views.projection, views.graph, None, views.attended, None)
-            self._run(step, views, views.attended, views.joints if step is self._space[-1] else views.qkv)
-        return Answers(own, at, views.joints[:, 0].numpy().copy())
+            self._run(step, views, views.attended, views.decoded if step is self._space[-1] else views.qkv)
+        return Answers(own, at, views.decoded[:, 0].numpy().copy())
 
     def _attend(
         self, rings: MotionRings, bias: Tensor | None, own: Indices, at: Indices, held: Indices, views: _Views
@@ -103,17 +103,17 @@ class NativeSteps:
     def _encode(self, keypoints: Array, visible: Tensor, views: _Views) -> None:
         points = torch.from_numpy(keypoints)
         if self._points is None:
-            sides = self._sides.expand(len(points), -1)
-            views.tokens.copy_(self._encoder(points[:, None], visible[:, None], sides))
+            told = self._told.expand(len(points))
+            views.tokens.copy_(self._encoder(points[:, None], visible[:, None], *told))
             return
-        freqs, weight, bias, token, side = self._points
+        freqs, weight, bias, token, description = self._points
         rows, points, seen = (
             views.tokens.flatten(0, 2),
             points.flatten(0, 1).contiguous(),
             visible.flatten().contiguous(),
         )
         linear_into(points, freqs, weight, bias, seen, token, rows)
-        views.tokens.add_(side)
+        views.tokens.add_(description)
 
     def _run(self, step: Pass, views: _Views, attended: Tensor | None, out: Tensor) -> None:
         """One thread for every 96 tokens: threads with fewer wait for each other longer than they compute."""
@@ -129,23 +129,25 @@ class NativeSteps:
                 qkv,
                 split_projection([qkv]),
                 self._attended[:count],
-                self._joints[:count],
+                self._decoded[:count],
                 None if self._graph is None else self._graph.expand(count, -1, -1, -1),
             )
         return self._views[count]
 
 
-def _plain_encoder(encoder: KeypointEncoder, sides: Tensor) -> tuple[Tensor, ...] | None:
+def _plain_encoder(encoder: KeypointEncoder, told: Told) -> tuple[Tensor, ...] | None:
     """The tensors that `_encode` computes with; None where the encoder itself must be called.
 
-    They are its frequencies, weight, bias and learned token, and what the sides add to the tokens ``(J, D)``.
+    They are its frequencies, weight, bias and learned token, and what is added to the tokens of every frame ``(J, D)``.
     """
     if type(encoder) is not KeypointEncoder or encoder.encoding == "linear":
         return None
     if has_hooks(*encoder.modules()):
         return None
     layer = encoder.projection
-    parts = (encoder.freqs, layer.weight, layer.bias, encoder.token, sides[0, :, None] * encoder.side)
+    description = encoder.describe(*told)
+    assert description is not None
+    parts = (encoder.freqs, layer.weight, layer.bias, encoder.token, description[0])
     return tuple(part.detach().clone(memory_format=torch.contiguous_format) for part in parts)
 
 
@@ -154,5 +156,5 @@ class _Views(NamedTuple):
     qkv: Tensor
     projection: tuple[Tensor, Tensor, Tensor]
     attended: Tensor
-    joints: Tensor
+    decoded: Tensor
     graph: Tensor | None

@@ -12,11 +12,13 @@ import torch
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import check_frame
+from olift_fast.model.inference import model_inputs
+from olift_fast.model.lifter import deviations
 from olift_fast.model.normalization import normalize_frames
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.renamed import old_argument, warn_of_old_name
 from olift_fast.streaming.rings import Indices
-from olift_fast.streaming.steps import Array, Inputs, Mask, Steps
+from olift_fast.streaming.steps import Array, Inputs, Mask, Steps, Told
 from olift_fast.streaming.steps_modules import ModuleSteps
 from olift_fast.streaming.steps_native import NativeSteps
 from olift_fast.tracks.containers import CoordinateFrame
@@ -25,12 +27,20 @@ from olift_fast.tracks.skeleton import Skeleton
 _NEVER = -(1 << 62)
 
 
-class LiftedFrame(NamedTuple):
-    """One frame in 3D: its track, its number within the track from 0, and joints ``(J, 3)`` float32."""
-
+class _Frame(NamedTuple):
     track: int
     frame: int
     joints: Array
+
+
+class LiftedFrame(_Frame):
+    """One frame in 3D: its track, its number within the track from 0, and joints ``(J, 3)`` float32.
+
+    Beside these three, `uncertainty` is ``(J, 2)``: the standard deviation of x and y and that of z, in the joints'
+    unit; None where the model gives none.
+    """
+
+    uncertainty: Array | None = None
 
 
 class StreamingLifter:
@@ -56,6 +66,7 @@ class StreamingLifter:
             the visible keypoints. That holds for models trained with a reprojection weight, as all that ship are.
             While nothing is visible the last position is kept.
         normalization: of every track; by default each track has its own.
+        pitch: degrees by which the camera looks down (90: straight down), for models that can be told.
         fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
             on. They are held back until all are there; up to ``latency_frames`` of them delay no result.
         output: the old name of `frame`.
@@ -74,6 +85,7 @@ class StreamingLifter:
         frame: CoordinateFrame = "camera",
         normalization: Normalization | None = None,
         fit_frames: int = 16,
+        pitch: float | None = None,
         output: CoordinateFrame | None = None,
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
@@ -84,7 +96,7 @@ class StreamingLifter:
         self.skeleton, self.tracks, self.frame, self.fit_frames = skeleton, tracks, frame, fit_frames
         self._normalization = normalization
         self._reach, self.latency_frames = model.config.receptive_field
-        self._steps = _steps_of(model, skeleton, tracks)
+        self._steps = _steps_of(model, skeleton, tracks, pitch)
         remembered = self.latency_frames + 1
         self._times = np.zeros(tracks, dtype=np.int64)
         self._last_seen = np.full(tracks, _NEVER)
@@ -199,10 +211,18 @@ class StreamingLifter:
             answers = self._steps.step(tracks, times, lengths, inputs)
         if answers is None:
             return []
-        own, frames, joints = answers
+        own, frames, decoded = answers
+        joints, uncertainty = decoded[..., :3], deviations(torch.from_numpy(decoded[..., 3:])).numpy()
         joints = self._placed(own, frames, joints - joints.mean(axis=1, keepdims=True))
-        joints[self._last_seen[own] < frames - self._reach] = np.nan
-        return [LiftedFrame(*result) for result in zip(own.tolist(), frames.tolist(), joints, strict=True)]
+        if self.frame == "camera":
+            uncertainty = uncertainty * self._scales[own][:, None, None]
+        unknown = self._last_seen[own] < frames - self._reach
+        joints[unknown], uncertainty[unknown] = np.nan, np.nan
+        results = [LiftedFrame(*result) for result in zip(own.tolist(), frames.tolist(), joints, strict=True)]
+        if uncertainty.size:
+            for result, spread in zip(results, uncertainty, strict=True):
+                result.uncertainty = spread
+        return results
 
     def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> Array:
         """Joints ``(N, J, 3)`` in `frame` and its unit."""
@@ -278,7 +298,7 @@ class StreamingLifter:
         return points, finite.reshape(points.shape[:-1])
 
 
-def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
+def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int, pitch: float | None) -> Steps:
     """Native steps where the model's layers can be fused, else steps with its modules."""
     config = model.config
     if config.counts_frames:
@@ -288,11 +308,12 @@ def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int) -> Steps:
         if not isinstance(layer, MotionLayer) or not isinstance(layer.attention, TemporalProximityAttention):
             raise InputError(f"a motion layer must be a MotionLayer as the lifter makes it, got {type(layer).__name__}")
     like = next(model.parameters())
-    graph = torch.from_numpy(skeleton.graph(config.hops)).to(like.device) if skeleton.edges else None
+    given = model_inputs(model, skeleton, pitch)
+    graph, sides, kinds = given["graph"], given["sides"], given.get("kinds")
     heads = dual_graph(None if graph is None else graph[None], None, config.heads)
-    sides = torch.tensor([skeleton.sides], dtype=torch.float32, device=like.device)
+    told = Told(sides[None].to(like), given.get("pitch"), None if kinds is None else kinds[None])
     with torch.inference_mode():
         fused = model.fused_layers(like.new_zeros(1))
         if fused is not None:
-            return NativeSteps(model, fused, heads, sides, tracks)
-        return ModuleSteps(model, heads, sides, tracks)
+            return NativeSteps(model, fused, heads, told, tracks)
+        return ModuleSteps(model, heads, told, tracks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
 from olift_fast.tracks.rigs import rig
 
 SMALL = LifterConfig(width=32, heads=4, motion_layers=2, space_layers=2, window=(4, 3))
+TOLD = replace(SMALL, pitch=True, kinds=7, uncertainty=True)
 
 
 def twin(lifter: Lifter) -> reference.Lifter:
@@ -38,6 +40,13 @@ def clip(batch: int = 2, frames: int = 40, seed: int = 0):
     visible = torch.rand(batch, frames, joints, generator=generator) > 0.2
     keypoints[~visible] = torch.nan
     return keypoints, visible, torch.from_numpy(skeleton.graph(1)), torch.tensor(skeleton.sides)
+
+
+def told_options(keypoints: torch.Tensor) -> dict[str, Any]:
+    """What a lifter like `TOLD` can be told."""
+    batch, _, joints, _ = keypoints.shape
+    kinds = torch.randint(7, (batch, joints), generator=torch.Generator().manual_seed(3))
+    return {"pitch": torch.linspace(-20, 80, batch), "kinds": kinds, "uncertainty": True}
 
 
 @pytest.mark.slow
@@ -67,6 +76,39 @@ def test_starts_from_the_same_random_numbers_as_the_reference(encoding, time_enc
         assert torch.equal(value, wanted[name]), name
 
 
+def test_told_pitch_and_kinds_it_matches_the_reference_forward_and_in_native_passes() -> None:
+    model = lifter(TOLD)
+    keypoints, visible, graph, sides = clip()
+    mask = torch.ones(2, keypoints.shape[2], dtype=torch.bool)
+    mask[1, 20:] = False
+    options = {"graph": graph, "sides": sides, "joint_mask": mask, "lengths": torch.tensor([40, 29])}
+    options |= told_options(keypoints)
+    wanted = twin(model)(keypoints.double(), visible, **options)
+    assert wanted.shape == (2, 40, keypoints.shape[2], 5) and (wanted[0, ..., 3:] > 0).all()
+    assert error(model(keypoints, visible, **options), wanted) < 2e-5
+    with torch.no_grad():
+        assert error(model(keypoints, visible, **options), wanted) < 2e-5
+    assert list(model.state_dict()) == list(twin(model).state_dict())
+    for other in ({"pitch": None}, {"kinds": None}):
+        assert error(model(keypoints, visible, **{**options, **other}), wanted) > 1e-3
+
+
+def test_an_unknown_pitch_and_unknown_kinds_are_as_if_not_told() -> None:
+    model = lifter(TOLD)
+    keypoints, visible, graph, sides = clip()
+    wanted = model(keypoints, visible, graph=graph, sides=sides)
+    unknown = {"pitch": torch.tensor([torch.nan, 30.0]), "kinds": torch.zeros(keypoints.shape[2], dtype=torch.int64)}
+    got = model(keypoints, visible, graph=graph, sides=sides, **unknown)
+    assert torch.equal(got[0], wanted[0]) and not torch.equal(got[1], wanted[1])
+
+
+@pytest.mark.parametrize("name", ["pitch", "kinds", "uncertainty"])
+def test_refuses_what_it_was_not_made_for(name) -> None:
+    keypoints, visible, *_ = clip()
+    with pytest.raises(ValueError, match=f"was made without {name}"):
+        lifter()(keypoints, visible, **{name: told_options(keypoints)[name]})
+
+
 @pytest.mark.slow
 @needs_native
 def test_native_backend_matches_the_reference_backend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,13 +119,16 @@ def test_native_backend_matches_the_reference_backend(monkeypatch: pytest.Monkey
     assert error(native, model(keypoints, visible, graph=graph, sides=sides)) < 1e-5
 
 
-def test_gradients_match_the_reference() -> None:
-    model = lifter()
+@pytest.mark.parametrize("told", [False, True], ids=["", "told pitch and kinds, with uncertainty"])
+def test_gradients_match_the_reference(told) -> None:
+    model = lifter(TOLD if told else SMALL)
     other = twin(model)
     keypoints, visible, graph, sides = clip(frames=20)
-    upstream = torch.randn(2, 20, keypoints.shape[2], 3, generator=torch.Generator().manual_seed(9))
-    model(keypoints, visible, graph=graph, sides=sides).backward(upstream)
-    other(keypoints.double(), visible, graph=graph, sides=sides).backward(upstream.double())
+    options = {"graph": graph, "sides": sides, **(told_options(keypoints) if told else {})}
+    got, wanted = model(keypoints, visible, **options), other(keypoints.double(), visible, **options)
+    upstream = torch.randn(got.shape, generator=torch.Generator().manual_seed(9))
+    got.backward(upstream)
+    wanted.backward(upstream.double())
     for (name, mine), theirs in zip(model.named_parameters(), other.parameters(), strict=True):
         assert mine.grad is not None and theirs.grad is not None, name
         scale = max(float(theirs.grad.norm()), 1e-2)

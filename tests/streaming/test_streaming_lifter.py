@@ -18,7 +18,7 @@ from offline import lifted_offline
 import olift_fast
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter, lift_tracks
 from olift_fast.errors import InputError
-from olift_fast.model import Normalization
+from olift_fast.model import Normalization, lift_in_chunks
 from olift_fast.streaming import LiftedFrame
 from olift_fast.streaming.steps_modules import ModuleSteps
 from olift_fast.streaming.steps_native import NativeSteps
@@ -102,6 +102,22 @@ def test_equals_the_whole_recording(window, layers, frames, engine) -> None:
         results += stream.push(keypoints[part], visible[part])
     results += stream.flush()
     assert_close(joints_of(results), offline(lifter, keypoints, visible))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_told_the_pitch_it_equals_the_whole_recording_uncertainty_and_all(engine) -> None:
+    lifter = lifter_of(engine, pitch=True, uncertainty=True)
+    keypoints, visible = recording(30)
+    stream = stream_of(lifter, engine, pitch=70.0)
+    results = stream.push(keypoints, visible) + stream.flush()
+    points, seen = (torch.from_numpy(x) for x in (SCALE.apply(keypoints, visible)[0], visible))
+    exact = copy.deepcopy(lifter).cpu().double()
+    wanted = lift_in_chunks(exact, points.double(), seen, SKELETON, pitch=70.0, uncertainty=True).numpy()
+    assert_close(joints_of(results), wanted[..., :3] - wanted[..., :3].mean(axis=1, keepdims=True))
+    assert_close(np.stack([result.uncertainty for result in results]), wanted[..., 3:])
+    in_pixels = stream_of(lifter, engine, pitch=70.0, frame="camera")
+    results = in_pixels.push(keypoints, visible) + in_pixels.flush()
+    assert_close(np.stack([result.uncertainty for result in results]), SCALE.scale * wanted[..., 3:])
 
 
 @pytest.mark.slow

@@ -116,7 +116,8 @@ def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDAr
             raise PickledError(what)
         return np.asarray(pickle.load(file)).reshape(shape)
     count = math.prod(shape)
-    if count < 0 or count * dtype.itemsize > size:
+    # Items of no bytes, such as "<U0", count as one byte: any number of them would fit in any file.
+    if count < 0 or count * max(dtype.itemsize, 1) > size:
         announced = f"shape {shape} of {dtype}, {count * dtype.itemsize:,} bytes"
         raise InputError(f"not a readable NumPy file (cut short?): {what} announces {announced}, but has {size:,}")
     data = bytearray(count * dtype.itemsize)

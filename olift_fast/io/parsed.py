@@ -298,7 +298,7 @@ def refuse_3d() -> InputError:
 
 
 def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
-    return bool((np.asarray(frames) == np.arange(len(frames))).all())
+    return np.array_equal(frames, np.arange(np.size(frames)))
 
 
 def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:

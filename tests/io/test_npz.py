@@ -214,3 +214,9 @@ def test_array_of_many_animals_in_few_frames(tmp_path: Path) -> None:
     start = np.random.default_rng(0).uniform(0, 1000, (12, 1, 1, 2)) + np.array([[10.0, 8], [13, 9], [16, 30]])
     np.save(tmp_path / "points.npy", start + 2 * np.arange(3)[:, None, None])
     assert len(read_keypoints(tmp_path / "points.npy").tracks) == 12
+
+
+def test_frames_of_a_huge_empty_shape_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    np.savez(tmp_path / "clip.npz", keypoints=np.ones((1, 4, 3, 2)), frames=np.zeros((2**40, 0, 2), np.int64))
+    with pytest.raises(InputError, match=r"frames must have shape \(4,\), got \(1099511627776, 0, 2\)"):
+        read_keypoints(tmp_path / "clip.npz")

@@ -66,8 +66,8 @@ class Cameras:
     @property
     def pitch(self) -> Floats:
         """(B,) degrees by which each camera looks down, on average over time, where the world's Z is up."""
-        x, y, z = np.moveaxis(self.rotation[:, :, 2].mean(axis=1), -1, 0)
-        return np.degrees(np.arctan2(-z, np.hypot(x, y)))
+        x, y, z = np.moveaxis(self.rotation[:, :, 2], -1, 0)
+        return np.degrees(np.arctan2(-z, np.hypot(x, y))).mean(axis=1)
 
     @staticmethod
     def from_calibration(

@@ -23,7 +23,7 @@ from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints
 from olift_fast.tracks.anatomy import edges_by_name, read_names
 from olift_fast.tracks.rigs import rig, rig_names
-from olift_fast.tracks.skeleton import infer_sides
+from olift_fast.tracks.sides import infer_sides
 
 # Names are anatomical where at least this share of them is read.
 ANATOMICAL = 0.8

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
+
 
 class InputError(ValueError):
     """A file or an argument is unusable; the message is one line naming it, the value seen and the value wanted."""
@@ -41,3 +44,10 @@ class MissingExtraError(ImportError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         return type(self), (self.what, self.extra)
+
+
+def check_shares(name: str, shares: Mapping[str, float], known: Iterable[str]) -> None:
+    """Raises InputError unless `shares` are of known names, finite and >= 0, and not all 0."""
+    known, values = tuple(known), shares.values()
+    if not set(shares) <= set(known) or not min(values, default=-1) >= 0 or not 0 < sum(values) < math.inf:
+        raise InputError(f"{name} must be shares >= 0 of {', '.join(known)}, not all 0, got {dict(shares)}")

@@ -169,7 +169,7 @@ def clips_of(animations: Sequence[Paired], family: str, frames: int = FRAMES) ->
     visible = np.asarray(np.isfinite(keypoints).all(axis=-1))
     _, joints = project(positions, cameras, labelled)
     keypoints = np.where(visible[..., None], keypoints, np.float32(0))
-    return ClipBatch(keypoints, visible, joints, labelled, animations[0].skeleton, family)
+    return ClipBatch(keypoints, visible, joints, labelled, animations[0].skeleton, family, cameras.pitch)
 
 
 # The tooling's world has Y up and is mirrored: y and z of the Z-up world, exchanged.
@@ -236,6 +236,7 @@ def _parse(content: Mapping[str, Any], path: Path) -> Paired:
         skeleton=skeleton,
         source=f"{path.parent.name}/{path.stem}",
         units="of the mesh",
+        up_known=True,
     )
 
 

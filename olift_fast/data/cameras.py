@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from olift_fast.errors import check_shares
+
 Floats = NDArray[np.float32]
+
+VIEWS: dict[str, tuple[float, float]] = {"level": (0.0, 40.0), "top": (40.0, 90.0), "below": (-90.0, -20.0)}
+"""Degrees by which a camera of each view looks down: about level, from above, or up through a glass floor."""
 
 
 @dataclass(frozen=True)
 class CameraRange:
     """Ranges that random cameras are drawn from, one camera a clip, at random azimuth.
 
-    elevation: degrees by which a camera looks down. roll: degrees of turn about the viewing axis.
+    elevation: degrees by which a camera looks down; negative ones look up from below. roll: degrees of turn about the
+        viewing axis.
     focal: 35 mm-equivalent focal length in units of 35/36 of the image width, drawn log-uniformly.
     fill: how much of the image half-size the clip may fill. offset: how far the clip is off the image center, in clip
     radii. image_size: width and height in pixels; None draws them from 320 ... 1920.
     weak: share of clips seen from very far away (weak perspective).
-    follow, pan: shares of clips whose camera moves along with the body, or turns slowly; all others are static.
+    follow, pan: shares of clips whose camera moves along with the body, or turns slowly about the vertical; all others
+        are static.
+    views: how often each of `VIEWS` is drawn, in place of `elevation`, which is not read then.
+
+    Raises InputError for views of other names, or without shares.
     """
 
     elevation: tuple[float, float] = (0.0, 40.0)
@@ -31,6 +42,11 @@ class CameraRange:
     weak: float = 0.1
     follow: float = 0.15
     pan: float = 0.1
+    views: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.views is not None:
+            check_shares("views", self.views, VIEWS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,12 @@ class Cameras:
     focal: Floats
     center: Floats
     image_size: Floats
+
+    @property
+    def pitch(self) -> Floats:
+        """(B,) degrees by which each camera looks down, on average over time, where the world's Z is up."""
+        x, y, z = np.moveaxis(self.rotation[:, :, 2], -1, 0)
+        return np.degrees(np.arctan2(-z, np.hypot(x, y))).mean(axis=1)
 
     @staticmethod
     def from_calibration(
@@ -117,7 +139,7 @@ def random_cameras(
     if labelled is not None:
         positions = _filled(positions, labelled)
     azimuth = rng.uniform(0, 2 * np.pi, count)
-    elevation = np.radians(rng.uniform(*ranges.elevation, size=count))
+    elevation = np.radians(_elevations(rng, ranges, count))
     roll = np.radians(rng.uniform(*ranges.roll, size=count))
     rotation = upright_rotation(azimuth, elevation, roll)[:, None]
     size = _image_sizes(rng, ranges, count)
@@ -164,6 +186,16 @@ def upright_rotation(
     down = np.cross(ahead, right)
     cos, sin = np.cos(roll)[:, None], np.sin(roll)[:, None]
     return np.stack([cos * right + sin * down, cos * down - sin * right, ahead], axis=1)
+
+
+def _elevations(rng: np.random.Generator, ranges: CameraRange, count: int) -> NDArray[np.float64]:
+    """(B,) degrees."""
+    if ranges.views is None:
+        return rng.uniform(*ranges.elevation, size=count)
+    shares = np.array(list(ranges.views.values()), np.float64)
+    drawn = rng.choice(len(shares), count, p=shares / shares.sum())
+    low, high = np.array([VIEWS[view] for view in ranges.views])[drawn].T
+    return rng.uniform(low, high)
 
 
 def _filled(positions: Floats, labelled: NDArray[np.bool_]) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class ClipBatch:
         labeled joints, in pixels at that mean's depth; 0 where not labeled.
     labelled (B, T, J): bool, False where the target is unknown.
     family: what kind of body or data set the clips show.
+    pitch (B,): float32 degrees by which each clip's camera looks down below the horizon: 90 straight down, negative up
+        from below, NaN where unknown; by default it is unknown everywhere.
     """
 
     keypoints: NDArray[np.float32]
@@ -29,10 +31,13 @@ class ClipBatch:
     labelled: NDArray[np.bool_]
     skeleton: Skeleton
     family: str
+    pitch: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
         shape = self.visible.shape
-        wanted = {"keypoints": (*shape, 2), "joints": (*shape, 3), "labelled": shape}
+        if not self.pitch.size:
+            object.__setattr__(self, "pitch", np.full(len(self), np.nan, np.float32))
+        wanted = {"keypoints": (*shape, 2), "joints": (*shape, 3), "labelled": shape, "pitch": shape[:1]}
         for name, size in wanted.items():
             if getattr(self, name).shape != size:
                 raise ValueError(f"{name} must be {size} to match visible {shape}, got {getattr(self, name).shape}")
@@ -74,4 +79,5 @@ def concatenate(batches: Sequence[ClipBatch]) -> ClipBatch:
         visible=np.concatenate([batch.visible for batch in batches]),
         joints=np.concatenate([batch.joints for batch in batches]),
         labelled=np.concatenate([batch.labelled for batch in batches]),
+        pitch=np.concatenate([batch.pitch for batch in batches]),
     )

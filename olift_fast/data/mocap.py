@@ -36,6 +36,7 @@ class Motion:
         source: the recording's name, "human_cmu".
         units: of `positions`.
         notes: what to know before trusting it.
+        up_known: False where up is a guess: then nothing tells by how much a camera looks down.
     """
 
     positions: Floats
@@ -46,13 +47,14 @@ class Motion:
     source: str
     units: str
     notes: tuple[str, ...] = ()
+    up_known: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
     """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` (stop - start, J, 3).
 
-    A position is NaN where a joint is not known.
+    A position is NaN where a joint is not known. `up_known` is that of the recording.
     """
 
     positions: Floats
@@ -62,6 +64,7 @@ class Segment:
     skeleton: Skeleton
     source: str
     clip_name: str
+    up_known: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,7 @@ class Paired:
         skeleton: the joints, their bones and sides.
         source: the recording's name.
         units: of `positions`.
+        up_known: whether the world is known to have Z up.
     """
 
     positions: Floats
@@ -101,6 +105,7 @@ class Paired:
     skeleton: Skeleton
     source: str
     units: str
+    up_known: bool = False
 
 
 def load_all(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, Motion]:
@@ -152,6 +157,7 @@ def load_motion(path: str | Path) -> Motion:
         source=path.stem,
         units=str(content.get("units", "unknown")),
         notes=source.notes,
+        up_known=source.up_known,
     )
 
 
@@ -279,6 +285,8 @@ def held_out_clips(motion: Motion, frames: int = 48, stride: int = 48) -> Floats
 def load_paired(path: str | Path) -> Paired:
     """The 2D keypoints, cameras and 3D joints in an .npz file; the world frame is the file's.
 
+    Z is known to be up where `up_axis` says "+z", or `units` "m (z up)".
+
     Raises:
         InputError: not a readable .npz, an array missing, or shapes that disagree.
     """
@@ -318,6 +326,7 @@ def load_paired(path: str | Path) -> Paired:
         skeleton=skeleton,
         source=path.stem,
         units=str(content.get("units", "unknown")),
+        up_known=str(content.get("up_axis", "")) == "+z" or "z up" in str(content.get("units", "")),
     )
 
 
@@ -350,6 +359,7 @@ class _Source(NamedTuple):
     up: Callable[[Floats, Skeleton], npt.NDArray[np.float64]] = _up_is(0, 0, 1)
     held_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    up_known: bool = True
 
 
 _SOURCES = {
@@ -364,6 +374,7 @@ _SOURCES = {
     "mouse_salk34": _Source(
         up=_up_from_floor(feet=("MTP_L", "MTP_R"), trunk=("Trunk", "Spine")),
         notes=("fps is unknown", "bone lengths vary by 16 %, the fore paws' far more", "up is fitted to the hind toes"),
+        up_known=False,
     ),
     # Tethered, so there is no floor; both are aligned to the body: x forward, y left, z from claws to thorax.
     "fly_df3d_30": _Source(notes=("tethered, on a ball", "fps is assumed", "bone lengths vary by 6.5 %")),
@@ -393,7 +404,8 @@ def _at_times(positions: Floats, times: npt.NDArray[np.float64]) -> Floats:
 
 def _segment(motion: Motion, clip: int, start: int, stop: int) -> Segment:
     positions, name = motion.positions[start:stop], motion.clip_names[clip]
-    return Segment(positions, start, stop, motion.fps, motion.skeleton, motion.source, name)
+    described = (motion.fps, motion.skeleton, motion.source, name, motion.up_known)
+    return Segment(positions, start, stop, *described)
 
 
 def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

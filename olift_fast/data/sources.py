@@ -149,8 +149,10 @@ class PairedSource:
         family = skeleton.name or self.name
         if self.camera is not None:
             return observe(positions, pairs[0][0], rng, self.camera, self.corruption, family)
-        cameras = _own_cameras(rng, [recording for _, recording in pairs])
-        return _seen(positions, cameras, skeleton, rng, self.corruption, family)
+        recordings = [recording for _, recording in pairs]
+        cameras = _own_cameras(rng, recordings)
+        up_known = np.array([recording.up_known for recording in recordings])
+        return _seen(positions, cameras, skeleton, rng, self.corruption, family, up_known)
 
 
 class GeneratorSource:
@@ -191,10 +193,14 @@ def observe(
     corruption: Corruption,
     family: str,
 ) -> ClipBatch:
-    """Clips (B, T, J, 3) of motion as random cameras and a detector would see them; unlabeled where NaN."""
+    """Clips (B, T, J, 3) of motion as random cameras and a detector would see them; unlabeled where NaN.
+
+    The cameras' pitch is told where the segment's up is known.
+    """
     labelled = _labelled(positions)
     cameras = random_cameras(rng, positions, camera, labelled)
-    return _seen(positions, cameras, segment.skeleton, rng, corruption, family)
+    up_known = np.full(len(positions), segment.up_known)
+    return _seen(positions, cameras, segment.skeleton, rng, corruption, family, up_known)
 
 
 def _seen(
@@ -204,12 +210,14 @@ def _seen(
     rng: np.random.Generator,
     corruption: Corruption,
     family: str,
+    up_known: NDArray[np.bool_],
 ) -> ClipBatch:
     labelled = _labelled(positions)
     true, joints = project(positions, cameras, labelled)
     keypoints, visible, _ = corrupt(rng, true, skeleton, corruption, depth=joints[..., 2], labelled=labelled)
     labels = np.ones_like(visible) if labelled is None else labelled
-    return ClipBatch(keypoints, visible, joints, labels, skeleton, family)
+    pitch = np.where(up_known, cameras.pitch, np.float32(np.nan))
+    return ClipBatch(keypoints, visible, joints, labels, skeleton, family, pitch)
 
 
 def _labelled(positions: Floats) -> NDArray[np.bool_] | None:

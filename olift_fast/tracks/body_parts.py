@@ -44,6 +44,7 @@ _TRUNK = {
         28: "shoulders",
         29: "withers wither scruff",
         CHEST: "chest thorax sternum breast strn",
+        31: "notum carapace",
         33: "ribcage ribs rib girth",
     },
     "spine": {

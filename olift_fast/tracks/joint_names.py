@@ -37,7 +37,7 @@ from olift_fast.tracks.body_parts import (
     Girdle,
     Part,
 )
-from olift_fast.tracks.skeleton import infer_sides, words_of
+from olift_fast.tracks.sides import infer_sides, words_of
 
 _PREFIX = re.compile(
     r"^(?:cc_base_|b_|bip0*1?[\W_]+|bip0*1(?=[A-Z])|mixamorig\d*[:_]?|valvebiped[._]|(?:def|org|mch)[-_])+", re.I
@@ -297,6 +297,9 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
             and not _CODES.intersection(spoken)
         ):
             part = part._replace(part="wrist", girdle="fore", rank=WRIST)
+        if "middle" in spoken and (part.part, "fore") in kinds and part.girdle == "hind":
+            # An insect's "left_middle_femur"; a finger's "middle" stands beside no other pair of limbs.
+            part = part if _girdle(spoken, part.part) else part._replace(girdle="mid")
         if part.order < 0 and (part.part, part.side, part.girdle) not in plain:
             part = part._replace(order=-1 - part.order)
         if hind_is_back and [word for word in spoken if not word.isdecimal()] == ["back"]:

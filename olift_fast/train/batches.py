@@ -11,6 +11,7 @@ from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model.normalization import Normalization
+from olift_fast.tracks.skeleton import Skeleton
 
 LARGEST_RADIUS = 4.0
 """Model units. A clip whose joints are farther than this from their center (RMS) is not trained on."""
@@ -21,7 +22,9 @@ class Batch:
     """The tensors of a training step: B clips of T frames, padded to J joints.
 
     keypoints ``(B, T, J, 2)`` normalized; visible, labelled bool ``(B, T, J)``; joints ``(B, T, J, 3)`` target in the
-    same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``.
+    same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``; pitch ``(B,)`` of the
+    cameras in degrees, NaN where unknown or hidden from the model; kinds int64 ``(B, J)`` of the joints
+    (`olift_fast.tracks.kinds.KINDS`), 0 where unknown, hidden or padding.
     """
 
     keypoints: Tensor
@@ -31,6 +34,8 @@ class Batch:
     graph: Tensor
     sides: Tensor
     joint_mask: Tensor
+    pitch: Tensor
+    kinds: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -42,13 +47,20 @@ class Batch:
         return (Batch(*tensors) for tensors in zip(*parts, strict=True))
 
 
-def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None = None) -> Batch:
+def collate(
+    groups: Sequence[ClipBatch],
+    hops: int,
+    sides: Sequence[bool] | None = None,
+    told: Sequence[Skeleton] | None = None,
+) -> Batch:
     """One batch of groups of clips of equal length, each group of one skeleton.
 
     Args:
         groups: at least one.
         hops: how far along the skeleton the local heads see.
         sides: for each group, whether the model is told the joints' sides; True by default.
+        told: for each group, the skeleton whose graph, sides and kinds of joints the model is told
+            (`olift_fast.data.told`); its own by default.
     """
     clips = sum(len(group) for group in groups)
     frames = groups[0].visible.shape[1]
@@ -60,6 +72,8 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
     graph = np.zeros((clips, joints, joints), np.bool_)
     side = np.zeros((clips, joints), np.float32)
     mask = np.zeros((clips, joints), np.bool_)
+    pitch = np.concatenate([group.pitch for group in groups])
+    kinds = np.zeros((clips, joints), np.int64)
     start = 0
     for index, group in enumerate(groups):
         rows, count = slice(start, start + len(group)), group.skeleton.num_joints
@@ -69,11 +83,13 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
         visible[rows, :, :count] = group.visible
         kept = _of_plausible_size(target[rows, :, :count], group.labelled)
         labelled[rows, :, :count] = group.labelled & kept[:, None, None]
-        graph[rows, :count, :count] = group.skeleton.graph(hops)
+        skeleton = group.skeleton if told is None else told[index]
+        graph[rows, :count, :count] = skeleton.graph(hops)
         mask[rows, :count] = True
+        kinds[rows, :count] = skeleton.kinds
         if sides is None or sides[index]:
-            side[rows, :count] = group.skeleton.sides
-    arrays = (keypoints, visible, target, labelled, graph, side, mask)
+            side[rows, :count] = skeleton.sides
+    arrays = (keypoints, visible, target, labelled, graph, side, mask, pitch, kinds)
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from olift_fast.data.clips import ClipBatch
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_mirrored
+from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import FRAMES, held_out
 from olift_fast.train.metrics import METRICS, sa_mpjpe
@@ -84,11 +85,16 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror
     return method
 
 
-def score(source: str, clips: ClipBatch, name: str, method: Method, hops: int = 1) -> Score:
-    """The scores of a method on the clips of one source; `hops` are those of the graph that its local heads see."""
+def score(
+    source: str, clips: ClipBatch, name: str, method: Method, hops: int = 1, told: Skeleton | None = None
+) -> Score:
+    """The scores of a method on the clips of one source.
+
+    `hops` are those of the graph that its local heads see, `told` the skeleton that it is told in place of the clips'.
+    """
     edges = clips.skeleton.edges
     scores = Scores({metric.name: partial(metric.of_clips, edges=edges) for metric in METRICS})
-    for batch in collate([clips], hops).split(CLIPS_AT_ONCE):
+    for batch in collate([clips], hops, told=[told or clips.skeleton]).split(CLIPS_AT_ONCE):
         scores.update(method(batch), batch.joints, batch.labelled, source)
     means = {metric: 100 * mean for metric, mean in scores.compute()[source].items()}
     rounded = {metric: round(mean, 2) if math.isfinite(mean) else None for metric, mean in means.items()}

@@ -105,4 +105,5 @@ def _one_camera(paired: Paired, camera: int, frames: int, name: str) -> ClipBatc
     confidence = paired.confidence[camera, : count * frames].reshape(count, frames, -1)
     visible = np.isfinite(keypoints).all(axis=-1) & (confidence >= MIN_CONFIDENCE)
     keypoints = np.where(visible[..., None], keypoints, 0).astype(np.float32)
-    return ClipBatch(keypoints, visible, joints, labelled, paired.skeleton, name)
+    pitch = cameras.pitch if paired.up_known else np.full(count, np.nan, np.float32)
+    return ClipBatch(keypoints, visible, joints, labelled, paired.skeleton, name, pitch)

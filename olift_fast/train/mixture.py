@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.human36m import load_human36m, split_subjects
 from olift_fast.data.mocap import Segment, first_frames, load_all, split
 from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
-from olift_fast.errors import InputError
+from olift_fast.data.told import Graph, with_graph, without_kinds, without_pitch
+from olift_fast.errors import InputError, check_shares
+from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import Batch, by_size, collate
 
 POOL = 16
@@ -58,6 +61,12 @@ class Mixture:
         speed: range of time stretches of real motion.
         families: how often each family of generated animals is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
+        pitch_told: share of groups whose cameras' pitch is told to the model, where it is known.
+        kinds_told: share of groups whose kinds of joints, by their names, are told to the model; in half of these, some
+            joints' kinds are hidden.
+        graphs: how often the model is told which bones (`olift_fast.data.told.Graph`): the skeleton's own ("true"),
+            none ("absent"), its own with faults ("damaged"), or those inferred from names ("named") or from the group's
+            own 2D ("motion", which takes three times as long as drawing the group).
         mirrored: share of groups that are mirrored, left and right swapped.
         hops: of the graph that local heads see.
         camera, corruption: of what the cameras see, for generated animals and real motion.
@@ -81,6 +90,9 @@ class Mixture:
     speed: tuple[float, float] = (0.6, 1.8)
     families: Mapping[str, float] | None = None
     no_sides: float = 0.25
+    pitch_told: float = 0.0
+    kinds_told: float = 0.0
+    graphs: Mapping[str, float] = field(default_factory=lambda: {"true": 1.0})
     mirrored: float = 0.5
     hops: int = 1
     camera: CameraRange = field(default_factory=CameraRange)
@@ -97,9 +109,10 @@ class Mixture:
             shares = self.lengths.values()
             if min(self.lengths, default=0) < 1 or not min(shares) >= 0 or not 0 < sum(shares) < math.inf:
                 raise InputError(f"lengths must be frames >= 1 with shares >= 0, not all 0, got {dict(self.lengths)}")
-        for name in ("real_share", "recombined", "bent", "no_sides", "mirrored"):
+        for name in ("real_share", "recombined", "bent", "no_sides", "pitch_told", "kinds_told", "mirrored"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        check_shares("graphs", self.graphs, get_args(Graph))
         if not 0 <= self.proportions < math.inf:
             raise InputError(f"proportions must be a number >= 0, got {self.proportions}")
         if not 0 < self.speed[0] <= self.speed[1]:
@@ -209,24 +222,38 @@ class Mixture:
 
     def pool(self, index: int) -> list[Batch]:
         """`POOL` batches, drawn together so that each has skeletons of similar size; they depend on seed and index."""
-        rng = np.random.default_rng((self.seed, index, 2))
+        rng, telling = (np.random.default_rng((self.seed, index, stream)) for stream in (2, 3))
         if self.lengths is None:
-            return self._batches(rng, self.groups(index), POOL)
+            return self._batches(rng, telling, self.groups(index), POOL)
         lengths = sorted(self.lengths)
         shares = np.array([self.lengths[length] for length in lengths])
         counts = rng.multinomial(POOL, shares / shares.sum())
         made: list[Batch] = []
         for number, (length, count) in enumerate(zip(lengths, counts, strict=True)):
             clips = max(self.clips * self.longest // length, 1)
-            made += self._batches(rng, self.groups(index * len(lengths) + number, length, clips), int(count))
+            groups = self.groups(index * len(lengths) + number, length, clips)
+            made += self._batches(rng, telling, groups, int(count))
         return [made[place] for place in rng.permutation(POOL)]
 
-    def _batches(self, rng: np.random.Generator, groups: Iterator[ClipBatch], count: int) -> list[Batch]:
+    def _batches(
+        self, rng: np.random.Generator, telling: np.random.Generator, groups: Iterator[ClipBatch], count: int
+    ) -> list[Batch]:
         drawn = list(itertools.islice(groups, count * self.skeletons))
-        return [
-            collate(part, self.hops, [bool(rng.random() >= self.no_sides) for _ in part])
-            for part in by_size(drawn, self.skeletons, rng)
-        ]
+        made = []
+        for part in by_size(drawn, self.skeletons, rng):
+            sides = [bool(rng.random() >= self.no_sides) for _ in part]
+            seen, told = zip(*(self._told(group, telling) for group in part), strict=True)
+            made.append(collate(seen, self.hops, sides, told))
+        return made
+
+    def _told(self, group: ClipBatch, rng: np.random.Generator) -> tuple[ClipBatch, Skeleton]:
+        """The group with or without pitch, and the skeleton that the model is told."""
+        shares = np.array(list(self.graphs.values()))
+        graph = list(self.graphs)[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        pitch, kinds = rng.random() < self.pitch_told, rng.random() < self.kinds_told
+        hidden = rng.random(group.skeleton.num_joints) < (rng.random() * (rng.random() < 0.5) if kinds else 1)
+        skeleton = without_kinds(with_graph(group, cast(Graph, graph), rng), hidden)
+        return (group if pitch else without_pitch(group)), skeleton
 
 
 def _turns(start: int, rank: int, world: int) -> Iterator[int]:

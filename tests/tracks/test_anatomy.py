@@ -10,7 +10,7 @@ from benchmarks.skeletons_by_name import count_pieces, edge_f1
 from olift_fast.tracks.anatomy import edges_by_name, read_names, sides_by_name
 from olift_fast.tracks.body_parts import END, PARTS
 from olift_fast.tracks.rigs import find_rig, rig, rig_names
-from olift_fast.tracks.skeleton import infer_sides
+from olift_fast.tracks.sides import infer_sides
 
 # Names as tools write them, read together: name=part.girdle and + for left, - for right. "?" says nothing.
 NAMES = {

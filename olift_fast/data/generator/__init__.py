@@ -104,7 +104,8 @@ class AnimalGenerator:
         cameras = random_cameras(rng, positions, self.camera)
         true, joints = project(positions, cameras)
         keypoints, visible, _ = corrupt(rng, true, reported.skeleton, self.corruption, depth=joints[..., 2])
-        return ClipBatch(keypoints, visible, joints, np.ones_like(visible), reported.skeleton, family)
+        labels = np.ones_like(visible)
+        return ClipBatch(keypoints, visible, joints, labels, reported.skeleton, family, cameras.pitch)
 
     def stream(self, count: int, frames: int) -> Iterator[ClipBatch]:
         """Batches without end."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from olift_fast._version import __version__
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.corruption import Corruption
+from olift_fast.data.told import Graph, with_graph, without_kinds, without_pitch
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
 from olift_fast.train import state as states
@@ -43,7 +45,8 @@ class Test:
     Args:
         corruption, camera: as in `Mixture`.
         frames: T of a clip.
-        sides: whether the lifter is told the joints' sides.
+        sides, pitch, kinds: whether the lifter is told the joints' sides, the cameras' pitch and the joints' kinds.
+        graph: which bones it is told.
     """
 
     __test__ = False
@@ -52,6 +55,9 @@ class Test:
     camera: CameraRange = field(default_factory=CameraRange)
     frames: int = FRAMES
     sides: bool = True
+    pitch: bool = True
+    kinds: bool = True
+    graph: Graph = "true"
 
 
 @dataclass(frozen=True)
@@ -229,7 +235,9 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         seen = held_out(data, frames=test.frames, cameras=1, paired=False, corruption=test.corruption, seen=test.camera)
         for source, clips in seen.items():
             if clips.visible.shape[1] == test.frames:
-                found = score(source, clips, "", method, hops)
+                skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
+                told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
+                found = score(source, clips if test.pitch else without_pitch(clips), "", method, hops, told)
                 errors = {metric: found.values[metric] for metric in REPORTED}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

@@ -240,7 +240,7 @@ class KeypointEncoder(nn.Module):
     ) -> Tensor:
         """keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, sides ``(B, J)`` → tokens ``(B, T, J, D)``.
 
-        pitch ``(B,)`` degrees, NaN where unknown; kinds int64 ``(B, J)``, 0 where unknown.
+        pitch ``(B,)`` degrees, NaN where unknown; kinds int64 ``(B, J)``, 0 (or one without a row) where unknown.
         """
         weight, bias = self.projection.weight, self.projection.bias
         if self.encoding == "linear":
@@ -254,7 +254,7 @@ class KeypointEncoder(nn.Module):
             vector = self.pitch(torch.stack([angle.sin(), angle.cos()], dim=-1))
             tokens = tokens + torch.where(pitch.isnan()[:, None], 0.0, vector)[:, None, None, :]
         if self.kind is not None and kinds is not None:
-            tokens = tokens + self.kind(kinds)[:, None]
+            tokens = tokens + self.kind(torch.where(kinds < self.kind.num_embeddings, kinds, 0))[:, None]
         return tokens if self.time is None else tokens + self.time(tokens.shape[1])[None, :, None, :]
 
 

@@ -263,6 +263,8 @@ def model_inputs(model: Lifter, skeleton: Skeleton, pitch: float | None = None) 
         "graph": torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None,
         "sides": torch.tensor(skeleton.sides, dtype=torch.float32, device=device),
     }
+    if model.config.kinds:
+        told["kinds"] = torch.tensor(skeleton.kinds, device=device)
     if pitch is not None:
         told["pitch"] = torch.tensor([pitch], dtype=torch.float32, device=device)
     return told

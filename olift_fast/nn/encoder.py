@@ -75,7 +75,7 @@ class KeypointEncoder(nn.Module):
             visible: bool ``(B, T, J)``.
             sides: ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
             pitch: ``(B,)`` degrees, NaN where unknown.
-            kinds: int64 ``(B, J)``, 0 where unknown.
+            kinds: int64 ``(B, J)``, 0 where unknown; numbers that the table has no row for count as unknown.
         """
         weight, bias = self.projection.weight, self.projection.bias
         if self.encoding == "linear":
@@ -101,7 +101,7 @@ class KeypointEncoder(nn.Module):
             seen = self.pitch(torch.stack([radians.sin(), radians.cos()], dim=-1))
             parts.append(torch.where(known[:, None], seen, 0.0)[:, None])
         if kinds is not None and self.kind is not None:
-            parts.append(self.kind(kinds))
+            parts.append(self.kind(torch.where(kinds < self.kind.num_embeddings, kinds, 0)))
         return sum(parts[1:], parts[0]) if parts else None
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
+from olift_fast.model.config import LifterConfig
 from olift_fast.model.normalization import Normalization
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -40,6 +41,15 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def told(self, config: LifterConfig) -> dict[str, Tensor]:
+        """What a lifter of this config is told beside the keypoints, as arguments of its `forward`."""
+        told = {"graph": self.graph, "sides": self.sides}
+        if config.pitch:
+            told["pitch"] = self.pitch
+        if config.kinds:
+            told["kinds"] = self.kinds
+        return told
 
     def split(self, clips: int) -> Iterator[Batch]:
         """The batch in parts of so many clips; the last may have fewer."""

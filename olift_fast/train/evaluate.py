@@ -73,13 +73,15 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror
     lift = lift_mirrored if mirror else Lifter.__call__
 
     def method(batch: Batch) -> Tensor:
-        keypoints, visible, graph, side = batch.keypoints, batch.visible, batch.graph, batch.sides
+        keypoints, visible, told = batch.keypoints, batch.visible, batch.told(lifter.config)
         clips, frames = visible.shape[:2]
+        if not sides:
+            told["sides"] = torch.zeros_like(batch.sides)
         if alone:
             keypoints, visible = keypoints.flatten(0, 1).unsqueeze(1), visible.flatten(0, 1).unsqueeze(1)
-            graph, side = graph.repeat_interleave(frames, dim=0), side.repeat_interleave(frames, dim=0)
+            told = {name: x.repeat_interleave(frames, dim=0) for name, x in told.items()}
         with torch.inference_mode():
-            joints = lift(lifter, keypoints, visible, graph=graph, sides=side if sides else torch.zeros_like(side))
+            joints = lift(lifter, keypoints, visible, **told)
         return joints.reshape(clips, frames, *joints.shape[2:])
 
     return method

@@ -156,16 +156,19 @@ def build(plan: ModelPlan) -> Lifter:
 
 
 def training_loss(
-    lifter: Callable[..., Tensor], batch: Batch, schedule: Schedule, precision: str = "float32"
+    lifter: Callable[..., Tensor],
+    batch: Batch,
+    schedule: Schedule,
+    config: LifterConfig,
+    precision: str = "float32",
 ) -> Tensor:
-    """The loss of one batch."""
+    """The loss of one batch; `config` is the lifter's."""
     with torch.autocast(batch.keypoints.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         joints = lifter(
             batch.keypoints,
             batch.visible,
-            graph=batch.graph,
-            sides=batch.sides,
             joint_mask=batch.joint_mask,
+            **batch.told(config),
         )
     return lifting_loss(
         joints.float(),
@@ -186,8 +189,9 @@ def training_step(
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(state.step)
-    state.lifter.set_window(schedule.window(state.step, state.average.config.window))
-    loss = training_loss(forward, batch, schedule, precision)
+    config = state.average.config
+    state.lifter.set_window(schedule.window(state.step, config.window))
+    loss = training_loss(forward, batch, schedule, config, precision)
     for optimizer in state.optimizers:
         optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
@@ -238,6 +242,14 @@ def _precision(run: Run, device: torch.device) -> Literal["float32", "bfloat16"]
     return "bfloat16" if reason is None else "float32"
 
 
+def _check_told(mixture: Mixture, config: LifterConfig) -> None:
+    """Raises InputError where the data tells what the model can't be told, or never tells what it can."""
+    for name, able, share in (("pitch", config.pitch, mixture.pitch_told), ("kinds", config.kinds, mixture.kinds_told)):
+        if bool(able) != (share > 0):
+            wanted = f"be above 0 with model.changes.{name} = {able}" if able else f"be 0 without model.changes.{name}"
+            raise InputError(f"data.{name}_told must {wanted}, got {share:g}")
+
+
 def _check_table(config: LifterConfig, mixture: Mixture | None, held_out: Sequence[Batch]) -> None:
     if config.time_encoding != "table":
         return
@@ -269,6 +281,7 @@ def _batches(config: Config, data: Data | None, state: State, fabric: Fabric) ->
     workers = config.run.workers
     if data is None:
         mixture = replace(config.data, seed=config.run.seed, hops=state.lifter.config.hops)
+        _check_told(mixture, state.lifter.config)
         try:
             # Draw once here, so that an error in the data shows before a worker dies of it, and so that forked
             # workers share the recordings in memory.
@@ -327,12 +340,12 @@ def _save(state: State, config: Config, fabric: Fabric) -> None:
 def optimizers_of(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters; or Muon for the large matrices that map tokens to tokens, and AdamW for the others.
 
-    The table of the frames' encodings is a large matrix, but a lookup and no linear map, so AdamW trains it. The layers
-    from x, y and to x, y, z are too narrow for Muon.
+    The tables of frames and of kinds of joints are large matrices, but lookups and no linear maps, so AdamW trains
+    them. The layers from x, y and to x, y, z are too narrow for Muon.
     """
     parameters, hidden = list(lifter.parameters()), set()
     if schedule.optimizer == "muon":
-        tables = {module.weight for module in lifter.modules() if isinstance(module, TimeTable)}
+        tables = {module.weight for module in lifter.modules() if isinstance(module, TimeTable | nn.Embedding)}
         hidden = {p for p in parameters if p.dim() == 2 and min(p.shape) >= lifter.config.width // 2} - tables
     rest = [p for p in parameters if p not in hidden]
     groups = [

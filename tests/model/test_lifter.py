@@ -102,6 +102,16 @@ def test_an_unknown_pitch_and_unknown_kinds_are_as_if_not_told() -> None:
     assert torch.equal(got[0], wanted[0]) and not torch.equal(got[1], wanted[1])
 
 
+def test_kinds_without_a_row_count_as_unknown() -> None:
+    model = lifter(TOLD)
+    keypoints, visible, *_ = clip()
+    kinds = torch.randint(7, keypoints.shape[2:3], generator=torch.Generator().manual_seed(1))
+    later, unknown = kinds.where(kinds != 3, 99), kinds.where(kinds != 3, 0)
+    for one in (model, twin(model)):
+        got, wanted = (one(keypoints.to(one.decoder.norm.weight), visible, kinds=x) for x in (later, unknown))
+        assert torch.equal(got, wanted)
+
+
 @pytest.mark.parametrize("name", ["pitch", "kinds", "uncertainty"])
 def test_refuses_what_it_was_not_made_for(name) -> None:
     keypoints, visible, *_ = clip()

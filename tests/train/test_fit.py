@@ -129,7 +129,10 @@ def test_alignment_of_the_loss_is_that_of_the_schedule(tiny: Path) -> None:
     lifter, batch = build(config.model), next(config.data.batches())
     sequence, frame = (
         training_loss(
-            lifter, batch, load_config(tiny, [f"schedule.alignment={name}", "schedule.velocity_weight=0"]).schedule
+            lifter,
+            batch,
+            load_config(tiny, [f"schedule.alignment={name}", "schedule.velocity_weight=0"]).schedule,
+            lifter.config,
         )
         for name in ("sequence", "frame")
     )

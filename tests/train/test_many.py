@@ -60,7 +60,7 @@ def by_hand(config: Config, shares: tuple[float, float]) -> Lifter:
         for group in itertools.chain.from_iterable(optimizer.param_groups for optimizer in optimizers):
             group["lr"] = schedule.rate(step)
         lifter.set_window(schedule.window(step, window))
-        losses = [training_loss(lifter, half, schedule) for half in pair]
+        losses = [training_loss(lifter, half, schedule, lifter.config) for half in pair]
         gradients = [torch.autograd.grad(loss, parameters) for loss in losses]
         for parameter, one, other in zip(parameters, *gradients, strict=True):
             parameter.grad = shares[0] * one + shares[1] * other

@@ -14,8 +14,9 @@ from olift_fast.data.corruption import Corruption
 from olift_fast.data.mocap import load_motion, load_paired, split
 from olift_fast.data.sources import MotionSource, PairedSource, observe
 from olift_fast.errors import InputError
-from olift_fast.train import Mixture, load_config
+from olift_fast.train import Mixture, fit, load_config
 from olift_fast.train.batches import collate
+from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
 from olift_fast.train.studies.trainings import load_plan
 
@@ -151,3 +152,26 @@ def test_the_pitch_of_calibrated_cameras_is_known_where_the_file_says_what_is_up
         assert {round(float(p)) for p in drawn} == {0, 90}
     else:
         assert np.isnan(pitch).all() and np.isnan(drawn).all()
+
+
+def test_training_tells_a_lifter_what_it_was_made_for(tiny: Path) -> None:
+    changes = ["model.changes.pitch=true", "model.changes.kinds=47", "schedule.steps=3", "schedule.optimizer=muon"]
+    lifter = fit(load_config(tiny, [*changes, "data.pitch_told=0.9", "data.kinds_told=0.9"]))
+    torch.manual_seed(0)
+    fresh = build(load_config(tiny, changes).model)
+    for part in ("pitch.weight", "pitch.bias", "kind.weight"):
+        trained, before = (x.encoder.get_parameter(part) for x in (lifter, fresh))
+        assert not torch.equal(trained, before), part
+    assert not lifter.encoder.kind.weight[0].any()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("model.changes.pitch=true", r"data\.pitch_told must be above 0 with model\.changes\.pitch = True, got 0"),
+        ("data.kinds_told=0.5", r"data\.kinds_told must be 0 without model\.changes\.kinds, got 0\.5"),
+    ],
+)
+def test_training_refuses_what_is_told_to_nobody_or_never(tiny: Path, change, message) -> None:
+    with pytest.raises(InputError, match=message):
+        fit(load_config(tiny, [change]))

@@ -69,7 +69,7 @@ def _inputs(
     ]
     try:
         with torch.no_grad():
-            lifter(batch.keypoints, batch.visible, graph=batch.graph, sides=batch.sides)
+            lifter(batch.keypoints, batch.visible, **batch.told(lifter.config))
     finally:
         for handle in handles:
             handle.remove()

@@ -131,7 +131,8 @@ def evaluate(
             recordings in `data`, are then scored in place of the held-out parts, and last come the means over them.
 
     Raises:
-        InputError: the folder holds no recordings, a pattern matches none, or a lifter can't have one of the dtypes or delays.
+        InputError: the folder holds no recordings, a pattern matches none, or a lifter can't have one of the dtypes or
+            delays.
     """
     methods: dict[str, tuple[Method, int]] = {FLAT: (flat, 1)}
     for name, lifter in lifters.items():

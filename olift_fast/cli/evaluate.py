@@ -83,8 +83,8 @@ def evaluate(
     given = [checkpoint, *(beside or ())]
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
-    options = {"dtypes": dtypes, "delays": latency_frames or (), "families": held_out or ()}
-    scores = scores_of(lifters, data, noise=noise, **options)
+    delays, families = latency_frames or (), held_out or ()
+    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delays, families=families)
     content = [row.as_row() for row in scores]
     if as_json:
         print_json(content)

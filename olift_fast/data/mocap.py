@@ -289,7 +289,7 @@ def sample_clips(
         spare = last if segment.cyclic else last - (frames - 1) * factor
         # A start on a frame keeps a clip at speed 1 exactly as recorded.
         start = float(rng.integers(0, int(spare + 1e-6) + 1))
-        clip[:] = _at_times(segment.positions, start + factor * np.arange(frames), segment.cyclic)
+        clip[:] = _at_times(segment.positions, start + factor * np.arange(frames, dtype=np.float64), segment.cyclic)
     return clips
 
 
@@ -396,7 +396,7 @@ def _at_rate(take: Floats, cyclic: bool, rate: float, fps: float) -> Floats:
         return take
     spans = len(take) if cyclic else len(take) - 1
     count = max(round(spans * fps / rate), 1) if cyclic else int(spans * fps / rate + 1e-6) + 1
-    return _at_times(take, np.arange(count) * (spans / count if cyclic else rate / fps), cyclic)
+    return _at_times(take, np.arange(count, dtype=np.float64) * (spans / count if cyclic else rate / fps), cyclic)
 
 
 def _partners(path: Path, content: dict[str, npt.NDArray[Any]], joints: int) -> npt.NDArray[np.int64] | None:

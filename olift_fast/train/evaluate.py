@@ -170,7 +170,7 @@ def mean_scores(scores: Sequence[Score]) -> list[Score]:
     means = []
     for method in dict.fromkeys(row.method for row in scores):
         rows = [row for row in scores if row.method == method]
-        known = {name: [row.values[name] for row in rows if row.values[name] is not None] for name in rows[0].values}
+        known = {name: [v for row in rows if (v := row.values[name]) is not None] for name in rows[0].values}
         values = {name: round(float(np.mean(found)), 2) if found else None for name, found in known.items()}
         means.append(Score(f"mean of {len(rows)} families", method, sum(row.clips for row in rows), values))
     return means

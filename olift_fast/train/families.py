@@ -26,11 +26,11 @@ VALIDATION = (
     *("lf_cavebear", "lf_mammooth", "lf_triceratops", "lf_velociraptor"),
     # Animated people and hands: a robot, a person, and two hands that mirror each other.
     *("human_qs_robot*", "human_qs_cyberpunk", "hands_xrtools_*"),
-    # Children, and some of the persons and mice of recordings with several.
+    # Mice, which may all be one mouse; children; and some of the persons of recordings with several.
+    "real_mouse_oist_*",
     *("human_animdrawings", "human_uiprmd:s0[15]", "human_cmu_more:08", "human_cmu_dance:91"),
     *("human_cmu_breakdance:135_*", "human_reactidle:00[38]_*", "human_reactidle:012_*"),
     *("human_biomech_markers:opencapS5_*", "human_biomech_markers:sehoon_*", "hands_leap:brian_*"),
-    "real_mouse_oist_9:treadmill15_*",
 )
 """Families and persons to choose settings by: about a fifth of all. Twins of each other are in it together."""
 

@@ -7,6 +7,7 @@ calibrated cameras of the same moments.
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -160,8 +161,8 @@ def load_motion(path: str | Path) -> Motion:
     subjects = tuple(map(str, _of_clips(path, content, "subjects", "names", len(clips), ())))
     cyclic = tuple(map(bool, _of_clips(path, content, "cyclic", "values", len(clips), [False] * len(clips))))
     rates = tuple(map(float, _of_clips(path, content, "clip_fps", "rates", len(clips), [fps] * len(clips))))
-    if not all(0 < rate < float("inf") for rate in rates):
-        raise InputError(f"{path}: clip_fps must be positive numbers, got {rates}")
+    if not all(fps / 100 <= rate <= fps * 100 for rate in rates):
+        raise InputError(f"{path}: clip_fps must be from a hundredth to a hundred times fps = {fps:g}, got {rates}")
     up_axis = str(content["up_axis"]) if "up_axis" in content else None
     if up_axis and up_axis not in UP_AXES:
         raise InputError(f"{path}: up_axis must be one of {', '.join(UP_AXES)}, or empty, got {up_axis!r}")
@@ -417,7 +418,10 @@ def _sides_of_partners(
     positions: Floats, partners: npt.NDArray[np.int64], left: npt.NDArray[np.float64]
 ) -> tuple[int, ...]:
     """(J) +1 for the partner farther in the direction `left` on average, -1 for the other, 0 where there is none."""
-    place = np.nanmean(positions, axis=0) @ left
+    with warnings.catch_warnings():
+        # A joint that is never known has no mean, and no side.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        place = np.nanmean(positions, axis=0) @ left
     other = np.where(partners < 0, np.arange(len(partners)), partners)
     return tuple(np.sign(np.nan_to_num(place - place[other])).astype(int).tolist())
 
@@ -509,6 +513,8 @@ def _of_clips(
     values = np.asarray(content[key])
     if values.shape != (clips,):
         raise InputError(f"{path}: {key} must have {clips} {what}, got {values.size}")
+    if what != "names" and values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: {key} must have {clips} {what}, got {values.tolist()}")
     return values.tolist()
 
 

@@ -94,7 +94,7 @@ def held_out_as(segment: Segment, patterns: Sequence[str]) -> str | None:
         return segment.source
     for pattern in expanded(patterns):
         source, colon, person = pattern.partition(":")
-        who = (segment.subject, segment.clip_name)
+        who = [name for name in (segment.subject, segment.clip_name) if name]
         if colon and fnmatchcase(segment.source, source) and any(fnmatchcase(name, person) for name in who):
             return pattern
     return None

@@ -120,6 +120,9 @@ def held_out_families(
     for segment in segments:
         if family := held_out_as(segment, patterns):
             families.setdefault(family, []).append(segment)
+    if not families:
+        where = ", ".join(map(str, folders)) or "no folder"
+        raise InputError(f"{where}: must hold recordings that {', '.join(patterns)} matches, found none")
     sets = {}
     for family, parts in families.items():
         rng = np.random.default_rng((seed, zlib.crc32(family.encode())))

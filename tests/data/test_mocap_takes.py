@@ -104,6 +104,9 @@ def test_sides_are_those_of_partners_where_the_front_is_known(tmp_path: Path) ->
         0,
         0,
     )
+    places[1] = np.nan
+    unknown = {**given, "positions": np.tile(places, (30, 1, 1))}
+    assert load_motion(write(tmp_path, "aw_made", **unknown)).skeleton.sides == (0, 0, 0, -1, 1)
     assert not any(load_motion(write(tmp_path, "made", **given)).skeleton.sides)
     named = load_motion(write(tmp_path, "aw_made", **given, joint_names=["a", "leg_r", "leg_l", "b", "c"]))
     assert named.skeleton.sides == (0, -1, 1, 0, 0)
@@ -124,7 +127,10 @@ def test_takes_that_can_be_played_backward_become_loops(tmp_path: Path) -> None:
         ({"cyclic": [True]}, "cyclic must have 2 values, got 1"),
         ({"subjects": ["a", "b", "c"]}, "subjects must have 2 names, got 3"),
         ({"clip_fps": [30.0]}, "clip_fps must have 2 rates, got 1"),
-        ({"clip_fps": [30.0, 0.0]}, r"clip_fps must be positive numbers, got \(30.0, 0.0\)"),
+        ({"clip_fps": [30.0, 0.0]}, r"clip_fps must be from .* fps = 30, got \(30.0, 0.0\)"),
+        ({"clip_fps": [30.0, np.nan]}, r"clip_fps must be from .* fps = 30, got \(30.0, nan\)"),
+        ({"clip_fps": ["30", "x"]}, r"clip_fps must have 2 rates, got \['30', 'x'\]"),
+        ({"cyclic": ["yes", "no"]}, r"cyclic must have 2 values, got \['yes', 'no'\]"),
         ({"mirror": [0, 1, 2]}, r"mirror must be 5 indices of joints, or -1, got \[0, 1, 2\]"),
         ({"mirror": [0, 1, 2, 3, 5]}, r"mirror must be 5 indices of joints, or -1, got \[0, 1, 2, 3, 5\]"),
         ({"mirror": [0.5, 1, 2, 3, 4]}, "mirror must be 5 indices of joints"),

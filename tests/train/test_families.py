@@ -140,6 +140,10 @@ def test_scoring_what_matches_nothing_is_told(data: Path) -> None:
         held_out_families([data / "animated"], ["cat", "unicorn"])
     with pytest.raises(InputError, match="got 'people:s9'"):
         held_out_families([data / "recorded"], ["people:s9"])
+    with pytest.raises(InputError, match="got 'crowd:'"):
+        held_out_families([data / "recorded"], ["crowd:"])
+    with pytest.raises(InputError, match="must hold recordings that @validation matches, found none"):
+        held_out_families([data / "recorded"], ["@validation"])
     with pytest.raises(InputError, match=r"no \.npz recordings here"):
         held_out_families([data], ["cat"])
 

@@ -31,6 +31,15 @@ def evaluate(
         typer.Option("--beside", help="Another checkpoint, in the same tables; can be repeated.", show_default=False),
     ] = None,
     noise: Annotated[bool, typer.Option("--noise", help="Detector-like faults on the 2D of the motion.")] = False,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--held-out",
+            help="Score a family, or a person, whole: a recording in any folder of DATA, or FILE:PERSON; with * for "
+            "several. @validation is a list. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     dtype: Annotated[
         list[DtypeName] | None,
         typer.Option(help="Rounding of the products, float32 by default; can be repeated.", show_default=False),
@@ -60,6 +69,7 @@ def evaluate(
       olift eval small recordings
       olift eval mine recordings --beside small --noise --out scores.json --plot scores.png
       olift eval small-causal recordings --latency-frames 0 --latency-frames 4
+      olift eval mine recordings --held-out @validation
     """
     if out is not None:
         check_output(out, None)
@@ -73,7 +83,8 @@ def evaluate(
     given = [checkpoint, *(beside or ())]
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
-    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=latency_frames or ())
+    delays, families = latency_frames or (), held_out or ()
+    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delays, families=families)
     content = [row.as_row() for row in scores]
     if as_json:
         print_json(content)

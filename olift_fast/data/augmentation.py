@@ -100,7 +100,7 @@ def rescale_bones(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, p
     return clips + moved
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _parts(skeleton: Skeleton) -> tuple[tuple[int, NDArray[np.bool_]], ...]:
     """For each bone that divides the skeleton in two: the joint of it that stays, and (J) True for the smaller part."""
     joints = skeleton.num_joints
@@ -121,7 +121,7 @@ def _reached_without(skeleton: Skeleton, a: int, b: int) -> NDArray[np.bool_]:
     return np.asarray(distances[b] < skeleton.num_joints)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _tree(skeleton: Skeleton) -> tuple[tuple[tuple[int, int], ...], NDArray[np.bool_]]:
     """Bones from a root of each connected part outward, nearer joint first; and which of them lie in a loop."""
     neighbors: list[list[int]] = [[] for _ in skeleton.names]

@@ -1,26 +1,32 @@
 """Recorded 3D motion: read, turned to a common Z-up frame, split into training and held-out parts, cut into clips.
 
-A recording is an .npz with `positions` (T, J, 3), `clip_starts`, `fps`, `joint_names`, `edges`, `units` and, where it
-has takes, `clip_names`. A paired file also has 2D keypoints and calibrated cameras of the same moments.
+A recording is an .npz with `positions` (T, J, 3), `fps`, `joint_names`, `edges` and, where known, `clip_starts`,
+`clip_names`, `subjects`, `cyclic`, `clip_fps`, `up_axis`, `mirror` and `units`. A paired file also has 2D keypoints and
+calibrated cameras of the same moments.
 """
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.data.bad_files import OnBad, read_each
+from olift_fast.data.known_recordings import what_is_known
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float32]
+
+UP_AXES = {sign + axis: float(sign + "1") * np.eye(3)[place] for place, axis in enumerate("xyz") for sign in "+-"}
+"""Directions that `up_axis` may name. "" is for a direction that nobody knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +37,14 @@ class Motion:
         positions: (T, J, 3) in `units`; NaN where a joint is not known.
         clips: first and one-past-last frame of each take; together they are all T frames.
         clip_names: one name for each take.
-        fps: frames a second (`notes` say where it is a guess).
+        fps: frames a second of all takes (`notes` say where it is a guess).
         skeleton: the joints, their bones and sides.
         source: the recording's name, "human_cmu".
         units: of `positions`.
         notes: what to know before trusting it.
         up_known: False where up is a guess: then nothing tells by how much a camera looks down.
+        cyclic: for each take, whether its first frame follows its last; () where none is.
+        subjects: who is seen in each take; () where nobody wrote it down.
     """
 
     positions: Floats
@@ -48,13 +56,16 @@ class Motion:
     units: str
     notes: tuple[str, ...] = ()
     up_known: bool = True
+    cyclic: tuple[bool, ...] = ()
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
     """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` (stop - start, J, 3).
 
-    A position is NaN where a joint is not known. `up_known` is that of the recording.
+    A position is NaN where a joint is not known. `up_known` and `subject` are those of the `Motion`. A cyclic one goes
+    on at its first frame after its last.
     """
 
     positions: Floats
@@ -65,6 +76,8 @@ class Segment:
     source: str
     clip_name: str
     up_known: bool = True
+    cyclic: bool = False
+    subject: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +138,11 @@ def load_all(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, Motion]:
 
 
 def load_motion(path: str | Path) -> Motion:
-    """The recording in an .npz file, turned so that Z is up (see `_SOURCES` for how each source is turned).
+    """The recording in an .npz file, turned so that Z is up.
 
-    A file whose name is not among these is taken to be Z up already. Where a joint is NaN, it is unlabeled.
+    Up is what the file's `up_axis` says. A file without it is taken to be Z up already, unless it is of a recording
+    that is known to be otherwise (`olift_fast.data.known_recordings`). Takes of another rate than `fps` (`clip_fps`)
+    are resampled to it. Where a joint is NaN, it is unlabeled.
 
     Raises:
         InputError: not a readable .npz, an array missing, shapes that disagree, positions that are infinite, or none
@@ -142,22 +157,39 @@ def load_motion(path: str | Path) -> Motion:
     positions = np.where(np.isnan(positions).any(axis=-1, keepdims=True), np.float32(np.nan), positions)
     if np.isnan(positions).all():
         raise InputError(f"{path}: positions must be known somewhere, got NaN in all {len(positions)} frames")
-    skeleton = _skeleton(path, content)
+    skeleton, fps, known = _skeleton(path, content), _fps(path, content), what_is_known(path.stem)
     clips = _clips(path, content, len(positions))
-    clip_names = tuple(map(str, content["clip_names"])) if "clip_names" in content else ()
-    if clip_names and len(clip_names) != len(clips):
-        raise InputError(f"{path}: clip_names must have {len(clips)} names, got {len(clip_names)}")
-    source = _SOURCES.get(path.stem, _Source())
+    clip_names = tuple(map(str, _of_clips(path, content, "clip_names", "names", len(clips), range(len(clips)))))
+    subjects = tuple(map(str, _of_clips(path, content, "subjects", "names", len(clips), ())))
+    cyclic = tuple(map(bool, _of_clips(path, content, "cyclic", "values", len(clips), [False] * len(clips))))
+    rates = tuple(map(float, _of_clips(path, content, "clip_fps", "rates", len(clips), [fps] * len(clips))))
+    if not all(fps / 100 <= rate <= fps * 100 for rate in rates):
+        raise InputError(f"{path}: clip_fps must be from a hundredth to a hundred times fps = {fps:g}, got {rates}")
+    up_axis = str(content["up_axis"]) if "up_axis" in content else None
+    if up_axis and up_axis not in UP_AXES:
+        raise InputError(f"{path}: up_axis must be one of {', '.join(UP_AXES)}, or empty, got {up_axis!r}")
+    up = UP_AXES[up_axis or "+z"] if up_axis is not None else known.up(positions, skeleton)
+    partners = _partners(path, content, skeleton.num_joints)
+    if partners is not None and known.forward is not None and not any(skeleton.sides):
+        sides = _sides_of_partners(positions, partners, np.cross(up, known.forward))
+        skeleton = replace(skeleton, sides=sides)
+    takes = [positions[start:stop] for start, stop in clips]
+    if known.there_and_back:
+        takes, cyclic = [np.concatenate([take, take[-2:0:-1]]) for take in takes], (True,) * len(takes)
+    takes = [_at_rate(*take, fps) for take in zip(takes, cyclic, rates, strict=True)]
+    stops = np.cumsum([len(take) for take in takes]).tolist()
     return Motion(
-        positions=_turn_up(positions, source.up(positions, skeleton)),
-        clips=clips,
-        clip_names=clip_names or tuple(str(index) for index in range(len(clips))),
-        fps=_fps(path, content),
+        positions=_turn_up(np.concatenate(takes), up),
+        clips=tuple(zip([0, *stops[:-1]], stops, strict=True)),
+        clip_names=clip_names,
+        fps=fps,
         skeleton=skeleton,
         source=path.stem,
         units=str(content.get("units", "unknown")),
-        notes=source.notes,
-        up_known=source.up_known,
+        notes=known.notes,
+        up_known=known.up_known and up_axis != "",
+        cyclic=cyclic if any(cyclic) else (),
+        subjects=subjects,
     )
 
 
@@ -180,7 +212,7 @@ def split(motion: Motion, gap: int = 48, fraction: float = 0.2) -> tuple[list[Se
                 f"{motion.source}: {frames} frames are too few to hold out {frames - cut} after a gap of {gap}"
             )
         return [_segment(motion, 0, 0, cut - gap)], [_segment(motion, 0, cut, frames)]
-    held_names = _SOURCES.get(motion.source, _Source()).held_out
+    held_names = what_is_known(motion.source).held_out
     if not set(held_names) & set(motion.clip_names):
         held_names = motion.clip_names[-max(1, round(fraction * len(motion.clips))) :]
     train: list[Segment] = []
@@ -203,7 +235,7 @@ def first_frames(segments: Sequence[Segment], count: int | None) -> list[Segment
     for segment in segments:
         frames = len(segment.positions) if count is None else min(count, len(segment.positions))
         if frames:
-            kept.append(replace(segment, stop=segment.start + frames, positions=segment.positions[:frames]))
+            kept.append(_part(segment, 0, frames))
             count = None if count is None else count - frames
     return kept
 
@@ -215,8 +247,7 @@ def known_stretches(segments: Sequence[Segment]) -> list[Segment]:
         known = ~np.isnan(segment.positions[..., 0]).all(axis=1)
         bounds = np.flatnonzero(np.diff(known, prepend=False, append=False)).tolist()
         for start, stop in zip(bounds[::2], bounds[1::2], strict=True):
-            part = replace(segment, start=segment.start + start, stop=segment.start + stop)
-            stretches.append(replace(part, positions=segment.positions[start:stop]))
+            stretches.append(_part(segment, start, stop))
     return stretches
 
 
@@ -231,8 +262,9 @@ def sample_clips(
 
     Each clip steps through its segment by a factor drawn log-uniformly from `speed`, with linear interpolation between
     frames: 2 plays twice as fast, or stands for half the frame rate. Where a segment is too short for the factor drawn,
-    the factor is the largest that fits; segments too short for the smallest one are not drawn from. A segment is drawn
-    in proportion to its number of starting frames. Between a known position and an unknown one (NaN), it is unknown.
+    the factor is the largest that fits; segments too short for the smallest one are not drawn from. A cyclic segment is
+    never too short: it starts at any frame, and goes round. A segment is drawn in proportion to its number of starting
+    frames. Between a known position and an unknown one (NaN), it is unknown.
 
     Raises:
         InputError: no segments, different skeletons, a range that is not 0 < low <= high, or all segments too short.
@@ -244,7 +276,7 @@ def sample_clips(
         )
     if len({segment.skeleton for segment in segments}) != 1:
         raise InputError("segments to sample from must be of one skeleton, and at least one")
-    starts = np.array([len(segment.positions) - (frames - 1) * low for segment in segments])
+    starts = np.array([len(each.positions) - (0 if each.cyclic else (frames - 1) * low) for each in segments])
     usable = [index for index, number in enumerate(starts) if number >= 1]
     if not usable:
         longest = max(len(segment.positions) for segment in segments)
@@ -252,34 +284,44 @@ def sample_clips(
     weights = starts[usable] / starts[usable].sum()
     clips = np.empty((count, frames, *segments[0].positions.shape[1:]), dtype=np.float32)
     for clip in clips:
-        positions = segments[usable[rng.choice(len(usable), p=weights)]].positions
+        segment = segments[usable[rng.choice(len(usable), p=weights)]]
+        last = len(segment.positions) - 1
         factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        if frames > 1:
-            factor = min(factor, (len(positions) - 1) / (frames - 1))
-        spare = len(positions) - 1 - (frames - 1) * factor
+        if frames > 1 and not segment.cyclic:
+            factor = min(factor, last / (frames - 1))
+        spare = last if segment.cyclic else last - (frames - 1) * factor
         # A start on a frame keeps a clip at speed 1 exactly as recorded.
         start = float(rng.integers(0, int(spare + 1e-6) + 1))
-        clip[:] = _at_times(positions, start + factor * np.arange(frames, dtype=np.float64))
+        clip[:] = _at_times(segment.positions, start + factor * np.arange(frames, dtype=np.float64), segment.cyclic)
     return clips
 
 
 def held_out_clips(motion: Motion, frames: int = 48, stride: int = 48) -> Floats:
-    """(n, frames, J, 3) the fixed clips to evaluate on: the held-out segments cut every `stride` frames, in order.
+    """(n, frames, J, 3) the fixed clips to evaluate on: the held-out segments cut by `cut_clips`.
 
-    Nothing is padded. Where no held-out segment has `frames` frames, the longest is returned whole as one clip.
+    Raises:
+        InputError: `frames` < 1 or `stride` < `frames`, which would overlap.
+    """
+    return cut_clips(split(motion)[1], frames, stride)
+
+
+def cut_clips(segments: Sequence[Segment], frames: int = 48, stride: int = 48) -> Floats:
+    """(n, frames, J, 3) clips of `frames` frames of segments of one skeleton, one every `stride` frames, in order.
+
+    A cyclic segment shorter than a clip goes round; nothing else is padded. Where no segment has `frames` frames, the
+    longest is returned whole as one clip.
 
     Raises:
         InputError: `frames` < 1 or `stride` < `frames`, which would overlap.
     """
     if frames < 1 or stride < frames:
         raise InputError(f"frames must be >= 1 and stride >= frames, got {frames} and {stride}")
-    _, held_out = split(motion)
     clips = [
-        segment.positions[start : start + frames]
-        for segment in held_out
-        for start in range(0, len(segment.positions) - frames + 1, stride)
+        segment.positions.take(range(start, start + frames), axis=0, mode="wrap")
+        for segment in segments
+        for start in range(0, max(len(segment.positions) - frames, 0 if segment.cyclic else -1) + 1, stride)
     ]
-    return np.stack(clips or [max((segment.positions for segment in held_out), key=len)])
+    return np.stack(clips or [max((segment.positions for segment in segments), key=len)])
 
 
 def load_paired(path: str | Path) -> Paired:
@@ -330,58 +372,6 @@ def load_paired(path: str | Path) -> Paired:
     )
 
 
-def _up_is(x: float, y: float, z: float) -> Callable[[Floats, Skeleton], npt.NDArray[np.float64]]:
-    return lambda positions, skeleton: np.array([x, y, z])
-
-
-def _up_from_floor(feet: Sequence[str], trunk: Sequence[str]) -> Callable[[Floats, Skeleton], npt.NDArray[np.float64]]:
-    """Up as the normal of the plane that the feet walk on, pointing to the side where the trunk is."""
-
-    def up(positions: Floats, skeleton: Skeleton) -> npt.NDArray[np.float64]:
-        place = [skeleton.names.index(name) for name in feet]
-        points = positions[:, place].reshape(-1, 3).astype(np.float64)
-        on_floor = points
-        # Each round leaves out lifted and mistracked feet: those farther off the plane than 2 median deviations.
-        for _ in range(10):
-            middle = on_floor.mean(axis=0)
-            normal = np.linalg.svd(on_floor - middle, full_matrices=False)[2][2]
-            height = np.abs((points - middle) @ normal)
-            on_floor = points[height <= 2 * np.median(height)]
-        above = positions[:, [skeleton.names.index(name) for name in trunk]].mean(axis=(0, 1)) - middle
-        return np.asarray(normal if above @ normal > 0 else -normal)
-
-    return up
-
-
-class _Source(NamedTuple):
-    """What is known of a recording besides its file."""
-
-    up: Callable[[Floats, Skeleton], npt.NDArray[np.float64]] = _up_is(0, 0, 1)
-    held_out: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    up_known: bool = True
-
-
-_SOURCES = {
-    "human_cmu": _Source(
-        up=_up_is(0, 1, 0),
-        held_out=("02_05", "02_06", "02_07", "02_08", "02_09", "02_10"),
-        notes=("bones are rigid", "some takes climb and swing, with no ground under the feet"),
-    ),
-    "rat_dannce23": _Source(notes=("fps is assumed", "bone lengths vary by 4.5 %", "stays in place, hardly walks")),
-    # Gravity is not recorded. The toes keep to a plane within 0.3 mm over 60 mm, 8 degrees off -Y (the axes are a
-    # camera's, y down): that plane is the floor, and the trunk is above it.
-    "mouse_salk34": _Source(
-        up=_up_from_floor(feet=("MTP_L", "MTP_R"), trunk=("Trunk", "Spine")),
-        notes=("fps is unknown", "bone lengths vary by 16 %, the fore paws' far more", "up is fitted to the hind toes"),
-        up_known=False,
-    ),
-    # Tethered, so there is no floor; both are aligned to the body: x forward, y left, z from claws to thorax.
-    "fly_df3d_30": _Source(notes=("tethered, on a ball", "fps is assumed", "bone lengths vary by 6.5 %")),
-    "fly_anipose_17": _Source(notes=("tethered", "front half only", "fps is assumed")),
-}
-
-
 def _turn_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
     """The positions rotated by the smallest rotation that takes the direction `up` to Z."""
     x, y, z = up / np.linalg.norm(up)
@@ -393,19 +383,78 @@ def _turn_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
     return np.ascontiguousarray((positions @ rotation.T).astype(np.float32))
 
 
-def _at_times(positions: Floats, times: npt.NDArray[np.float64]) -> Floats:
-    before = np.clip(np.floor(times + 1e-6).astype(np.int64), 0, len(positions) - 1)
+def _at_times(positions: Floats, times: npt.NDArray[np.float64], cyclic: bool = False) -> Floats:
+    """(len(times), J, 3) the positions at times in frames, linear between frames; round and round where cyclic."""
+    last = len(positions) - 1
+    before = np.floor(times + 1e-6).astype(np.int64)
+    before = before if cyclic else np.clip(before, 0, last)
     weight = np.clip(times - before, 0, 1).astype(np.float32)
     # Where the next frame has no weight it isn't read: it may be unknown.
-    after = np.where(weight > 0, np.minimum(before + 1, len(positions) - 1), before)
+    after = np.where(weight > 0, before + 1, before)
+    before, after = (index % len(positions) if cyclic else np.minimum(index, last) for index in (before, after))
     weight = weight[:, None, None]
     return positions[before] * (1 - weight) + positions[after] * weight
 
 
+def _at_rate(take: Floats, cyclic: bool, rate: float, fps: float) -> Floats:
+    """A take of `rate` frames a second at `fps`; one that is cyclic keeps a whole number of frames in a round."""
+    if rate == fps:
+        return take
+    spans = len(take) if cyclic else len(take) - 1
+    count = max(round(spans * fps / rate), 1) if cyclic else int(spans * fps / rate + 1e-6) + 1
+    return _at_times(take, np.arange(count, dtype=np.float64) * (spans / count if cyclic else rate / fps), cyclic)
+
+
+def _partners(path: Path, content: dict[str, npt.NDArray[Any]], joints: int) -> npt.NDArray[np.int64] | None:
+    """(J) each joint's left-right partner, itself on the midline, -1 where it has none; None if the file has none."""
+    if "mirror" not in content:
+        return None
+    partners = np.asarray(content["mirror"])
+    if (
+        partners.shape != (joints,)
+        or partners.dtype.kind not in "iu"
+        or not ((partners >= -1) & (partners < joints)).all()
+    ):
+        raise InputError(f"{path}: mirror must be {joints} indices of joints, or -1, got {partners.tolist()}")
+    return partners.astype(np.int64)
+
+
+def _sides_of_partners(
+    positions: Floats, partners: npt.NDArray[np.int64], left: npt.NDArray[np.float64]
+) -> tuple[int, ...]:
+    """(J) +1 for the partner farther in the direction `left` on average, -1 for the other, 0 where there is none."""
+    with warnings.catch_warnings():
+        # A joint that is never known has no mean, and no side.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        place = np.nanmean(positions, axis=0) @ left
+    other = np.where(partners < 0, np.arange(len(partners)), partners)
+    return tuple(np.sign(np.nan_to_num(place - place[other])).astype(int).tolist())
+
+
 def _segment(motion: Motion, clip: int, start: int, stop: int) -> Segment:
-    positions, name = motion.positions[start:stop], motion.clip_names[clip]
-    described = (motion.fps, motion.skeleton, motion.source, name, motion.up_known)
-    return Segment(positions, start, stop, *described)
+    return Segment(
+        motion.positions[start:stop],
+        start,
+        stop,
+        motion.fps,
+        motion.skeleton,
+        motion.source,
+        motion.clip_names[clip],
+        motion.up_known,
+        bool(motion.cyclic) and motion.cyclic[clip] and (start, stop) == motion.clips[clip],
+        motion.subjects[clip] if motion.subjects else "",
+    )
+
+
+def _part(segment: Segment, start: int, stop: int) -> Segment:
+    """Frames `start` … `stop` - 1 of a segment; only the whole of it goes round."""
+    return replace(
+        segment,
+        positions=segment.positions[start:stop],
+        start=segment.start + start,
+        stop=segment.start + stop,
+        cyclic=segment.cyclic and stop - start == len(segment.positions),
+    )
 
 
 def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -458,6 +507,20 @@ def _clips(path: Path, content: dict[str, npt.NDArray[Any]], frames: int) -> tup
     if not starts or starts[0] != 0 or any(start >= stop for start, stop in bounds):
         raise InputError(f"{path}: clip_starts must begin with 0 and increase to less than {frames}, got {starts}")
     return bounds
+
+
+def _of_clips(
+    path: Path, content: dict[str, npt.NDArray[Any]], key: str, what: str, clips: int, absent: Sequence[Any]
+) -> Sequence[Any]:
+    """The values of an array that has one for each take, or `absent` where the file doesn't have it."""
+    if key not in content:
+        return absent
+    values = np.asarray(content[key])
+    if values.shape != (clips,):
+        raise InputError(f"{path}: {key} must have {clips} {what}, got {values.size}")
+    if what != "names" and values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: {key} must have {clips} {what}, got {values.tolist()}")
+    return values.tolist()
 
 
 def _fps(path: Path, content: dict[str, npt.NDArray[Any]]) -> float:

@@ -47,12 +47,15 @@ class EarlyStop:
         min_gain: how much lower than the best a score must be to count as a gain.
         data: folder of real recordings (motion3d/, paired/) whose held-out part is scored. None scores generated
             animals, from a seed that training does not use.
+        held_out: whether the families and persons of `Mixture.held_out` are scored: with the recordings of `data`, or
+            without it, alone.
     """
 
     every: int = 500
     patience: int = 4
     min_gain: float = 0.0
     data: Path | None = None
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         for name in ("every", "patience"):
@@ -104,6 +107,10 @@ class Config:
     model: ModelPlan = field(default_factory=ModelPlan)
     data: Mixture = field(default_factory=Mixture)
     early_stop: EarlyStop | None = None
+
+    def __post_init__(self) -> None:
+        if self.early_stop and self.early_stop.held_out and not self.data.held_out:
+            raise InputError("early_stop.held_out = true needs families in data.held_out, got none")
 
 
 ELSEWHERE = {

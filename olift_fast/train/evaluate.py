@@ -17,7 +17,7 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_mirrored
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import Batch, collate
-from olift_fast.train.held_out import FRAMES, held_out
+from olift_fast.train.held_out import FRAMES, held_out, held_out_families
 from olift_fast.train.metrics import METRICS, sa_mpjpe
 from olift_fast.train.scores import Scores
 
@@ -124,6 +124,7 @@ def evaluate(
     noise: bool = False,
     dtypes: Sequence[torch.dtype] = (torch.float32,),
     delays: Sequence[int] = (),
+    families: Sequence[str] = (),
 ) -> list[Score]:
     """Scores of lifters, and of the flat guess, on all held-out recordings of a folder.
 
@@ -134,9 +135,12 @@ def evaluate(
         noise: whether the 2D of the motion has detector-like faults.
         dtypes: that the lifters' products are rounded to (`Lifter.optimize`).
         delays: frames to look ahead (`Lifter.with_latency`).
+        families: patterns of families and persons (`Mixture.held_out`). All clips of these, from all folders of
+            recordings in `data`, are then scored in place of the held-out parts, and last come the means over them.
 
     Raises:
-        InputError: the folder holds no recordings, or a lifter can't have one of the dtypes or delays.
+        InputError: the folder holds no recordings, a pattern matches none, or a lifter can't have one of the dtypes or
+            delays.
     """
     methods: dict[str, tuple[Method, int]] = {FLAT: (flat, 1)}
     for name, lifter in lifters.items():
@@ -153,7 +157,11 @@ def evaluate(
             methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
             methods[f"{name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
             methods[f"{name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
-    return score_all(held_out(data, noise), methods)
+    if not families:
+        return score_all(held_out(data, noise), methods)
+    folders = sorted({path.parent for path in data.glob("*/*.npz")} - {data / "paired"})
+    scores = score_all(held_out_families(folders, families, noise), methods)
+    return [*scores, *mean_scores(scores)]
 
 
 def score_all(sources: Mapping[str, ClipBatch], methods: Mapping[str, tuple[Method, int]]) -> list[Score]:
@@ -163,6 +171,17 @@ def score_all(sources: Mapping[str, ClipBatch], methods: Mapping[str, tuple[Meth
         for source, clips in sources.items()
         for name, (method, hops) in methods.items()
     ]
+
+
+def mean_scores(scores: Sequence[Score]) -> list[Score]:
+    """For each method, the mean of its scores over the sources that have one, each source counted once."""
+    means = []
+    for method in dict.fromkeys(row.method for row in scores):
+        rows = [row for row in scores if row.method == method]
+        known = {name: [v for row in rows if (v := row.values[name]) is not None] for name in rows[0].values}
+        values = {name: round(float(np.mean(found)), 2) if found else None for name, found in known.items()}
+        means.append(Score(f"mean of {len(rows)} families", method, sum(row.clips for row in rows), values))
+    return means
 
 
 def check_time_table(name: str, config: LifterConfig) -> None:

@@ -86,7 +86,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
         lifter.compile(dynamic=True, fullgraph=True)
     forward = fabric.setup_module(lifter)
     batches = _batches(config, data, state, fabric)
-    held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
+    held_out = _held_out(config, lifter.config.hops)
     _check_table(lifter.config, config.data if data is None else None, held_out)
     log = _log(out, state.step) if fabric.is_global_zero else None
     last = min(schedule.steps, run.stop_after or schedule.steps)
@@ -303,6 +303,14 @@ def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric)
         state.best, state.best_score, state.stale = copy.deepcopy(state.average), score, 0
     else:
         state.stale += 1
+
+
+def _held_out(config: Config, hops: int) -> list[Batch]:
+    """What early stopping scores."""
+    stop = config.early_stop
+    if stop is None:
+        return []
+    return held_out_batches(stop.data, hops, *((config.data.folders, config.data.held_out) if stop.held_out else ()))
 
 
 def _report(state: State, schedule: Schedule, speed: float, fabric: Fabric) -> Report:

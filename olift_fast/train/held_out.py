@@ -1,7 +1,10 @@
-"""Clips to score a lifter on, which it is never trained on: of held-out recordings, or of generated animals."""
+"""Clips to score a lifter on, which it is never trained on: of held-out recordings or families, or generated ones."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +13,21 @@ from olift_fast.data.cameras import CameraRange, Cameras, project
 from olift_fast.data.clips import ClipBatch, concatenate
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
-from olift_fast.data.mocap import Paired, held_out_clips, load_all, load_paired, split
+from olift_fast.data.mocap import (
+    Paired,
+    Segment,
+    cut_clips,
+    held_out_clips,
+    load_all,
+    load_motion,
+    load_paired,
+    segments_of,
+    split,
+)
 from olift_fast.data.sources import observe
 from olift_fast.errors import InputError
 from olift_fast.train.batches import Batch, collate
+from olift_fast.train.families import check_patterns, expanded, held_out_as, recordings
 
 FRAMES = 48
 CAMERAS = 4
@@ -68,15 +82,70 @@ def held_out(
     return sets
 
 
-def held_out_batches(folder: Path | None, hops: int) -> list[Batch]:
-    """What early stopping scores: a batch for each source of `held_out`.
+def held_out_families(
+    folders: Sequence[Path],
+    patterns: Sequence[str],
+    noise: bool = False,
+    seed: int = 2412,
+    *,
+    frames: int = FRAMES,
+    cameras: int = CAMERAS,
+    corruption: Corruption | None = None,
+    seen: CameraRange | None = None,
+) -> dict[str, ClipBatch]:
+    """Clips of all takes of families and persons that are held out whole, by family.
 
-    Without a folder, there is a batch for each of 12 generated skeletons.
+    The clips are of `frames` frames, one after another; a cyclic take that is shorter goes round, and other short takes
+    are left out, but for the longest where there is nothing else. A family's clips and cameras depend on the seed and
+    its name alone.
+
+    Args:
+        folders: of .npz recordings.
+        patterns: as in `Mixture.held_out`. A family is named by its recording, or by a pattern of persons.
+        noise, corruption, seen: as in `held_out`.
+        seed: of cameras and faults.
+        frames, cameras: of a clip.
 
     Raises:
-        InputError: the folder holds no recordings.
+        InputError: a pattern matches nothing, or a folder has no recordings.
     """
-    if folder is None:
+    if corruption is None:
+        corruption = Corruption() if noise else Corruption.none()
+    paths = recordings(folders)
+    names = [pattern.partition(":")[0] for pattern in expanded(patterns)]
+    read = [load_motion(path) for name, path in paths.items() if any(fnmatchcase(name, each) for each in names)]
+    families: dict[str, list[Segment]] = {}
+    segments = [segment for motion in read for segment in segments_of(motion)]
+    check_patterns(patterns, paths, segments)
+    for segment in segments:
+        if family := held_out_as(segment, patterns):
+            families.setdefault(family, []).append(segment)
+    if not families:
+        where = ", ".join(map(str, folders)) or "no folder"
+        raise InputError(f"{where}: must hold recordings that {', '.join(patterns)} matches, found none")
+    sets = {}
+    for family, parts in families.items():
+        rng = np.random.default_rng((seed, zlib.crc32(family.encode())))
+        positions = np.repeat(cut_clips(parts, frames, frames), cameras, axis=0)
+        sets[family] = observe(positions, parts[0], rng, seen or CameraRange(), corruption, family)
+    return sets
+
+
+def held_out_batches(
+    folder: Path | None, hops: int, folders: Sequence[Path] = (), patterns: Sequence[str] = ()
+) -> list[Batch]:
+    """What early stopping scores: a batch for each source of `held_out`, and for each family of `held_out_families`.
+
+    The families are seen by one camera a clip. With neither folder nor patterns, there is a batch for each of 12
+    generated skeletons.
+
+    Raises:
+        InputError: the folder holds no recordings, or a pattern matches nothing.
+    """
+    if patterns:
+        groups = list(held_out_families(folders, patterns, cameras=1).values())
+        groups += list(held_out(folder).values()) if folder is not None else []
+    elif folder is None:
         generator = AnimalGenerator(GENERATED_SEED)
         groups = [generator.batch(GENERATED_CLIPS, GENERATED_FRAMES) for _ in range(GENERATED_SKELETONS)]
     else:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
@@ -20,12 +21,20 @@ from olift_fast.data.clips import ClipBatch, mirror
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import AnimalGenerator
 from olift_fast.data.human36m import load_human36m, split_subjects
-from olift_fast.data.mocap import Segment, first_frames, load_all, split
+from olift_fast.data.mocap import Segment, first_frames, load_motion, segments_of, split
 from olift_fast.data.sources import ClipSource, GeneratorSource, MotionSource, PairedSource
 from olift_fast.data.told import Graph, with_graph, without_kinds, without_pitch
 from olift_fast.errors import InputError, check_shares
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import Batch, by_size, collate
+from olift_fast.train.families import (
+    check_patterns,
+    held_out_as,
+    held_out_whole,
+    is_pattern,
+    recordings,
+    shared_weights,
+)
 
 POOL = 16
 """Batches that are drawn together."""
@@ -50,9 +59,16 @@ class Mixture:
             longest clips; a group of shorter ones has more, about as many frames in all.
         skeletons: groups in a batch; each has clips of one skeleton.
         clips: clips in a group.
-        real: folder of real motion (see `olift_fast.data.mocap`); None trains on generated animals alone.
+        real: folder of real motion (see `olift_fast.data.mocap`), of whose recordings the training part is used
+            (`split`); None trains on generated animals alone.
+        real_whole: folders of real motion whose recordings are used whole, but for what `held_out` names.
+        held_out: recordings, and persons in them, that are never trained on: "qs_wolf", "qs_dog_*", "human_uiprmd:s01",
+            "@validation" for `olift_fast.train.families.VALIDATION`. Before a colon stands a recording, after it a
+            subject or a take; both may have `*`, `?` and `[…]`.
         real_share: share of the groups that are not of generated animals, where there is another source.
         real_weights: how often each recording, "animalsyn3d" and "human36m" are drawn; 1 where not named, 0 for never.
+            A key with `*`, `?` or `[…]` is a group: its weight is that of the group, shared equally by the recordings
+            that it matches, but for those that are named or that a group before it matches.
         real_frames: for some recordings, how many frames are used, from the start of the training part.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         bent: share of the clips of real motion in which some joints are held at other angles.
@@ -81,6 +97,8 @@ class Mixture:
     skeletons: int = 4
     clips: int = 6
     real: Path | None = None
+    real_whole: Sequence[Path] = ()
+    held_out: Sequence[str] = ()
     real_share: float = 0.45
     real_weights: Mapping[str, float] = field(default_factory=lambda: dict(REAL_WEIGHTS))
     real_frames: Mapping[str, int] = field(default_factory=dict)
@@ -126,6 +144,11 @@ class Mixture:
         """Frames of the longest clip."""
         return self.frames if self.lengths is None else max(frames for frames, share in self.lengths.items() if share)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All folders of real motion."""
+        return (*([self.real] if self.real else ()), *self.real_whole)
+
     def groups(self, stream: int = 0, frames: int | None = None, clips: int | None = None) -> Iterator[ClipBatch]:
         """Groups of clips without end; they depend on the seed and the stream alone.
 
@@ -150,33 +173,44 @@ class Mixture:
         """Sources other than generated animals, with their weights; recordings of `real` first. Files are read once.
 
         Raises:
-            InputError: a weight is not a finite number >= 0, or all are 0, or one is for a recording that is missing.
+            InputError: a weight is not a finite number >= 0, or all are 0, or one is for a recording that is missing;
+                or what is held out is missing.
         """
-        weighted = [*((source, self._weight(source.name)) for source in self._recorded()), *self.sources]
-        self._check_names()
+        paths = recordings(self.folders)
+        others = [name for name in ("animalsyn3d", "human36m") if getattr(self, name)]
+        self._check_names(list(paths), others)
+        used = [name for name in paths if not held_out_whole(name, self.held_out)]
+        weights = shared_weights([*used, *others], self.real_weights)
+        cut = {name: paths[name] for name in used if weights[name] != 0}
+        weighted = [
+            *((source, weights[source.name]) for source in self._recorded(cut, list(paths), weights)),
+            *self.sources,
+        ]
         for source, weight in weighted:
             if not 0 <= weight < float("inf"):
                 raise InputError(f"weight of {source.name} must be a number >= 0, got {weight}")
-        wanted = self.real or self.animalsyn3d or self.human36m or self.sources
+        wanted = self.real or self.real_whole or others or self.sources
         if wanted and not sum(weight for _, weight in weighted):
             given = {**self.real_weights, **{source.name: weight for source, weight in self.sources}}
             raise InputError(f"one source at least must have a weight above 0, got {given}")
         return weighted
 
-    def _weight(self, name: str) -> float:
-        return self.real_weights.get(name, 1.0)
-
-    def _recorded(self) -> Iterator[ClipSource]:
-        """The training part of all recordings whose weight is not 0."""
-        for name, motion in (load_all(self.real) if self.real else {}).items():
-            if self._weight(name) != 0:
-                segments = first_frames(split(motion)[0], self.real_frames.get(name))
-                yield self._motion(name, segments)
-        if self.animalsyn3d and self._weight("animalsyn3d") != 0:
+    def _recorded(
+        self, paths: Mapping[str, Path], names: Sequence[str], weights: Mapping[str, float]
+    ) -> Iterator[ClipSource]:
+        """What is trained on of recordings, `paths` of those among `names` that are used at all."""
+        motions = {name: load_motion(path) for name, path in paths.items()}
+        check_patterns(self.held_out, names, (part for motion in motions.values() for part in segments_of(motion)))
+        for name, motion in motions.items():
+            segments = split(motion)[0] if paths[name].parent == self.real else segments_of(motion)
+            segments = [segment for segment in segments if held_out_as(segment, self.held_out) is None]
+            if segments:
+                yield self._motion(name, first_frames(segments, self.real_frames.get(name)))
+        if self.animalsyn3d and weights["animalsyn3d"] != 0:
             train, _ = split_animations(load_animalsyn3d(self.animalsyn3d))
             animations = [animation for animal in train.values() for animation in animal]
             yield PairedSource("animalsyn3d", animations, None, self.corruption, self.speed)
-        if self.human36m and self._weight("human36m") != 0:
+        if self.human36m and weights["human36m"] != 0:
             people, _ = split_subjects(load_human36m(self.human36m), held_out=())
             yield self._motion("human36m", people)
 
@@ -184,15 +218,14 @@ class Mixture:
         varied = (self.speed, self.recombined, self.bent, self.proportions)
         return MotionSource(name, segments, self.camera, self.corruption, *varied)
 
-    def _check_names(self) -> None:
+    def _check_names(self, cut: Sequence[str], others: Sequence[str]) -> None:
         """A weight for a missing recording is an error, unless it is a default: users may not have those recordings."""
-        cut = sorted(path.stem for path in self.real.glob("*.npz")) if self.real else []
-        weighted = [*cut, *(name for name in ("animalsyn3d", "human36m") if getattr(self, name))]
         for key, names, there in (
-            ("real_weights", set(self.real_weights) - set(REAL_WEIGHTS), weighted),
+            ("real_weights", set(self.real_weights) - set(REAL_WEIGHTS), [*cut, *others]),
             ("real_frames", set(self.real_frames), cut),
         ):
-            if unknown := sorted(names - set(there)):
+            groups = {name for name in names if is_pattern(name) and any(fnmatchcase(each, name) for each in there)}
+            if unknown := sorted(names - set(there) - groups):
                 known = ", ".join(there) or "a folder data.real"
                 raise InputError(f"{key} must name recordings of {known}, got {', '.join(unknown)}")
 

@@ -142,7 +142,7 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
 def as_change(key: str, value: Any) -> str:
     """A change as `load_config` takes it, "key=value"; the value is a string, a number or a table of numbers."""
     if isinstance(value, Mapping):
-        return f"{key}={{{', '.join(as_change(*item) for item in value.items())}}}"
+        return f"{key}={{{', '.join(as_change(json.dumps(name), item) for name, item in value.items())}}}"
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 

@@ -21,7 +21,8 @@ class Batch:
     """The tensors of a training step: B clips of T frames, padded to J joints.
 
     keypoints ``(B, T, J, 2)`` normalized; visible, labelled bool ``(B, T, J)``; joints ``(B, T, J, 3)`` target in the
-    same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``.
+    same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``; bones int64 ``(B, E, 2)``, pairs
+    of joints that the skeleton connects, padded with -1: the loss reads them, the lifter does not.
     """
 
     keypoints: Tensor
@@ -31,6 +32,7 @@ class Batch:
     graph: Tensor
     sides: Tensor
     joint_mask: Tensor
+    bones: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -60,6 +62,7 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
     graph = np.zeros((clips, joints, joints), np.bool_)
     side = np.zeros((clips, joints), np.float32)
     mask = np.zeros((clips, joints), np.bool_)
+    bones = np.full((clips, max(len(group.skeleton.edges) for group in groups), 2), -1, np.int64)
     start = 0
     for index, group in enumerate(groups):
         rows, count = slice(start, start + len(group)), group.skeleton.num_joints
@@ -71,9 +74,10 @@ def collate(groups: Sequence[ClipBatch], hops: int, sides: Sequence[bool] | None
         labelled[rows, :, :count] = group.labelled & kept[:, None, None]
         graph[rows, :count, :count] = group.skeleton.graph(hops)
         mask[rows, :count] = True
+        bones[rows, : len(group.skeleton.edges)] = np.reshape(group.skeleton.edges, (-1, 2))
         if sides is None or sides[index]:
             side[rows, :count] = group.skeleton.sides
-    arrays = (keypoints, visible, target, labelled, graph, side, mask)
+    arrays = (keypoints, visible, target, labelled, graph, side, mask, bones)
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 

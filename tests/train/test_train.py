@@ -293,8 +293,8 @@ def test_every_record_is_a_value_of_a_score_in_order() -> None:
 def test_legend_has_what_is_not_the_usual() -> None:
     assert evaluate.legend() == (
         "in % of the clips' RMS 2D radius after one similarity alignment a clip (FA-MPJPE: one a frame; N-MPJPE: scale "
-        "only); PCK@20: joints within 20%; bones: drift in % of their length; ratios: error of bone lengths in % of the "
-        "mean bone; depth: extent in % of the true one"
+        "only); PCK@20: joints within 20%; bones: drift in % of their length; ratios: error of bone lengths in % of "
+        "the mean bone; depth: extent in % of the true one"
     )
 
 

@@ -721,7 +721,8 @@ def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor)
             ratio.append((mine.mean() - true.mean()).square()[None])
             if len(mine) > 1:
                 excess.append((mine.var(correction=0) - true.var(correction=0)).clamp(min=0)[None])
-    return tuple(torch.cat(values).sum() / max(len(values) - 1, 1) for values in (excess, ratio))
+    variance, off = (torch.cat(values).sum() / max(len(values) - 1, 1) for values in (excess, ratio))
+    return variance, off
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

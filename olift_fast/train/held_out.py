@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +80,8 @@ def end_on(clips: ClipBatch, degrees: float = 30.0) -> ClipBatch:
     centered = np.where(clips.labelled[..., None], centered - centered.sum(axis=2, keepdims=True) / count, 0.0)
     _, axes = np.linalg.eigh(np.einsum("btji,btjk->bik", centered, centered))
     kept = np.abs(axes[:, 2, -1]) > np.cos(np.radians(degrees))
-    arrays = ("keypoints", "visible", "joints", "labelled")
-    return replace(clips, **{name: getattr(clips, name)[kept] for name in arrays})
+    values = {f.name: getattr(clips, f.name) for f in fields(clips)}
+    return replace(clips, **{name: value[kept] for name, value in values.items() if isinstance(value, np.ndarray)})
 
 
 def held_out_batches(folder: Path | None, hops: int) -> list[Batch]:

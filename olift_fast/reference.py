@@ -697,8 +697,11 @@ def lifting_loss(
     keypoints: Tensor | None = None,
     visible: Tensor | None = None,
     reprojection_weight: float = 0.0,
+    bones: Tensor | None = None,
+    bone_variance_weight: float = 0.0,
+    bone_ratio_weight: float = 0.0,
 ) -> Tensor:
-    """Squared joint error after rigid alignment + λ · squared velocity error + a weight · squared reprojection error.
+    """Squared joint error after rigid alignment + λ · squared velocity error + weighted terms of 2D and of the bones.
 
     Args:
         joints, target: ``(B, T, J, 3)``.
@@ -706,6 +709,7 @@ def lifting_loss(
         alignment: one Procrustes fit for a "sequence", or one for each "frame".
         keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term:
             x and y of the joints against the input, both centered on the visible keypoints.
+        bones: int64 ``(B, E, 2)``, pairs of joints, padded with -1, for the two terms of `bone_errors`.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -719,7 +723,43 @@ def lifting_loss(
         visible = keypoints.isfinite().all(dim=-1) if visible is None else visible
         error = centre(joints[..., :2], visible) - centre(keypoints, visible)
         loss = loss + reprojection_weight * masked_mean(error.square().sum(dim=-1), visible)
+    if bones is not None and (bone_variance_weight or bone_ratio_weight):
+        variance, ratio = bone_errors(joints, target, labelled, bones)
+        loss = loss + bone_variance_weight * variance + bone_ratio_weight * ratio
     return loss
+
+
+def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
+    """How much more bones stretch within a clip than the truth's, and how wrong their proportions are.
+
+    All lengths are in units of the clip's mean bone, so that nothing depends on the prediction's size.
+
+    Args:
+        joints, target: ``(B, T, J, 3)``.
+        labelled: bool ``(B, T, J)``.
+        bones: int64 ``(B, E, 2)``, padded with -1.
+
+    Returns:
+        The mean excess of a bone's variance over the truth's, over bones seen in two frames or more; and the mean
+        squared error of its mean length, over bones seen in any. 0 where there is none.
+    """
+    excess, ratio = [joints.new_zeros(0)], [joints.new_zeros(0)]
+    for clip in range(len(joints)):
+        lengths = []
+        for a, b in bones[clip].tolist():
+            seen = labelled[clip, :, a] & labelled[clip, :, b]
+            if a >= 0 and seen.any():
+                lengths.append([(x[clip, seen, a] - x[clip, seen, b]).norm(dim=-1) for x in (joints, target)])
+        if lengths:
+            whole = [torch.stack([x.mean() for x in own]).mean() for own in zip(*lengths, strict=True)]
+            whole = [torch.where(x == 0, 1.0, x) for x in whole]
+        for mine, true in lengths:
+            mine, true = mine / whole[0], true / whole[1]
+            ratio.append((mine.mean() - true.mean()).square()[None])
+            if len(mine) > 1:
+                excess.append((mine.var(correction=0) - true.var(correction=0)).clamp(min=0)[None])
+    variance, off = (torch.cat(values).sum() / max(len(values) - 1, 1) for values in (excess, ratio))
+    return variance, off
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

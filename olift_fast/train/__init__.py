@@ -11,6 +11,8 @@ from olift_fast.train.loss import lifting_loss
 from olift_fast.train.metrics import (
     acceleration_error,
     bone_length_drift,
+    bone_ratio_error,
+    depth_ratio,
     fa_mpjpe,
     n_mpjpe,
     pck,
@@ -34,7 +36,9 @@ __all__ = [
     "Scores",
     "acceleration_error",
     "bone_length_drift",
+    "bone_ratio_error",
     "collate",
+    "depth_ratio",
     "fa_mpjpe",
     "fit",
     "lifting_loss",

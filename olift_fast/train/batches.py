@@ -25,7 +25,8 @@ class Batch:
     keypoints ``(B, T, J, 2)`` normalized; visible, labelled bool ``(B, T, J)``; joints ``(B, T, J, 3)`` target in the
     same units; graph bool ``(B, J, J)``; sides ``(B, J)``; joint_mask bool ``(B, J)``; pitch ``(B,)`` of the
     cameras in degrees, NaN where unknown or hidden from the model; kinds int64 ``(B, J)`` of the joints
-    (`olift_fast.tracks.kinds.KINDS`), 0 where unknown, hidden or padding.
+    (`olift_fast.tracks.kinds.KINDS`), 0 where unknown, hidden or padding; bones int64 ``(B, E, 2)``, pairs of joints
+    that the skeleton connects, padded with -1: the loss reads them, the lifter does not.
     """
 
     keypoints: Tensor
@@ -37,6 +38,7 @@ class Batch:
     joint_mask: Tensor
     pitch: Tensor
     kinds: Tensor
+    bones: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -84,6 +86,7 @@ def collate(
     mask = np.zeros((clips, joints), np.bool_)
     pitch = np.concatenate([group.pitch for group in groups])
     kinds = np.zeros((clips, joints), np.int64)
+    bones = np.full((clips, max(len(group.skeleton.edges) for group in groups), 2), -1, np.int64)
     start = 0
     for index, group in enumerate(groups):
         rows, count = slice(start, start + len(group)), group.skeleton.num_joints
@@ -97,9 +100,10 @@ def collate(
         graph[rows, :count, :count] = skeleton.graph(hops)
         mask[rows, :count] = True
         kinds[rows, :count] = skeleton.kinds
+        bones[rows, : len(group.skeleton.edges)] = np.reshape(group.skeleton.edges, (-1, 2))
         if sides is None or sides[index]:
             side[rows, :count] = skeleton.sides
-    arrays = (keypoints, visible, target, labelled, graph, side, mask, pitch, kinds)
+    arrays = (keypoints, visible, target, labelled, graph, side, mask, pitch, kinds, bones)
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 

@@ -179,6 +179,9 @@ def training_loss(
         keypoints=batch.keypoints,
         visible=batch.visible,
         reprojection_weight=schedule.reprojection_weight,
+        bones=batch.bones,
+        bone_variance_weight=schedule.bone_variance_weight,
+        bone_ratio_weight=schedule.bone_ratio_weight,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -80,6 +81,21 @@ def held_out(
     if not sets:
         raise InputError(f"{folder}: must hold recordings in motion3d/{' or paired/' if paired else ''}, found none")
     return sets
+
+
+def end_on(clips: ClipBatch, degrees: float = 30.0) -> ClipBatch:
+    """The clips of bodies that point at the camera: whose longest axis is within so many degrees of its viewing axis.
+
+    The longest axis is that in which the labeled joints of all frames, each centered, spread most. It is upright for
+    a standing person, whom no level camera sees end-on.
+    """
+    centered = np.where(clips.labelled[..., None], clips.joints, 0.0).astype(np.float64)
+    count = np.maximum(clips.labelled.sum(axis=2), 1)[..., None, None]
+    centered = np.where(clips.labelled[..., None], centered - centered.sum(axis=2, keepdims=True) / count, 0.0)
+    _, axes = np.linalg.eigh(np.einsum("btji,btjk->bik", centered, centered))
+    kept = np.abs(axes[:, 2, -1]) > np.cos(np.radians(degrees))
+    values = {f.name: getattr(clips, f.name) for f in fields(clips)}
+    return replace(clips, **{name: value[kept] for name, value in values.items() if isinstance(value, np.ndarray)})
 
 
 def held_out_families(

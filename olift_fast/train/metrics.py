@@ -29,6 +29,7 @@ from torch import Tensor
 from olift_fast.nn.loss import Alignment
 from olift_fast.nn.masked import center
 from olift_fast.ops import procrustes_align
+from olift_fast.train.bones import bone_lengths, proportions
 
 Kind = Literal["similarity", "rigid"]
 
@@ -184,17 +185,56 @@ def bone_length_drift(joints: Tensor, labelled: Tensor, edges: Sequence[tuple[in
         ``(B,)`` without a unit, 0 for rigid bones; NaN where no bone is seen twice.
     """
     joints, _ = _checked(joints, joints, labelled)
-    pairs, last = [tuple(int(joint) for joint in edge) for edge in edges], joints.shape[2] - 1
-    if any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) <= last for pair in pairs):
-        raise ValueError(f"edges must be pairs of joints 0 … {last}, got {pairs}")
-    start, end = torch.tensor(pairs, dtype=torch.int64, device=joints.device).reshape(-1, 2).unbind(dim=1)
-    kept = torch.where(labelled[..., None], joints, 0.0)
-    both = labelled[:, :, start] & labelled[:, :, end]
-    length = torch.where(both, (kept[:, :, start] - kept[:, :, end]).norm(dim=-1), 0.0)
+    length, both = bone_lengths(joints, labelled, _bones(edges, joints))
     frames = both.sum(dim=1).to(length.dtype)
     mean = length.sum(dim=1) / frames.clamp(min=1)
     deviation = torch.where(both, length - mean[:, None], 0.0).norm(dim=1) / frames.clamp(min=1).sqrt()
     return _mean(deviation / torch.where(mean == 0, 1.0, mean), frames > 1)
+
+
+def bone_ratio_error(joints: Tensor, target: Tensor, labelled: Tensor, edges: Sequence[tuple[int, int]]) -> Tensor:
+    """How wrong the proportions of the body are: ``mean over bones of |r̂ - r|``, ``r = mean_t(ℓ) / m``.
+
+    ℓ_t are a bone's lengths in the frames that have both ends labeled, and m is the mean of mean_t(ℓ) over the clip's
+    bones: a bone that is drawn longer by half of the mean bone, the others being right, has an error of nearly 0.5.
+    Nothing is fitted: size, rotation and place don't matter.
+
+    Args:
+        joints, target: ``(B, T, J, 3)``, any unit of length.
+        labelled: bool ``(B, T, J)``.
+        edges: (E) pairs of joint indices, as `olift_fast.tracks.Skeleton.edges` holds them.
+
+    Returns:
+        ``(B,)``, in units of the mean bone; NaN where fewer than two bones are seen.
+    """
+    joints, target = _checked(joints, target, labelled)
+    bones = _bones(edges, joints)
+    (mine, seen), (true, _) = (bone_lengths(x, labelled, bones) for x in (joints, target))
+    known = seen.any(dim=1)
+    error = (proportions(mine, seen)[0] - proportions(true, seen)[0]).abs()
+    return _mean(error, known & (known.sum(dim=1, keepdim=True) > 1))
+
+
+def depth_ratio(joints: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    """Depth of the body against the true one: ``d(ŷ) / d(y)``, ``d = (Σ_M z² / Σ_M (x² + y²))^½``; 1 is right.
+
+    The extent along the camera's axis in units of that in the picture. A lifter that is unsure of the depth draws
+    bodies too flat, most of all those seen end-on. The joints must be in the target's camera frame.
+
+    Args:
+        joints, target: ``(B, T, J, 3)``, any unit of length; x and y in the picture, z away from the camera.
+        labelled: bool ``(B, T, J)``.
+
+    Returns:
+        ``(B,)`` without a unit; 0 for the flat guess. NaN where the target has no extent in depth or in the picture.
+    """
+    joints, target = _checked(joints, target, labelled)
+    known = labelled & _finite(joints, target)
+    squares = [_lost(center(x, known), known, labelled).square() for x in (joints, target)]
+    squares = [torch.where(labelled[..., None], x, 0.0).sum(dim=(1, 2)) for x in squares]
+    across, depth = zip(*((x[:, :2].sum(dim=1), x[:, 2]) for x in squares), strict=True)
+    ratio = (depth[0] * across[1] / (across[0] * depth[1])).sqrt()
+    return _mean(ratio[:, None], ((depth[1] != 0) & (across[1] != 0))[:, None])
 
 
 @dataclass(frozen=True)
@@ -204,13 +244,14 @@ class Metric:
     Args:
         name: its key in scores, and in the JSON of `olift eval`.
         column: heading of its column.
-        function: ``(joints, target, labelled)`` → ``(B,)``; where `of_bones`, ``(joints, labelled, edges)``.
+        function: ``(joints, target, labelled)`` → ``(B,)``.
         mean_of: what it is the mean of over the labeled joints, as a formula.
         unit: of the function's values.
         use: when to look at it.
         options: of the function.
         other_name: what else it is called.
-        of_bones: whether it takes the skeleton's edges in place of a target.
+        of_bones: whether it takes the skeleton's edges too, as its last argument.
+        of_target: whether it takes the target.
         more_is_better: True for shares of correct joints; the others are errors.
         fit: how the joints are fitted to the target, where not by one similarity alignment a clip.
         percent: what 100 times the value is, where not % of the clips' RMS 2D radius.
@@ -225,6 +266,7 @@ class Metric:
     options: Mapping[str, Any] = field(default_factory=dict)
     other_name: str = ""
     of_bones: bool = False
+    of_target: bool = True
     more_is_better: bool = False
     fit: str = ""
     percent: str = ""
@@ -233,7 +275,7 @@ class Metric:
         self, joints: Tensor, target: Tensor, labelled: Tensor, edges: Sequence[tuple[int, int]] = ()
     ) -> Tensor:
         """The metric of each clip ``(B,)``, whichever arguments its function takes."""
-        given: tuple[Any, ...] = (joints, labelled, edges) if self.of_bones else (joints, target, labelled)
+        given = [joints, *([target] if self.of_target else ()), labelled, *([edges] if self.of_bones else ())]
         return self.function(*given, **self.options)
 
 
@@ -300,7 +342,27 @@ METRICS = (
         unit="none",
         use="whether bones stretch; needs no target",
         of_bones=True,
+        of_target=False,
         percent="drift in % of their length",
+    ),
+    Metric(
+        name="bone_ratio_error",
+        column="ratios",
+        function=bone_ratio_error,
+        mean_of="(over bones) |r̂ − r|, r the bone's mean length over the mean of the clip's bones",
+        unit="mean bones",
+        use="whether proportions are right; short bones count little",
+        of_bones=True,
+        percent="error of bone lengths in % of the mean bone",
+    ),
+    Metric(
+        name="depth_ratio",
+        column="depth",
+        function=depth_ratio,
+        mean_of="(no mean) d(ŷ) / d(y), d² = Σ z² / Σ (x² + y²) over the clip",
+        unit="share, 1 is right",
+        use="whether bodies are too flat, most of all where they are seen end-on",
+        percent="extent in % of the true one",
     ),
 )
 """In the order of the columns of `olift eval`; the first tells how much better a lifter is than the flat guess."""
@@ -321,6 +383,14 @@ def aligned_difference(
         flat = (source.flatten(1, 2), aim.flatten(1, 2))
         aligned = procrustes_align(*flat, weights=weights.flatten(1, 2), kind=kind).view_as(source)
     return _lost(aligned - aim, known, labelled)
+
+
+def _bones(edges: Sequence[tuple[int, int]], joints: Tensor) -> Tensor:
+    """int64 ``(B, E, 2)``, the edges of each clip of the joints."""
+    pairs, last = [tuple(int(joint) for joint in edge) for edge in edges], joints.shape[2] - 1
+    if any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) <= last for pair in pairs):
+        raise ValueError(f"edges must be pairs of joints 0 … {last}, got {pairs}")
+    return torch.tensor(pairs, dtype=torch.int64, device=joints.device).reshape(1, -1, 2).expand(len(joints), -1, -1)
 
 
 def _finite(joints: Tensor, target: Tensor) -> Tensor:

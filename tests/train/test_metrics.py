@@ -21,6 +21,8 @@ from olift_fast.train import (
     Scores,
     acceleration_error,
     bone_length_drift,
+    bone_ratio_error,
+    depth_ratio,
     fa_mpjpe,
     n_mpjpe,
     pck,
@@ -38,6 +40,8 @@ EVERY: dict[str, Callable[..., Tensor]] = {
     "pck": functools.partial(pck, threshold=THRESHOLD),
     "pck of frames": functools.partial(pck, threshold=THRESHOLD, alignment="frame"),
     "bone_length_drift": lambda joints, target, labelled: bone_length_drift(joints, labelled, EDGES),
+    "bone_ratio_error": functools.partial(bone_ratio_error, edges=EDGES),
+    "depth_ratio": depth_ratio,
 }
 
 
@@ -73,6 +77,14 @@ def by_loop(name: str, joints: np.ndarray, target: np.ndarray, labelled: np.ndar
             if len(lengths) > 1:
                 drifts.append(np.std(lengths) / np.mean(lengths))
         return float(np.mean(drifts)) if drifts else math.nan
+    if name == "bone_ratio_error":
+        lengths = []
+        for a, b in EDGES:
+            seen = [t for t in range(frames) if labelled[t, a] and labelled[t, b]]
+            if seen:
+                lengths.append([np.mean([np.linalg.norm(x[t, a] - x[t, b]) for t in seen]) for x in (joints, target)])
+        shares = np.array(lengths) / np.mean(lengths, axis=0) if lengths else np.zeros((0, 2))
+        return float(np.abs(shares[:, 0] - shares[:, 1]).mean()) if len(lengths) > 1 else math.nan
     error = np.full((frames, places, 3), np.nan)
     centred = {}
     for t in range(frames):
@@ -86,6 +98,9 @@ def by_loop(name: str, joints: np.ndarray, target: np.ndarray, labelled: np.ndar
     if not centred:
         return math.nan
     mine, true = (np.concatenate(x) for x in zip(*centred.values(), strict=True))
+    if name == "depth_ratio":
+        depths = [np.linalg.norm(x[:, 2]) / np.linalg.norm(x[:, :2]) for x in (mine, true)]
+        return float(depths[0] / depths[1])
     whole = fitted(mine, true, kind)
     for t, (mine, true) in centred.items():
         if name.startswith("n_mpjpe"):
@@ -111,7 +126,7 @@ def test_matches_a_loop_over_clips(
     name: str, kind: str, dtype: torch.dtype, tolerance: float, frames: int, places: int
 ) -> None:
     joints, target, labelled = clips(frames=frames, joints=places, seed=frames)
-    options = {} if name.startswith(("n_mpjpe", "bone")) else {"kind": kind}
+    options = {} if name.startswith(("n_mpjpe", "bone", "depth")) else {"kind": kind}
     got = EVERY[name](joints.to(dtype), target.to(dtype), labelled, **options)
     arrays = zip(joints.numpy(), target.numpy(), labelled.numpy(), strict=True)
     wanted = [by_loop(name, mine, true, seen, kind) for mine, true, seen in arrays]
@@ -172,6 +187,28 @@ def test_drift_by_hand() -> None:
     labelled[0, 1:, 1] = False
     assert float(bone_length_drift(joints, labelled, [(0, 1), (0, 2)])) == 0
     assert bone_length_drift(joints, labelled, [(0, 1)]).isnan()
+
+
+def test_proportions_by_hand() -> None:
+    target = torch.zeros(1, 2, 3, 3)
+    target[:, :, 1, 0], target[:, :, 2, 0] = 1, 2
+    joints, labelled = target.clone(), torch.ones(1, 2, 3, dtype=torch.bool)
+    joints[:, :, 2, 0] = 4  # bones of 1 and 3 in place of 1 and 1: 0.5 and 1.5 of their mean
+    edges = [(0, 1), (1, 2)]
+    assert float(bone_ratio_error(joints, target, labelled, edges)) == pytest.approx(0.5)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    assert float(bone_ratio_error(3 * joints @ turn + 7, target, labelled, edges)) == pytest.approx(0.5, abs=1e-5)
+    assert bone_ratio_error(joints, target, labelled, edges[:1]).isnan()
+    assert float(bone_ratio_error(0 * joints, target, labelled, edges)) == 1
+
+
+def test_depth_by_hand() -> None:
+    joints, target, labelled = clips(frames=5)
+    half = target * torch.tensor([1.0, 1.0, 0.5], dtype=torch.float64)
+    assert torch.allclose(depth_ratio(3 * half + 2, target, labelled)[:-1], torch.tensor(0.5, dtype=torch.float64))
+    flattened = target * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
+    assert (depth_ratio(flattened, target, labelled)[:-1] == 0).all()
+    assert depth_ratio(joints, flattened, labelled).isnan().all()
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

@@ -265,7 +265,8 @@ def test_flat_guess_scores_as_its_definition_says() -> None:
 def test_scores_of_a_skeleton_without_edges_have_no_drift() -> None:
     part = groups(1, clips=2, frames=5)[0]
     bare = replace(part, skeleton=replace(part.skeleton, edges=()))
-    assert score("bare", bare, "flat", flat).values["bone_length_drift"] is None
+    bones = ("bone_length_drift", "bone_ratio_error")
+    assert all(score("bare", bare, "flat", flat).values[name] is None for name in bones)
     assert score("whole", part, "truth", lambda batch: batch.joints).values["pck_20"] == 100
 
 
@@ -292,7 +293,8 @@ def test_every_record_is_a_value_of_a_score_in_order() -> None:
 def test_legend_has_what_is_not_the_usual() -> None:
     assert evaluate.legend() == (
         "in % of the clips' RMS 2D radius after one similarity alignment a clip (FA-MPJPE: one a frame; N-MPJPE: scale "
-        "only); PCK@20: joints within 20%; bones: drift in % of their length"
+        "only); PCK@20: joints within 20%; bones: drift in % of their length; ratios: error of bone lengths in % of "
+        "the mean bone; depth: extent in % of the true one"
     )
 
 

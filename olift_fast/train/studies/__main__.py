@@ -14,7 +14,7 @@ from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
 from olift_fast.train.studies.rows import Row, read_rows, summary, write_rows
-from olift_fast.train.studies.trainings import REPORTED, load_plan, plans, trained
+from olift_fast.train.studies.trainings import load_plan, plans, trained
 from olift_fast.train.studies.windows import windows
 
 RESULTS = Path("benchmarks/results/scores")
@@ -73,7 +73,7 @@ def main(
         raise InputError(f"{path}: nothing has been measured yet: give --data")
     rows = read_rows(path)
     if plan is not None:
-        typer.echo(summary(rows, REPORTED))
+        typer.echo(summary(rows, plan.metrics))
         draw = plots.draw_trained
     else:
         draw = getattr(plots, OF_CHECKPOINTS[name][1])

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from olift_fast.train.evaluate import FLAT
+from olift_fast.train.metrics import METRICS
 from olift_fast.train.plots import COLORS, STYLE
 from olift_fast.train.studies.attention import FARTHEST
 from olift_fast.train.studies.occlusion import KINDS, SHARES
@@ -95,7 +96,7 @@ def draw_windows(rows: Sequence[Row]) -> Figure:
 
 
 def draw_trained(rows: Sequence[Row]) -> Figure:
-    """For each variant, a dot for each seed and a line at their mean; joints above, velocities below.
+    """For each variant, a dot for each seed and a line at their mean; a row of panels for each metric but FA-MPJPE.
 
     A panel shows a test, by means over the sources. Where each variant is about one source ("without rat"), a panel
     shows a source.
@@ -108,9 +109,12 @@ def draw_trained(rows: Sequence[Row]) -> Figure:
         panels = {str(row["test"]): where(rows, test=row["test"]) for row in rows}
     panels = {name: where(chosen, variant=lambda variant: variant != FLAT) for name, chosen in panels.items()}
     variants = list(dict.fromkeys(str(row["variant"]) for chosen in panels.values() for row in chosen))
-    size = (2.2 + 2.2 * len(panels), 1.2 + 0.5 * len(variants))
-    drawn, axes = plt.subplots(2, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for line, (value, told) in enumerate((("sa_mpjpe", "SA-MPJPE, %"), ("sa_mpve", "SA-MPVE, %"))):
+    metrics = [metric for metric in METRICS if metric.name in rows[0] and metric.name != "fa_mpjpe"]
+    size = (2.2 + 2.2 * len(panels), (0.6 + 0.25 * len(variants)) * len(metrics))
+    drawn, axes = plt.subplots(
+        len(metrics), len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    for line, (value, told) in enumerate((metric.name, f"{metric.column}, %") for metric in metrics):
         for axis, (name, chosen) in zip(axes[line], panels.items(), strict=True):
             means = mean_by(chosen, ("variant", "seed"), value)
             for place, variant in enumerate(variants):

@@ -25,28 +25,34 @@ from olift_fast.train import state as states
 from olift_fast.train.config import Config, load_config
 from olift_fast.train.evaluate import FLAT, flat, lifted_by, score
 from olift_fast.train.fitting import fit
-from olift_fast.train.held_out import FRAMES, held_out
+from olift_fast.train.held_out import FRAMES, end_on, held_out, held_out_families
 from olift_fast.train.log import Report
 from olift_fast.train.memory import keep_freed_memory
+from olift_fast.train.metrics import METRICS
 from olift_fast.train.studies.rows import Row
 from olift_fast.train.toml import Reader, as_change, plain, read_toml
 
 PLANS = Path(__file__).parent / "plans"
+WHOLE = ("animated", "recorded")
+"""The folders beside ``motion3d`` whose families are trained on, or held out, whole."""
 REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
-"""The metrics in the rows, by name."""
+"""The metrics in the rows of a study, by name, where its plan does not say others."""
 Key = tuple[str, int]
 """A variant and a seed."""
 
 
 @dataclass(frozen=True)
 class Test:
-    """How the held-out motion of a study is seen, by one random camera for each clip.
+    """How the held-out motion of a study is seen, by random cameras.
 
     Args:
         corruption, camera: as in `Mixture`.
         frames: T of a clip.
         sides, pitch, kinds: whether the lifter is told the joints' sides, the cameras' pitch and the joints' kinds.
         graph: which bones it is told.
+        cameras: cameras for each clip.
+        end_on: whether only clips of bodies that point at the camera are kept (`end_on`).
+        families: patterns of `Mixture.held_out`: whole families of ``animated/`` and ``recorded/`` are seen instead.
     """
 
     __test__ = False
@@ -58,6 +64,9 @@ class Test:
     pitch: bool = True
     kinds: bool = True
     graph: Graph = "true"
+    cameras: int = 1
+    end_on: bool = False
+    families: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Plan:
         seeds: each variant is trained once from each.
         seeds_of: other seeds of some variants.
         tests: by name.
+        metrics: in the rows, by name.
     """
 
     variants: Mapping[str, Sequence[str]]
@@ -94,6 +104,7 @@ class Plan:
     seeds: Sequence[int] = (0,)
     seeds_of: Mapping[str, Sequence[int]] = field(default_factory=dict)
     tests: Mapping[str, Test] = field(default_factory=lambda: {"as trained": Test()})
+    metrics: Sequence[str] = REPORTED
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.seeds_of) - {*self.variants, *self.finetuned}):
@@ -102,6 +113,9 @@ class Plan:
             raise InputError(f"finetuned must be of variants, got {', '.join(unknown)}")
         if twice := sorted({*self.variants} & {*self.finetuned}):
             raise InputError(f"variants and finetuned must not share names, got {', '.join(twice)}")
+        if unknown := sorted(set(self.metrics) - {metric.name for metric in METRICS}):
+            known = ", ".join(metric.name for metric in METRICS)
+            raise InputError(f"metrics must be of {known}, got {', '.join(unknown)}")
         for name, tuning in self.finetuned.items():
             if other := {*self.seeds_for(name)} - {*self.seeds_for(tuning.of)}:
                 raise InputError(f"{name} must have seeds that {tuning.of} has, got {sorted(other)}")
@@ -120,6 +134,9 @@ class Plan:
         else:
             recipe, own = self.recipe, [*self.changes, *self.variants[variant]]
         config = load_config(recipe, [*own, *changes, *(as_change(*item) for item in given.items())])
+        if config.data.real_whole:
+            whole = [data / folder.name for folder in config.data.real_whole]
+            config = replace(config, data=replace(config.data, real_whole=whole))
         table = plain(config)
         # No weight depends on the settings of `states.FREE`, except on where the training ends.
         for key in {*states.FREE} - {"run.stop_after"}:
@@ -158,7 +175,7 @@ def trained(
     changes: Sequence[str] = (),
     watch: Callable[[str], None] | None = None,
 ) -> Iterator[Row]:
-    """Rows of SA-MPJPE, FA-MPJPE and SA-MPVE, in % of the clips' RMS 2D radius, by variant, seed, test and source.
+    """Rows of the plan's metrics, as `Score` has them, by variant, seed, test and source.
 
     The flat guess comes first, with seed -1. Trainings that `runs` holds are not repeated, and interrupted ones are
     resumed.
@@ -232,12 +249,19 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
             continue
         method, hops = (flat, 1) if lifter is None else (lifted_by(lifter, sides=test.sides), lifter.config.hops)
-        seen = held_out(data, frames=test.frames, cameras=1, paired=False, corruption=test.corruption, seen=test.camera)
+        folders = [data / folder for folder in WHOLE]
+        take = (
+            partial(held_out_families, folders, test.families)
+            if test.families
+            else partial(held_out, data, paired=False)
+        )
+        seen = take(frames=test.frames, cameras=test.cameras, corruption=test.corruption, seen=test.camera)
         for source, clips in seen.items():
-            if clips.visible.shape[1] == test.frames:
+            clips = end_on(clips) if test.end_on else clips
+            if len(clips) and clips.visible.shape[1] == test.frames:
                 skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
                 told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
                 found = score(source, clips if test.pitch else without_pitch(clips), "", method, hops, told)
-                errors = {metric: found.values[metric] for metric in REPORTED}
+                errors = {metric: found.values[metric] for metric in plan.metrics}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

@@ -1,9 +1,9 @@
-"""How well steep cameras are told from 2D: ``python -m benchmarks.overhead FOLDER``; ``fit FOLDER`` writes the weights.
+"""How well steep cameras are told: ``python -m benchmarks.overhead FOLDER``; ``fit FOLDER`` writes the weights.
 
-FOLDER holds recordings of 3D motion in motion3d/, recorded/ and animated/. Cameras of all pitches see them and generated
-animals, with a detector's faults; half of the recordings also turn slowly, since animators' animals walk straight on.
-Scores are of whole families and persons that were held out: of five parts of them, each is judged by a network fitted
-on the other four and on generated animals. Each clip counts twice: with its joints' names, and without.
+FOLDER holds recordings of 3D motion in motion3d/, recorded/ and animated/. Cameras of all pitches see them and
+generated animals, with a detector's faults; half of the recordings also turn slowly, since animators' animals walk
+straight on. Scores are of whole families and persons that were held out: of five parts of them, each is judged by a
+network fitted on the other four and on generated animals. Each clip counts twice: with its joints' names, and without.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def quantiles(rows: Sequence[Sample], found: Floats) -> Iterator[str]:
 def write(layers: tuple[Floats, Floats], path: Path) -> None:
     """The module of the weights, to three digits."""
     lines = [
-        '"""Weights of the network in `overhead`, biases first; `python -m benchmarks.overhead fit FOLDER` writes them."""',
+        '"""Weights of the network in `overhead`, biases first; `python -m benchmarks.overhead fit` writes them."""',
         "",
         "import numpy as np",
         "",
@@ -228,7 +228,7 @@ def write(layers: tuple[Floats, Floats], path: Path) -> None:
 
 def main(*arguments: str) -> None:
     torch.set_num_threads(1)
-    rows = list(samples(Path(arguments[-1]), clips=10, animals=1800))
+    rows = list(samples(Path(arguments[-1]), clips=14, animals=2500))
     if arguments[0] == "fit":
         write(fit(rows), Path(overhead_weights.__file__))
         return

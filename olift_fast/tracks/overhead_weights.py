@@ -1,4 +1,4 @@
-"""Weights of the network in `overhead`, biases first; `python -m benchmarks.overhead fit FOLDER` writes them."""
+"""Weights of the network in `overhead`, biases first; `python -m benchmarks.overhead fit` writes them."""
 
 import numpy as np
 

@@ -31,7 +31,7 @@ def tracks_of(batch: ClipBatch) -> KeypointTracks:
 
 def warned_share(elevation: float, first: int) -> float:
     families = ("quadruped", "human", "rodent", "lizard")
-    batches = [clip(family, elevation, first + seed) for family in families for seed in range(10)]
+    batches = [clip(family, elevation, first + seed) for family in families for seed in range(6)]
     return float(np.mean([steep_warning(tracks_of(batch)) is not None for batch in batches]))
 
 

@@ -21,6 +21,7 @@ from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 from olift_fast.renamed import old_argument
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
+from olift_fast.tracks.overhead import steep_warning
 from olift_fast.tracks.skeleton import Skeleton
 
 Array = npt.NDArray[np.float32]
@@ -64,6 +65,8 @@ def lift_tracks(
 ) -> LiftedTracks:
     """3D joints of every track, any number of frames in bounded memory.
 
+    The result's warnings tell if the recording looks as if filmed from above or below, and no pitch is given.
+
     Args:
         model: the lifter.
         tracks: what `olift_fast.io.read_keypoints` returns.
@@ -104,6 +107,7 @@ def lift_tracks(
     # Track by track, so that what only the steps need is in memory for one track at a time.
     lifted = map(lift, range(tracks.num_tracks))
     joints, rotation, scale, centers = (np.stack(parts) for parts in zip(*lifted, strict=True))
+    warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
     return LiftedTracks(
         joints=joints,
         keypoints=tracks.keypoints,
@@ -117,7 +121,7 @@ def lift_tracks(
         source=tracks.source,
         format=tracks.format,
         notes=tracks.notes,
-        warnings=tracks.warnings,
+        warnings=(*tracks.warnings, warning) if warning else tracks.warnings,
         frame=frame,
         scale=scale,
         centers=centers,

@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _fork = multiprocessing.get_context("fork")
 SILENCE = 90.0
 """A worker that says nothing for this many seconds hangs where no signal reaches it."""
-SHARE = 0.01
+SHARE = 0.002
 """The least share of the inputs that a format gets. The rest goes by time: formats that are quick to read get most."""
 JOB, RECYCLE = 20, 3000
 """Inputs that a worker gets at once, and those after which a fresh one replaces it."""
@@ -131,12 +131,14 @@ class Fuzzer:
         (folder / "canary.raw").write_bytes(np.full(10_000, CANARY).tobytes())
 
     def fuzz(self, workers: int, seconds: float, inputs: int) -> None:
-        """Reads inputs until that time is over or that many are read."""
+        """Reads inputs until that time is over, that many are read, or Ctrl-C; what was counted stays."""
         end = time.monotonic() + seconds
         self.workers = [self._start(place) for place in range(workers)]
         try:
             while time.monotonic() < end and sum(tally.done for tally in self.tallies.values()) < inputs:
                 self._step()
+        except KeyboardInterrupt:
+            print("stopped early", file=sys.stderr)
         finally:
             for worker in self.workers:
                 worker.process.kill()

@@ -95,10 +95,10 @@ class Body:
 
     legs: (pair, side) of each leg. wave_hz: range of the traveling wave's frequency. any_attitude: share of clips whose
     body is turned at random in space. walks_level: whether the trunk is tilted so that hind and front feet are at one
-    height, by at most `steepest` degrees. energy: scale of the idle motion. still: share of clips that hardly move. variety: scale of how much bone
-    lengths vary between clips. in_unison: share of clips in which left and right have the same idle motion.
-    changes: how often a second the posture changes; change_seconds: range of how long that takes. carried: how often
-    the body is moved in each of `paths.WAYS`; empty for a body that moves by itself.
+    height, by at most `steepest` degrees. energy: scale of the idle motion. still: share of clips that hardly move.
+    variety: scale of how much bone lengths vary between clips. in_unison: share of clips in which left and right have
+    the same idle motion. changes: how often a second the posture changes; change_seconds: range of how long that takes.
+    carried: how often the body is moved in each of `paths.WAYS`; empty for a body that moves by itself.
     """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:

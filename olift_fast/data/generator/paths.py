@@ -33,7 +33,9 @@ def carry(rng: np.random.Generator, shapes: Floats, ways: Mapping[str, float], r
         turn = rotation_matrices(np.asarray(turned, np.float32).reshape(3, -1)).reshape(3, 3, clips.size, frames)
         rotation = np.einsum("ijbt,jkb->ikbt", turn, start)
         mine = centered[:, :, clips]
-        moved = rotation[:, 0] * mine[:, 0, None] + rotation[:, 1] * mine[:, 1, None] + rotation[:, 2] * mine[:, 2, None]
+        moved = (
+            rotation[:, 0] * mine[:, 0, None] + rotation[:, 1] * mine[:, 1, None] + rotation[:, 2] * mine[:, 2, None]
+        )
         positions[:, :, clips] = moved + (extent[clips, None] * path).astype(np.float32)
     return positions
 

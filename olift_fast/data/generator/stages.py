@@ -27,7 +27,7 @@ class Stages:
     still: NDArray[np.bool_]
 
     def over_time(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.floating]:
-        """The course of a quantity with K values (..., B), one for each posture: (..., B, T), or (..., B, 1) for K = 1."""
+        """The course (..., B, T) of a quantity with a value (..., B) for each posture; (..., B, 1) if there is one."""
         if len(values) == 1:
             return values[0][..., None]
         course = np.repeat(values[0].astype(np.float32)[..., None], self.progress.shape[-1], axis=-1)
@@ -46,9 +46,7 @@ class Stages:
         return list((shares * curve).sum(axis=-1) / shares.sum(axis=-1))
 
 
-def choose_stages(
-    body: Body, rng: np.random.Generator, rate: NDArray[np.float64], frames: int
-) -> Stages:
+def choose_stages(body: Body, rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Stages:
     """Random postures of B clips, at their frame rates (B,); several in a clip if the body changes them."""
     count = len(rate)
     weights = shares_of(body.postures)
@@ -59,9 +57,7 @@ def choose_stages(
     progress = np.empty((0, count, frames), np.float32)
     if body.changes:
         progress = moves(rng, rate, frames, body.changes, body.change_seconds) * ~still[:, None]
-        postures += [
-            [body.postures[i] for i in rng.choice(len(body.postures), count, p=weights)] for _ in progress
-        ]
+        postures += [[body.postures[i] for i in rng.choice(len(body.postures), count, p=weights)] for _ in progress]
     return Stages(postures, progress, energy, still)
 
 

@@ -326,7 +326,8 @@ def _travel(
     """Adds the root's path to the positions, in place: forward by the steps, up and down by ground contact and hops."""
     count, frames = positions.shape[2:]
     low = positions[:, 2].min(axis=0)
-    grounded = np.array([[posture.support == "ground" for posture in postures] for postures in stages.postures]).all(0)
+    standing = [[posture.support == "ground" for posture in postures] for postures in stages.postures]
+    grounded = np.all(standing, axis=0)
     reach = np.ptp(positions[:, 2], axis=0).mean(axis=1)
     extent = np.sqrt(np.square(positions - positions.mean(axis=0)).sum(axis=1).mean(axis=(0, 2)))
     low = smoothed(low)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from olift_fast.data.generator.bodies import PITCH, ROLL, STRETCH, YAW, Body, Gait, Posture, Turn, Vector, log_normal
 
 Points = NDArray[np.float64]
+Place = Points | Sequence[float]
 Maker = Callable[["_Thing"], None]
 NOWHERE = np.zeros((0, 3))
 
@@ -56,7 +57,7 @@ class _Thing:
         for point in _nearest_first(left, [self.places[node] for node in known]):
             options = [*((node, node) for node in known), *pairs]
             nearest = options[self._choose(point, [pair[0] for pair in options])]
-            offset = point - self.places[nearest[0]]
+            offset = (point - self.places[nearest[0]]).tolist()
             pairs.append(self.body.pair(f"point_{len(self.places)}", nearest, offset, "part"))
             self.places += [point, point * [1, -1, 1]]
         return known + [node for pair in pairs for node in pair]
@@ -65,8 +66,8 @@ class _Thing:
         """Adds one point, which turns what is linked to it later on."""
         parent = parents[self._choose(place, parents)] if parents else -1
         offset = place - self.places[parent] if parents else place
-        self.places.append(np.asarray(place, float))
-        return self.body.add(f"point_{len(self.places)}", parent, offset, "part", turns)
+        self.places.append(place)
+        return self.body.add(f"point_{len(self.places)}", parent, offset.tolist(), "part", turns)
 
     def _choose(self, place: Points, nodes: Sequence[int]) -> int:
         if self.anyhow and self.rng.random() < 0.5:
@@ -91,12 +92,12 @@ def _hinge(name: str, axis: Vector, low: float, high: float) -> Turn:
     return Turn(name, axis, low, high, 0.5 * (low + high), 0.33 * (high - low), 1.0)
 
 
-def _corners(low: Sequence[float], high: Sequence[float]) -> Points:
+def _corners(low: Place, high: Place) -> Points:
     """The 8 corners of a box that stands upright; those of its floor first."""
     return np.array([(x, y, z) for z in (low[2], high[2]) for x in (low[0], high[0]) for y in (low[1], high[1])], float)
 
 
-def _rectangle(center: Sequence[float], x: float, y: float) -> Points:
+def _rectangle(center: Place, x: float, y: float) -> Points:
     """Four corners of a level rectangle; x and y are half its sides."""
     return np.asarray(center, float) + np.array([(-x, -y, 0), (-x, y, 0), (x, -y, 0), (x, y, 0)])
 
@@ -131,16 +132,17 @@ def _tool(thing: _Thing) -> None:
     width, height, reach = _half_sizes(rng, 0.3, 0.15, 0.25, 0.5)
     handle = np.zeros((int(rng.integers(2, 5)), 3))
     handle[:, 0] = np.linspace(0, 2, len(handle))
-    head = rng.choice((_corners, _ring))((2, -width, -height), (2 + reach, width, height))
+    shape = _corners if rng.random() < 0.5 else _ring
+    head = shape((2, -width, -height), (2 + reach, width, height))
     thing.body.carried = {"held": 5, "thrown": 0.7, "turned": 0.5}
     thing.part(np.concatenate([handle, head[rng.random(len(head)) < rng.uniform(0.6, 1)], [[2 + reach, 0, 0]]]))
 
 
-def _ring(low: Sequence[float], high: Sequence[float]) -> Points:
+def _ring(low: Place, high: Place) -> Points:
     """Points around a hoop in the box's middle plane."""
-    low, high = np.asarray(low), np.asarray(high)
+    ends = np.array([low, high], float)
     angle = np.linspace(0, 2 * np.pi, 9)[:-1]
-    return 0.5 * (low + high) + 0.5 * (high - low) * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    return ends.mean(axis=0) + 0.5 * (ends[1] - ends[0]) * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
 
 
 def _bottle(thing: _Thing) -> None:

@@ -131,11 +131,11 @@ def _tool(thing: _Thing) -> None:
     rng = thing.rng
     width, height, reach = _half_sizes(rng, 0.3, 0.15, 0.25, 0.5)
     handle = np.zeros((int(rng.integers(2, 5)), 3))
-    handle[:, 0] = np.linspace(0, 2, len(handle))
-    shape = _corners if rng.random() < 0.5 else _ring
-    head = shape((2, -width, -height), (2 + reach, width, height))
+    handle[:, 0] = np.linspace(0, 1.9, len(handle))
+    low, high = (2, -width, -height), (2 + reach, width, height)
+    head = _ring(low, high) if rng.random() < 0.5 else np.concatenate([_corners(low, high), [[2 + reach, 0, 0]]])
     thing.body.carried = {"held": 5, "thrown": 0.7, "turned": 0.5}
-    thing.part(np.concatenate([handle, head[rng.random(len(head)) < rng.uniform(0.6, 1)], [[2 + reach, 0, 0]]]))
+    thing.part(np.concatenate([handle, head[:2], head[2:][rng.random(len(head) - 2) < rng.uniform(0.6, 1)]]))
 
 
 def _ring(low: Place, high: Place) -> Points:

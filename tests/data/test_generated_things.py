@@ -196,6 +196,20 @@ def test_postures_change_within_a_clip() -> None:
     assert spread[1.0] > 1.5 * spread[0.0]
 
 
+def test_a_shaken_body_rolls_to_and_fro_several_times_a_second() -> None:
+    rolls = []
+    for shake in (0.0, 18.0):
+        body = only(quadruped_postures(np.random.default_rng(3)), Posture(gait=0.0, shake=shake))
+        body.changes = 0.0
+        names = [node.name for node in body.nodes]
+        z = animate(body, np.random.default_rng(4), 40, 60, (40.0, 40.0)).positions[:, 2]
+        roll = z[names.index("left_hip")] - z[names.index("right_hip")]
+        turns = np.diff(np.sign(np.diff(roll, axis=-1)), axis=-1) != 0
+        rolls.append((np.median(np.ptp(roll, axis=-1)), np.median(turns.sum(axis=-1))))
+    (still_range, _), (range_, turns_) = rolls
+    assert range_ > 1.5 * still_range and 2 * 3 * 1.5 - 2 <= turns_ <= 2 * 6 * 1.5 + 3
+
+
 def test_fingers_flex_as_far_as_those_of_recorded_hands(real_data) -> None:  # type: ignore[no-untyped-def]
     """Ranges (5 to 95 %) of a finger's bends; recorded by a Leap sensor, and posed by artists."""
     rng = np.random.default_rng(6)

@@ -126,7 +126,7 @@ def _angles(
         return np.empty((0, count, frames), np.float32)
     groups = sorted({node.group for node, _ in turns})
     lively = dict(zip(groups, np.exp(rng.normal(-0.2, 0.7, (len(groups), count))), strict=True))
-    # numpy draws in the order written here, and no body's stream of random numbers may change.
+    # The order of the draws decides which clips a seed gives.
     draws = [(rng.normal(size=(len(body.nodes), 3, count)), rng.normal(size=(len(turns), count)))]
     loose = np.exp(rng.normal(0, 0.4, count))
     for _ in stages.progress:

@@ -47,6 +47,14 @@ def test_new_families_are_drawn_by_name_alone() -> None:
     assert {named.batch(1, 2).family for _ in range(12)} == {"object", "articulated"}
 
 
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(WEIGHTS)))
+def test_the_same_seed_gives_the_same_clips_and_another_seed_others(family: str) -> None:
+    first, again, other = (AnimalGenerator(seed).batch(3, 20, family) for seed in (7, 7, 8))
+    assert first.skeleton == again.skeleton and np.array_equal(first.joints, again.joints)
+    assert np.array_equal(first.keypoints, again.keypoints)
+    assert first.joints.shape != other.joints.shape or not np.array_equal(first.joints, other.joints)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_all_points_of_a_rigid_object_keep_their_distances(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -29,6 +29,8 @@ class CameraRange:
     follow, pan: shares of clips whose camera moves along with the body, or turns slowly about the vertical; all others
         are static.
     views: how often each of `VIEWS` is drawn, in place of `elevation`, which is not read then.
+    end_on: share of clips seen along the body's longest level axis, from either end, give or take 15 degrees.
+    close: share of clips that a wide lens sees from nearby, whose focal length is 0.4 ... 0.7.
 
     Raises InputError for views of other names, or without shares.
     """
@@ -43,6 +45,8 @@ class CameraRange:
     follow: float = 0.15
     pan: float = 0.1
     views: Mapping[str, float] | None = None
+    end_on: float = 0.0
+    close: float = 0.0
 
     def __post_init__(self) -> None:
         if self.views is not None:
@@ -139,11 +143,17 @@ def random_cameras(
     if labelled is not None:
         positions = _filled(positions, labelled)
     azimuth = rng.uniform(0, 2 * np.pi, count)
+    if ranges.end_on > 0:
+        along = _long_axis(positions) + rng.choice((0, np.pi), count) + np.radians(rng.normal(0, 15, count))
+        azimuth = np.where(rng.random(count) < ranges.end_on, along, azimuth)
     elevation = np.radians(_elevations(rng, ranges, count))
     roll = np.radians(rng.uniform(*ranges.roll, size=count))
     rotation = upright_rotation(azimuth, elevation, roll)[:, None]
     size = _image_sizes(rng, ranges, count)
     focal = size.max(axis=-1) * (35 / 36) * np.exp(rng.uniform(np.log(ranges.focal[0]), np.log(ranges.focal[1]), count))
+    if ranges.close > 0:
+        wide = size.max(axis=-1) * (35 / 36) * rng.uniform(0.4, 0.7, count)
+        focal = np.where(rng.random(count) < ranges.close, wide, focal)
     focal = np.where(rng.random(count) < ranges.weak, focal * 30, focal)
     fill = rng.uniform(*ranges.fill, size=count)
     kind = rng.random(count)
@@ -196,6 +206,13 @@ def _elevations(rng: np.random.Generator, ranges: CameraRange, count: int) -> ND
     drawn = rng.choice(len(shares), count, p=shares / shares.sum())
     low, high = np.array([VIEWS[view] for view in ranges.views])[drawn].T
     return rng.uniform(low, high)
+
+
+def _long_axis(positions: Floats) -> NDArray[np.floating]:
+    """Azimuth (B,) of the axis along which each clip's joints (B, T, J, 3) reach farthest from their frame's mean."""
+    level = positions[..., :2] - positions[..., :2].mean(axis=2, keepdims=True)
+    xx, xy, yy = (np.einsum("btj,btj->b", level[..., a], level[..., b]) for a, b in ((0, 0), (0, 1), (1, 1)))
+    return np.asarray(0.5 * np.arctan2(2 * xy, xx - yy))
 
 
 def _filled(positions: Floats, labelled: NDArray[np.bool_]) -> Floats:

@@ -75,7 +75,7 @@ class Mixture:
         proportions: how much bone lengths of real motion vary between clips; 0.15 times this is the standard deviation
             of their logarithms.
         speed: range of time stretches of real motion.
-        families: how often each family of generated animals is drawn; None leaves it to the generator.
+        families: how often each family of generated bodies is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
         pitch_told: share of groups whose cameras' pitch is told to the model, where it is known.
         kinds_told: share of groups whose kinds of joints, by their names, are told to the model; in half of these, some

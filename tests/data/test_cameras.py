@@ -27,6 +27,7 @@ RANGES = {
     "panning": CameraRange(pan=1.0, follow=0),
     "following": CameraRange(follow=1.0),
     "far": CameraRange(weak=1.0),
+    "end on and close": CameraRange(end_on=0.5, close=0.5),
     "wide": CameraRange(elevation=(-90, 90), roll=(-180, 180), image_size=None, focal=(0.5, 4)),
 }
 
@@ -73,6 +74,35 @@ def test_cameras_stand_upright_and_look_down_as_asked() -> None:
     assert (rotation[:, 1, 2] < 0).all(), "up in the world is up in the image"
     azimuth = np.arctan2(rotation[:, 2, 1], rotation[:, 2, 0])
     assert np.histogram(azimuth, bins=4, range=(-np.pi, np.pi))[0].min() > 25
+
+
+def test_end_on_cameras_look_along_the_body_from_both_ends() -> None:
+    rng = np.random.default_rng(8)
+    heading = rng.uniform(-np.pi, np.pi, 300)
+    along = np.stack([np.cos(heading), np.sin(heading), np.zeros(300)], axis=-1)
+    across = np.stack([-np.sin(heading), np.cos(heading), np.zeros(300)], axis=-1)
+    spine, ribs = rng.normal(size=(2, 300, 1, 12, 1)) * np.array([2.0, 0.4])[:, None, None, None, None]
+    walk = np.linspace(0, 9, 6)[:, None, None] * across[:, None, None]
+    positions = (spine * along[:, None, None] + ribs * across[:, None, None] + walk).astype(np.float32)
+    share = []
+    for end_on in (0.0, 0.6, 1.0):
+        cameras = random_cameras(np.random.default_rng(9), positions, CameraRange(end_on=end_on, pan=0.0))
+        ahead = cameras.rotation[:, 0, 2, :2] / np.linalg.norm(cameras.rotation[:, 0, 2, :2], axis=-1, keepdims=True)
+        cosine = (ahead * along[:, :2]).sum(axis=-1)
+        share.append(np.mean(np.abs(cosine) > np.cos(np.radians(45))))
+    assert 0.4 < share[0] < 0.6 and 0.7 < share[1] < 0.9 and share[2] > 0.95
+    assert 0.4 < np.mean(cosine > 0) < 0.6, "from behind as often as from ahead"
+
+
+def test_close_cameras_have_wide_lenses_and_stand_nearer() -> None:
+    rng = np.random.default_rng(10)
+    positions = walk(rng, count=80)
+    near, usual = (
+        random_cameras(np.random.default_rng(11), positions, CameraRange(close=close, weak=0.0)) for close in (1.0, 0.0)
+    )
+    assert near.focal.min() > 0.39 * 1050 and near.focal.max() < 0.71 * 1050
+    distance = [np.linalg.norm(cameras.position[:, 0], axis=-1).mean() for cameras in (near, usual)]
+    assert distance[0] < 0.6 * distance[1]
 
 
 def test_upright_camera_by_hand() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from olift_fast.data.corruption import Corruption
-from olift_fast.data.generator import FAMILIES
+from olift_fast.data.generator import WEIGHTS
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train import EarlyStop, Mixture, load_config
@@ -111,7 +111,7 @@ def test_recipes_are_complete(name: str) -> None:
         return
     assert config.run.out == Path(name)
     assert config.data.real == Path("motion3d") and set(config.data.real_weights) == set(REAL_WEIGHTS)
-    assert config.data.families is None or set(config.data.families) == set(FAMILIES)
+    assert config.data.families is None or set(config.data.families) == set(WEIGHTS)
     assert config.data.skeletons * config.data.clips * config.data.longest == 4 * 2 * 48
 
 

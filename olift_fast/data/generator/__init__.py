@@ -1,4 +1,4 @@
-"""Procedural animals: endless clips of varied bodies in motion, with exact 3D.
+"""Procedural animals and things: endless clips of varied bodies in motion, with exact 3D.
 
 All clips of a batch have one skeleton; they differ in proportions, posture, gait, camera and detector faults.
 """
@@ -16,7 +16,9 @@ from olift_fast.data.generator.bodies import Body
 from olift_fast.data.generator.creatures import bird, fish, insect, snake, spider
 from olift_fast.data.generator.mammals import lizard, quadruped, rodent
 from olift_fast.data.generator.motion import animate
-from olift_fast.data.generator.people import hand, human
+from olift_fast.data.generator.objects import articulated_object, rigid_object
+from olift_fast.data.generator.people import hand, hand_at_work, human
+from olift_fast.data.generator.postures import human_postures, quadruped_postures
 from olift_fast.data.generator.reported_joints import choose_joints
 
 FAMILIES: dict[str, Callable[[np.random.Generator], Body]] = {
@@ -30,8 +32,14 @@ FAMILIES: dict[str, Callable[[np.random.Generator], Body]] = {
     "snake": snake,
     "fish": fish,
     "hand": hand,
+    "quadruped_postures": quadruped_postures,
+    "human_postures": human_postures,
+    "hand_at_work": hand_at_work,
+    "object": rigid_object,
+    "articulated": articulated_object,
 }
 
+# Of the families that are drawn where none are named; the others are drawn only by name.
 WEIGHTS: dict[str, float] = {
     "quadruped": 6.0,
     "human": 3.0,
@@ -47,10 +55,10 @@ WEIGHTS: dict[str, float] = {
 
 
 class AnimalGenerator:
-    """Random clips of articulated animals; the same seed gives the same clips, bit for bit.
+    """Random clips of animals, people, hands and things; the same seed gives the same clips, bit for bit.
 
     seed: an int or a sequence of ints, such as (seed, worker) for several processes.
-    families: names out of FAMILIES, or a mapping of names to weights; None for all, weighted by WEIGHTS.
+    families: names out of FAMILIES, or a mapping of names to weights; None for those of WEIGHTS.
     camera, corruption: of what the cameras see. fps: range of frame rates, drawn log-uniformly.
     without_edges: share of skeletons that come with no edges.
 

@@ -14,6 +14,8 @@ Vector = tuple[float, float, float]
 PITCH: Vector = (0.0, -1.0, 0.0)
 YAW: Vector = (0.0, 0.0, 1.0)
 ROLL: Vector = (1.0, 0.0, 0.0)
+# No axis: the joint slides, and its bone grows by so many percent.
+STRETCH: Vector = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Posture:
     """A way to hold the body: angles in degrees that replace the rest angles (by turn name), and the trunk's tilt.
 
     support: "ground" (the lowest joint stays on the ground), or "free" (tethered, swimming, flying, climbing).
-    gait: how strongly legs step in this posture, 0..1.
+    gait: how strongly legs step in this posture, 0..1. shake: degrees by which the body is shaken about its length.
     """
 
     weight: float = 1.0
@@ -53,6 +55,7 @@ class Posture:
     roll: tuple[float, float] = (-3.0, 3.0)
     support: str = "ground"
     gait: float = 1.0
+    shake: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,10 @@ class Body:
 
     legs: (pair, side) of each leg. wave_hz: range of the traveling wave's frequency. any_attitude: share of clips whose
     body is turned at random in space. walks_level: whether the trunk is tilted so that hind and front feet are at one
-    height. energy: scale of the idle motion. still: share of clips that hardly move. variety: scale of how much bone
-    lengths vary between clips. in_unison: share of clips in which left and right have the same idle motion.
+    height, by at most `steepest` degrees. energy: scale of the idle motion. still: share of clips that hardly move.
+    variety: scale of how much bone lengths vary between clips. in_unison: share of clips in which left and right have
+    the same idle motion. changes: how often a second the posture changes; change_seconds: range of how long that takes.
+    carried: how often the body is moved in each of `paths.WAYS`; empty for a body that moves by itself.
     """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
@@ -109,6 +114,10 @@ class Body:
         self.still = 0.08
         self.variety = 1.0
         self.in_unison = 0.0
+        self.steepest = 30.0
+        self.changes = 0.0
+        self.change_seconds: tuple[float, float] = (0.4, 1.5)
+        self.carried: Mapping[str, float] = {}
 
     def add(
         self,

@@ -18,8 +18,8 @@ FOUR_LEGGED_GAITS = (
 )
 
 
-def quadruped(rng: np.random.Generator) -> Body:
-    """Dog to giraffe to bear: legs under the body."""
+def quadruped(rng: np.random.Generator, neck_joints: int = 1) -> Body:
+    """Dog to giraffe to bear: legs under the body; with at least so many joints that bend the neck."""
     leg = log_normal(rng, 0.8, 0.28)
     grounded_foot = rng.random() < 0.25
     crouch = rng.uniform(0, 1)
@@ -37,7 +37,7 @@ def quadruped(rng: np.random.Generator) -> Body:
     girth = log_normal(rng, 0.13, 0.25)
     chest = _trunk(body, rng, arch=rng.uniform(-5, 8))
     neck = log_normal(rng, 0.4, 0.4)
-    head = _neck_and_head(body, rng, chest, neck, rng.uniform(5, 60), log_normal(rng, 0.3, 0.25))
+    head = _neck_and_head(body, rng, chest, neck, rng.uniform(5, 60), log_normal(rng, 0.3, 0.25), neck_joints)
     _ears(body, rng, head, log_normal(rng, 0.1, 0.4))
     if rng.random() < 0.3:
         _antlers(body, rng, head, log_normal(rng, 0.3, 0.5))
@@ -165,9 +165,11 @@ def _trunk(body: Body, rng: np.random.Generator, arch: float, idle: float = 1.0,
     return body.add("chest", last, (0.2, 0, rng.uniform(-0.03, 0.05)), "trunk", turns, place=0.5)
 
 
-def _neck_and_head(body: Body, rng: np.random.Generator, chest: int, neck: float, up: float, head: float) -> int:
+def _neck_and_head(
+    body: Body, rng: np.random.Generator, chest: int, neck: float, up: float, head: float, fewest: int = 1
+) -> int:
     """Neck and head with nose and eyes, sometimes with jaw, throat and crown; returns the head."""
-    count = int(rng.integers(1, 4))
+    count = int(rng.integers(fewest, 4))
     last = chest
     base = body.add("neck_base", chest, (0.05, 0, 0.06), "trunk", _neck_turns(up, count, 0)) if count > 1 else -1
     if base >= 0:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from olift_fast.data.generator.bodies import Body, Gait, Posture
+from olift_fast.data.generator.bodies import STRETCH, Body, Posture
+from olift_fast.data.generator.curves import gate, idle, log_uniform, random_turns, smoothed
 from olift_fast.data.generator.kinematics import Floats, Ints, compose, forward_kinematics, rotation_matrices
+from olift_fast.data.generator.paths import carry
+from olift_fast.data.generator.stages import Stages, choose_stages, shares_of
 
 
 @dataclass(frozen=True)
@@ -30,52 +32,48 @@ def animate(
     """
     rate = log_uniform(rng, fps, count)
     offsets = _offsets(body, rng, count, proportions * body.variety)
-    chosen = _postures(body, rng, count)
-    beat = _Beat(body, rng, chosen, rate, frames)
-    angles = _angles(body, rng, chosen, beat, rate, frames)
+    stages = choose_stages(body, rng, rate, frames)
+    beat = _Beat(body, rng, stages, rate, frames)
+    angles = _angles(body, rng, stages, beat, rate, frames)
     turning, vectors = _rotation_vectors(body, angles)
     parents = np.array([node.parent for node in body.nodes])
     samples = count * frames
     spread = np.repeat(offsets.astype(np.float32), frames, axis=-1)
+    _stretch(body, spread, angles)
     local = forward_kinematics(parents, spread, turning, vectors.reshape(len(turning), 3, samples))
-    level = _level(body, chosen, local[:, 0].reshape(-1, count, frames), local[:, 2].reshape(-1, count, frames))
-    root, heading = _attitude(body, rng, chosen, level, rate, frames)
+    if body.carried:
+        positions = carry(rng, local.reshape(-1, 3, count, frames), body.carried, rate)
+        return GeneratedMotion(positions, angles, offsets.astype(np.float32))
+    level = _level(body, stages, local[:, 0].reshape(-1, count, frames), local[:, 2].reshape(-1, count, frames))
+    root, heading = _attitude(body, rng, stages, level, rate, frames)
     world = root[:, 0] * local[:, 0, None] + root[:, 1] * local[:, 1, None] + root[:, 2] * local[:, 2, None]
     positions = world.reshape(len(parents), 3, count, frames)
-    _travel(body, rng, positions, heading, chosen, beat, rate)
+    _travel(body, rng, positions, heading, stages, beat, rate)
     return GeneratedMotion(positions, angles, offsets.astype(np.float32))
-
-
-def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> NDArray[np.float64]:
-    """`count` numbers whose logarithms are uniform between those of the bounds."""
-    return np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
 
 
 def limits(body: Body) -> NDArray[np.float32]:
     """Least and greatest angle (D, 2) of each of the body's turns, in radians; the order is that of the angles."""
-    return np.radians([[turn.low, turn.high] for node in body.nodes for turn in node.turns], dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    postures: list[Posture]
-    energy: NDArray[np.float64]
-    still: NDArray[np.bool_]
+    bounds = [[turn.low, turn.high] for node in body.nodes for turn in node.turns]
+    return np.radians(np.reshape(bounds, (-1, 2)), dtype=np.float32)
 
 
 class _Beat:
-    """The rhythm of B clips: step phase (B, T) in cycles; legs' sweep, lift, press (L, B, T); strength of stride."""
+    """The rhythm of B clips: step phase (B, T) in cycles; legs' sweep, lift, press (L, B, T); strength of stride (B,),
+    and how much of it there is in the course of postures (B, T or 1)."""
 
-    def __init__(self, body: Body, rng: np.random.Generator, chosen: _Chosen, rate: NDArray[np.float64], frames: int):
+    def __init__(self, body: Body, rng: np.random.Generator, stages: Stages, rate: NDArray[np.float64], frames: int):
         count = len(rate)
-        gaits = [body.gaits[i] for i in rng.choice(len(body.gaits), count, p=_weights(body.gaits))]
+        gaits = [body.gaits[i] for i in rng.choice(len(body.gaits), count, p=shares_of(body.gaits))]
         hz = np.array([float(log_uniform(rng, gait.hz, 1)[0]) for gait in gaits])
         self.cycles = np.minimum(hz / rate, 1 / 7)
         self.duty = np.array([rng.uniform(*gait.duty) for gait in gaits])
         self.airborne = np.array([gait.airborne for gait in gaits])
-        strength = np.array([posture.gait for posture in chosen.postures])
+        by_stage = np.array([[posture.gait for posture in postures] for postures in stages.postures])
+        strength = by_stage.max(axis=0)
+        self.share = stages.over_time((by_stage / np.maximum(strength, 1e-9)) ** 0.3)
         walking = rng.random(count) < 0.8 * np.sqrt(strength)
-        self.stride = np.where(walking & ~chosen.still, strength**0.3 * rng.uniform(0.35, 1.35, count), 0.0)
+        self.stride = np.where(walking & ~stages.still, strength**0.3 * rng.uniform(0.35, 1.35, count), 0.0)
         time = np.arange(frames)[None]
         uneven = 0.08 * np.sin(2 * np.pi * (rng.random((count, 1)) + time * rng.uniform(0.2, 1, (count, 1)) / frames))
         self.phase = rng.random((count, 1)) + self.cycles[:, None] * time + uneven
@@ -92,25 +90,12 @@ class _Beat:
         stance = np.minimum(phase / duty, 1)
         flight = np.maximum(phase - duty, 0) / (1 - duty)
         turn = np.cos(np.float32(np.pi) * flight)
-        amount = (self.stride[:, None] * _gate(rng, count, frames, 0.15)).astype(np.float32)
+        amount = (self.stride[:, None] * self.share * gate(rng, count, frames, 0.15)).astype(np.float32)
         uneven_legs = np.exp(rng.normal(0, 0.12, lag.shape)).astype(np.float32)[:, :, None]
         self.sweep = amount * uneven_legs * np.where(phase < duty, 1 - 2 * stance, -turn)
         height = np.sqrt(amount) * np.exp(rng.normal(0, 0.3, (count, 1))).astype(np.float32)
         self.lift = height * (1 - turn * turn)
         self.press = amount * (4 * stance * (1 - stance))
-
-
-def _weights(options: Sequence[Posture] | Sequence[Gait]) -> NDArray[np.float64]:
-    weights = np.array([option.weight for option in options], np.float64)
-    return np.asarray(weights / weights.sum())
-
-
-def _gate(rng: np.random.Generator, count: int, frames: int, share: float) -> NDArray[np.float64]:
-    """(B, T): 1 for most clips; in a `share` of them it rises from 0 or falls to 0 smoothly: motion starts or stops."""
-    moment = rng.uniform(0.1, 0.9, (count, 1)) * frames
-    slope = rng.choice((-1.0, 1.0), (count, 1)) * rng.uniform(4, 12, (count, 1)) / max(frames, 12)
-    gate = 0.5 + 0.5 * np.tanh(slope * (np.arange(frames) - moment))
-    return np.where(rng.random((count, 1)) < share, gate, 1.0)
 
 
 def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: float) -> NDArray[np.float64]:
@@ -131,42 +116,29 @@ def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: floa
     return offsets
 
 
-def _postures(body: Body, rng: np.random.Generator, count: int) -> _Chosen:
-    picks = rng.choice(len(body.postures), count, p=_weights(body.postures))
-    still = rng.random(count) < body.still
-    energy = np.where(still, rng.uniform(0.0, 0.15, count), body.energy * np.exp(rng.normal(0.1, 0.55, count)))
-    return _Chosen([body.postures[i] for i in picks], energy, still)
-
-
 def _angles(
-    body: Body, rng: np.random.Generator, chosen: _Chosen, beat: _Beat, rate: NDArray[np.float64], frames: int
+    body: Body, rng: np.random.Generator, stages: Stages, beat: _Beat, rate: NDArray[np.float64], frames: int
 ) -> Floats:
     """Angles (D, B, T) in radians, within the limits of every turn."""
     count = len(rate)
     turns = [(node, turn) for node in body.nodes for turn in node.turns]
-    elder = [min(index, node.twin) for index, node in enumerate(body.nodes) for _ in node.turns]
+    if not turns:
+        return np.empty((0, count, frames), np.float32)
     groups = sorted({node.group for node, _ in turns})
     lively = dict(zip(groups, np.exp(rng.normal(-0.2, 0.7, (len(groups), count))), strict=True))
-    rest = np.empty((len(turns), count))
-    twin_draws = rng.normal(size=(len(body.nodes), 3, count))
-    own_draws = rng.normal(size=(len(turns), count))
+    # The order of the draws decides which clips a seed gives.
+    draws = [(rng.normal(size=(len(body.nodes), 3, count)), rng.normal(size=(len(turns), count)))]
     loose = np.exp(rng.normal(0, 0.4, count))
-    names: dict[str, NDArray[np.float64]] = {}
-    for index, (node, turn) in enumerate(turns):
-        if turn.name not in names:
-            values = [posture.angles.get(turn.name, np.nan) for posture in chosen.postures]
-            names[turn.name] = np.array(values)
-        held = np.where(np.isnan(names[turn.name]), turn.rest, names[turn.name])
-        shared = twin_draws[elder[index], node.turns.index(turn)]
-        rest[index] = held + loose * turn.spread * (0.8 * shared + 0.6 * own_draws[index])
+    for _ in stages.progress:
+        draws.append((rng.normal(size=(len(body.nodes), 3, count)), rng.normal(size=(len(turns), count))))
+    rest = [_rest(body, postures, loose, *drawn) for postures, drawn in zip(stages.postures, draws, strict=True)]
     table = np.array([[t.idle, t.swing, t.lift, t.press, t.wave] for _, t in turns])
-    idle = _idle(rng, len(turns), rate, frames)
+    angles = idle(rng, len(turns), rate, frames)
     if body.in_unison:
-        _follow_twins(body, idle, np.flatnonzero(rng.random(count) < body.in_unison))
-    vigour = np.stack([lively[node.group] for node, _ in turns]) * chosen.energy * table[:, :1]
-    idle *= vigour[:, :, None].astype(np.float32)
-    angles = idle
-    angles += rest[:, :, None].astype(np.float32)
+        _follow_twins(body, angles, np.flatnonzero(rng.random(count) < body.in_unison))
+    vigour = np.stack([lively[node.group] for node, _ in turns]) * stages.energy * table[:, :1]
+    angles *= vigour[:, :, None].astype(np.float32)
+    angles += stages.over_time(rest).astype(np.float32)
     legs = np.array([node.leg for node, _ in turns])
     for column, curve in ((1, "sweep"), (2, "lift"), (3, "press")):
         rows = np.flatnonzero((legs >= 0) & (table[:, column] != 0))
@@ -175,9 +147,31 @@ def _angles(
     waving = np.flatnonzero(table[:, 4] != 0)
     if waving.size:
         places = np.array([turns[row][0].place for row in waving])
-        angles[waving] += _wave(body, rng, table[waving, 4], places, chosen, beat, rate, frames)
+        angles[waving] += _wave(body, rng, table[waving, 4], places, stages, beat, rate, frames)
     angles *= np.float32(np.pi / 180)
     return _within(angles, limits(body))
+
+
+def _rest(
+    body: Body,
+    postures: list[Posture],
+    loose: NDArray[np.float64],
+    twin_draws: NDArray[np.float64],
+    own_draws: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Angles (D, B) in degrees of B postures, off what these say by random amounts, `loose` (B,) times the usual."""
+    rest = np.empty_like(own_draws)
+    names: dict[str, NDArray[np.float64]] = {}
+    turns = [(index, place) for index, node in enumerate(body.nodes) for place in range(len(node.turns))]
+    for row, (index, place) in enumerate(turns):
+        node = body.nodes[index]
+        turn = node.turns[place]
+        if turn.name not in names:
+            names[turn.name] = np.array([posture.angles.get(turn.name, np.nan) for posture in postures])
+        held = np.where(np.isnan(names[turn.name]), turn.rest, names[turn.name])
+        shared = twin_draws[min(index, node.twin), place]
+        rest[row] = held + loose * turn.spread * (0.8 * shared + 0.6 * own_draws[row])
+    return rest
 
 
 def _follow_twins(body: Body, idle: Floats, clips: Ints) -> None:
@@ -205,27 +199,12 @@ def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:
     return angles
 
 
-def _idle(rng: np.random.Generator, rows: int, rate: NDArray[np.float64], frames: int, waves: int = 6) -> Floats:
-    """Band-limited noise (rows, B, T) of unit variance: sums of a few sines, whose frequencies differ between clips."""
-    count = len(rate)
-    top = log_uniform(rng, (0.3, 4.0), count)[:, None]
-    hz = np.exp(np.log(0.05) + rng.random((count, waves)) * np.log(top / 0.05))
-    strength = hz**-0.5
-    strength /= np.sqrt((strength**2).sum(axis=1, keepdims=True))
-    cycles = np.minimum(hz / rate[:, None], 0.12)
-    angle = 2 * np.pi * cycles[:, :, None] * np.arange(frames)
-    basis = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    weights = rng.standard_normal((count, rows, 2 * waves), dtype=np.float32)
-    weights *= np.concatenate([strength, strength], axis=1)[:, None].astype(np.float32)
-    return np.ascontiguousarray(np.matmul(weights, basis).swapaxes(0, 1))
-
-
 def _wave(
     body: Body,
     rng: np.random.Generator,
     amplitude: NDArray[np.float64],
     places: NDArray[np.float64],
-    chosen: _Chosen,
+    stages: Stages,
     beat: _Beat,
     rate: NDArray[np.float64],
     frames: int,
@@ -237,8 +216,8 @@ def _wave(
     own = np.minimum(hz / rate, 1 / 6)[:, None] * np.arange(frames)
     cycles = np.where(stepping[:, None], beat.phase, own) + rng.random((count, 1))
     length = np.exp(rng.normal(0, 0.3, count))
-    strong = np.exp(rng.normal(0, 0.45, count)) * np.where(chosen.still, 0.3, 1.0)
-    envelope = (strong[:, None] * _gate(rng, count, frames, 0.15)).astype(np.float32)
+    strong = np.exp(rng.normal(0, 0.45, count)) * np.where(stages.still, 0.3, 1.0)
+    envelope = (strong[:, None] * gate(rng, count, frames, 0.15)).astype(np.float32)
     phase = (cycles[None] + places[:, None, None] * length[:, None]).astype(np.float32)
     wave = np.cos(np.float32(2 * np.pi) * phase)
     wave *= envelope
@@ -257,30 +236,47 @@ def _rotation_vectors(body: Body, angles: Floats) -> tuple[Ints, Floats]:
         for k in range(3):
             if axis[k]:
                 vectors[row_of[owner], k] += axis[k] * angle
-    return np.array(turning), vectors
+    return np.array(turning, np.int64), vectors
+
+
+def _stretch(body: Body, offsets: Floats, angles: Floats) -> None:
+    """Bone vectors (N, 3, B * T) made longer by the turns (D, B, T) that are slides, in place."""
+    turns = [(index, turn) for index, node in enumerate(body.nodes) for turn in node.turns]
+    for row, (index, turn) in enumerate(turns):
+        if turn.axis == STRETCH:
+            offsets[index] *= 1 + np.degrees(angles[row].reshape(-1)) / 100
 
 
 def _attitude(
     body: Body,
     rng: np.random.Generator,
-    chosen: _Chosen,
-    level: NDArray[np.float64],
+    stages: Stages,
+    level: list[NDArray[np.float64]],
     rate: NDArray[np.float64],
     frames: int,
 ) -> tuple[Floats, Floats]:
     """The root's rotation (3, 3, S) and heading (B, T): turns, the posture's pitch and roll, and rare falls."""
     count = len(rate)
-    pitch = level + np.array([rng.uniform(*posture.pitch) for posture in chosen.postures])
-    roll = np.array([rng.uniform(*posture.roll) for posture in chosen.postures]) * rng.choice((-1, 1), count)
-    noise = _idle(rng, 3, rate, frames, waves=4) * chosen.energy[:, None]
+    pitch = [level[0] + np.array([rng.uniform(*posture.pitch) for posture in stages.postures[0]])]
+    roll = [np.array([rng.uniform(*posture.roll) for posture in stages.postures[0]])]
+    to_the_right = rng.choice((-1, 1), count)
+    for postures, its_level in zip(stages.postures[1:], level[1:], strict=True):
+        pitch.append(its_level + np.array([rng.uniform(*posture.pitch) for posture in postures]))
+        roll.append(np.array([rng.uniform(*posture.roll) for posture in postures]))
+    noise = idle(rng, 3, rate, frames, waves=4) * stages.energy[:, None]
     noise *= np.array([3.0, 3.0, 6.0])[:, None, None]
     seconds = np.arange(frames) / rate[:, None]
-    heading = rng.uniform(0, 360, (count, 1)) + rng.normal(0, 18, (count, 1)) * chosen.energy[:, None] * seconds
+    heading = rng.uniform(0, 360, (count, 1)) + rng.normal(0, 18, (count, 1)) * stages.energy[:, None] * seconds
     falls = (rng.random((count, 1)) < 0.03) * rng.choice((-1, 1), (count, 1)) * rng.uniform(50, 180, (count, 1))
     moment = rng.uniform(0.2, 0.8, (count, 1)) * frames
     lasting = rng.uniform(0.1, 0.5, (count, 1)) * rate[:, None]
     fallen = falls * (0.5 + 0.5 * np.tanh((np.arange(frames) - moment) / lasting))
-    angles = np.stack([pitch[:, None] + noise[0], roll[:, None] + noise[1] + fallen, heading + noise[2]])
+    rolled = stages.over_time([side * to_the_right for side in roll])
+    shaken = [np.array([posture.shake for posture in postures]) for postures in stages.postures]
+    if np.any(shaken):
+        cycles = np.minimum(rng.uniform(3, 6, count) / rate, 1 / 6)[:, None] * np.arange(frames)
+        rolled = rolled + stages.over_time(shaken) * np.sin(2 * np.pi * cycles)
+    angles = np.stack([stages.over_time(pitch) + noise[0], rolled + noise[1] + fallen, heading + noise[2]])
     radians = np.radians(angles).astype(np.float32)
     about = np.zeros((3, 3, count, frames), dtype=np.float32)
     for row, (axis, sign) in enumerate(((1, -1), (0, 1), (2, 1))):
@@ -289,29 +285,33 @@ def _attitude(
     root = compose(yaw, compose(tilt, bank)).reshape(3, 3, count, frames)
     anyhow = rng.random(count) < body.any_attitude
     if anyhow.any():
-        vectors = rng.normal(size=(3, int(anyhow.sum())))
-        vectors *= rng.uniform(0, np.pi, vectors.shape[1]) / np.linalg.norm(vectors, axis=0)
-        extra = rotation_matrices(vectors.astype(np.float32))
+        extra = rotation_matrices(random_turns(rng, int(anyhow.sum())).astype(np.float32))
         root[:, :, anyhow] = np.einsum("ijb,jkbt->ikbt", extra, root[:, :, anyhow])
     return root.reshape(3, 3, -1), radians[2]
 
 
-def _level(body: Body, chosen: _Chosen, ahead: Floats, up: Floats) -> NDArray[np.float64]:
-    """Degrees (B,) of pitch that bring hind and front feet to one height; ahead, up (N, B, T): joints in body axes."""
+def _level(body: Body, stages: Stages, ahead: Floats, up: Floats) -> list[NDArray[np.float64]]:
+    """Degrees (B,) of pitch that bring hind and front feet to one height, in each of the postures that are level.
+
+    ahead, up (N, B, T): joints in body axes.
+    """
     degrees = np.zeros(ahead.shape[1])
     if not body.walks_level:
-        return degrees
+        return [degrees] * len(stages.postures)
     pairs = [pair for pair, _ in body.legs]
     of_pair = np.array([pairs[node.leg] if node.leg >= 0 else -1 for node in body.nodes])
     for index, node in enumerate(body.nodes):
         if node.leg < 0 and node.parent >= 0 and node.side:
             of_pair[index] = of_pair[node.parent]
     hind, front = of_pair == min(pairs), of_pair == max(pairs)
-    rise = np.median(up[front].min(axis=0), axis=-1) - np.median(up[hind].min(axis=0), axis=-1)
     run = ahead[front].mean(axis=(0, 2)) - ahead[hind].mean(axis=(0, 2))
-    level = np.degrees(np.arctan2(-rise, np.maximum(run, 0.3)))
-    flat = np.array([max(map(abs, posture.pitch)) <= 20 and max(posture.roll) <= 20 for posture in chosen.postures])
-    return np.where(flat, np.clip(level, -30, 30), degrees)
+    heights = zip(stages.middle(up[front].min(axis=0)), stages.middle(up[hind].min(axis=0)), strict=True)
+    found = []
+    for (front_feet, hind_feet), postures in zip(heights, stages.postures, strict=True):
+        level = np.degrees(np.arctan2(-(front_feet - hind_feet), np.maximum(run, 0.3)))
+        flat = np.array([max(map(abs, posture.pitch)) <= 20 and max(posture.roll) <= 20 for posture in postures])
+        found.append(np.where(flat, np.clip(level, -body.steepest, body.steepest), degrees))
+    return found
 
 
 def _travel(
@@ -319,34 +319,29 @@ def _travel(
     rng: np.random.Generator,
     positions: Floats,
     heading: Floats,
-    chosen: _Chosen,
+    stages: Stages,
     beat: _Beat,
     rate: NDArray[np.float64],
 ) -> None:
     """Adds the root's path to the positions, in place: forward by the steps, up and down by ground contact and hops."""
     count, frames = positions.shape[2:]
     low = positions[:, 2].min(axis=0)
-    grounded = np.array([posture.support == "ground" for posture in chosen.postures])
+    standing = [[posture.support == "ground" for posture in postures] for postures in stages.postures]
+    grounded = np.all(standing, axis=0)
     reach = np.ptp(positions[:, 2], axis=0).mean(axis=1)
     extent = np.sqrt(np.square(positions - positions.mean(axis=0)).sum(axis=1).mean(axis=(0, 2)))
-    low = _smoothed(low)
+    low = smoothed(low)
     jump = beat.airborne * (beat.stride > 0) * rng.uniform(0.3, 1.2, count)
-    hop = np.abs(np.sin(np.pi * beat.phase)) * jump[:, None] * reach[:, None]
-    drift = _idle(rng, 3, rate, frames, waves=4) * (extent * chosen.energy)[:, None]
+    hop = np.abs(np.sin(np.pi * beat.phase)) * jump[:, None] * beat.share * reach[:, None]
+    drift = idle(rng, 3, rate, frames, waves=4) * (extent * stages.energy)[:, None]
     height = np.where(grounded[:, None], -low + hop, 0.15 * drift[2])
     sweep = np.radians(24) * beat.stride
     pace = 2 * sweep * 0.5 * reach * beat.cycles * rate / np.maximum(beat.duty, 0.2)
     if not body.legs:
-        pace = extent * np.abs(rng.normal(0, 1.2, count)) * chosen.energy
+        pace = extent * np.abs(rng.normal(0, 1.2, count)) * stages.energy
     free = ~grounded & (rng.random(count) < 0.5)
     pace = np.where(free & bool(body.legs), 0, pace)
-    step = (pace / rate)[:, None] * np.stack([np.cos(heading), np.sin(heading)])
+    step = (pace / rate)[:, None] * beat.share * np.stack([np.cos(heading), np.sin(heading)])
     path = np.cumsum(step, axis=-1) + 0.08 * drift[:2]
     positions[:, :2] += path.astype(np.float32)
     positions[:, 2] += height.astype(np.float32)
-
-
-def _smoothed(values: Floats) -> Floats:
-    """A running mean over five frames (B, T), ends repeated."""
-    padded = np.concatenate([values[:, :1]] * 2 + [values] + [values[:, -1:]] * 2, axis=1)
-    return np.stack([padded[:, k : k + values.shape[1]] for k in range(5)]).mean(axis=0)

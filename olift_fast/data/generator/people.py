@@ -63,14 +63,56 @@ def human(rng: np.random.Generator) -> Body:
 
 def hand(rng: np.random.Generator) -> Body:
     """A hand on its own: wrist and five fingers, held any way round."""
-    relaxed = {"knuckle": -25, "curl": -30}
     postures = (
-        Posture(3, relaxed, support="free"),
-        Posture(2, {"knuckle": -5, "curl": -8}, support="free"),
-        Posture(2, {"knuckle": -70, "curl": -85}, support="free"),
+        Posture(3, _fingers(-25, -30), support="free"),
+        Posture(2, _fingers(-5, -8), support="free"),
+        Posture(2, _fingers(-70, -85), support="free"),
     )
     body = Body("hand", postures, (Gait(1, 0, 0),))
     body.any_attitude = 0.6
+    _grow_hand(body, rng)
+    return body
+
+
+def hand_at_work(rng: np.random.Generator) -> Body:
+    """A hand that is moved and turned as it grasps, pinches, points, types, counts, waves and lets go."""
+    straight, bent = (-5, -8), (-65, -80)
+    pinch = {"index": (-50, -45), "middle": (-30, -35)}
+    thumb_in = {"thumb": 25, "thumb_curl": 35}
+    postures = (
+        Posture(2, _fingers(-20, -25)),
+        Posture(2, {**_fingers(*straight), "thumb_out": 15, "thumb_curl": 5}),
+        Posture(2, {**_fingers(-35, -45), **thumb_in}),
+        Posture(1.5, {**_fingers(-75, -95), "thumb": 15, "thumb_curl": 50}),
+        Posture(1.2, {**_fingers(-30, -30, **pinch), **thumb_in}),
+        Posture(0.8, {**_fingers(-10, -10, **pinch), **thumb_in}),
+        Posture(1.2, {**_fingers(*bent, index=straight), "thumb_curl": 40}),
+        Posture(0.7, {**_fingers(*bent, index=straight, middle=straight), **thumb_in}),
+        Posture(0.4, {**_fingers(*bent, index=straight, little=straight), "thumb_curl": 40}),
+        Posture(0.4, {**_fingers(*bent), "thumb_out": -20, "thumb_curl": 0}),
+        Posture(0.5, {**_fingers(*straight, index=(-70, -60)), **thumb_in}),
+        Posture(1.2, {**_fingers(-25, -45), "wrist": 15}),
+    )
+    body = Body("hand", postures, (Gait(1, 0, 0),))
+    body.carried = {"held": 1}
+    body.changes, body.change_seconds = 1.2, (0.15, 0.7)
+    _grow_hand(body, rng, metacarpals=rng.random() < 0.35, idle=0.5)
+    return body
+
+
+_FINGERS = ("index", "middle", "ring", "little")
+
+
+def _fingers(knuckle: float, curl: float, **other: tuple[float, float]) -> dict[str, float]:
+    """Angles of the fingers' turns, all alike but for those that are named."""
+    angles: dict[str, float] = {}
+    for finger in _FINGERS:
+        angles[f"{finger}_knuckle"], angles[f"{finger}_curl"] = other.get(finger, (knuckle, curl))
+    return angles
+
+
+def _grow_hand(body: Body, rng: np.random.Generator, metacarpals: bool = False, idle: float = 1.0) -> None:
+    """Wrist, sometimes after an elbow; thumb and fingers; with metacarpals, also where these begin, and the palm."""
     chiral = rng.choice((-1.0, 1.0))
     wrist_turns = [Turn("wrist", PITCH, -60, 60, 0, 15, 12), Turn("wrist_side", YAW, -25, 25, 0, 6, 6)]
     if rng.random() < 0.3:
@@ -78,27 +120,37 @@ def hand(rng: np.random.Generator) -> Body:
         wrist = body.add("wrist", elbow, (2.4, 0, 0), "arm", wrist_turns)
     else:
         wrist = body.add("wrist", -1, (0, 0, 0), "arm", wrist_turns)
+    if metacarpals:
+        body.add("palm", wrist, (0.5, 0, -0.05), "palm")
     thumb_axis = (float(-0.6 * chiral), 0.5, float(0.6 * chiral))
-    turns = [Turn("thumb", thumb_axis, -35, 40, 0, 10, 9), Turn("thumb_out", YAW, -30, 30, 0, 8, 7)]
+    turns = [
+        Turn("thumb", thumb_axis, -35, 40, 0, 10, 9 * idle),
+        Turn("thumb_out", YAW, -30, 30, 0, 8, 7 * idle),
+    ]
     last = body.add("thumb_1", wrist, (0.22, 0.22 * chiral, -0.05), "palm", turns)
     for index, (length, high) in enumerate(((0.42, 15), (0.34, 10), (0.28, 0)), start=2):
-        turns = [Turn("thumb_curl", (0.0, 0.0, float(-chiral)), -5, 60 + high, 15, 10, 9)] if index < 4 else []
-        last = body.add(f"thumb_{index}", last, (0.75 * length, 0.62 * length * chiral, -0.1), "finger", turns)
+        curl = Turn("thumb_curl", (0.0, 0.0, float(-chiral)), -5, 60 + high, 15, 10, 9 * idle)
+        offset = (0.75 * length, 0.62 * length * chiral, -0.1)
+        last = body.add(f"thumb_{index}", last, offset, "finger", [curl] if index < 4 else [])
     for finger, y, palm, scale in (
         ("index", 0.25, 0.95, 0.9),
         ("middle", 0.05, 0.97, 1.0),
         ("ring", -0.14, 0.9, 0.92),
         ("little", -0.32, 0.8, 0.72),
     ):
+        base, reach = wrist, (palm, y * chiral, 0.0)
+        if metacarpals:
+            start = (0.25, 0.5 * y * chiral, 0.0)
+            base = body.add(f"{finger}_base", wrist, start, "palm")
+            reach = (palm - start[0], y * chiral - start[1], 0.0)
         turns = [
-            Turn("knuckle", PITCH, -90, 20, -20, 12, 11),
+            Turn(f"{finger}_knuckle", PITCH, -90, 20, -20, 12, 11 * idle),
             Turn("spread", YAW, -18, 18, 12 * y * chiral, 5, 4),
         ]
-        last = body.add(f"{finger}_1", wrist, (palm, y * chiral, 0), "palm", turns)
+        last = body.add(f"{finger}_1", base, reach, "palm", turns)
         for index, length in enumerate((0.45, 0.28, 0.22), start=2):
-            turns = [Turn("curl", PITCH, -110, 0, -20, 12, 11)] if index < 4 else []
+            turns = [Turn(f"{finger}_curl", PITCH, -110, 0, -20, 12, 11 * idle)] if index < 4 else []
             last = body.add(f"{finger}_{index}", last, (length * scale, 0, 0), "finger", turns)
-    return body
 
 
 def _human_legs(body: Body, rng: np.random.Generator, pelvis: int, leg: float, width: float) -> None:

@@ -236,8 +236,15 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
             continue
         method, hops = (flat, 1) if lifter is None else (lifted_by(lifter, sides=test.sides), lifter.config.hops)
-        given = {"frames": test.frames, "cameras": test.cameras, "corruption": test.corruption, "seen": test.camera}
-        for source, clips in held_out(data, paired=False, **given).items():
+        seen = held_out(
+            data,
+            frames=test.frames,
+            cameras=test.cameras,
+            paired=False,
+            corruption=test.corruption,
+            seen=test.camera,
+        )
+        for source, clips in seen.items():
             clips = end_on(clips) if test.end_on else clips
             if len(clips) and clips.visible.shape[1] == test.frames:
                 found = score(source, clips, "", method, hops)

@@ -196,8 +196,7 @@ def bone_ratio_error(joints: Tensor, target: Tensor, labelled: Tensor, edges: Se
     """How wrong the proportions of the body are: ``mean over bones of |r̂ - r|``, ``r = mean_t(ℓ) / m``.
 
     ℓ_t are a bone's lengths in the frames that have both ends labeled, and m is the mean of mean_t(ℓ) over the clip's
-    bones: a bone that is drawn longer by half of the mean bone, the others being right, has an error of nearly 0.5.
-    Nothing is fitted: size, rotation and place don't matter.
+    bones, so short bones count little. Nothing is fitted: size, rotation and place don't matter.
 
     Args:
         joints, target: ``(B, T, J, 3)``, any unit of length.

@@ -273,10 +273,6 @@ def model_inputs(model: Lifter, skeleton: Skeleton, pitch: float | None = None) 
         told["kinds"] = torch.tensor(skeleton.kinds, device=device)
     if pitch is not None:
         told["pitch"] = torch.tensor([pitch], dtype=torch.float32, device=device)
-    rows = model.config.kinds
-    if rows:
-        # A model of an earlier release does not know the latest kinds.
-        told["kinds"] = torch.tensor([kind if kind < rows else 0 for kind in skeleton.kinds], device=device)
     return told
 
 

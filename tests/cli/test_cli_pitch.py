@@ -90,9 +90,7 @@ def test_bench_lifts_at_the_pitch(run: Run, told_model: str, mouse: Path, monkey
     assert len(used) > 2 and set(used) == {-20.0}
 
 
-@pytest.mark.parametrize(
-    "command", [("lift", "FILE"), ("bench", "FILE"), ("stream", "--skeleton", "coco_17")], ids=" ".join
-)
+@pytest.mark.parametrize("command", ["lift FILE", "bench FILE", "stream --skeleton coco_17"])
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -81,10 +81,3 @@ def test_pitch_out_of_range_is_refused(lifter: Lifter, pitch: float) -> None:
 def test_model_that_can_not_be_told_refuses_it() -> None:
     with pytest.raises(InputError, match=r"the model 'plain' can't be told the camera's pitch, got 30: leave it out"):
         lift_tracks(Lifter(PLAIN, name="plain"), recording(), pitch=30)
-
-
-def test_kinds_that_a_model_does_not_know_are_unknown(lifter: Lifter) -> None:
-    few = Lifter(replace(PLAIN, kinds=max(RIG.kinds))).eval()
-    known = model_inputs(few, RIG)["kinds"].tolist()
-    assert known == [kind if kind < max(RIG.kinds) else 0 for kind in RIG.kinds] and 0 in known and any(known)
-    assert model_inputs(lifter, RIG)["kinds"].tolist() == list(RIG.kinds)

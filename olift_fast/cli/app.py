@@ -18,6 +18,7 @@ from olift_fast.cli.evaluate import evaluate
 from olift_fast.cli.finetune import finetune
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
+from olift_fast.cli.options import ViewName
 from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
@@ -54,7 +55,7 @@ def root(
 
     [bold]Examples[/bold]
       olift demo                            a generated animal, lifted and scored
-      olift lift mouse_DLC.csv --view       your own file, then the viewer
+      olift lift mouse_DLC.csv --open       your own file, then the viewer
       olift stream --replay mouse_DLC.csv   in real time
       olift info predictions.analysis.h5    what is in a file
     """
@@ -84,6 +85,25 @@ class _TakesOldJson(TyperCommand):
         return bool(too_many) or (arguments.get("file") == value and (not Path(value).exists() or _is_of_bench(value)))
 
 
+class _TakesOldView(TyperCommand):
+    """Takes ``--view`` without a name, the old form of ``--open``, for one release."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        place = args.index("--view") if "--view" in args else len(args)
+        as_before = [*args[:place], "--open", *args[place + 1 :]]
+        if place < len(args) and not self._is_view("".join(args[place + 1 : place + 2]), ctx, as_before):
+            warn("--view is now --open; the old name goes with the next release")
+            args = as_before
+        return super().parse_args(ctx, args)
+
+    def _is_view(self, value: str, ctx: Any, as_before: list[str]) -> bool:
+        """Whether what follows ``--view`` is the camera's view, or meant to be, and not FILE or another option."""
+        if not value or value.startswith("-"):
+            return False
+        _, too_many, _ = self.make_parser(ctx).parse_args([*as_before])
+        return value in set(ViewName) or bool(too_many)
+
+
 def _is_of_bench(file: str) -> bool:
     """Whether `olift bench` wrote this file."""
     try:
@@ -93,10 +113,15 @@ def _is_of_bench(file: str) -> bool:
     return isinstance(content, dict) and {"stages", "machine"} <= content.keys()
 
 
+_TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
+    **dict.fromkeys((evaluate, bench), _TakesOldJson),
+    **dict.fromkeys((lift, stream, demo), _TakesOldView),
+}
+
 for command in (lift, stream, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
-        cls=_TakesOldJson if command in (evaluate, bench) else None,
+        cls=_TAKE_OLD_FORMS.get(command),
         no_args_is_help=command in (lift, view, info, skeleton, train, finetune, evaluate),
     )(command)

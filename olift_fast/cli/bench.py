@@ -29,8 +29,11 @@ from olift_fast.cli.options import (
     MinConfidence,
     ModelName,
     NoInfer,
+    Pitch,
     SkeletonName,
+    View,
     inferring,
+    pitch_told,
 )
 from olift_fast.cli.stage_timing import EAGER_LIFT, Shape, Timings, time_stages
 from olift_fast.errors import InputError
@@ -64,6 +67,8 @@ def bench(
     no_infer: NoInfer = False,
     image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
+    pitch: Pitch = None,
+    view: View = None,
     device: DeviceName = "cpu",
     dtype: Dtype = DtypeName.float32,
     rounds: Annotated[int, typer.Option(help="How often each stage is timed.")] = 5,
@@ -93,7 +98,7 @@ def bench(
     """
     import tempfile
 
-    shape = _shape(file, frames, joints, tracks)
+    shape, told = _shape(file, frames, joints, tracks), pitch_told(pitch, view)
     if rounds < 1:
         raise InputError(f"--rounds must be >= 1, got {rounds}")
     if out is not None:
@@ -110,6 +115,7 @@ def bench(
             infer=inferring(infer, no_infer),
             image_size=image_size,
             min_confidence=min_confidence,
+            pitch=told,
             device=device,
             dtype=dtype.value,
             threads=threads,

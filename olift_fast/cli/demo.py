@@ -49,7 +49,7 @@ def demo(
     model: ModelName = "small",
     seed: Annotated[int, typer.Option(help="Another number, another animal.")] = 17,
     frames: Annotated[int, typer.Option(help="Length of the clip, 30 frames a second.")] = 300,
-    view: Annotated[bool, typer.Option("--view", help="Open the page in the browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -59,7 +59,7 @@ def demo(
 
     [bold]Examples[/bold]
       olift demo
-      olift demo elsewhere --seed 7 --view
+      olift demo elsewhere --seed 7 --open
     """
     from olift_fast.atomic import writing
 
@@ -89,7 +89,7 @@ def demo(
         )
         if not drawable:
             warn("not drawn: the page needs: pip install 'olift-fast[view]'")
-    if view and drawable:
+    if open_ and drawable:
         open_page(page)
 
 

@@ -28,14 +28,15 @@ from olift_fast.cli.options import (
     ModelName,
     NoInfer,
     OldFrame,
+    Pitch,
     SkeletonName,
+    View,
     inferring,
+    pitch_told,
 )
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
-
-CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
 
 
 class BackendName(StrEnum):
@@ -78,7 +79,9 @@ def lift(
     track: Annotated[
         list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
     ] = None,
-    view: Annotated[bool, typer.Option("--view", help="Draw the result and open it in the browser.")] = False,
+    pitch: Pitch = None,
+    view: View = None,
+    open_: Annotated[bool, typer.Option("--open", help="Draw the result and open it in the browser.")] = False,
     html: Annotated[
         Path | None, typer.Option(help="Draw the result into this page.", show_default=False, readable=False)
     ] = None,
@@ -103,14 +106,15 @@ def lift(
     """Lift a keypoint file to 3D.
 
     [bold]Examples[/bold]
-      olift lift mouse_DLC.csv --view
+      olift lift mouse_DLC.csv --open
+      olift lift openfield.csv --view top --model mine
       olift lift flies.analysis.h5 -o flies.csv --track female
       olift lift openpose_json/ --fps 60 --html walk.html
       olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
       olift lift clip.slp --json | jq .seconds.lift
     """
     result = out or default_output(file, ".lifted.npz")
-    page = html or (result.parent / f"{_stem(result)}.html" if view else None)
+    page = html or (result.parent / f"{_stem(result)}.html" if open_ else None)
     job = LiftingJob(
         file=file,
         out=result,
@@ -124,6 +128,7 @@ def lift(
         min_confidence=min_confidence,
         frame=old_option(frame, output, new="--frame", old="--output").value,
         mirror=mirror,
+        pitch=pitch_told(pitch, view),
         tracks=track or (),
         backend=backend.value,
         device=device,
@@ -136,7 +141,7 @@ def lift(
         print_json(summary(outcome))
     else:
         report(outcome)
-    if view and page is not None:
+    if open_ and page is not None:
         open_page(page)
 
 
@@ -158,7 +163,7 @@ def report(outcome: Outcome) -> None:
     if job.page is not None:
         typer.echo(f"drawn: {job.page}")
     typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
-    for note in (*result.notes, CAMERA_NOTE):
+    for note in outcome.notes:
         tell(note)
 
 
@@ -185,6 +190,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "dtype": job.dtype,
         "frame": result.frame,
         "units": result.units,
+        "pitch": result.pitch,
         "tracks": list(result.tracks),
         "frames": result.num_frames,
         "joints": list(result.skeleton.names),
@@ -197,7 +203,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.stages.rounded(),
         "frames_per_second": round(outcome.frames_per_second, 1),
         "warnings": list(outcome.warnings),
-        "notes": [*result.notes, CAMERA_NOTE],
+        "notes": list(outcome.notes),
     }
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from olift_fast.tracks.draft import Infer
 
 LOW_VISIBLE_SHARE = 0.5
+CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class LiftingJob:
     min_confidence: float = 0.3
     frame: CoordinateFrame = "camera"
     mirror: bool = False
+    pitch: float | None = None
     tracks: Sequence[str] = ()
     backend: Literal["auto", "native", "eager", "reference"] = "auto"
     device: str = "cpu"
@@ -53,12 +55,13 @@ class LiftingJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: the result, the seconds of each stage, and what its reader should know."""
+    """What came of a job: the result, the seconds of each stage, and what its reader should know (warnings, notes)."""
 
     job: LiftingJob
     result: LiftedTracks
     stages: Stages
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def frames_per_second(self) -> float:
@@ -93,7 +96,13 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
         progress_bar(f"lifting {job.file.name}", quiet) as progress,
     ):
         result = lift_tracks(
-            model, tracks, min_confidence=job.min_confidence, frame=job.frame, mirror=job.mirror, progress=progress
+            model,
+            tracks,
+            min_confidence=job.min_confidence,
+            frame=job.frame,
+            mirror=job.mirror,
+            pitch=job.pitch,
+            progress=progress,
         )
     with stages.measure("write"):
         from olift_fast.io import write_lifted
@@ -105,7 +114,8 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    return Outcome(job, result, stages, (*result.warnings, *_warnings(result)))
+    notes = *result.notes, _camera_note(model, result)
+    return Outcome(job, result, stages, (*result.warnings, *_warnings(result)), notes)
 
 
 def check_job(job: LiftingJob) -> None:
@@ -236,6 +246,15 @@ def _absent_joints(result: LiftedTracks) -> str:
 def hidden_share(result: LiftedTracks) -> float:
     """Share of the keypoints that the model did not see."""
     return 1.0 - float(result.visible.mean())
+
+
+def _camera_note(model: Lifter, result: LiftedTracks) -> str:
+    """What the model expects of the camera, or was told of it."""
+    if result.camera is not None:
+        return f"the model was told: {result.camera}"
+    if model.config.pitch:
+        return "the model may be told how the camera looks: --pitch DEGREES, or --view top, level or below"
+    return CAMERA_NOTE
 
 
 def _warnings(result: LiftedTracks) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from olift_fast.errors import InputError
+
 # `readable=False` keeps typer from checking paths itself: its message takes five lines, ours takes one.
 KeypointFile = Annotated[
     Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False, readable=False)
@@ -73,6 +75,36 @@ OldFrame = Annotated[FrameName | None, typer.Option("--output", hidden=True)]
 """The old name of `FrameOption`, for one release: see `console.old_option`."""
 
 
+class ViewName(StrEnum):
+    """Where the camera stands, roughly."""
+
+    top = "top"
+    level = "level"
+    below = "below"
+
+
+PITCHES = {ViewName.top: 90.0, ViewName.level: 15.0, ViewName.below: -90.0}
+"""What `ViewName` stands for, in degrees by which the camera looks down."""
+Pitch = Annotated[
+    float | None,
+    typer.Option(
+        "--pitch",
+        help="Degrees by which the camera looks down (90: straight down, negative: up from below), for models that can "
+        "be told.",
+        show_default=False,
+        metavar="DEGREES",
+    ),
+]
+View = Annotated[
+    ViewName | None,
+    typer.Option(
+        "--view",
+        help=f"In place of --pitch: {', '.join(f'{view} ({pitch:g})' for view, pitch in PITCHES.items())}.",
+        show_default=False,
+    ),
+]
+
+
 class DtypeName(StrEnum):
     """What the model's products are rounded to."""
 
@@ -99,6 +131,20 @@ JsonFile = Annotated[
     typer.Option("-o", "--out", help="Write the JSON to this file.", show_default=False, readable=False),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def pitch_told(pitch: float | None, view: ViewName | None) -> float | None:
+    """The camera's pitch in degrees, of the two options that tell it; None where neither does.
+
+    Raises:
+        InputError: both are given, or the pitch is out of range.
+    """
+    from olift_fast.tracks.containers import check_pitch
+
+    if pitch is not None and view is not None:
+        raise InputError(f"--pitch {pitch:g} and --view {view.value} tell the same: leave out one")
+    check_pitch(pitch, "--pitch")
+    return pitch if view is None else PITCHES[view]
 
 
 def inferring(infer: InferName, no_infer: bool) -> Literal["names", "motion", "none"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -93,11 +93,11 @@ def time_stages(
     with start.measure("model"):
         model = load_model(job.model, job.device, job.dtype)
     backend: Backend = "eager" if missing else "native" if on_cpu else "auto"
-    prepared = _prepare(tracks, job.min_confidence)
+    prepared = _prepare(tracks, job)
     with start.measure("first_lift"), computing_with(backend):
         joints = _run(model, prepared)
     with computing_with(backend):
-        result = lift_tracks(model, tracks, min_confidence=job.min_confidence)
+        result = lift_tracks(model, tracks, min_confidence=job.min_confidence, pitch=job.pitch)
     backends, error = [backend], None
     if compare and backend != "eager":
         with computing_with("eager"):
@@ -149,7 +149,7 @@ def _round(job: LiftingJob, model: Lifter, result: LiftedTracks, backends: Seque
     with stages.measure("read"):
         tracks = tracks_of(job)
     with stages.measure("normalise"):
-        prepared = _prepare(tracks, job.min_confidence)
+        prepared = _prepare(tracks, job)
     for backend in backends:
         with stages.measure("lift" if backend == fast else EAGER_LIFT), computing_with(backend):
             joints = _run(model, prepared)
@@ -165,12 +165,13 @@ def _round(job: LiftingJob, model: Lifter, result: LiftedTracks, backends: Seque
     return stages
 
 
-def _prepare(tracks: KeypointTracks, min_confidence: float) -> list[Prepared]:
+def _prepare(tracks: KeypointTracks, job: LiftingJob) -> list[Prepared]:
     from olift_fast.model import inference
 
-    visible, absent = tracks.visible(min_confidence), tracks.absent()
+    visible, absent = tracks.visible(job.min_confidence), tracks.absent()
     return [
-        inference.prepare_track(tracks, index, *masks) for index, masks in enumerate(zip(visible, absent, strict=True))
+        replace(inference.prepare_track(tracks, index, *masks), pitch=job.pitch)
+        for index, masks in enumerate(zip(visible, absent, strict=True))
     ]
 
 

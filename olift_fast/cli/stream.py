@@ -28,7 +28,10 @@ from olift_fast.cli.options import (
     ModelName,
     NoInfer,
     OldFrame,
+    Pitch,
+    View,
     inferring,
+    pitch_told,
 )
 from olift_fast.errors import InputError
 
@@ -90,6 +93,8 @@ def stream(
     ] = None,
     dtype: Dtype = DtypeName.float32,
     min_confidence: MinConfidence = 0.3,
+    pitch: Pitch = None,
+    view: View = None,
     frame: FrameOption = FrameName.camera,
     output: OldFrame = None,
     tracks: Annotated[
@@ -112,10 +117,12 @@ def stream(
         Path | None,
         typer.Option(help="Write all that was lifted at the end (.npz, .csv, …).", show_default=False, readable=False),
     ] = None,
-    view: Annotated[
-        bool, typer.Option("--view", help="Serve a live page, 3D beside the 2D input, and open it.")
+    open_: Annotated[
+        bool, typer.Option("--open", help="Serve a live page, 3D beside the 2D input, and open it.")
     ] = False,
-    view_port: Annotated[int, typer.Option(help="Port of the page; the next free one is taken.")] = 8080,
+    page_port: Annotated[
+        int, typer.Option("--page-port", "--view-port", help="Port of the page; the next free one is taken.")
+    ] = 8080,
     threads: Annotated[int, typer.Option(help="CPU threads; more than one pays for many tracks on idle cores.")] = 1,
     format: FormatName = None,
     image_size: ImageSize = None,
@@ -128,7 +135,7 @@ def stream(
     needed; docs/cli.md has the rest.
 
     [bold]Examples[/bold]
-      olift stream --replay mouse_DLC.csv --view
+      olift stream --replay mouse_DLC.csv --open
       tracker | olift stream --skeleton coco_17 > joints.jsonl
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
@@ -138,8 +145,9 @@ def stream(
     _check(sources, skeleton=skeleton, min_confidence=min_confidence, fps=fps, record=record)
     _check_positive(idle=idle, scale=scale)
     _check_counts(tracks=tracks, fit_frames=fit_frames, queue=queue, threads=threads)
-    if view:
-        _check_view(view_port)
+    told = pitch_told(pitch, view)
+    if open_:
+        _check_page(page_port)
     replayed = None
     if replay is not None:
         check_input(replay)
@@ -172,12 +180,14 @@ def stream(
         frame=frame.value,
         normalization=None if scale is None else Normalization(scale),
         fit_frames=fit_frames,
+        pitch=told,
     )
     lifting.warmup()
     recording = Recording(
         joints,
         frame=frame.value,
         model=model,
+        pitch=told,
         fps=fps or (replayed.fps if replayed else None),
         source=str(replay) if replay else None,
     )
@@ -185,8 +195,8 @@ def stream(
         if record is not None:
             at_the_end.callback(_write, recording, record)
         page = None
-        if view:
-            page = at_the_end.enter_context(closing(_open_view(joints, host, view_port, replay)))
+        if open_:
+            page = at_the_end.enter_context(closing(_open_view(joints, host, page_port, replay)))
         # What is loaded now stays loaded; a garbage collection that goes through it would hold frames up.
         gc.collect()
         gc.freeze()
@@ -236,11 +246,11 @@ def _check_counts(**options: int | None) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be >= 1, got {count}")
 
 
-def _check_view(port: int) -> None:
+def _check_page(port: int) -> None:
     from olift_fast.streaming.transports import check_port
     from olift_fast.view.live import require_viser
 
-    check_port(port, "--view-port")
+    check_port(port, "--page-port")
     require_viser()
 
 

@@ -20,6 +20,7 @@ from olift_fast.model.alignment import camera_aligned, check_frame
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 from olift_fast.renamed import old_argument
+from olift_fast.tracks import containers
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.overhead import steep_warning
 from olift_fast.tracks.skeleton import Skeleton
@@ -126,6 +127,7 @@ def lift_tracks(
         scale=scale,
         centers=centers,
         rotation=rotation,
+        pitch=pitch,
         model=model.name,
         version=__version__,
     )
@@ -276,12 +278,8 @@ def model_inputs(model: Lifter, skeleton: Skeleton, pitch: float | None = None) 
 
 def check_pitch(model: Lifter, pitch: float | None) -> None:
     """Raises InputError where the pitch is not from -90 to 90 degrees, or the model can't be told it."""
-    if pitch is None:
-        return
-    if not -90 <= pitch <= 90:
-        wanted = "from -90 (the camera looks straight up) to 90 degrees (straight down)"
-        raise InputError(f"pitch must be {wanted}, got {pitch:g}")
-    if not model.config.pitch:
+    containers.check_pitch(pitch)
+    if pitch is not None and not model.config.pitch:
         raise InputError(f"the model {model.name!r} can't be told the camera's pitch, got {pitch:g}: leave it out")
 
 

@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from olift_fast.atomic import atomic_path, reserve, writing
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_camera, moments, placed, sum_moments
-from olift_fast.model.inference import CHUNK, Array, Mask, Progress, prepare, run
+from olift_fast.model.inference import CHUNK, Array, Mask, Progress, check_pitch, prepare, run
 from olift_fast.model.normalization import frame_centers, spread
 from olift_fast.renamed import old_argument
 from olift_fast.tracks.containers import CoordinateFrame
@@ -63,6 +63,7 @@ def lift_long(
     min_confidence: float = 0.3,
     frame: CoordinateFrame = "camera",
     normalization: Normalization | None = None,
+    pitch: float | None = None,
     chunk: int = CHUNK,
     restart: bool = False,
     progress: Progress | None = None,
@@ -81,7 +82,7 @@ def lift_long(
         skeleton: of the track.
         visible: bool ``(T, J)``; finite keypoints of enough confidence by default. What is not finite is hidden.
         min_confidence: keypoints below it count as hidden, where there is a confidence.
-        frame: as for `lift_tracks`.
+        frame, pitch: as for `lift_tracks`.
         normalization: fitted to the whole track by default.
         chunk: frames at a time. Each is lifted with the frames around it that its results depend on.
         restart: begin anew, whatever an earlier run has left.
@@ -89,8 +90,8 @@ def lift_long(
         output: the old name of `frame`.
 
     Raises:
-        InputError: shapes don't fit, nothing is visible, the model counts frames, `out` can't be
-            written, another process is at it, or an earlier run left chunks of another input, model or option.
+        InputError: shapes don't fit, nothing is visible, the model counts frames or can't be told the pitch, `out`
+            can't be written, another process is at it, or an earlier run left chunks of another input, model or option.
 
     The whole track in memory: `lift_tracks`.
     """
@@ -98,6 +99,7 @@ def lift_long(
     path = Path(out)
     source = _Source(keypoints, visible, min_confidence, skeleton)
     check_frame(frame)
+    check_pitch(model, pitch)
     if chunk < 1:
         raise InputError(f"chunk must be >= 1 frame, got {chunk}")
     if model.config.counts_frames:
@@ -111,10 +113,10 @@ def lift_long(
     if not scan.shows:
         raise InputError(f"{path}: nothing to lift: no keypoint is visible at min_confidence {min_confidence:g}")
     normalization = normalization or scan.normalization
-    job = _fingerprint(model, skeleton, source, scan, normalization, chunk)
+    job = _fingerprint(model, skeleton, source, scan, normalization, pitch, chunk)
     with _Journal.of(path, job, (source.frames, skeleton.num_joints, 3), restart) as journal:
-        _lift_missing(model, skeleton, source, normalization, chunk, journal, progress)
-        result = _finish(path, journal, source, normalization, frame)
+        _lift_missing(model, skeleton, source, normalization, pitch, chunk, journal, progress)
+        result = _finish(path, journal, source, normalization, pitch, frame)
         journal.remove()
     return result
 
@@ -235,6 +237,7 @@ def _lift_missing(
     skeleton: Skeleton,
     source: _Source,
     normalization: Normalization,
+    pitch: float | None,
     chunk: int,
     journal: _Journal,
     progress: Progress | None,
@@ -246,7 +249,7 @@ def _lift_missing(
         if start not in journal.done:
             first = max(start - before, 0)
             points, visible = source.read(first, min(stop + after, source.frames))
-            prepared = prepare(points, visible, skeleton, normalization)
+            prepared = replace(prepare(points, visible, skeleton, normalization), pitch=pitch)
             own = slice(start - first, stop - first)
             joints = run(model, prepared, chunk=len(points))[own]
             journal.add(start, joints, moments(joints, prepared.keypoints[own], visible[own]))
@@ -255,7 +258,12 @@ def _lift_missing(
 
 
 def _finish(
-    path: Path, journal: _Journal, source: _Source, normalization: Normalization, frame: CoordinateFrame
+    path: Path,
+    journal: _Journal,
+    source: _Source,
+    normalization: Normalization,
+    pitch: float | None,
+    frame: CoordinateFrame,
 ) -> LongResult:
     """Writes the result: the joints as `inference.place` places them, chunk by chunk."""
     starts = sorted(journal.done)
@@ -278,6 +286,8 @@ def _finish(
 
     facts: dict[str, Any] = {"frame": frame, "normalization": normalization.scale, "scale": float(scale)}
     facts |= {"rotation": rotation, "version": __version__}
+    if pitch is not None:
+        facts["pitch"] = pitch
     facts["output"] = frame  # The old name of "frame", for one release: other programs may read it.
     with atomic_path(path) as temporary:
         write = _write_hdf5 if path.suffix == ".h5" else _write_npy
@@ -312,7 +322,13 @@ def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, A
 
 
 def _fingerprint(
-    model: Lifter, skeleton: Skeleton, source: _Source, scan: _Scan, normalization: Normalization, chunk: int
+    model: Lifter,
+    skeleton: Skeleton,
+    source: _Source,
+    scan: _Scan,
+    normalization: Normalization,
+    pitch: float | None,
+    chunk: int,
 ) -> dict[str, Any]:
     """What the result of a chunk depends on, by names for error messages."""
     weights = hashlib.sha256(f"{model.config} {model!r}".encode())
@@ -324,6 +340,7 @@ def _fingerprint(
         "model": weights.hexdigest(),
         "skeleton": hashlib.sha256(rig.encode()).hexdigest(),
         "normalization": normalization.scale,
+        "pitch": pitch,
         "chunk": chunk,
         "version": __version__,
     }

@@ -35,7 +35,7 @@ class LiftingProcessor:
         skeleton: the body parts in the order of the poses; a built-in rig's name, or a JSON file.
         model: the lifter, or the name of a shipped one.
         tracks: how many animals; with more than one, poses are ``(N, J, 3)`` and row n is track n.
-        frame, fit_frames, normalization: see `StreamingLifter`.
+        frame, fit_frames, normalization, pitch: see `StreamingLifter`.
         min_confidence: keypoints below it count as hidden.
         fps: frames a second, for `save`; by default told by `frame_time`, where that is given.
         on_result: called with each result, `latency_frames` frames after its pose.
@@ -54,6 +54,7 @@ class LiftingProcessor:
         frame: CoordinateFrame = "camera",
         fit_frames: int = 16,
         normalization: Normalization | None = None,
+        pitch: float | None = None,
         min_confidence: float = 0.3,
         fps: float | None = None,
         on_result: Callable[[Lifted], None] | None = None,
@@ -63,7 +64,13 @@ class LiftingProcessor:
         self.skeleton = skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
         lifter = Lifter.from_pretrained(model) if isinstance(model, str) else model
         stream = StreamingLifter(
-            lifter, self.skeleton, tracks=tracks, frame=frame, fit_frames=fit_frames, normalization=normalization
+            lifter,
+            self.skeleton,
+            tracks=tracks,
+            frame=frame,
+            fit_frames=fit_frames,
+            normalization=normalization,
+            pitch=pitch,
         )
         stream.warmup()
         self.latency_frames = stream.latency_frames
@@ -71,7 +78,7 @@ class LiftingProcessor:
         """The last result of each track."""
         self._tracks, self._on_result = tracks, on_result
         self._session = Session(stream, min_confidence=min_confidence, idle=float("inf"))
-        self._settings: dict[str, Any] = {"frame": frame, "model": lifter.name, "fps": fps}
+        self._settings: dict[str, Any] = {"frame": frame, "model": lifter.name, "pitch": pitch, "fps": fps}
         self._recording = Recording(self.skeleton, **self._settings)
         # Of each pose whose result has not come yet: whether the result is to be kept.
         self._kept: list[deque[bool]] = [deque() for _ in range(tracks)]

@@ -34,6 +34,7 @@ class Recording:
         skeleton: of every track.
         frame: of coordinates, "camera" or "object".
         model: the model's name.
+        pitch: of the camera, as the stream was told (`StreamingLifter`).
         fps: moments a second; by default told by the frames' times, where they have some.
         source: where the keypoints come from.
     """
@@ -44,10 +45,12 @@ class Recording:
         *,
         frame: CoordinateFrame = "camera",
         model: str = "",
+        pitch: float | None = None,
         fps: float | None = None,
         source: str | None = None,
     ) -> None:
         self._skeleton, self._frame, self._model, self._fps, self._source = skeleton, frame, model, fps, source
+        self._pitch = pitch
         self._tracks: dict[int, _Track] = {}
 
     def __len__(self) -> int:
@@ -123,6 +126,7 @@ class Recording:
             scale=np.array([track.scale for track in own.values()]),
             centers=frame_centers(values["keypoints"], values["visible"]),
             rotation=np.tile(np.eye(3), (len(own), 1, 1)),
+            pitch=self._pitch,
             model=self._model,
             version=__version__,
         )

@@ -66,14 +66,15 @@ class StreamingLifter:
             the visible keypoints. That holds for models trained with a reprojection weight, as all that ship are.
             While nothing is visible the last position is kept.
         normalization: of every track; by default each track has its own.
-        pitch: degrees by which the camera looks down (90: straight down), for models that can be told.
+        pitch: degrees by which the camera looks down (90: straight down, negative: up from below), for models that can
+            be told; one for all tracks.
         fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
             on. They are held back until all are there; up to ``latency_frames`` of them delay no result.
         output: the old name of `frame`.
 
     Raises:
-        InputError: the model counts frames (`LifterConfig.counts_frames`), a motion layer is not one that the lifter
-            makes, or an argument is out of range.
+        InputError: the model counts frames (`LifterConfig.counts_frames`) or can't be told the pitch, a motion layer is
+            not one that the lifter makes, or an argument is out of range.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class StreamingLifter:
             if value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")
         self.skeleton, self.tracks, self.frame, self.fit_frames = skeleton, tracks, frame, fit_frames
+        self.pitch = pitch
         self._normalization = normalization
         self._reach, self.latency_frames = model.config.receptive_field
         self._steps = _steps_of(model, skeleton, tracks, pitch)

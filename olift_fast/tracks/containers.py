@@ -96,6 +96,8 @@ class LiftedTracks:
         scale: (N) pixels in one model unit.
         centers: (N, T, 2) the center in pixels that normalization subtracted.
         rotation: (N, 3, 3) the rotation from the object's to the camera's frame that was applied.
+        pitch: degrees by which the camera looks down (90: straight down, negative: up from below), as the model was
+            told; None where it was not.
         model: the name of the model.
         version: its version.
 
@@ -120,6 +122,7 @@ class LiftedTracks:
     scale: npt.NDArray[np.float32]
     centers: npt.NDArray[np.float32]
     rotation: npt.NDArray[np.float32]
+    pitch: float | None = None
     model: str
     version: str
 
@@ -137,6 +140,9 @@ class LiftedTracks:
         _check_shape(self.source, "rotation", self.rotation, (tracks, 3, 3))
         if self.frame not in get_args(CoordinateFrame):
             raise _error(self.source, f"frame must be 'camera' or 'object', got {self.frame!r}")
+        if self.pitch is not None:
+            _set(self, "pitch", float(self.pitch))
+            check_pitch(self.pitch, f"{self.source}: pitch" if self.source else "pitch")
 
     @property
     def num_tracks(self) -> int:
@@ -152,6 +158,20 @@ class LiftedTracks:
     def units(self) -> str:
         """The unit of `joints`: "pixels" in the camera's frame, "model units" (`scale` pixels each) in the object's."""
         return "pixels" if self.frame == "camera" else "model units"
+
+    @property
+    def camera(self) -> str | None:
+        """How the camera looks, in words, where the model was told: "camera looks down by 60°"."""
+        if self.pitch is None:
+            return None
+        return f"camera looks {'up' if self.pitch < 0 else 'down'} by {abs(self.pitch):g}°"
+
+
+def check_pitch(pitch: float | None, name: str = "pitch") -> None:
+    """Raises InputError, which begins with `name`, unless the camera's pitch is None or from -90 to 90 degrees."""
+    if pitch is not None and not -90 <= pitch <= 90:
+        wanted = "from -90 (the camera looks straight up) to 90 degrees (straight down)"
+        raise InputError(f"{name} must be {wanted}, got {pitch:g}")
 
 
 def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:

@@ -61,12 +61,15 @@ def flat(batch: Batch) -> Tensor:
     return torch.nn.functional.pad(torch.from_numpy(filled), (0, 1))
 
 
-def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror: bool = False) -> Method:
+def lifted_by(
+    lifter: Lifter, *, sides: bool = True, pitch: bool = True, alone: bool = False, mirror: bool = False
+) -> Method:
     """The lifter as a method.
 
     Args:
         lifter: in evaluation mode.
         sides: whether it is told the joints' sides.
+        pitch: whether it is told the camera's pitch, if it can be (`LifterConfig.pitch`).
         alone: whether it lifts each frame by itself.
         mirror: whether it averages each clip with its mirror image (`lift_mirrored`).
     """
@@ -77,6 +80,8 @@ def lifted_by(lifter: Lifter, *, sides: bool = True, alone: bool = False, mirror
         clips, frames = visible.shape[:2]
         if not sides:
             told["sides"] = torch.zeros_like(batch.sides)
+        if not pitch:
+            told.pop("pitch", None)
         if alone:
             keypoints, visible = keypoints.flatten(0, 1).unsqueeze(1), visible.flatten(0, 1).unsqueeze(1)
             told = {name: x.repeat_interleave(frames, dim=0) for name, x in told.items()}
@@ -130,7 +135,8 @@ def evaluate(
 
     Args:
         lifters: by the name to show. Each lifts whole clips in every dtype, with its mirror image, with the sides
-            hidden, and single frames; or, where there are delays, whole clips with each of them in every dtype.
+            hidden, with the camera's pitch hidden if it can be told that, and single frames; or, where there are
+            delays, whole clips with each of them in every dtype.
         data: folder with ``motion3d/``, ``paired/`` or both.
         noise: whether the 2D of the motion has detector-like faults.
         dtypes: that the lifters' products are rounded to (`Lifter.optimize`).
@@ -156,6 +162,8 @@ def evaluate(
         if not delays:
             methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
             methods[f"{name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
+            if lifter.config.pitch:
+                methods[f"{name}, pitch hidden"] = (lifted_by(lifter, pitch=False), hops)
             methods[f"{name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
     if not families:
         return score_all(held_out(data, noise), methods)

@@ -72,6 +72,7 @@ def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600,
         "skeleton": result.skeleton.name,
         "frame": result.frame,
         "units": result.units,
+        "camera": result.camera,
     }
     parts = {
         "title": html.escape(info["title"]),

@@ -289,7 +289,7 @@
     $("units").textContent = info.frame === "camera" ? `${info.units}: x right, y down, z away from the camera` : `${info.units}, the object's own frame`;
     $("subtitle").textContent = [
       `lifted by olift, model ${info.model}`, info.skeleton && `skeleton ${info.skeleton}`,
-      count(info.total, "frame"), info.fps && `${Number(info.fps.toFixed(2))} frames/s`, count(J, "joint"),
+      info.camera, count(info.total, "frame"), info.fps && `${Number(info.fps.toFixed(2))} frames/s`, count(J, "joint"),
     ].filter(Boolean).join(" · ");
     const notes = ["Hollow: hidden in the input, estimated. Cross: detected below the confidence asked for.", "Drag to orbit, scroll to zoom."];
     if (info.stride > 1) notes.unshift(`Every ${ordinal(info.stride)} frame of ${info.total.toLocaleString("en")} is drawn.`);

@@ -176,7 +176,7 @@ def test_page_is_drawn_and_opened(
     pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or len(opened) > 1)
-    first = lift(mouse, "--view")
+    first = lift(mouse, "--open")
     assert first.exit_code == 0 and "no browser to open here" in first.stderr
     page = mouse.parent / "mouse.lifted.html"
     assert "mouse.csv" in page.read_text() and opened == [page.as_uri()]

@@ -377,5 +377,5 @@ def test_port_that_is_taken_is_one_line(run: Run, random_model: str) -> None:
 
 def test_missing_extra_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for option in (["--websocket", "0"], ["--view"]):
+    for option in (["--websocket", "0"], ["--open"]):
         assert_one_line(run("stream", "--skeleton", "coco_17", *option), "pip install 'olift-fast[stream]'")

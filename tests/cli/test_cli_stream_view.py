@@ -47,7 +47,7 @@ def moving(path: Path, frames: int = 1200) -> Path:
 @pytest.mark.browser
 def test_skeleton_moves_beside_its_input(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="pictures are read with pillow")
-    stream = Stream("--replay", moving(tmp_path / "wave.npz"), "--view", "--view-port", 18320)
+    stream = Stream("--replay", moving(tmp_path / "wave.npz"), "--open", "--page-port", 18320)
     try:
         url = stream.wait_for(r"live view at (http://127\.0\.0\.1:\d+)")[1]
         with browser(url, tmp_path) as devtools:

@@ -28,6 +28,7 @@ Make = Callable[..., LiftedTracks]
         {},
         {"fps": None, "frames": None, "image_size": None, "source": None, "format": None, "notes": (), "warnings": ()},
         {"frame": "object"},
+        {"pitch": -12.5},
         {"skeleton": Skeleton(("a", "b", "c", "d"), ((0, 1), (2, 1), (3, 0)), inferred=(False, True, True))},
     ],
 )

@@ -62,7 +62,7 @@ def test_broken_checkpoints_are_named(saved: Path, tmp_path: Path) -> None:
     config = json.loads((saved / "config.json").read_text())
     for change, message in [
         ({"format": "other"}, "config.json: is not the config of a lifter"),
-        ({"format_version": 2}, "config.json: format_version must be 1, got 2"),
+        ({"format_version": 3}, "config.json: format_version must be 1 to 2, got 3"),
         ({"lifter": {**config["lifter"], "width": 15}}, "width must be a multiple of heads"),
         ({"lifter": {**config["lifter"], "width": 32}}, "model.safetensors: weights don't fit config.json"),
     ]:

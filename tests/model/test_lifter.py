@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,15 +216,40 @@ def test_the_smallest_clips_lift(frames: int, joints: int) -> None:
 
 
 @pytest.mark.slow
-def test_compiles_in_one_graph() -> None:
+@pytest.mark.parametrize("told", [False, True], ids=["", "told pitch and kinds, with uncertainty"])
+def test_compiles_in_one_graph(told) -> None:
     torch._dynamo.reset()
-    model = lifter()
+    model = lifter(TOLD if told else SMALL)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)
     for frames in (20, 33, 70):
         keypoints, visible, graph, sides = clip(frames=frames)
+        options = {"graph": graph, "sides": sides, **(told_options(keypoints) if told else {})}
         with torch.no_grad():
-            wanted = model(keypoints, visible, graph=graph, sides=sides)
-            assert error(compiled(keypoints, visible, graph=graph, sides=sides), wanted.double()) < 1e-5
+            wanted = model(keypoints, visible, **options)
+            assert error(compiled(keypoints, visible, **options), wanted.double()) < 1e-5
+
+
+@pytest.mark.slow
+def test_exports_told_pitch_and_kinds_with_any_number_of_frames(tmp_path: Path) -> None:
+    model = lifter(TOLD)
+
+    def given(frames: int) -> tuple[Any, dict[str, Any]]:
+        keypoints, visible, graph, sides = clip(frames=frames, seed=frames)
+        return (keypoints, visible), {"graph": graph, "sides": sides, **told_options(keypoints)}
+
+    arguments, options = given(20)
+    frames = {1: torch.export.Dim("frames", min=2, max=4096)}
+    shapes = {"keypoints": frames, "visible": frames, **dict.fromkeys(options)}
+    with torch.no_grad():
+        program = torch.export.export(model, arguments, options, dynamic_shapes=shapes)
+        torch.export.save(program, tmp_path / "lifter.pt2")
+        loaded = torch.export.load(tmp_path / "lifter.pt2").module()
+        for count in (20, 5, 70):
+            arguments, options = given(count)
+            wanted = model(*arguments, **options)
+            assert error(loaded(*arguments, **options), wanted.double()) < 1e-5
+            options["pitch"] = -options["pitch"]
+            assert error(loaded(*arguments, **options), wanted.double()) > 1e-3
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -21,6 +21,7 @@ from olift_fast.data.sources import GeneratorSource
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.reference import Alignment
+from olift_fast.tracks.kinds import KINDS
 from olift_fast.train import Config, Mixture, ModelPlan, Run, Schedule, collate, evaluate, fit, lifting_loss
 from olift_fast.train.batches import Batch, by_size, normalize_clips
 from olift_fast.train.evaluate import flat, lifted_by, score
@@ -151,7 +152,8 @@ def test_a_weight_for_a_recording_that_is_not_there_is_told(real_data: Path) -> 
 
 
 def same(one: Batch, other: Batch) -> bool:
-    return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Batch))
+    pairs = ((getattr(one, f.name).numpy(), getattr(other, f.name).numpy()) for f in fields(Batch))
+    return all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
 
 @pytest.mark.slow
@@ -332,6 +334,27 @@ def test_every_method_is_scored_on_every_source(tmp_path: Path, monkeypatch: pyt
     now, later = evaluate.evaluate({"tiny": lifter}, tmp_path, delays=[0, 4])[1:3]
     assert [now.method, later.method] == ["tiny, 0 frames later", "tiny, 4 frames later"]
     assert replace(later, method="tiny") == rows[1] != replace(now, method="tiny")
+
+
+@pytest.mark.slow
+def test_scores_tell_whether_the_pitch_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    config = replace(TINY, pitch=True, kinds=len(KINDS))
+    lifters = {"told": Lifter(config).eval(), "plain": Lifter(TINY).eval()}
+    part = groups(1, clips=2, frames=5)[0]
+    known, unknown = (replace(part, pitch=np.float32(pitch)) for pitch in ([70, -40], [np.nan, np.nan]))
+    monkeypatch.setattr(evaluate, "held_out", lambda folder, noise: {"known": known, "unknown": unknown})
+    rows = {(row.source, row.method): row.values for row in evaluate.evaluate(lifters, tmp_path)}
+    hidden = [method for source, method in rows if source == "known" and method.endswith("pitch hidden")]
+    assert hidden == ["told, pitch hidden"]
+    assert rows["known", "told, pitch hidden"] == rows["unknown", "told"] != rows["known", "told"]
+    batch = collate([known], hops=1)
+    options = {"graph": batch.graph, "sides": batch.sides, "kinds": batch.kinds}
+    with torch.no_grad():
+        whole = lifters["told"](batch.keypoints, batch.visible, pitch=torch.tensor([70.0, -40]), **options)
+        first = lifters["told"](batch.keypoints[:, :1], batch.visible[:, :1], pitch=batch.pitch, **options)
+    assert torch.allclose(lifted_by(lifters["told"])(batch), whole, atol=1e-5)
+    assert torch.allclose(lifted_by(lifters["told"], alone=True)(batch)[:, :1], first, atol=1e-5)
 
 
 def test_a_folder_without_recordings_is_told(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def test_page_tells_source_model_and_units(tmp_path: Path) -> None:
     info = page_info(page)
     assert info["title"] == "open field & co.csv"
     assert info["model"] == "small 1.2.3"
-    assert info["units"] == "pixels"
+    assert info["units"] == "pixels" and info["camera"] is None
+    told = page_info(write_html(replace(lifted(), pitch=90.0), tmp_path / "told.html"))
+    assert told["camera"] == "camera looks down by 90°"
     assert "<title>open field &amp; co.csv" in page.read_text()
     assert info["joints"] == list(SKELETON.names), "a joint name that looks like markup must come through as it is"
 

@@ -65,8 +65,9 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
         "edges": np.array(result.skeleton.edges, dtype=np.int64).ravel(),
     }
     dataset.attrs.update(attributes)
-    if result.source is not None:
-        dataset.attrs["source_file"] = result.source
+    for name, value in (("source_file", result.source), ("pitch", result.pitch)):
+        if value is not None:
+            dataset.attrs[name] = value
     return dataset
 
 
@@ -83,7 +84,7 @@ NETCDF = OutputFormat(
     suffix=".nc",
     extra="io",
     description="movement's data set in 3D",
-    holds="joints, confidence, fps; scale, rotation, edges, model as attributes",
+    holds="joints, confidence, fps; scale, rotation, pitch, edges, model as attributes",
     write=write_netcdf,
 )
 NWB = OutputFormat(

@@ -21,7 +21,7 @@ _ARRAYS = ("joints", "keypoints", "confidence", "visible", "scale", "centers", "
 _TEXTS = ("frame", "model", "version")
 _OTHERS = (
     *("content", "content_version", "names", "edges", "sides", "tracks", "skeleton_name", "fps", "frames"),
-    *("image_size", "source", "format", "notes", "warnings", "inferred"),
+    *("image_size", "source", "format", "notes", "warnings", "inferred", "pitch"),
 )
 
 
@@ -70,6 +70,7 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "fps": result.fps,
         "frames": result.frames,
         "image_size": result.image_size,
+        "pitch": result.pitch,
         "source": result.source,
         "format": result.format,
         "notes": np.array(result.notes) if result.notes else None,
@@ -98,6 +99,7 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         fps=float(content["fps"]) if "fps" in content else None,
         frames=content.get("frames"),
         image_size=None if size is None else (int(size[0]), int(size[1])),
+        pitch=float(content["pitch"]) if "pitch" in content else None,
         source=str(content["source"]) if "source" in content else None,
         format=str(content["format"]) if "format" in content else None,
         notes=tuple(content["notes"].tolist()) if "notes" in content else (),

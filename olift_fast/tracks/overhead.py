@@ -106,7 +106,7 @@ def steep_warning(tracks: KeypointTracks, min_confidence: float = 0.3, *, takes_
         return None
     looks = f"the recording looks as if filmed from {steep.said} (chance {min(steep.chance, 0.99):.0%})"
     if takes_pitch:
-        return f"{looks}: tell the camera's pitch if so, or expect larger errors"
+        return f"{looks}: if so, tell the camera's pitch (--pitch, pitch=), or expect larger errors"
     return f"{looks}: if so, expect larger errors, for the model expects a camera that looks down by at most 40°"
 
 

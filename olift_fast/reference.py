@@ -697,6 +697,8 @@ def lifting_loss(
     keypoints: Tensor | None = None,
     visible: Tensor | None = None,
     reprojection_weight: float = 0.0,
+    uncertainty: Tensor | None = None,
+    uncertainty_weight: float = 0.0,
 ) -> Tensor:
     """Squared joint error after rigid alignment + λ · squared velocity error + a weight · squared reprojection error.
 
@@ -706,6 +708,7 @@ def lifting_loss(
         alignment: one Procrustes fit for a "sequence", or one for each "frame".
         keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term:
             x and y of the joints against the input, both centered on the visible keypoints.
+        uncertainty: ``(B, T, J, 2)`` for a fourth term, the `deviance`; the error counts as given there.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -719,7 +722,21 @@ def lifting_loss(
         visible = keypoints.isfinite().all(dim=-1) if visible is None else visible
         error = centre(joints[..., :2], visible) - centre(keypoints, visible)
         loss = loss + reprojection_weight * masked_mean(error.square().sum(dim=-1), visible)
+    if uncertainty_weight and uncertainty is not None:
+        given = (aligned - target).detach()
+        loss = loss + uncertainty_weight * masked_mean(deviance(given, uncertainty, labelled), labelled)
     return loss
+
+
+def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
+    """Negative log-likelihood of the error ``(B, T, J, 3)`` under Student's t of 4 degrees, ``(B, T, J)``.
+
+    The mean over x, y and z, less the constant. uncertainty ``(B, T, J, 2)`` has the scale of x and y, and of z.
+    """
+    known = torch.where(labelled[..., None], uncertainty, 1.0)
+    scale = torch.stack([known[..., 0], known[..., 0], known[..., 1]], dim=-1)
+    squared = (torch.where(labelled[..., None], error, 0.0) / scale) ** 2
+    return (torch.log(scale) + (4 + 1) / 2 * torch.log(1 + squared / 4)).mean(dim=-1)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

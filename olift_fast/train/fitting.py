@@ -156,19 +156,25 @@ def build(plan: ModelPlan) -> Lifter:
 
 
 def training_loss(
-    lifter: Callable[..., Tensor], batch: Batch, schedule: Schedule, precision: str = "float32"
+    lifter: Callable[..., Tensor],
+    batch: Batch,
+    schedule: Schedule,
+    precision: str = "float32",
+    uncertainty: bool = False,
 ) -> Tensor:
-    """The loss of one batch."""
+    """The loss of one batch; `uncertainty` tells whether the lifter gives standard deviations."""
     with torch.autocast(batch.keypoints.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        joints = lifter(
+        lifted = lifter(
             batch.keypoints,
             batch.visible,
             graph=batch.graph,
             sides=batch.sides,
             joint_mask=batch.joint_mask,
+            uncertainty=uncertainty,
         )
+    lifted = lifted.float()
     return lifting_loss(
-        joints.float(),
+        lifted[..., :3],
         batch.joints,
         batch.labelled,
         alignment=schedule.alignment,
@@ -176,6 +182,8 @@ def training_loss(
         keypoints=batch.keypoints,
         visible=batch.visible,
         reprojection_weight=schedule.reprojection_weight,
+        uncertainty=lifted[..., 3:] if uncertainty else None,
+        uncertainty_weight=schedule.uncertainty_weight,
     )
 
 
@@ -186,8 +194,9 @@ def training_step(
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(state.step)
-    state.lifter.set_window(schedule.window(state.step, state.average.config.window))
-    loss = training_loss(forward, batch, schedule, precision)
+    config = state.average.config
+    state.lifter.set_window(schedule.window(state.step, config.window))
+    loss = training_loss(forward, batch, schedule, precision, config.uncertainty)
     for optimizer in state.optimizers:
         optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)

@@ -20,8 +20,13 @@ def lifting_loss(
     keypoints: Tensor | None = None,
     visible: Tensor | None = None,
     reprojection_weight: float = 0.0,
+    uncertainty: Tensor | None = None,
+    uncertainty_weight: float = 0.0,
 ) -> Tensor:
     """Squared joint error after rigid alignment + λ · squared velocity error + a weight · squared reprojection error.
+
+    With `uncertainty`, a weight · the negative log-likelihood of the error is added, whose gradient reaches the
+    standard deviations alone and not the joints (`deviance`).
 
     The gradient holds the alignment constant. That is exact for the squared error (envelope theorem), and keeps the
     gradient finite where the rotation is ambiguous.
@@ -33,6 +38,9 @@ def lifting_loss(
         velocity_weight: λ.
         keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term.
         reprojection_weight: of x, y of the joints against the input, both centered on the visible keypoints.
+        uncertainty: ``(B, T, J, 2)``, the standard deviations of the error, that of x and y and that of z; > 0 where
+            labeled.
+        uncertainty_weight: of the likelihood.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -58,4 +66,26 @@ def lifting_loss(
         visible = keypoints.isfinite().all(dim=-1) if visible is None else visible
         drift = center(joints[..., :2], visible) - center(keypoints, visible)
         loss = loss + reprojection_weight * masked_mean(drift.square().sum(dim=-1), visible)
+    if uncertainty_weight and uncertainty is not None:
+        loss = loss + uncertainty_weight * masked_mean(deviance(error.detach(), uncertainty, labelled), labelled)
     return loss
+
+
+def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
+    """``log σ_a + 2.5 log(1 + e_a² / 4 σ_a²)``, the mean over the axes a: Student's t of 4 degrees, less a constant.
+
+    Its tails are heavy, so a keypoint gone wild pulls its standard deviation no more than four good ones do.
+
+    Args:
+        error: ``(B, T, J, 3)``, in the target's axes.
+        uncertainty: ``(B, T, J, 2)``: σ of x and y, and of z.
+        labelled: bool ``(B, T, J)``; elsewhere the result is that of no error and σ = 1, 0.
+
+    Returns:
+        ``(B, T, J)``.
+
+    Equivalent to `olift_fast.reference.deviance`.
+    """
+    deviation = torch.where(labelled[..., None], uncertainty, 1.0)[..., [0, 0, 1]]
+    ratio = torch.where(labelled[..., None], error, 0.0) / deviation
+    return (deviation.log() + 2.5 * torch.log1p(0.25 * ratio.square())).mean(dim=-1)

@@ -26,6 +26,7 @@ class Schedule:
         clip: the largest norm of the gradient.
         average: the decay of the exponential average of the weights; the average is what is saved.
         velocity_weight, reprojection_weight: of the loss (`olift_fast.train.loss.lifting_loss`).
+        uncertainty_weight: of the likelihood in it, for lifters that give standard deviations.
         alignment: one Procrustes fit a "sequence" or a "frame", before the error is taken.
         look_ahead: the right side of the motion layers' window, in frames, and how often a step uses it, for a lifter
             that is to serve streams of several delays; None keeps the lifter's window.
@@ -43,6 +44,7 @@ class Schedule:
     average: float = 0.998
     velocity_weight: float = 1.0
     reprojection_weight: float = 0.1
+    uncertainty_weight: float = 0.1
     alignment: Alignment = "sequence"
     look_ahead: Mapping[int, float] | None = None
 
@@ -52,7 +54,7 @@ class Schedule:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be > 0, got {getattr(self, name)}")
-        for name in ("warmup", "weight_decay", "velocity_weight", "reprojection_weight"):
+        for name in ("warmup", "weight_decay", "velocity_weight", "reprojection_weight", "uncertainty_weight"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.average < 1:

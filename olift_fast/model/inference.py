@@ -100,8 +100,8 @@ def lift_tracks(
         joints, rotation, scale = place(lifted[..., :3], prepared, frame)
         deviations = lifted[..., 3:] * (scale if frame == "camera" else np.float32(1))
         advance(tracks.num_frames)
-        own = (with_absent(values, absent[index]) for values in (joints, deviations))
-        return (*own, rotation, scale, prepared.centers)
+        joints, deviations = (with_absent(values, absent[index]) for values in (joints, deviations))
+        return joints, deviations, rotation, scale, prepared.centers
 
     # Track by track, so that what only the steps need is in memory for one track at a time.
     lifted = map(lift, range(tracks.num_tracks))

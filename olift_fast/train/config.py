@@ -61,6 +61,20 @@ class EarlyStop:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Calibrating the standard deviations that a lifter gives, at the end of its training (`calibrated`).
+
+    Args:
+        data: folder of real recordings (motion3d/, paired/) whose held-out part decides, with detector-like faults on
+            the 2D of its motion. None takes generated animals, from a seed that training does not use.
+        sources: names of the recordings that decide; all of the folder by default.
+    """
+
+    data: Path | None = None
+    sources: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Run:
     """Where and how a training runs.
 
@@ -104,6 +118,7 @@ class Config:
     model: ModelPlan = field(default_factory=ModelPlan)
     data: Mixture = field(default_factory=Mixture)
     early_stop: EarlyStop | None = None
+    calibration: Calibration | None = None
 
 
 ELSEWHERE = {
@@ -124,7 +139,7 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> Config
 
     Args:
         name_or_path: the file has a table for each field of `Config`: ``[schedule]``, ``[run]`` and, where they are
-            wanted, ``[model]``, ``[data]`` and ``[early_stop]``.
+            wanted, ``[model]``, ``[data]``, ``[early_stop]`` and ``[calibration]``.
         changes: like "schedule.steps=300": values in TOML notation, or text, that override the file's.
 
     Raises:

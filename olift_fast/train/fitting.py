@@ -25,7 +25,8 @@ from olift_fast.nn.time import TimeTable
 from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
-from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
+from olift_fast.train.calibration import calibrated
+from olift_fast.train.config import Calibration, Config, EarlyStop, ModelPlan, Run
 from olift_fast.train.evaluate import mean_score
 from olift_fast.train.held_out import held_out_batches
 from olift_fast.train.log import Log, Report
@@ -51,6 +52,8 @@ class Data(Protocol):
 
 def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch: Watch | None = None) -> Lifter:
     """Train a lifter and return the average of its weights; with early stopping, the average with the best score.
+
+    With ``config.calibration`` its standard deviations are calibrated in the end.
 
     Into ``config.run.out`` go the average as a checkpoint (``config.json``, ``model.safetensors``), ``log.csv``,
     TensorBoard's files where it is installed, and ``training.safetensors``, from which a run resumes.
@@ -88,6 +91,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     batches = _batches(config, data, state, fabric)
     held_out = held_out_batches(config.early_stop.data, lifter.config.hops) if config.early_stop else []
     _check_table(lifter.config, config.data if data is None else None, held_out)
+    deciding = _calibration_batches(config.calibration, lifter)
     log = _log(out, state.step) if fabric.is_global_zero else None
     last = min(schedule.steps, run.stop_after or schedule.steps)
     clips, clock = 0, _Clock()
@@ -112,8 +116,13 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     if log is not None:
         _save(state, config, fabric)
         log.close()
+    finished = state.best or average
+    if deciding:
+        finished = calibrated(finished, deciding)
+        if fabric.is_global_zero:
+            finished.save_pretrained(out)
     fabric.barrier()
-    return state.best or average
+    return finished
 
 
 def _leave_the_others() -> None:
@@ -255,6 +264,14 @@ def _check_table(config: LifterConfig, mixture: Mixture | None, held_out: Sequen
     for what, frames in asked.items():
         if config.time_rows < frames:
             raise InputError(f"model.changes.time_rows must be >= {frames}, {what}, got {config.time_rows}")
+
+
+def _calibration_batches(calibration: Calibration | None, lifter: Lifter) -> list[Batch]:
+    if calibration is None:
+        return []
+    if not lifter.config.uncertainty:
+        raise InputError("[calibration] needs a model that gives standard deviations: model.changes.uncertainty = true")
+    return held_out_batches(calibration.data, lifter.config.hops, noise=True, sources=calibration.sources)
 
 
 def _check_out(out: Path, resume: bool) -> None:

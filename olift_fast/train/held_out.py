@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,19 +69,30 @@ def held_out(
     return sets
 
 
-def held_out_batches(folder: Path | None, hops: int) -> list[Batch]:
-    """What early stopping scores: a batch for each source of `held_out`.
+def held_out_batches(
+    folder: Path | None, hops: int, *, noise: bool = False, sources: Sequence[str] = ()
+) -> list[Batch]:
+    """What early stopping scores and calibration takes: a batch for each source of `held_out`.
 
-    Without a folder, there is a batch for each of 12 generated skeletons.
+    Without a folder, there is a batch for each of 12 generated skeletons, whose 2D has detector-like faults.
+
+    Args:
+        folder: of real recordings.
+        hops: of the graph that local heads see.
+        noise: as for `held_out`.
+        sources: the names of those to take; all by default.
 
     Raises:
-        InputError: the folder holds no recordings.
+        InputError: the folder holds no recordings, or not these.
     """
     if folder is None:
         generator = AnimalGenerator(GENERATED_SEED)
         groups = [generator.batch(GENERATED_CLIPS, GENERATED_FRAMES) for _ in range(GENERATED_SKELETONS)]
     else:
-        groups = list(held_out(folder).values())
+        found = held_out(folder, noise)
+        if unknown := sorted(set(sources) - set(found)):
+            raise InputError(f"{folder}: sources must be among {', '.join(found)}, got {', '.join(unknown)}")
+        groups = [found[name] for name in sources or found]
     return [collate([clips], hops) for clips in groups]
 
 

@@ -42,7 +42,7 @@ def _lines(frames: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> It
 def write_long_csv(result: LiftedTracks, path: Path) -> None:
     """Writes a row for each track, frame and joint; with the standard deviations, where the result has them."""
     frames = _frame_numbers(result)
-    deviations = [result.uncertainty, result.uncertainty_xy] if result.uncertainty is not None else []
+    deviations = [values for values in (result.uncertainty, result.uncertainty_xy) if values is not None]
     more = np.stack(deviations, axis=-1) if deviations else np.empty((*result.visible.shape, 0), np.float32)
     names = [_quoted(name) for name in result.skeleton.names]
     with _open(path) as text:

@@ -124,9 +124,9 @@ def print_scores(scores: Sequence[Score]) -> None:
     console.print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
     typer.echo(legend())
     if spread := [row for row in scores if UNCERTAINTY_METRICS[0].name in row.values]:
-        error, shown = METRICS[0], UNCERTAINTY_METRICS
-        rows = [(row.source, row.method, *(_figure(row.values[m.name]) for m in (error, *shown))) for row in spread]
-        console.print(table(("source", "method", *(m.column for m in (error, *shown))), rows, words=2))
+        shown = (METRICS[0], *UNCERTAINTY_METRICS)
+        lines = [(row.source, row.method, *(_figure(row.values[metric.name]) for metric in shown)) for row in spread]
+        console.print(table(("source", "method", *(metric.column for metric in shown)), lines, words=2))
         typer.echo(legend(shown))
 
 

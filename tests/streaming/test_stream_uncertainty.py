@@ -56,9 +56,7 @@ def test_long_recording_holds_the_deviations_of_the_whole_one(
         # The rest is lifted by the second call alone.
         lifted: list[int] = []
         run = long_recordings.run
-        patched.setattr(
-            long_recordings, "run", lambda *given, **options: lifted.append(1) or run(*given, **options)
-        )
+        patched.setattr(long_recordings, "run", lambda *given, **options: lifted.append(1) or run(*given, **options))
         result = lift_long(lifter, rows, tmp_path / "out.h5", skeleton=RIG, chunk=32, frame=frame)
     assert len(lifted) == 2
     with h5py.File(result.path) as file:

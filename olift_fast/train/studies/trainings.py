@@ -28,10 +28,11 @@ from olift_fast.train.log import Report
 from olift_fast.train.memory import keep_freed_memory
 from olift_fast.train.studies.rows import Row
 from olift_fast.train.toml import Reader, as_change, plain, read_toml
+from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 
 PLANS = Path(__file__).parent / "plans"
 REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
-"""The metrics in the rows, by name."""
+"""The metrics in the rows, by name; those of standard deviations join them where a lifter gives some."""
 Key = tuple[str, int]
 """A variant and a seed."""
 
@@ -225,11 +226,14 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
     for name, test in plan.tests.items():
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
             continue
-        method, hops = (flat, 1) if lifter is None else (lifted_by(lifter, sides=test.sides), lifter.config.hops)
+        spread = lifter is not None and lifter.config.uncertainty
+        method = flat if lifter is None else lifted_by(lifter, sides=test.sides, uncertainty=spread)
+        hops = 1 if lifter is None else lifter.config.hops
+        reported = [*REPORTED, *(metric.name for metric in UNCERTAINTY_METRICS if spread)]
         seen = held_out(data, frames=test.frames, cameras=1, paired=False, corruption=test.corruption, seen=test.camera)
         for source, clips in seen.items():
             if clips.visible.shape[1] == test.frames:
                 found = score(source, clips, "", method, hops)
-                errors = {metric: found.values[metric] for metric in REPORTED}
+                errors = {metric: found.values[metric] for metric in reported}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

@@ -700,6 +700,8 @@ def lifting_loss(
     bones: Tensor | None = None,
     bone_variance_weight: float = 0.0,
     bone_ratio_weight: float = 0.0,
+    uncertainty: Tensor | None = None,
+    uncertainty_weight: float = 0.0,
 ) -> Tensor:
     """Squared joint error after rigid alignment + λ · squared velocity error + weighted terms of 2D and of the bones.
 
@@ -710,6 +712,7 @@ def lifting_loss(
         keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term:
             x and y of the joints against the input, both centered on the visible keypoints.
         bones: int64 ``(B, E, 2)``, pairs of joints, padded with -1, for the two terms of `bone_errors`.
+        uncertainty: ``(B, T, J, 2)`` for a fourth term, the `deviance`; the error counts as given there.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -726,6 +729,9 @@ def lifting_loss(
     if bones is not None and (bone_variance_weight or bone_ratio_weight):
         variance, ratio = bone_errors(joints, target, labelled, bones)
         loss = loss + bone_variance_weight * variance + bone_ratio_weight * ratio
+    if uncertainty_weight and uncertainty is not None:
+        given = (aligned - target).detach()
+        loss = loss + uncertainty_weight * masked_mean(deviance(given, uncertainty, labelled), labelled)
     return loss
 
 
@@ -760,6 +766,17 @@ def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor)
                 excess.append((mine.var(correction=0) - true.var(correction=0)).clamp(min=0)[None])
     variance, off = (torch.cat(values).sum() / max(len(values) - 1, 1) for values in (excess, ratio))
     return variance, off
+
+
+def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
+    """Negative log-likelihood of the error ``(B, T, J, 3)`` under Student's t of 4 degrees, ``(B, T, J)``.
+
+    The mean over x, y and z, less the constant. uncertainty ``(B, T, J, 2)`` has the scale of x and y, and of z.
+    """
+    known = torch.where(labelled[..., None], uncertainty, 1.0)
+    scale = torch.stack([known[..., 0], known[..., 0], known[..., 1]], dim=-1)
+    squared = (torch.where(labelled[..., None], error, 0.0) / scale) ** 2
+    return (torch.log(scale) + (4 + 1) / 2 * torch.log(1 + squared / 4)).mean(dim=-1)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -115,11 +115,12 @@ def _check_plot(path: Path) -> None:
 
 
 def print_scores(scores: Sequence[Score]) -> None:
-    """A table with a block of rows for each source, and what its numbers mean."""
+    """A table with a block of rows for each source, and what its numbers mean; then one of the standard deviations."""
     from rich.console import Console
 
     from olift_fast.train.evaluate import legend
     from olift_fast.train.metrics import METRICS
+    from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 
     flat: dict[str, float | None] = {}
     rows = []
@@ -130,8 +131,14 @@ def print_scores(scores: Sequence[Score]) -> None:
         change = f"{100 * (error / least - 1):+.0f}%" if least and error is not None else "–"
         rows.append((where[0], row.method, where[1], _figure(error), change, *map(_figure, others)))
     first, *rest = (metric.column for metric in METRICS)
-    Console(width=150).print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
+    console = Console(width=150)
+    console.print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
     typer.echo(legend())
+    if spread := [row for row in scores if UNCERTAINTY_METRICS[0].name in row.values]:
+        shown = (METRICS[0], *UNCERTAINTY_METRICS)
+        lines = [(row.source, row.method, *(_figure(row.values[metric.name]) for metric in shown)) for row in spread]
+        console.print(table(("source", "method", *(metric.column for metric in shown)), lines, words=2))
+        typer.echo(legend(shown))
 
 
 def _figure(value: float | None) -> str:

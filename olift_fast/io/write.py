@@ -18,7 +18,7 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
 
     "npz" holds everything, exactly. "csv" is DeepLabCut's table with x, y, z; "long" has one row for each track, frame
     and joint. "h5" is DeepLabCut's table as pandas keeps it. "netcdf" (movement) and "nwb" (one track) need the extra
-    `io`.
+    `io`. "npz", "long" and "netcdf" hold `LiftedTracks.uncertainty`; the other formats have no place for it.
 
     Args:
         format: one of these names; None goes by the ending: .npz, .csv, .long.csv, .h5, .nc, .nwb.

@@ -94,20 +94,22 @@ def lift_tracks(
     total = tracks.num_tracks * tracks.num_frames
     absent = tracks.absent()
 
-    def lift(index: int) -> tuple[Array, Array, np.float32, Array]:
+    def lift(index: int) -> tuple[Array, Array, Array, np.float32, Array]:
         def advance(frames: int) -> None:
             if progress is not None:
                 progress(index * tracks.num_frames + frames, total)
 
         prepared = replace(prepare_track(tracks, index, visible[index], absent[index]), pitch=pitch)
-        joints = run(model, prepared, mirror=mirror, advance=advance)
-        joints, rotation, scale = place(joints, prepared, frame)
+        lifted = run(model, prepared, mirror=mirror, uncertainty=model.config.uncertainty, advance=advance)
+        joints, rotation, scale = place(lifted[..., :3], prepared, frame)
+        deviations = lifted[..., 3:] * (scale if frame == "camera" else np.float32(1))
         advance(tracks.num_frames)
-        return with_absent(joints, absent[index]), rotation, scale, prepared.centers
+        joints, deviations = (with_absent(values, absent[index]) for values in (joints, deviations))
+        return joints, deviations, rotation, scale, prepared.centers
 
     # Track by track, so that what only the steps need is in memory for one track at a time.
     lifted = map(lift, range(tracks.num_tracks))
-    joints, rotation, scale, centers = (np.stack(parts) for parts in zip(*lifted, strict=True))
+    joints, deviations, rotation, scale, centers = (np.stack(parts) for parts in zip(*lifted, strict=True))
     warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
     return LiftedTracks(
         joints=joints,
@@ -130,6 +132,7 @@ def lift_tracks(
         pitch=pitch,
         model=model.name,
         version=__version__,
+        **dict(zip(("uncertainty_xy", "uncertainty"), np.moveaxis(deviations, -1, 0), strict=False)),
     )
 
 
@@ -149,12 +152,12 @@ def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mas
     return prepare(keypoints[:, ~absent], visible[:, ~absent], skeleton.subset(names))
 
 
-def with_absent(joints: Array, absent: Mask) -> Array:
-    """Joints ``(T, J, 3)`` of those that `prepare_track` kept, and NaN in those that it left out."""
+def with_absent(values: Array, absent: Mask) -> Array:
+    """Values ``(T, J, …)`` of the joints that `prepare_track` kept, and NaN in those that it left out."""
     if not absent.any():
-        return joints
-    whole = np.full((len(joints), len(absent), 3), np.nan, np.float32)
-    whole[:, ~absent] = joints
+        return values
+    whole = np.full((len(values), len(absent), *values.shape[2:]), np.nan, np.float32)
+    whole[:, ~absent] = values
     return whole
 
 
@@ -180,14 +183,26 @@ def run(
     *,
     chunk: int = CHUNK,
     mirror: bool = False,
+    uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Array:
-    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints; arguments as `lift_in_chunks`'s."""
-    keypoints, visible = torch.from_numpy(prepared.keypoints), torch.from_numpy(prepared.visible)
-    joints = lift_in_chunks(
-        model, keypoints, visible, prepared.skeleton, chunk=chunk, mirror=mirror, pitch=prepared.pitch, advance=advance
+    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints; arguments as `lift_in_chunks`'s.
+
+    With `uncertainty` ``(T, J, 5)``: then come the standard deviation of x and y, and that of z.
+    """
+    lifted = lift_in_chunks(
+        model,
+        torch.from_numpy(prepared.keypoints),
+        torch.from_numpy(prepared.visible),
+        prepared.skeleton,
+        chunk=chunk,
+        mirror=mirror,
+        pitch=prepared.pitch,
+        uncertainty=uncertainty,
+        advance=advance,
     ).numpy()
-    return joints - joints.mean(axis=1, keepdims=True)
+    lifted[..., :3] -= lifted[..., :3].mean(axis=1, keepdims=True)
+    return lifted
 
 
 def place(joints: Array, prepared: Prepared, frame: CoordinateFrame = "camera") -> tuple[Array, Array, np.float32]:

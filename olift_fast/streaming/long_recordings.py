@@ -78,7 +78,9 @@ def lift_long(
         model: the lifter, or what its `optimize` returns.
         keypoints: pixels ``(T, J, 2)``, or ``(T, J, 3)`` with the confidence.
         out: the result, float32 ``(T, J, 3)``: a ``.npy`` file, to be read with ``np.load(out, mmap_mode="r")``, or
-            ``.h5`` with a dataset "joints".
+            ``.h5`` with a dataset "joints". For a model that gives standard deviations, the ``.h5`` has them as well:
+            "uncertainty" ``(T, J)``, that of z, and "uncertainty_xy", that of x and of y, in the joints' unit. A
+            ``.npy`` can't hold them.
         skeleton: of the track.
         visible: bool ``(T, J)``; finite keypoints of enough confidence by default. What is not finite is hidden.
         min_confidence: keypoints below it count as hidden, where there is a confidence.
@@ -114,7 +116,8 @@ def lift_long(
         raise InputError(f"{path}: nothing to lift: no keypoint is visible at min_confidence {min_confidence:g}")
     normalization = normalization or scan.normalization
     job = _fingerprint(model, skeleton, source, scan, normalization, pitch, chunk)
-    with _Journal.of(path, job, (source.frames, skeleton.num_joints, 3), restart) as journal:
+    columns = 5 if model.config.uncertainty and path.suffix == ".h5" else 3
+    with _Journal.of(path, job, (source.frames, skeleton.num_joints, columns), restart) as journal:
         _lift_missing(model, skeleton, source, normalization, pitch, chunk, journal, progress)
         result = _finish(path, journal, source, normalization, pitch, frame)
         journal.remove()
@@ -169,8 +172,8 @@ class _Source:
 class _Journal:
     """What is done of a job: the chunks' joints in a ``.npy`` file, their bounds and moments in lines of JSON.
 
-    A line is written after its joints, so a line that is there can be trusted after a kill; an unfinished last line is
-    cut off.
+    Where standard deviations are kept, they are two more columns beside each joint's x, y, z. A line is written after
+    its joints, so a line that is there can be trusted after a kill; an unfinished last line is cut off.
     """
 
     def __init__(self, lines: IO[str], partial: Path, done: dict[int, Any], joints: Any) -> None:
@@ -251,8 +254,9 @@ def _lift_missing(
             points, visible = source.read(first, min(stop + after, source.frames))
             prepared = replace(prepare(points, visible, skeleton, normalization), pitch=pitch)
             own = slice(start - first, stop - first)
-            joints = run(model, prepared, chunk=len(points))[own]
-            journal.add(start, joints, moments(joints, prepared.keypoints[own], visible[own]))
+            uncertainty = journal.joints.shape[-1] > 3
+            joints = run(model, prepared, chunk=len(points), uncertainty=uncertainty)[own]
+            journal.add(start, joints, moments(joints[..., :3], prepared.keypoints[own], visible[own]))
         if progress is not None:
             progress(stop, source.frames)
 
@@ -276,13 +280,17 @@ def _finish(
         for start, stop in pieces:
             points, visible = source.read(start, stop)
             centers = frame_centers(points, visible)
-            offsets[start:stop] = camera_offsets(journal.joints[start:stop], visible, centers, rotation, scale)
+            joints = journal.joints[start:stop, :, :3]
+            offsets[start:stop] = camera_offsets(joints, visible, centers, rotation, scale)
         offsets = carried(offsets)
 
     def parts() -> Iterator[tuple[int, Array]]:
         for start, stop in pieces:
-            joints = np.array(journal.joints[start:stop])
-            yield start, joints if offsets is None else placed(joints, rotation, scale, offsets[start:stop])
+            lifted = np.array(journal.joints[start:stop])
+            if offsets is not None:
+                lifted[..., :3] = placed(lifted[..., :3], rotation, scale, offsets[start:stop])
+                lifted[..., 3:] *= scale
+            yield start, lifted
 
     facts: dict[str, Any] = {"frame": frame, "normalization": normalization.scale, "scale": float(scale)}
     facts |= {"rotation": rotation, "version": __version__}
@@ -315,10 +323,16 @@ def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, A
     import h5py
 
     with h5py.File(path, "w") as file:
-        joints = file.create_dataset("joints", shape, np.float32, chunks=(min(shape[0], 1024), *shape[1:]))
+        rows = min(shape[0], 1024), shape[1]
+        joints = file.create_dataset("joints", (*shape[:2], 3), np.float32, chunks=(*rows, 3))
         joints.attrs.update(facts)
+        names = ("uncertainty_xy", "uncertainty") if shape[-1] > 3 else ()
+        deviations = [file.create_dataset(name, shape[:2], np.float32, chunks=rows) for name in names]
         for start, part in parts:
-            joints[start : start + len(part)] = part
+            here = slice(start, start + len(part))
+            joints[here] = part[..., :3]
+            for column, values in enumerate(deviations, 3):
+                values[here] = part[..., column]
 
 
 def _fingerprint(

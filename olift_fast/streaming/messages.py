@@ -92,13 +92,27 @@ class ResultLines:
 
     def __init__(self, joints: int) -> None:
         self._joints = "[" + ",".join(["[%.9g,%.9g,%.9g]"] * joints) + "]"
+        self._deviations = "[" + ",".join(["%.9g"] * joints) + "]"
 
-    def line(self, track: str, frame: int, t: float | None, joints: Array) -> bytes:
-        """The line, with a newline; joints that are not finite become ``"joints":null``."""
-        values = tuple(joints.ravel().tolist())
-        shown = self._joints % values if math.isfinite(sum(values)) else "null"
+    def line(self, track: str, frame: int, t: float | None, joints: Array, uncertainty: Array | None = None) -> bytes:
+        """The line, with a newline; joints that are not finite become ``"joints":null``.
+
+        Where there is `uncertainty` ``(J, 2)``, "uncertainty" lists the standard deviations of z, and "uncertainty_xy"
+        those of x and y.
+        """
+        shown = {"joints": _numbers(self._joints, joints)}
+        if uncertainty is not None:
+            shown["uncertainty"] = _numbers(self._deviations, uncertainty[:, 1])
+            shown["uncertainty_xy"] = _numbers(self._deviations, uncertainty[:, 0])
         time = "null" if t is None else repr(t)
-        return f'{{"track":{json.dumps(track)},"frame":{frame},"t":{time},"joints":{shown}}}\n'.encode()
+        values = ",".join(f'"{name}":{value}' for name, value in shown.items())
+        return f'{{"track":{json.dumps(track)},"frame":{frame},"t":{time},{values}}}\n'.encode()
+
+
+def _numbers(template: str, values: Array) -> str:
+    """The values as JSON; null where one is not finite."""
+    listed = tuple(values.ravel().tolist())
+    return template % listed if math.isfinite(sum(listed)) else "null"
 
 
 def answer_line(content: Mapping[str, Any]) -> bytes:

@@ -16,12 +16,16 @@ from olift_fast.tracks.skeleton import Skeleton
 CELLS = 1 << 27
 """tracks × moments × joints of one part at most: it takes about 4 GB while it is put together."""
 
-_COLUMNS: dict[str, tuple[tuple[int, ...], type, Any]] = {
+Columns = dict[str, tuple[tuple[int, ...], type, Any]]
+"""By name: the shape of a joint's value, its type, and the value where there is no frame."""
+
+_COLUMNS: Columns = {
     "joints": ((3,), np.float32, np.nan),
     "keypoints": ((2,), np.float32, np.nan),
     "confidence": ((), np.float32, 0),
     "visible": ((), np.bool_, False),
 }
+_UNCERTAINTY: Columns = {"uncertainty": ((2,), np.float32, np.nan)}
 
 
 class Recording:
@@ -61,7 +65,8 @@ class Recording:
         """Keeps an event of the session."""
         if isinstance(event, Lifted):
             if event.life not in self._tracks:
-                self._tracks[event.life] = _Track(event.track, self._skeleton.num_joints)
+                columns = _COLUMNS if event.uncertainty is None else _COLUMNS | _UNCERTAINTY
+                self._tracks[event.life] = _Track(event.track, self._skeleton.num_joints, columns)
             self._tracks[event.life].add(event)
         elif isinstance(event, Ended) and event.life in self._tracks and event.scale is not None:
             self._tracks[event.life].scale = event.scale
@@ -105,8 +110,9 @@ class Recording:
     def _part(self, names: dict[int, str], ticks: np.ndarray) -> LiftedTracks:
         own = {life: track for life, track in self._tracks.items() if track.within(ticks[0], ticks[-1])}
         shape = len(own), len(ticks), self._skeleton.num_joints
+        columns = next(iter(own.values())).columns
         values: dict[str, Any] = {
-            name: np.full((*shape, *row), empty, kind) for name, (row, kind, empty) in _COLUMNS.items()
+            name: np.full((*shape, *row), empty, kind) for name, (row, kind, empty) in columns.items()
         }
         for row, track in enumerate(own.values()):
             ticks_there = track.kept("tick")
@@ -114,6 +120,8 @@ class Recording:
             places = np.searchsorted(ticks, ticks_there[inside])
             for name, column in values.items():
                 column[row, places] = track.kept(name)[inside]
+        if "uncertainty" in values:
+            values["uncertainty_xy"], values["uncertainty"] = np.moveaxis(values["uncertainty"], -1, 0)
         return LiftedTracks(
             **values,
             skeleton=self._skeleton,
@@ -142,10 +150,10 @@ class Recording:
 class _Track:
     """The results of a track, in arrays that double in size when they are full."""
 
-    def __init__(self, name: str, joints: int) -> None:
-        self.name, self.scale, self.count = name, 1.0, 0
+    def __init__(self, name: str, joints: int, columns: Columns) -> None:
+        self.name, self.columns, self.scale, self.count = name, columns, 1.0, 0
         self._values: dict[str, np.ndarray] = {"tick": np.empty(64, np.int64), "t": np.empty(64, np.float64)}
-        self._values |= {name: np.empty((64, joints, *row), kind) for name, (row, kind, _) in _COLUMNS.items()}
+        self._values |= {name: np.empty((64, joints, *row), kind) for name, (row, kind, _) in columns.items()}
 
     def add(self, result: Lifted) -> None:
         if self.count == len(self._values["tick"]):

@@ -303,7 +303,7 @@ class Router:
             channel = event.source
             assert isinstance(channel, Channel)
             if isinstance(event, Lifted):
-                channel.send(self._lines.line(event.track, event.frame, event.t, event.joints))
+                channel.send(self._lines.line(event.track, event.frame, event.t, event.joints, event.uncertainty))
             elif isinstance(event, Ended):
                 channel.send(answer_line({"end": event.track, "frames": event.frames, "why": event.why}))
             elif isinstance(event, Notice):

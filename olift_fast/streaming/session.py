@@ -40,6 +40,8 @@ class Lifted(NamedTuple):
     """The number of the moment: frames of several tracks that belong together share it."""
     life: int
     """The number of the track in the session: a name that comes again is another track."""
+    uncertainty: Array | None = None
+    """``(J, 2)``: as `LiftedFrame.uncertainty`."""
 
 
 class Ended(NamedTuple):
@@ -226,13 +228,13 @@ class Session:
         return None if known is None else known.scale
 
     def _lifted(self, results: Iterable[LiftedFrame]) -> Iterator[Lifted]:
-        for slot, _, joints in results:
-            track = self._of_slot[slot]
+        for result in results:
+            track = self._of_slot[result.track]
             number, tick, frame, visible = track.waiting.popleft()
             self.results += 1
             yield Lifted(
-                track.source, track.name, number, frame.t, joints, frame.keypoints, frame.confidence, visible, tick,
-                track.life,
+                track.source, track.name, number, frame.t, result.joints, frame.keypoints, frame.confidence, visible,
+                tick, track.life, result.uncertainty,
             )  # fmt: skip
 
 

@@ -100,6 +100,9 @@ class LiftedTracks:
             told; None where it was not.
         model: the name of the model.
         version: its version.
+        uncertainty: (N, T, J) the standard deviation of z, in the unit of `joints`: within one of it, up or down, the
+            truth is in about two of three cases. NaN where the joint is. None from models that give none.
+        uncertainty_xy: (N, T, J) the same of x and of y.
 
     Raises:
         InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
@@ -125,6 +128,8 @@ class LiftedTracks:
     pitch: float | None = None
     model: str
     version: str
+    uncertainty: npt.NDArray[np.float32] | None = None
+    uncertainty_xy: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         for name in ("joints", "keypoints", "confidence", "scale", "centers", "rotation"):
@@ -138,6 +143,12 @@ class LiftedTracks:
         _check_shape(self.source, "scale", self.scale, (tracks,))
         _check_shape(self.source, "centers", self.centers, (tracks, frames, 2))
         _check_shape(self.source, "rotation", self.rotation, (tracks, 3, 3))
+        if (self.uncertainty is None) != (self.uncertainty_xy is None):
+            raise _error(self.source, "uncertainty and uncertainty_xy must both be given, or neither")
+        for name in ("uncertainty", "uncertainty_xy"):
+            if getattr(self, name) is not None:
+                _set(self, name, np.asarray(getattr(self, name), dtype=np.float32))
+                _check_shape(self.source, name, getattr(self, name), (tracks, frames, joints))
         if self.frame not in get_args(CoordinateFrame):
             raise _error(self.source, f"frame must be 'camera' or 'object', got {self.frame!r}")
         if self.pitch is not None:

@@ -4,7 +4,8 @@
 """
 
 from olift_fast.train.batches import Batch, collate
-from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run, load_config
+from olift_fast.train.calibration import calibrated
+from olift_fast.train.config import Calibration, Config, EarlyStop, ModelPlan, Run, load_config
 from olift_fast.train.fitting import fit
 from olift_fast.train.log import Report
 from olift_fast.train.loss import lifting_loss
@@ -22,9 +23,11 @@ from olift_fast.train.metrics import (
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
 from olift_fast.train.scores import Mean, Scores
+from olift_fast.train.uncertainty import coverage, error_of_the_surest
 
 __all__ = [
     "Batch",
+    "Calibration",
     "Config",
     "EarlyStop",
     "Mean",
@@ -37,8 +40,11 @@ __all__ = [
     "acceleration_error",
     "bone_length_drift",
     "bone_ratio_error",
+    "calibrated",
     "collate",
+    "coverage",
     "depth_ratio",
+    "error_of_the_surest",
     "fa_mpjpe",
     "fit",
     "lifting_loss",

@@ -64,6 +64,23 @@ class EarlyStop:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Calibrating the standard deviations that a lifter gives, at the end of its training (`calibrated`).
+
+    Args:
+        data: folder of real recordings (motion3d/, paired/) whose held-out part decides, with detector-like faults on
+            the 2D of its motion. None takes generated animals, from a seed that training does not use.
+        sources: names of the recordings of `data` that decide; all of them by default.
+        held_out: whether the families and persons of `Mixture.held_out` decide: with the recordings of `data`, or
+            without it, alone. Each family counts as much as each recording.
+    """
+
+    data: Path | None = None
+    sources: Sequence[str] = ()
+    held_out: bool = False
+
+
+@dataclass(frozen=True)
 class Run:
     """Where and how a training runs.
 
@@ -107,10 +124,12 @@ class Config:
     model: ModelPlan = field(default_factory=ModelPlan)
     data: Mixture = field(default_factory=Mixture)
     early_stop: EarlyStop | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        if self.early_stop and self.early_stop.held_out and not self.data.held_out:
-            raise InputError("early_stop.held_out = true needs families in data.held_out, got none")
+        for name, part in (("early_stop", self.early_stop), ("calibration", self.calibration)):
+            if part is not None and part.held_out and not self.data.held_out:
+                raise InputError(f"{name}.held_out = true needs families in data.held_out, got none")
 
 
 ELSEWHERE = {
@@ -131,7 +150,7 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> Config
 
     Args:
         name_or_path: the file has a table for each field of `Config`: ``[schedule]``, ``[run]`` and, where they are
-            wanted, ``[model]``, ``[data]`` and ``[early_stop]``.
+            wanted, ``[model]``, ``[data]``, ``[early_stop]`` and ``[calibration]``.
         changes: like "schedule.steps=300": values in TOML notation, or text, that override the file's.
 
     Raises:

@@ -18,11 +18,14 @@ from olift_fast.model import Lifter, LifterConfig, lift_mirrored
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.held_out import FRAMES, held_out, held_out_families
-from olift_fast.train.metrics import METRICS, sa_mpjpe
-from olift_fast.train.scores import Scores
+from olift_fast.train.metrics import METRICS, Metric, sa_mpjpe
+from olift_fast.train.scores import Mean, Scores
+from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 
 Method = Callable[[Batch], Tensor]
-"""What gives joints ``(B, T, J, 3)`` for a batch: a lifter used in some way, or the flat guess."""
+"""What gives joints for a batch: a lifter used in some way, or the flat guess.
+
+They are ``(B, T, J, 3)``; or ``(B, T, J, 5)`` with the standard deviation of x and y and that of z."""
 FLAT = "flat guess"
 """What scores call the method `flat`."""
 
@@ -35,7 +38,8 @@ class Score:
 
     values: by the names of `METRICS` (docs/metrics.md), all times 100: errors in % of the clips' RMS 2D radius after
     one similarity alignment a clip, or what the metric's record says (`legend`). None where there is nothing to
-    score, such as motion in single frames, or where joints are not finite.
+    score, such as motion in single frames, or where joints are not finite. For methods that give standard deviations,
+    those of `UNCERTAINTY_METRICS` are there as well.
     """
 
     source: str
@@ -48,11 +52,12 @@ class Score:
         return {"source": self.source, "method": self.method, "clips": self.clips, **self.values}
 
 
-def legend() -> str:
+def legend(metrics: Sequence[Metric] = METRICS) -> str:
     """What the values of a `Score` are, in one sentence."""
-    fits = "; ".join(f"{metric.column}: {metric.fit}" for metric in METRICS if metric.fit)
-    others = [f"{metric.column}: {metric.percent}" for metric in METRICS if metric.percent]
-    return "; ".join([f"in % of the clips' RMS 2D radius after one similarity alignment a clip ({fits})", *others])
+    fits = "; ".join(f"{metric.column}: {metric.fit}" for metric in metrics if metric.fit)
+    others = [f"{metric.column}: {metric.percent}" for metric in metrics if metric.percent]
+    lengths = "in % of the clips' RMS 2D radius after one similarity alignment a clip" + (f" ({fits})" if fits else "")
+    return "; ".join([lengths, *others])
 
 
 def flat(batch: Batch) -> Tensor:
@@ -62,7 +67,13 @@ def flat(batch: Batch) -> Tensor:
 
 
 def lifted_by(
-    lifter: Lifter, *, sides: bool = True, pitch: bool = True, alone: bool = False, mirror: bool = False
+    lifter: Lifter,
+    *,
+    sides: bool = True,
+    pitch: bool = True,
+    alone: bool = False,
+    mirror: bool = False,
+    uncertainty: bool = False,
 ) -> Method:
     """The lifter as a method.
 
@@ -72,6 +83,7 @@ def lifted_by(
         pitch: whether it is told the camera's pitch, if it can be (`LifterConfig.pitch`).
         alone: whether it lifts each frame by itself.
         mirror: whether it averages each clip with its mirror image (`lift_mirrored`).
+        uncertainty: whether standard deviations are given with the joints.
     """
     lift = lift_mirrored if mirror else Lifter.__call__
 
@@ -86,7 +98,7 @@ def lifted_by(
             keypoints, visible = keypoints.flatten(0, 1).unsqueeze(1), visible.flatten(0, 1).unsqueeze(1)
             told = {name: x.repeat_interleave(frames, dim=0) for name, x in told.items()}
         with torch.inference_mode():
-            joints = lift(lifter, keypoints, visible, **told)
+            joints = lift(lifter, keypoints, visible, **told, uncertainty=uncertainty)
         return joints.reshape(clips, frames, *joints.shape[2:])
 
     return method
@@ -101,9 +113,16 @@ def score(
     """
     edges = clips.skeleton.edges
     scores = Scores({metric.name: partial(metric.of_clips, edges=edges) for metric in METRICS})
+    spread = {metric.name: Mean(metric.of_clips) for metric in UNCERTAINTY_METRICS}
     for batch in collate([clips], hops, told=[told or clips.skeleton]).split(CLIPS_AT_ONCE):
-        scores.update(method(batch), batch.joints, batch.labelled, source)
+        lifted = method(batch)
+        scores.update(lifted[..., :3], batch.joints, batch.labelled, source)
+        if lifted.shape[-1] > 3:
+            for mean in spread.values():
+                mean.update(lifted, batch.joints, batch.labelled)
     means = {metric: 100 * mean for metric, mean in scores.compute()[source].items()}
+    if lifted.shape[-1] > 3:
+        means |= {metric: 100 * float(mean.compute()) for metric, mean in spread.items()}
     rounded = {metric: round(mean, 2) if math.isfinite(mean) else None for metric, mean in means.items()}
     return Score(source, name, len(clips), rounded)
 
@@ -150,21 +169,21 @@ def evaluate(
     """
     methods: dict[str, tuple[Method, int]] = {FLAT: (flat, 1)}
     for name, lifter in lifters.items():
-        hops = lifter.config.hops
+        hops, by = lifter.config.hops, partial(lifted_by, uncertainty=lifter.config.uncertainty)
         check_time_table(name, lifter.config)
         for dtype in dtypes:
             rounded = "" if dtype == torch.float32 else f", {str(dtype).removeprefix('torch.')}"
             if not delays:
-                methods[name + rounded] = lifted_by(lifter.optimize(dtype=dtype)), hops
+                methods[name + rounded] = by(lifter.optimize(dtype=dtype)), hops
             for frames in delays:
-                lift = lifted_by(lifter.with_latency(frames).optimize(dtype=dtype))
+                lift = by(lifter.with_latency(frames).optimize(dtype=dtype))
                 methods[f"{name}, {frames} frames later{rounded}"] = lift, hops
         if not delays:
-            methods[f"{name}, with its mirror image"] = (lifted_by(lifter, mirror=True), hops)
-            methods[f"{name}, sides hidden"] = (lifted_by(lifter, sides=False), hops)
+            methods[f"{name}, with its mirror image"] = (by(lifter, mirror=True), hops)
+            methods[f"{name}, sides hidden"] = (by(lifter, sides=False), hops)
             if lifter.config.pitch:
-                methods[f"{name}, pitch hidden"] = (lifted_by(lifter, pitch=False), hops)
-            methods[f"{name}, one frame at a time"] = (lifted_by(lifter, alone=True), hops)
+                methods[f"{name}, pitch hidden"] = (by(lifter, pitch=False), hops)
+            methods[f"{name}, one frame at a time"] = (by(lifter, alone=True), hops)
     if not families:
         return score_all(held_out(data, noise), methods)
     folders = sorted({path.parent for path in data.glob("*/*.npz")} - {data / "paired"})

@@ -25,6 +25,7 @@ from olift_fast.nn.time import TimeTable
 from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
+from olift_fast.train.calibration import calibrated
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
 from olift_fast.train.evaluate import mean_score
 from olift_fast.train.held_out import held_out_batches
@@ -51,6 +52,8 @@ class Data(Protocol):
 
 def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch: Watch | None = None) -> Lifter:
     """Train a lifter and return the average of its weights; with early stopping, the average with the best score.
+
+    With ``config.calibration`` its standard deviations are calibrated in the end.
 
     Into ``config.run.out`` go the average as a checkpoint (``config.json``, ``model.safetensors``), ``log.csv``,
     TensorBoard's files where it is installed, and ``training.safetensors``, from which a run resumes.
@@ -88,6 +91,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     batches = _batches(config, data, state, fabric)
     held_out = _held_out(config, lifter.config.hops)
     _check_table(lifter.config, config.data if data is None else None, held_out)
+    deciding = _calibration_batches(config, lifter)
     log = _log(out, state.step) if fabric.is_global_zero else None
     last = min(schedule.steps, run.stop_after or schedule.steps)
     clips, clock = 0, _Clock()
@@ -112,8 +116,13 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     if log is not None:
         _save(state, config, fabric)
         log.close()
+    finished = state.best or average
+    if deciding:
+        finished = calibrated(finished, deciding)
+        if fabric.is_global_zero:
+            finished.save_pretrained(out)
     fabric.barrier()
-    return state.best or average
+    return finished
 
 
 def _leave_the_others() -> None:
@@ -164,14 +173,16 @@ def training_loss(
 ) -> Tensor:
     """The loss of one batch; `config` is the lifter's."""
     with torch.autocast(batch.keypoints.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        joints = lifter(
+        lifted = lifter(
             batch.keypoints,
             batch.visible,
             joint_mask=batch.joint_mask,
             **batch.told(config),
+            uncertainty=config.uncertainty,
         )
+    lifted = lifted.float()
     return lifting_loss(
-        joints.float(),
+        lifted[..., :3],
         batch.joints,
         batch.labelled,
         alignment=schedule.alignment,
@@ -182,6 +193,8 @@ def training_loss(
         bones=batch.bones,
         bone_variance_weight=schedule.bone_variance_weight,
         bone_ratio_weight=schedule.bone_ratio_weight,
+        uncertainty=lifted[..., 3:] if config.uncertainty else None,
+        uncertainty_weight=schedule.uncertainty_weight,
     )
 
 
@@ -263,6 +276,17 @@ def _check_table(config: LifterConfig, mixture: Mixture | None, held_out: Sequen
             raise InputError(f"model.changes.time_rows must be >= {frames}, {what}, got {config.time_rows}")
 
 
+def _calibration_batches(config: Config, lifter: Lifter) -> list[Batch]:
+    """What decides on the standard deviations."""
+    own = config.calibration
+    if own is None:
+        return []
+    if not lifter.config.uncertainty:
+        raise InputError("[calibration] needs a model that gives standard deviations: model.changes.uncertainty = true")
+    families = _families(config, own.held_out)
+    return held_out_batches(own.data, lifter.config.hops, *families, noise=True, sources=own.sources)
+
+
 def _check_out(out: Path, resume: bool) -> None:
     states.refuse_pickle(out / states.FILE)
     held = (out / states.FILE).is_file()
@@ -311,9 +335,12 @@ def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric)
 def _held_out(config: Config, hops: int) -> list[Batch]:
     """What early stopping scores."""
     stop = config.early_stop
-    if stop is None:
-        return []
-    return held_out_batches(stop.data, hops, *((config.data.folders, config.data.held_out) if stop.held_out else ()))
+    return [] if stop is None else held_out_batches(stop.data, hops, *_families(config, stop.held_out))
+
+
+def _families(config: Config, wanted: bool) -> tuple[Sequence[Path], Sequence[str]]:
+    """Folders and patterns of the families that the data holds out, if they are wanted."""
+    return (config.data.folders, config.data.held_out) if wanted else ((), ())
 
 
 def _report(state: State, schedule: Schedule, speed: float, fabric: Fabric) -> Report:

@@ -148,24 +148,40 @@ def held_out_families(
 
 
 def held_out_batches(
-    folder: Path | None, hops: int, folders: Sequence[Path] = (), patterns: Sequence[str] = ()
+    folder: Path | None,
+    hops: int,
+    folders: Sequence[Path] = (),
+    patterns: Sequence[str] = (),
+    *,
+    noise: bool = False,
+    sources: Sequence[str] = (),
 ) -> list[Batch]:
-    """What early stopping scores: a batch for each source of `held_out`, and for each family of `held_out_families`.
+    """What early stopping scores and calibration takes: a batch for each source of `held_out`, and for each family.
 
-    The families are seen by one camera a clip. With neither folder nor patterns, there is a batch for each of 12
-    generated skeletons.
+    With neither folder nor patterns, there is a batch for each of 12 generated skeletons, whose 2D has detector-like
+    faults.
+
+    Args:
+        folder: of real recordings.
+        hops: of the graph that local heads see.
+        folders, patterns: of families, as for `held_out_families`. They are seen by one camera a clip.
+        noise: as for `held_out`.
+        sources: the names of the recordings of `folder` to take; all by default.
 
     Raises:
-        InputError: the folder holds no recordings, or a pattern matches nothing.
+        InputError: the folder holds no recordings, or not these, or a pattern matches nothing.
     """
+    groups: list[ClipBatch] = []
     if patterns:
-        groups = list(held_out_families(folders, patterns, cameras=1).values())
-        groups += list(held_out(folder).values()) if folder is not None else []
-    elif folder is None:
+        groups += held_out_families(folders, patterns, noise, cameras=1).values()
+    if folder is not None:
+        found = held_out(folder, noise)
+        if unknown := sorted(set(sources) - set(found)):
+            raise InputError(f"{folder}: sources must be among {', '.join(found)}, got {', '.join(unknown)}")
+        groups += [found[name] for name in sources or found]
+    if folder is None and not patterns:
         generator = AnimalGenerator(GENERATED_SEED)
-        groups = [generator.batch(GENERATED_CLIPS, GENERATED_FRAMES) for _ in range(GENERATED_SKELETONS)]
-    else:
-        groups = list(held_out(folder).values())
+        groups += [generator.batch(GENERATED_CLIPS, GENERATED_FRAMES) for _ in range(GENERATED_SKELETONS)]
     return [collate([clips], hops) for clips in groups]
 
 

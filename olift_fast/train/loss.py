@@ -24,8 +24,13 @@ def lifting_loss(
     bones: Tensor | None = None,
     bone_variance_weight: float = 0.0,
     bone_ratio_weight: float = 0.0,
+    uncertainty: Tensor | None = None,
+    uncertainty_weight: float = 0.0,
 ) -> Tensor:
     """Squared joint error after rigid alignment + λ · squared velocity error + weighted terms of 2D and of the bones.
+
+    With `uncertainty`, a weight · the negative log-likelihood of the error is added, whose gradient reaches the
+    standard deviations alone and not the joints (`deviance`).
 
     The gradient holds the alignment constant. That is exact for the squared error (envelope theorem), and keeps the
     gradient finite where the rotation is ambiguous.
@@ -40,6 +45,9 @@ def lifting_loss(
         bones: int64 ``(B, E, 2)``, pairs of joints, padded with -1, for the terms of the bones (`bone_errors`).
         bone_variance_weight: of how much more the bones' lengths vary within a clip than the truth's.
         bone_ratio_weight: of the error of their proportions.
+        uncertainty: ``(B, T, J, 2)``, the standard deviations of the error, that of x and y and that of z; > 0 where
+            labeled.
+        uncertainty_weight: of the likelihood.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -68,6 +76,8 @@ def lifting_loss(
     if bones is not None and (bone_variance_weight or bone_ratio_weight):
         variance, ratio = bone_errors(joints, target, labelled, bones)
         loss = loss + bone_variance_weight * variance + bone_ratio_weight * ratio
+    if uncertainty_weight and uncertainty is not None:
+        loss = loss + uncertainty_weight * masked_mean(deviance(error.detach(), uncertainty, labelled), labelled)
     return loss
 
 
@@ -98,3 +108,23 @@ def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor)
     frames = seen.sum(dim=1)
     excess = (variance - true_variance).clamp(min=0)
     return masked_mean(excess, frames > 1), masked_mean((share - true_share).square(), frames > 0)
+
+
+def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
+    """``log σ_a + 2.5 log(1 + e_a² / 4 σ_a²)``, the mean over the axes a: Student's t of 4 degrees, less a constant.
+
+    Its tails are heavy, so a keypoint gone wild pulls its standard deviation no more than four good ones do.
+
+    Args:
+        error: ``(B, T, J, 3)``, in the target's axes.
+        uncertainty: ``(B, T, J, 2)``: σ of x and y, and of z.
+        labelled: bool ``(B, T, J)``; elsewhere the result is that of no error and σ = 1, 0.
+
+    Returns:
+        ``(B, T, J)``.
+
+    Equivalent to `olift_fast.reference.deviance`.
+    """
+    deviation = torch.where(labelled[..., None], uncertainty, 1.0)[..., [0, 0, 1]]
+    ratio = torch.where(labelled[..., None], error, 0.0) / deviation
+    return (deviation.log() + 2.5 * torch.log1p(0.25 * ratio.square())).mean(dim=-1)

@@ -27,6 +27,7 @@ class Schedule:
         average: the decay of the exponential average of the weights; the average is what is saved.
         velocity_weight, reprojection_weight, bone_variance_weight, bone_ratio_weight: of the terms of the loss
             (`olift_fast.train.loss.lifting_loss`).
+        uncertainty_weight: of the likelihood in it, for lifters that give standard deviations.
         alignment: one Procrustes fit a "sequence" or a "frame", before the error is taken.
         look_ahead: the right side of the motion layers' window, in frames, and how often a step uses it, for a lifter
             that is to serve streams of several delays; None keeps the lifter's window.
@@ -46,6 +47,7 @@ class Schedule:
     reprojection_weight: float = 0.1
     bone_variance_weight: float = 0.0
     bone_ratio_weight: float = 0.0
+    uncertainty_weight: float = 0.1
     alignment: Alignment = "sequence"
     look_ahead: Mapping[int, float] | None = None
 
@@ -56,7 +58,7 @@ class Schedule:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be > 0, got {getattr(self, name)}")
         weights = ("velocity_weight", "reprojection_weight", "bone_variance_weight", "bone_ratio_weight")
-        for name in ("warmup", "weight_decay", *weights):
+        for name in ("warmup", "weight_decay", *weights, "uncertainty_weight"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.average < 1:

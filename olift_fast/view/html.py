@@ -42,7 +42,8 @@ def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600,
     """Write a page that plays `result` in any browser of 2023 or later, offline: 2D input left, 3D skeleton right.
 
     Coordinates are stored in 16 bits (an error of at most 1/130,000 of the clip's extent), plotly.js is packed into the
-    page, and a page of one animal and 600 frames takes about 2 MB.
+    page, and a page of one animal and 600 frames takes about 2 MB. A button draws the uncertainty, where the result has
+    it: through each joint a bar from one standard deviation of its depth before it to one behind it.
 
     Args:
         result: joints `(N, T, J, 3)` and the keypoints `(N, T, J, 2)` that they were lifted from.
@@ -128,11 +129,16 @@ def _pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
         "keypoint": {"offset": keypoint_offset, "step": keypoint_step, "range": _ranges(seen)},
         "reach": _reach(joints),
     }
+    deviations: tuple[np.ndarray, ...] = ()
+    if result.uncertainty is not None:
+        codes, offset, step = _quantize(np.swapaxes(result.uncertainty[:, ::stride], 0, 1))
+        deviations, info["deviation"] = (codes,), {"offset": offset, "step": step}
     levels = np.round(np.clip(np.nan_to_num(confidence), 0, 1) * 250).astype(np.uint8)
     arrays = (
         frames[::stride].astype("<i4"),
         joint_codes,
         keypoint_codes,
+        *deviations,
         levels,
         visible.astype(np.uint8),
     )

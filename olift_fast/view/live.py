@@ -65,6 +65,7 @@ class LiveView:
         self._server.scene.add_grid("/floor", width=8, height=8, plane="xz", position=(0, _FLOOR, 0), cell_size=0.5)
         self._picture = self._server.gui.add_html("")
         self._follow = self._server.gui.add_checkbox("Follow", True, hint="Keep the animals in the middle")
+        self._bars: Any = None
         self._note = self._server.gui.add_markdown("Nothing yet.")
         self._server.on_client_connect(_look)
 
@@ -76,6 +77,7 @@ class LiveView:
         joints: Array,
         keypoints: Array,
         visible: Mask,
+        uncertainty: Array | None = None,
     ) -> None:
         """The latest frame of a track.
 
@@ -84,13 +86,19 @@ class LiveView:
             joints: ``(J, 3)``, y down, z away; NaN where there is nothing to show.
             keypoints: ``(J, 2)`` pixels of the same frame.
             visible: ``(J,)``; hidden joints are drawn pale.
+            uncertainty: ``(J, 2)``, standard deviations of x and y and of z, in the joints' unit; a checkbox shows that
+                of z as a bar through each joint.
         """
+        if uncertainty is not None and self._bars is None:
+            hint = "Bars of ± one standard deviation of the depth"
+            self._bars = self._server.gui.add_checkbox("Uncertainty", False, hint=hint)
         if key not in self._tracks:
             color = next(number for number in range(len(self._colors) + 1) if number not in self._colors)
             self._colors.add(color)
             self._tracks[key] = _Track(name, color, shades_of(color, "light"))
         track = self._tracks[key]
         track.frame, track.joints, track.keypoints, track.visible = frame, joints, keypoints, visible
+        track.uncertainty = uncertainty
         self._changed = True
 
     def remove(self, key: Hashable) -> None:
@@ -117,7 +125,10 @@ class LiveView:
                 self._middle = middle
             with self._server.atomic():
                 for track in shown:
-                    self._draw_bones(track, (track.joints - self._middle) / self._unit)
+                    joints = (track.joints - self._middle) / self._unit
+                    self._draw_bones(track, joints)
+                    if track.uncertainty is not None:
+                        self._draw_bars(track, joints, track.uncertainty[:, 1] / self._unit)
         self._picture.content = self._svg()
         self._note.content = self._told()
 
@@ -147,6 +158,16 @@ class LiveView:
             track.handles["bones"].points = bones
         track.handles["joints"].points = joints
         track.handles["joints"].colors = dots
+
+    def _draw_bars(self, track: _Track, joints: Array, depth: Array) -> None:
+        ends = np.array([[0, 0, -1], [0, 0, 1]], np.float32) * depth[:, None, None]
+        bars = joints[:, None] + np.where(np.isfinite(ends), ends, 0)
+        if "bars" not in track.handles:
+            colors = np.full((*bars.shape[:2], 3), _rgb(track.shades[1]), np.uint8)
+            name = f"/tracks/{track.color}/bars"
+            track.handles["bars"] = self._server.scene.add_line_segments(name, bars, colors, thickness=0.015)
+        track.handles["bars"].points = bars
+        track.handles["bars"].visible = self._bars.value
 
     def _svg(self) -> str:
         """The keypoints drawn in 2D; the drawing covers all places where keypoints have been so far."""
@@ -216,6 +237,7 @@ class _Track:
     joints: Array
     keypoints: Array
     visible: Mask
+    uncertainty: Array | None
     handles: dict[str, Any]
 
     def __init__(self, name: str, color: int, shades: list[str]) -> None:

@@ -6,7 +6,7 @@
   const rate = (info.fps || 30) / info.stride;
   const options = new URLSearchParams(location.hash.slice(1));
   const shown = info.tracks.map(() => true);
-  const state = { frame: 0, playing: false, follow: false, drawing: null, wanted: null };
+  const state = { frame: 0, playing: false, follow: false, uncertainty: false, drawing: null, wanted: null };
   let data, firstEye;
 
   const olift = window.olift = {
@@ -58,6 +58,7 @@
       numbers: take(Int32Array, F),
       joints: take(Int16Array, F * N * J * 3),
       keypoints: take(Int16Array, F * N * J * 2),
+      deviations: info.deviation ? take(Int16Array, F * N * J) : null,
       confidence: take(Uint8Array, F * N * J),
       visible: take(Uint8Array, F * N * J),
     };
@@ -67,6 +68,8 @@
 
   function joint(f, n, j) { return point(data.joints, info.joint, ((f * N + n) * J + j) * 3, 3); }
   function keypoint(f, n, j) { return point(data.keypoints, info.keypoint, ((f * N + n) * J + j) * 2, 2); }
+  /** The standard deviation of a joint's depth, or undefined where none is known. */
+  function deviation(f, n, j) { return info.deviation && (point(data.deviations, info.deviation, (f * N + n) * J + j, 1) || [])[0]; }
   function point(codes, scale, at, size) {
     const values = [];
     for (let k = at; k < at + size; k++) {
@@ -84,7 +87,7 @@
 
   function frameTraces(f) {
     const solid = { x: [], y: [], z: [], color: [], text: [] }, hollow = { x: [], y: [], z: [], color: [], text: [] };
-    const bones = { x: [], y: [], z: [], color: [] };
+    const bones = { x: [], y: [], z: [], color: [] }, bars = { x: [], y: [], z: [], color: [] };
     const dots = { x: [], y: [], color: [], text: [] }, crosses = { x: [], y: [], color: [], text: [] };
     // For each track the given bones and the inferred ones, by side.
     const lines = info.tracks.map(() => [0, 1].map(() => [-1, 0, 1].map(() => ({ x: [], y: [] }))));
@@ -103,7 +106,12 @@
           const into = seen[j] ? solid : hollow;
           into.x.push(p[0] - center[0]); into.y.push(p[2] - center[2]); into.z.push(center[1] - p[1]);
           into.color.push(shade(side));
-          into.text.push(`<b>${who}</b><br>x ${short(p[0])}  y ${short(p[1])}  z ${short(p[2])}<br>${seen[j] ? sure : `hidden: estimated (${sure})`}`);
+          const spread = deviation(f, n, j), about = spread === undefined || spread === null ? "" : ` ± ${short(spread)}`;
+          into.text.push(`<b>${who}</b><br>x ${short(p[0])}  y ${short(p[1])}  z ${short(p[2])}${about}<br>${seen[j] ? sure : `hidden: estimated (${sure})`}`);
+          if (state.uncertainty && about) {
+            for (const end of [-spread, spread]) { bars.x.push(p[0] - center[0]); bars.y.push(p[2] - center[2] + end); bars.z.push(center[1] - p[1]); bars.color.push(shade(side)); }
+            bars.x.push(null); bars.y.push(null); bars.z.push(null); bars.color.push(shade(side));
+          }
         }
         if (q) {
           const into = seen[j] ? dots : crosses;
@@ -124,7 +132,7 @@
         }
       }
     }
-    return { bones, solid, hollow, dots, crosses, lines };
+    return { bones, solid, hollow, bars, dots, crosses, lines };
   }
 
   /** The dashes of a line in 3D, of one length in the whole clip: WebGL's own stretch with the line. */
@@ -163,13 +171,13 @@
   async function update(f) {
     const t = frameTraces(f), scene = $("scene"), flat = t.lines.flat(2);
     // WebGL traces need a vertex: a point that is nowhere stands in for an empty trace.
-    const three = [t.bones, t.solid, t.hollow].map((trace) => (trace.x.length ? trace : { x: [null], y: [null], z: [null], color: ["#000"], text: [""] }));
+    const three = [t.bones, t.solid, t.hollow, t.bars].map((trace) => (trace.x.length ? trace : { x: [null], y: [null], z: [null], color: ["#000"], text: [""] }));
     await Promise.all([
       withCameraKept(scene, () => Plotly.restyle(scene, {
         x: three.map((s) => s.x), y: three.map((s) => s.y), z: three.map((s) => s.z), text: three.map((s) => s.text || null),
-        "line.color": [three[0].color, undefined, undefined], "marker.color": [undefined, three[1].color, three[2].color],
-        "marker.line.color": [undefined, undefined, three[2].color],
-      }, [0, 1, 2])),
+        "line.color": [three[0].color, undefined, undefined, three[3].color], "marker.color": [undefined, three[1].color, three[2].color, undefined],
+        "marker.line.color": [undefined, undefined, three[2].color, undefined],
+      }, [0, 1, 2, 3])),
       Plotly.restyle($("image"), {
         x: [...flat.map((s) => s.x), t.dots.x, t.crosses.x], y: [...flat.map((s) => s.y), t.dots.y, t.crosses.y],
         text: [...flat.map(() => null), t.dots.text, t.crosses.text],
@@ -204,6 +212,7 @@
       { type: "scatter3d", mode: "lines", hoverinfo: "skip", connectgaps: false, line: { width: 6 }, ...empty() },
       { ...solid, marker: { size: 7, opacity: 1, line: { width: 0 } }, ...empty() },
       { ...solid, marker: { size: 9, symbol: "circle-open", opacity: 1, line: { width: 2 } }, ...empty() },
+      { type: "scatter3d", mode: "lines", hoverinfo: "skip", connectgaps: false, opacity: 0.55, line: { width: 3 }, ...empty() },
     ];
     await Promise.all([
       Plotly.newPlot($("image"), images, imageLayout(), config),
@@ -296,6 +305,8 @@
     if (!info.fps) notes.unshift("Frames per second unknown: played at 30.");
     if (!info.edges.length) notes.unshift("No skeleton edges known: joints only.");
     if (info.edges.some((edge) => edge[3])) notes.unshift("Dashed: bones that were inferred, not given.");
+    if (info.deviation) notes.push("±: one standard deviation of the depth, as the model estimates it.");
+    $("uncertainty").hidden = !info.deviation;
     $("notes").textContent = notes.join(" ");
     $("scrub").max = F - 1;
   }
@@ -354,9 +365,10 @@
     $("play").onclick = toggle;
     $("scrub").oninput = () => draw(Number($("scrub").value));
     $("follow").onclick = follow;
+    $("uncertainty").onclick = uncertainty;
     $("home").onclick = home;
     $("theme").onclick = () => { setTheme(isDark() ? "light" : "dark"); buildLegend(); repaint(); };
-    const keys = { " ": toggle, ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => draw(0), End: () => draw(F - 1), f: follow, h: home };
+    const keys = { " ": toggle, ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => draw(0), End: () => draw(F - 1), f: follow, u: uncertainty, h: home };
     addEventListener("keydown", (event) => {
       const own = event.target.closest("button, select") && event.key === " ";
       if (!keys[event.key] || own || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -373,6 +385,13 @@
     state.follow = !state.follow;
     $("follow").setAttribute("aria-pressed", String(state.follow));
     await repaint();
+  }
+
+  async function uncertainty() {
+    if (!info.deviation) return;
+    state.uncertainty = !state.uncertainty;
+    $("uncertainty").setAttribute("aria-pressed", String(state.uncertainty));
+    await draw(state.frame);
   }
 
   async function home() {

@@ -188,6 +188,12 @@ PROBE = """
     report.dragged = camera();
     await olift.setFrame(20);
     report.hollow = [...scene.data[2].text];
+    const button = document.getElementById("uncertainty");
+    report.bars = { hidden: button.hidden, off: [...scene.data[3].x] };
+    if (!button.hidden) {
+      await button.onclick();
+      report.bars.on = { x: [...scene.data[3].x], y: [...scene.data[3].y] };
+    }
     report.clock = document.getElementById("clock").textContent;
     report.notes = document.getElementById("notes").textContent;
     await olift.setFrame(0);
@@ -225,6 +231,7 @@ def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
     assert report["eye"] == pytest.approx({"x": 0.3, "y": -1.1, "z": 0.9}), "the view must survive the next frame"
     assert abs(report["dragged"]["x"] - report["before"]["x"]) > 0.05, "a drag must turn the view while frames change"
     assert len(report["hollow"]) == 1 and "hidden" in report["hollow"][0] and "&lt;/script>" in report["hollow"][0]
+    assert report["bars"]["hidden"] and "standard deviation" not in report["notes"]
     assert report["clock"] == "0.80 s frame 40"
     assert "Every 2nd frame of 80 is drawn" in report["notes"]
 
@@ -245,6 +252,23 @@ def test_browser_draws_inferred_bones_dashed(tmp_path: Path) -> None:
     lengths, gaps = dashes[:, 1] - dashes[:, 0], dashes[1:, 0] - dashes[:-1, 1]
     np.testing.assert_allclose(lengths, lengths[0], atol=0.02)
     np.testing.assert_allclose(gaps, lengths[0], atol=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_browser_draws_bars_of_uncertainty_when_asked(tmp_path: Path) -> None:
+    deviations = np.random.default_rng(0).uniform(2, 9, (1, 30, 4)).astype(np.float32)
+    result = lifted(frames=30, tracks=1, uncertainty=deviations, uncertainty_xy=deviations)
+    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path)
+    assert "error" not in report, report
+    assert report["bars"]["off"] == [None]
+    # A bar runs before, behind, gap; it goes through the joint, along the depth.
+    y = np.array(report["bars"]["on"]["y"], dtype=np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(y[:, :2].mean(axis=1), result.joints[0, 20, :, 2], atol=0.02)
+    np.testing.assert_allclose(np.diff(y[:, :2], axis=1)[:, 0], 2 * deviations[0, 20], atol=0.02)
+    x = np.array(report["bars"]["on"]["x"], dtype=np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(x[:, 0], result.joints[0, 20, :, 0], atol=0.02)
+    assert not report["bars"]["hidden"] and "one standard deviation of the depth" in report["notes"]
 
 
 def run_page(page: Path, folder: Path) -> dict[str, Any]:

@@ -40,5 +40,16 @@ def test_page_dashes_the_bones_that_were_inferred() -> None:
         assert "Dashed: bones that were inferred" in view._note.content
         # The given bone in one piece, the other in dashes.
         assert len(view._tracks["a"].handles["bones"].points) == 1 + live._DASHES
+        assert view._bars is None
+        deviations = np.array([[1, 2], [3, 4], [5, np.nan]], np.float32)
+        view.show("a", "a", 4, joints, joints[:, :2], np.ones(3, dtype=bool), deviations)
+        view.draw()
+        bars = view._tracks["a"].handles["bars"]
+        assert not view._bars.value and not bars.visible
+        view._bars.value = True
+        view.show("a", "a", 5, joints, joints[:, :2], np.ones(3, dtype=bool), deviations)
+        view.draw()
+        assert bars.visible
+        np.testing.assert_allclose(np.diff(bars.points[..., 2], axis=1)[:, 0] * view._unit, [4, 8, 0], rtol=1e-4)
     finally:
         view.close()

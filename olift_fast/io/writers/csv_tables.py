@@ -40,25 +40,28 @@ def _lines(frames: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> It
 
 
 def write_long_csv(result: LiftedTracks, path: Path) -> None:
-    """Writes a row for each track, frame and joint."""
+    """Writes a row for each track, frame and joint; with the standard deviations, where the result has them."""
     frames = _frame_numbers(result)
+    deviations = [values for values in (result.uncertainty, result.uncertainty_xy) if values is not None]
+    more = np.stack(deviations, axis=-1) if deviations else np.empty((*result.visible.shape, 0), np.float32)
     names = [_quoted(name) for name in result.skeleton.names]
     with _open(path) as text:
-        text.write("track,frame,time,joint,x,y,z,confidence,visible\n")
+        text.write("track,frame,time,joint,x,y,z,confidence,visible")
+        text.write(",uncertainty,uncertainty_xy\n" if deviations else "\n")
         for track, label in enumerate(result.tracks):
             head = _quoted(label)
             for index, frame in enumerate(frames.tolist()):
                 time = "" if result.fps is None else f"{frame / result.fps:.9g}"
                 joints, confidence = result.joints[track, index].tolist(), result.confidence[track, index].tolist()
-                visible = result.visible[track, index].tolist()
+                visible, last = result.visible[track, index].tolist(), more[track, index].tolist()
                 text.writelines(
-                    f"{head},{frame},{time},{name},{_cells(xyz)},{score:.9g},{int(seen)}\n"
-                    for name, xyz, score, seen in zip(names, joints, confidence, visible, strict=True)
+                    f"{head},{frame},{time},{name},{_cells(xyz)},{score:.9g},{int(seen)}{_cells(rest, ',')}\n"
+                    for name, xyz, score, seen, rest in zip(names, joints, confidence, visible, last, strict=True)
                 )
 
 
-def _cells(xyz: list[float]) -> str:
-    return ",".join("" if value != value else f"{value:.9g}" for value in xyz)
+def _cells(values: list[float], before: str = "") -> str:
+    return (before if values else "") + ",".join("" if value != value else f"{value:.9g}" for value in values)
 
 
 def _frame_numbers(result: LiftedTracks) -> npt.NDArray[np.int64]:
@@ -87,7 +90,7 @@ LONG_CSV = OutputFormat(
     name="long",
     suffix=".long.csv",
     extra=None,
-    description="track, frame, time, joint, x, y, z, confidence, visible",
-    holds="joints, and the input's confidence",
+    description="track, frame, time, joint, x, y, z, confidence, visible; uncertainty, uncertainty_xy where known",
+    holds="joints, the input's confidence, uncertainty",
     write=write_long_csv,
 )

@@ -56,6 +56,9 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
     if result.frames is not None:
         time = result.frames if result.fps is None else result.frames / result.fps
         dataset = dataset.assign_coords(time=time)
+    for name in ("uncertainty", "uncertainty_xy"):
+        if (values := getattr(result, name)) is not None:
+            dataset[name] = dataset.confidence.copy(data=np.ascontiguousarray(values.transpose(1, 2, 0)))
     attributes = {
         "model": f"{result.model} {result.version}",
         "frame": result.frame,
@@ -84,7 +87,7 @@ NETCDF = OutputFormat(
     suffix=".nc",
     extra="io",
     description="movement's data set in 3D",
-    holds="joints, confidence, fps; scale, rotation, pitch, edges, model as attributes",
+    holds="joints, confidence, uncertainty, fps; scale, rotation, pitch, edges, model as attributes",
     write=write_netcdf,
 )
 NWB = OutputFormat(

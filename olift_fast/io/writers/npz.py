@@ -21,7 +21,7 @@ _ARRAYS = ("joints", "keypoints", "confidence", "visible", "scale", "centers", "
 _TEXTS = ("frame", "model", "version")
 _OTHERS = (
     *("content", "content_version", "names", "edges", "sides", "tracks", "skeleton_name", "fps", "frames"),
-    *("image_size", "source", "format", "notes", "warnings", "inferred", "pitch"),
+    *("image_size", "source", "format", "notes", "warnings", "inferred", "pitch", "uncertainty", "uncertainty_xy"),
 )
 
 
@@ -75,6 +75,8 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "format": result.format,
         "notes": np.array(result.notes) if result.notes else None,
         "warnings": np.array(result.warnings) if result.warnings else None,
+        "uncertainty": result.uncertainty,
+        "uncertainty_xy": result.uncertainty_xy,
     }
     arrays |= {name: value for name, value in optional.items() if value is not None}
     with path.open("wb") as file:
@@ -104,6 +106,8 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         format=str(content["format"]) if "format" in content else None,
         notes=tuple(content["notes"].tolist()) if "notes" in content else (),
         warnings=tuple(content["warnings"].tolist()) if "warnings" in content else (),
+        uncertainty=content.get("uncertainty"),
+        uncertainty_xy=content.get("uncertainty_xy"),
     )
 
 

@@ -31,12 +31,15 @@ from olift_fast.train.memory import keep_freed_memory
 from olift_fast.train.metrics import METRICS
 from olift_fast.train.studies.rows import Row
 from olift_fast.train.toml import Reader, as_change, plain, read_toml
+from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 
 PLANS = Path(__file__).parent / "plans"
 WHOLE = ("animated", "recorded")
 """The folders beside ``motion3d`` whose families are trained on, or held out, whole."""
 REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
-"""The metrics in the rows of a study, by name, where its plan does not say others."""
+"""The metrics in the rows of a study, by name, where its plan does not say others.
+
+Those of standard deviations join them where a lifter gives some."""
 Key = tuple[str, int]
 """A variant and a seed."""
 
@@ -248,7 +251,10 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
     for name, test in plan.tests.items():
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
             continue
-        method, hops = (flat, 1) if lifter is None else (lifted_by(lifter, sides=test.sides), lifter.config.hops)
+        spread = lifter is not None and lifter.config.uncertainty
+        method = flat if lifter is None else lifted_by(lifter, sides=test.sides, uncertainty=spread)
+        hops = 1 if lifter is None else lifter.config.hops
+        reported = [*plan.metrics, *(metric.name for metric in UNCERTAINTY_METRICS if spread)]
         folders = [data / folder for folder in WHOLE]
         take = (
             partial(held_out_families, folders, test.families)
@@ -262,6 +268,6 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
                 skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
                 told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
                 found = score(source, clips if test.pitch else without_pitch(clips), "", method, hops, told)
-                errors = {metric: found.values[metric] for metric in plan.metrics}
+                errors = {metric: found.values[metric] for metric in reported}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

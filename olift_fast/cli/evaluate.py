@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,19 @@ from olift_fast.cli.options import Debug, DtypeName, Json, JsonFile
 from olift_fast.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
+    from olift_fast.data.told import Graph
     from olift_fast.train.evaluate import Score
 
 PLOTS = (".png", ".svg", ".pdf")
+
+
+class EdgesName(StrEnum):
+    """Which bones a lifter is told, as `olift_fast.data.told.Graph` names them."""
+
+    named = "named"
+    motion = "motion"
+    damaged = "damaged"
+    absent = "absent"
 
 
 @reported
@@ -44,6 +55,14 @@ def evaluate(
         list[DtypeName] | None,
         typer.Option(help="Rounding of the products, float32 by default; can be repeated.", show_default=False),
     ] = None,
+    edges: Annotated[
+        list[EdgesName] | None,
+        typer.Option(
+            help="Lift also with these bones in place of the recording's own: from names, from motion, damaged, or "
+            "none. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     latency_frames: Annotated[
         list[int] | None,
         typer.Option(
@@ -70,6 +89,7 @@ def evaluate(
       olift eval mine recordings --beside small --noise --out scores.json --plot scores.png
       olift eval small-causal recordings --latency-frames 0 --latency-frames 4
       olift eval mine recordings --held-out @validation
+      olift eval small recordings --edges named --edges absent
     """
     if out is not None:
         check_output(out, None)
@@ -84,7 +104,8 @@ def evaluate(
     dtypes = [getattr(torch, name.value) for name in dtype or [DtypeName.float32]]
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
     delays, families = latency_frames or (), held_out or ()
-    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delays, families=families)
+    told: list[Graph] = [name.value for name in edges or ()]
+    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delays, families=families, edges=told)
     content = [row.as_row() for row in scores]
     if as_json:
         print_json(content)

@@ -51,7 +51,7 @@ def finetune(
     from olift_fast.model.checkpoints import as_model, folder_of
     from olift_fast.train import fit, load_config
     from olift_fast.train.config import RECIPES
-    from olift_fast.train.evaluate import FLAT, check_time_table, flat, lifted_by, score_all
+    from olift_fast.train.evaluate import FLAT, Way, check_time_table, flat, lifted_by, score_all
     from olift_fast.train.held_out import held_out
     from olift_fast.train.memory import keep_freed_memory
     from olift_fast.train.toml import as_change
@@ -83,6 +83,6 @@ def finetune(
         names = [model, as_model(out)]
         lifters = {shown(name, names): own for name, own in zip(names, (before, lifter.cpu()), strict=True)}
         hops = lifter.config.hops
-        methods = {FLAT: (flat, hops), **{name: (lifted_by(own), hops) for name, own in lifters.items()}}
-        print_scores(score_all(clips, methods))
+        ways = {FLAT: Way(flat, hops), **{name: Way(lifted_by(own), hops) for name, own in lifters.items()}}
+        print_scores(score_all(clips, ways))
         typer.echo(f"trained: {out}; olift lift FILE --model {as_model(out)}")

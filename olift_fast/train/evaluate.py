@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from olift_fast.data.clips import ClipBatch
+from olift_fast.data.told import Graph, with_graph
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_mirrored
 from olift_fast.tracks.skeleton import Skeleton
@@ -26,6 +28,24 @@ Method = Callable[[Batch], Tensor]
 """What gives joints for a batch: a lifter used in some way, or the flat guess.
 
 They are ``(B, T, J, 3)``; or ``(B, T, J, 5)`` with the standard deviation of x and y and that of z."""
+
+
+class Way(NamedTuple):
+    """A method, the hops of the graph that its local heads see, and which bones it is told."""
+
+    method: Method
+    hops: int = 1
+    graph: Graph = "true"
+
+
+EDGES: dict[Graph, str] = {
+    "true": "its own edges",
+    "named": "edges from names",
+    "motion": "edges from motion",
+    "damaged": "damaged edges",
+    "absent": "no edges",
+}
+"""What scores call the bones that a method is told."""
 FLAT = "flat guess"
 """What scores call the method `flat`."""
 
@@ -149,6 +169,7 @@ def evaluate(
     dtypes: Sequence[torch.dtype] = (torch.float32,),
     delays: Sequence[int] = (),
     families: Sequence[str] = (),
+    edges: Sequence[Graph] = (),
 ) -> list[Score]:
     """Scores of lifters, and of the flat guess, on all held-out recordings of a folder.
 
@@ -162,41 +183,45 @@ def evaluate(
         delays: frames to look ahead (`Lifter.with_latency`).
         families: patterns of families and persons (`Mixture.held_out`). All clips of these, from all folders of
             recordings in `data`, are then scored in place of the held-out parts, and last come the means over them.
+        edges: bones that the lifters are told in place of the skeletons' own, each of which is one more way to lift
+            whole clips (`olift_fast.data.told.with_graph`).
 
     Raises:
         InputError: the folder holds no recordings, a pattern matches none, or a lifter can't have one of the dtypes or
             delays.
     """
-    methods: dict[str, tuple[Method, int]] = {FLAT: (flat, 1)}
+    ways = {FLAT: Way(flat)}
     for name, lifter in lifters.items():
         hops, by = lifter.config.hops, partial(lifted_by, uncertainty=lifter.config.uncertainty)
         check_time_table(name, lifter.config)
         for dtype in dtypes:
             rounded = "" if dtype == torch.float32 else f", {str(dtype).removeprefix('torch.')}"
             if not delays:
-                methods[name + rounded] = by(lifter.optimize(dtype=dtype)), hops
+                ways[name + rounded] = Way(by(lifter.optimize(dtype=dtype)), hops)
             for frames in delays:
                 lift = by(lifter.with_latency(frames).optimize(dtype=dtype))
-                methods[f"{name}, {frames} frames later{rounded}"] = lift, hops
+                ways[f"{name}, {frames} frames later{rounded}"] = Way(lift, hops)
         if not delays:
-            methods[f"{name}, with its mirror image"] = (by(lifter, mirror=True), hops)
-            methods[f"{name}, sides hidden"] = (by(lifter, sides=False), hops)
+            ways[f"{name}, with its mirror image"] = Way(by(lifter, mirror=True), hops)
+            ways[f"{name}, sides hidden"] = Way(by(lifter, sides=False), hops)
             if lifter.config.pitch:
-                methods[f"{name}, pitch hidden"] = (by(lifter, pitch=False), hops)
-            methods[f"{name}, one frame at a time"] = (by(lifter, alone=True), hops)
+                ways[f"{name}, pitch hidden"] = Way(by(lifter, pitch=False), hops)
+            ways[f"{name}, one frame at a time"] = Way(by(lifter, alone=True), hops)
+        for graph in edges:
+            ways[f"{name}, {EDGES[graph]}"] = Way(by(lifter), hops, graph)
     if not families:
-        return score_all(held_out(data, noise), methods)
+        return score_all(held_out(data, noise), ways)
     folders = sorted({path.parent for path in data.glob("*/*.npz")} - {data / "paired"})
-    scores = score_all(held_out_families(folders, families, noise), methods)
+    scores = score_all(held_out_families(folders, families, noise), ways)
     return [*scores, *mean_scores(scores)]
 
 
-def score_all(sources: Mapping[str, ClipBatch], methods: Mapping[str, tuple[Method, int]]) -> list[Score]:
-    """The `score` of every method, given with its hops, on every source."""
+def score_all(sources: Mapping[str, ClipBatch], ways: Mapping[str, Way]) -> list[Score]:
+    """The `score` of every way to lift, by name, on every source. Damage to bones is the same in every call."""
     return [
-        score(source, clips, name, method, hops)
+        score(source, clips, name, way.method, way.hops, with_graph(clips, way.graph, np.random.default_rng(0)))
         for source, clips in sources.items()
-        for name, (method, hops) in methods.items()
+        for name, way in ways.items()
     ]
 
 

@@ -80,6 +80,19 @@ def test_checkpoints_of_one_name_keep_their_rows(run: Run, random_model: str, re
     assert shown == ["flat guess", *(f"{name}, 0 frames later" for name in (*folders, "small"))]
 
 
+def test_edges_that_are_not_the_true_ones(run: Run, random_model: str, recordings: Path) -> None:
+    outcome = run(
+        "eval", random_model, recordings, "--edges", "absent", "--edges", "named", "--edges", "motion", "--json"
+    )
+    assert outcome.exit_code == 0, outcome.stderr
+    own, absent, named, motion = (
+        next(row["sa_mpjpe"] for row in json.loads(outcome.stdout) if row["method"].endswith(method))
+        for method in ("random", "no edges", "edges from names", "edges from motion")
+    )
+    # The names "joint0" … say nothing, so they give no edges.
+    assert absent == named and len({own, absent, motion}) == 3
+
+
 def test_folder_without_recordings(run: Run, random_model: str, tmp_path: Path) -> None:
     outcome = run("eval", random_model, tmp_path)
     assert_one_line(outcome, f"olift: {tmp_path}", "motion3d")

@@ -85,12 +85,12 @@ def test_edges_that_are_not_the_true_ones(run: Run, random_model: str, recording
         "eval", random_model, recordings, "--edges", "absent", "--edges", "named", "--edges", "motion", "--json"
     )
     assert outcome.exit_code == 0, outcome.stderr
-    own, absent, named, motion = (
+    own, absent, named, damaged = (
         next(row["sa_mpjpe"] for row in json.loads(outcome.stdout) if row["method"].endswith(method))
-        for method in ("random", "no edges", "edges from names", "edges from motion")
+        for method in ("random", "no edges", "edges from names", "damaged edges")
     )
     # The names "joint0" … say nothing, so they give no edges.
-    assert absent == named and len({own, absent, motion}) == 3
+    assert absent == named and len({own, absent, damaged}) == 3
 
 
 def test_folder_without_recordings(run: Run, random_model: str, tmp_path: Path) -> None:

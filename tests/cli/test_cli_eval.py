@@ -82,7 +82,7 @@ def test_checkpoints_of_one_name_keep_their_rows(run: Run, random_model: str, re
 
 def test_edges_that_are_not_the_true_ones(run: Run, random_model: str, recordings: Path) -> None:
     outcome = run(
-        "eval", random_model, recordings, "--edges", "absent", "--edges", "named", "--edges", "motion", "--json"
+        "eval", random_model, recordings, "--edges", "absent", "--edges", "named", "--edges", "damaged", "--json"
     )
     assert outcome.exit_code == 0, outcome.stderr
     own, absent, named, damaged = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -361,11 +362,14 @@ def test_data_sets_of_a_deeplabcut_file_read_as_the_file(load_poses: Any, real_d
 def test_lifted_results_in_3d_read_back_by_movement(load_poses: Any, tmp_path: Path, make_lifted: Make) -> None:
     xarray = importlib.import_module("xarray")
     result = make_lifted(frames=None, pitch=30)
+    guessed = tuple(place > 0 for place in range(len(result.skeleton.edges)))
+    result = replace(result, skeleton=replace(result.skeleton, inferred=guessed))
     wanted = result.joints.transpose(1, 3, 2, 0)
     dataset = xarray.open_dataset(write_lifted(result, tmp_path / "lifted.nc"))
     np.testing.assert_array_equal(dataset.position.values, wanted)
     assert dataset.attrs["model"] == "small 1.0" and dataset.attrs["units"] == "pixels"
     assert dataset.attrs["pitch"] == 30
+    np.testing.assert_array_equal(dataset.attrs["inferred"], guessed)
     np.testing.assert_allclose(dataset.attrs["scale"], result.scale)
     np.testing.assert_allclose(dataset.time.values, np.arange(5) / 29.97)
     solo = make_lifted(["rat"], frames=None)

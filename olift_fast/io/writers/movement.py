@@ -67,6 +67,8 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
         "rotation": result.rotation.astype(np.float64).ravel(),
         "edges": np.array(result.skeleton.edges, dtype=np.int64).ravel(),
     }
+    if result.skeleton.inferred:
+        attributes["inferred"] = np.array(result.skeleton.inferred, dtype=np.int8)
     dataset.attrs.update(attributes)
     for name, value in (("source_file", result.source), ("pitch", result.pitch)):
         if value is not None:
@@ -87,7 +89,7 @@ NETCDF = OutputFormat(
     suffix=".nc",
     extra="io",
     description="movement's data set in 3D",
-    holds="joints, confidence, uncertainty, fps; scale, rotation, pitch, edges, model as attributes",
+    holds="joints, confidence, uncertainty, fps; scale, rotation, pitch, edges and which of them are inferred, model as attributes",
     write=write_netcdf,
 )
 NWB = OutputFormat(

@@ -18,11 +18,11 @@ from typing import Any
 
 from benchmarks.report import ROOT
 from olift_fast.io.docs import filled, markdown_table
-from olift_fast.train.evaluate import FLAT
+from olift_fast.train.evaluate import EDGES, FLAT
 from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")))
+PAGES = (ROOT / "README.md", ROOT / "docs/skeletons.md", *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")))
 METRICS_PAGE = ROOT / "docs/metrics.md"
 
 COLUMNS = {metric.name: metric.column for metric in METRICS}
@@ -38,6 +38,7 @@ PAIRED = {
     "human_pose2sim_balancing": "person, OpenPose, real cameras (21)",
     "mouse_dannce_m2_labels": "mouse, single frames, real cameras (22)",
 }
+RAT = {"rat7m_gimbal_6cam_100f": "rat, a detector's 2D, motion capture, real cameras (18)"}
 DELAYS = (0, 2, 4, 8, 16)
 
 Record = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -61,6 +62,18 @@ def ways(record: Record, model: str) -> str:
         errors = [record[source][method]["sa_mpjpe"] for method in methods]
         cells = [f"{error:.1f} ({change(error, flat)})" for error in errors]
         rows.append([label, str(record[source][FLAT]["clips"]), f"{flat:.1f}", *cells])
+    return markdown_table(heads, rows, left=heads[:1])
+
+
+def edges(record: Record, model: str) -> str:
+    """SA-MPJPE of a model with the true edges, with others, and with none."""
+    heads = ["held-out source", "clips", FLAT, "true edges", "from names", "from motion", "none"]
+    others = (EDGES["named"], EDGES["motion"], EDGES["absent"])
+    methods = [FLAT, model, *(f"{model}, {way}" for way in others)]
+    rows = []
+    for source, label in (MOTION | PAIRED | RAT).items():
+        errors = [f"{record[source][method]['sa_mpjpe']:.1f}" for method in methods]
+        rows.append([label, str(record[source][FLAT]["clips"]), *errors])
     return markdown_table(heads, rows, left=heads[:1])
 
 
@@ -96,6 +109,7 @@ def look_ahead(record: Record, model: str, other: str, *, metric: str, sources: 
 
 TABLES: dict[str, Callable[..., str]] = {
     "ways": ways,
+    "edges": edges,
     "delays": delays,
     "look-ahead": partial(look_ahead, metric="sa_mpjpe", sources=MOTION | PAIRED),
     "look-ahead-motion": partial(look_ahead, metric="sa_mpjpe", sources=MOTION),

@@ -170,8 +170,8 @@ class _Source:
 class _Journal:
     """What is done of a job: the chunks' joints in a ``.npy`` file, their bounds and moments in lines of JSON.
 
-    Where standard deviations are kept, they are two more columns beside each joint's x, y, z. A line is written after its joints, so a line that is there can be trusted after a kill; an unfinished last line is
-    cut off.
+    Where standard deviations are kept, they are two more columns beside each joint's x, y, z. A line is written after
+    its joints, so a line that is there can be trusted after a kill; an unfinished last line is cut off.
     """
 
     def __init__(self, lines: IO[str], partial: Path, done: dict[int, Any], joints: Any) -> None:

@@ -27,7 +27,8 @@ from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 Method = Callable[[Batch], Tensor]
 """What gives joints for a batch: a lifter used in some way, or the flat guess.
 
-They are ``(B, T, J, 3)``; or ``(B, T, J, 5)`` with the standard deviation of x and y and that of z."""
+They are ``(B, T, J, 3)``; or ``(B, T, J, 5)`` with the standard deviation of x and y and that of z.
+"""
 
 
 class Way(NamedTuple):

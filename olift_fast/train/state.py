@@ -111,6 +111,8 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
     there = {name: facts.get(name) for name in here}
     found = differences(there, json.loads(json.dumps(here)))
     found = [(key.removeprefix("config."), *values) for key, *values in found]
+    # The state is of before the calibration, so a run that goes on may be calibrated in another way.
+    found = [entry for entry in found if entry[0].partition(".")[0] != "calibration"]
     if told := "; ".join(f"{key} is {old!r} there, {new!r} here" for key, old, new in found if key not in FREE):
         raise InputError(
             f"{path}: is of another run: {told}; to start from its weights, "

@@ -89,7 +89,7 @@ NETCDF = OutputFormat(
     suffix=".nc",
     extra="io",
     description="movement's data set in 3D",
-    holds="joints, confidence, uncertainty, fps; scale, rotation, pitch, edges and which of them are inferred, model as attributes",
+    holds="joints, confidence, uncertainty, fps; scale, rotation, pitch, edges, inferred, model as attributes",
     write=write_netcdf,
 )
 NWB = OutputFormat(

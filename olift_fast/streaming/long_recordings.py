@@ -348,7 +348,7 @@ def _fingerprint(
     weights = hashlib.sha256(f"{model.config} {model!r}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         weights.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    rig = f"{skeleton.edges} {skeleton.sides}"
+    rig = f"{skeleton.edges} {skeleton.sides}" + (f" {skeleton.kinds}" if model.config.kinds else "")
     return {
         "input": [source.frames, scan.checksum],
         "model": weights.hexdigest(),

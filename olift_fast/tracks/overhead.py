@@ -23,7 +23,7 @@ MIN_FRAMES = 20
 
 THRESHOLD = 0.9
 """Chance of a steep camera from which on a recording is warned of. Of held-out recordings by cameras that look down by
-0 … 40°, 2.6 % reach it (`python -m benchmarks.overhead`)."""
+0 … 40°, 1.7 % reach it (`python -m benchmarks.overhead`)."""
 
 FACTS = (
     "spread", "still_x", "still_y", "shape", "axis", "level", "narrow", "size", "low_moves", "travel", "turn", "turned",

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from olift_fast.errors import InputError, PickledError
-from olift_fast.io.limits import MAX_EXPANSION, most_unpacked
+from olift_fast.io.limits import FREE_VALUES, MAX_EXPANSION, most_unpacked
 
 _SUFFIX = ".npy"
 
@@ -116,8 +116,10 @@ def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDAr
             raise PickledError(what)
         return np.asarray(pickle.load(file)).reshape(shape)
     count = math.prod(shape)
-    # Items of no bytes, such as "<U0", count as one byte: any number of them would fit in any file.
-    if count < 0 or count * max(dtype.itemsize, 1) > size:
+    # Items of no bytes, such as "<U0", count as one byte: any number of them would fit in any file. So would an empty
+    # array with an axis of any length, which takes memory once it is gone through.
+    endless = max(shape, default=0) > max(size, FREE_VALUES)
+    if count < 0 or endless or count * max(dtype.itemsize, 1) > size:
         announced = f"shape {shape} of {dtype}, {count * dtype.itemsize:,} bytes"
         raise InputError(f"not a readable NumPy file (cut short?): {what} announces {announced}, but has {size:,}")
     data = bytearray(count * dtype.itemsize)

@@ -56,7 +56,14 @@ def test_arrays_are_what_numpy_wrote(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "shape, dtype",
-    [((10**12, 17, 2), "<f8"), ((-1, 3), "<f8"), ((2**62, 2**62), "<f8"), ((4, 17, 2), "<f8"), ((2**40,), "<U0")],
+    [
+        ((10**12, 17, 2), "<f8"),
+        ((-1, 3), "<f8"),
+        ((2**62, 2**62), "<f8"),
+        ((4, 17, 2), "<f8"),
+        ((2**40,), "<U0"),
+        ((2**40, 0, 2), "<f8"),
+    ],
 )
 def test_announced_size_is_compared_with_the_file_before_memory_is_taken(tmp_path: Path, shape, dtype) -> None:
     header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}"

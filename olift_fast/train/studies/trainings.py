@@ -18,7 +18,7 @@ import torch
 from olift_fast._version import __version__
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.corruption import Corruption
-from olift_fast.data.told import Graph, with_graph, without_kinds, without_pitch
+from olift_fast.data.told import Graph, with_graph, without_kinds
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
 from olift_fast.train import state as states
@@ -252,7 +252,7 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
             continue
         spread = lifter is not None and lifter.config.uncertainty
-        method = flat if lifter is None else lifted_by(lifter, sides=test.sides, uncertainty=spread)
+        method = flat if lifter is None else lifted_by(lifter, sides=test.sides, pitch=test.pitch, uncertainty=spread)
         hops = 1 if lifter is None else lifter.config.hops
         reported = [*plan.metrics, *(metric.name for metric in UNCERTAINTY_METRICS if spread)]
         folders = [data / folder for folder in WHOLE]
@@ -267,7 +267,7 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
             if len(clips) and clips.visible.shape[1] == test.frames:
                 skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
                 told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
-                found = score(source, clips if test.pitch else without_pitch(clips), "", method, hops, told)
+                found = score(source, clips, "", method, hops, told)
                 errors = {metric: found.values[metric] for metric in reported}
                 rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows

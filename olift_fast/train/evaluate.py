@@ -219,11 +219,12 @@ def evaluate(
 
 def score_all(sources: Mapping[str, ClipBatch], ways: Mapping[str, Way]) -> list[Score]:
     """The `score` of every way to lift, by name, on every source. Damage to bones is the same in every call."""
-    return [
-        score(source, clips, name, way.method, way.hops, with_graph(clips, way.graph, np.random.default_rng(0)))
-        for source, clips in sources.items()
-        for name, way in ways.items()
-    ]
+    scores = []
+    for source, clips in sources.items():
+        graphs = {way.graph for way in ways.values()}
+        told = {graph: with_graph(clips, graph, np.random.default_rng(0)) for graph in graphs}
+        scores += [score(source, clips, name, way.method, way.hops, told[way.graph]) for name, way in ways.items()]
+    return scores
 
 
 def mean_scores(scores: Sequence[Score]) -> list[Score]:

@@ -88,8 +88,8 @@ class Run:
         out: folder for the checkpoint, the state to resume from and the logs.
         seed: of weights and data.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        precision: of the linear layers; attention, loss and weights are always float32. "auto": bfloat16 on GPUs, and
-            on CPUs where the native module can multiply in it (`olift doctor` tells).
+        precision: of the linear layers; attention, loss and weights are always float32. "auto": bfloat16 on GPUs; on
+            CPUs the faster of the two, timed for the model at the start. A run that resumes keeps what it had.
         compile: whether forward and backward run through `torch.compile`.
         workers: processes that make data, for each process that trains; 0 makes it in that process.
         save_every, report_every: steps between saves, and between lines of the log.

@@ -7,12 +7,11 @@ import copy
 import gc
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.checkpoints import folder_of
 from olift_fast.nn.time import TimeTable
-from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.calibration import calibrated
@@ -32,6 +30,7 @@ from olift_fast.train.held_out import held_out_batches
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.mixture import Mixture
+from olift_fast.train.precision import Precision, resolved
 from olift_fast.train.schedule import Schedule
 from olift_fast.train.state import State
 from olift_fast.train.toml import differences
@@ -75,15 +74,16 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     fabric = _fabric(config.run)
     if fabric.world_size > 1:
         atexit.register(_leave_the_others)
-    config = replace(config, run=replace(config.run, precision=_precision(config.run, fabric.device)))
-    run, schedule = config.run, config.schedule
-    out = run.out
-    torch.manual_seed(run.seed)
+    out = config.run.out
+    torch.manual_seed(config.run.seed)
     _check_out(out, resume)
+    resumes = resume and (out / states.FILE).is_file()
     lifter = build(config.model).to(fabric.device).train()
+    config = _with_precision(config, lifter, fabric, states.precision_of(out) if resumes else None)
+    run, schedule = config.run, config.schedule
     average = copy.deepcopy(lifter).eval()
     state = State(lifter, average, optimizers_of(lifter, schedule))
-    if resume and (out / states.FILE).is_file():
+    if resumes:
         states.load_state(state, config, fabric.world_size, out)
     if run.compile:
         lifter.compile(dynamic=True, fullgraph=True)
@@ -244,18 +244,12 @@ def _fabric(run: Run) -> Fabric:
     return fabric
 
 
-def _precision(run: Run, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """The precision that "auto" means on this machine. It is saved with the run, so that a resumed run keeps it.
-
-    Warns where bfloat16 is asked for and the processor has no instructions for it.
-    """
-    reason = None if device.type == "cuda" else why_not_bfloat16()
-    if run.precision == "bfloat16" and reason is not None:
-        slow = f"training in bfloat16 will be many times slower than in float32: {reason}"
-        warnings.warn(f'{slow}; run.precision = "auto" chooses by itself', RuntimeWarning, stacklevel=3)
-    if run.precision != "auto":
-        return run.precision
-    return "bfloat16" if reason is None else "float32"
+def _with_precision(config: Config, lifter: Lifter, fabric: Fabric, before: Precision | None) -> Config:
+    """The settings with the precision that "auto" stands for; a run that resumes keeps the one that it had before."""
+    precision = before if before and config.run.precision == "auto" else resolved(config.run.precision, lifter)
+    # Timings differ from process to process, and all have to train in one precision.
+    precision = fabric.broadcast(precision)
+    return replace(config, run=replace(config.run, precision=precision))
 
 
 def _check_told(mixture: Mixture, config: LifterConfig) -> None:

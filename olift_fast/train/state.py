@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,7 @@ from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
 from olift_fast.train.config import Config
+from olift_fast.train.precision import PRECISIONS, Precision
 from olift_fast.train.toml import differences, plain
 
 FILE = "training.safetensors"
@@ -99,13 +101,8 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
             what differs.
     """
     path = folder / FILE
-    refuse_pickle(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = _facts(file.metadata(), path)
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: can't be read as safetensors: {error}") from error
+    with _opened(path) as (facts, file):
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     device = next(state.lifter.parameters()).device
     here = {"version": __version__, "processes": world, "device": device.type, "config": plain(config)}
     there = {name: facts.get(name) for name in here}
@@ -135,6 +132,20 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: does not hold a whole training: {reason}") from error
+
+
+def precision_of(folder: Path) -> Precision:
+    """The precision that the folder's run is trained in.
+
+    Raises:
+        InputError: the folder's file is not the state of a training.
+    """
+    path = folder / FILE
+    with _opened(path) as (facts, _):
+        precision = facts.get("config", {}).get("run", {}).get("precision")
+    if precision not in PRECISIONS:
+        raise InputError(f"{path}: run.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return cast(Precision, precision)
 
 
 def clear_away(folder: Path) -> None:
@@ -171,6 +182,17 @@ def refuse_pickles(paths: Iterable[Path]) -> None:
     for path in sorted(paths):
         if path.suffix in PICKLES:
             refuse_pickle(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The facts in the header of a training's state, and the open file of its tensors."""
+    refuse_pickle(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield _facts(file.metadata(), path), file
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: can't be read as safetensors: {error}") from error
 
 
 def _facts(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:

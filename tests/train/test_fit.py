@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -137,27 +136,6 @@ def test_alignment_of_the_loss_is_that_of_the_schedule(tiny: Path) -> None:
         for name in ("sequence", "frame")
     )
     assert frame < sequence, "a fit for each frame leaves less error than one for all"
-
-
-def test_precision_by_itself_is_what_the_device_multiplies_in(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = load_config(tiny, ["run.precision=auto"]).run
-    for reason, wanted in ((None, "bfloat16"), ("no AVX512-BF16", "float32")):
-        monkeypatch.setattr(fitting, "why_not_bfloat16", lambda reason=reason: reason)
-        assert fitting._precision(run, torch.device("cpu")) == wanted
-        assert fitting._precision(run, torch.device("cuda")) == "bfloat16"
-        assert fitting._precision(load_config(tiny).run, torch.device("cpu")) == "float32"
-
-
-def test_bfloat16_that_the_processor_lacks_is_warned_about(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = load_config(tiny, ["run.precision=bfloat16"]).run
-    monkeypatch.setattr(fitting, "why_not_bfloat16", lambda: "no AVX512-BF16")
-    with pytest.warns(RuntimeWarning, match="many times slower than in float32: no AVX512-BF16"):
-        assert fitting._precision(run, torch.device("cpu")) == "bfloat16"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert fitting._precision(run, torch.device("cuda")) == "bfloat16"
-        monkeypatch.setattr(fitting, "why_not_bfloat16", lambda: None)
-        assert fitting._precision(run, torch.device("cpu")) == "bfloat16"
 
 
 @pytest.mark.slow

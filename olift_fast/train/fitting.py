@@ -207,7 +207,7 @@ def training_step(
             group["lr"] = schedule.rate(state.step)
     config = state.average.config
     state.lifter.set_window(schedule.window(state.step, config.window))
-    loss = training_loss(forward, batch, schedule, config, precision)
+    loss = training_loss(forward, batch, schedule.at(state.step), config, precision)
     for optimizer in state.optimizers:
         optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)

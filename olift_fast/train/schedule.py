@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ class Schedule:
         average: the decay of the exponential average of the weights; the average is what is saved.
         velocity_weight, reprojection_weight, bone_variance_weight, bone_ratio_weight: of the terms of the loss
             (`olift_fast.train.loss.lifting_loss`).
+        bones_from: the step from which the terms on bones count. They cost depth that is not learned yet.
         uncertainty_weight: of the likelihood in it, for lifters that give standard deviations.
         alignment: one Procrustes fit a "sequence" or a "frame", before the error is taken.
         look_ahead: the right side of the motion layers' window, in frames, and how often a step uses it, for a lifter
@@ -47,6 +48,7 @@ class Schedule:
     reprojection_weight: float = 0.1
     bone_variance_weight: float = 0.0
     bone_ratio_weight: float = 0.0
+    bones_from: int = 0
     uncertainty_weight: float = 0.1
     alignment: Alignment = "sequence"
     look_ahead: Mapping[int, float] | None = None
@@ -58,7 +60,7 @@ class Schedule:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be > 0, got {getattr(self, name)}")
         weights = ("velocity_weight", "reprojection_weight", "bone_variance_weight", "bone_ratio_weight")
-        for name in ("warmup", "weight_decay", *weights, "uncertainty_weight"):
+        for name in ("warmup", "weight_decay", *weights, "bones_from", "uncertainty_weight"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.average < 1:
@@ -77,6 +79,10 @@ class Schedule:
         shares = np.array(list(self.look_ahead.values()), dtype=np.float64)
         drawn = np.random.default_rng((2412, step)).choice(len(shares), p=shares / shares.sum())
         return window[0], list(self.look_ahead)[int(drawn)]
+
+    def at(self, step: int) -> Schedule:
+        """The schedule with the loss's weights of a step: 0 on bones before `bones_from`."""
+        return self if step >= self.bones_from else replace(self, bone_variance_weight=0.0, bone_ratio_weight=0.0)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""

@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.reference import Alignment
 from olift_fast.tracks.kinds import KINDS
-from olift_fast.train import Config, Mixture, ModelPlan, Run, Schedule, collate, evaluate, fit, lifting_loss
+from olift_fast.train import Config, Mixture, ModelPlan, Run, Schedule, collate, evaluate, fit, fitting, lifting_loss
 from olift_fast.train.batches import Batch, by_size, normalize_clips
 from olift_fast.train.evaluate import flat, lifted_by, score
 from olift_fast.train.fitting import build
@@ -229,6 +229,25 @@ def test_windows_of_the_steps_are_drawn_as_often_as_asked() -> None:
     assert set(drawn) == {(4, 0), (4, 8)} and abs(drawn.count((4, 0)) / 2000 - 0.75) < 0.04
     assert drawn == [schedule.window(step, (4, 2)) for step in range(2000)]
     assert Schedule(steps=1).window(5, (4, 2)) == (4, 2)
+
+
+@pytest.mark.slow
+def test_terms_on_bones_count_from_a_step_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights: list[tuple[float, float]] = []
+
+    def loss(*arguments: Any, bone_variance_weight: float, bone_ratio_weight: float, **others: Any) -> torch.Tensor:
+        weights.append((bone_variance_weight, bone_ratio_weight))
+        return lifting_loss(*arguments, **others)
+
+    monkeypatch.setattr(fitting, "lifting_loss", loss)
+    config = Config(
+        Schedule(steps=4, bone_variance_weight=0.5, bone_ratio_weight=0.25, bones_from=2),
+        Run(tmp_path / "out", device="cpu", workers=0),
+        ModelPlan(changes=asdict(TINY)),
+        Mixture(frames=6, skeletons=1, clips=2),
+    )
+    fit(config)
+    assert weights == [(0, 0), (0, 0), (0.5, 0.25), (0.5, 0.25)]
 
 
 @pytest.mark.slow

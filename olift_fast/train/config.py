@@ -25,7 +25,8 @@ class ModelPlan:
             else must be as in the checkpoint.
         start: checkpoint whose weights training starts from, by name or folder; None draws random weights.
         name: what results say they were lifted with; the preset's name by default.
-        changes: fields of `LifterConfig` that differ from the preset's; with `start`, only the window may.
+        changes: fields of `LifterConfig` that differ from the preset's; with `start`, the window may,
+            and `pitch`, `kinds` and `uncertainty` may be added: at first they change no joint.
     """
 
     preset: str | None = None

@@ -26,6 +26,7 @@ from olift_fast.train.batches import Batch
 from olift_fast.train.calibration import calibrated
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
 from olift_fast.train.evaluate import mean_score
+from olift_fast.train.growth import ADDED, with_added
 from olift_fast.train.held_out import held_out_batches
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
@@ -149,14 +150,15 @@ def build(plan: ModelPlan) -> Lifter:
     folder = folder_of(plan.start)
     if not (folder / "config.json").is_file() and folder.is_dir():
         states.refuse_pickles(folder.iterdir())
-    if others := sorted(set(plan.changes) - {"window"}):
+    free = ("window", *ADDED)
+    if others := sorted(set(plan.changes) - {*free}):
         raise InputError(
-            f"model.changes must be of the window alone with model.start = {plan.start!r}, got {', '.join(others)}"
+            f"model.changes must be of {', '.join(free)} with model.start = {plan.start!r}, got {', '.join(others)}"
         )
     lifter = Lifter.from_pretrained(plan.start)
     wanted = lifter.config if plan.preset is None else LifterConfig.preset(plan.preset)
     wanted = LifterConfig.from_dict(asdict(wanted) | dict(plan.changes), "model.changes")
-    lifter = lifter.with_window(wanted.window)
+    lifter = with_added(lifter.with_window(wanted.window), wanted)
     lifter.name = plan.name or plan.preset or lifter.name
     found = differences(asdict(lifter.config), asdict(wanted))
     if told := ", ".join(f"{key} is {old} there, {new} here" for key, old, new in found):

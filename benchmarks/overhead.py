@@ -1,5 +1,7 @@
 """How well steep cameras are told: ``python -m benchmarks.overhead FOLDER``; ``fit FOLDER`` writes the weights.
 
+The shares go to benchmarks/results/scores/overhead.json.
+
 FOLDER holds recordings of 3D motion in motion3d/, recorded/ and animated/. Cameras of all pitches see them and
 generated animals, with a detector's faults; half of the recordings also turn slowly, since animators' animals walk
 straight on. Scores are of whole families and persons that were held out: of five parts of them, each is judged by a
@@ -8,6 +10,7 @@ network fitted on the other four and on generated animals. Each clip counts twic
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,13 +28,15 @@ from olift_fast.data.generator import FAMILIES, AnimalGenerator
 from olift_fast.data.mocap import Motion, load_motion, segments_of
 from olift_fast.data.sources import observe
 from olift_fast.tracks import overhead_weights
-from olift_fast.tracks.overhead import FACTS, THRESHOLD, facts
+from olift_fast.tracks.overhead import CLEAR, FACTS, THRESHOLD, facts
 from olift_fast.tracks.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float64]
 
+RESULTS = Path(__file__).parent / "results" / "scores" / "overhead.json"
 FRAMES = 300
 FOLDS = 5
+RANGES = ((0, 40), (40, 60), (60, 90), (75, 90), (-60, -45), (-90, -60))
 # Degrees by which cameras look down, and the share of clips that each range sees.
 ELEVATIONS = {(0, 40): 0.4, (45, 90): 0.35, (-20, 0): 0.05, (-90, -45): 0.2}
 # Recordings that begin alike are of one body, and held out together.
@@ -39,6 +44,7 @@ TWINS = (
     ("qs_wolf", "qs_fox"), ("draconis",), ("qs_velociraptor", "qs_parasaurolophus"), ("qs_fish",), ("qs_dog",),
     ("animalia_rat", "animalia_opossum"), ("qs_horse", "qsfarm_horse", "qs_donkey", "qs_alpaca", "qs_deer", "qs_stag"),
 )  # fmt: skip
+WITHOUT_UPRIGHT = ("hand", "hand_at_work", "object", "articulated")
 # What a clip counts in fitting: most animals are made of boxes.
 WEIGHT = {"animals made of boxes": 0.4, "animals of animators": 1.5, "measured animals": 1.5}
 
@@ -69,7 +75,8 @@ def samples(folder: Path, clips: int, animals: int) -> Iterator[Sample]:
             elevation, camera = _camera(rng)
             batch = observe(positions, segments_of(motion)[0], rng, camera, Corruption(), path.stem)
             yield from _with_and_without_names(batch, path.stem, elevation)
-    families = {name: 2.0 if name in ("quadruped", "human", "rodent") else 1.0 for name in FAMILIES if name != "hand"}
+    often = {"quadruped": 2.0, "human": 2.0, "rodent": 2.0}
+    families = {name: often.get(name, 1.0) for name in FAMILIES if name not in WITHOUT_UPRIGHT}
     for number in range(animals):
         rng = np.random.default_rng((2412, number))
         elevation, camera = _camera(rng)
@@ -167,30 +174,47 @@ def held_out(rows: Sequence[Sample]) -> tuple[list[Sample], Floats]:
     return judged, np.concatenate(found)
 
 
-def table(rows: Sequence[Sample], found: Floats, threshold: float) -> Iterator[str]:
-    """Lines: the share of recordings of 300 frames that are warned of, by camera; and of these, rightly told which."""
-    ranges = ((0, 40), (40, 60), (60, 90), (75, 90), (-60, -45), (-90, -60))
-    yield "| recordings | names | " + " | ".join(f"{low} … {high}°" for low, high in ranges) + " |"
-    yield "|---|---|" + "---:|" * len(ranges)
+class Share(NamedTuple):
+    """How many recordings of a group that cameras of a range see are warned of, and rightly told from above or below.
+
+    `told` and `opposite` are the shares of those that are warned of whose side is named, rightly and wrongly.
+    """
+
+    recordings: str
+    names: bool
+    elevation: tuple[int, int]
+    clips: int
+    warned: float
+    told: float
+    opposite: float
+
+
+def shares(rows: Sequence[Sample], found: Floats, threshold: float) -> Iterator[Share]:
+    """Of recordings of 300 frames, by group, with and without their names, and by camera."""
     elevation = np.array([row.elevation for row in rows])
     warned = found.sum(1) >= threshold
     whole = np.array([row.frames == FRAMES for row in rows])
     groups = np.array([group_of(row.recording) for row in rows])
     for named in (True, False):
         same = whole & np.array([row.named == named for row in rows])
-        for group in (*dict.fromkeys(groups), "all"):
-            those = same & ((groups == group) | (group == "all"))
-            shares = (
-                warned[those & (elevation >= low) & (elevation <= high)].mean() if those.any() else 0.0
-                for low, high in ranges
-            )
-            yield f"| {group} | {'yes' if named else 'no'} | " + " | ".join(f"{share:.1%}" for share in shares) + " |"
-        for word, place, steep in (("above", 0, elevation >= 60), ("below", 1, elevation <= -60)):
-            share = found[same & warned & steep]
-            clear = (share / share.sum(1, keepdims=True))[:, place]
-            yield f"| of those from {word} | {'yes' if named else 'no'} | told {np.mean(clear > 0.8):.0%}, " + (
-                f"the opposite {np.mean(clear < 0.2):.0%} |"
-            )
+        for group in (*dict.fromkeys(groups.tolist()), "all"):
+            for low, high in RANGES:
+                those = same & ((groups == group) | (group == "all")) & (elevation >= low) & (elevation <= high)
+                steep = found[those & warned]
+                side = (steep / steep.sum(1, keepdims=True))[:, 0 if low >= 0 else 1]
+                right, wrong = (float(np.mean(part)) if len(part) else 0.0 for part in (side > CLEAR, side < 1 - CLEAR))
+                share = float(warned[those].mean()) if those.any() else 0.0
+                yield Share(group, named, (low, high), int(those.sum()), *(round(n, 4) for n in (share, right, wrong)))
+
+
+def table(found: Sequence[Share]) -> Iterator[str]:
+    """The shares as lines of a table."""
+    yield "| recordings | names | " + " | ".join(f"{low} … {high}°" for low, high in RANGES) + " |"
+    yield "|---|---|" + "---:|" * len(RANGES)
+    for group, named in dict.fromkeys((share.recordings, share.names) for share in found):
+        those = [share for share in found if (share.recordings, share.names) == (group, named)]
+        cells = (f"{share.warned:.1%} (side {share.told:.0%}, wrong {share.opposite:.0%})" for share in those)
+        yield f"| {group} | {'yes' if named else 'no'} | " + " | ".join(cells) + " |"
 
 
 def quantiles(rows: Sequence[Sample], found: Floats) -> Iterator[str]:
@@ -233,7 +257,10 @@ def main(*arguments: str) -> None:
         write(fit(rows), Path(overhead_weights.__file__))
         return
     judged, found = held_out(rows)
-    print("\n".join([*table(judged, found, THRESHOLD), *quantiles(judged, found)]))
+    told = list(shares(judged, found, THRESHOLD))
+    print("\n".join([*table(told), *quantiles(judged, found)]))
+    lines = ",\n".join(f"  {json.dumps(share._asdict())}" for share in told)
+    RESULTS.write_text(f'{{"threshold": {THRESHOLD}, "frames": {FRAMES}, "rows": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":

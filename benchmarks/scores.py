@@ -1,7 +1,8 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out` writes it, and each model is one that it has scores of.
+under results/scores, as `olift eval --out`, `benchmarks.families` or `benchmarks.overhead` writes it, and each model is
+one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
 `olift_fast.train.metrics.METRICS`.
@@ -10,8 +11,9 @@ The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ from olift_fast.train.evaluate import EDGES, FLAT
 from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
-PAGES = (ROOT / "README.md", ROOT / "docs/skeletons.md", *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")))
+PAGES = (
+    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md")),
+    *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
+)
 METRICS_PAGE = ROOT / "docs/metrics.md"
 
 COLUMNS = {metric.name: metric.column for metric in METRICS}
@@ -41,50 +46,55 @@ PAIRED = {
 RAT = {"rat7m_gimbal_6cam_100f": "rat, a detector's 2D, motion capture, real cameras (18)"}
 DELAYS = (0, 2, 4, 8, 16)
 
+Rows = Sequence[Mapping[str, Any]]
 Record = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Scores by source, then method, then name."""
 
 
-def read_record(path: Path) -> Record:
+def by_source(rows: Rows) -> Record:
+    """The rows of `olift eval` by source and method."""
     record: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for row in json.loads(path.read_text(encoding="utf-8")):
+    for row in rows:
         record.setdefault(row["source"], {})[row["method"]] = row
     return record
 
 
-def ways(record: Record, model: str) -> str:
+def ways(rows: Rows, model: str) -> str:
     """SA-MPJPE of a model, used in several ways, beside the flat guess."""
+    record = by_source(rows)
     heads = ["held-out source", "clips", FLAT, model, "with mirror image", "one frame at a time", "sides hidden"]
     methods = [model, *(f"{model}, {way}" for way in ("with its mirror image", "one frame at a time", "sides hidden"))]
-    rows = []
+    lines = []
     for source, label in (MOTION | PAIRED).items():
         flat = record[source][FLAT]["sa_mpjpe"]
         errors = [record[source][method]["sa_mpjpe"] for method in methods]
         cells = [f"{error:.1f} ({change(error, flat)})" for error in errors]
-        rows.append([label, str(record[source][FLAT]["clips"]), f"{flat:.1f}", *cells])
-    return markdown_table(heads, rows, left=heads[:1])
+        lines.append([label, str(record[source][FLAT]["clips"]), f"{flat:.1f}", *cells])
+    return markdown_table(heads, lines, left=heads[:1])
 
 
-def edges(record: Record, model: str) -> str:
+def edges(rows: Rows, model: str) -> str:
     """SA-MPJPE of a model with the true edges, with others, and with none."""
+    record = by_source(rows)
     heads = ["held-out source", "clips", FLAT, "true edges", "from names", "from motion", "none"]
     others = (EDGES["named"], EDGES["motion"], EDGES["absent"])
     methods = [FLAT, model, *(f"{model}, {way}" for way in others)]
-    rows = []
+    lines = []
     for source, label in (MOTION | PAIRED | RAT).items():
         errors = [f"{record[source][method]['sa_mpjpe']:.1f}" for method in methods]
-        rows.append([label, str(record[source][FLAT]["clips"]), *errors])
-    return markdown_table(heads, rows, left=heads[:1])
+        lines.append([label, str(record[source][FLAT]["clips"]), *errors])
+    return markdown_table(heads, lines, left=heads[:1])
 
 
-def delays(record: Record, model: str) -> str:
+def delays(rows: Rows, model: str) -> str:
     """Errors of a model by frames of look-ahead."""
+    record = by_source(rows)
     metrics = ("sa_mpjpe", "sa_mpve")
     heads = ["frames that a result comes late", "at 30 frames/s"]
     heads += [f"{COLUMNS[metric]}, {of}" for of in ("people", "five sources") for metric in metrics]
     heads += ["OpenPose person, real cameras"]
     named = {str(delay): (f"{delay * 1000 / 30:.0f} ms", later(model, delay)) for delay in DELAYS}
-    rows = []
+    lines = []
     for delay, (late, method) in (named | {FLAT: ("", FLAT)}).items():
         row = [delay, late]
         for sources in (["human_cmu"], list(MOTION)):
@@ -92,22 +102,75 @@ def delays(record: Record, model: str) -> str:
                 sum(record[source][method][metric] for source in sources) / len(sources) for metric in metrics
             )
             row += [f"{joints:.1f}", f"{velocities:.2f}"]
-        rows.append([*row, f"{record['human_pose2sim_balancing'][method]['sa_mpjpe']:.1f}"])
-    return markdown_table(heads, rows)
+        lines.append([*row, f"{record['human_pose2sim_balancing'][method]['sa_mpjpe']:.1f}"])
+    return markdown_table(heads, lines)
 
 
-def look_ahead(record: Record, model: str, other: str, *, metric: str, sources: Mapping[str, str]) -> str:
+def look_ahead(rows: Rows, model: str, other: str, *, metric: str, sources: Mapping[str, str]) -> str:
     """A model by source and frames of look-ahead, beside another that looks 16 frames ahead."""
+    record = by_source(rows)
     heads = ["held-out source", "clips", FLAT, *map(str, DELAYS), f"`{other}`, 16"]
     methods = [FLAT, *(later(model, delay) for delay in DELAYS), later(other, 16)]
-    rows = []
+    lines = []
     for source, label in sources.items():
         errors = [f"{record[source][method][metric]:.1f}" for method in methods]
-        rows.append([label, str(record[source][FLAT]["clips"]), *errors])
-    return markdown_table(heads, rows, left=heads[:1])
+        lines.append([label, str(record[source][FLAT]["clips"]), *errors])
+    return markdown_table(heads, lines, left=heads[:1])
+
+
+FAMILIES: Mapping[str, tuple[str, str]] = {
+    "with edges": ("level", "its own edges"),
+    "edges from names": ("level", "edges from names"),
+    "no edges": ("level", "no edges"),
+    "sides hidden": ("level", "sides hidden"),
+    "one frame at a time": ("level", "one frame at a time"),
+    "a detector's faults": ("faults", "its own edges"),
+    "from above": ("from above", "its own edges"),
+    "from above, pitch not told": ("from above", "pitch hidden"),
+}
+"""The columns of `families`, and the test and way that each is of."""
+
+
+def families(rows: Rows) -> str:
+    """SA-MPJPE in % of the flat guess's on the same clips: its mean by group of families, each counted once."""
+    error = {(row["family"], row["test"], row["way"]): row["sa_mpjpe"] for row in rows}
+    group = {row["family"]: row["group"] for row in rows}
+    columns = {head: key for head, key in FAMILIES.items() if key in {key[1:] for key in error}}
+    heads = ["left out of training", "families", FLAT, *columns]
+    lines = []
+    for name in ("all", *dict.fromkeys(group.values())):
+        those = [family for family, its in group.items() if name in ("all", its)]
+        flat = statistics.mean(error[family, "level", FLAT] for family in those)
+        cells = [
+            f"{100 * statistics.mean(error[family, test, way] / error[family, test, FLAT] for family in those):.0f} %"
+            for test, way in columns.values()
+        ]
+        lines.append([name, str(len(those)), f"{flat:.1f}", *cells])
+    return markdown_table(heads, lines, left=heads[:1])
+
+
+STEEP: Mapping[tuple[int, int], str] = {
+    (0, 40): "0 … 40°",
+    (60, 90): "60 … 90°",
+    (75, 90): "75 … 90°",
+    (-90, -60): "-90 … -60°",
+}
+
+
+def steep(record: Mapping[str, Any]) -> str:
+    """The share of recordings that are warned of, by group and camera."""
+    warned = {(row["names"], row["recordings"], *row["elevation"]): row["warned"] for row in record["rows"]}
+    groups = ("all", "people", "animals of animators", "animals made of boxes", "measured animals")
+    lines = []
+    for names, group in [*((True, group) for group in groups), (False, "all")]:
+        label = group if group != "all" else f"{'with' if names else 'without'} names: all"
+        lines.append([label, *(f"{100 * warned[names, group, *degrees]:.1f} %" for degrees in STEEP)])
+    return markdown_table(["recordings", *STEEP.values()], lines, left=["recordings"])
 
 
 TABLES: dict[str, Callable[..., str]] = {
+    "families": families,
+    "steep": steep,
     "ways": ways,
     "edges": edges,
     "delays": delays,
@@ -149,7 +212,7 @@ def rewritten(page: str, records: Path = RECORDS) -> str:
     """The page with its tables of scores, and that of the metrics, as the records have them."""
 
     def table(name: str, record: str, *models: str) -> str:
-        return TABLES[name](read_record(records / f"{record}.json"), *models)
+        return TABLES[name](json.loads((records / f"{record}.json").read_text(encoding="utf-8")), *models)
 
     return filled(filled(page, "scores:", table), "metrics", metrics_table)
 

@@ -23,7 +23,10 @@ MIN_FRAMES = 20
 
 THRESHOLD = 0.9
 """Chance of a steep camera from which on a recording is warned of. Of held-out recordings by cameras that look down by
-0 … 40°, 1.7 % reach it (`python -m benchmarks.overhead`)."""
+0 … 40°, 2.8 % reach it (`python -m benchmarks.overhead`)."""
+
+CLEAR = 0.8
+"""Share of that chance from which on the warning says from which of the two sides."""
 
 FACTS = (
     "spread", "still_x", "still_y", "shape", "axis", "level", "narrow", "size", "low_moves", "travel", "turn", "turned",
@@ -59,7 +62,7 @@ class Steep(NamedTuple):
     def said(self) -> str:
         """From where the recording was filmed: where the names of the joints don't tell, "above or below"."""
         share = self.above / max(self.chance, 1e-9)
-        return "above" if share > 0.8 else "below" if share < 0.2 else "above or below"
+        return "above" if share > CLEAR else "below" if share < 1 - CLEAR else "above or below"
 
 
 def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton) -> Steep | None:

@@ -132,9 +132,7 @@ def test_a_started_model_must_be_what_the_preset_says(tmp_path: Path, tiny: Path
         build(load_config(tiny, ["model.preset=small"]).model)
     assert build(load_config(tiny, ["model.changes.window=[4, 0]"]).model).config.window == (4, 0)
     assert build(load_config(tiny, ["model.changes.kinds=4"]).model).config.kinds == 4
-    with pytest.raises(
-        InputError, match=r"must be of window, pitch, kinds, uncertainty with .*, got width"
-    ):
+    with pytest.raises(InputError, match=r"must be of window, pitch, kinds, uncertainty with .*, got width"):
         build(load_config(tiny, ["model.changes.width=64"]).model)
     with pytest.raises(InputError, match=r"model.changes: unknown keys widht"):
         build(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from olift_fast.model import Normalization
 from olift_fast.model.normalization import spread

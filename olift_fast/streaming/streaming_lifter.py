@@ -18,6 +18,7 @@ from olift_fast.model.normalization import normalize_frames
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.renamed import old_argument, warn_of_old_name
 from olift_fast.streaming.rings import Indices
+from olift_fast.streaming.running_alignment import RunningAlignment
 from olift_fast.streaming.scales import Fit, TrackScales
 from olift_fast.streaming.steps import Array, Inputs, Mask, Steps, Told
 from olift_fast.streaming.steps_modules import ModuleSteps
@@ -52,7 +53,7 @@ class StreamingLifter:
 
     Each motion layer keeps the keys and values of the frames in its window, so a frame is computed once and not once
     for each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals that
-    of `Lifter` on the whole sequence, to float rounding, however the frames are cut into pushes.
+    of `Lifter` on the whole sequence at the same scale, to float rounding, however the frames are cut into pushes.
 
     There is a slot for each track, an animal or a person. A track starts with the first frame that is pushed to its
     slot and ends with `flush` or `reset`, and then the slot is free for the next one. A track without a frame in a
@@ -69,11 +70,19 @@ class StreamingLifter:
             scales the joints by the track's normalization, and moves them so that the visible joints are centered on
             the visible keypoints. That holds for models trained with a reprojection weight, as all that ship are.
             While nothing is visible the last position is kept.
-        normalization: of every track; by default each track has its own.
+        normalization: of every track; by default each track has its own, fitted to its first `fit_frames` frames (16),
+            from the first that shows two keypoints on.
+        fit: what happens to these frames. "hold": they are held back until all are there, so that the whole track has
+            one scale and equals the recording; up to ``latency_frames`` of them delay no result. "running": their
+            results come when they are due, at a scale fitted to the frames so far, and are `LiftedFrame.provisional`.
+            The fit ends with the last of these frames, or later, with the first that changes the scale by no more than
+            1 %; a window (`LifterConfig.receptive_field`) after it, results equal the recording's at that scale. None
+            is "hold" where you push; `serve_stream` makes it "running".
+        fit_frames: how many; where `fit` is not told, to give a number means "hold".
+        align: for "camera", turns and scales the joints onto the keypoints as `lift_tracks` does, by a fit to the
+            frames so far, in which about the last `align` count (`RunningAlignment`).
         pitch: degrees by which the camera looks down (90: straight down, negative: up from below), for models that can
             be told; one for all tracks.
-        fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
-            on. They are held back until all are there; up to ``latency_frames`` of them delay no result.
         output: the old name of `frame`.
 
     Raises:
@@ -91,6 +100,7 @@ class StreamingLifter:
         normalization: Normalization | None = None,
         fit: Fit | None = None,
         fit_frames: int | None = None,
+        align: int | None = None,
         pitch: float | None = None,
         output: CoordinateFrame | None = None,
     ) -> None:
@@ -98,7 +108,9 @@ class StreamingLifter:
         check_frame(frame)
         if fit is not None and fit not in get_args(Fit):
             raise InputError(f"fit must be 'hold' or 'running', got {fit!r}")
-        for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
+        if align is not None and frame != "camera":
+            raise InputError(f"align needs the frame 'camera', got {frame!r}: others are not fitted to the picture")
+        for name, value in (("tracks", tracks), ("fit_frames", fit_frames), ("align", align)):
             if value is not None and value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")
         self.skeleton, self.tracks, self.frame, self.pitch = skeleton, tracks, frame, pitch
@@ -115,6 +127,8 @@ class StreamingLifter:
         self._centers = np.zeros((tracks, remembered, 2), dtype=np.float32)
         self._visible = np.zeros((tracks, remembered, skeleton.num_joints), dtype=np.bool_)
         self._units = np.full((tracks, remembered), np.nan, dtype=np.float32)
+        self._normalized = np.zeros((tracks, remembered, skeleton.num_joints, 2), dtype=np.float32)
+        self._alignment = None if align is None else RunningAlignment(tracks, align)
         self.reset()
 
     latency_frames: int
@@ -189,6 +203,8 @@ class StreamingLifter:
         self._times[own] = 0
         self._last_seen[own] = _NEVER
         self._offsets[own] = np.nan
+        if self._alignment is not None:
+            self._alignment.start(own)
         held = min(self.fit_frames, self.latency_frames + 1) if self.fit == "running" else self.fit_frames
         for track in own.tolist():
             self._scales.start(track, normalization or self._normalization, held, self.fit_frames)
@@ -216,6 +232,7 @@ class StreamingLifter:
         self._centers[tracks, slots] = centers
         self._visible[tracks, slots] = visible
         self._units[tracks, slots] = scales
+        self._normalized[tracks, slots] = normalized
         shows = visible.any(axis=-1)
         self._last_seen[tracks[shows]] = times[shows]
         self._times[tracks] = times + 1
@@ -245,6 +262,9 @@ class StreamingLifter:
         slots = frames % (self.latency_frames + 1)
         visible, units = self._visible[tracks, slots], self._units[tracks, slots]
         units = np.where(np.isnan(units), self._scales.values[tracks], units)  # it came before the scale was known
+        if self._alignment is not None:
+            rotations, stretches = self._alignment.step(tracks, joints, self._normalized[tracks, slots], visible)
+            joints, units = joints @ rotations.swapaxes(1, 2), units * stretches
         joints = joints * units[:, None, None]
         count = visible.sum(axis=-1, keepdims=True)
         middle = np.where(visible[..., None], joints[..., :2], 0).sum(axis=1) / np.maximum(count, 1)

@@ -52,7 +52,8 @@ class RunningAlignment:
         Returns:
             rotations ``(N, 3, 3)`` and scales ``(N,)``: ``scale * rotation @ joint`` overlays its keypoint in x and y.
         """
-        new = frame_moments(joints, keypoints, visible)
+        with np.errstate(over="ignore", invalid="ignore"):
+            new = frame_moments(joints, keypoints, visible)
         says = (visible.sum(axis=-1) > 1) & np.isfinite(new).all(axis=(1, 2))
         own = tracks[says]
         self._moments[own] = self._kept * self._moments[own] + new[says]

@@ -2,8 +2,9 @@
 
 FOLDER holds recordings of 3D motion in motion3d/, which upright cameras see with a detector's faults, and keypoints of
 real detectors in keypoints2d/. `small-causal` lifts each of them three times: with `lift_tracks`, as a stream that
-answers from the first frame, and as one that also aligns the joints to the keypoints as they come. The numbers go to
-results/scores/live.json, and from there into the table in docs/streaming.md; without FOLDER only the table is written.
+answers from the first frame, and as one that also aligns the joints to the keypoints as they come. Then it lifts the
+first frames once more, at the scale that the stream came to, to tell what it is worth before. The numbers go to
+results/scores/live.json, and from there into the tables in docs/streaming.md; without FOLDER only these are written.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 RECORD = ROOT / "benchmarks/results/scores/live.json"
 PAGE = ROOT / "docs/streaming.md"
 MODEL = "small-causal"
-CLIPS, FRAMES, ALIGN = 16, 300, 60
+CLIPS, FRAMES, ALIGN, FIRST = 16, 300, 60, 100
 WAYS = {"live": None, "aligned": ALIGN}
 """By the name in the record: what the stream is given as `align`."""
 REAL = {
@@ -63,14 +65,58 @@ def recordings(folder: Path) -> Iterator[tuple[str, KeypointTracks]]:
         yield name, with_inferred_skeleton(read_keypoints(folder / "keypoints2d" / name))
 
 
-def streamed(lifter: Lifter, tracks: KeypointTracks, visible: npt.NDArray[np.bool_], align: int | None) -> Floats:
-    """The joints ``(N, T, J, 3)`` of a stream that takes frame by frame."""
+class Streamed(NamedTuple):
+    """What a stream gave: joints ``(N, T, J, 3)``, which were provisional ``(N, T)``, and each track's last scale."""
+
+    joints: Floats
+    provisional: npt.NDArray[np.bool_]
+    scales: list[Normalization | None]
+
+
+def streamed(
+    lifter: Lifter,
+    tracks: KeypointTracks,
+    visible: npt.NDArray[np.bool_],
+    align: int | None = None,
+    scales: Sequence[Normalization | None] | None = None,
+    stop: npt.NDArray[np.int64] | None = None,
+) -> Streamed:
+    """A stream that takes frame by frame, as many as `visible` has.
+
+    `scales` are those of the tracks, if known. Each track's scale stays as it is from frame ``stop[track]`` on.
+    """
     stream = StreamingLifter(lifter, tracks.skeleton, tracks=tracks.num_tracks, fit="running", align=align)
-    joints = np.full((*visible.shape, 3), np.nan)
-    for t in range(tracks.num_frames):
+    for track, scale in enumerate(scales or ()):
+        stream.reset(track, normalization=scale)
+    joints, provisional = np.full((*visible.shape, 3), np.nan), np.zeros(visible.shape[:2], dtype=np.bool_)
+    for t in range(visible.shape[1]):
+        if stop is not None:
+            stream._scales.fitting[stop <= t] = False
         for result in stream.push(tracks.keypoints[:, t : t + 1], visible[:, t : t + 1]):
             joints[result.track, result.frame] = result.joints
-    return joints
+            provisional[result.track, result.frame] = result.provisional
+    return Streamed(joints, provisional, [stream.normalization(track) for track in range(tracks.num_tracks)])
+
+
+def settling(lifter: Lifter, tracks: KeypointTracks, visible: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """What the fit of the scale does to the first frames, at most, over all tracks; RMS distances in % of the scale.
+
+    first: of the first frame's joints from those at the scale that the track comes to. moved: of the joints of the
+    frame that settles the scale from those at the scale of the frame before. results: how many are provisional.
+    """
+    live = streamed(lifter, tracks, visible[:, :FIRST])
+    known = streamed(lifter, tracks, visible[:, :FIRST], scales=live.scales)
+    settled = live.provisional.sum(axis=1)
+    stopped = streamed(lifter, tracks, visible[:, :FIRST], stop=settled)
+    scales = np.array([np.nan if scale is None else scale.scale for scale in live.scales])
+    first = np.argmax(np.isfinite(live.joints).all(axis=(2, 3)), axis=1)
+    own = np.arange(len(first))
+
+    def apart(other: Streamed, frames: npt.NDArray[np.int64]) -> float:
+        offsets = live.joints[own, frames] - other.joints[own, frames]
+        return round(100 * float(np.nanmax(np.sqrt(np.square(offsets).sum(axis=-1).mean(axis=-1)) / scales)), 3)
+
+    return {"first": apart(known, first), "moved": apart(stopped, settled), "results": int(settled.max())}
 
 
 def measured(lifted: LiftedTracks, joints: Floats) -> list[dict[str, float]]:
@@ -108,8 +154,9 @@ def measure(folder: Path) -> dict[str, Any]:
     for name, tracks in recordings(folder):
         lifted = lift_tracks(lifter, tracks)
         ways = {"offline": lifted.joints.astype(np.float64)}
-        ways |= {way: streamed(lifter, tracks, lifted.visible, align) for way, align in WAYS.items()}
+        ways |= {way: streamed(lifter, tracks, lifted.visible, align).joints for way, align in WAYS.items()}
         record[name] = {"tracks": tracks.num_tracks, "frames": tracks.num_frames}
+        record[name]["settling"] = settling(lifter, tracks, lifted.visible)
         for way, joints in ways.items():
             values = {key: np.array([row[key] for row in measured(lifted, joints)]) for key in MEASURES}
             record[name][way] = {
@@ -119,8 +166,20 @@ def measure(folder: Path) -> dict[str, Any]:
     return record
 
 
-def table(record: Mapping[str, Any]) -> str:
-    """The table of docs/streaming.md: the mean over the tracks, and the largest in brackets."""
+def table(record: Mapping[str, Any], which: str) -> str:
+    """A table of docs/streaming.md: "offline" or "settling"."""
+    if which == "offline":
+        return beside_offline(record)
+    heads = ["recording (joints)", "first frame", "when it settles", "provisional results"]
+    rows = []
+    for name, label in (MOTION | REAL).items():
+        found = record[name]["settling"]
+        rows.append([label, f"{found['first']:.1f}", f"{found['moved']:.2f}", str(found["results"])])
+    return markdown_table(heads, rows, left=heads[:1])
+
+
+def beside_offline(record: Mapping[str, Any]) -> str:
+    """Each measure's mean over the tracks, and the largest in brackets."""
     heads = ["recording (joints)", "way", "rotation", "scale", "joints", "size", "overlay"]
     called = {"offline": "`lift_tracks`", "live": "live", "aligned": f"live, `align={ALIGN}`"}
     rows = []
@@ -158,7 +217,7 @@ def main(arguments: Sequence[str]) -> None:
     if arguments:
         RECORD.write_text(json.dumps(measure(Path(arguments[0])), indent=1) + "\n", encoding="utf-8")
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), "live", lambda: table(record)), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), "live", partial(table, record)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), 
 
 def test_page_has_the_numbers_of_its_record() -> None:
     text, record = PAGE.read_text(encoding="utf-8"), json.loads(RECORD.read_text(encoding="utf-8"))
-    assert "<!-- live -->" in text
-    assert filled(text, "live", lambda: table(record)) == text, "run python -m benchmarks.live"
+    assert "<!-- live offline -->" in text and "<!-- live settling -->" in text
+    assert filled(text, "live", partial(table, record)) == text, "run python -m benchmarks.live"
 
 
 def test_turn_size_and_distance_are_measured() -> None:

@@ -232,7 +232,8 @@ class StreamingLifter:
         self._centers[tracks, slots] = centers
         self._visible[tracks, slots] = visible
         self._units[tracks, slots] = scales
-        self._normalized[tracks, slots] = normalized
+        if self._alignment is not None:
+            self._normalized[tracks, slots] = normalized
         shows = visible.any(axis=-1)
         self._last_seen[tracks[shows]] = times[shows]
         self._times[tracks] = times + 1
@@ -246,13 +247,16 @@ class StreamingLifter:
         own, frames, decoded = answers
         joints, uncertainty = decoded[..., :3], deviations(torch.from_numpy(decoded[..., 3:])).numpy()
         joints, units = self._placed(own, frames, joints - joints.mean(axis=1, keepdims=True))
-        uncertainty = uncertainty * units[:, None, None]
         unknown = self._last_seen[own] < frames - self._reach
         joints[unknown], uncertainty[unknown] = np.nan, np.nan
         results = [LiftedFrame(*result) for result in zip(own.tolist(), frames.tolist(), joints, strict=True)]
-        for result, spread, open_ in zip(results, uncertainty, self._scales.fitting[own].tolist(), strict=True):
-            result.uncertainty = spread if spread.size else None
-            result.provisional = open_
+        if uncertainty.size:
+            for result, spread in zip(results, uncertainty * units[:, None, None], strict=True):
+                result.uncertainty = spread
+        fitting = self._scales.fitting[own]
+        if fitting.any():
+            for result, open_ in zip(results, fitting.tolist(), strict=True):
+                result.provisional = open_
         return results
 
     def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> tuple[Array, Array]:
@@ -261,7 +265,6 @@ class StreamingLifter:
             return joints, np.ones(len(joints), dtype=np.float32)
         slots = frames % (self.latency_frames + 1)
         visible, units = self._visible[tracks, slots], self._units[tracks, slots]
-        units = np.where(np.isnan(units), self._scales.values[tracks], units)  # it came before the scale was known
         if self._alignment is not None:
             rotations, stretches = self._alignment.step(tracks, joints, self._normalized[tracks, slots], visible)
             joints, units = joints @ rotations.swapaxes(1, 2), units * stretches
@@ -287,7 +290,9 @@ class StreamingLifter:
         return tracks[ready], keypoints[ready], visible[ready]
 
     def _catch_up(self, track: int, frames: list[tuple[Array, Mask]], results: list[LiftedFrame]) -> None:
-        """Lifts the frames of a track that were held back."""
+        """Lifts the frames of a track that were held back, now that its scale is known."""
+        before = self._units[track]
+        before[np.isnan(before)] = self._scales.values[track]
         for keypoints, visible in frames:
             results += self._advance(np.array([track]), keypoints[None], visible[None])
 

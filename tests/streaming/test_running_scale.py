@@ -161,6 +161,16 @@ def test_frames_that_show_too_little_are_answered_at_once(frame: str) -> None:
     assert [len(due) for due in one_by_one(stream, keypoints, visible)] == [1] * 30
 
 
+@pytest.mark.parametrize("options", [{"fit": "running"}, {"fit": "hold", "fit_frames": 3}, {"fit": "hold"}])
+def test_frame_whose_result_comes_after_the_scale_gets_that_scale(options: dict[str, Any]) -> None:
+    keypoints, visible = recording(6, hidden=0.0)
+    visible[0, 1:] = False
+    stream = stream_of(AHEAD, frame="camera", **options)
+    results = stream.push(keypoints, visible) + stream.flush()
+    assert [result.frame for result in results] == list(range(6))
+    assert np.isfinite([result.joints for result in results]).all()
+
+
 def test_frame_that_would_make_the_scale_jump_does_not_settle_it() -> None:
     keypoints, visible = recording(80, hidden=0.0)
     keypoints[15, 0] += 1500

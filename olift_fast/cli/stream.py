@@ -108,7 +108,21 @@ def stream(
             show_default=False,
         ),
     ] = None,
-    fit_frames: Annotated[int, typer.Option(help="Frames that the scale is fitted to.")] = 16,
+    fit_frames: Annotated[
+        int | None,
+        typer.Option(
+            help="Hold results back until the scale is fitted to this many frames. By default there are results from "
+            "the first frame on, while it is fitted.",
+            show_default=False,
+        ),
+    ] = None,
+    align: Annotated[
+        int | None,
+        typer.Option(
+            help="Turn and scale the joints onto the keypoints, by a fit to about this many of the last frames.",
+            show_default=False,
+        ),
+    ] = None,
     on_lag: Annotated[
         OnLag, typer.Option(help="queue: the source has to wait; drop: the oldest frame that waits is dropped.")
     ] = OnLag.queue,
@@ -144,7 +158,9 @@ def stream(
     sources: dict[str, Any] = {name: value for name, value in given.items() if value is not None} or {"stdin": 0}
     _check(sources, skeleton=skeleton, min_confidence=min_confidence, fps=fps, record=record)
     _check_positive(idle=idle, scale=scale)
-    _check_counts(tracks=tracks, fit_frames=fit_frames, queue=queue, threads=threads)
+    _check_counts(tracks=tracks, fit_frames=fit_frames, align=align, queue=queue, threads=threads)
+    if align is not None and frame != FrameName.camera:
+        raise InputError(f"--align needs --frame camera, got {frame.value}: others are not fitted to the picture")
     told = pitch_told(pitch, view)
     if open_:
         _check_page(page_port)
@@ -179,7 +195,9 @@ def stream(
         tracks=tracks or (replayed.num_tracks if replayed else TRACKS),
         frame=frame.value,
         normalization=None if scale is None else Normalization(scale),
+        fit="running" if fit_frames is None else "hold",
         fit_frames=fit_frames,
+        align=align,
         pitch=told,
     )
     lifting.warmup()

@@ -64,6 +64,13 @@ def moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
     return np.asarray(points.T @ points)
 
 
+def frame_moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
+    """``(T, 5, 5)``: the `moments` of each frame by itself."""
+    points = np.concatenate([joints - _visible_mean(joints, visible), normalized], axis=-1)
+    points = np.where(visible[..., None], points, 0).astype(np.float64)
+    return np.asarray(points.swapaxes(1, 2) @ points)
+
+
 def sum_moments(parts: list[Moments]) -> Moments:
     """The moments of all parts together."""
     return np.asarray(np.sum(parts, axis=0))

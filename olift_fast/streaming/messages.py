@@ -35,6 +35,7 @@ class FrameMessage:
         confidence: ``(J,)`` float32; 1 where the sender gives none, 0 where the keypoint is missing.
         t: the sender's clock in seconds, or None.
         end: whether the track ends with this frame.
+        came: when it came in, by any clock; comes back in `Lifted.due`.
     """
 
     track: str
@@ -42,6 +43,7 @@ class FrameMessage:
     confidence: Array
     t: float | None = None
     end: bool = False
+    came: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +96,26 @@ class ResultLines:
         self._joints = "[" + ",".join(["[%.9g,%.9g,%.9g]"] * joints) + "]"
         self._deviations = "[" + ",".join(["%.9g"] * joints) + "]"
 
-    def line(self, track: str, frame: int, t: float | None, joints: Array, uncertainty: Array | None = None) -> bytes:
+    def line(
+        self,
+        track: str,
+        frame: int,
+        t: float | None,
+        joints: Array,
+        uncertainty: Array | None = None,
+        provisional: bool = False,
+    ) -> bytes:
         """The line, with a newline; joints that are not finite become ``"joints":null``.
 
         Where there is `uncertainty` ``(J, 2)``, "uncertainty" lists the standard deviations of z, and "uncertainty_xy"
-        those of x and y.
+        those of x and y. A result whose scale is `provisional` says so.
         """
         shown = {"joints": _numbers(self._joints, joints)}
         if uncertainty is not None:
             shown["uncertainty"] = _numbers(self._deviations, uncertainty[:, 1])
             shown["uncertainty_xy"] = _numbers(self._deviations, uncertainty[:, 0])
+        if provisional:
+            shown["provisional"] = "true"
         time = "null" if t is None else repr(t)
         values = ",".join(f'"{name}":{value}' for name, value in shown.items())
         return f'{{"track":{json.dumps(track)},"frame":{frame},"t":{time},{values}}}\n'.encode()

@@ -35,7 +35,9 @@ class LiftingProcessor:
         skeleton: the body parts in the order of the poses; a built-in rig's name, or a JSON file.
         model: the lifter, or the name of a shipped one.
         tracks: how many animals; with more than one, poses are ``(N, J, 3)`` and row n is track n.
-        frame, fit_frames, normalization, pitch: see `StreamingLifter`.
+        frame, normalization, align, pitch: see `StreamingLifter`.
+        fit_frames: hold results back until the scale is fitted to so many frames; by default the scale is fitted while
+            poses come, and there is a result from the first one on.
         min_confidence: keypoints below it count as hidden.
         fps: frames a second, for `save`; by default told by `frame_time`, where that is given.
         on_result: called with each result, `latency_frames` frames after its pose.
@@ -52,8 +54,9 @@ class LiftingProcessor:
         *,
         tracks: int = 1,
         frame: CoordinateFrame = "camera",
-        fit_frames: int = 16,
+        fit_frames: int | None = None,
         normalization: Normalization | None = None,
+        align: int | None = None,
         pitch: float | None = None,
         min_confidence: float = 0.3,
         fps: float | None = None,
@@ -68,14 +71,16 @@ class LiftingProcessor:
             self.skeleton,
             tracks=tracks,
             frame=frame,
+            fit="running" if fit_frames is None else "hold",
             fit_frames=fit_frames,
             normalization=normalization,
+            align=align,
             pitch=pitch,
         )
         stream.warmup()
         self.latency_frames = stream.latency_frames
         self.latest: dict[int, Lifted] = {}
-        """The last result of each track."""
+        """The last result of each track, by its row: joints, keypoints, frame and more, see `Lifted`."""
         self._tracks, self._on_result = tracks, on_result
         self._session = Session(stream, min_confidence=min_confidence, idle=float("inf"))
         self._settings: dict[str, Any] = {"frame": frame, "model": lifter.name, "pitch": pitch, "fps": fps}
@@ -86,7 +91,10 @@ class LiftingProcessor:
 
     @property
     def joints(self) -> npt.NDArray[np.float32] | None:
-        """The last result of track 0, ``(J, 3)``; None before there is one."""
+        """``(J, 3)`` of the last result of track 0, in the frame and unit that were asked for; None before the first.
+
+        It belongs to the pose that went in `latency_frames` before the last, and is NaN where nothing was visible.
+        """
         return self.latest[0].joints if 0 in self.latest else None
 
     def process(self, pose: Pose, **kwargs: Any) -> Pose:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 from olift_fast.errors import InputError
@@ -121,7 +122,7 @@ class Channel:
         self._router.notice(f"{self.name}: {message}")
 
     def sent_at(self, arrived: float) -> None:
-        """The results due with a frame that arrived then are in the outbox; its latency ends when they are written."""
+        """A result that was due with a frame that arrived then is in the outbox; writing it ends its latency."""
         self._arrivals.append(arrived)
         if not self._outbox:
             self._count_latencies()
@@ -259,7 +260,10 @@ class Router:
         channel.tell("warning", told, about="dropped")
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the start, and latencies from a frame's arrival until the results due with it are written."""
+        """Counts since the start, and latencies: from a frame's arrival until the result due with it is written.
+
+        A result that had to wait for its track's scale counts with all that time.
+        """
         counts = {name: gone + sum(getattr(c, name) for c in self._channels) for name, gone in self._of_closed.items()}
         return {
             "seconds": round(time.monotonic() - self._started, 3),
@@ -267,6 +271,7 @@ class Router:
             "results": self.session.results,
             **counts,
             "waiting": sum(len(channel.inbox) for channel in self._channels),
+            "held": self.session.held_frames,
             "tracks": len(self.session.tracks),
             "clients": len(self._channels),
             "latency_frames": self.session.latency_frames,
@@ -276,19 +281,14 @@ class Router:
     def _step(self, last: bool = False) -> bool:
         """Lifts one frame of every track that has one waiting; False where there was nothing to do."""
         taken: list[tuple[Channel, FrameMessage | End]] = []
-        arrivals: list[tuple[Channel, float]] = []
         for channel in self._channels:
             tracks: set[str] = set()
             while channel.inbox and (last or not channel.blocked) and channel.inbox[0][1].track not in tracks:
                 arrived, message = channel.take()
                 tracks.add(message.track)
-                taken.append((channel, message))
-                if isinstance(message, FrameMessage):
-                    arrivals.append((channel, arrived))
+                taken.append((channel, message if isinstance(message, End) else replace(message, came=arrived)))
         if taken:
             self._emit(self.session.feed(taken, time.monotonic()))
-            for channel, arrived in arrivals:
-                channel.sent_at(arrived)
         done = [channel for channel in self._channels if channel.finished and not channel.inbox]
         for channel in done:
             self._emit(self.session.close(channel, "gone"))
@@ -303,7 +303,10 @@ class Router:
             channel = event.source
             assert isinstance(channel, Channel)
             if isinstance(event, Lifted):
-                channel.send(self._lines.line(event.track, event.frame, event.t, event.joints, event.uncertainty))
+                line = event.track, event.frame, event.t, event.joints, event.uncertainty, event.provisional
+                channel.send(self._lines.line(*line))
+                if event.due is not None:
+                    channel.sent_at(event.due)
             elif isinstance(event, Ended):
                 channel.send(answer_line({"end": event.track, "frames": event.frames, "why": event.why}))
             elif isinstance(event, Notice):

@@ -60,6 +60,9 @@ def serve_stream(
     In the main thread the two signals end it in order: what waits is lifted and written first. After the first signal,
     and after the end, both do again what they did before the call: by default, a second one ends the program at once.
 
+    A stream that was told neither `fit` nor `fit_frames` answers from the first frame (`StreamingLifter.fit` becomes
+    "running"), because a client may wait for each answer before it sends the next frame.
+
     Args:
         stream: lifts the frames of all clients; each track takes one of its slots.
         sources: what each transport is given, by its name: ``{"tcp": 5000, "websocket": 8765}`` listens on two ports
@@ -87,6 +90,7 @@ def serve_stream(
         raise InputError("sources must name at least one transport, got none")
     if fps is not None and not 0 <= fps < float("inf"):
         raise InputError(f"fps must be a number, 0 or more, got {fps:g}")
+    stream.fit = stream.fit or "running"
     session = Session(stream, min_confidence=min_confidence, idle=idle)
     watching = [*watch]
     if view is not None:

@@ -42,6 +42,10 @@ class Lifted(NamedTuple):
     """The number of the track in the session: a name that comes again is another track."""
     uncertainty: Array | None = None
     """``(J, 2)``: as `LiftedFrame.uncertainty`."""
+    provisional: bool = False
+    """As `LiftedFrame.provisional`."""
+    due: float | None = None
+    """`FrameMessage.came` of the frame `latency_frames` later: with that one this result was due, if it came."""
 
 
 class Ended(NamedTuple):
@@ -99,6 +103,11 @@ class Session:
     def latency_frames(self) -> int:
         """How many frames after frame t its result comes."""
         return self._stream.latency_frames
+
+    @property
+    def held_frames(self) -> int:
+        """How many frames are held back until their track's scale is known."""
+        return self._stream.held_frames
 
     @property
     def tracks(self) -> list[str]:
@@ -234,8 +243,16 @@ class Session:
             self.results += 1
             yield Lifted(
                 track.source, track.name, number, frame.t, result.joints, frame.keypoints, frame.confidence, visible,
-                tick, track.life, result.uncertainty,
+                tick, track.life, result.uncertainty, result.provisional,
+                self._due(track, frame),
             )  # fmt: skip
+
+    def _due(self, track: _Track, frame: FrameMessage) -> float | None:
+        """When the frame came with which the result of `frame` was due; None where the track ended before."""
+        later = self._stream.latency_frames
+        if later > len(track.waiting):
+            return None
+        return (track.waiting[later - 1][2] if later else frame).came
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,16 @@ from olift_fast.model.normalization import normalize_frames
 from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.renamed import old_argument, warn_of_old_name
 from olift_fast.streaming.rings import Indices
+from olift_fast.streaming.running_alignment import RunningAlignment
+from olift_fast.streaming.scales import Fit, TrackScales
 from olift_fast.streaming.steps import Array, Inputs, Mask, Steps, Told
 from olift_fast.streaming.steps_modules import ModuleSteps
 from olift_fast.streaming.steps_native import NativeSteps
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
 
+FIT_FRAMES = 16
+"""Frames that a scale is fitted to, if nobody tells."""
 _NEVER = -(1 << 62)
 
 
@@ -37,10 +41,11 @@ class LiftedFrame(_Frame):
     """One frame in 3D: its track, its number within the track from 0, and joints ``(J, 3)`` float32.
 
     Beside these three, `uncertainty` is ``(J, 2)``: the standard deviation of x and y and that of z, in the joints'
-    unit; None where the model gives none.
+    unit; None where the model gives none. `provisional` tells that the track's scale was still being fitted.
     """
 
     uncertainty: Array | None = None
+    provisional: bool = False
 
 
 class StreamingLifter:
@@ -48,7 +53,7 @@ class StreamingLifter:
 
     Each motion layer keeps the keys and values of the frames in its window, so a frame is computed once and not once
     for each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals that
-    of `Lifter` on the whole sequence, to float rounding, however the frames are cut into pushes.
+    of `Lifter` on the whole sequence at the same scale, to float rounding, however the frames are cut into pushes.
 
     There is a slot for each track, an animal or a person. A track starts with the first frame that is pushed to its
     slot and ends with `flush` or `reset`, and then the slot is free for the next one. A track without a frame in a
@@ -65,11 +70,19 @@ class StreamingLifter:
             scales the joints by the track's normalization, and moves them so that the visible joints are centered on
             the visible keypoints. That holds for models trained with a reprojection weight, as all that ship are.
             While nothing is visible the last position is kept.
-        normalization: of every track; by default each track has its own.
+        normalization: of every track; by default each track has its own, fitted to its first `fit_frames` frames (16),
+            from the first that shows two keypoints on.
+        fit: what happens to these frames. "hold": they are held back until all are there, so that the whole track has
+            one scale and equals the recording; up to ``latency_frames`` of them delay no result. "running": their
+            results come when they are due, at a scale fitted to the frames so far, and are `LiftedFrame.provisional`.
+            The fit ends with the last of these frames, or later, with the first that changes the scale by no more than
+            1 %; a window (`LifterConfig.receptive_field`) after it, results equal the recording's at that scale. None
+            is "hold" where you push; `serve_stream` makes it "running".
+        fit_frames: how many; where `fit` is not told, to give a number means "hold".
+        align: for "camera", turns and scales the joints onto the keypoints as `lift_tracks` does, by a fit to the
+            frames so far, in which about the last `align` count (`RunningAlignment`).
         pitch: degrees by which the camera looks down (90: straight down, negative: up from below), for models that can
             be told; one for all tracks.
-        fit_frames: without a normalization, it is fitted to this many frames, from the first that shows two keypoints
-            on. They are held back until all are there; up to ``latency_frames`` of them delay no result.
         output: the old name of `frame`.
 
     Raises:
@@ -85,29 +98,37 @@ class StreamingLifter:
         tracks: int = 1,
         frame: CoordinateFrame = "camera",
         normalization: Normalization | None = None,
-        fit_frames: int = 16,
+        fit: Fit | None = None,
+        fit_frames: int | None = None,
+        align: int | None = None,
         pitch: float | None = None,
         output: CoordinateFrame | None = None,
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
         check_frame(frame)
-        for name, value in (("tracks", tracks), ("fit_frames", fit_frames)):
-            if value < 1:
+        if fit is not None and fit not in get_args(Fit):
+            raise InputError(f"fit must be 'hold' or 'running', got {fit!r}")
+        if align is not None and frame != "camera":
+            raise InputError(f"align needs the frame 'camera', got {frame!r}: others are not fitted to the picture")
+        for name, value in (("tracks", tracks), ("fit_frames", fit_frames), ("align", align)):
+            if value is not None and value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")
-        self.skeleton, self.tracks, self.frame, self.fit_frames = skeleton, tracks, frame, fit_frames
-        self.pitch = pitch
+        self.skeleton, self.tracks, self.frame, self.pitch = skeleton, tracks, frame, pitch
+        self.fit: Fit | None = fit if fit_frames is None or fit is not None else "hold"
+        self.fit_frames = FIT_FRAMES if fit_frames is None else fit_frames
         self._normalization = normalization
         self._reach, self.latency_frames = model.config.receptive_field
         self._steps = _steps_of(model, skeleton, tracks, pitch)
         remembered = self.latency_frames + 1
         self._times = np.zeros(tracks, dtype=np.int64)
         self._last_seen = np.full(tracks, _NEVER)
-        self._scales = np.full(tracks, np.nan, dtype=np.float32)
+        self._scales = TrackScales(tracks)
         self._offsets = np.full((tracks, 2), np.nan, dtype=np.float32)
         self._centers = np.zeros((tracks, remembered, 2), dtype=np.float32)
         self._visible = np.zeros((tracks, remembered, skeleton.num_joints), dtype=np.bool_)
-        self._normalizations: list[Normalization | None] = [normalization] * tracks
-        self._held: list[list[tuple[Array, Mask]]] = [[] for _ in range(tracks)]
+        self._units = np.full((tracks, remembered), np.nan, dtype=np.float32)
+        self._normalized = np.zeros((tracks, remembered, skeleton.num_joints, 2), dtype=np.float32)
+        self._alignment = None if align is None else RunningAlignment(tracks, align)
         self.reset()
 
     latency_frames: int
@@ -152,8 +173,8 @@ class StreamingLifter:
         results: list[LiftedFrame] = []
         for frame in range(points.shape[1]):
             now = own, points[:, frame], seen[:, frame]
-            if any(self._normalizations[track] is None for track in own):
-                now = self._hold(*now, results)
+            if self._scales.fitting[own].any():
+                now = self._fit_scales(*now, results)
             if len(now[0]):
                 results += self._advance(*now)
         return results
@@ -162,8 +183,8 @@ class StreamingLifter:
         """Ends tracks, all by default, and returns the results still due: those of a recording that ends here."""
         own = self._own(tracks)
         results: list[LiftedFrame] = []
-        for track in own:
-            self._release(int(track), results)
+        for track in own.tolist():
+            self._catch_up(track, self._scales.release(track), results)
         started = own[self._times[own] > 0]
         lengths = self._times[started]
         for late in range(self.latency_frames if len(started) else 0):
@@ -182,13 +203,20 @@ class StreamingLifter:
         self._times[own] = 0
         self._last_seen[own] = _NEVER
         self._offsets[own] = np.nan
-        for track in own:
-            self._held[track] = []
-            self._set_normalization(track, normalization or self._normalization)
+        if self._alignment is not None:
+            self._alignment.start(own)
+        held = min(self.fit_frames, self.latency_frames + 1) if self.fit == "running" else self.fit_frames
+        for track in own.tolist():
+            self._scales.start(track, normalization or self._normalization, held, self.fit_frames)
 
     def normalization(self, track: int = 0) -> Normalization | None:
-        """The normalization that lifts the whole track to the same results; None until it is fitted."""
-        return self._normalizations[self._own(track)[0]]
+        """The normalization in use, None until there is one; once it is settled, it lifts all frames that follow."""
+        return self._scales.of(self._own(track)[0])
+
+    @property
+    def held_frames(self) -> int:
+        """How many frames wait for a scale, of all tracks."""
+        return self._scales.held()
 
     def warmup(self) -> None:
         """Does what would delay the first frame: on a GPU it captures a step as a CUDA graph. No track changes."""
@@ -197,12 +225,15 @@ class StreamingLifter:
 
     def _advance(self, tracks: Indices, keypoints: Array, visible: Mask) -> list[LiftedFrame]:
         """The next frame ``(K, J, 2)`` of each track."""
-        times, scales = self._times[tracks], self._scales[tracks]
+        times, scales = self._times[tracks], self._scales.values[tracks]
         # Until there is a scale, at most one keypoint is visible: it is the center, whatever the scale.
         normalized, centers = normalize_frames(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
         slots = times % (self.latency_frames + 1)
         self._centers[tracks, slots] = centers
         self._visible[tracks, slots] = visible
+        self._units[tracks, slots] = scales
+        if self._alignment is not None:
+            self._normalized[tracks, slots] = normalized
         shows = visible.any(axis=-1)
         self._last_seen[tracks[shows]] = times[shows]
         self._times[tracks] = times + 1
@@ -215,24 +246,29 @@ class StreamingLifter:
             return []
         own, frames, decoded = answers
         joints, uncertainty = decoded[..., :3], deviations(torch.from_numpy(decoded[..., 3:])).numpy()
-        joints = self._placed(own, frames, joints - joints.mean(axis=1, keepdims=True))
-        if self.frame == "camera":
-            uncertainty = uncertainty * self._scales[own][:, None, None]
+        joints, units = self._placed(own, frames, joints - joints.mean(axis=1, keepdims=True))
         unknown = self._last_seen[own] < frames - self._reach
         joints[unknown], uncertainty[unknown] = np.nan, np.nan
         results = [LiftedFrame(*result) for result in zip(own.tolist(), frames.tolist(), joints, strict=True)]
         if uncertainty.size:
-            for result, spread in zip(results, uncertainty, strict=True):
+            for result, spread in zip(results, uncertainty * units[:, None, None], strict=True):
                 result.uncertainty = spread
+        fitting = self._scales.fitting[own]
+        if fitting.any():
+            for result, open_ in zip(results, fitting.tolist(), strict=True):
+                result.provisional = open_
         return results
 
-    def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> Array:
-        """Joints ``(N, J, 3)`` in `frame` and its unit."""
+    def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> tuple[Array, Array]:
+        """Joints ``(N, J, 3)`` in `frame`, and for each the size ``(N,)`` of a model unit in the unit of `frame`."""
         if self.frame == "object":
-            return joints
+            return joints, np.ones(len(joints), dtype=np.float32)
         slots = frames % (self.latency_frames + 1)
-        visible = self._visible[tracks, slots]
-        joints = joints * self._scales[tracks][:, None, None]
+        visible, units = self._visible[tracks, slots], self._units[tracks, slots]
+        if self._alignment is not None:
+            rotations, stretches = self._alignment.step(tracks, joints, self._normalized[tracks, slots], visible)
+            joints, units = joints @ rotations.swapaxes(1, 2), units * stretches
+        joints = joints * units[:, None, None]
         count = visible.sum(axis=-1, keepdims=True)
         middle = np.where(visible[..., None], joints[..., :2], 0).sum(axis=1) / np.maximum(count, 1)
         known = count > 0
@@ -240,35 +276,25 @@ class StreamingLifter:
         offsets = self._offsets[tracks]
         joints[..., :2] += offsets[:, None]
         joints[np.isnan(offsets[:, 0])] = np.nan
-        return joints
+        return joints, units
 
-    def _hold(
+    def _fit_scales(
         self, tracks: Indices, keypoints: Array, visible: Mask, results: list[LiftedFrame]
     ) -> tuple[Indices, Array, Mask]:
-        """Holds back the frames of tracks that have no normalization yet; returns those that can be lifted now."""
+        """Fits the scales that are still open to these frames too; returns the frames that can be lifted now."""
         ready = np.ones(len(tracks), dtype=np.bool_)
-        for index, track in enumerate(tracks.tolist()):
-            held = self._held[track]
-            if self._normalizations[track] is not None or not (held or visible[index].sum() > 1):
-                continue
-            ready[index] = False
-            held.append((keypoints[index].copy(), visible[index].copy()))
-            if len(held) == self.fit_frames:
-                self._release(track, results)
+        for index in np.flatnonzero(self._scales.fitting[tracks]).tolist():
+            track = int(tracks[index])
+            earlier, ready[index] = self._scales.see(track, keypoints[index], visible[index])
+            self._catch_up(track, earlier, results)
         return tracks[ready], keypoints[ready], visible[ready]
 
-    def _release(self, track: int, results: list[LiftedFrame]) -> None:
-        """Fits the normalization to the frames that were held back, and lifts those."""
-        held, self._held[track] = self._held[track], []
-        if held:
-            keypoints, visible = (np.stack(parts) for parts in zip(*held, strict=True))
-            self._set_normalization(track, Normalization.fit(keypoints, visible))
-        for points, seen in held:
-            results += self._advance(np.array([track]), points[None], seen[None])
-
-    def _set_normalization(self, track: int, normalization: Normalization | None) -> None:
-        self._normalizations[track] = normalization
-        self._scales[track] = np.nan if normalization is None else normalization.scale
+    def _catch_up(self, track: int, frames: list[tuple[Array, Mask]], results: list[LiftedFrame]) -> None:
+        """Lifts the frames of a track that were held back, now that its scale is known."""
+        before = self._units[track]
+        before[np.isnan(before)] = self._scales.values[track]
+        for keypoints, visible in frames:
+            results += self._advance(np.array([track]), keypoints[None], visible[None])
 
     def _own(self, tracks: int | Sequence[int] | None) -> Indices:
         """The slots as an array; all of them for None."""

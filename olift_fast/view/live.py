@@ -5,17 +5,19 @@ from __future__ import annotations
 import html
 import importlib.util
 import io
-from collections.abc import Hashable
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import MissingExtraError
+from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.view.html import edge_side, inferred_edges, shades_of
+from olift_fast.view.own_pages import check_request
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -32,6 +34,9 @@ _DASHES = 4
 class LiveView:
     """Shows the latest frame of each track. Frames may come faster than they are drawn.
 
+    Browsers get the page, and the data behind it, only under a name of this machine or under `host`
+    (`olift_fast.view.own_pages`), so that a page of another site can't read along.
+
     Args:
         skeleton: of every track.
         host, port: where the page is served; the next free port where that one is taken.
@@ -40,6 +45,7 @@ class LiveView:
     Raises:
         MissingExtraError: viser is not installed.
         OSError: no such address, or no free port.
+        InputError: the installed viser opens its port in a way in which requests can't be checked.
     """
 
     def __init__(self, skeleton: Skeleton, host: str = "127.0.0.1", port: int = 8080, title: str = "olift") -> None:
@@ -54,9 +60,12 @@ class LiveView:
         self._changed = False
         self._unit: float | None = None
         self._range: tuple[Array, Array] | None = None
-        with _nothing_printed():
+        with _nothing_printed(), _requests_checked(host) as checked:
             self._server = viser.ViserServer(host=host, port=port, verbose=False)
-        self.url = f"http://{host}:{self._server.get_port()}"
+        if not checked():
+            self.close()
+            raise InputError(f"the live page can't check who connects to viser {viser.__version__}: it needs viser 1.1")
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}"
         # The share button would send the page through somebody else's server.
         self._server.gui.configure_theme(
             control_layout="fixed", control_width="large", show_logo=False, show_share_button=False
@@ -242,6 +251,42 @@ class _Track:
 
     def __init__(self, name: str, color: int, shades: list[str]) -> None:
         self.name, self.color, self.shades, self.handles = name, color, shades, {}
+
+
+_opening = threading.Lock()
+
+
+@contextmanager
+def _requests_checked(host: str) -> Iterator[Callable[[], bool]]:
+    """Within it, a port that viser opens answers only what `check_request` lets through; tells whether there is one.
+
+    viser serves its page and its WebSocket by one call of `websockets.asyncio.server.serve`, and has no argument for
+    who may connect. So that call is given a check that comes before viser's own answer.
+    """
+    from websockets.asyncio import server
+
+    ports: list[Any] = []
+
+    def serve(handler: Any, *args: Any, process_request: Any = None, **options: Any) -> Any:
+        if not handler.__module__.startswith("viser."):
+            return plain(handler, *args, process_request=process_request, **options)
+
+        def check(connection: Any, request: Any) -> Any:
+            refused = check_request(connection, request, host)
+            if refused is not None or process_request is None:
+                return refused
+            return process_request(connection, request)
+
+        ports.append(plain(handler, *args, process_request=check, **options))
+        return ports[-1]
+
+    with _opening:
+        plain: Any = server.serve
+        server.serve = serve  # type: ignore[assignment, misc]
+        try:
+            yield lambda: bool(ports)
+        finally:
+            server.serve = plain  # type: ignore[misc]
 
 
 def _nothing_printed() -> redirect_stdout[io.StringIO]:

@@ -8,14 +8,33 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from olift_fast.streaming.messages import answer_line
-from olift_fast.streaming.transports.transport import CHUNK, Opened, Settings, Transport, check_port, full, pump, shown
+from olift_fast.streaming.transports.transport import (
+    CHUNK,
+    Opened,
+    Read,
+    Settings,
+    Transport,
+    check_port,
+    full,
+    pump,
+    shown,
+)
 
 if TYPE_CHECKING:
-    from olift_fast.streaming.router import Router
+    from olift_fast.streaming.router import Channel, Router
+
+
+_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PRI", "PUT", "TRACE")
+_OTHERS = {b"\x16\x03": "TLS"} | {f"{method} ".encode(): f"HTTP ({method})" for method in _METHODS}
+"""First bytes of the protocols that browsers speak, and what they are. No frame begins like this."""
 
 
 async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
-    """Lines on TCP, answers on the same connection. A client that has closed its side still gets what is due."""
+    """Lines on TCP, answers on the same connection. A client that has closed its side still gets what is due.
+
+    A connection that begins as a browser's does is closed: otherwise a page of any site could send frames here, as the
+    text of a form, say.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(lines: list[bytes]) -> None:
@@ -28,7 +47,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
             else:
                 _keep_alive(writer.get_extra_info("socket"))
                 channel = router.connect(f"tcp {shown(writer.get_extra_info('peername'))}")
-                await pump(channel, lambda: reader.read(CHUNK), write)
+                await pump(channel, _reading(reader, channel), write)
         writer.close()
 
     listening = await asyncio.start_server(serve, settings.host, port)
@@ -37,6 +56,34 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
         listening.close()
 
     return Opened(close, f"tcp {shown(listening.sockets[0].getsockname())}")
+
+
+def _reading(reader: asyncio.StreamReader, channel: Channel) -> Read:
+    """Reads a connection; one that speaks another protocol is told so and ends before anything of it is taken."""
+    begun = False
+
+    async def read() -> bytes:
+        nonlocal begun
+        data = await (reader.read(CHUNK) if begun else _first_bytes(reader))
+        other = None if begun else next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
+        begun = True
+        if other is None:
+            return data
+        channel.bad_lines += 1
+        channel.tell("error", f"wanted lines of JSON, got {other}: closed; pages connect with --websocket")
+        return b""
+
+    return read
+
+
+async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
+    """What comes first, at least as much as tells whether it is one of `_OTHERS`."""
+    data = b""
+    while piece := await reader.read(CHUNK):
+        data += piece
+        if not any(len(data) < len(start) and start.startswith(data) for start in _OTHERS):
+            break
+    return data
 
 
 def _keep_alive(connection: socket.socket) -> None:

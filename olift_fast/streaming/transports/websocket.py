@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from olift_fast.errors import MissingExtraError
 from olift_fast.streaming.messages import MAX_LINE
 from olift_fast.streaming.transports.transport import Opened, Settings, Transport, check_port, full, pump, shown
+from olift_fast.view.own_pages import check_request
 
 if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
@@ -48,14 +49,11 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         with suppress(ConnectionResetError):
             await pump(router.connect(f"websocket {shown(connection.remote_address)}"), read, write)
 
-    # A page of any site may ask a browser to connect to this machine; the browser then says which site it is.
-    names = "|".join(map(re.escape, {"localhost", "127.0.0.1", "[::1]", settings.host}))
-    own = re.compile(rf"https?://({names})(:\d+)?")
     listening = await serve(
         answer,
         settings.host,
         port,
-        origins=[None, own],
+        process_request=partial(check_request, host=settings.host),
         compression=None,
         max_size=4 * MAX_LINE,
         max_queue=4,

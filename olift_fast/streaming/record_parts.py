@@ -185,12 +185,9 @@ def _part(blocks: Sequence[Stored], facts: Facts, contents: _Contents, ticks: In
 
 def _by_life(rows: Rows) -> Iterator[tuple[int, Rows]]:
     """The rows of each track, by its number, in their order."""
-    lives, starts = np.unique(rows["life"][np.argsort(rows["life"], kind="stable")], return_index=True)
-    if len(lives) == 1:
-        yield int(lives[0]), rows
-        return
     order = np.argsort(rows["life"], kind="stable")
-    for life, places in zip(lives.tolist(), np.split(order, starts[1:]), strict=True):
+    lives, starts = np.unique(rows["life"][order], return_index=True)
+    for life, places in zip(lives.tolist(), np.split(order, starts[1:]) if len(lives) else [], strict=True):
         yield life, rows[places]
 
 

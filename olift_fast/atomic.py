@@ -63,7 +63,7 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be written: {cause(error)}") from error
 
 
-def reserve(file: IO[bytes], size: int) -> None:
+def reserve(file: IO[bytes] | FileIO, size: int) -> None:
     """Reserves `size` bytes for the file, where the system can, so that a full disk is an error now and not halfway."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)

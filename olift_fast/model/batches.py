@@ -74,7 +74,8 @@ def padded(batch: Sequence[Stretch], keypoints: Sequence[Tensor], visible: Seque
     parts = [(keypoints[own.track][own.first : own.last], visible[own.track][own.first : own.last]) for own in batch]
     lengths = [own.length for own in batch]
     if len(set(lengths)) == 1:
-        return Padded(*map(torch.stack, zip(*parts, strict=True)), None)
+        points, seen = (torch.stack(of_all) for of_all in zip(*parts, strict=True))
+        return Padded(points, seen, None)
     points, seen = (part.new_zeros(len(batch), max(lengths), *part.shape[1:]) for part in parts[0])
     for row, (own_points, own_seen) in enumerate(parts):
         points[row, : lengths[row]], seen[row, : lengths[row]] = own_points, own_seen

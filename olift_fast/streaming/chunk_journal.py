@@ -40,7 +40,7 @@ class ChunkJournal:
     def __init__(self, out: Path, shape: tuple[int, int, int], chunk: int, lines: FileIO, rows: FileIO) -> None:
         self.shape, self.done = shape, dict[int, Moments]()
         self._out, self._chunk, self._lines, self._rows = out, chunk, lines, rows
-        self._checksums: dict[int, int] = {}
+        self._checksums: dict[int, int | None] = {}
         self._header = _npy_header(shape)
         self._end = 0
 
@@ -171,7 +171,8 @@ class ChunkJournal:
         self._lines.truncate(self._end)
         self._reserve()
         for start, entry in {entry["start"]: entry for entry in entries}.items():
-            self.done[start], self._checksums[start] = np.array(entry["moments"], np.float64), entry.get("crc32")
+            self.done[start] = np.array(entry["moments"], np.float64)
+            self._checksums[start] = entry.get("crc32")
             try:
                 self.read(start)
             except InputError:
@@ -194,7 +195,7 @@ class ChunkJournal:
 
     def _joints(self, start: int) -> Array:
         joints = np.zeros((min(self._chunk, self.shape[0] - start), *self.shape[1:]), "<f4")
-        rest = memoryview(joints).cast("B")
+        rest = memoryview(joints.data).cast("B")
         self._rows.seek(self._place(start))
         while len(rest) and (count := self._rows.readinto(rest)):
             rest = rest[count:]
@@ -213,7 +214,7 @@ class ChunkJournal:
 
 def _checksum(entry: dict[str, Any], joints: Array) -> int:
     """Of the joints of a chunk and what is known of it."""
-    return zlib.crc32(json.dumps(entry).encode(), zlib.crc32(memoryview(joints).cast("B")))
+    return zlib.crc32(json.dumps(entry).encode(), zlib.crc32(joints.data))
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -24,6 +24,9 @@ SPARSE = 1 << 22
 STEPS = 1 << 20
 """So many steps between times tell the rate."""
 
+_MERGED = 4096
+"""Blocks whose moments are merged at once."""
+
 Indices = npt.NDArray[np.int64]
 
 _EMPTY: dict[str, tuple[tuple[int, ...], type, Any]] = {
@@ -80,7 +83,7 @@ class _Contents:
     first: Indices
     last: Indices
     names: list[str]
-    scales: npt.NDArray[np.float64]
+    scales: npt.NDArray[np.float32]
     ticks: Indices
     before: Indices
     joints: int
@@ -92,17 +95,13 @@ class _Contents:
         spans: dict[int, tuple[int, int]] = {}
         names: dict[int, str] = {}
         scales: dict[int, float] = {}
-        steps = _Steps()
-        found: list[tuple[Indices, Indices]] = []
-        uncertainty = False
+        steps, counts, uncertainty = _Steps(), _Counts(), False
         for stored in blocks:
             block = stored.load()
             names.update(block.names)
             scales.update(block.scales)
-            if not len(block.rows):
-                continue
-            uncertainty = uncertainty or "uncertainty" in (block.rows.dtype.names or ())
-            found.append(np.unique(block.rows["tick"], return_counts=True))
+            counts.add(block.rows["tick"])
+            uncertainty = uncertainty or (len(block.rows) > 0 and "uncertainty" in (block.rows.dtype.names or ()))
             for life, rows in _by_life(block.rows):
                 first, last = int(rows["tick"].min()), int(rows["tick"].max())
                 known = spans.get(life, (first, last))
@@ -110,16 +109,15 @@ class _Contents:
                 steps.add(life, rows["t"])
         lives = sorted(spans)
         _fit_missing(scales, set(lives), blocks, facts)
-        ticks, inverse = np.unique(np.concatenate([part for part, _ in found] or [[]]), return_inverse=True)
-        counts = np.bincount(inverse, np.concatenate([part for _, part in found] or [[]]))
+        ticks, rows_of_tick = counts.all()
         return cls(
             lives=np.array(lives, np.int64),
             first=np.array([spans[life][0] for life in lives], np.int64),
             last=np.array([spans[life][1] for life in lives], np.int64),
             names=_distinct([names.get(life, f"track_{life}") for life in lives]),
-            scales=np.array([scales.get(life, 1.0) for life in lives]),
-            ticks=ticks.astype(np.int64),
-            before=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            scales=np.array([scales.get(life, 1.0) for life in lives], np.float32),
+            ticks=ticks,
+            before=np.concatenate([np.zeros(1, np.int64), np.cumsum(rows_of_tick)]),
             joints=facts.skeleton.num_joints,
             uncertainty=uncertainty,
             fps=facts.fps or steps.rate(),
@@ -217,6 +215,26 @@ def _fit_missing(scales: dict[int, float], lives: set[int], blocks: Sequence[Sto
         if held:
             keypoints, visible = (np.concatenate([part[name] for part in held]) for name in ("keypoints", "visible"))
             scales[life] = Normalization.fit(keypoints, visible).scale
+
+
+class _Counts:
+    """How many rows each moment has."""
+
+    def __init__(self) -> None:
+        self._found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+
+    def add(self, ticks: Indices) -> None:
+        self._found.append(np.unique(ticks, return_counts=True))
+        # The blocks hold about the same moments, and are many.
+        if len(self._found) > _MERGED:
+            self._found = [self.all()]
+
+    def all(self) -> tuple[Indices, Indices]:
+        """The moments, increasing, and the rows of each."""
+        ticks, inverse = np.unique(np.concatenate([ticks for ticks, _ in self._found]), return_inverse=True)
+        counts = np.zeros(len(ticks), np.int64)
+        np.add.at(counts, inverse, np.concatenate([counts for _, counts in self._found]))
+        return ticks, counts
 
 
 class _Steps:

@@ -196,36 +196,41 @@ def recover_recording(journal: str | Path) -> Recording:
         InputError: it can't be read, is no journal, or is being written.
     """
     path = Path(journal)
-    file, held = _opened(path)
-    recording = Recording(held.facts.skeleton)
-    recording._facts, recording._stored = held.facts, [*held.blocks]
-    recording._journals, recording._files = [path], [file]
-    name, damaged, notes = continuation_name(held.number), held.damaged, []
+    found, notes = [_opened(path)], []
+    held = found[0].held
+    name = continuation_name(held.number)
     places = [held.continued, path.parent / name, Path(tempfile.gettempdir()) / name]
     second = next((place for place in places if place is not None and place.is_file()), None)
     if second is not None:
-        file, more = _opened(second)
-        recording._journals.append(second)
-        recording._files.append(file)
-        # There may have been room again in the first, and then no more.
-        recording._stored = sorted([*held.blocks, *more.blocks], key=lambda block: block.number)
-        damaged += more.damaged
+        found.append(_opened(second))
     elif held.continued is not None:
         notes.append(f"the recording went on in {held.continued}, which is gone: what came then is missing")
+    damaged = sum(journal.held.damaged for journal in found)
     if damaged:
         notes.append(f"{damaged:,} bytes of the journal are damaged: the results that were there are missing")
-    recording._count, recording.notes = sum(block.rows for block in recording._stored), tuple(notes)
+    # When the second was full, too, there may have been room in the first again.
+    blocks = sorted((block for journal in found for block in journal.held.blocks), key=lambda block: block.number)
+    recording = Recording(held.facts.skeleton)
+    recording._facts, recording._stored, recording._count = held.facts, [*blocks], sum(block.rows for block in blocks)
+    recording._journals, recording._files = [journal.path for journal in found], [journal.file for journal in found]
+    recording.notes = tuple(notes)
     return recording
 
 
-def _opened(path: Path) -> tuple[FileIO, Held]:
+class _Opened(NamedTuple):
+    path: Path
+    file: FileIO
+    held: Held
+
+
+def _opened(path: Path) -> _Opened:
     """A journal, locked, and what it holds."""
     try:
         file = open_locked(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     try:
-        return file, read_journal(file, path)
+        return _Opened(path, file, read_journal(file, path))
     except BaseException:
         file.close()
         raise

@@ -118,7 +118,7 @@ class Recording:
         """The `parts`, each put together when it is asked for: about 33 bytes a cell. What comes later is left out."""
         return parts_of(self._blocks(), self._facts, cells)
 
-    def write(self, path: Path) -> list[tuple[Path, PartSize]]:
+    def write(self, path: str | Path) -> list[tuple[Path, PartSize]]:
         """Writes the parts as ``out.npz``, ``out.2.npz``, …, one after another, and then deletes the journal.
 
         Args:
@@ -137,7 +137,7 @@ class Recording:
         try:
             for number, part in enumerate(self.each_part(), 1):
                 size = PartSize(part.num_tracks, part.num_frames)
-                written.append((write_lifted(part, part_path(path, number)), size))
+                written.append((write_lifted(part, part_path(Path(path), number)), size))
         except InputError as error:
             raise InputError(f"{error}{self._way_out()}") from error
         self._remove_journals()
@@ -203,6 +203,8 @@ def recover_recording(journal: str | Path) -> Recording:
     second = next((place for place in places if place is not None and place.is_file()), None)
     if second is not None:
         found.append(_opened(second))
+        if found[1].held.number != held.number:
+            raise InputError(f"{second}: is of another recording than {path}")
     elif held.continued is not None:
         notes.append(f"the recording went on in {held.continued}, which is gone: what came then is missing")
     damaged = sum(journal.held.damaged for journal in found)

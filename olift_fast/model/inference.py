@@ -1,7 +1,7 @@
 """Lift whole recordings in three steps: `prepare` the keypoints, `run` the model, `place` the joints in the picture.
 
-`lift_tracks` takes these steps for the tracks of a recording in memory, many short ones at once, `olift_fast.streaming.lift_long` for each part
-of a recording on disk, and `olift bench` times each of them.
+`lift_tracks` takes these steps for the tracks of a recording in memory, many short ones at once,
+`olift_fast.streaming.lift_long` for each part of a recording on disk, and `olift bench` times each of them.
 """
 
 from __future__ import annotations

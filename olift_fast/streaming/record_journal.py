@@ -181,7 +181,7 @@ def open_locked(path: Path, make: bool = False) -> FileIO:
     """
     while True:
         more = os.O_CREAT if make else 0
-        file = FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags | more, 0o666))  # noqa: B023
+        file = FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags | more, 0o600))  # noqa: B023
         try:
             lock(file, f"{path}: another process is recording into it")
             # Whoever had it locked may have deleted it meanwhile.

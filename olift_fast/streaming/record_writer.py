@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -97,7 +98,7 @@ class RecordWriter:
                 stored = second.append(block)
             except OSError:
                 second.file.close()
-                second.path.unlink(missing_ok=True)
+                _forget(second.path)
             else:
                 self._journals[0].note_continuation(second.path)
                 self._journals.append(second)
@@ -110,12 +111,21 @@ class RecordWriter:
 
     def _second(self) -> Journal | None:
         """A journal in the temporary folder."""
-        path = Path(tempfile.gettempdir()) / continuation_name(self._number)
+        path = None
         try:
+            # Where no folder has room, there is no temporary one.
+            path = Path(tempfile.gettempdir()) / continuation_name(self._number)
             return Journal(path, self._facts, self._number)
         except (InputError, OSError):
-            path.unlink(missing_ok=True)
+            _forget(path)
             return None
+
+
+def _forget(path: Path | None) -> None:
+    """Deletes a file that could not be written, if it is there."""
+    with suppress(OSError):
+        if path is not None:
+            path.unlink()
 
 
 def continuation_name(number: str) -> str:

@@ -199,8 +199,10 @@ def recover_recording(journal: str | Path) -> Recording:
     found, notes = [_opened(path)], []
     held = found[0].held
     name = continuation_name(held.number)
-    places = [held.continued, path.parent / name, Path(tempfile.gettempdir()) / name]
-    second = next((place for place in places if place is not None and place.is_file()), None)
+    places = [path.parent / name, *([held.continued] if held.continued else [])]
+    with suppress(OSError):  # Where no folder has room, there is no temporary one.
+        places.append(Path(tempfile.gettempdir()) / name)
+    second = next((place for place in places if place.is_file()), None)
     if second is not None:
         found.append(_opened(second))
         if found[1].held.number != held.number:

@@ -328,6 +328,9 @@ def test_nowhere_any_room_it_waits_in_memory_until_there_is(
     in_small_blocks(recording)
     wait_until(lambda: bool(told))
     assert not list(second.iterdir()), "what can't be used is not left behind"
+    with FileIO(first / "out.npz.journal") as file:
+        last = record_journal.read_journal(file, first / "out.npz.journal").blocks[-1]
+        assert file.seek(0, os.SEEK_END) == last.place + last.length, "nor is a part of a block"
     assert len(told) == 1 and "its record in memory, which a crash would lose, until there is room" in told[0]
     disk.room["first"] = 1 << 30
     wait_until(lambda: len(told) == 2)

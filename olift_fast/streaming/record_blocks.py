@@ -84,8 +84,15 @@ class Block:
         if len(rows) != about["rows"]:
             raise ValueError(f"{about['rows']} rows were written, got {len(rows)}")
         names = {int(life): str(name) for life, name in dict(about["names"]).items()}
-        scales = {int(life): float(scale) for life, scale in dict(about["scales"]).items()}
+        scales = {int(life): checked_scale(scale) for life, scale in dict(about["scales"]).items()}
         return cls(int(about["block"]), rows, names, scales)
+
+
+def checked_scale(scale: Any) -> float:
+    """The scale of a track as a number; raises ValueError where it can't be one."""
+    if not 0 < float(scale) <= np.finfo(np.float32).max:
+        raise ValueError(f"a scale must be a positive number, got {scale!r:.40}")
+    return float(scale)
 
 
 @dataclass

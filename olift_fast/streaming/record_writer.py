@@ -83,7 +83,7 @@ class RecordWriter:
         self._waiting.popleft()
         if self._in_memory and not self._waiting:
             self._in_memory = False
-            self._warn(f"{self._journals[0].path}: there is room again: the record is on disk, in {stored.path}")
+            self._tell(f"{self._journals[0].path}: there is room again: the record is on disk, in {stored.path}")
 
     def _written(self, block: Block) -> OnDisk | None:
         """The block on disk; None where there is no room anywhere."""
@@ -102,12 +102,17 @@ class RecordWriter:
             else:
                 self._journals[0].note_continuation(second.path)
                 self._journals.append(second)
-                self._warn(f"{failed} its record in {second.path}")
+                self._tell(f"{failed} its record in {second.path}")
                 return stored
         if not self._in_memory:
             self._in_memory = True
-            self._warn(f"{failed} its record in memory, which a crash would lose, until there is room")
+            self._tell(f"{failed} its record in memory, which a crash would lose, until there is room")
         return None
+
+    def _tell(self, message: str) -> None:
+        """Warns, if anybody is there to be warned: the record goes on without."""
+        with suppress(OSError):
+            self._warn(message)
 
     def _second(self) -> Journal | None:
         """A journal in the temporary folder."""

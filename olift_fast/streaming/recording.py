@@ -205,7 +205,7 @@ def recover_recording(journal: str | Path) -> Recording:
     second = next((place for place in places if place.is_file()), None)
     if second is not None:
         found.append(_opened(second))
-        if found[1].held.number != held.number:
+        if (found[1].held.number, found[1].held.facts) != (held.number, held.facts):
             raise InputError(f"{second}: is of another recording than {path}")
     elif held.continued is not None:
         notes.append(f"the recording went on in {held.continued}, which is gone: what came then is missing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -210,6 +211,40 @@ def test_what_is_no_journal_is_refused_in_a_line(tmp_path: Path, content: bytes,
     assert path.read_bytes() == content
     with pytest.raises(InputError, match="No such file"):
         recover_recording(tmp_path / "none.journal")
+
+
+ODD: list[Any] = [None, True, -1, 0, 1.5, 1e308, float("nan"), 2**70, "x", "", [], {}, [[1]], {"a": 1}]
+
+
+def changed(content: Any, random: np.random.Generator) -> Any:
+    """JSON with another value somewhere."""
+    if isinstance(content, dict) and content and random.random() < 0.8:
+        key = str(random.choice(list(content)))
+        return content | {key: changed(content[key], random)}
+    if isinstance(content, list) and content and random.random() < 0.5:
+        return [changed(content[0], random), *content[1:]]
+    return ODD[int(random.integers(len(ODD)))]
+
+
+def test_journals_of_strangers_are_read_or_refused_in_a_line(tmp_path: Path) -> None:
+    path, random = tmp_path / "out.npz.journal", np.random.default_rng(3)
+    journal_in_blocks(path, results=40)
+    with FileIO(path) as file:
+        blocks = [data for _, data in record_journal._whole_blocks(file)]
+    refused = 0
+    for number in range(150):
+        strange = list(blocks)
+        place = int(random.integers(len(blocks))) if number % 2 else 0
+        line, end, rows = blocks[place].partition(b"\n")
+        strange[place] = json.dumps(changed(json.loads(line), random)).encode() + end + rows
+        path.write_bytes(record_journal.MARK + b"".join(map(record_journal._framed, strange)))
+        try:
+            recovered = recover_recording(path)
+            recovered.write(tmp_path / "out.npz")
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert 20 < refused < 140
 
 
 def test_earlier_results_and_other_files_are_not_overwritten(tmp_path: Path) -> None:

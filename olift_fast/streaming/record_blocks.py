@@ -90,7 +90,7 @@ class Block:
 
 def checked_scale(scale: Any) -> float:
     """The scale of a track as a number; raises ValueError where it can't be one."""
-    if not 0 < float(scale) <= np.finfo(np.float32).max:
+    if not 0 < float(scale) <= float(np.finfo(np.float32).max):
         raise ValueError(f"a scale must be a positive number, got {scale!r:.40}")
     return float(scale)
 

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
@@ -195,19 +195,9 @@ def recover_recording(journal: str | Path) -> Recording:
     Raises:
         InputError: it can't be read, is no journal, or is being written.
     """
-    path = Path(journal)
-    found, notes = [_opened(path)], []
-    held = found[0].held
-    name = continuation_name(held.number)
-    places = [path.parent / name, *([held.continued] if held.continued else [])]
-    with suppress(OSError):  # Where no folder has room, there is no temporary one.
-        places.append(Path(tempfile.gettempdir()) / name)
-    second = next((place for place in places if place.is_file()), None)
-    if second is not None:
-        found.append(_opened(second))
-        if (found[1].held.number, found[1].held.facts) != (held.number, held.facts):
-            raise InputError(f"{second}: is of another recording than {path}")
-    elif held.continued is not None:
+    found, notes = _opened_both(Path(journal)), []
+    held, journals = found[0].held, [journal.path for journal in found]
+    if len(found) == 1 and held.continued is not None:
         notes.append(f"the recording went on in {held.continued}, which is gone: what came then is missing")
     damaged = sum(journal.held.damaged for journal in found)
     if damaged:
@@ -216,7 +206,7 @@ def recover_recording(journal: str | Path) -> Recording:
     blocks = sorted((block for journal in found for block in journal.held.blocks), key=lambda block: block.number)
     recording = Recording(held.facts.skeleton)
     recording._facts, recording._stored, recording._count = held.facts, [*blocks], sum(block.rows for block in blocks)
-    recording._journals, recording._files = [journal.path for journal in found], [journal.file for journal in found]
+    recording._journals, recording._files = journals, [journal.file for journal in found]
     recording.notes = tuple(notes)
     return recording
 
@@ -225,6 +215,26 @@ class _Opened(NamedTuple):
     path: Path
     file: FileIO
     held: Held
+
+
+def _opened_both(path: Path) -> list[_Opened]:
+    """A journal, and the one in which the recording went on, if that is found."""
+    with ExitStack() as opened:
+        found = [_opened(path)]
+        opened.callback(found[0].file.close)
+        held = found[0].held
+        name = continuation_name(held.number)
+        places = [path.parent / name, *([held.continued] if held.continued else [])]
+        with suppress(OSError):  # Where no folder has room, there is no temporary one.
+            places.append(Path(tempfile.gettempdir()) / name)
+        second = next((place for place in places if place.is_file()), None)
+        if second is not None:
+            found.append(_opened(second))
+            opened.callback(found[1].file.close)
+            if (found[1].held.number, found[1].held.facts) != (held.number, held.facts):
+                raise InputError(f"{second}: is of another recording than {path}")
+        opened.pop_all()
+        return found
 
 
 def _opened(path: Path) -> _Opened:

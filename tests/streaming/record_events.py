@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from io import FileIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
-from olift_fast.streaming import Recording
+from olift_fast.streaming import Recording, record_journal
 from olift_fast.streaming.messages import End, FrameMessage
 from olift_fast.streaming.session import Event, Lifted, Session
 from olift_fast.tracks.containers import LiftedTracks
@@ -83,3 +86,15 @@ def assert_same(got: Iterable[LiftedTracks], wanted: Iterable[LiftedTracks]) -> 
                 np.testing.assert_array_equal(one, other, err_msg=name)
             else:
                 assert one == other, name
+
+
+def held_results(path: Path) -> int:
+    with FileIO(path) as file:
+        return sum(block.rows for block in record_journal.read_journal(file, path).blocks)
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "not reached in time"
+        time.sleep(0.005)

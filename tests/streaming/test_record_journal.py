@@ -42,7 +42,8 @@ def test_cut_anywhere_it_holds_all_whole_blocks(tmp_path: Path) -> None:
     sizes = journal_in_blocks(whole)
     data, random = whole.read_bytes(), np.random.default_rng(1)
     for size in [*random.integers(sizes[0], len(data), 20).tolist(), *sizes[:3], sizes[1] - 1]:
-        cut.write_bytes(data[:size])
+        # After a power cut, a file may have its length already and not yet its content.
+        cut.write_bytes(data[:size] + bytes(int(random.integers(2)) * 5000))
         recovered = recover_recording(cut)
         blocks = sum(end <= size for end in sizes) - 1
         assert len(recovered) >= 7 * blocks and (size == len(data) or len(recovered) == 7 * blocks)

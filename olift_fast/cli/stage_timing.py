@@ -178,13 +178,13 @@ def _prepare(tracks: KeypointTracks, job: LiftingJob) -> list[Prepared]:
 def _run(model: Lifter, prepared: Sequence[Prepared]) -> list[np.ndarray]:
     from olift_fast.model import inference
 
-    return [inference.run(model, track) for track in prepared]
+    return inference.run_together(model, prepared)
 
 
 def _place(joints: Sequence[np.ndarray], prepared: Sequence[Prepared]) -> list[np.ndarray]:
     from olift_fast.model import inference
 
-    return [inference.place(*track)[0] for track in zip(joints, prepared, strict=True)]
+    return [placed for placed, _, _ in inference.place_together(joints, prepared)]
 
 
 def _error(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_result
-from olift_fast.cli.console import old_option, plural, reported, tell, warn
+from olift_fast.cli.console import old_option, reported, tell, warn
 from olift_fast.cli.lifting_job import load_model, read_tracks
 from olift_fast.cli.options import (
     AllowPickle,
@@ -33,10 +33,10 @@ from olift_fast.cli.options import (
     inferring,
     pitch_told,
 )
+from olift_fast.cli.recover import write_record
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
-    from olift_fast.streaming import Recording
     from olift_fast.tracks.containers import KeypointTracks
     from olift_fast.tracks.skeleton import Skeleton
     from olift_fast.view.live import LiveView
@@ -129,7 +129,12 @@ def stream(
     queue: Annotated[int, typer.Option(help="Frames of a client that may wait.")] = 64,
     record: Annotated[
         Path | None,
-        typer.Option(help="Write all that was lifted at the end (.npz, .csv, …).", show_default=False, readable=False),
+        typer.Option(
+            help="Write all that was lifted at the end (.npz, .csv, …). Until then it grows in RECORD.journal, which "
+            "`olift recover` reads after a crash.",
+            show_default=False,
+            readable=False,
+        ),
     ] = None,
     open_: Annotated[
         bool, typer.Option("--open", help="Serve a live page, 3D beside the 2D input, and open it.")
@@ -186,6 +191,7 @@ def stream(
 
     from olift_fast.model import Normalization
     from olift_fast.streaming import Recording, StreamingLifter, serve_stream
+    from olift_fast.streaming.record_journal import journal_of
 
     torch.set_num_threads(threads)
     lifter = load_model(model, "cpu", dtype.value)
@@ -208,10 +214,14 @@ def stream(
         pitch=told,
         fps=fps or (replayed.fps if replayed else None),
         source=str(replay) if replay else None,
+        normalization=None if scale is None else Normalization(scale),
+        fit_frames=lifting.fit_frames,
+        journal=None if record is None else journal_of(record),
+        warn=warn,
     )
     with ExitStack() as at_the_end:
         if record is not None:
-            at_the_end.callback(_write, recording, record)
+            at_the_end.callback(write_record, recording, record)
         page = None
         if open_:
             page = at_the_end.enter_context(closing(_open_view(joints, host, page_port, replay)))
@@ -298,13 +308,3 @@ def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None) ->
     typer.echo(f"olift: live view at {view.url}", err=True)
     webbrowser.open(view.url)
     return view
-
-
-def _write(recording: Recording, out: Path) -> None:
-    """Writes the record, in several files where one would be too large."""
-    written = recording.write(out)
-    if not written:
-        warn(f"{out}: not written: nothing was lifted")
-    for path, part in written:
-        frames = f"{plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')}"
-        typer.echo(f"olift: recorded {path} ({frames})", err=True)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 
 from olift_fast.errors import InputError
-from olift_fast.model.normalization import Normalization
 from olift_fast.ops import orthographic_procrustes
 from olift_fast.tracks.containers import CoordinateFrame
 
@@ -24,34 +23,6 @@ def check_frame(frame: str) -> None:
     """Raises InputError unless joints can be given in this frame."""
     if frame not in get_args(CoordinateFrame):
         raise InputError(f"frame must be 'camera' or 'object', got {frame!r}")
-
-
-def camera_aligned(
-    joints: Array, normalized: Array, visible: Mask, centers: Array, normalization: Normalization
-) -> tuple[Array, Array, np.float32]:
-    """Joints turned, scaled and moved so that x, y overlay the keypoints; z is depth about the frame's mean joint.
-
-    Orthographic Procrustes fits one rotation and one scale to the whole track. The translation is fitted to each frame,
-    and interpolated over the frames where nothing is visible.
-
-    Args:
-        joints: ``(T, J, 3)`` model units, centered on each frame's joints.
-        normalized: ``(T, J, 2)`` the model's input.
-        visible: ``(T, J)``.
-        centers: ``(T, 2)`` pixels, NaN where nothing is visible.
-        normalization: of the input.
-
-    Returns:
-        joints ``(T, J, 3)`` in pixels, the rotation ``(3, 3)``, and the pixels in one model unit.
-    """
-    starts = range(0, len(joints), _FRAMES)
-    parts = (slice(start, start + _FRAMES) for start in starts)
-    rotation, stretch = fit_camera(
-        sum_moments([moments(joints[part], normalized[part], visible[part]) for part in parts])
-    )
-    scale = np.float32(normalization.scale * stretch)
-    offsets = carried(camera_offsets(joints, visible, centers, rotation, scale))
-    return placed(joints, rotation, scale, offsets), rotation, scale
 
 
 def moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
@@ -71,6 +42,12 @@ def frame_moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
     return np.asarray(points.swapaxes(1, 2) @ points)
 
 
+def track_moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
+    """The moments of a whole track, summed over parts of it in a fixed order."""
+    parts = (slice(start, start + _FRAMES) for start in range(0, len(joints), _FRAMES))
+    return sum_moments([moments(joints[part], normalized[part], visible[part]) for part in parts])
+
+
 def sum_moments(parts: list[Moments]) -> Moments:
     """The moments of all parts together."""
     return np.asarray(np.sum(parts, axis=0))
@@ -81,11 +58,20 @@ def fit_camera(total: Moments) -> tuple[Array, float]:
 
     The scale is 1 where the moments tell none: of a track that shows one keypoint at a time, or a line seen end on.
     """
-    values, vectors = np.linalg.eigh(total)
-    points = torch.from_numpy((vectors * np.sqrt(np.maximum(values, 0))).T)
-    points = torch.cat([points, -points])  # ten points with a mean of 0 and these moments, up to a factor
-    rotation, stretch, _ = orthographic_procrustes(points[:, :3], points[:, 3:])
-    return rotation.numpy().astype(np.float32), float(stretch) if float(stretch) > 0 else 1.0
+    rotation, stretch = fit_cameras(total[None])
+    return rotation[0], float(stretch[0])
+
+
+def fit_cameras(totals: Moments) -> tuple[Array, Moments]:
+    """`fit_camera` for each of ``(N, 5, 5)`` moments: rotations ``(N, 3, 3)`` and scales ``(N,)``.
+
+    Orthographic Procrustes fits one rotation and one scale to a whole track.
+    """
+    values, vectors = np.linalg.eigh(totals)
+    points = torch.from_numpy((vectors * np.sqrt(np.maximum(values, 0))[:, None]).swapaxes(-1, -2))
+    points = torch.cat([points, -points], dim=1)  # ten points with a mean of 0 and these moments, up to a factor
+    rotation, stretch, _ = orthographic_procrustes(points[..., :3], points[..., 3:])
+    return rotation.numpy().astype(np.float32), np.where(stretch > 0, stretch, 1.0)
 
 
 def camera_offsets(joints: Array, visible: Mask, centers: Array, rotation: Array, scale: np.float32) -> Array:

@@ -1,13 +1,14 @@
 """Lift whole recordings in three steps: `prepare` the keypoints, `run` the model, `place` the joints in the picture.
 
-`lift_tracks` takes these steps for each track of a recording in memory, `olift_fast.streaming.lift_long` for each part
-of a recording on disk, and `olift bench` times each of them.
+`lift_tracks` takes these steps for the tracks of a recording in memory, many short ones at once,
+`olift_fast.streaming.lift_long` for each part of a recording on disk, and `olift bench` times each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import torch
 
 from olift_fast._version import __version__
 from olift_fast.errors import InputError
-from olift_fast.model.alignment import camera_aligned, check_frame
+from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_cameras, placed, track_moments
+from olift_fast.model.batches import Stretch, batches_of, padded, reached_from, stretches_of
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 from olift_fast.renamed import old_argument
@@ -30,6 +32,8 @@ Mask = npt.NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 
 CHUNK = 1024
+TOGETHER = 16 * CHUNK
+"""Frames of the tracks that are prepared, lifted and placed together, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,25 +95,30 @@ def lift_tracks(
     if not visible.any():
         where = f"{tracks.source}: " if tracks.source else ""
         raise InputError(f"{where}no keypoint is visible at min_confidence {min_confidence:g}")
-    total = tracks.num_tracks * tracks.num_frames
-    absent = tracks.absent()
+    total, absent = tracks.num_tracks * tracks.num_frames, tracks.absent()
+    shape = visible.shape
+    joints = np.full((*shape, 3), np.nan, np.float32)
+    deviations = np.full((*shape, 2 if model.config.uncertainty else 0), np.nan, np.float32)
+    centers = np.empty((*shape[:2], 2), np.float32)
+    rotation, scale = np.empty((shape[0], 3, 3), np.float32), np.empty(shape[0], np.float32)
+    # Some tracks at a time, so that what only the steps need is in memory for these.
+    together = max(TOGETHER // max(tracks.num_frames, 1), 1)
+    for first in range(0, tracks.num_tracks, together):
+        own = range(first, min(first + together, tracks.num_tracks))
 
-    def lift(index: int) -> tuple[Array, Array, Array, np.float32, Array]:
-        def advance(frames: int) -> None:
+        def advance(frames: int, before: int = first * tracks.num_frames) -> None:
             if progress is not None:
-                progress(index * tracks.num_frames + frames, total)
+                progress(before + frames, total)
 
-        prepared = replace(prepare_track(tracks, index, visible[index], absent[index]), pitch=pitch)
-        lifted = run(model, prepared, mirror=mirror, uncertainty=model.config.uncertainty, advance=advance)
-        joints, rotation, scale = place(lifted[..., :3], prepared, frame)
-        deviations = lifted[..., 3:] * (scale if frame == "camera" else np.float32(1))
-        advance(tracks.num_frames)
-        joints, deviations = (with_absent(values, absent[index]) for values in (joints, deviations))
-        return joints, deviations, rotation, scale, prepared.centers
-
-    # Track by track, so that what only the steps need is in memory for one track at a time.
-    lifted = map(lift, range(tracks.num_tracks))
-    joints, deviations, rotation, scale, centers = (np.stack(parts) for parts in zip(*lifted, strict=True))
+        prepared = [replace(prepare_track(tracks, i, visible[i], absent[i]), pitch=pitch) for i in own]
+        lifted = run_together(model, prepared, mirror=mirror, uncertainty=model.config.uncertainty, advance=advance)
+        placements = place_together([part[..., :3] for part in lifted], prepared, frame)
+        for index, track, part, placement in zip(own, prepared, lifted, placements, strict=True):
+            there, (placed_joints, rotation[index], scale[index]) = ~absent[index], placement
+            joints[index][:, there] = placed_joints
+            deviations[index][:, there] = part[..., 3:] * (scale[index] if frame == "camera" else np.float32(1))
+            centers[index] = track.centers
+        advance(len(own) * tracks.num_frames)
     warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
     return LiftedTracks(
         joints=joints,
@@ -152,15 +161,6 @@ def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mas
     return prepare(keypoints[:, ~absent], visible[:, ~absent], skeleton.subset(names))
 
 
-def with_absent(values: Array, absent: Mask) -> Array:
-    """Values ``(T, J, …)`` of the joints that `prepare_track` kept, and NaN in those that it left out."""
-    if not absent.any():
-        return values
-    whole = np.full((len(values), len(absent), *values.shape[2:]), np.nan, np.float32)
-    whole[:, ~absent] = values
-    return whole
-
-
 def prepare(
     keypoints: Array, visible: Mask, skeleton: Skeleton, normalization: Normalization | None = None
 ) -> Prepared:
@@ -190,19 +190,46 @@ def run(
 
     With `uncertainty` ``(T, J, 5)``: then come the standard deviation of x and y, and that of z.
     """
-    lifted = lift_in_chunks(
-        model,
-        torch.from_numpy(prepared.keypoints),
-        torch.from_numpy(prepared.visible),
-        prepared.skeleton,
-        chunk=chunk,
-        mirror=mirror,
-        pitch=prepared.pitch,
-        uncertainty=uncertainty,
-        advance=advance,
-    ).numpy()
-    lifted[..., :3] -= lifted[..., :3].mean(axis=1, keepdims=True)
-    return lifted
+    options: dict[str, Any] = {"mirror": mirror, "uncertainty": uncertainty, "advance": advance}
+    return run_together(model, [prepared], chunk=chunk, **options)[0]
+
+
+def run_together(
+    model: Lifter,
+    tracks: Sequence[Prepared],
+    *,
+    chunk: int = CHUNK,
+    mirror: bool = False,
+    uncertainty: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> list[Array]:
+    """`run` for each track; those of one skeleton and pitch are lifted together, see `lift_together`."""
+    alike: dict[tuple[Skeleton, float | None], list[int]] = {}
+    for index, track in enumerate(tracks):
+        alike.setdefault((track.skeleton, track.pitch), []).append(index)
+    found: dict[int, Array] = {}
+    before = 0
+    for (skeleton, pitch), own in alike.items():
+        lifted = lift_together(
+            model,
+            [torch.from_numpy(tracks[index].keypoints) for index in own],
+            [torch.from_numpy(tracks[index].visible) for index in own],
+            skeleton,
+            chunk=chunk,
+            mirror=mirror,
+            pitch=pitch,
+            uncertainty=uncertainty,
+            advance=None if advance is None else partial(_advance_from, before, advance),
+        )
+        before += sum(map(len, lifted))
+        found |= {index: joints.numpy() for index, joints in zip(own, lifted, strict=True)}
+    for joints in found.values():
+        joints[..., :3] -= joints[..., :3].mean(axis=1, keepdims=True)
+    return [found[index] for index in range(len(tracks))]
+
+
+def _advance_from(before: int, advance: Callable[[int], None], frames: int) -> None:
+    advance(before + frames)
 
 
 def place(joints: Array, prepared: Prepared, frame: CoordinateFrame = "camera") -> tuple[Array, Array, np.float32]:
@@ -212,9 +239,27 @@ def place(joints: Array, prepared: Prepared, frame: CoordinateFrame = "camera") 
         joints ``(T, J, 3)``, the rotation ``(3, 3)`` that they were turned by, and the pixels in one model unit. The
         "object" frame, and a track that shows nothing, keep the joints as they are.
     """
-    if frame == "object" or not prepared.visible.any():
-        return joints, np.eye(3, dtype=np.float32), np.float32(prepared.normalization.scale)
-    return camera_aligned(joints, prepared.keypoints, prepared.visible, prepared.centers, prepared.normalization)
+    return place_together([joints], [prepared], frame)[0]
+
+
+def place_together(
+    joints: Sequence[Array], tracks: Sequence[Prepared], frame: CoordinateFrame = "camera"
+) -> list[tuple[Array, Array, np.float32]]:
+    """`place` for each track; the rotations of all are fitted at once."""
+    turned = [frame == "camera" and bool(track.visible.any()) for track in tracks]
+    given = zip(joints, tracks, turned, strict=True)
+    sums = [track_moments(own, track.keypoints, track.visible) for own, track, turn in given if turn]
+    fits = iter(zip(*fit_cameras(np.stack(sums)), strict=True)) if sums else iter(())
+    found = []
+    for own, track, turn in zip(joints, tracks, turned, strict=True):
+        if turn:
+            rotation, stretch = next(fits)
+            scale = np.float32(track.normalization.scale * float(stretch))
+            offsets = carried(camera_offsets(own, track.visible, track.centers, rotation, scale))
+            found.append((placed(own, rotation, scale, offsets), rotation, scale))
+        else:
+            found.append((own, np.eye(3, dtype=np.float32), np.float32(track.normalization.scale)))
+    return found
 
 
 def lift_in_chunks(
@@ -248,27 +293,61 @@ def lift_in_chunks(
         uncertainty: ``(T, J, 5)``, with the standard deviation of x and y and that of z, for models that give it.
         advance: called with the number of frames done.
     """
-    frames = len(keypoints)
-    before, after = model.config.receptive_field
-    reached = _reached(visible.any(dim=-1).numpy(), (before, after))
-    stretches = _chunks(reached, chunk)
-    if model.config.counts_frames and reached.any():
-        longest = model.config.time_rows if model.config.time_encoding == "table" else frames
-        stretches = [(start, min(start + longest, frames)) for start in range(0, frames, longest)]
-        before = after = 0
+    options: dict[str, Any] = {"mirror": mirror, "pitch": pitch, "uncertainty": uncertainty, "advance": advance}
+    return lift_together(model, [keypoints], [visible], skeleton, chunk=chunk, **options)[0]
+
+
+def lift_together(
+    model: Lifter,
+    keypoints: Sequence[torch.Tensor],
+    visible: Sequence[torch.Tensor],
+    skeleton: Skeleton,
+    *,
+    chunk: int = CHUNK,
+    mirror: bool = False,
+    pitch: float | None = None,
+    uncertainty: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> list[torch.Tensor]:
+    """`lift_in_chunks` for each track of one skeleton, in batches of at most `chunk` frames with their padding.
+
+    A frame's result does not depend on what else is in its batch: with the native kernels to the last bit, with others
+    up to rounding.
+
+    Args:
+        keypoints: ``(T, J, 2)`` of each track.
+        visible: ``(T, J)`` of each track.
+        skeleton, chunk, mirror, pitch, uncertainty: as for `lift_in_chunks`.
+        advance: called with the number of frames done, of all tracks.
+    """
+    config = model.config
+    joints = [torch.full((*points.shape[:2], 5 if uncertainty else 3), torch.nan) for points in keypoints]
+    reached = [reached_from(seen.any(dim=-1).numpy(), config.receptive_field) for seen in visible]
+    stretches: list[Stretch] = []
+    for track, frames in enumerate(reached):
+        if config.counts_frames:
+            longest = config.time_rows if config.time_encoding == "table" else len(frames)
+            stretches += stretches_of(track, np.full_like(frames, frames.any()), (0, 0), longest)
+        else:
+            stretches += stretches_of(track, frames, config.receptive_field, chunk)
     device = next(model.parameters()).device
     told = model_inputs(model, skeleton, pitch)
     lift = lift_mirrored if mirror else Lifter.__call__
-    joints = torch.full((*keypoints.shape[:2], 5 if uncertainty else 3), torch.nan)
+    total, wanted, done = sum(map(len, joints)), sum(own.stop - own.start for own in stretches), 0
     with torch.inference_mode():
-        for start, stop in stretches:
-            first, last = max(start - before, 0), min(stop + after, frames)
-            part = (x[None, first:last].to(device) for x in (keypoints, visible))
-            lifted = lift(model, *part, **told, uncertainty=uncertainty)[0]
-            joints[start:stop] = lifted[start - first : stop - first].cpu()
+        for batch in batches_of(stretches, chunk):
+            points, seen, lengths = padded(batch, keypoints, visible)
+            given = told if lengths is None else told | {"lengths": lengths.to(device)}
+            if pitch is not None:
+                given = given | {"pitch": told["pitch"].expand(len(batch))}
+            lifted = lift(model, points.to(device), seen.to(device), **given, uncertainty=uncertainty).cpu()
+            for own, values in zip(batch, lifted, strict=True):
+                joints[own.track][own.start : own.stop] = values[own.start - own.first : own.stop - own.first]
+                done += own.stop - own.start
             if advance is not None:
-                advance(stop)
-    joints[torch.from_numpy(~reached)] = torch.nan
+                advance(total * done // wanted)
+    for track, frames in enumerate(reached):
+        joints[track][torch.from_numpy(~frames)] = torch.nan
     return joints
 
 
@@ -310,20 +389,3 @@ def lift_mirrored(
     flip = straight.new_ones(straight.shape[-1])
     flip[0] = -1
     return 0.5 * (straight + flip * model(flip[:2] * keypoints, visible, sides=-sides, **told))
-
-
-def _chunks(reached: Mask, chunk: int) -> list[tuple[int, int]]:
-    """The runs of True, cut into stretches ``start … stop`` of at most `chunk` frames."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], reached, [False]]).astype(np.int8)))
-    runs = edges.reshape(-1, 2).tolist()
-    return [(first, min(first + chunk, stop)) for start, stop in runs for first in range(start, stop, chunk)]
-
-
-def _reached(seen: Mask, field: tuple[int, int]) -> Mask:
-    """``(T,)`` True where some frame of t-before … t+after is True."""
-    before, after = field
-    count = np.concatenate([[0], np.cumsum(seen)])
-    time = np.arange(len(seen))
-    first = np.maximum(time - before, 0)
-    last = np.minimum(time + after + 1, len(seen))
-    return np.asarray(count[last] > count[first], dtype=np.bool_)

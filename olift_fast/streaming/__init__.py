@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from olift_fast.streaming.long_recordings import LongResult, lift_long
     from olift_fast.streaming.messages import parse_line
     from olift_fast.streaming.processor import LiftingProcessor, lift_poses
-    from olift_fast.streaming.recording import Recording
+    from olift_fast.streaming.recording import Recording, recover_recording
     from olift_fast.streaming.serve import serve_stream
     from olift_fast.streaming.session import Lifted, Session
     from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
@@ -31,6 +31,7 @@ __getattr__, __dir__ = lazy_names(
         "lift_long": "long_recordings",
         "lift_poses": "processor",
         "parse_line": "messages",
+        "recover_recording": "recording",
         "serve_stream": "serve",
     },
 )
@@ -46,5 +47,6 @@ __all__ = [
     "lift_long",
     "lift_poses",
     "parse_line",
+    "recover_recording",
     "serve_stream",
 ]

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from olift_fast._version import __version__
-from olift_fast.atomic import atomic_path, reserve, writing
+from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, Normalization
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_camera, moments, placed, sum_moments
 from olift_fast.model.inference import CHUNK, Array, Mask, Progress, check_pitch, prepare, run
 from olift_fast.model.normalization import frame_centers, spread
 from olift_fast.renamed import old_argument
+from olift_fast.streaming.chunk_journal import ChunkJournal
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -71,8 +69,9 @@ def lift_long(
 ) -> LongResult:
     """3D joints of one track of any length, in bounded memory, exactly as `lift_tracks` gives them.
 
-    Until all joints are there, they are kept in two hidden files beside `out`. After a crash or a kill the same call
-    goes on from the last finished chunk, and ends with the same bytes.
+    Until all joints are there, they are kept in two hidden files beside `out`. After a crash, a kill or a full disk the
+    same call goes on from the last finished chunk, and ends with the same bytes. Finished chunks have checksums: one
+    that was damaged since is lifted again, with a warning.
 
     Args:
         model: the lifter, or what its `optimize` returns.
@@ -93,7 +92,8 @@ def lift_long(
 
     Raises:
         InputError: shapes don't fit, nothing is visible, the model counts frames or can't be told the pitch, `out`
-            can't be written, another process is at it, or an earlier run left chunks of another input, model or option.
+            can't be written, the disk is full, another process is at it, or an earlier run left chunks of another
+            input, model or option, or a damaged list of them.
 
     The whole track in memory: `lift_tracks`.
     """
@@ -117,7 +117,7 @@ def lift_long(
     normalization = normalization or scan.normalization
     job = _fingerprint(model, skeleton, source, scan, normalization, pitch, chunk)
     columns = 5 if model.config.uncertainty and path.suffix == ".h5" else 3
-    with _Journal.of(path, job, (source.frames, skeleton.num_joints, columns), restart) as journal:
+    with ChunkJournal.of(path, job, (source.frames, skeleton.num_joints, columns), chunk, restart) as journal:
         _lift_missing(model, skeleton, source, normalization, pitch, chunk, journal, progress)
         result = _finish(path, journal, source, normalization, pitch, frame)
         journal.remove()
@@ -169,72 +169,6 @@ class _Source:
         return _Scan(checksum, shows, Normalization.of_spread(squares, count))
 
 
-class _Journal:
-    """What is done of a job: the chunks' joints in a ``.npy`` file, their bounds and moments in lines of JSON.
-
-    Where standard deviations are kept, they are two more columns beside each joint's x, y, z. A line is written after
-    its joints, so a line that is there can be trusted after a kill; an unfinished last line is cut off.
-    """
-
-    def __init__(self, lines: IO[str], partial: Path, done: dict[int, Any], joints: Any) -> None:
-        self._lines, self.partial, self.done, self.joints = lines, partial, done, joints
-
-    @classmethod
-    @contextmanager
-    def of(cls, out: Path, job: dict[str, Any], shape: tuple[int, ...], restart: bool) -> Iterator[_Journal]:
-        """The journal of the job that writes `out`: a new one, or the one that an earlier run left."""
-        log, partial = (out.with_name(f".{out.name}.partial.{kind}") for kind in ("jsonl", "npy"))
-        with ExitStack() as stack:
-            with writing(out):
-                lines = stack.enter_context(open(log, "a+", encoding="utf-8"))
-                _lock(lines, out)
-                done = {} if restart else cls._read(lines, job, out, log)
-                if not done or not partial.is_file():
-                    done = {}
-                    lines.truncate(0)
-                    lines.write(json.dumps(job) + "\n")
-                    _sync(lines)
-                    _reserve(partial, shape)
-            yield cls(lines, partial, done, np.load(partial, mmap_mode="r+"))
-
-    @staticmethod
-    def _read(lines: IO[str], job: dict[str, Any], out: Path, log: Path) -> dict[int, Any]:
-        lines.seek(0)
-        text = lines.read()
-        whole = text[: text.rfind("\n") + 1]
-        if len(whole) < len(text):
-            lines.truncate(len(whole.encode()))
-        anew = f"pass restart=True, or delete {log.name}"
-        try:
-            entries = [json.loads(line) for line in whole.splitlines()]
-        except ValueError:
-            raise InputError(f"{out}: what an earlier run has left is damaged: {anew}") from None
-        if not entries:
-            return {}
-        differ = [key for key in job if entries[0].get(key) != job[key]]
-        if differ:
-            raise InputError(
-                f"{out}: an earlier run stopped half-way with another {', '.join(differ)}: call it as then, {anew}"
-            )
-        return {entry["start"]: entry for entry in entries[1:]}
-
-    def add(self, start: int, joints: Array, of_chunk: npt.NDArray[np.float64]) -> None:
-        """Keeps the joints of a chunk that is done."""
-        self.joints[start : start + len(joints)] = joints
-        self.joints.flush()
-        entry = {"start": start, "frames": len(joints), "moments": of_chunk.tolist()}
-        self.done[start] = entry
-        self._lines.write(json.dumps(entry) + "\n")
-        _sync(self._lines)
-
-    def remove(self) -> None:
-        """Deletes the hidden files, once the result is written."""
-        del self.joints
-        for path in (self.partial, Path(self._lines.name)):
-            with suppress(FileNotFoundError):
-                path.unlink()
-
-
 def _lift_missing(
     model: Lifter,
     skeleton: Skeleton,
@@ -242,7 +176,7 @@ def _lift_missing(
     normalization: Normalization,
     pitch: float | None,
     chunk: int,
-    journal: _Journal,
+    journal: ChunkJournal,
     progress: Progress | None,
 ) -> None:
     """Lifts the chunks that the journal lacks."""
@@ -254,7 +188,7 @@ def _lift_missing(
             points, visible = source.read(first, min(stop + after, source.frames))
             prepared = replace(prepare(points, visible, skeleton, normalization), pitch=pitch)
             own = slice(start - first, stop - first)
-            uncertainty = journal.joints.shape[-1] > 3
+            uncertainty = journal.shape[-1] > 3
             joints = run(model, prepared, chunk=len(points), uncertainty=uncertainty)[own]
             journal.add(start, joints, moments(joints[..., :3], prepared.keypoints[own], visible[own]))
         if progress is not None:
@@ -263,7 +197,7 @@ def _lift_missing(
 
 def _finish(
     path: Path,
-    journal: _Journal,
+    journal: ChunkJournal,
     source: _Source,
     normalization: Normalization,
     pitch: float | None,
@@ -271,24 +205,23 @@ def _finish(
 ) -> LongResult:
     """Writes the result: the joints as `inference.place` places them, chunk by chunk."""
     starts = sorted(journal.done)
-    pieces = [(start, start + journal.done[start]["frames"]) for start in starts]
     rotation, scale, offsets = np.eye(3, dtype=np.float32), np.float32(1), None
     if frame == "camera":
-        rotation, stretch = fit_camera(sum_moments([np.array(journal.done[start]["moments"]) for start in starts]))
+        rotation, stretch = fit_camera(sum_moments([journal.done[start] for start in starts]))
         scale = np.float32(normalization.scale * stretch)
         offsets = np.empty((source.frames, 2), dtype=np.float32)
-        for start, stop in pieces:
-            points, visible = source.read(start, stop)
+        for start in starts:
+            joints = journal.read(start)[..., :3]
+            points, visible = source.read(start, start + len(joints))
             centers = frame_centers(points, visible)
-            joints = journal.joints[start:stop, :, :3]
-            offsets[start:stop] = camera_offsets(joints, visible, centers, rotation, scale)
+            offsets[start : start + len(joints)] = camera_offsets(joints, visible, centers, rotation, scale)
         offsets = carried(offsets)
 
     def parts() -> Iterator[tuple[int, Array]]:
-        for start, stop in pieces:
-            lifted = np.array(journal.joints[start:stop])
+        for start in starts:
+            lifted = journal.read(start)
             if offsets is not None:
-                lifted[..., :3] = placed(lifted[..., :3], rotation, scale, offsets[start:stop])
+                lifted[..., :3] = placed(lifted[..., :3], rotation, scale, offsets[start : start + len(lifted)])
                 lifted[..., 3:] *= scale
             yield start, lifted
 
@@ -299,7 +232,7 @@ def _finish(
     facts["output"] = frame  # The old name of "frame", for one release: other programs may read it.
     with atomic_path(path) as temporary:
         write = _write_hdf5 if path.suffix == ".h5" else _write_npy
-        write(temporary, journal.joints.shape, parts(), facts)
+        write(temporary, journal.shape, parts(), facts)
     return LongResult(path, normalization, rotation, float(scale))
 
 
@@ -310,19 +243,10 @@ def _write_npy(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, Ar
             file.write(np.ascontiguousarray(part, dtype="<f4").data)
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> None:
-    """Creates an ``.npy`` file at its full size, so that a disk that is too full is noticed before the work."""
-    joints = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    size = joints.offset + joints.nbytes
-    del joints
-    with open(path, "r+b") as file:
-        reserve(file, size)
-
-
 def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, Array]], facts: dict[str, Any]) -> None:
     import h5py
 
-    with h5py.File(path, "w") as file:
+    with _hdf5_errors(), h5py.File(path, "w") as file:
         rows = min(shape[0], 1024), shape[1]
         joints = file.create_dataset("joints", (*shape[:2], 3), np.float32, chunks=(*rows, 3))
         joints.attrs.update(facts)
@@ -333,6 +257,15 @@ def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, A
             joints[here] = part[..., :3]
             for column, values in enumerate(deviations, 3):
                 values[here] = part[..., column]
+
+
+@contextmanager
+def _hdf5_errors() -> Iterator[None]:
+    """Turns what HDF5 raises when a disk is full into an OSError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def _fingerprint(
@@ -358,19 +291,3 @@ def _fingerprint(
         "chunk": chunk,
         "version": __version__,
     }
-
-
-def _lock(lines: IO[str], out: Path) -> None:
-    """Keeps other processes from the same job, on systems that can lock files."""
-    with suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{out}: another process is lifting into it") from None
-
-
-def _sync(lines: IO[str]) -> None:
-    lines.flush()
-    os.fsync(lines.fileno())

@@ -132,18 +132,22 @@ class LiftingProcessor:
 
         Returns:
             whether there was something to write.
+
+        Raises:
+            InputError: it can't be written; the next `save` has all of it.
         """
         from olift_fast.io.write import SUFFIXES
 
         self.flush()
-        recording, self._recording = self._recording, Recording(self.skeleton, **self._settings)
-        if not len(recording) or not str(file):
-            return False
-        path = Path(file)
-        if not path.name.lower().endswith(tuple(SUFFIXES)):
-            path = path.with_name(f"{path.name}.npz")
-        recording.write(path)
-        return True
+        wanted = bool(len(self._recording) and str(file))
+        if wanted:
+            path = Path(file)
+            if not path.name.lower().endswith(tuple(SUFFIXES)):
+                path = path.with_name(f"{path.name}.npz")
+            self._recording.write(path)
+        # Not before: what can't be written here can be saved elsewhere.
+        self._recording = Recording(self.skeleton, **self._settings)
+        return wanted
 
     def flush(self) -> None:
         """Ends the tracks: the results still due come now. The next pose starts new tracks."""

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
-
-from olift_fast._version import __version__
-from olift_fast.model.normalization import frame_centers
+from olift_fast.errors import InputError
+from olift_fast.model import Normalization
+from olift_fast.streaming.record_blocks import Block, OpenBlock, Stored
+from olift_fast.streaming.record_journal import Held, open_locked, read_journal
+from olift_fast.streaming.record_parts import CELLS, Facts, parts_of
+from olift_fast.streaming.record_writer import RecordWriter, continuation_name
 from olift_fast.streaming.session import Ended, Event, Lifted
 from olift_fast.tracks.containers import CoordinateFrame, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
-CELLS = 1 << 27
-"""tracks × moments × joints of one part at most: it takes about 4 GB while it is put together."""
 
-Columns = dict[str, tuple[tuple[int, ...], type, Any]]
-"""By name: the shape of a joint's value, its type, and the value where there is no frame."""
+class PartSize(NamedTuple):
+    """How much a part of a recording holds."""
 
-_COLUMNS: Columns = {
-    "joints": ((3,), np.float32, np.nan),
-    "keypoints": ((2,), np.float32, np.nan),
-    "confidence": ((), np.float32, 0),
-    "visible": ((), np.bool_, False),
-}
-_UNCERTAINTY: Columns = {"uncertainty": ((2,), np.float32, np.nan)}
+    num_tracks: int
+    num_frames: int
 
 
 class Recording:
     """Keeps the results of a `Session` and gives them as `LiftedTracks`.
 
     A frame of `LiftedTracks` is a moment (`Lifted.tick`); a track holds NaN in the moments in which it had no frame. A
-    name that comes again is another track: "dog", "dog (2)".
+    name that comes again is another track: "dog", "dog (2)". Results take 25 bytes a joint, or 33 with standard
+    deviations, and 24 bytes a frame of a track: in memory or, with a journal, on disk.
+
+    With a journal, a thread writes what has come every half second, and `add` does not wait for it. A crash, a kill or
+    a power cut then loses the last second at most, and `recover_recording` reads the rest. A journal takes as much disk
+    as the results; `write` deletes it when it has written the parts. When the disk is full, `warn` is told where the
+    recording goes on: in the temporary folder, or in memory.
 
     Args:
         skeleton: of every track.
@@ -41,6 +48,13 @@ class Recording:
         pitch: of the camera, as the stream was told (`StreamingLifter`).
         fps: moments a second; by default told by the frames' times, where they have some.
         source: where the keypoints come from.
+        normalization, fit_frames: as the stream has them; they tell the scale of tracks that have not ended, which is 1
+            without.
+        journal: a file to grow in; without one the recording is in memory.
+        warn: called with a line for people, from another thread; by default a Python warning.
+
+    Raises:
+        InputError: the journal can't be written, another process is at it, or it holds an earlier recording.
     """
 
     def __init__(
@@ -52,133 +66,185 @@ class Recording:
         pitch: float | None = None,
         fps: float | None = None,
         source: str | None = None,
+        normalization: Normalization | None = None,
+        fit_frames: int | None = None,
+        journal: str | Path | None = None,
+        warn: Callable[[str], None] = warnings.warn,
     ) -> None:
-        self._skeleton, self._frame, self._model, self._fps, self._source = skeleton, frame, model, fps, source
-        self._pitch = pitch
-        self._tracks: dict[int, _Track] = {}
+        scale = None if normalization is None else normalization.scale
+        self._facts = Facts(skeleton, frame, model, pitch, fps, source, scale, fit_frames)
+        self._open = OpenBlock(skeleton.num_joints)
+        self._full: list[Block] = []
+        self._lives: set[int] = set()
+        self._count = 0
+        self._lock = threading.Lock()
+        self._stored: list[Stored] = []
+        self._journals: list[Path] = []
+        self._files: list[FileIO] = []
+        self._writer = None if journal is None else RecordWriter(Path(journal), self._facts, self._take, warn)
+        self.notes: tuple[str, ...] = ()
+        """What is lost of a recovered recording."""
 
     def __len__(self) -> int:
         """How many frames are kept, of all tracks together."""
-        return sum(track.count for track in self._tracks.values())
+        return self._count
 
     def add(self, event: Event) -> None:
         """Keeps an event of the session."""
-        if isinstance(event, Lifted):
-            if event.life not in self._tracks:
-                columns = _COLUMNS if event.uncertainty is None else _COLUMNS | _UNCERTAINTY
-                self._tracks[event.life] = _Track(event.track, self._skeleton.num_joints, columns)
-            self._tracks[event.life].add(event)
-        elif isinstance(event, Ended) and event.life in self._tracks and event.scale is not None:
-            self._tracks[event.life].scale = event.scale
+        with self._lock:
+            if isinstance(event, Lifted):
+                if not self._open.fits(event):
+                    self._close_block()
+                self._open.add(event)
+                self._lives.add(event.life)
+                self._count += 1
+            elif isinstance(event, Ended) and event.life in self._lives:
+                self._lives.remove(event.life)
+                if event.scale is not None:
+                    self._open.end(event.life, event.scale)
 
     def parts(self, cells: int = CELLS) -> list[LiftedTracks]:
         """All results as one `LiftedTracks`, or as several that follow one another where one would be too large.
 
         A part holds only the tracks that have a frame in it: many short tracks would otherwise make a huge table that
-        is nearly empty.
+        is nearly empty. `each_part` gives the same one by one.
 
         Args:
             cells: tracks × moments × joints of a part at most.
         """
-        if not self._tracks:
-            return []
-        self._tracks = dict(sorted(self._tracks.items()))
-        ticks = np.unique(np.concatenate([track.kept("tick") for track in self._tracks.values()]))
-        names = _distinct([track.name for track in self._tracks.values()])
-        named = dict(zip(self._tracks, names, strict=True))
-        return [self._part(named, part) for part in self._cut(ticks, cells)]
+        return list(self.each_part(cells))
 
-    def write(self, path: Path) -> list[tuple[Path, LiftedTracks]]:
-        """Writes the parts as ``out.npz``, ``out.2.npz``, … and returns each file with its part.
+    def each_part(self, cells: int = CELLS) -> Iterator[LiftedTracks]:
+        """The `parts`, each put together when it is asked for: about 33 bytes a cell. What comes later is left out."""
+        return parts_of(self._blocks(), self._facts, cells)
+
+    def write(self, path: str | Path) -> list[tuple[Path, PartSize]]:
+        """Writes the parts as ``out.npz``, ``out.2.npz``, …, one after another, and then deletes the journal.
 
         Args:
             path: of the first part; its suffix tells the format, as for `write_lifted`.
+
+        Returns:
+            each file, and how much is in it.
+
+        Raises:
+            InputError: a part can't be written; the message tells where the results are and what to do.
         """
         from olift_fast.io import write_lifted
         from olift_fast.io.write import part_path
 
-        return [(write_lifted(part, part_path(path, n)), part) for n, part in enumerate(self.parts(), 1)]
+        written = []
+        try:
+            for number, part in enumerate(self.each_part(), 1):
+                size = PartSize(part.num_tracks, part.num_frames)
+                written.append((write_lifted(part, part_path(Path(path), number)), size))
+        except InputError as error:
+            raise InputError(f"{error}{self._way_out()}") from error
+        self._remove_journals()
+        return written
 
-    def _cut(self, ticks: np.ndarray, cells: int) -> list[np.ndarray]:
-        """The moments, halved until each stretch makes a part that is small enough."""
-        there = sum(track.within(ticks[0], ticks[-1]) for track in self._tracks.values())
-        if len(ticks) == 1 or there * len(ticks) * self._skeleton.num_joints <= cells:
-            return [ticks]
-        half = len(ticks) // 2
-        return self._cut(ticks[:half], cells) + self._cut(ticks[half:], cells)
+    def close(self) -> None:
+        """Ends the recording: its journal, if it has one, holds all results, and stays."""
+        self._blocks()
+        for file in self._files:
+            file.close()
 
-    def _part(self, names: dict[int, str], ticks: np.ndarray) -> LiftedTracks:
-        own = {life: track for life, track in self._tracks.items() if track.within(ticks[0], ticks[-1])}
-        shape = len(own), len(ticks), self._skeleton.num_joints
-        columns = next(iter(own.values())).columns
-        values: dict[str, Any] = {
-            name: np.full((*shape, *row), empty, kind) for name, (row, kind, empty) in columns.items()
-        }
-        for row, track in enumerate(own.values()):
-            ticks_there = track.kept("tick")
-            inside = slice(*np.searchsorted(ticks_there, (ticks[0], ticks[-1] + 1)))
-            places = np.searchsorted(ticks, ticks_there[inside])
-            for name, column in values.items():
-                column[row, places] = track.kept(name)[inside]
-        if "uncertainty" in values:
-            values["uncertainty_xy"], values["uncertainty"] = np.moveaxis(values["uncertainty"], -1, 0)
-        return LiftedTracks(
-            **values,
-            skeleton=self._skeleton,
-            tracks=tuple(names[life] for life in own),
-            fps=self._fps or self._rate(),
-            frames=ticks.astype(np.int64),
-            source=self._source,
-            format="stream",
-            frame=self._frame,
-            scale=np.array([track.scale for track in own.values()]),
-            centers=frame_centers(values["keypoints"], values["visible"]),
-            rotation=np.tile(np.eye(3), (len(own), 1, 1)),
-            pitch=self._pitch,
-            model=self._model,
-            version=__version__,
-        )
+    def _blocks(self) -> Sequence[Stored]:
+        """All blocks; results that are added later are in memory."""
+        if self._writer is not None:
+            self._stored, self._journals, self._files = self._writer.stop()
+            self._writer = None
+        with self._lock:
+            self._close_block()
+            return [*self._stored, *self._full]
 
-    def _rate(self) -> float | None:
-        """Moments a second, by the median step between a track's times."""
-        steps = np.concatenate([np.diff(track.kept("t")) for track in self._tracks.values()])
-        known = steps[np.isfinite(steps)]
-        step = float(np.median(known)) if len(known) else 0.0
-        return round(1 / step, 3) if 1e-6 < step < 1e3 else None
+    def _take(self) -> list[Block]:
+        """The blocks that have come since the last call."""
+        with self._lock:
+            self._close_block()
+            taken, self._full = self._full, []
+            return taken
 
+    def _close_block(self) -> None:
+        block = self._open.take()
+        if block is not None:
+            self._full.append(block)
 
-class _Track:
-    """The results of a track, in arrays that double in size when they are full."""
+    def _way_out(self) -> str:
+        """Where the results are, if the parts can't be written; for the end of a message."""
+        if not self._journals:
+            return ""
+        lost = sum(len(block.rows) for block in [*self._stored, *self._full] if isinstance(block, Block))
+        but = f", but for the last {lost:,} frames, which are lost" if lost else ""
+        first, *more = map(str, self._journals)
+        also = f" (and {', '.join(more)})" if more else ""
+        return f"; the results are in {first}{also}{but}: `olift recover {first} -o FILE` writes them to another place"
 
-    def __init__(self, name: str, joints: int, columns: Columns) -> None:
-        self.name, self.columns, self.scale, self.count = name, columns, 1.0, 0
-        self._values: dict[str, np.ndarray] = {"tick": np.empty(64, np.int64), "t": np.empty(64, np.float64)}
-        self._values |= {name: np.empty((64, joints, *row), kind) for name, (row, kind, _) in columns.items()}
-
-    def add(self, result: Lifted) -> None:
-        if self.count == len(self._values["tick"]):
-            self._values = {name: np.concatenate([values, values]) for name, values in self._values.items()}
-        for name, values in self._values.items():
-            value = getattr(result, name)
-            values[self.count] = np.nan if value is None else value
-        self.count += 1
-
-    def kept(self, name: str) -> np.ndarray:
-        return self._values[name][: self.count]
-
-    def within(self, first: int, last: int) -> bool:
-        ticks = self.kept("tick")
-        return bool(ticks[0] <= last and ticks[-1] >= first)
+    def _remove_journals(self) -> None:
+        self.close()
+        for path in self._journals:
+            with suppress(FileNotFoundError):
+                path.unlink()
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """The names, those that come again numbered: "dog", "dog (2)"."""
-    found: dict[str, None] = {}
-    times: dict[str, int] = {}
-    for name in names:
-        wanted = name
-        while wanted in found:
-            times[name] = times.get(name, 1) + 1
-            wanted = f"{name} ({times[name]})"
-        found[wanted] = None
-    return list(found)
+def recover_recording(journal: str | Path) -> Recording:
+    """The recording that a crash, a kill or a full disk has left in a journal; its `write` deletes the journal.
+
+    Its `notes` tell what is lost, if more than an unfinished last block. No other process may be at the journal.
+
+    Raises:
+        InputError: it can't be read, is no journal, or is being written.
+    """
+    found, notes = _opened_both(Path(journal)), []
+    held, journals = found[0].held, [journal.path for journal in found]
+    if len(found) == 1 and held.continued is not None:
+        notes.append(f"the recording went on in {held.continued}, which is gone: what came then is missing")
+    damaged = sum(journal.held.damaged for journal in found)
+    if damaged:
+        notes.append(f"{damaged:,} bytes of the journal are damaged: the results that were there are missing")
+    # When the second was full, too, there may have been room in the first again.
+    blocks = sorted((block for journal in found for block in journal.held.blocks), key=lambda block: block.number)
+    recording = Recording(held.facts.skeleton)
+    recording._facts, recording._stored, recording._count = held.facts, [*blocks], sum(block.rows for block in blocks)
+    recording._journals, recording._files = journals, [journal.file for journal in found]
+    recording.notes = tuple(notes)
+    return recording
+
+
+class _Opened(NamedTuple):
+    path: Path
+    file: FileIO
+    held: Held
+
+
+def _opened_both(path: Path) -> list[_Opened]:
+    """A journal, and the one in which the recording went on, if that is found."""
+    with ExitStack() as opened:
+        found = [_opened(path)]
+        opened.callback(found[0].file.close)
+        held = found[0].held
+        name = continuation_name(held.number)
+        places = [path.parent / name, *([held.continued] if held.continued else [])]
+        with suppress(OSError):  # Where no folder has room, there is no temporary one.
+            places.append(Path(tempfile.gettempdir()) / name)
+        second = next((place for place in places if place.is_file()), None)
+        if second is not None:
+            found.append(_opened(second))
+            opened.callback(found[1].file.close)
+            if (found[1].held.number, found[1].held.facts) != (held.number, held.facts):
+                raise InputError(f"{second}: is of another recording than {path}")
+        opened.pop_all()
+        return found
+
+
+def _opened(path: Path) -> _Opened:
+    """A journal, locked, and what it holds."""
+    try:
+        file = open_locked(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    try:
+        return _Opened(path, file, read_journal(file, path))
+    except BaseException:
+        file.close()
+        raise

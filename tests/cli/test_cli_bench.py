@@ -52,15 +52,15 @@ def cells(stdout: str, name: str) -> list[str]:
 
 
 def note_backends(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The backends that `inference.run` is called under from now on, call by call."""
+    """The backends that `inference.run_together` is called under from now on, call by call."""
     used: list[str] = []
-    run = inference.run
+    run = inference.run_together
 
     def noted(*arguments: Any, **options: Any) -> Any:
         used.append(asked_backend())
         return run(*arguments, **options)
 
-    monkeypatch.setattr(inference, "run", noted)
+    monkeypatch.setattr(inference, "run_together", noted)
     return used
 
 
@@ -214,13 +214,13 @@ def test_edges_are_inferred_as_for_lift(bench: Run, mouse: Path) -> None:
 @pytest.mark.slow
 def test_stages_end_with_the_result_of_lift_tracks(bench: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     placed: list[np.ndarray] = []
-    place = inference.place
+    place = inference.place_together
 
     def noted(*arguments: Any) -> Any:
-        placed.append(place(*arguments)[0])
+        placed.append(place(*arguments)[0][0])
         return place(*arguments)
 
-    monkeypatch.setattr(inference, "place", noted)
+    monkeypatch.setattr(inference, "place_together", noted)
     assert bench(mouse, "--skip-reference").exit_code == 0
     by_lift_tracks, *by_rounds = placed
     assert len(by_rounds) == 2
@@ -258,13 +258,13 @@ def test_track_that_shows_nothing_is_passed_over(bench: Run, tmp_path: Path) -> 
 @pytest.mark.slow
 @needs_native
 def test_nothing_is_timed_where_backends_disagree(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = inference.run
+    run = inference.run_together
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         bend = np.float32([1, 1, 2]) if asked_backend() == "eager" else np.float32(1)
-        return bend * run(*arguments, **options)
+        return [bend * joints for joints in run(*arguments, **options)]
 
-    monkeypatch.setattr(inference, "run", wrong)
+    monkeypatch.setattr(inference, "run_together", wrong)
     outcome = bench(*TINY)
     assert outcome.exit_code == 1 and outcome.stdout == "" and isinstance(outcome.exception, RuntimeError)
     assert "the eager backend disagree" in str(outcome.exception)

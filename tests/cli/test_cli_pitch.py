@@ -81,9 +81,9 @@ def test_bench_lifts_at_the_pitch(run: Run, told_model: str, mouse: Path, monkey
     from olift_fast.model import inference
 
     used: list[float | None] = []
-    real = inference.lift_in_chunks
+    real = inference.lift_together
     monkeypatch.setattr(
-        inference, "lift_in_chunks", lambda *a, pitch, **k: used.append(pitch) or real(*a, pitch=pitch, **k)
+        inference, "lift_together", lambda *a, pitch, **k: used.append(pitch) or real(*a, pitch=pitch, **k)
     )
     outcome = run("bench", mouse, "--model", told_model, "--rounds", 1, "--pitch", -20)
     assert outcome.exit_code == 0, outcome.stderr

@@ -99,6 +99,16 @@ def test_save_starts_anew_and_says_whether_there_was_something(lifter: Lifter, t
     assert {path.name for path in tmp_path.iterdir()} == {"first.csv", "second.npz"}
 
 
+def test_what_could_not_be_saved_is_saved_by_the_next_call(lifter: Lifter, tmp_path: Path) -> None:
+    processor = LiftingProcessor(SKELETON, lifter)
+    for pose in poses(5):
+        processor.process(pose)
+    with pytest.raises(InputError, match="does not exist"):
+        processor.save(tmp_path / "nowhere" / "a.npz")
+    assert processor.save(tmp_path / "b.npz") is True
+    assert read_lifted(tmp_path / "b.npz").num_frames == 5
+
+
 def test_several_animals_that_come_and_go(lifter: Lifter, tmp_path: Path) -> None:
     processor = LiftingProcessor(SKELETON, lifter, tracks=2, frame="object", fit_frames=20)
     both = np.stack([poses(20, 1), poses(20, 2)], axis=1)

@@ -1,0 +1,92 @@
+"""Stretches of frames of many tracks, padded to batches that are lifted at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Stretch(NamedTuple):
+    """The frames ``start … stop`` of a track, and ``first … last``, which their results depend on."""
+
+    track: int
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """The number of frames that are lifted for it."""
+        return self.last - self.first
+
+
+class Padded(NamedTuple):
+    """A batch as `Lifter.forward` takes it: keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, and the frames of each
+    stretch that are not padding, ``(B,)``; None where nothing is padded."""
+
+    keypoints: Tensor
+    visible: Tensor
+    lengths: Tensor | None
+
+
+def stretches_of(track: int, reached: Mask, field: tuple[int, int], chunk: int) -> Iterator[Stretch]:
+    """The runs of True in `reached`, cut into stretches of at most `chunk` frames, with the frames around them.
+
+    Args:
+        track: its number.
+        reached: ``(T,)`` which frames are to be lifted.
+        field: frames before and after, that a frame depends on.
+        chunk: frames.
+    """
+    before, after = field
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], reached, [False]]).astype(np.int8)))
+    for begin, end in edges.reshape(-1, 2).tolist():
+        for start in range(begin, end, chunk):
+            stop = min(start + chunk, end)
+            yield Stretch(track, start, stop, max(start - before, 0), min(stop + after, len(reached)))
+
+
+def batches_of(stretches: Iterable[Stretch], frames: int) -> Iterator[list[Stretch]]:
+    """The stretches, those of like lengths together, in batches of at most `frames` frames with their padding.
+
+    A longer stretch is a batch alone.
+    """
+    batch: list[Stretch] = []
+    for stretch in sorted(stretches, key=lambda stretch: stretch.length):
+        if batch and (len(batch) + 1) * stretch.length > frames:
+            yield batch
+            batch = []
+        batch.append(stretch)
+    if batch:
+        yield batch
+
+
+def padded(batch: Sequence[Stretch], keypoints: Sequence[Tensor], visible: Sequence[Tensor]) -> Padded:
+    """The frames of a batch; keypoints ``(T, J, 2)`` and visible ``(T, J)`` are of all tracks."""
+    parts = [(keypoints[own.track][own.first : own.last], visible[own.track][own.first : own.last]) for own in batch]
+    lengths = [own.length for own in batch]
+    if len(set(lengths)) == 1:
+        points, seen = (torch.stack(of_all) for of_all in zip(*parts, strict=True))
+        return Padded(points, seen, None)
+    points, seen = (part.new_zeros(len(batch), max(lengths), *part.shape[1:]) for part in parts[0])
+    for row, (own_points, own_seen) in enumerate(parts):
+        points[row, : lengths[row]], seen[row, : lengths[row]] = own_points, own_seen
+    return Padded(points, seen, torch.tensor(lengths))
+
+
+def reached_from(seen: Mask, field: tuple[int, int]) -> Mask:
+    """``(T,)`` True where some frame of t-before … t+after is True."""
+    before, after = field
+    count = np.concatenate([[0], np.cumsum(seen)])
+    time = np.arange(len(seen))
+    first = np.maximum(time - before, 0)
+    last = np.minimum(time + after + 1, len(seen))
+    return np.asarray(count[last] > count[first], dtype=np.bool_)

@@ -1,0 +1,266 @@
+"""The file that a recording grows in: blocks with checksums, so that what is there can be trusted after a crash.
+
+The file begins with `MARK`. Then come blocks: `_SIGN`, the length and the CRC-32 of what follows, and so many bytes.
+The first block is JSON that describes the recording; each other is a `Block`, or JSON that names the file in which the
+recording goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from olift_fast.atomic import lock, sync_folder, write_at, writing
+from olift_fast.errors import InputError
+from olift_fast.streaming.record_blocks import Block, checked_scale
+from olift_fast.streaming.record_parts import Facts
+from olift_fast.tracks.skeleton import Skeleton
+
+MARK = b"olift record, version 1\n"
+SUFFIX = ".journal"
+_SIGN = b"\xf5OL\n"
+_HEAD = struct.Struct("<4sII")
+_LONGEST = 1 << 26
+_WINDOW = 1 << 20
+_UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+def journal_of(out: Path) -> Path:
+    """Where the record `out` grows until it is written."""
+    return out.with_name(out.name + SUFFIX)
+
+
+class Journal:
+    """A journal that is written to, locked against other processes.
+
+    Args:
+        path: of the file, which is made; one without results is overwritten.
+        facts: of the recording.
+        number: of the recording: a journal that another one continues has the same.
+
+    `file` is open until it is closed; till then no other process may write or read the journal.
+
+    Raises:
+        InputError: it can't be written, another process is at it, or an earlier recording has left its results in it.
+    """
+
+    def __init__(self, path: Path, facts: Facts, number: str) -> None:
+        self.path, self._joints = path, facts.skeleton.num_joints
+        with writing(path):
+            self.file = open_locked(path, make=True)
+            try:
+                _refuse_results(self.file, path)
+                self.file.truncate(0)
+                self._end = 0
+                self._write(MARK + _framed(json.dumps({"number": number, **asdict(facts)}).encode()))
+                sync_folder(path.parent)
+            except BaseException:
+                self.file.close()
+                raise
+
+    def append(self, block: Block) -> OnDisk:
+        """Writes a block, and has it on disk when it returns; after an error the file is as it was.
+
+        Raises:
+            OSError: the disk is full, or gone.
+        """
+        data, place = block.to_bytes(), self._end + _HEAD.size
+        self._write(_framed(data))
+        return OnDisk(self.path, place, len(data), self._joints, block.number, len(block.rows), block.span)
+
+    def note_continuation(self, path: Path) -> None:
+        """Tells where the recording goes on, if there is room for so much."""
+        with suppress(OSError):
+            self._write(_framed(json.dumps({"continued": str(path)}).encode()))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            write_at(self.file, data, self._end)
+            os.fsync(self.file.fileno())
+        except OSError:
+            with suppress(OSError):
+                self.file.truncate(self._end)
+            raise
+        self._end += len(data)
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A block in a journal; see `Stored`."""
+
+    path: Path
+    place: int
+    length: int
+    joints: int
+    number: int
+    rows: int
+    span: tuple[int, int] | None
+
+    def load(self) -> Block:
+        """Reads the block; raises InputError where it can't be read any more."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.place)
+                return Block.from_bytes(file.read(self.length), self.joints)
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror or error}") from error
+        except _UNUSABLE as error:
+            raise InputError(f"{self.path}: the results at byte {self.place:,} are damaged") from error
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a journal holds.
+
+    Args:
+        facts, number: see `Journal`.
+        blocks: the whole ones, in their order.
+        damaged: bytes before the last whole block that belong to none.
+        continued: where the recording goes on, if anywhere.
+    """
+
+    facts: Facts
+    number: str
+    blocks: list[OnDisk]
+    damaged: int
+    continued: Path | None
+
+
+def read_journal(file: FileIO, path: Path) -> Held:
+    """What a journal holds, in bounded memory; an unfinished last block is left out.
+
+    Raises:
+        InputError: it is no journal.
+    """
+    file.seek(0)
+    if file.read(len(MARK)) != MARK:
+        raise InputError(f"{path}: not a journal of `olift stream --record`")
+    found = _whole_blocks(file)
+    place, header = next(found, (0, b""))
+    try:
+        content = json.loads(header)
+        number, facts = str(content["number"]), _facts(content)
+    except _UNUSABLE as error:
+        raise InputError(f"{path}: damaged: its first block does not describe a recording") from error
+    blocks: list[OnDisk] = []
+    damaged, end, continued = 0, place + len(header), None
+    for place, data in found:
+        damaged += place - _HEAD.size - end
+        end = place + len(data)
+        try:
+            if data.startswith(b'{"continued"'):
+                continued = Path(json.loads(data)["continued"])
+                continue
+            block = Block.from_bytes(data, facts.skeleton.num_joints)
+        except _UNUSABLE:
+            damaged += len(data)
+            continue
+        blocks.append(
+            OnDisk(path, place, len(data), facts.skeleton.num_joints, block.number, len(block.rows), block.span)
+        )
+    return Held(facts, number, blocks, damaged, continued)
+
+
+def open_locked(path: Path, make: bool = False) -> FileIO:
+    """The file, unbuffered, locked against other processes until it is closed.
+
+    Args:
+        make: whether it is made where it is not there.
+
+    Raises:
+        InputError: another process is at it. OSError: it can't be opened.
+    """
+    while True:
+        more = os.O_CREAT if make else 0
+        file = FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags | more, 0o600))  # noqa: B023
+        try:
+            lock(file, f"{path}: another process is recording into it")
+            # Whoever had it locked may have deleted it meanwhile.
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _refuse_results(file: FileIO, path: Path) -> None:
+    """Raises InputError where the file holds results, or is no journal."""
+    file.seek(0)
+    start = file.read(len(MARK))
+    if not MARK.startswith(start):
+        raise InputError(f"{path}: is there already, and no journal of a recording: move it away")
+    found = _whole_blocks(file)
+    next(found, None)
+    if next(found, None) is not None:
+        raise InputError(
+            f"{path}: holds what an earlier stream recorded before it was stopped: `olift recover {path}` writes that "
+            "to a file; delete it if you don't want it"
+        )
+
+
+def _framed(data: bytes) -> bytes:
+    return _HEAD.pack(_SIGN, len(data), zlib.crc32(data)) + data
+
+
+def _whole_blocks(file: FileIO) -> Iterator[tuple[int, bytes]]:
+    """The place and the bytes of each whole block; what is damaged between them is skipped."""
+    place: int | None = len(MARK)
+    while place is not None:
+        file.seek(place)
+        head = _read(file, _HEAD.size)
+        if len(head) == _HEAD.size:
+            sign, length, checksum = _HEAD.unpack(head)
+            data = _read(file, length) if sign == _SIGN and length <= _LONGEST else b""
+            if data and len(data) == length and zlib.crc32(data) == checksum:
+                yield place + _HEAD.size, data
+                place += _HEAD.size + length
+                continue
+        place = _next_sign(file, place + 1)
+
+
+def _next_sign(file: FileIO, place: int) -> int | None:
+    """Where the next block may begin; None where none does."""
+    while True:
+        file.seek(place)
+        window = _read(file, _WINDOW)
+        at = window.find(_SIGN)
+        if at >= 0:
+            return place + at
+        if len(window) < _WINDOW:
+            return None
+        place += len(window) - len(_SIGN) + 1
+
+
+def _read(file: FileIO, size: int) -> bytes:
+    """So many bytes, fewer only at the end."""
+    parts: list[bytes] = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _facts(content: dict[str, Any]) -> Facts:
+    """What `asdict` gave; raises ValueError, TypeError or KeyError for anything else."""
+    given = {field.name: content[field.name] for field in fields(Facts)}
+    if given["scale"] is not None:
+        given["scale"] = checked_scale(given["scale"])
+    for name in ("pitch", "fps"):
+        if given[name] is not None and not math.isfinite(given[name]):
+            raise ValueError(f"{name} must be finite, got {given[name]}")
+    for name, kinds in (("frame", (str,)), ("model", (str,)), ("source", (str, type(None)))):
+        if not isinstance(given[name], kinds):
+            raise TypeError(f"{name} must be text, got {given[name]!r:.40}")
+    if given["fit_frames"] is not None and (type(given["fit_frames"]) is not int or given["fit_frames"] < 1):
+        raise ValueError(f"fit_frames must be an integer >= 1, got {given['fit_frames']!r:.40}")
+    return Facts(**given | {"skeleton": Skeleton(**given["skeleton"])})

@@ -214,8 +214,6 @@ def stream(
         pitch=told,
         fps=fps or (replayed.fps if replayed else None),
         source=str(replay) if replay else None,
-        normalization=None if scale is None else Normalization(scale),
-        fit_frames=lifting.fit_frames,
         journal=None if record is None else journal_of(record),
         warn=warn,
     )

@@ -19,8 +19,8 @@ BLOCK_BYTES = 1 << 20
 
 
 def row_type(joints: int, uncertainty: bool) -> np.dtype[np.void]:
-    """What a row holds: 25 bytes a joint, or 33 with standard deviations, and 24 more."""
-    fields: list[Any] = [("life", "<i8"), ("tick", "<i8"), ("t", "<f8")]
+    """What a row holds: 25 bytes a joint, or 33 with standard deviations, and 28 more."""
+    fields: list[Any] = [("life", "<i8"), ("tick", "<i8"), ("t", "<f8"), ("scale", "<f4")]
     fields += [("joints", "<f4", (joints, 3)), ("keypoints", "<f4", (joints, 2)), ("confidence", "<f4", (joints,))]
     fields += [("visible", "?", (joints,))]
     return np.dtype(fields + [("uncertainty", "<f4", (joints, 2))] * uncertainty)

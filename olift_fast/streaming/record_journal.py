@@ -21,7 +21,7 @@ from typing import Any
 
 from olift_fast.atomic import lock, sync_folder, write_at, writing
 from olift_fast.errors import InputError
-from olift_fast.streaming.record_blocks import Block, checked_scale
+from olift_fast.streaming.record_blocks import Block
 from olift_fast.streaming.record_parts import Facts
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -253,14 +253,10 @@ def _read(file: FileIO, size: int) -> bytes:
 def _facts(content: dict[str, Any]) -> Facts:
     """What `asdict` gave; raises ValueError, TypeError or KeyError for anything else."""
     given = {field.name: content[field.name] for field in fields(Facts)}
-    if given["scale"] is not None:
-        given["scale"] = checked_scale(given["scale"])
     for name in ("pitch", "fps"):
         if given[name] is not None and not math.isfinite(given[name]):
             raise ValueError(f"{name} must be finite, got {given[name]}")
     for name, kinds in (("frame", (str,)), ("model", (str,)), ("source", (str, type(None)))):
         if not isinstance(given[name], kinds):
             raise TypeError(f"{name} must be text, got {given[name]!r:.40}")
-    if given["fit_frames"] is not None and (type(given["fit_frames"]) is not int or given["fit_frames"] < 1):
-        raise ValueError(f"fit_frames must be an integer >= 1, got {given['fit_frames']!r:.40}")
     return Facts(**given | {"skeleton": Skeleton(**given["skeleton"])})

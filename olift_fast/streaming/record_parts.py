@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast._version import __version__
-from olift_fast.model import Normalization
 from olift_fast.model.normalization import frame_centers
 from olift_fast.streaming.record_blocks import Rows, Stored
 from olift_fast.tracks.containers import CoordinateFrame, LiftedTracks
@@ -49,8 +48,6 @@ class Facts:
     pitch: float | None = None
     fps: float | None = None
     source: str | None = None
-    scale: float | None = None
-    fit_frames: int | None = None
 
 
 def parts_of(blocks: Sequence[Stored], facts: Facts, cells: int = CELLS) -> Iterator[LiftedTracks]:
@@ -71,7 +68,7 @@ class _Contents:
         lives: the numbers of the tracks, increasing.
         first, last: of each track, its moments.
         names: of each track, distinct.
-        scales: of each track.
+        scales: of each track; that of its last row where it has not ended.
         ticks: all moments, increasing.
         before: rows before each moment, and in all.
         joints: J.
@@ -95,6 +92,7 @@ class _Contents:
         spans: dict[int, tuple[int, int]] = {}
         names: dict[int, str] = {}
         scales: dict[int, float] = {}
+        latest: dict[int, float] = {}
         steps, counts, uncertainty = _Steps(), _Counts(), False
         for stored in blocks:
             block = stored.load()
@@ -107,15 +105,16 @@ class _Contents:
                 known = spans.get(life, (first, last))
                 spans[life] = min(known[0], first), max(known[1], last)
                 steps.add(life, rows["t"])
+                if 0 < rows["scale"][-1] < np.inf:
+                    latest[life] = float(rows["scale"][-1])
         lives = sorted(spans)
-        _fit_missing(scales, set(lives), blocks, facts)
         ticks, rows_of_tick = counts.all()
         return cls(
             lives=np.array(lives, np.int64),
             first=np.array([spans[life][0] for life in lives], np.int64),
             last=np.array([spans[life][1] for life in lives], np.int64),
             names=_distinct([names.get(life, f"track_{life}") for life in lives]),
-            scales=np.array([scales.get(life, 1.0) for life in lives], np.float32),
+            scales=np.array([scales.get(life, latest.get(life, 1.0)) for life in lives], np.float32),
             ticks=ticks,
             before=np.concatenate([np.zeros(1, np.int64), np.cumsum(rows_of_tick)]),
             joints=facts.skeleton.num_joints,
@@ -187,34 +186,6 @@ def _by_life(rows: Rows) -> Iterator[tuple[int, Rows]]:
     lives, starts = np.unique(rows["life"][order], return_index=True)
     for life, places in zip(lives.tolist(), np.split(order, starts[1:]) if len(lives) else [], strict=True):
         yield life, rows[places]
-
-
-def _fit_missing(scales: dict[int, float], lives: set[int], blocks: Sequence[Stored], facts: Facts) -> None:
-    """Adds the scales of tracks that have not ended: the one that was given, or as the stream fits it."""
-    missing = lives - scales.keys()
-    if facts.scale is not None:
-        scales |= dict.fromkeys(missing, facts.scale)
-    if facts.scale is not None or facts.fit_frames is None or not missing:
-        return
-    fitted: dict[int, list[Rows]] = {}
-    for stored in blocks:
-        wanted = np.array(sorted(missing), np.int64)
-        rows = stored.load().rows
-        for life, own in _by_life(rows[np.isin(rows["life"], wanted)]):
-            held = fitted.setdefault(life, [])
-            if not held:
-                own = own[int(np.argmax(own["visible"].sum(axis=-1) > 1)) :]
-                if own["visible"][0].sum() < 2:
-                    continue
-            held.append(own[: facts.fit_frames - sum(map(len, held))])
-            if sum(map(len, held)) == facts.fit_frames:
-                missing.remove(life)
-        if not missing:
-            break
-    for life, held in fitted.items():
-        if held:
-            keypoints, visible = (np.concatenate([part[name] for part in held]) for name in ("keypoints", "visible"))
-            scales[life] = Normalization.fit(keypoints, visible).scale
 
 
 class _Counts:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from olift_fast.errors import InputError
-from olift_fast.model import Normalization
 from olift_fast.streaming.record_blocks import Block, OpenBlock, Stored
 from olift_fast.streaming.record_journal import Held, open_locked, read_journal
 from olift_fast.streaming.record_parts import CELLS, Facts, parts_of
@@ -34,7 +33,7 @@ class Recording:
 
     A frame of `LiftedTracks` is a moment (`Lifted.tick`); a track holds NaN in the moments in which it had no frame. A
     name that comes again is another track: "dog", "dog (2)". Results take 25 bytes a joint, or 33 with standard
-    deviations, and 24 bytes a frame of a track: in memory or, with a journal, on disk.
+    deviations, and 28 bytes a frame of a track: in memory or, with a journal, on disk.
 
     With a journal, a thread writes what has come every half second, and `add` does not wait for it. A crash, a kill or
     a power cut then loses the last second at most, and `recover_recording` reads the rest. A journal takes as much disk
@@ -48,8 +47,6 @@ class Recording:
         pitch: of the camera, as the stream was told (`StreamingLifter`).
         fps: moments a second; by default told by the frames' times, where they have some.
         source: where the keypoints come from.
-        normalization, fit_frames: as the stream has them; they tell the scale of tracks that have not ended, which is 1
-            without.
         journal: a file to grow in; without one the recording is in memory.
         warn: called with a line for people, from another thread; by default a Python warning.
 
@@ -66,13 +63,10 @@ class Recording:
         pitch: float | None = None,
         fps: float | None = None,
         source: str | None = None,
-        normalization: Normalization | None = None,
-        fit_frames: int | None = None,
         journal: str | Path | None = None,
         warn: Callable[[str], None] = warnings.warn,
     ) -> None:
-        scale = None if normalization is None else normalization.scale
-        self._facts = Facts(skeleton, frame, model, pitch, fps, source, scale, fit_frames)
+        self._facts = Facts(skeleton, frame, model, pitch, fps, source)
         self._open = OpenBlock(skeleton.num_joints)
         self._full: list[Block] = []
         self._lives: set[int] = set()

@@ -44,6 +44,8 @@ class Lifted(NamedTuple):
     """``(J, 2)``: as `LiftedFrame.uncertainty`."""
     provisional: bool = False
     """As `LiftedFrame.provisional`."""
+    scale: float | None = None
+    """As `LiftedFrame.scale`."""
     due: float | None = None
     """`FrameMessage.came` of the frame `latency_frames` later: with that one this result was due, if it came."""
 
@@ -243,8 +245,7 @@ class Session:
             self.results += 1
             yield Lifted(
                 track.source, track.name, number, frame.t, result.joints, frame.keypoints, frame.confidence, visible,
-                tick, track.life, result.uncertainty, result.provisional,
-                self._due(track, frame),
+                tick, track.life, result.uncertainty, result.provisional, result.scale, self._due(track, frame),
             )  # fmt: skip
 
     def _due(self, track: _Track, frame: FrameMessage) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
@@ -41,10 +42,12 @@ class LiftedFrame(_Frame):
     """One frame in 3D: its track, its number within the track from 0, and joints ``(J, 3)`` float32.
 
     Beside these three, `uncertainty` is ``(J, 2)``: the standard deviation of x and y and that of z, in the joints'
-    unit; None where the model gives none. `provisional` tells that the track's scale was still being fitted.
+    unit; None where the model gives none. `scale` is pixels in one model unit, as the frame was lifted, and
+    `provisional` tells that it was still being fitted.
     """
 
     uncertainty: Array | None = None
+    scale: float = math.nan
     provisional: bool = False
 
 
@@ -253,10 +256,9 @@ class StreamingLifter:
         if uncertainty.size:
             for result, spread in zip(results, uncertainty * units[:, None, None], strict=True):
                 result.uncertainty = spread
-        fitting = self._scales.fitting[own]
-        if fitting.any():
-            for result, open_ in zip(results, fitting.tolist(), strict=True):
-                result.provisional = open_
+        scales, fitting = self._scales.values[own].tolist(), self._scales.fitting[own].tolist()
+        for result, scale, provisional in zip(results, scales, fitting, strict=True):
+            result.scale, result.provisional = scale, provisional
         return results
 
     def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> tuple[Array, Array]:

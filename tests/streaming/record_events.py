@@ -20,7 +20,7 @@ from olift_fast.tracks.containers import LiftedTracks
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)), name="mouse")
 JOINTS = SKELETON.num_joints
-GIVEN: dict[str, Any] = {"frame": "object", "model": "tiny", "fit_frames": 16}
+GIVEN: dict[str, Any] = {"frame": "object", "model": "tiny"}
 """What a `Recording` of these events is given."""
 
 

@@ -169,8 +169,6 @@ def test_recovered_scale_is_the_one_the_stream_fits(tmp_path: Path) -> None:
     (fitted,), (told,) = recorded(without).parts(), recorded(events()).parts()
     np.testing.assert_array_equal(fitted.scale, told.scale)
     assert len(set(fitted.scale.tolist())) == 5
-    (plain,) = recorded(without, fit_frames=None).parts()
-    assert (plain.scale == 1).all()
 
 
 def test_facts_come_back_from_the_journal(tmp_path: Path) -> None:

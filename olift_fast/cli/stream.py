@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_result
-from olift_fast.cli.console import old_option, plural, reported, tell, warn
+from olift_fast.cli.console import old_option, plural, reported, say, tell, warn
 from olift_fast.cli.lifting_job import load_model, read_tracks
 from olift_fast.cli.options import (
     AllowPickle,
@@ -277,7 +277,7 @@ def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None) ->
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
 
     view = LiveView(skeleton, host, port, title=replay.name if replay else "live")
-    typer.echo(f"olift: live view at {view.url}", err=True)
+    say(f"olift: live view at {view.url}", err=True)
     webbrowser.open(view.url)
     return view
 
@@ -289,4 +289,4 @@ def _write(recording: Recording, out: Path) -> None:
         warn(f"{out}: not written: nothing was lifted")
     for path, part in written:
         frames = f"{plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')}"
-        typer.echo(f"olift: recorded {path} ({frames})", err=True)
+        say(f"olift: recorded {path} ({frames})", err=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.checks import check_input, check_page
-from olift_fast.cli.console import open_page, reported
+from olift_fast.cli.console import open_page, reported, say
 from olift_fast.cli.options import Debug
 
 
@@ -42,6 +42,6 @@ def view(
     lifted = read_lifted(result)
     with writing(page):
         write_html(lifted, page, max_frames=max_frames, title=title)
-    typer.echo(f"drawn: {page}")
+    say(f"drawn: {page}")
     if open_:
         open_page(page)

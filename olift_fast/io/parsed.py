@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
 from olift_fast.io.limits import most_values
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import find_rig, rig
@@ -288,7 +288,7 @@ def int64(value: Any, what: str) -> int:
 def one_line(text: str) -> str:
     """`text`, which may hold words of a file, as one line of printable signs that is not too long."""
     text = " ".join(text.split())
-    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    text = printable(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

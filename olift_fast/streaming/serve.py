@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
 from olift_fast.streaming.router import OnLag, Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Session
 from olift_fast.streaming.streaming_lifter import StreamingLifter
@@ -36,7 +36,7 @@ class Served(NamedTuple):
 
 
 def _to_stderr(line: str) -> None:
-    print(f"olift: {line}", file=sys.stderr, flush=True)
+    print(printable(f"olift: {line}"), file=sys.stderr, flush=True)
 
 
 def serve_stream(

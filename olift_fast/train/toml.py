@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from olift_fast.errors import InputError
+from olift_fast.odd_files import as_file
 
 WANTED = {
     bool: "true or false",
@@ -130,7 +131,8 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
         InputError: the file is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with as_file(path) as file:
+            return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{absent}") from None
     except OSError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton, check_writable
 
 CoordinateFrame = Literal["camera", "object"]
 """What coordinates are given in; `LiftedTracks.frame` tells the two apart."""
@@ -190,6 +190,7 @@ def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
     source = value.source
     for name in ("tracks", "notes", "warnings"):
         _set(value, name, tuple(str(text) for text in getattr(value, name)))
+    check_writable(f"{source}: track names" if source else "track names", value.tracks)
     if value.keypoints.ndim != 4 or value.keypoints.shape[-1] != 2:
         raise _error(source, f"keypoints must be (tracks, frames, joints, 2), got {value.keypoints.shape}")
     frames = value.keypoints.shape[1]

@@ -27,13 +27,12 @@ from olift_fast.cli.train import train
 from olift_fast.cli.view import view
 from olift_fast.errors import printable
 
-
 _UsageError: Any = typer.BadParameter.__base__
 """Of click, or of the copy of it that newer versions of typer bring."""
 
 
 class _Root(TyperGroup):
-    """The commands. What was typed, or a shell has filled in for a pattern, stands in errors as `printable` shows it."""
+    """The commands. Errors show what was typed, or what a shell put in for a pattern, as `printable` does."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Reads the words before the command."""

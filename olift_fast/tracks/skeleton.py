@@ -32,8 +32,9 @@ class Skeleton:
         inferred: (E) True for the edges that were guessed from names or motion, not given; () when all were given.
 
     Raises:
-        InputError: no joints, a repeated name or one that no file holds (with a NUL, say), an edge that leaves the skeleton, joins a joint to itself or comes
-            twice, sides that are not J values of -1, 0, +1, or `inferred` that is not a value for each edge.
+        InputError: no joints, a repeated name, one that no file holds (`check_writable`), an edge that leaves the
+            skeleton, joins a joint to itself or comes twice, sides that are not J values of -1, 0, +1, or `inferred`
+            that is not a value for each edge.
     """
 
     names: tuple[str, ...]
@@ -191,7 +192,10 @@ class Skeleton:
 
 
 def check_writable(what: str, names: Iterable[str]) -> None:
-    """Raises InputError, which begins with `what`, for a name with a NUL or half of a surrogate pair: no file holds it."""
+    """Raises InputError, which begins with `what`, for a name with a NUL or half of a surrogate pair.
+
+    Tables can't be written with such a name, and other files lose a part of it.
+    """
     wrong = next((name for name in names if _UNWRITABLE.search(name)), None)
     if wrong is not None:
         raise InputError(f"{what} must be text without NUL and without halves of surrogate pairs, got {wrong!r:.60}")

@@ -64,7 +64,7 @@ def write_text(path: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
-    **{suffix: write_result for suffix in SUFFIXES},
+    **dict.fromkeys(SUFFIXES, write_result),
     ".html": write_page,
     ".json": lambda path: write_json({"a": 1}, path),
     ".txt": write_text,

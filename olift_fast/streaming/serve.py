@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,7 +97,8 @@ def serve_stream(
     settings = Settings(host=host, idle=idle, fps=fps, sink=sink)
     handlers = _signal_handlers()
     try:
-        stopped_by = asyncio.run(_serve(router, sources, settings, view, say, handlers))
+        with _gone_clients_unsaid():
+            stopped_by = asyncio.run(_serve(router, sources, settings, view, say, handlers))
     finally:
         _set_handlers(handlers)
         stats = router.stats()
@@ -138,6 +141,21 @@ async def _serve(
         for task in tasks:
             task.cancel()
     return stopped.result() if stopped.done() else None
+
+
+@contextmanager
+def _gone_clients_unsaid() -> Iterator[None]:
+    """asyncio logs a line for each write to a client that has gone; its transport notices by itself."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return record.getMessage() != "socket.send() raised exception."
+
+    logger = logging.getLogger("asyncio")
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
 
 
 def _signal_handlers() -> Handlers:

@@ -185,9 +185,10 @@ def _framed(table: Table) -> tuple[Table, list[str]]:
 
 
 def _as_line(cells: Sequence[str], delimiter: str) -> str:
-    out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator="").writerow(cells)
-    return out.getvalue()
+    # It quotes what its own end of a line has.
+    end, out = "\r\n", io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator=end).writerow(cells)
+    return out.getvalue().removesuffix(end)
 
 
 def _nameless(table: Table) -> Sequence[str]:

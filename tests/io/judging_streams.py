@@ -1,7 +1,7 @@
 """Takes damaged lines of a live stream in, and judges what happens: each gives a result or one error line, soon.
 
 Nothing here opens a socket. Lines of "stream" go through `LineSplitter`, `parse_line` and `Session`; messages of
-"websocket" through the handler that the transport gives to its server, with a `Router` behind it.
+"websocket" as bytes through the transport's server, whose connection lies in memory, and a `Router` behind it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from judging import Judgment, Outcome, judged
 from mutations import Input
+from mutations_of_text import BYTES
 from seeds import Content
 from seeds_of_lines import JOINTS
+from websocket_in_memory import converse, frames_of, unfit_frame
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.errors import InputError
@@ -39,7 +39,6 @@ from olift_fast.streaming.messages import (
 )
 from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
-from olift_fast.streaming.transports import Settings
 
 READ_SECONDS, LINE_SECONDS = 0.5, 0.01
 """The CPU time that what is read at once may take, and each of its lines more, with what is lifted because of it."""
@@ -195,13 +194,40 @@ def _check(holds: bool, otherwise: str) -> None:
 
 
 def _websocket(data: bytes) -> tuple[int, int]:
-    """How many answers were no errors, and how many were."""
-    sent, told = asyncio.run(_converse(list(_messages(data))))
+    """How many answers were no errors; and how many were, or closed the connection."""
+    sent, code, told = asyncio.run(_converse(data))
     for line in told:
         _check(line.isprintable(), f"a notice with control characters: {line!r:.100}")
     answers = [_answer(line) for line in sent]
-    errors = sum("error" in answer for answer in answers)
-    return len(answers) - errors, errors
+    errors = sum("error" in answer for answer in answers) + (code not in (None, 1000))
+    return len(answers), errors
+
+
+async def _converse(data: bytes) -> tuple[list[str], int | None, list[str]]:
+    """The answers to a client that sends these lines and leaves, why the server closed, and its notices."""
+    told: list[str] = []
+    router = Router(Session(stream()), notice=told.append)
+    running, talking = (asyncio.ensure_future(work) for work in (router.run(), converse(router, _frames(data), HANGS)))
+    try:
+        done, _ = await asyncio.wait((running, talking), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+        for _ in range(100):
+            await asyncio.sleep(0)
+        _check(not len(router) and not router.session.tracks, "a channel or a track stays open")
+        return *talking.result(), told
+    finally:
+        running.cancel()
+        talking.cancel()
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    """The bytes that such a client sends; of some they are damaged, or end with an unfit frame."""
+    draw = random.Random(zlib.crc32(data))
+    sent = b"".join(frames_of(_messages(data), draw))
+    if b"\0" in data or draw.random() < 0.12:
+        sent = draw.choice((lambda: sent + unfit_frame(draw), lambda: draw.choice(BYTES)(draw, sent or b"x")))()
+    yield from _cut(sent, (1, 50) if len(sent) < 3000 else (1000, 1 << 16))
 
 
 def _messages(data: bytes) -> Iterator[bytes]:
@@ -214,63 +240,3 @@ def _messages(data: bytes) -> Iterator[bytes]:
         place += count
         if len(message) <= 4 * MAX_LINE:  # The server takes no longer ones.
             yield message
-
-
-async def _converse(messages: Sequence[bytes]) -> tuple[list[str], list[str]]:
-    """The answers to a client that sends these messages and leaves, and the notices."""
-    told: list[str] = []
-    router = Router(Session(stream()), notice=told.append)
-    handler, client = await _handler(router), _Client(messages)
-    running, talking = asyncio.create_task(router.run()), asyncio.ensure_future(handler(client))
-    try:
-        done, _ = await asyncio.wait((running, talking), timeout=HANGS, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            await task
-        _check(talking in done, f"the handler has not ended after {HANGS:g} s")
-        for _ in range(100):
-            await asyncio.sleep(0)
-        _check(not len(router) and not router.session.tracks, "a channel or a track stays open")
-    finally:
-        running.cancel()
-        talking.cancel()
-    return client.sent, told
-
-
-async def _handler(router: Router) -> Callable[[Any], Awaitable[None]]:
-    """What the transport gives to its server, which is not begun."""
-    from olift_fast.streaming.transports import websocket
-
-    given: list[Any] = []
-    where = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 0))
-
-    async def serve(handler: Any, *_: Any, **__: Any) -> Any:
-        given.append(handler)
-        return SimpleNamespace(sockets=[where])
-
-    with mock.patch("websockets.asyncio.server.serve", serve):
-        await websocket.open_websocket(router, 0, Settings())
-    return given[0]
-
-
-class _Client:
-    """A connection as the handler sees it."""
-
-    remote_address = ("127.0.0.1", 5000)
-
-    def __init__(self, messages: Iterable[bytes]) -> None:
-        self._messages = iter(messages)
-        self.sent: list[str] = []
-
-    async def recv(self, decode: bool | None = None) -> bytes:
-        from websockets.exceptions import ConnectionClosedOK
-
-        try:
-            return next(self._messages)
-        except StopIteration:
-            raise ConnectionClosedOK(None, None) from None
-
-    async def send(self, message: bytes, text: bool | None = None) -> None:
-        self.sent.append(message.decode())
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        self._messages = iter(())

@@ -112,7 +112,7 @@ def test_what_the_handler_may_not_do_is_seen(seeds: dict[str, list[Seed]], monke
         assert outcome(b'{"stats": true}\n', "websocket").kind == "failed"
     with monkeypatch.context() as patch:
         patch.setattr(Router, "wake", lambda self: None)
-        assert re.search("has not ended", outcome(FRAME, "websocket").message)
+        assert re.search("the server hangs", outcome(FRAME, "websocket").message)
     assert outcome(FRAME, "websocket").kind == "read"
 
 

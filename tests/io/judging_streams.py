@@ -105,7 +105,7 @@ def _session(data: bytes) -> tuple[int, int]:
     def lines() -> Iterator[list[bytes | None]]:
         for piece in _cut(data, (1, 7, 300, 1 << 16) if len(data) < 10_000 else (300, 1 << 16)):
             yield list(splitter.feed(piece))
-        yield list(splitter.close())
+        yield list(splitter.feed(b"\n"))
 
     for together in lines():
         began, messages = time.process_time(), []
@@ -212,7 +212,8 @@ async def _converse(data: bytes) -> tuple[list[str], int | None, list[str]]:
         done, _ = await asyncio.wait((running, talking), return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             await task
-        for _ in range(100):
+        end = time.monotonic() + HANGS
+        while (len(router) or router.session.tracks) and time.monotonic() < end:
             await asyncio.sleep(0)
         _check(not len(router) and not router.session.tracks, "a channel or a track stays open")
         return *talking.result(), told

@@ -120,11 +120,12 @@ async def _opened(router: Router) -> tuple[Any, Callable[[], Any]]:
 
 
 async def _settled(wire: _Wire, end: float) -> None:
-    """Waits until nothing more is written."""
-    still, seen = 0, -1
-    while still < 50 and not wire.closed and time.monotonic() < end:
+    """Waits until nothing more is written or read."""
+    still, before = 0, (0, False)
+    while still < 200 and not wire.closed and time.monotonic() < end:
         await asyncio.sleep(0)
-        still, seen = still + 1 if len(wire.written) == seen and not wire.paused else 0, len(wire.written)
+        now = len(wire.written), wire.paused
+        still, before = still + 1 if now == before else 0, now
 
 
 async def _until(holds: Callable[[], bool], end: float) -> None:

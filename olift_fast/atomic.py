@@ -76,21 +76,6 @@ def replacement(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError within the block into an InputError that names `path` and the cause."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {_cause(error)}") from error
-
-
-def reserve(file: IO[bytes], size: int) -> None:
-    """Reserves `size` bytes for the file, where the system can, so that a full disk is an error now and not halfway."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-
-
 def link_target(path: Path) -> Path:
     """Where a symbolic link leads, through all links; any other path itself.
 
@@ -141,6 +126,21 @@ def _machine() -> str:
     with suppress(OSError):
         known.append(os.readlink("/proc/self/ns/pid"))
     return hashlib.sha256("/".join(known).encode()).hexdigest()[:8]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError within the block into an InputError that names `path` and the cause."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {_cause(error)}") from error
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Reserves `size` bytes for the file, where the system can, so that a full disk is an error now and not halfway."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _cause(error: OSError) -> str:

@@ -10,6 +10,7 @@ import typer
 from olift_fast.cli.checks import check_input, check_page
 from olift_fast.cli.console import open_page, reported, say
 from olift_fast.cli.options import Debug
+from olift_fast.errors import InputError
 
 
 @reported
@@ -37,6 +38,8 @@ def view(
     from olift_fast.view import write_html
 
     check_input(result)
+    if result.is_dir():
+        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)

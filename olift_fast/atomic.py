@@ -53,13 +53,15 @@ def replacement(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that takes its place when the block ends well.
 
     The content is on disk before the name changes; after an error nothing is left of it and `path` is as it was. A
-    symbolic link stays, and what it leads to is replaced; so does one that leads to a file that is not there yet. What
-    killed processes have left in the folder is removed.
+    symbolic link stays, and what it leads to is replaced, or made where it is not there yet. What killed processes have
+    left in the folder is removed.
 
     Raises:
-        OSError: `path` can't be written.
+        OSError: `path` can't be written, or is a device, a pipe or a socket.
     """
     path = link_target(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device, a pipe or a socket", str(path))
     _remove_abandoned(path.parent)
     owner = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.name[:40]}.{owner}.tmp{path.suffix}")

@@ -125,6 +125,8 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="/dev/null: is a device"):
         check_replaceable(Path("/dev/null"))
+    with pytest.raises(OSError, match="it is a device, a pipe or a socket"), replacement(tmp_path / "pipe"):
+        pass
     assert sorted(tmp_path.iterdir()) == before and not (tmp_path / "pipe").is_file()
 
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
 from olift_fast.cli.bench import bench
-from olift_fast.cli.console import say, warn
+from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.evaluate import evaluate
@@ -68,6 +68,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 unusable input or arguments, 130 interrupted, 1 anything else."""
+    show_warnings_printably()
     app(prog_name="olift")
 
 

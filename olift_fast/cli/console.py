@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,18 @@ def say(*lines: str, err: bool = False) -> None:
 def warn(message: str) -> None:
     """A line on stderr that does not stop the command."""
     typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + printable(message), err=True)
+
+
+def show_warnings_printably() -> None:
+    """Has Python's own warnings, in which names of files may stand, shown as `printable` does."""
+    plain = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], file: str, place: int, line: str | None = None
+    ) -> str:
+        return plain("\n".join(map(printable, str(message).splitlines())), category, file, place, line)
+
+    warnings.formatwarning = formatted
 
 
 def tell(note: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from olift_fast.cli.console import say, table, tell, warn
+from olift_fast.cli.console import say, show_warnings_printably, table, tell, warn
 from olift_fast.errors import printable
 
 from .conftest import Run, walk
@@ -89,6 +90,14 @@ def test_lines_warnings_notes_and_tables(capsys: pytest.CaptureFixture[str]) -> 
     text = re.sub(r"\x1b\[[0-9;]*m", "", out + err)  # the colors of warnings and notes
     assert shown(text) and text.count(r"name \x1b[2J\nolift: done [/]") == 3
     assert r"[bold]x[/]\x1b[2J" in text and "[/b]" in text
+
+
+def test_warnings_of_python_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What it changes is put back at the end.
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    show_warnings_printably()
+    text = warnings.formatwarning("skipped 1 of 2 files: a\x1b[2J.npz\nmore", UserWarning, "bad_files.py", 1, "")
+    assert shown(text) and r"a\x1b[2J.npz" in text and "\nmore" in text
 
 
 def test_a_progress_bar_shows_brackets(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ _UNQUOTED = "\x1f"
 
 # What tools write for a missing number, apart from nothing and what numpy's parser knows (nan, inf).
 _MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-++|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
-# A quote that is still open after so many lines is taken for a sign of its own, such as that of inches.
+# Where a cell in quotes begins, whatever separates cells, and what may stand in it.
+_QUOTE, _QUOTED = re.compile(r'(?:^|[,;|\t])"'), re.compile(r'[^"]*+(?:""[^"]*+)*+')
+# A cell in quotes that has not ended after so many lines is none.
 _MOST_LINES = 20
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:([.,'\u2019\u202f\xa0 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
 
@@ -167,13 +169,25 @@ def _rows_of(text: str) -> tuple[list[str], Sequence[int]]:
 
 
 def _end_of_row(lines: Sequence[str], start: int) -> int:
-    """The place after the row that begins at `start`: the next one, unless a quote is open that ends soon after."""
-    is_open = False
-    for place in range(start, min(start + _MOST_LINES, len(lines))):
-        is_open ^= lines[place].count('"') % 2 == 1
-        if not is_open:
-            return place + 1
+    """The place after the row that begins at `start`: the next one, unless a cell in quotes goes on, and soon ends."""
+    if lines[start].count('"') % 2 == 0:
+        return start + 1
+    for stop in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
+        if not _goes_on("\n".join(lines[start:stop])):
+            return stop
     return start + 1
+
+
+def _goes_on(text: str) -> bool:
+    """Whether the text ends within a cell in quotes; a quote that does not begin its cell is a sign like others."""
+    place = 0
+    while (begin := _QUOTE.search(text, place)) is not None:
+        end = _QUOTED.match(text, begin.end())
+        assert end is not None
+        if end.end() == len(text):
+            return True
+        place = end.end() + 1
+    return False
 
 
 def is_missing(cell: str) -> bool:

@@ -157,6 +157,13 @@ def test_tables_with_odd_names_are_read(tmp_path: Path, kind: str, end: str, nam
     np.testing.assert_array_equal(found.keypoints[0, :, 0, 0], [10, 11, 12])
 
 
+@pytest.mark.parametrize("note", ['5" wide', 'a"b"c"', 'it is 3"', 'x""y"'])
+def test_quotes_that_do_not_begin_a_cell_leave_the_lines_apart(tmp_path: Path, note: str) -> None:
+    lines = ["frame,nose_x,nose_y,note", *(f"{frame},{frame},2,{note}" for frame in range(31))]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    np.testing.assert_array_equal(read_keypoints(tmp_path / "table.csv").keypoints[0, :, 0, 0], np.arange(31))
+
+
 def test_a_lone_quote_leaves_the_lines_apart(tmp_path: Path) -> None:
     lines = ['frame,nose_x,nose_y,note"', *(f"{frame},1,2,x" for frame in range(30))]
     (tmp_path / "table.csv").write_text("\n".join(lines))

@@ -73,9 +73,9 @@ def show_warnings_printably() -> None:
     plain = warnings.formatwarning
 
     def formatted(
-        message: Warning | str, category: type[Warning], file: str, place: int, line: str | None = None
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        return plain("\n".join(map(printable, str(message).splitlines())), category, file, place, line)
+        return plain("\n".join(map(printable, str(message).splitlines())), category, filename, lineno, line)
 
     warnings.formatwarning = formatted
 

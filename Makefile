@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
-#   make fuzz MINUTES=45   damaged files by the thousand: each is read, or refused in one line
+#   make fuzz MINUTES=45   damaged files and lines by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 

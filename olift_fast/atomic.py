@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any
@@ -19,14 +23,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """As `replacement`, with errors that a user can read.
 
     Raises:
-        InputError: the folder is missing or not writable, `path` is a folder, the disk is full: one line.
+        InputError: the folder is missing or not writable, `path` is a folder, a device or a pipe, the disk is full: one
+            line.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, wanted the name of a file to write")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: folder {path.parent} does not exist")
-    with writing(path), replacement(path) as temporary:
-        yield temporary
+    with writing(path):
+        check_replaceable(path)
+        with replacement(path) as temporary:
+            yield temporary
+
+
+def check_replaceable(path: Path) -> Path:
+    """The file that is written where `path` is asked for: its target, where it is a symbolic link.
+
+    Raises:
+        InputError: its folder does not exist, or something that is no file is there.
+    """
+    target = link_target(path)
+    linked = "" if target == path else f" (a link to {target})"
+    if target.is_dir():
+        raise InputError(f"{path}{linked}: is a folder, wanted the name of a file to write")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path}{linked}: is a device, a pipe or a socket, wanted the name of a file to write")
+    if not target.parent.is_dir():
+        raise InputError(f"{path}{linked}: folder {target.parent} does not exist")
+    return target
 
 
 @contextmanager
@@ -34,12 +54,18 @@ def replacement(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that takes its place when the block ends well.
 
     The content is on disk before the name changes, and then the name is, too; after an error nothing is left of it and
-    `path` is as it was.
+    `path` is as it was. A symbolic link stays, and what it leads to is replaced, or made where it is not there yet.
+    What killed processes have left in the folder is removed.
 
     Raises:
-        OSError: `path` can't be written.
+        OSError: `path` can't be written, or is a device, a pipe or a socket.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    path = link_target(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device, a pipe or a socket", str(path))
+    _remove_abandoned(path.parent)
+    owner = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name[:40]}.{owner}.tmp{path.suffix}")
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
@@ -52,6 +78,58 @@ def replacement(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def link_target(path: Path) -> Path:
+    """Where a symbolic link leads, through all links; any other path itself.
+
+    Raises:
+        OSError: links that lead in a circle.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
+
+
+_TEMPORARY = re.compile(r"\..*\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp.*", re.DOTALL)
+
+
+@cache
+def _remove_abandoned(folder: Path) -> None:
+    """Removes the temporary files in a folder whose processes, of this machine, have ended; once in a process."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and found["machine"] == _machine() and not _runs(int(found["process"])):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _runs(process: int) -> bool:
+    """Whether there is a process with this number; True where that can't be told."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Tells machines, and containers on one machine, apart: the numbers of processes mean the same within one."""
+    known = [platform.node()]
+    with suppress(OSError):
+        known.append(Path("/etc/machine-id").read_text(encoding="ascii", errors="replace"))
+    with suppress(OSError):
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("/".join(known).encode()).hexdigest()[:8]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ LAYERS = {
     "reference": 0,
     "renamed": 0,
     "atomic": 1,
+    "odd_files": 1,
     "tracks": 1,
     "ops": 1,
     "data": 2,
@@ -37,7 +38,7 @@ LAYERS = {
 }
 # All that these three parts may import of the package, apart from themselves.
 LOWER_HALF = ("data", "io", "view")
-BELOW_LOWER_HALF = {"_version", "atomic", "errors", "lazy", "renamed", "tracks"}
+BELOW_LOWER_HALF = {"_version", "atomic", "errors", "lazy", "odd_files", "renamed", "tracks"}
 NUMPY_ONLY = ("errors", "tracks", "data", "io", "view")
 
 # The eager backend of these operations is the reference itself. Everything else computes by its own code, so that a

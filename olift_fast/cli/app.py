@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
 from olift_fast.cli.bench import bench
-from olift_fast.cli.console import warn
+from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.evaluate import evaluate
@@ -24,9 +26,39 @@ from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
 from olift_fast.cli.view import view
+from olift_fast.errors import printable
+
+_UsageError: Any = typer.BadParameter.__base__
+"""Of click, or of the copy of it that newer versions of typer bring."""
+
+
+class _Root(TyperGroup):
+    """The commands. Errors show what was typed, or what a shell put in for a pattern, as `printable` does."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads the words before the command."""
+        with _printable_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Reads those of the command, and runs it."""
+        with _printable_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        told = vars(error)
+        told |= {name: printable(told[name]) for name in ("message", "option_name") if isinstance(told.get(name), str)}
+        raise
+
 
 app = typer.Typer(
     name="olift",
+    cls=_Root,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -37,12 +69,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 unusable input or arguments, 130 interrupted, 1 anything else."""
+    show_warnings_printably()
     app(prog_name="olift")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"olift {__version__}")
+        say(f"olift {__version__}")
         raise typer.Exit
 
 
@@ -107,6 +140,8 @@ class _TakesOldView(TyperCommand):
 
 def _is_of_bench(file: str) -> bool:
     """Whether `olift bench` wrote this file."""
+    if not Path(file).is_file():
+        return False
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):

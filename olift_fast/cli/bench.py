@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_output
-from olift_fast.cli.console import print_json, reported, table, warn, write_json
+from olift_fast.cli.console import print_json, reported, say, table, warn, write_json
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
 from olift_fast.cli.lifting_job import LiftingJob, hidden_share
@@ -132,7 +132,7 @@ def bench(
     if out is not None:
         write_json(content, out)
         if not as_json:
-            typer.echo(f"written: {out}")
+            say(f"written: {out}")
 
 
 def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None
     """The summary as a table, for people."""
     from rich.console import Console
 
-    typer.echo(heading("generated keypoints" if file is None else file.name, timings.result))
+    say(heading("generated keypoints" if file is None else file.name, timings.result))
     rates, eager, machine = content["frames_per_second"], content["reference"], content["machine"]
     rows = [_row(name, times, rates.get(name)) for name, times in content["stages"].items()]
     rows.append(_row("all stages", content["whole"], rates["whole"]))
@@ -247,13 +247,13 @@ def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None
     ]
     Console(highlight=False).print(table(("stage", "median ms", "20th", "80th", "frames/s"), rows))
     if eager is not None:
-        typer.echo(
+        say(
             f"the eager backend takes {eager['times_as_long']:.2f} times as long to lift; "
             f"the results differ by {eager['error']:.1e}"
         )
     kernels = f"native kernels: {machine['simd']}" if machine["simd"] else "no native kernels"
-    typer.echo(f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, {kernels}")
-    typer.echo(
+    say(f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, {kernels}")
+    say(
         f"olift {machine['olift']}, model {content['model']} {content['version']} in {content['dtype']}, "
         f"Python {machine['python']}, torch {machine['torch']}, numpy {machine['numpy']}"
     )

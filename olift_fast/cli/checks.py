@@ -6,22 +6,29 @@ import importlib.util
 import os
 from pathlib import Path
 
+from olift_fast.atomic import link_target, writing
 from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.odd_files import refuse_odd
 
 
 def check_input(path: Path) -> None:
-    """Raises InputError unless the file or folder is there."""
+    """Raises InputError unless the file, the folder or the pipe is there."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    refuse_odd(path)
 
 
 def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
     """Raises InputError where `path`, which `option` named, can't be written or is the input itself."""
-    folder = path.parent
+    with writing(path):
+        target = link_target(path)
+    folder = target.parent
     if not folder.is_dir():
         raise InputError(f"{path}: cannot be written: {folder} is not a folder")
     if path.is_dir():
         raise InputError(f"{path}: cannot be written: it is a folder, wanted a file name")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path}: cannot be written: it is a device, a pipe or a socket, wanted a file name")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: cannot be written: no permission in {folder}; choose another place with {option}")
     if source is not None and path.exists() and source.exists() and path.samefile(source):

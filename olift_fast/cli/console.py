@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 
-from olift_fast.errors import InputError, MissingExtraError, PickledError
+from olift_fast.errors import InputError, MissingExtraError, PickledError, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,12 +37,12 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             raise  # typer ends quietly when the reader of a pipe has gone
         except KeyboardInterrupt:
-            typer.echo("olift: interrupted", err=True)
+            say("olift: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (InputError, MissingExtraError, OSError) as error:
             if kwargs.get("debug"):
-                traceback.print_exc()
-            typer.secho(f"olift: {one_line(error)}", fg=typer.colors.RED, err=True)
+                say(*traceback.format_exc().splitlines(), err=True)
+            typer.secho(printable(f"olift: {one_line(error)}"), fg=typer.colors.RED, err=True)
             raise typer.Exit(BAD_INPUT) from None
 
     return run
@@ -56,14 +57,32 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Lines on stdout, or on stderr. Names of files, joints and tracks may stand in them: `printable` escapes signs."""
+    for line in lines:
+        typer.echo(printable(line), err=err)
+
+
 def warn(message: str) -> None:
     """A line on stderr that does not stop the command."""
-    typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + message, err=True)
+    typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + printable(message), err=True)
+
+
+def show_warnings_printably() -> None:
+    """Has Python's own warnings, in which names of files may stand, shown as `printable` does."""
+    plain = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return plain("\n".join(map(printable, str(message).splitlines())), category, filename, lineno, line)
+
+    warnings.formatwarning = formatted
 
 
 def tell(note: str) -> None:
     """A pale line on stderr: how something was done where that was a choice."""
-    typer.echo(typer.style(f"note: {note}", dim=True), err=True)
+    typer.echo(typer.style(printable(f"note: {note}"), dim=True), err=True)
 
 
 def old_option(value: Value, old_value: Value | None, *, new: str, old: str) -> Value:
@@ -88,20 +107,24 @@ def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> No
 
 
 def _json(content: dict[str, Any] | list[dict[str, Any]]) -> str:
-    return json.dumps(content, indent=2, allow_nan=False)
+    # JSON escapes all signs that a terminal may obey but this one.
+    return json.dumps(content, indent=2, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Table:
-    """A table for rich's console: the first `words` columns hold words, aligned left, the others numbers."""
+    """A table for rich's console: the first `words` columns hold words, aligned left, the others numbers.
+
+    Cells are shown as they are, with `printable`: brackets in them are no markup.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(box=SIMPLE_HEAD, pad_edge=True)
     for place, column in enumerate(columns):
-        grid.add_column(column, justify="left" if place < words else "right")
+        grid.add_column(Text(column), justify="left" if place < words else "right")
     for row in rows:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*(Text(printable(cell)) for cell in row))
     return grid
 
 
@@ -138,9 +161,9 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
+        task = bar.add_task(printable(label), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

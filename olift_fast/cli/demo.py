@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from olift_fast.cli.console import open_page, print_json, reported, warn
+from olift_fast.cli.console import open_page, print_json, reported, say, warn
 from olift_fast.cli.lift import report, summary
 from olift_fast.cli.lifting_job import LiftingJob, lift_file
 from olift_fast.cli.options import Debug, Json, ModelName
@@ -81,9 +81,9 @@ def demo(
         print_json({**summary(outcome), "truth": str(truth), "sa_mpjpe_percent": error, "flat_sa_mpjpe_percent": flat})
     else:
         options = f"--skeleton {skeleton} --fps {FPS:g} -o {lifted}" + (f" --html {page}" if drawable else "")
-        typer.echo(f"olift lift {table} {options}")
+        say(f"olift lift {table} {options}")
         report(outcome)
-        typer.echo(
+        say(
             f"error against the truth (SA-MPJPE): {error:.1f} % of the animal's RMS radius in the picture; "
             f"the flat guess (true x and y, no depth) is at {flat:.1f} %"
         )

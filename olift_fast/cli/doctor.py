@@ -13,6 +13,7 @@ import typer
 from olift_fast._version import __version__
 from olift_fast.cli.console import print_json, reported
 from olift_fast.cli.options import Debug, Json
+from olift_fast.errors import printable
 
 if TYPE_CHECKING:
     from olift_fast.ops.backends import Backend
@@ -47,7 +48,7 @@ def doctor(
         print_json(findings)
     else:
         for line in _lines(findings):
-            typer.echo(line)
+            typer.echo(_colored(printable(line)))
     if not findings["ok"]:
         raise typer.Exit(1)
 
@@ -127,9 +128,18 @@ def _backends() -> dict[str, str | None]:
     return {name: why_not(name) for name in BACKENDS}
 
 
+_COLORS = {"✓": typer.colors.GREEN, "✗": typer.colors.YELLOW}
+
+
+def _colored(line: str) -> str:
+    """The line with its tick or cross, if it begins with one, in color."""
+    mark = line.strip()[:1]
+    return line.replace(mark, typer.style(mark, fg=_COLORS[mark]), 1) if mark in _COLORS else line
+
+
 def _lines(findings: dict[str, Any]) -> list[str]:
     """The findings for people: a tick at what is there, the reason at what is not."""
-    good, bad = typer.style("✓", fg=typer.colors.GREEN), typer.style("✗", fg=typer.colors.YELLOW)
+    good, bad = _COLORS
     lines = [f"olift {findings['version']}, Python {findings['python']}, {findings['platform']}"]
     lines.append("  " + ", ".join(f"{name} {version}" for name, version in findings["packages"].items() if version))
     if "threads" in findings:

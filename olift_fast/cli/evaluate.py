@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olift_fast.cli.checks import check_output
-from olift_fast.cli.console import print_json, reported, table, write_json
+from olift_fast.cli.console import print_json, reported, say, table, write_json
 from olift_fast.cli.options import Debug, DtypeName, Json, JsonFile
 from olift_fast.errors import InputError, MissingExtraError
 
@@ -154,12 +154,12 @@ def print_scores(scores: Sequence[Score]) -> None:
     first, *rest = (metric.column for metric in METRICS)
     console = Console(width=150)
     console.print(table(("source", "method", "clips", first, "vs flat", *rest), rows, words=2))
-    typer.echo(legend())
+    say(legend())
     if spread := [row for row in scores if UNCERTAINTY_METRICS[0].name in row.values]:
         shown = (METRICS[0], *UNCERTAINTY_METRICS)
         lines = [(row.source, row.method, *(_figure(row.values[metric.name]) for metric in shown)) for row in spread]
         console.print(table(("source", "method", *(metric.column for metric in shown)), lines, words=2))
-        typer.echo(legend(shown))
+        say(legend(shown))
 
 
 def _figure(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import reported
+from olift_fast.cli.console import reported, say
 from olift_fast.cli.evaluate import print_scores, shown
 from olift_fast.cli.options import Debug, ModelName
 from olift_fast.cli.train import first_process, watching
@@ -85,4 +85,4 @@ def finetune(
         hops = lifter.config.hops
         ways = {FLAT: Way(flat, hops), **{name: Way(lifted_by(own), hops) for name, own in lifters.items()}}
         print_scores(score_all(clips, ways))
-        typer.echo(f"trained: {out}; olift lift FILE --model {as_model(out)}")
+        say(f"trained: {out}; olift lift FILE --model {as_model(out)}")

@@ -21,6 +21,7 @@ from olift_fast.cli.options import (
     SkeletonName,
     inferring,
 )
+from olift_fast.errors import printable
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
@@ -134,9 +135,9 @@ def _print(file: Path, content: dict[str, Any], min_confidence: float) -> None:
         "hidden": f"{content['hidden_share']:.1%} of the keypoints (missing, or confidence below {min_confidence:g})",
     }
     console = Console(highlight=False)
-    console.print(Text(str(file), style="bold"), soft_wrap=True)
+    console.print(Text(printable(str(file)), style="bold"), soft_wrap=True)
     for key, value in (*known.items(), *(("note", note) for note in content["notes"])):
-        console.print(Text(f"  {key:<10}{value}"), soft_wrap=True)
+        console.print(Text(printable(f"  {key:<10}{value}")), soft_wrap=True)
     console.print(table(("track", "frames seen", "hidden"), [
         (track["name"], f"{track['frames_seen']:,}", f"{track['hidden_share']:.1%}") for track in content["tracks"]
     ]))  # fmt: skip

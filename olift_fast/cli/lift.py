@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import old_option, open_page, plural, print_json, reported, tell, warn
+from olift_fast.cli.console import old_option, open_page, plural, print_json, reported, say, tell, warn
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
@@ -157,12 +157,12 @@ def report(outcome: Outcome) -> None:
     result, job = outcome.result, outcome.job
     for warning in outcome.warnings:
         warn(warning)
-    typer.echo(heading(job.file.name, result))
+    say(heading(job.file.name, result))
     axes = "x right, y down, z away from the camera" if result.frame == "camera" else "the object's own frame"
-    typer.echo(f"lifted by {result.model} {result.version}: {job.out} ({result.units}: {axes})")
+    say(f"lifted by {result.model} {result.version}: {job.out} ({result.units}: {axes})")
     if job.page is not None:
-        typer.echo(f"drawn: {job.page}")
-    typer.echo(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
+        say(f"drawn: {job.page}")
+    say(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     for note in outcome.notes:
         tell(note)
 

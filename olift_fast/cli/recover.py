@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olift_fast.cli.checks import check_input, check_result
-from olift_fast.cli.console import plural, reported, warn
+from olift_fast.cli.console import plural, reported, say, warn
 from olift_fast.cli.options import Debug
 from olift_fast.errors import InputError
 
@@ -55,7 +55,7 @@ def write_record(recording: Recording, out: Path) -> None:
         warn(f"{out}: not written: nothing was lifted")
     for path, part in written:
         frames = f"{plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')}"
-        typer.echo(f"olift: recorded {path} ({frames})", err=True)
+        say(f"olift: recorded {path} ({frames})", err=True)
 
 
 def _named(journal: Path) -> Path:

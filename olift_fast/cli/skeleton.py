@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_output
-from olift_fast.cli.console import reported, table, warn
+from olift_fast.cli.console import reported, say, table, warn
 from olift_fast.cli.lift import default_output
 from olift_fast.cli.options import AllowPickle, Debug, FormatName, KeypointFile, MinConfidence
 from olift_fast.errors import InputError
@@ -80,15 +80,15 @@ def skeleton(
     _write(tracks.skeleton, result)
     for warning in tracks.warnings:
         warn(warning)
-    typer.echo(draft.said if isinstance(draft, Draft) else f"edges: {len(tracks.skeleton.edges)}, given by {file}")
+    say(draft.said if isinstance(draft, Draft) else f"edges: {len(tracks.skeleton.edges)}, given by {file}")
     if isinstance(draft, Draft):
         _print_moved(draft)
-    typer.echo(f"written: {result}; correct it, then: olift lift {file} --skeleton {result}")
+    say(f"written: {result}; correct it, then: olift lift {file} --skeleton {result}")
     if png is not None:
         from olift_fast.view.picture import draw_skeleton
 
         frame = draw_skeleton(tracks, png, min_confidence=min_confidence)
-        typer.echo(f"drawn: {png}, on frame {frame if tracks.frames is None else int(tracks.frames[frame]):,}")
+        say(f"drawn: {png}, on frame {frame if tracks.frames is None else int(tracks.frames[frame]):,}")
 
 
 def _check_outputs(file: Path, result: Path, png: Path | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_result
-from olift_fast.cli.console import old_option, reported, tell, warn
+from olift_fast.cli.console import old_option, reported, say, tell, warn
 from olift_fast.cli.lifting_job import load_model, read_tracks
 from olift_fast.cli.options import (
     AllowPickle,
@@ -303,6 +303,6 @@ def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None) ->
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
 
     view = LiveView(skeleton, host, port, title=replay.name if replay else "live")
-    typer.echo(f"olift: live view at {view.url}", err=True)
+    say(f"olift: live view at {view.url}", err=True)
     webbrowser.open(view.url)
     return view

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from olift_fast.cli.console import reported
+from olift_fast.cli.console import reported, say
 from olift_fast.cli.options import Debug
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def train(
         lifter = fit(wanted, resume=resume, watch=watch)
     if first_process():
         out: Path = wanted.run.out
-        typer.echo(f"trained: {out} ({lifter.name}); olift lift FILE --model {as_model(out)}")
+        say(f"trained: {out} ({lifter.name}); olift lift FILE --model {as_model(out)}")
 
 
 @contextmanager
 def watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
     """A progress bar with the latest report on stderr; one line for each report where stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda step, report: typer.echo(_line(report, config.schedule.steps), err=True) if report else None
+        yield lambda step, report: say(_line(report, config.schedule.steps), err=True) if report else None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.checks import check_input, check_page
-from olift_fast.cli.console import open_page, reported
+from olift_fast.cli.console import open_page, reported, say
 from olift_fast.cli.options import Debug
+from olift_fast.errors import InputError
 
 
 @reported
@@ -37,11 +38,13 @@ def view(
     from olift_fast.view import write_html
 
     check_input(result)
+    if result.is_dir():
+        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)
     with writing(page):
         write_html(lifted, page, max_frames=max_frames, title=title)
-    typer.echo(f"drawn: {page}")
+    say(f"drawn: {page}")
     if open_:
         open_page(page)

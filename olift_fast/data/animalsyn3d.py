@@ -38,6 +38,7 @@ from olift_fast.data.cameras import Cameras, project
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.mocap import Paired
 from olift_fast.errors import InputError
+from olift_fast.odd_files import refuse_odd
 from olift_fast.tracks.animalsyn3d import y_is_up
 from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, rig
 from olift_fast.tracks.skeleton import Skeleton
@@ -92,6 +93,7 @@ def load_animation(path: str | Path) -> Paired:
         InputError: not a readable file of the format above, shapes that disagree, 2D that is not the 3D's projection.
     """
     path = Path(path)
+    refuse_odd(path)
     try:
         return _parse(_read(path), path)
     except InputError as error:

@@ -23,6 +23,7 @@ from olift_fast.atomic import replacement
 from olift_fast.data.bad_files import OnBad, read_each
 from olift_fast.data.mocap import Motion, Segment, segments_of
 from olift_fast.errors import InputError
+from olift_fast.odd_files import check_file
 from olift_fast.tracks.rigs import rig
 
 TRAIN = ("S1", "S5", "S6", "S7", "S8")
@@ -96,8 +97,7 @@ def convert(source: str | Path, target: str | Path) -> None:
 
 def _takes(path: Path, allow_pickle: bool) -> dict[str, Callable[[], npt.NDArray[np.float32]]]:
     """What reads each take, by "SUBJECT/ACTION"."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    check_file(path)
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a readable .npz: it is no zip archive")
     names = _stored(path, None, False)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from olift_fast.data.bad_files import OnBad, read_each
 from olift_fast.data.known_recordings import what_is_known
 from olift_fast.errors import InputError
+from olift_fast.odd_files import check_file
 from olift_fast.tracks.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float32]
@@ -468,8 +469,7 @@ def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 
 
 def _read(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    check_file(path)
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a readable .npz: it is no zip archive")
     try:

@@ -28,7 +28,7 @@ _MAX_NAME, _MAX_COLUMNS = 100, 20_000
 
 # The ways to name the columns of a joint. Each joint of a table is named in the same way.
 _SCHEMES = tuple(
-    re.compile(pattern, flags)
+    re.compile(pattern, flags | re.DOTALL)
     for pattern, flags in (
         (rf"(?P<joint>.+?)(?:{_BETWEEN}[(\[]?|[(\[]){_PART}[)\]]?", re.IGNORECASE),  # nose_x, nose.x, nose (x)
         (rf"{_PART}{_BETWEEN}(?P<joint>.+)", re.IGNORECASE),  # x_nose

@@ -17,6 +17,10 @@ _UNQUOTED = "\x1f"
 
 # What tools write for a missing number, apart from nothing and what numpy's parser knows (nan, inf).
 _MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-++|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
+# Where a cell in quotes begins, whatever separates cells, and what may stand in it.
+_QUOTE, _QUOTED = re.compile(r'(?:^|[,;|\t])"'), re.compile(r'[^"]*+(?:""[^"]*+)*+')
+# A cell in quotes that has not ended after so many lines is none.
+_MOST_LINES = 20
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:([.,'\u2019\u202f\xa0 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
 
 
@@ -85,7 +89,7 @@ class Table:
             return np.zeros((0, len(columns)), np.float32)
         if any('"' in line for line in body):
             delimiter = _UNQUOTED
-            body = [delimiter.join(row).replace("\n", " ") for row in self.rows(start, len(self.lines))]
+            body = [" ".join(delimiter.join(row).splitlines()) for row in self.rows(start, len(self.lines))]
         for offset, line in enumerate(body):
             if line.count(delimiter) + 1 != width:
                 body[offset] = _fitted(line, delimiter, columns, width, self.numbers[start + offset])
@@ -123,12 +127,13 @@ class Table:
 def split_table(text: str) -> Table:
     """The lines of `text` and what separates their cells: one of , ; | or a tab, spaces, or what Excel's `sep=` says.
 
-    Lines without text in any cell are left out: spreadsheets pad a table with them.
+    Lines without text in any cell are left out: spreadsheets pad a table with them. A cell in quotes may go on in the
+    next lines, as a joint's name with a newline does.
 
     Raises:
         InputError: no line at all.
     """
-    lines = text.splitlines()
+    lines, numbers = _rows_of(text)
     first = 0
     said = re.fullmatch(r"\"?sep=(.)\"?[\s,;]*", lines[0], re.IGNORECASE) if lines else None
     if said is not None:
@@ -142,9 +147,47 @@ def split_table(text: str) -> Table:
         raise InputError("is empty")
     if len(kept) < len(lines):
         there = set(kept)
-        padding = [index + 1 for index in range(first, len(lines)) if index not in there and lines[index].strip()]
-        return Table([lines[index] for index in kept], delimiter, [index + 1 for index in kept], padding)
-    return Table(lines, delimiter, range(1, len(lines) + 1))
+        padding = [numbers[index] for index in range(first, len(lines)) if index not in there and lines[index].strip()]
+        return Table([lines[index] for index in kept], delimiter, [numbers[index] for index in kept], padding)
+    return Table(lines, delimiter, numbers)
+
+
+def _rows_of(text: str) -> tuple[list[str], Sequence[int]]:
+    """The lines, and the number of each; lines between which a quoted cell goes on are one."""
+    lines = text.splitlines()
+    if '"' not in text or not any(line.count('"') % 2 for line in lines):
+        return lines, range(1, len(lines) + 1)
+    ended = text.splitlines(keepends=True)
+    rows, numbers = [], []
+    place = 0
+    while place < len(lines):
+        stop = _end_of_row(lines, place)
+        rows.append("".join(ended[place : stop - 1]) + lines[stop - 1])
+        numbers.append(place + 1)
+        place = stop
+    return rows, numbers
+
+
+def _end_of_row(lines: Sequence[str], start: int) -> int:
+    """The place after the row that begins at `start`: the next one, unless a cell in quotes goes on, and soon ends."""
+    if lines[start].count('"') % 2 == 0:
+        return start + 1
+    for stop in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
+        if not _goes_on("\n".join(lines[start:stop])):
+            return stop
+    return start + 1
+
+
+def _goes_on(text: str) -> bool:
+    """Whether the text ends within a cell in quotes; a quote that does not begin its cell is a sign like others."""
+    place = 0
+    while (begin := _QUOTE.search(text, place)) is not None:
+        end = _QUOTED.match(text, begin.end())
+        assert end is not None
+        if end.end() == len(text):
+            return True
+        place = end.end() + 1
+    return False
 
 
 def is_missing(cell: str) -> bool:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
+from olift_fast.io.far_points import warning_of_far_points
 from olift_fast.io.limits import most_values
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import find_rig, rig
@@ -104,7 +105,8 @@ def settle(
         image_size: overrides the file's own; coordinates that are, or look, normalized by it are scaled to pixels.
 
     Raises:
-        InputError: no track, no frame, nothing visible, names that do not fit `skeleton`, unusable edges or fps.
+        InputError: no track, no frame, nothing visible, coordinates beyond `MAX_COORDINATE`, names that do not fit
+            `skeleton`, unusable edges or fps.
     """
     with np.errstate(over="ignore"):
         points = np.array(parsed.keypoints, dtype=np.float32)
@@ -136,10 +138,13 @@ def settle(
     if hidden.all():
         count = f"{tracks} track{'s' * (tracks > 1)}, {frames} frame{'s' * (frames > 1)}, {joints} joint"
         raise InputError(f"no keypoint is visible ({count}{'s' * (joints > 1)}), wanted at least one")
+    named = skeleton_of(parsed, skeleton)
+    far = warning_of_far_points(points, confidence, parsed.tracks, named.names, size)
+    warnings = (*parsed.warnings, *scale.warnings, *markers.warnings, *shares.warnings, *filter(None, [far]))
     return KeypointTracks(
         keypoints=points,
         confidence=confidence,
-        skeleton=skeleton_of(parsed, skeleton),
+        skeleton=named,
         tracks=tuple(parsed.tracks),
         fps=parsed.fps if fps is None else fps,
         frames=None if parsed.frames is None or _counts_from_zero(parsed.frames) else parsed.frames,
@@ -147,7 +152,7 @@ def settle(
         source=source,
         format=format,
         notes=tuple(map(one_line, (*parsed.notes, *scale.notes, *markers.notes, *shares.notes))),
-        warnings=tuple(map(one_line, (*parsed.warnings, *scale.warnings, *markers.warnings, *shares.warnings))),
+        warnings=tuple(map(one_line, warnings)),
     )
 
 
@@ -288,7 +293,7 @@ def int64(value: Any, what: str) -> int:
 def one_line(text: str) -> str:
     """`text`, which may hold words of a file, as one line of printable signs that is not too long."""
     text = " ".join(text.split())
-    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    text = printable(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

@@ -19,6 +19,7 @@ from olift_fast.io.parsed import UNUSABLE, Parsed, one_line, settle, skeleton_of
 from olift_fast.io.project import project_skeleton, skeleton_of_config
 from olift_fast.io.readers import FORMATS, movement, npz
 from olift_fast.io.skeleton_files import skeleton_of_object
+from olift_fast.odd_files import as_file
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import load_skeleton, rig_names
 from olift_fast.tracks.skeleton import Skeleton
@@ -87,10 +88,10 @@ def read_skeleton(path_or_name: str | Path) -> Skeleton:
     path = Path(path_or_name)
     if str(path_or_name) in rig_names() or not path.exists():
         return load_skeleton(path_or_name)
-    with _naming(str(path), None):
+    with _naming(str(path), None), as_file(path) as file:
         if path.suffix.lower() in (".yaml", ".yml"):
-            return skeleton_of_config(path)
-        parsed = read_safely(_read_skeleton, path)
+            return skeleton_of_config(file)
+        parsed = read_safely(_read_skeleton, file)
         if isinstance(parsed, Skeleton):
             return parsed
         if parsed.names is None and parsed.rig_name is None:
@@ -131,7 +132,8 @@ def _read_file(path: Path, format: str | None, allow_pickle: bool, in_project: b
     Args:
         in_project: take edges that the file lacks from the DeepLabCut project that it lies in.
     """
-    parsed, chosen = read_safely(_read_opened, path, format, allow_pickle)
+    with as_file(path) as file:
+        parsed, chosen = read_safely(_read_opened, file, format, allow_pickle)
     if in_project and chosen in ("deeplabcut", "deeplabcut-h5") and not skeleton_of(parsed).edges:
         found = project_skeleton(path, parsed.names or ())
         if found is not None:

@@ -159,6 +159,8 @@ class Channel:
         self._outbox.clear()
         self._arrivals.clear()
         self.finish()
+        # What waited for its reader can go on, and then its tracks end.
+        self._router.wake()
 
     def _count_latencies(self) -> None:
         now = time.perf_counter()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
 from olift_fast.streaming.router import OnLag, Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Session
 from olift_fast.streaming.streaming_lifter import StreamingLifter
@@ -36,7 +38,7 @@ class Served(NamedTuple):
 
 
 def _to_stderr(line: str) -> None:
-    print(f"olift: {line}", file=sys.stderr, flush=True)
+    print(printable(f"olift: {line}"), file=sys.stderr, flush=True)
 
 
 def serve_stream(
@@ -99,7 +101,8 @@ def serve_stream(
     settings = Settings(host=host, idle=idle, fps=fps, sink=sink)
     handlers = _signal_handlers()
     try:
-        stopped_by = asyncio.run(_serve(router, sources, settings, view, say, handlers))
+        with _gone_clients_unsaid():
+            stopped_by = asyncio.run(_serve(router, sources, settings, view, say, handlers))
     finally:
         _set_handlers(handlers)
         stats = router.stats()
@@ -142,6 +145,21 @@ async def _serve(
         for task in tasks:
             task.cancel()
     return stopped.result() if stopped.done() else None
+
+
+@contextmanager
+def _gone_clients_unsaid() -> Iterator[None]:
+    """asyncio logs a line for each write to a client that has gone; its transport notices by itself."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return record.getMessage() != "socket.send() raised exception."
+
+    logger = logging.getLogger("asyncio")
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
 
 
 def _signal_handlers() -> Handlers:

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.skeleton import Skeleton, check_writable
 
 CoordinateFrame = Literal["camera", "object"]
 """What coordinates are given in; `LiftedTracks.frame` tells the two apart."""
+
+MAX_COORDINATE = 1e9
+"""Pixels from the origin. Their squares, and sums of many of those, are far from what float32 can hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,8 @@ class KeypointTracks:
         warnings: what is likely to be wrong with the keypoints, for every command.
 
     Raises:
-        InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
+        InputError: shapes that disagree, or values that cannot be, as coordinates beyond `MAX_COORDINATE`; the message
+            begins with `source`.
     """
 
     keypoints: npt.NDArray[np.float32]
@@ -54,6 +58,7 @@ class KeypointTracks:
         _settle_shared(self)
         tracks, frames, joints = self.num_tracks, self.num_frames, self.skeleton.num_joints
         _check_shape(self.source, "confidence", self.confidence, (tracks, frames, joints))
+        _check_range(self)
 
     @property
     def num_tracks(self) -> int:
@@ -190,6 +195,7 @@ def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
     source = value.source
     for name in ("tracks", "notes", "warnings"):
         _set(value, name, tuple(str(text) for text in getattr(value, name)))
+    check_writable(f"{source}: track names" if source else "track names", value.tracks)
     if value.keypoints.ndim != 4 or value.keypoints.shape[-1] != 2:
         raise _error(source, f"keypoints must be (tracks, frames, joints, 2), got {value.keypoints.shape}")
     frames = value.keypoints.shape[1]
@@ -210,6 +216,18 @@ def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
         if width <= 0 or height <= 0:
             raise _error(source, f"image size must be positive (width, height), got ({width}, {height})")
         _set(value, "image_size", (width, height))
+
+
+def _check_range(value: KeypointTracks) -> None:
+    """Raises InputError where a finite coordinate is beyond `MAX_COORDINATE`; what is not finite is no keypoint."""
+    if not (np.abs(value.keypoints) > MAX_COORDINATE).any():
+        return
+    points = np.where(np.isfinite(value.keypoints), np.abs(value.keypoints), 0)
+    track, frame, joint, axis = np.unravel_index(int(points.argmax()), points.shape)
+    seen = float(value.keypoints[track, frame, joint, axis])
+    if abs(seen) > MAX_COORDINATE:
+        where = f"joint {value.skeleton.names[joint]!r} of track {value.tracks[track]!r}, frame {frame}"
+        raise _error(value.source, f"keypoints must be within ±{MAX_COORDINATE:.0e} pixels, got {seen:.4g} ({where})")
 
 
 def _check_shape(source: str | None, name: str, value: npt.NDArray[Any], wanted: tuple[int, ...]) -> None:

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import compress
@@ -32,8 +32,9 @@ class Skeleton:
         inferred: (E) True for the edges that were guessed from names or motion, not given; () when all were given.
 
     Raises:
-        InputError: no joints, a repeated name, an edge that leaves the skeleton, joins a joint to itself or comes
-            twice, sides that are not J values of -1, 0, +1, or `inferred` that is not a value for each edge.
+        InputError: no joints, a repeated name, one that no file holds (`check_writable`), an edge that leaves the
+            skeleton, joins a joint to itself or comes twice, sides that are not J values of -1, 0, +1, or `inferred`
+            that is not a value for each edge.
     """
 
     names: tuple[str, ...]
@@ -53,6 +54,7 @@ class Skeleton:
         inferred = tuple(bool(guessed) for guessed in self.inferred)
         # All given is () however it was said, so that equal skeletons are equal.
         object.__setattr__(self, "inferred", inferred if any(inferred) else ())
+        check_writable("a skeleton's name", [str(self.name or "")])
         what = f"skeleton {self.name!r}" if self.name else "skeleton"
         _check(names, edges, sides, what)
         if inferred and len(inferred) != len(edges):
@@ -189,6 +191,19 @@ class Skeleton:
         return f"{what} has no single joint for {', '.join(parts)}"
 
 
+def check_writable(what: str, names: Iterable[str]) -> None:
+    """Raises InputError, which begins with `what`, for a name with a NUL or half of a surrogate pair.
+
+    Tables can't be written with such a name, and other files lose a part of it.
+    """
+    wrong = next((name for name in names if _UNWRITABLE.search(name)), None)
+    if wrong is not None:
+        raise InputError(f"{what} must be text without NUL and without halves of surrogate pairs, got {wrong!r:.60}")
+
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+
+
 def plain(name: str) -> str:
     """The name in lower case without separators: what `Skeleton.match` compares."""
     return re.sub(r"[\W_]+", "", name).casefold()
@@ -214,6 +229,7 @@ def _hop_distances(num_joints: int, edges: tuple[tuple[int, int], ...]) -> npt.N
 def _check(names: tuple[str, ...], edges: tuple[tuple[int, int], ...], sides: tuple[int, ...], what: str) -> None:
     if not names:
         raise InputError(f"{what} must have at least one joint, got none")
+    check_writable(f"{what}: joint names", names)
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise InputError(f"{what}: joint names must be distinct, got {', '.join(map(repr, repeated))} more than once")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from olift_fast.errors import InputError
+from olift_fast.odd_files import refuse_odd
 
 WANTED = {
     bool: "true or false",
@@ -129,6 +130,7 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, unreadable or not TOML.
     """
+    refuse_odd(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olift_fast.atomic import replacement
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError, MissingExtraError, printable
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
@@ -76,7 +76,7 @@ def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600,
         "camera": result.camera,
     }
     parts = {
-        "title": html.escape(info["title"]),
+        "title": html.escape(printable(info["title"])),
         "style": _asset("page.css"),
         "info": json.dumps(info, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "blob": _packed(blob),

@@ -1,12 +1,13 @@
-"""Reads damaged files by the thousand: each must be read, or refused in one line; nothing else may happen.
+"""Reads damaged files and lines of live streams by the thousand: each must be read, or refused in one line.
 
     python tests/io/fuzz.py --minutes 45 --out benchmarks/results/fuzz/DATE.json
     python tests/io/fuzz.py --seed 7 --format coco --number 123    # makes that input again, and reads it
 
 A reader fails on an input that it reads to tracks which don't fit together, or refuses with an unfit message; that
 ends in any other exception or warning, or ends the process; that takes over 5 s of a CPU or 1 GB; or that makes it
-unpickle, write, or open other files. Failing inputs are saved, and the exit code is 1. Inputs are made by `mutations`
-from the files of `seeds`, and read in child processes.
+unpickle, write, or open other files. The formats "stream" and "websocket" are lines of a live stream, cut anywhere:
+`judging_streams` says what may become of them. Failing inputs are saved, and the exit code is 1. Inputs are made by
+`mutations` from the files of `seeds` and `seeds_of_lines`, and read in child processes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from mutations import Input, make_input
 from mutations_of_arrays import CANARY
 from mutations_of_text import make_bomb
 from seeds import Seed, write_seeds
+from seeds_of_lines import STREAMS, seeds_of_lines
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io import read_keypoints
@@ -70,7 +72,16 @@ def _work(pipe: Connection, run: int, seeds: dict[str, list[Seed]], folder: Path
             except Exception as error:  # noqa: BLE001 - a fault of the mutations, not of a reader
                 pipe.send(Outcome("failed", f"making the input: {error!r}", place_of(error), 0.0, 0))
                 continue
-            pipe.send(read_input(folder / "input", made, base))
+            pipe.send(_take(format, folder / "input", made, base))
+
+
+def _take(format: str, folder: Path, made: Input, base: int) -> Outcome:
+    """Reads an input of this format, and judges what happens."""
+    if format not in STREAMS:
+        return read_input(folder, made, base)
+    import judging_streams
+
+    return judging_streams.take(format, made, base)
 
 
 @dataclass
@@ -239,9 +250,9 @@ def reproduce(run: int, format: str, number: int, seeds: dict[str, list[Seed]], 
     made, path = save_input(run, format, number, seeds, save)
     prepare()
     limit_memory()
-    outcome = read_input(save / "again", made, peak_memory())
+    outcome = _take(format, save / "again", made, peak_memory())
     print(f"{outcome.kind}: {outcome.message} {outcome.where} ({outcome.ms:.0f} ms, {outcome.memory / 1e6:.0f} MB)")
-    if outcome.kind == "failed":
+    if outcome.kind == "failed" and format not in STREAMS:
         warnings.simplefilter("error")
         read_keypoints(path, made.asked, image_size=made.image_size, allow_pickle=made.allow_pickle)
     return int(outcome.kind == "failed")
@@ -293,6 +304,21 @@ def usable_seeds(folder: Path) -> dict[str, list[Seed]]:
     return {format: own for format, own in seeds.items() if own}
 
 
+def usable_lines() -> dict[str, list[Seed]]:
+    """The seeds of live streams, taken in here once for the same reason."""
+    import judging_streams
+
+    usable = {}
+    for format, own in seeds_of_lines().items():
+        try:
+            for seed in own:
+                judging_streams.taken(format, seed.content)
+            usable[format] = own
+        except MissingExtraError as error:
+            print(f"{format} is left out: {error}", file=sys.stderr)
+    return usable
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1.0, help="how long (1)")
@@ -309,6 +335,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="olift-fuzz-", dir=base) as name:
         folder = Path(name)
         seeds = usable_seeds(folder / "seeds")
+        if not chosen.format or set(chosen.format) & set(STREAMS):
+            seeds |= usable_lines()
         unknown = set(chosen.format or ()) - set(seeds)
         if unknown or (chosen.number is not None and len(chosen.format or ()) != 1):
             parser.error(f"--format must be of {', '.join(seeds)}, and one of them with --number")

@@ -1,4 +1,4 @@
-"""Reads one damaged file, and judges what happens: what `fuzz` says that no reader may do is a failure."""
+"""Reads one damaged file, and judges what happens: what `fuzz` says that none may do is a failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +48,10 @@ class Outcome(NamedTuple):
     memory: int
 
 
+Judgment = tuple[str, str, str | None]
+"""As in `Outcome` kind and message; and why it is a failure all the same, or None."""
+
+
 class TooSlow(BaseException):
     """Raised by the timer; no reader catches it."""
 
@@ -60,18 +64,27 @@ _watching = False
 def read_input(folder: Path, made: Input, base: int = 0) -> Outcome:
     """Writes an input into a folder, reads it there, and judges what happens."""
     path = write_input(folder, made)
+
+    def read() -> Judgment:
+        try:
+            tracks = read_keypoints(path, format=made.asked, image_size=made.image_size, allow_pickle=made.allow_pickle)
+        except InputError as error:
+            return "refused", str(error).removeprefix(f"{path}: "), wrong_refusal(error, str(path))
+        except MissingExtraError as error:
+            return "refused", str(error), None
+        return "read", "", wrong_tracks(tracks)
+
+    return judged(read, made.allow_pickle, base)
+
+
+def judged(take: Callable[[], Judgment], allow_pickle: bool = False, base: int = 0) -> Outcome:
+    """What became of an input that is taken in here: its judgment, or another exception, or too much time."""
     _notes[:] = bytes(len(_notes))
     began = _cpu_seconds()
+    where = ""
     try:
-        with _watched(made.allow_pickle):
-            tracks = read_keypoints(path, format=made.asked, image_size=made.image_size, allow_pickle=made.allow_pickle)
-            kind, message, where = "read", "", ""
-            fault = wrong_tracks(tracks)
-    except InputError as error:
-        kind, message, where = "refused", str(error).removeprefix(f"{path}: "), ""
-        fault = wrong_refusal(error, str(path))
-    except MissingExtraError as error:
-        kind, message, where, fault = "refused", str(error), "", None
+        with _watched(allow_pickle):
+            kind, message, fault = take()
     except TooSlow as error:
         kind, message, where, fault = "failed", "", place_of(error), f"took over {SECONDS:g} s"
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for

@@ -1,7 +1,8 @@
 """Damaged inputs: each is a pure function of the run's seed, the format and a number, so any one can be made again.
 
 Some know nothing of the content (bytes are flipped, cut, doubled), others know its container: cells and lines of text,
-the tree of JSON, the objects of HDF5, the headers and members of NumPy's files, the names in a folder.
+the tree of JSON, the objects of HDF5, the headers and members of NumPy's files, the names in a folder, the lines of a
+live stream.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mutations_of_arrays import damage_pickled, flip_metadata, hdf5_objects, npy_header, zip_members
+from mutations_of_lines import damage_lines
 from mutations_of_text import BYTES, TEXT, Change, json_tree
 from seeds import Seed
+from seeds_of_lines import STREAMS
 
 
 class Input(NamedTuple):
@@ -51,6 +54,9 @@ def make_input(run: int, format: str, number: int, seeds: dict[str, list[Seed]])
 def _damaged(
     draw: random.Random, seed: Seed, seeds: dict[str, list[Seed]]
 ) -> tuple[bytes | dict[str, bytes | None], bool, str]:
+    if seed.format in STREAMS and isinstance(seed.content, bytes):
+        lines, how = damage_lines(draw, seed.content)
+        return lines, False, how
     if isinstance(seed.content, dict):
         content, how = _damage_folder(draw, seed.content)
         return content, False, how
@@ -64,7 +70,8 @@ def _damaged(
 
 def _spliced(draw: random.Random, data: bytes, seeds: dict[str, list[Seed]]) -> tuple[bytes, bool]:
     """The begin of a file, and the end of another one of the same kind."""
-    files = [seed.content for group in seeds.values() for seed in group if isinstance(seed.content, bytes)]
+    groups = [group for format, group in seeds.items() if format not in STREAMS]
+    files = [seed.content for group in groups for seed in group if isinstance(seed.content, bytes)]
     other = draw.choice([file for file in files if file[:1] == data[:1]])
     return data[: draw.randrange(len(data))] + other[draw.randrange(len(other)) :], False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -97,6 +98,20 @@ def test_signals_do_afterwards_what_they_did_before(lifter: Lifter, interrupted:
     assert after == [own, own] and during[0] is not own
     assert served.signal == (signal.SIGTERM if interrupted else None)
     assert (during[-1] is own) == interrupted, "a second signal is the program's own"
+
+
+def test_only_asyncios_lines_of_gone_clients_are_left_out(lifter: Lifter, caplog: pytest.LogCaptureFixture) -> None:
+    logger, gone, news = logging.getLogger("asyncio"), "socket.send() raised exception.", "something else"
+    tracks = KeypointTracks(keypoints(3)[None], np.ones((1, 3, 4), np.float32), SKELETON, ("dog",), fps=25.0)
+
+    def watch(event: Event) -> None:
+        logger.warning(gone)
+        logger.warning(news)
+
+    serve_stream(stream_of(lifter), {"replay": tracks}, fps=0, sink=None, watch=[watch], say=lambda line: None)
+    assert set(caplog.messages) == {news}
+    logger.warning(gone)
+    assert caplog.messages[-1] == gone
 
 
 def test_replay_is_watched_and_needs_no_sink(lifter: Lifter) -> None:

@@ -57,6 +57,28 @@ def notices(events: Iterable[Event]) -> list[str]:
     return [event.message for event in events if isinstance(event, Notice)]
 
 
+def test_a_source_that_goes_while_its_outbox_is_full_is_forgotten(lifter: Lifter) -> None:
+    async def go() -> int:
+        router = Router(session_of(lifter))
+        running = asyncio.create_task(router.run())
+        channel = router.connect("gone")
+        for frame in frames(OUTBOX + 20):
+            channel.put(frame)
+        channel.finish()
+        while not channel.blocked:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert channel.inbox, "frames wait for the reader"
+        channel.vanish()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        running.cancel()
+        return len(router)
+
+    assert asyncio.run(go()) == 0
+
+
 def test_each_track_is_lifted_as_alone_and_keeps_its_times(lifter: Lifter) -> None:
     session = session_of(lifter)
     dog, cat = frames(20, "dog"), frames(13, "cat", seed=1)

@@ -175,17 +175,20 @@ def _framed(table: Table) -> tuple[Table, list[str]]:
     notes = [f"lines above the header left out: {line}"] if line else []
     lines = list(table.lines[line:])
     if column and any('"' in text for text in lines):
-        out = io.StringIO()
-        csv.writer(out, delimiter=table.delimiter, lineterminator="\n").writerows(
-            [cell.replace("\n", " ") for cell in row[1:]] for row in table.rows(line, len(table.lines))
-        )
-        lines = out.getvalue().split("\n")[:-1]
+        lines = [_as_line(row[1:], table.delimiter) for row in table.rows(line, len(table.lines))]
     elif column:
         lines = [text.partition(table.delimiter)[2] for text in lines]
     numbers = list(table.numbers[line:])
     if len(lines) != len(numbers):
         raise InputError("a cell has several lines")
     return Table(lines, table.delimiter, numbers, table.padding), notes
+
+
+def _as_line(cells: Sequence[str], delimiter: str) -> str:
+    # It quotes what its own end of a line has.
+    end, out = "\r\n", io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator=end).writerow(cells)
+    return out.getvalue().removesuffix(end)
 
 
 def _nameless(table: Table) -> Sequence[str]:

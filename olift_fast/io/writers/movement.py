@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
 from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers.deeplabcut_h5 import reserve_space
@@ -30,7 +30,7 @@ def write_nwb(result: LiftedTracks, path: Path) -> None:
     """Writes the poses of one track.
 
     Raises:
-        InputError: several tracks.
+        InputError: several tracks, or a name that NWB can't hold: an empty one, or one with a slash or a colon.
         MissingExtraError: the extra `io` is not installed.
     """
     with _movement(result, path, "writing NWB files") as (save, dataset):
@@ -38,8 +38,12 @@ def write_nwb(result: LiftedTracks, path: Path) -> None:
             count = f"{result.num_tracks} tracks"
             raise InputError(f"NWB holds one animal a file, got {count}; write .npz, .csv, .h5 or .nc")
         pynwb = require("pynwb", "writing NWB files")
-        with pynwb.NWBHDF5IO(str(path), mode="w") as file:
-            file.write(save.to_nwb_file(dataset))
+        try:
+            with pynwb.NWBHDF5IO(str(path), mode="w") as file:
+                file.write(save.to_nwb_file(dataset))
+        except ValueError as error:
+            cause = " ".join(str(error).split())
+            raise InputError(f"NWB can't hold these names of the track and its joints: {cause:.200}") from error
 
 
 def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
@@ -70,7 +74,9 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
     if result.skeleton.inferred:
         attributes["inferred"] = np.array(result.skeleton.inferred, dtype=np.int8)
     dataset.attrs.update(attributes)
-    for name, value in (("source_file", result.source), ("pitch", result.pitch)):
+    # The name of a file may be no text.
+    source = None if result.source is None else printable(result.source)
+    for name, value in (("source_file", source), ("pitch", result.pitch)):
         if value is not None:
             dataset.attrs[name] = value
     return dataset

@@ -12,6 +12,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.numpy_files import Archive
 from olift_fast.io.parsed import UNUSABLE
+from olift_fast.odd_files import as_file
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -33,12 +34,8 @@ def read_lifted(path: str | Path) -> LiftedTracks:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            if file.read(2) != b"PK":
-                raise InputError("not a lifted result: wanted an .npz that olift wrote")
-        with Archive(path) as archive:
-            held = sorted(archive)
-            content = {key: archive[key] for key in (*_ARRAYS, *_TEXTS, *_OTHERS) if key in archive}
+        with as_file(path) as file:
+            held, content = _content(file)
         if str(content.get("content")) != _MARK:
             raise InputError(f"not a lifted result: an .npz with {', '.join(held) or 'nothing in it'}")
         if int(content["content_version"]) > _VERSION:
@@ -51,6 +48,16 @@ def read_lifted(path: str | Path) -> LiftedTracks:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except UNUSABLE as error:
         raise InputError(f"{path}: not a usable lifted result: {' '.join(str(error).split())}") from error
+
+
+def _content(path: Path) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
+    """The names of all arrays of a file, and those arrays that a result has."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            raise InputError("not a lifted result: wanted an .npz that olift wrote")
+    with Archive(path) as archive:
+        known = (*_ARRAYS, *_TEXTS, *_OTHERS)
+        return sorted(archive), {key: archive[key] for key in known if key in archive}
 
 
 def write_npz(result: LiftedTracks, path: Path) -> None:

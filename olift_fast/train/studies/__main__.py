@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError, MissingExtraError, printable
 from olift_fast.model import Lifter
 from olift_fast.train.studies.attention import attention
 from olift_fast.train.studies.occlusion import occlusion
@@ -85,7 +85,7 @@ def told(*arguments: Any, **options: Any) -> None:
     try:
         main(*arguments, **options)
     except (InputError, MissingExtraError) as error:
-        typer.echo(f"studies: {error}", err=True)
+        typer.echo(printable(f"studies: {error}"), err=True)
         raise typer.Exit(2) from None
 
 

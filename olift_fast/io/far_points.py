@@ -1,0 +1,82 @@
+"""Keypoints far outside of all the others: a recording's scale follows its points, so a few can spoil the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+#: Points that are so many times as far from the middle as nearly all others are.
+_TIMES = 100.0
+#: The share of the points that count as nearly all.
+_BULK = 0.95
+#: Points so many pictures beside the picture.
+_PICTURES = 1.0
+#: The confidence from which the model sees a keypoint by default.
+_SEEN = 0.3
+#: So many places, evenly chosen, tell the middle and the reach; all do, where fewer than `_FEW` of them have a point.
+_SAMPLE, _FEW = 100_000, 1000
+
+
+def warning_of_far_points(
+    points: npt.NDArray[np.float32],
+    confidence: npt.NDArray[np.float32],
+    tracks: Sequence[str],
+    joints: Sequence[str],
+    image_size: tuple[int, int] | None,
+) -> str | None:
+    """What to tell of keypoints far outside of the rest, or of the picture; None where there are none.
+
+    Where more than one in twenty are, they are no strays, and nothing is told.
+
+    Args:
+        points: (N, T, J, 2) pixels, NaN where there is none.
+        confidence: (N, T, J); points of less than 0.3 do not count.
+        tracks: (N) names.
+        joints: (J) names.
+        image_size: width and height in pixels, if known.
+    """
+    flat, scores = points.reshape(-1, 2), confidence.reshape(-1)
+    low, high = _box(flat, scores, image_size)
+    outside = np.logical_or(*((flat[:, axis] < low[axis]) | (flat[:, axis] > high[axis]) for axis in (0, 1)))
+    outside &= scores >= _SEEN
+    count = int(outside.sum())
+    if not 0 < count <= (1 - _BULK) * float(((scores >= _SEEN) & np.isfinite(flat[:, 0])).sum()):
+        return None
+    places = np.flatnonzero(outside)
+    far = flat[places]
+    worst = np.abs(far - (low + high) / 2).max(axis=-1).argmax()
+    track, frame, joint = np.unravel_index(places[worst], confidence.shape)
+    x, y = far[worst].tolist()
+    which = f"{joints[joint]!r} of track {tracks[track]!r} in frame {frame} (the first is 0)"
+    return (
+        f"{count} keypoint{'s' * (count > 1)} far outside of all others, the farthest {which} at ({x:.6g}, {y:.6g}): "
+        "such points set the scale of what is lifted; remove them, or give them a low confidence"
+    )
+
+
+def _box(
+    flat: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], image_size: tuple[int, int] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The least and the largest x, y (2) that are not far outside; around no points all of the plane.
+
+    Args:
+        flat: (P, 2) the points.
+        scores: (P) their confidence.
+        image_size: of the picture.
+    """
+    step = -(-len(flat) // _SAMPLE)
+    kept = np.flatnonzero(scores[::step] >= _SEEN) * step
+    if len(kept) < _FEW:
+        kept = np.flatnonzero(scores >= _SEEN)
+    sample = flat[kept[np.isfinite(flat[kept, 0])]].astype(np.float64)
+    if not len(sample):
+        return np.full(2, -np.inf, np.float32), np.full(2, np.inf, np.float32)
+    middle = np.median(sample, axis=0)
+    reach = _TIMES * float(np.quantile(np.abs(sample - middle).max(axis=-1), _BULK, method="lower")) or np.inf
+    low, high = middle - reach, middle + reach
+    if image_size is not None:
+        size = np.array(image_size)
+        low, high = np.maximum(low, -_PICTURES * size), np.minimum(high, (1 + _PICTURES) * size)
+    return low.astype(np.float32), high.astype(np.float32)

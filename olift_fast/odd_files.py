@@ -1,0 +1,76 @@
+"""Files to read that are no regular ones: what comes out of a pipe is copied, devices and sockets are refused."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from olift_fast.errors import InputError
+
+MAX_PIPED = 2**30
+"""Bytes that are taken from a pipe at most; they go into a temporary file."""
+_PIECE = 2**20
+
+
+def refuse_odd(path: Path) -> None:
+    """Raises InputError where the path is a device or a socket, whose content may never end; all else passes."""
+    kind = _mode(path)
+    if stat.S_ISSOCK(kind):
+        raise InputError(f"{path}: is a socket, wanted a file")
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise InputError(f"{path}: is a device, wanted a file")
+
+
+def check_file(path: Path) -> None:
+    """Raises InputError unless the path is a regular file."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    refuse_odd(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, wanted a file")
+    if not path.is_file():
+        raise InputError(f"{path}: is a pipe, wanted a file")
+
+
+@contextmanager
+def as_file(path: Path) -> Iterator[Path]:
+    """The path itself; of a pipe, a temporary file with all that comes out of it, as of ``<(zcat keypoints.csv.gz)``.
+
+    Raises:
+        InputError: a device, a socket, an empty pipe, or one with more than `MAX_PIPED` bytes.
+    """
+    refuse_odd(path)
+    if not stat.S_ISFIFO(_mode(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="olift-pipe-") as folder:
+        copy = Path(folder) / "content"
+        try:
+            _copy(path, copy)
+        except OSError as error:
+            raise InputError(f"{path}: is a pipe whose content can't be kept: {error.strerror or error}") from error
+        yield copy
+
+
+def _copy(pipe: Path, copy: Path) -> None:
+    size = 0
+    with pipe.open("rb", buffering=0) as source, copy.open("wb") as kept:
+        while piece := source.read(_PIECE):
+            size += len(piece)
+            if size > MAX_PIPED:
+                raise InputError(f"{pipe}: is a pipe with more than {MAX_PIPED:,} bytes: write them to a file first")
+            kept.write(piece)
+    if not size:
+        raise InputError(f"{pipe}: is a pipe out of which nothing came, wanted the content of a file")
+
+
+def _mode(path: Path) -> int:
+    """What kind of file it is; 0 where there is none."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        # A name with a NUL is a ValueError.
+        return 0

@@ -249,12 +249,7 @@ class Lifter(nn.Module):
         """
         config, name, weights = checkpoints.load(name_or_path)
         lifter = Lifter(config, name=name)
-        try:
-            lifter.load_state_dict(weights)
-        except RuntimeError as error:
-            path = checkpoints.folder_of(name_or_path) / checkpoints.WEIGHTS
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: weights don't fit {checkpoints.CONFIG}: {reason}") from error
+        lifter.load_state_dict(weights)
         return lifter.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:

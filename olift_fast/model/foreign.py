@@ -31,7 +31,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         InputError: it can't be opened, or is a folder, a pipe, a socket or a device.
     """
     try:
-        _refuse_odd(path, path.stat())
+        refuse_odd(path, path.stat())
         # Nobody need write to what has become a pipe in between.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except InputError:
@@ -39,7 +39,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     with open(descriptor, "rb") as file:
-        _refuse_odd(path, os.fstat(descriptor))
+        refuse_odd(path, os.fstat(descriptor))
         yield file
 
 
@@ -111,7 +111,8 @@ def plain_line(text: str, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[:most]}…"
 
 
-def _refuse_odd(path: Path, status: os.stat_result) -> None:
+def refuse_odd(path: Path, status: os.stat_result) -> None:
+    """Raises InputError where that is the status of a folder, a pipe, a socket or a device."""
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for test, name in _KINDS if test(status.st_mode)), "something else")
         raise InputError(f"{path}: is {kind}, wanted a file")

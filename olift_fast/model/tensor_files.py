@@ -8,7 +8,7 @@ is read ends the process; here it is read, from the one file that was opened and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,18 +98,20 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
         yield TensorFile(path, tensors, metadata, file, start)
 
 
-def check_shapes(held: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises InputError, without a file's name, unless the tensors are those that are wanted, of floating dtypes."""
+def check_shapes(
+    held: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], dtypes: Sequence[str] = FLOATING
+) -> None:
+    """Raises InputError, without a file's name, unless the tensors are those that are wanted, of one of the dtypes."""
     if missing := wanted.keys() - held.keys():
-        raise InputError(f"must hold {some(sorted(missing))}, got no such weights")
+        raise InputError(f"must hold {some(sorted(missing))}, got no such tensors")
     if others := held.keys() - wanted.keys():
-        raise InputError(f"must hold no other weights than the model has, got {some(sorted(others))}")
+        raise InputError(f"must hold no other tensors than the model has, got {some(sorted(others))}")
     for name, shape in wanted.items():
         stored = held[name]
         if stored.shape != shape:
             raise InputError(f"{shown(name)} must be of shape {shape}, got {shown(stored.shape)}")
-        if stored.dtype not in FLOATING:
-            raise InputError(f"{shown(name)} must be of dtype {', '.join(FLOATING)}, got {stored.dtype}")
+        if stored.dtype not in dtypes:
+            raise InputError(f"{shown(name)} must be of dtype {', '.join(dtypes)}, got {stored.dtype}")
 
 
 def check_finite(path: Path, name: str, tensor: Tensor) -> None:

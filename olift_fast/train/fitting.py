@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.checkpoints import folder_of
+from olift_fast.model.foreign import refuse_odd
 from olift_fast.nn.time import TimeTable
 from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.train import state as states
@@ -29,6 +30,7 @@ from olift_fast.train.calibration import calibrated
 from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
 from olift_fast.train.evaluate import mean_score
 from olift_fast.train.held_out import held_out_batches
+from olift_fast.train.lock import locked
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.mixture import Mixture
@@ -69,13 +71,20 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     the first process writes. A process without ``torchrun`` uses one device.
 
     Raises:
-        InputError: the configuration can't be trained, or the folder can't be written, or it holds another run.
+        InputError: the configuration can't be trained, or the folder can't be written, or it holds another run, or
+            another training writes into it (`olift_fast.train.lock`).
         MissingExtraError: lightning-fabric is not installed.
     """
     fabric = _fabric(config.run)
     if fabric.world_size > 1:
         atexit.register(_leave_the_others)
     config = replace(config, run=replace(config.run, precision=_precision(config.run, fabric.device)))
+    with _locked(config.run.out, fabric):
+        return _fit(config, data, resume, watch, fabric)
+
+
+def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, fabric: Fabric) -> Lifter:
+    """`fit` on these devices, in a folder that is this training's alone."""
     run, schedule = config.run, config.schedule
     out = run.out
     torch.manual_seed(run.seed)
@@ -123,6 +132,21 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
             finished.save_pretrained(out)
     fabric.barrier()
     return finished
+
+
+@contextmanager
+def _locked(out: Path, fabric: Fabric) -> Iterator[None]:
+    """The first process locks the folder; where it can't, all processes raise why."""
+    with ExitStack() as held:
+        refused = None
+        if fabric.is_global_zero:
+            try:
+                held.enter_context(locked(out))
+            except InputError as error:
+                refused = error
+        if (told := fabric.broadcast(refused)) is not None:
+            raise told
+        yield
 
 
 def _leave_the_others() -> None:
@@ -288,8 +312,11 @@ def _calibration_batches(config: Config, lifter: Lifter) -> list[Batch]:
 
 
 def _check_out(out: Path, resume: bool) -> None:
-    states.refuse_pickle(out / states.FILE)
-    held = (out / states.FILE).is_file()
+    path = out / states.FILE
+    if path.exists():
+        refuse_odd(path, path.stat())
+    states.refuse_pickle(path)
+    held = path.is_file()
     if held and not resume:
         raise InputError(f"run.out = {str(out)!r} holds a run: --resume goes on with it, another folder starts anew")
     if resume and not held and out.is_dir():
@@ -297,9 +324,7 @@ def _check_out(out: Path, resume: bool) -> None:
 
 
 def _log(out: Path, step: int) -> Log:
-    """The folder's log. Creates the folder, and removes what a killed run left half-written in it."""
-    with suppress(FileExistsError):
-        out.mkdir(parents=True)
+    """The folder's log. Removes what a killed run left half-written in the folder."""
     states.clear_away(out)
     return Log(out, step)
 

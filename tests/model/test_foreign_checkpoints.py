@@ -179,7 +179,7 @@ CONFIGS: dict[str, tuple[Damage, str]] = {
     "kinds negative": (given(kinds=-3), "kinds must be >= 0, got -3"),
     "other outputs": (given(uncertainty=True), r"'decoder.mlp.2.weight' must be of shape \(5, 8\), got \(3, 8\)"),
     "more layers than there are": (given(space_layers=2), "must hold 'space.1.attention.projection.bias', .* no such"),
-    "fewer layers than there are": (given(space_layers=0), "no other weights than the model has, got 'space.0"),
+    "fewer layers than there are": (given(space_layers=0), "no other tensors than the model has, got 'space.0"),
     "missing": (lambda folder: (folder / "config.json").unlink(), "config.json: can't be read: No such file"),
     "a folder": (instead(Path.mkdir), "config.json: is a folder, wanted a file"),
     "a circle of links": (instead(lambda path: path.symlink_to(path)), "config.json: can't be read"),
@@ -231,7 +231,7 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     "offsets that overlap": (entry(data_offsets=[4, 260]), "must begin at byte"),
     "offsets beyond the end": (entry(data_offsets=[2**40, 2**40 + 256]), "must begin at byte"),
     "a weight missing": (weights(lambda tensors: tensors.pop(FIRST)), "must hold 'decoder.mlp.0.weight', got no such"),
-    "a weight more": (weights(lambda tensors: tensors.update(x=torch.ones(1))), "no other weights than .*, got 'x'"),
+    "a weight more": (weights(lambda tensors: tensors.update(x=torch.ones(1))), "no other tensors than .*, got 'x'"),
     "a weight with codes": (weights(lambda t: t.update({"\x1b[2J": torch.ones(1)})), r"got '\\x1b\[2J'"),
     "a weight in bytes": (
         weights(lambda t: t.update({FIRST: t[FIRST].to(torch.uint8)})),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from olift_fast.train.config import Config, load_config
 from olift_fast.train.evaluate import FLAT, flat, lifted_by, score
 from olift_fast.train.fitting import fit
 from olift_fast.train.held_out import FRAMES, end_on, held_out, held_out_families
+from olift_fast.train.lock import InUseError
 from olift_fast.train.memory import keep_freed_memory
 from olift_fast.train.metrics import METRICS
 from olift_fast.train.studies.rows import Row
@@ -237,7 +239,16 @@ def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:
     """Train or resume, and score; runs in a process of its own."""
     keep_freed_memory()
     torch.set_num_threads(threads)
-    return _scored(fit(config, resume=True).eval(), plan, data)
+    return _scored(_fitted(config).eval(), plan, data)
+
+
+def _fitted(config: Config) -> Lifter:
+    """The training's lifter; waits while another study, which shares the training, is at it."""
+    while True:
+        try:
+            return fit(config, resume=True)
+        except InUseError:
+            time.sleep(1)
 
 
 def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:

@@ -44,11 +44,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         if descriptor is not None:
-            with suppress(OSError):
-                if _is_at(path, descriptor):
-                    path.unlink()
-            _held.discard(descriptor)
-            os.close(descriptor)
+            _give_back(descriptor, path)
         if new:
             with suppress(OSError):
                 folder.rmdir()
@@ -89,6 +85,16 @@ def _take(path: Path) -> int | None:
             _held.discard(descriptor)
             os.close(descriptor)
             raise
+        os.close(descriptor)
+
+
+def _give_back(descriptor: int, path: Path) -> None:
+    # A fork of this process has closed its copy, and must leave the file alone.
+    if descriptor in _held:
+        with suppress(OSError):
+            if _is_at(path, descriptor):
+                path.unlink()
+        _held.discard(descriptor)
         os.close(descriptor)
 
 

@@ -29,7 +29,7 @@ FILE = "training.safetensors"
 FORMAT = "olift-fast training"
 FORMAT_VERSION = 2
 CHECKSUM = "sha256"
-"""Its name in the header; states of earlier versions have none."""
+"""Its key among the facts; states of earlier versions have none."""
 TOLD = 5
 """Settings that differ, which a message names at most."""
 # Settings that may change when a run resumes, because no weight depends on them.
@@ -92,9 +92,10 @@ def save_state(state: State, config: Config, world: int, folder: Path) -> None:
         "stale": state.stale,
         "config": plain(config),
     }
-    written = json.dumps(facts)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = serialize(tensors, metadata={"training": written, CHECKSUM: checksum(written, tensors)})
+    facts[CHECKSUM] = checksum(facts, tensors)
+    # One string: the library writes several in an order that changes from run to run.
+    content = serialize(tensors, metadata={"training": json.dumps(facts)})
     with atomic_path(folder / FILE) as temporary:
         temporary.write_bytes(content)
 
@@ -110,8 +111,8 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
     refuse_pickle(path)
     device = next(state.lifter.parameters()).device
     with open_tensors(path) as file:
-        written = file.metadata.get("training", "")
-        facts = _facts(written, path)
+        facts = _facts(file.metadata.get("training", ""), path)
+        told = facts.pop(CHECKSUM, None)
         _refuse_other_run(facts, config, world, device, folder)
         try:
             check_progress(facts, config.schedule.steps)
@@ -119,9 +120,8 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
         except InputError as error:
             raise InputError(f"{path}: does not hold a whole training: {error}") from error
         tensors = {name: file.read(name) for name in file.tensors}
-        told = file.metadata.get(CHECKSUM)
-    if told is not None and told != (found := checksum(written, tensors)):
-        raise InputError(f"{path}: is damaged: its {CHECKSUM} must be {found}, got {plain_line(told, 64)}")
+    if told is not None and told != (found := checksum(facts, tensors)):
+        raise InputError(f"{path}: is damaged: its {CHECKSUM} must be {found}, got {shown(told)}")
     for name, tensor in tensors.items():
         if name != "losses" and tensor.is_floating_point():
             check_finite(path, name, tensor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,9 @@ MOMENTS: dict[str, tuple[str, ...]] = {"AdamW": ("step", "exp_avg", "exp_avg_sq"
 """What each optimizer keeps of a parameter: a count of its steps, or a tensor of its shape."""
 
 
-def checksum(facts: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the facts and of each tensor's name, dtype, shape and bytes, in hexadecimal."""
-    found = hashlib.sha256(facts.encode("utf-8", "surrogatepass"))
+def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the facts, as JSON, and of each tensor's name, dtype, shape and bytes, in hexadecimal."""
+    found = hashlib.sha256(json.dumps(facts).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         found.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))

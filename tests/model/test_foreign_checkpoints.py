@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load as parse
 from safetensors.torch import save
+from safetensors_headers import with_header
 
 from olift_fast.errors import InputError
 from olift_fast.io.in_child import in_child
@@ -72,14 +73,7 @@ def whole(change: Callable[[dict[str, Any]], object]) -> Damage:
 def header(change: Callable[[dict[str, Any]], object]) -> Damage:
     """Weights with another header and the same bytes after it."""
 
-    def apply(data: bytes) -> bytes:
-        length = int.from_bytes(data[:8], "little")
-        entries = json.loads(data[8 : 8 + length])
-        change(entries)
-        written = json.dumps(entries).encode()
-        return struct.pack("<Q", len(written)) + written + data[8 + length :]
-
-    return raw(apply, "model.safetensors")
+    return raw(lambda data: with_header(data, change), "model.safetensors")
 
 
 def entry(**changes: Any) -> Damage:

@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
-#   make fuzz MINUTES=45   damaged files by the thousand: each is read, or refused in one line
+#   make fuzz MINUTES=45   damaged files by the thousand: each is read, or refused in one line; then as long checkpoints
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 
@@ -91,6 +91,7 @@ fuzz: export OMP_NUM_THREADS = 1
 fuzz: export OPENBLAS_NUM_THREADS = 1
 fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
+	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
 
 # What a GPU machine is asked: does it build, is it right, does it touch only its own memory, how fast is it. Every step
 # runs, whatever the ones before found; the last line counts those that failed.

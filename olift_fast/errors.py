@@ -46,6 +46,17 @@ class MissingExtraError(ImportError):
         return type(self), (self.what, self.extra)
 
 
+def printable(text: str) -> str:
+    """One line that a terminal shows as it is, and obeys nothing of: signs that can't be seen become escapes.
+
+    These are escape codes and other control characters, ends of lines, what changes the direction of writing, and
+    halves of surrogate pairs, as names of files may hold: "\\x1b[2J", "\\n", "\\u202e".
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def check_shares(name: str, shares: Mapping[str, float], known: Iterable[str]) -> None:
     """Raises InputError unless `shares` are of known names, finite and >= 0, and not all 0."""
     known, values = tuple(known), shares.values()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
-from olift_fast.model.foreign import parse_json, plain_line, read_regular, shown
+from olift_fast.model.foreign import naming, parse_json, plain_line, read_regular, shown
 from olift_fast.model.shapes import weight_shapes
 from olift_fast.model.tensor_files import check_finite, check_shapes, open_tensors
 
@@ -83,7 +83,8 @@ def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
         InputError: the folder can't be written, or the name is too long.
     """
     folder = Path(folder)
-    _check_name(checkpoint.name, folder / CONFIG)
+    with naming(folder / CONFIG):
+        check_name(checkpoint.name)
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -106,30 +107,28 @@ def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
 
 def _read_config(path: Path) -> tuple[LifterConfig, str]:
     content = read_regular(path, MAX_CONFIG)
-    try:
+    with naming(path):
         data = parse_json(content)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("lifter"), dict):
         raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r})")
     version, name = data.get("format_version"), data.get("name", path.parent.name)
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise InputError(f"{path}: format_version must be 1 to {FORMAT_VERSION}, got {shown(version)}")
-    _check_name(name, path)
+    with naming(path):
+        check_name(name)
     return LifterConfig.from_dict(data["lifter"], source=str(path)), plain_line(name, MAX_NAME * 10)
 
 
-def _check_name(name: Any, path: Path) -> None:
+def check_name(name: Any) -> None:
+    """Raises InputError where that can't be the name of a lifter in a checkpoint."""
     if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise InputError(f"{path}: name must be a string of at most {MAX_NAME} signs, got {shown(name)}")
+        raise InputError(f"name must be a string of at most {MAX_NAME} signs, got {shown(name)}")
 
 
 def _read_weights(path: Path, config: LifterConfig) -> dict[str, Tensor]:
     with open_tensors(path) as file:
-        try:
+        with naming(f"{path}: weights don't fit {CONFIG}"):
             check_shapes(file.tensors, weight_shapes(config))
-        except InputError as error:
-            raise InputError(f"{path}: weights don't fit {CONFIG}: {error}") from error
         weights = {}
         for name in file.tensors:
             weights[name] = file.read(name).to(torch.float32)

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 from olift_fast.errors import InputError
-from olift_fast.model.foreign import plain_line, shown
+from olift_fast.model.foreign import naming, plain_line, shown
 from olift_fast.model.shapes import weight_count
 from olift_fast.nn.encoder import Encoding
 from olift_fast.nn.time import TimeEncoding
@@ -135,10 +135,8 @@ class LifterConfig:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(f"{source}: unknown keys {plain_line(', '.join(unknown))}; written by a newer version?")
-        try:
+        with naming(source):
             return cls(**values)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:

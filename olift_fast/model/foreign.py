@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
 
 #: Digits of a whole number in a file, and signs of a value in a message, at most.
 _DIGITS, _SHOWN = 40, 60
@@ -89,6 +89,15 @@ def parse_json(content: bytes, *, constants: bool = False) -> Any:
         raise InputError(f"is not JSON: {plain_line(str(error))}") from error
 
 
+@contextmanager
+def naming(what: str | Path) -> Iterator[None]:
+    """Puts what an InputError within the block is about before its message, such as the file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+
+
 def shown(value: Any) -> str:
     """A value of a file for a message: as Python writes it, in printable signs, cut after 60 of them."""
     try:
@@ -106,8 +115,8 @@ def some(names: Iterable[str], most: int = 3) -> str:
 
 
 def plain_line(text: str, most: int = 300) -> str:
-    """Text of a file as one line of printable signs: all others are escaped, as in ``\\x1b``; cut after `most`."""
-    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text[: most + 1])
+    """Text of a file as one line of printable signs (`printable`), cut after `most` of them."""
+    line = printable(text[: most + 1])
     return line if len(line) <= most else f"{line[:most]}…"
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.errors import InputError
-from olift_fast.model.foreign import open_regular, parse_json, shown, some, unreadable
+from olift_fast.model.foreign import naming, open_regular, parse_json, shown, some, unreadable
 
 MAX_HEADER = 16 * 2**20
 """Bytes of a header at most."""
@@ -89,12 +89,11 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
     """
     with open_regular(path) as file:
         try:
-            header, start, size = _header(file)
-            metadata, tensors = _parsed(header, size)
+            with naming(f"{path}: can't be read as safetensors"):
+                header, start, size = _header(file)
+                metadata, tensors = _parsed(header, size)
         except OSError as error:
             raise unreadable(path, error) from error
-        except InputError as error:
-            raise InputError(f"{path}: can't be read as safetensors: {error}") from error
         yield TensorFile(path, tensors, metadata, file, start)
 
 
@@ -132,10 +131,8 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int, int]:
         raise InputError(f"its header must end within its {whole:,} bytes, got a header of {length:,}")
     if length > MAX_HEADER:
         raise InputError(f"its header must have at most {MAX_HEADER:,} bytes, got {length:,}")
-    try:
+    with naming("its header"):
         content = parse_json(file.read(length))
-    except InputError as error:
-        raise InputError(f"its header {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"its header must be an object, got {shown(content)}")
     return content, 8 + length, whole - 8 - length

@@ -18,7 +18,7 @@ from olift_fast._version import __version__
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
-from olift_fast.model.foreign import open_regular, parse_json, plain_line, shown
+from olift_fast.model.foreign import naming, open_regular, parse_json, plain_line, shown
 from olift_fast.model.tensor_files import check_finite, open_tensors
 from olift_fast.train.config import Config
 from olift_fast.train.log import FILE as LOG
@@ -114,11 +114,9 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
         facts = _facts(file.metadata.get("training", ""), path)
         told = facts.pop(CHECKSUM, None)
         _refuse_other_run(facts, config, world, device, folder)
-        try:
+        with naming(f"{path}: does not hold a whole training"):
             check_progress(facts, config.schedule.steps)
             check_tensors(state, facts, file.tensors)
-        except InputError as error:
-            raise InputError(f"{path}: does not hold a whole training: {error}") from error
         tensors = {name: file.read(name) for name in file.tensors}
     if told is not None and told != (found := checksum(facts, tensors)):
         raise InputError(f"{path}: is damaged: its {CHECKSUM} must be {found}, got {shown(told)}")

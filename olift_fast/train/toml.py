@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from olift_fast.errors import InputError
+from olift_fast.model.foreign import plain_line, shown, unreadable
 
+MAX_BYTES = 2**20
+"""Of a TOML file."""
 WANTED = {
     bool: "true or false",
     int: "a whole number",
@@ -83,7 +86,12 @@ class Reader:
             self._fail(key, WANTED[hint], value)
         if isinstance(value, float) and not math.isfinite(value):
             self._fail(key, "a finite number", value)
-        return hint(value)
+        if hint is Path and "\0" in value:
+            self._fail(key, WANTED[hint], value)
+        try:
+            return hint(value)
+        except OverflowError:
+            return self._fail(key, "a number that a float can hold", value)
 
     def _array(self, parts: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
         free = len(parts) == 1 or parts[-1] is Ellipsis
@@ -105,11 +113,12 @@ class Reader:
     def _unknown(self, key: str, value: Any, known: list[str]) -> NoReturn:
         where = self._origin(key)
         if key in self.elsewhere:
-            raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {value!r}")
-        raise InputError(f"{where}: {key} must be one of {', '.join(known)}, got a key of that name = {value!r}")
+            raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {shown(value)}")
+        wanted = f"one of {', '.join(known)}, got a key of that name = {shown(value)}"
+        raise InputError(f"{where}: {plain_line(key, 100)} must be {wanted}")
 
     def _fail(self, key: str, wanted: str, value: Any) -> NoReturn:
-        raise InputError(f"{self._origin(key)}: {key} must be {wanted}, got {value!r}")
+        raise InputError(f"{self._origin(key)}: {plain_line(key, 100)} must be {wanted}, got {shown(value)}")
 
     def _origin(self, key: str) -> str:
         """Where a value comes from: the file, or "--set" of its key or of a table that it lies in."""
@@ -127,16 +136,24 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
     """The content of a TOML file. Where there is none, the error is "PATH: no such file" followed by `absent`.
 
     Raises:
-        InputError: the file is missing, unreadable or not TOML.
+        InputError: the file is missing, unreadable, larger than `MAX_BYTES` or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # What has no end is read to the limit; a pipe is fine.
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{absent}") from None
     except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML: {error}") from error
+        raise unreadable(path, error) from error
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: must be a file of at most {MAX_BYTES:,} bytes, got more")
+    try:
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n"))
+    except RecursionError:
+        raise InputError(f"{path}: is not TOML that can be read: too many brackets within each other") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not TOML: {plain_line(str(error))}") from error
 
 
 def as_change(key: str, value: Any) -> str:

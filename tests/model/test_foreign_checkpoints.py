@@ -187,8 +187,8 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     "longer": (raw(lambda data: data + bytes(8), "model.safetensors"), "its tensors must fill the"),
     "a huge header": (length(2**63), "its header must end within .*, got a header of 9,223,372"),
     "a header as long as the file": (length(2**20), "its header must end within"),
-    "a header of nothing": (length(0), "its header is not JSON"),
-    "a header that is cut": (length(100), "its header is not JSON"),
+    "a header of nothing": (length(0), "its header: is not JSON"),
+    "a header that is cut": (length(100), "its header: is not JSON"),
     "a pickle": (raw(lambda _: b"\x80\x04" + bytes(100), "model.safetensors"), "its header must end within"),
     "an archive": (raw(lambda _: b"PK\x03\x04" + bytes(100), "model.safetensors"), "its header"),
     "a list": (
@@ -197,11 +197,11 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     ),
     "a bomb": (
         raw(lambda _: struct.pack("<Q", 10**5) + b"[" * 10**5, "model.safetensors"),
-        "its header is not JSON that can be read: too many brackets",
+        "its header: is not JSON that can be read: too many brackets",
     ),
     "a name twice": (
         raw(lambda data: data.replace(b'"decoder.mlp.0.bias"', b'"decoder.mlp.2.bias"'), "model.safetensors"),
-        "its header must have each key once, got 'decoder.mlp.2.bias' twice",
+        "its header: must have each key once, got 'decoder.mlp.2.bias' twice",
     ),
     "metadata is a list": (header(lambda entries: entries.update(__metadata__=[1])), "must be strings by name"),
     "metadata of numbers": (header(lambda entries: entries.update(__metadata__={"a": 1})), "must be strings by name"),

@@ -13,6 +13,7 @@ exit code is 1. Each input follows from the seed, the kind and its number alone 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import multiprocessing
 import random
@@ -243,6 +244,7 @@ def peak_memory() -> int:
 def work(pipe: Connection, target: Target, run: int, begin: Callable[..., None]) -> None:
     """A worker: reads the inputs that it is told, and tells of each what became of it."""
     begin()
+    faulthandler.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     base = peak_memory()
@@ -276,11 +278,11 @@ class Fuzzer:
                 kind = list(self.tallies)[number % len(self.tallies)]
                 pipe.send((kind, number))
                 outcome = self._answer(pipe)
-                if outcome is None:
+                if outcome is None or outcome.memory > MEMORY:
                     process.kill()
                     process.join()
                     code = process.exitcode
-                    outcome = Outcome("failed", f"the process hangs or ends, exit code {code}", 0.0, 0)
+                    outcome = outcome or Outcome("failed", f"the process hangs or ends, exit code {code}", 0.0, 0)
                     process, pipe = self._start()
                 self._count(kind, number, outcome)
                 number += 1
@@ -355,7 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {run}: {count:,} inputs in {seconds} s: {totals}; {fuzzer.memory / 1e6:.0f} MB")
     if chosen.out:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        record = {"seed": run, "seconds": seconds, "inputs": count, "peak_MB": round(fuzzer.memory / 1e6, 1)}
+        record: dict[str, Any] = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "torch": str(torch.__version__)}
+        record |= {"seed": run, "seconds": seconds, "inputs": count, "peak_MB": round(fuzzer.memory / 1e6, 1)}
         record |= {"kinds": found, "failures": list(fuzzer.failures.values())}
         chosen.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return int(bool(fuzzer.failures))

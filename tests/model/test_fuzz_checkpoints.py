@@ -119,9 +119,8 @@ def test_a_process_that_ends_is_a_failure_and_the_run_goes_on(
     assert tally.failed > 0 and tally.refused > 50 and tally.failed + tally.refused == 120
     (failure,) = fuzzer.failures.values()
     number = failure["numbers"][0]
-    assert (tmp_path / f"config-5-{number}" / "config.json").read_bytes() == target.make(5, "config", number)[
-        "config.json"
-    ]
+    saved = (tmp_path / f"config-5-{number}" / "config.json").read_bytes()
+    assert saved == target.make(5, "config", number)["config.json"]
     assert f"FAILED --seed 5 --kind config --number {number}" in capsys.readouterr().out
 
 

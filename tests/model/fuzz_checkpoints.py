@@ -18,25 +18,23 @@ import json
 import multiprocessing
 import random
 import re
-import resource
 import signal
 import sys
 import tempfile
 import time
-import traceback
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "io")]
 
+from fuzz import Tally  # noqa: E402
+from judging import Outcome, TooSlow, peak_memory, place_of  # noqa: E402
 from mutations_of_checkpoints import damaged_config, damaged_tensors, damaged_toml  # noqa: E402
 
 from olift_fast.child_processes import ends_with_this_process  # noqa: E402
@@ -74,45 +72,6 @@ every = 20
 sources = ["a", "b"]
 """
 _fork = multiprocessing.get_context("fork")
-
-
-class Outcome(NamedTuple):
-    """What became of an input: "read", "refused" or "failed", the message, and how long and how much it took."""
-
-    kind: str
-    message: str
-    ms: float
-    memory: int
-
-
-class TooSlow(BaseException):
-    """Raised by the timer."""
-
-
-@dataclass
-class Tally:
-    """What the inputs of a kind came to."""
-
-    read: int = 0
-    refused: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    slowest_ms: float = 0.0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def add(self, outcome: Outcome) -> None:
-        setattr(self, outcome.kind, getattr(self, outcome.kind) + 1)
-        self.seconds += outcome.ms / 1e3
-        self.slowest_ms = max(self.slowest_ms, outcome.ms)
-        if outcome.kind == "refused" and len(self.reasons) < 5000:
-            self.reasons[re.sub(r"'[^']*'|[-\d.]+", "…", outcome.message)[:60]] += 1
-
-    def counts(self) -> dict[str, Any]:
-        """The counts for the record of a run."""
-        done = self.read + self.refused + self.failed
-        kinds = {"read": self.read, "refused": self.refused, "failed": self.failed}
-        times = {"mean_ms": round(self.seconds * 1e3 / max(done, 1), 2), "slowest_ms": round(self.slowest_ms, 1)}
-        return kinds | times | {"refusals": len(self.reasons)}
 
 
 class Target:
@@ -200,7 +159,7 @@ def judge(target: Target, kind: str, folder: Path, base: int) -> Outcome:
         raise TooSlow
 
     signal.signal(signal.SIGPROF, stop)
-    began, outcome, message = time.process_time(), "failed", ""
+    began, outcome, message, where = time.process_time(), "failed", "", ""
     try:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         with warnings.catch_warnings():
@@ -211,17 +170,17 @@ def judge(target: Target, kind: str, folder: Path, base: int) -> Outcome:
         message = str(error)
         fault = wrong_refusal(message, folder)
         outcome, message = ("failed", f"{fault}: {message!r}") if fault else ("refused", message)
-    except TooSlow:
-        message = f"took over {SECONDS:g} s"
+    except TooSlow as error:
+        message, where = f"took over {SECONDS:g} s", place_of(error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"{type(error).__name__}: {error} [{Path(place.filename).name}:{place.lineno}]"
+        message, where = f"{type(error).__name__}: {error}", place_of(error)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     memory = max(peak_memory() - base, 0)
     if memory > MEMORY:
         outcome, message = "failed", f"took {memory / 1e6:.0f} MB"
-    return Outcome(outcome, message.replace(str(folder), "FOLDER")[:1500], (time.process_time() - began) * 1e3, memory)
+    told = message.replace(str(folder), "FOLDER")[:1500]
+    return Outcome(outcome, told, where, (time.process_time() - began) * 1e3, memory)
 
 
 def wrong_refusal(message: str, folder: Path) -> str | None:
@@ -233,12 +192,6 @@ def wrong_refusal(message: str, folder: Path) -> str | None:
     # What a plan asks for and no file holds, such as a model to start from, is named by its key.
     named = message.startswith((str(folder), "model", "preset", "run", "data"))
     return None if named else "refusal without the file"
-
-
-def peak_memory() -> int:
-    """Bytes that this process has held at most."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def work(pipe: Connection, target: Target, run: int, begin: Callable[..., None]) -> None:
@@ -282,7 +235,7 @@ class Fuzzer:
                     process.kill()
                     process.join()
                     code = process.exitcode
-                    outcome = outcome or Outcome("failed", f"the process hangs or ends, exit code {code}", 0.0, 0)
+                    outcome = outcome or Outcome("failed", f"the process hangs or ends, exit code {code}", "", 0.0, 0)
                     process, pipe = self._start()
                 self._count(kind, number, outcome)
                 number += 1
@@ -313,14 +266,24 @@ class Fuzzer:
         if outcome.kind != "failed":
             return
         known = self.failures.setdefault(
-            f"{kind}: {re.sub(r'[-0-9.]+', '#', outcome.message)[:60]}",
-            {"count": 0, "kind": kind, "numbers": [], "message": outcome.message},
+            f"{kind}: {outcome.where} {re.sub(r'[-0-9.]+', '#', outcome.message)[:50]}",
+            {"count": 0, "kind": kind, "numbers": [], "message": outcome.message, "where": outcome.where},
         )
         known["count"] += 1
         if len(known["numbers"]) < 3:
             known["numbers"].append(number)
             path = write(self.save / f"{kind}-{self.run}-{number}", self.target.make(self.run, kind, number))
-            print(f"FAILED --seed {self.run} --kind {kind} --number {number}: {outcome.message} ({path})", flush=True)
+            print(
+                f"FAILED --seed {self.run} --kind {kind} --number {number}: {outcome.message} [{outcome.where}] ({path})",
+                flush=True,
+            )
+
+
+def counts_of(tally: Tally) -> dict[str, Any]:
+    """A tally for the record of a run."""
+    kinds = {"read": tally.read, "refused": tally.refused, "failed": tally.failed}
+    times = {"mean_ms": round(tally.seconds * 1e3 / max(tally.done, 1), 2), "slowest_ms": round(tally.slowest_ms, 1)}
+    return kinds | times | {"refusals": len(tally.reasons)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -343,14 +306,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kind, save = chosen.kind[0], chosen.save.resolve()
             folder = write(save / f"{kind}-{run}-{chosen.number}", target.make(run, kind, chosen.number))
             outcome = judge(target, kind, folder, peak_memory())
-            print(f"{folder}\n{outcome.kind}: {outcome.message} ({outcome.ms:.0f} ms, {outcome.memory / 1e6:.0f} MB)")
+            print(
+                f"{folder}\n{outcome.kind}: {outcome.message} {outcome.where} ({outcome.ms:.0f} ms, {outcome.memory / 1e6:.0f} MB)"
+            )
             return int(outcome.kind == "failed")
         fuzzer = Fuzzer(run, target, chosen.kind or KINDS, chosen.save.resolve())
         print(f"seed {run}, {chosen.minutes:g} minutes", flush=True)
         began = time.monotonic()
         count = fuzzer.fuzz(chosen.minutes * 60, chosen.inputs)
         seconds = round(time.monotonic() - began)
-    found = {kind: tally.counts() for kind, tally in fuzzer.tallies.items()}
+    found = {kind: counts_of(tally) for kind, tally in fuzzer.tallies.items()}
     for kind, counts in found.items():
         print(f"{kind:10}", *(f"{name} {value:<8}" for name, value in counts.items()))
     totals = ", ".join(f"{sum(c[name] for c in found.values()):,} {name}" for name in ("read", "refused", "failed"))

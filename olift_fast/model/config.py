@@ -142,10 +142,11 @@ class LifterConfig:
 def _whole(name: str, value: Any, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} must be a whole number, got {shown(value)}")
+    value = int(value)
     if not least <= value <= most:
         wanted = f">= {least}" if value < least else f"<= {most:,}"
         raise InputError(f"{name} must be {wanted}, got {shown(value)}")
-    return int(value)
+    return value
 
 
 def _window(window: Any) -> tuple[int, int]:

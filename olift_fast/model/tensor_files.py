@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class TensorFile:
     path: Path
     tensors: Mapping[str, Stored]
     metadata: Mapping[str, str]
-    file: BinaryIO
+    file: BufferedReader
     start: int
 
     def read(self, name: str) -> Tensor:
@@ -72,7 +73,7 @@ class TensorFile:
         flat = torch.empty(math.prod(stored.shape), dtype=DTYPES[stored.dtype])
         try:
             self.file.seek(self.start + stored.begin)
-            count = self.file.readinto(memoryview(flat.view(torch.uint8).numpy()))  # type: ignore[attr-defined]
+            count = self.file.readinto(bytes_of(flat))
         except OSError as error:
             raise unreadable(self.path, error) from error
         if count != stored.end - stored.begin:
@@ -95,6 +96,12 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
         except OSError as error:
             raise unreadable(path, error) from error
         yield TensorFile(path, tensors, metadata, file, start)
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor on the CPU."""
+    array: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(array)
 
 
 def check_shapes(
@@ -122,7 +129,7 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
                 raise InputError(f"{path}: {shown(name)} must hold finite numbers, got {value}")
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int, int]:
+def _header(file: BufferedReader) -> tuple[dict[str, Any], int, int]:
     """The header, where it ends in the file, and how many bytes come after it."""
     whole = file.seek(0, 2)
     file.seek(0)

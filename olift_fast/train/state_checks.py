@@ -12,7 +12,7 @@ from torch import Tensor
 
 from olift_fast.errors import InputError
 from olift_fast.model.foreign import shown
-from olift_fast.model.tensor_files import Stored, check_shapes
+from olift_fast.model.tensor_files import Stored, bytes_of, check_shapes
 
 if TYPE_CHECKING:
     from olift_fast.train.state import State
@@ -26,16 +26,18 @@ def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256(json.dumps(facts).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        found.update(bytes_of(tensor))
     return found.hexdigest()
 
 
 def check_progress(facts: Mapping[str, Any], steps: int) -> None:
     """Raises InputError where what a state tells of its progress can't be, for a training of so many steps."""
-    for name, most in (("step", steps), ("stale", facts.get("step"))):
+    most = steps
+    for name in ("step", "stale"):
         value = facts.get(name)
         if type(value) is not int or not 0 <= value <= most:
             raise InputError(f"{name} must be a whole number from 0 to {most}, got {shown(value)}")
+        most = value
     for name in ("score", "best_score"):
         if name not in facts or not (facts[name] is None or type(facts[name]) in (int, float)):
             raise InputError(f"{name} must be a number or null, got {shown(facts.get(name))}")

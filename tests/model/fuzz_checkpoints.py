@@ -273,10 +273,8 @@ class Fuzzer:
         if len(known["numbers"]) < 3:
             known["numbers"].append(number)
             path = write(self.save / f"{kind}-{self.run}-{number}", self.target.make(self.run, kind, number))
-            print(
-                f"FAILED --seed {self.run} --kind {kind} --number {number}: {outcome.message} [{outcome.where}] ({path})",
-                flush=True,
-            )
+            print(f"FAILED --seed {self.run} --kind {kind} --number {number}: {outcome.message} [{outcome.where}]")
+            print(f"       {path}", flush=True)
 
 
 def counts_of(tally: Tally) -> dict[str, Any]:
@@ -306,9 +304,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kind, save = chosen.kind[0], chosen.save.resolve()
             folder = write(save / f"{kind}-{run}-{chosen.number}", target.make(run, kind, chosen.number))
             outcome = judge(target, kind, folder, peak_memory())
-            print(
-                f"{folder}\n{outcome.kind}: {outcome.message} {outcome.where} ({outcome.ms:.0f} ms, {outcome.memory / 1e6:.0f} MB)"
-            )
+            took = f"{outcome.ms:.0f} ms, {outcome.memory / 1e6:.0f} MB"
+            print(f"{folder}\n{outcome.kind}: {outcome.message} {outcome.where} ({took})")
             return int(outcome.kind == "failed")
         fuzzer = Fuzzer(run, target, chosen.kind or KINDS, chosen.save.resolve())
         print(f"seed {run}, {chosen.minutes:g} minutes", flush=True)

@@ -23,6 +23,7 @@ from olift_fast.io.in_child import in_child
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.config import MAX_WEIGHTS, MAX_WINDOW, RANGES
 from olift_fast.model.shapes import weight_count, weight_shapes
+from olift_fast.model.tensor_files import open_tensors
 from olift_fast.nn.encoder import Encoding
 from olift_fast.nn.time import TimeEncoding
 
@@ -359,3 +360,13 @@ def test_the_limits_leave_room() -> None:
         for field, (least, most) in RANGES.items():
             assert least <= getattr(config, field) <= most / 10
     assert max(LifterConfig(window=MAX_WINDOW).window) == MAX_WINDOW
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save({"a": torch.ones(10), "b": torch.ones(100_000)}))
+    with open_tensors(path) as file:
+        os.truncate(path, 50_000)
+        assert torch.equal(file.read("a"), torch.ones(10))
+        with pytest.raises(InputError, match=r"model\.safetensors: .*: it was cut while it was read"):
+            file.read("b")

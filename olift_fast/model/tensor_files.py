@@ -21,8 +21,8 @@ from torch import Tensor
 from olift_fast.errors import InputError
 from olift_fast.model.foreign import naming, open_regular, parse_json, shown, some, unreadable
 
-MAX_HEADER = 16 * 2**20
-"""Bytes of a header at most."""
+MAX_HEADER = 2 * 2**20
+"""Bytes of a header at most: the largest model within the limits needs half of that."""
 MAX_DIMENSIONS = 8
 
 DTYPES = {
@@ -82,8 +82,8 @@ class TensorFile:
 
 
 @contextmanager
-def open_tensors(path: Path) -> Iterator[TensorFile]:
-    """The file, whose header fits its size.
+def open_tensors(path: Path, most: int = MAX_HEADER) -> Iterator[TensorFile]:
+    """The file, whose header has at most so many bytes, and fits the file's size.
 
     Raises:
         InputError: it is no regular file, or not in this format, or it has tensors of other dtypes than `DTYPES`.
@@ -91,7 +91,7 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
     with open_regular(path) as file:
         try:
             with naming(f"{path}: can't be read as safetensors"):
-                header, start, size = _header(file)
+                header, start, size = _header(file, most)
                 metadata, tensors = _parsed(header, size)
         except OSError as error:
             raise unreadable(path, error) from error
@@ -129,15 +129,15 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
                 raise InputError(f"{path}: {shown(name)} must hold finite numbers, got {value}")
 
 
-def _header(file: BufferedReader) -> tuple[dict[str, Any], int, int]:
+def _header(file: BufferedReader, most: int) -> tuple[dict[str, Any], int, int]:
     """The header, where it ends in the file, and how many bytes come after it."""
     whole = file.seek(0, 2)
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if whole < 8 or length > whole - 8:
         raise InputError(f"its header must end within its {whole:,} bytes, got a header of {length:,}")
-    if length > MAX_HEADER:
-        raise InputError(f"its header must have at most {MAX_HEADER:,} bytes, got {length:,}")
+    if length > most:
+        raise InputError(f"its header must have at most {most:,} bytes, got {length:,}")
     with naming("its header"):
         content = parse_json(file.read(length))
     if not isinstance(content, dict):

@@ -17,7 +17,7 @@ from torch import Tensor
 from olift_fast._version import __version__
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter
+from olift_fast.model import Lifter, tensor_files
 from olift_fast.model.foreign import naming, open_regular, parse_json, plain_line, shown
 from olift_fast.model.tensor_files import check_finite, open_tensors
 from olift_fast.train.config import Config
@@ -30,6 +30,8 @@ FORMAT = "olift-fast training"
 FORMAT_VERSION = 2
 CHECKSUM = "sha256"
 """Its key among the facts; states of earlier versions have none."""
+MAX_HEADER = 8 * tensor_files.MAX_HEADER
+"""Bytes: there are weights, their average, the best ones, and up to three moments of each."""
 TOLD = 5
 """Settings that differ, which a message names at most."""
 # Settings that may change when a run resumes, because no weight depends on them.
@@ -110,7 +112,7 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
     path = folder / FILE
     refuse_pickle(path)
     device = next(state.lifter.parameters()).device
-    with open_tensors(path) as file:
+    with open_tensors(path, MAX_HEADER) as file:
         facts = _facts(file.metadata.get("training", ""), path)
         told = facts.pop(CHECKSUM, None)
         _refuse_other_run(facts, config, world, device, folder)

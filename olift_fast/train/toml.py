@@ -16,6 +16,8 @@ from olift_fast.model.foreign import plain_line, shown, unreadable
 
 MAX_BYTES = 2**20
 """Of a TOML file."""
+_LONGEST = 500
+"""Signs of a message about a table, which may hold names and values of the file."""
 WANTED = {
     bool: "true or false",
     int: "a whole number",
@@ -58,7 +60,7 @@ class Reader:
         except ValueError as error:
             changed = [self.origins[found] for name in table if (found := self._join(key, name)) in self.origins]
             where = " with ".join([self.source, *dict.fromkeys(changed)])
-            raise InputError(f"{where}: {key}: {error}") from error
+            raise InputError(f"{where}: {key}: {plain_line(str(error), _LONGEST)}") from error
 
     def value(self, hint: Any, value: Any, key: str) -> Any:
         """The value converted to the type `hint`: whole numbers to floats, arrays to tuples, strings to paths."""

@@ -188,6 +188,10 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     "longer": (raw(lambda data: data + bytes(8), "model.safetensors"), "its tensors must fill the"),
     "a huge header": (length(2**63), "its header must end within .*, got a header of 9,223,372"),
     "a header as long as the file": (length(2**20), "its header must end within"),
+    "a header of 4 MiB": (
+        raw(lambda _: struct.pack("<Q", 2**22) + b"{" + bytes(2**22), "model.safetensors"),
+        "its header must have at most 2,097,152 bytes, got 4,194,304",
+    ),
     "a header of nothing": (length(0), "its header: is not JSON"),
     "a header that is cut": (length(100), "its header: is not JSON"),
     "a pickle": (raw(lambda _: b"\x80\x04" + bytes(100), "model.safetensors"), "its header must end within"),

@@ -109,14 +109,17 @@ def _read_config(path: Path) -> tuple[LifterConfig, str]:
     content = read_regular(path, MAX_CONFIG)
     with naming(path):
         data = parse_json(content)
-    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("lifter"), dict):
-        raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r})")
+    told = data.get("format") if isinstance(data, dict) else data
+    if not isinstance(data, dict) or told != FORMAT:
+        raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r}, got {shown(told)})")
+    if not isinstance(fields := data.get("lifter"), dict):
+        raise InputError(f"{path}: lifter must be an object with the fields of a config, got {shown(fields)}")
     version, name = data.get("format_version"), data.get("name", path.parent.name)
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise InputError(f"{path}: format_version must be 1 to {FORMAT_VERSION}, got {shown(version)}")
     with naming(path):
         check_name(name)
-    return LifterConfig.from_dict(data["lifter"], source=str(path)), plain_line(name, MAX_NAME * 10)
+    return LifterConfig.from_dict(fields, source=str(path)), plain_line(name, MAX_NAME * 10)
 
 
 def check_name(name: Any) -> None:

@@ -203,8 +203,9 @@ def _facts(written: str, path: Path) -> dict[str, Any]:
         facts = parse_json(written.encode("utf-8", "surrogatepass"), constants=True)
     except InputError:
         facts = None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(f"{path}: is not the state of a training (format must be {FORMAT!r})")
+    told = facts.get("format") if isinstance(facts, dict) else facts
+    if not isinstance(facts, dict) or told != FORMAT:
+        raise InputError(f"{path}: is not the state of a training (format must be {FORMAT!r}, got {shown(told)})")
     if facts.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path}: format_version must be {FORMAT_VERSION}, got {shown(facts.get('format_version'))}")
     return facts

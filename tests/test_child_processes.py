@@ -104,6 +104,7 @@ def runs(number: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("context", "kills"), [("fork", 20), ("spawn", 2), ("forkserver", 2)])
 def test_workers_end_when_their_parent_is_killed_at_any_moment(tmp_path: Path, context: str, kills: int) -> None:
@@ -114,6 +115,7 @@ def test_workers_end_when_their_parent_is_killed_at_any_moment(tmp_path: Path, c
         assert killed(script, [context], 3, draw.random() * 0.05) == []
 
 
+@pytest.mark.slow
 @posix
 def test_workers_outlive_the_thread_that_started_them_but_not_the_process(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
@@ -121,6 +123,7 @@ def test_workers_outlive_the_thread_that_started_them_but_not_the_process(tmp_pa
     assert killed(script, ["fork", "in a thread"], 3, 0.3) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize("kind", ["forked", "spawned"])
 def test_a_child_that_reads_a_file_ends_with_its_parent(tmp_path: Path, kind: str) -> None:

@@ -245,7 +245,8 @@ class Lifter(nn.Module):
         name is ``"./small"`` or ``Path("small")``.
 
         Raises:
-            InputError: no such checkpoint, or its files are broken or don't fit together; the message names the file.
+            InputError: no such checkpoint, or its files are broken, beyond the limits (docs/training.md), or don't fit
+                together; the message names the file. That is found out before the lifter is built.
         """
         config, name, weights = checkpoints.load(name_or_path)
         lifter = Lifter(config, name=name)

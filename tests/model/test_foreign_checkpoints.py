@@ -278,6 +278,7 @@ def write(folder: Path, content: dict[str, bytes]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, content: dict[str, bytes], name: str) -> None:
     damage, message = VARIANTS[name]

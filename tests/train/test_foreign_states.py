@@ -193,6 +193,7 @@ def refusal(config: Config, folder: Path) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_is_wrong_with_a_state_is_told_in_one_line(
     tmp_path: Path, config: Config, whole: bytes, name: str

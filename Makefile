@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
-#   make fuzz MINUTES=45   damaged files by the thousand: each is read, or refused in one line; then as long checkpoints
+#   make fuzz MINUTES=45   damaged files by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 
@@ -84,6 +84,7 @@ sanitize: $(VENV)/.test
 	  $(BIN)/python -m pytest -q tests/native -p no:cacheprovider --ignore tests/native/test_compile.py \
 	  --ignore tests/native/test_packaging.py $(PYTEST_ARGS)
 
+# Checkpoints and configurations of trainings are damaged as long as files, after them, where FUZZ_ARGS says nothing.
 # FUZZ_ARGS="--seed 7 --format coco --number 123" makes an input again, and reads it; --out FILE records the counts.
 MINUTES ?= 1
 FUZZ_ARGS ?=

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from helpers import error as relative_error
 from safetensors.torch import load as parse
 from safetensors.torch import save
 from safetensors_headers import with_header
@@ -26,6 +27,7 @@ from olift_fast.model.shapes import weight_count, weight_shapes
 from olift_fast.model.tensor_files import open_tensors
 from olift_fast.nn.encoder import Encoding
 from olift_fast.nn.time import TimeEncoding
+from olift_fast.ops import use_backend
 
 TINY = LifterConfig(width=8, heads=2, motion_layers=1, space_layers=1, window=(2, 1), frequencies=4)
 FIRST = "decoder.mlp.0.weight"
@@ -375,3 +377,30 @@ def test_a_file_that_is_cut_while_it_is_read_is_refused(tmp_path: Path) -> None:
         assert torch.equal(file.read("a"), torch.ones(10))
         with pytest.raises(InputError, match=r"model\.safetensors: .*: it was cut while it was read"):
             file.read("b")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 1024, "heads": 1, "mlp_ratio": 1, "motion_layers": 1, "space_layers": 1},
+        {"width": 1, "heads": 1},
+        {"width": 256, "heads": 256, "motion_layers": 1, "space_layers": 1},
+        {"width": 2, "heads": 1, "frequencies": 65_536},
+        {"width": 2, "heads": 2, "mlp_ratio": 64},
+        {"motion_layers": 0, "space_layers": 0},
+        {"width": 2, "heads": 1, "motion_layers": 256, "space_layers": 256},
+        {"window": (MAX_WINDOW, MAX_WINDOW), "hops": 1_000_000},
+        {"kinds": 10_000, "pitch": True, "uncertainty": True, "time_encoding": "table", "time_rows": 9},
+    ],
+)
+def test_models_at_the_limits_lift(tmp_path: Path, changes: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    lifter = Lifter(replace(TINY, **changes))
+    loaded = Lifter.from_pretrained(lifter.save_pretrained(tmp_path / "model"))
+    keypoints = torch.randn(1, 9, 5, 2)
+    with torch.no_grad():
+        found = loaded(keypoints)
+        with use_backend("eager"):
+            wanted = loaded(keypoints)
+    assert found.isfinite().all() and relative_error(found, wanted) < 1e-4

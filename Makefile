@@ -84,6 +84,7 @@ sanitize: $(VENV)/.test
 	  $(BIN)/python -m pytest -q tests/native -p no:cacheprovider --ignore tests/native/test_compile.py \
 	  --ignore tests/native/test_packaging.py $(PYTEST_ARGS)
 
+# Checkpoints and configurations of trainings are damaged as long as files, after them, where FUZZ_ARGS says nothing.
 # FUZZ_ARGS="--seed 7 --format coco --number 123" makes an input again, and reads it; --out FILE records the counts.
 MINUTES ?= 1
 FUZZ_ARGS ?=
@@ -91,6 +92,7 @@ fuzz: export OMP_NUM_THREADS = 1
 fuzz: export OPENBLAS_NUM_THREADS = 1
 fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
+	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
 
 # What a GPU machine is asked: does it build, is it right, does it touch only its own memory, how fast is it. Every step
 # runs, whatever the ones before found; the last line counts those that failed.

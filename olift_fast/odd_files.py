@@ -13,26 +13,34 @@ from olift_fast.errors import InputError
 MAX_PIPED = 2**30
 """Bytes that are taken from a pipe at most; they go into a temporary file."""
 _PIECE = 2**20
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def refuse_odd(path: Path) -> None:
     """Raises InputError where the path is a device or a socket, whose content may never end; all else passes."""
     kind = _mode(path)
-    if stat.S_ISSOCK(kind):
-        raise InputError(f"{path}: is a socket, wanted a file")
-    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
-        raise InputError(f"{path}: is a device, wanted a file")
+    if any(test(kind) for test in (stat.S_ISSOCK, stat.S_ISCHR, stat.S_ISBLK)):
+        refuse_irregular(path, kind)
+
+
+def refuse_irregular(path: Path, mode: int) -> None:
+    """Raises InputError where that is the mode (``st_mode``) of a folder, a pipe, a socket or a device."""
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _KINDS if test(mode)), "something else")
+        raise InputError(f"{path}: is {kind}, wanted a file")
 
 
 def check_file(path: Path) -> None:
     """Raises InputError unless the path is a regular file."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    refuse_odd(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, wanted a file")
-    if not path.is_file():
-        raise InputError(f"{path}: is a pipe, wanted a file")
+    refuse_irregular(path, _mode(path))
 
 
 @contextmanager

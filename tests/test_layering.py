@@ -19,6 +19,7 @@ ROOT = PACKAGE.name
 # A part of the package may import its own modules and those of lower layers.
 LAYERS = {
     "_version": 0,
+    "child_processes": 0,
     "errors": 0,
     "lazy": 0,
     "reference": 0,
@@ -38,7 +39,7 @@ LAYERS = {
 }
 # All that these three parts may import of the package, apart from themselves.
 LOWER_HALF = ("data", "io", "view")
-BELOW_LOWER_HALF = {"_version", "atomic", "errors", "lazy", "odd_files", "renamed", "tracks"}
+BELOW_LOWER_HALF = {"_version", "atomic", "child_processes", "errors", "lazy", "odd_files", "renamed", "tracks"}
 NUMPY_ONLY = ("errors", "tracks", "data", "io", "view")
 
 # The eager backend of these operations is the reference itself. Everything else computes by its own code, so that a

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
+from olift_fast.child_processes import end_with_process, ends_with_this_thread
 from olift_fast.errors import InputError
 
 T = TypeVar("T")
@@ -32,7 +33,8 @@ _BEGINNING = threading.Lock()
 _WAITING = 20
 
 _NEW_INTERPRETER = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from olift_fast.io.in_child import serve; serve()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from olift_fast.io.in_child import serve; serve(int(sys.argv[2]))"
 )
 
 
@@ -67,6 +69,7 @@ def in_child(function: Callable[..., T], *arguments: Any, seconds: float, memory
 
 
 def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float, memory: int) -> tuple[bool, Any]:
+    end_with_parent = ends_with_this_thread()
     with _BEGINNING:
         reading, writing = os.pipe()
         with warnings.catch_warnings():
@@ -81,7 +84,7 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
                 os.close(writing)
                 return spawned(function, arguments, seconds)
         if child == 0:
-            _work(function, arguments, seconds, memory, writing)
+            _work(function, arguments, seconds, memory, writing, end_with_parent)
         os.close(writing)
     timer = threading.Timer(_WAITING + 3 * seconds, os.kill, (child, signal.SIGKILL))
     try:
@@ -98,10 +101,16 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
 
 
 def _work(
-    function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float, memory: int, writing: int
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    seconds: float,
+    memory: int,
+    writing: int,
+    end_with_parent: Callable[[], None],
 ) -> NoReturn:
     """The child's life: it leaves no core file, prints nothing, and ends without the parent's clean-up."""
     try:
+        end_with_parent()
         # The parent's garbage is the parent's to collect.
         gc.disable()
         faulthandler.disable()
@@ -133,7 +142,7 @@ def _limit(seconds: float, memory: int) -> None:
 
 def spawned(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> tuple[bool, Any]:
     """Whether the function returned, and what it returned or raised, computed in a new interpreter."""
-    command = [sys.executable, "-c", _NEW_INTERPRETER, json.dumps(sys.path)]
+    command = [sys.executable, "-c", _NEW_INTERPRETER, json.dumps(sys.path), str(os.getpid())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         timer = threading.Timer(_WAITING + 3 * seconds, child.kill)
         timer.start()
@@ -147,8 +156,13 @@ def spawned(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
             child.kill()
 
 
-def serve() -> None:
-    """What the new interpreter does: it reads a call from its input, and writes the outcome to its output."""
+def serve(parent: int) -> None:
+    """What the new interpreter does: it reads a call from its input, and writes the outcome to its output.
+
+    Args:
+        parent: number of the process that it ends with.
+    """
+    end_with_process(parent)
     output = sys.stdout.buffer
     function, arguments = pickle.load(sys.stdin.buffer)
     _send(_outcome(function, arguments), output)

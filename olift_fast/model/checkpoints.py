@@ -10,22 +10,25 @@ import os
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 from torch import Tensor
 
 from olift_fast.errors import InputError
 from olift_fast.model.config import LifterConfig
+from olift_fast.model.foreign import naming, parse_json, plain_line, read_regular, shown
+from olift_fast.model.shapes import weight_shapes
+from olift_fast.model.tensor_files import check_finite, check_shapes, open_tensors
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 FORMAT = "olift-fast lifter"
 FORMAT_VERSION = 2
 """Version 2 may have `LifterConfig.pitch`, `kinds` and `uncertainty`; a config of version 1 has none of them."""
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MAX_CONFIG, MAX_NAME = 2**16, 300
+"""Bytes of a config and signs of a name at most."""
 
 
 class Checkpoint(NamedTuple):
@@ -59,30 +62,29 @@ def load(name_or_path: str | Path) -> Checkpoint:
     """Read a checkpoint: a folder, or the name of one that comes with the package, see `folder_of`.
 
     Raises:
-        InputError: no such checkpoint, or one of its files is unreadable.
+        InputError: no such checkpoint, or its files are unreadable, no regular files, beyond the limits
+            (`olift_fast.model.config`), or don't fit together. Nothing is built or allocated by what they say before
+            that is checked.
     """
     folder = folder_of(name_or_path)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(
             f"model {str(name_or_path)!r} is neither a folder nor a checkpoint of this package "
             f"({', '.join(shipped()) or 'none is installed'})"
         )
     config, name = _read_config(folder / CONFIG)
-    path = folder / WEIGHTS
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: can't be read as safetensors: {error}") from error
-    return Checkpoint(config, name, {key: value.to(torch.float32) for key, value in weights.items()})
+    return Checkpoint(config, name, _read_weights(folder / WEIGHTS, config))
 
 
 def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
     """Write config and weights into the folder, which is made; each file appears whole or not at all.
 
     Raises:
-        InputError: the folder can't be written.
+        InputError: the folder can't be written, or the name is too long.
     """
     folder = Path(folder)
+    with naming(folder / CONFIG):
+        check_name(checkpoint.name)
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -104,14 +106,34 @@ def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
 
 
 def _read_config(path: Path) -> tuple[LifterConfig, str]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("lifter"), dict):
-        raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r})")
-    if data.get("format_version") not in range(1, FORMAT_VERSION + 1):
-        raise InputError(f"{path}: format_version must be 1 to {FORMAT_VERSION}, got {data.get('format_version')!r}")
-    return LifterConfig.from_dict(data["lifter"], source=str(path)), str(data.get("name", path.parent.name))
+    content = read_regular(path, MAX_CONFIG)
+    with naming(path):
+        data = parse_json(content)
+    told = data.get("format") if isinstance(data, dict) else data
+    if not isinstance(data, dict) or told != FORMAT:
+        raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r}, got {shown(told)})")
+    if not isinstance(fields := data.get("lifter"), dict):
+        raise InputError(f"{path}: lifter must be an object with the fields of a config, got {shown(fields)}")
+    version, name = data.get("format_version"), data.get("name", path.parent.name)
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise InputError(f"{path}: format_version must be 1 to {FORMAT_VERSION}, got {shown(version)}")
+    with naming(path):
+        check_name(name)
+    return LifterConfig.from_dict(fields, source=str(path)), plain_line(name, MAX_NAME * 10)
+
+
+def check_name(name: Any) -> None:
+    """Raises InputError where that can't be the name of a lifter in a checkpoint."""
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise InputError(f"name must be a string of at most {MAX_NAME} signs, got {shown(name)}")
+
+
+def _read_weights(path: Path, config: LifterConfig) -> dict[str, Tensor]:
+    with open_tensors(path) as file:
+        with naming(f"{path}: weights don't fit {CONFIG}"):
+            check_shapes(file.tensors, weight_shapes(config))
+        weights = {}
+        for name in file.tensors:
+            weights[name] = file.read(name).to(torch.float32)
+            check_finite(path, name, weights[name])
+        return weights

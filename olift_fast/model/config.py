@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from olift_fast.errors import InputError
+from olift_fast.model.foreign import naming, plain_line, shown
+from olift_fast.model.shapes import weight_count
 from olift_fast.nn.encoder import Encoding
 from olift_fast.nn.time import TimeEncoding
 
@@ -16,6 +20,24 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": {"width": 256, "heads": 8, "motion_layers": 3, "space_layers": 6},
     "large": {"width": 384, "heads": 12, "motion_layers": 4, "space_layers": 8},
 }
+
+RANGES: dict[str, tuple[int, int]] = {
+    "width": (1, 8192),
+    "heads": (1, 256),
+    "motion_layers": (0, 256),
+    "space_layers": (0, 256),
+    "hops": (0, 1_000_000),
+    "mlp_ratio": (1, 64),
+    "frequencies": (1, 65_536),
+    "time_rows": (1, 1_000_000),
+    "kinds": (0, 10_000),
+}
+"""The least and the largest value of each field that is a whole number. docs/training.md has all limits."""
+MAX_WINDOW = 10_000
+"""Frames to each side."""
+MAX_SIGMA = 1e6
+MAX_WEIGHTS = 250_000_000
+"""Numbers in all weights together: 1 GB in float32."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +63,8 @@ class LifterConfig:
         uncertainty: whether it gives standard deviations beside the joints.
 
     Raises:
-        InputError: a value is out of range; the message names it.
+        InputError: a value is of the wrong type or out of range (`RANGES`), or the model would be larger than
+            `MAX_WEIGHTS`; the message names it.
     """
 
     width: int = 128
@@ -61,21 +84,21 @@ class LifterConfig:
     uncertainty: bool = False
 
     def __post_init__(self) -> None:
-        window = (self.window, self.window) if isinstance(self.window, int) else tuple(self.window)
-        object.__setattr__(self, "window", window)
-        for name in ("width", "heads", "mlp_ratio", "frequencies", "time_rows"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("motion_layers", "space_layers", "hops", "kinds"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must be >= 0, got {getattr(self, name)}")
+        for name, bounds in RANGES.items():
+            object.__setattr__(self, name, _whole(name, getattr(self, name), *bounds))
+        object.__setattr__(self, "window", _window(self.window))
         if self.width % self.heads:
             raise InputError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
-        if len(window) != 2 or min(window) < 0:
-            raise InputError(f"window must be two numbers >= 0, got {window}")
+        if isinstance(self.sigma, bool) or not isinstance(self.sigma, Real) or not 0 <= self.sigma <= MAX_SIGMA:
+            raise InputError(f"sigma must be a number from 0 to {MAX_SIGMA:,.0f}, got {shown(self.sigma)}")
+        for name in ("pitch", "uncertainty"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be true or false, got {shown(getattr(self, name))}")
         for name, allowed in (("encoding", get_args(Encoding)), ("time_encoding", get_args(TimeEncoding))):
             if getattr(self, name) not in allowed:
-                raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, got {shown(getattr(self, name))}")
+        if (count := weight_count(self)) > MAX_WEIGHTS:
+            raise InputError(f"the model must have at most {MAX_WEIGHTS:,} weights, got {count:,}")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> LifterConfig:
@@ -107,12 +130,32 @@ class LifterConfig:
         """The config from the fields that `to_json` writes; `source` names their file in errors.
 
         Raises:
-            InputError: a key that is not a field, or a value out of range.
+            InputError: a key that is not a field, or what `LifterConfig` raises.
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise InputError(f"{source}: unknown keys {', '.join(unknown)}; written by a newer version?")
-        try:
+            raise InputError(f"{source}: unknown keys {plain_line(', '.join(unknown))}; written by a newer version?")
+        with naming(source):
             return cls(**values)
-        except TypeError as error:
-            raise InputError(f"{source}: {error}") from error
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"{name} must be a whole number, got {shown(value)}")
+    value = int(value)
+    if not least <= value <= most:
+        wanted = f">= {least}" if value < least else f"<= {most:,}"
+        raise InputError(f"{name} must be {wanted}, got {shown(value)}")
+    return value
+
+
+def _window(window: Any) -> tuple[int, int]:
+    """The frames to the left and to the right; one number stands for both."""
+    sides = tuple(window) if isinstance(window, Iterable) else (window, window)
+    if len(sides) != 2 or not all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides):
+        raise InputError(f"window must be two whole numbers, got {shown(window)}")
+    if min(sides) < 0:
+        raise InputError(f"window must be two numbers >= 0, got {shown(window)}")
+    if max(sides) > MAX_WINDOW:
+        raise InputError(f"window must be two numbers <= {MAX_WINDOW:,}, got {shown(window)}")
+    return int(sides[0]), int(sides[1])

@@ -245,16 +245,12 @@ class Lifter(nn.Module):
         name is ``"./small"`` or ``Path("small")``.
 
         Raises:
-            InputError: no such checkpoint, or its files are broken or don't fit together; the message names the file.
+            InputError: no such checkpoint, or its files are broken, beyond the limits (docs/training.md), or don't fit
+                together; the message names the file. That is found out before the lifter is built.
         """
         config, name, weights = checkpoints.load(name_or_path)
         lifter = Lifter(config, name=name)
-        try:
-            lifter.load_state_dict(weights)
-        except RuntimeError as error:
-            path = checkpoints.folder_of(name_or_path) / checkpoints.WEIGHTS
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: weights don't fit {checkpoints.CONFIG}: {reason}") from error
+        lifter.load_state_dict(weights)
         return lifter.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from olift_fast.errors import InputError
+from olift_fast.model.checkpoints import check_name
+from olift_fast.model.foreign import shown
 from olift_fast.train.mixture import Mixture
 from olift_fast.train.schedule import Schedule
 from olift_fast.train.toml import Reader, read_toml
@@ -33,6 +35,10 @@ class ModelPlan:
     start: str | None = None
     name: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            check_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,9 @@ class Run:
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise InputError(f"{name} must be >= {bound}, got {value}")
+        for name, bound in (("seed", 2**63 - 1), ("workers", 1024)):
+            if getattr(self, name) > bound:
+                raise InputError(f"{name} must be <= {bound}, got {shown(getattr(self, name))}")
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,7 @@ def _change(table: dict[str, Any], text: str) -> str:
         raise InputError(f"--set must be like schedule.steps=300, got {text!r}")
     try:
         parsed = tomllib.loads(f"value = {written}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = {}
     for part in parts[:-1]:
         table = table.setdefault(part, {})

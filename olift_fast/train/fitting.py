@@ -8,7 +8,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -21,6 +21,7 @@ from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.checkpoints import folder_of
 from olift_fast.nn.time import TimeTable
+from olift_fast.odd_files import refuse_irregular
 from olift_fast.train import state as states
 from olift_fast.train.batches import Batch
 from olift_fast.train.calibration import calibrated
@@ -28,6 +29,7 @@ from olift_fast.train.config import Config, EarlyStop, ModelPlan, Run
 from olift_fast.train.evaluate import mean_score
 from olift_fast.train.growth import ADDED, with_added
 from olift_fast.train.held_out import held_out_batches
+from olift_fast.train.lock import locked
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.mixture import Mixture
@@ -69,18 +71,26 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
     the first process writes. A process without ``torchrun`` uses one device.
 
     Raises:
-        InputError: the configuration can't be trained, or the folder can't be written, or it holds another run.
+        InputError: the configuration can't be trained, or the folder can't be written, or it holds another run, or
+            another training writes into it (`olift_fast.train.lock`).
         MissingExtraError: lightning-fabric is not installed.
     """
     fabric = _fabric(config.run)
     if fabric.world_size > 1:
         atexit.register(_leave_the_others)
+    with _locked(config.run.out, fabric):
+        return _fit(config, data, resume, watch, fabric)
+
+
+def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, fabric: Fabric) -> Lifter:
+    """`fit` on these devices, in a folder that is this training's alone."""
     out = config.run.out
     torch.manual_seed(config.run.seed)
     _check_out(out, resume)
     resumes = resume and (out / states.FILE).is_file()
     lifter = build(config.model).to(fabric.device).train()
-    config = _with_precision(config, lifter, fabric, states.precision_of(out) if resumes else None)
+    kept = states.precision_of(out) if resumes and config.run.precision == "auto" else None
+    config = _with_precision(config, lifter, fabric, kept)
     run, schedule = config.run, config.schedule
     average = copy.deepcopy(lifter).eval()
     state = State(lifter, average, optimizers_of(lifter, schedule))
@@ -124,6 +134,21 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
             finished.save_pretrained(out)
     fabric.barrier()
     return finished
+
+
+@contextmanager
+def _locked(out: Path, fabric: Fabric) -> Iterator[None]:
+    """The first process locks the folder; where it can't, all processes raise why."""
+    with ExitStack() as held:
+        refused = None
+        if fabric.is_global_zero:
+            try:
+                held.enter_context(locked(out))
+            except InputError as error:
+                refused = error
+        if (told := fabric.broadcast(refused)) is not None:
+            raise told
+        yield
 
 
 def _leave_the_others() -> None:
@@ -246,9 +271,9 @@ def _fabric(run: Run) -> Fabric:
     return fabric
 
 
-def _with_precision(config: Config, lifter: Lifter, fabric: Fabric, before: Precision | None) -> Config:
-    """The settings with the precision that "auto" stands for; a run that resumes keeps the one that it had before."""
-    precision = before if before and config.run.precision == "auto" else resolved(config.run.precision, lifter)
+def _with_precision(config: Config, lifter: Lifter, fabric: Fabric, kept: Precision | None) -> Config:
+    """The settings with the precision that "auto" stands for: the one that is kept, or the faster one."""
+    precision = kept or resolved(config.run.precision, lifter)
     # Timings differ from process to process, and all have to train in one precision.
     precision = fabric.broadcast(precision)
     return replace(config, run=replace(config.run, precision=precision))
@@ -284,8 +309,11 @@ def _calibration_batches(config: Config, lifter: Lifter) -> list[Batch]:
 
 
 def _check_out(out: Path, resume: bool) -> None:
-    states.refuse_pickle(out / states.FILE)
-    held = (out / states.FILE).is_file()
+    path = out / states.FILE
+    if path.exists():
+        refuse_irregular(path, path.stat().st_mode)
+    states.refuse_pickle(path)
+    held = path.is_file()
     if held and not resume:
         raise InputError(f"run.out = {str(out)!r} holds a run: --resume goes on with it, another folder starts anew")
     if resume and not held and out.is_dir():
@@ -293,9 +321,7 @@ def _check_out(out: Path, resume: bool) -> None:
 
 
 def _log(out: Path, step: int) -> Log:
-    """The folder's log. Creates the folder, and removes what a killed run left half-written in it."""
-    with suppress(FileExistsError):
-        out.mkdir(parents=True)
+    """The folder's log. Removes what a killed run left half-written in the folder."""
     states.clear_away(out)
     return Log(out, step)
 

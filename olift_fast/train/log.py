@@ -10,6 +10,7 @@ from typing import Any
 
 from olift_fast.atomic import atomic_path, writing
 from olift_fast.errors import InputError
+from olift_fast.model.foreign import plain_line, shown
 
 FILE = "log.csv"
 
@@ -46,7 +47,7 @@ class Log:
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / FILE
-        rows = [row for row in _rows(self.path) if int(row["step"]) <= step] if step else []
+        rows = _rows(self.path, step) if step else []
         with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
@@ -70,15 +71,27 @@ class Log:
             self._board.close()
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The whole lines of a log; a killed process may have left half a line."""
+def _rows(path: Path, last: int) -> list[dict[str, str]]:
+    """The whole lines of a log up to a step; a killed process may have left half a line."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
-    table = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-    if table.fieldnames is not None and list(table.fieldnames) != COLUMNS:
-        raise InputError(f"{path}: columns must be {', '.join(COLUMNS)}, got {', '.join(table.fieldnames)}")
-    return list(table)
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = csv.DictReader(text[: text.rfind("\n") + 1].splitlines(), restkey="more", restval="")
+        names = list(table.fieldnames or COLUMNS)
+        rows = list(table)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not the log of a training: {plain_line(str(error))}") from error
+    if names != COLUMNS:
+        raise InputError(f"{path}: columns must be {', '.join(COLUMNS)}, got {plain_line(', '.join(names))}")
+    for row in rows:
+        if "more" in row or not (row["step"].isascii() and row["step"].isdigit() and len(row["step"]) < 19):
+            raise InputError(
+                f"{path}: lines must begin with a step and have at most {len(COLUMNS)} values, got {shown(row)}"
+            )
+    return [row for row in rows if int(row["step"]) <= last]
 
 
 def _board(folder: Path, step: int) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from olift_fast.child_processes import ends_with_this_process
 from olift_fast.data.animalsyn3d import load_animalsyn3d, split_animations
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.clips import ClipBatch, mirror
@@ -239,7 +240,7 @@ class Mixture:
         return _from_pools(map(self.pool, _turns(start, rank, world)), start)
 
     def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """`batches`, made by worker processes (0: by this one); the same for any number of them."""
+        """`batches`, made by worker processes (0: by this one), which end with it; the same for any number of them."""
         if workers == 0:
             return self.batches(start, rank, world)
         made = DataLoader(
@@ -248,6 +249,7 @@ class Mixture:
             batch_size=None,
             collate_fn=list,
             num_workers=workers,
+            worker_init_fn=ends_with_this_process(),
             generator=torch.Generator().manual_seed(0),
         )
         pools = iter(made)

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
 from olift_fast._version import __version__
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter
+from olift_fast.model import Lifter, tensor_files
+from olift_fast.model.foreign import naming, open_regular, parse_json, plain_line, shown
+from olift_fast.model.tensor_files import check_finite, open_tensors
 from olift_fast.train.config import Config
+from olift_fast.train.log import FILE as LOG
 from olift_fast.train.precision import PRECISIONS, Precision
+from olift_fast.train.state_checks import check_progress, check_tensors, checksum
 from olift_fast.train.toml import differences, plain
 
 FILE = "training.safetensors"
 FORMAT = "olift-fast training"
 FORMAT_VERSION = 2
+CHECKSUM = "sha256"
+"""Its key among the facts; states of earlier versions have none."""
+MAX_HEADER = 8 * tensor_files.MAX_HEADER
+"""Bytes: there are weights, their average, the best ones, and up to three moments of each."""
+TOLD = 5
+"""Settings that differ, which a message names at most."""
 # Settings that may change when a run resumes, because no weight depends on them.
 FREE = ("run.out", "run.workers", "run.save_every", "run.report_every", "run.stop_after")
 PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
@@ -85,10 +95,10 @@ def save_state(state: State, config: Config, world: int, folder: Path) -> None:
         "stale": state.stale,
         "config": plain(config),
     }
-    content = serialize(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={"training": json.dumps(facts)},
-    )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts[CHECKSUM] = checksum(facts, tensors)
+    # One string: the library writes several in an order that changes from run to run.
+    content = serialize(tensors, metadata={"training": json.dumps(facts)})
     with atomic_path(folder / FILE) as temporary:
         temporary.write_bytes(content)
 
@@ -97,41 +107,58 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
     """Restore the state from the folder's file, bit for bit.
 
     Raises:
-        InputError: the file is unreadable, a pickle, of another version, or of a run that differs; the message names
-            what differs.
+        InputError: the file is unreadable, damaged, a pickle, of another version, or of a run that differs; the message
+            names what differs.
     """
     path = folder / FILE
-    with _opened(path) as (facts, file):
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    refuse_pickle(path)
     device = next(state.lifter.parameters()).device
+    with open_tensors(path, MAX_HEADER) as file:
+        facts = _facts(file.metadata.get("training", ""), path)
+        told = facts.pop(CHECKSUM, None)
+        _refuse_other_run(facts, config, world, device, folder)
+        with naming(f"{path}: does not hold a whole training"):
+            check_progress(facts, config.schedule.steps)
+            check_tensors(state, facts, file.tensors)
+        tensors = {name: file.read(name) for name in file.tensors}
+    if told is not None and told != (found := checksum(facts, tensors)):
+        raise InputError(f"{path}: is damaged: its {CHECKSUM} must be {found}, got {shown(told)}")
+    for name, tensor in tensors.items():
+        if name != "losses" and tensor.is_floating_point():
+            check_finite(path, name, tensor)
+    state.step, state.score = facts["step"], facts["score"]
+    state.best_score, state.stale = facts["best_score"], facts["stale"]
+    state.lifter.load_state_dict(_part("lifter", tensors))
+    state.average.load_state_dict(_part("average", tensors))
+    if best := _part("best", tensors):
+        state.best = state.average.with_window(state.average.config.window).eval()
+        state.best.load_state_dict(best)
+    for number, optimizer in enumerate(state.optimizers):
+        _load_moments(optimizer, _part(f"optimizer.{number}", tensors))
+    state.losses = list(tensors["losses"].to(device))
+    try:
+        torch.set_rng_state(tensors["random.cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not hold a whole training: {plain_line(str(error))}") from error
+
+
+def _refuse_other_run(facts: Mapping[str, Any], config: Config, world: int, device: torch.device, folder: Path) -> None:
+    """Raises InputError, which names what differs, where a state is not of this run."""
     here = {"version": __version__, "processes": world, "device": device.type, "config": plain(config)}
     there = {name: facts.get(name) for name in here}
     found = differences(there, json.loads(json.dumps(here)))
     found = [(key.removeprefix("config."), *values) for key, *values in found]
     # The state is of before the calibration, so a run that goes on may be calibrated in another way.
-    found = [entry for entry in found if entry[0].partition(".")[0] != "calibration"]
-    if told := "; ".join(f"{key} is {old!r} there, {new!r} here" for key, old, new in found if key not in FREE):
+    found = [entry for entry in found if entry[0].partition(".")[0] != "calibration" and entry[0] not in FREE]
+    if found:
+        told = [f"{plain_line(key, 60)} is {shown(old)} there, {shown(new)} here" for key, old, new in found[:TOLD]]
+        told += [f"… ({len(found)} in all)"] * (len(found) > TOLD)
         raise InputError(
-            f"{path}: is of another run: {told}; to start from its weights, "
+            f"{folder / FILE}: is of another run: {'; '.join(told)}; to start from its weights, "
             f"set model.start = {str(folder)!r} and another run.out"
         )
-    try:
-        state.step, state.score = facts["step"], facts["score"]
-        state.best_score, state.stale = facts["best_score"], facts["stale"]
-        state.lifter.load_state_dict(_part("lifter", tensors))
-        state.average.load_state_dict(_part("average", tensors))
-        if best := _part("best", tensors):
-            state.best = state.average.with_window(state.average.config.window).eval()
-            state.best.load_state_dict(best)
-        for number, optimizer in enumerate(state.optimizers):
-            _load_moments(optimizer, _part(f"optimizer.{number}", tensors))
-        state.losses = list(tensors["losses"].to(device))
-        torch.set_rng_state(tensors["random.cpu"])
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: does not hold a whole training: {reason}") from error
 
 
 def precision_of(folder: Path) -> Precision:
@@ -141,21 +168,27 @@ def precision_of(folder: Path) -> Precision:
         InputError: the folder's file is not the state of a training.
     """
     path = folder / FILE
-    with _opened(path) as (facts, _):
-        precision = facts.get("config", {}).get("run", {}).get("precision")
+    refuse_pickle(path)
+    precision: Any = None
+    with open_tensors(path, MAX_HEADER) as file:
+        facts = _facts(file.metadata.get("training", ""), path)
+    with suppress(KeyError, TypeError):
+        precision = facts["config"]["run"]["precision"]
     if precision not in PRECISIONS:
-        raise InputError(f"{path}: run.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        raise InputError(f"{path}: run.precision must be one of {', '.join(PRECISIONS)}, got {shown(precision)}")
     return cast(Precision, precision)
 
 
 def clear_away(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in the folder."""
-    for path in folder.glob(f".{FILE}.*.tmp*"):
-        path.unlink(missing_ok=True)
+    """Remove the temporary files that a killed process left in the folder, which is locked."""
+    for name in (FILE, LOG):
+        for path in folder.glob(f".{name}.*.tmp*"):
+            with suppress(OSError):
+                path.unlink()
     for scratch in folder.glob(".writing-*"):
-        for path in scratch.glob("*"):
-            path.unlink(missing_ok=True)
-        scratch.rmdir()
+        # Never through a link: what it leads to is not the training's.
+        if not scratch.is_symlink():
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def refuse_pickle(path: Path) -> None:
@@ -166,7 +199,7 @@ def refuse_pickle(path: Path) -> None:
     """
     if not path.is_file():
         return
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(9)
     pickled = head[8:] != b"{" and (head.startswith(b"PK\x03\x04") or head.startswith(b"\x80"))
     if pickled or path.suffix in PICKLES:
@@ -184,26 +217,16 @@ def refuse_pickles(paths: Iterable[Path]) -> None:
             refuse_pickle(path)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
-    """The facts in the header of a training's state, and the open file of its tensors."""
-    refuse_pickle(path)
+def _facts(written: str, path: Path) -> dict[str, Any]:
     try:
-        with safe_open(path, framework="pt") as file:
-            yield _facts(file.metadata(), path), file
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: can't be read as safetensors: {error}") from error
-
-
-def _facts(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads((metadata or {})["training"])
-    except (KeyError, ValueError):
+        facts = parse_json(written.encode("utf-8", "surrogatepass"), constants=True)
+    except InputError:
         facts = None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise InputError(f"{path}: is not the state of a training (format must be {FORMAT!r})")
+    told = facts.get("format") if isinstance(facts, dict) else facts
+    if not isinstance(facts, dict) or told != FORMAT:
+        raise InputError(f"{path}: is not the state of a training (format must be {FORMAT!r}, got {shown(told)})")
     if facts.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path}: format_version must be {FORMAT_VERSION}, got {facts.get('format_version')!r}")
+        raise InputError(f"{path}: format_version must be {FORMAT_VERSION}, got {shown(facts.get('format_version'))}")
     return facts
 
 

@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from olift_fast.errors import InputError
+from olift_fast.model.foreign import plain_line, shown, unreadable
 from olift_fast.odd_files import refuse_odd
 
+MAX_BYTES = 2**20
+"""Of a TOML file."""
+_LONGEST = 500
+"""Signs of a message about a table, which may hold names and values of the file."""
 WANTED = {
     bool: "true or false",
     int: "a whole number",
@@ -56,7 +61,7 @@ class Reader:
         except ValueError as error:
             changed = [self.origins[found] for name in table if (found := self._join(key, name)) in self.origins]
             where = " with ".join([self.source, *dict.fromkeys(changed)])
-            raise InputError(f"{where}: {key}: {error}") from error
+            raise InputError(f"{where}: {key}: {plain_line(str(error), _LONGEST)}") from error
 
     def value(self, hint: Any, value: Any, key: str) -> Any:
         """The value converted to the type `hint`: whole numbers to floats, arrays to tuples, strings to paths."""
@@ -84,7 +89,12 @@ class Reader:
             self._fail(key, WANTED[hint], value)
         if isinstance(value, float) and not math.isfinite(value):
             self._fail(key, "a finite number", value)
-        return hint(value)
+        if hint is Path and "\0" in value:
+            self._fail(key, WANTED[hint], value)
+        try:
+            return hint(value)
+        except OverflowError:
+            return self._fail(key, "a number that a float can hold", value)
 
     def _array(self, parts: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
         free = len(parts) == 1 or parts[-1] is Ellipsis
@@ -106,11 +116,12 @@ class Reader:
     def _unknown(self, key: str, value: Any, known: list[str]) -> NoReturn:
         where = self._origin(key)
         if key in self.elsewhere:
-            raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {value!r}")
-        raise InputError(f"{where}: {key} must be one of {', '.join(known)}, got a key of that name = {value!r}")
+            raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {shown(value)}")
+        wanted = f"one of {', '.join(known)}, got a key of that name = {shown(value)}"
+        raise InputError(f"{where}: {plain_line(key, 100)} must be {wanted}")
 
     def _fail(self, key: str, wanted: str, value: Any) -> NoReturn:
-        raise InputError(f"{self._origin(key)}: {key} must be {wanted}, got {value!r}")
+        raise InputError(f"{self._origin(key)}: {plain_line(key, 100)} must be {wanted}, got {shown(value)}")
 
     def _origin(self, key: str) -> str:
         """Where a value comes from: the file, or "--set" of its key or of a table that it lies in."""
@@ -128,17 +139,25 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
     """The content of a TOML file. Where there is none, the error is "PATH: no such file" followed by `absent`.
 
     Raises:
-        InputError: the file is missing, unreadable or not TOML.
+        InputError: the file is missing, unreadable, larger than `MAX_BYTES` or not TOML.
     """
     refuse_odd(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # What has no end is read to the limit; a pipe is fine.
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{absent}") from None
     except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML: {error}") from error
+        raise unreadable(path, error) from error
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: must be a file of at most {MAX_BYTES:,} bytes, got more")
+    try:
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n"))
+    except RecursionError:
+        raise InputError(f"{path}: is not TOML that can be read: too many brackets within each other") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not TOML: {plain_line(str(error))}") from error
 
 
 def as_change(key: str, value: Any) -> str:

@@ -27,7 +27,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -42,6 +42,7 @@ from mutations_of_text import make_bomb
 from seeds import Seed, write_seeds
 from seeds_of_lines import STREAMS, seeds_of_lines
 
+from olift_fast.child_processes import ends_with_this_process
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io import read_keypoints
 
@@ -55,10 +56,13 @@ JOB, RECYCLE = 20, 3000
 """Inputs that a worker gets at once, and those after which a fresh one replaces it."""
 
 
-def _work(pipe: Connection, run: int, seeds: dict[str, list[Seed]], folder: Path) -> None:
+def _work(
+    pipe: Connection, run: int, seeds: dict[str, list[Seed]], folder: Path, end_with_fuzzer: Callable[..., None]
+) -> None:
     """A worker: reads the inputs that it is told, and tells of each what became of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()
+    end_with_fuzzer()
     folder.mkdir(exist_ok=True)
     os.chdir(folder)
     prepare()
@@ -173,7 +177,9 @@ class Fuzzer:
 
     def _start(self, place: int) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
-        process = _fork.Process(target=_work, args=(theirs, self.run, self.seeds, self.folder / f"worker{place}"))
+        own = self.folder / f"worker{place}"
+        ends = ends_with_this_process()
+        process = _fork.Process(target=_work, args=(theirs, self.run, self.seeds, own, ends))
         process.start()
         theirs.close()
         return _Worker(process, ours, time.monotonic())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,16 @@ data = "recordings"
         ("run.out=3", "run.out must be a path as a string, got 3"),
         ("run.workers=-1", "run: workers must be >= 0, got -1"),
         ("early_stop.patience=0", "early_stop: patience must be >= 1, got 0"),
+        ("run.seed=9223372036854775808", "run: seed must be <= 9223372036854775807, got 9223372036854775808"),
+        ("run.workers=5000", "run: workers must be <= 1024, got 5000"),
+        ("run.out=a\0b", "run.out must be a path as a string, got 'a\\x00b'"),
+        (f"schedule.clip=1{'0' * 400}", "schedule.clip must be a number that a float can hold, got 1000"),
+        (f"schedule.steps={'9' * 5000}", "schedule.steps must be a whole number, got '9999"),
+        (f"schedule.steps={'[' * 5000}", "schedule.steps must be a whole number, got '[[[["),
+        (f"schedule.steps=[{'1,' * 5000}]", "schedule.steps must be a whole number, got [1, 1, 1"),
+        (f"model.name={'x' * 301}", "model: name must be a string of at most 300 signs, got 'xxx"),
+        (f"data.camera.views={{level=1, {'x' * 9000}=1}}", "level, top, below, not all 0, got {'level': 1.0, 'xxxx"),
+        ("\x1b[2Jx=1", "\\x1b[2Jx must be one of schedule, run"),
         ("optimizer=1", "optimizer must be one of schedule, run, model, data, early_stop"),
         ("schedule=1", "schedule must be a table, got 1"),
     ],
@@ -80,7 +92,8 @@ data = "recordings"
 def test_what_does_not_fit_is_told_in_one_line(tiny: Path, change: str, told: str) -> None:
     with pytest.raises(InputError) as error:
         load_config(tiny, [change])
-    assert told in str(error.value) and "--set" in str(error.value) and "\n" not in str(error.value)
+    assert told in str(error.value) and "--set" in str(error.value)
+    assert str(error.value).isprintable() and len(str(error.value)) < 600 + len(str(tiny))
 
 
 def test_errors_name_the_file(tiny: Path) -> None:
@@ -90,6 +103,16 @@ def test_errors_name_the_file(tiny: Path) -> None:
     tiny.write_text(tiny.read_text().replace("steps = '40'\n", ""))
     with pytest.raises(InputError, match=rf"{tiny}: schedule.steps is missing, wanted a whole number"):
         load_config(tiny)
+    for text in (b"[run\n", b"a = " + b"9" * 5000, b"\xff", b"\x1b[2J", b"a = [" * 20_000, b"a = 2026-13-45"):
+        tiny.write_bytes(text)
+        with pytest.raises(InputError, match=rf"{tiny}: is not TOML") as error:
+            load_config(tiny)
+        assert str(error.value).isprintable()
+    tiny.write_text("#" * 2**20 + "\n")
+    with pytest.raises(InputError, match=rf"{tiny}: must be a file of at most 1,048,576 bytes, got more"):
+        load_config(tiny)
+    with pytest.raises(InputError, match=rf"{tiny.parent}: can't be read: Is a directory"):
+        load_config(tiny.parent)
     tiny.write_text("[run\n")
     with pytest.raises(InputError, match=rf"{tiny}: is not TOML"):
         load_config(tiny)
@@ -159,3 +182,15 @@ def test_unknown_families_are_told_before_any_process_starts(tiny: Path) -> None
     assert isinstance(config.data, Mixture)
     with pytest.raises(InputError, match=r"data: families must be some of quadruped.*got unicorn"):
         fit(config)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_a_file_without_end_is_read_to_the_limit_and_a_pipe_is_read(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"/dev/zero: must be a file of at most 1,048,576 bytes, got more"):
+        load_config("/dev/zero")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(tiny.read_bytes(),))
+    writer.start()
+    assert load_config(pipe) == load_config(tiny)
+    writer.join()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,6 @@ from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.train.config import load_config
 from olift_fast.train.fitting import build
 from olift_fast.train.held_out import held_out
-from olift_fast.train.studies import trainings
 from olift_fast.train.studies.rows import read_rows, summary, where
 from olift_fast.train.studies.trainings import FLAT, REPORTED, load_plan, plans, trained
 
@@ -217,15 +218,39 @@ def test_runs_are_found_again_however_their_folder_is_written(
     assert sorted((tmp_path / "runs").iterdir()) == folders
 
 
-def test_a_training_ends_with_the_study_that_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr(os, "_exit", ended.append)
-    for alive in (True, False):
-        monkeypatch.setattr(
-            multiprocessing, "parent_process", lambda alive=alive: SimpleNamespace(is_alive=lambda: alive)
-        )
-        trainings._end_with_the_study(1, None)
-        assert ended == ([] if alive else [1])
+KILLED_STUDY = """
+import os, time
+from pathlib import Path
+from types import SimpleNamespace
+from olift_fast.train.studies import trainings
+
+def train(config, threads):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(600)
+
+if __name__ == "__main__":
+    configs = {("a", seed): SimpleNamespace(run=SimpleNamespace(out=Path(str(seed)))) for seed in (0, 1)}
+    trainings._in_turn(configs, 2, train, None)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_trainings_end_with_the_study_that_asked_for_them(tmp_path: Path, environment: dict[str, str]) -> None:
+    script = tmp_path / "study.py"
+    script.write_text(KILLED_STUDY)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as study:
+        assert study.stdout is not None
+        try:
+            numbers = [int(study.stdout.readline()) for _ in range(2)]
+        finally:
+            study.kill()
+        # They hold its output, which ends when the last of them does.
+        late = threading.Timer(60, lambda: [os.kill(number, signal.SIGKILL) for number in numbers])
+        late.start()
+        began = time.monotonic()
+        assert study.stdout.read() == "" and time.monotonic() - began < 50
+        late.cancel()
 
 
 @pytest.mark.slow

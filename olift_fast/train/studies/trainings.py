@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from olift_fast._version import __version__
+from olift_fast.child_processes import ends_with_this_process
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.told import Graph, with_graph, without_kinds
@@ -26,7 +28,7 @@ from olift_fast.train.config import Config, load_config
 from olift_fast.train.evaluate import FLAT, flat, lifted_by, score
 from olift_fast.train.fitting import fit
 from olift_fast.train.held_out import FRAMES, end_on, held_out, held_out_families
-from olift_fast.train.log import Report
+from olift_fast.train.lock import InUseError
 from olift_fast.train.memory import keep_freed_memory
 from olift_fast.train.metrics import METRICS
 from olift_fast.train.studies.rows import Row
@@ -215,7 +217,8 @@ def _in_turn(
     unique = {config.run.out: config for config in configs.values()}
     threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
     found: dict[Path, list[Row]] = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, initializer=ends_with_this_process()) as pool:
         started = {pool.submit(train, config, threads=max(threads // jobs, 1)): out for out, config in unique.items()}
         try:
             for done in as_completed(started):
@@ -236,14 +239,16 @@ def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:
     """Train or resume, and score; runs in a process of its own."""
     keep_freed_memory()
     torch.set_num_threads(threads)
-    return _scored(fit(config, resume=True, watch=_end_with_the_study).eval(), plan, data)
+    return _scored(_fitted(config).eval(), plan, data)
 
 
-def _end_with_the_study(_step: int, _report: Report | None) -> None:
-    """End this process if the study was killed."""
-    study = multiprocessing.parent_process()
-    if study is not None and not study.is_alive():
-        os._exit(1)
+def _fitted(config: Config) -> Lifter:
+    """The training's lifter; waits while another study, which shares the training, is at it."""
+    while True:
+        try:
+            return fit(config, resume=True)
+        except InUseError:
+            time.sleep(1)
 
 
 def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:

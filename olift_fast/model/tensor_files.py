@@ -1,0 +1,185 @@
+"""Reads safetensors files of strangers: nothing is allocated before the header has been compared with the file's size.
+
+The format is 8 bytes with the header's length, the header in JSON, and the tensors' bytes
+(https://github.com/huggingface/safetensors). The library maps a file into memory, so that a file that is cut while it
+is read ends the process; here it is read, from the one file that was opened and checked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from olift_fast.errors import InputError
+from olift_fast.model.foreign import naming, open_regular, parse_json, shown, some, unreadable
+
+MAX_HEADER = 2 * 2**20
+"""Bytes of a header at most: the largest model within the limits needs half of that."""
+MAX_DIMENSIONS = 8
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+}
+FLOATING = ("F64", "F32", "F16", "BF16")
+
+
+class Stored(NamedTuple):
+    """A tensor as the header tells of it: dtype by the format's name, shape, its first byte, and the one after it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """An open safetensors file.
+
+    Args:
+        path: where it is.
+        tensors: what it holds, in the order of their bytes.
+        metadata: strings by name, which the file's writer added.
+        file, start: the file, and its byte at which the tensors begin.
+    """
+
+    path: Path
+    tensors: Mapping[str, Stored]
+    metadata: Mapping[str, str]
+    file: BufferedReader
+    start: int
+
+    def read(self, name: str) -> Tensor:
+        """A tensor, on the CPU, in its own dtype.
+
+        Raises:
+            InputError: the file has become shorter, or the disk fails.
+        """
+        stored = self.tensors[name]
+        flat = torch.empty(math.prod(stored.shape), dtype=DTYPES[stored.dtype])
+        try:
+            self.file.seek(self.start + stored.begin)
+            count = self.file.readinto(bytes_of(flat))
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        if count != stored.end - stored.begin:
+            raise InputError(f"{self.path}: can't be read as safetensors: it was cut while it was read")
+        return flat.view(stored.shape)
+
+
+@contextmanager
+def open_tensors(path: Path, most: int = MAX_HEADER) -> Iterator[TensorFile]:
+    """The file, whose header has at most so many bytes, and fits the file's size.
+
+    Raises:
+        InputError: it is no regular file, or not in this format, or it has tensors of other dtypes than `DTYPES`.
+    """
+    with open_regular(path) as file:
+        try:
+            with naming(f"{path}: can't be read as safetensors"):
+                header, start, size = _header(file, most)
+                metadata, tensors = _parsed(header, size)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        yield TensorFile(path, tensors, metadata, file, start)
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor on the CPU."""
+    array: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(array)
+
+
+def check_shapes(
+    held: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], dtypes: Sequence[str] = FLOATING
+) -> None:
+    """Raises InputError, without a file's name, unless the tensors are those that are wanted, of one of the dtypes."""
+    if missing := wanted.keys() - held.keys():
+        raise InputError(f"must hold {some(sorted(missing))}, got no such tensors")
+    if others := held.keys() - wanted.keys():
+        raise InputError(f"must hold no other tensors than the model has, got {some(sorted(others))}")
+    for name, shape in wanted.items():
+        stored = held[name]
+        if stored.shape != shape:
+            raise InputError(f"{shown(name)} must be of shape {shape}, got {shown(stored.shape)}")
+        if stored.dtype not in dtypes:
+            raise InputError(f"{shown(name)} must be of dtype {', '.join(dtypes)}, got {stored.dtype}")
+
+
+def check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """Raises InputError where a number of the tensor is NaN or infinite."""
+    if tensor.numel():
+        # NaN is the least and the largest of values with a NaN.
+        for value in map(float, tensor.aminmax()):
+            if not math.isfinite(value):
+                raise InputError(f"{path}: {shown(name)} must hold finite numbers, got {value}")
+
+
+def _header(file: BufferedReader, most: int) -> tuple[dict[str, Any], int, int]:
+    """The header, where it ends in the file, and how many bytes come after it."""
+    whole = file.seek(0, 2)
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if whole < 8 or length > whole - 8:
+        raise InputError(f"its header must end within its {whole:,} bytes, got a header of {length:,}")
+    if length > most:
+        raise InputError(f"its header must have at most {most:,} bytes, got {length:,}")
+    with naming("its header"):
+        content = parse_json(file.read(length))
+    if not isinstance(content, dict):
+        raise InputError(f"its header must be an object, got {shown(content)}")
+    return content, 8 + length, whole - 8 - length
+
+
+def _parsed(header: dict[str, Any], size: int) -> tuple[dict[str, str], dict[str, Stored]]:
+    """Metadata and tensors of a header; `size` bytes of tensors come after it."""
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise InputError(f"__metadata__ must be strings by name, got {shown(metadata)}")
+    held = sorted(((name, _stored(name, entry)) for name, entry in header.items()), key=lambda item: item[1][2:])
+    end = 0
+    for name, stored in held:
+        if stored.begin != end:
+            raise InputError(
+                f"{shown(name)} must begin at byte {end:,}, where the one before ends, got {stored.begin:,}"
+            )
+        end = stored.end
+    if end != size:
+        raise InputError(f"its tensors must fill the {size:,} bytes after the header, got {end:,}")
+    return metadata, dict(held)
+
+
+def _stored(name: str, entry: Any) -> Stored:
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise InputError(f"{shown(name)} must have dtype, shape and data_offsets, got {shown(entry)}")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise InputError(f"{shown(name)} must be of dtype {', '.join(DTYPES)}, got {shown(dtype)}")
+    if not _counts(shape) or len(shape) > MAX_DIMENSIONS:
+        raise InputError(
+            f"{shown(name)} must have a shape of at most {MAX_DIMENSIONS} numbers >= 0, got {shown(shape)}"
+        )
+    if not _counts(offsets) or len(offsets) != 2:
+        raise InputError(f"{shown(name)} must have two data_offsets >= 0, got {shown(offsets)}")
+    size = math.prod(shape) * DTYPES[dtype].itemsize
+    if offsets[1] - offsets[0] != size:
+        raise InputError(f"{shown(name)} must have {size:,} bytes by its shape, got {offsets[1] - offsets[0]:,}")
+    return Stored(dtype, tuple(shape), *offsets)
+
+
+def _counts(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)

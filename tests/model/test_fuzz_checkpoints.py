@@ -11,7 +11,7 @@ from pathlib import Path
 import fuzz_checkpoints
 import pytest
 import torch
-from fuzz_checkpoints import KINDS, Fuzzer, Target, judge, main, write
+from fuzz_checkpoints import KINDS, Fuzzer, Target, judge, main, peak_memory, write
 
 from olift_fast.errors import InputError
 
@@ -37,7 +37,7 @@ def test_a_whole_input_of_each_kind_is_read(target: Target, tmp_path: Path) -> N
     whole = {"config": target.models[0], "weights": target.models[1], "state": {"training.safetensors": target.state}}
     whole["toml"] = {"input.toml": fuzz_checkpoints.TINY.encode()}
     for kind in KINDS:
-        assert judge(target, kind, write(tmp_path / kind, whole[kind]), 0).kind == "read"
+        assert judge(target, kind, write(tmp_path / kind, whole[kind]), peak_memory()).kind == "read"
 
 
 @pytest.mark.slow

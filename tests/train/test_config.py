@@ -185,10 +185,13 @@ def test_unknown_families_are_told_before_any_process_starts(tiny: Path) -> None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
-def test_a_file_without_end_is_read_to_the_limit_and_a_pipe_is_read(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"/dev/zero: must be a file of at most 1,048,576 bytes, got more"):
+def test_a_device_and_a_large_file_are_refused_and_a_pipe_is_read(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"/dev/zero: is a device, wanted a file"):
         load_config("/dev/zero")
-    pipe = tmp_path / "pipe"
+    large, pipe = tmp_path / "large.toml", tmp_path / "pipe"
+    large.write_text("#" * (2**20 + 1))
+    with pytest.raises(InputError, match=r"large.toml: must be a file of at most 1,048,576 bytes, got more"):
+        load_config(large)
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(tiny.read_bytes(),))
     writer.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -121,7 +122,7 @@ def answer_line(content: Mapping[str, Any]) -> bytes:
 
 
 class LineSplitter:
-    """Cuts bytes that come in pieces of any size into lines, and keeps no more than `limit` of them.
+    """Cuts bytes that come in pieces of any size into lines, one when it is asked for.
 
     Args:
         limit: bytes of a line. A longer line is skipped, and None is given in its place.
@@ -129,30 +130,55 @@ class LineSplitter:
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self.limit = limit
-        self._rest = b""
+        self.waiting = 0
+        """Bytes that were fed and not yet looked at."""
+        self.came = 0.0
+        """What `feed` was told of the bytes that `lines` looked at last."""
+        self._pieces: deque[tuple[bytes, float]] = deque()
+        self._at = 0
+        self._rest = bytearray()
         self._skipping = False
 
-    def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The lines that are complete now, without their newlines."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            yield from self._finish(line)
-        self._keep(rest)
+    def feed(self, data: bytes, came: float = 0.0) -> None:
+        """Takes bytes in; `came` is the time, say, when they came."""
+        if data:
+            self._pieces.append((data, came))
+            self.waiting += len(data)
 
-    def close(self) -> Iterator[bytes | None]:
-        """The last line, where it has no newline."""
-        if self._rest or self._skipping:
-            yield from self._finish(b"")
+    def lines(self) -> Iterator[bytes | None]:
+        """The lines that are complete now, without their newlines; each is cut when the iterator is asked for it."""
+        while self._pieces:
+            piece, self.came = self._pieces[0]
+            end = piece.find(b"\n", self._at)
+            self._keep(memoryview(piece)[self._at : None if end < 0 else end])
+            self.waiting -= (len(piece) if end < 0 else end + 1) - self._at
+            self._at = end + 1
+            if end < 0 or self._at == len(piece):
+                self._pieces.popleft()
+                self._at = 0
+            if end >= 0:
+                yield self._finish()
 
-    def _finish(self, line: bytes) -> Iterator[bytes | None]:
-        self._keep(line)
-        whole, skipped = self._rest, self._skipping
-        self._rest, self._skipping = b"", False
-        yield None if skipped else whole
+    def forget(self, bytes_left: int) -> int:
+        """Forgets the pieces fed first until no more than so many bytes wait; returns how many lines ended in them."""
+        lines = 0
+        while self.waiting > bytes_left:
+            piece, _ = self._pieces.popleft()
+            lines += piece.count(b"\n", self._at)
+            self.waiting -= len(piece) - self._at
+            self._at = 0
+        return lines
 
-    def _keep(self, piece: bytes) -> None:
+    def _finish(self) -> bytes | None:
+        whole = None if self._skipping else bytes(self._rest)
+        self._rest.clear()
+        self._skipping = False
+        return whole
+
+    def _keep(self, piece: memoryview) -> None:
         if self._skipping or len(self._rest) + len(piece) > self.limit:
-            self._rest, self._skipping = b"", True
+            self._rest.clear()
+            self._skipping = True
         else:
             self._rest += piece
 

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from olift_fast.errors import InputError
-from olift_fast.streaming.router import OnLag, Router
+from olift_fast.streaming.channel import OnLag
+from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Session
 from olift_fast.streaming.streaming_lifter import StreamingLifter
 from olift_fast.streaming.transports import TRANSPORTS, Opened, Settings, check_sources

@@ -103,6 +103,11 @@ class Session:
         return self._stream.latency_frames
 
     @property
+    def together(self) -> int:
+        """How many messages of a batch are worth feeding at once: more gain nothing, and whoever is first waits."""
+        return self._stream.frames_a_step
+
+    @property
     def tracks(self) -> list[str]:
         """Names of the tracks that have not ended."""
         return [track.name for track in self._tracks.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -157,25 +158,38 @@ def test_any_line_is_a_sound_message_or_an_input_error(line: bytes) -> None:
 
 @given(st.binary(max_size=200).map(lambda data: data.replace(b"a", b"\n")), st.data())
 def test_splitting_does_not_depend_on_how_the_bytes_come(data: bytes, draw: st.DataObject) -> None:
-    whole = LineSplitter(limit=10)
-    wanted = [*whole.feed(data), *whole.close()]
+    *whole, _ = data.split(b"\n")
+    wanted = [line if len(line) <= 10 else None for line in whole]
     pieces = LineSplitter(limit=10)
     got: list[bytes | None] = []
     while data:
         size = draw.draw(st.integers(1, 30))
-        got += pieces.feed(data[:size])
+        pieces.feed(data[:size])
+        got += itertools.islice(pieces.lines(), draw.draw(st.integers(0, 9)))
         data = data[size:]
-    got += pieces.close()
-    assert got == wanted
-    assert all(line is None or len(line) <= 10 for line in got)
+    got += pieces.lines()
+    assert got == wanted and pieces.waiting == 0
 
 
 def test_line_that_is_too_long_is_skipped_and_the_next_is_read() -> None:
     splitter = LineSplitter(limit=4)
-    assert list(splitter.feed(b"abc")) == []
-    assert list(splitter.feed(b"defghi")) == []
-    assert list(splitter.feed(b"jk\nnext\nmore")) == [None, b"next"]
-    assert list(splitter.close()) == [b"more"]
+    for piece in b"abc", b"defghi":
+        splitter.feed(piece)
+        assert list(splitter.lines()) == []
+    splitter.feed(b"jk\nnext\nmore")
+    assert list(splitter.lines()) == [None, b"next"]
+    splitter.feed(b"\n")
+    assert list(splitter.lines()) == [b"more"]
+
+
+def test_lines_are_cut_when_they_are_asked_for_and_the_oldest_can_be_forgotten() -> None:
+    splitter = LineSplitter()
+    splitter.feed(b"one\ntwo\n", 1.0)
+    splitter.feed(b"three\n", 2.0)
+    lines = splitter.lines()
+    assert (next(lines), splitter.waiting, splitter.came) == (b"one", 10, 1.0)
+    assert (splitter.forget(6), splitter.waiting) == (1, 6)
+    assert (list(splitter.lines()), splitter.waiting, splitter.came) == ([b"three"], 0, 2.0)
 
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)

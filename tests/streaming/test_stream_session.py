@@ -13,10 +13,12 @@ from offline import lifted_offline
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.model import Normalization
+from olift_fast.streaming.channel import Channel
 from olift_fast.streaming.counters import LatencyHistogram, RateLimit
 from olift_fast.streaming.messages import MAX_LINE, End, FrameMessage
+from olift_fast.streaming.outbox import LINES as OUTBOX
 from olift_fast.streaming.recording import Recording
-from olift_fast.streaming.router import OUTBOX, Channel, Router
+from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
@@ -255,18 +257,23 @@ def test_bad_lines_are_not_told_more_often_than_can_be_read(lifter: Lifter) -> N
     assert len(answers) == len(told) < 20 and router.stats()["bad_lines"] == 5000
 
 
-def test_on_lag_drop_keeps_the_newest_frames(lifter: Lifter) -> None:
-    sent = frames(50)
-    data = b"".join(map(line_of, sent))
+def test_on_lag_drop_keeps_the_newest_frame_of_each_track(lifter: Lifter) -> None:
+    dog, cat = frames(50), frames(30, "cat", seed=1)
+    data = b"".join(map(line_of, (*cat, *dog)))
     answers, router, _ = served(lifter, data, on_lag="drop", queue=8)
     lifted = [answer for answer in answers if "joints" in answer]
-    assert [answer["frame"] for answer in lifted] == list(range(42, 50))
-    assert [answer["t"] for answer in lifted] == [frame.t for frame in sent[42:]]
-    np.testing.assert_allclose(
-        np.float32([answer["joints"] for answer in lifted]), offline(lifter, sent[42:]), rtol=1e-4, atol=1e-5
-    )
-    assert router.stats()["dropped"] == 42
+    assert [(answer["track"], answer["frame"], answer["t"]) for answer in lifted] == [
+        ("cat", 29, cat[-1].t),
+        ("dog", 49, dog[-1].t),
+    ]
+    for answer, sent in zip(lifted, (cat, dog), strict=True):
+        np.testing.assert_allclose(np.float32([answer["joints"]]), offline(lifter, sent[-1:]), rtol=1e-4, atol=1e-5)
+    assert router.stats()["dropped"] == 49 + 29
     assert any("dropped" in answer.get("warning", "") for answer in answers)
+    assert [answer for answer in answers if "end" in answer] == [
+        {"end": "cat", "frames": 30, "why": "gone"},
+        {"end": "dog", "frames": 50, "why": "gone"},
+    ]
 
 
 @pytest.mark.slow
@@ -285,7 +292,7 @@ def test_on_lag_queue_makes_the_source_wait_for_a_slow_reader_and_no_other(lifte
             slow.receive(line)
             count += 1
             await asyncio.sleep(0)
-        assert OUTBOX <= count <= OUTBOX + 8 + 8 and slow.blocked and len(slow.inbox) == 8
+        assert OUTBOX <= count <= OUTBOX + 8 + 8 and slow.outbox.full and slow.unread
 
         quick.receive(b"".join(sent[:20]))
         quick.finish()

@@ -4,34 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from olift_fast.streaming.messages import answer_line
-from olift_fast.streaming.transports.transport import CHUNK, Opened, Settings, Transport, check_port, full, pump, shown
+from olift_fast.streaming.transports.transport import (
+    CHUNK,
+    NotReadError,
+    Opened,
+    Settings,
+    Transport,
+    check_port,
+    full,
+    in_time,
+    pump,
+    shown,
+)
 
 if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
 
 
 async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
-    """Lines on TCP, answers on the same connection. A client that has closed its side still gets what is due."""
+    """Lines on TCP, answers on the same connection. A client that has closed its side still gets what is due.
+
+    One that reads none of them for `Settings.patience` seconds is closed.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(lines: list[bytes]) -> None:
-            writer.writelines(lines)
+            writer.write(b"".join(lines))
             await writer.drain()
 
-        with suppress(OSError):
+        writer.transport.set_write_buffer_limits(0)
+        name = f"tcp {shown(writer.get_extra_info('peername'))}"
+        try:
             if refusal := full(router):
-                await write([answer_line({"error": refusal})])
+                await in_time(write([answer_line({"error": refusal})]), settings.patience)
             else:
                 _keep_alive(writer.get_extra_info("socket"))
-                channel = router.connect(f"tcp {shown(writer.get_extra_info('peername'))}")
-                await pump(channel, lambda: reader.read(CHUNK), write)
-        writer.close()
+                await pump(router.connect(name), lambda: reader.read(CHUNK), write, settings.patience)
+            writer.close()
+        except NotReadError as error:
+            router.notice(f"{name}: {error}")
+            writer.transport.abort()
+        except OSError:
+            writer.close()
 
-    listening = await asyncio.start_server(serve, settings.host, port)
+    listening = await asyncio.start_server(serve, settings.host, port, limit=CHUNK)
 
     async def close() -> None:
         listening.close()

@@ -1,0 +1,103 @@
+"""A WebSocket whose frames are taken apart in small pieces, when it is its turn. Importing this loads websockets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import DATA_OPCODES, CloseCode
+from websockets.protocol import State
+
+FRAGMENTS = 1024
+"""Fragments of a message; empty ones would let it grow for ever."""
+HANDSHAKE = 512
+"""Bytes of the handshake that are looked at together, and of what may come behind it."""
+
+
+class PacedConnection(ServerConnection):
+    """A connection that hands on what comes without looking at it: `coming` returns it, `decode` takes it apart.
+
+    websockets itself takes apart all that has come at once: 256 KiB are 40,000 empty frames, and take seconds.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._came = bytearray()
+        self._something = asyncio.Event()
+        self._over = False
+        self._fragments: list[bytes] = []
+        self._lines: list[bytes] = []
+        self._units = 0
+
+    async def coming(self) -> bytes:
+        """Waits for bytes; there are none when the connection ends.
+
+        What came before must be decoded by then: only now is more read, and only while the answers to pings are read.
+        """
+        await self.drain()
+        while not self._came:
+            if self._over or self.protocol.state is not State.OPEN:
+                return b""
+            self._something.clear()
+            self.transport.resume_reading()
+            await self._something.wait()
+        came = bytes(self._came)
+        self._came.clear()
+        return came
+
+    def decode(self, data: bytes) -> tuple[bytes, int]:
+        """The lines of the messages that are complete with these bytes, and how many frames were taken apart."""
+        if not self._over:
+            super().data_received(data)
+        lines, units = b"".join(self._lines), self._units
+        self._lines.clear()
+        self._units = 0
+        return lines, units
+
+    async def write(self, lines: list[bytes]) -> None:
+        """Sends each line as a message.
+
+        Raises:
+            ConnectionResetError: the connection is closed.
+        """
+        try:
+            async with self.send_context():
+                for line in lines:
+                    self.protocol.send_text(line[:-1])
+        except ConnectionClosed as error:
+            raise ConnectionResetError from error
+
+    def data_received(self, data: bytes) -> None:
+        """Called with what has come."""
+        self._came += data
+        while self._came and self.request is None:
+            piece = bytes(self._came[:HANDSHAKE])
+            del self._came[:HANDSHAKE]
+            super().data_received(piece)
+        if self._came:
+            self.transport.pause_reading()
+            self._something.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called at the end."""
+        super().connection_lost(exc)
+        self._over = True
+        self._something.set()
+
+    def process_event(self, event: Any) -> None:
+        """Called with each frame, and before them with the request."""
+        self._units += 1
+        if self.request is None or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._lines.append(message if message.endswith(b"\n") else message + b"\n")
+        elif len(self._fragments) == FRAGMENTS:
+            self._fragments.clear()
+            self.protocol.fail(CloseCode.POLICY_VIOLATION, f"a message has more than {FRAGMENTS:,} fragments")
+            self.send_data()

@@ -200,21 +200,20 @@ class Router:
 
     def _taken(self, last: bool) -> Iterator[tuple[Channel, Waiting]]:
         """The messages of the next step: one of each channel, then a second one of each, and so on."""
-        room = self.session.together
-        tracks: set[tuple[Channel, str]] = set()
+        most = self.session.together
         asked: deque[Channel] = deque()
         for _ in range(len(self._channels)):
-            if not room:
-                return
+            if len(asked) == most:
+                break
             # Those that are not asked this time are the first the next time.
             self._channels.rotate(-1)
             channel = self._channels[-1]
             if channel.inbox and (last or not channel.outbox.full):
                 asked.append(channel)
-                room -= 1
-        room = self.session.together
-        while asked and room:
-            room -= 1
+        tracks: set[tuple[Channel, str]] = set()
+        for _ in range(most):
+            if not asked:
+                break
             channel = asked.popleft()
             waiting = channel.take()
             yield channel, waiting

@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 OnLag = Literal["drop", "queue"]
 Decode = Callable[[bytes], tuple[bytes, int]]
 """Takes the next bytes as they came; returns bytes of lines, and how many units of the encoding were taken apart."""
+WriteNow = Callable[[list[bytes]], bool]
+"""Writes lines without waiting; False, and nothing done, where others must be written first."""
 
 LINE = 256
 """Work is counted in bytes: that of a line, or of a unit of an encoding, is its length and so many more."""
+UNREAD = 1 << 16
+"""When more bytes wait to be read, no more are taken from the source."""
 PIECE = 512
 """Bytes that are decoded at once: 85 empty WebSocket fragments."""
 WRITTEN = 1 << 14
@@ -42,6 +46,9 @@ class Channel:
     A transport makes one for each connection with `Router.connect`. It hands over bytes with `receive`, stops reading
     while `ready` waits, writes what `outgoing` returns, and calls `finish` when the source has ended. The router reads
     the bytes, some of each channel by turns.
+
+    Answers take a shorter way where the transport sets `write_now`: what it can write at once is not left to a task
+    that must be woken first.
     """
 
     def __init__(self, router: Router, name: str, on_lag: OnLag, decode: Decode | None = None) -> None:
@@ -51,6 +58,7 @@ class Channel:
         self.dropped, self.bad_lines, self.lines = 0, 0, 0
         self.work = 0
         """What has been read, in units of work; the router gives turns by it."""
+        self.write_now: WriteNow | None = None
         self.finished = self.closed = False
         self._router, self._decode = router, decode
         self._splitter = LineSplitter()
@@ -115,7 +123,7 @@ class Channel:
         self._router.wake()
 
     async def ready(self) -> None:
-        """Returns when the transport may read on: all that came before was read, and there is room for more."""
+        """Returns when the transport may read on: most of what came before was read, and there is room for more."""
         await self._room.wait()
 
     def take(self) -> Waiting:
@@ -128,6 +136,17 @@ class Channel:
         """Adds a line to those that wait to be written."""
         if not self.closed:
             self.outbox.add(line)
+            self._router.wake()
+
+    def flush(self) -> None:
+        """Writes what can be written at once, and leaves the rest to `outgoing`."""
+        if not self.outbox:
+            return
+        if self.write_now is not None:
+            lines = self.outbox.peek(WRITTEN)
+            if self.write_now(lines):
+                self._wrote(lines)
+        if self.outbox:
             self._filled.set()
 
     def tell(self, kind: Literal["error", "warning"], message: str, about: str | None = None) -> None:
@@ -163,12 +182,8 @@ class Channel:
                 return None
             self._filled.clear()
             await self._filled.wait()
-        held_back = self.outbox.full
-        lines = self.outbox.take(WRITTEN)
-        self._count_latencies()
-        if held_back:
-            self._settle()
-            self._router.wake()
+        lines = self.outbox.peek(WRITTEN)
+        self._wrote(lines)
         return lines
 
     def finish(self) -> None:
@@ -212,9 +227,17 @@ class Channel:
             self._router.pass_over(self, unlifted)
         self._settle()
 
+    def _wrote(self, lines: list[bytes]) -> None:
+        held_back = self.outbox.full
+        self.outbox.remove(lines)
+        self._count_latencies()
+        if held_back:
+            self._settle()
+            self._router.wake()
+
     def _settle(self) -> None:
         """Tells `ready` whether there is room."""
-        if self.closed or not (self.unread or self.held_back):
+        if self.closed or not (self.unread > UNREAD or self.held_back):
             self._room.set()
         else:
             self._room.clear()

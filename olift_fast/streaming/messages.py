@@ -191,29 +191,34 @@ def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
         raise InputError(f"keypoints must be a list, got {_shown(given)}")
     if len(given) != joints:
         raise InputError(f"keypoints must be {joints} points, as the skeleton has, got {len(given)}")
-    values = _plain(given)
-    if values is None:
-        values = np.array([_point(index, point) for index, point in enumerate(given)]).reshape(joints, 3)
-    points = values[:, :2].astype(np.float32)
-    confidence = values[:, 2].astype(np.float32) if values.shape[1] == 3 else np.ones(joints, np.float32)
+    if (plain := _plain(given)) is not None:
+        return plain
+    values = np.array([_point(index, point) for index, point in enumerate(given)]).reshape(joints, 3)
+    points, confidence = values[:, :2].astype(np.float32), values[:, 2].astype(np.float32)
     missing = np.isnan(points).any(axis=1) | np.isnan(confidence)
     points[missing], confidence[missing] = np.nan, 0
     return points, confidence
 
 
-def _plain(given: list[Any]) -> npt.NDArray[np.float64] | None:
-    """The fast way for nearly all frames: ``(J, 2 or 3)`` where all points have as many numbers, all in range."""
-    if set(map(type, given)) != {list} or set(map(type, chain.from_iterable(given))) - {float, int}:
+def _plain(given: list[Any]) -> tuple[Array, Array] | None:
+    """The fast way for nearly all frames, where all points have as many numbers, all finite and in range."""
+    if set(map(type, given)) != {list}:
         return None
+    numbers = list(chain.from_iterable(given))
+    count = len(given[0])
+    if set(map(len, given)) != {count} or count not in (2, 3) or not {float, int}.issuperset(map(type, numbers)):
+        return None
+    rest = numbers[2::3] if count == 3 else [1]
     try:
-        values = np.array(given, dtype=np.float64)
-    except (ValueError, OverflowError):
+        known = math.isfinite(sum(numbers))
+    except OverflowError:
         return None
-    if values.ndim != 2 or values.shape[1] not in (2, 3) or not (np.abs(values[:, :2]) <= MAX_COORDINATE).all():
+    if not known or not (min(rest) >= -0.01 and max(rest) <= 2):
         return None
-    if values.shape[1] == 3 and not ((values[:, 2] >= -0.01) & (values[:, 2] <= 2)).all():
+    if not (min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE):
         return None
-    return values
+    values = np.array(numbers, dtype=np.float32).reshape(-1, count)
+    return values[:, :2].copy(), values[:, 2].copy() if count == 3 else np.ones(len(values), np.float32)
 
 
 def _point(index: int, point: object) -> tuple[float, float, float]:

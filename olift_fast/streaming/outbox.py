@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 LINES = 256
 """When so many lines wait to be written, nothing more is read from their source, and none of its frames is lifted."""
@@ -19,7 +20,7 @@ class Outbox:
         """Of the lines that wait."""
         self._lines: deque[bytes] = deque()
         self._came: deque[tuple[int, float]] = deque()
-        self._added, self._taken = 0, 0
+        self._added, self._removed = 0, 0
 
     def __len__(self) -> int:
         """How many lines wait."""
@@ -40,24 +41,29 @@ class Outbox:
         """All answers that are due with a frame that came at this time have been added."""
         self._came.append((self._added, came))
 
-    def take(self, most: int) -> list[bytes]:
-        """Removes lines from the front: one, and more while all have no more than `most` bytes."""
-        taken = [self._lines.popleft()]
-        size = len(taken[0])
-        while self._lines and size + len(self._lines[0]) <= most:
-            taken.append(self._lines.popleft())
-            size += len(taken[-1])
-        self.bytes -= size
-        self._taken += len(taken)
-        return taken
+    def peek(self, most: int) -> list[bytes]:
+        """Lines from the front: one, and more while all have no more than `most` bytes."""
+        size = 0
+        for count, line in enumerate(self._lines):
+            size += len(line)
+            if size > most and count:
+                return list(islice(self._lines, count))
+        return list(self._lines)
+
+    def remove(self, lines: list[bytes]) -> None:
+        """Removes lines that `peek` has returned."""
+        for line in lines:
+            self._lines.popleft()
+            self.bytes -= len(line)
+        self._removed += len(lines)
 
     def times(self) -> Iterator[float]:
-        """When the frames came whose answers have all been taken; each is told once."""
-        while self._came and self._came[0][0] <= self._taken:
+        """When the frames came whose answers have all been removed; each is told once."""
+        while self._came and self._came[0][0] <= self._removed:
             yield self._came.popleft()[1]
 
     def clear(self) -> None:
         """Forgets all that waits."""
         self._lines.clear()
         self._came.clear()
-        self.bytes, self._taken = 0, self._added
+        self.bytes, self._removed = 0, self._added

@@ -116,6 +116,7 @@ class Router:
         read = self._read(last)
         lifted = self._lift(last)
         left = self._let_go()
+        self._flush()
         return read or lifted or left
 
     async def stop(self, seconds: float) -> None:
@@ -253,6 +254,11 @@ class Router:
             await asyncio.sleep(0.25)
             busy = [channel for channel in self._channels if channel.busy]
             self._emit(self.session.expire(time.monotonic(), spare=busy))
+            self._flush()
+
+    def _flush(self) -> None:
+        for channel in self._channels:
+            channel.flush()
 
     @staticmethod
     async def _others() -> None:

@@ -51,6 +51,7 @@ def serve_stream(
     idle: float = 10.0,
     on_lag: OnLag = "queue",
     queue: int = 64,
+    patience: float = 30.0,
     watch: Iterable[Callable[[Event], None]] = (),
     view: LiveView | None = None,
     say: Callable[[str], None] = _to_stderr,
@@ -72,6 +73,8 @@ def serve_stream(
         min_confidence: keypoints below it count as hidden.
         idle: seconds without a frame after which a track ends.
         on_lag, queue: see `Router`.
+        patience: seconds after which a client is closed that reads none of its answers, while some wait. Those on stdin
+            and of a replay may wait for ever: their source waits, too.
         watch: called with every event: `Recording.add`, say.
         view: a page that shows each track's latest frame. Whoever opened it closes it.
         say: called with a line for people: each address that is listened on, and in the end what was served.
@@ -88,12 +91,14 @@ def serve_stream(
         raise InputError("sources must name at least one transport, got none")
     if fps is not None and not 0 <= fps < float("inf"):
         raise InputError(f"fps must be a number, 0 or more, got {fps:g}")
+    if not patience > 0:
+        raise InputError(f"patience must be a positive number of seconds, got {patience:g}")
     session = Session(stream, min_confidence=min_confidence, idle=idle)
     watching = [*watch]
     if view is not None:
         watching.append(partial(_show, view))
     router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=warn)
-    settings = Settings(host=host, idle=idle, fps=fps, sink=sink)
+    settings = Settings(host=host, idle=idle, fps=fps, sink=sink, patience=patience)
     handlers = _signal_handlers()
     try:
         stopped_by = asyncio.run(_serve(router, sources, settings, view, say, handlers))

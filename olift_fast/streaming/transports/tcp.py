@@ -32,8 +32,16 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(lines: list[bytes]) -> None:
+            if writer.transport.is_closing():
+                raise ConnectionResetError
             writer.write(b"".join(lines))
             await writer.drain()
+
+        def write_now(lines: list[bytes]) -> bool:
+            if writer.transport.get_write_buffer_size() or writer.transport.is_closing():
+                return False
+            writer.write(b"".join(lines))
+            return True
 
         writer.transport.set_write_buffer_limits(0)
         name = f"tcp {shown(writer.get_extra_info('peername'))}"
@@ -42,7 +50,9 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
                 await in_time(write([answer_line({"error": refusal})]), settings.patience)
             else:
                 _keep_alive(writer.get_extra_info("socket"))
-                await pump(router.connect(name), lambda: reader.read(CHUNK), write, settings.patience)
+                channel = router.connect(name)
+                channel.write_now = write_now
+                await pump(channel, lambda: reader.read(CHUNK), write, settings.patience)
             writer.close()
         except NotReadError as error:
             router.notice(f"{name}: {error}")

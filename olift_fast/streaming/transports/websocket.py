@@ -45,6 +45,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         name = f"websocket {shown(connection.remote_address)}"
         try:
             channel = router.connect(name, decode=connection.decode)
+            channel.write_now = connection.write_now
             await pump(channel, connection.coming, connection.write, settings.patience)
         except NotReadError as error:
             router.notice(f"{name}: {error}")

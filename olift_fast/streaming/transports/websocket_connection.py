@@ -30,27 +30,27 @@ class PacedConnection(ServerConnection):
         self._fragments: list[bytes] = []
         self._lines: list[bytes] = []
         self._units = 0
+        self._undecoded = 0
 
     async def coming(self) -> bytes:
-        """Waits for bytes; there are none when the connection ends.
-
-        What came before must be decoded by then: only now is more read, and only while the answers to pings are read.
-        """
-        await self.drain()
+        """Waits for bytes; there are none when the connection ends."""
         while not self._came:
             if self._over or self.protocol.state is not State.OPEN:
                 return b""
             self._something.clear()
-            self.transport.resume_reading()
+            self._read_on()
             await self._something.wait()
         came = bytes(self._came)
         self._came.clear()
+        self._undecoded += len(came)
         return came
 
     def decode(self, data: bytes) -> tuple[bytes, int]:
         """The lines of the messages that are complete with these bytes, and how many frames were taken apart."""
         if not self._over:
             super().data_received(data)
+        self._undecoded -= len(data)
+        self._read_on()
         lines, units = b"".join(self._lines), self._units
         self._lines.clear()
         self._units = 0
@@ -62,12 +62,23 @@ class PacedConnection(ServerConnection):
         Raises:
             ConnectionResetError: the connection is closed.
         """
+        if self.transport.is_closing():
+            raise ConnectionResetError
         try:
             async with self.send_context():
                 for line in lines:
                     self.protocol.send_text(line[:-1])
         except ConnectionClosed as error:
             raise ConnectionResetError from error
+
+    def write_now(self, lines: list[bytes]) -> bool:
+        """The same without waiting; False, and nothing done, where it is not its turn or the connection is closed."""
+        if self.paused or self.transport.is_closing() or self.protocol.state is not State.OPEN:
+            return False
+        for line in lines:
+            self.protocol.send_text(line[:-1])
+        self.send_data()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Called with what has come."""
@@ -85,6 +96,18 @@ class PacedConnection(ServerConnection):
         super().connection_lost(exc)
         self._over = True
         self._something.set()
+
+    def resume_writing(self) -> None:
+        """Called when all that was to be sent has been sent."""
+        super().resume_writing()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Reads more once all is decoded that came before, and while the other side reads, answers to pings too."""
+        if not (self._came or self._undecoded or self.paused or self._over):
+            self.transport.resume_reading()
+        if self.protocol.state is not State.OPEN:
+            self._something.set()
 
     def process_event(self, event: Any) -> None:
         """Called with each frame, and before them with the request."""

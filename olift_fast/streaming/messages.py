@@ -160,14 +160,14 @@ class LineSplitter:
                 yield self._finish()
 
     def forget(self, bytes_left: int) -> int:
-        """Forgets the pieces fed first until no more than so many bytes wait; returns how many lines ended in them."""
-        lines = 0
+        """Forgets the pieces fed first until no more than so many bytes wait; returns how many frames were in them."""
+        frames = 0
         while self.waiting > bytes_left:
             piece, _ = self._pieces.popleft()
-            lines += piece.count(b"\n", self._at)
+            frames += piece.count(b'"keypoints"', self._at)
             self.waiting -= len(piece) - self._at
             self._at = 0
-        return lines
+        return frames
 
     def _finish(self) -> bytes | None:
         whole = None if self._skipping else bytes(self._rest)

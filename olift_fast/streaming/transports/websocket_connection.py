@@ -47,7 +47,7 @@ class PacedConnection(ServerConnection):
 
     def decode(self, data: bytes) -> tuple[bytes, int]:
         """The lines of the messages that are complete with these bytes, and how many frames were taken apart."""
-        if not self._over:
+        if not self.transport.is_closing():
             super().data_received(data)
         self._undecoded -= len(data)
         self._read_on()

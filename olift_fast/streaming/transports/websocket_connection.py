@@ -8,7 +8,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, CloseCode
-from websockets.protocol import State
+from websockets.protocol import SEND_EOF, State
 
 FRAGMENTS = 1024
 """Fragments of a message; empty ones would let it grow for ever."""
@@ -79,6 +79,14 @@ class PacedConnection(ServerConnection):
             self.protocol.send_text(line[:-1])
         self.send_data()
         return True
+
+    def send_data(self) -> None:
+        """Sends what there is to send, as one piece."""
+        pieces = self.protocol.data_to_send()
+        if data := b"".join(pieces):
+            self.transport.write(data)
+        if SEND_EOF in pieces:
+            self.transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         """Called with what has come."""

@@ -55,7 +55,7 @@ class Channel:
         self.name = name
         self.inbox = FreshInbox(router.queue) if on_lag == "drop" else Inbox(router.queue)
         self.outbox = Outbox()
-        self.dropped, self.bad_lines, self.lines = 0, 0, 0
+        self.bad_lines, self.lines, self._lost = 0, 0, 0
         self.work = 0
         """What has been read, in units of work; the router gives turns by it."""
         self.write_now: WriteNow | None = None
@@ -67,6 +67,11 @@ class Channel:
         self._room, self._filled = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._limits = {"error": RateLimit(), "warning": RateLimit(), "dropped": RateLimit(burst=1, seconds=2)}
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were not lifted."""
+        return self.inbox.dropped + self._lost
 
     @property
     def unread(self) -> int:
@@ -98,8 +103,8 @@ class Channel:
         self.receive(data if data.endswith(b"\n") else data + b"\n")
         lost = self._splitter.forget(room)
         if lost:
-            self.dropped += lost
-            self.tell_dropped()
+            self._lost += lost
+            self._tell_dropped()
 
     def read(self) -> int:
         """Reads the next line, or decodes the next piece; returns the work, or 0 where nothing was left to do."""
@@ -164,11 +169,6 @@ class Channel:
             self.send(answer_line({kind: message}))
         self._router.notice(f"{self.name}: {message}")
 
-    def tell_dropped(self) -> None:
-        """Warns the source that frames of it were dropped."""
-        told = f"frames come faster than they are lifted or read; dropped {self.dropped:,} so far"
-        self.tell("warning", told, about="dropped")
-
     def answered(self, came: float) -> None:
         """The answers due with a frame that came then have been sent; its latency ends when they are written."""
         self.outbox.answered(came)
@@ -223,9 +223,17 @@ class Channel:
             self._put(message, self._splitter.came)
 
     def _put(self, message: FrameMessage | End, came: float) -> None:
-        for unlifted in self.inbox.put(message, came):
+        dropped = self.inbox.dropped
+        unlifted = self.inbox.put(message, came)
+        if unlifted is not None:
             self._router.pass_over(self, unlifted)
+        if self.inbox.dropped > dropped:
+            self._tell_dropped()
         self._settle()
+
+    def _tell_dropped(self) -> None:
+        told = f"frames come faster than they are lifted or read; dropped {self.dropped:,} so far"
+        self.tell("warning", told, about="dropped")
 
     def _wrote(self, lines: list[bytes]) -> None:
         held_back = self.outbox.full

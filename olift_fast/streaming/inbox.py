@@ -25,6 +25,8 @@ class Inbox:
 
     def __init__(self, room: int) -> None:
         self.room = room
+        self.dropped = 0
+        """Frames that made room for others."""
         self._waiting: deque[Waiting] = deque()
 
     def __len__(self) -> int:
@@ -41,10 +43,10 @@ class Inbox:
         """The message that `take` would return."""
         return self._waiting[0].message
 
-    def put(self, message: FrameMessage | End, came: float) -> list[FrameMessage | End]:
-        """Adds a message; returns those that must be dealt with now, unlifted: here none."""
+    def put(self, message: FrameMessage | End, came: float) -> FrameMessage | End | None:
+        """Adds a message; returns one that made room for it and must be dealt with now: here none does."""
         self._waiting.append(Waiting(came, message))
-        return []
+        return None
 
     def take(self) -> Waiting:
         """Removes the message that came first."""
@@ -70,23 +72,27 @@ class FreshInbox(Inbox):
         """Never: its source need not wait."""
         return False
 
-    def put(self, message: FrameMessage | End, came: float) -> list[FrameMessage | End]:
-        """Adds a message; returns those that it replaces: a frame that is too old, or an end that waited alone.
+    def put(self, message: FrameMessage | End, came: float) -> FrameMessage | End | None:
+        """Adds a message. The work does not depend on how much waits.
 
-        What is returned precedes all that waits of its track: it must be dealt with now. The work does not depend on
-        how much waits.
+        A frame replaces the one of its track that waits, and knows of it (`FrameMessage.dropped`). Where too many
+        tracks wait, the message that has waited longest is returned; nothing that waits of its track precedes it.
         """
         last = self._last.get(message.track)
         if last is not None and isinstance(last.message, FrameMessage) and not last.message.end:
-            old = last.message
             if isinstance(message, End):
-                last.message = replace(old, end=True)
-                return []
-            last.came, last.message = came, message
-            return [old]
+                last.message = replace(last.message, end=True)
+            else:
+                last.came, last.message = came, replace(message, dropped=last.message.dropped + 1)
+                self.dropped += 1
+            return None
         self._last[message.track] = last = Waiting(came, message)
         self._waiting.append(last)
-        return [self.take().message] if len(self._waiting) > self.room else []
+        if len(self._waiting) <= self.room:
+            return None
+        oldest = self.take().message
+        self.dropped += isinstance(oldest, FrameMessage)
+        return oldest
 
     def take(self) -> Waiting:
         """Removes the message whose track has waited longest."""

@@ -36,6 +36,7 @@ class FrameMessage:
         confidence: ``(J,)`` float32; 1 where the sender gives none, 0 where the keypoint is missing.
         t: the sender's clock in seconds, or None.
         end: whether the track ends with this frame.
+        dropped: how many frames of the track were dropped right before it.
     """
 
     track: str
@@ -43,6 +44,7 @@ class FrameMessage:
     confidence: Array
     t: float | None = None
     end: bool = False
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

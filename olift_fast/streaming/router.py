@@ -131,14 +131,12 @@ class Router:
             await asyncio.sleep(0.005)
 
     def pass_over(self, channel: Channel, message: FrameMessage | End) -> None:
-        """Called by a channel: the message will not be lifted, because a newer one takes its place."""
+        """Called by a channel: the message made room for another one. A frame is not lifted; an end remains an end."""
         now = time.monotonic()
         if isinstance(message, End):
             self._emit(self.session.feed([(channel, message)], now))
-            return
-        channel.dropped += 1
-        self._emit(self.session.skip(channel, message, now))
-        channel.tell_dropped()
+        else:
+            self._emit(self.session.skip(channel, message, now))
 
     def stats_line(self) -> bytes:
         """The answer to who asks for `stats`; it is the same for all who ask in the same turn."""
@@ -165,24 +163,26 @@ class Router:
         """Reads lines until `TURN` is spent; the channel that has had the least work is always next.
 
         A channel that was silent does not save up: it is as far as the one that is read now (start-time fair queueing,
-        Goyal et al. 1996).
+        Goyal et al. 1996). Of two that are as far, the one with fewer bytes is next.
         """
-        queue: list[tuple[int, int, Channel]] = []
+        queue: list[tuple[int, int, int, Channel]] = []
         for place, channel in enumerate(self._channels):
             if channel.unread and (last or not channel.held_back):
                 channel.work = max(channel.work, self._clock)
-                queue.append((channel.work, place, channel))
+                queue.append((channel.work, channel.unread, place, channel))
         heapq.heapify(queue)
         spent, some = 0, bool(queue)
         while queue and spent < TURN:
-            self._clock, place, channel = queue[0]
+            self._clock, _, place, channel = queue[0]
             work = channel.read()
             spent += work
             channel.work += work
             if work and channel.unread and not channel.held_back:
-                heapq.heapreplace(queue, (channel.work, place, channel))
+                heapq.heapreplace(queue, (channel.work, channel.unread, place, channel))
             else:
                 heapq.heappop(queue)
+                if not queue:
+                    self._clock = channel.work
         return some
 
     def _lift(self, last: bool) -> bool:

@@ -143,11 +143,11 @@ class Session:
         return events
 
     def skip(self, source: Source, frame: FrameMessage, now: float) -> list[Event]:
-        """Counts a frame that was dropped unlifted; it would have been the next of its track."""
+        """Counts a frame that was dropped unlifted, and those dropped before it; it would have been the next."""
         events: list[Event] = []
         track = self._opened((source, frame.track), now, events)
         if track is not None:
-            track.sent += 1
+            track.sent += frame.dropped + 1
             self._touch(track, now)
             if frame.end:
                 self._end([track], "asked", events)
@@ -221,6 +221,7 @@ class Session:
         keypoints = np.stack([frame.keypoints for frame in frames])
         visible = (confidence >= self._min_confidence) & np.isfinite(keypoints).all(axis=-1)
         for track, frame, seen in zip(tracks, frames, visible, strict=True):
+            track.sent += frame.dropped
             track.waiting.append((track.sent, self._moment.of(track.life, frame.t), frame, seen))
             track.sent += 1
         self.frames += len(frames)

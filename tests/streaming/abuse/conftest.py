@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from attackers import ATTACKERS, frame
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +29,18 @@ class Server:
     """`olift stream` on all three ports."""
 
     def __init__(self, *options: object) -> None:
-        command = [sys.executable, "-m", "olift_fast", "stream", "--skeleton", "ap10k_17", "--scale", "40", "--tcp", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "olift_fast",
+            "stream",
+            "--skeleton",
+            "ap10k_17",
+            "--scale",
+            "40",
+            "--tcp",
+            "0",
+        ]
         command += ["--udp", "0", "--websocket", "0", "--tracks", str(TRACKS), "--patience", str(PATIENCE)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(

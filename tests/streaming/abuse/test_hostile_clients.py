@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from attackers import ATTACKERS
-
 from conftest import PATIENCE, GoodClient, Server, p99
 
 pytestmark = pytest.mark.slow

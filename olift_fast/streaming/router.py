@@ -171,18 +171,19 @@ class Router:
                 channel.work = max(channel.work, self._clock)
                 queue.append((channel.work, channel.unread, place, channel))
         heapq.heapify(queue)
-        spent, some = 0, bool(queue)
+        spent, some, farthest = 0, bool(queue), 0
         while queue and spent < TURN:
             self._clock, _, place, channel = queue[0]
             work = channel.read()
             spent += work
             channel.work += work
+            farthest = max(farthest, channel.work)
             if work and channel.unread and not channel.held_back:
                 heapq.heapreplace(queue, (channel.work, channel.unread, place, channel))
             else:
                 heapq.heappop(queue)
-                if not queue:
-                    self._clock = channel.work
+        if not queue:
+            self._clock = max(self._clock, farthest)
         return some
 
     def _lift(self, last: bool) -> bool:

@@ -355,6 +355,7 @@ def test_view_draws_what_was_recorded(random_model: str, rig: Path, tmp_path: Pa
         (["--skeleton", "coco_17", "--queue", "0"], ["--queue must be >= 1, got 0"]),
         (["--skeleton", "coco_17", "--scale", "nan"], ["--scale", "nan"]),
         (["--skeleton", "coco_17", "--idle", "-1"], ["--idle", "-1"]),
+        (["--skeleton", "coco_17", "--patience", "0"], ["--patience", "0"]),
         (["--skeleton", "coco_17", "--min-confidence", "2"], ["--min-confidence", "2"]),
         (["--skeleton", "coco_17", "--record", "nowhere/out.npz"], ["nowhere/out.npz"]),
         (["--skeleton", "coco_17", "--record", "out.docx"], ["out.docx", ".npz"]),

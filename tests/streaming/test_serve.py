@@ -120,6 +120,7 @@ def test_replay_is_watched_and_needs_no_sink(lifter: Lifter) -> None:
         ({"tcp": 0}, {"fps": -1}, "fps must be a number, 0 or more, got -1"),
         ({"tcp": 0}, {"queue": 0}, "queue must be >= 1, got 0"),
         ({"tcp": 0}, {"on_lag": "wait"}, "on_lag must be 'queue' or 'drop', got 'wait'"),
+        ({"tcp": 0}, {"patience": 0}, "patience must be a positive number of seconds, got 0"),
         ({"tcp": 0}, {"idle": 0}, "idle must be a positive number of seconds, got 0"),
     ],
 )

@@ -120,12 +120,16 @@ class Router:
         return read or lifted or left
 
     async def stop(self, seconds: float) -> None:
-        """Lifts all that waits and ends all tracks; returns when all is written, or after so many seconds."""
+        """Lifts what waits and ends all tracks; returns when all is written. Each of both may take so many seconds."""
         channels = list(self._channels)
         for channel in channels:
             channel.finish()
-        while self.turn(last=True):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.turn(last=True):
             pass
+        # What is left was sent by somebody who sends more than can be lifted.
+        for channel in list(self._channels):
+            self._close(channel)
         end = time.monotonic() + seconds
         while any(channel.outbox for channel in channels) and time.monotonic() < end:
             await asyncio.sleep(0.005)
@@ -229,12 +233,15 @@ class Router:
         """Ends the tracks of channels that have finished, and closes these."""
         done = [channel for channel in self._channels if channel.finished and not (channel.unread or channel.inbox)]
         for channel in done:
-            self._emit(self.session.close(channel, "gone"))
-            channel.close()
-            self._channels.remove(channel)
-            for name in self._of_closed:
-                self._of_closed[name] += getattr(channel, name)
+            self._close(channel)
         return bool(done)
+
+    def _close(self, channel: Channel) -> None:
+        self._emit(self.session.close(channel, "gone"))
+        channel.close()
+        self._channels.remove(channel)
+        for name in self._of_closed:
+            self._of_closed[name] += getattr(channel, name)
 
     def _emit(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -86,7 +87,9 @@ class PacedConnection(ServerConnection):
         if data := b"".join(pieces):
             self.transport.write(data)
         if SEND_EOF in pieces:
-            self.transport.write_eof()
+            # The other side may be gone already.
+            with suppress(OSError):
+                self.transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         """Called with what has come."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from olift_fast.streaming.messages import answer_line
 from olift_fast.streaming.transports.transport import (
+    ACCEPTED,
     CHUNK,
     NotReadError,
     Opened,
@@ -60,7 +61,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
         except OSError:
             writer.close()
 
-    listening = await asyncio.start_server(serve, settings.host, port, limit=CHUNK)
+    listening = await asyncio.start_server(serve, settings.host, port, limit=CHUNK, backlog=ACCEPTED)
 
     async def close() -> None:
         listening.close()

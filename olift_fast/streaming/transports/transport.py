@@ -18,6 +18,8 @@ CHUNK = 1 << 16
 """Bytes that are read at once."""
 CLIENTS = 64
 """Connections that a port serves at once."""
+ACCEPTED = 16
+"""Connections that are accepted in a row, and that may wait for it."""
 
 Read = Callable[[], Awaitable[bytes]]
 Write = Callable[[list[bytes]], Awaitable[None]]

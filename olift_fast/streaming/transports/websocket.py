@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from olift_fast.errors import MissingExtraError
 from olift_fast.streaming.messages import MAX_LINE
 from olift_fast.streaming.transports.transport import (
+    ACCEPTED,
     NotReadError,
     Opened,
     Settings,
@@ -40,6 +41,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
 
     async def answer(connection: PacedConnection) -> None:
         if refusal := full(router):
+            connection.release()
             await connection.close(1013, refusal)
             return
         name = f"websocket {shown(connection.remote_address)}"
@@ -52,6 +54,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         except ConnectionResetError:
             pass
         finally:
+            connection.release()
             _abort_unread(connection)
 
     # A page of any site may ask a browser to connect to this machine; the browser then says which site it is.
@@ -70,6 +73,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         server_header=None,
         logger=_logger(router),
         create_connection=PacedConnection,
+        backlog=ACCEPTED,
     )
 
     async def close() -> None:

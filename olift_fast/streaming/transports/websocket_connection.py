@@ -13,8 +13,8 @@ from websockets.protocol import SEND_EOF, State
 
 FRAGMENTS = 1024
 """Fragments of a message; empty ones would let it grow for ever."""
-HANDSHAKE = 512
-"""Bytes of the handshake that are looked at together, and of what may come behind it."""
+PIECE = 512
+"""Bytes of the handshakes at the beginning and at the end that are looked at together, and of what may come there."""
 
 
 class PacedConnection(ServerConnection):
@@ -27,7 +27,7 @@ class PacedConnection(ServerConnection):
         super().__init__(*arguments, **options)
         self._came = bytearray()
         self._something = asyncio.Event()
-        self._over = False
+        self._over, self._released = False, False
         self._fragments: list[bytes] = []
         self._lines: list[bytes] = []
         self._units = 0
@@ -56,6 +56,11 @@ class PacedConnection(ServerConnection):
         self._lines.clear()
         self._units = 0
         return lines, units
+
+    def release(self) -> None:
+        """Nobody asks for what is `coming` any more: it is only searched for the end of the connection."""
+        self._released = True
+        self._search()
 
     async def write(self, lines: list[bytes]) -> None:
         """Sends each line as a message.
@@ -95,12 +100,11 @@ class PacedConnection(ServerConnection):
         """Called with what has come."""
         self._came += data
         while self._came and self.request is None:
-            piece = bytes(self._came[:HANDSHAKE])
-            del self._came[:HANDSHAKE]
-            super().data_received(piece)
+            self._look_at_a_piece()
         if self._came:
             self.transport.pause_reading()
             self._something.set()
+            self._search()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called at the end."""
@@ -119,6 +123,19 @@ class PacedConnection(ServerConnection):
             self.transport.resume_reading()
         if self.protocol.state is not State.OPEN:
             self._something.set()
+        self._search()
+
+    def _search(self) -> None:
+        """After `release`: looks at a piece in each pass of the event loop."""
+        if self._released and self._came and not self._undecoded and not self.transport.is_closing():
+            self._look_at_a_piece()
+            self._lines.clear()
+            self.loop.call_soon(self._read_on)
+
+    def _look_at_a_piece(self) -> None:
+        piece = bytes(self._came[:PIECE])
+        del self._came[:PIECE]
+        super().data_received(piece)
 
     def process_event(self, event: Any) -> None:
         """Called with each frame, and before them with the request."""

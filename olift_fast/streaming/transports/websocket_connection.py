@@ -37,6 +37,7 @@ class PacedConnection(ServerConnection):
         """Waits for bytes; there are none when the connection ends."""
         while not self._came:
             if self._over or self.protocol.state is not State.OPEN:
+                self.release()
                 return b""
             self._something.clear()
             self._read_on()

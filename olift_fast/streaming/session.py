@@ -211,7 +211,8 @@ class Session:
     def _lift(self, together: _Together, events: list[Event]) -> None:
         """Lifts a frame of each of these tracks, ends those that are to end, and empties `together`."""
         if together.frames:
-            self._push(*zip(*together.frames.values(), strict=True), events)
+            tracks, frames = zip(*together.frames.values(), strict=True)
+            self._push(tracks, frames, events)
         self._end(list(together.ending.values()), "asked", events)
         together.frames.clear()
         together.ending.clear()

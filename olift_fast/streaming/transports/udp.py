@@ -34,7 +34,7 @@ async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
         endpoint.bind(address)
     except OSError as error:
         endpoint.close()
-        raise OSError(error.errno, f"while attempting to bind on address {shown(address)}: {error.strerror}") from None
+        raise OSError(error.errno, f"can't listen on udp {shown(address)}: {error.strerror}") from None
     peers = _Peers(router, endpoint, settings.idle)
     loop.add_reader(endpoint, peers.read)
     leaving = asyncio.create_task(peers.leave())

@@ -39,7 +39,8 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
     except ImportError:
         raise MissingExtraError(what="a WebSocket", extra="stream") from None
 
-    async def answer(connection: PacedConnection) -> None:
+    async def answer(connection: ServerConnection) -> None:
+        assert isinstance(connection, PacedConnection)
         if refusal := full(router):
             connection.release()
             await connection.close(1013, refusal)

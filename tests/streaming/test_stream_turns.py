@@ -7,6 +7,7 @@ import json
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,53 +217,47 @@ def test_slow_reader_is_not_closed(lifter: Lifter) -> None:
     in_loop(run)
 
 
-def test_frames_that_come_during_a_step_are_lifted_in_the_next(lifter: Lifter) -> None:
-    """Sockets are read before a step: no frame waits for two of them."""
+def test_frames_that_come_during_a_step_are_lifted_in_the_next(lifter: Lifter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets are read before a step, though a client has many frames that wait: no frame waits for two steps."""
     steps: list[list[str]] = []
     clients: list[socket.socket] = []
+    push = StreamingLifter.push
+
+    def counted(self: StreamingLifter, *given: Any, **named: Any) -> Any:
+        steps.append([])
+        return push(self, *given, **named)
 
     def watch(event: Event) -> None:
-        if isinstance(event, Lifted) and event.track == "first":
-            # Now a step has just been made: the others send while it is.
-            steps.append([])
-            for number, client in enumerate(clients[1:]):
-                client.sendall(line(f"other {number}", number=len(steps)))
-        elif isinstance(event, Lifted):
+        if isinstance(event, Lifted):
             steps[-1].append(event.track)
+            if (event.track, event.frame) in (("busy", 5), ("busy", 10)):
+                # The step is not over: the others send meanwhile.
+                for number, client in enumerate(clients):
+                    client.sendall(line(f"other {number}", number=event.frame))
 
     async def run() -> None:
         router = router_of(lifter, tracks=8, watch=[watch])
-        lifting = asyncio.create_task(router.run())
         opened = await open_tcp(router, 0, Settings())
         assert opened.address is not None
         port = int(opened.address.rsplit(":", 1)[1])
-        for _ in range(4):
-            clients.append(socket.create_connection(("127.0.0.1", port)))
-        while len(router) < 4:
+        clients.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(3))
+        while len(router) < 3:
             await asyncio.sleep(0.01)
-        for number in range(5):
-            before, router.session.frames = router.session.frames, 0
-            clients[0].sendall(line("first", number=number))
-            while router.session.frames < 4:
-                await asyncio.sleep(0)
-            assert before in (0, 4)
-            assert sorted(steps[-1]) == ["other 0", "other 1", "other 2"]
+        busy = router.connect("busy")
+        busy.receive(b"".join(line("busy", number) for number in range(20)))
+        lifting = asyncio.create_task(router.run())
+        while router.session.frames < 26:
+            await asyncio.sleep(0)
         for client in clients:
             client.close()
         await opened.close()
         lifting.cancel()
 
-    pushes: list[int] = []
-    push = StreamingLifter.push
-
-    def counted(self: StreamingLifter, keypoints: np.ndarray, *given: object, **named: object) -> object:
-        pushes.append(len(keypoints))
-        return push(self, keypoints, *given, **named)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StreamingLifter, "push", counted)
-        in_loop(run)
-    assert pushes == [1, 3] * 5
+    monkeypatch.setattr(StreamingLifter, "push", counted)
+    in_loop(run)
+    others = ["other 0", "other 1", "other 2"]
+    wanted = [["busy", *(others if number in (6, 11) else [])] for number in range(20)]
+    assert [sorted(step) for step in steps] == wanted
 
 
 def test_udp_reads_many_datagrams_at_once_and_drops_the_oldest(lifter: Lifter) -> None:

@@ -32,7 +32,7 @@ WriteNow = Callable[[list[bytes]], bool]
 
 LINE = 256
 """Work is counted in bytes: that of a line, or of a unit of an encoding, is its length and so many more."""
-UNREAD = 1 << 16
+UNREAD = 1 << 14
 """When more bytes wait to be read, no more are taken from the source."""
 PIECE = 512
 """Bytes that are decoded at once: 85 empty WebSocket fragments."""

@@ -16,13 +16,13 @@ import torch
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.model import Normalization
 from olift_fast.streaming import outbox
-from olift_fast.streaming.channel import LINE, UNREAD, Channel
+from olift_fast.streaming.channel import LINE, Channel
 from olift_fast.streaming.messages import MAX_LINE
 from olift_fast.streaming.router import TURN, Router
 from olift_fast.streaming.session import Event, Lifted, Session
 from olift_fast.streaming.transports import Settings
 from olift_fast.streaming.transports.tcp import open_tcp
-from olift_fast.streaming.transports.transport import NotReadError, pump
+from olift_fast.streaming.transports.transport import CHUNK, NotReadError, pump
 from olift_fast.streaming.transports.udp import open_udp
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
@@ -272,7 +272,7 @@ def test_udp_reads_many_datagrams_at_once_and_drops_the_oldest(lifter: Lifter) -
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             (channel,) = router._channels
-            assert channel.dropped >= 8 and UNREAD // 2 < channel.unread <= UNREAD
+            assert channel.dropped >= 8 and CHUNK // 2 < channel.unread <= CHUNK
             # Like those that the network loses, these are not counted in the frames' numbers.
             number = 23 - channel.dropped
             while router.turn():

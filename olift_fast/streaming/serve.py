@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import signal
 import sys
 import threading
@@ -27,6 +28,20 @@ VIEW_FPS = 25
 """Frames a second that a live page is sent."""
 LAST_WRITES = 2.0
 """Seconds that clients have to read their last results when the stream is interrupted."""
+
+
+def _unless_stuck(warn: Callable[[str], None]) -> Callable[[str], None]:
+    """Leaves lines out while nobody reads stderr: writing them there would hold up all clients."""
+
+    def told(line: str) -> None:
+        try:
+            ready = bool(select.select([], [sys.stderr.fileno()], [], 0)[1])
+        except (OSError, ValueError, AttributeError):
+            ready = True  # It is no file, or a closed one: nothing waits there.
+        if ready:
+            warn(line)
+
+    return told
 
 
 class Served(NamedTuple):
@@ -78,7 +93,8 @@ def serve_stream(
         watch: called with every event: `Recording.add`, say.
         view: a page that shows each track's latest frame. Whoever opened it closes it.
         say: called with a line for people: each address that is listened on, and in the end what was served.
-        warn: called with each error and warning of a client as a line for people.
+        warn: called with each error and warning of a client as a line for people, but not while stderr is a pipe that is
+            full, since nobody reads it.
 
     Raises:
         InputError: a source or an argument is unusable.
@@ -97,7 +113,7 @@ def serve_stream(
     watching = [*watch]
     if view is not None:
         watching.append(partial(_show, view))
-    router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=warn)
+    router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=_unless_stuck(warn))
     settings = Settings(host=host, idle=idle, fps=fps, sink=sink, patience=patience)
     handlers = _signal_handlers()
     try:

@@ -93,8 +93,8 @@ def serve_stream(
         watch: called with every event: `Recording.add`, say.
         view: a page that shows each track's latest frame. Whoever opened it closes it.
         say: called with a line for people: each address that is listened on, and in the end what was served.
-        warn: called with each error and warning of a client as a line for people, but not while stderr is a pipe that is
-            full, since nobody reads it.
+        warn: called with each error and warning of a client as a line for people, but not while stderr is a full pipe:
+            then nobody reads it.
 
     Raises:
         InputError: a source or an argument is unusable.

@@ -205,6 +205,8 @@ class Channel:
         self.outbox.clear()
         self.close()
         self.finish()
+        # What waited for its reader can go on, and then its tracks end.
+        self._router.wake()
 
     def _read_line(self, line: bytes | None) -> None:
         """Takes a line in; None stands for a line that was too long."""

@@ -175,6 +175,27 @@ def test_every_answer_counts_and_a_full_outbox_stops_the_input(lifter: Lifter, o
     in_loop(run)
 
 
+def test_source_that_goes_while_its_outbox_is_full_is_forgotten_at_once(lifter: Lifter) -> None:
+    async def run() -> None:
+        router = router_of(lifter)
+        lifting = asyncio.create_task(router.run())
+        channel = router.connect("gone")
+        channel.receive(b'{"stats":true}\n' * 2 * outbox.LINES + line())
+        channel.finish()
+        while not channel.outbox.full:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(router) == 1 and channel.unread
+        channel.vanish()
+        while len(router):
+            await asyncio.sleep(0)
+        assert router.session.frames == 1 and not router.session.tracks
+        lifting.cancel()
+
+    in_loop(run)
+
+
 def test_client_that_reads_nothing_is_closed_and_told_so(lifter: Lifter) -> None:
     async def run() -> None:
         router = router_of(lifter)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olift_fast.errors import InputError
+from olift_fast.streaming import messages
 from olift_fast.streaming.messages import (
     DEFAULT_TRACK,
     End,
@@ -127,6 +128,22 @@ def test_bad_line_says_what_is_wrong_with_it(line: object, told: str) -> None:
     message = str(raised.value)
     assert told in message
     assert len(message) < 200 and "\n" not in message
+
+
+coordinates = st.floats(-1e7, 1e7) | st.integers(-(10**7), 10**7)
+wide = st.tuples(coordinates, coordinates, st.floats(-0.01, 2) | st.integers(0, 2))
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=3) | st.lists(wide, min_size=3, max_size=3))
+def test_plain_points_are_read_as_all_others(points: list[tuple[float, ...]]) -> None:
+    read = frame(points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "_plain", lambda given: None)
+        slowly = frame(points)
+    for name in "keypoints", "confidence":
+        got, wanted = getattr(read, name), getattr(slowly, name)
+        np.testing.assert_array_equal(got, wanted)
+        assert got.dtype == wanted.dtype == np.float32 and got.flags.c_contiguous
 
 
 anything = st.recursive(

@@ -303,3 +303,14 @@ def test_udp_reads_many_datagrams_at_once_and_drops_the_oldest(lifter: Lifter) -
             await opened.close()
 
     in_loop(run)
+
+
+def test_udp_port_that_is_taken_is_named(lifter: Lifter) -> None:
+    async def run() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", 0))
+            port = other.getsockname()[1]
+            with pytest.raises(OSError, match=rf"can't listen on udp 127\.0\.0\.1:{port}: Address already in use"):
+                await open_udp(router_of(lifter), port, Settings())
+
+    in_loop(run)

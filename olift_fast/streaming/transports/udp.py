@@ -26,15 +26,7 @@ async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
     `Settings.idle` seconds and one more.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(settings.host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    endpoint = socket.socket(family, kind, protocol)
-    try:
-        endpoint.setblocking(False)
-        endpoint.bind(address)
-    except OSError as error:
-        endpoint.close()
-        raise OSError(error.errno, f"can't listen on udp {shown(address)}: {error.strerror}") from None
+    endpoint = _bound(await loop.getaddrinfo(settings.host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE))
     peers = _Peers(router, endpoint, settings.idle)
     loop.add_reader(endpoint, peers.read)
     leaving = asyncio.create_task(peers.leave())
@@ -45,6 +37,21 @@ async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
         endpoint.close()
 
     return Opened(close, f"udp {shown(endpoint.getsockname())}")
+
+
+def _bound(addresses: list[Any]) -> socket.socket:
+    """A socket at the first of these addresses, as `socket.getaddrinfo` gives them, where there can be one."""
+    failed: list[OSError] = []
+    for family, kind, protocol, _, address in addresses:
+        endpoint = socket.socket(family, kind, protocol)
+        try:
+            endpoint.setblocking(False)
+            endpoint.bind(address)
+            return endpoint
+        except OSError as error:
+            endpoint.close()
+            failed.append(OSError(error.errno, f"can't listen on udp {shown(address)}: {error.strerror}"))
+    raise failed[0]
 
 
 class _Peers:

@@ -124,9 +124,14 @@ def stream(
         ),
     ] = None,
     on_lag: Annotated[
-        OnLag, typer.Option(help="queue: the source has to wait; drop: the oldest frame that waits is dropped.")
+        OnLag, typer.Option(help="queue: the source has to wait; drop: only the newest frame of each track waits.")
     ] = OnLag.queue,
-    queue: Annotated[int, typer.Option(help="Frames of a client that may wait.")] = 64,
+    queue: Annotated[
+        int, typer.Option(help="Frames of a client that may wait; with --on-lag drop, tracks with a frame that waits.")
+    ] = 64,
+    patience: Annotated[
+        float, typer.Option(help="Seconds after which a client is closed that reads none of its answers.")
+    ] = 30.0,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -162,7 +167,7 @@ def stream(
     given = {"replay": replay, "udp": udp, "tcp": tcp, "websocket": websocket}
     sources: dict[str, Any] = {name: value for name, value in given.items() if value is not None} or {"stdin": 0}
     _check(sources, skeleton=skeleton, min_confidence=min_confidence, fps=fps, record=record)
-    _check_positive(idle=idle, scale=scale)
+    _check_positive(idle=idle, scale=scale, patience=patience)
     _check_counts(tracks=tracks, fit_frames=fit_frames, align=align, queue=queue, threads=threads)
     if align is not None and frame != FrameName.camera:
         raise InputError(f"--align needs --frame camera, got {frame.value}: others are not fitted to the picture")
@@ -235,6 +240,7 @@ def stream(
             idle=idle,
             on_lag=on_lag.value,
             queue=queue,
+            patience=patience,
             watch=[] if record is None else [recording.add],
             view=page,
             warn=warn,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -36,6 +37,7 @@ class FrameMessage:
         t: the sender's clock in seconds, or None.
         end: whether the track ends with this frame.
         came: when it came in, by any clock; comes back in `Lifted.due`.
+        dropped: how many frames of the track were dropped right before it.
     """
 
     track: str
@@ -44,6 +46,7 @@ class FrameMessage:
     t: float | None = None
     end: bool = False
     came: float | None = None
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def answer_line(content: Mapping[str, Any]) -> bytes:
 
 
 class LineSplitter:
-    """Cuts bytes that come in pieces of any size into lines, and keeps no more than `limit` of them.
+    """Cuts bytes that come in pieces of any size into lines, one when it is asked for.
 
     Args:
         limit: bytes of a line. A longer line is skipped, and None is given in its place.
@@ -141,30 +144,55 @@ class LineSplitter:
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self.limit = limit
-        self._rest = b""
+        self.waiting = 0
+        """Bytes that were fed and not yet looked at."""
+        self.came = 0.0
+        """What `feed` was told of the bytes that `lines` looked at last."""
+        self._pieces: deque[tuple[bytes, float]] = deque()
+        self._at = 0
+        self._rest = bytearray()
         self._skipping = False
 
-    def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The lines that are complete now, without their newlines."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            yield from self._finish(line)
-        self._keep(rest)
+    def feed(self, data: bytes, came: float = 0.0) -> None:
+        """Takes bytes in; `came` is the time, say, when they came."""
+        if data:
+            self._pieces.append((data, came))
+            self.waiting += len(data)
 
-    def close(self) -> Iterator[bytes | None]:
-        """The last line, where it has no newline."""
-        if self._rest or self._skipping:
-            yield from self._finish(b"")
+    def lines(self) -> Iterator[bytes | None]:
+        """The lines that are complete now, without their newlines; each is cut when the iterator is asked for it."""
+        while self._pieces:
+            piece, self.came = self._pieces[0]
+            end = piece.find(b"\n", self._at)
+            self._keep(memoryview(piece)[self._at : None if end < 0 else end])
+            self.waiting -= (len(piece) if end < 0 else end + 1) - self._at
+            self._at = end + 1
+            if end < 0 or self._at == len(piece):
+                self._pieces.popleft()
+                self._at = 0
+            if end >= 0:
+                yield self._finish()
 
-    def _finish(self, line: bytes) -> Iterator[bytes | None]:
-        self._keep(line)
-        whole, skipped = self._rest, self._skipping
-        self._rest, self._skipping = b"", False
-        yield None if skipped else whole
+    def forget(self, bytes_left: int) -> int:
+        """Forgets the pieces fed first until no more than so many bytes wait; returns how many frames were in them."""
+        frames = 0
+        while self.waiting > bytes_left:
+            piece, _ = self._pieces.popleft()
+            frames += piece.count(b'"keypoints"', self._at)
+            self.waiting -= len(piece) - self._at
+            self._at = 0
+        return frames
 
-    def _keep(self, piece: bytes) -> None:
+    def _finish(self) -> bytes | None:
+        whole = None if self._skipping else bytes(self._rest)
+        self._rest.clear()
+        self._skipping = False
+        return whole
+
+    def _keep(self, piece: memoryview) -> None:
         if self._skipping or len(self._rest) + len(piece) > self.limit:
-            self._rest, self._skipping = b"", True
+            self._rest.clear()
+            self._skipping = True
         else:
             self._rest += piece
 
@@ -177,29 +205,34 @@ def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
         raise InputError(f"keypoints must be a list, got {_shown(given)}")
     if len(given) != joints:
         raise InputError(f"keypoints must be {joints} points, as the skeleton has, got {len(given)}")
-    values = _plain(given)
-    if values is None:
-        values = np.array([_point(index, point) for index, point in enumerate(given)]).reshape(joints, 3)
-    points = values[:, :2].astype(np.float32)
-    confidence = values[:, 2].astype(np.float32) if values.shape[1] == 3 else np.ones(joints, np.float32)
+    if (plain := _plain(given)) is not None:
+        return plain
+    values = np.array([_point(index, point) for index, point in enumerate(given)]).reshape(joints, 3)
+    points, confidence = values[:, :2].astype(np.float32), values[:, 2].astype(np.float32)
     missing = np.isnan(points).any(axis=1) | np.isnan(confidence)
     points[missing], confidence[missing] = np.nan, 0
     return points, confidence
 
 
-def _plain(given: list[Any]) -> npt.NDArray[np.float64] | None:
-    """The fast way for nearly all frames: ``(J, 2 or 3)`` where all points have as many numbers, all in range."""
-    if set(map(type, given)) != {list} or set(map(type, chain.from_iterable(given))) - {float, int}:
+def _plain(given: list[Any]) -> tuple[Array, Array] | None:
+    """The fast way for nearly all frames, where all points have as many numbers, all finite and in range."""
+    if set(map(type, given)) != {list}:
         return None
+    numbers = list(chain.from_iterable(given))
+    count = len(given[0])
+    if set(map(len, given)) != {count} or count not in (2, 3) or not {float, int}.issuperset(map(type, numbers)):
+        return None
+    rest = numbers[2::3] if count == 3 else [1]
     try:
-        values = np.array(given, dtype=np.float64)
-    except (ValueError, OverflowError):
+        known = math.isfinite(sum(numbers))
+    except OverflowError:
         return None
-    if values.ndim != 2 or values.shape[1] not in (2, 3) or not (np.abs(values[:, :2]) <= MAX_COORDINATE).all():
+    if not known or not (min(rest) >= -0.01 and max(rest) <= 2):
         return None
-    if values.shape[1] == 3 and not ((values[:, 2] >= -0.01) & (values[:, 2] <= 2)).all():
+    if not (min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE):
         return None
-    return values
+    values = np.array(numbers, dtype=np.float32).reshape(-1, count)
+    return values[:, :2].copy(), values[:, 2].copy() if count == 3 else np.ones(len(values), np.float32)
 
 
 def _point(index: int, point: object) -> tuple[float, float, float]:

@@ -1,192 +1,40 @@
-"""Between the sources of a live stream and its `Session`: bounded queues, what happens on lag, and statistics."""
+"""Between the connections of a live stream and its `Session`: whose turn it is, who gets what, and statistics."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from olift_fast.errors import InputError
+from olift_fast.streaming.channel import Channel, Decode, OnLag
 from olift_fast.streaming.counters import LatencyHistogram, RateLimit
-from olift_fast.streaming.messages import (
-    MAX_LINE,
-    End,
-    FrameMessage,
-    LineSplitter,
-    ResultLines,
-    StatsRequest,
-    answer_line,
-    parse_line,
-)
+from olift_fast.streaming.inbox import Waiting
+from olift_fast.streaming.messages import End, FrameMessage, ResultLines, answer_line
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
 
-OnLag = Literal["drop", "queue"]
-OUTBOX = 256
-"""When so many lines wait to be written, the channel's frames are not lifted until some have been."""
-
-
-class Channel:
-    """One connection: its messages wait in an inbox, its answers in an outbox, and both are bounded.
-
-    A transport makes one for each connection with `Router.connect`. It hands over bytes with `receive`, stops reading
-    while `ready` waits, writes what `outgoing` returns, and calls `finish` when the source has ended.
-    """
-
-    def __init__(self, router: Router, name: str, on_lag: OnLag) -> None:
-        self.name, self.on_lag = name, on_lag
-        self.inbox: deque[tuple[float, FrameMessage | End]] = deque()
-        self.dropped, self.bad_lines, self.lines = 0, 0, 0
-        self._router = router
-        self._splitter = LineSplitter()
-        self._outbox: list[bytes] = []
-        self._arrivals: list[float] = []
-        self._room, self._filled = asyncio.Event(), asyncio.Event()
-        self._room.set()
-        self._limits = {"error": RateLimit(), "warning": RateLimit(), "dropped": RateLimit(burst=1, seconds=2)}
-        self.finished = self.closed = False
-
-    @property
-    def pending(self) -> bool:
-        """Lines wait to be written."""
-        return bool(self._outbox)
-
-    @property
-    def blocked(self) -> bool:
-        """Its reader is slower than the results come: the outbox is full."""
-        return len(self._outbox) >= OUTBOX
-
-    def receive(self, data: bytes) -> None:
-        """Takes bytes in; they may be cut anywhere."""
-        for line in self._splitter.feed(data):
-            self.receive_line(line)
-
-    def receive_line(self, line: bytes | None) -> None:
-        """Takes a line in; None stands for a line that was too long."""
-        self.lines += 1
-        try:
-            if line is None:
-                raise InputError(f"longer than {MAX_LINE:,} bytes")
-            message = parse_line(line, self._router.joints)
-        except InputError as error:
-            self.bad_lines += 1
-            self.tell("error", f"line {self.lines:,}: {error}")
-            return
-        if isinstance(message, StatsRequest):
-            self.send(answer_line({"stats": self._router.stats()}))
-        elif message is not None:
-            self.put(message)
-
-    def put(self, message: FrameMessage | End) -> None:
-        """Takes a message in; on lag "drop" removes the oldest frame that waits to make room for it."""
-        if self.on_lag == "drop" and len(self.inbox) >= self._router.queue:
-            self._drop()
-        self.inbox.append((time.perf_counter(), message))
-        if self.on_lag == "queue" and len(self.inbox) >= self._router.queue:
-            self._room.clear()
-        self._router.wake()
-
-    async def ready(self) -> None:
-        """Returns when the transport may read on: at once, unless the inbox is full and on lag the source waits."""
-        await self._room.wait()
-
-    def take(self) -> tuple[float, FrameMessage | End]:
-        """The message that has waited longest."""
-        taken = self.inbox.popleft()
-        if len(self.inbox) < self._router.queue:
-            self._room.set()
-        return taken
-
-    def send(self, line: bytes) -> None:
-        """Adds a line to the outbox."""
-        if not self.closed:
-            self._outbox.append(line)
-            self._filled.set()
-
-    def tell(self, kind: Literal["error", "warning"], message: str, about: str | None = None) -> None:
-        """Sends a message to the source and to `notice`, at a limited rate.
-
-        Args:
-            about: messages about the same thing share a rate limit of their own.
-        """
-        withheld = self._limits[about or kind].take(time.monotonic())
-        if withheld is None:
-            return
-        if withheld and about is None:
-            message += f" ({withheld:,} more like it were not told)"
-        # A source that sends bad lines and never reads must not fill the memory.
-        if not self.blocked:
-            self.send(answer_line({kind: message}))
-        self._router.notice(f"{self.name}: {message}")
-
-    def sent_at(self, arrived: float) -> None:
-        """A result that was due with a frame that arrived then is in the outbox; writing it ends its latency."""
-        self._arrivals.append(arrived)
-        if not self._outbox:
-            self._count_latencies()
-
-    async def outgoing(self) -> list[bytes] | None:
-        """Waits for lines to write and returns them; None when there will be no more."""
-        while not self._outbox:
-            if self.closed:
-                return None
-            self._filled.clear()
-            await self._filled.wait()
-        lines, self._outbox = self._outbox, []
-        self._count_latencies()
-        self._router.wake()
-        return lines
-
-    def finish(self) -> None:
-        """The source has ended: its tracks end once all frames in the inbox are lifted."""
-        if not self.finished:
-            for line in self._splitter.close():
-                self.receive_line(line)
-            self.finished = True
-            self._router.wake()
-
-    def close(self) -> None:
-        """Takes no more lines into the outbox."""
-        self.closed = True
-        self._room.set()
-        self._filled.set()
-
-    def vanish(self) -> None:
-        """The other side is gone: what it has not read is discarded."""
-        self.close()
-        self._outbox.clear()
-        self._arrivals.clear()
-        self.finish()
-        # What waited for its reader can go on, and then its tracks end.
-        self._router.wake()
-
-    def _count_latencies(self) -> None:
-        now = time.perf_counter()
-        for arrived in self._arrivals:
-            self._router.latencies.add(now - arrived)
-        self._arrivals.clear()
-
-    def _drop(self) -> None:
-        for place, (_, message) in enumerate(self.inbox):
-            if isinstance(message, FrameMessage):
-                del self.inbox[place]
-                self.dropped += 1
-                self._router.dropped(self, message)
-                return
+TURN = 1 << 16
+"""Work in reading lines, as `channel.LINE` counts it, between two steps: 256 blank lines, say."""
+PASSES = 3
+"""Passes of the event loop between two steps: a socket is read in the first, a task woken by it runs in the next."""
 
 
 class Router:
     """Takes the messages of all channels to the session, and each event of the session to its channel.
 
-    A step lifts one frame of every track that has one waiting.
+    In a turn it reads some lines, of those channels first that have had the least read, and lifts one frame of each
+    track that has one waiting. Between the turns, connections are read and written. So no channel holds up the others
+    for longer than a turn, whatever it sends.
 
     Args:
         session: shared by all channels.
-        on_lag: what happens when frames come faster than they are lifted or read: "queue" stops reading, so that the
-            source waits; "drop" drops the oldest frame that waits, so that results are recent.
-        queue: how many messages of a channel may wait.
+        on_lag: what happens when frames come faster than they are lifted: "queue" stops reading, so that the source
+            waits; "drop" keeps only the newest frame of each track, so that results are recent.
+        queue: how many messages of a channel may wait; on lag "drop", of how many tracks.
         watch: called with every event of the session, to record it or to show it.
         notice: called with each error and warning as a line for people.
 
@@ -207,19 +55,28 @@ class Router:
             raise InputError(f"queue must be >= 1, got {queue}")
         if on_lag not in ("queue", "drop"):
             raise InputError(f"on_lag must be 'queue' or 'drop', got {on_lag!r}")
-        self.session, self.on_lag, self.queue, self.notice = session, on_lag, queue, notice
+        self.session, self.on_lag, self.queue = session, on_lag, queue
+        self._notice, self._notices = notice, RateLimit(burst=100, seconds=0.1)
         self.joints = session.skeleton.num_joints
         self.latencies = LatencyHistogram()
         self._watch = tuple(watch)
         self._lines = ResultLines(self.joints)
-        self._channels: list[Channel] = []
+        self._channels: deque[Channel] = deque()
+        self._clock = 0
+        self._stats_line: bytes | None = None
         self._of_closed = {"dropped": 0, "bad_lines": 0}
         self._work = asyncio.Event()
         self._started = time.monotonic()
 
-    def connect(self, name: str, on_lag: OnLag | None = None) -> Channel:
-        """A channel for a new connection; `on_lag` replaces the router's, where a source can't be made to wait."""
-        channel = Channel(self, name, on_lag or self.on_lag)
+    def connect(self, name: str, on_lag: OnLag | None = None, decode: Decode | None = None) -> Channel:
+        """A channel for a new connection.
+
+        Args:
+            name: for people.
+            on_lag: replaces the router's, where a source can't be made to wait.
+            decode: takes what came apart into lines, where it is not lines already.
+        """
+        channel = Channel(self, name, on_lag or self.on_lag, decode)
         self._channels.append(channel)
         return channel
 
@@ -231,35 +88,66 @@ class Router:
         """Has `run` look for work."""
         self._work.set()
 
+    def notice(self, message: str) -> None:
+        """Tells people an error or a warning: a hundred at once, then ten a second."""
+        withheld = self._notices.take(time.monotonic())
+        if withheld is not None:
+            self._notice(message + (f" ({withheld:,} more messages were not told)" if withheld else ""))
+
     async def run(self) -> None:
-        """Lifts until it is cancelled."""
+        """Takes turns until it is cancelled."""
         clock = asyncio.create_task(self._expire())
         try:
             while True:
                 await self._work.wait()
                 self._work.clear()
-                while self._step():
-                    # Sockets are read and written between the steps.
-                    await asyncio.sleep(0)
+                await self._others()
+                while self.turn():
+                    await self._others()
         finally:
             clock.cancel()
 
+    def turn(self, last: bool = False) -> bool:
+        """Reads some lines and lifts some frames; False where there was nothing to do.
+
+        Args:
+            last: answers are not waited for: they need not be written before more is lifted.
+        """
+        self._stats_line = None
+        read = self._read(last)
+        lifted = self._lift(last)
+        left = self._let_go()
+        self._flush()
+        return read or lifted or left
+
     async def stop(self, seconds: float) -> None:
-        """Lifts all that waits and ends all tracks; returns when all is written, or after so many seconds."""
+        """Lifts what waits and ends all tracks; returns when all is written. Each of both may take so many seconds."""
         channels = list(self._channels)
         for channel in channels:
             channel.finish()
-        while self._step(last=True):
-            pass
         end = time.monotonic() + seconds
-        while any(channel.pending for channel in channels) and time.monotonic() < end:
+        while time.monotonic() < end and self.turn(last=True):
+            pass
+        # What is left was sent by somebody who sends more than can be lifted.
+        for channel in list(self._channels):
+            self._close(channel)
+        end = time.monotonic() + seconds
+        while any(channel.outbox for channel in channels) and time.monotonic() < end:
             await asyncio.sleep(0.005)
 
-    def dropped(self, channel: Channel, frame: FrameMessage) -> None:
-        """Called by a channel that has dropped a frame."""
-        self._emit(self.session.skip(channel, frame, time.monotonic()))
-        told = f"frames come faster than they are lifted or read; dropped {channel.dropped:,} so far"
-        channel.tell("warning", told, about="dropped")
+    def pass_over(self, channel: Channel, message: FrameMessage | End) -> None:
+        """Called by a channel: the message made room for another one. A frame is not lifted; an end remains an end."""
+        now = time.monotonic()
+        if isinstance(message, End):
+            self._emit(self.session.feed([(channel, message)], now))
+        else:
+            self._emit(self.session.skip(channel, message, now))
+
+    def stats_line(self) -> bytes:
+        """The answer to who asks for `stats`; it is the same for all who ask in the same turn."""
+        if self._stats_line is None:
+            self._stats_line = answer_line({"stats": self.stats()})
+        return self._stats_line
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start, and latencies: from a frame's arrival until the result due with it is written.
@@ -280,25 +168,81 @@ class Router:
             "latency_ms": self.latencies.milliseconds(),
         }
 
-    def _step(self, last: bool = False) -> bool:
-        """Lifts one frame of every track that has one waiting; False where there was nothing to do."""
+    def _read(self, last: bool) -> bool:
+        """Reads lines until `TURN` is spent; the channel that has had the least work is always next.
+
+        A channel that was silent does not save up: it is as far as the one that is read now (start-time fair queueing,
+        Goyal et al. 1996). Of two that are as far, the one with fewer bytes is next.
+        """
+        queue: list[tuple[int, int, int, Channel]] = []
+        for place, channel in enumerate(self._channels):
+            if channel.unread and (last or not channel.held_back):
+                channel.work = max(channel.work, self._clock)
+                queue.append((channel.work, channel.unread, place, channel))
+        heapq.heapify(queue)
+        spent, some, farthest = 0, bool(queue), 0
+        while queue and spent < TURN:
+            self._clock, _, place, channel = queue[0]
+            work = channel.read()
+            spent += work
+            channel.work += work
+            farthest = max(farthest, channel.work)
+            if work and channel.unread and not channel.held_back:
+                heapq.heapreplace(queue, (channel.work, channel.unread, place, channel))
+            else:
+                heapq.heappop(queue)
+        if not queue:
+            self._clock = max(self._clock, farthest)
+        return some
+
+    def _lift(self, last: bool) -> bool:
+        """Lifts one frame of every track that has one waiting; where there are too many, the others are next."""
         taken: list[tuple[Channel, FrameMessage | End]] = []
-        for channel in self._channels:
-            tracks: set[str] = set()
-            while channel.inbox and (last or not channel.blocked) and channel.inbox[0][1].track not in tracks:
-                arrived, message = channel.take()
-                tracks.add(message.track)
-                taken.append((channel, message if isinstance(message, End) else replace(message, came=arrived)))
+        for channel, waiting in self._taken(last):
+            message = waiting.message
+            taken.append((channel, message if isinstance(message, End) else replace(message, came=waiting.came)))
         if taken:
             self._emit(self.session.feed(taken, time.monotonic()))
-        done = [channel for channel in self._channels if channel.finished and not channel.inbox]
+        return bool(taken)
+
+    def _taken(self, last: bool) -> Iterator[tuple[Channel, Waiting]]:
+        """The messages of the next step: one of each channel, then a second one of each, and so on."""
+        most = self.session.together
+        asked: deque[Channel] = deque()
+        for _ in range(len(self._channels)):
+            if len(asked) == most:
+                break
+            # Those that are not asked this time are the first the next time.
+            self._channels.rotate(-1)
+            channel = self._channels[-1]
+            if channel.inbox and (last or not channel.outbox.full):
+                asked.append(channel)
+        tracks: set[tuple[Channel, str]] = set()
+        for _ in range(most):
+            if not asked:
+                break
+            channel = asked.popleft()
+            waiting = channel.take()
+            yield channel, waiting
+            tracks.add((channel, waiting.message.track))
+            if channel.inbox:
+                message = channel.inbox.next
+                if isinstance(message, End) or (channel, message.track) not in tracks:
+                    asked.append(channel)
+
+    def _let_go(self) -> bool:
+        """Ends the tracks of channels that have finished, and closes these."""
+        done = [channel for channel in self._channels if channel.finished and not (channel.unread or channel.inbox)]
         for channel in done:
-            self._emit(self.session.close(channel, "gone"))
-            channel.close()
-            self._channels.remove(channel)
-            for name in self._of_closed:
-                self._of_closed[name] += getattr(channel, name)
-        return bool(taken or done)
+            self._close(channel)
+        return bool(done)
+
+    def _close(self, channel: Channel) -> None:
+        self._emit(self.session.close(channel, "gone"))
+        channel.close()
+        self._channels.remove(channel)
+        for name in self._of_closed:
+            self._of_closed[name] += getattr(channel, name)
 
     def _emit(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -308,7 +252,7 @@ class Router:
                 line = event.track, event.frame, event.t, event.joints, event.uncertainty, event.provisional
                 channel.send(self._lines.line(*line))
                 if event.due is not None:
-                    channel.sent_at(event.due)
+                    channel.answered(event.due)
             elif isinstance(event, Ended):
                 channel.send(answer_line({"end": event.track, "frames": event.frames, "why": event.why}))
             elif isinstance(event, Notice):
@@ -320,5 +264,16 @@ class Router:
         """Ends idle tracks, but not those whose frames wait or whose source may not send."""
         while True:
             await asyncio.sleep(0.25)
-            busy = [channel for channel in self._channels if channel.inbox or channel.blocked]
+            busy = [channel for channel in self._channels if channel.busy]
             self._emit(self.session.expire(time.monotonic(), spare=busy))
+            self._flush()
+
+    def _flush(self) -> None:
+        for channel in self._channels:
+            channel.flush()
+
+    @staticmethod
+    async def _others() -> None:
+        """Lets all connections be read and written that can be, so that a step takes in what has come by then."""
+        for _ in range(PASSES):
+            await asyncio.sleep(0)

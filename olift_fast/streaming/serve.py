@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import signal
 import sys
 import threading
@@ -13,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from olift_fast.errors import InputError, printable
-from olift_fast.streaming.router import OnLag, Router
+from olift_fast.streaming.channel import OnLag
+from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Session
 from olift_fast.streaming.streaming_lifter import StreamingLifter
 from olift_fast.streaming.transports import TRANSPORTS, Opened, Settings, check_sources
@@ -28,6 +30,20 @@ VIEW_FPS = 25
 """Frames a second that a live page is sent."""
 LAST_WRITES = 2.0
 """Seconds that clients have to read their last results when the stream is interrupted."""
+
+
+def _unless_stuck(warn: Callable[[str], None]) -> Callable[[str], None]:
+    """Leaves lines out while nobody reads stderr: writing them there would hold up all clients."""
+
+    def told(line: str) -> None:
+        try:
+            ready = bool(select.select([], [sys.stderr.fileno()], [], 0)[1])
+        except (OSError, ValueError, AttributeError):
+            ready = True  # It is no file, or a closed one: nothing waits there.
+        if ready:
+            warn(line)
+
+    return told
 
 
 class Served(NamedTuple):
@@ -52,6 +68,7 @@ def serve_stream(
     idle: float = 10.0,
     on_lag: OnLag = "queue",
     queue: int = 64,
+    patience: float = 30.0,
     watch: Iterable[Callable[[Event], None]] = (),
     view: LiveView | None = None,
     say: Callable[[str], None] = _to_stderr,
@@ -76,10 +93,13 @@ def serve_stream(
         min_confidence: keypoints below it count as hidden.
         idle: seconds without a frame after which a track ends.
         on_lag, queue: see `Router`.
+        patience: seconds after which a client is closed that reads none of its answers, while some wait. Those on stdin
+            and of a replay may wait for ever: their source waits, too.
         watch: called with every event: `Recording.add`, say.
         view: a page that shows each track's latest frame. Whoever opened it closes it.
         say: called with a line for people: each address that is listened on, and in the end what was served.
-        warn: called with each error and warning of a client as a line for people.
+        warn: called with each error and warning of a client as a line for people, but not while stderr is a full pipe:
+            then nobody reads it.
 
     Raises:
         InputError: a source or an argument is unusable.
@@ -92,13 +112,15 @@ def serve_stream(
         raise InputError("sources must name at least one transport, got none")
     if fps is not None and not 0 <= fps < float("inf"):
         raise InputError(f"fps must be a number, 0 or more, got {fps:g}")
+    if not patience > 0:
+        raise InputError(f"patience must be a positive number of seconds, got {patience:g}")
     stream.fit = stream.fit or "running"
     session = Session(stream, min_confidence=min_confidence, idle=idle)
     watching = [*watch]
     if view is not None:
         watching.append(partial(_show, view))
-    router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=warn)
-    settings = Settings(host=host, idle=idle, fps=fps, sink=sink)
+    router = Router(session, on_lag=on_lag, queue=queue, watch=watching, notice=_unless_stuck(warn))
+    settings = Settings(host=host, idle=idle, fps=fps, sink=sink, patience=patience)
     handlers = _signal_handlers()
     try:
         with _gone_clients_unsaid():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -90,9 +91,10 @@ class Session:
         if not idle > 0:
             raise InputError(f"idle must be a positive number of seconds, got {idle:g}")
         self._stream, self._min_confidence, self._idle = stream, min_confidence, idle
-        self._tracks: dict[tuple[Source, str], _Track] = {}
+        self._tracks: OrderedDict[tuple[Source, str], _Track] = OrderedDict()
+        """In the order of their last frames."""
         self._of_slot: dict[int, _Track] = {}
-        self._free = list(range(stream.tracks))
+        self._free = deque(range(stream.tracks))
         self._moment = _Moment()
         self.frames, self.results, self.lives = 0, 0, 0
 
@@ -112,6 +114,11 @@ class Session:
         return self._stream.held_frames
 
     @property
+    def together(self) -> int:
+        """How many messages of a batch are worth feeding at once: more gain nothing, and whoever is first waits."""
+        return self._stream.frames_a_step
+
+    @property
     def tracks(self) -> list[str]:
         """Names of the tracks that have not ended."""
         return [track.name for track in self._tracks.values()]
@@ -124,53 +131,54 @@ class Session:
             now: seconds of any monotonic clock.
         """
         events: list[Event] = []
-        together: dict[tuple[Source, str], tuple[_Track, FrameMessage]] = {}
+        together = _Together()
         for source, message in items:
             key = source, message.track
-            if key in together or isinstance(message, End):
-                self._lift(together, events)
             if isinstance(message, End):
-                if key in self._tracks:
-                    self._end(self._tracks[key], "asked", events)
+                if key in self._tracks and key not in together.ending:
+                    together.ending[key] = self._tracks[key]
                 else:
                     events.append(Notice(source, "error", f"there is no track {message.track!r} to end"))
                 continue
+            # A track that ends makes room for the frames behind it.
+            if key in together.frames or key in together.ending or (together.ending and self._full_for(key)):
+                self._lift(together, events)
             track = self._opened(key, now, events)
             if track is not None:
                 self._check_clock(track, message.t, events)
-                track.last = now
-                together[key] = track, message
+                self._touch(track, now)
+                together.frames[key] = track, message
+                if message.end:
+                    together.ending[key] = track
         self._lift(together, events)
         return events
 
     def skip(self, source: Source, frame: FrameMessage, now: float) -> list[Event]:
-        """Counts a frame that was dropped unlifted; it would have been the next of its track."""
+        """Counts a frame that was dropped unlifted, and those dropped before it; it would have been the next."""
         events: list[Event] = []
         track = self._opened((source, frame.track), now, events)
         if track is not None:
-            track.sent += 1
-            track.last = now
+            track.sent += frame.dropped + 1
+            self._touch(track, now)
             if frame.end:
-                self._end(track, "asked", events)
+                self._end([track], "asked", events)
         return events
 
     def expire(self, now: float, spare: Iterable[Source] = ()) -> list[Event]:
         """Ends the tracks that have been idle for too long; tracks of the sources in `spare` count as busy."""
         events: list[Event] = []
         spared = set(spare)
-        for track in list(self._tracks.values()):
-            if track.source in spared:
-                track.last = now
-            elif now - track.last > self._idle:
-                self._end(track, "idle", events)
+        for track in [track for track in self._tracks.values() if track.source in spared]:
+            self._touch(track, now)
+        over = list(takewhile(lambda track: now - track.last > self._idle, self._tracks.values()))
+        self._end(over, "idle", events)
         return events
 
     def close(self, source: Source | None = None, why: Literal["gone", "closed"] = "closed") -> list[Event]:
         """Ends the tracks of a source, or all of them."""
         events: list[Event] = []
-        for track in list(self._tracks.values()):
-            if source is None or track.source == source:
-                self._end(track, why, events)
+        over = [track for track in self._tracks.values() if source is None or track.source == source]
+        self._end(sorted(over, key=lambda track: track.life), why, events)
         return events
 
     def _opened(self, key: tuple[Source, str], now: float, events: list[Event]) -> _Track | None:
@@ -183,11 +191,14 @@ class Session:
                 full = "the one slot for tracks is" if slots == 1 else f"all {slots} slots for tracks are"
                 events.append(Notice(key[0], "error", f"no room for track {key[1]!r}: {full} taken"))
                 return None
-            slot = self._free.pop(0)
+            slot = self._free.popleft()
             self._stream.reset(slot)
             self._tracks[key] = self._of_slot[slot] = _Track(*key, slot, self.lives, now)
             self.lives += 1
         return self._tracks[key]
+
+    def _full_for(self, key: tuple[Source, str]) -> bool:
+        return key not in self._tracks and not self._free
 
     def _check_clock(self, track: _Track, t: float | None, events: list[Event]) -> None:
         before, track.t = track.t, t
@@ -203,32 +214,47 @@ class Session:
             Notice(track.source, "warning", f"track {track.name!r}: t {jump}; frames are lifted as they come")
         )
 
-    def _lift(self, together: dict[tuple[Source, str], tuple[_Track, FrameMessage]], events: list[Event]) -> None:
-        """Lifts one frame of each of these tracks, and empties `together`."""
-        if not together:
-            return
-        tracks = [track for track, _ in together.values()]
-        frames = [frame for _, frame in together.values()]
+    def _touch(self, track: _Track, now: float) -> None:
+        """Notes that the track has had a frame; `_tracks` stays in the order of their last frames."""
+        track.last = now
+        self._tracks.move_to_end((track.source, track.name))
+
+    def _lift(self, together: _Together, events: list[Event]) -> None:
+        """Lifts a frame of each of these tracks, ends those that are to end, and empties `together`."""
+        if together.frames:
+            tracks, frames = zip(*together.frames.values(), strict=True)
+            self._push(tracks, frames, events)
+        self._end(list(together.ending.values()), "asked", events)
+        together.frames.clear()
+        together.ending.clear()
+
+    def _push(self, tracks: Sequence[_Track], frames: Sequence[FrameMessage], events: list[Event]) -> None:
         confidence = np.stack([frame.confidence for frame in frames])
         keypoints = np.stack([frame.keypoints for frame in frames])
         visible = (confidence >= self._min_confidence) & np.isfinite(keypoints).all(axis=-1)
         for track, frame, seen in zip(tracks, frames, visible, strict=True):
+            track.sent += frame.dropped
             track.waiting.append((track.sent, self._moment.of(track.life, frame.t), frame, seen))
             track.sent += 1
         self.frames += len(frames)
         slots = [track.slot for track in tracks]
         events += self._lifted(self._stream.push(keypoints[:, None], visible[:, None], tracks=slots))
-        for track, frame in zip(tracks, frames, strict=True):
-            if frame.end:
-                self._end(track, "asked", events)
-        together.clear()
 
-    def _end(self, track: _Track, why: Literal["asked", "idle", "gone", "closed"], events: list[Event]) -> None:
-        scale = self._scale(track)
-        events += self._lifted(self._stream.flush(track.slot))
-        events.append(Ended(track.source, track.name, track.sent, scale, why, track.life))
-        del self._tracks[track.source, track.name], self._of_slot[track.slot]
-        self._free.append(track.slot)
+    def _end(
+        self, tracks: Sequence[_Track], why: Literal["asked", "idle", "gone", "closed"], events: list[Event]
+    ) -> None:
+        """Ends tracks: what is due of all of them is computed together, and told one after the other."""
+        if not tracks:
+            return
+        scales = [self._scale(track) for track in tracks]
+        due: dict[int, list[LiftedFrame]] = {track.slot: [] for track in tracks}
+        for result in self._stream.flush([track.slot for track in tracks]):
+            due[result.track].append(result)
+        for track, scale in zip(tracks, scales, strict=True):
+            events += self._lifted(due[track.slot])
+            events.append(Ended(track.source, track.name, track.sent, scale, why, track.life))
+            del self._tracks[track.source, track.name], self._of_slot[track.slot]
+            self._free.append(track.slot)
 
     def _scale(self, track: _Track) -> float | None:
         """Pixels in a model unit; of a track that ends before its scale was fitted, the scale that `flush` will fit."""
@@ -266,6 +292,14 @@ class _Track:
     t: float | None = None
     sent: int = 0
     waiting: deque[tuple[int, int, FrameMessage, Mask]] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class _Together:
+    """Frames of different tracks that are lifted together, and tracks that end afterwards, with them or without."""
+
+    frames: dict[tuple[Source, str], tuple[_Track, FrameMessage]] = field(default_factory=dict)
+    ending: dict[tuple[Source, str], _Track] = field(default_factory=dict)
 
 
 class _Moment:

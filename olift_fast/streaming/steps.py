@@ -45,6 +45,10 @@ class Answers(NamedTuple):
 class Steps(Protocol):
     """Lifts one frame of some tracks at a time, and keeps what it needs of the frames before."""
 
+    @property
+    def together(self) -> int | None:
+        """From how many tracks on a step takes longer in proportion; None: it takes as long for all as for one."""
+
     def warmup(self) -> None:
         """Compiles and captures what a step needs."""
 

@@ -26,6 +26,8 @@ class ModuleSteps:
         tracks: how many.
     """
 
+    together = None
+
     def __init__(self, model: Lifter, graph: Tensor | None, told: Told, tracks: int) -> None:
         config, joints = model.config, told.sides.shape[1]
         self._model, self._config = model, config

@@ -138,6 +138,11 @@ class StreamingLifter:
     """How many frames after frame t its result comes: ``motion_layers × right``; 0 for a window ``(left, 0)``."""
 
     @property
+    def frames_a_step(self) -> int:
+        """Of how many tracks a push should take a frame: the time for each is the same or longer with more."""
+        return min(self.tracks, self._steps.together or self.tracks)
+
+    @property
     def output(self) -> CoordinateFrame:
         """The old name of `frame`."""
         warn_of_old_name("StreamingLifter.output", "StreamingLifter.frame")

@@ -104,8 +104,10 @@ def _session(data: bytes) -> tuple[int, int]:
 
     def lines() -> Iterator[list[bytes | None]]:
         for piece in _cut(data, (1, 7, 300, 1 << 16) if len(data) < 10_000 else (300, 1 << 16)):
-            yield list(splitter.feed(piece))
-        yield list(splitter.feed(b"\n"))
+            splitter.feed(piece)
+            yield list(splitter.lines())
+        splitter.feed(b"\n")
+        yield list(splitter.lines())
 
     for together in lines():
         began, messages = time.process_time(), []

@@ -74,6 +74,26 @@ def test_lines_from_a_pipe_are_answered_until_it_ends(lifter: Lifter, where: str
     assert len(told) == 1 and told[0].startswith("20 frames in, 20 out, 0 dropped, 0 bad lines in ")
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_stderr_that_nobody_reads_holds_nothing_up(lifter: Lifter, read: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    (source, write), (reading, errors) = os.pipe(), os.pipe()
+    os.set_blocking(errors, False)
+    if not read:
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(errors, b"x" * 4096)
+    os.write(write, b"garbage\n" * 3)
+    os.close(write)
+    with open(errors, "w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        served = serve_stream(stream_of(lifter), {"stdin": source}, sink=None, say=lambda line: None, warn=told.append)
+        monkeypatch.undo()
+    os.close(source)
+    os.close(reading)
+    assert served.stats["bad_lines"] == 3 and len(told) == (3 if read else 0)
+
+
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_signals_do_afterwards_what_they_did_before(lifter: Lifter, interrupted: bool) -> None:
     own, points = (lambda number, frame: None), keypoints(20)
@@ -135,6 +155,7 @@ def test_replay_is_watched_and_needs_no_sink(lifter: Lifter) -> None:
         ({"tcp": 0}, {"fps": -1}, "fps must be a number, 0 or more, got -1"),
         ({"tcp": 0}, {"queue": 0}, "queue must be >= 1, got 0"),
         ({"tcp": 0}, {"on_lag": "wait"}, "on_lag must be 'queue' or 'drop', got 'wait'"),
+        ({"tcp": 0}, {"patience": 0}, "patience must be a positive number of seconds, got 0"),
         ({"tcp": 0}, {"idle": 0}, "idle must be a positive number of seconds, got 0"),
     ],
 )

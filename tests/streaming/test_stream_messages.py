@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olift_fast.errors import InputError
+from olift_fast.streaming import messages
 from olift_fast.streaming.messages import (
     DEFAULT_TRACK,
     End,
@@ -128,6 +130,22 @@ def test_bad_line_says_what_is_wrong_with_it(line: object, told: str) -> None:
     assert len(message) < 200 and "\n" not in message
 
 
+coordinates = st.floats(-1e7, 1e7) | st.integers(-(10**7), 10**7)
+wide = st.tuples(coordinates, coordinates, st.floats(-0.01, 2) | st.integers(0, 2))
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=3) | st.lists(wide, min_size=3, max_size=3))
+def test_plain_points_are_read_as_all_others(points: list[tuple[float, ...]]) -> None:
+    read = frame(points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "_plain", lambda given: None)
+        slowly = frame(points)
+    for name in "keypoints", "confidence":
+        got, wanted = getattr(read, name), getattr(slowly, name)
+        np.testing.assert_array_equal(got, wanted)
+        assert got.dtype == wanted.dtype == np.float32 and got.flags.c_contiguous
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -157,25 +175,38 @@ def test_any_line_is_a_sound_message_or_an_input_error(line: bytes) -> None:
 
 @given(st.binary(max_size=200).map(lambda data: data.replace(b"a", b"\n")), st.data())
 def test_splitting_does_not_depend_on_how_the_bytes_come(data: bytes, draw: st.DataObject) -> None:
-    whole = LineSplitter(limit=10)
-    wanted = [*whole.feed(data), *whole.close()]
+    *whole, _ = data.split(b"\n")
+    wanted = [line if len(line) <= 10 else None for line in whole]
     pieces = LineSplitter(limit=10)
     got: list[bytes | None] = []
     while data:
         size = draw.draw(st.integers(1, 30))
-        got += pieces.feed(data[:size])
+        pieces.feed(data[:size])
+        got += itertools.islice(pieces.lines(), draw.draw(st.integers(0, 9)))
         data = data[size:]
-    got += pieces.close()
-    assert got == wanted
-    assert all(line is None or len(line) <= 10 for line in got)
+    got += pieces.lines()
+    assert got == wanted and pieces.waiting == 0
 
 
 def test_line_that_is_too_long_is_skipped_and_the_next_is_read() -> None:
     splitter = LineSplitter(limit=4)
-    assert list(splitter.feed(b"abc")) == []
-    assert list(splitter.feed(b"defghi")) == []
-    assert list(splitter.feed(b"jk\nnext\nmore")) == [None, b"next"]
-    assert list(splitter.close()) == [b"more"]
+    for piece in b"abc", b"defghi":
+        splitter.feed(piece)
+        assert list(splitter.lines()) == []
+    splitter.feed(b"jk\nnext\nmore")
+    assert list(splitter.lines()) == [None, b"next"]
+    splitter.feed(b"\n")
+    assert list(splitter.lines()) == [b"more"]
+
+
+def test_lines_are_cut_when_they_are_asked_for_and_the_oldest_can_be_forgotten() -> None:
+    splitter = LineSplitter()
+    splitter.feed(b'one\n{"keypoints":null}\n\n', 1.0)
+    splitter.feed(b"three\n", 2.0)
+    lines = splitter.lines()
+    assert (next(lines), splitter.waiting, splitter.came) == (b"one", 26, 1.0)
+    assert (splitter.forget(6), splitter.waiting) == (1, 6)
+    assert (list(splitter.lines()), splitter.waiting, splitter.came) == ([b"three"], 0, 2.0)
 
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -13,10 +13,12 @@ from offline import lifted_offline
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.model import Normalization
+from olift_fast.streaming.channel import Channel
 from olift_fast.streaming.counters import LatencyHistogram, RateLimit
 from olift_fast.streaming.messages import MAX_LINE, End, FrameMessage
+from olift_fast.streaming.outbox import LINES as OUTBOX
 from olift_fast.streaming.recording import Recording
-from olift_fast.streaming.router import OUTBOX, Channel, Router
+from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
@@ -65,7 +67,7 @@ def test_a_source_that_goes_while_its_outbox_is_full_is_forgotten(lifter: Lifter
         for frame in frames(OUTBOX + 20):
             channel.put(frame)
         channel.finish()
-        while not channel.blocked:
+        while not channel.outbox.full:
             await asyncio.sleep(0)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -138,6 +140,100 @@ def test_frame_can_end_its_track(lifter: Lifter) -> None:
     np.testing.assert_allclose(joints_of(events), offline(lifter, sent), rtol=1e-4, atol=1e-5)
     assert session.tracks == []
     assert notices(session.feed([("a", End("dog"))], 0.0)) == ["there is no track 'dog' to end"]
+
+
+def short_tracks(count: int) -> tuple[list[list[FrameMessage]], list[FrameMessage | End]]:
+    """Tracks of one to three frames, one after the other, and the messages that send them; each ends in its own way."""
+    random = np.random.default_rng(4)
+    tracks, messages = [], []
+    for number in range(count):
+        name = f"dog {random.integers(3)}"
+        own: list[FrameMessage | End] = [*frames(int(random.integers(1, 4)), name, seed=number)]
+        tracks.append([frame for frame in own if isinstance(frame, FrameMessage)])
+        if number % 2:
+            own[-1] = FrameMessage(name, tracks[-1][-1].keypoints, tracks[-1][-1].confidence, end=True)
+        else:
+            own.append(End(name))
+        messages += own
+    return tracks, messages
+
+
+def assert_nothing_lost(lifter: Lifter, events: Iterable[Event], tracks: list[list[FrameMessage]]) -> None:
+    lifted: list[list[np.ndarray]] = [[]]
+    for event in events:
+        assert not isinstance(event, Notice), event
+        if isinstance(event, Lifted):
+            assert event.frame == len(lifted[-1])
+            lifted[-1].append(event.joints)
+        else:
+            assert (event.frames, event.why) == (len(lifted[-1]), "asked")
+            lifted.append([])
+    assert [len(joints) for joints in lifted] == [*map(len, tracks), 0]
+    for joints, sent in zip(lifted, tracks, strict=False):
+        np.testing.assert_allclose(np.stack(joints), offline(lifter, sent), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 1000])
+def test_track_that_ends_makes_room_for_the_next_however_they_come(lifter: Lifter, most: int) -> None:
+    tracks, messages = short_tracks(40)
+    session, random = session_of(lifter, tracks=1), np.random.default_rng(most)
+    events: list[Event] = []
+    while messages:
+        size = int(random.integers(1, most + 1))
+        events += session.feed([("a", message) for message in messages[:size]], 0.0)
+        messages = messages[size:]
+    assert_nothing_lost(lifter, events, tracks)
+
+
+@pytest.mark.parametrize("piece", [1, 1000, 1 << 20])
+def test_client_with_one_track_at_a_time_loses_none_in_a_stream_of_one_track(lifter: Lifter, piece: int) -> None:
+    tracks, messages = short_tracks(30)
+    data = b"".join(
+        line_of(message, **({"end": True} if message.end else {}))
+        if isinstance(message, FrameMessage)
+        else json.dumps({"end": True, "track": message.track}).encode() + b"\n"
+        for message in messages
+    )
+
+    async def run() -> list[dict]:
+        router = Router(session_of(lifter, tracks=1))
+        channel = router.connect("test")
+        lifting = asyncio.create_task(router.run())
+        reading = asyncio.create_task(answers_of(channel))
+        for start in range(0, len(data), piece):
+            await channel.ready()
+            channel.receive(data[start : start + piece])
+            if start % (10 * piece) == 0:
+                await asyncio.sleep(0)
+        channel.finish()
+        answers = await asyncio.wait_for(reading, 30)
+        lifting.cancel()
+        return answers
+
+    answers = asyncio.run(run())
+    assert not [answer for answer in answers if "error" in answer]
+    assert [answer["frames"] for answer in answers if "end" in answer] == [*map(len, tracks)]
+    assert sum("joints" in answer for answer in answers) == sum(map(len, tracks))
+
+
+def test_slot_freed_by_one_client_is_there_for_another_in_the_same_batch(lifter: Lifter) -> None:
+    session = session_of(lifter, tracks=1)
+    dog, cat = frames(2), frames(1, "cat")
+    events = session.feed([("a", dog[0]), ("a", End("dog")), ("b", cat[0])], 0.0)
+    assert not notices(events) and session.tracks == ["cat"]
+    assert notices(session.feed([("a", End("dog"))], 0.0)) == ["there is no track 'dog' to end"]
+
+
+def test_tracks_that_end_together_get_the_results_that_they_get_alone(lifter: Lifter) -> None:
+    together, alone = session_of(lifter), session_of(lifter)
+    pairs = [("a", frame) for pair in zip(frames(7), frames(7, "cat", seed=1), strict=True) for frame in pair]
+    ends = [("a", End("dog")), ("a", End("cat"))]
+    got = together.feed([*pairs, *ends], 0.0)
+    wanted = alone.feed(pairs, 0.0) + alone.feed(ends[:1], 0.0) + alone.feed(ends[1:], 0.0)
+    for track in "dog", "cat":
+        np.testing.assert_array_equal(joints_of(got, track), joints_of(wanted, track))
+    assert [type(event) for event in got[-5:]] == [type(event) for event in wanted[-5:]]
 
 
 def test_clock_that_jumps_is_told_and_changes_nothing(lifter: Lifter) -> None:
@@ -277,18 +373,23 @@ def test_bad_lines_are_not_told_more_often_than_can_be_read(lifter: Lifter) -> N
     assert len(answers) == len(told) < 20 and router.stats()["bad_lines"] == 5000
 
 
-def test_on_lag_drop_keeps_the_newest_frames(lifter: Lifter) -> None:
-    sent = frames(50)
-    data = b"".join(map(line_of, sent))
+def test_on_lag_drop_keeps_the_newest_frame_of_each_track(lifter: Lifter) -> None:
+    dog, cat = frames(50), frames(30, "cat", seed=1)
+    data = b"".join(map(line_of, (*cat, *dog)))
     answers, router, _ = served(lifter, data, on_lag="drop", queue=8)
     lifted = [answer for answer in answers if "joints" in answer]
-    assert [answer["frame"] for answer in lifted] == list(range(42, 50))
-    assert [answer["t"] for answer in lifted] == [frame.t for frame in sent[42:]]
-    np.testing.assert_allclose(
-        np.float32([answer["joints"] for answer in lifted]), offline(lifter, sent[42:]), rtol=1e-4, atol=1e-5
-    )
-    assert router.stats()["dropped"] == 42
+    assert [(answer["track"], answer["frame"], answer["t"]) for answer in lifted] == [
+        ("cat", 29, cat[-1].t),
+        ("dog", 49, dog[-1].t),
+    ]
+    for answer, sent in zip(lifted, (cat, dog), strict=True):
+        np.testing.assert_allclose(np.float32([answer["joints"]]), offline(lifter, sent[-1:]), rtol=1e-4, atol=1e-5)
+    assert router.stats()["dropped"] == 49 + 29
     assert any("dropped" in answer.get("warning", "") for answer in answers)
+    assert [answer for answer in answers if "end" in answer] == [
+        {"end": "cat", "frames": 30, "why": "gone"},
+        {"end": "dog", "frames": 50, "why": "gone"},
+    ]
 
 
 @pytest.mark.slow
@@ -307,7 +408,7 @@ def test_on_lag_queue_makes_the_source_wait_for_a_slow_reader_and_no_other(lifte
             slow.receive(line)
             count += 1
             await asyncio.sleep(0)
-        assert OUTBOX <= count <= OUTBOX + 8 + 8 and slow.blocked and len(slow.inbox) == 8
+        assert OUTBOX <= count <= OUTBOX + 8 + 8 and slow.outbox.full and slow.unread
 
         quick.receive(b"".join(sent[:20]))
         quick.finish()

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from olift_fast.streaming.messages import answer_line
 from olift_fast.streaming.transports.transport import (
+    ACCEPTED,
     CHUNK,
+    NotReadError,
     Opened,
     Read,
     Settings,
     Transport,
     check_port,
     full,
+    in_time,
     pump,
     shown,
 )
 
 if TYPE_CHECKING:
-    from olift_fast.streaming.router import Channel, Router
+    from olift_fast.streaming.channel import Channel
+    from olift_fast.streaming.router import Router
 
 
 _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PRI", "PUT", "TRACE")
@@ -32,25 +35,43 @@ _OTHERS = {b"\x16\x03": "TLS"} | {f"{method} ".encode(): f"HTTP ({method})" for 
 async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
     """Lines on TCP, answers on the same connection. A client that has closed its side still gets what is due.
 
+    One that reads none of them for `Settings.patience` seconds is closed.
+
     A connection that begins as a browser's does is closed: otherwise a page of any site could send frames here, as the
     text of a form, say.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(lines: list[bytes]) -> None:
-            writer.writelines(lines)
+            if writer.transport.is_closing():
+                raise ConnectionResetError
+            writer.write(b"".join(lines))
             await writer.drain()
 
-        with suppress(OSError):
+        def write_now(lines: list[bytes]) -> bool:
+            if writer.transport.get_write_buffer_size() or writer.transport.is_closing():
+                return False
+            writer.write(b"".join(lines))
+            return True
+
+        writer.transport.set_write_buffer_limits(0)
+        name = f"tcp {shown(writer.get_extra_info('peername'))}"
+        try:
             if refusal := full(router):
-                await write([answer_line({"error": refusal})])
+                await in_time(write([answer_line({"error": refusal})]), settings.patience)
             else:
                 _keep_alive(writer.get_extra_info("socket"))
-                channel = router.connect(f"tcp {shown(writer.get_extra_info('peername'))}")
-                await pump(channel, _reading(reader, channel), write)
-        writer.close()
+                channel = router.connect(name)
+                channel.write_now = write_now
+                await pump(channel, _reading(reader, channel), write, settings.patience)
+            writer.close()
+        except NotReadError as error:
+            router.notice(f"{name}: {error}")
+            writer.transport.abort()
+        except OSError:
+            writer.close()
 
-    listening = await asyncio.start_server(serve, settings.host, port)
+    listening = await asyncio.start_server(serve, settings.host, port, limit=CHUNK, backlog=ACCEPTED)
 
     async def close() -> None:
         listening.close()

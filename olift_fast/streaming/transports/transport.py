@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
-    from olift_fast.streaming.router import Channel, Router
+    from olift_fast.streaming.channel import Channel
+    from olift_fast.streaming.router import Router
 
 CHUNK = 1 << 16
 """Bytes that are read at once."""
 CLIENTS = 64
 """Connections that a port serves at once."""
+ACCEPTED = 16
+"""Connections that are accepted in a row, and that may wait for it."""
 
 Read = Callable[[], Awaitable[bytes]]
 Write = Callable[[list[bytes]], Awaitable[None]]
+
+
+class NotReadError(Exception):
+    """A client does not read its answers; the message says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +38,14 @@ class Settings:
         idle: seconds of silence after which a source counts as gone, where a transport can't tell otherwise.
         fps: frames a second of a replay; 0 as fast as they are lifted, None as the recording says.
         sink: file descriptor that answers to stdin and to a replay are written to; None writes them nowhere.
+        patience: seconds after which a client that reads none of its answers is closed.
     """
 
     host: str = "127.0.0.1"
     idle: float = 10.0
     fps: float | None = None
     sink: int | None = None
+    patience: float = 30.0
 
 
 class Opened(NamedTuple):
@@ -100,30 +109,58 @@ def until_it_ends(work: Coroutine[Any, Any, None]) -> Opened:
     return Opened(close, ended=task)
 
 
-async def pump(channel: Channel, read: Read, write: Write) -> None:
-    """Moves bytes both ways until the source has ended and all is written, or one of the two is gone."""
+async def pump(channel: Channel, read: Read, write: Write, patience: float | None = None) -> None:
+    """Moves bytes both ways until the source has ended and all is written, or one of the two is gone.
+
+    Args:
+        read: returns bytes that have come; none at the end.
+        write: writes lines, and returns when there is room for more.
+        patience: seconds that `write` may take.
+
+    Raises:
+        NotReadError: what `write` was given could not be written in that time.
+    """
 
     async def listen() -> None:
         # A connection that was reset has ended like one that was closed.
         with suppress(OSError):
             while data := await read():
                 channel.receive(data)
-                await asyncio.sleep(0)
                 await channel.ready()
         channel.finish()
 
     listening = asyncio.create_task(listen())
     try:
-        await write_all(channel, write)
+        await write_all(channel, write, patience)
     finally:
         listening.cancel()
         channel.vanish()
 
 
-async def write_all(channel: Channel, write: Write) -> None:
-    """Writes the channel's lines until there will be no more."""
+async def write_all(channel: Channel, write: Write, patience: float | None = None) -> None:
+    """Writes the channel's lines until there will be no more.
+
+    Raises:
+        NotReadError: writing some of them took longer than `patience` seconds.
+    """
     while (lines := await channel.outgoing()) is not None:
-        await write(lines)
+        await in_time(write(lines), patience)
+
+
+async def in_time(writing: Awaitable[None], patience: float | None) -> None:
+    """Waits until something is written.
+
+    Raises:
+        NotReadError: it took longer than `patience` seconds.
+    """
+    try:
+        async with asyncio.timeout(patience) as limit:
+            await writing
+    except TimeoutError:
+        # The network has time limits, too.
+        if limit.expired():
+            raise NotReadError(f"closed: it has read none of its answers for {patience:g} s") from None
+        raise
 
 
 def shown(address: Any) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from olift_fast.streaming.messages import MAX_LINE, answer_line
-from olift_fast.streaming.transports.transport import Opened, Settings, Transport, check_port, full, shown
+from olift_fast.streaming.messages import answer_line
+from olift_fast.streaming.transports.transport import CHUNK, Opened, Settings, Transport, check_port, full, shown
 
 if TYPE_CHECKING:
-    from olift_fast.streaming.router import Channel, Router
+    from olift_fast.streaming.channel import Channel
+    from olift_fast.streaming.router import Router
+
+DATAGRAMS = 64
+"""Datagrams that are read in a row."""
 
 
 async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
@@ -19,46 +25,52 @@ async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
     A sender can't be made to wait, so on lag frames are dropped. It counts as gone when nothing has come from it for
     `Settings.idle` seconds and one more.
     """
-    peers = _Peers(router, settings.idle)
     loop = asyncio.get_running_loop()
-    endpoint, _ = await loop.create_datagram_endpoint(lambda: peers, local_addr=(settings.host, port))
+    endpoint = _bound(await loop.getaddrinfo(settings.host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE))
+    peers = _Peers(router, endpoint, settings.idle)
+    loop.add_reader(endpoint, peers.read)
     leaving = asyncio.create_task(peers.leave())
 
     async def close() -> None:
         leaving.cancel()
+        loop.remove_reader(endpoint)
         endpoint.close()
 
-    return Opened(close, f"udp {shown(endpoint.get_extra_info('sockname'))}")
+    return Opened(close, f"udp {shown(endpoint.getsockname())}")
 
 
-class _Peers(asyncio.DatagramProtocol):
+def _bound(addresses: list[Any]) -> socket.socket:
+    """A socket at the first of these addresses, as `socket.getaddrinfo` gives them, where there can be one."""
+    failed: list[OSError] = []
+    for family, kind, protocol, _, address in addresses:
+        endpoint = socket.socket(family, kind, protocol)
+        try:
+            endpoint.setblocking(False)
+            endpoint.bind(address)
+            return endpoint
+        except OSError as error:
+            endpoint.close()
+            failed.append(OSError(error.errno, f"can't listen on udp {shown(address)}: {error.strerror}"))
+    raise failed[0]
+
+
+class _Peers:
     """A channel for each address that datagrams come from."""
 
-    def __init__(self, router: Router, idle: float) -> None:
-        self._router, self._idle = router, idle
-        self._endpoint: Any = None
+    def __init__(self, router: Router, endpoint: socket.socket, idle: float) -> None:
+        self._router, self._endpoint, self._idle = router, endpoint, idle
         self._peers: dict[Any, tuple[Channel, asyncio.Task[None]]] = {}
         self._heard: dict[Any, float] = {}
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remembers where answers are sent from."""
-        self._endpoint = transport
-
-    def datagram_received(self, data: bytes, address: Any) -> None:
-        """Hands the lines to the sender's channel."""
-        if address not in self._peers or self._peers[address][0].finished:
-            if refusal := full(self._router):
-                self._endpoint.sendto(answer_line({"error": refusal}), address)
+    def read(self) -> None:
+        """Hands the datagrams that have come to their senders' channels; others that come meanwhile are next."""
+        for _ in range(DATAGRAMS):
+            try:
+                data, address = self._endpoint.recvfrom(1 << 16)
+            except OSError:
+                # There is no more, or an answer could not be delivered: its receiver will count as gone.
                 return
-            channel = self._router.connect(f"udp {shown(address)}", on_lag="drop")
-            self._peers[address] = channel, asyncio.create_task(self._answer(channel, address))
-        self._heard[address] = time.monotonic()
-        channel, _ = self._peers[address]
-        for line in data.splitlines():
-            channel.receive_line(line if len(line) <= MAX_LINE else None)
-
-    def error_received(self, error: Exception) -> None:
-        """Ignores it: a sender that is not there any more will count as gone."""
+            self._receive(data, address)
 
     async def leave(self) -> None:
         """Ends the channels of senders that have been silent for too long."""
@@ -69,14 +81,28 @@ class _Peers(asyncio.DatagramProtocol):
                 if time.monotonic() - heard > self._idle + 1:
                     self._peers[address][0].finish()
 
+    def _receive(self, data: bytes, address: Any) -> None:
+        if address not in self._peers or self._peers[address][0].finished:
+            if refusal := full(self._router):
+                self._send(answer_line({"error": refusal}), address)
+                return
+            channel = self._router.connect(f"udp {shown(address)}", on_lag="drop")
+            self._peers[address] = channel, asyncio.create_task(self._answer(channel, address))
+        self._heard[address] = time.monotonic()
+        channel, _ = self._peers[address]
+        channel.receive_datagram(data, CHUNK)
+
     async def _answer(self, channel: Channel, address: Any) -> None:
         while (lines := await channel.outgoing()) is not None:
             for line in lines:
-                # What a datagram socket can't take is lost, as the network would lose it.
-                if self._endpoint.get_write_buffer_size() < 1 << 20:
-                    self._endpoint.sendto(line, address)
+                self._send(line, address)
         if self._peers[address][0] is channel:
             del self._peers[address], self._heard[address]
+
+    def _send(self, line: bytes, address: Any) -> None:
+        # What the socket can't take is lost, as the network would lose it.
+        with suppress(OSError):
+            self._endpoint.sendto(line, address)
 
 
 UDP = Transport(

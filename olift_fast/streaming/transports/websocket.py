@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from olift_fast.errors import MissingExtraError
 from olift_fast.streaming.messages import MAX_LINE
-from olift_fast.streaming.transports.transport import Opened, Settings, Transport, check_port, full, pump, shown
+from olift_fast.streaming.transports.transport import (
+    ACCEPTED,
+    NotReadError,
+    Opened,
+    Settings,
+    Transport,
+    check_port,
+    full,
+    pump,
+    shown,
+)
 from olift_fast.view.own_pages import check_request
 
 if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
     from olift_fast.streaming.router import Router
 
 
@@ -23,31 +34,30 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         MissingExtraError: websockets is not installed.
     """
     try:
-        from websockets.asyncio.server import ServerConnection, serve
-        from websockets.exceptions import ConnectionClosed
+        from websockets.asyncio.server import serve
+
+        from olift_fast.streaming.transports.websocket_connection import PacedConnection
     except ImportError:
         raise MissingExtraError(what="a WebSocket", extra="stream") from None
 
     async def answer(connection: ServerConnection) -> None:
-        async def read() -> bytes:
-            try:
-                message = await connection.recv(decode=False)
-            except ConnectionClosed:
-                return b""
-            return message if message.endswith(b"\n") else message + b"\n"
-
-        async def write(lines: list[bytes]) -> None:
-            try:
-                for line in lines:
-                    await connection.send(line[:-1], text=True)
-            except ConnectionClosed as error:
-                raise ConnectionResetError from error
-
+        assert isinstance(connection, PacedConnection)
         if refusal := full(router):
+            connection.release()
             await connection.close(1013, refusal)
             return
-        with suppress(ConnectionResetError):
-            await pump(router.connect(f"websocket {shown(connection.remote_address)}"), read, write)
+        name = f"websocket {shown(connection.remote_address)}"
+        try:
+            channel = router.connect(name, decode=connection.decode)
+            channel.write_now = connection.write_now
+            await pump(channel, connection.coming, connection.write, settings.patience)
+        except NotReadError as error:
+            router.notice(f"{name}: {error}")
+        except ConnectionResetError:
+            pass
+        finally:
+            connection.release()
+            _abort_unread(connection)
 
     listening = await serve(
         answer,
@@ -56,17 +66,28 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         process_request=partial(check_request, host=settings.host),
         compression=None,
         max_size=4 * MAX_LINE,
-        max_queue=4,
+        max_queue=None,
+        write_limit=(0, 0),
         close_timeout=1,
         server_header=None,
         logger=_logger(router),
+        create_connection=PacedConnection,
+        backlog=ACCEPTED,
     )
 
     async def close() -> None:
+        for connection in listening.connections:
+            _abort_unread(connection)
         listening.close()
         await listening.wait_closed()
 
     return Opened(close, f"websocket {shown(next(iter(listening.sockets)).getsockname())}")
+
+
+def _abort_unread(connection: ServerConnection) -> None:
+    """Breaks a connection off that is not read: it would not end otherwise, as what it was sent is to be read first."""
+    if connection.transport.get_write_buffer_size():
+        connection.transport.abort()
 
 
 def _logger(router: Router) -> logging.Logger:

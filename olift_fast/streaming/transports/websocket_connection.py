@@ -1,0 +1,155 @@
+"""A WebSocket whose frames are taken apart in small pieces, when it is its turn. Importing this loads websockets."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import DATA_OPCODES, CloseCode
+from websockets.protocol import SEND_EOF, State
+
+FRAGMENTS = 1024
+"""Fragments of a message; empty ones would let it grow for ever."""
+PIECE = 512
+"""Bytes of the handshakes at the beginning and at the end that are looked at together, and of what may come there."""
+
+
+class PacedConnection(ServerConnection):
+    """A connection that hands on what comes without looking at it: `coming` returns it, `decode` takes it apart.
+
+    websockets itself takes apart all that has come at once: 256 KiB are 40,000 empty frames, and take seconds.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._came = bytearray()
+        self._something = asyncio.Event()
+        self._over, self._released = False, False
+        self._fragments: list[bytes] = []
+        self._lines: list[bytes] = []
+        self._units = 0
+        self._undecoded = 0
+
+    async def coming(self) -> bytes:
+        """Waits for bytes; there are none when the connection ends."""
+        while not self._came:
+            if self._over or self.protocol.state is not State.OPEN:
+                self.release()
+                return b""
+            self._something.clear()
+            self._read_on()
+            await self._something.wait()
+        came = bytes(self._came)
+        self._came.clear()
+        self._undecoded += len(came)
+        return came
+
+    def decode(self, data: bytes) -> tuple[bytes, int]:
+        """The lines of the messages that are complete with these bytes, and how many frames were taken apart."""
+        if not self.transport.is_closing():
+            super().data_received(data)
+        self._undecoded -= len(data)
+        self._read_on()
+        lines, units = b"".join(self._lines), self._units
+        self._lines.clear()
+        self._units = 0
+        return lines, units
+
+    def release(self) -> None:
+        """Nobody asks for what is `coming` any more: it is only searched for the end of the connection."""
+        self._released = True
+        self._search()
+
+    async def write(self, lines: list[bytes]) -> None:
+        """Sends each line as a message.
+
+        Raises:
+            ConnectionResetError: the connection is closed.
+        """
+        if self.transport.is_closing():
+            raise ConnectionResetError
+        try:
+            async with self.send_context():
+                for line in lines:
+                    self.protocol.send_text(line[:-1])
+        except ConnectionClosed as error:
+            raise ConnectionResetError from error
+
+    def write_now(self, lines: list[bytes]) -> bool:
+        """The same without waiting; False, and nothing done, where it is not its turn or the connection is closed."""
+        if self.paused or self.transport.is_closing() or self.protocol.state is not State.OPEN:
+            return False
+        for line in lines:
+            self.protocol.send_text(line[:-1])
+        self.send_data()
+        return True
+
+    def send_data(self) -> None:
+        """Sends what there is to send, as one piece."""
+        pieces = self.protocol.data_to_send()
+        if data := b"".join(pieces):
+            self.transport.write(data)
+        if SEND_EOF in pieces:
+            # The other side may be gone already.
+            with suppress(OSError):
+                self.transport.write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        """Called with what has come."""
+        self._came += data
+        while self._came and self.request is None:
+            self._look_at_a_piece()
+        if self._came:
+            self.transport.pause_reading()
+            self._something.set()
+            self._search()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called at the end."""
+        super().connection_lost(exc)
+        self._over = True
+        self._something.set()
+
+    def resume_writing(self) -> None:
+        """Called when all that was to be sent has been sent."""
+        super().resume_writing()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Reads more once all is decoded that came before, and while the other side reads, answers to pings too."""
+        if not (self._came or self._undecoded or self.paused or self._over):
+            self.transport.resume_reading()
+        if self.protocol.state is not State.OPEN:
+            self._something.set()
+        self._search()
+
+    def _search(self) -> None:
+        """After `release`: looks at a piece in each pass of the event loop."""
+        if self._released and self._came and not self._undecoded and not self.transport.is_closing():
+            self._look_at_a_piece()
+            self._lines.clear()
+            self.loop.call_soon(self._read_on)
+
+    def _look_at_a_piece(self) -> None:
+        piece = bytes(self._came[:PIECE])
+        del self._came[:PIECE]
+        super().data_received(piece)
+
+    def process_event(self, event: Any) -> None:
+        """Called with each frame, and before them with the request."""
+        self._units += 1
+        if self.request is None or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._lines.append(message if message.endswith(b"\n") else message + b"\n")
+        elif len(self._fragments) == FRAGMENTS:
+            self._fragments.clear()
+            self.protocol.fail(CloseCode.POLICY_VIOLATION, f"a message has more than {FRAGMENTS:,} fragments")
+            self.send_data()

@@ -1,8 +1,8 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out`, `benchmarks.families` or `benchmarks.overhead` writes it, and each model is
-one that it has scores of.
+under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead` or `serving` writes it, and
+each model is one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
 `olift_fast.train.metrics.METRICS`.
@@ -25,7 +25,7 @@ from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (
-    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md")),
+    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md", "docs/streaming.md")),
     *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
 )
 METRICS_PAGE = ROOT / "docs/metrics.md"
@@ -168,9 +168,21 @@ def steep(record: Mapping[str, Any]) -> str:
     return markdown_table(["recordings", *STEEP.values()], lines, left=["recordings"])
 
 
+def clients(record: Mapping[str, Any]) -> str:
+    """How long a live stream's answers take, by the number of clients: medians of the turns of `benchmarks.serving`."""
+    heads = ["clients at 30 frames/s", "frames/s in all", "median", "99th percentile", "longest"]
+    lines = []
+    for count in dict.fromkeys(turn["clients"] for turn in record["turns"]):
+        turns = [turn for turn in record["turns"] if turn["clients"] == count]
+        times = (statistics.median(turn[name] for turn in turns) for name in ("p50", "p99", "longest"))
+        lines.append([str(count), f"{30 * count:,}", *(f"{time:.1f} ms" for time in times)])
+    return markdown_table(heads, lines)
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "families": families,
     "steep": steep,
+    "clients": clients,
     "ways": ways,
     "edges": edges,
     "delays": delays,

@@ -65,7 +65,7 @@ def ways(rows: Rows, model: str) -> str:
     heads = ["held-out source", "clips", FLAT, model, "with mirror image", "one frame at a time", "sides hidden"]
     methods = [model, *(f"{model}, {way}" for way in ("with its mirror image", "one frame at a time", "sides hidden"))]
     lines = []
-    for source, label in (MOTION | PAIRED).items():
+    for source, label in (MOTION | PAIRED | RAT).items():
         flat = record[source][FLAT]["sa_mpjpe"]
         errors = [record[source][method]["sa_mpjpe"] for method in methods]
         cells = [f"{error:.1f} ({change(error, flat)})" for error in errors]

@@ -7,6 +7,7 @@ import importlib.util
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,8 +81,9 @@ def demo(
     if as_json:
         print_json({**summary(outcome), "truth": str(truth), "sa_mpjpe_percent": error, "flat_sa_mpjpe_percent": flat})
     else:
-        options = f"--skeleton {skeleton} --fps {FPS:g} -o {lifted}" + (f" --html {page}" if drawable else "")
-        say(f"olift lift {table} {options}")
+        html = ["--html", page] if drawable else []
+        command = ["olift", "lift", table, "--skeleton", skeleton, "--fps", f"{FPS:g}", "-o", lifted, *html]
+        say(join(map(str, command)))
         report(outcome)
         say(
             f"error against the truth (SA-MPJPE): {error:.1f} % of the animal's RMS radius in the picture; "

@@ -95,6 +95,9 @@ def evaluate(
         check_output(out, None)
     if plot is not None:
         _check_plot(plot)
+    if not data.is_dir():
+        raise InputError(f"{data}: {'is a file' if data.exists() else 'no such folder'}, wanted a folder of recordings")
+
     import torch
 
     from olift_fast.model import Lifter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -85,4 +86,4 @@ def finetune(
         hops = lifter.config.hops
         ways = {FLAT: Way(flat, hops), **{name: Way(lifted_by(own), hops) for name, own in lifters.items()}}
         print_scores(score_all(clips, ways))
-        say(f"trained: {out}; olift lift FILE --model {as_model(out)}")
+        say(f"trained: {out}; olift lift FILE --model {quote(as_model(out))}")

@@ -34,6 +34,7 @@ from olift_fast.cli.options import (
     inferring,
     pitch_told,
 )
+from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
@@ -107,11 +108,11 @@ def lift(
 
     [bold]Examples[/bold]
       olift lift mouse_DLC.csv --open
-      olift lift openfield.csv --view top --model mine
       olift lift flies.analysis.h5 -o flies.csv --track female
       olift lift openpose_json/ --fps 60 --html walk.html
       olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
       olift lift clip.slp --json | jq .seconds.lift
+      olift lift openfield.csv --view top --model mine    for a model that was trained to be told the view
     """
     result = out or default_output(file, ".lifted.npz")
     page = html or (result.parent / f"{_stem(result)}.html" if open_ else None)
@@ -146,7 +147,13 @@ def lift(
 
 
 def default_output(file: Path, suffix: str) -> Path:
-    """FILE with another suffix, in the folder that FILE is in; FILE may be a folder itself."""
+    """FILE with another suffix, in the folder that FILE is in; FILE may be a folder itself.
+
+    Raises:
+        InputError: FILE is a pipe, which has no folder of its own.
+    """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise InputError(f"{file}: is not a file with a folder of its own: name the result with -o")
     resolved = file.resolve() if file.name in ("", ".", "..") else file
     name = resolved.name if resolved.is_dir() else _stem(resolved)
     return resolved.parent / f"{name}{suffix}"

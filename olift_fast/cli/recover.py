@@ -36,6 +36,9 @@ def recover(
       olift recover session.npz.journal
       olift recover session.npz.journal -o /elsewhere/session.npz
     """
+    beside = journal.with_name(f"{journal.name}.journal")
+    if journal.suffix != ".journal" and beside.is_file():
+        raise InputError(f"{journal}: wanted the journal of that record, {beside}")
     check_input(journal)
     out = out or _named(journal)
     check_result(out, journal)
@@ -61,5 +64,5 @@ def write_record(recording: Recording, out: Path) -> None:
 def _named(journal: Path) -> Path:
     """The result that the journal's name tells."""
     if journal.suffix != ".journal":
-        raise InputError(f"{journal}: wanted OUT.journal, or the result's name with -o")
+        raise InputError(f"{journal}: is no journal that `--record OUT` has left, wanted OUT.journal")
     return journal.with_suffix("")

@@ -6,6 +6,7 @@ import json
 from enum import StrEnum
 from itertools import compress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,7 +84,7 @@ def skeleton(
     say(draft.said if isinstance(draft, Draft) else f"edges: {len(tracks.skeleton.edges)}, given by {file}")
     if isinstance(draft, Draft):
         _print_moved(draft)
-    say(f"written: {result}; correct it, then: olift lift {file} --skeleton {result}")
+    say(f"written: {result}; correct it, then: olift lift {quote(str(file))} --skeleton {quote(str(result))}")
     if png is not None:
         from olift_fast.view.picture import draw_skeleton
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +55,7 @@ def train(
         lifter = fit(wanted, resume=resume, watch=watch)
     if first_process():
         out: Path = wanted.run.out
-        say(f"trained: {out} ({lifter.name}); olift lift FILE --model {as_model(out)}")
+        say(f"trained: {out} ({lifter.name}); olift lift FILE --model {quote(as_model(out))}")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from io import FileIO
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from olift_fast.atomic import lock, sync_folder, write_at, writing
@@ -203,8 +204,8 @@ def _refuse_results(file: FileIO, path: Path) -> None:
     next(found, None)
     if next(found, None) is not None:
         raise InputError(
-            f"{path}: holds what an earlier stream recorded before it was stopped: `olift recover {path}` writes that "
-            "to a file; delete it if you don't want it"
+            f"{path}: holds what an earlier stream recorded before it was stopped: "
+            f"`olift recover {quote(str(path))}` writes that to a file; delete it if you don't want it"
         )
 
 

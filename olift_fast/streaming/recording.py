@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from olift_fast.errors import InputError
@@ -172,7 +173,8 @@ class Recording:
         but = f", but for the last {lost:,} frames, which are lost" if lost else ""
         first, *more = map(str, self._journals)
         also = f" (and {', '.join(more)})" if more else ""
-        return f"; the results are in {first}{also}{but}: `olift recover {first} -o FILE` writes them to another place"
+        command = f"olift recover {quote(first)} -o FILE"
+        return f"; the results are in {first}{also}{but}: `{command}` writes them to another place"
 
     def _remove_journals(self) -> None:
         self.close()

@@ -107,3 +107,19 @@ def test_a_folder_is_no_result_to_view(run: Run, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     done = run("view", ".")
     assert (done.exit_code, done.stderr) == (2, "olift: .: is a folder, wanted what `olift lift` wrote (.npz)\n")
+
+
+@pytest.mark.parametrize("command", ["lift", "skeleton"])
+def test_a_result_from_a_pipe_must_be_named(tmp_path: Path, run: Run, command: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    outcome = run(command, pipe)
+    assert outcome.exit_code == 2 and "name the result with -o" in outcome.output
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_recordings_to_score_must_be_a_folder(tmp_path: Path, run: Run, random_model: str) -> None:
+    (tmp_path / "file").touch()
+    for name, told in (("file", "is a file, wanted a folder"), ("absent", "no such folder, wanted a folder")):
+        outcome = run("eval", random_model, tmp_path / name)
+        assert outcome.exit_code == 2 and told in outcome.output

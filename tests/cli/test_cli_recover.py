@@ -66,7 +66,8 @@ def test_unusable_journals_are_told_in_a_line(tmp_path: Path, run: Run) -> None:
     torn.write_bytes(MARK + b"\0" * 100)
     for arguments, message in (
         (("recover", tmp_path / "none.npz.journal"), "no such file"),
-        (("recover", other), "wanted OUT.journal, or the result's name with -o"),
+        (("recover", tmp_path / "out.npz"), "wanted the journal of that record"),
+        (("recover", other), "is no journal that `--record OUT` has left"),
         (("recover", other, "-o", tmp_path / "out.npz"), "not a journal of `olift stream --record`"),
         (("recover", torn), "its first block does not describe a recording"),
         (("recover", torn, "-o", tmp_path / "out.docx"), "the name must end in .npz"),

@@ -26,7 +26,7 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
     """
     keys = sorted(archive)
     if "joints" in keys and "keypoints" in keys:
-        raise InputError("is a lifted result and holds 3D points (x, y, z); needs 2D: open it with read_lifted")
+        raise InputError("is a lifted result: `olift view` shows it, read_lifted reads it; wanted 2D keypoints")
     if "keypoints" not in keys:
         if {"positions", "positions_3d", "joints"} & set(keys):
             raise refuse_3d()

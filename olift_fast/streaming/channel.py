@@ -67,6 +67,8 @@ class Channel:
         self._room, self._filled = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._limits = {"error": RateLimit(), "warning": RateLimit(), "dropped": RateLimit(burst=1, seconds=2)}
+        self._untold: dict[str, tuple[Literal["error", "warning"], str]] = {}
+        """By limit: the last message that was withheld, where none was told since."""
 
     @property
     def dropped(self) -> int:
@@ -162,12 +164,22 @@ class Channel:
         """
         withheld = self._limits[about or kind].take(time.monotonic())
         if withheld is None:
+            self._untold[about or kind] = kind, message
             return
+        self._untold.pop(about or kind, None)
         if withheld and about is None:
             message += f" ({withheld:,} more like it were not told)"
         if not self.outbox.full:
             self.send(answer_line({kind: message}))
         self._router.notice(f"{self.name}: {message}")
+
+    def tell_late(self) -> None:
+        """Tells the last message that was withheld, once the rate allows it: its sender may wait for an answer."""
+        for about, (kind, message) in list(self._untold.items()):
+            limit = self._limits[about]
+            if limit.allows(time.monotonic()):
+                limit.withheld -= 1
+                self.tell(kind, message, None if about == kind else about)
 
     def answered(self, came: float) -> None:
         """A result that was due with a frame that came then has been sent; its latency ends when it is written."""

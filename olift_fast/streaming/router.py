@@ -261,11 +261,13 @@ class Router:
                 watch(event)
 
     async def _expire(self) -> None:
-        """Ends idle tracks, but not those whose frames wait or whose source may not send."""
+        """Ends idle tracks, but not those whose frames wait or whose source may not send; tells what was withheld."""
         while True:
             await asyncio.sleep(0.25)
             busy = [channel for channel in self._channels if channel.busy]
             self._emit(self.session.expire(time.monotonic(), spare=busy))
+            for channel in self._channels:
+                channel.tell_late()
             self._flush()
 
     def _flush(self) -> None:

@@ -314,3 +314,22 @@ def test_udp_port_that_is_taken_is_named(lifter: Lifter) -> None:
                 await open_udp(router_of(lifter), port, Settings())
 
     in_loop(run)
+
+
+def test_client_that_waits_for_each_answer_gets_one_though_errors_are_withheld(lifter: Lifter) -> None:
+    async def run() -> None:
+        router = router_of(lifter)
+        lifting = asyncio.create_task(router.run())
+        channel = router.connect("waits")
+        for _ in range(11):
+            channel.receive(b"garbage\n")
+            got = await asyncio.wait_for(channel.outgoing(), 20)
+            assert got is not None and [json.loads(answer).keys() for answer in got] == [{"error"}]
+        assert channel.bad_lines == 11 and b"not told" not in got[0]
+        for _ in range(3):
+            channel.receive(b"garbage\n")
+        got = await asyncio.wait_for(channel.outgoing(), 20)
+        assert got is not None and b"line 14: not JSON" in got[0] and b"(2 more like it were not told)" in got[0]
+        lifting.cancel()
+
+    in_loop(run)

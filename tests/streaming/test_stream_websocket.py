@@ -24,7 +24,7 @@ from olift_fast.model import Normalization
 from olift_fast.streaming.channel import PIECE
 from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Session
-from olift_fast.streaming.transports import CLIENTS, Settings
+from olift_fast.streaming.transports import CLIENTS, Settings, websocket_connection
 from olift_fast.streaming.transports.websocket import open_websocket
 from olift_fast.streaming.transports.websocket_connection import FRAGMENTS, PacedConnection
 
@@ -201,6 +201,32 @@ def test_client_that_reads_nothing_is_closed_and_the_server_can_end(lifter: Lift
                 if client.transport.get_write_buffer_size() < 1 << 16:
                     client.transport.write(frames_of(b'{"stats": true}\n' * 1000, 1))
                 await asyncio.sleep(0.005)
+            client.transport.abort()
+
+    in_loop(run)
+
+
+def test_client_whose_pong_waits_unread_stays_and_one_that_is_silent_goes(
+    lifter: Lifter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_connection, "PINGS", 0.1)
+
+    async def run() -> None:
+        async with serving(lifter) as (router, url), connect(url, ping_interval=None) as client:
+            with monkeypatch.context() as busy:
+                busy.setattr(router, "turn", lambda: False)
+                await client.send(line(0))
+                await asyncio.sleep(1)
+                assert len(router) == 1
+            router.wake()
+            assert (await answers(client, 1))[0]["frame"] == 0
+            # It answers pings, and sends nothing else.
+            await asyncio.sleep(1)
+            assert len(router) == 1
+            # It is gone without a word.
+            client.transport.pause_reading()
+            while len(router):
+                await asyncio.sleep(0.01)
             client.transport.abort()
 
     in_loop(run)

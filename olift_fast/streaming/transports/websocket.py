@@ -36,7 +36,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
     try:
         from websockets.asyncio.server import serve
 
-        from olift_fast.streaming.transports.websocket_connection import PacedConnection
+        from olift_fast.streaming.transports.websocket_connection import PINGS, PacedConnection
     except ImportError:
         raise MissingExtraError(what="a WebSocket", extra="stream") from None
 
@@ -69,6 +69,9 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         max_queue=None,
         write_limit=(0, 0),
         close_timeout=1,
+        ping_interval=PINGS,
+        # The answer to a ping waits behind the frames that came before it; `coming` tells who is gone.
+        ping_timeout=None,
         server_header=None,
         logger=_logger(router),
         create_connection=PacedConnection,

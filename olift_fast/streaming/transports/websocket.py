@@ -49,7 +49,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         name = f"websocket {shown(connection.remote_address)}"
         try:
             channel = router.connect(name, decode=connection.decode)
-            channel.write_now = connection.write_now
+            channel.write_now, channel.unwritten = connection.write_now, connection.transport.get_write_buffer_size
             await pump(channel, connection.coming, connection.write, settings.patience)
         except NotReadError as error:
             router.notice(f"{name}: {error}")

@@ -24,6 +24,7 @@ from olift_fast.streaming.transports import Settings
 from olift_fast.streaming.transports.tcp import open_tcp
 from olift_fast.streaming.transports.transport import CHUNK, NotReadError, pump
 from olift_fast.streaming.transports.udp import open_udp
+from olift_fast.streaming.transports.websocket import open_websocket
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
 LINES_A_TURN = TURN // LINE
@@ -234,6 +235,23 @@ def test_slow_reader_is_not_closed(lifter: Lifter) -> None:
         numbers = [json.loads(answer)["frame"] for answer in written[:-1]]
         assert numbers == list(range(300)) and "end" in json.loads(written[-1])
         lifting.cancel()
+
+    in_loop(run)
+
+
+@pytest.mark.parametrize("open_port", [open_tcp, open_websocket])
+def test_many_clients_that_connect_during_a_step_need_not_try_again(lifter: Lifter, open_port: Any) -> None:
+    if open_port is open_websocket:
+        pytest.importorskip("websockets", reason="WebSockets need the extra `stream`")
+
+    async def run() -> None:
+        opened = await open_port(router_of(lifter), 0, Settings())
+        address = "127.0.0.1", int(opened.address.rsplit(":", 1)[1])
+        # The server does nothing meanwhile. Who finds no room tries again after a second.
+        clients = [socket.create_connection(address, timeout=0.9) for _ in range(200)]
+        for client in clients:
+            client.close()
+        await opened.close()
 
     in_loop(run)
 

@@ -18,6 +18,7 @@ from olift_fast.streaming.transports.transport import (
     check_port,
     full,
     in_time,
+    let_wait,
     pump,
     shown,
 )
@@ -74,6 +75,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
             writer.close()
 
     listening = await asyncio.start_server(serve, settings.host, port, limit=CHUNK, backlog=ACCEPTED)
+    let_wait(listening.sockets)
 
     async def close() -> None:
         listening.close()

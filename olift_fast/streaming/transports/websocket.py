@@ -16,6 +16,7 @@ from olift_fast.streaming.transports.transport import (
     Transport,
     check_port,
     full,
+    let_wait,
     pump,
     shown,
 )
@@ -77,6 +78,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         create_connection=PacedConnection,
         backlog=ACCEPTED,
     )
+    let_wait(listening.sockets)
 
     async def close() -> None:
         for connection in listening.connections:

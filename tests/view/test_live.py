@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from olift_fast.errors import InputError
 from olift_fast.tracks import Skeleton
 from olift_fast.view import live
 

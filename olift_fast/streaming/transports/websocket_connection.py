@@ -48,7 +48,8 @@ class PacedConnection(ServerConnection):
                 async with asyncio.timeout(2 * PINGS):
                     await self._something.wait()
             except TimeoutError:
-                if self.transport.is_reading() and self.loop.time() - self._reading_since >= 2 * PINGS:
+                reading = self.transport.is_reading() and not self.paused
+                if reading and self.loop.time() - self._reading_since >= 2 * PINGS:
                     self.transport.abort()
         came = bytes(self._came)
         self._came.clear()
@@ -124,6 +125,7 @@ class PacedConnection(ServerConnection):
     def resume_writing(self) -> None:
         """Called when all that was to be sent has been sent."""
         super().resume_writing()
+        self._reading_since = self.loop.time()
         self._read_on()
 
     def _read_on(self) -> None:

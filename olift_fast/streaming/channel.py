@@ -59,14 +59,21 @@ class Channel:
         self.work = 0
         """What has been read, in units of work; the router gives turns by it."""
         self.write_now: WriteNow | None = None
+        self.unwritten: Callable[[], int] = lambda: 0
+        """Bytes that were handed over and are still in the transport's buffer; set by transports that have one."""
         self.finished = self.closed = False
+        self.why: Literal["gone", "closed"] = "gone"
+        """Why its tracks end when it is finished."""
         self._router, self._decode = router, decode
         self._splitter = LineSplitter()
         self._encoded = bytearray()
         self._came = 0.0
+        self._handed = False
         self._room, self._filled = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._limits = {"error": RateLimit(), "warning": RateLimit(), "dropped": RateLimit(burst=1, seconds=2)}
+        self._untold: dict[str, tuple[Literal["error", "warning"], str]] = {}
+        """By limit: the last message that was withheld, where none was told since."""
 
     @property
     def dropped(self) -> int:
@@ -87,6 +94,11 @@ class Channel:
     def busy(self) -> bool:
         """Something of it waits, so that its tracks are not idle."""
         return bool(self.inbox or self.unread or self.outbox.full)
+
+    @property
+    def written(self) -> bool:
+        """No answer waits any more."""
+        return not (self.outbox or self._handed or self.unwritten())
 
     def receive(self, data: bytes) -> None:
         """Takes bytes in; they may be cut anywhere."""
@@ -147,7 +159,8 @@ class Channel:
         """Writes what can be written at once, and leaves the rest to `outgoing`."""
         if not self.outbox:
             return
-        if self.write_now is not None:
+        # What was handed over first is written first.
+        if self.write_now is not None and not self._handed:
             lines = self.outbox.peek(WRITTEN)
             if self.write_now(lines):
                 self._wrote(lines)
@@ -162,12 +175,22 @@ class Channel:
         """
         withheld = self._limits[about or kind].take(time.monotonic())
         if withheld is None:
+            self._untold[about or kind] = kind, message
             return
+        self._untold.pop(about or kind, None)
         if withheld and about is None:
             message += f" ({withheld:,} more like it were not told)"
         if not self.outbox.full:
             self.send(answer_line({kind: message}))
         self._router.notice(f"{self.name}: {message}")
+
+    def tell_late(self) -> None:
+        """Tells the last message that was withheld, once the rate allows it: its sender may wait for an answer."""
+        for about, (kind, message) in list(self._untold.items()):
+            limit = self._limits[about]
+            if limit.allows(time.monotonic()):
+                limit.withheld -= 1
+                self.tell(kind, message, None if about == kind else about)
 
     def answered(self, came: float) -> None:
         """A result that was due with a frame that came then has been sent; its latency ends when it is written."""
@@ -176,7 +199,11 @@ class Channel:
             self._count_latencies()
 
     async def outgoing(self) -> list[bytes] | None:
-        """Waits for lines to write and returns some of them; None when there will be no more."""
+        """Waits for lines to write and returns some of them; None when there will be no more.
+
+        It is called again when these are written.
+        """
+        self._handed = False
         while not self.outbox:
             if self.closed:
                 return None
@@ -184,6 +211,7 @@ class Channel:
             await self._filled.wait()
         lines = self.outbox.peek(WRITTEN)
         self._wrote(lines)
+        self._handed = True
         return lines
 
     def finish(self) -> None:
@@ -203,6 +231,7 @@ class Channel:
     def vanish(self) -> None:
         """The other side is gone: what it has not read is discarded."""
         self.outbox.clear()
+        self._handed = False
         self.close()
         self.finish()
         # What waited for its reader can go on, and then its tracks end.

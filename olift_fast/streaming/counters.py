@@ -47,11 +47,15 @@ class RateLimit:
         self.withheld = 0
         """How many were withheld since the last that was let through."""
 
-    def take(self, now: float) -> int | None:
-        """None where this message must not be sent; where it may, how many were withheld before it."""
+    def allows(self, now: float) -> bool:
+        """Whether `take` would let a message through."""
         gained = (now - self._last) / self._seconds
         self._tokens, self._last = min(self._tokens + gained, self._burst), now
-        if self._tokens < 1:
+        return self._tokens >= 1
+
+    def take(self, now: float) -> int | None:
+        """None where this message must not be sent; where it may, how many were withheld before it."""
+        if not self.allows(now):
             self.withheld += 1
             return None
         self._tokens -= 1

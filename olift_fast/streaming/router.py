@@ -124,7 +124,9 @@ class Router:
         """Lifts what waits and ends all tracks; returns when all is written. Each of both may take so many seconds."""
         channels = list(self._channels)
         for channel in channels:
-            channel.finish()
+            if not channel.finished:
+                channel.why = "closed"
+                channel.finish()
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.turn(last=True):
             pass
@@ -132,7 +134,7 @@ class Router:
         for channel in list(self._channels):
             self._close(channel)
         end = time.monotonic() + seconds
-        while any(channel.outbox for channel in channels) and time.monotonic() < end:
+        while not all(channel.written for channel in channels) and time.monotonic() < end:
             await asyncio.sleep(0.005)
 
     def pass_over(self, channel: Channel, message: FrameMessage | End) -> None:
@@ -238,7 +240,7 @@ class Router:
         return bool(done)
 
     def _close(self, channel: Channel) -> None:
-        self._emit(self.session.close(channel, "gone"))
+        self._emit(self.session.close(channel, channel.why))
         channel.close()
         self._channels.remove(channel)
         for name in self._of_closed:
@@ -261,11 +263,13 @@ class Router:
                 watch(event)
 
     async def _expire(self) -> None:
-        """Ends idle tracks, but not those whose frames wait or whose source may not send."""
+        """Ends idle tracks, but not those whose frames wait or whose source may not send; tells what was withheld."""
         while True:
             await asyncio.sleep(0.25)
             busy = [channel for channel in self._channels if channel.busy]
             self._emit(self.session.expire(time.monotonic(), spare=busy))
+            for channel in self._channels:
+                channel.tell_late()
             self._flush()
 
     def _flush(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -148,7 +149,11 @@ async def _serve(
         tasks.append(asyncio.create_task(router.run()))
         for transport in TRANSPORTS:
             if transport.name in sources:
-                opened.append(await transport.open(router, sources[transport.name], settings))
+                try:
+                    opened.append(await transport.open(router, sources[transport.name], settings))
+                except socket.gaierror as error:
+                    wanted = "host must be an address of this machine, or a name of one"
+                    raise InputError(f"{wanted}, got {settings.host!r}: {error.strerror}") from error
         for source in opened:
             if source.address is not None:
                 say(f"listening on {source.address}")

@@ -191,8 +191,7 @@ class StreamingLifter:
         """Ends tracks, all by default, and returns the results still due: those of a recording that ends here."""
         own = self._own(tracks)
         results: list[LiftedFrame] = []
-        for track in own.tolist():
-            self._catch_up(track, self._scales.release(track), results)
+        self._catch_up({track: self._scales.release(track) for track in own.tolist()}, results)
         started = own[self._times[own] > 0]
         lengths = self._times[started]
         for late in range(self.latency_frames if len(started) else 0):
@@ -290,18 +289,22 @@ class StreamingLifter:
     ) -> tuple[Indices, Array, Mask]:
         """Fits the scales that are still open to these frames too; returns the frames that can be lifted now."""
         ready = np.ones(len(tracks), dtype=np.bool_)
+        held: dict[int, list[tuple[Array, Mask]]] = {}
         for index in np.flatnonzero(self._scales.fitting[tracks]).tolist():
             track = int(tracks[index])
-            earlier, ready[index] = self._scales.see(track, keypoints[index], visible[index])
-            self._catch_up(track, earlier, results)
+            held[track], ready[index] = self._scales.see(track, keypoints[index], visible[index])
+        self._catch_up(held, results)
         return tracks[ready], keypoints[ready], visible[ready]
 
-    def _catch_up(self, track: int, frames: list[tuple[Array, Mask]], results: list[LiftedFrame]) -> None:
-        """Lifts the frames of a track that were held back, now that its scale is known."""
-        before = self._units[track]
-        before[np.isnan(before)] = self._scales.values[track]
-        for keypoints, visible in frames:
-            results += self._advance(np.array([track]), keypoints[None], visible[None])
+    def _catch_up(self, held: dict[int, list[tuple[Array, Mask]]], results: list[LiftedFrame]) -> None:
+        """Lifts the frames of tracks that were held back, now that their scales are known, a frame of each together."""
+        for track in held:
+            before = self._units[track]
+            before[np.isnan(before)] = self._scales.values[track]
+        for place in range(max(map(len, held.values()), default=0)):
+            own = [track for track, frames in held.items() if place < len(frames)]
+            keypoints, visible = (np.stack(parts) for parts in zip(*(held[track][place] for track in own), strict=True))
+            results += self._advance(np.array(own), keypoints, visible)
 
     def _own(self, tracks: int | Sequence[int] | None) -> Indices:
         """The slots as an array; all of them for None."""

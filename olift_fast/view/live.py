@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import importlib.util
 import io
+import socket
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,14 +45,16 @@ class LiveView:
 
     Raises:
         MissingExtraError: viser is not installed.
-        OSError: no such address, or no free port.
-        InputError: the installed viser opens its port in a way in which requests can't be checked.
+        OSError: no free port.
+        InputError: `host` is no address of this machine, or the installed viser opens its port in a way in which
+            requests can't be checked.
     """
 
     def __init__(self, skeleton: Skeleton, host: str = "127.0.0.1", port: int = 8080, title: str = "olift") -> None:
         require_viser()
         import viser
 
+        _check_host(host)
         self._skeleton, self._title = skeleton, title
         self._sides = [edge_side(skeleton, a, b) for a, b in skeleton.edges]
         self._inferred = np.array(inferred_edges(skeleton), dtype=np.bool_)
@@ -235,6 +238,26 @@ def require_viser() -> None:
     """Raise MissingExtraError unless viser is installed."""
     if importlib.util.find_spec("viser") is None:
         raise MissingExtraError(what="the live view", extra="stream")
+
+
+def _check_host(host: str) -> None:
+    """Raises InputError unless a port can listen there: viser would wait for it for ever."""
+    try:
+        *others, last = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        for address in others:
+            with suppress(OSError):
+                _try(address)
+                return
+        _try(last)
+    except OSError as error:
+        wanted = "host must be an address of this machine, or a name of one"
+        raise InputError(f"{wanted}, got {host!r}: {error.strerror}") from error
+
+
+def _try(address: Any) -> None:
+    family, kind, _, _, place = address
+    with socket.socket(family, kind) as trial:
+        trial.bind(place)
 
 
 @dataclass(slots=True, eq=False)

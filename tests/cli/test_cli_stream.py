@@ -270,7 +270,7 @@ def test_interrupt_gives_what_is_due_and_the_record(random_model: str, rig: Path
         assert stream.stop() == 130
         answers += [json.loads(line) for line in stream.process.stdout]
     assert_lifted(joints_of(answers), offline(random_model, points))
-    assert answers[-1] == {"end": "track_0", "frames": 30, "why": "gone"}
+    assert answers[-1] == {"end": "track_0", "frames": 30, "why": "closed"}
     assert_lifted(read_lifted(record).joints[0], offline(random_model, points))
 
 

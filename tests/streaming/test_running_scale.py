@@ -339,3 +339,27 @@ def test_joints_of_real_recordings_do_not_jump_when_the_scale_settles(real_data:
                 moves[-1] /= running.normalization(track).scale
     assert settled.min() == 15 and len(moves) == len(clips)
     assert 1e-4 < max(moves) < 0.02
+
+
+def test_frames_held_back_of_several_tracks_are_lifted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = [recording(20, seed) for seed in range(6)]
+    options = {"fit": "hold", "fit_frames": 16, "frame": "camera", "align": 10}
+    alone = [results for clip in clips for results in one_by_one(stream_of(**options), *clip)]
+    stream, steps = stream_of(tracks=6, **options), []
+    step = stream._steps.step
+    monkeypatch.setattr(stream._steps, "step", lambda *given: steps.append(len(given[0])) or step(*given))
+    keypoints, visible = (np.stack(parts) for parts in zip(*clips, strict=True))
+    together = stream.push(keypoints, visible)
+    assert steps == [6] * 20
+    for track in range(6):
+        mine = [result for result in together if result.track == track]
+        wanted = [result for results in alone[20 * track : 20 * (track + 1)] for result in results]
+        assert [result.frame for result in mine] == list(range(20))
+        for one, other in zip(mine, wanted, strict=True):
+            np.testing.assert_array_equal(one.joints, other.joints)
+    # Of tracks that end before their scale is known, too.
+    stream.reset()
+    steps.clear()
+    stream.push(keypoints[:, :9], visible[:, :9])
+    assert not steps and len(stream.flush()) == 6 * 9
+    assert steps == [6] * 9

@@ -156,6 +156,8 @@ def test_replay_is_watched_and_needs_no_sink(lifter: Lifter) -> None:
         ({"tcp": 0}, {"queue": 0}, "queue must be >= 1, got 0"),
         ({"tcp": 0}, {"on_lag": "wait"}, "on_lag must be 'queue' or 'drop', got 'wait'"),
         ({"tcp": 0}, {"patience": 0}, "patience must be a positive number of seconds, got 0"),
+        ({"tcp": 0}, {"host": "nowhere.invalid"}, "host must be an address .*, got 'nowhere.invalid': Name or service"),
+        ({"udp": 0}, {"host": "nowhere.invalid"}, "host must be an address .*, got 'nowhere.invalid': Name or service"),
         ({"tcp": 0}, {"idle": 0}, "idle must be a positive number of seconds, got 0"),
     ],
 )

@@ -24,6 +24,7 @@ from olift_fast.streaming.transports import Settings
 from olift_fast.streaming.transports.tcp import open_tcp
 from olift_fast.streaming.transports.transport import CHUNK, NotReadError, pump
 from olift_fast.streaming.transports.udp import open_udp
+from olift_fast.streaming.transports.websocket import open_websocket
 
 SKELETON = Skeleton(("nose", "left_ear", "right_ear", "tail"), ((0, 1), (0, 2), (0, 3)))
 LINES_A_TURN = TURN // LINE
@@ -238,6 +239,93 @@ def test_slow_reader_is_not_closed(lifter: Lifter) -> None:
     in_loop(run)
 
 
+@pytest.mark.parametrize("open_port", [open_tcp, open_websocket])
+def test_many_clients_that_connect_during_a_step_need_not_try_again(lifter: Lifter, open_port: Any) -> None:
+    if open_port is open_websocket:
+        pytest.importorskip("websockets", reason="WebSockets need the extra `stream`")
+
+    async def run() -> None:
+        opened = await open_port(router_of(lifter), 0, Settings())
+        address = "127.0.0.1", int(opened.address.rsplit(":", 1)[1])
+        # The server does nothing meanwhile. Who finds no room tries again after a second.
+        clients = [socket.create_connection(address, timeout=0.9) for _ in range(200)]
+        for client in clients:
+            client.close()
+        await opened.close()
+
+    in_loop(run)
+
+
+def test_client_that_has_ended_and_leaves_its_last_answers_unread_is_closed(lifter: Lifter) -> None:
+    told: list[str] = []
+
+    async def run() -> None:
+        router = router_of(lifter, notice=told.append)
+        lifting = asyncio.create_task(router.run())
+        opened = await open_tcp(router, 0, Settings(patience=0.3))
+        assert opened.address is not None
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+            client.connect(("127.0.0.1", int(opened.address.rsplit(":", 1)[1])))
+            while not len(router):
+                await asyncio.sleep(0.01)
+            (channel,) = router._channels
+            while not channel.unwritten():
+                channel.send(b"[" * 10_000 + b"\n")
+                channel.flush()
+                assert not channel.outbox
+            client.shutdown(socket.SHUT_WR)
+            while not told:
+                await asyncio.sleep(0.01)
+        await opened.close()
+        lifting.cancel()
+
+    in_loop(run)
+    assert "closed: it has read none of its answers for 0.3 s" in told[0]
+
+
+def test_stop_waits_until_the_last_answers_are_written(lifter: Lifter) -> None:
+    written: list[dict] = []
+
+    async def run() -> None:
+        router = router_of(lifter)
+        lifting = asyncio.create_task(router.run())
+        channel = router.connect("slow")
+        lines = asyncio.Queue[bytes]()
+
+        async def write(lines: list[bytes]) -> None:
+            await asyncio.sleep(0.2)
+            written.extend(map(json.loads, lines))
+
+        moving = asyncio.create_task(pump(channel, lines.get, write))
+        lines.put_nowait(line(number=1) + line(number=2))
+        while not router.session.frames:
+            await asyncio.sleep(0)
+        await router.stop(10)
+        moving.cancel()
+        lifting.cancel()
+
+    in_loop(run)
+    assert [answer.get("frame") for answer in written] == [0, 1, None]
+    assert written[-1] == {"end": "dog", "frames": 2, "why": "closed"}
+
+
+def test_nothing_is_written_before_what_was_handed_over(lifter: Lifter) -> None:
+    async def run() -> None:
+        router = router_of(lifter)
+        channel, written = router.connect("client"), []
+        channel.send(b"1\n")
+        channel.flush()
+        handed = await channel.outgoing()
+        channel.write_now = lambda lines: written.extend(lines) is None
+        channel.send(b"2\n")
+        channel.flush()
+        assert handed == [b"1\n"] and written == []
+        assert await channel.outgoing() == [b"2\n"]
+
+    in_loop(run)
+
+
 def test_frames_that_come_during_a_step_are_lifted_in_the_next(lifter: Lifter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sockets are read before a step, though a client has many frames that wait: no frame waits for two steps."""
     steps: list[list[str]] = []
@@ -312,5 +400,24 @@ def test_udp_port_that_is_taken_is_named(lifter: Lifter) -> None:
             port = other.getsockname()[1]
             with pytest.raises(OSError, match=rf"can't listen on udp 127\.0\.0\.1:{port}: Address already in use"):
                 await open_udp(router_of(lifter), port, Settings())
+
+    in_loop(run)
+
+
+def test_client_that_waits_for_each_answer_gets_one_though_errors_are_withheld(lifter: Lifter) -> None:
+    async def run() -> None:
+        router = router_of(lifter)
+        lifting = asyncio.create_task(router.run())
+        channel = router.connect("waits")
+        for _ in range(11):
+            channel.receive(b"garbage\n")
+            got = await asyncio.wait_for(channel.outgoing(), 20)
+            assert got is not None and [json.loads(answer).keys() for answer in got] == [{"error"}]
+        assert channel.bad_lines == 11 and b"not told" not in got[0]
+        for _ in range(3):
+            channel.receive(b"garbage\n")
+        got = await asyncio.wait_for(channel.outgoing(), 20)
+        assert got is not None and b"line 14: not JSON" in got[0] and b"(2 more like it were not told)" in got[0]
+        lifting.cancel()
 
     in_loop(run)

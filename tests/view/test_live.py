@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from olift_fast.errors import InputError
 from olift_fast.tracks import Skeleton
 from olift_fast.view import live
 
@@ -53,3 +54,10 @@ def test_page_dashes_the_bones_that_were_inferred() -> None:
         np.testing.assert_allclose(np.diff(bars.points[..., 2], axis=1)[:, 0] * view._unit, [4, 8, 0], rtol=1e-4)
     finally:
         view.close()
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_address_that_is_not_this_machines_is_refused(host: str) -> None:
+    pytest.importorskip("viser", reason="the live page needs the extra `stream`")
+    with pytest.raises(InputError, match=f"host must be an address of this machine, .*, got '{host}': "):
+        live.LiveView(SKELETON, host)

@@ -18,6 +18,7 @@ from olift_fast.streaming.transports.transport import (
     check_port,
     full,
     in_time,
+    let_wait,
     pump,
     shown,
 )
@@ -62,8 +63,10 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
             else:
                 _keep_alive(writer.get_extra_info("socket"))
                 channel = router.connect(name)
-                channel.write_now = write_now
+                channel.write_now, channel.unwritten = write_now, writer.transport.get_write_buffer_size
                 await pump(channel, _reading(reader, channel), write, settings.patience)
+                # What `write_now` wrote last may still be here, and would keep a connection that nobody reads open.
+                await in_time(write([]), settings.patience)
             writer.close()
         except NotReadError as error:
             router.notice(f"{name}: {error}")
@@ -72,6 +75,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
             writer.close()
 
     listening = await asyncio.start_server(serve, settings.host, port, limit=CHUNK, backlog=ACCEPTED)
+    let_wait(listening.sockets)
 
     async def close() -> None:
         listening.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,9 @@ CHUNK = 1 << 16
 CLIENTS = 64
 """Connections that a port serves at once."""
 ACCEPTED = 16
-"""Connections that are accepted in a row, and that may wait for it."""
+"""Connections that are accepted in a row."""
+QUEUED = 1024
+"""Connections that may wait for it. A client that finds no room there tries again after a second, then after two."""
 
 Read = Callable[[], Awaitable[bytes]]
 Write = Callable[[list[bytes]], Awaitable[None]]
@@ -92,6 +95,13 @@ def check_port(port: int, called: str) -> None:
     """Raises InputError unless it is the number of a port; 0 stands for any free port."""
     if not 0 <= port < 1 << 16:
         raise InputError(f"{called} must be a port, 0 … 65535, got {port}")
+
+
+def let_wait(listening: Iterable[socket.socket]) -> None:
+    """Lets `QUEUED` connections wait; asyncio takes one number for these and for those that it accepts in a row."""
+    for port in listening:
+        with socket.fromfd(port.fileno(), port.family, port.type) as same:
+            same.listen(QUEUED)
 
 
 def full(router: Router) -> str | None:

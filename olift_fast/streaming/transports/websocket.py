@@ -16,6 +16,7 @@ from olift_fast.streaming.transports.transport import (
     Transport,
     check_port,
     full,
+    let_wait,
     pump,
     shown,
 )
@@ -36,7 +37,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
     try:
         from websockets.asyncio.server import serve
 
-        from olift_fast.streaming.transports.websocket_connection import PacedConnection
+        from olift_fast.streaming.transports.websocket_connection import PINGS, PacedConnection
     except ImportError:
         raise MissingExtraError(what="a WebSocket", extra="stream") from None
 
@@ -49,7 +50,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         name = f"websocket {shown(connection.remote_address)}"
         try:
             channel = router.connect(name, decode=connection.decode)
-            channel.write_now = connection.write_now
+            channel.write_now, channel.unwritten = connection.write_now, connection.transport.get_write_buffer_size
             await pump(channel, connection.coming, connection.write, settings.patience)
         except NotReadError as error:
             router.notice(f"{name}: {error}")
@@ -69,11 +70,15 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         max_queue=None,
         write_limit=(0, 0),
         close_timeout=1,
+        ping_interval=PINGS,
+        # The answer to a ping waits behind the frames that came before it; `coming` tells who is gone.
+        ping_timeout=None,
         server_header=None,
         logger=_logger(router),
         create_connection=PacedConnection,
         backlog=ACCEPTED,
     )
+    let_wait(listening.sockets)
 
     async def close() -> None:
         for connection in listening.connections:

@@ -11,6 +11,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, CloseCode
 from websockets.protocol import SEND_EOF, State
 
+PINGS = 20.0
+"""Seconds between pings, which each client answers."""
 FRAGMENTS = 1024
 """Fragments of a message; empty ones would let it grow for ever."""
 PIECE = 512
@@ -32,16 +34,23 @@ class PacedConnection(ServerConnection):
         self._lines: list[bytes] = []
         self._units = 0
         self._undecoded = 0
+        self._reading_since = 0.0
 
     async def coming(self) -> bytes:
-        """Waits for bytes; there are none when the connection ends."""
+        """Waits for bytes; there are none when the connection ends, or when two pings are not answered."""
         while not self._came:
             if self._over or self.protocol.state is not State.OPEN:
                 self.release()
                 return b""
             self._something.clear()
             self._read_on()
-            await self._something.wait()
+            try:
+                async with asyncio.timeout(2 * PINGS):
+                    await self._something.wait()
+            except TimeoutError:
+                reading = self.transport.is_reading() and not self.paused
+                if reading and self.loop.time() - self._reading_since >= 2 * PINGS:
+                    self.transport.abort()
         came = bytes(self._came)
         self._came.clear()
         self._undecoded += len(came)
@@ -116,11 +125,13 @@ class PacedConnection(ServerConnection):
     def resume_writing(self) -> None:
         """Called when all that was to be sent has been sent."""
         super().resume_writing()
+        self._reading_since = self.loop.time()
         self._read_on()
 
     def _read_on(self) -> None:
         """Reads more once all is decoded that came before, and while the other side reads, answers to pings too."""
-        if not (self._came or self._undecoded or self.paused or self._over):
+        if not (self._came or self._undecoded or self.paused or self._over or self.transport.is_reading()):
+            self._reading_since = self.loop.time()
             self.transport.resume_reading()
         if self.protocol.state is not State.OPEN:
             self._something.set()

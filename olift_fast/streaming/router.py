@@ -88,10 +88,12 @@ class Router:
         """Has `run` look for work."""
         self._work.set()
 
-    def notice(self, message: str) -> None:
-        """Tells people an error or a warning: a hundred at once, then ten a second."""
-        withheld = self._notices.take(time.monotonic())
-        if withheld is not None:
+    def notice(self, message: str, always: bool = False) -> None:
+        """Tells people an error or a warning: a hundred at once, then ten a second, and all that are told `always`."""
+        now = time.monotonic()
+        if always and not self._notices.allows(now):
+            self._notice(message)
+        elif (withheld := self._notices.take(now)) is not None:
             self._notice(message + (f" ({withheld:,} more messages were not told)" if withheld else ""))
 
     async def run(self) -> None:

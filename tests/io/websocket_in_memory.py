@@ -114,7 +114,8 @@ async def _opened(router: Router) -> tuple[Any, Callable[[], Any]]:
         made.append(factory)
         return SimpleNamespace(sockets=[listening], is_serving=lambda: True)
 
-    with mock.patch.object(asyncio.get_running_loop(), "create_server", create_server):
+    loop = asyncio.get_running_loop()
+    with mock.patch.object(loop, "create_server", create_server), mock.patch.object(websocket, "let_wait"):
         await websocket.open_websocket(router, _PORT, Settings())
     return made[0]().server, made[0]
 

@@ -421,3 +421,13 @@ def test_client_that_waits_for_each_answer_gets_one_though_errors_are_withheld(l
         lifting.cancel()
 
     in_loop(run)
+
+
+def test_a_client_that_is_closed_is_told_of_among_a_flood_of_notices(lifter: Lifter) -> None:
+    told: list[str] = []
+    router = router_of(lifter, notice=told.append)
+    for number in range(1000):
+        router.notice(f"bad line {number}")
+    assert 100 <= len(told) < 200
+    router.notice("tcp dog: closed", always=True)
+    assert told[-1] == "tcp dog: closed"

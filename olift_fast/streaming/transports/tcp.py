@@ -69,7 +69,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
                 await in_time(write([]), settings.patience)
             writer.close()
         except NotReadError as error:
-            router.notice(f"{name}: {error}")
+            router.notice(f"{name}: {error}", always=True)
             writer.transport.abort()
         except OSError:
             writer.close()

@@ -53,7 +53,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
             channel.write_now, channel.unwritten = connection.write_now, connection.transport.get_write_buffer_size
             await pump(channel, connection.coming, connection.write, settings.patience)
         except NotReadError as error:
-            router.notice(f"{name}: {error}")
+            router.notice(f"{name}: {error}", always=True)
         except ConnectionResetError:
             pass
         finally:

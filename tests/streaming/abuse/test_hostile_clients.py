@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from attackers import ATTACKERS
-from conftest import PATIENCE, GoodClient, Server, p99
+from live_server import PATIENCE, GoodClient, Server, p99
 
 pytestmark = pytest.mark.slow
 SECONDS = 30.0 if "OLIFT_SOAK" in os.environ else 1.5

@@ -27,15 +27,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def attack() -> Iterator[Callable[..., None]]:
+def attack() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts hostile clients, each in a process of its own: attack("ends", server, seconds)."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(name: str, server: Server, seconds: float) -> None:
+    def start(name: str, server: Server, seconds: float) -> subprocess.Popen[bytes]:
         port = server.ports[ATTACKERS[name].transport]
         script = Path(__file__).with_name("attackers.py")
         command = [sys.executable, "-S", script, name, port, seconds, JOINTS]
         processes.append(subprocess.Popen(list(map(str, command))))
+        return processes[-1]
 
     yield start
     for process in processes:

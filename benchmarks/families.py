@@ -72,9 +72,7 @@ def fewer(clips: ClipBatch, most: int = CLIPS) -> ClipBatch:
     """At most so many of the clips, evenly spread over all of them."""
     if len(clips) <= most:
         return clips
-    rows = np.linspace(0, len(clips) - 1, most).round().astype(int)
-    values = (clips.keypoints, clips.visible, clips.joints, clips.labelled)
-    return ClipBatch(*(value[rows] for value in values), clips.skeleton, clips.family, clips.pitch[rows])
+    return clips.take(np.linspace(0, len(clips) - 1, most).round().astype(int))
 
 
 def rows(lifter: Lifter, folder: Path) -> Iterator[dict[str, Any]]:

@@ -47,6 +47,17 @@ class ClipBatch:
     def __len__(self) -> int:
         return len(self.visible)
 
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> ClipBatch:
+        """Some of the clips, by a mask ``(B,)`` or by their numbers."""
+        return replace(
+            self,
+            keypoints=self.keypoints[rows],
+            visible=self.visible[rows],
+            joints=self.joints[rows],
+            labelled=self.labelled[rows],
+            pitch=self.pitch[rows],
+        )
+
 
 def mirror(batch: ClipBatch) -> ClipBatch:
     """The clips seen in a mirror: x -> -x in 2D and 3D, left and right sides swapped; joints keep their order.

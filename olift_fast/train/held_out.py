@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -93,9 +92,7 @@ def end_on(clips: ClipBatch, degrees: float = 30.0) -> ClipBatch:
     count = np.maximum(clips.labelled.sum(axis=2), 1)[..., None, None]
     centered = np.where(clips.labelled[..., None], centered - centered.sum(axis=2, keepdims=True) / count, 0.0)
     _, axes = np.linalg.eigh(np.einsum("btji,btjk->bik", centered, centered))
-    kept = np.abs(axes[:, 2, -1]) > np.cos(np.radians(degrees))
-    values = {f.name: getattr(clips, f.name) for f in fields(clips)}
-    return replace(clips, **{name: value[kept] for name, value in values.items() if isinstance(value, np.ndarray)})
+    return clips.take(np.abs(axes[:, 2, -1]) > np.cos(np.radians(degrees)))
 
 
 def held_out_families(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from attackers import ATTACKERS
-from live_server import JOINTS, Server
+from live_server import Server, start_attack
 
 
 @pytest.fixture(scope="module", params=["queue", "drop"])
@@ -32,10 +29,7 @@ def attack() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, server: Server, seconds: float) -> subprocess.Popen[bytes]:
-        port = server.ports[ATTACKERS[name].transport]
-        script = Path(__file__).with_name("attackers.py")
-        command = [sys.executable, "-S", script, name, port, seconds, JOINTS]
-        processes.append(subprocess.Popen(list(map(str, command))))
+        processes.append(start_attack(name, server, seconds))
         return processes[-1]
 
     yield start

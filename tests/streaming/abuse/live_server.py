@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attackers import frame
+from attackers import ATTACKERS, frame
 
 ROOT = Path(__file__).resolve().parents[3]
 JOINTS = 17
@@ -116,6 +116,14 @@ class GoodClient:
             answer = json.loads(self._answers.readline())
             if not {"joints", "end", *more}.isdisjoint(answer):
                 return answer
+
+
+def start_attack(name: str, server: Server, seconds: float) -> subprocess.Popen[bytes]:
+    """A hostile client in a process of its own."""
+    port = server.ports[ATTACKERS[name].transport]
+    script = Path(__file__).with_name("attackers.py")
+    command = [sys.executable, "-S", script, name, port, seconds, JOINTS]
+    return subprocess.Popen(list(map(str, command)))
 
 
 def p99(seconds: list[float]) -> float:

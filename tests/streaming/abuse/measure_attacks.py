@@ -7,24 +7,16 @@ it on a machine without other work.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from attackers import ATTACKERS
-from live_server import JOINTS, GoodClient, Server, p99
+from live_server import GoodClient, Server, p99, start_attack
 
 
 def beside(server: Server, good: GoodClient, names: Sequence[str], frames: int) -> float:
     """Milliseconds."""
-    script = str(Path(__file__).with_name("attackers.py"))
-    commands = (
-        [sys.executable, "-S", script, name, str(server.ports[ATTACKERS[name].transport]), "60", str(JOINTS)]
-        for name in names
-    )
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+    processes = [start_attack(name, server, 60) for name in names]
     try:
         time.sleep(0.4)  # they start
         return 1e3 * p99(good.seconds(frames))

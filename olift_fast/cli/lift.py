@@ -165,8 +165,7 @@ def report(outcome: Outcome) -> None:
     for warning in outcome.warnings:
         warn(warning)
     say(heading(job.file.name, result))
-    axes = "x right, y down, z away from the camera" if result.frame == "camera" else "the object's own frame"
-    say(f"lifted by {result.model} {result.version}: {job.out} ({result.units}: {axes})")
+    say(f"lifted by {result.model} {result.version}: {job.out} ({result.units}: {result.axes})")
     if job.page is not None:
         say(f"drawn: {job.page}")
     say(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")

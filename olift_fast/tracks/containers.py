@@ -11,8 +11,14 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton, check_writable
 
-CoordinateFrame = Literal["camera", "object"]
-"""What coordinates are given in; `LiftedTracks.frame` tells the two apart."""
+CoordinateFrame = Literal["camera", "object", "world"]
+"""What coordinates are given in; `LiftedTracks.frame` tells them apart."""
+
+AXES = {
+    "camera": "x right, y down, z away from the camera",
+    "object": "the object's own frame",
+    "world": "x right, y away from the camera, z up",
+}
 
 MAX_COORDINATE = 1e9
 """Pixels from the origin. Their squares, and sums of many of those, are far from what float32 can hold."""
@@ -90,14 +96,15 @@ class LiftedTracks:
     """3D joints of N tracked animals over T frames, with the 2D input that they were lifted from.
 
     Args:
-        joints: (N, T, J, 3) x right, y down, z away from the camera, in `units`; NaN in the frames of a track that
+        joints: (N, T, J, 3) in the axes of `frame`, in `units`; NaN in the frames of a track that
             have no visible keypoint within the model's reach, and in joints that a track never has while another has
             them (`KeypointTracks.absent`); finite everywhere else.
         keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format, notes, warnings: the input
             (`KeypointTracks`).
         visible: (N, T, J) which keypoints the model saw.
-        frame: "camera": x and y overlay the input's pixels, z is depth in pixels relative to the animal's center;
-            "object": the model's own frame and unit.
+        frame: "camera": x right, y down, z away from the camera; x and y overlay the input's pixels, z is depth in
+            pixels relative to the animal's center. "object": the model's own frame and unit. "world": z up, against
+            gravity; x to the camera's right and y away from it, both level.
         scale: (N) pixels in one model unit.
         centers: (N, T, 2) the center in pixels that normalization subtracted.
         rotation: (N, 3, 3) the rotation from the object's to the camera's frame that was applied.
@@ -108,6 +115,9 @@ class LiftedTracks:
         uncertainty: (N, T, J) the standard deviation of z, in the unit of `joints`: within one of it, up or down, the
             truth is in about two of three cases. NaN where the joint is. None from models that give none.
         uncertainty_xy: (N, T, J) the same of x and of y.
+        meters_per_pixel: (N) the size of a pixel at each animal, where a length of it is known; `joints` are in meters
+            then. None where no length is known.
+        contacts: (N, T, J) True where a joint stands on the floor; None where nobody looked for the floor.
 
     Raises:
         InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
@@ -135,6 +145,8 @@ class LiftedTracks:
     version: str
     uncertainty: npt.NDArray[np.float32] | None = None
     uncertainty_xy: npt.NDArray[np.float32] | None = None
+    meters_per_pixel: npt.NDArray[np.float32] | None = None
+    contacts: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         for name in ("joints", "keypoints", "confidence", "scale", "centers", "rotation"):
@@ -155,7 +167,13 @@ class LiftedTracks:
                 _set(self, name, np.asarray(getattr(self, name), dtype=np.float32))
                 _check_shape(self.source, name, getattr(self, name), (tracks, frames, joints))
         if self.frame not in get_args(CoordinateFrame):
-            raise _error(self.source, f"frame must be 'camera' or 'object', got {self.frame!r}")
+            raise _error(self.source, f"frame must be 'camera', 'object' or 'world', got {self.frame!r}")
+        if self.meters_per_pixel is not None:
+            _set(self, "meters_per_pixel", np.asarray(self.meters_per_pixel, dtype=np.float32))
+            _check_shape(self.source, "meters_per_pixel", self.meters_per_pixel, (tracks,))
+        if self.contacts is not None:
+            _set(self, "contacts", np.asarray(self.contacts, dtype=np.bool_))
+            _check_shape(self.source, "contacts", self.contacts, (tracks, frames, joints))
         if self.pitch is not None:
             _set(self, "pitch", float(self.pitch))
             check_pitch(self.pitch, f"{self.source}: pitch" if self.source else "pitch")
@@ -172,8 +190,18 @@ class LiftedTracks:
 
     @property
     def units(self) -> str:
-        """The unit of `joints`: "pixels" in the camera's frame, "model units" (`scale` pixels each) in the object's."""
-        return "pixels" if self.frame == "camera" else "model units"
+        """The unit of `joints`: "meters" where a length is known, else "pixels" or, in the object's frame, "model units".
+
+        A model unit is `scale` pixels.
+        """
+        if self.meters_per_pixel is not None:
+            return "meters"
+        return "model units" if self.frame == "object" else "pixels"
+
+    @property
+    def axes(self) -> str:
+        """The axes of `joints`, in words."""
+        return AXES[self.frame]
 
     @property
     def camera(self) -> str | None:

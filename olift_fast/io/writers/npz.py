@@ -23,6 +23,7 @@ _TEXTS = ("frame", "model", "version")
 _OTHERS = (
     *("content", "content_version", "names", "edges", "sides", "tracks", "skeleton_name", "fps", "frames"),
     *("image_size", "source", "format", "notes", "warnings", "inferred", "pitch", "uncertainty", "uncertainty_xy"),
+    *("meters_per_pixel", "contacts"),
 )
 
 
@@ -84,6 +85,8 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "warnings": np.array(result.warnings) if result.warnings else None,
         "uncertainty": result.uncertainty,
         "uncertainty_xy": result.uncertainty_xy,
+        "meters_per_pixel": result.meters_per_pixel,
+        "contacts": result.contacts,
     }
     arrays |= {name: value for name, value in optional.items() if value is not None}
     with path.open("wb") as file:
@@ -115,6 +118,8 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         warnings=tuple(content["warnings"].tolist()) if "warnings" in content else (),
         uncertainty=content.get("uncertainty"),
         uncertainty_xy=content.get("uncertainty_xy"),
+        meters_per_pixel=content.get("meters_per_pixel"),
+        contacts=content.get("contacts"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,11 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton, check_writable
 
-CoordinateFrame = Literal["camera", "object", "world"]
-"""What coordinates are given in; `LiftedTracks.frame` tells them apart."""
+CoordinateFrame = Literal["camera", "object"]
+"""What a model's coordinates are given in."""
+
+ResultFrame = CoordinateFrame | Literal["world"]
+"""What the coordinates of a result are given in; `LiftedTracks.frame` tells them apart."""
 
 AXES = {
     "camera": "x right, y down, z away from the camera",
@@ -136,7 +139,7 @@ class LiftedTracks:
     format: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    frame: CoordinateFrame = "camera"
+    frame: ResultFrame = "camera"
     scale: npt.NDArray[np.float32]
     centers: npt.NDArray[np.float32]
     rotation: npt.NDArray[np.float32]
@@ -166,7 +169,7 @@ class LiftedTracks:
             if getattr(self, name) is not None:
                 _set(self, name, np.asarray(getattr(self, name), dtype=np.float32))
                 _check_shape(self.source, name, getattr(self, name), (tracks, frames, joints))
-        if self.frame not in get_args(CoordinateFrame):
+        if self.frame not in AXES:
             raise _error(self.source, f"frame must be 'camera', 'object' or 'world', got {self.frame!r}")
         if self.meters_per_pixel is not None:
             _set(self, "meters_per_pixel", np.asarray(self.meters_per_pixel, dtype=np.float32))
@@ -190,9 +193,9 @@ class LiftedTracks:
 
     @property
     def units(self) -> str:
-        """The unit of `joints`: "meters" where a length is known, else "pixels" or, in the object's frame, "model units".
+        """The unit of `joints`: "meters" where a length is known, else "pixels".
 
-        A model unit is `scale` pixels.
+        In the object's frame without a known length it is "model units": one is `scale` pixels.
         """
         if self.meters_per_pixel is not None:
             return "meters"

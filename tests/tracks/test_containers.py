@@ -96,8 +96,13 @@ def test_lifted_carries_its_input_and_unit() -> None:
     assert lifted.joints.dtype == np.float32 and lifted.visible.dtype == np.bool_
     assert lifted.units == "pixels"
     assert dataclasses.replace(lifted, frame="object").units == "model units"
-    with pytest.raises(InputError, match="'world'"):
-        dataclasses.replace(lifted, frame="world")
+    assert dataclasses.replace(lifted, frame="world").axes == "x right, y away from the camera, z up"
+    assert dataclasses.replace(lifted, meters_per_pixel=np.full(N, 0.001)).units == "meters"
+    with pytest.raises(InputError, match="'image'"):
+        dataclasses.replace(lifted, frame="image")
+    for name, wrong in {"meters_per_pixel": np.ones(N + 1), "contacts": np.ones((N, T, J + 1))}.items():
+        with pytest.raises(InputError, match=f"flies.h5: {name} must have shape"):
+            dataclasses.replace(lifted, **{name: wrong})
 
 
 def test_joints_may_be_unknown() -> None:

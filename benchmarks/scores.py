@@ -1,8 +1,8 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported` or `serving` writes it, and
-each model is one that it has scores of.
+under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported` or `serving` writes it,
+and each model is one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
 `olift_fast.train.metrics.METRICS`.

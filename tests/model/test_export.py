@@ -166,3 +166,14 @@ def test_models_without_a_stream_are_named(tmp_path: Path, config: LifterConfig,
     with pytest.raises(InputError, match=words):
         export(lifter(config), tmp_path / "a.onnx", stream=True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
+    block = page.split("```python\n")[1].split("```")[0]
+    export(Lifter.from_pretrained("small"), tmp_path / "small.onnx")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["joints"].shape == (1, 30, 3, 3) and np.isfinite(names["joints"]).all()

@@ -1,8 +1,8 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead` or `serving` writes it, and
-each model is one that it has scores of.
+under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported` or `serving` writes it,
+and each model is one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
 `olift_fast.train.metrics.METRICS`.
@@ -25,7 +25,7 @@ from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (
-    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md", "docs/streaming.md")),
+    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md", "docs/export.md", "docs/streaming.md")),
     *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
 )
 METRICS_PAGE = ROOT / "docs/metrics.md"
@@ -149,6 +149,26 @@ def families(rows: Rows) -> str:
     return markdown_table(heads, lines, left=heads[:1])
 
 
+def exported(rows: Rows) -> str:
+    """Sizes and mean errors of a lifter's ONNX files."""
+    errors: dict[str, dict[str, float]] = {}
+    for row in rows:
+        errors.setdefault(row["file"], {})[row["source"]] = row["sa_mpjpe"]
+    sizes = {row["file"]: row["bytes"] for row in rows if row["bytes"]}
+    heads = ["weights", "MiB", "SA-MPJPE, mean of all sources", "change", "of the source that loses most"]
+    own = errors["itself"]
+    lines = []
+    for weights, size in sizes.items():
+        found = errors[weights]
+        changes = [100 * (found[source] / own[source] - 1) for source in own]
+        mean = statistics.mean(found.values())
+        total = 100 * (mean / statistics.mean(own.values()) - 1)
+        lines.append(
+            [f"`{weights}`", f"{size / 2**20:.1f}", f"{mean:.2f}", f"{total:+.1f} %", f"{max(changes):+.1f} %"]
+        )
+    return markdown_table(heads, lines, left=heads[:1])
+
+
 STEEP: Mapping[tuple[int, int], str] = {
     (0, 40): "0 … 40°",
     (60, 90): "60 … 90°",
@@ -181,6 +201,7 @@ def clients(record: Mapping[str, Any]) -> str:
 
 TABLES: dict[str, Callable[..., str]] = {
     "families": families,
+    "exported": exported,
     "steep": steep,
     "clients": clients,
     "ways": ways,

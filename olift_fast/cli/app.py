@@ -17,6 +17,7 @@ from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.evaluate import evaluate
+from olift_fast.cli.export import export
 from olift_fast.cli.finetune import finetune
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
@@ -154,10 +155,10 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
 
-for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
+for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, export, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
         cls=_TAKE_OLD_FORMS.get(command),
-        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate),
+        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate, export),
     )(command)

@@ -40,7 +40,8 @@ def check_floating(name: str, tensor: Tensor) -> None:
 def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...]) -> None:
     """A tensor of one of these shapes."""
     # Not `in`: compiled, it takes a size that is known only to be dynamic for another than the number that it equals.
-    if not any(tensor.shape == tuple(shape) for shape in allowed):
+    # Only shapes of as many axes are compared: a comparison with others would fix sizes that differ from theirs.
+    if not any(tensor.shape == tuple(shape) for shape in allowed if len(shape) == tensor.dim()):
         wanted = " or ".join(str(tuple(shape)) for shape in allowed)
         raise ValueError(f"{name} must be {wanted}, got {tuple(tensor.shape)}")
 

@@ -43,6 +43,7 @@ def test_help_is_quick_and_shows_every_command() -> None:
         "demo",
         "train",
         "finetune",
+        "export",
         "eval",
         "bench",
         "doctor",
@@ -61,7 +62,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", ["lift", "stream", "view", "info", "skeleton", "demo", "train", "finetune", "eval", "bench", "doctor"]
+    "command",
+    ["lift", "stream", "view", "info", "skeleton", "demo", "train", "finetune", "export", "eval", "bench", "doctor"],
 )
 def test_help_of_each_command_shows_an_example(run: Run, command: str) -> None:
     for option in ("--help", "-h"):

@@ -1,0 +1,91 @@
+"""ONNX files of a lifter, with weights of 32, 16 or 8 bits."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from olift_fast._version import __version__
+from olift_fast.errors import MissingExtraError
+from olift_fast.model.traceable import Traceable
+
+Weights = Literal["float32", "float16", "int8"]
+"""How an ONNX file holds the weights."""
+
+OPSET = 18
+SMALLEST_ROUNDED = 1024
+"""Numbers in a weight: smaller ones stay float32 in a file with float16 weights, where they take no room."""
+
+
+def onnx_bytes(traced: Traceable, facts: Mapping[str, str], weights: Weights = "float32") -> bytes:
+    """The content of an ONNX file.
+
+    Args:
+        traced: what it computes.
+        facts: its metadata.
+        weights: how it holds them.
+
+    Raises:
+        MissingExtraError: the extra `export` is not installed.
+    """
+    onnx = _require("onnx")
+    _require("onnxscript")
+    program = torch.onnx.export(
+        traced.module,
+        tuple(traced.inputs.values()),
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes=traced.dynamic_shapes(),
+        input_names=list(traced.inputs),
+        output_names=list(traced.outputs),
+        opset_version=OPSET,
+    )
+    assert program is not None
+    model = program.model_proto
+    if weights == "float16":
+        _round_weights(onnx, model)
+    elif weights == "int8":
+        model = _quantized(onnx, model)
+    for key, value in facts.items():
+        model.metadata_props.add(key=key, value=value)
+    model.producer_name, model.producer_version = "olift-fast", __version__
+    return bytes(model.SerializeToString())
+
+
+def _round_weights(onnx: Any, model: Any) -> None:
+    """Holds large float32 weights as float16, with a cast to float32 before they are used."""
+    graph = model.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or math.prod(weight.dims) < SMALLEST_ROUNDED:
+            continue
+        name = weight.name
+        values = onnx.numpy_helper.to_array(weight).astype("float16")
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.float16"))
+        casts.append(onnx.helper.make_node("Cast", [weight.name], [name], to=onnx.TensorProto.FLOAT))
+    others = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *others])
+
+
+def _quantized(onnx: Any, model: Any) -> Any:
+    """The model with weights of 8 bits; the other factor of a product is rounded to 8 bits when it is computed."""
+    quantization = _require("onnxruntime.quantization")
+    with tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "whole.onnx", Path(folder) / "int8.onnx"
+        whole.write_bytes(model.SerializeToString())
+        quantization.quantize_dynamic(whole, small, per_channel=True, weight_type=quantization.QuantType.QInt8)
+        return onnx.load(small)
+
+
+def _require(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError("writing ONNX files", "export") from error

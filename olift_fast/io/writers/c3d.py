@@ -1,0 +1,108 @@
+"""A result as C3D, the file of motion-capture laboratories: points with Z up, by way of ezc3d."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olift_fast.errors import InputError
+from olift_fast.io.extra import require
+from olift_fast.io.format import OutputFormat
+from olift_fast.io.writers.axes import z_up
+from olift_fast.io.writers.deeplabcut_h5 import reserve_space
+from olift_fast.io.writers.provenance import provenance_json
+from olift_fast.io.writers.timing import Timeline, timeline
+from olift_fast.tracks.containers import LiftedTracks
+
+# What a header counts with 16 bits; readers lose what is beyond, or read it wrongly.
+_MOST_FRAMES = 65535
+_UNITS = {"meters": "m", "pixels": "px", "model units": "unit"}
+# Parameters are strings of at most so many bytes.
+_MOST_BYTES = 255
+
+
+def write_c3d(result: LiftedTracks, path: Path) -> None:
+    """Writes the joints as points; those of several tracks are called "track:joint", as Vicon calls subjects' markers.
+
+    The residual of a point is its standard deviation, the larger one of two, or 0 where there is none; -1 says that the
+    joint is not known. Camera 1 saw the joints that were visible.
+
+    Raises:
+        InputError: more than 65,535 frames.
+        MissingExtraError: the extra `io` is not installed.
+    """
+    library = require("ezc3d", "writing C3D files")
+    times = timeline(result)
+    if times.count > _MOST_FRAMES:
+        raise InputError(f"C3D holds {_MOST_FRAMES:,} frames at most, got {times.count:,}; write .trc, .npz or .nc")
+    names = result.skeleton.names
+    labels = [f"{track}:{name}" for track in result.tracks for name in names] if result.num_tracks > 1 else list(names)
+    file = library.c3d()
+    points = file["parameters"]["POINT"]
+    for name, value in (("RATE", [times.rate]), ("LABELS", labels), ("UNITS", [_UNITS[result.units]])):
+        points[name]["value"] = value
+    for name, value in (("X_SCREEN", ["+X"]), ("Y_SCREEN", ["+Z"])):
+        file.add_parameter("POINT", name, value)
+    _tell(file, result, times)
+    _fill(file["data"], result, times)
+    reserve_space(result, path)
+    file.write(str(path))
+    # ezc3d does not tell of a full disk.
+    if path.stat().st_size < times.count * len(labels) * 16:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _fill(data: Any, result: LiftedTracks, times: Timeline) -> None:
+    """The points (4, points, frames), their residuals and the cameras that saw them."""
+    count = result.num_tracks * result.skeleton.num_joints
+    joints = times.spread(z_up(result.joints, result.frame).transpose(1, 0, 2, 3)).reshape(times.count, count, 3)
+    points = np.ones((4, count, times.count))
+    points[:3] = joints.transpose(2, 1, 0)
+    deviations = np.zeros(result.visible.shape, np.float32)
+    if result.uncertainty is not None and result.uncertainty_xy is not None:
+        deviations = np.fmax(result.uncertainty, result.uncertainty_xy)
+
+    def over_time(values: np.ndarray) -> np.ndarray:
+        return times.spread(values.transpose(1, 0, 2).astype(np.float32)).reshape(times.count, count).T
+
+    residuals = np.where(np.isfinite(joints).all(axis=-1).T, np.nan_to_num(over_time(deviations)), -1)
+    seen = np.zeros((7, count, times.count), np.bool_)
+    seen[0] = over_time(result.visible) > 0
+    data["points"] = points
+    data["meta_points"] = {"residuals": residuals[np.newaxis].astype(np.float64), "camera_masks": seen}
+
+
+def _tell(file: Any, result: LiftedTracks, times: Timeline) -> None:
+    """The number of the first frame, the subjects and the edges, and in a group of its own how it was lifted."""
+    if times.step == 1 and 0 <= times.first <= _MOST_FRAMES - times.count:
+        file["header"]["points"]["first_frame"] = times.first
+    if result.num_tracks > 1:
+        file.add_parameter("SUBJECTS", "NAMES", list(result.tracks))
+        file.add_parameter("SUBJECTS", "USES_PREFIXES", [1])
+    text = provenance_json(result).encode("ascii", "backslashreplace").decode()
+    parts = [text[start : start + _MOST_BYTES] for start in range(0, len(text), _MOST_BYTES)]
+    for number, part in enumerate(parts):
+        file.add_parameter("OLIFT", f"JSON{number:02d}", [part])
+    file.add_parameter("OLIFT", "FRAME", [result.frame])
+    file.add_parameter("OLIFT", "MODEL", [f"{result.model} {result.version}"])
+    file.add_parameter("OLIFT", "FIRST_FRAME", [str(times.first)])
+    file.add_parameter("OLIFT", "FRAME_STEP", [str(times.step)])
+
+
+OUTPUT = OutputFormat(
+    name="c3d",
+    suffix=".c3d",
+    extra="io",
+    description="motion capture; Z up; several tracks as subjects",
+    holds="joints, float32 exactly; fps, units, the first frame's number; uncertainty as residuals, -1 where a joint "
+    "is not known; visibility as camera 1",
+    drops="edges, confidence",
+    write=write_c3d,
+    module="ezc3d",
+    title="C3D",
+    wants=("fps",),
+)

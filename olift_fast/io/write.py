@@ -90,6 +90,11 @@ def module_of(path: Path) -> str | None:
     return _known(path).module
 
 
+def leaves_out(path: Path) -> str:
+    """The parts of a result that a file of this name has no place for, in words; raises as `extra_of`."""
+    return _known(path).drops
+
+
 def stem_of(path: Path) -> str:
     """The name without its ending: "out" of "out.long.csv"; any other name without its last suffix."""
     known = _ending(path)

@@ -30,7 +30,7 @@ MOST_TURNED, MOST_MOVED = 0.2, 1e-4
 
 
 def joints_of(result: LiftedTracks) -> np.ndarray:
-    """(N, T, J, 3) as both formats have them in Blender, which turns Y up into Z up: in meters, or the model's units."""
+    """(N, T, J, 3) as both formats have them in Blender, which turns Y up into Z up; in meters, or the model's unit."""
     size = 1.0 if result.units != "pixels" else float(np.median(result.scale))
     if result.frame == "object":
         # Its axes stay as they are in the file, and Blender takes y for up.

@@ -27,10 +27,10 @@ _END = 0.25
 def write_bvh(result: LiftedTracks, path: Path) -> None:
     """Writes the motion of one track, with y up, in meters or, where the size is not known, in model units.
 
-    Each bone has one length and the direction that it has in the result. Where bones fork, the bone with the most joints
-    behind it belongs to the joint itself, and each other one to an added joint in the same place, "hips_to_knee". The
-    trunk of a body whose hips are joined by an edge gets a middle (`with_trunk`). A skeleton in several pieces hangs
-    from an added joint "scene", and each piece has a place of its own.
+    Each bone has one length, and the direction that it has in the result. Where bones fork, the bone with the most
+    joints behind it belongs to the joint itself, and each other one to an added joint in the same place,
+    "neck_to_shoulder". The trunk of a body whose hips are joined by an edge gets a middle (`with_trunk`). A skeleton in
+    several pieces hangs from an added joint "scene", and each piece has a place of its own.
 
     Raises:
         InputError: no joint is known in any frame.
@@ -157,9 +157,10 @@ OUTPUT = OutputFormat(
     suffix=".bvh",
     extra=None,
     description="a skeleton with rotations, for Blender, Maya and game engines; Y up; one track",
-    holds="directions of all bones as rotations, their median lengths, the root's place, fps; in meters, or model units where no size is known",
-    drops="changes of bones' lengths, edges that close loops, which "
-    "frames were not known (straight on), confidence, visibility, uncertainty, frame numbers, how it was lifted",
+    holds="directions of all bones as rotations, their median lengths, the root's place, fps; in meters, or in the "
+    "model's unit where no size is known",
+    drops="changes of bones' lengths, edges that close loops, which frames were not known (straight on), "
+    "confidence, visibility, uncertainty, frame numbers, how it was lifted",
     write=write_bvh,
     title="BVH",
     wants=("one track", "fps", "bones"),

@@ -23,13 +23,15 @@ _MOST_FRAMES = 65535
 _UNITS = {"meters": "m", "pixels": "px", "model units": "unit"}
 # Parameters are strings of at most so many bytes.
 _MOST_BYTES = 255
+# Residuals are whole numbers up to here, times the absolute value of the parameter POINT:SCALE.
+_STEPS = 127
 
 
 def write_c3d(result: LiftedTracks, path: Path) -> None:
     """Writes the joints as points; those of several tracks are called "track:joint", as Vicon calls subjects' markers.
 
-    The residual of a point is its standard deviation, the larger one of two, or 0 where there is none; -1 says that the
-    joint is not known. Camera 1 saw the joints that were visible.
+    The residual of a point is its standard deviation, the larger one of two, in steps of a 127th of the largest, or 0
+    where there is none; -1 says that the joint is not known. Camera 1 saw the joints that were visible.
 
     Raises:
         InputError: more than 65,535 frames.
@@ -48,16 +50,21 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
     for name, value in (("X_SCREEN", ["+X"]), ("Y_SCREEN", ["+Z"])):
         file.add_parameter("POINT", name, value)
     _tell(file, result, times)
-    _fill(file["data"], result, times)
+    points["SCALE"]["value"] = [-_fill(file["data"], result, times)]
     reserve_space(result, path)
-    file.write(str(path))
-    # ezc3d does not tell of a full disk.
-    if path.stat().st_size < times.count * len(labels) * 16:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    # ezc3d adds the ending to other names, and does not tell of a full disk.
+    ending = path.with_name(f"{path.name}.c3d")
+    try:
+        file.write(str(ending))
+        if ending.stat().st_size < times.count * len(labels) * 16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        ending.replace(path)
+    finally:
+        ending.unlink(missing_ok=True)
 
 
-def _fill(data: Any, result: LiftedTracks, times: Timeline) -> None:
-    """The points (4, points, frames), their residuals and the cameras that saw them."""
+def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
+    """The points (4, points, frames), their residuals and the cameras that saw them; returns a step of the residuals."""
     count = result.num_tracks * result.skeleton.num_joints
     joints = times.spread(z_up(result.joints, result.frame).transpose(1, 0, 2, 3)).reshape(times.count, count, 3)
     points = np.ones((4, count, times.count))
@@ -69,11 +76,15 @@ def _fill(data: Any, result: LiftedTracks, times: Timeline) -> None:
     def over_time(values: np.ndarray) -> np.ndarray:
         return times.spread(values.transpose(1, 0, 2).astype(np.float32)).reshape(times.count, count).T
 
-    residuals = np.where(np.isfinite(joints).all(axis=-1).T, np.nan_to_num(over_time(deviations)), -1)
+    step = float(np.nanmax(deviations, initial=0)) / _STEPS or 1.0
+    # A quarter more, since ezc3d cuts off what is behind the point.
+    steps = np.rint(np.nan_to_num(over_time(deviations)) / step) + 0.25
+    residuals = np.where(np.isfinite(joints).all(axis=-1).T, steps * step, -1)
     seen = np.zeros((7, count, times.count), np.bool_)
     seen[0] = over_time(result.visible) > 0
     data["points"] = points
-    data["meta_points"] = {"residuals": residuals[np.newaxis].astype(np.float64), "camera_masks": seen}
+    data["meta_points"] = {"residuals": residuals[np.newaxis], "camera_masks": seen}
+    return step
 
 
 def _tell(file: Any, result: LiftedTracks, times: Timeline) -> None:
@@ -98,8 +109,8 @@ OUTPUT = OutputFormat(
     suffix=".c3d",
     extra="io",
     description="motion capture; Z up; several tracks as subjects",
-    holds="joints, float32 exactly; fps, units, the first frame's number; uncertainty as residuals, -1 where a joint "
-    "is not known; visibility as camera 1",
+    holds="joints, float32 exactly; fps, units, the first frame's number; uncertainty as residuals, in 127 steps, -1 "
+    "where a joint is not known; visibility as camera 1",
     drops="edges, confidence",
     write=write_c3d,
     module="ezc3d",

@@ -126,14 +126,15 @@ class _Scene:
 
     def _add_bone(self, at: int, name: str, mesh: int, motion: SkeletalMotion, a: int, b: int) -> None:
         """A stick from joint a to joint b, stretched and turned below the first one's node."""
-        way = motion.offsets(a, b)
+        # Before the motion the way at rest, where viewers that play no animation show the joints.
+        way = np.concatenate([[motion.rest[b] - motion.rest[a]], motion.offsets(a, b)])
         length = np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-6 * motion.length)
         turn = quaternions(swing(np.broadcast_to(_UP, way.shape), _unit(way)))
         scale = np.concatenate([np.ones_like(length), length, np.ones_like(length)], axis=-1)
         node = self._add_node(name, mesh, None)
         self.nodes[node] |= {"rotation": turn[0].tolist(), "scale": scale[0].tolist()}
         self.nodes[at].setdefault("children", []).append(node)
-        self._animate(node, rotation=turn, scale=scale)
+        self._animate(node, rotation=turn[1:], scale=scale[1:])
 
     def _add_node(self, name: str, mesh: int, place: npt.NDArray[np.floating] | None) -> int:
         node: dict[str, Any] = {"name": name, "mesh": mesh}

@@ -9,19 +9,23 @@ Array = npt.NDArray[np.float64]
 
 # What the first direction leaves open the others decide, and what they leave open the base.
 _OTHERS, _BASE = 1e-3, 1e-6
+# The squared sine of the angle to the first direction up to which another is in one line with it.
+_IN_LINE = 0.3
 
 
 def turning(directions: Array, onto: Array, base: Array) -> Array:
     """(T, 3, 3) rotations that turn the first direction onto where it is, to 0.1°, and the others as near as they can.
 
-    They are best fits with weights (Kabsch, 1976).
+    They are best fits with weights (Kabsch, 1976). Of the others, those in one line with the first count for nothing:
+    as they bend to one side or the other, they would roll the joint over.
 
     Args:
         directions: (K, 3) of unit length.
         onto: (T, K, 3) of unit length.
         base: (T, 3, 3) rotations; what the directions leave open is as there.
     """
-    weights = np.where(np.arange(len(directions)) == 0, 1, _OTHERS / len(directions))[:, np.newaxis]
+    aside = np.maximum(1 - (directions @ directions[0]) ** 2 - _IN_LINE, 0)
+    weights = np.where(np.arange(len(directions)) == 0, 1, _OTHERS * aside / len(directions))[:, np.newaxis]
     return proper(np.einsum("tki,kj->tij", onto, directions * weights) + _BASE * base)
 
 

@@ -15,6 +15,8 @@ from olift_fast.tracks.skeleton import Skeleton
 _SAMPLES = 2000
 # A mean of unit vectors that is shorter says nothing of their direction.
 _SURE = 0.3
+# How much a body as a whole keeps its turn from frame to frame, beside 1 for its bones: it lags by a frame or two.
+_STEADY = 1.0
 # The length of a bone whose joints are always in one place, in typical bones.
 _SHORTEST = 0.01
 
@@ -59,9 +61,10 @@ def skeletal_motion(joints: npt.NDArray[np.floating], skeleton: Skeleton) -> Ske
     """The motion of one track; along the tree, each joint turns its first bone onto where it is.
 
     A joint with one bone turns no more than it must, so it does not twist. One with several twists about the first as
-    the others say, but one rotation can't turn them all: `turned` tells how each is. The rest pose has each bone's median length. Its directions are means over time in the
-    turning body's axes; it stands as upright as the body does on average, and faces +z where the skeleton has left and
-    right.
+    the others say, but one rotation can't turn them all: `turned` tells how each is.
+
+    The rest pose has each bone's median length. Its directions are means over time in the turning body's axes. It
+    stands as upright as the body does on average, and faces +z where the skeleton has left and right.
 
     Args:
         joints: (T, J, 3) with y up; NaN where not known. At least one joint is known in one frame.
@@ -147,8 +150,15 @@ def _rest_directions(directions: Array, lengths: Array) -> tuple[Array, Array]:
 
 
 def _body(directions: Array, rest: Array, weights: Array) -> Array:
-    matrices = np.einsum("tbi,bj->tij", directions, rest * weights)
-    return proper(matrices + 1e-9 * np.eye(3))
+    """(T, 3, 3) the rotations that turn all bones best from rest, each near the one of the frame before.
+
+    A body in nearly one line would else roll over whenever it bends to the other side.
+    """
+    turns = np.einsum("tbi,bj->tij", directions, rest * weights)
+    before = np.eye(3)
+    for frame, matrix in enumerate(turns):
+        before = turns[frame] = proper(matrix + (_STEADY if frame else 1e-9) * before)
+    return turns
 
 
 def _unit(vectors: Array, otherwise: Array) -> Array:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, printable
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers.axes import y_up
 from olift_fast.io.writers.timing import timeline
@@ -30,7 +30,7 @@ def write_trc(result: LiftedTracks, path: Path) -> None:
     rate, first, count = f"{times.rate:.9g}", times.first, times.count
     joints = times.spread(y_up(result.joints[0], result.frame)).reshape(count, -1)
     head = [
-        f"PathFileType\t4\t(X/Y/Z)\tolift-fast {result.model} {result.version}".splitlines()[0],
+        f"PathFileType\t4\t(X/Y/Z)\t{printable(f'olift-fast {result.model} {result.version}')}",
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
         f"{rate}\t{rate}\t{count}\t{len(names)}\t{_UNITS[result.units]}\t{rate}\t{first}\t{count}",
         "Frame#\tTime\t" + "".join(f"{name}\t\t\t" for name in names),

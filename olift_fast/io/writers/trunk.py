@@ -13,7 +13,8 @@ def with_trunk(skeleton: Skeleton, joints: npt.NDArray[np.floating]) -> tuple[Sk
     """The skeleton and its joints (T, J, 3), with a joint "hips" halfway between hips that an edge joins.
 
     Where left and right hip are joined to left and right shoulder, these edges become one, from there to the joint
-    between the shoulders, which is added as "chest" where no joint is next to both. Other skeletons stay as they are.
+    between the shoulders, which is added as "chest" where no joint is next to both; edges from ears to shoulders become
+    one from the nose. Other skeletons stay as they are.
     """
     hips = _pair(skeleton, "hip")
     edges = {frozenset(edge) for edge in skeleton.edges}
@@ -33,6 +34,7 @@ def with_trunk(skeleton: Skeleton, joints: npt.NDArray[np.floating]) -> tuple[Sk
                 top = _add("chest", shoulders, names, edges)
                 added.append(joints[:, list(shoulders)].mean(axis=1))
             edges = (edges - sides) | {frozenset((middle, top))}
+            _hang_head(skeleton, shoulders, top, edges)
     ordered = sorted((min(edge), max(edge)) for edge in edges)
     wider = Skeleton(tuple(names), tuple(ordered), (*skeleton.sides, *[0] * len(added)))
     return wider, np.concatenate([joints, np.stack(added, axis=1)], axis=1)
@@ -49,6 +51,18 @@ def _add(name: str, pair: tuple[int, int], names: list[str], edges: set[frozense
         name += "_"
     names.append(name)
     return len(names) - 1
+
+
+def _hang_head(skeleton: Skeleton, shoulders: tuple[int, int], top: int, edges: set[frozenset[int]]) -> None:
+    """Joins the nose to the joint between the shoulders, where edges join ears and shoulders."""
+    ears = _pair(skeleton, "ear")
+    noses = [joint for joint, kind in enumerate(skeleton.kinds) if KINDS[kind] == "nose"]
+    if ears is None or len(noses) != 1:
+        return
+    sides = {frozenset(pair) for pair in zip(ears, shoulders, strict=True)}
+    if sides <= edges:
+        edges -= sides
+        edges.add(frozenset((noses[0], top)))
 
 
 def _next_to(pair: tuple[int, int], edges: set[frozenset[int]]) -> set[int]:

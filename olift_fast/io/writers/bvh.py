@@ -159,7 +159,7 @@ OUTPUT = OutputFormat(
     description="a skeleton with rotations, for Blender, Maya and game engines; Y up; one track",
     holds="directions of all bones as rotations, their median lengths, the root's place, fps; in meters, or in the "
     "model's unit where no size is known",
-    drops="changes of bones' lengths, edges that close loops, which frames were not known (straight on), "
+    drops="changes of bones' lengths, edges that close loops, which frames were not known (they are bridged), "
     "confidence, visibility, uncertainty, frame numbers, how it was lifted",
     write=write_bvh,
     title="BVH",

@@ -64,7 +64,7 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
 
 
 def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
-    """The points (4, points, frames), their residuals and the cameras that saw them; returns a step of the residuals."""
+    """Points (4, points, frames), their residuals and the cameras that saw them; returns the step of the residuals."""
     count = result.num_tracks * result.skeleton.num_joints
     joints = times.spread(z_up(result.joints, result.frame).transpose(1, 0, 2, 3)).reshape(times.count, count, 3)
     points = np.ones((4, count, times.count))

@@ -188,7 +188,7 @@ _KEPT = (
     "joints at the frames that know them, to rounding; rotations, times, names, edges; all facts of how it was lifted "
     "as `extras` of the asset"
 )
-_DROPPED = "which frames were not known (straight on), confidence, visibility, uncertainty"
+_DROPPED = "which frames were not known (they are bridged), confidence, visibility, uncertainty"
 GLB = OutputFormat(
     name="glb",
     suffix=".glb",

@@ -52,7 +52,7 @@ def _content(pynwb: Any, pose: Any, result: LiftedTracks) -> Any:
     behavior = file.create_processing_module(name="behavior", description="processed behavioral data")
     width = np.uint8 if result.skeleton.num_joints <= 256 else np.uint32
     edges = np.array(result.skeleton.edges, width).reshape(-1, 2)
-    name = f"{result.tracks[0]}_skeleton" if alone else "skeleton"
+    name = f"skeleton_{result.tracks[0]}" if alone else "skeleton"
     skeleton = pose.Skeleton(name=name, nodes=list(result.skeleton.names), edges=edges, subject=file.subject)
     behavior.add(pose.Skeletons(skeletons=[skeleton]))
     for track, label in enumerate(result.tracks):

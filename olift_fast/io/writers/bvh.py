@@ -45,7 +45,7 @@ def write_bvh(result: LiftedTracks, path: Path) -> None:
     names = _names(skeleton.names)
     with path.open("wb") as file:
         lines = ["HIERARCHY", *_hierarchy(motion, names)]
-        lines += ["MOTION", f"Frames: {times.count}", f"Frame Time: {1 / times.rate:.9g}"]
+        lines += ["MOTION", f"Frames: {times.length}", f"Frame Time: {1 / times.rate:.9g}"]
         file.write(("\n".join(lines) + "\n").encode())
         values = _values(motion)
         before = "0 0 0 0 0 0 " if len(motion.tree.roots) > 1 else ""

@@ -39,8 +39,8 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
     """
     library = require("ezc3d", "writing C3D files")
     times = timeline(result)
-    if times.count > _MOST_FRAMES:
-        raise InputError(f"C3D holds {_MOST_FRAMES:,} frames at most, got {times.count:,}; write .trc, .npz or .nc")
+    if times.length > _MOST_FRAMES:
+        raise InputError(f"C3D holds {_MOST_FRAMES:,} frames at most, got {times.length:,}; write .trc, .npz or .nc")
     names = result.skeleton.names
     labels = [f"{track}:{name}" for track in result.tracks for name in names] if result.num_tracks > 1 else list(names)
     file = library.c3d()
@@ -56,7 +56,7 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
     ending = path.with_name(f"{path.name}.c3d")
     try:
         file.write(str(ending))
-        if ending.stat().st_size < times.count * len(labels) * 16:
+        if ending.stat().st_size < times.length * len(labels) * 16:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         ending.replace(path)
     finally:
@@ -66,21 +66,21 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
 def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
     """Points (4, points, frames), their residuals and the cameras that saw them; returns the step of the residuals."""
     count = result.num_tracks * result.skeleton.num_joints
-    joints = times.spread(z_up(result.joints, result.frame).transpose(1, 0, 2, 3)).reshape(times.count, count, 3)
-    points = np.ones((4, count, times.count))
+    joints = times.spread(z_up(result.joints, result.frame).transpose(1, 0, 2, 3)).reshape(times.length, count, 3)
+    points = np.ones((4, count, times.length))
     points[:3] = joints.transpose(2, 1, 0)
     deviations = np.zeros(result.visible.shape, np.float32)
     if result.uncertainty is not None and result.uncertainty_xy is not None:
         deviations = np.fmax(result.uncertainty, result.uncertainty_xy)
 
     def over_time(values: np.ndarray) -> np.ndarray:
-        return times.spread(values.transpose(1, 0, 2).astype(np.float32)).reshape(times.count, count).T
+        return times.spread(values.transpose(1, 0, 2).astype(np.float32)).reshape(times.length, count).T
 
     step = float(np.nanmax(deviations, initial=0)) / _STEPS or 1.0
     # A quarter more, since ezc3d cuts off what is behind the point.
     steps = np.rint(np.nan_to_num(over_time(deviations)) / step) + 0.25
     residuals = np.where(np.isfinite(joints).all(axis=-1).T, steps * step, -1)
-    seen = np.zeros((7, count, times.count), np.bool_)
+    seen = np.zeros((7, count, times.length), np.bool_)
     seen[0] = over_time(result.visible) > 0
     data["points"] = points
     data["meta_points"] = {"residuals": residuals[np.newaxis], "camera_masks": seen}
@@ -89,7 +89,7 @@ def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
 
 def _tell(file: Any, result: LiftedTracks, times: Timeline) -> None:
     """The number of the first frame, the subjects and the edges, and in a group of its own how it was lifted."""
-    if times.step == 1 and 0 <= times.first <= _MOST_FRAMES - times.count:
+    if times.step == 1 and 0 <= times.first <= _MOST_FRAMES - times.length:
         file["header"]["points"]["first_frame"] = times.first
     if result.num_tracks > 1:
         file.add_parameter("SUBJECTS", "NAMES", list(result.tracks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def write_dannce(result: LiftedTracks, path: Path) -> None:
     if result.num_tracks == 1:
         joints, confidence, visible = joints[:, 0], confidence[:, 0], visible[:, 0]
     edges = np.array(result.skeleton.edges, np.float64).reshape(-1, 2)
-    content = {
+    content: dict[str, Any] = {
         "pred": joints,
         "p_max": confidence,
         "visible": visible,

@@ -83,17 +83,22 @@ def skeletal_motion(joints: npt.NDArray[np.floating], skeleton: Skeleton) -> Ske
     rest = np.zeros(filled.shape[1:])
     for (parent, joint), way, length in zip(bones.tolist(), rest_ways, lengths, strict=True):
         rest[joint] = rest[parent] + way * length
-    place = {joint: index for index, (_, joint) in enumerate(bones.tolist())}
     rotations = np.broadcast_to(np.eye(3), (*filled.shape, 3)).copy()
+    _turn(rotations, tree, rest_ways, directions, body)
+    return SkeletalMotion(tree, filled, rest, rotations, typical)
+
+
+def _turn(rotations: Array, tree: BoneTree, rest: Array, directions: Array, body: Array) -> None:
+    """Fills in the rotations (T, J, 3, 3) of the tree's joints, for bones that point to `rest` at rest."""
+    place = {joint: index for index, (_, joint) in enumerate(tree.bones)}
     for joint in tree.order:
-        parent = tree.parents[joint]
-        base = body if parent is None else rotations[:, parent]
+        above = tree.parents[joint]
+        base = body if above is None else rotations[:, above]
         at = [place[child] for child in tree.children[joint]]
         if len(at) == 1:
-            rotations[:, joint] = swing(base @ rest_ways[at[0]], directions[:, at[0]]) @ base
+            rotations[:, joint] = swing(base @ rest[at[0]], directions[:, at[0]]) @ base
         else:
-            rotations[:, joint] = turning(rest_ways[at], directions[:, at], base) if at else base
-    return SkeletalMotion(tree, filled, rest, rotations, typical)
+            rotations[:, joint] = turning(rest[at], directions[:, at], base) if at else base
 
 
 def _bridged(joints: Array, known: npt.NDArray[np.bool_]) -> Array:

@@ -36,8 +36,8 @@ def write_slp(result: LiftedTracks, path: Path) -> None:
     session = sleap.RecordingSession(camera_group=sleap.CameraGroup(cameras=[camera]))
     session.add_video(video, camera)
     labeled = []
-    finite = np.isfinite(result.joints).all(axis=-1)
-    seen = finite | np.isfinite(result.keypoints).all(axis=-1)
+    finite = np.asarray(np.isfinite(result.joints).all(axis=-1))
+    seen = np.asarray(finite | np.isfinite(result.keypoints).all(axis=-1))
     for index, number in enumerate(frame_numbers(result).tolist()):
         here = [track for track in range(result.num_tracks) if seen[track, index].any()]
         if not here:

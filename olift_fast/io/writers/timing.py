@@ -21,24 +21,24 @@ class Timeline(NamedTuple):
         rate: of these frames a second.
         first: the number of the first.
         step: by which their numbers grow.
-        count: how many there are.
+        length: how many there are.
         places: (T) which of them each frame of the result is; the others are empty.
     """
 
     rate: float
     first: int
     step: int
-    count: int
+    length: int
     places: npt.NDArray[np.int64]
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """(count) the frames' numbers in the video."""
-        return self.first + self.step * np.arange(self.count)
+        """(length) the frames' numbers in the video."""
+        return self.first + self.step * np.arange(self.length)
 
     def spread(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """(count, ...) values (T, ...) at their places, and NaN elsewhere."""
-        filled = np.full((self.count, *values.shape[1:]), np.nan, values.dtype)
+        """(length, ...) values (T, ...) at their places, and NaN elsewhere."""
+        filled = np.full((self.length, *values.shape[1:]), np.nan, values.dtype)
         filled[self.places] = values
         return filled
 
@@ -57,11 +57,11 @@ def timeline(result: LiftedTracks) -> Timeline:
     numbers = frame_numbers(result)
     step = int(np.gcd.reduce(np.diff(numbers))) or 1
     places = (numbers - numbers[0]) // step
-    count = int(places[-1]) + 1
-    if count > _MOST_FILLED * max(len(numbers), 100):
+    length = int(places[-1]) + 1
+    if length > _MOST_FILLED * max(len(numbers), 100):
         raise InputError(
             f"needs frames at even times, got {len(numbers)} frames with numbers from {numbers[0]} to {numbers[-1]}; "
             "write .npz, .csv or .nc"
         )
     assert result.fps is not None
-    return Timeline(result.fps / step, int(numbers[0]), step, count, places)
+    return Timeline(result.fps / step, int(numbers[0]), step, length, places)

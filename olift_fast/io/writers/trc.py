@@ -27,7 +27,7 @@ def write_trc(result: LiftedTracks, path: Path) -> None:
     if wrong is not None:
         raise InputError(f"TRC can't hold an empty joint name, or one with a tab or a line's end, got {wrong!r:.60}")
     times = timeline(result)
-    rate, first, count = f"{times.rate:.9g}", times.first, times.count
+    rate, first, count = f"{times.rate:.9g}", times.first, times.length
     joints = times.spread(y_up(result.joints[0], result.frame)).reshape(count, -1)
     head = [
         f"PathFileType\t4\t(X/Y/Z)\t{printable(f'olift-fast {result.model} {result.version}')}",

@@ -25,7 +25,8 @@ def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
     if missing:
         raise InputError(f"has no track {', '.join(map(repr, missing))}; it has {', '.join(result.tracks)}")
     kept = [result.tracks.index(name) for name in dict.fromkeys(names)]
-    lifted = np.asarray(np.isfinite(result.joints).all(axis=-1).any(axis=1))
+    finite = np.asarray(np.isfinite(result.joints).all(axis=-1))
+    lifted = np.asarray(finite.any(axis=1))
     gone = ~lifted[kept].any(axis=0) & lifted.any(axis=0) & lifted[kept].any()
     joints = np.flatnonzero(~gone)
     changes: dict[str, Any] = {}

@@ -184,30 +184,16 @@ def _unit(ways: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(lengths > 0, ways / np.maximum(lengths, 1e-300), _UP)
 
 
-_KEPT = (
-    "joints at the frames that know them, to rounding; rotations, times, names, edges; all facts of how it was lifted "
-    "as `extras` of the asset"
-)
-_DROPPED = "which frames were not known (they are bridged), confidence, visibility, uncertainty"
 GLB = OutputFormat(
     name="glb",
     suffix=".glb",
     extra=None,
     description="binary glTF: an animation for Blender, three.js and web pages; Y up; all tracks in one scene",
-    holds=_KEPT,
-    drops=_DROPPED,
+    holds="joints at the frames that know them, to rounding; rotations, times, names, edges; all facts of how it was "
+    "lifted as `extras` of the asset",
+    drops="which frames were not known (they are bridged), confidence, visibility, uncertainty",
     write=write_glb,
     title="glTF",
     wants=("fps",),
 )
-GLTF = OutputFormat(
-    name="gltf",
-    suffix=".gltf",
-    extra=None,
-    description="the same as JSON",
-    holds=_KEPT,
-    drops=_DROPPED,
-    write=write_gltf,
-    title="glTF",
-    wants=("fps",),
-)
+GLTF = GLB._replace(name="gltf", suffix=".gltf", description="the same as JSON", write=write_gltf)

@@ -32,7 +32,7 @@ def turning(directions: Array, onto: Array, base: Array) -> Array:
 def proper(matrices: Array) -> Array:
     """(T, 3, 3) the rotations R that maximize ``trace(Rᵀ M)`` for matrices M (T, 3, 3)."""
     left, _, right = np.linalg.svd(matrices)
-    left[..., -1] *= (np.linalg.det(left) * np.linalg.det(right))[..., np.newaxis]
+    left[..., -1] *= np.linalg.det(left @ right)[..., np.newaxis]
     return left @ right
 
 

@@ -75,8 +75,7 @@ def convert(
         check_can_hold(path, part)
     for path, part in parts:
         write_lifted(part, path)
-        said = f"{plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')}"
-        say(f"written: {path} ({said}, {part.units})")
+        say(f"written: {path} ({plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')})")
     tell(f"left out, for want of a place in such files: {leaves_out(out)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from olift_fast.io.open_container import Container
 from olift_fast.io.parsed import Parsed
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 
 class Format(NamedTuple):
@@ -60,6 +60,7 @@ class OutputFormat(NamedTuple):
         module: the module that writing needs and the extra brings; None where `extra` is.
         title: what messages call such files: "BVH".
         wants: what a result must have to be written so.
+        check: raises InputError for other tracks, lifted or not yet, that can't be written so; None where all can.
     """
 
     name: str
@@ -72,3 +73,4 @@ class OutputFormat(NamedTuple):
     module: str | None = None
     title: str = ""
     wants: tuple[Want, ...] = ()
+    check: Callable[[KeypointTracks | LiftedTracks], object] | None = None

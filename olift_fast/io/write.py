@@ -64,7 +64,12 @@ def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTrack
     if "fps" in wants and not tracks.num_frames:
         raise InputError(f"{path}: {title} needs at least one frame, got none")
     if "bones" in wants and not tracks.skeleton.edges:
-        raise InputError(f"{path}: {title} needs the bones between the joints, got none: give them with --skeleton")
+        raise InputError(f"{path}: {title} needs the bones between the joints, got none: lift with --skeleton")
+    if known.check is not None:
+        try:
+            known.check(tracks)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def part_path(path: Path, number: int) -> Path:

@@ -21,7 +21,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from olift_fast.io import read_lifted
-from olift_fast.io.writers.axes import z_up
+from olift_fast.io.writers.axes import units_in_meter, z_up
 from olift_fast.tracks.containers import LiftedTracks
 
 FRAMES = 7
@@ -31,7 +31,7 @@ MOST_TURNED, MOST_MOVED = 0.2, 1e-4
 
 def joints_of(result: LiftedTracks) -> np.ndarray:
     """(N, T, J, 3) as both formats have them in Blender, which turns Y up into Z up; in meters, or the model's unit."""
-    size = 1.0 if result.units != "pixels" else float(np.median(result.scale))
+    size = units_in_meter(result)
     if result.frame == "object":
         # Its axes stay as they are in the file, and Blender takes y for up.
         return result.joints[..., [0, 2, 1]] * (1, -1, 1)

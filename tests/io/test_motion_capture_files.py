@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from lifted_motions import FRAMES, lifted, swinging, without
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, write_lifted
+from olift_fast.io.write import check_can_hold
 from olift_fast.io.writers import c3d
 from olift_fast.io.writers.axes import y_up, z_up
 from olift_fast.tracks import rig
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 DOG = rig("ap10k_17")
@@ -146,7 +148,7 @@ def test_c3d_tells_of_frames_uncertainty_and_where_it_comes_from(
     np.testing.assert_array_equal(file["data"]["points"][:3].transpose(2, 1, 0), z_up(result.joints[0], "camera"))
     parts = sorted(name for name in file["parameters"]["OLIFT"] if name.startswith("JSON"))
     text = "".join(value(file, "OLIFT", name)[0] for name in parts)
-    facts = json.loads(text.encode().decode("unicode_escape"))
+    facts = json.loads(text)
     assert facts["pitch"] == 20 and facts["notes"][1] == "ü" and facts["edges"] == [list(edge) for edge in DOG.edges]
     assert value(file, "OLIFT", "FRAME") == ["camera"] and value(file, "OLIFT", "FIRST_FRAME") == ["100"]
 
@@ -207,6 +209,23 @@ def test_one_joint_is_a_file_of_one_marker(read_c3d: Callable[[Path], Any], tmp_
         read_keypoints(path)
 
 
+def test_what_cannot_be_written_is_known_before_it_is_lifted() -> None:
+    point = Skeleton(("a", "b"), ((0, 1),))
+    tracks = KeypointTracks(np.ones((1, 65536, 2, 2)), np.ones((1, 65536, 2)), point, ("dog",), fps=30.0)
+    check_can_hold(Path("dog.trc"), tracks)
+    check_can_hold(Path("dog.npz"), replace(tracks, fps=None))
+    far = replace(tracks, frames=np.arange(65536) * 1000 + (np.arange(65536) > 5))
+    named = replace(tracks, skeleton=Skeleton(("a", " "), ((0, 1),)))
+    for name, case, message in (
+        ("dog.c3d", tracks, "C3D holds 65,535 frames at most"),
+        ("dog.bvh", far, "needs frames at even times"),
+        ("dog.trc", named, "TRC can't hold an empty joint name"),
+        ("dog.glb", replace(tracks, fps=None), "needs the frames a second"),
+    ):
+        with pytest.raises(InputError, match=rf"^{re.escape(name)}: .*{message}"):
+            check_can_hold(Path(name), case)
+
+
 def _two_dogs() -> LiftedTracks:
     return lifted(DOG, np.stack([swinging(DOG, 3)] * 2), ("rex", "fido"))
 
@@ -233,5 +252,5 @@ def test_formats_of_motion_need_a_rate_and_a_frame(tmp_path: Path, suffix: str) 
 
 def test_bvh_needs_bones(tmp_path: Path) -> None:
     points = Skeleton(("a", "b"))
-    with pytest.raises(InputError, match=r"BVH needs the bones between the joints, got none: give them with --skel"):
+    with pytest.raises(InputError, match=r"BVH needs the bones between the joints, got none: lift with --skel"):
         write_lifted(lifted(points, swinging(points, 3)), tmp_path / "points.bvh")

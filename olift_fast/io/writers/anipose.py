@@ -35,9 +35,8 @@ def write_anipose_csv(result: LiftedTracks, path: Path) -> None:
     tail = ",".join(map(str, _AXES.values()))
     with open_text(path) as text:
         text.write(",".join([*columns, *_AXES, "fnum"]) + "\n")
-        rows = values.reshape(result.num_frames, -1).tolist()
-        for frame, row in zip(frame_numbers(result).tolist(), rows, strict=True):
-            text.write(f"{cells(row)},{tail},{frame}\n")
+        for frame, row in zip(frame_numbers(result).tolist(), values.reshape(result.num_frames, -1), strict=True):
+            text.write(f"{cells(row.tolist())},{tail},{frame}\n")
 
 
 def write_points3d(result: LiftedTracks, path: Path) -> None:

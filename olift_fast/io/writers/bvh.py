@@ -11,7 +11,7 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import OutputFormat
-from olift_fast.io.writers.axes import y_up
+from olift_fast.io.writers.axes import units_in_meter, y_up
 from olift_fast.io.writers.rotations import euler_zxy
 from olift_fast.io.writers.skeletal_motion import SkeletalMotion, skeletal_motion
 from olift_fast.io.writers.timing import timeline
@@ -36,8 +36,7 @@ def write_bvh(result: LiftedTracks, path: Path) -> None:
         InputError: no joint is known in any frame.
     """
     times = timeline(result)
-    size = 1.0 if result.units != "pixels" else float(result.scale[0])
-    joints = times.spread(y_up(result.joints[0], result.frame)) / size
+    joints = times.spread(y_up(result.joints[0], result.frame)) / units_in_meter(result)
     if not np.isfinite(joints).all(axis=-1).any():
         raise InputError(f"BVH needs a joint in at least one frame, track {result.tracks[0]!r} has none")
     skeleton, joints = with_trunk(result.skeleton, joints)
@@ -50,8 +49,8 @@ def write_bvh(result: LiftedTracks, path: Path) -> None:
         values = _values(motion)
         before = "0 0 0 0 0 0 " if len(motion.tree.roots) > 1 else ""
         template = before + " ".join(["%.9g"] * values.shape[1]) + "\n"
-        for row in values.tolist():
-            file.write((template % tuple(row)).encode())
+        for row in values:
+            file.write((template % tuple(row.tolist())).encode())
 
 
 class _Joint(NamedTuple):
@@ -164,4 +163,5 @@ OUTPUT = OutputFormat(
     write=write_bvh,
     title="BVH",
     wants=("one track", "fps", "bones"),
+    check=timeline,
 )

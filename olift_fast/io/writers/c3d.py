@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ from olift_fast.io.extra import require
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers.axes import z_up
 from olift_fast.io.writers.deeplabcut_h5 import reserve_space
-from olift_fast.io.writers.provenance import provenance_json
+from olift_fast.io.writers.provenance import provenance
 from olift_fast.io.writers.timing import Timeline, timeline
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 # What a header counts with 16 bits; readers lose what is beyond, or read it wrongly.
 _MOST_FRAMES = 65535
 _UNITS = {"meters": "m", "pixels": "px", "model units": "unit"}
 # Parameters are strings of at most so many bytes.
 _MOST_BYTES = 255
+# All parameters together have 130 kB, of which hundreds of labels take their part.
+_MOST_JSON = 20_000
 # Residuals are whole numbers up to here, times the absolute value of the parameter POINT:SCALE.
 _STEPS = 127
 
@@ -34,13 +37,10 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
     where there is none; -1 says that the joint is not known. Camera 1 saw the joints that were visible.
 
     Raises:
-        InputError: more than 65,535 frames.
         MissingExtraError: the extra `io` is not installed.
     """
     library = require("ezc3d", "writing C3D files")
     times = timeline(result)
-    if times.length > _MOST_FRAMES:
-        raise InputError(f"C3D holds {_MOST_FRAMES:,} frames at most, got {times.length:,}; write .trc, .npz or .nc")
     names = result.skeleton.names
     labels = [f"{track}:{name}" for track in result.tracks for name in names] if result.num_tracks > 1 else list(names)
     file = library.c3d()
@@ -61,6 +61,12 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
         ending.replace(path)
     finally:
         ending.unlink(missing_ok=True)
+
+
+def _check(tracks: KeypointTracks | LiftedTracks) -> None:
+    """Raises InputError for frames far apart, and for more than 65,535."""
+    if (count := timeline(tracks).length) > _MOST_FRAMES:
+        raise InputError(f"C3D holds {_MOST_FRAMES:,} frames at most, got {count:,}; write .trc, .npz or .nc")
 
 
 def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
@@ -88,16 +94,16 @@ def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
 
 
 def _tell(file: Any, result: LiftedTracks, times: Timeline) -> None:
-    """The number of the first frame, the subjects and the edges, and in a group of its own how it was lifted."""
+    """The number of the first frame, the subjects, and in a group of its own how it was lifted."""
     if times.step == 1 and 0 <= times.first <= _MOST_FRAMES - times.length:
         file["header"]["points"]["first_frame"] = times.first
     if result.num_tracks > 1:
         file.add_parameter("SUBJECTS", "NAMES", list(result.tracks))
         file.add_parameter("SUBJECTS", "USES_PREFIXES", [1])
-    text = provenance_json(result).encode("ascii", "backslashreplace").decode()
-    parts = [text[start : start + _MOST_BYTES] for start in range(0, len(text), _MOST_BYTES)]
-    for number, part in enumerate(parts):
-        file.add_parameter("OLIFT", f"JSON{number:02d}", [part])
+    text = json.dumps(provenance(result))
+    if len(text) <= _MOST_JSON:
+        for number, start in enumerate(range(0, len(text), _MOST_BYTES)):
+            file.add_parameter("OLIFT", f"JSON{number:02d}", [text[start : start + _MOST_BYTES]])
     file.add_parameter("OLIFT", "FRAME", [result.frame])
     file.add_parameter("OLIFT", "MODEL", [f"{result.model} {result.version}"])
     file.add_parameter("OLIFT", "FIRST_FRAME", [str(times.first)])
@@ -110,10 +116,12 @@ OUTPUT = OutputFormat(
     extra="io",
     description="motion capture; Z up; several tracks as subjects",
     holds="joints, float32 exactly; fps, units, the first frame's number; uncertainty as residuals, in 127 steps, -1 "
-    "where a joint is not known; visibility as camera 1",
-    drops="edges, confidence",
+    "where a joint is not known; visibility as camera 1; the rest as JSON in the "
+    "parameters `OLIFT`",
+    drops="confidence, the 2D input, contacts",
     write=write_c3d,
     module="ezc3d",
     title="C3D",
     wants=("fps",),
+    check=_check,
 )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import OutputFormat
-from olift_fast.io.writers.axes import y_up
+from olift_fast.io.writers.axes import units_in_meter, y_up
 from olift_fast.io.writers.gltf_shapes import ball, color_of, stick
 from olift_fast.io.writers.provenance import provenance
 from olift_fast.io.writers.rotations import quaternions, swing
@@ -76,8 +76,8 @@ class _Scene:
         self.meshes: list[dict[str, Any]] = []
         self.samplers: list[dict[str, Any]] = []
         self.channels: list[dict[str, Any]] = []
-        size = 1.0 if result.units != "pixels" else 1 / float(np.median(result.scale))
-        self.nodes: list[dict[str, Any]] = [{"name": "olift-fast", "scale": [size] * 3, "children": []}]
+        size = [1 / units_in_meter(result)] * 3
+        self.nodes: list[dict[str, Any]] = [{"name": "olift-fast", "scale": size, "children": []}]
         numbers = frame_numbers(result)
         assert result.fps is not None
         self.times = self._numbers(((numbers - numbers[0]) / result.fps).astype(np.float32))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 # Beyond it, numbers that are far apart are pictures, not a motion with gaps.
 _MOST_FILLED = 10
@@ -43,12 +43,12 @@ class Timeline(NamedTuple):
         return filled
 
 
-def frame_numbers(result: LiftedTracks) -> npt.NDArray[np.int64]:
+def frame_numbers(result: KeypointTracks | LiftedTracks) -> npt.NDArray[np.int64]:
     """(T) the frames' numbers in the video; 0 … T-1 where they are not known."""
     return np.arange(result.num_frames, dtype=np.int64) if result.frames is None else result.frames
 
 
-def timeline(result: LiftedTracks) -> Timeline:
+def timeline(result: KeypointTracks | LiftedTracks) -> Timeline:
     """The frames of a result with `fps`, evenly spaced: numbers that are skipped become empty frames.
 
     Raises:

@@ -10,23 +10,15 @@ from olift_fast.errors import InputError, printable
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers.axes import y_up
 from olift_fast.io.writers.timing import timeline
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 # OpenSim reads lengths in "m" and converts them; a unit that it does not know it keeps, and converts nothing.
 _UNITS = {"meters": "m", "pixels": "px", "model units": "model_units"}
 
 
 def write_trc(result: LiftedTracks, path: Path) -> None:
-    """Writes the joints of one track as markers; numbers skipped in the video become frames without markers.
-
-    Raises:
-        InputError: a joint's name that is empty, or has a tab or a line's end.
-    """
-    names = result.skeleton.names
-    wrong = next((name for name in names if not name.strip() or len(name.splitlines()) > 1 or "\t" in name), None)
-    if wrong is not None:
-        raise InputError(f"TRC can't hold an empty joint name, or one with a tab or a line's end, got {wrong!r:.60}")
-    times = timeline(result)
+    """Writes the joints of one track as markers; numbers skipped in the video become frames without markers."""
+    names, times = result.skeleton.names, timeline(result)
     rate, first, count = f"{times.rate:.9g}", times.first, times.length
     joints = times.spread(y_up(result.joints[0], result.frame)).reshape(count, -1)
     head = [
@@ -42,8 +34,16 @@ def write_trc(result: LiftedTracks, path: Path) -> None:
     seconds = times.numbers / result.fps if result.fps else np.zeros(count)
     with path.open("wb") as file:
         file.write(("\n".join(head) + "\n").encode())
-        for frame, time, row in zip(times.numbers.tolist(), seconds.tolist(), joints.tolist(), strict=True):
-            file.write((template % (frame, time, *row)).encode())
+        for frame, time, row in zip(times.numbers.tolist(), seconds.tolist(), joints, strict=True):
+            file.write((template % (frame, time, *row.tolist())).encode())
+
+
+def _check(tracks: KeypointTracks | LiftedTracks) -> None:
+    """Raises InputError for frames far apart, and for a joint's name that is empty, or has a tab or a line's end."""
+    timeline(tracks)
+    for name in tracks.skeleton.names:
+        if not name.strip() or len(name.splitlines()) > 1 or "\t" in name:
+            raise InputError(f"TRC can't hold an empty joint name, or one with a tab or a line's end, got {name!r:.60}")
 
 
 OUTPUT = OutputFormat(
@@ -56,4 +56,5 @@ OUTPUT = OutputFormat(
     write=write_trc,
     title="TRC",
     wants=("one track", "fps"),
+    check=_check,
 )

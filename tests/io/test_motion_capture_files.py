@@ -77,7 +77,7 @@ def test_skipped_frames_are_frames_without_markers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", FRAMES)
 def test_opensim_reads_trc(tmp_path: Path, kind: str) -> None:
-    opensim = pytest.importorskip("opensim", reason="could not import opensim, which is too large (280 MB) for every run")
+    opensim = pytest.importorskip("opensim", reason="could not import opensim: 280 MB")
     opensim.Logger.setLevelString("off")
     result = without(lifted(DOG, swinging(DOG, 6), **FRAMES[kind]), 0, slice(2, 4), 5)
     path = write_lifted(result, tmp_path / "dog.trc")

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from olift_fast._version import __version__
 from olift_fast.cli.bench import bench
 from olift_fast.cli.console import say, show_warnings_printably, warn
+from olift_fast.cli.convert import convert
 from olift_fast.cli.demo import demo
 from olift_fast.cli.doctor import doctor
 from olift_fast.cli.evaluate import evaluate
@@ -155,10 +156,26 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
 
-for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, export, bench, doctor):
+COMMANDS: tuple[Any, ...] = (
+    lift,
+    stream,
+    recover,
+    convert,
+    view,
+    info,
+    skeleton,
+    demo,
+    train,
+    finetune,
+    evaluate,
+    export,
+    bench,
+    doctor,
+)
+"""In the order of `olift --help`."""
+
+_WITHOUT_ARGUMENTS = (stream, demo, bench, doctor)
+
+for command in COMMANDS:
     name = "eval" if command is evaluate else None
-    app.command(
-        name,
-        cls=_TAKE_OLD_FORMS.get(command),
-        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate, export),
-    )(command)
+    app.command(name, cls=_TAKE_OLD_FORMS.get(command), no_args_is_help=command not in _WITHOUT_ARGUMENTS)(command)

@@ -42,11 +42,11 @@ def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
         InputError: an unknown suffix, or as `check_output`.
         MissingExtraError: the extra `io` is needed.
     """
-    from olift_fast.io.write import extra_of
+    from olift_fast.io.write import extra_of, module_of
 
     check_output(path, source, option)
-    extra = extra_of(path)
-    if extra is not None and importlib.util.find_spec("movement") is None:
+    extra, module = extra_of(path), module_of(path)
+    if extra is not None and module is not None and importlib.util.find_spec(module) is None:
         raise MissingExtraError(what=f"writing {path.suffix} files", extra=extra)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from olift_fast.ops.backends import Backend
 
 EXTRAS = {
-    "io": {"movement": "movement", "sleap-io": "sleap_io", "pyarrow": "pyarrow"},
+    "io": {"movement": "movement", "sleap-io": "sleap_io", "pyarrow": "pyarrow", "ezc3d": "ezc3d"},
     "view": {"plotly": "plotly"},
     "stream": {"viser": "viser", "websockets": "websockets"},
     "train": {"lightning-fabric": "lightning_fabric", "tensorboard": "tensorboard"},

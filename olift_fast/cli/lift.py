@@ -57,8 +57,8 @@ def lift(
         typer.Option(
             "-o",
             "--out",
-            help="Result; the suffix tells the format: .npz, .csv, .long.csv, .h5, .nc, .nwb. "
-            "FILE.lifted.npz beside FILE by default.",
+            help="Result; the suffix tells the format: .npz, .csv, .long.csv, .h5, .nc, .nwb, .glb, .bvh, .trc and "
+            "others (docs/formats.md). FILE.lifted.npz beside FILE by default.",
             show_default=False,
             readable=False,
         ),
@@ -215,4 +215,6 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 def _stem(path: Path) -> str:
     """The name without its suffix, where `.long.csv` is one suffix."""
-    return path.name.removesuffix(".long.csv") if path.name.endswith(".long.csv") else path.stem
+    from olift_fast.io.write import stem_of
+
+    return stem_of(path)

@@ -81,6 +81,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
     stages = Stages()
     with stages.measure("read"):
         tracks = tracks_of(job)
+    _check_can_hold(job, tracks)
     with stages.measure("start"), computing_with(job.backend):
         # Torch and the weights: the same seconds for one frame as for a million.
         import torch
@@ -129,6 +130,12 @@ def check_job(job: LiftingJob) -> None:
     check_result(job.out, job.file)
     if job.page is not None:
         check_page(job.page, job.file, job.out)
+
+
+def _check_can_hold(job: LiftingJob, tracks: KeypointTracks) -> None:
+    from olift_fast.io.write import check_can_hold
+
+    check_can_hold(job.out, tracks)
 
 
 def tracks_of(job: LiftingJob) -> KeypointTracks:

@@ -35,8 +35,11 @@ def read_table() -> str:
 
 def written_table() -> str:
     """The formats that are written, as a table in Markdown."""
-    rows = ([f"`{known.suffix}`", known.description, known.holds, known.extra or "core"] for known in OUTPUT_FORMATS)
-    heads = ["ending", "what", "holds", "needs"]
+    rows = (
+        [f"`{known.suffix}`", known.description, known.holds, known.drops, known.extra or "core"]
+        for known in OUTPUT_FORMATS
+    )
+    heads = ["ending", "what", "holds", "leaves out", "needs"]
     return markdown_table(heads, rows, left=heads)
 
 

@@ -31,6 +31,7 @@ _BINARY: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x28\xb5\x2f\xfd", f"a Zstandard file: {_UNPACK}"),
     (0, b"SQLite format 3\0", "an SQLite database: export the keypoints as csv"),
     (0, b"ARROW1", "an Arrow (Feather) table: save it as csv, for example with pandas"),
+    (0, b"glTF", "a glTF animation (.glb): 3D already, there is nothing to lift"),
     (0, b"Kaydara FBX Binary", "an FBX animation: 3D already, there is nothing to lift"),
 )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from olift_fast.io.open_container import Container
 from olift_fast.io.parsed import Parsed
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 
 class Format(NamedTuple):
@@ -42,6 +42,10 @@ class Format(NamedTuple):
     hint: str = ""
 
 
+Want = Literal["one track", "fps", "bones"]
+"""What a format can't do without: a single track, a known number of frames a second, a skeleton with edges."""
+
+
 class OutputFormat(NamedTuple):
     """A format that `write_lifted` writes.
 
@@ -51,7 +55,12 @@ class OutputFormat(NamedTuple):
         extra: the extra that writing needs; None where the package itself is enough.
         description: the kind of file, in a few words of Markdown.
         holds: which parts of a result the file keeps.
+        drops: which parts it has no place for.
         write: writes a result to a path that does not exist yet.
+        module: the module that writing needs and the extra brings; None where `extra` is.
+        title: what messages call such files: "BVH".
+        wants: what a result must have to be written so.
+        check: raises InputError for other tracks, lifted or not yet, that can't be written so; None where all can.
     """
 
     name: str
@@ -59,4 +68,9 @@ class OutputFormat(NamedTuple):
     extra: str | None
     description: str
     holds: str
+    drops: str
     write: Callable[[LiftedTracks, Path], None]
+    module: str | None = None
+    title: str = ""
+    wants: tuple[Want, ...] = ()
+    check: Callable[[KeypointTracks | LiftedTracks], object] | None = None

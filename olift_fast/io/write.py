@@ -6,8 +6,9 @@ from pathlib import Path
 
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
+from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers import OUTPUT_FORMATS
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 #: What `write_lifted` writes, by the ending of the file's name; the longest ending that fits counts.
 SUFFIXES = {known.suffix: known.name for known in OUTPUT_FORMATS}
@@ -16,27 +17,27 @@ SUFFIXES = {known.suffix: known.name for known in OUTPUT_FORMATS}
 def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = None) -> Path:
     """Writes a lifted result in one piece or not at all; returns the path.
 
-    "npz" holds everything, exactly. "csv" is DeepLabCut's table with x, y, z; "long" has one row for each track, frame
-    and joint. "h5" is DeepLabCut's table as pandas keeps it. "netcdf" (movement) and "nwb" (one track) need the extra
-    `io`. "npz", "long" and "netcdf" hold `LiftedTracks.uncertainty`; the other formats have no place for it.
+    "npz" holds everything, exactly, and is what `read_lifted` reads. The others are for other programs: tables ("csv",
+    "long", "parquet"), pose tools ("h5", "netcdf", "nwb", "slp", "points3d", "anipose", "dannce"), motion capture
+    ("trc", "c3d") and animation ("bvh", "glb", "gltf"). docs/formats.md tells what each holds, and in which axes.
 
     Args:
-        format: one of these names; None goes by the ending: .npz, .csv, .long.csv, .h5, .nc, .nwb.
+        format: one of these names; None goes by the ending: .npz, .csv, .long.csv, .parquet, .h5, .nc, .nwb, .slp,
+            .points3d.h5, .anipose.csv, .mat, .trc, .c3d, .bvh, .glb, .gltf.
 
     Raises:
-        InputError: an unknown ending, a path that cannot be written, or the input file itself.
+        InputError: an unknown ending, a path that cannot be written, the input file itself, or a format that can't do
+            without what the result lacks: a single track, frames a second, bones.
         MissingExtraError: the extra `io` is not installed.
     """
     path = Path(path)
-    kind = format or kind_of(path)
-    if kind not in SUFFIXES.values():
-        raise InputError(f"{path}: unknown format {kind!r}; known: {', '.join(SUFFIXES.values())}")
+    known = _known(path, format)
     if result.source is not None and _same_file(path, Path(result.source)):
         raise InputError(f"{path}: is the input file; choose another name for the result")
-    write = next(known.write for known in OUTPUT_FORMATS if known.name == kind)
+    _check(path, known, result)
     try:
         with atomic_path(path) as temporary:
-            write(result, temporary)
+            known.write(result, temporary)
     except InputError as error:
         message = str(error)
         raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
@@ -44,6 +45,31 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
         # HDF5 and its wrappers raise this when writing to the disk fails.
         raise InputError(f"{path}: cannot be written: {' '.join(str(error).split()):.200}") from error
     return path
+
+
+def check_can_hold(path: Path, tracks: KeypointTracks | LiftedTracks) -> None:
+    """Raises InputError where the format of this name can't do without what the tracks lack; says what to do."""
+    _check(path, _known(path), tracks)
+
+
+def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTracks) -> None:
+    title, wants = known.title, known.wants
+    if "one track" in wants and tracks.num_tracks != 1:
+        names = ", ".join(map(repr, tracks.tracks))
+        raise InputError(
+            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}); choose one with --track"
+        )
+    if "fps" in wants and tracks.fps is None:
+        raise InputError(f"{path}: {title} needs the frames a second, which are not known: give them with --fps")
+    if "fps" in wants and not tracks.num_frames:
+        raise InputError(f"{path}: {title} needs at least one frame, got none")
+    if "bones" in wants and not tracks.skeleton.edges:
+        raise InputError(f"{path}: {title} needs the bones between the joints, got none: lift with --skeleton")
+    if known.check is not None:
+        try:
+            known.check(tracks)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def part_path(path: Path, number: int) -> Path:
@@ -61,15 +87,43 @@ def kind_of(path: Path) -> str:
 
 def extra_of(path: Path) -> str | None:
     """The extra that writing a file of this name needs, if any; raises InputError for an unknown ending."""
-    kind = kind_of(path)
-    return next(known.extra for known in OUTPUT_FORMATS if known.name == kind)
+    return _known(path).extra
+
+
+def module_of(path: Path) -> str | None:
+    """The module that this extra brings for it; raises as `extra_of`."""
+    return _known(path).module
+
+
+def leaves_out(path: Path) -> str:
+    """The parts of a result that a file of this name has no place for, in words; raises as `extra_of`."""
+    return _known(path).drops
+
+
+def stem_of(path: Path) -> str:
+    """The name without its ending: "out" of "out.long.csv"; any other name without its last suffix."""
+    known = _ending(path)
+    return path.name[: -len(known)] if known else path.stem
+
+
+def _known(path: Path, name: str | None = None) -> OutputFormat:
+    kind = name or kind_of(path)
+    found = next((known for known in OUTPUT_FORMATS if known.name == kind), None)
+    if found is None:
+        raise InputError(f"{path}: unknown format {kind!r}; known: {', '.join(SUFFIXES.values())}")
+    return found
 
 
 def _suffix(path: Path) -> str:
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise InputError(f"{path}: the name must end in {', '.join(SUFFIXES)} to tell the format, got {path.suffix!r}")
+    suffix = _ending(path)
+    if suffix is None:
+        raise InputError(f"{path}: the name must end in {', '.join(SUFFIXES)} to tell the format, got {path.suffix!r}")
+    return suffix
+
+
+def _ending(path: Path) -> str | None:
+    """The longest known ending that a name has."""
+    return next((known for known in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(known)), None)
 
 
 def _same_file(path: Path, source: Path) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
-from olift_fast.io.write import extra_of, part_path
+from olift_fast.io.write import extra_of, kind_of, module_of, part_path
 from olift_fast.tracks import LiftedTracks, Skeleton
 
 Make = Callable[..., LiftedTracks]
@@ -92,8 +92,38 @@ def test_parts_of_a_result_keep_its_ending(name: str, second: str) -> None:
 
 
 def test_the_extra_is_that_of_the_output_format() -> None:
-    names = ("a.npz", "a.csv", "a.long.csv", "a.h5", "a.nc", "A.NWB")
-    assert [extra_of(Path(name)) for name in names] == [None, None, None, None, "io", "io"]
+    without = (
+        "a.npz",
+        "a.csv",
+        "a.long.csv",
+        "a.h5",
+        "a.points3d.h5",
+        "a.anipose.csv",
+        "a.bvh",
+        "a.GLB",
+        "a.gltf",
+        "a.trc",
+    )
+    assert {extra_of(Path(name)) for name in without} == {None}
+    needing = {"a.nc": "movement", "A.NWB": "ndx_pose", "a.slp": "sleap_io", "a.c3d": "ezc3d", "a.mat": "scipy"}
+    assert {name: module_of(Path(name)) for name in needing} == needing
+    assert {extra_of(Path(name)) for name in needing} == {"io"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.points3d.h5", "points3d"),
+        ("points3d.h5", "h5"),
+        ("a.h5", "h5"),
+        ("a.anipose.csv", "anipose"),
+        ("a.long.csv", "long"),
+        ("a.b.CSV", "csv"),
+        ("walk.long.npz", "npz"),
+    ],
+)
+def test_the_longest_ending_tells_the_format(name: str, kind: str) -> None:
+    assert kind_of(Path(name)) == kind
 
 
 def test_writing_replaces_an_older_result(make_lifted: Make, tmp_path: Path) -> None:

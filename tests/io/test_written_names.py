@@ -104,7 +104,7 @@ def test_odd_names_come_back_out_of_netcdf(make_lifted: Make, tmp_path: Path, na
 @pytest.mark.parametrize("name", ["", "a/b", "a:b", "."])
 def test_names_that_nwb_cannot_hold_are_refused(make_lifted: Make, tmp_path: Path, name: str) -> None:
     pytest.importorskip("movement", reason="needs the extra io")
-    with pytest.raises(InputError, match=r"out\.nwb: NWB can't hold these names of the track and its joints: "):
+    with pytest.raises(InputError, match=r"out\.nwb: NWB can't hold these names of the tracks and their joints: "):
         write_lifted(with_names(make_lifted, [name, "tail"], ["dog"]), tmp_path / "out.nwb")
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,21 @@ To add a format, write a file with its writer and its `OutputFormat` record, lis
 from __future__ import annotations
 
 from olift_fast.io.format import OutputFormat
-from olift_fast.io.writers import csv_tables, deeplabcut_h5, movement, npz
+from olift_fast.io.writers import (
+    anipose,
+    bvh,
+    c3d,
+    csv_tables,
+    dannce,
+    deeplabcut_h5,
+    gltf,
+    movement,
+    npz,
+    nwb,
+    parquet,
+    slp,
+    trc,
+)
 
 #: Every output format, in the order in which messages and docs list them.
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
@@ -16,5 +30,15 @@ OUTPUT_FORMATS: tuple[OutputFormat, ...] = (
     csv_tables.CSV,
     deeplabcut_h5.OUTPUT,
     movement.NETCDF,
-    movement.NWB,
+    nwb.OUTPUT,
+    parquet.OUTPUT,
+    bvh.OUTPUT,
+    gltf.GLB,
+    gltf.GLTF,
+    trc.OUTPUT,
+    c3d.OUTPUT,
+    slp.OUTPUT,
+    anipose.POINTS3D,
+    anipose.CSV,
+    dannce.OUTPUT,
 )

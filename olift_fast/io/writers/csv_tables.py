@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.io.format import OutputFormat
+from olift_fast.io.writers.timing import frame_numbers
 from olift_fast.tracks.containers import LiftedTracks
 
 
@@ -24,10 +25,10 @@ def write_csv(result: LiftedTracks, path: Path) -> None:
         rows.append(["individuals", *(track for track in result.tracks for _ in range(count))])
     rows.append(["bodyparts", *(name for _ in result.tracks for name in names for _ in range(3))])
     rows.append(["coords", *["x", "y", "z"] * (len(names) * result.num_tracks)])
-    with _open(path) as text:
-        text.writelines(",".join(map(_quoted, row)) + "\n" for row in rows)
+    with open_text(path) as text:
+        text.writelines(",".join(map(quoted, row)) + "\n" for row in rows)
         values = result.joints.transpose(1, 0, 2, 3).reshape(result.num_frames, -1)
-        text.writelines(_lines(_frame_numbers(result), values))
+        text.writelines(_lines(frame_numbers(result), values))
 
 
 def _lines(frames: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> Iterator[str]:
@@ -40,40 +41,39 @@ def _lines(frames: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> It
 
 
 def write_long_csv(result: LiftedTracks, path: Path) -> None:
-    """Writes a row for each track, frame and joint; with the standard deviations, where the result has them."""
-    frames = _frame_numbers(result)
-    deviations = [values for values in (result.uncertainty, result.uncertainty_xy) if values is not None]
-    more = np.stack(deviations, axis=-1) if deviations else np.empty((*result.visible.shape, 0), np.float32)
-    names = [_quoted(name) for name in result.skeleton.names]
-    with _open(path) as text:
-        text.write("track,frame,time,joint,x,y,z,confidence,visible")
-        text.write(",uncertainty,uncertainty_xy\n" if deviations else "\n")
+    """Writes a row for each track, frame and joint; with what is known of uncertainty and contacts."""
+    frames = frame_numbers(result)
+    known = {"uncertainty": result.uncertainty, "uncertainty_xy": result.uncertainty_xy, "contact": result.contacts}
+    extra = {name: values for name, values in known.items() if values is not None}
+    more = np.stack(list(extra.values()), axis=-1) if extra else np.empty((*result.visible.shape, 0), np.float32)
+    names = [quoted(name) for name in result.skeleton.names]
+    with open_text(path) as text:
+        text.write(",".join(("track,frame,time,joint,x,y,z,confidence,visible", *extra)) + "\n")
         for track, label in enumerate(result.tracks):
-            head = _quoted(label)
+            head = quoted(label)
             for index, frame in enumerate(frames.tolist()):
                 time = "" if result.fps is None else f"{frame / result.fps:.9g}"
                 joints, confidence = result.joints[track, index].tolist(), result.confidence[track, index].tolist()
                 visible, last = result.visible[track, index].tolist(), more[track, index].tolist()
                 text.writelines(
-                    f"{head},{frame},{time},{name},{_cells(xyz)},{score:.9g},{int(seen)}{_cells(rest, ',')}\n"
+                    f"{head},{frame},{time},{name},{cells(xyz)},{score:.9g},{int(seen)}{cells(rest, ',')}\n"
                     for name, xyz, score, seen, rest in zip(names, joints, confidence, visible, last, strict=True)
                 )
 
 
-def _cells(values: list[float], before: str = "") -> str:
+def cells(values: list[float], before: str = "") -> str:
+    """Numbers as cells, that restore a float32 exactly; empty where NaN."""
     return (before if values else "") + ",".join("" if value != value else f"{value:.9g}" for value in values)
 
 
-def _frame_numbers(result: LiftedTracks) -> npt.NDArray[np.int64]:
-    return np.arange(result.num_frames, dtype=np.int64) if result.frames is None else result.frames
-
-
-def _quoted(cell: str) -> str:
+def quoted(cell: str) -> str:
+    """A cell of text as csv has it: in quotes where it holds commas, quotes or ends of lines."""
     return '"' + cell.replace('"', '""') + '"' if any(character in cell for character in ',"\n\r') else cell
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[str]]:
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """A file of text in UTF-8 to be written, with line ends as they are."""
     with path.open("wb") as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         yield text
 
@@ -83,14 +83,17 @@ CSV = OutputFormat(
     suffix=".csv",
     extra=None,
     description="DeepLabCut's table with x, y, z; a row `individuals` for several tracks",
-    holds="joints, float32 exactly; empty cells for NaN",
+    holds="joints, float32 exactly; empty cells for NaN; frame numbers",
+    drops="confidence, fps, edges, uncertainty, units, how it was lifted",
     write=write_csv,
 )
 LONG_CSV = OutputFormat(
     name="long",
     suffix=".long.csv",
     extra=None,
-    description="track, frame, time, joint, x, y, z, confidence, visible; uncertainty, uncertainty_xy where known",
-    holds="joints, the input's confidence, uncertainty",
+    description="track, frame, time, joint, x, y, z, confidence, visible; uncertainty, uncertainty_xy, contact where "
+    "known",
+    holds="joints, float32 exactly; the input's confidence, visibility, uncertainty, contacts, frame numbers, times",
+    drops="edges, units, how it was lifted",
     write=write_long_csv,
 )

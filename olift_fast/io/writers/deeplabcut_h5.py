@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from olift_fast.atomic import reserve
 from olift_fast.io.format import OutputFormat
+from olift_fast.io.writers.timing import frame_numbers
 from olift_fast.tracks.containers import LiftedTracks
 
 
@@ -52,9 +53,8 @@ def write_deeplabcut_h5(result: LiftedTracks, path: Path) -> None:
                 _write(group, f"{key}_level{number}", level, kind=_text("string"), nan_rep=h5py.Empty("S1"), **named)
                 codes = np.array([values[text] for text in texts], _code_type(len(values)))
                 _write(group, f"{key}_label{number}", codes)
-        frames = np.arange(result.num_frames) if result.frames is None else result.frames
         # "N." is the pickle of None: the index has no name.
-        _write(group, "axis1", frames.astype(np.int64), kind=_text("integer"), name=np.bytes_("N."))
+        _write(group, "axis1", frame_numbers(result), kind=_text("integer"), name=np.bytes_("N."))
         _write(group, "block0_values", result.joints.transpose(1, 0, 2, 3).reshape(result.num_frames, -1))
 
 
@@ -99,5 +99,6 @@ OUTPUT = OutputFormat(
     extra=None,
     description="DeepLabCut's pandas table with x, y, z; a level `individuals` for several tracks",
     holds="joints, float32 exactly; frame numbers",
+    drops="confidence, fps, edges, uncertainty, units, how it was lifted",
     write=write_deeplabcut_h5,
 )

@@ -129,5 +129,6 @@ OUTPUT = OutputFormat(
     extra=None,
     description="the table above",
     holds="everything, exactly",
+    drops="nothing",
     write=write_npz,
 )

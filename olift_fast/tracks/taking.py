@@ -1,0 +1,37 @@
+"""Some tracks of a lifted result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from olift_fast.errors import InputError
+from olift_fast.tracks.containers import LiftedTracks
+
+_OF_JOINTS = ("joints", "keypoints", "confidence", "visible", "uncertainty", "uncertainty_xy", "contacts")
+_OF_TRACKS = ("scale", "centers", "rotation", "meters_per_pixel")
+
+
+def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
+    """The tracks of these names, in this order; joints that only other tracks have are left out.
+
+    Raises:
+        InputError: no such track; the message lists those that there are.
+    """
+    missing = [name for name in names if name not in result.tracks]
+    if missing:
+        raise InputError(f"has no track {', '.join(map(repr, missing))}; it has {', '.join(result.tracks)}")
+    kept = [result.tracks.index(name) for name in dict.fromkeys(names)]
+    finite = np.asarray(np.isfinite(result.joints).all(axis=-1))
+    lifted = np.asarray(finite.any(axis=1))
+    gone = ~lifted[kept].any(axis=0) & lifted.any(axis=0) & lifted[kept].any()
+    joints = np.flatnonzero(~gone)
+    changes: dict[str, Any] = {}
+    for name in (*_OF_JOINTS, *_OF_TRACKS):
+        if (values := getattr(result, name)) is not None:
+            changes[name] = values[kept][:, :, joints] if name in _OF_JOINTS else values[kept]
+    skeleton = result.skeleton.subset([result.skeleton.names[joint] for joint in joints])
+    return replace(result, **changes, skeleton=skeleton, tracks=tuple(result.tracks[index] for index in kept))

@@ -1,0 +1,61 @@
+"""Some tracks of a result."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from olift_fast.errors import InputError
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.taking import take_tracks
+
+
+def result() -> LiftedTracks:
+    rng = np.random.default_rng(0)
+    shape = (3, 4, 3)
+    joints = rng.normal(size=(*shape, 3))
+    joints[0, :, 2] = joints[1:, :, 0] = np.nan
+    return LiftedTracks(
+        joints=joints,
+        keypoints=rng.normal(size=(*shape, 2)),
+        confidence=rng.uniform(size=shape),
+        visible=rng.uniform(size=shape) > 0.5,
+        skeleton=Skeleton(("wing", "body", "tail"), ((0, 1), (1, 2)), inferred=(True, False)),
+        tracks=("bird", "mouse", "rat"),
+        scale=[1, 2, 3],
+        centers=rng.normal(size=(3, 4, 2)),
+        rotation=rng.normal(size=(3, 3, 3)),
+        model="small",
+        version="1.0",
+        uncertainty=rng.uniform(size=shape),
+        uncertainty_xy=rng.uniform(size=shape),
+        meters_per_pixel=[0.1, 0.2, 0.3],
+        contacts=rng.uniform(size=shape) > 0.5,
+        notes=("as read",),
+    )
+
+
+def test_every_field_follows_its_track() -> None:
+    whole = result()
+    taken = take_tracks(whole, ["rat", "bird", "rat"])
+    assert taken.tracks == ("rat", "bird") and taken.skeleton == whole.skeleton and taken.notes == whole.notes
+    arrays = [field.name for field in fields(whole) if isinstance(getattr(whole, field.name), np.ndarray)]
+    assert len(arrays) == 11
+    for name in arrays:
+        np.testing.assert_array_equal(getattr(taken, name), getattr(whole, name)[[2, 0]], err_msg=name)
+
+
+def test_joints_that_only_other_tracks_have_are_left_out() -> None:
+    whole = result()
+    taken = take_tracks(whole, ["mouse"])
+    assert taken.skeleton == Skeleton(("body", "tail"), ((0, 1),)) and taken.contacts is not None
+    np.testing.assert_array_equal(taken.joints, whole.joints[1:2, :, 1:])
+    assert taken.contacts.shape == (1, 4, 2)
+
+
+def test_tracks_that_are_not_there_are_named() -> None:
+    with pytest.raises(InputError, match="has no track 'cat'; it has bird, mouse, rat"):
+        take_tracks(result(), ["bird", "cat"])

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
+from olift_fast.cli.angles import angles
 from olift_fast.cli.bench import bench
 from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.demo import demo
@@ -154,10 +155,10 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
 
-for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
+for command in (lift, stream, recover, view, angles, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
         cls=_TAKE_OLD_FORMS.get(command),
-        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate),
+        no_args_is_help=command in (lift, recover, view, angles, info, skeleton, train, finetune, evaluate),
     )(command)

@@ -54,7 +54,10 @@ def meetings(edges: tuple[tuple[int, int], ...]) -> Meetings:
 
 @lru_cache(maxsize=64)
 def elimination_order(edges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """Bones in the order of elimination, each with the bones that it is then still coupled to (minimum degree)."""
+    """Bones in the order of elimination, each with the bones that it is then still coupled to.
+
+    The next bone is always one that makes the fewest new couplings: none, in a tree.
+    """
     pairs = meetings(edges)
     coupled: dict[int, set[int]] = {bone: set() for bone in range(len(edges))}
     for one, other in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
@@ -62,13 +65,17 @@ def elimination_order(edges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, tu
         coupled[other].add(one)
     order = []
     while coupled:
-        bone = min(coupled, key=lambda one: (len(coupled[one]), one))
+        bone = min(coupled, key=lambda one: (_new_couplings(coupled, one), len(coupled[one]), one))
         rest = coupled.pop(bone)
         for other in rest:
             coupled[other] |= rest - {other}
             coupled[other].discard(bone)
         order.append((bone, tuple(sorted(rest))))
     return tuple(order)
+
+
+def _new_couplings(coupled: dict[int, set[int]], bone: int) -> int:
+    return sum(other not in coupled[one] for one, other in combinations(coupled[bone], 2))
 
 
 def solve(edges: Sequence[tuple[int, int]], diagonal: Floats, couplings: Floats, right: Floats) -> Floats:

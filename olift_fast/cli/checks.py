@@ -59,12 +59,12 @@ def check_page(page: Path, source: Path, result: Path | None = None) -> None:
     """
     from olift_fast.view import require_plotly
 
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{page}: a page's name must end in .html, got {page.suffix or 'no ending'!r}")
     require_plotly()
     check_output(page, source)
     if result is not None and page.resolve() == result.resolve():
         raise InputError(f"{page}: is asked for as result and as page; give them two names")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{page}: a page's name must end in .html, got {page.suffix or 'no ending'!r}")
 
 
 def check_min_confidence(value: float) -> None:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.scores import MOTION, RECORDS
+from olift_fast.bodies.angles import joint_angles
 from olift_fast.bodies.rigid import DEPTH, steady_joints
 from olift_fast.bodies.signs import jumping
 from olift_fast.data.clips import ClipBatch
@@ -40,13 +41,16 @@ def rows(lifter: Lifter, folder: Path) -> Iterator[dict[str, Any]]:
         for frames in LENGTHS:
             sources = held_out(folder, noise, frames=frames, paired=frames == LENGTHS[0])
             for name, clips in sources.items():
-                if 1 < clips.visible.shape[1] and (frames == LENGTHS[0] or clips.visible.shape[1] == frames):
+                if clips.visible.shape[1] > 1 and (frames == LENGTHS[0] or clips.visible.shape[1] == frames):
                     facts = {"source": name, "faults": noise, "frames": clips.visible.shape[1], "clips": len(clips)}
                     yield {**facts, **scores(lifter, clips)}
 
 
 def scores(lifter: Lifter, clips: ClipBatch) -> dict[str, float]:
-    """In %: the error and the drift of what is lifted, and of its steady bones; and the signs of trust."""
+    """The errors and the drift of what is lifted, and of its steady bones, and the signs of trust.
+
+    All are in %, but for the angles at joints: their median absolute error in degrees.
+    """
     disagreement, parts = MirrorDisagreement(), []
     with torch.inference_mode():
         for batch in collate([clips], lifter.config.hops, told=[clips.skeleton]).split(AT_ONCE):
@@ -58,8 +62,8 @@ def scores(lifter: Lifter, clips: ClipBatch) -> dict[str, float]:
     found = {"steady_" + name: value for name, value in errors(steady, target, labelled, clips).items()}
     jumps = [float(jumping(joints).mean()) for joints in lifted.numpy()]
     found |= errors(lifted, target, labelled, clips)
-    found |= {"jumps": statistics.mean(jumps), "mirror": disagreement.share or 0.0}
-    return {name: round(100 * value, 4) for name, value in found.items()}
+    found |= {"jumps": 100 * statistics.mean(jumps), "mirror": 100 * (disagreement.share or 0.0)}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def steadied(joints: Tensor, visible: Tensor, clips: ClipBatch) -> np.ndarray:
@@ -69,10 +73,20 @@ def steadied(joints: Tensor, visible: Tensor, clips: ClipBatch) -> np.ndarray:
 
 def errors(joints: Tensor, target: Tensor, labelled: Tensor, clips: ClipBatch) -> dict[str, float]:
     edges = clips.skeleton.edges
+    mine, true = (
+        np.stack(
+            [
+                angle.values
+                for angle in joint_angles(torch.where(labelled[..., None], x, torch.nan).numpy(), clips.skeleton)
+            ]
+        )
+        for x in (joints.double(), target.double())
+    )
     return {
-        "sa_mpjpe": float(sa_mpjpe(joints, target, labelled).mean()),
-        "drift": float(bone_length_drift(joints, labelled, edges).nanmean()),
-        "ratios": float(bone_ratio_error(joints, target, labelled, edges).nanmean()),
+        "sa_mpjpe": 100 * float(sa_mpjpe(joints, target, labelled).mean()),
+        "drift": 100 * float(bone_length_drift(joints, labelled, edges).nanmean()),
+        "ratios": 100 * float(bone_ratio_error(joints, target, labelled, edges).nanmean()),
+        "angles": float(np.nanmedian(np.abs(mine - true))),
     }
 
 

@@ -71,7 +71,7 @@ def angles_of(result: LiftedTracks) -> Angles:
             where = f"{result.source}: " if result.source else ""
             raise InputError(f"{where}angles need the skeleton's edges, and none are known: lift with --skeleton")
         left_out.append("angles at joints and of segments: no edges are known")
-    found = list(_at_joints(joints, skeleton))
+    found = list(joint_angles(joints, skeleton))
     if result.frame == "world":
         found += _of_segments(joints, skeleton)
         trunk = person.trunk if person else trunk_of(skeleton)
@@ -93,8 +93,13 @@ def angles_of(result: LiftedTracks) -> Angles:
     return Angles(tuple(found), tuple(left_out))
 
 
-def _at_joints(joints: Floats, skeleton: Skeleton) -> Iterator[Angle]:
-    """The angle between every two bones that meet at a joint; a joint of two bones gives its name to its angle."""
+def joint_angles(joints: Floats, skeleton: Skeleton) -> Iterator[Angle]:
+    """The angle between every two bones that meet at a joint; a joint of two bones gives its name to its angle.
+
+    Args:
+        joints: (N, T, J, 3), in any frame.
+        skeleton: its edges count.
+    """
     neighbors: dict[int, list[int]] = {}
     for a, b in skeleton.edges:
         neighbors.setdefault(a, []).append(b)
@@ -132,5 +137,3 @@ def _of_trunk(joints: Floats, trunk: Trunk) -> tuple[list[Angle], list[str]]:
         return found, ["trunk heading: the trunk is upright, and no left and right joints tell where it faces"]
     across = tuple(joint for pair in trunk.across for joint in pair)
     return [*found, Angle("trunk heading", "trunk", headings.astype(np.float32), (*those, *across))], []
-
-

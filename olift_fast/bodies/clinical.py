@@ -18,7 +18,7 @@ from olift_fast.bodies.vectors import between, degrees, dot, unit
 Floats = npt.NDArray[np.float64]
 Values = Callable[[Floats], Floats]
 Named = tuple[str, Values, tuple[int, ...]]
-"""An angle's name, the function of joints (T, J, 3) that gives its degrees (T), and the joints that it is taken from."""
+"""An angle's name, the function of joints (T, J, 3) that gives its degrees (T), and the joints that it is of."""
 
 CLEAR = 0.25
 """The share of a limb's length in a plane below which its direction in that plane is not told: NaN, about 15° from the

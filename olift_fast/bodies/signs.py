@@ -96,9 +96,7 @@ class Trust:
 
     def as_json(self) -> dict[str, Any]:
         """By name, rounded, for `--json`."""
-        return {
-            name: round(value, 5) if isinstance(value, float) else value for name, value in self.__dict__.items()
-        }
+        return {name: round(value, 5) if isinstance(value, float) else value for name, value in self.__dict__.items()}
 
 
 def trust(result: LiftedTracks, *, usual_drift: float | None = None, mirror: float | None = None) -> Trust:
@@ -111,15 +109,16 @@ def trust(result: LiftedTracks, *, usual_drift: float | None = None, mirror: flo
     """
     skeleton = result.skeleton
     left, right = bones_by_side(skeleton)
-    drifts = [length_drift(joints, skeleton.edges) for joints in result.joints] if skeleton.edges else []
     jumps = np.concatenate([jumping(joints) for joints in result.joints]) if result.num_frames > 2 else np.empty(0)
-    known = [drift for drift in drifts if np.isfinite(drift)]
+    drifts = np.array([length_drift(joints, skeleton.edges) for joints in result.joints])
+    # A track counts by its frames that show something.
+    frames = np.where(np.isfinite(drifts), result.visible.any(axis=-1).sum(axis=1), 0)
     return Trust(
         bones=len(skeleton.edges),
         left=left,
         right=right,
         estimated=1.0 - float(result.visible.mean()),
-        drift=float(np.mean(known)) if known else None,
+        drift=float(np.average(np.nan_to_num(drifts), weights=frames)) if frames.any() else None,
         usual_drift=usual_drift,
         jumps=float(jumps.mean()) if jumps.size else None,
         mirror=mirror,

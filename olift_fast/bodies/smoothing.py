@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,8 @@ def smooth_joints(result: LiftedTracks, seconds: float) -> LiftedTracks:
 
     Args:
         result: in any frame.
-        seconds: of the window. Movements that are faster than about two windows a cycle are damped.
+        seconds: of the window. A swing keeps 98 % of its height where its cycle takes two windows, three quarters
+            where it takes one, and is gone where it takes half of one.
 
     Raises:
         InputError: as `smoothing_of`.
@@ -126,5 +128,5 @@ def _stretches(there: npt.NDArray[np.bool_], after_gap: npt.NDArray[np.intp]) ->
     found = []
     for start, stop in edge.reshape(-1, 2).tolist():
         cuts = [start, *after_gap[(after_gap > start) & (after_gap < stop)].tolist(), stop]
-        found += list(zip(cuts[:-1], cuts[1:], strict=True))
+        found += pairwise(cuts)
     return found

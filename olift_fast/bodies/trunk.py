@@ -88,9 +88,7 @@ def person_of(skeleton: Skeleton) -> Person | None:
                 joints[f"{side}_{part}"] = found
     if not {"left_shoulder", "right_shoulder", "left_hip", "right_hip"} <= joints.keys():
         return None
-    shoulders, hips = (
-        (joints[f"left_{part}"], joints[f"right_{part}"]) for part in ("shoulder", "hip")
-    )
+    shoulders, hips = ((joints[f"left_{part}"], joints[f"right_{part}"]) for part in ("shoulder", "hip"))
     return Person(joints, Trunk(shoulders, hips, (shoulders, hips)))
 
 

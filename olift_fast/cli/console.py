@@ -63,7 +63,10 @@ def by_option(argument: str, option: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(option + str(error).removeprefix(argument)) if str(error).startswith(argument) else error
+        message = str(error)
+        if not message.startswith(argument):
+            raise
+        raise InputError(option + message.removeprefix(argument)) from error
 
 
 def say(*lines: str, err: bool = False) -> None:

@@ -20,8 +20,8 @@ from olift_fast.cli.console import Stages, by_option, plural, progress_bar
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
-    from olift_fast.model import Lifter
     from olift_fast.bodies import Trust
+    from olift_fast.model import Lifter
     from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
     from olift_fast.tracks.draft import Infer
     from olift_fast.tracks.skeleton import Skeleton

@@ -60,8 +60,8 @@ def swinging(skeleton: Skeleton, frames: int = 60, seed: int = 0) -> np.ndarray:
 
 STANDING = {
     "nose": (0, 0.1, 1.7), "eye": (0.03, 0.08, 1.73), "ear": (0.07, 0, 1.7), "shoulder": (0.2, 0, 1.45),
-    "elbow": (0.2, 0, 1.15), "wrist": (0.2, 0, 0.9), "hip": (0.1, 0, 0.95), "knee": (0.1, 0, 0.5), "ankle": (0.1, 0, 0.08),
-    "bigtoe": (0.1, 0.2, 0.08), "smalltoe": (0.12, 0.18, 0.08), "heel": (0.1, -0.05, 0.08),
+    "elbow": (0.2, 0, 1.15), "wrist": (0.2, 0, 0.9), "hip": (0.1, 0, 0.95), "knee": (0.1, 0, 0.5),
+    "ankle": (0.1, 0, 0.08), "bigtoe": (0.1, 0.2, 0.08), "smalltoe": (0.12, 0.18, 0.08), "heel": (0.1, -0.05, 0.08),
     "head": (0, 0, 1.75), "neck": (0, 0, 1.5),
 }  # fmt: skip
 """The joints of a person of 1.75 m: to the person's right (mirrored for the left), forward and up."""

@@ -43,7 +43,9 @@ def test_share_is_the_distance_of_visible_joints_centered(model: Lifter) -> None
     squares = []
     for clip, frame in np.ndindex(2, 9):
         seen = visible[clip, frame]
-        one, other = (points[clip, frame][seen] - points[clip, frame][seen].mean(dim=0) for points in (straight, mirrored))
+        one, other = (
+            points[clip, frame][seen] - points[clip, frame][seen].mean(dim=0) for points in (straight, mirrored)
+        )
         squares += (one - other).square().sum(dim=-1).tolist()
     assert counted.joints == len(squares)
     assert counted.share == pytest.approx(np.sqrt(np.mean(squares)), rel=1e-4)
@@ -56,5 +58,7 @@ def test_lifter_that_does_not_mind_mirrors_agrees_with_itself() -> None:
 
     counted = MirrorDisagreement()
     shape = (1, 5, 4)
-    lift_mirrored(flat, torch.randn(*shape, 2), torch.ones(shape, dtype=torch.bool), sides=torch.zeros(4), disagreement=counted)  # type: ignore[arg-type]
+    lift_mirrored(
+        flat, torch.randn(*shape, 2), torch.ones(shape, dtype=torch.bool), sides=torch.zeros(4), disagreement=counted
+    )  # type: ignore[arg-type]
     assert counted.share == pytest.approx(0, abs=1e-6)

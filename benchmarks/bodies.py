@@ -25,7 +25,7 @@ from olift_fast.bodies.angles import joint_angles
 from olift_fast.bodies.rigid import DEPTH, steady_joints
 from olift_fast.bodies.signs import jumping
 from olift_fast.data.clips import ClipBatch
-from olift_fast.model import Lifter, MirrorDisagreement, lift_mirrored
+from olift_fast.model import Lifter, MirrorDisagreement
 from olift_fast.model.checkpoints import CONFIG, SHIPPED, shipped
 from olift_fast.train.batches import collate
 from olift_fast.train.held_out import held_out
@@ -56,7 +56,7 @@ def scores(lifter: Lifter, clips: ClipBatch) -> dict[str, float]:
         for batch in collate([clips], lifter.config.hops, told=[clips.skeleton]).split(AT_ONCE):
             told = batch.told(lifter.config)
             parts.append((lifter(batch.keypoints, batch.visible, **told), batch.joints, batch.labelled, batch.visible))
-            lift_mirrored(lifter, batch.keypoints, batch.visible, disagreement=disagreement, **told)
+            disagreement.lift(lifter, batch.keypoints, batch.visible, **told)
     lifted, target, labelled, visible = (torch.cat(part) for part in zip(*parts, strict=True))
     steady = torch.from_numpy(np.stack([steadied(*one, clips) for one in zip(lifted, visible, strict=True)]))
     found = {"steady_" + name: value for name, value in errors(steady, target, labelled, clips).items()}
@@ -101,10 +101,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("model", help="a shipped name, or a folder")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     found = list(rows(Lifter.from_pretrained(given.model), given.folder))
-    out = given.out or RECORDS / f"bodies-{Path(given.model).name}.json"
+    out = RECORDS / f"bodies-{Path(given.model).name}.json"
     out.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in found) + "\n]\n", encoding="utf-8")
     if given.model in shipped():
         usual = [row for row in found if row["faults"] and row["frames"] == LENGTHS[0] and row["source"] in MOTION]

@@ -91,7 +91,7 @@ def steady_lengths(joints: Array, skeleton: Skeleton, visible: Mask | None = Non
 
 def body_radius(joints: Array) -> float:
     """The RMS distance of the joints (T, J, 3) of one track from the mean of their frame; 0 where none is known."""
-    there = np.isfinite(joints).all(axis=-1)
+    there = np.asarray(np.isfinite(joints).all(axis=-1))
     if not there.any():
         return 0.0
     own = np.where(there[..., None], joints, 0).astype(np.float64)

@@ -98,12 +98,13 @@ def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
         edges: (E).
     """
     lengths = bone_lengths(joints, edges)
-    lengths = lengths[np.isfinite(lengths).all(axis=1)] if np.isfinite(lengths).all(axis=1).any() else lengths[:0]
+    lengths = lengths[:, np.nan_to_num(lengths).any(axis=0)]
+    lengths = lengths[np.isfinite(lengths).all(axis=1)]
     whole = len(lengths) // SIZE_FRAMES
-    if whole < 2:
+    if whole < 2 or not lengths.size:
         return 1.0
     usual = np.median(lengths, axis=0)
-    ratios = np.median(lengths[:, usual > 0] / usual[usual > 0], axis=1)
+    ratios = np.median(lengths / np.where(usual > 0, usual, 1.0), axis=1)
     sizes = ratios[: whole * SIZE_FRAMES].reshape(whole, SIZE_FRAMES).mean(axis=1)
     least, most = np.quantile(sizes, (0.05, 0.95))
     return float(most / least)
@@ -142,12 +143,12 @@ def with_lengths(
     used = np.flatnonzero(np.isfinite(lengths) & (np.asarray(lengths) > 1e-6 * size))
     if not len(used):
         return moved
-    bones, wanted = tuple(edges[bone] for bone in used), np.asarray(lengths, dtype=np.float64)[used, None]
+    bones, wanted = tuple(edges[bone] for bone in used.tolist()), np.asarray(lengths, dtype=np.float64)[used, None]
     for first in range(0, len(joints), CHUNK):
         part = slice(first, first + CHUNK)
         # Frames come last: each operation runs over all of them.
         own = np.ascontiguousarray(joints[part].transpose(1, 2, 0), dtype=np.float64)
-        known = np.isfinite(own).all(axis=1)
+        known = np.asarray(np.isfinite(own).all(axis=1))
         own = np.where(known[:, None], own, 0.0)
         frames = _Frames(own, known, bones, wanted, _mobility(deviations, part, own.shape))
         moved[part] = np.where(known.T[..., None], frames.solved().transpose(2, 0, 1), moved[part])
@@ -200,7 +201,7 @@ class _Frames:
         for _ in range(EXACT):
             along, length = frames._directions(joints[..., left])
             short = length - frames.lengths
-            wrong = ((np.abs(short) > TOLERANCE * frames.lengths) & frames.active).any(axis=0)
+            wrong = np.asarray(((np.abs(short) > TOLERANCE * frames.lengths) & frames.active).any(axis=0))
             if not wrong.any():
                 return joints
             frames, left = frames._taken(wrong), left[wrong]

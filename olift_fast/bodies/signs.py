@@ -34,7 +34,7 @@ class Trust:
         drift: how much bones stretch, within windows of 48 frames (`length_drift`).
         usual_drift: the same of the model on the recordings that it was validated on.
         jumps: share of the frames in which a joint jumps (`jumping`).
-        mirror: RMS distance of a joint from where the mirror image has it, over the body's radius, where asked.
+        mirror: RMS distance of a joint from where the mirror image has it, over the keypoints' RMS radius, where asked.
         uncertainty: median standard deviation of depth, over the body's radius, where the model tells.
     """
 

@@ -125,7 +125,7 @@ def _alike(there: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:
 def _stretches(there: npt.NDArray[np.bool_], after_gap: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
     """First frames of stretches that are there, and those after their last ones; a gap ends a stretch, too."""
     edge = np.flatnonzero(np.diff(there.astype(np.int8), prepend=0, append=0))
-    found = []
+    found: list[tuple[int, int]] = []
     for start, stop in edge.reshape(-1, 2).tolist():
         cuts = [start, *after_gap[(after_gap > start) & (after_gap < stop)].tolist(), stop]
         found += pairwise(cuts)

@@ -72,7 +72,7 @@ def angles(
             }
         )
         return
-    counts = Counter(angle.kind for angle in found.angles)
+    counts = Counter[str](angle.kind for angle in found.angles)
     kinds = ", ".join(f"{counts[kind]} {words}" for kind, words in KINDS.items() if counts[kind])
     frames = f"{plural(lifted.num_tracks, 'track')} of {plural(lifted.num_frames, 'frame')}"
     say(f"{table}: {plural(len(found.angles), 'angle')} ({kinds or 'none'}) of {frames}")

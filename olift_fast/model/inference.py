@@ -38,10 +38,18 @@ TOGETHER = 16 * CHUNK
 
 @dataclass
 class MirrorDisagreement:
-    """How far a lift and that of the mirror image are apart, summed up while both are lifted; see `lift_mirrored`."""
+    """How far a lift and that of the mirror image are apart, summed up while both are lifted."""
 
     squares: float = 0.0
     joints: int = 0
+
+    def lift(
+        self, model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, sides: torch.Tensor, **told: Any
+    ) -> torch.Tensor:
+        """`lift_mirrored`, which also counts how far the two are apart."""
+        straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
+        self.add(straight[..., :3], mirrored[..., :3], visible)
+        return 0.5 * (straight + mirrored)
 
     def add(self, straight: torch.Tensor, mirrored: torch.Tensor, visible: torch.Tensor) -> None:
         """Counts joints ``(B, T, J, 3)`` and their mirror image's, mirrored back, where they are visible.
@@ -357,7 +365,8 @@ def lift_together(
             stretches += stretches_of(track, frames, config.receptive_field, chunk)
     device = next(model.parameters()).device
     told = model_inputs(model, skeleton, pitch)
-    lift = partial(lift_mirrored, disagreement=mirror) if mirror else Lifter.__call__
+    counted = mirror.lift if isinstance(mirror, MirrorDisagreement) else None
+    lift = counted or (lift_mirrored if mirror else Lifter.__call__)
     total, wanted, done = sum(map(len, joints)), sum(own.stop - own.start for own in stretches), 0
     with torch.inference_mode():
         for batch in batches_of(stretches, chunk):
@@ -403,23 +412,21 @@ def check_pitch(model: Lifter, pitch: float | None) -> None:
 
 
 def lift_mirrored(
-    model: Lifter,
-    keypoints: torch.Tensor,
-    visible: torch.Tensor,
-    *,
-    sides: torch.Tensor,
-    disagreement: bool | MirrorDisagreement = True,
-    **told: Any,
+    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, sides: torch.Tensor, **told: Any
 ) -> torch.Tensor:
     """The mean of what the model gives for a clip and for its mirror image, mirrored back, ``(B, T, J, 3)`` or more.
 
     x turns to -x, left to right. It takes a model whose output stands in the camera's frame, as training with a
-    reprojection weight makes it. Arguments as `Lifter.forward`'s; a `disagreement` counts how far the two are apart.
+    reprojection weight makes it. Arguments as `Lifter.forward`'s.
     """
+    straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
+    return 0.5 * (straight + mirrored)
+
+
+def _straight_and_mirrored(
+    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, sides: torch.Tensor, told: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
     straight = model(keypoints, visible, sides=sides, **told)
     flip = straight.new_ones(straight.shape[-1])
     flip[0] = -1
-    mirrored = flip * model(flip[:2] * keypoints, visible, sides=-sides, **told)
-    if isinstance(disagreement, MirrorDisagreement):
-        disagreement.add(straight[..., :3], mirrored[..., :3], visible)
-    return 0.5 * (straight + mirrored)
+    return straight, flip * model(flip[:2] * keypoints, visible, sides=-sides, **told)

@@ -37,7 +37,8 @@ def test_share_is_the_distance_of_visible_joints_centered(model: Lifter) -> None
     keypoints, visible = torch.randn(2, 9, 4, 2), torch.rand(2, 9, 4) > 0.3
     sides = torch.tensor(SKELETON.sides, dtype=torch.float32)
     counted = MirrorDisagreement()
-    lift_mirrored(model, keypoints, visible, sides=sides, disagreement=counted)
+    lifted = counted.lift(model, keypoints, visible, sides=sides)
+    assert torch.equal(lifted, lift_mirrored(model, keypoints, visible, sides=sides))
     straight = model(keypoints, visible, sides=sides)
     mirrored = model(keypoints * torch.tensor([-1.0, 1]), visible, sides=-sides) * torch.tensor([-1.0, 1, 1])
     squares = []
@@ -58,7 +59,6 @@ def test_lifter_that_does_not_mind_mirrors_agrees_with_itself() -> None:
 
     counted = MirrorDisagreement()
     shape = (1, 5, 4)
-    lift_mirrored(
-        flat, torch.randn(*shape, 2), torch.ones(shape, dtype=torch.bool), sides=torch.zeros(4), disagreement=counted
-    )  # type: ignore[arg-type]
+    visible = torch.ones(shape, dtype=torch.bool)
+    counted.lift(flat, torch.randn(*shape, 2), visible, sides=torch.zeros(4))  # type: ignore[arg-type]
     assert counted.share == pytest.approx(0, abs=1e-6)

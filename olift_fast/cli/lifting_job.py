@@ -98,6 +98,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
         if job.threads is not None:
             torch.set_num_threads(job.threads)
         model = load_model(job.model, job.device, job.dtype)
+        usual_drift = validated_drift(job.model)
     mirror = MirrorDisagreement() if job.mirror else None
     with (
         stages.measure("lift"),
@@ -113,7 +114,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
             pitch=job.pitch,
             progress=progress,
         )
-    told = trust(result, usual_drift=validated_drift(job.model), mirror=mirror.share if mirror else None)
+    told = trust(result, usual_drift=usual_drift, mirror=mirror.share if mirror else None)
     if job.smooth is not None or job.rigid:
         with stages.measure("steady"):
             result = _steadied(job, result)
@@ -127,7 +128,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    notes = result.notes if result.camera is None else (*result.notes, f"the model was told: {result.camera}")
+    notes = *result.notes, *_camera_notes(model, result)
     return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *told.warnings()), notes)
 
 
@@ -285,6 +286,14 @@ def _absent_joints(result: LiftedTracks) -> str:
 def hidden_share(result: LiftedTracks) -> float:
     """Share of the keypoints that the model did not see."""
     return 1.0 - float(result.visible.mean())
+
+
+def _camera_notes(model: Lifter, result: LiftedTracks) -> Iterator[str]:
+    """What the model was told of the camera, or may be told."""
+    if result.camera is not None:
+        yield f"the model was told: {result.camera}"
+    elif model.config.pitch:
+        yield "the model may be told how the camera looks: --pitch DEGREES, or --view top, level or below"
 
 
 def skeleton_warnings(skeleton: Skeleton) -> Iterator[str]:

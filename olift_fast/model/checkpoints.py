@@ -117,7 +117,9 @@ def validated_drift(name_or_path: str | Path) -> float | None:
     """
     path = folder_of(name_or_path) / CONFIG
     told = _read_json(path).get("validation", {})
-    drift = told.get("bone_length_drift") if isinstance(told, dict) else told
+    if not isinstance(told, dict):
+        raise InputError(f"{path}: validation must be an object, got {shown(told)}")
+    drift = told.get("bone_length_drift")
     if drift is None:
         return None
     if isinstance(drift, bool) or not isinstance(drift, int | float) or not 0 <= drift <= 1:

@@ -56,7 +56,7 @@ class MirrorDisagreement:
 
         Each frame is centered on its visible joints first: a lifter does not tell where the body is.
         """
-        apart = torch.where(visible.unsqueeze(-1), straight - mirrored, 0.0).double()
+        apart = torch.where(visible.unsqueeze(-1), (straight - mirrored).detach(), 0.0).double()
         counts = visible.sum(dim=-1, keepdim=True).unsqueeze(-1)
         apart -= apart.sum(dim=-2, keepdim=True) / counts.clamp(min=1)
         self.squares += float(apart[visible].square().sum())

@@ -81,6 +81,8 @@ def test_bones_are_compared_with_what_the_checkpoint_says(run: Run, random_model
     for wrong in (2, -0.1, True, "much", {"a": 1}):
         (folder / "config.json").write_text(json.dumps({**config, "validation": {"bone_length_drift": wrong}}))
         assert_one_line(run("lift", mouse, "--model", folder), "config.json: bone_length_drift of validation must be")
+    (folder / "config.json").write_text(json.dumps({**config, "validation": 0.07}))
+    assert_one_line(run("lift", mouse, "--model", folder), "config.json: validation must be an object, got 0.07")
 
 
 def test_uncertainty_of_models_that_give_it_is_told(run: Run, mouse: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported` or `serving` writes it,
-and each model is one that it has scores of.
+under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported`, `serving` or `bodies`
+writes it, and each model is one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
 `olift_fast.train.metrics.METRICS`.
@@ -25,7 +25,8 @@ from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (
-    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md", "docs/export.md", "docs/streaming.md")),
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{page}.md" for page in ("after-lifting", "cli", "export", "skeletons", "streaming")),
     *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
 )
 METRICS_PAGE = ROOT / "docs/metrics.md"
@@ -199,11 +200,43 @@ def clients(record: Mapping[str, Any]) -> str:
     return markdown_table(heads, lines)
 
 
+def steady(rows: Rows) -> str:
+    """Errors and drift of what is lifted, and of its steady bones, by recording and length of clips."""
+    heads = ["held-out source", "frames", "SA-MPJPE", "with `--rigid`", "on clean 2D", "drift", "with `--rigid`"]
+    heads += ["angles at joints", "with `--rigid`"]
+    found = {(row["source"], row["frames"], row["faults"]): row for row in rows}
+    lines = []
+    for (source, frames, faults), row in found.items():
+        if not faults:
+            continue
+        clean = found[source, frames, False]
+        changes = [change(one["steady_sa_mpjpe"], one["sa_mpjpe"], 1) for one in (row, clean)]
+        error, drift = f"{row['sa_mpjpe']:.1f}", f"{row['drift']:.1f} %"
+        label = (MOTION | PAIRED | RAT)[source]
+        angles = [f"{row[name]:.1f}°" for name in ("angles", "steady_angles")]
+        lines.append([label, str(frames), error, *changes, drift, f"{row['steady_drift']:.3f} %", *angles])
+    return markdown_table(heads, lines, left=heads[:1])
+
+
+def signs(rows: Rows) -> str:
+    """The signs of trust of clips of 48 frames beside their true errors, from the best to the worst."""
+    heads = ["held-out source", "SA-MPJPE", "mirror image differs by", "bones stretch by", "jumps"]
+    those = sorted((row for row in rows if row["faults"] and row["frames"] == 48), key=lambda row: row["sa_mpjpe"])
+    lines = [
+        [(MOTION | PAIRED | RAT)[row["source"]], f"{row['sa_mpjpe']:.1f}"]
+        + [f"{row[name]:.1f} %" for name in ("mirror", "drift", "jumps")]
+        for row in those
+    ]
+    return markdown_table(heads, lines, left=heads[:1])
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "families": families,
     "exported": exported,
     "steep": steep,
     "clients": clients,
+    "steady": steady,
+    "signs": signs,
     "ways": ways,
     "edges": edges,
     "delays": delays,
@@ -236,9 +269,9 @@ def later(model: str, frames: int) -> str:
     return f"{model}, {frames} frames later"
 
 
-def change(error: float, flat: float) -> str:
-    """The change of an error against the flat guess's: "−42 %"."""
-    return f"{100 * (error / flat - 1):+.0f} %".replace("-", "\N{MINUS SIGN}")
+def change(error: float, flat: float, digits: int = 0) -> str:
+    """The change of an error against the flat guess's, or another: "−42 %"."""
+    return f"{100 * (error / flat - 1):+.{digits}f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def rewritten(page: str, records: Path = RECORDS) -> str:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
+from olift_fast.cli.angles import angles
 from olift_fast.cli.bench import bench
 from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.convert import convert
@@ -162,6 +163,7 @@ COMMANDS: tuple[Any, ...] = (
     recover,
     convert,
     view,
+    angles,
     info,
     skeleton,
     demo,

@@ -51,10 +51,10 @@ def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
 
 
 def check_page(page: Path, source: Path, result: Path | None = None) -> None:
-    """As `check_output`, for a page that is drawn of `result`.
+    """As `check_output`, for a page that is drawn of `result`; its name must end in .html.
 
     Raises:
-        InputError: it has the result's name, or as `check_output`.
+        InputError: it has the result's name, another ending, or as `check_output`.
         MissingExtraError: the extra `view` is needed.
     """
     from olift_fast.view import require_plotly
@@ -63,6 +63,8 @@ def check_page(page: Path, source: Path, result: Path | None = None) -> None:
     check_output(page, source)
     if result is not None and page.resolve() == result.resolve():
         raise InputError(f"{page}: is asked for as result and as page; give them two names")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{page}: a page's name must end in .html, got {page.suffix or 'no ending'!r}")
 
 
 def check_min_confidence(value: float) -> None:

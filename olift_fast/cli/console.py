@@ -57,6 +57,18 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+@contextmanager
+def by_option(argument: str, option: str) -> Iterator[None]:
+    """Puts an option in place of the argument that an InputError within the block begins with."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        if not message.startswith(argument):
+            raise
+        raise InputError(option + message.removeprefix(argument)) from error
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Lines on stdout, or on stderr. Names of files, joints and tracks may stand in them: `printable` escapes signs."""
     for line in lines:

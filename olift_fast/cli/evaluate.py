@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olift_fast.cli.checks import check_output
-from olift_fast.cli.console import print_json, reported, say, table, write_json
+from olift_fast.cli.console import by_option, print_json, reported, say, table, write_json
 from olift_fast.cli.options import Debug, DtypeName, Json, JsonFile
 from olift_fast.errors import InputError, MissingExtraError
 
@@ -108,7 +108,8 @@ def evaluate(
     lifters = {shown(name, given): Lifter.from_pretrained(name) for name in given}
     delays, families = latency_frames or (), held_out or ()
     told: list[Graph] = [name.value for name in edges or ()]
-    scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delays, families=families, edges=told)
+    with by_option("latency_frames", "--latency-frames"):
+        scores = scores_of(lifters, data, noise=noise, dtypes=dtypes, delays=delays, families=families, edges=told)
     content = [row.as_row() for row in scores]
     if as_json:
         print_json(content)

@@ -77,6 +77,17 @@ def lift(
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
     ] = False,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            help="Smooth the joints over this many seconds (Savitzky-Golay, without lag; extra `smooth`).",
+            show_default=False,
+            metavar="SECONDS",
+        ),
+    ] = None,
+    rigid: Annotated[
+        bool, typer.Option("--rigid", help="Give each bone one length for the whole track; joints move a little.")
+    ] = False,
     track: Annotated[
         list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
     ] = None,
@@ -129,6 +140,8 @@ def lift(
         min_confidence=min_confidence,
         frame=old_option(frame, output, new="--frame", old="--output").value,
         mirror=mirror,
+        smooth=smooth,
+        rigid=rigid,
         pitch=pitch_told(pitch, view),
         tracks=track or (),
         backend=backend.value,
@@ -168,6 +181,7 @@ def report(outcome: Outcome) -> None:
     say(f"lifted by {result.model} {result.version}: {job.out} ({result.units}: {result.axes})")
     if job.page is not None:
         say(f"drawn: {job.page}")
+    say(f"trust: {outcome.trust.line()}")
     say(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     for note in outcome.notes:
         tell(note)
@@ -206,6 +220,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "fps": result.fps,
         "min_confidence": job.min_confidence,
         "hidden_share": round(hidden_share(result), 6),
+        "trust": outcome.trust.as_json(),
         "seconds": outcome.stages.rounded(),
         "frames_per_second": round(outcome.frames_per_second, 1),
         "warnings": list(outcome.warnings),

@@ -16,16 +16,15 @@ from olift_fast.cli.checks import (
     check_result,
     check_threads,
 )
-from olift_fast.cli.console import Stages, plural, progress_bar
+from olift_fast.cli.console import Stages, by_option, plural, progress_bar
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
+    from olift_fast.bodies import Trust
     from olift_fast.model import Lifter
     from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
     from olift_fast.tracks.draft import Infer
-
-LOW_VISIBLE_SHARE = 0.5
-CAMERA_NOTE = "the model expects an upright camera, level or looking down by up to 40°"
+    from olift_fast.tracks.skeleton import Skeleton
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,8 @@ class LiftingJob:
     min_confidence: float = 0.3
     frame: CoordinateFrame = "camera"
     mirror: bool = False
+    smooth: float | None = None
+    rigid: bool = False
     pitch: float | None = None
     tracks: Sequence[str] = ()
     backend: Literal["auto", "native", "eager", "reference"] = "auto"
@@ -55,11 +56,15 @@ class LiftingJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: the result, the seconds of each stage, and what its reader should know (warnings, notes)."""
+    """What came of a job: the result, the seconds of each stage, and what its reader should know.
+
+    `trust` is of the joints as the model gave them, before they were smoothed and steadied.
+    """
 
     job: LiftingJob
     result: LiftedTracks
     stages: Stages
+    trust: Trust
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -81,16 +86,21 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
     stages = Stages()
     with stages.measure("read"):
         tracks = tracks_of(job)
+        _check_steadying(job, tracks)
     _check_can_hold(job, tracks)
     with stages.measure("start"), computing_with(job.backend):
         # Torch and the weights: the same seconds for one frame as for a million.
         import torch
 
-        from olift_fast.model import lift_tracks
+        from olift_fast.bodies import trust
+        from olift_fast.model import MirrorDisagreement, lift_tracks
+        from olift_fast.model.checkpoints import validated_drift
 
         if job.threads is not None:
             torch.set_num_threads(job.threads)
         model = load_model(job.model, job.device, job.dtype)
+        usual_drift = validated_drift(job.model)
+    mirror = MirrorDisagreement() if job.mirror else None
     with (
         stages.measure("lift"),
         computing_with(job.backend),
@@ -101,10 +111,14 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
             tracks,
             min_confidence=job.min_confidence,
             frame=job.frame,
-            mirror=job.mirror,
+            mirror=mirror or False,
             pitch=job.pitch,
             progress=progress,
         )
+    told = trust(result, usual_drift=usual_drift, mirror=mirror.share if mirror else None)
+    if job.smooth is not None or job.rigid:
+        with stages.measure("steady"):
+            result = _steadied(job, result)
     with stages.measure("write"):
         from olift_fast.io import write_lifted
 
@@ -115,8 +129,8 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    notes = *result.notes, _camera_note(model, result)
-    return Outcome(job, result, stages, (*result.warnings, *_warnings(result)), notes)
+    notes = *result.notes, *_camera_notes(model, result)
+    return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *told.warnings()), notes)
 
 
 def check_job(job: LiftingJob) -> None:
@@ -126,6 +140,10 @@ def check_job(job: LiftingJob) -> None:
         raise InputError(f"--fps must be a positive number, got {job.fps:g}")
     check_image_size(job.image_size)
     check_threads(job.threads)
+    if job.smooth is not None:
+        from olift_fast.bodies.smoothing import require_scipy
+
+        require_scipy()
     check_input(job.file)
     check_result(job.out, job.file)
     if job.page is not None:
@@ -136,6 +154,28 @@ def _check_can_hold(job: LiftingJob, tracks: KeypointTracks) -> None:
     from olift_fast.io.write import check_can_hold
 
     check_can_hold(job.out, tracks)
+
+
+def _check_steadying(job: LiftingJob, tracks: KeypointTracks) -> None:
+    """Raises InputError where the tracks can't be smoothed or steadied as the job asks."""
+    if job.smooth is not None:
+        from olift_fast.bodies.smoothing import smoothing_of
+
+        with by_option("smoothing", "--smooth"):
+            smoothing_of(tracks, job.smooth)
+    if job.rigid:
+        from olift_fast.bodies.rigid import check_bones
+
+        check_bones(tracks)
+
+
+def _steadied(job: LiftingJob, result: LiftedTracks) -> LiftedTracks:
+    """The result smoothed, then with bones of one length each, as the job asks."""
+    from olift_fast.bodies import smooth_joints, steady_bones
+
+    if job.smooth is not None:
+        result = smooth_joints(result, job.smooth)
+    return steady_bones(result) if job.rigid else result
 
 
 def tracks_of(job: LiftingJob) -> KeypointTracks:
@@ -255,21 +295,24 @@ def hidden_share(result: LiftedTracks) -> float:
     return 1.0 - float(result.visible.mean())
 
 
-def _camera_note(model: Lifter, result: LiftedTracks) -> str:
-    """What the model expects of the camera, or was told of it."""
+def _camera_notes(model: Lifter, result: LiftedTracks) -> Iterator[str]:
+    """What the model was told of the camera, or may be told."""
     if result.camera is not None:
-        return f"the model was told: {result.camera}"
-    if model.config.pitch:
-        return "the model may be told how the camera looks: --pitch DEGREES, or --view top, level or below"
-    return CAMERA_NOTE
+        yield f"the model was told: {result.camera}"
+    elif model.config.pitch:
+        yield "the model may be told how the camera looks: --pitch DEGREES, or --view top, level or below"
 
 
-def _warnings(result: LiftedTracks) -> Iterator[str]:
-    skeleton = result.skeleton
+def skeleton_warnings(skeleton: Skeleton) -> Iterator[str]:
+    """What a skeleton lacks that makes depth less sure, with the option that gives it."""
     if not skeleton.edges:
         yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
     if not any(skeleton.sides):
         yield "no left and right joints are recognized: depth may come out mirrored; --skeleton FILE tells them"
+
+
+def _warnings(result: LiftedTracks) -> Iterator[str]:
+    yield from skeleton_warnings(result.skeleton)
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]
@@ -278,6 +321,3 @@ def _warnings(result: LiftedTracks) -> Iterator[str]:
     absent = _absent_joints(result)
     if absent:
         yield f"joints that a track never has are left empty in it: {absent}"
-    share = float(result.visible.mean())
-    if share < LOW_VISIBLE_SHARE:
-        yield f"only {share:.0%} of the keypoints are visible: what is hidden is estimated from the rest"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_result
-from olift_fast.cli.console import old_option, reported, say, tell, warn
-from olift_fast.cli.lifting_job import load_model, read_tracks
+from olift_fast.cli.console import by_option, old_option, reported, say, tell, warn
+from olift_fast.cli.lifting_job import load_model, read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -171,6 +171,8 @@ def stream(
     _check_counts(tracks=tracks, fit_frames=fit_frames, align=align, queue=queue, threads=threads)
     if align is not None and frame != FrameName.camera:
         raise InputError(f"--align needs --frame camera, got {frame.value}: others are not fitted to the picture")
+    if scale is not None and fit_frames is not None:
+        raise InputError(f"--scale {scale:g} leaves nothing to fit, so --fit-frames {fit_frames} must be left out")
     told = pitch_told(pitch, view)
     if open_:
         _check_page(page_port)
@@ -191,6 +193,8 @@ def stream(
         for note in replayed.notes:
             tell(note)
     joints = _skeleton(skeleton, replayed)
+    for warning in skeleton_warnings(joints):
+        warn(warning)
 
     import torch
 
@@ -200,8 +204,11 @@ def stream(
 
     torch.set_num_threads(threads)
     lifter = load_model(model, "cpu", dtype.value)
+    if latency_frames is not None:
+        with by_option("latency_frames", "--latency-frames"):
+            lifter = lifter.with_latency(latency_frames)
     lifting = StreamingLifter(
-        lifter if latency_frames is None else lifter.with_latency(latency_frames),
+        lifter,
         joints,
         tracks=tracks or (replayed.num_tracks if replayed else TRACKS),
         frame=frame.value,

@@ -105,13 +105,40 @@ def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
     return folder
 
 
-def _read_config(path: Path) -> tuple[LifterConfig, str]:
+def validated_drift(name_or_path: str | Path) -> float | None:
+    """How much bones stretch in what a checkpoint lifts, on the recordings that it was validated on; None if untold.
+
+    It is ``"validation": {"bone_length_drift": 0.07}`` in the config: the mean of `olift_fast.train.bone_length_drift`
+    over held-out recordings with detector-like faults. `python -m benchmarks.bodies` writes it; `save` does not, for
+    other weights have another one.
+
+    Raises:
+        InputError: the config is unreadable, or that is no number from 0 to 1.
+    """
+    path = folder_of(name_or_path) / CONFIG
+    told = _read_json(path).get("validation", {})
+    if not isinstance(told, dict):
+        raise InputError(f"{path}: validation must be an object, got {shown(told)}")
+    drift = told.get("bone_length_drift")
+    if drift is None:
+        return None
+    if isinstance(drift, bool) or not isinstance(drift, int | float) or not 0 <= drift <= 1:
+        raise InputError(f"{path}: bone_length_drift of validation must be a number from 0 to 1, got {shown(drift)}")
+    return float(drift)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     content = read_regular(path, MAX_CONFIG)
     with naming(path):
         data = parse_json(content)
     told = data.get("format") if isinstance(data, dict) else data
     if not isinstance(data, dict) or told != FORMAT:
         raise InputError(f"{path}: is not the config of a lifter (format must be {FORMAT!r}, got {shown(told)})")
+    return data
+
+
+def _read_config(path: Path) -> tuple[LifterConfig, str]:
+    data = _read_json(path)
     if not isinstance(fields := data.get("lifter"), dict):
         raise InputError(f"{path}: lifter must be an object with the fields of a config, got {shown(fields)}")
     version, name = data.get("format_version"), data.get("name", path.parent.name)

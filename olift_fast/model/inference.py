@@ -36,6 +36,38 @@ TOGETHER = 16 * CHUNK
 """Frames of the tracks that are prepared, lifted and placed together, at most."""
 
 
+@dataclass
+class MirrorDisagreement:
+    """How far a lift and that of the mirror image are apart, summed up while both are lifted."""
+
+    squares: float = 0.0
+    joints: int = 0
+
+    def lift(
+        self, model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, sides: torch.Tensor, **told: Any
+    ) -> torch.Tensor:
+        """`lift_mirrored`, which also counts how far the two are apart."""
+        straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
+        self.add(straight[..., :3], mirrored[..., :3], visible)
+        return 0.5 * (straight + mirrored)
+
+    def add(self, straight: torch.Tensor, mirrored: torch.Tensor, visible: torch.Tensor) -> None:
+        """Counts joints ``(B, T, J, 3)`` and their mirror image's, mirrored back, where they are visible.
+
+        Each frame is centered on its visible joints first: a lifter does not tell where the body is.
+        """
+        apart = torch.where(visible.unsqueeze(-1), (straight - mirrored).detach(), 0.0).double()
+        counts = visible.sum(dim=-1, keepdim=True).unsqueeze(-1)
+        apart -= apart.sum(dim=-2, keepdim=True) / counts.clamp(min=1)
+        self.squares += float(apart[visible].square().sum())
+        self.joints += int(counts.sum())
+
+    @property
+    def share(self) -> float | None:
+        """RMS distance from one to the other in model units, the RMS radius of the keypoints; None before any."""
+        return (self.squares / self.joints) ** 0.5 if self.joints else None
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A track, or some frames of one, as the model takes it.
@@ -63,7 +95,7 @@ def lift_tracks(
     *,
     min_confidence: float = 0.3,
     frame: CoordinateFrame = "camera",
-    mirror: bool = False,
+    mirror: bool | MirrorDisagreement = False,
     pitch: float | None = None,
     progress: Progress | None = None,
     output: CoordinateFrame | None = None,
@@ -78,7 +110,8 @@ def lift_tracks(
         min_confidence: keypoints below it count as hidden.
         frame: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's center;
             "object": the model's own frame and unit, centered on each frame's joints.
-        mirror: lift the mirror image, too, and average (see `lift_mirrored`): more accurate, twice the work.
+        mirror: lift the mirror image, too, and average (see `lift_mirrored`): more accurate, twice the work. A
+            `MirrorDisagreement` does so, and counts how far the two are apart.
         pitch: degrees by which the camera looks down (90: straight down, negative: from below), for models that can be
             told (`LifterConfig.pitch`).
         progress: called with (frames done, frames in all).
@@ -182,7 +215,7 @@ def run(
     prepared: Prepared,
     *,
     chunk: int = CHUNK,
-    mirror: bool = False,
+    mirror: bool | MirrorDisagreement = False,
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Array:
@@ -199,7 +232,7 @@ def run_together(
     tracks: Sequence[Prepared],
     *,
     chunk: int = CHUNK,
-    mirror: bool = False,
+    mirror: bool | MirrorDisagreement = False,
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> list[Array]:
@@ -269,7 +302,7 @@ def lift_in_chunks(
     skeleton: Skeleton,
     *,
     chunk: int = CHUNK,
-    mirror: bool = False,
+    mirror: bool | MirrorDisagreement = False,
     pitch: float | None = None,
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
@@ -304,7 +337,7 @@ def lift_together(
     skeleton: Skeleton,
     *,
     chunk: int = CHUNK,
-    mirror: bool = False,
+    mirror: bool | MirrorDisagreement = False,
     pitch: float | None = None,
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
@@ -332,7 +365,8 @@ def lift_together(
             stretches += stretches_of(track, frames, config.receptive_field, chunk)
     device = next(model.parameters()).device
     told = model_inputs(model, skeleton, pitch)
-    lift = lift_mirrored if mirror else Lifter.__call__
+    counted = mirror.lift if isinstance(mirror, MirrorDisagreement) else None
+    lift = counted or (lift_mirrored if mirror else Lifter.__call__)
     total, wanted, done = sum(map(len, joints)), sum(own.stop - own.start for own in stretches), 0
     with torch.inference_mode():
         for batch in batches_of(stretches, chunk):
@@ -385,7 +419,14 @@ def lift_mirrored(
     x turns to -x, left to right. It takes a model whose output stands in the camera's frame, as training with a
     reprojection weight makes it. Arguments as `Lifter.forward`'s.
     """
+    straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
+    return 0.5 * (straight + mirrored)
+
+
+def _straight_and_mirrored(
+    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, sides: torch.Tensor, told: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
     straight = model(keypoints, visible, sides=sides, **told)
     flip = straight.new_ones(straight.shape[-1])
     flip[0] = -1
-    return 0.5 * (straight + flip * model(flip[:2] * keypoints, visible, sides=-sides, **told))
+    return straight, flip * model(flip[:2] * keypoints, visible, sides=-sides, **told)

@@ -1,0 +1,27 @@
+"""What is known of bodies: bones of steady length, smooth movements, angles, and signs of a bad lift; numpy only.
+
+All of it works on `LiftedTracks`, as `lift_tracks` returns it and `read_lifted` reads it.
+"""
+
+from __future__ import annotations
+
+from olift_fast.bodies.angle_tables import write_angles
+from olift_fast.bodies.angles import Angle, Angles, angles_of
+from olift_fast.bodies.bones import bone_lengths, length_drift, steady_lengths
+from olift_fast.bodies.rigid import steady_bones
+from olift_fast.bodies.signs import Trust, trust
+from olift_fast.bodies.smoothing import smooth_joints
+
+__all__ = [
+    "Angle",
+    "Angles",
+    "Trust",
+    "angles_of",
+    "bone_lengths",
+    "length_drift",
+    "smooth_joints",
+    "steady_bones",
+    "steady_lengths",
+    "trust",
+    "write_angles",
+]

@@ -1,0 +1,262 @@
+"""Steady bodies: each bone gets one length for the whole track, and joints move as little as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.bodies.bones import body_radius, bone_lengths, steady_lengths
+from olift_fast.bodies.elimination import meetings, solve
+from olift_fast.errors import InputError
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+from olift_fast.tracks.skeleton import Skeleton
+
+Array = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float64]
+
+CHUNK = 1024
+TOLERANCE = 1e-5
+"""Relative error of a length that is left; float32 joints hold little more."""
+NEAR, EXACT, DAMPED = 3, 8, 30
+"""Steps that look for the nearest body (three come within 2 % of the least moves); then, for the frames that need them,
+at most so many that only finish the lengths; and damped ones, where lengths around a loop contradict each other."""
+SIZE_FRAMES, GROWTH = 24, 1.25
+"""Frames that one size is told for, and the change of size that is warned of."""
+DEPTH = 2.0
+"""How much less sure depth is than x and y, where the model does not tell: a lifter sees x and y."""
+
+
+def steady_bones(result: LiftedTracks) -> LiftedTracks:
+    """The result with bones of one length each for a whole track; joints move as little as possible.
+
+    `steady_joints` for each track. σ are the standard deviations of x, y and z where the result has them; else depth
+    counts as half as sure as x and y (`DEPTH`), and in the world's frame, where no axis is the camera's, all directions
+    count alike.
+
+    Lengths are in the unit of the joints. In pixels an animal that comes nearer grows, and steady bones pull it off its
+    keypoints: where the body's size changes by a quarter or more, a warning says so. A note tells how far joints moved.
+
+    Raises:
+        InputError: no edges are known.
+    """
+    check_bones(result)
+    edges, joints = result.skeleton.edges, np.empty_like(result.joints)
+    moves, growth = [], 1.0
+    for track, (own, seen) in enumerate(zip(result.joints, result.visible, strict=True)):
+        joints[track] = steady_joints(own, result.skeleton, seen, _deviations(result, track))
+        moved, radius = np.linalg.norm(joints[track].astype(np.float64) - own, axis=-1), body_radius(own)
+        moves += [np.sqrt(np.nanmean(moved**2)) / radius] if radius else []
+        growth = max(growth, size_change(own, edges))
+    note = f"bones: one length each; joints moved by {np.mean(moves or [0.0]):.1%} of the body's radius (RMS)"
+    warnings = result.warnings
+    if growth >= GROWTH:
+        warnings += (
+            f"the body's size changes by {growth - 1:.0%} during the recording, as if the animal came nearer or went "
+            "away: bones of one length pull joints off the keypoints there",
+        )
+    return replace(result, joints=joints, notes=(*result.notes, note), warnings=warnings)
+
+
+def steady_joints(
+    joints: Array, skeleton: Skeleton, visible: npt.NDArray[np.bool_] | None = None, deviations: Array | None = None
+) -> npt.NDArray[np.float32]:
+    """The nearest joints y to those of one track x with bones of one length each: least ``Σ |(y - x) / σ|²``.
+
+    A bone's length is the median over the frames that show both of its ends, the same for a left bone and its right
+    twin (`steady_lengths`). Joints that are NaN stay NaN; a joint without bones stays where it is.
+
+    Args:
+        joints: (T, J, 3).
+        skeleton: the bones and sides.
+        visible: (T, J) which joints were seen; all by default.
+        deviations: σ, (T, J, 3) or (3,) for all joints; all alike by default.
+
+    Returns:
+        (T, J, 3)
+    """
+    return with_lengths(joints, skeleton.edges, steady_lengths(joints, skeleton, visible), deviations)
+
+
+def check_bones(tracks: KeypointTracks | LiftedTracks) -> None:
+    """Raises InputError where no edges are known."""
+    if not tracks.skeleton.edges:
+        where = f"{tracks.source}: " if tracks.source else ""
+        raise InputError(f"{where}steady bones need the skeleton's edges, and none are known: --skeleton gives them")
+
+
+def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
+    """The largest over the least size of a body over time; 1 where it stays the same or nobody can tell.
+
+    A frame's size is the median over bones of length over its own median. Windows of `SIZE_FRAMES` frames count as one,
+    and the 5 % at either end are left out.
+
+    Args:
+        joints: (T, J, 3) of one track.
+        edges: (E).
+    """
+    lengths = bone_lengths(joints, edges)
+    lengths = lengths[:, np.nan_to_num(lengths).any(axis=0)]
+    lengths = lengths[np.isfinite(lengths).all(axis=1)]
+    whole = len(lengths) // SIZE_FRAMES
+    if whole < 2 or not lengths.size:
+        return 1.0
+    usual = np.median(lengths, axis=0)
+    ratios = np.median(lengths / np.where(usual > 0, usual, 1.0), axis=1)
+    sizes = ratios[: whole * SIZE_FRAMES].reshape(whole, SIZE_FRAMES).mean(axis=1)
+    least, most = np.quantile(sizes, (0.05, 0.95))
+    return float(most / least)
+
+
+def _deviations(result: LiftedTracks, track: int) -> Array | None:
+    """Standard deviations along the axes of the joints, (T, J, 3) or one for each axis; None where all are alike."""
+    if result.frame == "world":
+        return None
+    if result.uncertainty is None or result.uncertainty_xy is None:
+        return np.array([1.0, 1.0, DEPTH])
+    across, depth = result.uncertainty_xy[track], result.uncertainty[track]
+    return np.stack([across, across, depth], axis=-1)
+
+
+def with_lengths(
+    joints: Array, edges: Sequence[tuple[int, int]], lengths: Array, deviations: Array | None = None
+) -> npt.NDArray[np.float32]:
+    """The nearest joints whose bones have these lengths, frame by frame.
+
+    The least ``Σ |(y - x) / deviation|²`` with ``|y_a - y_b| = length`` for each bone is found by Newton's method on
+    the lengths, along the tree (`elimination.solve`), for all frames at once. Around loops the lengths may contradict
+    each other; then what is left over is shared.
+
+    Args:
+        joints: (T, J, 3); a bone with an end that is NaN is left out in that frame.
+        edges: (E) pairs of joints; with loops or without.
+        lengths: (E) > 0; NaN or 0 leaves a bone as it is.
+        deviations: (T, J, 3) standard deviations of the joints along the axes, or (3,) those of all; alike by default.
+
+    Returns:
+        (T, J, 3)
+    """
+    moved = np.asarray(joints, dtype=np.float32).copy()
+    size = np.nanmax(lengths, initial=0.0) if len(lengths) else 0.0
+    used = np.flatnonzero(np.isfinite(lengths) & (np.asarray(lengths) > 1e-6 * size))
+    if not len(used):
+        return moved
+    bones, wanted = tuple(edges[bone] for bone in used.tolist()), np.asarray(lengths, dtype=np.float64)[used, None]
+    for first in range(0, len(joints), CHUNK):
+        part = slice(first, first + CHUNK)
+        # Frames come last: each operation runs over all of them.
+        own = np.ascontiguousarray(joints[part].transpose(1, 2, 0), dtype=np.float64)
+        known = np.asarray(np.isfinite(own).all(axis=1))
+        own = np.where(known[:, None], own, 0.0)
+        frames = _Frames(own, known, bones, wanted, _mobility(deviations, part, own.shape))
+        moved[part] = np.where(known.T[..., None], frames.solved().transpose(2, 0, 1), moved[part])
+    return moved
+
+
+def _mobility(deviations: Array | None, part: slice, shape: tuple[int, ...]) -> Floats:
+    """(J, 3, T or 1) how readily each coordinate moves: its variance, in units of the frame's mean."""
+    if deviations is None or deviations.ndim == 1:
+        variance = np.ones(3) if deviations is None else np.asarray(deviations, dtype=np.float64) ** 2
+        return np.broadcast_to(variance[:, None] / variance.mean(), (shape[0], 3, 1))
+    variance = np.ascontiguousarray(deviations[part].transpose(1, 2, 0), dtype=np.float64) ** 2
+    variance = np.where(np.isfinite(variance) & (variance > 0), variance, np.nan)
+    there = np.isfinite(variance).any(axis=(0, 1))
+    mean = np.ones(shape[2])
+    mean[there] = np.nanmean(variance[:, :, there], axis=(0, 1))
+    return np.clip(np.nan_to_num(variance / mean, nan=1.0), 1e-4, 1e4)
+
+
+class _Frames:
+    """Some frames of a track.
+
+    `start` (J, 3, T) joints, `known` (J, T), `bones` (E), `lengths` (E, 1), `mobility` (J, 3, T or 1).
+    """
+
+    def __init__(
+        self,
+        start: Floats,
+        known: npt.NDArray[np.bool_],
+        bones: tuple[tuple[int, int], ...],
+        lengths: Floats,
+        mobility: Floats,
+    ) -> None:
+        self.start, self.known, self.bones, self.lengths, self.mobility = start, known, bones, lengths, mobility
+        self.a, self.b = (np.array(ends, dtype=np.intp) for ends in zip(*bones, strict=True))
+        self.active = known[self.a] & known[self.b]
+        self.pairs = meetings(bones)
+        self.loose = mobility[self.a] + mobility[self.b]
+        self.shared = self.pairs.sign[:, None, None] * mobility[self.pairs.joint]
+
+    def solved(self) -> Floats:
+        """(J, 3, T) the joints that have the lengths."""
+        joints = self.start
+        for _ in range(NEAR):
+            along, _ = self._directions(joints)
+            # The nearest joints to the start whose bones reach their lengths along these directions.
+            short = (along * (self.start[self.a] - self.start[self.b])).sum(axis=1) - self.lengths
+            joints = self.start + self._moves(along, short)
+        frames, left = self, np.arange(joints.shape[2])
+        for _ in range(EXACT):
+            along, length = frames._directions(joints[..., left])
+            short = length - frames.lengths
+            wrong = np.asarray(((np.abs(short) > TOLERANCE * frames.lengths) & frames.active).any(axis=0))
+            if not wrong.any():
+                return joints
+            frames, left = frames._taken(wrong), left[wrong]
+            joints[..., left] += frames._moves(along[..., wrong], short[:, wrong])
+        joints[..., left] = frames._compromise()
+        return joints
+
+    def _compromise(self) -> Floats:
+        """(J, 3, T) joints that share what is left over, by damped steps of which only good ones are taken.
+
+        Source: Levenberg 1944.
+        """
+        joints = trial = self.start
+        least, damping = np.full(joints.shape[2], np.inf), np.full(joints.shape[2], 0.1)
+        for _ in range(DAMPED):
+            _, length = self._directions(trial)
+            left_over = np.where(self.active, (length / self.lengths - 1) ** 2, 0.0).sum(axis=0)
+            good = left_over < least
+            joints = np.where(good, trial, joints)
+            least, damping = np.where(good, left_over, least), np.where(good, 0.3 * damping, 10 * damping)
+            along, length = self._directions(joints)
+            trial = joints + self._moves(along, length - self.lengths, damping)
+        return joints
+
+    def _taken(self, chosen: npt.NDArray[np.bool_]) -> _Frames:
+        if chosen.all():
+            return self
+        mobility = self.mobility if self.mobility.shape[2] == 1 else self.mobility[..., chosen]
+        return _Frames(self.start[..., chosen], self.known[:, chosen], self.bones, self.lengths, mobility)
+
+    def _directions(self, joints: Floats) -> tuple[Floats, Floats]:
+        """(E, 3, T) the bones' directions, and (E, T) their lengths."""
+        bone = joints[self.a] - joints[self.b]
+        length = np.sqrt(np.einsum("ekt,ekt->et", bone, bone))
+        # A bone of length 0 may point anywhere: here it points in depth.
+        none = length < 1e-9 * self.lengths
+        bone[:, 2][none] = 1.0
+        bone /= np.where(none, 1.0, length)[:, None]
+        return bone, length
+
+    def _moves(self, along: Floats, short: Floats, damping: Floats | float = 0.0) -> Floats:
+        """(J, 3, T) the least moves that change each bone's length by -`short` (E, T), to first order."""
+        diagonal = np.where(self.active, np.einsum("ekt,ekt,ekt->et", along, along, _full(self.loose, along)), 1.0)
+        diagonal *= 1 + damping
+        first, second = self.pairs.first, self.pairs.second
+        couplings = np.einsum("pkt,pkt,pkt->pt", along[first], along[second], _full(self.shared, along))
+        couplings *= self.active[first] & self.active[second]
+        pulls = solve(self.bones, diagonal, couplings, np.where(self.active, short, 0.0))[:, None] * along
+        moves = np.zeros((len(self.start), *along.shape[1:]))
+        for bone, (a, b) in enumerate(self.bones):
+            moves[a] -= pulls[bone]
+            moves[b] += pulls[bone]
+        moves *= self.mobility
+        return moves
+
+
+def _full(values: Floats, like: Floats) -> Floats:
+    return np.broadcast_to(values, (len(values), *like.shape[1:]))

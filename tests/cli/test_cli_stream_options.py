@@ -1,0 +1,33 @@
+"""`olift stream`: options that do nothing together, and what makes depth less sure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run, walk, write_table
+from .stream_client import Stream
+from .test_cli_errors import assert_one_line
+
+
+@pytest.mark.slow
+def test_replay_warns_where_sides_or_bones_are_not_known(random_model: str, tmp_path: Path) -> None:
+    file = write_table(tmp_path / "coded.csv", *walk(5), names=("p1", "p2", "p3", "p4"))
+    stream = Stream("--replay", file, "--fps", 0, "--model", random_model)
+    stream.communicate(b"")
+    told = "\n".join(stream.told)
+    assert "warning: no left and right joints are recognized" in told
+    assert "warning: no skeleton edges are known" in told
+
+
+def test_scale_leaves_nothing_to_fit(run: Run) -> None:
+    outcome = run("stream", "--skeleton", "coco_17", "--scale", 40, "--fit-frames", 30)
+    assert_one_line(outcome, "--scale 40 leaves nothing to fit, so --fit-frames 30 must be left out")
+
+
+def test_latency_that_does_not_fit_is_named_by_its_option(run: Run, recordings: Path) -> None:
+    wanted = "--latency-frames must be a multiple >= 0 of the model's 2 motion layers, got 3 frames"
+    assert_one_line(run("stream", "--skeleton", "coco_17", "--latency-frames", 3), f"olift: {wanted}")
+    outcome = run("eval", "small-causal", recordings, "--latency-frames", 3)
+    assert_one_line(outcome, f"olift: {wanted}")

@@ -1,0 +1,337 @@
+"""A lifted result from the camera frame to the world: upright, on the floor, at its size, on its path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast.errors import InputError
+from olift_fast.tracks.containers import LiftedTracks, check_pitch
+from olift_fast.tracks.world_frame import Calibration, Path, WorldFrame
+from olift_fast.world.floor import FLATNESS, Floor, find_floor
+from olift_fast.world.gravity import PITCH_ERROR, Up, estimate_up, mean_direction, up_of_pitch
+from olift_fast.world.lengths import KnownLength, split_pair
+from olift_fast.world.lens import project
+from olift_fast.world.path import Placed, along_rays, by_size, in_plane, smoothed
+from olift_fast.world.size import Size, measure, relative_sizes
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+LEAST_SLOPE = 0.17
+"""Sine of the 10 degrees by which a camera must look down, or up, for the floor to tell the depth of what stands on it."""
+DISAGREEMENT = 45.0
+"""Degrees between what was told of gravity and what the animals look like, from which on there is a warning."""
+MILLIMETERS_FROM = 50.0
+"""A camera that is farther from its world's origin is taken to be calibrated in millimeters, a nearer one in meters."""
+
+
+def to_world(
+    result: LiftedTracks,
+    *,
+    pitch: float | None = None,
+    up: str | Sequence[float] | None = None,
+    lengths: Sequence[KnownLength] = (),
+    focal: float | None = None,
+    calibration: Calibration | None = None,
+    calibration_unit: float | None = None,
+    floor: bool = True,
+) -> LiftedTracks:
+    """The result in the world frame: z up, the floor at z = 0, in meters where a length is known.
+
+    Gravity is `up`, or that of a calibrated world, or of the camera's pitch, or estimated (`estimate_up`). With a focal
+    length the root's depth follows from the bones' apparent size; without one, from the floor under the feet where the
+    camera looks down (or up) by 10 degrees or more; else the tracks move in the plane of the picture alone.
+    `WorldFrame` in the result tells which, and how sure it is.
+
+    Args:
+        result: in the camera frame.
+        pitch: degrees by which the camera looks down; by default what the model was told.
+        up: (3) in the camera's axes (x right, y down, z away), or a pair of joints, "hip-neck", the second above.
+        lengths: known lengths (`parse_length`); several make it surer.
+        focal: the focal length in pixels, of a camera whose axis goes through the picture's middle.
+        calibration: the camera; by default that of the result. Where its place is known and a length, too, the result
+            is in the calibration's world, whose z is taken to be up.
+        calibration_unit: meters in one unit of the calibration's translation; by default 0.001 where the camera is more
+            than 50 units from the origin, else 1.
+        floor: whether the animals stand on one.
+
+    Raises:
+        InputError: another frame, options that contradict each other or can't be, unknown joints, or lengths of what no
+            frame shows.
+    """
+    _check(result, pitch, up, focal, calibration)
+    calibration = calibration or result.calibration
+    matrix = calibration.matrix if calibration is not None else _matrix(result, focal)
+    sizes, scatter = relative_sizes(result)
+    relative = np.exp(smoothed(np.log(sizes), result.fps))
+    relative = np.where(np.isfinite(relative), relative / np.nanmedian(relative, axis=1, keepdims=True), 1)
+    turned = result.joints.astype(np.float64) if matrix is None else along_rays(result, matrix)
+    straight = replace(result, joints=turned)
+    to_camera = calibration.rotation if calibration is not None and lengths else None
+    upward, warnings = _upward(straight, result.pitch if pitch is None else pitch, up, calibration)
+    flat = np.ones_like(relative) if matrix is None else relative
+    size = measure(straight, lengths, upward.vector, flat) if lengths else None
+    meters = np.ones(result.num_tracks) if size is None else size.meters_per_pixel
+    if matrix is None:
+        placed = in_plane(result, meters)
+    else:
+        placed = by_size(result, turned, matrix, meters, relative, scatter)
+    rotation, center = _axes(upward.vector), np.zeros(3)
+    if to_camera is not None and calibration is not None and calibration.translation is not None:
+        unit = calibration_unit or _unit_of(calibration)
+        rotation, center = to_camera.T, -to_camera.T @ calibration.translation * unit
+        warnings = [*warnings, *_unit_note(calibration, calibration_unit, unit)]
+    calibrated = to_camera is not None
+    grounded = _ground(result, placed, rotation, upward.vector, matrix, floor)
+    origin = center + _origins(grounded, rotation, matrix is None, calibrated)
+    world = WorldFrame(
+        rotation=rotation,
+        origin=origin,
+        gravity=upward.source,
+        gravity_error=upward.error,
+        path=grounded.path,
+        path_error=grounded.depth_error,
+        floor=_levels(grounded, rotation, origin, calibrated) if floor else None,
+        matrix=matrix,
+        size_spread=None if size is None else size.spread,
+        calibrated=calibrated,
+    )
+    return _result(result, grounded, world, size, calibration, warnings, floor)
+
+
+def reproject(result: LiftedTracks) -> Floats:
+    """(N, T, J, 2) pixels at which the camera sees the joints of a result in the world frame; NaN where there is none.
+
+    Raises:
+        InputError: the result is in another frame, or does not tell where its axes come from.
+    """
+    world = result.world
+    if world is None:
+        raise InputError(f"a result in the frame {result.frame!r} without its WorldFrame can't be reprojected")
+    camera = (result.joints.astype(np.float64) - world.origin[:, None, None]) @ world.rotation
+    if world.matrix is not None:
+        return project(camera, world.matrix)
+    meters = np.ones(result.num_tracks) if result.meters_per_pixel is None else result.meters_per_pixel
+    return np.asarray(camera[..., :2] / meters[:, None, None, None])
+
+
+class _Grounded(NamedTuple):
+    """Joints (N, T, J, 3) in the camera's axes, on their path; what stands on the floor; the floor's level (N) along up."""
+
+    joints: Floats
+    depth_error: Floats
+    path: Path
+    contacts: Bools
+    levels: Floats
+
+
+def _ground(
+    result: LiftedTracks, placed: Placed, rotation: Floats, up: Floats, matrix: Floats | None, wanted: bool
+) -> _Grounded:
+    """Finds the floor under each track, and moves joints along the rays so that it is level, as far as it is surer."""
+    path: Path = "in-plane" if matrix is None else "size"
+    contacts = np.zeros(result.visible.shape, dtype=np.bool_)
+    levels, errors = np.full(result.num_tracks, np.nan), placed.depth_error.copy()
+    if not wanted:
+        return _Grounded(placed.joints, errors, path, contacts, levels)
+    joints = placed.joints.copy()
+    for track in range(result.num_tracks):
+        found = _floor_of(result, track, joints[track], up)
+        if not np.isfinite(found.heights).any():
+            continue
+        rays = _directions(joints[track], matrix)
+        gain, error = _gain(found, rays @ up, errors[track])
+        if gain > 0:
+            risen = found.heights - np.median(found.heights)
+            moved = -gain * risen / np.where(rays @ up == 0, 1, rays @ up)
+            joints[track] += (moved[:, None] * rays)[:, None]
+            errors[track], path = error, "floor" if matrix is None else "size and floor"
+        heights = joints[track] @ up
+        contacts[track] = found.contacts
+        levels[track] = np.median(heights[found.contacts]) if found.contacts.any() else np.median(found.heights)
+    return _Grounded(joints, errors, path, contacts, levels)
+
+
+def _floor_of(result: LiftedTracks, track: int, joints: Floats, up: Floats) -> Floor:
+    rotation = _axes(up)
+    view = rotation @ np.array([0.0, 0.0, 1.0])
+    return find_floor(joints @ rotation.T, result.visible[track], result.skeleton, view, result.fps)
+
+
+def _gain(found: Floor, slope: Floats, depth_error: float) -> tuple[float, float]:
+    """The share of what the floor says of depth that is believed, beside what the size says, and the error of both."""
+    steep = float(np.nanmedian(np.abs(slope)))
+    if steep < LEAST_SLOPE:
+        return 0.0, depth_error
+    by_floor = FLATNESS * found.body / steep
+    if np.isnan(depth_error):
+        return 1.0, by_floor
+    gain = depth_error**2 / (depth_error**2 + by_floor**2)
+    return gain, float(np.sqrt(1 - gain) * depth_error)
+
+
+def _directions(joints: Floats, matrix: Floats | None) -> Floats:
+    """(T, 3) along which a frame's joints can be moved without a change of their picture."""
+    if matrix is None:
+        return np.tile(np.array([0.0, 0.0, 1.0]), (len(joints), 1))
+    there = np.isfinite(joints[..., 0]).any(axis=1)
+    middle = np.tile(np.array([0.0, 0.0, 1.0]), (len(joints), 1))
+    middle[there] = np.nanmean(joints[there], axis=1)
+    return np.asarray(middle / np.linalg.norm(middle, axis=1, keepdims=True))
+
+
+def _origins(grounded: _Grounded, rotation: Floats, far: bool, calibrated: bool) -> Floats:
+    """(N, 3) what is added so that the floor is at z = 0 and, before a camera that is far away, the tracks about x = y = 0."""
+    origins = np.zeros((len(grounded.joints), 3))
+    if calibrated:
+        return origins
+    turned = grounded.joints @ rotation.T
+    if far and np.isfinite(turned).any():
+        origins[:] = -np.nanmedian(turned.reshape(-1, 3), axis=0)
+    elif np.isfinite(turned).any():
+        origins[:, 2] = -np.nanmedian(turned[..., 2])
+    found = np.isfinite(grounded.levels)
+    origins[found, 2] = -grounded.levels[found]
+    return origins
+
+
+def _levels(grounded: _Grounded, rotation: Floats, origin: Floats, calibrated: bool) -> Floats:
+    """(N) the height of the floor under each track, in the world."""
+    if not calibrated:
+        return np.where(np.isfinite(grounded.levels), 0.0, np.nan)
+    heights = (grounded.joints @ rotation.T)[..., 2] + origin[:, None, None, 2]
+    return np.array([
+        np.median(own[stands]) if stands.any() else np.nan
+        for own, stands in zip(heights, grounded.contacts, strict=True)
+    ])  # fmt: skip
+
+
+def _result(
+    result: LiftedTracks,
+    grounded: _Grounded,
+    world: WorldFrame,
+    size: Size | None,
+    calibration: Calibration | None,
+    warnings: Sequence[str],
+    floor: bool,
+) -> LiftedTracks:
+    joints = grounded.joints @ world.rotation.T + world.origin[:, None, None]
+    meters = None if size is None else size.meters_per_pixel
+    if size is not None:
+        warnings = [*warnings, *size.warnings]
+    if world.floor is not None and not np.isfinite(world.floor).all():
+        lost = [name for name, level in zip(result.tracks, world.floor, strict=True) if not np.isfinite(level)]
+        warnings = [*warnings, f"no floor was found under {', '.join(lost)}: --no-floor for what swims, climbs or flies"]
+    stretch = 1.0 if meters is None else meters[:, None, None]
+    return replace(
+        result,
+        joints=joints,
+        frame="world",
+        meters_per_pixel=meters,
+        contacts=grounded.contacts if floor else None,
+        uncertainty=None if result.uncertainty is None else result.uncertainty * stretch,
+        uncertainty_xy=None if result.uncertainty_xy is None else result.uncertainty_xy * stretch,
+        world=world,
+        calibration=calibration,
+        warnings=(*result.warnings, *warnings),
+    )
+
+
+def _upward(
+    result: LiftedTracks, pitch: float | None, up: str | Sequence[float] | None, calibration: Calibration | None
+) -> tuple[Up, list[str]]:
+    """Which way is up, and a warning where the animals look as if it were another."""
+    if up is not None:
+        return _given_up(result, up), []
+    if calibration is not None and calibration.rotation is not None:
+        told = Up(calibration.rotation[:, 2], "calibration", 1.0)
+        way_out = "if its z is not up, tell --up"
+    elif pitch is not None:
+        told, way_out = Up(up_of_pitch(pitch), "pitch", PITCH_ERROR), "is it right?"
+    else:
+        return estimate_up(result), []
+    seen = estimate_up(result)
+    apart = float(np.degrees(np.arccos(np.clip(told.vector @ seen.vector, -1, 1))))
+    if seen.source == "assumed" or apart < max(DISAGREEMENT, 3 * seen.error):
+        return told, []
+    return told, [f"gravity by the {told.source} is {apart:.0f}° from how the animals stand: {way_out}"]
+
+
+def _given_up(result: LiftedTracks, up: str | Sequence[float]) -> Up:
+    if isinstance(up, str):
+        start, stop = split_pair(up, result.skeleton, up)
+        vector, spread = mean_direction(result, start, stop)
+        if not np.isfinite(vector).all():
+            raise InputError(f"--up {up}: no frame shows both joints")
+        return Up(vector, "joints", spread)
+    vector = np.asarray(up, dtype=np.float64)
+    length = float(np.linalg.norm(vector)) if vector.shape == (3,) else 0.0
+    if not (np.isfinite(length) and length > 0):
+        raise InputError(f"up must be three numbers, x right, y down, z away from the camera, not all 0, got {up}")
+    return Up(vector / length, "given", 0.0)
+
+
+def _axes(up: Floats) -> Floats:
+    """(3, 3) from the camera's axes to those of a world: z along `up`, x level and to the camera's right."""
+    right = np.array([1.0, 0, 0]) if abs(up[0]) < 0.99 else np.array([0.0, 0, 1])
+    x = right - (right @ up) * up
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(up, x), up])
+
+
+def _matrix(result: LiftedTracks, focal: float | None) -> Floats | None:
+    """The camera matrix of a focal length in pixels."""
+    if focal is None:
+        return None
+    if result.image_size is None:
+        raise InputError("a focal length needs the picture's size: --image-size WIDTH HEIGHT")
+    width, height = result.image_size
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+
+
+def focal_of(fov: float, image_size: tuple[int, int] | None) -> float:
+    """The focal length in pixels of a camera that sees `fov` degrees across the picture's width.
+
+    Raises:
+        InputError: not between 0 and 180 degrees, or the picture's size is not known.
+    """
+    if not 0 < fov < 180:
+        raise InputError(f"--fov must be between 0 and 180 degrees, got {fov:g}")
+    if image_size is None:
+        raise InputError("--fov needs the picture's size: --image-size WIDTH HEIGHT")
+    return float(image_size[0] / (2 * np.tan(np.radians(fov) / 2)))
+
+
+def _unit_of(calibration: Calibration) -> float:
+    assert calibration.translation is not None
+    return 1e-3 if np.linalg.norm(calibration.translation) > MILLIMETERS_FROM else 1.0
+
+
+def _unit_note(calibration: Calibration, told: float | None, unit: float) -> list[str]:
+    if told is not None or unit == 1.0:
+        return []
+    return [f"the calibration of {calibration.name} is taken to be in millimeters: --calibration-unit tells another"]
+
+
+def _check(
+    result: LiftedTracks,
+    pitch: float | None,
+    up: str | Sequence[float] | None,
+    focal: float | None,
+    calibration: Calibration | None,
+) -> None:
+    where = f"{result.source}: " if result.source else ""
+    if result.frame != "camera":
+        raise InputError(f"{where}must be in the camera frame to be brought to the world, is in {result.frame!r}")
+    check_pitch(pitch)
+    if pitch is not None and up is not None:
+        raise InputError(f"pitch {pitch:g} and up {up} tell the same: leave out one")
+    if focal is not None and (calibration or result.calibration) is not None:
+        raise InputError(f"focal {focal:g} and a calibration tell the same: leave out one")
+    if focal is not None and not 0 < focal < np.inf:
+        raise InputError(f"focal must be a positive number of pixels, got {focal:g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Legs(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A body in meters, x ahead, y left, z up: points of the trunk, its bones, its legs, paces and shares of standing."""
+    """A body in meters, x ahead, y left, z up: points of the trunk, bones, legs, and how it steps."""
 
     trunk: Mapping[str, tuple[float, float, float]]
     bones: Sequence[tuple[str, str]]
@@ -67,7 +68,10 @@ DOG = Plan(
 )  # fmt: skip
 INSECT = Plan(
     {"head": (0.02, 0, 0.009), "thorax": (0.008, 0, 0.01), "abdomen": (-0.02, 0, 0.009)},
-    (("head", "thorax"), ("thorax", "abdomen"), *((("thorax"), f"{side}_{pair}_coxa") for side in ("left", "right") for pair in ("front", "middle", "hind"))),
+    (
+        ("head", "thorax"), ("thorax", "abdomen"),
+        *(("thorax", f"{side}_{pair}_coxa") for side in ("left", "right") for pair in ("front", "middle", "hind")),
+    ),
     tuple(
         Legs((f"{pair}_coxa", f"{pair}_femur", f"{pair}_claw"), (x, 0.003, 0.007), (2.0 * x, 0.018, 0.0), lag, 0.0)
         for pair, x, lag in (("front", 0.011, 0.0), ("middle", 0.003, 0.5), ("hind", -0.006, 0.0))
@@ -100,12 +104,14 @@ def walk(plan: Plan, rng: np.random.Generator, frames: int, fps: float) -> Walk:
     for legs in plan.legs:
         for side, sign, lag in (("left", 1, 0.0), ("right", -1, 0.5)):
             root = middle + legs.root * np.array([1, sign, 1])
-            foot, standing = _foot(legs.foot * np.array([1, sign, 1]), phase - legs.lag - lag, period, share, pace, plan.lift)
+            foot, standing = _foot(
+                legs.foot * np.array([1, sign, 1]), phase - legs.lag - lag, period, share, pace, plan.lift
+            )
             chain = _chain(legs, root, foot, sign)
             names = [f"{side}_{name}" for name in legs.names]
             points |= dict(zip(names, chain, strict=True))
             stands |= {name: standing & (name == names[-1]) for name in names}
-            bones += zip(names, names[1:], strict=False)
+            bones += pairwise(names)
     names = tuple(points)
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])

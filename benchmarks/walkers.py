@@ -92,9 +92,14 @@ class Walker:
 
 
 def walkers(
-    count: int, families: Sequence[str] = ON_LEGS, *, frames: int = 120, seed: int = 0, camera: CameraRange | None = None
+    count: int,
+    families: Sequence[str] = ON_LEGS,
+    *,
+    frames: int = 120,
+    seed: int = 0,
+    camera: CameraRange | None = None,
 ) -> Iterator[Walker]:
-    """`count` clips of animals that walk on their legs, at least their own size far, in equal shares of the families."""
+    """`count` clips of animals that walk on their legs, twice their radius or more, equally of the families."""
     camera = camera or CameraRange(elevation=(0, 40), roll=(-3, 3), follow=0, pan=0, weak=0, focal=(0.8, 2.0))
     found = attempt = 0
     while found < count:
@@ -110,7 +115,7 @@ def walkers(
         positions = np.ascontiguousarray(whole[:, reported.nodes])
         cameras = random_cameras(rng, positions[None], camera)
         true, joints = project(positions[None], cameras)
-        keypoints, visible, confidence = corrupt(rng, true, reported.skeleton, Corruption(), depth=joints[..., 2])
+        keypoints, visible, _ = corrupt(rng, true, reported.skeleton, Corruption(), depth=joints[..., 2])
         found += 1
         yield Walker(family, positions, cameras, joints[0], _tracks(keypoints, visible, reported.skeleton, cameras))
 

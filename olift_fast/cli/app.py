@@ -26,6 +26,7 @@ from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
 from olift_fast.cli.view import view
+from olift_fast.cli.world import world
 from olift_fast.errors import printable
 
 _UsageError: Any = typer.BadParameter.__base__
@@ -154,10 +155,10 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
 
-for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
+for command in (lift, stream, recover, world, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
         cls=_TAKE_OLD_FORMS.get(command),
-        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate),
+        no_args_is_help=command in (lift, recover, world, view, info, skeleton, train, finetune, evaluate),
     )(command)

@@ -124,7 +124,9 @@ def _camera(name: str, content: Mapping[str, Any]) -> Calibration:
     distortion = _get(content, _DISTORTION)
     return Calibration(
         matrix=matrix.reshape(3, 3),
-        distortion=np.zeros(0) if distortion is None else _numbers(name, "distortion", distortion, (0, 1, 2, 4, 5, 8, 12, 14)),
+        distortion=np.zeros(0)
+        if distortion is None
+        else _numbers(name, "distortion", distortion, (0, 1, 2, 4, 5, 8, 12, 14)),
         rotation=None if turned is None else rotation_of(turned),
         translation=None if translation is None else _numbers(name, "translation", translation, (3,)).ravel(),
         image_size=None if size is None else _size(name, size),

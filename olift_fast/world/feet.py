@@ -19,6 +19,24 @@ _OUTERMOST = ("claw", "toe", "finger", "paw", "foot", "hand", "fetlock", "heel",
 _ARM = frozenset(("shoulder", "elbow", "wrist", "hand", "finger", "thumb", "index", "middle", "ring", "pinky"))
 _ARM_LIMB = _ARM | {"upper_arm", "forearm", "wing", "fin", "flipper", "collar"}
 _ANIMAL = frozenset(("paw", "tail", "wing", "antenna", "horn", "fin", "flipper", "throat", "claw"))
+# The joints of a leg, and the rank up to which one is at its root.
+_LEG = frozenset(
+    (
+        *_OUTERMOST,
+        "hip",
+        "shoulder",
+        "coxa",
+        "leg",
+        "trochanter",
+        "thigh",
+        "upper_arm",
+        "elbow",
+        "knee",
+        "forearm",
+        "shank",
+    )
+)
+_LEG_ROOT = 20
 _TOP = frozenset(("neck", "chest", "head", "face", "eye", "ear", "nose", "crown"))
 
 
@@ -51,7 +69,7 @@ def feet_of(skeleton: Skeleton) -> Ints:
             continue
         limbs.setdefault((part.girdle, part.side, _limb_number(part)), []).append(joint)
     found: list[int] = []
-    for joints in limbs.values():
+    for joints in limbs.values() if len(limbs) > 1 else ():
         ranks = [_OUTERMOST.index(parts[joint].part) for joint in joints]  # type: ignore[union-attr]
         found += [joint for joint, rank in zip(joints, ranks, strict=True) if rank == min(ranks)]
         if min(ranks) < _OUTERMOST.index("heel"):
@@ -63,7 +81,11 @@ def feet_of(skeleton: Skeleton) -> Ints:
 def pairs_of(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
     """Left joints with their right twins."""
     mirror = skeleton.mirror()
-    return tuple((joint, int(mirror[joint])) for joint in range(len(mirror)) if skeleton.sides[joint] > 0 and mirror[joint] != joint)
+    return tuple(
+        (joint, int(mirror[joint]))
+        for joint in range(len(mirror))
+        if skeleton.sides[joint] > 0 and mirror[joint] != joint
+    )
 
 
 def trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
@@ -78,21 +100,15 @@ def trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
 
 
 def limbs_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
-    """The upper ends of the legs that the animal stands on, and their feet, joint by joint; empty if no name tells."""
-    parts, feet = parts_of(skeleton.names), feet_of(skeleton)
-    roots = {"hip", "shoulder", "coxa", "thigh", "upper_arm", "leg"}
-    found = []
-    for foot in feet:
-        own = parts[foot]
-        assert own is not None
-        upper = [
-            (part.rank, joint)
-            for joint, part in enumerate(parts)
-            if part is not None and part.part in roots and (part.girdle, part.side) == (own.girdle, own.side)
-        ]
-        if upper:
-            found.append((min(upper)[1], int(foot)))
-    return _joints([root for root, _ in found]), _joints([foot for _, foot in found])
+    """The upper ends of the legs that the animal stands on, and their outermost joints; empty if no name tells."""
+    parts, upright = parts_of(skeleton.names), is_upright(skeleton)
+    limbs = dict[tuple[str, int, int], list[tuple[int, int]]]()
+    for joint, part in enumerate(parts):
+        is_leg = part is not None and part.rank and part.part in _LEG and not (part.girdle == "fore" and upright)
+        if is_leg and part is not None:
+            limbs.setdefault((part.girdle, part.side, _limb_number(part)), []).append((part.rank, joint))
+    ends = [(min(own)[1], max(own)[1]) for own in limbs.values() if len(own) > 1 and min(own)[0] <= _LEG_ROOT]
+    return _joints([root for root, _ in ends]), _joints([end for _, end in ends])
 
 
 def _limb_number(part: Part) -> int:

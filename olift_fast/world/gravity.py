@@ -28,6 +28,7 @@ _WINDOW_SECONDS, _MOST_FRAMES = 2.0, 240
 # What each piece of evidence is worth; fitted on generated animals that are lifted (`python -m benchmarks.world`).
 _FEET_WEIGHT, _ACROSS_DEGREES, _TRUNK_DEGREES, _LIMB_DEGREES = 8.0, 8.0, 10.0, 28.0
 _DOUBT = 1.2
+_UPRIGHT = 0.4  # cosine of the angle between an upright trunk and the legs, at least
 
 
 class Up(NamedTuple):
@@ -141,13 +142,21 @@ def _across(body: _Body, directions: Floats) -> Floats:
 
 def _along(body: _Body, directions: Floats) -> Floats:
     """(G) how well the trunk of an upright body, or the legs of another, point along each direction."""
-    (low, high), degrees = trunk_of(body.skeleton), _TRUNK_DEGREES
-    if not len(low):
-        (high, low), degrees = limbs_of(body.skeleton), _LIMB_DEGREES
-    along = _unit(_nanmean(_unit(_nanmean(body.joints[:, high]) - _nanmean(body.joints[:, low])), axis=0))
+    trunk, legs = (_mean_ends(body, *ends) for ends in (trunk_of(body.skeleton), limbs_of(body.skeleton)[::-1]))
+    # The names of a rat's joints may be those of a person's: a trunk across the legs is no upright one.
+    if np.isfinite(trunk).all() and not trunk @ legs < _UPRIGHT:
+        along, degrees = trunk, _TRUNK_DEGREES
+    else:
+        along, degrees = legs, _LIMB_DEGREES
     if not np.isfinite(along).all():
         return np.zeros(len(directions))
     return np.asarray(-0.5 * np.square(np.degrees(np.arccos(np.clip(directions @ along, -1, 1))) / degrees))
+
+
+def _mean_ends(body: _Body, low: Sequence[int], high: Sequence[int]) -> Floats:
+    """(3) the mean direction from some joints to others; NaN where no frame tells."""
+    ends = _nanmean(body.joints[:, high]) - _nanmean(body.joints[:, low])
+    return _unit(_nanmean(_unit(ends), axis=0))
 
 
 def _log_prior(result: LiftedTracks, pitch: Floats, roll: Floats) -> Floats:

@@ -72,7 +72,9 @@ def joints_named(name: str, skeleton: Skeleton) -> tuple[int, ...]:
     exact = tuple(joint for joint, own in enumerate(skeleton.names) if plain(own) == wanted)
     if exact or not wanted:
         return exact
-    return tuple(joint for joint, own in enumerate(skeleton.names) if skeleton.sides[joint] and _sideless(own) == wanted)
+    return tuple(
+        joint for joint, own in enumerate(skeleton.names) if skeleton.sides[joint] and _sideless(own) == wanted
+    )
 
 
 def close_names(name: str, skeleton: Skeleton) -> str:
@@ -121,7 +123,9 @@ def _meters(length: str, text: str) -> float:
         raise InputError(f"{text!r}: wanted a unit ({', '.join(UNITS)}), got {unit!r}")
     meters = number * scale
     if not (math.isfinite(meters) and SHORTEST <= meters <= LONGEST):
-        raise InputError(f"{text!r}: a length must be from {SHORTEST * 1e6:g} µm to {LONGEST:g} m, got {length.strip()}")
+        raise InputError(
+            f"{text!r}: a length must be from {SHORTEST * 1e6:g} µm to {LONGEST:g} m, got {length.strip()}"
+        )
     return meters
 
 

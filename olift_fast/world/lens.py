@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.world_frame import Calibration
 
 Floats = npt.NDArray[np.float64]
 
 _STEPS = 20
+_NOTICEABLE = 1.0  # pixels
 _WITHIN = 0.01
 """Pixels: points that the lens doesn't bring back so near were not undone."""
 
@@ -42,6 +43,20 @@ def undistorted(tracks: KeypointTracks, calibration: Calibration) -> KeypointTra
         image_size=tracks.image_size or calibration.image_size,
         notes=(*tracks.notes, note),
         warnings=(*tracks.warnings, warning) if lost.any() else tracks.warnings,
+    )
+
+
+def lens_warning(result: LiftedTracks, calibration: Calibration | None) -> str | None:
+    """What a calibration that is told after lifting leaves undone: the keypoints were lifted with the distortion."""
+    if calibration is None or not calibration.distortion.any():
+        return None
+    moved = np.linalg.norm(undistort(result.keypoints, calibration) - result.keypoints, axis=-1)[result.visible]
+    farthest = float(np.nanmax(moved)) if np.isfinite(moved).any() else 0.0
+    if farthest < _NOTICEABLE:
+        return None
+    return (
+        f"the keypoints were lifted with the distortion of {calibration.name}, which moves them by up to "
+        f"{farthest:.1f} pixels: lift again with --calibration"
     )
 
 
@@ -94,9 +109,7 @@ def _bent(points: Floats, calibration: Calibration) -> tuple[Floats, Floats]:
     x, y = points[..., :1], points[..., 1:]
     r2 = x * x + y * y
     scale = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-    shift = np.concatenate(
-        [2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y], axis=-1
-    )
+    shift = np.concatenate([2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y], axis=-1)
     return scale, shift
 
 

@@ -1,4 +1,4 @@
-"""Where the animals are before the camera: the root's place and depth, from the picture and the bones' apparent size."""
+"""Where the animals are before the camera: the root's place in the picture, its depth by the bones' apparent size."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ SMOOTHED_SECONDS = 0.3
 """Standard deviation of the kernel that smooths what changes slowly: sizes, and the floor under an animal."""
 SYSTEMATIC = 0.03
 """Share of the distance by which sizes of lifted animals drift with their pose, beside what single frames scatter."""
+OF_LENGTH = 0.06
+"""Share of the distance by which one known length is off, since a bone may be lifted too long or too short."""
 
 
 class Placed(NamedTuple):
@@ -31,7 +33,7 @@ def in_plane(result: LiftedTracks, meters: Floats) -> Placed:
 
 
 def along_rays(result: LiftedTracks, matrix: Floats) -> Floats:
-    """(N, T, J, 3) the joints in the camera's axes, still in pixels, each frame turned to the ray that it is seen along.
+    """(N, T, J, 3) the joints in pixels and the camera's axes, each frame turned to the ray that it is seen along.
 
     A model lifts an animal as if it were in the middle of the picture. At its edge, the same picture is that of an
     animal that is turned by the angle between the ray and the camera's axis.

@@ -16,14 +16,14 @@ from olift_fast.world.floor import FLATNESS, Floor, find_floor
 from olift_fast.world.gravity import PITCH_ERROR, Up, estimate_up, mean_direction, up_of_pitch
 from olift_fast.world.lengths import KnownLength, split_pair
 from olift_fast.world.lens import project
-from olift_fast.world.path import Placed, along_rays, by_size, in_plane, smoothed
+from olift_fast.world.path import OF_LENGTH, Placed, along_rays, by_size, in_plane, smoothed
 from olift_fast.world.size import Size, measure, relative_sizes
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 LEAST_SLOPE = 0.17
-"""Sine of the 10 degrees by which a camera must look down, or up, for the floor to tell the depth of what stands on it."""
+"""Sine of the 10 degrees by which a camera must look down, or up, for the floor to tell the depth of feet on it."""
 DISAGREEMENT = 45.0
 """Degrees between what was told of gravity and what the animals look like, from which on there is a warning."""
 MILLIMETERS_FROM = 50.0
@@ -95,7 +95,7 @@ def to_world(
         gravity=upward.source,
         gravity_error=upward.error,
         path=grounded.path,
-        path_error=grounded.depth_error,
+        path_error=_depth_error(grounded, matrix, len(lengths)),
         floor=_levels(grounded, rotation, origin, calibrated) if floor else None,
         matrix=matrix,
         size_spread=None if size is None else size.spread,
@@ -121,7 +121,7 @@ def reproject(result: LiftedTracks) -> Floats:
 
 
 class _Grounded(NamedTuple):
-    """Joints (N, T, J, 3) in the camera's axes, on their path; what stands on the floor; the floor's level (N) along up."""
+    """Joints (N, T, J, 3) in the camera's axes, on their path; what stands; the floor's level (N) along up."""
 
     joints: Floats
     depth_error: Floats
@@ -186,7 +186,7 @@ def _directions(joints: Floats, matrix: Floats | None) -> Floats:
 
 
 def _origins(grounded: _Grounded, rotation: Floats, far: bool, calibrated: bool) -> Floats:
-    """(N, 3) what is added so that the floor is at z = 0 and, before a camera that is far away, the tracks about x = y = 0."""
+    """(N, 3) what is added so that the floor is at z = 0 and, before a far camera, the tracks about x = y = 0."""
     origins = np.zeros((len(grounded.joints), 3))
     if calibrated:
         return origins
@@ -198,6 +198,20 @@ def _origins(grounded: _Grounded, rotation: Floats, far: bool, calibrated: bool)
     found = np.isfinite(grounded.levels)
     origins[found, 2] = -grounded.levels[found]
     return origins
+
+
+def _depth_error(grounded: _Grounded, matrix: Floats | None, lengths: int) -> Floats:
+    """(N) the standard deviation of the root's depth, with that of the size, which several lengths make less."""
+    if matrix is None or not lengths:
+        return grounded.depth_error
+    some = np.isfinite(grounded.joints[..., 2])
+    depth = np.array(
+        [
+            np.median(own[there]) if there.any() else np.nan
+            for own, there in zip(grounded.joints[..., 2], some, strict=True)
+        ]
+    )
+    return np.hypot(grounded.depth_error, OF_LENGTH / np.sqrt(lengths) * depth)
 
 
 def _levels(grounded: _Grounded, rotation: Floats, origin: Floats, calibrated: bool) -> Floats:
@@ -226,7 +240,10 @@ def _result(
         warnings = [*warnings, *size.warnings]
     if world.floor is not None and not np.isfinite(world.floor).all():
         lost = [name for name, level in zip(result.tracks, world.floor, strict=True) if not np.isfinite(level)]
-        warnings = [*warnings, f"no floor was found under {', '.join(lost)}: --no-floor for what swims, climbs or flies"]
+        warnings = [
+            *warnings,
+            f"no floor was found under {', '.join(lost)}: --no-floor for what swims, climbs or flies",
+        ]
     stretch = 1.0 if meters is None else meters[:, None, None]
     return replace(
         result,

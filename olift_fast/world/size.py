@@ -61,7 +61,10 @@ def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, re
     Raises:
         InputError: no frame of any track shows what a length is of.
     """
-    found = [[_measure(result, track, length, up, relative[track]) for length in lengths] for track in range(result.num_tracks)]
+    found = [
+        [_measure(result, track, length, up, relative[track]) for length in lengths]
+        for track in range(result.num_tracks)
+    ]
     for place, length in enumerate(lengths):
         if not any(of_track[place].frames for of_track in found):
             raise InputError(f"{_source(result)}{length.text!r}: no frame shows both of its ends")
@@ -73,7 +76,11 @@ def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, re
         spreads.append(float(np.median([one.spread for one in known])) if known else np.nan)
         warnings += list(_disagreements(name, lengths, of_track, value))
     others = np.nanmedian(values)
-    warnings += [f"{name}: no known length is seen, so its size is that of the others" for name, value in zip(result.tracks, values, strict=True) if np.isnan(value)]
+    warnings += [
+        f"{name}: no known length is seen, so its size is that of the others"
+        for name, value in zip(result.tracks, values, strict=True)
+        if np.isnan(value)
+    ]
     meters = np.where(np.isnan(values), others, values)
     warnings += list(_absurd(result, meters))
     return Size(meters, np.array(spreads), tuple(warnings))
@@ -94,7 +101,11 @@ def relative_sizes(result: LiftedTracks) -> tuple[Floats, Floats]:
         logs = np.log(np.where(seen, lengths, np.nan)[:, kept] / usual[kept])
         sizes.append(np.exp(_weighted_median(logs, usual[kept])))
         steps = np.diff(np.log(sizes[-1]))
-        scatter.append(float(1.48 * np.median(np.abs(steps[np.isfinite(steps)])) / np.sqrt(2)) if np.isfinite(steps).any() else np.nan)
+        scatter.append(
+            float(1.48 * np.median(np.abs(steps[np.isfinite(steps)])) / np.sqrt(2))
+            if np.isfinite(steps).any()
+            else np.nan
+        )
     return np.array(sizes), np.array(scatter)
 
 
@@ -105,7 +116,10 @@ def _measure(result: LiftedTracks, track: int, length: KnownLength, up: Floats, 
     if length.kind == "height":
         pixels, weight = _heights(joints, visible, result.skeleton, up) / relative, _STRETCHED
     else:
-        pixels, weight = _distances(joints, visible, length.joints) / relative[:, None], 0.5 if length.kind == "bone" else _STRETCHED
+        pixels, weight = (
+            _distances(joints, visible, length.joints) / relative[:, None],
+            0.5 if length.kind == "bone" else _STRETCHED,
+        )
     pixels = pixels[np.isfinite(pixels) & (pixels > 0)]
     if not len(pixels):
         return _Measured(np.nan, np.nan, 0)

@@ -27,7 +27,7 @@ _STANDING, _FLAT = 0.4, 0.03
 _WINDOW_SECONDS, _MOST_FRAMES = 2.0, 240
 # What each piece of evidence is worth; fitted on generated animals that are lifted (`python -m benchmarks.world`).
 _FEET_WEIGHT, _ACROSS_DEGREES, _TRUNK_DEGREES, _LIMB_DEGREES = 8.0, 8.0, 10.0, 28.0
-_DOUBT = 1.2
+_DOUBT, _PEAK = 1.1, 10.0
 _UPRIGHT = 0.4  # cosine of the angle between an upright trunk and the legs, at least
 
 
@@ -71,10 +71,17 @@ def estimate_up(result: LiftedTracks) -> Up:
     log_posterior = _log_prior(result, pitch, roll) + feet + upright
     weights = np.exp(log_posterior - log_posterior.max()) * np.cos(np.radians(pitch))
     weights /= weights.sum()
-    mean = weights @ directions
-    vector = mean / np.linalg.norm(mean)
+    vector = _likeliest(weights, directions)
     angles = np.degrees(np.arccos(np.clip(directions @ vector, -1, 1)))
     return Up(vector, source, _DOUBT * float(np.sqrt(weights @ np.square(angles))))
+
+
+def _likeliest(weights: Floats, directions: Floats) -> Floats:
+    """(3) the mean direction about the place that has the most weight within some degrees: of two peaks the larger."""
+    likely = directions[weights > 1e-3 * weights.max()]
+    near = weights * np.exp(-0.5 * np.square(np.degrees(np.arccos(np.clip(likely @ directions.T, -1, 1))) / _PEAK))
+    mean = near[near.sum(axis=1).argmax()] @ directions
+    return np.asarray(mean / np.linalg.norm(mean))
 
 
 def _mean(evidence: Sequence[Floats]) -> Floats | float:
@@ -131,7 +138,7 @@ def _under_feet(body: _Body, directions: Floats) -> Floats:
 
 def _across(body: _Body, directions: Floats) -> Floats:
     """(G) how level left and right joints are across each direction."""
-    pairs = np.array(pairs_of(body.skeleton)).reshape(-1, 2)
+    pairs = np.array(pairs_of(body.skeleton), dtype=np.int64).reshape(-1, 2)
     across = _unit(_nanmean(body.joints[:, pairs[:, 0]] - body.joints[:, pairs[:, 1]]))
     across = across[np.isfinite(across).all(axis=-1)]
     if not len(across):

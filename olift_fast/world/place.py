@@ -55,7 +55,7 @@ def to_world(
         lengths: known lengths (`parse_length`); several make it surer.
         focal: the focal length in pixels, of a camera whose axis goes through the picture's middle.
         calibration: the camera; by default that of the result. Where its place is known and a length, too, the result
-            is in the calibration's world, whose z is taken to be up.
+            is in the calibration's world, whose z is taken to be up; with `up` it is not.
         calibration_unit: meters in one unit of the calibration's translation; by default 0.001 where the camera is more
             than 50 units from the origin, else 1.
         floor: whether the animals stand on one.
@@ -72,7 +72,6 @@ def to_world(
     relative = np.where(np.isfinite(relative), relative / np.nanmedian(relative, axis=1, keepdims=True), 1)
     turned = result.joints.astype(np.float64) if matrix is None else along_rays(result, matrix)
     straight = replace(result, joints=turned)
-    to_camera = calibration.rotation if calibration is not None and lengths else None
     upward, warnings = _upward(straight, result.pitch if pitch is None else pitch, up, calibration)
     flat = np.ones_like(relative) if matrix is None else relative
     size = measure(straight, lengths, upward.vector, flat) if lengths else None
@@ -81,12 +80,16 @@ def to_world(
         placed = in_plane(result, meters)
     else:
         placed = by_size(result, turned, matrix, meters, relative, scatter)
-    rotation, center = _axes(upward.vector), np.zeros(3)
-    if to_camera is not None and calibration is not None and calibration.translation is not None:
-        unit = calibration_unit or _unit_of(calibration)
-        rotation, center = to_camera.T, -to_camera.T @ calibration.translation * unit
-        warnings = [*warnings, *_unit_note(calibration, calibration_unit, unit)]
-    calibrated = to_camera is not None
+    rotation, center, calibrated = _axes(upward.vector), np.zeros(3), False
+    if upward.source == "calibration" and calibration is not None:
+        if lengths:
+            rotation, center, notes = _of_calibration(calibration, calibration_unit)
+            calibrated = True
+        else:
+            notes = [
+                "no length is known, so that the calibration's world is out of reach: --bone, --length or --height"
+            ]
+        warnings = [*warnings, *notes]
     grounded = _ground(result, placed, rotation, upward.vector, matrix, floor)
     origin = center + _origins(grounded, rotation, matrix is None, calibrated)
     world = WorldFrame(
@@ -274,7 +277,7 @@ def _upward(
         return estimate_up(result), []
     seen = estimate_up(result)
     apart = float(np.degrees(np.arccos(np.clip(told.vector @ seen.vector, -1, 1))))
-    if seen.source == "assumed" or apart < max(DISAGREEMENT, 3 * seen.error):
+    if seen.source == "assumed" or apart < max(DISAGREEMENT, 2 * seen.error):
         return told, []
     return told, [f"gravity by the {told.source} is {apart:.0f}° from how the animals stand: {way_out}"]
 
@@ -324,15 +327,18 @@ def focal_of(fov: float, image_size: tuple[int, int] | None) -> float:
     return float(image_size[0] / (2 * np.tan(np.radians(fov) / 2)))
 
 
-def _unit_of(calibration: Calibration) -> float:
-    assert calibration.translation is not None
-    return 1e-3 if np.linalg.norm(calibration.translation) > MILLIMETERS_FROM else 1.0
-
-
-def _unit_note(calibration: Calibration, told: float | None, unit: float) -> list[str]:
-    if told is not None or unit == 1.0:
-        return []
-    return [f"the calibration of {calibration.name} is taken to be in millimeters: --calibration-unit tells another"]
+def _of_calibration(calibration: Calibration, unit: float | None) -> tuple[Floats, Floats, list[str]]:
+    """The rotation (3, 3) from the camera to the calibration's world, the camera's place there in meters, warnings."""
+    rotation, translation = calibration.rotation, calibration.translation
+    assert rotation is not None and translation is not None
+    warnings = []
+    if unit is None:
+        unit = 1e-3 if np.linalg.norm(translation) > MILLIMETERS_FROM else 1.0
+        if unit != 1:
+            warnings.append(
+                f"the calibration of {calibration.name} is taken to be in millimeters: --calibration-unit tells another"
+            )
+    return rotation.T, -rotation.T @ translation * unit, warnings
 
 
 def _check(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.world.averages import mean_of, median_of
 from olift_fast.world.feet import feet_of
 from olift_fast.world.path import smoothed
 
@@ -62,7 +63,7 @@ def find_floor(joints: Floats, seen: Bools, skeleton: Skeleton, view: Floats, fp
     if not body > 0 or not len(feet):
         return nothing
     speeds, noise = _speeds(joints, view, rate)
-    known = speeds[:, feet][there[:, feet] & seen[:, feet]]
+    known = speeds[:, feet][seen[:, feet] & np.isfinite(speeds[:, feet])]
     limit = max(_SLOW * float(np.quantile(known, _SWINGING)) if len(known) else 0.0, _STILL * body)
     with np.errstate(invalid="ignore"):
         slow = (speeds < np.hypot(limit, _NOISE * noise)) & there
@@ -97,8 +98,8 @@ def _body_size(joints: Floats) -> float:
     if not some.any():
         return 0.0
     heights = np.nanmax(joints[some, :, 2], axis=1) - np.nanmin(joints[some, :, 2], axis=1)
-    offsets = joints[some] - np.nanmean(joints[some], axis=1, keepdims=True)
-    radii = np.sqrt(np.nanmean(np.square(offsets).sum(axis=-1), axis=1))
+    offsets = joints[some] - mean_of(joints[some], axis=1, keepdims=True)
+    radii = np.sqrt(mean_of(np.square(offsets).sum(axis=-1), axis=1))
     return float(max(np.median(heights), _WIDTHS * np.median(radii)))
 
 
@@ -114,10 +115,8 @@ def _speeds(joints: Floats, view: Floats, rate: float) -> tuple[Floats, Floats]:
     speeds = np.linalg.norm(after - before, axis=-1) * (rate / frames[:, None])
     padded = np.pad(speeds, ((1, 1), (0, 0)), mode="edge")
     bends = np.linalg.norm(across[2:] - 2 * across[1:-1] + across[:-2], axis=-1)
-    some = np.isfinite(bends).any(axis=0)
-    noise = np.zeros(across.shape[1])
     # Differences of three frames have sqrt(6) times the noise of one, those of two frames apart sqrt(2) times.
-    noise[some] = np.nanmedian(bends[:, some], axis=0) / np.sqrt(6) * np.sqrt(2) * 0.5 * rate
+    noise = np.nan_to_num(median_of(bends, axis=0)) / np.sqrt(6) * np.sqrt(2) * 0.5 * rate
     return np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0), noise
 
 
@@ -134,10 +133,8 @@ def _floor_under(heights: Floats, slow: Bools, body: float, fps: float | None) -
     floor = smoothed(floor[None], fps)[0]
     with np.errstate(invalid="ignore"):
         near = np.where(np.abs(standing - floor[:, None]) < _FOOT_BAND * body, standing, np.nan)
-    some = np.isfinite(near).any(axis=1)
-    level = np.full(len(heights), np.nan)
-    level[some] = np.nanmean(near[some], axis=1)
-    return smoothed(level[None], fps)[0] if some.any() else floor
+    level = smoothed(mean_of(near, axis=1)[None], fps)[0]
+    return level if np.isfinite(level).any() else floor
 
 
 def _without_blinks(contacts: Bools, shortest: int) -> Bools:

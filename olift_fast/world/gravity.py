@@ -12,6 +12,7 @@ from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.overhead import steep_camera
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.world_frame import Gravity
+from olift_fast.world.averages import mean_of
 from olift_fast.world.feet import feet_of, limbs_of, pairs_of, trunk_of
 
 Floats = npt.NDArray[np.float64]
@@ -108,8 +109,8 @@ def _body(result: LiftedTracks, track: int) -> _Body | None:
     thinned = max(len(frames) // _MOST_FRAMES, 1)
     frames = frames[::thinned]
     joints, there = joints[frames], there[frames]
-    joints = joints - np.nanmean(joints, axis=1, keepdims=True)
-    radius = np.sqrt(np.nanmean(np.square(joints).sum(axis=-1)))
+    joints = joints - mean_of(joints, axis=1, keepdims=True)
+    radius = np.sqrt(mean_of(np.square(joints).sum(axis=-1).ravel(), axis=0))
     if not radius > 0:
         return None
     return _Body(joints / radius, there, result.skeleton, max(round(seconds / thinned), 4))
@@ -139,7 +140,7 @@ def _under_feet(body: _Body, directions: Floats) -> Floats:
 def _across(body: _Body, directions: Floats) -> Floats:
     """(G) how level left and right joints are across each direction."""
     pairs = np.array(pairs_of(body.skeleton), dtype=np.int64).reshape(-1, 2)
-    across = _unit(_nanmean(body.joints[:, pairs[:, 0]] - body.joints[:, pairs[:, 1]]))
+    across = _unit(mean_of(body.joints[:, pairs[:, 0]] - body.joints[:, pairs[:, 1]], axis=1))
     across = across[np.isfinite(across).all(axis=-1)]
     if not len(across):
         return np.zeros(len(directions))
@@ -162,8 +163,8 @@ def _along(body: _Body, directions: Floats) -> Floats:
 
 def _mean_ends(body: _Body, low: Sequence[int], high: Sequence[int]) -> Floats:
     """(3) the mean direction from some joints to others; NaN where no frame tells."""
-    ends = _nanmean(body.joints[:, high]) - _nanmean(body.joints[:, low])
-    return _unit(_nanmean(_unit(ends), axis=0))
+    ends = mean_of(body.joints[:, high], axis=1) - mean_of(body.joints[:, low], axis=1)
+    return _unit(mean_of(_unit(ends), axis=0))
 
 
 def _log_prior(result: LiftedTracks, pitch: Floats, roll: Floats) -> Floats:
@@ -187,18 +188,10 @@ def _unit(vectors: Floats) -> Floats:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
-def _nanmean(values: Floats, axis: int = 1) -> Floats:
-    """The mean of what is there, NaN where nothing is."""
-    there = np.isfinite(values)
-    count = there.sum(axis=axis)
-    total = np.where(there, values, 0).sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def mean_direction(result: LiftedTracks, start: Sequence[int], stop: Sequence[int]) -> tuple[Floats, float]:
     """(3) the mean direction from joints to others over all tracks and frames, and its spread in degrees."""
     joints = result.joints.astype(np.float64)
-    ends = _unit(_nanmean(joints[:, :, list(stop)], axis=2) - _nanmean(joints[:, :, list(start)], axis=2))
+    ends = _unit(mean_of(joints[:, :, list(stop)], axis=2) - mean_of(joints[:, :, list(start)], axis=2))
     ends = ends.reshape(-1, 3)
     ends = ends[np.isfinite(ends).all(axis=-1)]
     mean = _unit(ends.mean(axis=0)) if len(ends) else np.full(3, np.nan)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.world.averages import mean_of, median_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def by_size(
         scatter: (N) how far single frames scatter about it, a share.
     """
     focal = 0.5 * (matrix[0, 0] + matrix[1, 1])
-    middle = turned.mean(axis=2, keepdims=True)
+    middle = mean_of(turned, axis=2, keepdims=True)
     size = (meters[:, None] / relative)[..., None, None]
     bodies = (turned - middle) * size
     depth = focal * size[..., 0]
@@ -70,7 +71,7 @@ def by_size(
     across = missing.sum(axis=2) / np.maximum(weights.sum(axis=2), 1)[..., None]
     joints = bodies + np.concatenate([across, depth], axis=-1)[:, :, None]
     share = np.sqrt(np.square(SYSTEMATIC) + np.square(scatter) / smoothed_frames(result.fps))
-    return Placed(joints, np.nanmedian(depth[..., 0], axis=1) * share)
+    return Placed(joints, median_of(depth[..., 0], axis=1) * share)
 
 
 def smoothed(values: Floats, fps: float | None) -> Floats:

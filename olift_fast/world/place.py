@@ -12,6 +12,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks, check_pitch
 from olift_fast.tracks.world_frame import Calibration, Path, WorldFrame
+from olift_fast.world.averages import mean_of, median_of
 from olift_fast.world.floor import FLATNESS, Floor, find_floor
 from olift_fast.world.gravity import PITCH_ERROR, Up, estimate_up, mean_direction, up_of_pitch
 from olift_fast.world.lengths import KnownLength, split_pair
@@ -69,7 +70,7 @@ def to_world(
     matrix = calibration.matrix if calibration is not None else _matrix(result, focal)
     sizes, scatter = relative_sizes(result)
     relative = np.exp(smoothed(np.log(sizes), result.fps))
-    relative = np.where(np.isfinite(relative), relative / np.nanmedian(relative, axis=1, keepdims=True), 1)
+    relative = np.where(np.isfinite(relative), relative / median_of(relative, axis=1, keepdims=True), 1)
     turned = result.joints.astype(np.float64) if matrix is None else along_rays(result, matrix)
     straight = replace(result, joints=turned)
     upward, warnings = _upward(straight, result.pitch if pitch is None else pitch, up, calibration)
@@ -168,7 +169,7 @@ def _floor_of(result: LiftedTracks, track: int, joints: Floats, up: Floats) -> F
 
 def _gain(found: Floor, slope: Floats, depth_error: float) -> tuple[float, float]:
     """The share of what the floor says of depth that is believed, beside what the size says, and the error of both."""
-    steep = float(np.nanmedian(np.abs(slope)))
+    steep = float(median_of(np.abs(slope), axis=0))
     if steep < LEAST_SLOPE:
         return 0.0, depth_error
     by_floor = FLATNESS * found.body / steep
@@ -182,9 +183,8 @@ def _directions(joints: Floats, matrix: Floats | None) -> Floats:
     """(T, 3) along which a frame's joints can be moved without a change of their picture."""
     if matrix is None:
         return np.tile(np.array([0.0, 0.0, 1.0]), (len(joints), 1))
-    there = np.isfinite(joints[..., 0]).any(axis=1)
-    middle = np.tile(np.array([0.0, 0.0, 1.0]), (len(joints), 1))
-    middle[there] = np.nanmean(joints[there], axis=1)
+    middle = mean_of(joints, axis=1)
+    middle = np.where(np.isfinite(middle), middle, np.array([0.0, 0.0, 1.0]))
     return np.asarray(middle / np.linalg.norm(middle, axis=1, keepdims=True))
 
 
@@ -194,10 +194,8 @@ def _origins(grounded: _Grounded, rotation: Floats, far: bool, calibrated: bool)
     if calibrated:
         return origins
     turned = grounded.joints @ rotation.T
-    if far and np.isfinite(turned).any():
-        origins[:] = -np.nanmedian(turned.reshape(-1, 3), axis=0)
-    elif np.isfinite(turned).any():
-        origins[:, 2] = -np.nanmedian(turned[..., 2])
+    middle = np.nan_to_num(median_of(turned.reshape(-1, 3), axis=0))
+    origins[:] = -middle if far else (0, 0, -middle[2])
     found = np.isfinite(grounded.levels)
     origins[found, 2] = -grounded.levels[found]
     return origins
@@ -207,13 +205,7 @@ def _depth_error(grounded: _Grounded, matrix: Floats | None, lengths: int) -> Fl
     """(N) the standard deviation of the root's depth, with that of the size, which several lengths make less."""
     if matrix is None or not lengths:
         return grounded.depth_error
-    some = np.isfinite(grounded.joints[..., 2])
-    depth = np.array(
-        [
-            np.median(own[there]) if there.any() else np.nan
-            for own, there in zip(grounded.joints[..., 2], some, strict=True)
-        ]
-    )
+    depth = median_of(grounded.joints[..., 2].reshape(len(grounded.joints), -1), axis=1)
     return np.hypot(grounded.depth_error, OF_LENGTH / np.sqrt(lengths) * depth)
 
 
@@ -222,10 +214,8 @@ def _levels(grounded: _Grounded, rotation: Floats, origin: Floats, calibrated: b
     if not calibrated:
         return np.where(np.isfinite(grounded.levels), 0.0, np.nan)
     heights = (grounded.joints @ rotation.T)[..., 2] + origin[:, None, None, 2]
-    return np.array([
-        np.median(own[stands]) if stands.any() else np.nan
-        for own, stands in zip(heights, grounded.contacts, strict=True)
-    ])  # fmt: skip
+    standing = np.where(grounded.contacts, heights, np.nan)
+    return median_of(standing.reshape(len(standing), -1), axis=1)
 
 
 def _result(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.world.averages import median_of
 from olift_fast.world.feet import feet_of, is_upright, parts_of
 from olift_fast.world.lengths import KnownLength
 
@@ -75,7 +76,7 @@ def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, re
         values.append(value)
         spreads.append(float(np.median([one.spread for one in known])) if known else np.nan)
         warnings += list(_disagreements(name, lengths, of_track, value))
-    others = np.nanmedian(values)
+    others = median_of(np.array(values), axis=0)
     warnings += [
         f"{name}: no known length is seen, so its size is that of the others"
         for name, value in zip(result.tracks, values, strict=True)
@@ -96,7 +97,7 @@ def relative_sizes(result: LiftedTracks) -> tuple[Floats, Floats]:
     sizes, scatter = [], []
     for track in range(result.num_tracks):
         lengths, seen = _bone_lengths(joints[track], result.visible[track], result.skeleton)
-        usual = _median(lengths, seen, axis=0)
+        usual = median_of(np.where(seen, lengths, np.nan), axis=0)
         kept = np.isfinite(usual) & (usual > 0.02 * np.nanmax(usual, initial=0))
         logs = np.log(np.where(seen, lengths, np.nan)[:, kept] / usual[kept])
         sizes.append(np.exp(_weighted_median(logs, usual[kept])))
@@ -154,7 +155,7 @@ def _heights(joints: Floats, visible: Bools, skeleton: Skeleton, up: Floats) -> 
     heights = np.where(visible, joints @ up, np.nan)
     highest = max(top.values())
     heads = [joint for joint, share in top.items() if share == highest]
-    head = _median(heights[:, heads], np.isfinite(heights[:, heads]), axis=1)
+    head = median_of(heights[:, heads], axis=1)
     # The foot that a person stands on is the lower one.
     found = [(head - heights[:, foot]) / (highest - share) for foot, share in low.items()]
     return np.asarray(np.fmax.reduce(found))
@@ -167,14 +168,6 @@ def _bone_lengths(joints: Floats, visible: Bools, skeleton: Skeleton) -> tuple[F
     count = np.maximum(visible.sum(axis=1), 1)[:, None, None]
     middle = np.where(visible[..., None], joints, 0).sum(axis=1, keepdims=True) / count
     return np.linalg.norm(joints - middle, axis=-1), visible & (visible.sum(axis=1, keepdims=True) > 1)
-
-
-def _median(values: Floats, there: Bools, axis: int) -> Floats:
-    """The median of what is there; NaN where nothing is."""
-    values = np.where(there, values, np.nan)
-    some = np.isfinite(values).any(axis=axis)
-    filled = np.where(np.expand_dims(some, axis), values, 0)
-    return np.where(some, np.nanmedian(filled, axis=axis), np.nan)
 
 
 def _weighted_median(values: Floats, weights: Floats) -> Floats:

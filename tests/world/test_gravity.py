@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_up_lifts import TABLE, lifted, seen_from, standing
 
 from benchmarks.walkers import planted
 from olift_fast.data.cameras import upright_rotation
@@ -12,8 +13,6 @@ from olift_fast.tracks.rigs import rig, rig_names
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.world import estimate_up, pitch_and_roll, to_world, up_of_pitch
 from olift_fast.world.feet import feet_of, is_upright, limbs_of, trunk_of
-
-from made_up_lifts import TABLE, lifted, seen_from, standing
 
 
 def camera(pitch: float, roll: float = 0.0, azimuth: float = 0.7) -> np.ndarray:

@@ -114,7 +114,9 @@ def _tables(content: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _camera(name: str, content: Mapping[str, Any]) -> Calibration:
     matrix = _numbers(name, "matrix", _get(content, _MATRIX), (9, 4))
-    if matrix.size == 4 and matrix.shape != (2, 2):
+    if matrix.shape == (2, 2):
+        raise InputError(f"camera {name!r}: matrix must have 9 numbers or be fx, fy, cx, cy, got 2 rows of 2")
+    if matrix.size == 4:
         fx, fy, cx, cy = matrix.ravel()
         matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
     rotation = _get(content, _ROTATION)

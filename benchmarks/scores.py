@@ -1,7 +1,7 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead` or `serving` writes it, and
+under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `serving` or `world` writes it, and
 each model is one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import world_tables
 from benchmarks.report import ROOT
 from olift_fast.io.docs import filled, markdown_table
 from olift_fast.train.evaluate import EDGES, FLAT
@@ -25,7 +26,7 @@ from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (
-    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md", "docs/streaming.md")),
+    *(ROOT / page for page in ("README.md", "docs/skeletons.md", "docs/cli.md", "docs/streaming.md", "docs/world.md")),
     *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
 )
 METRICS_PAGE = ROOT / "docs/metrics.md"
@@ -182,6 +183,9 @@ def clients(record: Mapping[str, Any]) -> str:
 TABLES: dict[str, Callable[..., str]] = {
     "families": families,
     "steep": steep,
+    "world-generated": world_tables.generated,
+    "world-contacts": world_tables.contacts,
+    "world-real": world_tables.real,
     "clients": clients,
     "ways": ways,
     "edges": edges,

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import world_tables
 from benchmarks.report import ROOT
+from benchmarks.world_tables import contacts, generated, real
 from olift_fast.io.docs import filled, markdown_table
 from olift_fast.train.evaluate import EDGES, FLAT
 from olift_fast.train.metrics import METRICS, Metric
@@ -183,9 +183,9 @@ def clients(record: Mapping[str, Any]) -> str:
 TABLES: dict[str, Callable[..., str]] = {
     "families": families,
     "steep": steep,
-    "world-generated": world_tables.generated,
-    "world-contacts": world_tables.contacts,
-    "world-real": world_tables.real,
+    "world-generated": generated,
+    "world-contacts": contacts,
+    "world-real": real,
     "clients": clients,
     "ways": ways,
     "edges": edges,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,6 +118,7 @@ class WorldOptions:
         ):
             raise InputError("options of the world frame need --world")
 
+    @cached_property
     def of_camera(self) -> Calibration | None:
         """The calibrated camera, if one is named; raises InputError where its file is unusable."""
         from olift_fast.world import read_calibration
@@ -130,7 +132,7 @@ class WorldOptions:
         self.lengths(tracks.skeleton)
         if isinstance(up := self.direction(), str):
             _check_joints(up, tracks.skeleton)
-        calibration = self.of_camera()
+        calibration = self.of_camera
         if calibration is not None:
             return undistorted(tracks, calibration)
         if self.fov is not None:
@@ -176,7 +178,7 @@ class WorldOptions:
         from olift_fast.world import focal_of, to_world
         from olift_fast.world.lengths import UNITS
 
-        calibration = self.of_camera() or result.calibration
+        calibration = self.of_camera or result.calibration
         if not self.world:
             return replace(result, calibration=calibration)
         return to_world(

@@ -94,7 +94,7 @@ def _feet(heights: Floats, skeleton: Skeleton) -> Ints:
 
 def _body_size(joints: Floats) -> float:
     """The median over time of the height of all joints, or 1.5 root mean square radii where that is larger."""
-    some = np.isfinite(joints).all(axis=-1).any(axis=1)
+    some = np.isfinite(joints[..., 2]).any(axis=1)
     if not some.any():
         return 0.0
     heights = np.nanmax(joints[some, :, 2], axis=1) - np.nanmin(joints[some, :, 2], axis=1)

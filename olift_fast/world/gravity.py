@@ -13,7 +13,7 @@ from olift_fast.tracks.overhead import steep_camera
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.world_frame import Gravity
 from olift_fast.world.averages import mean_of
-from olift_fast.world.feet import feet_of, limbs_of, pairs_of, trunk_of
+from olift_fast.world.feet import Ints, feet_of, limbs_of, pairs_of, trunk_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -161,7 +161,7 @@ def _along(body: _Body, directions: Floats) -> Floats:
     return np.asarray(-0.5 * np.square(np.degrees(np.arccos(np.clip(directions @ along, -1, 1))) / degrees))
 
 
-def _mean_ends(body: _Body, low: Sequence[int], high: Sequence[int]) -> Floats:
+def _mean_ends(body: _Body, low: Ints, high: Ints) -> Floats:
     """(3) the mean direction from some joints to others; NaN where no frame tells."""
     ends = mean_of(body.joints[:, high], axis=1) - mean_of(body.joints[:, low], axis=1)
     return _unit(mean_of(_unit(ends), axis=0))

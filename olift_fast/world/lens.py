@@ -38,8 +38,8 @@ def undistorted(tracks: KeypointTracks, calibration: Calibration) -> KeypointTra
     warning = f"{int(lost.sum())} keypoints are beyond what the lens of {calibration.name} can show, and left out"
     return replace(
         tracks,
-        keypoints=straight,
-        confidence=np.where(lost, 0, tracks.confidence),
+        keypoints=straight.astype(np.float32),
+        confidence=np.where(lost, np.float32(0), tracks.confidence),
         image_size=tracks.image_size or calibration.image_size,
         notes=(*tracks.notes, note),
         warnings=(*tracks.warnings, warning) if lost.any() else tracks.warnings,

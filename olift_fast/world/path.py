@@ -125,7 +125,7 @@ def _seen(result: LiftedTracks) -> tuple[Floats, npt.NDArray[np.bool_]]:
     some = visible.any(axis=2, keepdims=True)
     drawn = result.joints[..., :2].astype(np.float64)
     points = np.where(visible[..., None], result.keypoints, drawn)
-    return points, np.where(some, visible, np.isfinite(drawn).all(axis=-1))
+    return points, np.asarray(np.where(some, visible, np.isfinite(drawn).all(axis=-1)), dtype=np.bool_)
 
 
 def _centers(result: LiftedTracks) -> Floats:

@@ -72,7 +72,7 @@ def to_world(
     relative = np.exp(smoothed(np.log(sizes), result.fps))
     relative = np.where(np.isfinite(relative), relative / median_of(relative, axis=1, keepdims=True), 1)
     turned = result.joints.astype(np.float64) if matrix is None else along_rays(result, matrix)
-    straight = replace(result, joints=turned)
+    straight = replace(result, joints=turned.astype(np.float32))
     upward, warnings = _upward(straight, result.pitch if pitch is None else pitch, up, calibration)
     flat = np.ones_like(relative) if matrix is None else relative
     size = measure(straight, lengths, upward.vector, flat) if lengths else None
@@ -91,7 +91,7 @@ def to_world(
                 "no length is known, so that the calibration's world is out of reach: --bone, --length or --height"
             ]
         warnings = [*warnings, *notes]
-    grounded = _ground(result, placed, rotation, upward.vector, matrix, floor)
+    grounded = _ground(result, placed, upward.vector, matrix, floor)
     origin = center + _origins(grounded, rotation, matrix is None, calibrated)
     world = WorldFrame(
         rotation=rotation,
@@ -134,9 +134,7 @@ class _Grounded(NamedTuple):
     levels: Floats
 
 
-def _ground(
-    result: LiftedTracks, placed: Placed, rotation: Floats, up: Floats, matrix: Floats | None, wanted: bool
-) -> _Grounded:
+def _ground(result: LiftedTracks, placed: Placed, up: Floats, matrix: Floats | None, wanted: bool) -> _Grounded:
     """Finds the floor under each track, and moves joints along the rays so that it is level, as far as it is surer."""
     path: Path = "in-plane" if matrix is None else "size"
     contacts = np.zeros(result.visible.shape, dtype=np.bool_)
@@ -240,9 +238,9 @@ def _result(
     stretch = 1.0 if meters is None else meters[:, None, None]
     return replace(
         result,
-        joints=joints,
+        joints=joints.astype(np.float32),
         frame="world",
-        meters_per_pixel=meters,
+        meters_per_pixel=None if meters is None else meters.astype(np.float32),
         contacts=grounded.contacts if floor else None,
         uncertainty=None if result.uncertainty is None else result.uncertainty * stretch,
         uncertainty_xy=None if result.uncertainty_xy is None else result.uncertainty_xy * stretch,

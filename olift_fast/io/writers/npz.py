@@ -139,7 +139,8 @@ def _parts(name: str, record: WorldFrame | Calibration | None) -> dict[str, Any]
 def _record(name: str, content: dict[str, npt.NDArray[Any]]) -> Any:
     """The record of this name, or None where a file has none."""
     own = {key.partition(".")[2]: value for key, value in content.items() if key.startswith(f"{name}.")}
-    return _RECORDS[name](**{key: value if value.ndim else value.item() for key, value in own.items()}) if own else None
+    given: dict[str, Any] = {key: value if value.ndim else value.item() for key, value in own.items()}
+    return _RECORDS[name](**given) if own else None
 
 
 OUTPUT = OutputFormat(

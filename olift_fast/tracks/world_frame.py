@@ -68,6 +68,8 @@ class Calibration:
             check_rotation(self.rotation, f"{what}: rotation")
         if self.image_size is not None:
             object.__setattr__(self, "image_size", tuple(int(side) for side in self.image_size))
+            if len(self.image_size) != 2 or min(self.image_size) < 1:
+                raise InputError(f"{what}: image size must be a width and a height, got {self.image_size}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -161,7 +161,7 @@ def _numbers(name: str, what: str, value: Any, sizes: tuple[int, ...]) -> Floats
         value = value.get("data")
     try:
         numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"camera {name!r}: {what} must be numbers, got {value!r:.60}") from error
     if numbers.size not in sizes:
         wanted = " or ".join(str(size) for size in sizes if size)

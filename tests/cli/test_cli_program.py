@@ -37,6 +37,7 @@ def test_help_is_quick_and_shows_every_command() -> None:
     for command in (
         "lift",
         "stream",
+        "world",
         "view",
         "info",
         "skeleton",
@@ -61,7 +62,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", ["lift", "stream", "view", "info", "skeleton", "demo", "train", "finetune", "eval", "bench", "doctor"]
+    "command",
+    ["lift", "stream", "world", "view", "info", "skeleton", "demo", "train", "finetune", "eval", "bench", "doctor"],
 )
 def test_help_of_each_command_shows_an_example(run: Run, command: str) -> None:
     for option in ("--help", "-h"):

@@ -113,6 +113,7 @@ def test_a_camera_without_a_place_has_none(tmp_path: Path) -> None:
         ('{"K": ', "neither TOML nor JSON"),
         ({"K": [[1, 2], [3, 4]]}, "matrix must have 9 numbers or be fx, fy, cx, cy"),
         ({"K": "wide"}, "matrix must be numbers, got 'wide'"),
+        ({"K": [10**400] * 9}, "matrix must be numbers"),
         ({"K": (-np.array(MATRIX)).tolist()}, r"matrix must be \[\[fx"),
         ({**ONE, "dist": [1, 2, 3]}, "distortion must have"),
         ({**ONE, "dist": [float("nan"), 0, 0, 0]}, "distortion must be 0, 4, 5 or 8 finite numbers"),
@@ -203,6 +204,7 @@ def test_a_lens_without_distortion_changes_nothing() -> None:
     ("changed", "message"),
     [
         ({"matrix": np.eye(2)}, r"matrix must be \(3, 3\)"),
+        ({"image_size": (640, 480, 3)}, "image size must be a width and a height"),
         ({"distortion": [1, 2, 3, 4, 5], "fisheye": True}, "0 or 4 finite numbers"),
         ({"distortion": [0] * 8 + [1, 0, 0, 0]}, "at most 8 terms"),
         ({"rotation": np.eye(3)}, "must both be given"),

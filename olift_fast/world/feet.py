@@ -17,25 +17,12 @@ Ints = npt.NDArray[np.int64]
 # From the tip of a limb inward: the first of these that a limb has is what it stands on.
 _OUTERMOST = ("claw", "toe", "finger", "paw", "foot", "hand", "fetlock", "heel", "ankle", "wrist")
 _ARM = frozenset(("shoulder", "elbow", "wrist", "hand", "finger", "thumb", "index", "middle", "ring", "pinky"))
-_ARM_LIMB = _ARM | {"upper_arm", "forearm", "wing", "fin", "flipper", "collar"}
 _ANIMAL = frozenset(("paw", "tail", "wing", "antenna", "horn", "fin", "flipper", "throat", "claw"))
 # The joints of a leg, and the rank up to which one is at its root.
 _LEG = frozenset(
-    (
-        *_OUTERMOST,
-        "hip",
-        "shoulder",
-        "coxa",
-        "leg",
-        "trochanter",
-        "thigh",
-        "upper_arm",
-        "elbow",
-        "knee",
-        "forearm",
-        "shank",
-    )
-)
+    (*_OUTERMOST, "hip", "shoulder", "coxa", "leg", "trochanter", "thigh", "upper_arm", "elbow", "knee", "forearm",
+     "shank")
+)  # fmt: skip
 _LEG_ROOT = 20
 _TOP = frozenset(("neck", "chest", "head", "face", "eye", "ear", "nose", "crown"))
 
@@ -65,7 +52,7 @@ def feet_of(skeleton: Skeleton) -> Ints:
     for joint, part in enumerate(parts):
         if part is None or part.part not in _OUTERMOST or part.order < 0:
             continue
-        if part.girdle == "fore" and (upright or _is_arm(parts)):
+        if part.girdle == "fore" and (upright or _fore_limbs_are_wings(parts)):
             continue
         limbs.setdefault((part.girdle, part.side, _limb_number(part)), []).append(joint)
     found: list[int] = []
@@ -116,8 +103,8 @@ def _limb_number(part: Part) -> int:
     return 0 if part.part in ("toe", "finger", "claw") else part.number
 
 
-def _is_arm(parts: Sequence[Part | None]) -> bool:
-    """Whether the fore limbs are wings."""
+def _fore_limbs_are_wings(parts: Sequence[Part | None]) -> bool:
+    """Whether no joint of a fore limb stands, and one is a wing's."""
     return any(part is not None and part.part == "wing" and part.girdle == "fore" for part in parts) and not any(
         part is not None and part.girdle in ("fore", "mid") and part.part in ("paw", "foot", "claw", "toe", "ankle")
         for part in parts

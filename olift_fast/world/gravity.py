@@ -52,6 +52,14 @@ def pitch_and_roll(up: Floats) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(-z, np.hypot(x, y)))), float(np.degrees(np.arctan2(x, -y)))
 
 
+def axes_of(up: Floats) -> Floats:
+    """(3, 3) from the camera's axes to those of a world: z along `up`, x level and to the camera's right."""
+    right = np.array([1.0, 0, 0]) if abs(up[0]) < 0.99 else np.array([0.0, 0, 1])
+    x = right - (right @ up) * up
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(up, x), up])
+
+
 def estimate_up(result: LiftedTracks) -> Up:
     """Which way is up, from the joints of all tracks in the camera frame.
 

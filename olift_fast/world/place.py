@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks, check_pitch
-from olift_fast.tracks.world_frame import Calibration, Path, WorldFrame
-from olift_fast.world.averages import mean_of, median_of
-from olift_fast.world.floor import FLATNESS, Floor, find_floor
-from olift_fast.world.gravity import PITCH_ERROR, Up, estimate_up, mean_direction, up_of_pitch
+from olift_fast.tracks.world_frame import Calibration, WorldFrame
+from olift_fast.world.averages import median_of
+from olift_fast.world.gravity import PITCH_ERROR, Up, axes_of, estimate_up, mean_direction, up_of_pitch
+from olift_fast.world.grounding import Grounded, ground
 from olift_fast.world.lengths import KnownLength, split_pair
 from olift_fast.world.lens import project
-from olift_fast.world.path import OF_LENGTH, Placed, along_rays, by_size, in_plane, smoothed
+from olift_fast.world.path import OF_LENGTH, along_rays, by_size, in_plane, smoothed
 from olift_fast.world.size import Size, measure, relative_sizes
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
-LEAST_SLOPE = 0.17
-"""Sine of the 10 degrees by which a camera must look down, or up, for the floor to tell the depth of feet on it."""
 DISAGREEMENT = 45.0
 """Degrees between what was told of gravity and what the animals look like, from which on there is a warning."""
 MILLIMETERS_FROM = 50.0
@@ -81,7 +77,7 @@ def to_world(
         placed = in_plane(result, meters)
     else:
         placed = by_size(result, turned, matrix, meters, relative, scatter)
-    rotation, center, calibrated = _axes(upward.vector), np.zeros(3), False
+    rotation, center, calibrated = axes_of(upward.vector), np.zeros(3), False
     if upward.source == "calibration" and calibration is not None:
         if lengths:
             rotation, center, notes = _of_calibration(calibration, calibration_unit)
@@ -91,7 +87,7 @@ def to_world(
                 "no length is known, so that the calibration's world is out of reach: --bone, --length or --height"
             ]
         warnings = [*warnings, *notes]
-    grounded = _ground(result, placed, upward.vector, matrix, floor)
+    grounded = ground(result, placed, upward.vector, matrix, floor)
     origin = center + _origins(grounded, rotation, matrix is None, calibrated)
     world = WorldFrame(
         rotation=rotation,
@@ -124,69 +120,7 @@ def reproject(result: LiftedTracks) -> Floats:
     return np.asarray(camera[..., :2] / meters[:, None, None, None])
 
 
-class _Grounded(NamedTuple):
-    """Joints (N, T, J, 3) in the camera's axes, on their path; what stands; the floor's level (N) along up."""
-
-    joints: Floats
-    depth_error: Floats
-    path: Path
-    contacts: Bools
-    levels: Floats
-
-
-def _ground(result: LiftedTracks, placed: Placed, up: Floats, matrix: Floats | None, wanted: bool) -> _Grounded:
-    """Finds the floor under each track, and moves joints along the rays so that it is level, as far as it is surer."""
-    path: Path = "in-plane" if matrix is None else "size"
-    contacts = np.zeros(result.visible.shape, dtype=np.bool_)
-    levels, errors = np.full(result.num_tracks, np.nan), placed.depth_error.copy()
-    if not wanted:
-        return _Grounded(placed.joints, errors, path, contacts, levels)
-    joints = placed.joints.copy()
-    for track in range(result.num_tracks):
-        found = _floor_of(result, track, joints[track], up)
-        if not np.isfinite(found.heights).any():
-            continue
-        rays = _directions(joints[track], matrix)
-        gain, error = _gain(found, rays @ up, errors[track])
-        if gain > 0:
-            risen = found.heights - np.median(found.heights)
-            moved = -gain * risen / np.where(rays @ up == 0, 1, rays @ up)
-            joints[track] += (moved[:, None] * rays)[:, None]
-            errors[track], path = error, "floor" if matrix is None else "size and floor"
-        heights = joints[track] @ up
-        contacts[track] = found.contacts
-        levels[track] = np.median(heights[found.contacts]) if found.contacts.any() else np.median(found.heights)
-    return _Grounded(joints, errors, path, contacts, levels)
-
-
-def _floor_of(result: LiftedTracks, track: int, joints: Floats, up: Floats) -> Floor:
-    rotation = _axes(up)
-    view = rotation @ np.array([0.0, 0.0, 1.0])
-    return find_floor(joints @ rotation.T, result.visible[track], result.skeleton, view, result.fps)
-
-
-def _gain(found: Floor, slope: Floats, depth_error: float) -> tuple[float, float]:
-    """The share of what the floor says of depth that is believed, beside what the size says, and the error of both."""
-    steep = float(median_of(np.abs(slope), axis=0))
-    if steep < LEAST_SLOPE:
-        return 0.0, depth_error
-    by_floor = FLATNESS * found.body / steep
-    if np.isnan(depth_error):
-        return 1.0, by_floor
-    gain = depth_error**2 / (depth_error**2 + by_floor**2)
-    return gain, float(np.sqrt(1 - gain) * depth_error)
-
-
-def _directions(joints: Floats, matrix: Floats | None) -> Floats:
-    """(T, 3) along which a frame's joints can be moved without a change of their picture."""
-    if matrix is None:
-        return np.tile(np.array([0.0, 0.0, 1.0]), (len(joints), 1))
-    middle = mean_of(joints, axis=1)
-    middle = np.where(np.isfinite(middle), middle, np.array([0.0, 0.0, 1.0]))
-    return np.asarray(middle / np.linalg.norm(middle, axis=1, keepdims=True))
-
-
-def _origins(grounded: _Grounded, rotation: Floats, far: bool, calibrated: bool) -> Floats:
+def _origins(grounded: Grounded, rotation: Floats, far: bool, calibrated: bool) -> Floats:
     """(N, 3) what is added so that the floor is at z = 0 and, before a far camera, the tracks about x = y = 0."""
     origins = np.zeros((len(grounded.joints), 3))
     if calibrated:
@@ -199,7 +133,7 @@ def _origins(grounded: _Grounded, rotation: Floats, far: bool, calibrated: bool)
     return origins
 
 
-def _depth_error(grounded: _Grounded, matrix: Floats | None, lengths: int) -> Floats:
+def _depth_error(grounded: Grounded, matrix: Floats | None, lengths: int) -> Floats:
     """(N) the standard deviation of the root's depth, with that of the size, which several lengths make less."""
     if matrix is None or not lengths:
         return grounded.depth_error
@@ -207,7 +141,7 @@ def _depth_error(grounded: _Grounded, matrix: Floats | None, lengths: int) -> Fl
     return np.hypot(grounded.depth_error, OF_LENGTH / np.sqrt(lengths) * depth)
 
 
-def _levels(grounded: _Grounded, rotation: Floats, origin: Floats, calibrated: bool) -> Floats:
+def _levels(grounded: Grounded, rotation: Floats, origin: Floats, calibrated: bool) -> Floats:
     """(N) the height of the floor under each track, in the world."""
     if not calibrated:
         return np.where(np.isfinite(grounded.levels), 0.0, np.nan)
@@ -218,7 +152,7 @@ def _levels(grounded: _Grounded, rotation: Floats, origin: Floats, calibrated: b
 
 def _result(
     result: LiftedTracks,
-    grounded: _Grounded,
+    grounded: Grounded,
     world: WorldFrame,
     size: Size | None,
     calibration: Calibration | None,
@@ -282,14 +216,6 @@ def _given_up(result: LiftedTracks, up: str | Sequence[float]) -> Up:
     if not (np.isfinite(length) and length > 0):
         raise InputError(f"up must be three numbers, x right, y down, z away from the camera, not all 0, got {up}")
     return Up(vector / length, "given", 0.0)
-
-
-def _axes(up: Floats) -> Floats:
-    """(3, 3) from the camera's axes to those of a world: z along `up`, x level and to the camera's right."""
-    right = np.array([1.0, 0, 0]) if abs(up[0]) < 0.99 else np.array([0.0, 0, 1])
-    x = right - (right @ up) * up
-    x /= np.linalg.norm(x)
-    return np.stack([x, np.cross(up, x), up])
 
 
 def _matrix(result: LiftedTracks, focal: float | None) -> Floats | None:

@@ -131,8 +131,7 @@ def _seen(result: LiftedTracks) -> tuple[Floats, npt.NDArray[np.bool_]]:
 def _centers(result: LiftedTracks) -> Floats:
     """(N, T, 2) pixels: the middle of the points that place an animal."""
     points, counts = _seen(result)
-    total = np.where(counts[..., None], points, 0).sum(axis=2)
-    return np.where(counts.any(axis=2)[..., None], total / np.maximum(counts.sum(axis=2), 1)[..., None], np.nan)
+    return mean_of(np.where(counts[..., None], points, np.nan), axis=2)
 
 
 def _normalized(points: Floats, matrix: Floats) -> Floats:

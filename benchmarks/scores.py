@@ -1,8 +1,8 @@
 """Rewrites the tables of scores, and that of the metrics, in the pages: ``python -m benchmarks.scores``.
 
 A table of scores stands between ``<!-- scores: TABLE RECORD MODEL … -->`` and ``<!-- end -->``. The record is a file
-under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported`, `serving` or `bodies`
-writes it, and each model is one that it has scores of.
+under results/scores, as `olift eval --out`, or `benchmarks.families`, `overhead`, `exported`, `serving`, `bodies` or
+`world` writes it, and each model is one that it has scores of.
 
 The table of metrics in docs/metrics.md stands between ``<!-- metrics -->`` and ``<!-- end -->``; its rows are
 `olift_fast.train.metrics.METRICS`.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import ROOT
+from benchmarks.world_tables import contacts, generated, real
 from olift_fast.io.docs import filled, markdown_table
 from olift_fast.train.evaluate import EDGES, FLAT
 from olift_fast.train.metrics import METRICS, Metric
@@ -26,7 +27,7 @@ from olift_fast.train.metrics import METRICS, Metric
 RECORDS = ROOT / "benchmarks/results/scores"
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{page}.md" for page in ("after-lifting", "cli", "export", "skeletons", "streaming")),
+    *(ROOT / "docs" / f"{page}.md" for page in ("after-lifting", "cli", "export", "skeletons", "streaming", "world")),
     *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
 )
 METRICS_PAGE = ROOT / "docs/metrics.md"
@@ -234,6 +235,9 @@ TABLES: dict[str, Callable[..., str]] = {
     "families": families,
     "exported": exported,
     "steep": steep,
+    "world-generated": generated,
+    "world-contacts": contacts,
+    "world-real": real,
     "clients": clients,
     "steady": steady,
     "signs": signs,

@@ -34,14 +34,15 @@ LAYERS = {
     "model": 3,
     "io": 4,
     "view": 4,
+    "world": 2,
     "train": 5,
     "streaming": 5,
     "cli": 6,
 }
 # All that these parts may import of the package, apart from themselves.
-LOWER_HALF = ("bodies", "data", "io", "view")
+LOWER_HALF = ("bodies", "data", "io", "view", "world")
 BELOW_LOWER_HALF = {"_version", "atomic", "child_processes", "errors", "lazy", "odd_files", "renamed", "tracks"}
-NUMPY_ONLY = ("errors", "tracks", "bodies", "data", "io", "view")
+NUMPY_ONLY = ("errors", "tracks", "bodies", "data", "io", "view", "world")
 
 # The eager backend of these operations is the reference itself. Everything else computes by its own code, so that a
 # test against the reference compares two implementations.

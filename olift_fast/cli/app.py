@@ -29,6 +29,7 @@ from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
 from olift_fast.cli.view import view
+from olift_fast.cli.world import world
 from olift_fast.errors import printable
 
 _UsageError: Any = typer.BadParameter.__base__
@@ -162,6 +163,7 @@ COMMANDS: tuple[Any, ...] = (
     stream,
     recover,
     convert,
+    world,
     view,
     angles,
     info,

@@ -34,6 +34,20 @@ from olift_fast.cli.options import (
     inferring,
     pitch_told,
 )
+from olift_fast.cli.world_options import (
+    Bone,
+    CalibrationFile,
+    CalibrationUnit,
+    CameraName,
+    Focal,
+    Fov,
+    Height,
+    Length,
+    MmPerPixel,
+    NoFloor,
+    UpOption,
+    WorldOptions,
+)
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +107,20 @@ def lift(
     ] = None,
     pitch: Pitch = None,
     view: View = None,
+    world: Annotated[
+        bool, typer.Option("--world", help="Bring the result to the world frame: z up, on a floor (see `olift world`).")
+    ] = False,
+    up: UpOption = None,
+    no_floor: NoFloor = False,
+    bone: Bone = None,
+    length: Length = None,
+    height: Height = None,
+    mm_per_pixel: MmPerPixel = None,
+    focal: Focal = None,
+    fov: Fov = None,
+    calibration: CalibrationFile = None,
+    camera: CameraName = None,
+    calibration_unit: CalibrationUnit = None,
     open_: Annotated[bool, typer.Option("--open", help="Draw the result and open it in the browser.")] = False,
     html: Annotated[
         Path | None, typer.Option(help="Draw the result into this page.", show_default=False, readable=False)
@@ -124,6 +152,7 @@ def lift(
       olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
       olift lift clip.slp --json | jq .seconds.lift
       olift lift openfield.csv --view top --model mine    for a model that was trained to be told the view
+      olift lift walk.json --world --height 1.75m --calibration Calib.toml --camera cam_01
     """
     result = out or default_output(file, ".lifted.npz")
     page = html or (result.parent / f"{_stem(result)}.html" if open_ else None)
@@ -149,6 +178,20 @@ def lift(
         dtype=dtype.value,
         threads=threads,
         allow_pickle=allow_pickle,
+        placement=WorldOptions(
+            world=world,
+            up=up,
+            floor=not no_floor,
+            bones=bone or (),
+            stretches=length or (),
+            height=height,
+            mm_per_pixel=mm_per_pixel,
+            focal=focal,
+            fov=fov,
+            calibration=calibration,
+            camera=camera,
+            calibration_unit=calibration_unit,
+        ),
     )
     outcome = lift_file(job, quiet=as_json)
     if as_json:
@@ -198,6 +241,8 @@ def heading(name: str, result: LiftedTracks) -> str:
 
 def summary(outcome: Outcome) -> dict[str, Any]:
     """The content of `olift lift --json`."""
+    from olift_fast.world.report import facts
+
     result, job = outcome.result, outcome.job
     return {
         "input": str(job.file),
@@ -211,6 +256,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "frame": result.frame,
         "units": result.units,
         "pitch": result.pitch,
+        "world": facts(result),
         "tracks": list(result.tracks),
         "frames": result.num_frames,
         "joints": list(result.skeleton.names),

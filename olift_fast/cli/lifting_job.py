@@ -17,6 +17,7 @@ from olift_fast.cli.checks import (
     check_threads,
 )
 from olift_fast.cli.console import Stages, by_option, plural, progress_bar
+from olift_fast.cli.world_options import AS_LIFTED, WorldOptions
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class LiftingJob:
     dtype: str = "float32"
     threads: int | None = None
     allow_pickle: bool = False
+    placement: WorldOptions = AS_LIFTED
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
     check_job(job)
     stages = Stages()
     with stages.measure("read"):
-        tracks = tracks_of(job)
+        tracks = job.placement.prepared(tracks_of(job))
         _check_steadying(job, tracks)
     _check_can_hold(job, tracks)
     with stages.measure("start"), computing_with(job.backend):
@@ -112,24 +114,28 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
             min_confidence=job.min_confidence,
             frame=job.frame,
             mirror=mirror or False,
-            pitch=job.pitch,
+            # The pitch tells gravity, too: with --world it may be told to any model.
+            pitch=job.pitch if model.config.pitch or not job.placement.world else None,
             progress=progress,
         )
     told = trust(result, usual_drift=usual_drift, mirror=mirror.share if mirror else None)
     if job.smooth is not None or job.rigid:
         with stages.measure("steady"):
             result = _steadied(job, result)
+    result = job.placement.placed(result, job.pitch)
     with stages.measure("write"):
         from olift_fast.io import write_lifted
 
         write_lifted(result, job.out)
+    from olift_fast.world.report import describe
+
     if job.page is not None:
         from olift_fast.atomic import writing
         from olift_fast.view import write_html
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    notes = *result.notes, *_camera_notes(model, result)
+    notes = *result.notes, *describe(result), *_camera_notes(model, result)
     return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *told.warnings()), notes)
 
 
@@ -139,6 +145,8 @@ def check_job(job: LiftingJob) -> None:
     if job.fps is not None and not 0 < job.fps < float("inf"):
         raise InputError(f"--fps must be a positive number, got {job.fps:g}")
     check_image_size(job.image_size)
+    if job.placement.world and job.frame != "camera":
+        raise InputError(f"--world and --frame {job.frame} ask for two frames: leave out one")
     check_threads(job.threads)
     if job.smooth is not None:
         from olift_fast.bodies.smoothing import require_scipy

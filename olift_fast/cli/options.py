@@ -90,7 +90,7 @@ Pitch = Annotated[
     typer.Option(
         "--pitch",
         help="Degrees by which the camera looks down (90: straight down, negative: up from below), for models that can "
-        "be told.",
+        "be told, and for the world frame.",
         show_default=False,
         metavar="DEGREES",
     ),

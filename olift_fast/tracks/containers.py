@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton, check_writable
+from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 CoordinateFrame = Literal["camera", "object"]
 """What a model's coordinates are given in."""
@@ -22,6 +23,7 @@ AXES = {
     "object": "the object's own frame",
     "world": "x right, y away from the camera, z up",
 }
+_CALIBRATED_AXES = "those of the calibration's world"
 
 MAX_COORDINATE = 1e9
 """Pixels from the origin. Their squares, and sums of many of those, are far from what float32 can hold."""
@@ -107,7 +109,8 @@ class LiftedTracks:
         visible: (N, T, J) which keypoints the model saw.
         frame: "camera": x right, y down, z away from the camera; x and y overlay the input's pixels, z is depth in
             pixels relative to the animal's center. "object": the model's own frame and unit. "world": z up, against
-            gravity; x to the camera's right and y away from it, both level.
+            gravity; x to the camera's right and y away from it, both level; or the axes of the calibration's world
+            (`WorldFrame.calibrated`).
         scale: (N) pixels in one model unit.
         centers: (N, T, 2) the center in pixels that normalization subtracted.
         rotation: (N, 3, 3) the rotation from the object's to the camera's frame that was applied.
@@ -117,10 +120,13 @@ class LiftedTracks:
         version: its version.
         uncertainty: (N, T, J) the standard deviation of z, in the unit of `joints`: within one of it, up or down, the
             truth is in about two of three cases. NaN where the joint is. None from models that give none.
-        uncertainty_xy: (N, T, J) the same of x and of y.
+            In the world frame it is that along the camera's viewing direction.
+        uncertainty_xy: (N, T, J) the same of x and of y, in the camera's axes.
         meters_per_pixel: (N) the size of a pixel at each animal, where a length of it is known; `joints` are in meters
             then. None where no length is known.
         contacts: (N, T, J) True where a joint stands on the floor; None where nobody looked for the floor.
+        world: how the joints got into the world frame; None in other frames.
+        calibration: the camera of the recording, where it is known; the keypoints are without its lens distortion.
 
     Raises:
         InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
@@ -150,6 +156,8 @@ class LiftedTracks:
     uncertainty_xy: npt.NDArray[np.float32] | None = None
     meters_per_pixel: npt.NDArray[np.float32] | None = None
     contacts: npt.NDArray[np.bool_] | None = None
+    world: WorldFrame | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name in ("joints", "keypoints", "confidence", "scale", "centers", "rotation"):
@@ -177,6 +185,10 @@ class LiftedTracks:
         if self.contacts is not None:
             _set(self, "contacts", np.asarray(self.contacts, dtype=np.bool_))
             _check_shape(self.source, "contacts", self.contacts, (tracks, frames, joints))
+        if self.world is not None:
+            if self.frame != "world":
+                raise _error(self.source, f"world is of joints in the frame 'world', got those in {self.frame!r}")
+            _check_shape(self.source, "world.origin", self.world.origin, (tracks, 3))
         if self.pitch is not None:
             _set(self, "pitch", float(self.pitch))
             check_pitch(self.pitch, f"{self.source}: pitch" if self.source else "pitch")
@@ -204,7 +216,7 @@ class LiftedTracks:
     @property
     def axes(self) -> str:
         """The axes of `joints`, in words."""
-        return AXES[self.frame]
+        return _CALIBRATED_AXES if self.world is not None and self.world.calibrated else AXES[self.frame]
 
     @property
     def camera(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from olift_fast.io.parsed import UNUSABLE
 from olift_fast.odd_files import as_file
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 _MARK = "olift_fast.lifted"
 _VERSION = 1
@@ -25,6 +27,8 @@ _OTHERS = (
     *("image_size", "source", "format", "notes", "warnings", "inferred", "pitch", "uncertainty", "uncertainty_xy"),
     *("meters_per_pixel", "contacts"),
 )
+# Records within a result: the fields of each are arrays of their own, "world.rotation" and so on.
+_RECORDS: dict[str, type[WorldFrame | Calibration]] = {"world": WorldFrame, "calibration": Calibration}
 
 
 def read_lifted(path: str | Path) -> LiftedTracks:
@@ -57,7 +61,8 @@ def _content(path: Path) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
         if file.read(2) != b"PK":
             raise InputError("not a lifted result: wanted an .npz that olift wrote")
     with Archive(path) as archive:
-        known = (*_ARRAYS, *_TEXTS, *_OTHERS)
+        parts = [f"{name}.{field.name}" for name, record in _RECORDS.items() for field in fields(record)]
+        known = (*_ARRAYS, *_TEXTS, *_OTHERS, *parts)
         return sorted(archive), {key: archive[key] for key in known if key in archive}
 
 
@@ -87,6 +92,8 @@ def write_npz(result: LiftedTracks, path: Path) -> None:
         "uncertainty_xy": result.uncertainty_xy,
         "meters_per_pixel": result.meters_per_pixel,
         "contacts": result.contacts,
+        **_parts("world", result.world),
+        **_parts("calibration", result.calibration),
     }
     arrays |= {name: value for name, value in optional.items() if value is not None}
     with path.open("wb") as file:
@@ -120,7 +127,20 @@ def _from_arrays(content: dict[str, npt.NDArray[Any]]) -> LiftedTracks:
         uncertainty_xy=content.get("uncertainty_xy"),
         meters_per_pixel=content.get("meters_per_pixel"),
         contacts=content.get("contacts"),
+        **{name: _record(name, content) for name in _RECORDS},
     )
+
+
+def _parts(name: str, record: WorldFrame | Calibration | None) -> dict[str, Any]:
+    """The fields of a record by the names of their arrays."""
+    return {} if record is None else {f"{name}.{key}": value for key, value in vars(record).items()}
+
+
+def _record(name: str, content: dict[str, npt.NDArray[Any]]) -> Any:
+    """The record of this name, or None where a file has none."""
+    own = {key.partition(".")[2]: value for key, value in content.items() if key.startswith(f"{name}.")}
+    given: dict[str, Any] = {key: value if value.ndim else value.item() for key, value in own.items()}
+    return _RECORDS[name](**given) if own else None
 
 
 OUTPUT = OutputFormat(

@@ -1,0 +1,119 @@
+"""`olift world`: a lifted result upright, on a floor, at its size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from olift_fast.cli.checks import check_image_size, check_input, check_result
+from olift_fast.cli.console import print_json, reported, say, tell, warn
+from olift_fast.cli.options import Debug, Json, Pitch, View, pitch_told
+from olift_fast.cli.world_options import (
+    Bone,
+    CalibrationFile,
+    CalibrationUnit,
+    CameraName,
+    Focal,
+    Fov,
+    Height,
+    Length,
+    MmPerPixel,
+    NoFloor,
+    UpOption,
+    WorldOptions,
+)
+from olift_fast.errors import InputError
+
+
+@reported
+def world(
+    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="The new result; RESULT.world.npz by default.", show_default=False, readable=False
+        ),
+    ] = None,
+    pitch: Pitch = None,
+    view: View = None,
+    up: UpOption = None,
+    no_floor: NoFloor = False,
+    bone: Bone = None,
+    length: Length = None,
+    height: Height = None,
+    mm_per_pixel: MmPerPixel = None,
+    focal: Focal = None,
+    fov: Fov = None,
+    calibration: CalibrationFile = None,
+    camera: CameraName = None,
+    calibration_unit: CalibrationUnit = None,
+    image_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            help="Width and height of the picture in pixels, where RESULT has none; for --focal and --fov.",
+            show_default=False,
+            metavar="WIDTH HEIGHT",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Bring a lifted result to the world frame: z up, the floor at 0, in meters where a length is known.
+
+    [bold]Examples[/bold]
+      olift world dog.lifted.npz
+      olift world dog.lifted.npz --pitch 20 --bone shoulder-elbow=16cm -o dog.csv
+      olift world walk.lifted.npz --height 1.75m --fov 65
+      olift world bird.lifted.npz --no-floor --up 0,-1,0
+    """
+    from olift_fast.io import read_lifted, write_lifted
+    from olift_fast.world import lens_warning
+    from olift_fast.world.report import describe, facts
+
+    options = WorldOptions(
+        up=up,
+        floor=not no_floor,
+        bones=bone or (),
+        stretches=length or (),
+        height=height,
+        mm_per_pixel=mm_per_pixel,
+        focal=focal,
+        fov=fov,
+        calibration=calibration,
+        camera=camera,
+        calibration_unit=calibration_unit,
+    )
+    check_image_size(image_size)
+    check_input(result)
+    if result.is_dir():
+        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
+    target = out or result.with_name(f"{result.name.removesuffix('.npz').removesuffix('.lifted')}.world.npz")
+    check_result(target, result)
+    lifted = read_lifted(result)
+    if image_size is not None:
+        lifted = replace(lifted, image_size=image_size)
+    placed = options.placed(lifted, pitch_told(pitch, view))
+    write_lifted(placed, target)
+    warnings = list(placed.warnings[len(lifted.warnings) :])
+    if lifted.calibration is None and (bent := lens_warning(lifted, placed.calibration)) is not None:
+        warnings.append(bent)
+    if as_json:
+        print_json(
+            {
+                "input": str(result),
+                "output": str(target),
+                "frame": placed.frame,
+                "units": placed.units,
+                "world": facts(placed),
+                "warnings": warnings,
+            }
+        )
+        return
+    for warning in warnings:
+        warn(warning)
+    say(f"placed: {target} ({placed.units}: {placed.axes})")
+    for line in describe(placed):
+        tell(line)

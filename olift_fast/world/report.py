@@ -1,0 +1,81 @@
+"""What is said of a result in the world frame: where its axes, size and path come from, and how sure they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.world.gravity import pitch_and_roll
+
+_GRAVITY = {
+    "given": "as told",
+    "joints": "along the joints told",
+    "calibration": "by the calibration",
+    "pitch": "by the camera's pitch",
+    "feet": "estimated from how the feet stand",
+    "body": "estimated from how the body stands",
+    "assumed": "only assumed: nothing tells; --pitch or --up does",
+}
+_PATHS = {
+    "in-plane": "in the picture's plane alone, without depth: --focal, --fov or --calibration tell it",
+    "floor": "depth from the floor under the feet",
+    "size": "depth from the apparent size of the bones",
+    "size and floor": "depth from the apparent size of the bones and the floor under the feet",
+}
+
+
+def describe(result: LiftedTracks) -> tuple[str, ...]:
+    """Lines for people: gravity, floor, size and root path; none for a result in another frame."""
+    world = result.world
+    if world is None:
+        return ()
+    pitch, roll = pitch_and_roll(world.up)
+    looks = f"camera looks {'up' if pitch < 0 else 'down'} by {abs(pitch):.0f}°, tilted sideways by {abs(roll):.0f}°"
+    lines = [f"up is {_GRAVITY[world.gravity]}, to about {world.gravity_error:.0f}° ({looks})"]
+    if world.floor is not None and result.contacts is not None:
+        lines.append(f"floor: joints stand on it in {_contact_share(result):.0%} of the frames")
+    if result.meters_per_pixel is not None and world.size_spread is not None:
+        lines += [
+            f"size of {name}: a pixel is {1000 * meters:.3g} mm at it (frames spread by {spread:.0%})"
+            for name, meters, spread in zip(result.tracks, result.meters_per_pixel, world.size_spread, strict=True)
+        ]
+    known = world.path_error[np.isfinite(world.path_error)]
+    unit = "m" if result.units == "meters" else result.units
+    sure = f", to about {np.median(known):.2g} {unit}" if known.size else ""
+    return (*lines, f"root path: {_PATHS[world.path]}{sure}")
+
+
+def facts(result: LiftedTracks) -> dict[str, Any] | None:
+    """The same for JSON; None for a result in another frame."""
+    world = result.world
+    if world is None:
+        return None
+    pitch, roll = pitch_and_roll(world.up)
+    meters = result.meters_per_pixel
+    return {
+        "gravity": world.gravity,
+        "gravity_error": round(world.gravity_error, 2),
+        "camera_pitch": round(pitch, 2),
+        "camera_roll": round(roll, 2),
+        "path": world.path,
+        "path_error": _numbers(world.path_error),
+        "floor": None if world.floor is None else _numbers(world.floor),
+        "contact_share": None if result.contacts is None else round(_contact_share(result), 4),
+        "meters_per_pixel": None if meters is None else _numbers(meters),
+        "size_spread": None if world.size_spread is None else _numbers(world.size_spread),
+        "calibrated": world.calibrated,
+    }
+
+
+def _contact_share(result: LiftedTracks) -> float:
+    """The share of the frames in which any joint stands on the floor, of those that a track is in."""
+    assert result.contacts is not None
+    there = np.isfinite(result.joints[..., 0]).any(axis=-1)
+    return float((result.contacts.any(axis=-1) & there).sum() / max(there.sum(), 1))
+
+
+def _numbers(values: Any) -> list[float | None]:
+    """JSON has no NaN."""
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=np.float64)]

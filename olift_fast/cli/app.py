@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
+from olift_fast.cli.archive import archive
 from olift_fast.cli.bench import bench
 from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.demo import demo
@@ -68,7 +69,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 unusable input or arguments, 130 interrupted, 1 anything else."""
+    """Run the command line and exit.
+
+    0: done; 2: unusable input or arguments; 3: some files of an archive failed; 130: interrupted; 1: anything else.
+    """
     show_warnings_printably()
     app(prog_name="olift")
 
@@ -154,10 +158,10 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
 
-for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
+for command in (lift, archive, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
         cls=_TAKE_OLD_FORMS.get(command),
-        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate),
+        no_args_is_help=command in (lift, archive, recover, view, info, skeleton, train, finetune, evaluate),
     )(command)

@@ -29,6 +29,7 @@ from olift_fast.io.read import read_keypoints, read_skeleton
 from olift_fast.io.write import write_lifted
 from olift_fast.model import Lifter, lift_recordings
 from olift_fast.model.inference import TOGETHER
+from olift_fast.odd_files import check_file
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.draft import with_inferred_skeleton
 from olift_fast.tracks.skeleton import Skeleton
@@ -143,7 +144,10 @@ class Lifting:
     def _local(self, job: Job, stack: ExitStack) -> Path:
         """The file on this machine; a remote one is fetched whole, and removed once it is read."""
         if not is_url(job.entry.path):
-            return Path(job.entry.path)
+            local = Path(job.entry.path)
+            if not local.is_dir():
+                check_file(local)
+            return local
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="olift-archive-")))
         remote, path = remote_of(job.entry.path)
         local = folder / (path.rstrip("/").rpartition("/")[2] or "file")
@@ -200,10 +204,10 @@ class Lifting:
         try:
             with watch.measure("write"):
                 record |= self._kept(result, output)
+            absent = read.tracks.absent()
+            tracks = [_track_record(result, index, absent[index]) for index in range(result.num_tracks)]
         except Exception as error:  # noqa: BLE001 - as in `_read`
             return failed(record | watch.seconds, error)
-        absent = read.tracks.absent()
-        tracks = [_track_record(result, index, absent[index]) for index in range(result.num_tracks)]
         return finished(record | watch.seconds, "done") | {"tracks": tracks, "warnings": _joined(result.warnings)}
 
     def _kept(self, result: LiftedTracks, output: str) -> Record:

@@ -1,0 +1,119 @@
+"""The executor on a Ray cluster: Ray Data gives packs of files to a pool of actors that hold the model."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+import sys
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from olift_fast.archive.lifting import Lifting, Setup, failed, started
+from olift_fast.archive.plan import Job
+from olift_fast.archive.records import Record
+from olift_fast.errors import InputError, MissingExtraError
+
+_RETRIES = 2
+"""How often Ray starts an actor again, and gives its pack to another, where a node or a process is lost."""
+
+
+class RayLifting:
+    """An actor of Ray Data's pool: it holds the model, and turns rows of packs into rows of records."""
+
+    def __init__(self, setup: bytes) -> None:
+        import torch
+
+        # As many as `num_cpus` of the actor: one.
+        torch.set_num_threads(1)
+        self._lifting = Lifting(pickle.loads(setup))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        """Lifts the packs of a batch.
+
+        Args:
+            batch: "pack" has pickled lists of jobs.
+        """
+        packs = (pickle.loads(pack) for pack in batch["pack"])
+        return {"record": [pickle.dumps(record) for pack in packs for record in self._lifting.lift(pack)]}
+
+
+def lift_on_ray(
+    packs: Iterable[Sequence[Job]], setup: Setup, workers: int, stop: threading.Event, address: str | None = None
+) -> Generator[Record]:
+    """The record of each job, as `lift_locally` gives them, from actors on a Ray cluster.
+
+    Files and DEST must be where every node finds them: on a shared file system, or in a store. An actor takes one CPU,
+    or one GPU where the settings' device is a GPU. Where a node is lost, Ray gives its packs to others; what it gives
+    up is failed.
+
+    Args:
+        packs: jobs that go to an actor together.
+        setup: of the actors.
+        workers: the most actors; the pool begins with one, and grows to what the cluster has room for.
+        stop: once it is set, no more records are waited for.
+        address: of the cluster; by default that of RAY_ADDRESS, or else a cluster on this machine alone.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        InputError: there is no cluster at the address.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtraError("the executor ray", "ray")
+    todo = [list(pack) for pack in packs]
+    if not todo:
+        return
+    ray = importlib.import_module("ray")
+    ours = _connect(ray, address)
+    rest = {job.entry.path: job for pack in todo for job in pack}
+    try:
+        for record in _records(ray, todo, setup, workers):
+            rest.pop(record["path"], None)
+            yield record
+            if stop.is_set():
+                return
+    except ray.exceptions.RayError as error:
+        told = f"Ray gave it up: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        yield from (failed(started(job, setup), told) for job in rest.values())
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _records(ray: Any, todo: list[list[Job]], setup: Setup, workers: int) -> Generator[Record]:
+    data = importlib.import_module("ray.data")
+    data.DataContext.get_current().enable_progress_bars = False
+    on_gpu = setup.settings.device != "cpu"
+    rows = [{"pack": pickle.dumps(pack)} for pack in todo]
+    blocks = min(len(rows), 20 * workers)
+    lifted = data.from_items(rows, override_num_blocks=blocks).map_batches(
+        RayLifting,
+        fn_constructor_args=(pickle.dumps(setup),),
+        # A pack at a time, so that its records are known as soon as it is done.
+        batch_size=1,
+        compute=data.ActorPoolStrategy(min_size=1, max_size=workers),
+        num_cpus=0 if on_gpu else 1,
+        num_gpus=1 if on_gpu else 0,
+        max_restarts=_RETRIES,
+        max_task_retries=_RETRIES,
+    )
+    for row in lifted.iter_rows():
+        yield pickle.loads(row["record"])
+
+
+def _connect(ray: Any, address: str | None) -> bool:
+    """Connects to the cluster; whether this call has done so."""
+    if ray.is_initialized():
+        return False
+    # Workers on this machine find the package where this process has found it.
+    package = str(Path(__file__).resolve().parents[2])
+    paths = [package, *(path for path in sys.path if path)]
+    environment = {"env_vars": {"PYTHONPATH": ":".join(dict.fromkeys(paths)), "OMP_NUM_THREADS": "1"}}
+    try:
+        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = address or "RAY_ADDRESS"
+        raise InputError(f"no Ray cluster at {where}: {' '.join(str(error).split()):.200}") from error
+    return True

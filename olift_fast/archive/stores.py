@@ -38,10 +38,11 @@ class Remote:
     Args:
         files: of fsspec.
         scheme: of its URLs: "s3".
+        prefix: what a path follows in a URL: "sftp://host/".
     """
 
-    def __init__(self, files: Any, scheme: str) -> None:
-        self._files, self.scheme = files, scheme
+    def __init__(self, files: Any, scheme: str, prefix: str) -> None:
+        self._files, self.scheme, self._prefix = files, scheme, prefix
 
     @classmethod
     def of(cls, url: str) -> tuple[Remote, str]:
@@ -58,11 +59,13 @@ class Remote:
                 files, path = core.url_to_fs(url)
         except ImportError as error:
             raise MissingExtraError(f"opening {scheme}:// URLs", "archive") from error
-        return cls(files, scheme), path
+        whole, inner = url.rstrip("/"), path.strip("/")
+        prefix = whole.removesuffix(inner) if whole.endswith(inner) else f"{scheme}://"
+        return cls(files, scheme, prefix), path
 
     def url_of(self, path: str) -> str:
         """The URL of a path."""
-        return path if is_url(path) else f"{self.scheme}://{path}"
+        return path if is_url(path) else self._prefix + path.lstrip("/")
 
     def found(self, path: str) -> Iterator[Stored]:
         """The file at a path, the files below it, or those that fit it, where it is a glob; by path.

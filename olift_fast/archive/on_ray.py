@@ -7,28 +7,49 @@ import importlib.util
 import pickle
 import sys
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from olift_fast.archive.lifting import Lifting, Setup, failed, started
+from olift_fast.archive.local import ATTEMPTS
 from olift_fast.archive.plan import Job
 from olift_fast.archive.records import Record
 from olift_fast.errors import InputError, MissingExtraError
 
-_RETRIES = 2
-"""How often Ray starts an actor again, and gives its pack to another, where a node or a process is lost."""
+
+class Attempts:
+    """An actor that counts how often others have begun with something, and outlives them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def begin(self, key: str) -> int:
+        """How often it has been begun, this time included."""
+        self._counts[key] += 1
+        return self._counts[key]
 
 
 class RayLifting:
-    """An actor of Ray Data's pool: it holds the model, and turns rows of packs into rows of records."""
+    """An actor of Ray Data's pool: it holds the model, and turns rows of packs into rows of records.
 
-    def __init__(self, setup: bytes) -> None:
+    Ray gives a pack anew, without end, where the actor or its node is lost. A pack that comes again is lifted file by
+    file, so that one that ends the process is found: it has failed after `ATTEMPTS` more.
+
+    Args:
+        setup: a pickled `Setup`.
+        begin: `Attempts.begin`, or a handle of such an actor.
+    """
+
+    def __init__(self, setup: bytes, begin: Any) -> None:
         import torch
 
         # As many as `num_cpus` of the actor: one.
         torch.set_num_threads(1)
-        self._lifting = Lifting(pickle.loads(setup))
+        self._setup: Setup = pickle.loads(setup)
+        self._lifting = Lifting(self._setup)
+        self._begin = begin if callable(begin) else lambda key: _answer(begin, key)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         """Lifts the packs of a batch.
@@ -37,7 +58,23 @@ class RayLifting:
             batch: "pack" has pickled lists of jobs.
         """
         packs = (pickle.loads(pack) for pack in batch["pack"])
-        return {"record": [pickle.dumps(record) for pack in packs for record in self._lifting.lift(pack)]}
+        return {"record": [pickle.dumps(record) for pack in packs for record in self._records(pack)]}
+
+    def _records(self, pack: list[Job]) -> Iterator[Record]:
+        if self._begin(f"pack of {pack[0].entry.path}") == 1:
+            yield from self._lifting.lift(pack)
+            return
+        for job in pack:
+            if self._begin(job.entry.path) <= ATTEMPTS:
+                yield from self._lifting.lift([job])
+            else:
+                told = f"{ATTEMPTS} actors ended while they lifted it (not enough memory?)"
+                yield failed(started(job, self._setup), told)
+
+
+def _answer(counter: Any, key: str) -> int:
+    ray = importlib.import_module("ray")
+    return int(ray.get(counter.begin.remote(key)))
 
 
 def lift_on_ray(
@@ -47,7 +84,7 @@ def lift_on_ray(
 
     Files and DEST must be where every node finds them: on a shared file system, or in a store. An actor takes one CPU,
     or one GPU where the settings' device is a GPU. Where a node is lost, Ray gives its packs to others; what it gives
-    up is failed.
+    up has failed.
 
     Args:
         packs: jobs that go to an actor together.
@@ -90,14 +127,12 @@ def _records(ray: Any, todo: list[list[Job]], setup: Setup, workers: int) -> Gen
     blocks = min(len(rows), 20 * workers)
     lifted = data.from_items(rows, override_num_blocks=blocks).map_batches(
         RayLifting,
-        fn_constructor_args=(pickle.dumps(setup),),
+        fn_constructor_args=(pickle.dumps(setup), ray.remote(num_cpus=0)(Attempts).remote()),
         # A pack at a time, so that its records are known as soon as it is done.
         batch_size=1,
         compute=data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_cpus=0 if on_gpu else 1,
         num_gpus=1 if on_gpu else 0,
-        max_restarts=_RETRIES,
-        max_task_retries=_RETRIES,
     )
     for row in lifted.iter_rows():
         yield pickle.loads(row["record"])

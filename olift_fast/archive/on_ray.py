@@ -77,14 +77,21 @@ def _answer(counter: Any, key: str) -> int:
     return int(ray.get(counter.begin.remote(key)))
 
 
+def _counter(ray: Any) -> Any:
+    """An actor of `Attempts` on this node, which outlives all others: without it there is nobody to keep records."""
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        node_id=ray.get_runtime_context().get_node_id(), soft=False
+    )
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts).remote()
+
+
 def lift_on_ray(
     packs: Iterable[Sequence[Job]], setup: Setup, workers: int, stop: threading.Event, address: str | None = None
 ) -> Generator[Record]:
     """The record of each job, as `lift_locally` gives them, from actors on a Ray cluster.
 
     Files and DEST must be where every node finds them: on a shared file system, or in a store. An actor takes one CPU,
-    or one GPU where the settings' device is a GPU. Where a node is lost, Ray gives its packs to others; what it gives
-    up has failed.
+    or one GPU where the settings' device is a GPU. Where a node is lost, Ray gives its packs to others.
 
     Args:
         packs: jobs that go to an actor together.
@@ -95,7 +102,7 @@ def lift_on_ray(
 
     Raises:
         MissingExtraError: Ray is not installed.
-        InputError: there is no cluster at the address.
+        InputError: there is no cluster at the address, or Ray gave up.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingExtraError("the executor ray", "ray")
@@ -104,16 +111,14 @@ def lift_on_ray(
         return
     ray = importlib.import_module("ray")
     ours = _connect(ray, address)
-    rest = {job.entry.path: job for pack in todo for job in pack}
     try:
         for record in _records(ray, todo, setup, workers):
-            rest.pop(record["path"], None)
             yield record
             if stop.is_set():
                 return
     except ray.exceptions.RayError as error:
-        told = f"Ray gave it up: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        yield from (failed(started(job, setup), told) for job in rest.values())
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"Ray gave up: {told[0]:.300}; the same call goes on from there") from error
     finally:
         if ours:
             ray.shutdown()
@@ -127,7 +132,7 @@ def _records(ray: Any, todo: list[list[Job]], setup: Setup, workers: int) -> Gen
     blocks = min(len(rows), 20 * workers)
     lifted = data.from_items(rows, override_num_blocks=blocks).map_batches(
         RayLifting,
-        fn_constructor_args=(pickle.dumps(setup), ray.remote(num_cpus=0)(Attempts).remote()),
+        fn_constructor_args=(pickle.dumps(setup), _counter(ray)),
         # A pack at a time, so that its records are known as soon as it is done.
         batch_size=1,
         compute=data.ActorPoolStrategy(min_size=1, max_size=workers),

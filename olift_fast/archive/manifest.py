@@ -65,7 +65,8 @@ class Manifest:
         self._open: tuple[int, BufferedReader] | None = None
         self._file: int | None = None
         self._end, self._put, self._synced = 0, 0, 0.0
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[str, bytes]] = []
+        self._stored: list[str] = []
 
     def __enter__(self) -> Manifest:
         return self
@@ -116,8 +117,7 @@ class Manifest:
 
         On a full disk they wait for the next call, and for `close`: the recordings themselves may go elsewhere.
         """
-        lines = [json.dumps(record).encode() + b"\n" for record in records]
-        self._waiting += lines
+        self._waiting += [(record["path"], json.dumps(record).encode() + b"\n") for record in records]
         with suppress(OSError):
             self._append()
 
@@ -173,7 +173,8 @@ class Manifest:
             InputError: DEST can't be written.
         """
         self.close()
-        old = self._old()
+        # Those that this run knows of: what others have added since stays.
+        old = [part.name for part in self._parts] if self._scratch is None else self._stored
         if len(old) < 2:
             return
         name = f"{time.time_ns() // 1000:018d}-{secrets.token_hex(3)}.jsonl"
@@ -184,28 +185,19 @@ class Manifest:
         if self._scratch is not None:
             self._destination.keep(path, f"{PARTS}/{name}")
         for part in old:
-            with suppress(OSError):
+            with suppress(OSError, InputError):
                 self._destination.remove(f"{PARTS}/{part}")
         self.close()
-        self._parts, self._places = [path], {}
+        self._parts, self._places, self._stored = [path], {}, [name]
         with path.open("rb") as again:
             self._index(0, again)
-
-    def _old(self) -> list[str]:
-        """The names of all parts that are there."""
-        if self._scratch is None:
-            return [path.name for path in sorted(self._folder.glob("*.jsonl"))]
-        return sorted(name for name in self._stored() if name.endswith(".jsonl"))
-
-    def _stored(self) -> dict[str, int]:
-        remote, path = remote_of(f"{self._destination.place.rstrip('/')}/{PARTS}")
-        return remote.sizes(path)
 
     def _fetch(self) -> None:
         remote, path = remote_of(f"{self._destination.place.rstrip('/')}/{PARTS}")
         for name in sorted(remote.sizes(path)):
             if name.endswith(".jsonl"):
                 remote.fetch(f"{path}/{name}", self._folder / name)
+                self._stored.append(name)
 
     def _index(self, part: int, file: BufferedReader) -> None:
         start = 0
@@ -237,7 +229,7 @@ class Manifest:
             sync_folder(self._folder)
             if path not in self._parts:
                 self._parts.append(path)
-        data = b"".join(self._waiting)
+        data = b"".join(line for _, line in self._waiting)
         try:
             rest = memoryview(data)
             while len(rest):
@@ -247,8 +239,8 @@ class Manifest:
                 os.ftruncate(self._file, self._end)
             raise
         part = self._parts.index(self._folder / f"{self._name}.jsonl")
-        for line in self._waiting:
-            self._places[json.loads(line)["path"]] = _Place(part, self._end)
+        for path_of_file, line in self._waiting:
+            self._places[path_of_file] = _Place(part, self._end)
             self._end += len(line)
         self._waiting = []
         if self._scratch is not None:
@@ -260,7 +252,9 @@ class Manifest:
     def _upload(self, data: bytes) -> None:
         path = self._folder / "upload"
         path.write_bytes(data)
-        self._destination.keep(path, f"{PARTS}/{self._name}.{self._put:06d}.jsonl")
+        name = f"{self._name}.{self._put:06d}.jsonl"
+        self._destination.keep(path, f"{PARTS}/{name}")
+        self._stored.append(name)
         self._put += 1
 
 

@@ -256,7 +256,7 @@ def _bar() -> Iterator[Callable[[dict[str, Any]], None] | None]:
             if event["event"] == "planned":
                 bar.update(task, total=event["to_do"])
             elif event["event"] == "file":
-                frames += event["frames"] * max(event["tracks"], 1) // max(event["tracks"], 1)
+                frames += event["frames"]
                 count, elapsed = event["done"] + event["failed"], max(bar.tasks[0].elapsed or 0, 1e-3)
                 speed = f"{count / elapsed:,.1f} files/s, {frames / elapsed:,.0f} frames/s"
                 failures = f", {event['failed']:,} failed" if event["failed"] else ""

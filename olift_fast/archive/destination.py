@@ -55,8 +55,8 @@ class Destination:
             InputError: it can't be written.
         """
         if self.folder is None:
-            remote, path = remote_of(self.place)
-            remote.put(local, f"{path.rstrip('/')}/{name}")
+            remote, place = remote_of(self.place)
+            remote.put(local, f"{place.rstrip('/')}/{name}")
             return
         path = self.folder / name
         with writing(path):

@@ -18,8 +18,8 @@ def hash_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     total = hashlib.sha256()
-    for file in sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith(".")):
-        total.update(f"{file.name}\0{hash_of(file)}\n".encode(errors="surrogateescape"))
+    for frame in sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith(".")):
+        total.update(f"{frame.name}\0{hash_of(frame)}\n".encode(errors="surrogateescape"))
     return total.hexdigest()
 
 

@@ -47,7 +47,7 @@ class _Totals:
     frames: int = 0
     input_bytes: int = 0
     output_bytes: int = 0
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     figures: list[tuple[float, ...]] = field(default_factory=list)
 
 
@@ -124,7 +124,7 @@ def _count(record: dict[str, Any], totals: _Totals) -> None:
     totals.frames += sum(track.get("frames", 0) for track in record["tracks"])
     totals.output_bytes += record.get("output_bytes") or 0
     for stage in ("fetch", "read", "lift", "write"):
-        totals.seconds[stage] += record.get(f"seconds_{stage}") or 0.0
+        totals.seconds[stage] = totals.seconds.get(stage, 0.0) + (record.get(f"seconds_{stage}") or 0.0)
 
 
 def _drawn(destination: Destination, row: dict[str, Any], number: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -28,7 +29,9 @@ from olift_fast.archive.plan import Facts, Job, Plan, packs, plan
 from olift_fast.archive.records import Record
 from olift_fast.archive.settings import LiftSettings
 from olift_fast.archive.store_lock import locked_in_store
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.io.read import read_skeleton
+from olift_fast.io.write import extra_of
 from olift_fast.model import Lifter
 from olift_fast.model.checkpoints import CONFIG, WEIGHTS, folder_of
 from olift_fast.model.inference import check_pitch
@@ -36,6 +39,8 @@ from olift_fast.model.inference import check_pitch
 LOCK = "archive.lock"
 _SAMPLE = 16
 """Files that a dry run lifts to measure the speed."""
+_REASONS = 1000
+"""Reasons of failures that a summary holds."""
 Event = dict[str, Any]
 Executor = Literal["local", "ray"]
 
@@ -99,7 +104,8 @@ class Summary:
             self.frames += sum(track["frames"] for track in record["tracks"])
         else:
             self.failed += 1
-            self.errors[record["error"]] += 1
+            known = record["error"] in self.errors or len(self.errors) < _REASONS
+            self.errors[record["error"] if known else "other reasons"] += 1
 
 
 def lift_archive(
@@ -154,6 +160,7 @@ def lift_archive(
     if workers is not None and workers < 1:
         raise InputError(f"workers must be >= 1, got {workers}")
     workers = workers or default_workers(settings)
+    check_usable(settings)
     facts = facts_of(settings)
     tell = on_event or (lambda event: None)
     started = time.monotonic()
@@ -220,6 +227,20 @@ def _finish(manifest: Manifest, destination: Destination, summary: Summary) -> N
         summary.tables = tuple(map(destination.shown, manifest.write_tables()))
     if destination.folder is not None and not summary.interrupted:
         shutil.rmtree(destination.folder / WORK, ignore_errors=True)
+
+
+def check_usable(settings: LiftSettings) -> None:
+    """Raises where no file could be lifted: the skeleton can't be read, or the results' format needs an extra.
+
+    Raises:
+        InputError: the skeleton is none.
+        MissingExtraError: the extra `io` is needed.
+    """
+    if settings.skeleton is not None:
+        read_skeleton(settings.skeleton)
+    extra = extra_of(Path(f"result{settings.suffix}"))
+    if extra is not None and importlib.util.find_spec("movement") is None:
+        raise MissingExtraError(what=f"writing {settings.suffix} files", extra=extra)
 
 
 def facts_of(settings: LiftSettings) -> Facts:
@@ -316,7 +337,7 @@ def _one_thread() -> Iterator[None]:
 
 def told_of(summary: Summary) -> dict[str, Any]:
     """A summary as JSON holds it."""
-    told = vars(summary) | {"errors": dict(summary.errors.most_common()), "tables": list(summary.tables)}
+    told = vars(summary) | {"errors": dict(summary.errors.most_common(_REASONS)), "tables": list(summary.tables)}
     if summary.estimated_hours is not None:
         told["estimated_hours"] = float(f"{summary.estimated_hours:.4g}")
     return told

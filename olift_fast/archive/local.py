@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 from olift_fast.archive.lifting import Setup, failed, started
 from olift_fast.archive.plan import Job
 from olift_fast.archive.records import Record
+from olift_fast.errors import InputError
 
 ATTEMPTS = 2
 """A file whose worker ends so many times while it is lifted has failed."""
+_STARTS = 3
+"""How often a worker is started again that ends before it has the model."""
 LARGE = 2**28
 """Files of more bytes are read by one worker at a time: a reader may need several times the size in memory."""
 _PROGRAM = (
@@ -107,7 +110,7 @@ def _drive(
                     pack = waiting.get_nowait()
                 except queue.Empty:
                     break
-            worker = worker or _Worker(setup, given_up)
+            worker = worker or _started_worker(setup, given_up)
             with large if pack[0].entry.bytes > LARGE else nullcontext():
                 died = worker.lift(pack, answers)
             if died is not None:
@@ -126,8 +129,24 @@ def _drive(
         answers.put(None)
 
 
+def _started_worker(setup: Setup, given_up: threading.Event) -> _Worker:
+    """A worker that has loaded the model; tried again where one is killed before.
+
+    Raises:
+        InputError: the model can't be loaded, or workers end before they have.
+    """
+    for _ in range(_STARTS):
+        worker = _Worker(setup, given_up)
+        if worker.ready:
+            return worker
+    raise InputError(f"{_STARTS} processes ended while they loaded the model (not enough memory?)")
+
+
 class _Worker:
     """A process that lifts, as this one sees it.
+
+    Attributes:
+        ready: False where it has ended before it could lift.
 
     Raises:
         InputError: it can't load the model.
@@ -146,9 +165,11 @@ class _Worker:
         self._ended = threading.Event()
         threading.Thread(target=self._watch, args=(given_up,), daemon=True).start()
         self._send(setup)
-        kind, value = self._receive() or ("error", RuntimeError("a worker ended while it started"))
-        if kind == "error":
+        kind, value = self._receive() or ("died", None)
+        self.ready = kind == "ready"
+        if not self.ready:
             self.close()
+        if kind == "error":
             raise value
 
     def lift(self, pack: Sequence[Job], answers: queue.SimpleQueue[Any]) -> _Died | None:

@@ -97,7 +97,7 @@ def found_in(source: str) -> Found:
         entries = list(_of_folder(path, path, passed, set()))
         return _some(source, Found(entries, len(passed), path, deep=True))
     if path.exists():
-        return Found([entry_of(path, path.parent)], 0, path.parent, deep=False)
+        return Found([entry_of(path, path.parent)], 0, None, deep=False)
     if glob.has_magic(source):
         return _of_glob(source)
     raise InputError(f"{source}: no such file or folder")

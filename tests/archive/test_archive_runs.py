@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 from archives import archive_of, as_lifted_alone, lasting, records, table
 from conftest import Run
 
-from olift_fast.archive import lifting
+from olift_fast.archive import archiving, lifting
 from olift_fast.archive.archiving import LOCK
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.folder_lock import InUseError
 
 
@@ -71,7 +72,6 @@ def test_what_has_changed_is_lifted_anew_and_says_why(run: Run, model: str, tmp_
 def test_another_model_or_version_lifts_all_anew(
     run: Run, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from olift_fast.archive import archiving
     from olift_fast.model import Lifter
 
     source, out = archive_of(tmp_path / "in", count=2), tmp_path / "out"
@@ -139,6 +139,31 @@ def test_where_results_can_not_go(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file, wanted a folder"):
         run(source, tmp_path / "file")
+
+
+def test_one_file_may_be_lifted_to_its_own_folder(run: Run, tmp_path: Path) -> None:
+    table(tmp_path / "mouse.csv")
+    assert run(tmp_path / "mouse.csv", tmp_path).done == 1 and (tmp_path / "mouse.lifted.npz").exists()
+
+
+def test_a_format_whose_extra_is_missing_is_told_before_anything_is_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "movement" else find(name, *rest)
+    )
+    with pytest.raises(MissingExtraError, match=r"olift-fast\[io\]"):
+        run(archive_of(tmp_path / "in", count=1), tmp_path / "out", suffix=".nc")
+    assert not (tmp_path / "out").exists()
+
+
+def test_reasons_of_failures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archiving, "_REASONS", 3)
+    summary = archiving.Summary(0, 0, 0, 0, 0, 0, {})
+    for number in (0, 1, 2, 3, 4, 1):
+        summary.count({"status": "failed", "error": f"line {number}"})
+    assert summary.errors == {"line 0": 1, "line 1": 2, "line 2": 1, "other reasons": 2}
 
 
 def test_two_rows_that_would_be_one_result_are_refused(run: Run, tmp_path: Path) -> None:
@@ -222,6 +247,7 @@ def test_a_pipe_in_a_list_is_a_row(run: Run, tmp_path: Path) -> None:
 def test_settings_and_models_that_cannot_be_are_told_before_anything_is_made(run: Run, tmp_path: Path) -> None:
     source = archive_of(tmp_path / "in", count=1)
     for options, told in (
+        ({"skeleton": "absent.json"}, "absent.json"),
         ({"model": "absent"}, "model 'absent' is neither"),
         ({"pitch": 30.0}, "can't be told the camera's pitch"),
         ({"pitch": 100.0}, "pitch must be from -90"),

@@ -72,6 +72,16 @@ def test_a_killed_worker_costs_no_other_file(
     assert as_lifted_alone(out, summary, model)
 
 
+def test_workers_that_end_while_they_start_are_told_in_a_line(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = f"import os, pathlib; pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch(); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(local, "_PROGRAM", program)
+    with pytest.raises(InputError, match="3 processes ended while they loaded the model"):
+        lift_with(model, archive_of(tmp_path / "in", count=1), tmp_path / "out", workers=1)
+    assert sum(path.name.isdecimal() for path in tmp_path.iterdir()) == 3
+
+
 def test_an_unusable_device_is_told_once(model: str, tmp_path: Path) -> None:
     source = archive_of(tmp_path / "in", count=1)
     with pytest.raises(InputError, match="device nonsense"):

@@ -33,7 +33,7 @@ def listed_in(source: str) -> Found | None:
         InputError: no text, a column that is not known, a cell that can't be, or no row.
     """
     path = Path(local_of(source))
-    if is_url(str(path)) or not path.is_file():
+    if is_url(local_of(source)) or not path.is_file():
         return None
     ending = path.suffix.lower()
     if ending in (".txt", ".lst"):

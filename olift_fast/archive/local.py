@@ -165,12 +165,12 @@ class _Worker:
         self._ended = threading.Event()
         threading.Thread(target=self._watch, args=(given_up,), daemon=True).start()
         self._send(setup)
-        kind, value = self._receive() or ("died", None)
-        self.ready = kind == "ready"
+        answer = self._receive()
+        self.ready = answer is not None and answer[0] == "ready"
         if not self.ready:
             self.close()
-        if kind == "error":
-            raise value
+        if answer is not None and not self.ready:
+            raise answer[1]
 
     def lift(self, pack: Sequence[Job], answers: queue.SimpleQueue[Any]) -> _Died | None:
         """Hands on the records of a pack; what was not done where the worker ends."""

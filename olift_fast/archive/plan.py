@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,7 +98,7 @@ def plan(
             a list's row that can't be.
     """
     found = listed_in(source) or found_in(source)
-    check_place(found, destination)
+    check_place(source, found, destination)
     named = with_outputs(found.entries, settings)
     if shard is not None:
         named = [one for one in named if in_shard(one[1], shard)]
@@ -150,8 +152,12 @@ def with_outputs(entries: Sequence[Entry], settings: LiftSettings) -> list[tuple
     return named
 
 
-def check_place(found: Found, destination: Destination) -> None:
+def check_place(source: str, found: Found, destination: Destination) -> None:
     """Raises InputError where results would lie among the input."""
+    if is_url(source) and not (glob.has_magic(source) and "**" not in source):
+        fixed = re.split(r"[*?\[]", source)[0].rpartition("/")[0] if glob.has_magic(source) else source.rstrip("/")
+        if f"{destination.place.rstrip('/')}/".startswith(f"{fixed}/"):
+            raise InputError(f"{destination.place}: lies in {fixed}, which is to be lifted; choose another --out")
     if found.root is None or destination.folder is None:
         return
     root, folder = found.root.resolve(), destination.folder.resolve()

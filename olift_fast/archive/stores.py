@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,9 +139,9 @@ class Remote:
                 self._files.rm_file(path)
 
 
-@cache
+@lru_cache(maxsize=256)
 def remote_of(url: str) -> tuple[Remote, str]:
-    """`Remote.of`, once for each URL."""
+    """`Remote.of`, once for each of the last URLs."""
     return Remote.of(url)
 
 

@@ -115,6 +115,15 @@ def test_a_list_with_urls_and_what_is_not_there(run: Run, memory: str, tmp_path:
     assert run(tmp_path / "list.csv", tmp_path / "out").skipped == 1
 
 
+def test_results_among_the_input_are_refused(run: Run, memory: str, tmp_path: Path) -> None:
+    uploaded(archive_of(tmp_path / "in", count=1), f"{memory}/in")
+    for source, out in (("in", "in"), ("in/", "in/lifted"), ("in/**", "in/lifted")):
+        with pytest.raises(InputError, match=r"lies in memory://bucket/in, which is to be lifted"):
+            run(f"{memory}/{source}", f"{memory}/{out}")
+    assert run(f"{memory}/in/a/*.csv", f"{memory}/in/lifted").failed == 1
+    assert run(f"{memory}/in/a", f"{memory}/in2").failed == 1
+
+
 def test_shards_of_a_store_are_merged(run: Run, memory: str, tmp_path: Path) -> None:
     uploaded(archive_of(tmp_path / "in"), f"{memory}/in")
     for part in (1, 2):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import importlib.util
 import json
 import os
 import secrets
@@ -25,6 +27,8 @@ PARTS = "manifest"
 TABLES = ("manifest.csv", "manifest.parquet")
 _ROWS = 10_000
 """Rows of a group in Parquet."""
+_SEND = 5.0
+"""Seconds after which what was appended is sent to a store: each time is a request."""
 _SYNC = 1.0
 """Seconds after which what was appended is on disk, and not only with the system."""
 
@@ -39,7 +43,7 @@ class Manifest:
 
     A part is a file of JSON lines that only one run appends to. Where several parts tell of a file, the last one
     counts: their names begin with the time. A line that is cut off, or no record, is left out, and the file that it was
-    of is lifted again. In a store, the lines of each `add` become an object of their own.
+    of is lifted again. In a store, the lines of some seconds become an object of their own.
 
     Args:
         destination: DEST.
@@ -67,6 +71,7 @@ class Manifest:
         self._end, self._put, self._synced = 0, 0, 0.0
         self._waiting: list[tuple[str, bytes]] = []
         self._stored: list[str] = []
+        self._unsent: list[bytes] = []
 
     def __enter__(self) -> Manifest:
         return self
@@ -115,17 +120,19 @@ class Manifest:
     def add(self, records: Iterable[Record]) -> None:
         """Appends records.
 
-        On a full disk they wait for the next call, and for `close`: the recordings themselves may go elsewhere.
+        On a full disk, or where a store can't be reached, they wait for the next call, and for `close`.
         """
         self._waiting += [(record["path"], json.dumps(record).encode() + b"\n") for record in records]
-        with suppress(OSError):
+        with suppress(OSError, InputError):
             self._append()
+            if self._unsent and time.monotonic() > self._synced + _SEND:
+                self._send()
 
     def close(self) -> None:
         """Has on disk what was added.
 
         Raises:
-            InputError: the disk is full; the files that the message counts will be lifted again.
+            InputError: the disk is full, or the store can't be reached; what is not kept will be lifted again.
         """
         if self._open is not None:
             self._open[1].close()
@@ -133,6 +140,8 @@ class Manifest:
         try:
             if self._waiting:
                 self._append()
+            if self._unsent:
+                self._send()
         except OSError as error:
             count = len(self._waiting)
             self._waiting = []
@@ -244,17 +253,20 @@ class Manifest:
             self._end += len(line)
         self._waiting = []
         if self._scratch is not None:
-            self._upload(data)
+            self._unsent.append(data)
         elif time.monotonic() > self._synced + _SYNC:
             os.fsync(self._file)
             self._synced = time.monotonic()
 
-    def _upload(self, data: bytes) -> None:
+    def _send(self) -> None:
+        """Sends what was appended since the last time to the store."""
+        self._synced = time.monotonic()
         path = self._folder / "upload"
-        path.write_bytes(data)
+        path.write_bytes(b"".join(self._unsent))
         name = f"{self._name}.{self._put:06d}.jsonl"
         self._destination.keep(path, f"{PARTS}/{name}")
         self._stored.append(name)
+        self._unsent = []
         self._put += 1
 
 
@@ -281,17 +293,11 @@ def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _has_pyarrow() -> bool:
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("pyarrow") is not None
 
 
 def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     with pq.ParquetWriter(path, schema) as file:

@@ -13,7 +13,7 @@ import pytest
 from archives import archive_of, lasting, records, same
 from conftest import Run
 
-from olift_fast.archive import merge_archive, report_archive, store_lock
+from olift_fast.archive import manifest, merge_archive, report_archive, store_lock
 from olift_fast.archive.archiving import LOCK, alone_in
 from olift_fast.archive.destination import Destination
 from olift_fast.archive.stores import Remote, remote_of
@@ -122,6 +122,33 @@ def test_results_among_the_input_are_refused(run: Run, memory: str, tmp_path: Pa
             run(f"{memory}/{source}", f"{memory}/{out}")
     assert run(f"{memory}/in/a/*.csv", f"{memory}/in/lifted").failed == 1
     assert run(f"{memory}/in/a", f"{memory}/in2").failed == 1
+
+
+def test_records_are_sent_together_and_again_where_a_store_was_away(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Destination(f"{memory}/out")
+    keep, sent, away = Destination.keep, list[str](), [False]
+
+    def keeping(self: Destination, local: Path, name: str) -> None:
+        if away[0]:
+            raise InputError("no network")
+        sent.append(name)
+        keep(self, local, name)
+
+    monkeypatch.setattr(Destination, "keep", keeping)
+    clock = [1000.0]
+    monkeypatch.setattr(manifest.time, "monotonic", lambda: clock[0])
+    with manifest.Manifest(out) as kept:
+        for number in range(6):
+            clock[0] += 3
+            away[0] = number == 4
+            kept.add([{"path": str(number), "status": "failed"}])
+    # At 3, 9, and, as the third could not be sent, at the end.
+    assert len(sent) == 3
+    with manifest.Manifest(out) as again:
+        again.load()
+        assert [record["path"] for record in again.records()] == [str(number) for number in range(6)]
 
 
 def test_shards_of_a_store_are_merged(run: Run, memory: str, tmp_path: Path) -> None:

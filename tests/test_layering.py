@@ -25,6 +25,7 @@ LAYERS = {
     "reference": 0,
     "renamed": 0,
     "atomic": 1,
+    "folder_lock": 2,
     "odd_files": 1,
     "tracks": 1,
     "ops": 1,
@@ -37,7 +38,8 @@ LAYERS = {
     "world": 2,
     "train": 5,
     "streaming": 5,
-    "cli": 6,
+    "archive": 6,
+    "cli": 7,
 }
 # All that these parts may import of the package, apart from themselves.
 LOWER_HALF = ("bodies", "data", "io", "view", "world")

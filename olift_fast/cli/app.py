@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
 from olift_fast.cli.angles import angles
+from olift_fast.cli.archive import archive
 from olift_fast.cli.bench import bench
 from olift_fast.cli.console import say, show_warnings_printably, warn
 from olift_fast.cli.convert import convert
@@ -72,7 +73,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 unusable input or arguments, 130 interrupted, 1 anything else."""
+    """Run the command line and exit.
+
+    0: done; 2: unusable input or arguments; 3: some files of an archive failed; 130: interrupted; 1: anything else.
+    """
     show_warnings_printably()
     app(prog_name="olift")
 
@@ -160,6 +164,7 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
 
 COMMANDS: tuple[Any, ...] = (
     lift,
+    archive,
     stream,
     recover,
     convert,

@@ -110,6 +110,11 @@ def print_json(content: dict[str, Any] | list[dict[str, Any]]) -> None:
     typer.echo(_json(content))
 
 
+def print_json_line(content: dict[str, Any]) -> None:
+    """One JSON object in a line on stdout, at once: an event of many."""
+    print(_json(content, indent=None), flush=True)
+
+
 def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> None:
     """The same into a file, in full or not at all; raises InputError where it can't be written."""
     from olift_fast.atomic import atomic_path
@@ -118,9 +123,9 @@ def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> No
         temporary.write_text(_json(content) + "\n", encoding="utf-8")
 
 
-def _json(content: dict[str, Any] | list[dict[str, Any]]) -> str:
+def _json(content: dict[str, Any] | list[dict[str, Any]], indent: int | None = 2) -> str:
     # JSON escapes all signs that a terminal may obey but this one.
-    return json.dumps(content, indent=2, allow_nan=False).replace("\x7f", "\\u007f")
+    return json.dumps(content, indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Table:

@@ -1,7 +1,13 @@
 """The complete lifter: its configuration and weights, and the lifting of whole recordings."""
 
 from olift_fast.model.config import PRESETS, LifterConfig
-from olift_fast.model.inference import MirrorDisagreement, lift_in_chunks, lift_mirrored, lift_tracks
+from olift_fast.model.inference import (
+    MirrorDisagreement,
+    lift_in_chunks,
+    lift_mirrored,
+    lift_recordings,
+    lift_tracks,
+)
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 
@@ -13,5 +19,6 @@ __all__ = [
     "Normalization",
     "lift_in_chunks",
     "lift_mirrored",
+    "lift_recordings",
     "lift_tracks",
 ]

@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from olift_fast._version import __version__
 from olift_fast.errors import InputError
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_cameras, placed, track_moments
 from olift_fast.model.batches import Stretch, batches_of, padded, reached_from, stretches_of
+from olift_fast.model.begun import Begun, some_of
 from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 from olift_fast.renamed import old_argument
 from olift_fast.tracks import containers
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
-from olift_fast.tracks.overhead import steep_warning
 from olift_fast.tracks.skeleton import Skeleton
 
 Array = npt.NDArray[np.float32]
@@ -122,60 +121,58 @@ def lift_tracks(
             model that can't be told.
     """
     frame = old_argument(frame, output, new="frame", old="output")
+    given: dict[str, Any] = {"min_confidence": min_confidence, "frame": frame, "mirror": mirror, "pitch": pitch}
+    return lift_recordings(model, [tracks], **given, progress=progress)[0]
+
+
+def lift_recordings(
+    model: Lifter,
+    recordings: Sequence[KeypointTracks],
+    *,
+    min_confidence: float = 0.3,
+    frame: CoordinateFrame = "camera",
+    mirror: bool | MirrorDisagreement = False,
+    pitch: float | None = None,
+    progress: Progress | None = None,
+) -> list[LiftedTracks]:
+    """`lift_tracks` for each recording; short tracks of one skeleton share a pass, whichever recordings they are of.
+
+    The results are those of `lift_tracks`: with the native kernels to the last bit, with others up to rounding.
+
+    Args:
+        model: the lifter.
+        recordings: what `olift_fast.io.read_keypoints` returns of each.
+        min_confidence, frame, mirror, pitch: as for `lift_tracks`.
+        progress: called with (frames done, frames in all), of all recordings.
+
+    Raises:
+        InputError: as `lift_tracks`, for any of the recordings.
+    """
     check_frame(frame)
     check_pitch(model, pitch)
-    visible = tracks.visible(min_confidence)
-    if not visible.any():
-        where = f"{tracks.source}: " if tracks.source else ""
-        raise InputError(f"{where}no keypoint is visible at min_confidence {min_confidence:g}")
-    total, absent = tracks.num_tracks * tracks.num_frames, tracks.absent()
-    shape = visible.shape
-    joints = np.full((*shape, 3), np.nan, np.float32)
-    deviations = np.full((*shape, 2 if model.config.uncertainty else 0), np.nan, np.float32)
-    centers = np.empty((*shape[:2], 2), np.float32)
-    rotation, scale = np.empty((shape[0], 3, 3), np.float32), np.empty(shape[0], np.float32)
+    begun = [Begun.of(model, tracks, min_confidence) for tracks in recordings]
+    order = [(recording, index) for recording in begun for index in range(recording.tracks.num_tracks)]
+    total, before = sum(recording.tracks.num_frames for recording, _ in order), 0
+
+    def advance(frames: int) -> None:
+        if progress is not None:
+            progress(before + frames, total)
+
     # Some tracks at a time, so that what only the steps need is in memory for these.
-    together = max(TOGETHER // max(tracks.num_frames, 1), 1)
-    for first in range(0, tracks.num_tracks, together):
-        own = range(first, min(first + together, tracks.num_tracks))
-
-        def advance(frames: int, before: int = first * tracks.num_frames) -> None:
-            if progress is not None:
-                progress(before + frames, total)
-
-        prepared = [replace(prepare_track(tracks, i, visible[i], absent[i]), pitch=pitch) for i in own]
+    for own in some_of(order, TOGETHER):
+        prepared = [replace(_prepared(recording, index), pitch=pitch) for recording, index in own]
         lifted = run_together(model, prepared, mirror=mirror, uncertainty=model.config.uncertainty, advance=advance)
         placements = place_together([part[..., :3] for part in lifted], prepared, frame)
-        for index, track, part, placement in zip(own, prepared, lifted, placements, strict=True):
-            there, (placed_joints, rotation[index], scale[index]) = ~absent[index], placement
-            joints[index][:, there] = placed_joints
-            deviations[index][:, there] = part[..., 3:] * (scale[index] if frame == "camera" else np.float32(1))
-            centers[index] = track.centers
-        advance(len(own) * tracks.num_frames)
-    warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
-    return LiftedTracks(
-        joints=joints,
-        keypoints=tracks.keypoints,
-        confidence=tracks.confidence,
-        visible=visible,
-        skeleton=tracks.skeleton,
-        tracks=tracks.tracks,
-        fps=tracks.fps,
-        frames=tracks.frames,
-        image_size=tracks.image_size,
-        source=tracks.source,
-        format=tracks.format,
-        notes=tracks.notes,
-        warnings=(*tracks.warnings, warning) if warning else tracks.warnings,
-        frame=frame,
-        scale=scale,
-        centers=centers,
-        rotation=rotation,
-        pitch=pitch,
-        model=model.name,
-        version=__version__,
-        **dict(zip(("uncertainty_xy", "uncertainty"), np.moveaxis(deviations, -1, 0), strict=False)),
-    )
+        for (recording, index), track, part, placement in zip(own, prepared, lifted, placements, strict=True):
+            recording.keep(index, track.centers, part, placement, frame)
+        frames = sum(recording.tracks.num_frames for recording, _ in own)
+        advance(frames)
+        before += frames
+    return [recording.result(model, min_confidence, frame, pitch) for recording in begun]
+
+
+def _prepared(recording: Begun, index: int) -> Prepared:
+    return prepare_track(recording.tracks, index, recording.visible[index], recording.absent[index])
 
 
 def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mask | None = None) -> Prepared:

@@ -1,125 +1,21 @@
-"""One training at a time in a folder: a lock that the system releases when its process ends, however it ends."""
+"""One training at a time in a folder."""
 
 from __future__ import annotations
 
-import errno
-import os
-import platform
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from olift_fast.atomic import writing
-from olift_fast.errors import InputError
-from olift_fast.model.foreign import plain_line
-from olift_fast.odd_files import refuse_irregular
+from olift_fast import folder_lock
 
 FILE = "training.lock"
-_TOLD = 200
-"""Bytes of the file that are read."""
+InUseError = folder_lock.InUseError
 
 
-class InUseError(InputError):
-    """Another training writes into the folder."""
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps other trainings out of the folder, which is made, while the block runs.
-
-    The lock is that of ``flock`` on the file ``training.lock``, in which the process and its host stand. The file goes
-    when the block ends; one that a killed process left holds nobody up. The folder goes, too, where it is new and
-    stays empty. On Windows there is no lock, and on a file system without locks a warning.
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Keeps other trainings out of the folder, which is made, while the block runs (`olift_fast.folder_lock`).
 
     Raises:
         InUseError: another process has the lock; the message names it.
         InputError: the folder can't be written.
     """
-    new = not folder.exists()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    descriptor = _take(path) if os.name == "posix" else None
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            _give_back(descriptor, path)
-        if new:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-_held: set[int] = set()
-"""Descriptors of this process's locks. A fork closes its copies: while one is open, the lock is not free."""
-
-
-def _close_copies() -> None:
-    for descriptor in _held:
-        with suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_copies)
-
-
-def _take(path: Path) -> int | None:
-    """The descriptor that holds the lock; None where the file system has no locks."""
-    while True:
-        with writing(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-        try:
-            if not _lock(descriptor, path):
-                os.close(descriptor)
-                return None
-            # The process that had the lock may have removed the file after this one opened it.
-            if _is_at(path, descriptor):
-                _held.add(descriptor)
-                with writing(path):
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
-                return descriptor
-        except BaseException:
-            _held.discard(descriptor)
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _give_back(descriptor: int, path: Path) -> None:
-    # A fork of this process has closed its copy, and must leave the file alone.
-    if descriptor in _held:
-        with suppress(OSError):
-            if _is_at(path, descriptor):
-                path.unlink()
-        _held.discard(descriptor)
-        os.close(descriptor)
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _lock(descriptor: int, path: Path) -> bool:
-    """Takes the lock; False where the file system has none."""
-    import fcntl
-
-    refuse_irregular(path, os.fstat(descriptor).st_mode)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            holder = plain_line(os.pread(descriptor, _TOLD, 0).decode(errors="replace").strip())
-            raise InUseError(
-                f"{path.parent}: another training writes into it ({holder or 'its process is not told'}): "
-                "wait until it ends, or give another run.out"
-            ) from None
-        warnings.warn(f"{path}: can't be locked ({error.strerror}): start no other training there", stacklevel=2)
-        return False
-    return True
+    return folder_lock.locked(folder / FILE, "another training", "wait until it ends, or give another run.out")

@@ -1,0 +1,29 @@
+"""Archives of recordings: thousands of files lifted by one call, on one machine or on many, and taken up after a crash.
+
+Importing this loads no torch until one of these names is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from olift_fast.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from olift_fast.archive.archiving import Summary, lift_archive
+    from olift_fast.archive.merging import merge_archive
+    from olift_fast.archive.reporting import report_archive
+    from olift_fast.archive.settings import LiftSettings
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "LiftSettings": "settings",
+        "Summary": "archiving",
+        "lift_archive": "archiving",
+        "merge_archive": "merging",
+        "report_archive": "reporting",
+    },
+)
+
+__all__ = ["LiftSettings", "Summary", "lift_archive", "merge_archive", "report_archive"]

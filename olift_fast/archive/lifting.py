@@ -1,0 +1,315 @@
+"""Lifts files of an archive one after another, with a model that is loaded once; a bad file becomes a record."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from olift_fast.archive.destination import Destination
+from olift_fast.archive.hashes import hash_of, hash_of_json
+from olift_fast.archive.long_files import lift_on_disk
+from olift_fast.archive.plan import Facts, Job, wanted_of
+from olift_fast.archive.quality import quality_of
+from olift_fast.archive.records import Record
+from olift_fast.archive.settings import LiftSettings, with_changes
+from olift_fast.archive.stores import is_url, remote_of
+from olift_fast.atomic import writing
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.io.read import read_keypoints, read_skeleton
+from olift_fast.io.write import write_lifted
+from olift_fast.model import Lifter, lift_recordings
+from olift_fast.model.inference import TOGETHER
+from olift_fast.odd_files import check_file
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+from olift_fast.tracks.draft import with_inferred_skeleton
+from olift_fast.tracks.skeleton import Skeleton
+
+PACKED = 256
+"""Recordings of fewer frames are lifted together."""
+LONG = 100_000
+"""Recordings of more frames are lifted from disk to disk."""
+WORK = "work"
+"""The folder below DEST with what is done of long recordings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """All that a process which lifts has to know.
+
+    Args:
+        settings: of the archive.
+        facts: of the model.
+        place: DEST, a path or a URL.
+        long: recordings of more frames are lifted from disk to disk.
+    """
+
+    settings: LiftSettings
+    facts: Facts
+    place: str
+    long: int = LONG
+
+
+@dataclass(eq=False)
+class _Read:
+    """A file that was read, and what its record has so far."""
+
+    job: Job
+    settings: LiftSettings
+    tracks: KeypointTracks
+    record: Record
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """Files are lifted together where these are the same."""
+        own = self.settings
+        return own.min_confidence, own.frame, own.mirror, own.pitch
+
+
+@dataclass(eq=False)
+class _Watch:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[f"seconds_{stage}"] = round(time.perf_counter() - start, 4)
+
+
+class Lifting:
+    """Lifts files and writes their results; a process has one.
+
+    Args:
+        setup: what to do.
+
+    Raises:
+        InputError: the model can't be loaded, or not on the device.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._destination = Destination(setup.place)
+        self._model = loaded_model(setup.settings)
+
+    def lift(self, jobs: Sequence[Job]) -> Iterator[Record]:
+        """The record of each job, as soon as its result is written; in any order.
+
+        Files of fewer than `PACKED` frames are lifted together. No file's error keeps others from being lifted.
+        """
+        waiting: list[_Read] = []
+        frames = 0
+        for job in jobs:
+            read = self._read(job)
+            if not isinstance(read, _Read):
+                yield read
+            elif read.tracks.num_frames >= PACKED:
+                yield self._lifted_alone(read)
+            else:
+                waiting.append(read)
+                frames += read.tracks.num_tracks * read.tracks.num_frames
+                if frames > TOGETHER:
+                    yield from self._lifted_together(waiting)
+                    waiting, frames = [], 0
+        yield from self._lifted_together(waiting)
+
+    def _read(self, job: Job) -> _Read | Record:
+        settings = with_changes(self._setup.settings, job.entry.changes)
+        watch = _Watch()
+        record = started(job, self._setup)
+        try:
+            with ExitStack() as stack:
+                with watch.measure("fetch"):
+                    path = self._local(job, stack)
+                with watch.measure("read"):
+                    record["input_sha256"] = hash_of(path)
+                    tracks = _tracks_of(path, job.entry.path, settings)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, others go on
+            return failed(record | watch.seconds, error)
+        return _Read(job, settings, tracks, record | watch.seconds | _known_of(tracks, settings))
+
+    def _local(self, job: Job, stack: ExitStack) -> Path:
+        """The file on this machine; a remote one is fetched whole, and removed once it is read."""
+        if not is_url(job.entry.path):
+            local = Path(job.entry.path)
+            if not local.is_dir():
+                check_file(local)
+            return local
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="olift-archive-")))
+        remote, path = remote_of(job.entry.path)
+        local = folder / (path.rstrip("/").rpartition("/")[2] or "file")
+        remote.fetch(path, local)
+        return local
+
+    def _lifted_together(self, reads: Sequence[_Read]) -> Iterator[Record]:
+        groups: dict[tuple[Any, ...], list[_Read]] = {}
+        for read in reads:
+            groups.setdefault(read.alike, []).append(read)
+        for group in groups.values():
+            try:
+                start = time.perf_counter()
+                results = lift_recordings(self._model, [read.tracks for read in group], **_options(group[0]))
+                seconds = time.perf_counter() - start
+            except Exception:  # noqa: BLE001 - one of them is to blame, and gets its record alone
+                yield from map(self._lifted_alone, group)
+                continue
+            frames = sum(read.tracks.num_frames for read in group)
+            for read, result in zip(group, results, strict=True):
+                read.record["seconds_lift"] = round(seconds * read.tracks.num_frames / frames, 4)
+                yield self._written(read, result)
+
+    def _lifted_alone(self, read: _Read) -> Record:
+        watch = _Watch()
+        try:
+            with ExitStack() as stack:
+                with watch.measure("lift"):
+                    if self._is_long(read):
+                        options = _options(read)
+                        result = stack.enter_context(
+                            lift_on_disk(self._model, read.tracks, self._work(read), **options)
+                        )
+                    else:
+                        result = lift_recordings(self._model, [read.tracks], **_options(read))[0]
+                read.record |= watch.seconds
+                return self._written(read, result)
+        except Exception as error:  # noqa: BLE001 - as in `_read`
+            return failed(read.record | watch.seconds, error)
+
+    def _is_long(self, read: _Read) -> bool:
+        long = read.tracks.num_frames > self._setup.long
+        return long and not read.settings.mirror and not self._model.config.counts_frames
+
+    def _work(self, read: _Read) -> Path | None:
+        """Where a long recording is taken up again after a kill: of this input, model and settings alone."""
+        if self._destination.folder is None:
+            return None
+        own = {key: read.record[key] for key in ("input_sha256", "model_sha256", "version", "settings", "output")}
+        return self._destination.folder / WORK / hash_of_json(own)[:16]
+
+    def _written(self, read: _Read, result: LiftedTracks) -> Record:
+        watch, record, output = _Watch(), read.record, read.job.output
+        try:
+            with watch.measure("write"):
+                record |= self._kept(result, output)
+            absent = read.tracks.absent()
+            tracks = [_track_record(result, index, absent[index]) for index in range(result.num_tracks)]
+        except Exception as error:  # noqa: BLE001 - as in `_read`
+            return failed(record | watch.seconds, error)
+        return finished(record | watch.seconds, "done") | {"tracks": tracks, "warnings": _joined(result.warnings)}
+
+    def _kept(self, result: LiftedTracks, output: str) -> Record:
+        """Writes a result; its size and hash."""
+        if self._destination.folder is not None:
+            path = self._destination.folder / output
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_lifted(result, path)
+            return {"output_bytes": path.stat().st_size, "output_sha256": hash_of(path)}
+        with tempfile.TemporaryDirectory(prefix="olift-archive-") as folder:
+            path = Path(folder) / output.rpartition("/")[2]
+            write_lifted(result, path)
+            self._destination.keep(path, output)
+            return {"output_bytes": path.stat().st_size, "output_sha256": hash_of(path)}
+
+
+def loaded_model(settings: LiftSettings) -> Lifter:
+    """The lifter on the settings' device, in their precision; raises InputError where it can't run there."""
+    lifter = Lifter.from_pretrained(settings.model)
+    if settings.device == "cpu" and settings.dtype == "float32":
+        return lifter
+    try:
+        return lifter.optimize(settings.device, getattr(torch, settings.dtype))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {settings.device}: {str(error).splitlines()[0]}") from error
+
+
+def started(job: Job, setup: Setup) -> Record:
+    """The record of a job that nothing is done of."""
+    wanted = wanted_of(job.entry, job.output, setup.settings, setup.facts)
+    entry = {"input_bytes": job.entry.bytes, "input_modified": job.entry.modified, "why": job.why}
+    return wanted | entry | {"host": platform.node()}
+
+
+def finished(record: Record, status: str) -> Record:
+    """The record with its status, and the time."""
+    return record | {"status": status, "finished": datetime.now(UTC).isoformat(timespec="milliseconds")}
+
+
+def failed(record: Record, error: BaseException | str) -> Record:
+    """The record of a file that could not be lifted, with the cause in one line, without the file's name."""
+    if isinstance(error, str):
+        told = error
+    elif isinstance(error, MemoryError):
+        told = "needs more memory than there is"
+    elif isinstance(error, InputError | MissingExtraError):
+        told = str(error)
+    elif isinstance(error, OSError):
+        told = error.strerror or str(error)
+    else:
+        told = f"an error of olift-fast itself, please report it: {type(error).__name__}: {error}"
+    told = " ".join(told.split()).removeprefix(f"{record['path']}: ")
+    return finished(record, "failed") | {"error": told[:1000]}
+
+
+def _tracks_of(path: Path, name: str, settings: LiftSettings) -> KeypointTracks:
+    """As `olift lift` reads a file; `name` is what messages and results call it."""
+    skeleton = _skeleton(settings.skeleton) if settings.skeleton else None
+    options: dict[str, Any] = {"fps": settings.fps, "image_size": settings.image_size}
+    try:
+        tracks = read_keypoints(path, settings.format, skeleton=skeleton, allow_pickle=settings.allow_pickle, **options)
+    except InputError as error:
+        raise InputError(str(error).removeprefix(f"{path}: ")) from error
+    tracks = tracks if str(path) == name else replace(tracks, source=name)
+    if tracks.skeleton.num_joints < 2:
+        joint = tracks.skeleton.names[0]
+        raise InputError(f"has one joint ({joint!r}), wanted at least 2: a point alone has no depth")
+    if not tracks.visible(settings.min_confidence).any():
+        best = float(tracks.confidence.max(initial=0))
+        raise InputError(f"no keypoint reaches min_confidence {settings.min_confidence:g}, the best has {best:.2g}")
+    return with_inferred_skeleton(tracks, settings.infer, min_confidence=settings.min_confidence)
+
+
+@lru_cache(maxsize=256)
+def _skeleton(path_or_name: str) -> Skeleton:
+    return read_skeleton(path_or_name)
+
+
+def _options(read: _Read) -> dict[str, Any]:
+    own = read.settings
+    return {"min_confidence": own.min_confidence, "frame": own.frame, "mirror": own.mirror, "pitch": own.pitch}
+
+
+def _known_of(tracks: KeypointTracks, settings: LiftSettings) -> Record:
+    skeleton = tracks.skeleton
+    if settings.skeleton is not None:
+        source = "given"
+    elif any(skeleton.inferred):
+        source = "inferred from names" if settings.infer == "names" else "inferred from names and motion"
+    else:
+        source = "file" if skeleton.edges else "none"
+    name = skeleton.name or f"{skeleton.num_joints} joints, {len(skeleton.edges)} edges"
+    return {"format": tracks.format, "skeleton": name, "skeleton_from": source}
+
+
+def _track_record(result: LiftedTracks, index: int, absent: Any) -> Record:
+    own = {"track": result.tracks[index], "frames": result.num_frames, "joints": int((~absent).sum())}
+    if not result.visible[index].any():
+        return own | {"status": "skipped", "error": "no keypoint of the track is visible", "hidden_share": 1.0}
+    return own | quality_of(result, index, absent)
+
+
+def _joined(lines: Sequence[str]) -> str | None:
+    return "; ".join(" ".join(line.split()) for line in lines) or None

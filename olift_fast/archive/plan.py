@@ -1,0 +1,214 @@
+"""What there is to do: the recordings of a SOURCE, without those that an earlier run has done."""
+
+from __future__ import annotations
+
+import glob
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from olift_fast.archive.destination import Destination
+from olift_fast.archive.hashes import hash_of
+from olift_fast.archive.lists import listed_in
+from olift_fast.archive.manifest import Manifest
+from olift_fast.archive.records import Record, reason_to_lift
+from olift_fast.archive.settings import LiftSettings, with_changes
+from olift_fast.archive.sources import RESULT, Entry, Found, found_in
+from olift_fast.archive.stores import is_url
+from olift_fast.errors import InputError
+
+PACK_BYTES, PACK_FILES = 2**18, 32
+"""Files of at most so many bytes go to a worker together, at most so many of them, and so many bytes in all."""
+
+
+class Facts(NamedTuple):
+    """What is known of the model and the program before any file is read.
+
+    Args:
+        model: its name.
+        model_sha256: of its config and weights.
+        version: of this package.
+    """
+
+    model: str
+    model_sha256: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording to lift.
+
+    Args:
+        entry: the recording.
+        output: the result, below DEST.
+        why: why it is lifted.
+        attempts: how often a worker has ended while it had it.
+    """
+
+    entry: Entry
+    output: str
+    why: str
+    attempts: int = 0
+
+    def again(self) -> Job:
+        """The same, after another attempt."""
+        return replace(self, attempts=self.attempts + 1)
+
+
+class Plan(NamedTuple):
+    """What a run has to do.
+
+    Args:
+        jobs: what is to be lifted.
+        found: the number of recordings, of this shard where there are some.
+        kept: how many are done.
+        failed_before: how many failed before and are left.
+        passed_over: files that are no recordings by their endings.
+        bytes: of the jobs' files.
+        reasons: how many jobs there are for each reason; the part behind a colon is left out.
+    """
+
+    jobs: list[Job]
+    found: int
+    kept: int
+    failed_before: int
+    passed_over: int
+    bytes: int
+    reasons: dict[str, int]
+
+
+def plan(
+    source: str,
+    destination: Destination,
+    manifest: Manifest,
+    settings: LiftSettings,
+    facts: Facts,
+    *,
+    shard: tuple[int, int] | None = None,
+    retry_failed: bool = False,
+) -> Plan:
+    """Looks at the source, at what the manifest tells, and at what is there of the results.
+
+    Raises:
+        InputError: nothing to lift in it, two recordings that would be one result, DEST inside SOURCE, or a setting of
+            a list's row that can't be.
+    """
+    found = listed_in(source) or found_in(source)
+    check_place(source, found, destination)
+    named = with_outputs(found.entries, settings)
+    if shard is not None:
+        named = [one for one in named if in_shard(one[1], shard)]
+    sizes = destination.sizes()
+    jobs, kept, failed, reasons = [], 0, 0, dict[str, int]()
+    for entry, output in named:
+        record = manifest.record(entry.path)
+        wanted = wanted_of(entry, output, settings, facts)
+        why = reason_to_lift(record, wanted, retry_failed=retry_failed) or _changed(record, entry, sizes)
+        if why is not None:
+            jobs.append(Job(entry, output, why))
+            word = why.partition(":")[0]
+            reasons[word] = reasons.get(word, 0) + 1
+        elif record is not None and record["status"] == "failed":
+            failed += 1
+        else:
+            kept += 1
+    total = sum(job.entry.bytes for job in jobs)
+    return Plan(jobs, len(named), kept, failed, found.passed_over, total, reasons)
+
+
+def wanted_of(entry: Entry, output: str, settings: LiftSettings, facts: Facts) -> Record:
+    """What the record of a recording has that can be told before it is read."""
+    own = with_changes(settings, entry.changes)
+    return {"path": entry.path, "output": output, "settings": own.told(), **facts._asdict()}
+
+
+def with_outputs(entries: Sequence[Entry], settings: LiftSettings) -> list[tuple[Entry, str]]:
+    """Each recording with the path of its result below DEST.
+
+    Raises:
+        InputError: two have the same, or one's settings can't be.
+    """
+    taken: dict[str, str] = {}
+    named = []
+    for entry in entries:
+        try:
+            with_changes(settings, entry.changes)
+        except InputError as error:
+            raise InputError(f"{entry.path}: {error}") from error
+        output = f"{entry.name}{RESULT}{settings.suffix}"
+        # Some file systems know no case.
+        other = taken.setdefault(output.casefold(), entry.path)
+        if other != entry.path:
+            way_out = "name the files with a glob ('DATA/**/*.csv'), or give each an output in a list"
+            raise InputError(f"{other} and {entry.path} would both be lifted to {output}: {way_out}")
+        named.append((entry, output))
+    if len(taken) < len(named):
+        twice = next(path for path in taken.values() if sum(entry.path == path for entry in entries) > 1)
+        raise InputError(f"{twice}: is listed twice")
+    return named
+
+
+def check_place(source: str, found: Found, destination: Destination) -> None:
+    """Raises InputError where results would lie among the input."""
+    if is_url(source) and not (glob.has_magic(source) and "**" not in source):
+        fixed = re.split(r"[*?\[]", source)[0].rpartition("/")[0] if glob.has_magic(source) else source.rstrip("/")
+        if f"{destination.place.rstrip('/')}/".startswith(f"{fixed}/"):
+            raise InputError(f"{destination.place}: lies in {fixed}, which is to be lifted; choose another --out")
+    if found.root is None or destination.folder is None:
+        return
+    root, folder = found.root.resolve(), destination.folder.resolve()
+    if root == folder or (found.deep and folder.is_relative_to(root)):
+        raise InputError(f"{destination.folder}: lies in {found.root}, which is to be lifted; choose another --out")
+
+
+def in_shard(name: str, shard: tuple[int, int]) -> bool:
+    """Whether shard K of N (from 1) has the recording whose result has this name: by a hash, the same everywhere."""
+    number, count = shard
+    return zlib.crc32(name.encode("utf-8", "surrogateescape")) % count == number - 1
+
+
+def packs(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """The jobs in groups for a worker each: long files first and alone, then short ones together."""
+    ordered = list(jobs)
+    small = [job for job in ordered if 0 < job.entry.bytes <= PACK_BYTES and not job.attempts]
+    alone = {id(job) for job in small}
+    for job in sorted((job for job in ordered if id(job) not in alone), key=lambda job: -job.entry.bytes):
+        yield [job]
+    pack: list[Job] = []
+    size = 0
+    for job in small:
+        if pack and (len(pack) == PACK_FILES or size + job.entry.bytes > 4 * PACK_BYTES):
+            yield pack
+            pack, size = [], 0
+        pack.append(job)
+        size += job.entry.bytes
+    if pack:
+        yield pack
+
+
+def _changed(record: Record | None, entry: Entry, sizes: Mapping[str, int] | Callable[[str], int | None]) -> str | None:
+    """Why a recording is lifted anew though its settings are the same; None where nothing has changed."""
+    assert record is not None
+    same = (record.get("input_bytes"), record.get("input_modified")) == (entry.bytes, entry.modified)
+    if not same and (record.get("input_bytes") != entry.bytes or not _same_content(record, entry)):
+        return "the input changed"
+    if record["status"] != "done":
+        return None
+    there = sizes(record["output"]) if callable(sizes) else sizes.get(record["output"])
+    if there is None:
+        return "its result is missing"
+    return None if there == record.get("output_bytes") else "its result was changed"
+
+
+def _same_content(record: Record, entry: Entry) -> bool:
+    known: Any = record.get("input_sha256")
+    if is_url(entry.path) or not known:
+        return False
+    try:
+        return hash_of(Path(entry.path)) == known
+    except OSError:
+        return False

@@ -1,0 +1,98 @@
+"""What is known of each recording of an archive: a record for each file, rows of a table for each of its tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from olift_fast.archive.hashes import hash_of_json
+
+Status = Literal["done", "failed", "skipped"]
+Record = dict[str, Any]
+"""Of one file, as JSON holds it. `COLUMNS` tells what is in it; what differs between its tracks is in "tracks"."""
+
+_OF_FILE: dict[str, str] = {
+    "path": "string",
+    "status": "string",
+    "error": "string",
+    "why": "string",
+    "input_bytes": "int64",
+    "input_modified": "string",
+    "input_sha256": "string",
+    "format": "string",
+    "skeleton": "string",
+    "skeleton_from": "string",
+    "model": "string",
+    "model_sha256": "string",
+    "version": "string",
+    "output": "string",
+    "output_bytes": "int64",
+    "output_sha256": "string",
+    "warnings": "string",
+    "seconds_fetch": "double",
+    "seconds_read": "double",
+    "seconds_lift": "double",
+    "seconds_write": "double",
+    "finished": "string",
+    "host": "string",
+}
+_OF_TRACK: dict[str, str] = {
+    "track": "string",
+    "frames": "int64",
+    "joints": "int64",
+    "hidden_share": "double",
+    "bone_drift": "double",
+    "uncertainty": "double",
+    "jump_share": "double",
+}
+COLUMNS: dict[str, str] = {"path": "string", **_OF_TRACK, **_OF_FILE, "settings_sha256": "string"}
+"""Columns of the manifest and their types, as Arrow names them."""
+
+QUALITY = {
+    "hidden_share": "share of the keypoints that are hidden",
+    "bone_drift": "drift of bone lengths: their standard deviation over their mean",
+    "uncertainty": "mean standard deviation of depth, in the animal's sizes",
+    "jump_share": "share of frames in which a joint jumps by more than half of the animal's size",
+}
+"""Figures of a track's quality, less is better, and what they are."""
+
+
+def rows_of(record: Record) -> Iterator[dict[str, Any]]:
+    """The rows of a file, with all of `COLUMNS`: one a track; of a file without tracks one, in which they are None.
+
+    A track without a visible keypoint is "skipped" in a file that is done.
+    """
+    shared = {name: record.get(name) for name in _OF_FILE}
+    shared["settings_sha256"] = hash_of_json(record.get("settings"))
+    for track in record.get("tracks") or [{}]:
+        own = {name: track.get(name) for name in _OF_TRACK}
+        status = {name: track[name] for name in ("status", "error") if name in track}
+        row = shared | own | status
+        yield {name: row[name] for name in COLUMNS}
+
+
+def reason_to_lift(record: Record | None, wanted: Record, *, retry_failed: bool) -> str | None:
+    """Why a file is lifted (again), in words; None where nothing has changed since its record.
+
+    The input's content and the result's presence are not looked at here.
+
+    Args:
+        record: of an earlier run, if there is one.
+        wanted: what a record would have now, of "settings", "model", "model_sha256", "version" and "output".
+        retry_failed: lift anew what failed.
+    """
+    if record is None:
+        return "new"
+    if retry_failed and record["status"] == "failed":
+        return "it failed before"
+    old, new = record.get("settings") or {}, wanted["settings"]
+    differ = [f"{name} was {old.get(name)!r}, is {new[name]!r}" for name in new if old.get(name) != new[name]]
+    if differ:
+        return f"the settings changed: {', '.join(differ)}"
+    if record.get("model_sha256") != wanted["model_sha256"]:
+        return f"the model changed: was {record.get('model')}, is {wanted['model']}"
+    if record.get("version") != wanted["version"]:
+        return f"olift-fast was {record.get('version')}, is {wanted['version']}"
+    if record.get("output") != wanted["output"]:
+        return f"its result was called {record.get('output')}"
+    return None

@@ -1,0 +1,232 @@
+"""The recordings that a SOURCE stands for: a folder, a glob, a list, a file, or a URL."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from olift_fast.archive.stores import Remote, is_url
+from olift_fast.errors import InputError
+
+ENDINGS = (
+    *(".csv", ".tsv", ".h5", ".hdf5", ".json", ".jsonl", ".npy", ".npz", ".mat", ".slp", ".nwb", ".nc"),
+    *(".parquet", ".pqt", ".csv.gz", ".json.gz"),
+)
+"""Endings of the files that are taken from folders; the reader then goes by their content."""
+RESULT = ".lifted"
+"""What names of results have before their ending. Folders' files with it are results of `olift lift`, not input."""
+_FRAME = re.compile(r"(?P<name>.*?)(?P<number>\d+)(_keypoints)?\.json(\.gz)?", re.IGNORECASE)
+_OF_FRAME = ('"people"', '"shapes"', 'landmarks"')
+_HEAD = 2**16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recording of an archive.
+
+    Args:
+        path: the file, the folder of frames, or the URL that is read.
+        name: what its result is called, below DEST and without an ending: "cage 1/mouse".
+        bytes: its size.
+        modified: changes with its content: the time of the last change, or what an object store tells.
+        changes: settings that differ from those of the archive.
+    """
+
+    path: str
+    name: str
+    bytes: int
+    modified: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+class Found(NamedTuple):
+    """What a SOURCE holds.
+
+    Args:
+        entries: its recordings, by path.
+        passed_over: the number of files that are no recordings by their endings.
+        root: the folder that all of them lie in, where there is one.
+        deep: whether the folder's folders are taken, too.
+    """
+
+    entries: list[Entry]
+    passed_over: int
+    root: Path | None
+    deep: bool
+
+
+def local_of(source: str) -> str:
+    """The path that a ``file://`` URL stands for; anything else as it is.
+
+    Raises:
+        InputError: a URL of another machine's file.
+    """
+    if not source.lower().startswith("file:"):
+        return source
+    parts = urlsplit(source)
+    if parts.netloc not in ("", "localhost"):
+        raise InputError(f"{source}: is a file of another machine ({parts.netloc}), wanted file:///FOLDER")
+    return url2pathname(unquote(parts.path)) if os.name == "nt" else unquote(parts.path)
+
+
+def found_in(source: str) -> Found:
+    """The recordings of a folder (with all folders below it), of a glob, or of a URL, or one file.
+
+    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. A folder that a
+    symbolic link leads to is taken once. Hidden files and folders are left out. The results of files that differ in
+    their endings alone have these in their names.
+
+    Raises:
+        InputError: there is no such file, or nothing to lift in it.
+        MissingExtraError: a URL needs the extra `archive`.
+    """
+    source = local_of(source)
+    if is_url(source):
+        return _of_url(source)
+    path = Path(source)
+    if path.is_dir():
+        passed: list[str] = []
+        entries = list(_of_folder(path, path, passed, set()))
+        return _some(source, Found(entries, len(passed), path, deep=True))
+    if path.exists():
+        return Found([entry_of(path, path.parent)], 0, None, deep=False)
+    if glob.has_magic(source):
+        return _of_glob(source)
+    raise InputError(f"{source}: no such file or folder")
+
+
+def entry_of(path: Path, root: Path, name: str | None = None, changes: dict[str, Any] | None = None) -> Entry:
+    """The entry of a file or of a folder of frames; one that is not there has size 0, and becomes a row.
+
+    Args:
+        path: of the file.
+        root: where the structure of folders begins that the results keep.
+        name: of the result; by default the path below `root` without its ending.
+        changes: settings that differ from those of the archive.
+    """
+    if name is None:
+        name = (path.relative_to(root).parent / stem_of(path.name, folder=path.is_dir())).as_posix()
+    size, modified = 0, "missing"
+    try:
+        if path.is_dir():
+            files = [one.stat() for one in os.scandir(path) if one.is_file() and not one.name.startswith(".")]
+            size, newest = sum(one.st_size for one in files), max((one.st_mtime_ns for one in files), default=0)
+            modified = f"{newest}/{len(files)}"
+        else:
+            told = path.stat()
+            size, modified = told.st_size, str(told.st_mtime_ns)
+    except OSError:
+        pass
+    return Entry(str(path), name, size, modified, changes or {})
+
+
+def stem_of(name: str, *, folder: bool = False) -> str:
+    """A file's name without its ending, of which ".csv.gz" is one; a folder's name as it is."""
+    if folder:
+        return name
+    if name.lower().endswith(".gz"):
+        name = name[:-3]
+    return PurePosixPath(name).stem
+
+
+def is_taken(name: str) -> bool:
+    """Whether a folder's file of this name is a recording by its ending."""
+    low = name.lower()
+    return low.endswith(ENDINGS) and RESULT + "." not in low
+
+
+def _of_folder(folder: Path, root: Path, passed: list[str], seen: set[tuple[int, int]]) -> Iterator[Entry]:
+    told = folder.stat()
+    if (told.st_dev, told.st_ino) in seen:
+        return
+    seen.add((told.st_dev, told.st_ino))
+    try:
+        with os.scandir(folder) as scan:
+            inner = sorted((one for one in scan if not one.name.startswith(".")), key=lambda one: one.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    files = [one.name for one in inner if one.is_file()]
+    if folder != root and _are_frames(folder, files):
+        yield entry_of(folder, root)
+        return
+    for one in inner:
+        if one.is_dir():
+            yield from _of_folder(folder / one.name, root, passed, seen)
+        elif is_taken(one.name):
+            yield entry_of(folder / one.name, root)
+        else:
+            passed.append("")
+
+
+def _are_frames(folder: Path, names: list[str]) -> bool:
+    """Whether a folder's files are frames of one recording: JSON files, numbered after one name, of one frame each."""
+    found = [_FRAME.fullmatch(name) for name in names if name.lower().endswith((".json", ".json.gz"))]
+    if len(found) < 2 or None in found or len({match["name"] for match in found if match}) != 1:
+        return False
+    first = next(match for match in found if match).string
+    try:
+        with (folder / first).open("rb") as file:
+            head = file.read(_HEAD).decode("utf-8", "replace").lstrip()
+    except OSError:
+        return False
+    return first.lower().endswith(".gz") or (head.startswith("{") and any(word in head for word in _OF_FRAME))
+
+
+def _of_glob(pattern: str) -> Found:
+    parts = Path(pattern).parts
+    fixed = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    root = Path(*parts[:fixed])
+    paths = sorted(Path(path) for path in glob.glob(pattern, recursive=True))
+    files = [path for path in paths if path.is_file() or _is_recording(path)]
+    kept = [path for path in files if RESULT + "." not in path.name.lower()]
+    entries = [entry_of(path, root) for path in kept]
+    return _some(pattern, Found(entries, len(paths) - len(kept), root, deep="**" in parts))
+
+
+def _is_recording(folder: Path) -> bool:
+    return _are_frames(folder, [one.name for one in folder.iterdir() if not one.name.startswith(".")])
+
+
+def _of_url(url: str) -> Found:
+    remote, path = Remote.of(url)
+    found, passed = [], 0
+    magic = glob.has_magic(path)
+    root = path
+    if magic:
+        root = path[: re.search(r"[*?\[]", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    for one in remote.found(path):
+        below = one.path[len(root.rstrip("/")) :].lstrip("/") or one.path.rpartition("/")[2]
+        name = below.rpartition("/")[2]
+        if name.startswith(".") or not (magic or is_taken(name) or one.path == path):
+            passed += 1
+            continue
+        inner = below.rpartition("/")[0]
+        result = f"{inner}/{stem_of(name)}" if inner else stem_of(name)
+        found.append(Entry(remote.url_of(one.path), result, one.bytes, one.modified))
+    return _some(url, Found(found, passed, None, deep=False))
+
+
+def _some(source: str, found: Found) -> Found:
+    if not found.entries:
+        over = f" ({found.passed_over:,} other files)" if found.passed_over else ""
+        raise InputError(f"{source}: no recordings in it{over}, wanted files that end in {', '.join(ENDINGS)}")
+    return found._replace(entries=_told_apart(found.entries))
+
+
+def _told_apart(entries: list[Entry]) -> list[Entry]:
+    """Files that differ in their endings alone keep them in the names of their results: "mouse.csv", "mouse.h5"."""
+    count = Counter(entry.name for entry in entries)
+    return [replace(entry, name=entry.name + _ending(entry)) if count[entry.name] > 1 else entry for entry in entries]
+
+
+def _ending(entry: Entry) -> str:
+    name = entry.path.rstrip("/").replace("\\", "/").rpartition("/")[2]
+    return name[len(entry.name.rpartition("/")[2]) :]

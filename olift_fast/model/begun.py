@@ -1,0 +1,141 @@
+"""Recordings that are being lifted: what is known of them, and room for what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from olift_fast._version import __version__
+from olift_fast.errors import InputError
+from olift_fast.model.lifter import Lifter
+from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
+from olift_fast.tracks.overhead import steep_warning
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A recording that is being lifted: what its tracks have, and room for what they get.
+
+    Args:
+        tracks: the recording.
+        visible: ``(N, T, J)``.
+        absent: ``(N, J)`` joints that a track never has.
+        joints: ``(N, T, J, 3)``.
+        deviations: ``(N, T, J, 2)`` of x and y, and of z; ``(N, T, J, 0)`` of a model that gives none.
+        centers: ``(N, T, 2)`` pixels.
+        rotation: ``(N, 3, 3)``.
+        scale: ``(N,)``.
+    """
+
+    tracks: KeypointTracks
+    visible: Mask
+    absent: Mask
+    joints: Array
+    deviations: Array
+    centers: Array
+    rotation: Array
+    scale: Array
+
+    @classmethod
+    def of(cls, model: Lifter, tracks: KeypointTracks, min_confidence: float) -> Begun:
+        """Nothing of it is lifted yet; raises InputError where nothing is visible."""
+        visible = visible_of(tracks, min_confidence)
+        shape = visible.shape
+        return cls(
+            tracks=tracks,
+            visible=visible,
+            absent=tracks.absent(),
+            joints=np.full((*shape, 3), np.nan, np.float32),
+            deviations=np.full((*shape, 2 if model.config.uncertainty else 0), np.nan, np.float32),
+            centers=np.empty((*shape[:2], 2), np.float32),
+            rotation=np.empty((shape[0], 3, 3), np.float32),
+            scale=np.empty(shape[0], np.float32),
+        )
+
+    def keep(
+        self,
+        index: int,
+        centers: Array,
+        part: Array,
+        placement: tuple[Array, Array, np.float32],
+        frame: CoordinateFrame,
+    ) -> None:
+        """Keeps what was lifted of a track, and where it was placed (`inference.place`)."""
+        there = ~self.absent[index]
+        placed_joints, self.rotation[index], self.scale[index] = placement
+        self.joints[index][:, there] = placed_joints
+        unit = self.scale[index] if frame == "camera" else np.float32(1)
+        self.deviations[index][:, there] = part[..., 3:] * unit
+        self.centers[index] = centers
+
+    def result(self, model: Lifter, min_confidence: float, frame: CoordinateFrame, pitch: float | None) -> LiftedTracks:
+        """What was lifted, once all tracks are kept."""
+        deviations = np.moveaxis(self.deviations, -1, 0)
+        return lifted_of(
+            model,
+            self.tracks,
+            min_confidence=min_confidence,
+            pitch=pitch,
+            visible=self.visible,
+            joints=self.joints,
+            frame=frame,
+            scale=self.scale,
+            centers=self.centers,
+            rotation=self.rotation,
+            **dict(zip(("uncertainty_xy", "uncertainty"), deviations, strict=False)),
+        )
+
+
+def some_of(order: Sequence[tuple[Begun, int]], most: int) -> Iterator[list[tuple[Begun, int]]]:
+    """Tracks of recordings in groups of at most `most` frames; a longer one is a group alone."""
+    own: list[tuple[Begun, int]] = []
+    frames = 0
+    for recording, index in order:
+        more = recording.tracks.num_frames
+        if own and frames + more > most:
+            yield own
+            own, frames = [], 0
+        own.append((recording, index))
+        frames += more
+    if own:
+        yield own
+
+
+def visible_of(tracks: KeypointTracks, min_confidence: float) -> Mask:
+    """``(N, T, J)`` which keypoints are visible; raises InputError where none is."""
+    visible = tracks.visible(min_confidence)
+    if not visible.any():
+        where = f"{tracks.source}: " if tracks.source else ""
+        raise InputError(f"{where}no keypoint is visible at min_confidence {min_confidence:g}")
+    return visible
+
+
+def lifted_of(
+    model: Lifter, tracks: KeypointTracks, *, min_confidence: float, pitch: float | None, **found: Any
+) -> LiftedTracks:
+    """What was found of these tracks, with what is known of them; `found` are the other fields of `LiftedTracks`."""
+    warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
+    return LiftedTracks(
+        keypoints=tracks.keypoints,
+        confidence=tracks.confidence,
+        skeleton=tracks.skeleton,
+        tracks=tracks.tracks,
+        fps=tracks.fps,
+        frames=tracks.frames,
+        image_size=tracks.image_size,
+        source=tracks.source,
+        format=tracks.format,
+        notes=tracks.notes,
+        warnings=(*tracks.warnings, warning) if warning else tracks.warnings,
+        pitch=pitch,
+        model=model.name,
+        version=__version__,
+        **found,
+    )

@@ -130,7 +130,7 @@ $(VENV)/.demo: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(EDITABLE) -e '.[io,view,stream,train,bench,test]'
+	$(EDITABLE) -e '.[io,view,video,stream,train,bench,test]'
 	@touch $@ $(VENV)/.demo $(VENV)/.bench
 
 $(VENV)/.bench: $(VENV)/.base

@@ -22,6 +22,7 @@ from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
 from olift_fast.cli.options import ViewName
 from olift_fast.cli.recover import recover
+from olift_fast.cli.render import render
 from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
@@ -154,10 +155,10 @@ _TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
 
-for command in (lift, stream, recover, view, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
+for command in (lift, stream, recover, view, render, info, skeleton, demo, train, finetune, evaluate, bench, doctor):
     name = "eval" if command is evaluate else None
     app.command(
         name,
         cls=_TAKE_OLD_FORMS.get(command),
-        no_args_is_help=command in (lift, recover, view, info, skeleton, train, finetune, evaluate),
+        no_args_is_help=command in (lift, recover, view, render, info, skeleton, train, finetune, evaluate),
     )(command)

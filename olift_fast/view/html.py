@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import colorsys
 import gzip
 import html
 import importlib.util
@@ -17,25 +16,13 @@ import numpy as np
 
 from olift_fast.atomic import replacement
 from olift_fast.errors import InputError, MissingExtraError, printable
+from olift_fast.view.bones import edge_side, inferred_edges, shades_of
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
-    from olift_fast.tracks.skeleton import Skeleton
 
 MISSING = -32768
 """Code of a coordinate that is not there; the others use -32500 … 32500."""
-
-# Hue, saturation and lightness of each track's middle color: easy to tell apart on white and on near-black.
-TRACK_COLORS = (
-    (0.59, 0.80, 0.52),
-    (0.05, 0.82, 0.54),
-    (0.45, 0.62, 0.42),
-    (0.83, 0.48, 0.54),
-    (0.12, 0.85, 0.46),
-    (0.95, 0.66, 0.56),
-    (0.28, 0.50, 0.42),
-    (0.71, 0.52, 0.62),
-)
 
 
 def write_html(result: LiftedTracks, path: str | Path, *, max_frames: int = 600, title: str | None = None) -> Path:
@@ -180,28 +167,6 @@ def _reach(joints: np.ndarray) -> list[float]:
         spread = np.nanmax(np.abs(rows - np.nanmean(rows, axis=1, keepdims=True)), axis=1)
         reach.append(round(float(np.percentile(spread, 99.5)), 4))
     return reach
-
-
-def edge_side(skeleton: Skeleton, a: int, b: int) -> int:
-    """The side of a bone is that of its joints, +1 left, -1 right; of a bone from the middle to a side, that side."""
-    return int(np.sign(skeleton.sides[a] + skeleton.sides[b]))
-
-
-def inferred_edges(skeleton: Skeleton) -> tuple[bool, ...]:
-    """(E) for each edge whether it was inferred: those are drawn dashed."""
-    return skeleton.inferred or (False,) * len(skeleton.edges)
-
-
-def shades_of(index: int, theme: str) -> list[str]:
-    """Colors of a track's left, middle and right parts: shades of one hue, so that sides differ, and tracks more so."""
-    hue, saturation, lightness = TRACK_COLORS[index % len(TRACK_COLORS)]
-    hue += 0.045 * (index // len(TRACK_COLORS))
-    shades = []
-    lightness += 0.09 if theme == "dark" else 0.0
-    for turn, lift in ((-0.055, 0.15), (0.0, 0.0), (0.045, -0.11)):
-        red, green, blue = colorsys.hls_to_rgb((hue + turn) % 1, lightness + lift, saturation)
-        shades.append(f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}")
-    return shades
 
 
 def _asset(name: str) -> str:

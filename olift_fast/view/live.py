@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.view.html import edge_side, inferred_edges, shades_of
+from olift_fast.view.bones import DASHES, dashes, edge_side, inferred_edges, rgb, shades_of
 from olift_fast.view.own_pages import check_request
 
 Array = npt.NDArray[np.float32]
@@ -28,8 +28,6 @@ _EYE = np.array([1.2, -1.0, -3.5])
 _FLOOR = 1.7
 _PANEL = 420
 _MARGIN = 0.12
-_DASHES = 4
-"""Of a bone that was inferred."""
 
 
 class LiveView:
@@ -150,16 +148,16 @@ class LiveView:
             self._server.stop()
 
     def _draw_bones(self, track: _Track, joints: Array) -> None:
-        shades = [_rgb(shade) for shade in track.shades]
+        shades = [rgb(shade) for shade in track.shades]
         dots = np.array([shades[1 - side] for side in self._skeleton.sides], np.uint8)
         dots[~track.visible] = (dots[~track.visible] * 0.35 + 255 * 0.65).astype(np.uint8)
         edges = np.array(self._skeleton.edges, dtype=np.int64).reshape(-1, 2)
-        bones = np.concatenate([joints[edges[~self._inferred]], _dashes(joints[edges[self._inferred]])])
+        bones = np.concatenate([joints[edges[~self._inferred]], dashes(joints[edges[self._inferred]])])
         if not track.handles:
             scene, name = self._server.scene, f"/tracks/{track.color}"
             if len(edges):
                 sides = np.array(self._sides)
-                sides = np.concatenate([sides[~self._inferred], np.repeat(sides[self._inferred], _DASHES)])
+                sides = np.concatenate([sides[~self._inferred], np.repeat(sides[self._inferred], DASHES)])
                 colors = np.array([[shades[1 - side]] * 2 for side in sides], np.uint8)
                 track.handles["bones"] = scene.add_line_segments(f"{name}/bones", bones, colors, thickness=0.035)
             track.handles["joints"] = scene.add_point_cloud(
@@ -175,7 +173,7 @@ class LiveView:
         ends = np.array([[0, 0, -1], [0, 0, 1]], np.float32) * depth[:, None, None]
         bars = joints[:, None] + np.where(np.isfinite(ends), ends, 0)
         if "bars" not in track.handles:
-            colors = np.full((*bars.shape[:2], 3), _rgb(track.shades[1]), np.uint8)
+            colors = np.full((*bars.shape[:2], 3), rgb(track.shades[1]), np.uint8)
             name = f"/tracks/{track.color}/bars"
             track.handles["bars"] = self._server.scene.add_line_segments(name, bars, colors, thickness=0.015)
         track.handles["bars"].points = bars
@@ -324,16 +322,6 @@ def _look(client: Any) -> None:
     client.camera.look_at = (0.0, 0.0, 0.0)
 
 
-def _dashes(bones: Array) -> Array:
-    """The dashes ``(E · _DASHES, 2, 3)`` of bones ``(E, 2, 3)``, from end to end, with gaps as long as they are."""
-    at = np.linspace(0, 1, 2 * _DASHES, dtype=bones.dtype).reshape(1, _DASHES, 2, 1)
-    return np.asarray((1 - at) * bones[:, None, None, 0] + at * bones[:, None, None, 1]).reshape(-1, 2, 3)
-
-
 def _size(joints: Array) -> float:
     size = float(np.sqrt(np.square(joints - joints.mean(axis=0)).sum(axis=-1).mean()))
     return size if size > 0 else 1.0
-
-
-def _rgb(shade: str) -> tuple[int, int, int]:
-    return int(shade[1:3], 16), int(shade[3:5], 16), int(shade[5:7], 16)

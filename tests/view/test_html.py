@@ -20,7 +20,7 @@ pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.view import html, write_html
+from olift_fast.view import bones, html, write_html
 
 SKELETON = Skeleton(
     names=("nose", "left_paw", "right_paw", "</script><b>tail"), edges=((0, 1), (0, 2), (0, 3)), sides=(0, 1, -1, 0)
@@ -94,7 +94,7 @@ def test_long_clip_is_thinned_evenly(tmp_path: Path) -> None:
 
 
 def test_bones_take_the_side_of_their_joints() -> None:
-    assert [html.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
+    assert [bones.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_clip_without_any_joint_still_makes_a_page(tmp_path: Path) -> None:
 
 def test_tracks_get_colors_of_their_own() -> None:
     for theme in ("light", "dark"):
-        shades = [tuple(html.shades_of(index, theme)) for index in range(12)]
+        shades = [tuple(bones.shades_of(index, theme)) for index in range(12)]
         assert len({shade for track in shades for shade in track}) == 36
 
 

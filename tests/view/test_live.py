@@ -10,21 +10,22 @@ import pytest
 from olift_fast.errors import InputError
 from olift_fast.tracks import Skeleton
 from olift_fast.view import live
+from olift_fast.view.bones import DASHES, dashes
 
 SKELETON = Skeleton(("nose", "left_paw", "right_paw"), ((0, 1), (0, 2)), inferred=(True, False))
 
 
 def test_dashes_run_from_joint_to_joint_with_gaps_between() -> None:
     bones = np.array([[[0, 0, 0], [7, 14, -7]], [[1, 1, 1], [1, 1, 8]]], np.float32)
-    dashes = live._dashes(bones).reshape(2, live._DASHES, 2, 3)
-    np.testing.assert_allclose(dashes[:, 0, 0], bones[:, 0])
-    np.testing.assert_allclose(dashes[:, -1, 1], bones[:, 1])
-    lengths = np.linalg.norm(dashes[:, :, 1] - dashes[:, :, 0], axis=-1)
-    gaps = np.linalg.norm(dashes[:, 1:, 0] - dashes[:, :-1, 1], axis=-1)
-    whole = np.linalg.norm(bones[:, 1] - bones[:, 0], axis=-1) / (2 * live._DASHES - 1)
+    drawn = dashes(bones).reshape(2, DASHES, 2, 3)
+    np.testing.assert_allclose(drawn[:, 0, 0], bones[:, 0])
+    np.testing.assert_allclose(drawn[:, -1, 1], bones[:, 1])
+    lengths = np.linalg.norm(drawn[:, :, 1] - drawn[:, :, 0], axis=-1)
+    gaps = np.linalg.norm(drawn[:, 1:, 0] - drawn[:, :-1, 1], axis=-1)
+    whole = np.linalg.norm(bones[:, 1] - bones[:, 0], axis=-1) / (2 * DASHES - 1)
     np.testing.assert_allclose(lengths, np.broadcast_to(whole[:, None], lengths.shape), rtol=1e-5)
     np.testing.assert_allclose(gaps, np.broadcast_to(whole[:, None], gaps.shape), rtol=1e-5)
-    assert live._dashes(bones[:0]).shape == (0, 2, 3)
+    assert dashes(bones[:0]).shape == (0, 2, 3)
 
 
 @pytest.mark.slow
@@ -40,7 +41,7 @@ def test_page_dashes_the_bones_that_were_inferred() -> None:
         assert ["stroke-dasharray" in line for line in lines] == [True, False]
         assert "Dashed: bones that were inferred" in view._note.content
         # The given bone in one piece, the other in dashes.
-        assert len(view._tracks["a"].handles["bones"].points) == 1 + live._DASHES
+        assert len(view._tracks["a"].handles["bones"].points) == 1 + DASHES
         assert view._bars is None
         deviations = np.array([[1, 2], [3, 4], [5, np.nan]], np.float32)
         view.show("a", "a", 4, joints, joints[:, :2], np.ones(3, dtype=bool), deviations)

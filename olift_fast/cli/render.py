@@ -39,8 +39,8 @@ def render(
     fps: Annotated[
         float | None,
         typer.Option(
-            help="Frames per second of the movie, in which all frames are then drawn: fewer are slow motion. By default "
-            "it plays as fast as the animal moved.",
+            help="Frames per second of the movie, in which all frames are then drawn: fewer are slow motion. By "
+            "default it plays as fast as the animal moved.",
             show_default=False,
         ),
     ] = None,

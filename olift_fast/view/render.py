@@ -1,15 +1,14 @@
-"""A movie of a lifted result: the keypoints over the video, beside turning views of the 3D skeletons (extra `video`)."""
+"""A movie of a lifted result: keypoints over the video, beside turning views of the 3D skeletons (extra `video`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError, printable

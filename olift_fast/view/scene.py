@@ -88,7 +88,7 @@ def scene_of(result: LiftedTracks, chosen: slice, *, follow: bool, smooth: int) 
         warnings.simplefilter("ignore", RuntimeWarning)  # frames without any joint
         centers = np.nanmean(joints, axis=2)
         middle = np.nanmean(centers, axis=0)
-    floor = _floor(result, joints)
+    floor = floor_of(result, joints)
     targets = _smoothed(_filled(middle), smooth if follow else 0)
     away = joints - targets[None, :, None]
     level = np.hypot(away[..., 0], away[..., 1])
@@ -137,8 +137,8 @@ def nice_step(rough: float) -> float:
     return float(power * (1 if lead < 1.5 else 2 if lead < 3.5 else 5 if lead < 7.5 else 10))
 
 
-def _floor(result: LiftedTracks, joints: Array) -> float:
-    """The floor of the world is at 0 where somebody looked for it."""
+def floor_of(result: LiftedTracks, joints: Array) -> float:
+    """The floor's height: 0 in a world where somebody looked for it, else that of the lowest joint, but for 0.5 %."""
     return 0.0 if result.frame == "world" and result.contacts is not None else _share(joints[..., 2], 0.5)
 
 

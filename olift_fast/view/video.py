@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError, MissingExtraError, printable
-from olift_fast.odd_files import refuse_odd
+from olift_fast.odd_files import check_file
 
 Picture = npt.NDArray[np.uint8]
 """(H, W, 3): blue, green and red."""
@@ -61,9 +61,7 @@ def open_video(path: Path) -> Video:
     require_video()
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, wanted a video file")
-    refuse_odd(path)
+    check_file(path)
     # The header of this simple format tells size and rate: YUV4MPEG2 W640 H480 F30000:1001 …
     first = _output(path, "-frames:v", "1", "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "pipe:1", limit=200)
     header = re.match(rb"YUV4MPEG2 W(\d+) H(\d+)(?: F(\d+):(\d+))?", first)
@@ -132,7 +130,8 @@ def movie_writer(
 
 
 H264 = (
-    "-c:v", "libx264", "-preset", "veryfast", "-refs", "1", "-bf", "0", "-pix_fmt", "yuv420p", "-movflags", "+faststart",
+    "-c:v", "libx264", "-preset", "veryfast", "-refs", "1", "-bf", "0", "-pix_fmt", "yuv420p", "-movflags",
+    "+faststart",
 )  # fmt: skip
 
 

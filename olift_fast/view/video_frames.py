@@ -34,8 +34,8 @@ def check_offset(result: LiftedTracks, video: Video, offset: int | None) -> tupl
     if offset is None and (surplus < 0 or (surplus > 0 and result.frames is None)):
         count = f"{abs(surplus):,} {'fewer' if surplus < 0 else 'more'} than the result ({last + 1:,})"
         raise InputError(
-            f"{video.path}: has {video.frames:,} frames, {count}{'; ' + rates if rates else ''}; with --offset N frame n "
-            "of the result is frame n + N of the video (0 where both begin together)"
+            f"{video.path}: has {video.frames:,} frames, {count}{'; ' + rates if rates else ''}; with --offset N frame "
+            "n of the result is frame n + N of the video (0 where both begin together)"
         )
     if not ((numbers >= 0) & (numbers < video.frames)).any():
         raise InputError(

@@ -20,7 +20,7 @@ pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.view import bones, html, write_html
+from olift_fast.view import bones, html, packing, write_html
 
 SKELETON = Skeleton(
     names=("nose", "left_paw", "right_paw", "</script><b>tail"), edges=((0, 1), (0, 2), (0, 3)), sides=(0, 1, -1, 0)
@@ -108,10 +108,10 @@ def test_page_knows_which_bones_were_inferred(tmp_path: Path) -> None:
 def test_quantizing_keeps_every_value_within_its_step() -> None:
     values = np.random.default_rng(3).normal(0, 500, (50, 3)).astype(np.float32)
     values[7] = np.nan
-    codes, offset, step = html._quantize(values)
-    assert (codes[7] == html.MISSING).all() and (codes[8] != html.MISSING).all()
+    codes, offset, step = packing.quantize(values)
+    assert (codes[7] == packing.MISSING).all() and (codes[8] != packing.MISSING).all()
     restored = offset + step * codes.astype(np.float64)
-    assert np.nanmax(np.abs(np.where(codes == html.MISSING, np.nan, restored) - values)) <= step / 2 + 1e-6
+    assert np.nanmax(np.abs(np.where(codes == packing.MISSING, np.nan, restored) - values)) <= step / 2 + 1e-6
     assert step <= np.nanmax(values) / 15000
 
 

@@ -49,7 +49,7 @@ class Painter:
         self.joint_sides = np.array(skeleton.sides, np.int64)
         self.colors = [[_bgr(shade) for shade in shades_of(track, theme)] for track in range(tracks)]
         self.hollow = THEMES[theme]["panel"]
-        self.bone, self.radius = max(1, round(thick)), max(1.5, 1.1 * thick)
+        self.bone, self.radius = max(2, round(thick)), max(2.0, 1.1 * thick)
 
     def flat(self, picture: Picture, track: int, points: Array, visible: Mask) -> None:
         """The keypoints (J, 2) that are visible (J), and the bones between such."""

@@ -154,7 +154,7 @@ def _sign(sign: str, size: int) -> tuple[Array, float]:
 
 
 def _fixed(points: Array) -> npt.NDArray[np.int32]:
-    return np.round(points * (1 << _BITS)).astype(np.int32)
+    return np.round(np.clip(points, -2 * _FAR, 2 * _FAR) * (1 << _BITS)).astype(np.int32)
 
 
 def _bgr(shade: str) -> Color:

@@ -121,7 +121,8 @@ def floor_lines(scene: Scene, target: Array) -> Array:
     for axis in (0, 1):
         first, last = np.ceil((target[axis] - reach) / step), np.floor((target[axis] + reach) / step)
         at = step * np.arange(first, last + 1, dtype=np.float64)
-        half = np.sqrt(np.maximum(reach**2 - (at - target[axis]) ** 2, 0))
+        at = at[np.abs(at - target[axis]) < reach]
+        half = np.sqrt(reach**2 - (at - target[axis]) ** 2)
         ends = np.empty((len(at), 2, 3), np.float32)
         ends[:, :, axis] = at[:, None]
         ends[:, :, 1 - axis] = target[1 - axis] + half[:, None] * np.array([-1, 1])

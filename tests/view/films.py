@@ -30,11 +30,11 @@ def number_of(picture: np.ndarray | None) -> int | None:
     return None if picture is None else round(float(picture.mean()) / STEP)
 
 
-def lifted(frames: int = 30, tracks: int = 1, *, change: Callable[[np.ndarray], None] | None = None, **changes: Any) -> LiftedTracks:
+def lifted(
+    frames: int = 30, tracks: int = 1, *, change: Callable[[np.ndarray], None] | None = None, **changes: Any
+) -> LiftedTracks:
     """Animals in the middle of `film`'s pictures, which sway."""
-    t, n, j = np.ogrid[:frames, :tracks, :4]
-    t, n = t[None, :, :, 0][:, :, :, None].reshape(1, frames, 1), n.reshape(tracks, 1, 1)
-    j = j.reshape(1, 1, 4)
+    t, n, j = np.arange(frames)[None, :, None], np.arange(tracks)[:, None, None], np.arange(4)[None, None]
     x, y = 100 + 30 * j + 40 * n + t * 0.5, 120 + 20 * np.sin(t / 5 + j) + 0 * n
     z = 15 * np.cos(t / 6 + j) + 10 * n
     joints = np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float32)
@@ -45,7 +45,7 @@ def lifted(frames: int = 30, tracks: int = 1, *, change: Callable[[np.ndarray], 
     values: dict[str, Any] = {
         "joints": joints, "keypoints": keypoints, "confidence": there * 0.9, "visible": there, "skeleton": SKELETON,
         "tracks": tuple(f"mouse {number}" for number in range(tracks)), "fps": 25.0, "source": "a/mouse.csv",
-        "scale": np.ones(tracks), "centers": np.zeros((tracks, frames, 2)), "rotation": np.tile(np.eye(3), (tracks, 1, 1)),
-        "model": "small", "version": "1",
+        "scale": np.ones(tracks), "centers": np.zeros((tracks, frames, 2)),
+        "rotation": np.tile(np.eye(3), (tracks, 1, 1)), "model": "small", "version": "1",
     }  # fmt: skip
     return LiftedTracks(**(values | changes))

@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 pytest.importorskip("cv2", reason="videos need the extra `video`")
-imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="videos need the extra `video`")
+pytest.importorskip("imageio_ffmpeg", reason="videos need the extra `video`")
 
 from films import SIZE, film, number_of
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.view import video
+
+
+def program() -> str:
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def test_video_tells_its_size_rate_and_frames(tmp_path: Path) -> None:
@@ -35,7 +41,7 @@ def test_pictures_of_uneven_times_are_counted_as_they_are_decoded(tmp_path: Path
     """A camera that drops frames: the third picture comes a second later."""
     plain, uneven = film(tmp_path / "a.mp4", 6), tmp_path / "uneven.mkv"
     shift = "setpts='(N+25*gte(N,2))/25/TB'"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", plain, "-vf", shift, "-fps_mode", "vfr", uneven]
+    command = [program(), "-v", "error", "-i", plain, "-vf", shift, "-fps_mode", "vfr", uneven]
     subprocess.run([*map(str, command)], check=True)
     opened = video.open_video(uneven)
     assert opened.frames == 6
@@ -44,7 +50,18 @@ def test_pictures_of_uneven_times_are_counted_as_they_are_decoded(tmp_path: Path
 
 def test_turned_video_has_the_size_that_is_shown(tmp_path: Path) -> None:
     plain, turned = film(tmp_path / "a.mp4", 3), tmp_path / "turned.mp4"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90", "-i", plain, "-c", "copy", turned]
+    command = [
+        program(),
+        "-v",
+        "error",
+        "-display_rotation",
+        "90",
+        "-i",
+        plain,
+        "-c",
+        "copy",
+        turned,
+    ]
     subprocess.run([*map(str, command)], check=True)
     opened = video.open_video(turned)
     assert opened.size == (SIZE[1], SIZE[0])
@@ -76,7 +93,9 @@ def test_gif_keeps_every_picture_and_its_colors(tmp_path: Path) -> None:
             write(np.broadcast_to(color.astype(np.uint8), (48, 64, 3)))
     opened = video.open_video(tmp_path / "a.gif")
     assert (opened.frames, opened.fps) == (8, 20)
-    read = [picture.mean(axis=(0, 1)) for picture in video.read_pictures(opened, range(8), (64, 48)) if picture is not None]
+    read = [
+        picture.mean(axis=(0, 1)) for picture in video.read_pictures(opened, range(8), (64, 48)) if picture is not None
+    ]
     np.testing.assert_allclose(read, colors, atol=3)
 
 
@@ -109,7 +128,11 @@ def test_damaged_video_gives_what_can_be_decoded(tmp_path: Path) -> None:
 
 
 def test_missing_file_folder_and_device_are_named(tmp_path: Path) -> None:
-    for path, told in ((tmp_path / "none.mp4", "no such file"), (tmp_path, "a folder"), (Path("/dev/null"), "a device")):
+    for path, told in (
+        (tmp_path / "none.mp4", "no such file"),
+        (tmp_path, "a folder"),
+        (Path("/dev/null"), "a device"),
+    ):
         with pytest.raises(InputError, match=f"{path}.*{told}"):
             video.open_video(path)
 
@@ -117,7 +140,7 @@ def test_missing_file_folder_and_device_are_named(tmp_path: Path) -> None:
 def test_movie_that_can_not_be_written_says_why(tmp_path: Path) -> None:
     full = tmp_path / "full.mp4"
     full.symlink_to("/dev/full")
-    with pytest.raises(InputError, match="cannot be written: .*No space left"):
+    with pytest.raises(InputError, match=r"cannot be written: .*No space left"):
         film(full, 40, size=(640, 480))
 
 

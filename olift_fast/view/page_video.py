@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from olift_fast.atomic import atomic_path, link_target
+from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
 from olift_fast.view.video import Video, open_video, page_video_writer, read_pictures, require_video
 from olift_fast.view.video_frames import check_offset, video_frames
@@ -68,7 +68,7 @@ def page_video(
             yield PageVideo(info, copy.read_bytes(), None, (*notes, f"the video is in the page ({size / 1e6:.1f} MB)"))
             return
         beside = page.with_name(f"{page.stem}.video.mp4")
-        if beside.exists() and (beside.samefile(path) or link_target(beside) == link_target(page)):
+        if beside.exists() and beside.samefile(path):
             raise InputError(f"{beside}: the page's copy of the video goes there, and it is the video itself")
         told = f"the video ({size / 1e6:.0f} MB) is in {beside}: keep it beside the page"
         with atomic_path(beside) as temporary:

@@ -21,6 +21,8 @@ from olift_fast.view.bones import rgb, shades_of
 from olift_fast.view.render import Rendered, render
 from olift_fast.view.video import open_video, read_pictures
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"size": (480, 270)}
 
 

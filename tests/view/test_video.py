@@ -16,6 +16,8 @@ from films import SIZE, film, number_of
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.view import video
 
+pytestmark = pytest.mark.slow
+
 
 def program() -> str:
     import imageio_ffmpeg

@@ -1,6 +1,6 @@
 // The video below the 2D panel: its frame i lies below the drawn frame i.
 
-const film = { element: null, frame: -1 };
+const film = { element: null, frame: -1, waiting: null };
 
 async function openVideo() {
   if (!info.video) return;
@@ -30,7 +30,11 @@ async function openVideo() {
   $("image").on("plotly_relayouting", placeVideo);
   placeVideo();
   if (element.requestVideoFrameCallback) {
-    const shownNow = (_, { mediaTime }) => { film.frame = frameAt(mediaTime); element.requestVideoFrameCallback(shownNow); };
+    const shownNow = (_, { mediaTime }) => {
+      film.frame = frameAt(mediaTime);
+      film.waiting?.(film.frame);
+      element.requestVideoFrameCallback(shownNow);
+    };
     element.requestVideoFrameCallback(shownNow);
   }
 }
@@ -58,9 +62,12 @@ async function showVideo(f) {
   const time = (f + 0.5) / info.video.rate;
   if (Math.abs(element.currentTime - time) < 0.25 / info.video.rate && !element.seeking) return;
   await new Promise((done) => {
-    element.addEventListener("seeked", done, { once: true });
+    film.waiting = (shown) => { if (shown === f) done(); };
+    // Nothing comes to the screen of a page that is hidden, and no frame twice.
+    element.addEventListener("seeked", () => setTimeout(done, element.requestVideoFrameCallback ? 500 : 0), { once: true });
     element.currentTime = time;
   });
+  film.waiting = null;
   film.frame = f;
 }
 

@@ -54,7 +54,7 @@ def check_page(page: Path, source: Path, result: Path | None = None) -> None:
     """As `check_output`, for a page that is drawn of `result`.
 
     Raises:
-        InputError: it has the result's name, or as `check_output`.
+        InputError: its name does not end in .html, it has the result's name, or as `check_output`.
         MissingExtraError: the extra `view` is needed.
     """
     from olift_fast.view import require_plotly
@@ -63,6 +63,8 @@ def check_page(page: Path, source: Path, result: Path | None = None) -> None:
     check_output(page, source)
     if result is not None and page.resolve() == result.resolve():
         raise InputError(f"{page}: is asked for as result and as page; give them two names")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{page}: a page's name must end in .html, got {page.suffix or 'no ending'!r}")
 
 
 def check_min_confidence(value: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def page_video(
             raise InputError(f"{beside}: the page's copy of the video goes there, and it is the video itself")
         told = f"the video ({size / 1e6:.0f} MB) is in {beside}: keep it beside the page"
         with atomic_path(beside) as temporary:
-            temporary.write_bytes(copy.read_bytes())
+            shutil.copyfile(copy, temporary)
             yield PageVideo(info | {"source": quote(beside.name)}, None, beside, (*notes, told))
 
 

@@ -226,11 +226,9 @@ def _output(path: Path, *command: str, limit: int | None = None) -> bytes:
 @contextmanager
 def _ffmpeg(*command: str, stdin: int | None = None, stdout: int | None = None) -> Iterator[tuple[Any, IO[bytes]]]:
     """The process and the file that its messages go to; it is stopped when the block ends."""
-    import imageio_ffmpeg
-
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(
-            [imageio_ffmpeg.get_ffmpeg_exe(), *_PLAIN, *command],
+            [_program(), *_PLAIN, *command],
             stdin=stdin or subprocess.DEVNULL,
             stdout=stdout or subprocess.DEVNULL,
             stderr=told,
@@ -246,9 +244,18 @@ def _ffmpeg(*command: str, stdin: int | None = None, stdout: int | None = None) 
             process.wait()
 
 
+def _program() -> str:
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        raise InputError("no ffmpeg is there: install it, or name it in the variable IMAGEIO_FFMPEG_EXE") from None
+
+
 def _fill(stream: Any, picture: Picture) -> bool:
     """Reads a picture; False at the end of the stream."""
-    rest = memoryview(picture).cast("B")
+    rest = picture.data.cast("B")
     while len(rest):
         count = stream.readinto(rest)
         if not count:

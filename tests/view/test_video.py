@@ -152,6 +152,17 @@ def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         video.open_video(tmp_path / "a.mp4")
 
 
+def test_machine_without_ffmpeg_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import imageio_ffmpeg
+
+    def none() -> str:
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
+    with pytest.raises(InputError, match=r"no ffmpeg is there: .*IMAGEIO_FFMPEG_EXE"):
+        film(tmp_path / "a.mp4", 1)
+
+
 def test_number_of_threads_of_opencv_is_left_as_it_was(tmp_path: Path) -> None:
     import cv2
 

@@ -211,10 +211,9 @@ class _Movie:
         low, high = np.percentile(points, [0.2, 99.8], axis=0)
         # What is a little beyond is shown, too; a stray detection far away is not.
         near = 0.25 * (high - low).max()
-        kept = points[((points > low - near) & (points < high + near)).all(axis=1)]
+        kept = points[((points >= low - near) & (points <= high + near)).all(axis=1)]
         low, high = kept.min(axis=0), kept.max(axis=0)
-        margin = max(0.08 * float((high - low).max()), 1e-3)
-        left, top = low - margin
+        margin = max(0.08 * float((high - low).max()), 1.0)
         width, height = np.maximum(high - low + 2 * margin, 0.4 * float((high - low).max() + 2 * margin))
         middle = (low + high) / 2
         left, top = middle - np.array([width, height]) / 2
@@ -237,14 +236,16 @@ class _Movie:
             return painting.words(canvas, (x + step, y), word, theme["soft"], size) + 2 * gap
 
         colors = self._painter.colors
+        sides = ("left", "middle", "right") if any(self._result.skeleton.sides) else ()
+        end = canvas.shape[1] + gap - sum(painting.width_of(word, size) + step + 2 * gap for word in sides)
         if self._result.num_tracks > 1:
             for name, shades in zip(painting.names_of(self._result.tracks, 16), colors, strict=True):
+                if x + step + painting.width_of(printable(name), size) > end - gap:
+                    break  # of many tracks those for which there is room
                 x = key(x, printable(name), shades[1])
-        if any(self._result.skeleton.sides):
-            sides = ("left", "middle", "right")
-            x = canvas.shape[1] + gap - sum(painting.width_of(word, size) + step + 2 * gap for word in sides)
-            for word, shade in zip(sides, colors[0], strict=True):
-                x = key(x, word, shade)
+        x = end
+        for word, shade in zip(sides, colors[0] if sides else (), strict=True):
+            x = key(x, word, shade)
         return canvas
 
     def _write(self, place: int) -> None:
@@ -280,7 +281,7 @@ def _chosen(result: LiftedTracks, start: int | None, stop: int | None, stride: i
     numbers = video_frames(result, 0)
     first, last = (int(numbers[0]), int(numbers[-1])) if len(numbers) else (0, -1)
     begin, end = (first if start is None else start), (last + 1 if stop is None else stop)
-    low, high = np.searchsorted(numbers, [begin, end])
+    low, high = np.searchsorted(numbers, np.clip([begin, end], first, last + 1).astype(np.int64))
     if low >= high:
         raise InputError(f"no frame is from {begin:,} up to {end:,}: the result has {first:,} … {last:,}")
     return slice(int(low), int(high), stride)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
     from olift_fast.view.video import Video
 
+_FARTHEST = 2**40
+
 
 def video_frames(result: LiftedTracks, offset: int) -> npt.NDArray[np.int64]:
     """(T) the number of each frame of `result` in its video, moved by `offset`."""
@@ -27,6 +29,8 @@ def check_offset(result: LiftedTracks, video: Video, offset: int | None) -> tupl
         InputError: the video has fewer frames, or more where the result does not number its own, and no offset is
             given; or no frame of the result is in the video.
     """
+    if offset is not None and abs(offset) > _FARTHEST:
+        raise InputError(f"offset must be within ±{_FARTHEST:,} frames, got {offset:,}")
     numbers = video_frames(result, offset or 0)
     last = int(numbers[-1]) if len(numbers) else 0
     surplus = video.frames - (last + 1)
@@ -37,7 +41,7 @@ def check_offset(result: LiftedTracks, video: Video, offset: int | None) -> tupl
             f"{video.path}: has {video.frames:,} frames, {count}{'; ' + rates if rates else ''}; with --offset N frame "
             "n of the result is frame n + N of the video (0 where both begin together)"
         )
-    if not ((numbers >= 0) & (numbers < video.frames)).any():
+    if len(numbers) and not ((numbers >= 0) & (numbers < video.frames)).any():
         raise InputError(
             f"{video.path}: has frames 0 … {video.frames - 1:,}, none of the result's, which are "
             f"{int(numbers[0]):,} … {last:,}" + (f" with --offset {offset}" if offset else "")

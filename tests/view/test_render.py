@@ -111,6 +111,12 @@ def test_video_of_another_rate_is_told(tmp_path: Path) -> None:
         render(lifted(frames=20), tmp_path / "a.mp4", video=source, **SMALL)
 
 
+def test_offset_beyond_all_videos_is_refused(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", 30)
+    with pytest.raises(InputError, match="offset must be within"):
+        render(lifted(), tmp_path / "a.mp4", video=source, offset=10**30, **SMALL)
+
+
 def test_video_without_any_frame_of_the_result_is_refused(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", 30)
     with pytest.raises(InputError, match=r"has frames 0 … 29, none of the result's, which are 100 … 129"):
@@ -150,7 +156,9 @@ def test_odd_results_are_drawn(tmp_path: Path) -> None:
     one = lifted()
     fields = {name: getattr(one, name)[:, :, :1] for name in ("joints", "keypoints", "confidence", "visible")}
     one = replace(one, skeleton=Skeleton(("nose",), ()), **fields)
-    for number, result in enumerate((one, lifted(tracks=2, change=empty), lifted(frames=1), lifted(fps=None))):
+    still = lifted(frames=1, skeleton=Skeleton(tuple("abcd"), ()), change=lambda joints: joints.fill(70))
+    many = lifted(tracks=30)
+    for number, result in enumerate((one, lifted(tracks=2, change=empty), still, many, lifted(fps=None))):
         movie = render(result, tmp_path / f"{number}.mp4", **SMALL)
         assert movie.frames == result.num_frames
 
@@ -179,6 +187,7 @@ def test_progress_counts_up_to_all(tmp_path: Path) -> None:
         ({"theme": "pink"}, "theme must be dark or light, got 'pink'"),
         ({"start": 40}, "no frame is from 40 up to 30: the result has 0 … 29"),
         ({"start": 9, "stop": 9}, "no frame is from 9 up to 9"),
+        ({"start": 10**30}, "no frame is from 1,000,000,"),
     ],
 )
 def test_what_can_not_be_is_refused_and_nothing_is_left(tmp_path: Path, options: dict[str, Any], told: str) -> None:

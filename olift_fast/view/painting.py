@@ -76,7 +76,7 @@ class Painter:
 
     def shadow(self, picture: Picture, points: Array, color: Color) -> None:
         """The bones' shadow: where the joints (J, 2) are on the floor."""
-        there = np.isfinite(points).all(axis=1)
+        there = np.asarray(np.isfinite(points).all(axis=1))
         lines(picture, points[self.edges[there[self.edges].all(axis=1)]], color, self.bone)
 
     def _dots(self, picture: Picture, track: int, points: Array, joints: npt.NDArray[np.int64], visible: Mask) -> None:
@@ -121,7 +121,7 @@ def dot(picture: Picture, place: tuple[float, float], radius: float, color: Colo
 
 def words(picture: Picture, place: tuple[int, int], text: str, color: Color, size: int) -> int:
     """Writes a text whose upper left corner is at `place`; returns where it ends, in pixels from the left."""
-    x, y = place
+    x, y = float(place[0]), place[1]
     for sign in text:
         mask, step = _sign(sign, size)
         part = picture[y : y + mask.shape[0], round(x) : round(x) + mask.shape[1]]
@@ -150,7 +150,7 @@ def _sign(sign: str, size: int) -> tuple[Array, float]:
     step = font.getlength(sign)
     image = Image.new("L", (max(1, int(np.ceil(max(step, font.getbbox(sign)[2])))), round(1.3 * size)))
     ImageDraw.Draw(image).text((0, 0), sign, fill=255, font=font)
-    return np.asarray(image, np.float32) / 255, step
+    return np.asarray(image, np.float32) / np.float32(255), float(step)
 
 
 def _fixed(points: Array) -> npt.NDArray[np.int32]:

@@ -207,7 +207,8 @@ class _Movie:
             return 0.0, 0.0, float(video.size[0]), float(video.size[1])
         points = self._keypoints[self._visible]
         if not len(points):
-            return 0.0, 0.0, *(float(side) for side in self._result.image_size or (16, 9))
+            wide, tall = self._result.image_size or (16, 9)
+            return 0.0, 0.0, float(wide), float(tall)
         low, high = np.percentile(points, [0.2, 99.8], axis=0)
         # What is a little beyond is shown, too; a stray detection far away is not.
         near = 0.25 * (high - low).max()

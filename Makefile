@@ -130,7 +130,7 @@ $(VENV)/.demo: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(EDITABLE) -e '.[io,view,smooth,stream,train,export,bench,test]'
+	$(EDITABLE) -e '.[io,view,smooth,video,stream,train,export,bench,test]'
 	@touch $@ $(VENV)/.demo $(VENV)/.bench
 
 $(VENV)/.bench: $(VENV)/.base

@@ -26,6 +26,7 @@ from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
 from olift_fast.cli.options import ViewName
 from olift_fast.cli.recover import recover
+from olift_fast.cli.render import render
 from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
@@ -170,6 +171,7 @@ COMMANDS: tuple[Any, ...] = (
     convert,
     world,
     view,
+    render,
     angles,
     info,
     skeleton,

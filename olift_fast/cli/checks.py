@@ -54,7 +54,7 @@ def check_page(page: Path, source: Path, result: Path | None = None) -> None:
     """As `check_output`, for a page that is drawn of `result`; its name must end in .html.
 
     Raises:
-        InputError: it has the result's name, another ending, or as `check_output`.
+        InputError: its name does not end in .html, it has the result's name, or as `check_output`.
         MissingExtraError: the extra `view` is needed.
     """
     from olift_fast.view import require_plotly

@@ -196,3 +196,9 @@ def open_page(page: Path) -> None:
 def plural(count: int, word: str) -> str:
     """ "1 frame", "2,400 frames"."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def ordinal(number: int) -> str:
+    """ "1st", "2nd", "13th"."""
+    last = 0 if number % 100 in (11, 12, 13) else number % 10
+    return f"{number}{('th', 'st', 'nd', 'rd')[last] if last < 4 else 'th'}"

@@ -104,6 +104,19 @@ View = Annotated[
     ),
 ]
 
+VideoFile = Annotated[
+    Path | None,
+    typer.Option("--video", help="What the keypoints come from: drawn below them.", show_default=False, readable=False),
+]
+VideoOffset = Annotated[
+    int | None,
+    typer.Option(
+        "--offset",
+        help="Frame n of the result is frame n + OFFSET of the video; needed where the two differ in length.",
+        show_default=False,
+    ),
+]
+
 
 class DtypeName(StrEnum):
     """What the model's products are rounded to."""

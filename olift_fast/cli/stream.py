@@ -201,6 +201,7 @@ def stream(
     from olift_fast.model import Normalization
     from olift_fast.streaming import Recording, StreamingLifter, serve_stream
     from olift_fast.streaming.record_journal import journal_of
+    from olift_fast.tracks.containers import AXES
 
     torch.set_num_threads(threads)
     lifter = load_model(model, "cpu", dtype.value)
@@ -234,7 +235,7 @@ def stream(
             at_the_end.callback(write_record, recording, record)
         page = None
         if open_:
-            page = at_the_end.enter_context(closing(_open_view(joints, host, page_port, replay)))
+            page = at_the_end.enter_context(closing(_open_view(joints, host, page_port, replay, AXES[frame.value])))
         # What is loaded now stays loaded; a garbage collection that goes through it would hold frames up.
         gc.collect()
         gc.freeze()
@@ -306,7 +307,7 @@ def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
     return skeleton
 
 
-def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None) -> LiveView:
+def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None, axes: str) -> LiveView:
     import logging
     import webbrowser
 
@@ -315,7 +316,7 @@ def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None) ->
     # The page's server would otherwise log a traceback for each browser that leaves early.
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
 
-    view = LiveView(skeleton, host, port, title=replay.name if replay else "live")
+    view = LiveView(skeleton, host, port, title=replay.name if replay else "live", axes=axes)
     say(f"olift: live view at {view.url}", err=True)
     webbrowser.open(view.url)
     return view

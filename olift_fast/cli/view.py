@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.checks import check_input, check_page
-from olift_fast.cli.console import open_page, reported, say
-from olift_fast.cli.options import Debug
+from olift_fast.cli.console import open_page, progress_bar, reported, say, tell
+from olift_fast.cli.options import Debug, VideoFile, VideoOffset
 from olift_fast.errors import InputError
 
 
@@ -22,20 +22,23 @@ def view(
     ] = None,
     max_frames: Annotated[int, typer.Option(help="Draw at most this many frames, evenly spaced.")] = 600,
     title: Annotated[str | None, typer.Option(help="Heading; the input's name by default.", show_default=False)] = None,
+    video: VideoFile = None,
+    offset: VideoOffset = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     debug: Debug = False,
 ) -> None:
     """Draw a lifted result: 2D input beside the 3D skeleton, to play, scrub and turn.
 
-    The page is one file and needs no network.
+    The page is one file and needs no network. A video plays below the keypoints, in step with the 3D.
 
     [bold]Examples[/bold]
       olift view mouse_DLC.lifted.npz
+      olift view mouse_DLC.lifted.npz --video mouse.mp4
       olift view mouse_DLC.lifted.npz -o mouse.html --no-open
     """
     from olift_fast.atomic import writing
     from olift_fast.io import read_lifted
-    from olift_fast.view import write_html
+    from olift_fast.view.html import write_page
 
     check_input(result)
     if result.is_dir():
@@ -43,8 +46,12 @@ def view(
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)
-    with writing(page):
-        write_html(lifted, page, max_frames=max_frames, title=title)
+    with writing(page), progress_bar("copying the video", quiet=video is None) as progress:
+        drawn = write_page(
+            lifted, page, max_frames=max_frames, title=title, video=video, offset=offset, progress=progress
+        )
+    for note in drawn.notes:
+        tell(note)
     say(f"drawn: {page}")
     if open_:
         open_page(page)

@@ -220,7 +220,8 @@ def _stopped_by_signal(handlers: Handlers) -> asyncio.Future[signal.Signals]:
 
 def _show(view: LiveView, event: Event) -> None:
     if isinstance(event, Lifted):
-        view.show(event.life, event.track, event.frame, event.joints, event.keypoints, event.visible, event.uncertainty)
+        shown = event.joints, event.keypoints, event.visible, event.uncertainty
+        view.show(event.life, event.track, event.frame, *shown, came=event.due)
     elif isinstance(event, Ended):
         view.remove(event.life)
 

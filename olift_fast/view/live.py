@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import importlib.util
 import io
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.view.html import edge_side, inferred_edges, shades_of
+from olift_fast.view.bones import DASHES, dashes, edge_side, inferred_edges, rgb, shades_of
+from olift_fast.view.live_panel import LiveTrack, Panel, told
 from olift_fast.view.own_pages import check_request
 
 Array = npt.NDArray[np.float32]
@@ -26,10 +27,11 @@ Mask = npt.NDArray[np.bool_]
 _EYE = np.array([1.2, -1.0, -3.5])
 """Where the viewer stands, in sizes of the animal: in front of it, to its side, and somewhat above."""
 _FLOOR = 1.7
-_PANEL = 420
-_MARGIN = 0.12
-_DASHES = 4
-"""Of a bone that was inferred."""
+_CORNER = np.array([-1.6, _FLOOR, -1.2])
+"""Where the axes begin: on the grid."""
+_AXES = {"x": (1, 0, 0), "up": (0, -1, 0), "depth": (0, 0, 1)}
+_REMEMBERED = 30
+"""Latencies of which the median is told: those of the last drawings."""
 
 
 class LiveView:
@@ -42,6 +44,7 @@ class LiveView:
         skeleton: of every track.
         host, port: where the page is served; the next free port where that one is taken.
         title: heading of the page.
+        axes: the axes of the joints, in words, for the legend (`LiftedTracks.axes`).
 
     Raises:
         MissingExtraError: viser is not installed.
@@ -50,19 +53,27 @@ class LiveView:
             requests can't be checked.
     """
 
-    def __init__(self, skeleton: Skeleton, host: str = "127.0.0.1", port: int = 8080, title: str = "olift") -> None:
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        title: str = "olift",
+        axes: str | None = None,
+    ) -> None:
         require_viser()
         import viser
 
         _check_host(host)
-        self._skeleton, self._title = skeleton, title
+        self._skeleton, self._panel = skeleton, Panel(skeleton, title)
         self._sides = [edge_side(skeleton, a, b) for a, b in skeleton.edges]
         self._inferred = np.array(inferred_edges(skeleton), dtype=np.bool_)
-        self._tracks: dict[Hashable, _Track] = {}
+        self._tracks: dict[Hashable, LiveTrack] = {}
         self._colors: set[int] = set()
         self._changed = False
         self._unit: float | None = None
-        self._range: tuple[Array, Array] | None = None
+        self._came: float | None = None
+        self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
         with _nothing_printed(), _requests_checked(host) as checked:
             self._server = viser.ViserServer(host=host, port=port, verbose=False)
         if not checked():
@@ -75,10 +86,13 @@ class LiveView:
         )
         self._server.scene.set_up_direction("-y")
         self._server.scene.add_grid("/floor", width=8, height=8, plane="xz", position=(0, _FLOOR, 0), cell_size=0.5)
+        self._add_axes()
         self._picture = self._server.gui.add_html("")
         self._follow = self._server.gui.add_checkbox("Follow", True, hint="Keep the animals in the middle")
+        self._names = self._server.gui.add_checkbox("Joint names", False, hint="Also: the mouse over a joint in 2D")
         self._bars: Any = None
         self._note = self._server.gui.add_markdown("Nothing yet.")
+        self._legend = self._server.gui.add_markdown(self._panel.legend(axes))
         self._server.on_client_connect(_look)
 
     def show(
@@ -90,6 +104,7 @@ class LiveView:
         keypoints: Array,
         visible: Mask,
         uncertainty: Array | None = None,
+        came: float | None = None,
     ) -> None:
         """The latest frame of a track.
 
@@ -100,6 +115,7 @@ class LiveView:
             visible: ``(J,)``; hidden joints are drawn pale.
             uncertainty: ``(J, 2)``, standard deviations of x and y and of z, in the joints' unit; a checkbox shows that
                 of z as a bar through each joint.
+            came: when the frame came, by `time.perf_counter`; the page tells how long it took from then.
         """
         if uncertainty is not None and self._bars is None:
             hint = "Bars of ± one standard deviation of the depth"
@@ -107,10 +123,11 @@ class LiveView:
         if key not in self._tracks:
             color = next(number for number in range(len(self._colors) + 1) if number not in self._colors)
             self._colors.add(color)
-            self._tracks[key] = _Track(name, color, shades_of(color, "light"))
+            self._tracks[key] = LiveTrack(name, color, shades_of(color, "light"))
         track = self._tracks[key]
         track.frame, track.joints, track.keypoints, track.visible = frame, joints, keypoints, visible
         track.uncertainty = uncertainty
+        self._came = came
         self._changed = True
 
     def remove(self, key: Hashable) -> None:
@@ -139,27 +156,31 @@ class LiveView:
                 for track in shown:
                     joints = (track.joints - self._middle) / self._unit
                     self._draw_bones(track, joints)
+                    self._draw_names(track, joints)
                     if track.uncertainty is not None:
                         self._draw_bars(track, joints, track.uncertainty[:, 1] / self._unit)
-        self._picture.content = self._svg()
-        self._note.content = self._told()
+        if self._came is not None:
+            self._latencies.append(time.perf_counter() - self._came)
+            self._came = None
+        self._picture.content = self._panel.svg(self._tracks.values())
+        self._note.content = told(self._tracks.values(), float(np.median(self._latencies)) if self._latencies else None)
 
     def close(self) -> None:
         """Stops serving the page."""
         with _nothing_printed():
             self._server.stop()
 
-    def _draw_bones(self, track: _Track, joints: Array) -> None:
-        shades = [_rgb(shade) for shade in track.shades]
+    def _draw_bones(self, track: LiveTrack, joints: Array) -> None:
+        shades = [rgb(shade) for shade in track.shades]
         dots = np.array([shades[1 - side] for side in self._skeleton.sides], np.uint8)
         dots[~track.visible] = (dots[~track.visible] * 0.35 + 255 * 0.65).astype(np.uint8)
         edges = np.array(self._skeleton.edges, dtype=np.int64).reshape(-1, 2)
-        bones = np.concatenate([joints[edges[~self._inferred]], _dashes(joints[edges[self._inferred]])])
+        bones = np.concatenate([joints[edges[~self._inferred]], dashes(joints[edges[self._inferred]])])
         if not track.handles:
             scene, name = self._server.scene, f"/tracks/{track.color}"
             if len(edges):
                 sides = np.array(self._sides)
-                sides = np.concatenate([sides[~self._inferred], np.repeat(sides[self._inferred], _DASHES)])
+                sides = np.concatenate([sides[~self._inferred], np.repeat(sides[self._inferred], DASHES)])
                 colors = np.array([[shades[1 - side]] * 2 for side in sides], np.uint8)
                 track.handles["bones"] = scene.add_line_segments(f"{name}/bones", bones, colors, thickness=0.035)
             track.handles["joints"] = scene.add_point_cloud(
@@ -171,67 +192,37 @@ class LiveView:
         track.handles["joints"].points = joints
         track.handles["joints"].colors = dots
 
-    def _draw_bars(self, track: _Track, joints: Array, depth: Array) -> None:
+    def _draw_bars(self, track: LiveTrack, joints: Array, depth: Array) -> None:
         ends = np.array([[0, 0, -1], [0, 0, 1]], np.float32) * depth[:, None, None]
         bars = joints[:, None] + np.where(np.isfinite(ends), ends, 0)
         if "bars" not in track.handles:
-            colors = np.full((*bars.shape[:2], 3), _rgb(track.shades[1]), np.uint8)
+            colors = np.full((*bars.shape[:2], 3), rgb(track.shades[1]), np.uint8)
             name = f"/tracks/{track.color}/bars"
             track.handles["bars"] = self._server.scene.add_line_segments(name, bars, colors, thickness=0.015)
         track.handles["bars"].points = bars
         track.handles["bars"].visible = self._bars.value
 
-    def _svg(self) -> str:
-        """The keypoints drawn in 2D; the drawing covers all places where keypoints have been so far."""
-        seen = [track.keypoints[track.visible] for track in self._tracks.values() if track.visible.any()]
-        if seen:
-            points = np.concatenate(seen)
-            low, high = points.min(axis=0), points.max(axis=0)
-            if self._range is not None:
-                low, high = np.minimum(low, self._range[0]), np.maximum(high, self._range[1])
-            self._range = low, high
-        if self._range is None:
-            return ""
-        low, high = self._range
-        extent = max(float((high - low).max()), 1.0)
-        left, top = low - _MARGIN * extent
-        width, height = high - low + 2 * _MARGIN * extent
-        dot = 0.012 * max(width, height)
-        body = "".join(self._drawn(track, dot) for track in self._tracks.values())
-        box = f"{left:.1f} {top:.1f} {width:.1f} {height:.1f}"
-        return (
-            f'<div style="padding:0 0.75em"><b>{html.escape(self._title)}</b>: 2D input'
-            f'<svg id="olift-input" viewBox="{box}" style="width:100%;max-height:{_PANEL}px;background:#f4f5f7;'
-            f'border-radius:4px">{body}</svg></div>'
-        )
+    def _draw_names(self, track: LiveTrack, joints: Array) -> None:
+        """The labels are made when they are first asked for; there may be hundreds."""
+        if "name 0" not in track.handles:
+            if not self._names.value:
+                return
+            for number, name in enumerate(self._skeleton.names):
+                path = f"/tracks/{track.color}/names/{number}"
+                track.handles[f"name {number}"] = self._server.scene.add_label(path, name, position=joints[number])
+        for number, place in enumerate(joints):
+            label = track.handles[f"name {number}"]
+            if label.visible != self._names.value:
+                label.visible = self._names.value
+            if self._names.value:
+                label.position = place
 
-    def _drawn(self, track: _Track, dot: float) -> str:
-        parts = []
-        points = [f"{x:.1f} {y:.1f}".split() for x, y in np.nan_to_num(track.keypoints).tolist()]
-        dashed = f' stroke-dasharray="{1.6 * dot:.2f} {dot:.2f}"'
-        for (a, b), side, inferred in zip(self._skeleton.edges, self._sides, self._inferred, strict=True):
-            if track.visible[a] and track.visible[b]:
-                (x1, y1), (x2, y2) = points[a], points[b]
-                parts.append(
-                    f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{track.shades[1 - side]}" '
-                    f'stroke-width="{0.6 * dot:.2f}"{dashed if inferred else ""}/>'
-                )
-        for (x, y), side, visible in zip(points, self._skeleton.sides, track.visible.tolist(), strict=True):
-            if visible:
-                parts.append(f'<circle cx="{x}" cy="{y}" r="{dot:.2f}" fill="{track.shades[1 - side]}"/>')
-        return "".join(parts)
-
-    def _told(self) -> str:
-        if not self._tracks:
-            return "No track."
-        rows = [
-            f"<span style='color:{track.shades[1]}'>●</span> {html.escape(track.name)}: frame {track.frame:,}, "
-            f"{track.visible.sum()} of {len(track.visible)} joints visible"
-            for track in self._tracks.values()
-        ]
-        if self._inferred.any():
-            rows.append("Dashed: bones that were inferred, not given.")
-        return "<br>".join(rows)
+    def _add_axes(self) -> None:
+        ends = np.stack([np.tile(_CORNER, (3, 1)), _CORNER + np.array(list(_AXES.values()))], axis=1).astype(np.float32)
+        colors = np.full((3, 2, 3), 90, np.uint8)
+        self._server.scene.add_line_segments("/axes", ends, colors, thickness=0.02)
+        for name, (_, end) in zip(_AXES, ends, strict=True):
+            self._server.scene.add_label(f"/axes/{name}", name, position=end)
 
 
 def require_viser() -> None:
@@ -258,22 +249,6 @@ def _try(address: Any) -> None:
     family, kind, _, _, place = address
     with socket.socket(family, kind) as trial:
         trial.bind(place)
-
-
-@dataclass(slots=True, eq=False)
-class _Track:
-    name: str
-    color: int
-    shades: list[str]
-    frame: int
-    joints: Array
-    keypoints: Array
-    visible: Mask
-    uncertainty: Array | None
-    handles: dict[str, Any]
-
-    def __init__(self, name: str, color: int, shades: list[str]) -> None:
-        self.name, self.color, self.shades, self.handles = name, color, shades, {}
 
 
 _opening = threading.Lock()
@@ -324,16 +299,6 @@ def _look(client: Any) -> None:
     client.camera.look_at = (0.0, 0.0, 0.0)
 
 
-def _dashes(bones: Array) -> Array:
-    """The dashes ``(E · _DASHES, 2, 3)`` of bones ``(E, 2, 3)``, from end to end, with gaps as long as they are."""
-    at = np.linspace(0, 1, 2 * _DASHES, dtype=bones.dtype).reshape(1, _DASHES, 2, 1)
-    return np.asarray((1 - at) * bones[:, None, None, 0] + at * bones[:, None, None, 1]).reshape(-1, 2, 3)
-
-
 def _size(joints: Array) -> float:
     size = float(np.sqrt(np.square(joints - joints.mean(axis=0)).sum(axis=-1).mean()))
     return size if size > 0 else 1.0
-
-
-def _rgb(shade: str) -> tuple[int, int, int]:
-    return int(shade[1:3], 16), int(shade[3:5], 16), int(shade[5:7], 16)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import MissingExtraError
 from olift_fast.tracks.containers import KeypointTracks
-from olift_fast.view.html import edge_side, inferred_edges, shades_of
+from olift_fast.view.bones import edge_side, inferred_edges, shades_of
 
 _SIDE = 10.0
 _DASHES = (0, (3, 2))

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
 import re
-import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +14,8 @@ import pytest
 
 pytest.importorskip("viser", reason="the live page needs the extra `stream`")
 pytest.importorskip("websockets", reason="the live page needs the extra `stream`")
+
+from browsing import browser, evaluate, wait_until
 
 from olift_fast.tracks import Skeleton
 from olift_fast.view.live import LiveView
@@ -93,70 +89,11 @@ def frame_of(told: str) -> int:
     return int(re.search(r"frame ([\d,]+)", told)[1].replace(",", ""))  # type: ignore[index]
 
 
-def wait_until(met: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if met():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the page never showed {what}")
-
-
 def picture(devtools: Callable[..., Any], image: Any) -> np.ndarray:
     """The page as it looks now, (height, width, 3)."""
     data = base64.b64decode(devtools("Page.captureScreenshot")["data"])
     return np.asarray(image.open(BytesIO(data)).convert("RGB"))
 
 
-def evaluate(devtools: Callable[..., Any], expression: str) -> Any:
-    return devtools("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
-
-
 def text(devtools: Callable[..., Any]) -> str:
     return str(evaluate(devtools, "document.body.innerText"))
-
-
-@contextmanager
-def browser(url: str, folder: Path) -> Iterator[Callable[..., Any]]:
-    """Calls of the DevTools protocol to a headless Chromium that has opened the page and can reach nothing else."""
-    from websockets.sync.client import connect
-
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Chromium on PATH to open the page with")
-        pytest.skip("no Chromium on PATH to open the page with")
-    options = (
-        "--headless --no-sandbox --enable-unsafe-swiftshader --use-angle=swiftshader --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage "
-        "--proxy-server=127.0.0.1:9 --proxy-bypass-list=127.0.0.1 --window-size=1280,720 --remote-debugging-port=0"
-    )
-    profile = folder / "profile"
-    process = subprocess.Popen(
-        [program, *options.split(), f"--user-data-dir={profile}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        port_file = profile / "DevToolsActivePort"
-        wait_until(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, "its port")
-        port, path = port_file.read_text().split()
-        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as connection:
-            count = 0
-
-            def call(method: str, session: str | None = None, **parameters: Any) -> Any:
-                nonlocal count
-                count += 1
-                message = {"id": count, "method": method, "params": parameters}
-                connection.send(json.dumps(message | ({"sessionId": session} if session else {})))
-                while True:
-                    answer = json.loads(connection.recv(120))
-                    if answer.get("id") == count:
-                        return answer["result"]
-
-            target = call("Target.createTarget", url=url)["targetId"]
-            session = call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            yield lambda method, **parameters: call(method, session, **parameters)
-    finally:
-        process.kill()
-        process.wait(30)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,12 @@ import pytest
 
 pytest.importorskip("plotly", reason="the viewer needs the extra `view`")
 
+from browsing import run_page
+
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.view import html, write_html
+from olift_fast.view import bones, html, packing, write_html
 
 SKELETON = Skeleton(
     names=("nose", "left_paw", "right_paw", "</script><b>tail"), edges=((0, 1), (0, 2), (0, 3)), sides=(0, 1, -1, 0)
@@ -94,7 +93,7 @@ def test_long_clip_is_thinned_evenly(tmp_path: Path) -> None:
 
 
 def test_bones_take_the_side_of_their_joints() -> None:
-    assert [html.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
+    assert [bones.edge_side(SKELETON, a, b) for a, b in SKELETON.edges] == [1, -1, 0]
 
 
 @pytest.mark.slow
@@ -108,10 +107,10 @@ def test_page_knows_which_bones_were_inferred(tmp_path: Path) -> None:
 def test_quantizing_keeps_every_value_within_its_step() -> None:
     values = np.random.default_rng(3).normal(0, 500, (50, 3)).astype(np.float32)
     values[7] = np.nan
-    codes, offset, step = html._quantize(values)
-    assert (codes[7] == html.MISSING).all() and (codes[8] != html.MISSING).all()
+    codes, offset, step = packing.quantize(values)
+    assert (codes[7] == packing.MISSING).all() and (codes[8] != packing.MISSING).all()
     restored = offset + step * codes.astype(np.float64)
-    assert np.nanmax(np.abs(np.where(codes == html.MISSING, np.nan, restored) - values)) <= step / 2 + 1e-6
+    assert np.nanmax(np.abs(np.where(codes == packing.MISSING, np.nan, restored) - values)) <= step / 2 + 1e-6
     assert step <= np.nanmax(values) / 15000
 
 
@@ -125,7 +124,7 @@ def test_clip_without_any_joint_still_makes_a_page(tmp_path: Path) -> None:
 
 def test_tracks_get_colors_of_their_own() -> None:
     for theme in ("light", "dark"):
-        shades = [tuple(html.shades_of(index, theme)) for index in range(12)]
+        shades = [tuple(bones.shades_of(index, theme)) for index in range(12)]
         assert len({shade for track in shades for shade in track}) == 36
 
 
@@ -157,13 +156,8 @@ def test_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, monke
 
 
 PROBE = """
-<pre id="probe"></pre>
-<script>
-(async () => {
-  const scene = document.getElementById("scene");
-  const drawn = () => Object.fromEntries(["x", "y", "z"].map((k) => [k, [...scene.data[0][k]]]));
-  const report = {};
-  try {
+    const scene = document.getElementById("scene");
+    const drawn = () => Object.fromEntries(["x", "y", "z"].map((k) => [k, [...scene.data[0][k]]]));
     await olift.ready;
     report.count = olift.frameCount;
     const started = olift.frame;
@@ -199,11 +193,6 @@ PROBE = """
     await olift.setFrame(0);
     report.start = olift.positions();
     report.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
-  } catch (error) { report.error = String(error.stack); }
-  document.getElementById("probe").textContent = JSON.stringify(report);
-})();
-</script>
-</body>
 """
 
 
@@ -211,8 +200,7 @@ PROBE = """
 @pytest.mark.browser
 def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
     result = lifted(frames=80)
-    report = run_page(write_html(result, tmp_path / "page.html", max_frames=40), tmp_path)
-    assert "error" not in report, report
+    report = run_page(write_html(result, tmp_path / "page.html", max_frames=40), tmp_path, PROBE)
     assert report["requests"] == []
     assert report["count"] == 40
 
@@ -236,12 +224,118 @@ def test_browser_without_network_finds_moving_bones(tmp_path: Path) -> None:
     assert "Every 2nd frame of 80 is drawn" in report["notes"]
 
 
+FEATURES = """
+    const scene = document.getElementById("scene"), image = document.getElementById("image");
+    const size = () => scene._fullLayout.scene.xaxis.range.map(Number);
+    await olift.ready;
+    await olift.setFrame(30);
+    report.floor = { x: [...scene.data[5].x], z: [...scene.data[5].z] };
+    report.titles = [...scene.data[7].text];
+    report.wide = size();
+    const { xaxis, yaxis } = image._fullLayout;
+    report.wide2D = [...xaxis.range];
+    report.inside = [...image.data.at(-4).x].every((x) => xaxis.range[0] < x && x < xaxis.range[1])
+      && [...image.data.at(-4).y].every((y) => yaxis.range[1] < y && y < yaxis.range[0]);
+    await olift.follow(1);
+    report.near = size();
+    report.near2D = [...image._fullLayout.xaxis.range];
+    report.bone = ["x", "y", "z"].map((k) => [...scene.data[0][k]].slice(0, 2));
+    const floorThen = [...scene.data[5].x][0];
+    await olift.setFrame(45);
+    report.passed = [...scene.data[5].x][0] !== floorThen;
+    await olift.follow(null);
+    report.wideAgain = size();
+    const names = [...document.querySelectorAll("#joint-list button")];
+    names[1].onmouseenter();
+    await olift.setFrame(45);
+    report.hovered = [...scene.data[6].text];
+    names[1].onmouseleave();
+    names[2].onclick();
+    await olift.setFrame(45);
+    report.pinned = [...scene.data[6].text];
+    report.trail = [...scene.data[4].x].filter((x) => x !== null).length;
+    const search = document.getElementById("search");
+    search.value = "PAW";
+    search.oninput();
+    report.found = names.filter((name) => !name.hidden).map((name) => name.textContent);
+    const side = document.getElementById("side"), pen = side.getContext("2d");
+    const drawnSide = () => pen.getImageData(0, 0, side.width, side.height).data.some((value) => value > 0);
+    report.side = drawnSide();
+    document.getElementById("view").value = "";
+    document.getElementById("view").onchange();
+    await olift.setFrame(44);
+    report.sideHidden = side.hidden;
+    report.legend = document.querySelector(".key").textContent;
+    report.notes = document.getElementById("notes").textContent;
+    report.scrolls = document.documentElement.scrollHeight > innerHeight + 1;
+"""
+
+
+def world(frames: int = 60) -> LiftedTracks:
+    """Two animals that walk across a floor, 500 apart, of which the first is small."""
+    result = lifted(frames=frames)
+    x, y, z = np.moveaxis(result.joints, -1, 0)
+    x = x + 6 * np.arange(frames)[None, :, None] + np.array([0, 500])[:, None, None]
+    joints = np.stack([x, z, 400 - y], axis=-1)
+    joints[..., 2] -= np.nanmin(joints[..., 2])
+    contacts = joints[..., 2] < 20
+    return replace(result, joints=joints, frame="world", contacts=contacts)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("window", ["1280,720", "390,844"])
+def test_browser_shows_floor_trails_joint_list_and_follows_near(tmp_path: Path, window: str) -> None:
+    result = world()
+    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path, FEATURES, window)
+    assert {z for z in report["floor"]["z"] if z is not None} == {0}
+    assert len(report["floor"]["x"]) >= 3 * 8
+    assert report["titles"] == ["x", "y away", "z up"]
+    assert report["inside"], "no keypoint may be cut"
+    width, near = (high - low for low, high in (report["wide"], report["near"]))
+    assert near < width / 3 and report["wideAgain"] == report["wide"]
+    assert np.ptp(report["near2D"]) < 0.7 * np.ptp(report["wide2D"])
+    # The followed animal, nose to paw, about its own middle: its bone keeps its direction and length.
+    drawn = np.array(report["bone"], dtype=np.float64)
+    bone = result.joints[0, 30, 1] - result.joints[0, 30, 0]
+    np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], bone, atol=0.05)
+    assert np.abs(drawn).max() < near / 2
+    assert report["passed"], "the floor must pass by below the animal that is followed"
+    assert report["hovered"] == ["left_paw", "left_paw"]
+    assert report["pinned"] == ["right_paw", "right_paw"]
+    assert report["trail"] > 2 * 30
+    assert report["found"] == ["left_paw", "right_paw"]
+    assert report["side"] and report["sideHidden"]
+    assert "● seen" in report["legend"] and "○ estimated" in report["legend"]
+    assert "Grid: the floor." in report["notes"]
+    assert not report["scrolls"], "all of the page must be on one screen"
+
+
+@pytest.mark.slow
+def test_page_of_a_world_tells_its_floor_and_its_axes(tmp_path: Path) -> None:
+    info = page_info(write_html(world(), tmp_path / "page.html"))
+    assert info["floor"] == {"height": 0.0, "known": True}
+    assert info["axes"] == "x right, y away from the camera, z up"
+    unknown = page_info(write_html(replace(world(), contacts=None), tmp_path / "unknown.html"))
+    assert not unknown["floor"]["known"]
+    assert page_info(write_html(lifted(), tmp_path / "camera.html"))["floor"] is None
+
+
+def test_range_of_the_panel_holds_all_keypoints_but_far_ones() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 100, (1000, 2))
+    points[:3] = [[110, 50], [-12, 50], [50, 118]]
+    (x0, x1), (_, y1) = packing._ranges(points)
+    assert x0 < -12 and x1 > 110 and y1 > 118
+    points[3] = [5000, 50]
+    assert packing._ranges(points)[0][1] < 200
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 def test_browser_draws_inferred_bones_dashed(tmp_path: Path) -> None:
     result = lifted(frames=30, tracks=1, skeleton=DRAFTED)
-    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path)
-    assert "error" not in report, report
+    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path, PROBE)
     assert report["notes"].startswith("Dashed: bones that were inferred, not given.")
     # The given bones are two points and a gap; the one between is several dashes from nose to paw.
     drawn = report["first"]["bones"]["x"]
@@ -259,8 +353,7 @@ def test_browser_draws_inferred_bones_dashed(tmp_path: Path) -> None:
 def test_browser_draws_bars_of_uncertainty_when_asked(tmp_path: Path) -> None:
     deviations = np.random.default_rng(0).uniform(2, 9, (1, 30, 4)).astype(np.float32)
     result = lifted(frames=30, tracks=1, uncertainty=deviations, uncertainty_xy=deviations)
-    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path)
-    assert "error" not in report, report
+    report = run_page(write_html(result, tmp_path / "page.html"), tmp_path, PROBE)
     assert report["bars"]["off"] == [None]
     # A bar runs before, behind, gap; it goes through the joint, along the depth.
     y = np.array(report["bars"]["on"]["y"], dtype=np.float64).reshape(-1, 3)
@@ -269,26 +362,3 @@ def test_browser_draws_bars_of_uncertainty_when_asked(tmp_path: Path) -> None:
     x = np.array(report["bars"]["on"]["x"], dtype=np.float64).reshape(-1, 3)
     np.testing.assert_allclose(x[:, 0], result.joints[0, 20, :, 0], atol=0.02)
     assert not report["bars"]["hidden"] and "one standard deviation of the depth" in report["notes"]
-
-
-def run_page(page: Path, folder: Path) -> dict[str, Any]:
-    """What the probe finds when a headless Chromium that can reach nothing opens the page."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if browser is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Chromium on PATH to open the page with")
-        pytest.skip("no Chromium on PATH to open the page with")
-    probed = folder / "probed.html"
-    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
-    options = (
-        "--headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage "
-        "--proxy-server=127.0.0.1:9 --window-size=1280,720 --virtual-time-budget=60000 --dump-dom"
-    )
-    profile = f"--user-data-dir={folder / 'profile'}"
-    run = subprocess.run(
-        [browser, *options.split(), profile, f"{probed.as_uri()}#frame=0"], capture_output=True, text=True, timeout=180
-    )
-    found = re.search(r'<pre id="probe">(.*?)</pre>', run.stdout, re.DOTALL)
-    assert found and found[1], f"the page did not start:\n{run.stdout[:500]}\n{run.stderr[-2000:]}"
-    return json.loads(unescape(found[1]))

@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib", reason="pictures need the extra `bench`")
 from matplotlib import figure
 
 from olift_fast.tracks import KeypointTracks, Skeleton
-from olift_fast.view import html, picture
+from olift_fast.view import bones, picture
 
 SKELETON = Skeleton(
     ("nose", "left_paw", "right_paw", "wing"), ((0, 1), (0, 2)), sides=(0, 1, -1, 0), inferred=(False, True)
@@ -44,7 +44,7 @@ def test_inferred_bones_are_dashed_and_sides_have_the_colors_of_the_viewer(
     visible[0, :, 3] = False
     frame, image = drawn(tracks_of(visible), tmp_path, monkeypatch)
     given, inferred = image.axes[0].lines
-    left, _, right = html.shades_of(0, "light")
+    left, _, right = bones.shades_of(0, "light")
     assert frame == 0
     assert (given.get_linestyle(), given.get_color()) == ("-", left)
     assert (inferred.get_linestyle(), inferred.get_color()) == ("--", right)

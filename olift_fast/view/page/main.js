@@ -1,0 +1,37 @@
+// How the page starts, and what scripts find in `window.olift`.
+
+const olift = window.olift = {
+  frameCount: F,
+  get frame() { return state.frame; },
+  /** The frame of the video that is on the screen; -1 without a video. */
+  get videoFrame() { return film.frame; },
+  /** Draws frame i; resolves when it is on the screen, the video too. */
+  setFrame(i) { pause(); return draw(clamp(i)); },
+  /** Joints of the frame on show, [track][joint] = [x, y, z] as in the file, or null where there is none. */
+  positions() { return info.tracks.map((_, n) => info.joints.map((_, j) => joint(state.frame, n, j))); },
+  play, pause, follow,
+};
+olift.ready = start().catch((error) => { $("message").textContent = `This page cannot be shown: ${error.message}`; throw error; });
+
+async function start() {
+  if (!("DecompressionStream" in window)) throw new Error("it needs a browser of 2023 or later");
+  setTheme(options.get("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  const [blob, plotly] = await Promise.all([unpack("blob"), unpack("plotly")]);
+  data = split(blob);
+  const script = document.createElement("script");
+  script.textContent = new TextDecoder().decode(plotly);
+  document.head.append(script);
+  describe();
+  buildLegend();
+  buildJoints();
+  showJoints(innerWidth >= 1200);
+  $("trails").setAttribute("aria-pressed", String(state.trails));
+  await buildPlots();
+  await openVideo();
+  connect();
+  $("message").textContent = "";
+  const asked = options.get("frame");
+  await draw(asked === null ? firstFrame() : clamp(Number(asked)));
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (asked === null && F > 1 && !still) play();
+}

@@ -37,9 +37,9 @@ class ModuleSteps:
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
         self._rings = [MotionRings(config, tracks, joints, like, like) for _ in model.motion]
         self._visible = visibility_ring(config, tracks, joints, like)
-        self._biases = [
-            bias if bias is None else bias().float() for bias in (_layer(x).attention.time_bias for x in model.motion)
-        ]
+        biases = (_layer(module).attention.time_bias for module in model.motion)
+        with model.autocast():
+            self._biases = [None if bias is None else bias().float() for bias in biases]
         floats = torch.promote_types(like.dtype, torch.float32)
         self._staging = Staging(
             [

@@ -13,6 +13,8 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,19 +40,57 @@ class Resources:
 
 def compile_launches(case: str, architecture: int) -> list[Resources]:
     """The kernels that ``case``, "module:function" of a file beside this one, launches, compiled for a GPU."""
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(Path(__file__)), case, str(architecture)]
+    return [Resources(**row) for row in json.loads(run_beside(__file__, case, str(architecture))[-1])]
+
+
+def run_beside(script: str, *arguments: str) -> list[str]:
+    """The lines that a script of this folder prints, in a process with the interpreter and the native kernels off."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "OLIFT_NATIVE": "0", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(Path(__file__).with_name(Path(script).name)), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900)
     assert done.returncode == 0, done.stderr[-4000:]
-    return [Resources(**row) for row in json.loads(done.stdout.splitlines()[-1])]
+    return done.stdout.splitlines()
 
 
-def _capture(architecture: int) -> list[Any]:
-    """Makes every launch of this process a compilation; the list fills with the compiled kernels."""
+@contextmanager
+def kernels_asked_for() -> Iterator[set[str]]:
+    """Within the block a launch from CPU tensors compiles and runs nothing: the set fills with what it would compile.
+
+    For a process that has the interpreter off, and has claimed a GPU.
+    """
+    from triton import knobs
+
+    found: set[str] = set()
+
+    def note(**launch: Any) -> bool:
+        found.add(f"{launch['fn'].name} {launch['repr']} {launch['compile']['key']}")
+        return True
+
+    knobs.runtime.jit_cache_hook = note
+    try:
+        yield found
+    finally:
+        knobs.runtime.jit_cache_hook = None
+
+
+def take_cpu_tensors() -> None:
+    """Has the operations choose Triton for CPU tensors, as they would for a GPU's, in a process that claims a GPU."""
+    from olift_fast.ops import backends
+
+    backends.why_not_triton = lambda: None  # type: ignore[assignment]
+    choose = backends._refuse_tensors
+
+    def refuse(device: str, dtypes: Any, tensors: Any) -> str | None:
+        return choose("cpu", dtypes, tensors) if device == "cuda" else f"tensors must be on {device}"
+
+    backends._refuse_tensors = refuse
+
+
+def claim(architecture: int) -> None:
+    """Has Triton compile for a GPU of this architecture, which need not be here."""
     import torch
     from triton.backends.compiler import GPUTarget
     from triton.runtime import driver
-    from triton.runtime.jit import JITFunction
 
     class Claimed:
         """A driver that names the architecture and can do nothing else."""
@@ -68,6 +108,12 @@ def _capture(architecture: int) -> list[Any]:
             return torch.device("cpu")
 
     driver.set_active(Claimed())
+
+
+def _capture() -> list[Any]:
+    """Makes every launch of this process a compilation; the list fills with the compiled kernels."""
+    from triton.runtime.jit import JITFunction
+
     compiled: list[Any] = []
     run = JITFunction.run
 
@@ -97,6 +143,7 @@ def _resources(kernel: Any) -> Resources:
 
 if __name__ == "__main__":
     module, function = sys.argv[1].split(":")
-    kernels = _capture(int(sys.argv[2]))
+    claim(int(sys.argv[2]))
+    kernels = _capture()
     getattr(importlib.import_module(module), function)()
     print(json.dumps([asdict(_resources(kernel)) for kernel in kernels]))

@@ -12,7 +12,7 @@ from compiling import claim, kernels_asked_for, take_cpu_tensors
 
 from olift_fast import Lifter, LifterConfig, ops
 from olift_fast.model.lifter import OptimizedLifter
-from olift_fast.streaming.steps import Inputs, Told
+from olift_fast.streaming.steps import Told
 from olift_fast.streaming.steps_modules import ModuleSteps
 
 CONFIG = LifterConfig(width=64, heads=2, motion_layers=1, space_layers=1, window=(3, 2), frequencies=16)

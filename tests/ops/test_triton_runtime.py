@@ -39,5 +39,5 @@ def test_a_kernel_is_launched_on_its_tensors_gpu(monkeypatch: pytest.MonkeyPatch
 def test_every_kernel_is_launched_that_way() -> None:
     launches = {path.relative_to(OPS) for path in OPS.rglob("*.py") if re.search(r"kernel\[", path.read_text())}
     assert launches == {Path("triton_runtime.py")}
-    files = [path for path in OPS.rglob("triton_launch.py")]
+    files = list(OPS.rglob("triton_launch.py"))
     assert len(files) >= 4 and all("import" in x and re.search(r"\blaunch\(", x) for x in map(Path.read_text, files))

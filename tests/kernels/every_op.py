@@ -1,7 +1,7 @@
 """Every operation once, forward and backward, on one device: what graphs, sanitizers and exports are tried on.
 
-``python tests/kernels/every_op.py cuda`` runs them all in every dtype and compares them with plain PyTorch in float64.
-It ends with an error where one is wrong; compute-sanitizer may watch it.
+``python tests/kernels/every_op.py cuda`` runs them all in every dtype, or in those that are named after the device, and
+compares them with plain PyTorch in float64. It ends with an error where one is wrong; compute-sanitizer may watch it.
 """
 
 from __future__ import annotations
@@ -127,10 +127,12 @@ def _error(got: Tensor, wanted: Tensor) -> float:
     return float((got - wanted).norm() / wanted.norm().clamp(min=1e-3))
 
 
-def main(device: str) -> int:
+def main(device: str, *only: str) -> int:
     """Prints a line for each operation and dtype; 1 where a result is wrong."""
     wrong = 0
     for dtype, tolerance in TOLERANCE.items():
+        if only and str(dtype)[6:] not in only:
+            continue
         for name in names(dtype):
             error = worst_error(name, device, dtype)
             good = error <= tolerance
@@ -141,4 +143,4 @@ def main(device: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -107,8 +107,9 @@ def environment(rehearse: bool, sanitize: bool = False) -> dict[str, str]:
     found["PATH"] = os.pathsep.join(folders)
     found.setdefault("CUDAARCHS", "90-real" if rehearse else _architecture())
     found.setdefault("TRITON_CACHE_DIR", str(ROOT / "build" / "triton-cache"))
+    found.setdefault("OMP_NUM_THREADS", "1")  # as many tests as processors run side by side
     if rehearse:
-        found |= {"TRITON_INTERPRET": "0", "OMP_NUM_THREADS": "1"}
+        found["TRITON_INTERPRET"] = "0"
     if sanitize:
         # Each tensor by itself, so that a step beyond its end is seen.
         found["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"

@@ -51,6 +51,7 @@ def gpu_steps(out: Path, workers: int) -> list[Step]:
     """What `make gpu` runs."""
     build = ROOT / "build" / "native-gpu"
     script = f'"$@" && cmake --build {build} --parallel && cmake --install {build} --prefix . --component olift'
+    script += f" && {{ {PYTHON} -m olift_fast doctor || true; }}"
     sharing = ("-n", str(workers)) if find_spec("xdist") else ()
     results = ("--benchmark-only", f"--benchmark-json={out / 'benchmarks.json'}")
     return [

@@ -31,6 +31,9 @@ class Resources:
     stack: int  # bytes a thread: what does not fit in registers, and arrays that are indexed
     local: int
     shared: int
+    warps: int = 0  # of a program
+    instructions: int = 0  # in the machine code
+    dtype: str = ""  # of what is read or written, as Triton calls it; a half precision where there is one
 
     @property
     def spills(self) -> bool:
@@ -128,17 +131,27 @@ def _capture() -> list[Any]:
 
 
 def _resources(kernel: Any) -> Resources:
+    text, code = (_cuobjdump(option, kernel.asm["cubin"]) for option in ("-res-usage", "-sass"))
+    found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", text)}
+    # Triton asks for its shared memory at the launch: it is not in the machine code.
+    shared = max(found["SHARED"], kernel.metadata.shared)
+    words = re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?(\w+)", code, re.MULTILINE)
+    instructions = sum(word != "NOP" for word in words)  # NOP fills up what comes after the end
+    types = set(kernel.src.signature.values())
+    dtype = next((half for half in ("bf16", "fp16") if f"*{half}" in types), "fp32")
+    warps = kernel.metadata.num_warps
+    name = kernel.metadata.name
+    return Resources(name, found["REG"], found["STACK"], found["LOCAL"], shared, warps, instructions, dtype)
+
+
+def _cuobjdump(option: str, cubin: bytes) -> str:
     import triton.backends.nvidia
 
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(kernel.asm["cubin"])
+        file.write(cubin)
         file.flush()
-        text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", text)}
-    # Triton asks for its shared memory at the launch: it is not in the machine code.
-    shared = max(found["SHARED"], kernel.metadata.shared)
-    return Resources(kernel.metadata.name, found["REG"], found["STACK"], found["LOCAL"], shared)
+        return subprocess.run([tool, option, file.name], capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

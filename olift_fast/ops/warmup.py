@@ -82,6 +82,7 @@ def warmup(
             times, held = (torch.full((batch,), count, device=device) for count in (0, 1))
             for visible, offsets, of in product((None, seen), (None, bias), of_tokens):
                 ring = zeros(batch, left + right + 1, joints, 3, heads, head_width, of=of)
-                banded_attention_step(*ring.unbind(dim=3), times, held, (left, right), bias=offsets, visible=visible)
+                q, k, v = ring.unbind(dim=3)
+                banded_attention_step(q, k, v, times, held, (left, right), bias=offsets, visible=visible)
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,8 @@ Row = Mapping[str, Any]
 def measure(cases: Mapping[str, str] = CASES) -> dict[str, list[dict[str, Any]]]:
     """The kernels of each case, in the order of their launches; needs triton."""
     sys.path.insert(0, str(ROOT / "tests" / "kernels"))
-    from compiling import compile_launches
-
-    return {name: [vars(kernel) for kernel in compile_launches(case, ARCHITECTURE)] for name, case in cases.items()}
+    launches = import_module("compiling").compile_launches
+    return {name: [vars(kernel) for kernel in launches(case, ARCHITECTURE)] for name, case in cases.items()}
 
 
 def warps_of_a_multiprocessor(row: Row) -> int:

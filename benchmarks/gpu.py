@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 480
 MOST_FILES = 8
-"""That a run may leave in OUT: machines that are lent bring no more back."""
+"""That the runs may leave in OUT."""
 TESTS = [f"tests/{folder}" for folder in ("kernels", "model", "native", "nn", "ops", "streaming", "train")]
 DTYPES = ("float32", "float16", "bfloat16")
 CUDA = Path("/usr/local/cuda")

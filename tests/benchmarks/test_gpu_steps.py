@@ -59,7 +59,7 @@ def test_no_time_left_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert "late         left out: no time was left" in capsys.readouterr().out
 
 
-def test_the_run_fits_a_lease() -> None:
+def test_the_run_keeps_to_its_limits() -> None:
     steps = gpu.gpu_steps(Path("out"), 16)
     assert [step.name for step in steps] == ["build", "every_op", "tests", "benchmarks"]
     assert [step.name for step in gpu.rehearsal_steps()] == [step.name for step in steps]

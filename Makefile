@@ -31,7 +31,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report compare sanitize fuzz gpu clean
+.PHONY: demo test lint native bench bench-full report compare sanitize fuzz gpu gpu-sanitize gpu-rehearsal clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -94,24 +94,15 @@ fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
 	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
 
-# What a GPU machine is asked: does it build, is it right, does it touch only its own memory, how fast is it. Every step
-# runs, whatever the ones before found; the last line counts those that failed.
-GPU_STEPS := build/gpu-steps
-GPU_TESTS := tests/kernels tests/ops tests/nn tests/native tests/model
+# What a GPU machine is asked, within eight minutes: does it build, is it right, how fast is it (benchmarks/gpu.py). Logs
+# and times go to OUT. gpu-sanitize, after it: does it touch only its own memory, and in order. gpu-rehearsal goes through
+# the steps of the first without a GPU.
 gpu:
-	@mkdir -p build $(OUT) && : > $(GPU_STEPS)
-	$(call build_native,$$(command -v $(PYTHON)),build/native-gpu)
-	$(call gpu_step,doctor,$(PYTHON) -c 'from olift_fast.cli import main; main()' doctor)
-	$(call gpu_step,tests,$(PYTHON) -m pytest --no-skips --junitxml=$(OUT)/tests.xml $(GPU_TESTS) $(PYTEST_ARGS))
-	$(call gpu_step,memcheck,compute-sanitizer --tool memcheck --error-exitcode 9 $(PYTHON) tests/kernels/every_op.py cuda)
-	$(call gpu_step,racecheck,compute-sanitizer --tool racecheck --error-exitcode 9 $(PYTHON) tests/kernels/every_op.py cuda)
-	$(call gpu_step,benchmarks,$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-json=$(OUT)/benchmarks.json)
-	@echo "$$(wc -l < $(GPU_STEPS)) steps failed: $$(tr '\n' ' ' < $(GPU_STEPS))"
-	@test ! -s $(GPU_STEPS)
-
-define gpu_step
-	@echo "== $(1)"; PYTHONPATH=. $(2) > $(OUT)/$(1).log 2>&1 || echo $(1) >> $(GPU_STEPS); tail -n 25 $(OUT)/$(1).log
-endef
+	$(PYTHON) -m benchmarks.gpu $(OUT)
+gpu-sanitize:
+	$(PYTHON) -m benchmarks.gpu $(OUT) --sanitize
+gpu-rehearsal: $(NATIVE) $(VENV)/.test
+	$(BIN)/python -m benchmarks.gpu build/gpu-rehearsal --rehearse
 
 clean:
 	rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks olift_fast/_native*.so

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +19,7 @@ from olift_fast.train.memory import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from revision import revision_of
 from side_by_side import copy_bandwidth, run_side_by_side, touch_memory
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -49,7 +49,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["keeps_freed_memory"] = KEEPS_FREED_MEMORY
     machine_info["native"] = native.info() if native is not None else why_not_native()
     machine_info["copy_GB/s"] = {device: bandwidth(device) for device in DEVICES}
-    machine_info["commit"] = _commit()
+    machine_info["commit"] = revision_of(Path(__file__).parent)
 
 
 @cache
@@ -66,20 +66,26 @@ def _triton_version() -> str | None:
     return triton.__version__
 
 
-def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() or None
-
-
 @pytest.fixture
 def side_by_side(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """``side_by_side(ways, rounds=…, device=…, traffic=…, **facts)``: `run_side_by_side`, and a record of the facts."""
+    """``side_by_side(ways, rounds=…, device=…, traffic=…, **facts)``: `run_side_by_side`, and a record of the facts.
 
-    def run(ways: Any, *, rounds: int = 15, device: str = "cpu", traffic: int | None = None, **facts: Any) -> None:
+    With ``wall=True`` the wall clock times ways on a GPU, too: they wait for it themselves.
+    """
+
+    def run(
+        ways: Any,
+        *,
+        rounds: int = 15,
+        device: str = "cpu",
+        traffic: int | None = None,
+        wall: bool = False,
+        **facts: Any,
+    ) -> None:
         if benchmark.disabled:
             rounds = 1
-        rows = run_side_by_side(benchmark, ways, rounds=rounds, device=torch.device(device), traffic=traffic)
+        clock = torch.device("cpu" if wall else device)
+        rows = run_side_by_side(benchmark, ways, rounds=rounds, device=clock, traffic=traffic)
         benchmark.extra_info.update(facts, device=device, threads=torch.get_num_threads())
         if traffic is not None:
             benchmark.extra_info["share_of_copy"] = next(iter(rows.values()))["GB/s"] / bandwidth(device)

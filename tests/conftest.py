@@ -26,21 +26,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips",
         action="store_true",
-        help="a test that would skip fails, unless it is for want of another project's package",
+        help="a test of the GPU (`-m 'gpu or triton'`) that would skip fails, unless it is for want of another "
+        "project's package",
     )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+    from olift_fast.ops.triton_runtime import why_not_triton
+
+    reasons = {"gpu": None if torch.cuda.is_available() else "needs a CUDA device", "triton": why_not_triton()}
+    for item in items:
+        for mark, reason in reasons.items():
+            if reason is not None and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and item.config.getoption("--no-skips") and not hasattr(report, "wasxfail"):
+    asked = item.config.getoption("--no-skips") and any(item.get_closest_marker(mark) for mark in ("gpu", "triton"))
+    if report.skipped and asked and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if "could not import" not in reason:
             report.outcome, report.longrepr = "failed", f"skipped, with --no-skips: {reason}"

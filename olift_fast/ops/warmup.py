@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.banded_attention import banded_attention_packed, check_window
+from olift_fast.ops.banded_attention_step import banded_attention_step
 from olift_fast.ops.joint_attention import joint_attention_packed
 from olift_fast.ops.rff import rff_linear
 
@@ -38,9 +39,10 @@ def warmup(
         batch, frames, joints, heads, head_width: B, T, J, H, Dh; the lifter's width D is ``heads · head_width``.
         window: of the motion layers.
         frequencies: F of the keypoint encoder.
-        dtype: of the activations.
+        dtype: of the products: that of the modules, of autocast, or of `Lifter.optimize`. Under the last two a half
+            precision meets tokens in float32, as the encoder's and a stream's are: these are run, too.
         device: where they will be.
-        backward: also what training needs.
+        backward: what training needs, gradients and all; else what inference needs, a stream's step and all.
 
     Raises:
         ValueError: a size is not positive, or the window is negative.
@@ -71,9 +73,16 @@ def warmup(
         for visible, edges in product((None, seen), (None, graph, graph[0])):
             run(joint_attention_packed(qkv, graph=edges, visible=visible))
         keypoints = torch.zeros(batch, frames, joints, 2, device=device)
-        freqs = torch.zeros(2, frequencies, device=device)
-        weight, offset, token = zeros(width, 2 * frequencies), zeros(width), zeros(width)
-        for visible in (None, seen):
-            run(rff_linear(keypoints, freqs, weight, offset, visible=visible, token=token))
+        freqs = zeros(2, frequencies, of=torch.float32)
+        weight, offset = zeros(width, 2 * frequencies), zeros(width)
+        of_tokens = dict.fromkeys((dtype, torch.promote_types(dtype, torch.float32)))
+        for visible, of in product((None, seen), of_tokens):
+            run(rff_linear(keypoints, freqs, weight, offset, visible=visible, token=zeros(width, of=of)))
+        if not backward:
+            times, held = (torch.full((batch,), count, device=device) for count in (0, 1))
+            for visible, offsets, of in product((None, seen), (None, bias), of_tokens):
+                ring = zeros(batch, left + right + 1, joints, 3, heads, head_width, of=of)
+                q, k, v = ring.unbind(dim=3)
+                banded_attention_step(q, k, v, times, held, (left, right), bias=offsets, visible=visible)
     if device.type == "cuda":
         torch.cuda.synchronize(device)

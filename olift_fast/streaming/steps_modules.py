@@ -10,6 +10,7 @@ from olift_fast.model import Lifter
 from olift_fast.nn import MotionLayer
 from olift_fast.ops import banded_attention_step
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
+from olift_fast.streaming.staging import Staging
 from olift_fast.streaming.steps import Answers, Inputs, Told
 
 
@@ -36,24 +37,26 @@ class ModuleSteps:
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
         self._rings = [MotionRings(config, tracks, joints, like, like) for _ in model.motion]
         self._visible = visibility_ring(config, tracks, joints, like)
-        self._biases = [
-            bias if bias is None else bias().float() for bias in (_layer(x).attention.time_bias for x in model.motion)
-        ]
-        pinned = like.device.type == "cuda"
+        biases = (_layer(module).attention.time_bias for module in model.motion)
+        with model.autocast():
+            self._biases = [None if bias is None else bias().float() for bias in biases]
         floats = torch.promote_types(like.dtype, torch.float32)
-        self._staged = [
-            torch.zeros(tracks, joints, 2, dtype=floats, pin_memory=pinned),
-            torch.zeros(tracks, joints, dtype=torch.bool, pin_memory=pinned),
-            torch.zeros(1 + 5 * len(self._rings), tracks, dtype=torch.int64, pin_memory=pinned),
-        ]
-        self._inputs = [x.to(like.device, copy=True) for x in self._staged]
+        self._staging = Staging(
+            [
+                ((tracks, joints, 2), floats),
+                ((tracks, joints), torch.bool),
+                ((1 + 5 * len(self._rings), tracks), torch.int64),
+            ],
+            like.device,
+        )
+        self._tracks, self._device = tracks, like.device
         self._captured: tuple[torch.cuda.CUDAGraph, Tensor] | None = None
 
     def warmup(self) -> None:
         """Captures the step on a GPU, runs it once elsewhere; no track changes."""
-        nobody = np.full(self._staged[0].shape[0], -1)
+        nobody = np.full(self._tracks, -1)
         self._stage(nobody, nobody, None)
-        device = self._inputs[0].device
+        device = self._device
         if device.type != "cuda":
             self._run()
             return
@@ -71,11 +74,10 @@ class ModuleSteps:
 
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
         """See `Steps.step`."""
-        count = self._staged[0].shape[0]
-        time, length = np.full(count, -1), np.zeros(count, dtype=np.int64)
+        time, length = np.full(self._tracks, -1), np.zeros(self._tracks, dtype=np.int64)
         time[tracks], length[tracks] = times, lengths
         self._stage(time, length, inputs, tracks[times < lengths])
-        if self._inputs[0].is_cuda and self._captured is None:
+        if self._device.type == "cuda" and self._captured is None:
             self.warmup()
             self._stage(time, length, inputs, tracks[times < lengths])
         if self._captured is None:
@@ -92,7 +94,7 @@ class ModuleSteps:
 
     def _stage(self, time: Indices, length: Indices, inputs: Inputs | None, given: Indices | None = None) -> None:
         """Copies the inputs of a step of all tracks to the device: keypoints, masks and places in the rings."""
-        keypoints, visible, places = (x.numpy() for x in self._staged)
+        keypoints, visible, places = self._staging.arrays()
         visible[:] = False
         if inputs is not None:
             keypoints[given], visible[given] = inputs
@@ -107,13 +109,12 @@ class ModuleSteps:
             there = (time >= 0) & (time < length)
             rows[2] = rings.tokens.places_or_none(time, there)
             rows[3] = np.where(there, time, -1)
-        for held, staged in zip(self._inputs, self._staged, strict=True):
-            held.copy_(staged, non_blocking=True)
+        self._staging.send()
 
     def _run(self) -> Tensor:
         """The step of all tracks → the decoder's output ``(B, 1, J, outputs)``."""
         with self._model.autocast():
-            return self._lift(*self._inputs)
+            return self._lift(*self._staging.tensors)
 
     def _lift(self, keypoints: Tensor, visible: Tensor, places: Tensor) -> Tensor:
         tokens = self._model.encoder(keypoints[:, None], visible[:, None], *self._told)

@@ -37,6 +37,15 @@ def others() -> None:
     launch((2, 48, 26, 4, 32), torch.bfloat16, masked=False)
 
 
+def wide_heads() -> None:
+    """Up to the widest that the kernels take, in a small skeleton and a larger one, and a width that is padded."""
+    for dtype in (torch.float32, torch.bfloat16):
+        for joints in (12, 26):
+            launch((2, 8, joints, 2, 128), dtype, masked=True)
+    launch((2, 8, 12, 2, 64), torch.float32, masked=True)
+    launch((2, 8, 5, 2, 20), torch.bfloat16, masked=True)
+
+
 def several_tiles() -> None:
     """Skeletons of several tiles; whatever changes from call to call, and with it the strides, is one kernel."""
     for shape in ((1, 48, 133), (3, 1, 35), (2, 17, 64), (16, 243, 119)):

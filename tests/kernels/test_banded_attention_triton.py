@@ -224,6 +224,15 @@ def test_variants_compile_without_spills() -> None:
 
 
 @pytest.mark.slow
+def test_wide_heads_compile_without_spills() -> None:
+    """But for two registers of the gradients in float32."""
+    pytest.importorskip("triton")
+    kernels = compile_launches("banded_launches:wide_heads", 90)
+    assert [x.kernel for x in kernels] == ["forward_kernel", "backward_kernel"] * 2
+    assert [x.stack for x in kernels[:3]] == [0] * 3 and kernels[3].stack <= 8, kernels
+
+
+@pytest.mark.slow
 def test_batch_frames_and_joints_do_not_compile_anew() -> None:
     pytest.importorskip("triton")
     assert len(compile_launches("banded_launches:many_sizes", 90)) == 2

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import every_op
 import pytest
 import torch
-from every_op import Case, cases
+from every_op import TOLERANCE, Case, cases, worst_error
 
 from olift_fast import ops
 
@@ -45,6 +46,28 @@ def test_exports_and_gives_the_same(name: str, device: str, tmp_path) -> None:
     loaded = torch.export.load(tmp_path / "op.pt2").module()
     wanted = case.function(*case.leaves)
     torch.testing.assert_close(loaded(*case.leaves), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+def test_results_are_those_of_float64(dtype: torch.dtype, device: str) -> None:
+    errors = {name: worst_error(name, device, dtype) for name in every_op.names(dtype)}
+    assert {name: error for name, error in errors.items() if not error <= TOLERANCE[dtype]} == {}
+
+
+@pytest.mark.parametrize("broken", [1.001, float("nan")])
+def test_the_script_fails_where_one_result_is_wrong(broken: float, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    good = every_op.cases
+
+    def spoiled(device: str, dtype: torch.dtype = torch.float32) -> dict[str, Case]:
+        (leaf, *_), here = good("cpu", dtype)["rff_encode"].leaves, device == "somewhere"
+        return {"rff_encode": Case(lambda x: x * broken if here else x * 1, (leaf,))}
+
+    monkeypatch.setattr(every_op, "cases", spoiled)
+    assert every_op.main("cpu") == 0
+    assert every_op.main("somewhere") == 1
+    assert "rff_encode               float32   error" in capsys.readouterr().out
 
 
 # torch.linalg, which it computes with, waits for the GPU to look for errors: no graph can hold that.

@@ -19,6 +19,7 @@ BACKENDS = [
     pytest.param("native", torch.bfloat16, 1e-2, marks=needs_native),
     pytest.param("triton", torch.float32, 1e-5, marks=needs_triton),
     pytest.param("triton", torch.float16, 2e-3, marks=needs_triton),
+    pytest.param("triton", torch.bfloat16, 1e-2, marks=pytest.mark.gpu),
     pytest.param("eager", torch.float32, 1e-5),
     pytest.param("eager", torch.float64, 1e-13),
 ]

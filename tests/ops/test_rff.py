@@ -13,6 +13,7 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import rff_encode, rff_linear
+from olift_fast.ops.triton_runtime import interpreted
 
 DEVICE = {"triton": "cuda" if torch.cuda.is_available() else "cpu"}
 FAST = [
@@ -30,7 +31,7 @@ LARGE = [
 CASES = [
     pytest.param(*backend.values, shape, marks=backend.marks, id=f"{backend.values[0]}-{backend.values[1]}-{shape}")
     for backend in BACKENDS
-    for shape in (SHAPES if backend.values[0] == "triton" else SHAPES + LARGE)
+    for shape in (SHAPES if backend.values[0] == "triton" and interpreted() else SHAPES + LARGE)
 ]
 NAMES = ("x", "freqs", "weight", "bias", "token")
 
@@ -84,6 +85,32 @@ def test_matches_the_reference(backend, dtype, tolerance, shape, masked) -> None
         assert error(got, wanted) < tolerance
         for name, a, b in zip(NAMES, gradients, wanted_gradients, strict=False):
             assert a.dtype == dtype and error(a, b) < 2 * tolerance, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES if interpreted() else SHAPES + LARGE, ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [
+        pytest.param(torch.float16, 2e-3, marks=needs_triton),
+        # The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
+        pytest.param(torch.bfloat16, 1e-2, marks=pytest.mark.gpu),
+    ],
+)
+@pytest.mark.parametrize("wide_token", [False, True], ids=["half", "float32 token"])
+def test_layer_in_half_precision_on_a_gpu(wide_token, dtype, tolerance, shape) -> None:
+    """Weights in half precision; the token too, or in float32 as a lifter under autocast has it."""
+    leaves, visible, upstream, _ = inputs(shape[0], *shape[1:])
+    dtypes = [torch.float32, torch.float32, dtype, dtype, torch.float32 if wide_token else dtype]
+    given = [x.to(DEVICE["triton"], of).requires_grad_() for x, of in zip(leaves, dtypes, strict=True)]
+    out = rff_linear(*given[:4], visible=visible.to(DEVICE["triton"]), token=given[4], backend="triton")
+    assert out.dtype == dtypes[4]
+    out.backward(upstream.to(out))
+    rounded = [leaf.detach().cpu().double() for leaf in given]
+    wanted, gradients = run(reference.rff_linear, rounded, upstream, torch.float64, visible=visible)
+    assert error(out, wanted) < tolerance
+    for name, leaf, gradient in zip(NAMES, given, gradients, strict=True):
+        assert leaf.grad.dtype == leaf.dtype and error(leaf.grad, gradient) < 2 * tolerance, name
 
 
 @pytest.mark.slow

@@ -84,8 +84,10 @@ def _configuration(q: Tensor, left: int, right: int, backward: bool) -> tuple[in
     """How many programs to launch, the sizes that vary, and what the kernel is compiled for."""
     B, T, J, H, Dh = q.shape
     width = max(16, power_of_two(Dh))
-    tile = BLOCK if left + right == 0 else 2 * BLOCK
     joints, warps = _team(width, q.element_size(), backward)
+    # The gradients of wide heads in float32: a tile of twice as many keys would not fit in registers.
+    narrow = left + right == 0 or (backward and q.element_size() == 4 and width > 64)
+    tile = BLOCK if narrow else 2 * BLOCK
     if joints > J:
         joints, warps = power_of_two(J), warps * power_of_two(J) // joints
     options = {
@@ -107,11 +109,12 @@ def _configuration(q: Tensor, left: int, right: int, backward: bool) -> tuple[in
 def _team(width: int, bytes_per_element: int, backward: bool) -> tuple[int, int]:
     """Joints and warps of a program.
 
-    Each joint gets one warp where the warp's registers hold the operands. Products in float32 run on the ordinary
-    cores, and each thread then holds rows of both operands in registers: so several warps share a joint of wide heads.
+    Each joint gets one warp where the warp's registers hold the operands, and the backward has more of them. Products
+    in float32 run on the ordinary cores, and each thread then holds rows of both operands in registers. So several
+    warps share a joint of wide heads.
     """
     if bytes_per_element == 2:
-        return (4, 4) if width <= 64 else (2, 2)
+        return (4, 4) if width <= 64 else (1, 8) if backward else (2, 2)
     if width == 16:
         return 4, 4
     if width == 32:

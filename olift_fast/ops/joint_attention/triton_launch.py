@@ -23,7 +23,7 @@ def _forward(
     from olift_fast.ops.joint_attention.triton_kernels import forward_kernel
 
     unit = stride_unit(q, k, v)
-    programs, blocks, sizes, options = _configuration(q)
+    programs, blocks, sizes, options = _configuration(q, backward=False)
     launch(
         forward_kernel,
         (programs, blocks),
@@ -52,7 +52,7 @@ def _backward(
     from olift_fast.ops.joint_attention.triton_kernels import backward_kernel
 
     unit = stride_unit(grad, q, k, v, dq)
-    programs, blocks, sizes, options = _configuration(q)
+    programs, blocks, sizes, options = _configuration(q, backward=True)
     launch(
         backward_kernel,
         (programs,),
@@ -66,10 +66,10 @@ def _backward(
     )
 
 
-def _configuration(q: Tensor) -> tuple[int, int, tuple[int, int, int], dict[str, Any]]:
+def _configuration(q: Tensor, backward: bool) -> tuple[int, int, tuple[int, int, int], dict[str, Any]]:
     """How many programs and blocks of queries, the sizes that vary, and what the kernels are compiled for."""
     B, T, J, H, Dh = q.shape
-    block, items, warps = _tile(J, Dh, q.dtype)
+    block, items, warps = _tile(J, Dh, q.dtype, backward)
     options = {
         "H": H,
         "DH": Dh,
@@ -82,16 +82,22 @@ def _configuration(q: Tensor) -> tuple[int, int, tuple[int, int, int], dict[str,
     return ceil_div(B * T, items) * H, ceil_div(J, block), (T, J, B * T), options
 
 
-def _tile(J: int, Dh: int, dtype: torch.dtype) -> tuple[int, int, int]:
+def _tile(J: int, Dh: int, dtype: torch.dtype, backward: bool) -> tuple[int, int, int]:
     """Joints and frames of a tile, and the warps that hold it in registers.
 
     A tile is as small as the skeleton allows, so that most of its pairs are real; a larger skeleton takes several. In
-    float32 the products are exact, without tensor cores, and keep whole rows of both factors: that takes more warps.
+    float32 the products are exact, without tensor cores, and keep whole rows of both factors: that takes more warps. So
+    do wide heads, and the masks of heads whose width is no power of two; and for some, tiles are smaller.
     """
+    small, wide = J <= 16, Dh > 64
     if dtype == torch.float32:
-        return (16, 2, 8) if J <= 16 else (32, 1, 8)
-    block, items, warps = (16, 4, 4) if J <= 16 else (32, 1, 2)
-    return block, items, warps if Dh <= 32 else 2 * warps
+        if (backward and small and Dh > 32) or (wide and not backward):
+            return 16, 1, 8
+        return (16, 2, 8) if small else (32, 1, 8)
+    warps = 1 if Dh <= 32 and Dh == power_of_two(Dh) else 2
+    if small:
+        return (16, 1, 4) if backward and wide else (16, 4, 4 * warps)
+    return 32, 1, 8 if wide else 2 * warps
 
 
 triton_attention = register("joint_attention_triton", _forward, _backward, None)

@@ -118,8 +118,10 @@ def _attended(layer: MotionLayer, tokens: Tensor, past: Tensor, seen: Tensor) ->
     held = torch.cat([past, torch.stack([k, v], dim=3)], dim=1)
     bias = None if attention.time_bias is None else attention.time_bias()
     newest = q.new_full((q.shape[0],), left, dtype=torch.int64)
-    rings = [x.unflatten(-1, (attention.heads, -1)) for x in (q.expand(-1, left + 1, -1, -1), *held.unbind(dim=3))]
-    out = banded_attention_step(*rings, newest, newest + 1, (left, 0), bias=bias, visible=seen)
+    queries, keys, values = (
+        x.unflatten(-1, (attention.heads, -1)) for x in (q.expand(-1, left + 1, -1, -1), *held.unbind(dim=3))
+    )
+    out = banded_attention_step(queries, keys, values, newest, newest + 1, (left, 0), bias=bias, visible=seen)
     return out.flatten(-2)[:, None], held[:, 1:]
 
 

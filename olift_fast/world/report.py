@@ -38,7 +38,8 @@ def describe(result: LiftedTracks) -> tuple[str, ...]:
         lines.append(f"floor: joints stand on it in {_contact_share(result):.0%} of the frames")
     if result.meters_per_pixel is not None and world.size_spread is not None:
         lines += [
-            f"size of {name}: a pixel is {1000 * meters:.3g} mm at it (frames spread by {spread:.0%})"
+            f"size of {name}: a pixel is {1000 * meters:.3g} mm at it"
+            + (f" (frames spread by {spread:.0%})" if np.isfinite(spread) else ", as at the others")
             for name, meters, spread in zip(result.tracks, result.meters_per_pixel, world.size_spread, strict=True)
         ]
     known = world.path_error[np.isfinite(world.path_error)]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from olift_fast.archive.archiving import Summary
+from olift_fast.archive import LiftSettings, Summary, lift_archive
 from olift_fast.archive.destination import Destination
 from olift_fast.archive.manifest import Manifest
 from olift_fast.io import read_keypoints, read_lifted
 from olift_fast.model import Lifter, lift_tracks
 from olift_fast.tracks import with_inferred_skeleton
 from olift_fast.tracks.containers import LiftedTracks
+
+Run = Callable[..., Summary]
 
 JOINTS = ("nose", "left_paw", "right_paw", "tail")
 TIMES = ("finished", "seconds_fetch", "seconds_read", "seconds_lift", "seconds_write", "host", "why")
@@ -76,3 +79,9 @@ def as_lifted_alone(out: Path, summary: Summary, model: str, **options: Any) -> 
     done = [record for record in records(out).values() if record["status"] == "done"]
     assert len(done) >= summary.done > 0
     return all(same(read_lifted(out / one["output"]), alone(model, Path(one["path"]), **options)) for one in done)
+
+
+def lift_with(random_model: str, /, source: Path | str, out: Path | str, **options: Any) -> Summary:
+    """`lift_archive`, where settings may stand among the options."""
+    of_settings = {name: options.pop(name) for name in list(options) if name in LiftSettings.__dataclass_fields__}
+    return lift_archive(source, out, settings=LiftSettings(**{"model": random_model, **of_settings}), **options)

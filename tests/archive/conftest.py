@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from archives import Run, lift_with
 
-from olift_fast.archive import LiftSettings, Summary, archiving, lift_archive
+from olift_fast.archive import archiving
 from olift_fast.archive.lifting import Lifting
 from olift_fast.model import Lifter, LifterConfig
-
-Run = Callable[..., Summary]
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +37,3 @@ def run(model: str, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     monkeypatch.setattr(archiving, "_executor", lambda *_: here)
     return partial(lift_with, model)
-
-
-def lift_with(random_model: str, /, source: Path | str, out: Path | str, **options: Any) -> Summary:
-    """`lift_archive`, where settings may stand among the options."""
-    of_settings = {name: options.pop(name) for name in list(options) if name in LiftSettings.__dataclass_fields__}
-    return lift_archive(source, out, settings=LiftSettings(**{"model": random_model, **of_settings}), **options)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from archives import alone, as_lifted_alone, records, same, table
-from conftest import Run
+from archives import Run, alone, as_lifted_alone, records, same, table
 
 from olift_fast.archive import lifting, long_files
 from olift_fast.archive.plan import PACK_FILES, Job, in_shard, packs
@@ -148,7 +147,7 @@ def test_a_long_recording_is_taken_up_where_a_kill_stopped_it(
     before = len(chunks)
     counted: list[int] = []
     monkeypatch.setattr(long_recordings, "run", lambda *a, **more: counted.append(1) or lift(*a, **more))
-    from conftest import lift_with
+    from archives import lift_with
 
     from olift_fast.archive import archiving
 

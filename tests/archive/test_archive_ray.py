@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import archive_of, as_lifted_alone, records, table
-from conftest import lift_with
+from archives import archive_of, as_lifted_alone, lift_with, records, table
 
 from olift_fast.archive import LiftSettings
 from olift_fast.archive.lifting import Setup

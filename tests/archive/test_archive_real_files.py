@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from archives import alone, records, same
-from conftest import lift_with
+from archives import alone, lift_with, records, same
 
 from olift_fast.io import read_lifted
 

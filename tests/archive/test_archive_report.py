@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archives import archive_of
-from conftest import Run
+from archives import Run, archive_of
 
 from olift_fast.archive import report_archive
 from olift_fast.archive.destination import Destination

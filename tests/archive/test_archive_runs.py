@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import archive_of, as_lifted_alone, lasting, records, table
-from conftest import Run
+from archives import Run, archive_of, as_lifted_alone, lasting, records, table
 
 from olift_fast.archive import archiving, lifting
 from olift_fast.archive.archiving import LOCK

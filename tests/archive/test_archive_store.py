@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import archive_of, lasting, records, same
-from conftest import Run
+from archives import Run, archive_of, lasting, records, same
 
 from olift_fast.archive import manifest, merge_archive, report_archive, store_lock
 from olift_fast.archive.archiving import LOCK, alone_in

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import archive_of, as_lifted_alone, lasting, records, table
-from conftest import lift_with
+from archives import archive_of, as_lifted_alone, lasting, lift_with, records, table
 
 from olift_fast.archive import local
 from olift_fast.archive.archiving import LOCK

@@ -14,7 +14,10 @@ from benchmarks.scores import MOTION, RECORDS
 from olift_fast.model.checkpoints import SHIPPED, shipped, validated_drift
 
 
-@pytest.mark.parametrize(("model", "method"), [("small", "small"), ("small-causal", "small-causal, 0 frames later")])
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [("small", "small"), ("small-all", "small-all"), ("small-causal", "small-causal, 0 frames later")],
+)
 def test_checkpoint_says_the_drift_of_its_record(model: str, method: str) -> None:
     rows = json.loads((RECORDS / f"{model}-noise.json").read_text(encoding="utf-8"))
     drifts = [row["bone_length_drift"] for row in rows if row["method"] == method and row["source"] in MOTION]

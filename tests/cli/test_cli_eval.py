@@ -58,7 +58,7 @@ def test_arguments_may_stand_behind_json(run: Run, random_model: str, recordings
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--delay", "-2"], ["latency_frames", "-2"]),
+        (["--delay", "-2"], ["--latency-frames", "-2"]),
         (["--dtype", "float16"], ["float16 is for GPUs"]),
         (["--plot", "scores.xyz"], ["scores.xyz", ".png"]),
         (["--out", "nowhere/scores.json"], ["nowhere/scores.json"]),

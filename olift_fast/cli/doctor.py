@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 EXTRAS = {
     "io": {"movement": "movement", "sleap-io": "sleap_io", "pyarrow": "pyarrow", "ezc3d": "ezc3d"},
     "view": {"plotly": "plotly"},
+    "smooth": {"scipy": "scipy"},
+    "video": {"opencv-python-headless": "cv2", "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL"},
     "stream": {"viser": "viser", "websockets": "websockets"},
     "train": {"lightning-fabric": "lightning_fabric", "tensorboard": "tensorboard"},
+    "export": {"onnx": "onnx", "onnxscript": "onnxscript"},
+    "archive": {"aiohttp": "aiohttp", "fsspec": "fsspec"},
+    "ray": {"ray": "ray"},
     "bench": {"matplotlib": "matplotlib"},
 }
+"""What each extra of `pyproject.toml` brings: packages, and the modules by which they are found."""
 # "reference" is the old name of "eager".
 BACKENDS: tuple[Backend, ...] = ("eager", "reference", "native", "cuda", "triton")
 PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")

@@ -163,7 +163,7 @@ def _lines(findings: dict[str, Any]) -> list[str]:
             lines.append(f"  {bad if why else good} {name}{detail}")
         cuda = findings["cuda"]
         gpu = ", ".join(cuda["devices"]) if cuda["available"] else cuda["why"]
-        lines.append(f"  {good if cuda['available'] else bad} CUDA: {gpu}")
+        lines.append(f"  {good if cuda['available'] else bad} GPU: {gpu}")
     lines.append("extras")
     for extra, packages in findings["extras"].items():
         missing = [name for name, version in packages.items() if version is None]

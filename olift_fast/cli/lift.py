@@ -143,7 +143,7 @@ def lift(
     output: OldFrame = None,
     debug: Debug = False,
 ) -> None:
-    """Lift a keypoint file to 3D.
+    """Lift a keypoint file to 3D. For many files, see `olift archive`.
 
     [bold]Examples[/bold]
       olift lift mouse_DLC.csv --open

@@ -80,10 +80,9 @@ def local_of(source: str) -> str:
 def found_in(source: str) -> Found:
     """The recordings of a folder (with all folders below it), of a glob, or of a URL, or one file.
 
-    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording; so is SOURCE
-    itself. A folder that a
-    symbolic link leads to is taken once. Hidden files and folders are left out. The results of files that differ in
-    their endings alone have these in their names.
+    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording, also where it is
+    the source itself. A folder that a symbolic link leads to is taken once. Hidden files and folders are left out. The
+    results of files that differ in their endings alone have these in their names.
 
     Raises:
         InputError: there is no such file, or nothing to lift in it.

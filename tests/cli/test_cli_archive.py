@@ -72,7 +72,9 @@ def test_json_is_a_line_for_each_event(archive: Run, folder: Path, tmp_path: Pat
 
 def test_a_dry_run_says_what_there_is_to_do(archive: Run, folder: Path, tmp_path: Path) -> None:
     outcome = archive(folder, "--out", tmp_path / "out", "--dry-run")
-    assert re.search(r"^to lift: 2 files, 0\.0 MB, about [1-9]\d* (second|minute|hour)s? here$", outcome.stdout, re.MULTILINE)
+    assert re.search(
+        r"^to lift: 2 files, 0\.0 MB, about [1-9]\d* (second|minute|hour)s? here$", outcome.stdout, re.MULTILINE
+    )
     assert not (tmp_path / "out").exists()
 
 

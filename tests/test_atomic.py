@@ -37,6 +37,7 @@ def lifted() -> LiftedTracks:
         visible=np.ones(shape, bool),
         skeleton=Skeleton(("nose", "tail"), ((0, 1),)),
         tracks=("mouse",),
+        fps=30.0,
         scale=np.ones(1),
         centers=np.zeros((1, 2, 2)),
         rotation=np.eye(3)[None],

@@ -80,9 +80,9 @@ def local_of(source: str) -> str:
 def found_in(source: str) -> Found:
     """The recordings of a folder (with all folders below it), of a glob, or of a URL, or one file.
 
-    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. A folder that a
-    symbolic link leads to is taken once. Hidden files and folders are left out. The results of files that differ in
-    their endings alone have these in their names.
+    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording, also where it is
+    the source itself. A folder that a symbolic link leads to is taken once. Hidden files and folders are left out. The
+    results of files that differ in their endings alone have these in their names.
 
     Raises:
         InputError: there is no such file, or nothing to lift in it.
@@ -154,8 +154,8 @@ def _of_folder(folder: Path, root: Path, passed: list[str], seen: set[tuple[int,
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
     files = [one.name for one in inner if one.is_file()]
-    if folder != root and _are_frames(folder, files):
-        yield entry_of(folder, root)
+    if _are_frames(folder, files):
+        yield entry_of(folder, root, folder.resolve().name if folder == root else None)
         return
     for one in inner:
         if one.is_dir():

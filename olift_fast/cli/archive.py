@@ -64,7 +64,9 @@ def archive(
     format_out: Annotated[
         str,
         typer.Option(
-            "--format-out", metavar="SUFFIX", help="Format of the results: .npz, .csv, .long.csv, .h5, .nc, .nwb."
+            "--format-out",
+            metavar="SUFFIX",
+            help="Format of the results, as for `olift lift`: .npz, .csv, .long.csv, .parquet and others.",
         ),
     ] = ".npz",
     executor: Annotated[
@@ -265,6 +267,14 @@ def _bar() -> Iterator[Callable[[dict[str, Any]], None] | None]:
         yield move
 
 
+def time_of(hours: float) -> str:
+    """A time in the unit that makes it short to read: "3 seconds", "12 minutes", "34 hours"."""
+    for unit, size in (("hour", 1.0), ("minute", 60.0)):
+        if hours * size >= 2:
+            return f"{hours * size:,.0f} {unit}s"
+    return plural(max(round(hours * 3600), 1), "second")
+
+
 def _say_summary(
     summary: Summary, settings: LiftSettings, out: str, shard: tuple[int, int] | None, dry_run: bool
 ) -> None:
@@ -275,15 +285,15 @@ def _say_summary(
             say(f"lifted anew: {count:,} ({reason})" if not dry_run else f"to lift anew: {count:,} ({reason})")
     if dry_run:
         size = f"{summary.bytes / 1e6:,.1f} MB"
-        hours = "" if summary.estimated_hours is None else f", about {summary.estimated_hours:.2g} hours here"
-        say(f"to lift: {plural(summary.to_do, 'file')}, {size}{hours}")
+        time = "" if summary.estimated_hours is None else f", about {time_of(summary.estimated_hours)} here"
+        say(f"to lift: {plural(summary.to_do, 'file')}, {size}{time}")
         return
     speed = f"{summary.done / max(summary.seconds, 1e-9):,.1f} files/s" if summary.done else ""
     say(f"lifted: {plural(summary.done, 'file')}, {plural(summary.frames, 'frame')}{', ' * bool(speed)}{speed}")
     for error, count in summary.errors.most_common(10):
         say(f"failed: {count:,} × {error}")
     if summary.failed_before:
-        say(f"failed before: {summary.failed_before:,}; --retry-failed lifts them again")
+        say(f"failed before: {summary.failed_before:,}; --retry-failed tries them again")
     if summary.interrupted:
         left = summary.to_do - summary.done - summary.failed
         warn(f"stopped before its end, {plural(left, 'file')} to do: the same command goes on from here")

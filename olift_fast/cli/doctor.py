@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 EXTRAS = {
     "io": {"movement": "movement", "sleap-io": "sleap_io", "pyarrow": "pyarrow", "ezc3d": "ezc3d"},
     "view": {"plotly": "plotly"},
+    "smooth": {"scipy": "scipy"},
+    "video": {"opencv-python-headless": "cv2", "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL"},
     "stream": {"viser": "viser", "websockets": "websockets"},
     "train": {"lightning-fabric": "lightning_fabric", "tensorboard": "tensorboard"},
+    "export": {"onnx": "onnx", "onnxscript": "onnxscript"},
+    "archive": {"aiohttp": "aiohttp", "fsspec": "fsspec"},
+    "ray": {"ray": "ray"},
     "bench": {"matplotlib": "matplotlib"},
 }
+"""What each extra of `pyproject.toml` brings: packages, and the modules by which they are found."""
 # "reference" is the old name of "eager".
 BACKENDS: tuple[Backend, ...] = ("eager", "reference", "native", "cuda", "triton")
 PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
@@ -157,7 +163,7 @@ def _lines(findings: dict[str, Any]) -> list[str]:
             lines.append(f"  {bad if why else good} {name}{detail}")
         cuda = findings["cuda"]
         gpu = ", ".join(cuda["devices"]) if cuda["available"] else cuda["why"]
-        lines.append(f"  {good if cuda['available'] else bad} CUDA: {gpu}")
+        lines.append(f"  {good if cuda['available'] else bad} GPU: {gpu}")
     lines.append("extras")
     for extra, packages in findings["extras"].items():
         missing = [name for name, version in packages.items() if version is None]

@@ -38,7 +38,7 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Teach a checkpoint your own animals from a few recorded clips, and score both on clips that were held out.
+    """Teach a checkpoint your own animals from a few clips whose 3D is known, and score both on clips held out.
 
     The last fifth of each recording is never trained on: it tells whether it was worth it. docs/data.md has what an
     .npz holds. Needs the extra train.

@@ -143,7 +143,7 @@ def lift(
     output: OldFrame = None,
     debug: Debug = False,
 ) -> None:
-    """Lift a keypoint file to 3D.
+    """Lift a keypoint file to 3D. For many files, see `olift archive`.
 
     [bold]Examples[/bold]
       olift lift mouse_DLC.csv --open
@@ -151,7 +151,7 @@ def lift(
       olift lift openpose_json/ --fps 60 --html walk.html
       olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
       olift lift clip.slp --json | jq .seconds.lift
-      olift lift openfield.csv --view top --model mine    for a model that was trained to be told the view
+      olift lift openfield.csv --view top --model small-all    filmed from above, by a model that can be told so
       olift lift walk.json --world --height 1.75m --calibration Calib.toml --camera cam_01
     """
     result = out or default_output(file, ".lifted.npz")

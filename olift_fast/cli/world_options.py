@@ -39,7 +39,9 @@ Bone = Annotated[
 Length = Annotated[
     list[str] | None,
     typer.Option(
-        help="The same when the animal is stretched out: nose-tail_base=85mm.", show_default=False, metavar="A-B=LENGTH"
+        help="A known distance of two joints when the animal is stretched out: nose-tail_base=85mm.",
+        show_default=False,
+        metavar="A-B=LENGTH",
     ),
 ]
 Height = Annotated[

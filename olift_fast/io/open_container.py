@@ -222,7 +222,10 @@ def _unknown_folder(folder: Folder, hints: Sequence[str]) -> InputError:
         inner = _shown({path.name for path in folder.path.iterdir() if path.is_dir()})
         give = "" if inner == "none" else f"; its folders are {inner}: give one of them"
         return InputError(f"a folder without files, wanted {' or '.join(hints)}{give}")
-    return InputError(f"a folder of no known kind, wanted {' or '.join(hints)}; its files are {shown}")
+    return InputError(
+        f"a folder of no known kind, wanted {' or '.join(hints)}; its files are {shown}; "
+        "to lift each of them, use `olift archive`"
+    )
 
 
 def _unknown_json_lines(content: Sequence[Any], hints: Sequence[str]) -> InputError:

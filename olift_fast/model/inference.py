@@ -405,7 +405,10 @@ def check_pitch(model: Lifter, pitch: float | None) -> None:
     """Raises InputError where the pitch is not from -90 to 90 degrees, or the model can't be told it."""
     containers.check_pitch(pitch)
     if pitch is not None and not model.config.pitch:
-        raise InputError(f"the model {model.name!r} can't be told the camera's pitch, got {pitch:g}: leave it out")
+        raise InputError(
+            f"the model {model.name!r} can't be told the camera's pitch, got {pitch:g}: leave it out, "
+            "or take a model that can, such as small-all"
+        )
 
 
 def lift_mirrored(

@@ -53,6 +53,16 @@ def test_a_folder_of_frames_is_one_recording(tmp_path: Path) -> None:
     assert found_in(str(tmp_path)).entries[2].modified != before
 
 
+def test_a_source_that_is_a_folder_of_frames_is_one_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = tmp_path / "walk"
+    walk.mkdir()
+    for number in range(3):
+        (walk / f"cam1_{number:012d}_keypoints.json").write_text(json.dumps(FRAME))
+    assert [(entry.path, entry.name) for entry in found_in(str(walk)).entries] == [(str(walk), "walk")]
+    monkeypatch.chdir(walk)
+    assert names(found_in(".").entries) == ["walk"]
+
+
 def test_files_that_differ_in_their_endings_alone_keep_them(tmp_path: Path) -> None:
     for name in ("mouse.csv", "mouse.h5", "mouse.csv.gz", "rat.h5"):
         (tmp_path / name).write_text("x")

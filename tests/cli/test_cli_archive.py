@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from olift_fast.cli.archive import shard_of
+from olift_fast.cli.archive import shard_of, time_of
 from olift_fast.errors import InputError
 from olift_fast.io import read_lifted
 
@@ -71,8 +72,18 @@ def test_json_is_a_line_for_each_event(archive: Run, folder: Path, tmp_path: Pat
 
 def test_a_dry_run_says_what_there_is_to_do(archive: Run, folder: Path, tmp_path: Path) -> None:
     outcome = archive(folder, "--out", tmp_path / "out", "--dry-run")
-    assert "to lift: 2 files, " in outcome.stdout and " hours here" in outcome.stdout
+    assert re.search(
+        r"^to lift: 2 files, 0\.0 MB, about [1-9]\d* (second|minute|hour)s? here$", outcome.stdout, re.MULTILINE
+    )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [(0, "1 second"), (0.0001, "1 second"), (0.01, "36 seconds"), (0.5, "30 minutes"), (34.2, "34 hours")],
+)
+def test_estimates_have_a_unit_that_fits(hours: float, told: str) -> None:
+    assert time_of(hours) == told
 
 
 def test_shards_and_their_tables(archive: Run, run: Run, folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,16 @@ def test_doctor_tells_versions_backends_and_checkpoints(run: Run) -> None:
     people = run("doctor")
     assert torch.__version__ in people.stdout and "native" in people.stdout and "extras" in people.stdout
     assert "✓ eager" in people.stdout and "reference" not in people.stdout
+
+
+def test_doctor_knows_all_extras_but_those_for_developers() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = {
+        extra: {re.split(r"[\[>=]", package)[0] for package in packages}
+        for extra, packages in project["project"]["optional-dependencies"].items()
+        if extra not in ("test", "dev")
+    }
+    assert {extra: set(packages) for extra, packages in doctor_module.EXTRAS.items()} == wanted
 
 
 def test_doctor_says_why_something_cannot_run(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_missing_files_folders_and_forbidden_files(tmp_path: Path) -> None:
     _refused(tmp_path, "is a folder, wanted a npz file", format="npz")
     path = tmp_path / "mine.csv"
     path.write_text("x")
+    _refused(tmp_path, "its files are mine.csv; to lift each of them, use `olift archive`")
     path.chmod(0)
     if not os.access(path, os.R_OK):
         _refused(path, "Permission denied")

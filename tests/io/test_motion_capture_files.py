@@ -236,7 +236,10 @@ def _two_dogs() -> LiftedTracks:
 def test_formats_of_one_track_refuse_several(tmp_path: Path, suffix: str, title: str) -> None:
     with pytest.raises(InputError) as error:
         write_lifted(_two_dogs(), tmp_path / f"dogs{suffix}")
-    wanted = f"{title} holds one track a file, got 2 ('rex', 'fido'); choose one with --track"
+    wanted = (
+        f"{title} holds one track a file, got 2 ('rex', 'fido'); choose one with --track, "
+        "or let `olift convert --each-track` write a file for each"
+    )
     assert str(error.value) == f"{tmp_path / f'dogs{suffix}'}: {wanted}" and not list(tmp_path.iterdir())
 
 

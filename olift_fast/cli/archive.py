@@ -64,7 +64,9 @@ def archive(
     format_out: Annotated[
         str,
         typer.Option(
-            "--format-out", metavar="SUFFIX", help="Format of the results: .npz, .csv, .long.csv, .h5, .nc, .nwb."
+            "--format-out",
+            metavar="SUFFIX",
+            help="Format of the results: .npz, .csv, .long.csv, .h5, .nc, .nwb or another that `olift lift -o` writes.",
         ),
     ] = ".npz",
     executor: Annotated[

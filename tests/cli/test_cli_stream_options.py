@@ -38,10 +38,11 @@ def test_a_record_that_its_format_cannot_hold_is_refused_before_the_stream_begin
     two = tmp_path / "two.npy"
     np.save(two, np.random.default_rng(0).normal(200, 50, (2, 5, 4, 2)).astype(np.float32))
     (bare := tmp_path / "bare.json").write_text('{"names": ["a", "b"]}')
+    (four := tmp_path / "four.json").write_text('{"names": ["a", "b", "c", "d"], "edges": [[0, 1], [1, 2], [2, 3]]}')
     record = tmp_path / "out.bvh"
     for options, wanted in (
-        (("--replay", two), "BVH holds one track a file, got 2 ('track_0', 'track_1')"),
+        (("--replay", two, "--skeleton", four), "BVH holds one track a file, got 2 ('track_0', 'track_1')"),
         (("--skeleton", bare), "BVH needs the bones between the joints"),
     ):
         assert_one_line(run("stream", *options, "--record", record), f"olift: {record}: {wanted}")
-    assert {path.name for path in tmp_path.iterdir()} == {"two.npy", "bare.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"two.npy", "bare.json", "four.json"}

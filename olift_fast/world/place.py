@@ -17,7 +17,7 @@ from olift_fast.world.grounding import Grounded, ground
 from olift_fast.world.lengths import KnownLength, split_pair
 from olift_fast.world.lens import project
 from olift_fast.world.path import OF_LENGTH, along_rays, by_size, in_plane, smoothed
-from olift_fast.world.size import Size, measure, relative_sizes
+from olift_fast.world.size import Size, keeps_lengths, measure, relative_sizes
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def to_world(
     `WorldFrame` in the result tells which, and how sure it is.
 
     Args:
-        result: in the camera frame.
+        result: in the camera frame; its bones not yet made steady where a focal length is to tell depth.
         pitch: degrees by which the camera looks down; by default what the model was told.
         up: (3) in the camera's axes (x right, y down, z away), or a pair of joints, "hip-neck", the second above.
         lengths: known lengths (`parse_length`); several make it surer.
@@ -87,6 +87,8 @@ def to_world(
                 "no length is known, so that the calibration's world is out of reach: --bone, --length or --height"
             ]
         warnings = [*warnings, *notes]
+    if matrix is not None and keeps_lengths(result):
+        warnings = [*warnings, "all bones keep their lengths, so that they tell no depth: --rigid comes after --world"]
     grounded = ground(result, placed, upward.vector, matrix, floor)
     origin = center + _origins(grounded, rotation, matrix is None, calibrated)
     world = WorldFrame(

@@ -69,6 +69,16 @@ def by_option(argument: str, option: str) -> Iterator[None]:
         raise InputError(option + message.removeprefix(argument)) from error
 
 
+@contextmanager
+def about(path: Path, source: str | None) -> Iterator[None]:
+    """Has an InputError within the block begin with `path`, in place of `source`, which that file was made from."""
+    try:
+        yield
+    except InputError as error:
+        own = str(error).removeprefix(f"{source}: ") if source else str(error)
+        raise InputError(f"{path}: {own}") from error
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Lines on stdout, or on stderr. Names of files, joints and tracks may stand in them: `printable` escapes signs."""
     for line in lines:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olift_fast.tracks.rates import rate_of
 from olift_fast.view.bones import edge_side, inferred_edges, shades_of
 from olift_fast.view.scene import floor_of
 
@@ -35,6 +36,7 @@ def pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
         "total": total,
         "stride": stride,
         "fps": result.fps,
+        "rate": rate_of(result),
         "tracks": list(result.tracks),
         "joints": list(skeleton.names),
         "edges": [

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks, check_pitch
+from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.world_frame import Calibration, WorldFrame
 from olift_fast.world.averages import median_of
 from olift_fast.world.gravity import PITCH_ERROR, Up, axes_of, estimate_up, mean_direction, up_of_pitch
@@ -65,7 +66,7 @@ def to_world(
     calibration = calibration or result.calibration
     matrix = calibration.matrix if calibration is not None else _matrix(result, focal)
     sizes, scatter = relative_sizes(result)
-    relative = np.exp(smoothed(np.log(sizes), result.fps))
+    relative = np.exp(smoothed(np.log(sizes), rate_of(result)))
     relative = np.where(np.isfinite(relative), relative / median_of(relative, axis=1, keepdims=True), 1)
     turned = result.joints.astype(np.float64) if matrix is None else along_rays(result, matrix)
     straight = replace(result, joints=turned.astype(np.float32))

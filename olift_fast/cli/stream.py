@@ -321,8 +321,8 @@ def _check_can_hold(record: Path, joints: Skeleton, replayed: KeypointTracks | N
     from olift_fast.tracks.containers import KeypointTracks
 
     if replayed is None:
-        shape = 1, 1, joints.num_joints
-        replayed = KeypointTracks(np.zeros((*shape, 2)), np.zeros(shape), joints, ("track",))
+        nothing = np.zeros((1, 1, joints.num_joints, 2), np.float32)
+        replayed = KeypointTracks(nothing, nothing[..., 0], joints, ("track",))
     # Moments of a record are counted; a replay without a rate is played at the usual one.
     check_can_hold(record, replace(replayed, frames=None, fps=replayed.fps or 30.0))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from olift_fast.tracks.rates import rate_of
 from olift_fast.view.bones import edge_side, inferred_edges, shades_of
-from olift_fast.view.scene import floor_of
+from olift_fast.view.scene import floor_of, known_floor
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
@@ -110,10 +110,10 @@ def _reach(points: np.ndarray) -> list[float]:
 
 
 def _floor(result: LiftedTracks) -> dict[str, Any] | None:
-    """The height of the floor in the world's frame, and whether somebody looked for it."""
+    """The height of the floor in the world's frame, and whether one was found."""
     if result.frame != "world":
         return None
-    return {"height": _rounded(floor_of(result, result.joints)), "known": result.contacts is not None}
+    return {"height": _rounded(floor_of(result, result.joints)), "known": known_floor(result) is not None}
 
 
 def _rounded(value: float) -> float:

@@ -174,4 +174,5 @@ def test_options_of_the_world_need_it(lift: Run, mouse: Path, tmp_path: Path, op
 
 def test_a_result_in_the_world_is_not_brought_there_again(run: Run, lifted: Path) -> None:
     assert run("world", lifted).exit_code == 0
-    assert_one_line(run("world", lifted.with_name("mouse.world.npz")), "is in 'world'")
+    placed = lifted.with_name("mouse.world.npz")
+    assert_one_line(run("world", placed), f"olift: {placed}: must be in the camera frame", "is in 'world'")

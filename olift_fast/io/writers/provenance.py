@@ -60,4 +60,4 @@ def record_facts(record: WorldFrame | Calibration | None) -> dict[str, Any] | No
 
 def _numbers(values: npt.NDArray[Any]) -> Any:
     """The numbers as lists, with None for NaN, which JSON has not."""
-    return np.where(np.isfinite(values), values, None).tolist()
+    return np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()

@@ -71,12 +71,14 @@ def by_option(argument: str, option: str) -> Iterator[None]:
 
 @contextmanager
 def about(path: Path, source: str | None) -> Iterator[None]:
-    """Has an InputError within the block begin with `path`, in place of `source`, which that file was made from."""
+    """Has an InputError within the block that begins with `source`, which a file was made from, name that file."""
     try:
         yield
     except InputError as error:
-        own = str(error).removeprefix(f"{source}: ") if source else str(error)
-        raise InputError(f"{path}: {own}") from error
+        message = str(error)
+        if source is None or not message.startswith(f"{source}: "):
+            raise
+        raise InputError(f"{path}: {message.removeprefix(f'{source}: ')}") from error
 
 
 def say(*lines: str, err: bool = False) -> None:

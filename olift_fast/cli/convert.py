@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olift_fast.cli.checks import check_lifted, check_result
-from olift_fast.cli.console import about, plural, reported, say, tell
+from olift_fast.cli.console import plural, reported, say, tell
 from olift_fast.cli.options import Debug
 from olift_fast.errors import InputError
 
@@ -63,8 +63,10 @@ def convert(
     lifted = read_lifted(result)
     if fps is not None:
         lifted = replace(lifted, fps=fps)
-    with about(result, lifted.source):
+    try:
         lifted = take_tracks(lifted, track) if track else lifted
+    except InputError as error:
+        raise InputError(f"{result}: {error}") from error
     parts = list(_each(lifted, out)) if each_track else [(out, lifted)]
     for path, part in parts:
         check_result(path, result)

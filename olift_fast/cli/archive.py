@@ -66,7 +66,7 @@ def archive(
         typer.Option(
             "--format-out",
             metavar="SUFFIX",
-            help="Format of the results: .npz, .csv, .long.csv, .h5, .nc, .nwb or another that `olift lift -o` writes.",
+            help="Format of the results, as for `olift lift`: .npz, .csv, .long.csv, .parquet and others.",
         ),
     ] = ".npz",
     executor: Annotated[

@@ -57,8 +57,8 @@ def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTrack
     if "one track" in wants and tracks.num_tracks != 1:
         names = ", ".join(map(repr, tracks.tracks))
         raise InputError(
-            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}); "
-            "choose one with --track of `olift lift` or `olift convert`"
+            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}); choose one with --track, "
+            "or let `olift convert --each-track` write a file for each"
         )
     if "fps" in wants and tracks.fps is None:
         raise InputError(f"{path}: {title} needs the frames a second, which are not known: give them with --fps")

@@ -26,7 +26,7 @@ from olift_fast.archive.stores import is_url, remote_of
 from olift_fast.atomic import writing
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io.read import read_keypoints, read_skeleton
-from olift_fast.io.write import write_lifted
+from olift_fast.io.write import check_can_hold, write_lifted
 from olift_fast.model import Lifter, lift_recordings
 from olift_fast.model.inference import TOGETHER
 from olift_fast.odd_files import check_file
@@ -137,6 +137,7 @@ class Lifting:
                 with watch.measure("read"):
                     record["input_sha256"] = hash_of(path)
                     tracks = _tracks_of(path, job.entry.path, settings)
+                    _check_can_hold(job.output, tracks)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, others go on
             return failed(record | watch.seconds, error)
         return _Read(job, settings, tracks, record | watch.seconds | _known_of(tracks, settings))
@@ -280,6 +281,14 @@ def _tracks_of(path: Path, name: str, settings: LiftSettings) -> KeypointTracks:
         best = float(tracks.confidence.max(initial=0))
         raise InputError(f"no keypoint reaches min_confidence {settings.min_confidence:g}, the best has {best:.2g}")
     return with_inferred_skeleton(tracks, settings.infer, min_confidence=settings.min_confidence)
+
+
+def _check_can_hold(output: str, tracks: KeypointTracks) -> None:
+    """Raises InputError, without the result's name, where its format can't do without what the tracks lack."""
+    try:
+        check_can_hold(Path(output), tracks)
+    except InputError as error:
+        raise InputError(str(error).removeprefix(f"{Path(output)}: ")) from error
 
 
 @lru_cache(maxsize=256)

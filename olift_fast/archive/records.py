@@ -50,9 +50,9 @@ COLUMNS: dict[str, str] = {"path": "string", **_OF_TRACK, **_OF_FILE, "settings_
 
 QUALITY = {
     "hidden_share": "share of the keypoints that are hidden",
-    "bone_drift": "drift of bone lengths: their standard deviation over their mean",
+    "bone_drift": "drift of bone lengths within 48 frames: their standard deviation over their mean",
     "uncertainty": "mean standard deviation of depth, in the animal's sizes",
-    "jump_share": "share of frames in which a joint jumps by more than half of the animal's size",
+    "jump_share": "share of frames in which a joint jumps, as in the line of trust",
 }
 """Figures of a track's quality, less is better, and what they are."""
 

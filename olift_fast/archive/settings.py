@@ -38,7 +38,7 @@ class LiftSettings:
         device: where the model runs: "cpu", "cuda", …
         dtype: what the model's products are rounded to: "float32", "bfloat16" or "float16".
         allow_pickle: open pickled Python objects, which can run any code.
-        suffix: ending of the results, which tells their format: ".npz", ".csv", ".long.csv", ".h5", ".nc", ".nwb".
+        suffix: ending of the results, which tells their format: ".npz", ".csv" or another one of `write_lifted`.
 
     Raises:
         InputError: a value that can't be.

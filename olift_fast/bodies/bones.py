@@ -35,11 +35,16 @@ def length_drift(joints: Array, edges: Sequence[tuple[int, int]], window: int | 
     Returns:
         without a unit, as `olift_fast.train.bone_length_drift`; NaN where no bone is seen twice in a window.
     """
+    known = window_drifts(joints, edges, window)
+    return float(np.mean(known)) if known else float("nan")
+
+
+def window_drifts(joints: Array, edges: Sequence[tuple[int, int]], window: int | None = WINDOW) -> list[float]:
+    """The drift of each window, of which `length_drift` is the mean; those that can't be told are left out."""
     lengths = bone_lengths(joints, edges)
     starts = range(0, max(len(lengths) - (window or 0) + 1, 1), window or max(len(lengths), 1))
     drifts = [_drift(lengths[start : start + window] if window else lengths) for start in starts]
-    known = [drift for drift in drifts if np.isfinite(drift)]
-    return float(np.mean(known)) if known else float("nan")
+    return [drift for drift in drifts if np.isfinite(drift)]
 
 
 def _drift(lengths: Floats) -> float:

@@ -33,11 +33,12 @@ def steady_bones(result: LiftedTracks) -> LiftedTracks:
     """The result with bones of one length each for a whole track; joints move as little as possible.
 
     `steady_joints` for each track. σ are the standard deviations of x, y and z where the result has them; else depth
-    counts as half as sure as x and y (`DEPTH`), and in the world's frame, where no axis is the camera's, all directions
-    count alike.
+    counts as half as sure as x and y (`DEPTH`). They lie along the camera's axes in the world's frame, too; where
+    nobody knows how these lie there (`LiftedTracks.world` is None), all directions count alike.
 
     Lengths are in the unit of the joints. In pixels an animal that comes nearer grows, and steady bones pull it off its
     keypoints: where the body's size changes by a quarter or more, a warning says so. A note tells how far joints moved.
+    `world.to_world` tells depth by the bones' apparent size: call it before.
 
     Raises:
         InputError: no edges are known.
@@ -45,8 +46,8 @@ def steady_bones(result: LiftedTracks) -> LiftedTracks:
     check_bones(result)
     edges, joints = result.skeleton.edges, np.empty_like(result.joints)
     moves, growth = [], 1.0
-    for track, (own, seen) in enumerate(zip(result.joints, result.visible, strict=True)):
-        joints[track] = steady_joints(own, result.skeleton, seen, _deviations(result, track))
+    for track, own in enumerate(result.joints):
+        joints[track] = _steady_track(result, track)
         moved, radius = np.linalg.norm(joints[track].astype(np.float64) - own, axis=-1), body_radius(own)
         moves += [np.sqrt(np.nanmean(moved**2)) / radius] if radius else []
         growth = max(growth, size_change(own, edges))
@@ -110,9 +111,19 @@ def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
     return float(most / least)
 
 
+def _steady_track(result: LiftedTracks, track: int) -> Array:
+    """(T, J, 3) the joints of one track with steady bones; those of the world's frame are turned to the camera's."""
+    joints, seen, deviations = result.joints[track], result.visible[track], _deviations(result, track)
+    if result.world is None:
+        return steady_joints(joints, result.skeleton, seen, deviations)
+    origin, turn = result.world.origin[track], result.world.rotation
+    steady = steady_joints((joints - origin) @ turn, result.skeleton, seen, deviations)
+    return np.asarray(steady @ turn.T + origin, dtype=np.float32)
+
+
 def _deviations(result: LiftedTracks, track: int) -> Array | None:
-    """Standard deviations along the axes of the joints, (T, J, 3) or one for each axis; None where all are alike."""
-    if result.frame == "world":
+    """Standard deviations along the camera's axes, (T, J, 3) or one for each axis; None where all are alike."""
+    if result.frame == "world" and result.world is None:
         return None
     if result.uncertainty is None or result.uncertainty_xy is None:
         return np.array([1.0, 1.0, DEPTH])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
+from olift_fast.tracks.rates import frame_step
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def smoothing_of(result: KeypointTracks | LiftedTracks, seconds: float) -> Smoot
     if result.fps is None:
         told = f"{result.source} does not tell them" if result.source else "they are not known"
         raise InputError(f"smoothing needs the frames a second, and {told}: --fps gives them")
-    step = _step(result)
+    step = frame_step(result)
     frames = 2 * int(seconds * result.fps / step / 2) + 1
     least = ORDER + 3
     if frames < least:
@@ -106,14 +107,6 @@ def _smoothed(values: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.fl
         return values
     smooth = savgol_filter(values.astype(np.float64), window, ORDER, axis=0, mode="interp")
     return np.asarray(smooth, dtype=np.float32)
-
-
-def _step(result: KeypointTracks | LiftedTracks) -> int:
-    """Frames of the video from one frame of the result to the next: the most frequent number."""
-    if result.frames is None or len(result.frames) < 2:
-        return 1
-    steps, counts = np.unique(np.diff(result.frames), return_counts=True)
-    return int(steps[counts.argmax()])
 
 
 def _alike(there: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:

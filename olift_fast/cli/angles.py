@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_input, check_output
-from olift_fast.cli.console import plural, print_json, reported, say, tell, warn
+from olift_fast.cli.checks import check_lifted, check_output
+from olift_fast.cli.console import about, plural, print_json, reported, say, tell, warn
 from olift_fast.cli.options import Debug, Json
 from olift_fast.errors import InputError
 
@@ -49,15 +49,14 @@ def angles(
     from olift_fast.bodies import angles_of, write_angles
     from olift_fast.io import read_lifted
 
-    check_input(result)
-    if result.is_dir():
-        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
+    check_lifted(result)
     table = out or result.with_suffix(".angles.csv")
     if not table.name.lower().endswith(".csv"):
         raise InputError(f"{table}: a table's name must end in .csv or .long.csv, got {table.suffix or 'no ending'!r}")
     check_output(table, result)
     lifted = read_lifted(result)
-    found = angles_of(lifted)
+    with about(result, lifted.source):
+        found = angles_of(lifted)
     write_angles(found, lifted, table)
     if as_json:
         print_json(

@@ -18,6 +18,13 @@ def check_input(path: Path) -> None:
     refuse_odd(path)
 
 
+def check_lifted(path: Path) -> None:
+    """As `check_input`, for a lifted result, which is no folder."""
+    check_input(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, wanted what `olift lift` wrote (.npz)")
+
+
 def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
     """Raises InputError where `path`, which `option` named, can't be written or is the input itself."""
     with writing(path):

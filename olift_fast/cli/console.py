@@ -69,6 +69,18 @@ def by_option(argument: str, option: str) -> Iterator[None]:
         raise InputError(option + message.removeprefix(argument)) from error
 
 
+@contextmanager
+def about(path: Path, source: str | None) -> Iterator[None]:
+    """Has an InputError within the block that begins with `source`, which a file was made from, name that file."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        if source is None or not message.startswith(f"{source}: "):
+            raise
+        raise InputError(f"{path}: {message.removeprefix(f'{source}: ')}") from error
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Lines on stdout, or on stderr. Names of files, joints and tracks may stand in them: `printable` escapes signs."""
     for line in lines:

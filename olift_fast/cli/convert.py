@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_input, check_result
+from olift_fast.cli.checks import check_lifted, check_result
 from olift_fast.cli.console import plural, reported, say, tell
 from olift_fast.cli.options import Debug
 from olift_fast.errors import InputError
@@ -56,9 +56,7 @@ def convert(
     from olift_fast.io.write import check_can_hold, leaves_out
     from olift_fast.tracks.taking import take_tracks
 
-    check_input(result)
-    if result.is_dir():
-        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
+    check_lifted(result)
     check_result(out, result)
     if fps is not None and not 0 < fps < float("inf"):
         raise InputError(f"--fps must be a positive number, got {fps:g}")
@@ -76,7 +74,8 @@ def convert(
     for path, part in parts:
         write_lifted(part, path)
         say(f"written: {path} ({plural(part.num_tracks, 'track')}, {plural(part.num_frames, 'frame')})")
-    tell(f"left out, for want of a place in such files: {leaves_out(out)}")
+    if (missing := leaves_out(out)) != "nothing":
+        tell(f"left out, for want of a place in such files: {missing}")
 
 
 def _each(lifted: LiftedTracks, out: Path) -> Iterator[tuple[Path, LiftedTracks]]:

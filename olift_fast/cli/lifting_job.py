@@ -119,10 +119,16 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
             progress=progress,
         )
     told = trust(result, usual_drift=usual_drift, mirror=mirror.share if mirror else None)
-    if job.smooth is not None or job.rigid:
+    from olift_fast.bodies import smooth_joints, steady_bones
+
+    if job.smooth is not None:
         with stages.measure("steady"):
-            result = _steadied(job, result)
+            result = smooth_joints(result, job.smooth)
     result = job.placement.placed(result, job.pitch)
+    if job.rigid:
+        # After the world frame, which tells depth by how the bones' sizes change in the picture.
+        with stages.measure("steady"):
+            result = steady_bones(result)
     with stages.measure("write"):
         from olift_fast.io import write_lifted
 
@@ -175,15 +181,6 @@ def _check_steadying(job: LiftingJob, tracks: KeypointTracks) -> None:
         from olift_fast.bodies.rigid import check_bones
 
         check_bones(tracks)
-
-
-def _steadied(job: LiftingJob, result: LiftedTracks) -> LiftedTracks:
-    """The result smoothed, then with bones of one length each, as the job asks."""
-    from olift_fast.bodies import smooth_joints, steady_bones
-
-    if job.smooth is not None:
-        result = smooth_joints(result, job.smooth)
-    return steady_bones(result) if job.rigid else result
 
 
 def tracks_of(job: LiftingJob) -> KeypointTracks:

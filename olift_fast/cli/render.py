@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_input, check_output
+from olift_fast.cli.checks import check_lifted, check_output
 from olift_fast.cli.console import ordinal, plural, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
-from olift_fast.errors import InputError
 
 
 class ThemeName(StrEnum):
@@ -71,9 +70,7 @@ def render(
     from olift_fast.view.render import check_ending, render
     from olift_fast.view.video import require_video
 
-    check_input(result)
-    if result.is_dir():
-        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
+    check_lifted(result)
     movie = out or result.with_suffix(".mp4")
     check_ending(movie)
     require_video()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -135,8 +136,8 @@ def stream(
     record: Annotated[
         Path | None,
         typer.Option(
-            help="Write all that was lifted at the end (.npz, .csv, …). Until then it grows in RECORD.journal, which "
-            "`olift recover` reads after a crash.",
+            help="Write all that was lifted at the end (.npz, .csv, …, as `olift lift -o`). Until then it grows in "
+            "RECORD.journal, which `olift recover` reads after a crash.",
             show_default=False,
             readable=False,
         ),
@@ -193,6 +194,8 @@ def stream(
         for note in replayed.notes:
             tell(note)
     joints = _skeleton(skeleton, replayed)
+    if record is not None:
+        _check_can_hold(record, joints, replayed)
     for warning in skeleton_warnings(joints):
         warn(warning)
 
@@ -305,6 +308,23 @@ def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
     if skeleton.num_joints < 2:
         raise InputError(f"{name}: has one joint, wanted at least 2: a point alone has no depth")
     return skeleton
+
+
+def _check_can_hold(record: Path, joints: Skeleton, replayed: KeypointTracks | None) -> None:
+    """Raises InputError where the record's format can't do without what is known to be missing.
+
+    How many tracks come live, and whether their frames have times, is only known at the end.
+    """
+    import numpy as np
+
+    from olift_fast.io.write import check_can_hold
+    from olift_fast.tracks.containers import KeypointTracks
+
+    if replayed is None:
+        nothing = np.zeros((1, 1, joints.num_joints, 2), np.float32)
+        replayed = KeypointTracks(nothing, nothing[..., 0], joints, ("track",))
+    # Moments of a record are counted; a replay without a rate is played at the usual one.
+    check_can_hold(record, replace(replayed, frames=None, fps=replayed.fps or 30.0))
 
 
 def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None, axes: str) -> LiveView:

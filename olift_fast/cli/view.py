@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_input, check_page
+from olift_fast.cli.checks import check_lifted, check_page
 from olift_fast.cli.console import open_page, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
-from olift_fast.errors import InputError
 
 
 @reported
@@ -40,9 +39,7 @@ def view(
     from olift_fast.io import read_lifted
     from olift_fast.view.html import write_page
 
-    check_input(result)
-    if result.is_dir():
-        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
+    check_lifted(result)
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_image_size, check_input, check_result
-from olift_fast.cli.console import print_json, reported, say, tell, warn
+from olift_fast.cli.checks import check_image_size, check_lifted, check_result
+from olift_fast.cli.console import about, print_json, reported, say, tell, warn
 from olift_fast.cli.options import Debug, Json, Pitch, View, pitch_told
 from olift_fast.cli.world_options import (
     Bone,
@@ -25,7 +25,6 @@ from olift_fast.cli.world_options import (
     UpOption,
     WorldOptions,
 )
-from olift_fast.errors import InputError
 
 
 @reported
@@ -87,15 +86,15 @@ def world(
         calibration_unit=calibration_unit,
     )
     check_image_size(image_size)
-    check_input(result)
-    if result.is_dir():
-        raise InputError(f"{result}: is a folder, wanted what `olift lift` wrote (.npz)")
+    check_lifted(result)
     target = out or result.with_name(f"{result.name.removesuffix('.npz').removesuffix('.lifted')}.world.npz")
     check_result(target, result)
     lifted = read_lifted(result)
     if image_size is not None:
         lifted = replace(lifted, image_size=image_size)
-    placed = options.placed(lifted, pitch_told(pitch, view))
+    told = pitch_told(pitch, view)
+    with about(result, lifted.source):
+        placed = options.placed(lifted, told)
     write_lifted(placed, target)
     warnings = list(placed.warnings[len(lifted.warnings) :])
     if lifted.calibration is None and (bent := lens_warning(lifted, placed.calibration)) is not None:

@@ -33,5 +33,7 @@ def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
     for name in (*_OF_JOINTS, *_OF_TRACKS):
         if (values := getattr(result, name)) is not None:
             changes[name] = values[kept][:, :, joints] if name in _OF_JOINTS else values[kept]
+    if result.world is not None:
+        changes["world"] = result.world.of_tracks(kept)
     skeleton = result.skeleton.subset([result.skeleton.names[joint] for joint in joints])
     return replace(result, **changes, skeleton=skeleton, tracks=tuple(result.tracks[index] for index in kept))

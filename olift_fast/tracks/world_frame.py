@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -130,6 +131,11 @@ class WorldFrame:
     def up(self) -> Floats:
         """(3) the world's z in the camera's axes."""
         return np.asarray(self.rotation[2])
+
+    def of_tracks(self, places: Sequence[int]) -> WorldFrame:
+        """The same of the tracks at these places, in this order."""
+        own = {name: getattr(self, name) for name in ("origin", "path_error", "floor", "size_spread")}
+        return replace(self, **{name: values[list(places)] for name, values in own.items() if values is not None})
 
 
 def check_rotation(rotation: Floats, name: str) -> None:

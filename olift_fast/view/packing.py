@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olift_fast.tracks.rates import rate_of
 from olift_fast.view.bones import edge_side, inferred_edges, shades_of
-from olift_fast.view.scene import floor_of
+from olift_fast.view.scene import floor_of, known_floor
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
@@ -35,6 +36,7 @@ def pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
         "total": total,
         "stride": stride,
         "fps": result.fps,
+        "rate": rate_of(result),
         "tracks": list(result.tracks),
         "joints": list(skeleton.names),
         "edges": [
@@ -108,10 +110,10 @@ def _reach(points: np.ndarray) -> list[float]:
 
 
 def _floor(result: LiftedTracks) -> dict[str, Any] | None:
-    """The height of the floor in the world's frame, and whether somebody looked for it."""
+    """The height of the floor in the world's frame, and whether one was found."""
     if result.frame != "world":
         return None
-    return {"height": _rounded(floor_of(result, result.joints)), "known": result.contacts is not None}
+    return {"height": _rounded(floor_of(result, result.joints)), "known": known_floor(result) is not None}
 
 
 def _rounded(value: float) -> float:

@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from olift_fast.atomic import atomic_path
+from olift_fast.atomic import atomic_path, writing
 from olift_fast.errors import InputError
+from olift_fast.tracks.rates import rate_of
 from olift_fast.view.video import Video, open_video, page_video_writer, read_pictures, require_video
 from olift_fast.view.video_frames import check_offset, video_frames
 
@@ -56,10 +57,11 @@ def page_video(
     video = open_video(path)
     notes = check_offset(result, video, offset)
     numbers = video_frames(result, offset or 0)[::stride]
-    rate = (result.fps or 30.0) / stride
+    rate = (rate_of(result) or 30.0) / stride
     with tempfile.TemporaryDirectory(prefix="olift-") as folder:
         copy = Path(folder) / "copy.mp4"
-        missing = _copy(video, numbers, rate, copy, progress)
+        with writing(page):
+            missing = _copy(video, numbers, rate, copy, progress)
         if missing:
             notes = (*notes, f"{missing:,} of {len(numbers):,} frames have no picture in the video")
         size = copy.stat().st_size

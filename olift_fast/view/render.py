@@ -12,6 +12,7 @@ import numpy as np
 
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError, printable
+from olift_fast.tracks.rates import rate_of
 from olift_fast.view import painting
 from olift_fast.view.painting import THEMES, Painter
 from olift_fast.view.scene import Array, Camera, Scene, floor_lines, scene_of
@@ -292,7 +293,7 @@ def _rate(result: LiftedTracks, fps: float | None, ending: str) -> tuple[int, fl
     """Of how many frames one is drawn, and the movie's frames per second."""
     if fps is not None:
         return 1, fps
-    recorded = result.fps or 30.0
+    recorded = rate_of(result) or 30.0
     stride = int(np.ceil(recorded / RATES[ending] - 1e-6))
     return stride, recorded / stride
 

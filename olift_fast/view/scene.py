@@ -138,9 +138,23 @@ def nice_step(rough: float) -> float:
     return float(power * (1 if lead < 1.5 else 2 if lead < 3.5 else 5 if lead < 7.5 else 10))
 
 
+def known_floor(result: LiftedTracks) -> float | None:
+    """The floor's height in a world where one was found, the middle one of several tracks; else None.
+
+    That is 0 but in a calibrated world, whose joints are not moved to the floor.
+    """
+    if result.frame != "world" or result.contacts is None:
+        return None
+    if result.world is None or result.world.floor is None:
+        return 0.0
+    levels = result.world.floor[np.isfinite(result.world.floor)]
+    return float(np.median(levels)) if len(levels) else None
+
+
 def floor_of(result: LiftedTracks, joints: Array) -> float:
-    """The floor's height: 0 in a world where somebody looked for it, else that of the lowest joint, but for 0.5 %."""
-    return 0.0 if result.frame == "world" and result.contacts is not None else _share(joints[..., 2], 0.5)
+    """The height of the floor, or, where none is known, of the lowest joint, but for 0.5 %."""
+    known = known_floor(result)
+    return _share(joints[..., 2], 0.5) if known is None else known
 
 
 def _share(values: Array, percent: float) -> float:

@@ -5,6 +5,7 @@ ffmpeg runs as a child process: a broken video can end that process, not this on
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import re
 import subprocess
@@ -120,6 +121,7 @@ def movie_writer(
 
     Raises:
         InputError: ffmpeg can't write the file: one line.
+        OSError: the disk is full; `olift_fast.atomic` tells it with the movie's own name.
     """
     if path.suffix.lower() == ".gif":
         with _gif_writer(path, size, fps, dither) as write:
@@ -265,7 +267,11 @@ def _fill(stream: Any, picture: Picture) -> bool:
 
 
 def _failure(path: Path, what: str, told: IO[bytes]) -> InputError:
-    """The last thing that ffmpeg said, without the addresses in memory that it names its parts by."""
+    """The last thing that ffmpeg said, without the addresses in memory that it names its parts by.
+
+    Raises:
+        OSError: the disk is full, for whoever knows the final name of `path`.
+    """
     told.seek(0)
     lines = [line for line in told.read().decode(errors="replace").splitlines() if line.strip()]
     part = r"(\[[^\]]* @ 0x[0-9a-f]+\] *)?(\[\w+\] *)?(Error opening input: )?"
@@ -273,4 +279,6 @@ def _failure(path: Path, what: str, told: IO[bytes]) -> InputError:
     why = next((line for line in said if "No space left" in line), said[0] if said else "ffmpeg stopped")
     if "whitelist" in why:
         why = "it is a playlist, or of a format that holds no video"
+    if "No space left" in why:
+        raise OSError(errno.ENOSPC, why)
     return InputError(f"{path}: {what}: {printable(why[:200])}")

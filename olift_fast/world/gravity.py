@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.overhead import steep_camera
+from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.world_frame import Gravity
 from olift_fast.world.averages import mean_of
@@ -113,7 +114,7 @@ def _body(result: LiftedTracks, track: int) -> _Body | None:
     frames = np.flatnonzero(there.any(axis=1) & result.visible[track].any(axis=1))
     if not len(frames):
         return None
-    seconds = (result.fps or 30.0) * _WINDOW_SECONDS
+    seconds = (rate_of(result) or 30.0) * _WINDOW_SECONDS
     thinned = max(len(frames) // _MOST_FRAMES, 1)
     frames = frames[::thinned]
     joints, there = joints[frames], there[frames]

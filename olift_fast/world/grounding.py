@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.world_frame import Path
 from olift_fast.world.averages import mean_of, median_of
 from olift_fast.world.floor import FLATNESS, Floor, find_floor
@@ -67,7 +68,7 @@ def ground(result: LiftedTracks, placed: Placed, up: Floats, matrix: Floats | No
 def _floor_of(result: LiftedTracks, track: int, joints: Floats, up: Floats) -> Floor:
     rotation = axes_of(up)
     view = rotation @ np.array([0.0, 0.0, 1.0])
-    return find_floor(joints @ rotation.T, result.visible[track], result.skeleton, view, result.fps)
+    return find_floor(joints @ rotation.T, result.visible[track], result.skeleton, view, rate_of(result))
 
 
 def _gain(found: Floor, slope: Floats, depth_error: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.rates import rate_of
 from olift_fast.world.averages import mean_of, median_of
 
 Floats = npt.NDArray[np.float64]
@@ -70,7 +71,7 @@ def by_size(
     missing = np.where(weights[..., None], rays * away[..., None] - bodies[..., :2], 0)
     across = missing.sum(axis=2) / np.maximum(weights.sum(axis=2), 1)[..., None]
     joints = bodies + np.concatenate([across, depth], axis=-1)[:, :, None]
-    share = np.sqrt(np.square(SYSTEMATIC) + np.square(scatter) / smoothed_frames(result.fps))
+    share = np.sqrt(np.square(SYSTEMATIC) + np.square(scatter) / smoothed_frames(rate_of(result)))
     return Placed(joints, median_of(depth[..., 0], axis=1) * share)
 
 

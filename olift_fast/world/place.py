@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks, check_pitch
+from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.world_frame import Calibration, WorldFrame
 from olift_fast.world.averages import median_of
 from olift_fast.world.gravity import PITCH_ERROR, Up, axes_of, estimate_up, mean_direction, up_of_pitch
@@ -17,7 +18,7 @@ from olift_fast.world.grounding import Grounded, ground
 from olift_fast.world.lengths import KnownLength, split_pair
 from olift_fast.world.lens import project
 from olift_fast.world.path import OF_LENGTH, along_rays, by_size, in_plane, smoothed
-from olift_fast.world.size import Size, measure, relative_sizes
+from olift_fast.world.size import Size, keeps_lengths, measure, relative_sizes
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def to_world(
     `WorldFrame` in the result tells which, and how sure it is.
 
     Args:
-        result: in the camera frame.
+        result: in the camera frame; its bones not yet made steady where a focal length is to tell depth.
         pitch: degrees by which the camera looks down; by default what the model was told.
         up: (3) in the camera's axes (x right, y down, z away), or a pair of joints, "hip-neck", the second above.
         lengths: known lengths (`parse_length`); several make it surer.
@@ -65,7 +66,7 @@ def to_world(
     calibration = calibration or result.calibration
     matrix = calibration.matrix if calibration is not None else _matrix(result, focal)
     sizes, scatter = relative_sizes(result)
-    relative = np.exp(smoothed(np.log(sizes), result.fps))
+    relative = np.exp(smoothed(np.log(sizes), rate_of(result)))
     relative = np.where(np.isfinite(relative), relative / median_of(relative, axis=1, keepdims=True), 1)
     turned = result.joints.astype(np.float64) if matrix is None else along_rays(result, matrix)
     straight = replace(result, joints=turned.astype(np.float32))
@@ -87,6 +88,8 @@ def to_world(
                 "no length is known, so that the calibration's world is out of reach: --bone, --length or --height"
             ]
         warnings = [*warnings, *notes]
+    if matrix is not None and keeps_lengths(result):
+        warnings = [*warnings, "all bones keep their lengths, so that they tell no depth: --rigid comes after --world"]
     grounded = ground(result, placed, upward.vector, matrix, floor)
     origin = center + _origins(grounded, rotation, matrix is None, calibrated)
     world = WorldFrame(

@@ -16,7 +16,7 @@ _GRAVITY = {
     "pitch": "by the camera's pitch",
     "feet": "estimated from how the feet stand",
     "body": "estimated from how the body stands",
-    "assumed": "only assumed: nothing tells; --pitch or --up does",
+    "assumed": "only assumed, since nothing tells (--pitch or --up does)",
 }
 _PATHS = {
     "in-plane": "in the picture's plane alone, without depth: --focal, --fov or --calibration tell it",
@@ -34,7 +34,7 @@ def describe(result: LiftedTracks) -> tuple[str, ...]:
     pitch, roll = pitch_and_roll(world.up)
     looks = f"camera looks {'up' if pitch < 0 else 'down'} by {abs(pitch):.0f}°, tilted sideways by {abs(roll):.0f}°"
     lines = [f"up is {_GRAVITY[world.gravity]}, to about {world.gravity_error:.0f}° ({looks})"]
-    if world.floor is not None and result.contacts is not None:
+    if world.floor is not None and np.isfinite(world.floor).any() and result.contacts is not None:
         lines.append(f"floor: joints stand on it in {_contact_share(result):.0%} of the frames")
     if result.meters_per_pixel is not None and world.size_spread is not None:
         lines += [

@@ -25,6 +25,7 @@ SMALLEST, LARGEST = 5e-5, 30.0
 
 _STRETCHED = 0.9  # quantile of time at which an animal is stretched out, or a person stands
 _ACROSS = 0.7  # bones that lie so far in the picture's plane are measured best
+_STEADY = 1e-3  # the share by which lengths that were made steady still differ
 _ENOUGH = 0.2  # … where so large a share of the frames has them
 # Where the joints of a person's head and foot are, as shares of the height (Drillis and Contini 1966).
 _UP_TO = {"crown": 1.0, "eye": 0.936, "ear": 0.93, "head": 0.93, "face": 0.92, "nose": 0.915}
@@ -108,6 +109,17 @@ def relative_sizes(result: LiftedTracks) -> tuple[Floats, Floats]:
             else np.nan
         )
     return np.array(sizes), np.array(scatter)
+
+
+def keeps_lengths(result: LiftedTracks) -> bool:
+    """Whether bones of a track keep their lengths in the picture to 0.1 %, as only bones do that were made steady."""
+    for joints in result.joints:
+        lengths, _ = _bone_lengths(joints.astype(np.float64), np.isfinite(joints).all(axis=-1), result.skeleton)
+        usual = median_of(lengths, axis=0)
+        off = np.abs(lengths / np.where(usual > 0, usual, np.nan) - 1)
+        if result.skeleton.edges and np.isfinite(off).sum() > 2 * off.shape[1] and np.nanmax(off) < _STEADY:
+            return True
+    return False
 
 
 def _measure(result: LiftedTracks, track: int, length: KnownLength, up: Floats, relative: Floats) -> _Measured:

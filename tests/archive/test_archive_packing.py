@@ -78,6 +78,17 @@ def test_an_error_in_a_pack_is_found_file_by_file(run: Run, tmp_path: Path, monk
     assert "oops" in records(tmp_path / "out")["2.csv"]["error"]
 
 
+def test_what_a_format_cannot_hold_fails_before_it_is_lifted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    two_animals(tmp_path / "in" / "two.npy", frames=600)
+    monkeypatch.setattr(lifting, "lift_recordings", lambda *_, **__: pytest.fail("was lifted"))
+    assert run(tmp_path / "in", tmp_path / "out", suffix=".trc", fps=30.0).failed == 1
+    told = records(tmp_path / "out")["two.npy"]["error"]
+    assert told.startswith("TRC holds one track a file, got 2 ('track_0', 'track_1'); choose one with"), told
+
+
 def two_animals(path: Path, frames: int = 3000) -> Path:
     """An array of two tracks; the second never has the last joint, and neither is there in the middle."""
     rng = np.random.default_rng(4)

@@ -14,6 +14,7 @@ from olift_fast.bodies.elimination import elimination_order, meetings, solve
 from olift_fast.bodies.rigid import with_lengths
 from olift_fast.errors import InputError
 from olift_fast.tracks import Skeleton, rig
+from olift_fast.tracks.world_frame import WorldFrame
 
 FOX = rig("animalsyn3d_fox")
 
@@ -75,7 +76,22 @@ def test_sure_joints_stay_and_unsure_ones_move() -> None:
     assert abs(moved[7, 0, 0]) < 0.05 and moved[7, 1, 0] == pytest.approx(-4, abs=0.1)
 
 
-def test_depth_gives_way_unless_the_frame_is_the_world() -> None:
+def test_a_body_in_the_world_gives_way_along_the_cameras_depth() -> None:
+    _, joints = noisy(FOX)
+    rng = np.random.default_rng(3)
+    sure = {name: rng.uniform(1, 9, joints.shape[:2])[None] for name in ("uncertainty", "uncertainty_xy")}
+    turn = np.array([[0.0, 0.6, 0.8], [1, 0, 0], [0, 0.8, -0.6]])
+    origin = np.array([[3.0, -2, 5]])
+    world = WorldFrame(
+        rotation=turn, origin=origin, gravity="pitch", gravity_error=1, path="in-plane", path_error=[np.nan]
+    )
+    for given in ({}, sure):
+        camera = steady_bones(lifted(joints, FOX, **given)).joints
+        placed = steady_bones(lifted(joints @ turn.T + origin, FOX, frame="world", world=world, **given)).joints
+        np.testing.assert_allclose(placed, camera @ turn.T + origin, atol=2e-3)
+
+
+def test_depth_gives_way_unless_nobody_knows_where_it_is_in_the_world() -> None:
     skeleton = Skeleton(("a", "b"), ((0, 1),))
     joints = np.zeros((31, 2, 3))
     joints[:, 1] = (6, 0, 8)

@@ -60,5 +60,7 @@ def test_what_can_not_be_used_is_said(run: Run, result: Path, mouse: Path, tmp_p
     assert_one_line(run("angles", result, "-o", tmp_path / "no" / "a.csv"), "is not a folder")
     bare = replace(read_lifted(result), skeleton=Skeleton(("p1", "p2", "p3", "p4")))
     write_lifted(bare, tmp_path / "bare.npz")
-    assert_one_line(run("angles", tmp_path / "bare.npz"), "angles need the skeleton's edges")
+    assert_one_line(
+        run("angles", tmp_path / "bare.npz"), f"olift: {tmp_path / 'bare.npz'}: angles need the skeleton's edges"
+    )
     assert not list(tmp_path.glob("*.angles.csv"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from .conftest import Run, walk, write_table
@@ -31,3 +32,17 @@ def test_latency_that_does_not_fit_is_named_by_its_option(run: Run, recordings: 
     assert_one_line(run("stream", "--skeleton", "coco_17", "--latency-frames", 3), f"olift: {wanted}")
     outcome = run("eval", "small-causal", recordings, "--latency-frames", 3)
     assert_one_line(outcome, f"olift: {wanted}")
+
+
+def test_a_record_that_its_format_cannot_hold_is_refused_before_the_stream_begins(run: Run, tmp_path: Path) -> None:
+    two = tmp_path / "two.npy"
+    np.save(two, np.random.default_rng(0).normal(200, 50, (2, 5, 4, 2)).astype(np.float32))
+    (bare := tmp_path / "bare.json").write_text('{"names": ["a", "b"]}')
+    (four := tmp_path / "four.json").write_text('{"names": ["a", "b", "c", "d"], "edges": [[0, 1], [1, 2], [2, 3]]}')
+    record = tmp_path / "out.bvh"
+    for options, wanted in (
+        (("--replay", two, "--skeleton", four), "BVH holds one track a file, got 2 ('track_0', 'track_1')"),
+        (("--skeleton", bare), "BVH needs the bones between the joints"),
+    ):
+        assert_one_line(run("stream", *options, "--record", record), f"olift: {record}: {wanted}")
+    assert {path.name for path in tmp_path.iterdir()} == {"two.npy", "bare.json", "four.json"}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from olift_fast import read_lifted
+from olift_fast.bodies import length_drift, steady_bones
 
 from .conftest import Run
 from .test_cli_errors import assert_one_line
@@ -54,6 +55,25 @@ def test_lift_world_is_lift_and_then_world(run: Run, lift: Run, mouse: Path, lif
     assert first.units == "meters" and first.world.gravity == "pitch" and first.world.path.startswith("size")
     assert "(meters: x right, y away from the camera, z up)" in once.stdout
     assert "size of " in once.stderr
+
+
+def test_rigid_comes_after_the_world_and_takes_no_depth_from_it(
+    run: Run, lift: Run, mouse: Path, tmp_path: Path
+) -> None:
+    plain, rigid, first = (tmp_path / f"{name}.npz" for name in ("plain", "rigid", "first"))
+    options = ["--bone", "left_paw-nose=40mm", "--fov", "50", "--image-size", "640", "480"]
+    assert lift(mouse, "-o", plain, "--world", *options).exit_code == 0
+    outcome = lift(mouse, "-o", rigid, "--world", "--rigid", *options)
+    assert outcome.exit_code == 0 and "keep their lengths" not in outcome.stderr
+    placed, steady = read_lifted(plain), read_lifted(rigid)
+    np.testing.assert_array_equal(steady.joints, steady_bones(placed).joints)
+    assert length_drift(steady.joints[0], steady.skeleton.edges, None) < 1e-3 < 10 * placed.world.size_spread[0]
+    for name in ("origin", "path_error", "size_spread"):
+        np.testing.assert_array_equal(getattr(steady.world, name), getattr(placed.world, name))
+    assert lift(mouse, "-o", first, "--rigid").exit_code == 0
+    outcome = run("world", first, "-o", tmp_path / "late.npz", *options)
+    assert outcome.exit_code == 0
+    assert "warning: all bones keep their lengths, so that they tell no depth" in outcome.stderr
 
 
 def test_json_tells_of_the_world_frame(run: Run, lift: Run, mouse: Path, lifted: Path, tmp_path: Path) -> None:
@@ -154,4 +174,5 @@ def test_options_of_the_world_need_it(lift: Run, mouse: Path, tmp_path: Path, op
 
 def test_a_result_in_the_world_is_not_brought_there_again(run: Run, lifted: Path) -> None:
     assert run("world", lifted).exit_code == 0
-    assert_one_line(run("world", lifted.with_name("mouse.world.npz")), "is in 'world'")
+    placed = lifted.with_name("mouse.world.npz")
+    assert_one_line(run("world", placed), f"olift: {placed}: must be in the camera frame", "is in 'world'")

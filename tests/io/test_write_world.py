@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from olift_fast.errors import InputError
 from olift_fast.io import read_lifted, write_lifted
+from olift_fast.io.writers.movement import to_dataset
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.world_frame import Calibration, WorldFrame
@@ -83,6 +86,36 @@ def assert_same(got: Any, wanted: Any) -> None:
 def test_npz_keeps_the_world_frame_and_the_calibration_exactly(tmp_path: Path, changed: dict[str, Any]) -> None:
     wanted = result(**changed)
     assert_same(read_lifted(write_lifted(wanted, tmp_path / "out.npz")), wanted)
+
+
+def _as_told(told: dict[str, Any], wanted: Any) -> None:
+    """`told`, of a file with JSON, has all fields of the record."""
+    for name, value in vars(wanted).items():
+        if value is None:
+            assert name not in told
+        elif isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(np.array(told[name], dtype=float), value, err_msg=name)
+        else:
+            assert told[name] == (list(value) if isinstance(value, tuple) else value), name
+
+
+def test_files_with_room_for_it_tell_of_the_world_frame_and_the_calibration(tmp_path: Path) -> None:
+    camera = Calibration(matrix=np.diag([500.0, 510, 1]), distortion=[0.1, 0, 0, 0], image_size=(640, 480), name="top")
+    placed = result(calibration=camera, fps=30.0)
+
+    def refused(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    gltf = json.loads(write_lifted(placed, tmp_path / "out.gltf").read_text(), parse_constant=refused)
+    told = [gltf["asset"]["extras"]]
+    if importlib.util.find_spec("movement") is not None:
+        dataset = to_dataset(placed)
+        told.append(
+            {name: json.loads(dataset.attrs[name], parse_constant=refused) for name in ("world", "calibration")}
+        )
+    for facts in told:
+        _as_told(facts["world"], placed.world)
+        _as_told(facts["calibration"], camera)
 
 
 def test_a_damaged_world_frame_is_refused_with_the_files_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.taking import take_tracks
+from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 
 def result() -> LiftedTracks:
@@ -35,6 +36,19 @@ def result() -> LiftedTracks:
         meters_per_pixel=[0.1, 0.2, 0.3],
         contacts=rng.uniform(size=shape) > 0.5,
         notes=("as read",),
+        frame="world",
+        world=WorldFrame(
+            rotation=np.diag([1.0, -1.0, -1.0]),
+            origin=rng.normal(size=(3, 3)),
+            gravity="feet",
+            gravity_error=7.0,
+            path="size",
+            path_error=np.array([1.0, np.nan, 3.0]),
+            floor=np.array([0.0, 0.0, np.nan]),
+            matrix=np.diag([800.0, 800.0, 1.0]),
+            size_spread=np.array([0.1, 0.2, 0.3]),
+        ),
+        calibration=Calibration(matrix=np.diag([800.0, 800.0, 1.0])),
     )
 
 
@@ -46,6 +60,11 @@ def test_every_field_follows_its_track() -> None:
     assert len(arrays) == 11
     for name in arrays:
         np.testing.assert_array_equal(getattr(taken, name), getattr(whole, name)[[2, 0]], err_msg=name)
+    assert taken.calibration is whole.calibration and taken.world is not None and whole.world is not None
+    of_camera = ("rotation", "matrix")
+    for name, values in vars(whole.world).items():
+        own = values[[2, 0]] if isinstance(values, np.ndarray) and name not in of_camera else values
+        np.testing.assert_array_equal(getattr(taken.world, name), own, err_msg=name)
 
 
 def test_joints_that_only_other_tracks_have_are_left_out() -> None:

@@ -18,6 +18,7 @@ from olift_fast.errors import InputError
 from olift_fast.tracks import Skeleton
 from olift_fast.view import painting
 from olift_fast.view.bones import rgb, shades_of
+from olift_fast.view.packing import pack
 from olift_fast.view.render import Rendered, render
 from olift_fast.view.video import open_video, read_pictures
 
@@ -86,6 +87,12 @@ def test_frames_of_a_result_that_numbers_them_are_found_in_a_longer_video(tmp_pa
     result = replace(lifted(frames=6), frames=numbers)
     movie = render(result, tmp_path / "a.mp4", video=source, **SMALL)
     assert grays(movie) == numbers.tolist()
+
+
+def test_movie_of_every_fifth_frame_plays_as_fast_as_the_animal_moved(tmp_path: Path) -> None:
+    fifth = replace(lifted(frames=6), frames=5 * np.arange(6))
+    assert render(fifth, tmp_path / "a.mp4", **SMALL).fps == 5
+    assert pack(fifth, 1)[0]["rate"] == 5
 
 
 @pytest.mark.parametrize(

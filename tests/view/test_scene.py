@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from films import lifted
 
+from olift_fast.tracks.world_frame import WorldFrame
+from olift_fast.view.packing import pack
 from olift_fast.view.scene import Camera, Scene, floor_lines, nice_step, scene_of, upright
 
 ALL = slice(None)
@@ -34,6 +36,20 @@ def test_world_stays_as_it_is_and_its_known_floor_is_at_zero() -> None:
     assert scene_of(result, ALL, follow=True, smooth=9).floor == 0
     unknown = scene_of(replace(result, contacts=None), ALL, follow=True, smooth=9).floor
     assert unknown == pytest.approx(np.percentile(result.joints[..., 2], 0.5))
+
+
+def test_the_floor_of_a_calibrated_world_is_where_it_was_found() -> None:
+    floor = np.array([0.5, np.nan])
+    world = WorldFrame(
+        rotation=np.eye(3), origin=np.zeros((2, 3)), gravity="calibration", gravity_error=1, path="size",
+        path_error=np.ones(2), floor=floor, calibrated=True,
+    )  # fmt: skip
+    result = replace(lifted(tracks=2), frame="world", contacts=np.zeros((2, 30, 4), bool), world=world)
+    assert scene_of(result, ALL, follow=True, smooth=9).floor == 0.5
+    assert pack(result, 1)[0]["floor"] == {"height": 0.5, "known": True}
+    lost = replace(result, world=replace(world, floor=np.full(2, np.nan)))
+    assert scene_of(lost, ALL, follow=True, smooth=9).floor == pytest.approx(np.percentile(lost.joints[..., 2], 0.5))
+    assert not pack(lost, 1)[0]["floor"]["known"]
 
 
 def test_camera_that_does_not_turn_sees_as_the_recording_one() -> None:

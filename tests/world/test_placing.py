@@ -61,6 +61,15 @@ def test_feet_stand_on_the_floor_at_0() -> None:
     assert not placed.contacts[0][:, 4:].any()
 
 
+def test_every_fifth_frame_of_a_video_is_placed_as_what_it_is(walkers: list[tuple[Walker, LiftedTracks]]) -> None:
+    _, result = walkers[0]
+    slow = to_world(replace(result, fps=result.fps / 5))
+    fifth = to_world(replace(result, frames=5 * np.arange(result.num_frames)))
+    np.testing.assert_array_equal(fifth.joints, slow.joints)
+    np.testing.assert_array_equal(fifth.contacts, slow.contacts)
+    assert not np.array_equal(fifth.contacts, to_world(result).contacts)
+
+
 def test_without_a_floor_nobody_looks_for_contacts() -> None:
     rotation = upright_rotation(*np.radians([[60.0], [20.0], [0.0]]))[0]
     placed = to_world(lifted(seen_from(standing(), rotation)[None]), pitch=20, floor=False)

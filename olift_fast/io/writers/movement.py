@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from olift_fast.errors import printable
 from olift_fast.io.extra import quiet, require
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers.deeplabcut_h5 import reserve_space
+from olift_fast.io.writers.provenance import record_facts
 from olift_fast.tracks.containers import LiftedTracks
 
 
@@ -68,6 +70,9 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
     for name, value in optional.items():
         if value is not None:
             dataset.attrs[name] = value
+    for name, record in (("world", result.world), ("calibration", result.calibration)):
+        if record is not None:
+            dataset.attrs[name] = json.dumps(record_facts(record), ensure_ascii=False)
     return dataset
 
 
@@ -77,7 +82,7 @@ NETCDF = OutputFormat(
     extra="io",
     description="movement's data set in 3D",
     holds="joints, exactly; confidence, visibility, uncertainty, contacts, times, fps; axes, units, edges, sides, "
-    "scale, rotation, pitch, image size, model as attributes",
+    "scale, rotation, pitch, image size, model as attributes, the world frame and the calibration as JSON",
     drops="the 2D input",
     write=write_netcdf,
     module="movement",

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from olift_fast.errors import printable
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 
 def provenance(result: LiftedTracks) -> dict[str, Any]:
@@ -25,10 +29,12 @@ def provenance(result: LiftedTracks) -> dict[str, Any]:
         "edges": [list(edge) for edge in skeleton.edges],
         "sides": list(skeleton.sides),
         "inferred": list(skeleton.inferred) or None,
-        "scale": result.scale.tolist(),
-        "rotation": result.rotation.tolist(),
+        "scale": _numbers(result.scale),
+        "rotation": _numbers(result.rotation),
         "pitch": result.pitch,
-        "meters_per_pixel": None if result.meters_per_pixel is None else result.meters_per_pixel.tolist(),
+        "meters_per_pixel": None if result.meters_per_pixel is None else _numbers(result.meters_per_pixel),
+        "world": record_facts(result.world),
+        "calibration": record_facts(result.calibration),
         "image_size": None if result.image_size is None else list(result.image_size),
         # The name of a file may be no text.
         "source": None if result.source is None else printable(result.source),
@@ -42,3 +48,16 @@ def provenance(result: LiftedTracks) -> dict[str, Any]:
 def provenance_json(result: LiftedTracks) -> str:
     """`provenance` as one line of JSON."""
     return json.dumps(provenance(result), ensure_ascii=False)
+
+
+def record_facts(record: WorldFrame | Calibration | None) -> dict[str, Any] | None:
+    """The fields of a record as values of JSON, by their names; what is not known is left out."""
+    if record is None:
+        return None
+    known = {name: value for name, value in vars(record).items() if value is not None}
+    return {name: _numbers(value) if isinstance(value, np.ndarray) else value for name, value in known.items()}
+
+
+def _numbers(values: npt.NDArray[Any]) -> Any:
+    """The numbers as lists, with None for NaN, which JSON has not."""
+    return np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()

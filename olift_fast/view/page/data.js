@@ -3,7 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const info = JSON.parse($("info").textContent);
 const N = info.tracks.length, J = info.joints.length, F = info.frames;
-const rate = (info.fps || 30) / info.stride;
+const rate = (info.rate || 30) / info.stride;
 const options = new URLSearchParams(location.hash.slice(1));
 const inWorld = info.frame === "world";
 const shown = info.tracks.map(() => true);

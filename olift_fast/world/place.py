@@ -266,10 +266,8 @@ def _check(
     calibration: Calibration | None,
 ) -> None:
     if result.frame != "camera":
-        of = f" of {result.source}" if result.source else ""
-        raise InputError(
-            f"the result{of} must be in the camera frame to be brought to the world, is in {result.frame!r}"
-        )
+        where = f"{result.source}: " if result.source else ""
+        raise InputError(f"{where}must be in the camera frame to be brought to the world, is in {result.frame!r}")
     check_pitch(pitch)
     if pitch is not None and up is not None:
         raise InputError(f"pitch {pitch:g} and up {up} tell the same: leave out one")

@@ -64,8 +64,13 @@ class Trust:
             parts.append(f"depth ±{self.uncertainty:.1%}")
         return ", ".join(parts)
 
-    def warnings(self) -> Iterator[str]:
-        """What is bad, each with the next step, one line each."""
+    def warnings(self, *, steadied: bool = False, smoothed: bool = False) -> Iterator[str]:
+        """What is bad, each with the next step, one line each.
+
+        Args:
+            steadied: bones were given one length each afterwards, so that is no next step.
+            smoothed: the joints were smoothed afterwards.
+        """
         if self.estimated > BAD_ESTIMATED:
             yield (
                 f"only {1 - self.estimated:.0%} of the keypoints are visible: what is hidden is estimated from the "
@@ -74,14 +79,15 @@ class Trust:
         limit = BAD_DRIFT if self.usual_drift is None else BAD_DRIFT_TIMES * self.usual_drift
         if self.drift is not None and self.drift > limit:
             known = "" if self.usual_drift is None else f", against {self.usual_drift:.1%} in validation"
+            rigid = "the --rigid that was given" if steadied else "--rigid"
             yield (
                 f"bones stretch by {self.drift:.1%}{known}: check sides and bones with `olift info`, and whether the "
-                "camera is upright and level; --rigid steadies lengths, but mends no wrong depth"
+                f"camera is upright and level; {rigid} steadies lengths, but mends no wrong depth"
             )
         if self.jumps is not None and self.jumps > BAD_JUMPS:
             yield (
                 f"a joint jumps in {self.jumps:.1%} of the frames: look for swapped left and right in the 2D "
-                "(`olift view`), raise --min-confidence, or --smooth 0.2"
+                "(`olift view`), or raise --min-confidence" + ("" if smoothed else "; --smooth 0.2 hides small jumps")
             )
         if self.mirror is not None and self.mirror > BAD_MIRROR:
             yield (

@@ -142,7 +142,8 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
     notes = *result.notes, *describe(result), *_camera_notes(model, result)
-    return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *told.warnings()), notes)
+    bad = told.warnings(steadied=job.rigid, smoothed=job.smooth is not None)
+    return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *bad), notes)
 
 
 def check_job(job: LiftingJob) -> None:

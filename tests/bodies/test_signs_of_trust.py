@@ -45,6 +45,11 @@ def test_what_is_bad_is_warned_of_with_the_next_step(change: dict[str, float], w
     assert "\n" not in warning
 
 
+def test_what_was_done_already_is_no_next_step() -> None:
+    stretch, jump = replace(GOOD, drift=0.15, jumps=0.08).warnings(steadied=True, smoothed=True)
+    assert "the --rigid that was given" in stretch and "--smooth" not in jump
+
+
 def test_bones_are_counted_by_side() -> None:
     skeleton = Skeleton(("neck", "l_hand", "r_hand", "nose", "l_foot"), ((0, 1), (0, 2), (0, 3), (1, 2), (1, 4)))
     assert skeleton.sides == (0, 1, -1, 0, 1) or skeleton.sides == (0, 1, -1, 0, 0)

@@ -10,6 +10,12 @@ class InputError(ValueError):
     """A file or an argument is unusable; the message is one line naming it, the value seen and the value wanted."""
 
 
+def named(path: object, error: Exception) -> str:
+    """The error's message, which begins with the path: "clip.npz: …"."""
+    message = str(error)
+    return message if message.startswith(f"{path}: ") else f"{path}: {message}"
+
+
 class PickledError(InputError):
     """A file holds pickled Python objects, which can run any code when they are opened.
 

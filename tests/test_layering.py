@@ -19,6 +19,7 @@ ROOT = PACKAGE.name
 # A part of the package may import its own modules and those of lower layers.
 LAYERS = {
     "_version": 0,
+    "camera_views": 0,
     "child_processes": 0,
     "errors": 0,
     "lazy": 0,

@@ -13,8 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from olift_fast.archive.destination import Destination
 from olift_fast.archive.hashes import hash_of, hash_of_json
 from olift_fast.archive.long_files import lift_on_disk
@@ -28,6 +26,7 @@ from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io.read import read_keypoints, read_skeleton
 from olift_fast.io.write import check_can_hold, write_lifted
 from olift_fast.model import Lifter, lift_recordings
+from olift_fast.model.devices import on_device
 from olift_fast.model.inference import TOGETHER
 from olift_fast.odd_files import check_file
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
@@ -228,13 +227,7 @@ class Lifting:
 
 def loaded_model(settings: LiftSettings) -> Lifter:
     """The lifter on the settings' device, in their precision; raises InputError where it can't run there."""
-    lifter = Lifter.from_pretrained(settings.model)
-    if settings.device == "cpu" and settings.dtype == "float32":
-        return lifter
-    try:
-        return lifter.optimize(settings.device, getattr(torch, settings.dtype))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {settings.device}: {str(error).splitlines()[0]}") from error
+    return on_device(Lifter.from_pretrained(settings.model), settings.device, settings.dtype)
 
 
 def started(job: Job, setup: Setup) -> Record:

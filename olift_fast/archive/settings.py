@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from olift_fast.archive.hashes import hash_of
+from olift_fast.camera_views import PITCHES
 from olift_fast.errors import InputError
 from olift_fast.io.read import formats
 from olift_fast.io.write import extra_of
@@ -139,7 +140,7 @@ def _switch(text: str) -> bool:
 
 
 def _view(text: str) -> float:
-    return VIEWS[text.strip().lower()]
+    return PITCHES[text.strip().lower()]
 
 
 def _known(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -154,9 +155,6 @@ def _known(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return parsed
 
 
-VIEWS = {"top": 90.0, "level": 15.0, "below": -90.0}
-"""Where the camera stands, roughly, in degrees by which it looks down."""
-
 COLUMNS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "format": ("format", str.strip, "a format's name"),
     "skeleton": ("skeleton", str.strip, "a rig's name or a file"),
@@ -167,6 +165,6 @@ COLUMNS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "frame": ("frame", str.strip, "camera or object"),
     "mirror": ("mirror", _known(_switch), "true or false"),
     "pitch": ("pitch", float, "a number of degrees"),
-    "view": ("pitch", _known(_view), ", ".join(VIEWS)),
+    "view": ("pitch", _known(_view), ", ".join(PITCHES)),
 }
 """Columns that a list of recordings may have beside the path: the setting, what reads a cell, what a cell must be."""

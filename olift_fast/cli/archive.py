@@ -26,6 +26,7 @@ from olift_fast.cli.options import (
     InferOption,
     Json,
     MinConfidence,
+    Mirror,
     ModelName,
     Pitch,
     SkeletonName,
@@ -107,9 +108,7 @@ def archive(
     image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
     frame: FrameOption = FrameName.camera,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
-    ] = False,
+    mirror: Mirror = False,
     pitch: Pitch = None,
     view: View = None,
     device: DeviceName = "cpu",

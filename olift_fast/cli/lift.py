@@ -25,6 +25,7 @@ from olift_fast.cli.options import (
     Json,
     KeypointFile,
     MinConfidence,
+    Mirror,
     ModelName,
     NoInfer,
     OldFrame,
@@ -88,9 +89,7 @@ def lift(
     image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
     frame: FrameOption = FrameName.camera,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
-    ] = False,
+    mirror: Mirror = False,
     smooth: Annotated[
         float | None,
         typer.Option(

@@ -235,11 +235,12 @@ def read_tracks(
 def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:
     import numpy as np
 
-    missing = [name for name in names if name not in tracks.tracks]
-    if missing:
-        have = ", ".join(tracks.tracks)
-        raise InputError(f"{file}: has no track {', '.join(map(repr, missing))}; it has {have}")
-    kept = [tracks.tracks.index(name) for name in dict.fromkeys(names)]
+    from olift_fast.tracks.taking import places_of
+
+    try:
+        kept = places_of(names, tracks.tracks)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     # Joints that only the other tracks have leave with them.
     joints = np.flatnonzero(~tracks.absent()[kept].all(axis=0))
     return replace(
@@ -253,19 +254,12 @@ def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> Keypoin
 
 def load_model(model: str, device: str, dtype: str) -> Lifter:
     """The lifter, on the device and in the precision that are asked for; raises InputError where it can't run there."""
-    import torch
-
     from olift_fast.model import Lifter
+    from olift_fast.model.devices import on_device
 
     lifter = Lifter.from_pretrained(model)
-    if device == "cpu" and dtype == "float32":
-        return lifter
-    try:
-        return lifter.optimize(device, getattr(torch, dtype))
-    except InputError as error:
-        raise InputError(f"--dtype {dtype}: {error}") from error
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
+    with by_option("device", "--device"), by_option("dtype", f"--dtype {dtype}: dtype"):
+        return on_device(lifter, device, dtype)
 
 
 def computing_with(backend: Literal["auto", "native", "eager", "reference"]) -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from olift_fast.camera_views import PITCHES
 from olift_fast.errors import InputError
 
 # `readable=False` keeps typer from checking paths itself: its message takes five lines, ours takes one.
@@ -76,15 +77,13 @@ OldFrame = Annotated[FrameName | None, typer.Option("--output", hidden=True)]
 
 
 class ViewName(StrEnum):
-    """Where the camera stands, roughly."""
+    """Where the camera stands, roughly: the keys of `PITCHES`."""
 
     top = "top"
     level = "level"
     below = "below"
 
 
-PITCHES = {ViewName.top: 90.0, ViewName.level: 15.0, ViewName.below: -90.0}
-"""What `ViewName` stands for, in degrees by which the camera looks down."""
 Pitch = Annotated[
     float | None,
     typer.Option(
@@ -134,6 +133,9 @@ Dtype = Annotated[
         help="Rounding of the model's products. bfloat16 is for GPUs and CPUs with AVX512-BF16: faster, and joints "
         "move by some 0.4% of the animal's size; float16 is for GPUs.",
     ),
+]
+Mirror = Annotated[
+    bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
 ]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read NumPy files with pickled objects: these can run code.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from olift_fast.atomic import atomic_path
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, named
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers import OUTPUT_FORMATS
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
@@ -39,8 +39,7 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
         with atomic_path(path) as temporary:
             known.write(result, temporary)
     except InputError as error:
-        message = str(error)
-        raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
+        raise InputError(named(path, error)) from error
     except RuntimeError as error:
         # HDF5 and its wrappers raise this when writing to the disk fails.
         raise InputError(f"{path}: cannot be written: {' '.join(str(error).split()):.200}") from error

@@ -21,10 +21,7 @@ def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
     Raises:
         InputError: no such track; the message lists those that there are.
     """
-    missing = [name for name in names if name not in result.tracks]
-    if missing:
-        raise InputError(f"has no track {', '.join(map(repr, missing))}; it has {', '.join(result.tracks)}")
-    kept = [result.tracks.index(name) for name in dict.fromkeys(names)]
+    kept = places_of(names, result.tracks)
     finite = np.asarray(np.isfinite(result.joints).all(axis=-1))
     lifted = np.asarray(finite.any(axis=1))
     gone = ~lifted[kept].any(axis=0) & lifted.any(axis=0) & lifted[kept].any()
@@ -37,3 +34,11 @@ def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
         changes["world"] = result.world.of_tracks(kept)
     skeleton = result.skeleton.subset([result.skeleton.names[joint] for joint in joints])
     return replace(result, **changes, skeleton=skeleton, tracks=tuple(result.tracks[index] for index in kept))
+
+
+def places_of(names: Sequence[str], tracks: Sequence[str]) -> list[int]:
+    """Where the tracks of these names are among all; raises InputError, which lists all, where one is not."""
+    missing = [name for name in names if name not in tracks]
+    if missing:
+        raise InputError(f"has no track {', '.join(map(repr, missing))}; it has {', '.join(tracks)}")
+    return [tracks.index(name) for name in dict.fromkeys(names)]

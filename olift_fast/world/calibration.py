@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, named
 from olift_fast.odd_files import as_file
 from olift_fast.tracks.world_frame import Calibration
 
@@ -74,8 +74,7 @@ def read_calibrations(path: str | Path) -> dict[str, Calibration]:
             text = file.read_text(encoding="utf-8-sig")
         found = {name: _camera(name, content) for name, content in _tables(_parsed(text))}
     except InputError as error:
-        message = str(error)
-        raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
+        raise InputError(named(path, error)) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no text, wanted a calibration in TOML or JSON") from error
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, named
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.numpy_files import Archive
 from olift_fast.io.parsed import UNUSABLE
@@ -47,8 +47,7 @@ def read_lifted(path: str | Path) -> LiftedTracks:
             raise InputError(f"written by a newer olift-fast: version {content['content_version']}, known: {_VERSION}")
         return _from_arrays(content)
     except InputError as error:
-        message = str(error)
-        raise InputError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
+        raise InputError(named(path, error)) from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except UNUSABLE as error:

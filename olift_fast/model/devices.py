@@ -1,0 +1,22 @@
+"""Lifters where they are asked to run."""
+
+from __future__ import annotations
+
+import torch
+
+from olift_fast.errors import InputError
+from olift_fast.model.lifter import Lifter
+
+
+def on_device(lifter: Lifter, device: str, dtype: str) -> Lifter:
+    """The lifter as `Lifter.optimize` makes it for a device and a dtype by name; itself on a CPU in float32.
+
+    Raises:
+        InputError: it can't run there; the message begins with "device", or with "dtype".
+    """
+    if device == "cpu" and dtype == "float32":
+        return lifter
+    try:
+        return lifter.optimize(device, getattr(torch, dtype))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {device}: {str(error).splitlines()[0]}") from error

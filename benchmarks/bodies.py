@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.scores import MOTION, RECORDS
+from benchmarks.scores import MOTION, RECORDS, write_rows
 from olift_fast.bodies.angles import joint_angles
 from olift_fast.bodies.rigid import DEPTH, steady_joints
 from olift_fast.bodies.signs import jumping
@@ -104,7 +104,7 @@ def main() -> None:
     given = parser.parse_args()
     found = list(rows(Lifter.from_pretrained(given.model), given.folder))
     out = RECORDS / f"bodies-{Path(given.model).name}.json"
-    out.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in found) + "\n]\n", encoding="utf-8")
+    write_rows(out, found)
     if given.model in shipped():
         usual = [row for row in found if row["faults"] and row["frames"] == LENGTHS[0] and row["source"] in MOTION]
         tell(SHIPPED / given.model, statistics.mean(row["drift"] for row in usual) / 100)

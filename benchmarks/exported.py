@@ -8,7 +8,6 @@ makes the table of docs/export.md.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, get_args
 import onnxruntime
 import torch
 
-from benchmarks.scores import RECORDS
+from benchmarks.scores import RECORDS, write_rows
 from olift_fast.model import Lifter
 from olift_fast.model.export import export
 from olift_fast.model.onnx_file import Weights
@@ -63,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     found = list(rows(Lifter.from_pretrained(given.model), given.folder))
     out = RECORDS / f"exported-{Path(given.model).name}.json"
-    out.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in found) + "\n]\n", encoding="utf-8")
+    write_rows(out, found)
 
 
 if __name__ == "__main__":

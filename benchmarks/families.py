@@ -8,7 +8,6 @@ benchmarks/results/scores/families-MODEL.json, and `python -m benchmarks.scores`
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.scores import RECORDS, families
+from benchmarks.scores import RECORDS, families, write_rows
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption
@@ -102,7 +101,7 @@ def main() -> None:
     order = list(GROUPS)
     found = sorted(rows(Lifter.from_pretrained(given.model), given.folder), key=lambda row: order.index(row["group"]))
     out = given.out or RECORDS / f"families-{Path(given.model).name}.json"
-    out.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in found) + "\n]\n", encoding="utf-8")
+    write_rows(out, found)
     print(families(found))
 
 

@@ -53,6 +53,11 @@ Record = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Scores by source, then method, then name."""
 
 
+def write_rows(path: Path, rows: Rows) -> None:
+    """Writes a record: a list in JSON, a row a line."""
+    path.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n]\n", encoding="utf-8")
+
+
 def by_source(rows: Rows) -> Record:
     """The rows of `olift eval` by source and method."""
     record: dict[str, dict[str, Mapping[str, Any]]] = {}

@@ -1,10 +1,14 @@
-"""What many test files need: the relative error, and marks that skip a test where its backend can't run."""
+"""What many test files need: the relative error, a small lifter, and marks that skip where a backend can't run."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 from torch import Tensor
 
+from olift_fast.model import Lifter, LifterConfig
 from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
 from olift_fast.ops.triton_runtime import interpreted
 
@@ -12,6 +16,14 @@ needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_n
 needs_triton = pytest.mark.triton
 needs_interpreter = pytest.mark.skipif(not interpreted(), reason="Triton's interpreter is off")
 needs_bfloat16 = pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
+
+
+def save_random_lifter(folder: Path) -> str:
+    """Saves a small untrained lifter in the folder: good for all tests but those of accuracy."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        Lifter(LifterConfig(width=32, heads=2, motion_layers=1, space_layers=1), name="random").save_pretrained(folder)
+    return str(folder)
 
 
 def error(got: Tensor, wanted: Tensor, least: float = 1e-3) -> float:

@@ -6,22 +6,17 @@ from functools import partial
 from typing import Any
 
 import pytest
-import torch
 from archives import Run, lift_with
+from helpers import save_random_lifter
 
 from olift_fast.archive import archiving
 from olift_fast.archive.lifting import Lifting
-from olift_fast.model import Lifter, LifterConfig
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a small untrained lifter."""
-    folder = tmp_path_factory.mktemp("models") / "random"
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        Lifter(LifterConfig(width=32, heads=2, motion_layers=1, space_layers=1), name="random").save_pretrained(folder)
-    return str(folder)
+    return save_random_lifter(tmp_path_factory.mktemp("models") / "random")
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from helpers import save_random_lifter
 from typer.testing import CliRunner, Result
 
 from olift_fast.cli import app
-from olift_fast.model import Lifter, LifterConfig
 
 Run = Callable[..., Result]
 JOINTS = ("nose", "left_paw", "right_paw", "tail")
@@ -20,11 +19,7 @@ JOINTS = ("nose", "left_paw", "right_paw", "tail")
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a small untrained lifter: good for all tests but those of accuracy."""
-    folder = tmp_path_factory.mktemp("models") / "random"
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        Lifter(LifterConfig(width=32, heads=2, motion_layers=1, space_layers=1), name="random").save_pretrained(folder)
-    return str(folder)
+    return save_random_lifter(tmp_path_factory.mktemp("models") / "random")
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def test_one_fit_for_a_clip_or_for_each_frame(weighted: bool) -> None:
     assert torch.equal(errors, ops.procrustes_mse(source.flatten(1, 2), target.flatten(1, 2), **flat))
     pose = ops.orthographic_procrustes(source, target[..., :2], alignment="sequence", weights=weights)
     assert pose[0].shape == (2, 3, 3) and pose[2].shape == (2, 2)
-    with pytest.raises(ValueError, match="alignment must be one of frame, sequence, got 'clip'"):
+    with pytest.raises(ValueError, match="alignment must be one of sequence, frame, got 'clip'"):
         ops.procrustes(source, target, alignment="clip")
     with pytest.raises(ValueError, match=r"source must be \(\*batch, T, J, 3\) with T and J >= 1, got \(5, 3\)"):
         ops.procrustes(source[0, 0], target[0, 0], alignment="sequence")

@@ -17,7 +17,7 @@ from olift_fast.ops.registration import without_autocast
 __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
 
 ProcrustesKind = Literal["rigid", "similarity", "rotation"]
-Alignment = Literal["frame", "sequence"]
+Alignment = Literal["sequence", "frame"]
 Reduction = Literal["mean", "sum", "none"]
 
 

@@ -74,7 +74,7 @@ def test_an_archive_and_a_training_pin_the_model(
     hub.add("me/mouse", files_of(random_model))
     result = run("archive", mouse.parent, "--out", tmp_path / "lifted", "--model", "me/mouse", "--workers", "1")
     assert result.exit_code == 0, result.output
-    assert [path.name for path in (tmp_path / "lifted").rglob("*.npz")] == ["mouse.3d.npz"]
+    assert [path.name for path in (tmp_path / "lifted").rglob("*.npz")] == ["mouse.lifted.npz"]
     # The workers ask for the commit, which is in the cache.
     assert len([path for path in hub.asked("HEAD") if "/main/" in path]) == 2
     assert build(ModelPlan(start="me/mouse")).name == "random"

@@ -76,7 +76,7 @@ def fetched(model: HubModel, name: str, most: int) -> Path:
             line, with the next step.
         MissingExtraError: the extra `hub` is not installed.
     """
-    hub = _library(f"fetching the model {str(model)!r} from the Hub")
+    hub = _library(f"model {str(model)!r}: no such folder is here, and fetching it from the Hub")
     about: dict[str, Any] = {"library_name": "olift-fast", "library_version": __version__}
     with _told(hub, model, f"fetch {name}"):
         there = hub.hf_hub_download(model.repo, name, revision=model.revision, dry_run=True, **about)
@@ -117,7 +117,7 @@ def uploaded(
             was asked for: one line, with the next step.
         MissingExtraError: the extra `hub` is not installed.
     """
-    hub = _library(f"pushing the model {model.repo!r} to the Hub")
+    hub = _library(f"model {model.repo!r}: pushing it to the Hub")
     api = hub.HfApi(library_name="olift-fast", library_version=__version__)
     with _told(hub, model, "push", writing=True):
         api.create_repo(model.repo, exist_ok=True, private=private or None)
@@ -160,7 +160,8 @@ def _told(hub: Any, model: HubModel, doing: str, writing: bool = False) -> Itera
     """
     errors, place = hub.errors, hub.constants.ENDPOINT
     log_in = "log in with `hf auth login`, or set HF_TOKEN"
-    unknown = f"model {model.repo!r}: no such model at {place}, or it is private: check the name, or {log_in}"
+    here = "" if writing else "no such folder is here, and "
+    unknown = f"model {model.repo!r}: {here}no such model is at {place}, or it is private: check the name, or {log_in}"
     logger, bars = logging.getLogger("huggingface_hub"), hub.utils.are_progress_bars_disabled()
     level = logger.level
     logger.setLevel(max(level, logging.ERROR))

@@ -92,6 +92,8 @@ def test_as_a_program(hub: FakeHub, random_model: str, mouse: Path, tmp_path: Pa
     done = olift("--model", "me/rat")
     assert done.returncode == 2 and not (tmp_path / "out.npz").exists()
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"olift: model 'me/rat': no such model at {hub.url}, or it is private")
+    assert line.startswith(
+        f"olift: model 'me/rat': no such folder is here, and no such model is at {hub.url}, or it is private"
+    )
     done = olift("--model", "me/mouse")
     assert done.returncode == 0 and (tmp_path / "out.npz").is_file(), done.stderr

@@ -186,7 +186,7 @@ def test_no_network_is_one_line(hub: FakeHub, monkeypatch) -> None:
 def test_who_may_read(hub: FakeHub, files: dict[str, bytes], monkeypatch) -> None:
     hub.add("me/secret", files, private=True)
     hub.add("me/gated", files, gated=True)
-    unknown = r"no such model at http.*, or it is private: check the name, or log in with `hf auth login`"
+    unknown = "no such folder is here, and no such model is at http.*, or it is private: check the name, or log in with"
     for repo in ("me/none", "me/secret"):
         with pytest.raises(InputError, match=f"^model '{repo}': {unknown}"):
             Lifter.from_pretrained(repo)
@@ -392,7 +392,6 @@ def test_a_name_of_a_stranger_is_no_markup_in_a_card() -> None:
 
 def test_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(
-        MissingExtraError, match=r"fetching the model 'me/mouse' .* needs: pip install 'olift-fast\[hub"
-    ):
+    told = r"^model 'me/mouse': no such folder is here, and fetching it from the Hub needs: pip install 'olift-fast\[hub\]'"
+    with pytest.raises(MissingExtraError, match=told):
         Lifter.from_pretrained("me/mouse")

@@ -14,7 +14,7 @@ from olift_fast.cli.options import Debug, Json
 
 @reported
 def push(
-    model: Annotated[str, typer.Argument(help="Checkpoint: a shipped name, or a folder.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Checkpoint: a shipped name or a folder.", show_default=False)],
     repo: Annotated[
         str,
         typer.Argument(
@@ -50,13 +50,14 @@ def push(
       olift push mine me/mouse --card mouse.md --private
       olift lift clip.csv --model me/mouse
     """
+    from olift_fast.model.checkpoints import Publication, read_card
     from olift_fast.model.checkpoints import push as put
-    from olift_fast.model.checkpoints import read_card
 
     if card is not None:
         check_input(card)
     text = None if card is None else read_card(card)
-    url = put(model, repo, card=text, license=license, private=private, revision=revision, message=message)
+    how = Publication(card=text, license=license, private=private, revision=revision, message=message)
+    url = put(model, repo, how)
     if as_json:
         print_json({"model": repo, "commit": url})
     else:

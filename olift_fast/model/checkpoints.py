@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,21 +126,11 @@ def load(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
         return Checkpoint(config, name, _read_weights(folder / WEIGHTS, config))
 
 
-def push(
-    name_or_path: str | Path,
-    repo: str,
-    *,
-    card: str | None = None,
-    license: str | None = None,
-    private: bool = False,
-    revision: str | None = None,
-    message: str | None = None,
-) -> str:
-    """Put a checkpoint on the Hub: config, weights and the model card, in one commit.
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """How a checkpoint is put on the Hub.
 
     Args:
-        name_or_path: see `folder_of`. It is loaded first, so that nothing broken is published.
-        repo: "owner/name" there; the repository is made where there is none.
         card: the card in Markdown; by default the folder's ``README.md``, without links to files that are not there,
             or a short one of what the config tells, which replaces no card that is there already. A card without
             metadata gets some.
@@ -148,6 +138,22 @@ def push(
         private: nobody else may see the repository.
         revision: the branch, which is made where there is none; the main one by default.
         message: of the commit.
+    """
+
+    card: str | None = None
+    license: str | None = None
+    private: bool = False
+    revision: str | None = None
+    message: str | None = None
+
+
+def push(name_or_path: str | Path, repo: str, how: Publication) -> str:
+    """Put a checkpoint on the Hub: config, weights and the model card, in one commit.
+
+    Args:
+        name_or_path: see `folder_of`. It is loaded first, so that nothing broken is published.
+        repo: "owner/name" there; the repository is made where there is none.
+        how: card, branch and the like.
 
     Returns:
         The web address of the commit.
@@ -157,22 +163,22 @@ def push(
             (`olift_fast.model.hub.uploaded`).
         MissingExtraError: the extra `hub` is not installed.
     """
-    model = hub_model(repo, revision)
+    model = hub_model(repo, how.revision)
     if model is None or "@" in repo:
         raise InputError(f"repo must be owner/name, of letters, digits and - _ . between them, got {repo!r}")
     source = name_or_path if isinstance(name_or_path, Path) else pinned(name_or_path)
     config, name, _ = load(source)
     folder = folder_of(source)
-    told = card is not None
+    card, told = how.card, how.card is not None
     if card is None and (folder / CARD).is_file():
         card, told = without_relative_links(read_card(folder / CARD)), True
     with tempfile.TemporaryDirectory(prefix="olift-push-") as scratch:
         for file in (CONFIG, WEIGHTS):
             shutil.copyfile(folder / file, Path(scratch) / file)
-        text = card_of(config, name, repo, license) if card is None else with_metadata(card, license)
+        text = card_of(config, name, repo, how.license) if card is None else with_metadata(card, how.license)
         (Path(scratch) / CARD).write_text(text, encoding="utf-8")
         files = {CONFIG: True, WEIGHTS: True, CARD: told}
-        return uploaded(Path(scratch), files, model, private=private, message=message)
+        return uploaded(Path(scratch), files, model, private=how.private, message=how.message)
 
 
 def read_card(path: Path) -> str:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,12 @@ from olift_fast.model.foreign import plain_line
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPO = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT, _HASH = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MAX_REPO, MAX_REVISION = 96, 200
 """Signs of "owner/name", and of a revision, at most."""
 _PIECE = 2**20
+_QUIET = threading.RLock()
+"""What `_quiet` changes holds for the whole process: one call at a time."""
 
 
 class HubModel(NamedTuple):
@@ -154,21 +157,14 @@ def _library(what: str) -> Any:
 
 @contextmanager
 def _told(hub: Any, model: HubModel, doing: str, writing: bool = False) -> Iterator[None]:
-    """Turns what the library raises within the block into one line that says what to do next.
-
-    Its warnings are left out, and its bars where stderr is no terminal: commands say one line.
-    """
+    """Turns what the library raises within the block into one line that says what to do next."""
     errors, place = hub.errors, hub.constants.ENDPOINT
     log_in = "log in with `hf auth login`, or set HF_TOKEN"
     here = "" if writing else "no such folder is here, and "
     unknown = f"model {model.repo!r}: {here}no such model is at {place}, or it is private: check the name, or {log_in}"
-    logger, bars = logging.getLogger("huggingface_hub"), hub.utils.are_progress_bars_disabled()
-    level = logger.level
-    logger.setLevel(max(level, logging.ERROR))
-    if not sys.stderr.isatty():
-        hub.utils.disable_progress_bars()
     try:
-        yield
+        with _QUIET, _quiet(hub):
+            yield
     except InputError:
         raise
     except errors.LocalTokenNotFoundError as error:
@@ -203,6 +199,18 @@ def _told(hub: Any, model: HubModel, doing: str, writing: bool = False) -> Itera
         ) from error
     except (OSError, errors.HTTPError, ValueError) as error:
         raise InputError(f"model {str(model)!r}: can't {doing}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _quiet(hub: Any) -> Iterator[None]:
+    """Without the library's warnings, and without its bars where stderr is no terminal: commands say one line."""
+    logger, bars = logging.getLogger("huggingface_hub"), hub.utils.are_progress_bars_disabled()
+    level = logger.level
+    logger.setLevel(max(level, logging.ERROR))
+    if not sys.stderr.isatty():
+        hub.utils.disable_progress_bars()
+    try:
+        yield
     finally:
         logger.setLevel(level)
         if not bars:
@@ -237,6 +245,8 @@ def _check_content(path: Path, what: str) -> None:
         # A cache without links keeps no hash.
         return
     wanted = Path(os.readlink(path)).name
+    if not _HASH.fullmatch(wanted):
+        raise InputError(f"{what} must come with its hash (SHA-256, or git's), got {plain_line(wanted)!r} as its ETag")
     if len(wanted) == 64:
         digest = hashlib.sha256()
     else:

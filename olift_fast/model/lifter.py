@@ -299,11 +299,10 @@ class Lifter(nn.Module):
             MissingExtraError: the extra `hub` is not installed.
         """
         checkpoint = checkpoints.Checkpoint(self.config, self.name, self.state_dict())
+        how = checkpoints.Publication(card=card, license=license, private=private, revision=revision, message=message)
         with tempfile.TemporaryDirectory(prefix="olift-push-") as scratch:
             source = self.name if checkpoints.ships(checkpoint) else checkpoints.save(checkpoint, Path(scratch) / "it")
-            return checkpoints.push(
-                source, repo, card=card, license=license, private=private, revision=revision, message=message
-            )
+            return checkpoints.push(source, repo, how)
 
 
 def deviations(logarithms: Tensor) -> Tensor:

@@ -280,6 +280,11 @@ def test_a_redirect_to_a_server_that_is_no_hub_is_refused(hub: FakeHub, files: d
     hub.spoil = lambda path, headers, body: (headers | {"X-Repo-Commit": "main"}, body)
     with pytest.raises(InputError, match=r"the Hub must name a commit by 40 hexadecimal digits, got 'main'"):
         Lifter.from_pretrained("me/mouse")
+    hub.spoil = lambda path, headers, body: (headers | {"ETag": '"abc"'}, body)
+    with pytest.raises(
+        InputError, match=r"config.json must come with its hash \(SHA-256, or git's\), got 'abc' as its"
+    ):
+        Lifter.from_pretrained("me/mouse")
     hub.spoil = lambda path, headers, body: (headers | {"X-Repo-Commit": "../../../x"}, body)
     with pytest.raises(InputError, match=r"^model 'me/mouse': can't fetch config.json: Invalid pointer path"):
         Lifter.from_pretrained("me/mouse")
@@ -376,7 +381,7 @@ def test_who_may_push(hub: FakeHub, lifter: Lifter, monkeypatch, tmp_path: Path)
     (broken / "model.safetensors").write_bytes(b"")
     hub.requests.clear()
     with pytest.raises(InputError, match=r"model.safetensors: can't be read as safetensors"):
-        checkpoints.push(broken, "me/mouse")
+        checkpoints.push(broken, "me/mouse", checkpoints.Publication())
     assert hub.requests == []
 
 
@@ -392,6 +397,6 @@ def test_a_name_of_a_stranger_is_no_markup_in_a_card() -> None:
 
 def test_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    told = r"^model 'me/mouse': no such folder is here, and fetching it from the Hub needs: pip install 'olift-fast\[hub\]'"
+    told = r"^model 'me/mouse': no such folder is here, and fetching it .* needs: pip install 'olift-fast\[hub\]'"
     with pytest.raises(MissingExtraError, match=told):
         Lifter.from_pretrained("me/mouse")

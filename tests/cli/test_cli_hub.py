@@ -28,6 +28,7 @@ def files_of(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
+@pytest.mark.slow
 def test_push_then_lift(run: Run, hub: FakeHub, random_model: str, mouse: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HF_TOKEN", OWNER_TOKEN)
     card = tmp_path / "card.md"
@@ -53,6 +54,7 @@ def test_push_then_lift(run: Run, hub: FakeHub, random_model: str, mouse: Path, 
     assert result.exit_code == 0 and out.is_file(), result.output
 
 
+@pytest.mark.slow
 def test_push_of_what_can_not_be_pushed(run: Run, hub: FakeHub, random_model: str, tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"\xe9")
     for arguments, told in (

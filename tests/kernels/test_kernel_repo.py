@@ -164,7 +164,10 @@ def test_builds_have_the_sources_their_hashes_and_a_namespace_each(repo: Path) -
     assert len(names) == 2
 
 
-def test_it_is_written_anew_and_over_nothing_else(program: ModuleType, repo: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_it_is_written_anew_and_over_nothing_else(
+    program: ModuleType, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = program.write(tmp_path / "again", "me/kernels")
     (again / "torch-ext" / MODULE / "old.py").write_text("")
     assert files_in(program.write(again, "me/kernels")) == files_in(repo)
@@ -172,9 +175,14 @@ def test_it_is_written_anew_and_over_nothing_else(program: ModuleType, repo: Pat
     (tmp_path / "mine" / "file").write_text("")
     with pytest.raises(ValueError, match=r"mine: is a folder with other files, wanted a new one"):
         program.write(tmp_path / "mine")
+    monkeypatch.setattr(sys, "argv", ["kernel_repo", str(tmp_path / "mine")])
+    assert program.main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kernel_repo: {tmp_path / 'mine'}: is a folder with other files")
     assert [*files_in(tmp_path / "mine")] == ["file"]
 
 
+@pytest.mark.slow
 def test_the_library_takes_it(repo: Path) -> None:
     kernels = pytest.importorskip("kernels")
     rust = importlib.import_module("kernels._rust")

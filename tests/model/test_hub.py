@@ -89,6 +89,7 @@ def test_revisions_that_can_not_be_are_refused(revision: str) -> None:
         hub_model("me/mouse@v1", "v2")
 
 
+@pytest.mark.slow
 def test_a_model_is_fetched_once_and_is_the_same(hub: FakeHub, lifter: Lifter, files: dict[str, bytes]) -> None:
     commit = hub.add("me/mouse", {**files, "README.md": b"# mouse", "big.bin": bytes(100)})
     first = Lifter.from_pretrained("me/mouse")
@@ -155,6 +156,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_without_network_the_cache_is_enough(hub: FakeHub, files: dict[str, bytes], monkeypatch) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     hub.add("me/mouse", files)
@@ -249,6 +251,7 @@ def test_poisoned_repositories_are_refused_in_one_line(
         assert not any(one.of_store for one in hub.requests)
 
 
+@pytest.mark.slow
 def test_other_content_than_announced_is_refused_and_fetched_again(hub: FakeHub, lifter: Lifter, files: dict) -> None:
     """As from a redirect to a server that serves something else."""
     hub.add("me/mouse", files)
@@ -307,6 +310,7 @@ def block_of(card: bytes) -> dict[str, Any]:
     return yaml.safe_load(card.decode().split("---\n")[1])
 
 
+@pytest.mark.slow
 def test_push_and_fetch_again(hub: FakeHub, lifter: Lifter, monkeypatch) -> None:
     monkeypatch.setenv("HF_TOKEN", OWNER_TOKEN)
     url = lifter.push_to_hub("me/mouse", license="cc-by-4.0", message="first")
@@ -332,6 +336,7 @@ def test_push_and_fetch_again(hub: FakeHub, lifter: Lifter, monkeypatch) -> None
     assert repository.newest()["README.md"].endswith(b"---\n# Mouse\n")
 
 
+@pytest.mark.slow
 def test_push_to_a_branch_in_private(hub: FakeHub, lifter: Lifter, monkeypatch) -> None:
     monkeypatch.setenv("HF_TOKEN", OWNER_TOKEN)
     lifter.push_to_hub("me/mouse", private=True, revision="v2")
@@ -344,6 +349,7 @@ def test_push_to_a_branch_in_private(hub: FakeHub, lifter: Lifter, monkeypatch) 
     assert hub.repositories["me/public"].newest() == {}
 
 
+@pytest.mark.slow
 def test_what_ships_takes_its_card_along(hub: FakeHub, monkeypatch) -> None:
     monkeypatch.setenv("HF_TOKEN", OWNER_TOKEN)
     Lifter.from_pretrained("small").push_to_hub("me/small")
@@ -367,6 +373,7 @@ def test_cards_that_ship_begin_with_metadata(name: str) -> None:
     assert told["pipeline_tag"] == "keypoint-detection" and told["datasets"] and told["metrics"] and told["tags"]
 
 
+@pytest.mark.slow
 def test_who_may_push(hub: FakeHub, lifter: Lifter, monkeypatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"can't push: .* answers 401.*; log in with `hf auth login`, or set HF_TOKEN"):
         lifter.push_to_hub("me/mouse")

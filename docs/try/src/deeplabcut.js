@@ -1,6 +1,6 @@
 // DeepLabCut's and Lightning Pose's tables: header rows scorer, [individuals,] bodyparts, coords.
 
-import { InputError, plural, shown } from "./errors.js";
+import { InputError, shown } from "./errors.js";
 import { checkSize } from "./settle.js";
 import { framesBetween } from "./detections.js";
 
@@ -81,7 +81,7 @@ function framesOfRows(marks) {
   const cells = marks.map((row) => row[row.length - 1]), counted = { frames: cells.map((_, row) => row), places: cells.map((_, row) => row) };
   if (cells.every((cell) => /^\d+([.,]0*)?$/.test(cell))) {
     const numbers = cells.map((cell) => parseInt(cell, 10));
-    return ordered(numbers, framesBetween(numbers), []);
+    return ordered(numbers, framesBetween(numbers));
   }
   if (cells.every((cell) => !cell)) return { ...counted, notes: [] };
   const found = marks.map((row) => /^(.*?)(\d{1,15})(\D*)$/s.exec(row.filter(Boolean).join("/")));
@@ -90,13 +90,13 @@ function framesOfRows(marks) {
   const kinds = new Set(found.map((part) => part[1] + part[3]));
   if (kinds.size > 1) throw new InputError(`rows are pictures of ${kinds.size} recordings, which this page does not read at once; olift lift does`);
   const numbers = found.map((part) => Number(part[2]));
-  return ordered(numbers, [...new Set(numbers)].sort((a, b) => a - b), [`${plural(numbers.length, "row")} by the numbers in the names of pictures`]);
+  return ordered(numbers, [...new Set(numbers)].sort((a, b) => a - b));
 }
 
-function ordered(numbers, frames, notes) {
+function ordered(numbers, frames) {
   if (new Set(numbers).size < numbers.length) {
     throw new InputError(`frame ${numbers.find((one, place) => numbers.indexOf(one) < place)} comes twice`);
   }
   const place = new Map(frames.map((frame, index) => [frame, index]));
-  return { frames, places: numbers.map((one) => place.get(one)), notes };
+  return { frames, places: numbers.map((one) => place.get(one)), notes: [] };
 }

@@ -5,7 +5,7 @@ import { InputError } from "./errors.js";
 import { graphOf, subset } from "./skeleton.js";
 
 /** Frames that the model lifts at a time, beside those around them: its memory grows with their square. */
-const CHUNK = 64;
+const CHUNK = 192;
 
 /**
  * Lifts tracks: { joints (N·T·J·3) in pixels, visible (N·T·J), scale (N), centers (N·T·2), rotation (N·9) }.

@@ -1,6 +1,7 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
+#   make try     the page that lifts in the browser, in build/try (needs npm); docs/try/README.md tells more
 #   make fuzz MINUTES=45   damaged files and lines by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
@@ -31,7 +32,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report compare sanitize fuzz gpu gpu-sanitize gpu-rehearsal clean
+.PHONY: demo test lint native bench bench-full report compare sanitize fuzz try gpu gpu-sanitize gpu-rehearsal clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -93,6 +94,11 @@ fuzz: export OPENBLAS_NUM_THREADS = 1
 fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
 	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
+
+# MODEL=FILE.onnx takes a file that was exported before.
+MODEL ?=
+try: $(VENV)/.test
+	$(BIN)/python docs/try/build.py build/try $(if $(MODEL),--model $(MODEL))
 
 # What a GPU machine is asked, within eight minutes: does it build, is it right, how fast is it (benchmarks/gpu.py). Logs
 # and times go to OUT. gpu-sanitize, after it: does it touch only its own memory, and in order. gpu-rehearsal goes through

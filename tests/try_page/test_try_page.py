@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,13 @@ def said(devtools: DevTools) -> str:
 
 
 def wait_ready(devtools: DevTools) -> None:
-    wait_until(lambda: bool(evaluate(devtools, "window.page && page.ready")), "that it is ready", SECONDS)
+    def ready() -> bool:
+        # While the browser still goes to the page, there is nothing to evaluate in, and the answer has no result.
+        with suppress(KeyError):
+            return bool(evaluate(devtools, "window.page && page.ready"))
+        return False
+
+    wait_until(ready, "that it is ready", SECONDS)
 
 
 def give(devtools: DevTools, files: Sequence[Path]) -> None:

@@ -43,7 +43,10 @@ def main() -> None:
                     give(devtools, [file])
                     rates.append(given.frames / evaluate(devtools, "page.result.seconds"))
                 engine = evaluate(devtools, "document.getElementById('engine').textContent")
-                print(f"{engine}: {statistics.median(rates[2:]):.0f} frames/s, {JOINTS} joints, {given.frames} frames")
+                print(
+                    f"{engine}: {statistics.median(rates[2:]):.0f} frames/s, {JOINTS} joints, {given.frames} frames",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

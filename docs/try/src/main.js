@@ -21,7 +21,12 @@ async function start() {
   const sample = new File([await example.blob()], "example.csv");
   $("example").onclick = () => take([sample]);
   $("choose").onclick = () => $("files").click();
-  $("files").onchange = () => take([...$("files").files]);
+  $("files").onchange = () => {
+    const given = [...$("files").files];
+    // The same file may be chosen again, once it has changed on disk.
+    $("files").value = "";
+    take(given);
+  };
   $("confidence").onchange = () => files && take(files);
   connectDrop(document.body);
 }

@@ -2,6 +2,7 @@
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
 #   make kernel-repo REPO=OWNER/NAME   the Triton operations as a repository of the Hugging Face kernel hub
+#   make try     the page that lifts in the browser, in build/try (needs npm); docs/try/README.md tells more
 #   make fuzz MINUTES=45   damaged files and lines by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
@@ -32,7 +33,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report compare sanitize kernel-repo fuzz gpu gpu-sanitize gpu-rehearsal clean
+.PHONY: demo test lint native bench bench-full report compare sanitize kernel-repo fuzz try gpu gpu-sanitize gpu-rehearsal clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -99,6 +100,11 @@ fuzz: $(VENV)/.test
 kernel-repo:
 	@mkdir -p build
 	$(PYTHON) packaging/kernel_repo.py build/kernel-repo $(if $(REPO),--repo "$(REPO)")
+
+# MODEL=FILE.onnx takes a file that was exported before.
+MODEL ?=
+try: $(VENV)/.test
+	$(BIN)/python docs/try/build.py build/try $(if $(MODEL),--model $(MODEL))
 
 # What a GPU machine is asked, within eight minutes: does it build, is it right, how fast is it (benchmarks/gpu.py). Logs
 # and times go to OUT. gpu-sanitize, after it: does it touch only its own memory, and in order. gpu-rehearsal goes through

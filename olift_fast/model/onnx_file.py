@@ -48,6 +48,7 @@ def onnx_bytes(traced: Traceable, facts: Mapping[str, str], weights: Weights = "
     )
     assert program is not None
     model = program.model_proto
+    _forget_sources(model)
     if weights == "float16":
         _round_weights(onnx, model)
     elif weights == "int8":
@@ -56,6 +57,13 @@ def onnx_bytes(traced: Traceable, facts: Mapping[str, str], weights: Weights = "
         model.metadata_props.add(key=key, value=value)
     model.producer_name, model.producer_version = "olift-fast", __version__
     return bytes(model.SerializeToString())
+
+
+def _forget_sources(model: Any) -> None:
+    """Takes out where in which source file of this machine each node was made: nobody who reads the file needs it."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
 
 
 def _round_weights(onnx: Any, model: Any) -> None:

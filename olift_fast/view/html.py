@@ -8,7 +8,7 @@ import html
 import importlib.util
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -104,8 +104,6 @@ def require_plotly() -> None:
 
 
 def _write(result: LiftedTracks, path: Path, stride: int, title: str | None, video: PageVideo | None) -> None:
-    from plotly.offline import get_plotlyjs
-
     source = Path(result.source).name if result.source else "keypoints"
     info, blob = pack(result, stride)
     info |= {
@@ -120,16 +118,36 @@ def _write(result: LiftedTracks, path: Path, stride: int, title: str | None, vid
     }
     parts = {
         "title": html.escape(printable(info["title"])),
-        "style": _asset("page.css"),
         "info": json.dumps(info, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "blob": _packed(blob),
         "video": base64.b64encode(video.data).decode("ascii") if video and video.data else "",
+    }
+    page = _filled(page_template(), parts)
+    with replacement(path) as temporary:
+        temporary.write_bytes(page.encode())
+
+
+def page_template() -> str:
+    """The page without a result: its style, its scripts and plotly are in place, and `{{title}}`, `{{info}}`,
+    `{{blob}}` and `{{video}}` are left to be filled in.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    require_plotly()
+    from plotly.offline import get_plotlyjs
+
+    parts = {
+        "style": _asset("page.css"),
         "plotly": _packed(get_plotlyjs().encode()),
         "script": "\n".join(map(_asset, _SCRIPTS)),
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("page.html"))
-    with replacement(path) as temporary:
-        temporary.write_bytes(page.encode())
+    return _filled(_asset("page.html"), parts)
+
+
+def _filled(page: str, parts: Mapping[str, str]) -> str:
+    """The page with these parts in their places; other places stay as they are."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts.get(match[1], match[0]), page)
 
 
 def _asset(name: str) -> str:

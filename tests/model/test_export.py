@@ -85,6 +85,7 @@ def test_a_file_tells_what_it_is_of_and_holds_only_standard_operations(told_file
     assert facts["olift.name"] == "tiny" and facts["olift.hops"] == str(TOLD.hops)
     assert (int(facts["olift.frames_before"]), int(facts["olift.frames_after"])) == TOLD.receptive_field
     assert [each.name for each in model.graph.output] == ["joints", "deviations"]
+    assert b".py" not in told_file.read_bytes(), "where the sources lie on this machine is nobody's business"
 
 
 @pytest.mark.slow

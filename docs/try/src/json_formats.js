@@ -1,0 +1,260 @@
+// Keypoints in JSON: COCO's annotations and results, MMPose's predictions, OpenPose's frames.
+
+import { Detections, asStills, asTracks, identity } from "./detections.js";
+import { InputError, shown } from "./errors.js";
+import { tables } from "./tables.js";
+
+const FRAME_KEYS = ["frame", "frame_number", "frame_idx", "frame_index", "frame_id", "frameNumber", "frameIndex"];
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const has = (value, ...keys) => isObject(value) && keys.every((key) => key in value);
+const firstItem = (list) => (Array.isArray(list) ? list.find((item) => item !== null && Object.keys(item).length) : undefined);
+
+/** What a reader returns, of the value that a JSON file holds. */
+export function readJson(content) {
+  if (has(content, "annotations", "images", "categories")) return readCoco(content);
+  if (has(firstItem(content), "image_id", "keypoints")) return readCocoResults(content);
+  if (has(content, "people")) return readOpenPose([["0.json", content]]);
+  if (has(firstItem(content), "people")) return readOpenPoseList(content);
+  if (has(content, "instance_info") || has(firstItem(content), "instances")) return readMMPose(content);
+  const keys = isObject(content) ? Object.keys(content) : Object.keys(firstItem(content) ?? {});
+  const what = `JSON of no format that this page reads, with keys ${keys.slice(0, 6).join(", ") || "none"}`;
+  throw new InputError(`${what}; it reads those of COCO, MMPose and OpenPose, and olift lift more`);
+}
+
+/** Points (2·J) and third values (J) of a flat list x, y, c, … or of rows of three. */
+function triplets(values, what) {
+  const flat = Array.isArray(values) ? values.flat() : [];
+  if (!flat.length || flat.length % 3) throw new InputError(`${what} must be a flat list of x, y, confidence, got ${flat.length} values`);
+  const points = [], scores = [];
+  flat.forEach((value, at) => {
+    if (value !== null && typeof value !== "number") throw new InputError(`${what} must hold numbers, got ${shown(value)}`);
+    (at % 3 === 2 ? scores : points).push(value ?? NaN);
+  });
+  return { points, scores };
+}
+
+function wholeNumber(value, what) {
+  if (!Number.isInteger(value)) throw new InputError(`${what} must be a whole number, got ${shown(value)}`);
+  return value;
+}
+
+// COCO
+
+/** Annotations: images are frames where they are numbered like a video's, else stills. */
+function readCoco(content) {
+  const items = content.annotations.filter((item) => item.keypoints?.length);
+  if (!items.length) throw new InputError(`none of ${content.annotations.length} annotations has keypoints, wanted at least one`);
+  const { names, edges } = categoryOf(content.categories, new Set(items.map((item) => item.category_id)));
+  const images = new Map(content.images.map((image) => [image.id, image]));
+  for (const item of items) {
+    if (!images.has(item.image_id)) throw new InputError(`an annotation is of image ${shown(item.image_id)}, which is not among the images`);
+  }
+  const videos = new Set([...images.values()].map((image) => image.video_id ?? image.vid_id ?? ""));
+  if (videos.size > 1) throw new InputError(`images are of ${videos.size} videos, which this page does not read at once; olift lift does`);
+  const { ids, notes } = animalIds(items);
+  const numbers = imageNumbers([...images.values()]), sizes = new Set([...images.values()].map((image) => `${image.width} ${image.height}`));
+  const isVideo = ids.some((id) => id !== null) || (images.size > 1 && sizes.size === 1 && areFrames([...numbers.values()]));
+  if (!isVideo) notes.push(`${images.size} images are taken as stills: they are not of one size and numbered like frames`);
+  const J = names?.length ?? items[0].keypoints.length / 3, found = new Detections(J), labels = [];
+  items.forEach((item, index) => {
+    const { points, scores } = triplets(item.keypoints, "keypoints");
+    // A visibility of 1 (hidden from view, but labeled) or 2 is there; what is no such flag is a confidence.
+    const seen = scores.map((flag) => (flag === 1 || flag === 2 ? 1 : Math.max(flag, 0)));
+    const added = found.add(isVideo ? numbers.get(item.image_id) : 0, ids[index], points, seen);
+    if (added) labels.push(`image_${item.image_id}/animal_${item.id ?? labels.length}`);
+  });
+  const tracked = isVideo ? asTracks(found, { allFrames: [...numbers.values()] }) : asStills(found, labels);
+  const [width, height] = [...sizes][0].split(" ").map(Number);
+  return {
+    ...tracked, format: "coco", names, edges, imageSize: sizes.size === 1 && width > 0 && height > 0 ? [width, height] : null,
+    notes: [...tracked.notes, ...notes],
+  };
+}
+
+/** A list of results, each with an image_id and keypoints x, y, score, …. */
+function readCocoResults(content) {
+  const poses = content.map((item) => triplets(item.keypoints, "keypoints"));
+  const numbers = content.map((item) => wholeNumber(item.image_id, "image_id")), { ids, notes } = animalIds(content);
+  const isVideo = ids.some((id) => id !== null) || areFrames(numbers, 10);
+  if (!isVideo) notes.push(`${new Set(numbers).size} images are taken as stills: their ids do not number them like frames`);
+  const J = poses[0].scores.length, found = new Detections(J), labels = [];
+  poses.forEach(({ points, scores }, index) => {
+    if (found.add(isVideo ? numbers[index] : 0, ids[index], points, scores)) labels.push(`image_${numbers[index]}/animal_${labels.length}`);
+  });
+  const tracked = isVideo ? asTracks(found, { allFrames: numbers }) : asStills(found, labels);
+  const isPerson = J === 17 && content.every((item) => (item.category_id ?? 1) === 1);
+  return { ...tracked, format: "coco-results", rig: isPerson ? "coco_17" : null, notes: [...tracked.notes, ...notes] };
+}
+
+/** Names and edges of the categories that are used, which must agree; names are null where the file has none. */
+function categoryOf(categories, used) {
+  const chosen = categories.filter((category) => used.has(category.id) && category.keypoints?.length);
+  if (!chosen.length) return { names: null, edges: [] };
+  const names = chosen[0].keypoints.map(String);
+  for (const other of chosen.slice(1)) {
+    if (other.keypoints.map(String).join("\0") !== names.join("\0")) {
+      throw new InputError(`categories '${chosen[0].name}' and '${other.name}' have different keypoints, wanted one set`);
+    }
+  }
+  const given = chosen[0].skeleton ?? [];
+  // Edges count from 1, but for tools that count from 0, whose edges have a joint 0; some name the joints.
+  const first = given.flat().some((end) => Number(end) === 0) ? 0 : 1;
+  const edges = given.map((pair) => pair.map((end) => (names.includes(end) ? names.indexOf(end) : Number(end) - first)));
+  return { names, edges };
+}
+
+/** The id of the animal in each item, null where it has none. */
+function animalIds(items) {
+  const keys = ["track_id", "tracking_id", "track", "person_id", "animal_id", "individual_id", "instance_id", "object_id", "identity", "id"];
+  for (const inside of [false, true]) for (const key of keys) {
+    // `id` beside the keypoints always numbers the annotations.
+    if (key === "id" && !inside) continue;
+    const ids = items.map((item) => identity((inside ? item.attributes : item)?.[key]));
+    const pairs = items.map((item, index) => [ids[index], item.image_id]).filter(([id]) => id !== null).map(([id, image]) => `${id}\0${image}`);
+    const animals = new Set(ids.filter((id) => id !== null)).size;
+    const again = animals < pairs.length && pairs.length === new Set(pairs).size;
+    if (pairs.length && (key === "track_id" || again)) {
+      const usual = key === "track_id" && !inside;
+      return { ids, notes: usual ? [] : [`animals are told apart by \`${inside ? "attributes." : ""}${key}\``] };
+    }
+  }
+  return { ids: items.map(() => null), notes: [] };
+}
+
+/** A frame number for each image id: its frame_id, the number in its file's name, or its place in the list. */
+function imageNumbers(images) {
+  const own = (image) => image[["frame_id", "frame_idx", "frame_number"].find((key) => key in image)];
+  for (const numberOf of [own, (image) => lastNumber(String(image.file_name ?? ""))]) {
+    const numbers = images.map(numberOf);
+    if (numbers.every(Number.isInteger) && new Set(numbers).size === images.length) {
+      return new Map(images.map((image, index) => [image.id, numbers[index]]));
+    }
+  }
+  return new Map(images.map((image, place) => [image.id, place]));
+}
+
+/** Whether numbers are those of a video's frames: in equal steps, or without large gaps. */
+function areFrames(numbers, room = 0) {
+  const distinct = [...new Set(numbers)].sort((a, b) => a - b), steps = new Set(distinct.slice(1).map((one, place) => one - distinct[place]));
+  if (distinct.length > 2 && steps.size === 1) return true;
+  return distinct[distinct.length - 1] - distinct[0] < 2 * distinct.length + room;
+}
+
+/** The last number in a file's name without its ending; null if there is none. */
+export function lastNumber(name) {
+  const digits = name.split(/[\\/]/).pop().replace(/\.[^.]*$/, "").match(/\d+/g);
+  return digits ? Number(digits[digits.length - 1]) : null;
+}
+
+// MMPose
+
+/** Predictions: { instance_info: frames, meta_info }, or the list of frames alone, each with `instances`. */
+function readMMPose(content) {
+  const items = isObject(content) ? content.instance_info ?? [] : content, meta = content.meta_info ?? {}, frames = [];
+  let found = null;
+  items.forEach((item, place) => {
+    const frame = wholeNumber(item.frame_id ?? place, "frame_id");
+    frames.push(frame);
+    for (const instance of item.instances ?? []) {
+      const pose = poseOf(instance);
+      found ??= new Detections(pose.scores.length);
+      found.add(frame, pose.id, pose.points, pose.scores);
+    }
+  });
+  if (!found) throw new InputError(`holds no tracks: none of ${frames.length} frames has an instance`);
+  const tracked = { ...asTracks(found, { allFrames: frames }), format: "mmpose" };
+  if (!meta.keypoint_id2name) return ofPeople(tracked);
+  const names = Array.from({ length: found.J }, (_, joint) => meta.keypoint_id2name[joint]);
+  if (names.includes(undefined)) throw new InputError(`meta_info names ${Object.keys(meta.keypoint_id2name).length} keypoints, wanted ${found.J}`);
+  const links = meta.skeleton_links?.__ndarray__ ?? meta.skeleton_links ?? [];
+  return { ...tracked, names, edges: links.map((pair) => pair.map((end) => (names.includes(end) ? names.indexOf(end) : end))) };
+}
+
+function poseOf(instance) {
+  const id = identity(instance.track_id ?? instance.instance_id), given = instance.keypoints;
+  if (!Array.isArray(given) || !given.every(Array.isArray)) throw new InputError(`keypoints must be a list of (x, y), got ${shown(given)}`);
+  const named = id === null ? null : `track_${id}`;
+  if (!instance.keypoint_scores && given.every((row) => row.length === 3 && row[2] >= 0 && row[2] <= 1.1)) {
+    return { id: named, ...triplets(given, "keypoints") };
+  }
+  if (given.some((row) => row.length !== 2)) throw new InputError("holds 3D points (x, y, z), needs 2D (x, y)");
+  const scores = instance.keypoint_scores ?? given.map(() => 1);
+  if (scores.length !== given.length) throw new InputError(`keypoint_scores must have ${given.length} values, got ${scores.length}`);
+  return { id: named, points: given.flat().map((value) => value ?? NaN), scores: scores.map((score) => score || 0) };
+}
+
+// OpenPose
+
+/** A list of frames in one file. */
+function readOpenPoseList(content) {
+  const numbers = content.map((frame) => FRAME_KEYS.map((key) => frame?.[key]).find(Number.isInteger));
+  const known = numbers.every((number) => number >= 0) && new Set(numbers).size === numbers.length;
+  const read = readOpenPose(content.map((frame, place) => [`${known ? numbers[place] : place}.json`, frame]));
+  return { ...read, format: "openpose-list" };
+}
+
+/** Frames [file's name, content] of one recording, which the numbers in the names put in order. */
+export function readOpenPose(files) {
+  const kind = (name) => name.replace(/(?<!\d)\d+(?!\d)(?=\D*$)/, "#"), kinds = new Set(files.map(([name]) => kind(name)));
+  const numbers = files.map(([name], place) => lastNumber(name.replace("_keypoints", "")) ?? place);
+  if (kinds.size > 1) throw new InputError(`files of ${kinds.size} kinds (${[...kinds].slice(0, 2).join(", ")}): drop those of one recording`);
+  if (new Set(numbers).size < numbers.length) throw new InputError("two files have the same frame number");
+  const poses = [], sizes = new Set();
+  files.forEach(([name, frame], place) => {
+    if (!Array.isArray(frame?.people)) throw new InputError(`${name}: not an OpenPose frame: wanted {"people": [{"pose_keypoints_2d": […]}, …]}`);
+    if (frame.canvas_width > 0) sizes.add(`${frame.canvas_width} ${frame.canvas_height}`);
+    for (const person of frame.people) {
+      const points = person?.pose_keypoints_2d ?? person?.pose_keypoints;
+      if (!Array.isArray(points)) throw new InputError(`${name}: a person without pose_keypoints_2d`);
+      const id = identity(person.person_id);
+      if (points.length) poses.push({ frame: numbers[place], id: id === null ? null : `person_${id}`, ...triplets(points, "pose_keypoints_2d") });
+    }
+  });
+  if (!poses.length) throw new InputError(`holds no tracks: none of ${files.length} frames has a person`);
+  const found = new Detections(poses[0].scores.length);
+  for (const { frame, id, points, scores } of poses) found.add(frame, id, points, scores);
+  const tracked = asTracks(found, { prefix: "person", allFrames: numbers });
+  const imageSize = sizes.size === 1 ? [...sizes][0].split(" ").map(Number) : null;
+  return withRig({ ...tracked, format: "openpose", zeroIsHidden: true, imageSize });
+}
+
+function withRig(parsed) {
+  if (parsed.J in tables.people) return ofPeople(parsed);
+  const names = tables.openpose[parsed.J];
+  if (!names) return parsed;
+  const cut = parsed.J === 135 ? firstJoints(parsed, 25) : parsed;
+  const rig = names.reduce((best, name) => (meanBoneLength(cut, name) < meanBoneLength(cut, best) ? name : best));
+  return { ...cut, rig };
+}
+
+/** People without names, by the number of their points; 17 may be AP-10K's animal, if its bones are the shorter ones. */
+function ofPeople(parsed) {
+  const total = parsed.J;
+  if (!(total in tables.people)) return parsed;
+  let [rig, joints] = tables.people[total];
+  if (total === 17 && meanBoneLength(parsed, "ap10k_17") < 0.8 * meanBoneLength(parsed, rig)) rig = "ap10k_17";
+  const note = `${total} points without names are taken as ${rig}`
+    + (joints < total ? `: the first ${joints} are the body, the others are left out` : "");
+  return { ...firstJoints(parsed, joints), rig, notes: [...parsed.notes, note] };
+}
+
+function firstJoints(parsed, count) {
+  const { J } = parsed, kept = (values, size) => values.filter((_, at) => Math.floor(at / size) % J < count);
+  return { ...parsed, J: count, keypoints: kept(parsed.keypoints, 2), confidence: kept(parsed.confidence, 1) };
+}
+
+/** The mean over a built-in skeleton's bones of their median length in the file. */
+function meanBoneLength({ N, T, J, keypoints }, rig) {
+  const medians = [];
+  for (const [a, b] of tables.rigs[rig].edges) {
+    const lengths = [];
+    for (let row = 0; row < N * T; row++) {
+      const [i, j] = [2 * (row * J + a), 2 * (row * J + b)];
+      const length = Math.hypot(keypoints[i] - keypoints[j], keypoints[i + 1] - keypoints[j + 1]);
+      if (isFinite(length)) lengths.push(length);
+    }
+    lengths.sort((x, y) => x - y);
+    if (lengths.length) medians.push((lengths[(lengths.length - 1) >> 1] + lengths[lengths.length >> 1]) / 2);
+  }
+  return medians.length ? medians.reduce((sum, value) => sum + value, 0) / medians.length : Infinity;
+}

@@ -1,0 +1,274 @@
+"""The modules of the page that lifts in the browser answer, in node, what the Python package answers."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from asking import ask
+
+from olift_fast.io import read_keypoints, read_lifted, write_lifted
+from olift_fast.model import Normalization
+from olift_fast.model.alignment import fit_cameras
+from olift_fast.model.batches import reached_from, stretches_of
+from olift_fast.tracks import body_parts as words
+from olift_fast.tracks import with_inferred_skeleton
+from olift_fast.tracks.anatomy import edges_by_name
+from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.rigs import rig, rig_names
+from olift_fast.tracks.sides import infer_sides
+from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.view.packing import pack
+
+
+def made_up_names(rng: random.Random) -> list[str]:
+    """Names of 3 to 14 joints from the vocabulary, with sides and numbers, written in one of the usual ways."""
+    vocabulary = sorted({*words.MEANING, *words.GIRDLES, *words.POSITIONS, *words.JOINTS, *words.TOES, *words.FINS})
+    names = []
+    for _ in range(rng.randint(3, 14)):
+        spoken = rng.choices(vocabulary, k=rng.randint(1, 2))
+        if side := rng.choice(("", "", "l", "r", "left", "right")):
+            spoken.insert(rng.choice((0, len(spoken))), side)
+        if rng.random() < 0.25:
+            spoken.append(str(rng.randint(0, 12)))
+        capitals = "".join(word.capitalize() for word in spoken)
+        names.append(rng.choice(("_".join(spoken), capitals, " ".join(spoken), "".join(spoken))))
+    return list(dict.fromkeys(names))
+
+
+def test_names_tell_the_same_bones_and_sides_as_in_python(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    lists = [list(rig(name).names) for name in rig_names()] + [made_up_names(rng) for _ in range(300)]
+    lists += [
+        [f"{side}{leg}{joint}" for side in "LR" for leg in "123" for joint in "ABCDE"],
+        ["mixamorig:Hips", "Bip01 L Thigh"],
+    ]
+    for names, found in zip(lists, ask("names", tmp_path, lists=lists), strict=True):
+        assert found["sides"] == list(infer_sides(names)), names
+        assert [tuple(edge) for edge in found["edges"]] == list(edges_by_name(tuple(names))), names
+
+
+@pytest.mark.slow
+def test_real_files_are_read_as_in_python(tmp_path: Path, real_data: Path) -> None:
+    folder = real_data / "keypoints2d"
+    tables = [*sorted(folder.glob("deeplabcut_csv/*.csv")), *sorted(folder.glob("lightning_pose/*.csv"))]
+    sources = [*tables, *sorted(folder.glob("coco/*.json")), *sorted((folder / "openpose_body25b").iterdir())]
+    recordings = [
+        [str(file) for file in (sorted(source.iterdir()) if source.is_dir() else [source])] for source in sources
+    ]
+    assert len(sources) > 12
+    for source, found in zip(sources, ask("read", tmp_path, recordings=recordings), strict=True):
+        assert_read_alike(found, source)
+
+
+def assert_read_alike(found: dict[str, Any], source: Path) -> None:
+    tracks = with_inferred_skeleton(read_keypoints(source))
+    shape = found["N"], found["T"], found["J"]
+    keypoints = np.array(found["keypoints"], dtype=np.float64).reshape(*shape, 2)
+    np.testing.assert_array_equal(keypoints, tracks.keypoints, err_msg=str(source))
+    np.testing.assert_array_equal(np.reshape(found["confidence"], shape), tracks.confidence, err_msg=str(source))
+    skeleton = found["skeleton"]
+    assert skeleton["names"] == list(tracks.skeleton.names)
+    assert [tuple(edge) for edge in skeleton["edges"]] == list(tracks.skeleton.edges), source
+    assert skeleton["sides"] == list(tracks.skeleton.sides)
+    assert skeleton["inferred"] == any(tracks.skeleton.inferred)
+    assert found["tracks"] == list(tracks.tracks) and found["format"] == tracks.format
+    assert found["frames"] == (None if tracks.frames is None else tracks.frames.tolist())
+    assert found["notes"] == list(tracks.notes), source
+
+
+MMPOSE = (
+    '{"meta_info": {"keypoint_id2name": {"0": "nose", "1": "neck", "2": "tail"}, "skeleton_links": [[0, 1], [1, 2]]},'
+    '"instance_info": [{"frame_id": 1, "instances": [{"keypoints": [[1, 2], [30, 4], [50, 66]], "keypoint_scores":'
+    '[0.9, 0.8, NaN]}]}, {"frame_id": 4, "instances": [{"keypoints": [[2, 2], [31, 4], [51, 65]],'
+    '"keypoint_scores": [0.9, 0.1, 1]}]}]}'
+)
+COCO_RESULTS = (
+    '[{"image_id": 3, "category_id": 1, "track_id": 7, "keypoints": [9, 8, 0.5, 70, 60, 0.9]},'
+    '{"image_id": 5, "category_id": 1, "track_id": 7, "keypoints": [9, 9, 0.5, 71, 60, 0]},'
+    '{"image_id": 5, "category_id": 1, "track_id": 8, "keypoints": [1, 9, 0.5, 7, 20, 0.1]}]'
+)
+MARKED = "scorer,s,s,s,s\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\n3,40,50,-1,-1\n5,41,52,-1,-1\n6,44,50,80,90\n"
+
+
+def test_small_files_of_other_formats_are_read_as_in_python(tmp_path: Path) -> None:
+    made = {"mmpose.json": MMPOSE, "results.json": COCO_RESULTS, "marked.csv": MARKED}
+    for name, text in made.items():
+        (tmp_path / name).write_text(text)
+    points = np.random.default_rng(0).normal(300, 80, (2, 5, 4, 2))
+    points[0, 2, 1] = np.nan
+    names = np.array(["left_eye", "right_eye", "nose", "tail_base"])
+    given = {"keypoints": points, "names": names, "fps": 25.0, "frames": np.array([2, 3, 4, 8, 9])}
+    np.savez_compressed(tmp_path / "ours.npz", **given)
+    np.save(tmp_path / "bare.npy", np.concatenate([points[0], np.full((5, 4, 1), 0.7)], axis=-1).astype(np.float32))
+    files = [tmp_path / name for name in (*made, "ours.npz", "bare.npy")]
+    for file, found in zip(files, ask("read", tmp_path, recordings=[[str(file)] for file in files]), strict=True):
+        assert_read_alike(found, file)
+        assert found["fps"] == (25.0 if file.name == "ours.npz" else None)
+
+
+BROKEN = {
+    "empty.csv": (b"", "empty.csv: is empty"),
+    "words.csv": (
+        b"a,b\n1,2\n",
+        "wanted a table with header rows scorer, [individuals,] bodyparts, coords, got a first line 'a,b'",
+    ),
+    "cell.csv": (MARKED.replace("41", "4l").encode(), "cell.csv: line 5, column 2: wanted a number, got '4l'"),
+    "deep.csv": (MARKED.replace("x,y\n3", "x,z\n3").encode(), "holds 3D points (x, y, z), needs 2D (x, y)"),
+    "twice.csv": (MARKED.replace("\n5,", "\n3,").encode(), "frame 3 comes twice"),
+    "cut.json": (MMPOSE[:200].encode(), "not valid JSON (cut short?)"),
+    "other.json": (b'{"a": 1}', "JSON of no format that this page reads, with keys a"),
+    "cut.npz": (b"PK\x03\x04 cut", "not a readable NumPy archive (cut short?)"),
+    "hidden.csv": (
+        b"bodyparts,nose,nose\ncoords,x,y\n0,,\n1,4,\n",
+        "no keypoint is visible (1 track, 2 frames, 1 joint)",
+    ),
+    "picture.png": (b"\x89PNG\r\n\x1a\n\0\0", "binary data in no format that this page reads"),
+}
+
+
+def test_what_is_broken_is_refused_in_one_line_that_names_the_file(tmp_path: Path) -> None:
+    for name, (content, _) in BROKEN.items():
+        (tmp_path / name).write_bytes(content)
+    found = ask("read", tmp_path, recordings=[[str(tmp_path / name)] for name in BROKEN])
+    for (name, (_, wanted)), answer in zip(BROKEN.items(), found, strict=True):
+        assert "refused" in answer, name
+        assert wanted in answer["refused"] and answer["refused"].startswith(f"{name}: "), answer
+        assert "\n" not in answer["refused"]
+
+
+def test_cameras_are_fitted_as_in_python(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(12, 40, 5)) @ rng.normal(size=(12, 5, 5))
+    points[0, :, 2] *= 1e-3  # nearly flat joints
+    points[1, :, 1:3] = 0  # joints on a line
+    moments = points.swapaxes(1, 2) @ points
+    rotations, scales = fit_cameras(moments)
+    for index, found in enumerate(ask("camera", tmp_path, moments=moments.tolist())):
+        fitted = np.array(found["rotation"])
+        assert found["scale"] == pytest.approx(scales[index], rel=1e-6)
+        # What the moments do not tell is free: what the joints become is not.
+        joints = points[index, :, :3]
+        np.testing.assert_allclose(
+            joints @ fitted[:2].T, joints @ rotations[index][:2].T, atol=1e-4 * abs(joints).max()
+        )
+        np.testing.assert_allclose(fitted @ fitted.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(fitted) == pytest.approx(1)
+
+
+def test_frames_are_cut_into_the_same_stretches_as_in_python(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for share, chunk in itertools.product((0.0, 0.02, 0.5, 1.0), (7, 64)):
+        seen = rng.random(150) < share
+        field = (5, 3)
+        expected = stretches_of(0, reached_from(seen, field), field, chunk)
+        given = {"visible": seen.astype(int).tolist(), "before": field[0], "after": field[1], "chunk": chunk}
+        found = ask("stretches", tmp_path, **given)
+        assert [tuple(one.values()) for one in found] == [(s.start, s.stop, s.first, s.last) for s in expected]
+
+
+def test_keypoints_are_normalized_as_in_python(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    keypoints = rng.normal(400, 90, (20, 6, 2)).astype(np.float32)
+    visible = rng.random((20, 6)) > 0.4
+    visible[3], visible[4] = False, [True, *[False] * 5]
+    keypoints[~visible] = np.nan
+    normalization = Normalization.fit(keypoints, visible)
+    normalized, centers = normalization.apply(keypoints, visible)
+    listed = [None if value != value else value for value in keypoints.ravel().tolist()]
+    found = ask("prepare", tmp_path, keypoints=listed, visible=visible.ravel().astype(int).tolist(), T=20, J=6)
+    assert found["scale"] == pytest.approx(normalization.scale, rel=1e-7)
+    np.testing.assert_allclose(np.reshape(found["keypoints"], (20, 6, 2)), normalized, atol=1e-6)
+    np.testing.assert_allclose(np.array(found["centers"], float).reshape(20, 2), centers, rtol=1e-6)
+
+
+def lifted() -> LiftedTracks:
+    """Two tracks; a joint that one of them never has, frames that hold nothing, inferred edges."""
+    rng = np.random.default_rng(3)
+    joints = rng.normal(200, 60, (2, 30, 4, 3)).astype(np.float32)
+    joints[0, :3], joints[1, :, 2] = np.nan, np.nan
+    keypoints = joints[..., :2] + 1
+    confidence = np.where(np.isfinite(keypoints).all(axis=-1), rng.random((2, 30, 4)), 0).astype(np.float32)
+    skeleton = Skeleton(
+        ("nose", 'a "quoted", name', "Ärmel L", "Ärmel R"), ((0, 1), (0, 2), (0, 3)), inferred=(True,) * 3
+    )
+    return LiftedTracks(
+        joints=joints,
+        keypoints=keypoints,
+        confidence=confidence,
+        visible=confidence >= 0.3,
+        skeleton=skeleton,
+        tracks=("one", "two & <b>"),
+        fps=50.0,
+        frames=np.arange(30) * 2,
+        image_size=(640, 480),
+        source="made.csv",
+        format="deeplabcut",
+        notes=("a note",),
+        scale=np.array([3.5, 4]),
+        centers=rng.normal(200, 5, (2, 30, 2)),
+        rotation=np.tile(np.eye(3), (2, 1, 1)),
+        model="small",
+        version="1.2.3",
+    )
+
+
+def as_lists(result: LiftedTracks) -> dict[str, Any]:
+    arrays = {}
+    for name in ("joints", "keypoints", "confidence", "visible", "scale", "centers", "rotation"):
+        values = getattr(result, name).astype(np.float64).ravel().tolist()
+        arrays[name] = [None if value != value else value for value in values]
+    skeleton = result.skeleton
+    shape = dict(zip("NTJ", result.visible.shape, strict=True))
+    texts = {name: getattr(result, name) for name in ("fps", "source", "format", "model", "version")}
+    lists = {name: list(getattr(result, name)) for name in ("tracks", "notes", "warnings")}
+    told = {"names": skeleton.names, "edges": skeleton.edges, "sides": skeleton.sides, "inferred": True, "name": None}
+    frames = np.asarray(result.frames).tolist()
+    return {**shape, **arrays, **texts, **lists, "skeleton": told, "frames": frames, "imageSize": result.image_size}
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_viewer_is_given_what_python_gives_it(tmp_path: Path, stride: int) -> None:
+    result = lifted()
+    info, blob = pack(result, stride)
+    found = ask("pack", tmp_path, result=as_lists(result), stride=stride)
+    for name, value in info.items():
+        if name in ("joint", "keypoint"):
+            for part in ("offset", "step"):
+                assert found["info"][name][part] == pytest.approx(value[part], rel=1e-6)
+            np.testing.assert_allclose(found["info"][name]["range"], value["range"], rtol=2e-5)
+        elif name.startswith("reach"):
+            np.testing.assert_allclose(found["info"][name], value, rtol=2e-5)
+        else:
+            assert found["info"][name] == (list(value) if isinstance(value, tuple) else value), name
+    own = base64.b64decode(found["bytes"])
+    assert len(own) == len(blob)
+    assert np.mean(np.frombuffer(own, np.uint8) == np.frombuffer(blob, np.uint8)) > 0.999
+
+
+def test_results_are_written_as_python_writes_them(tmp_path: Path) -> None:
+    result = lifted()
+    npz, table, expected = tmp_path / "own.npz", tmp_path / "own.csv", tmp_path / "python.csv"
+    ask("write", tmp_path, result=as_lists(result), npz=str(npz), csv=str(table))
+    read = read_lifted(npz)
+    for name in ("joints", "keypoints", "confidence", "visible", "scale", "centers", "rotation", "frames"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(result, name), err_msg=name)
+    assert read.skeleton == result.skeleton and read.tracks == result.tracks and read.fps == 50
+    assert (read.source, read.format, read.notes, read.image_size) == (
+        "made.csv",
+        "deeplabcut",
+        ("a note",),
+        (640, 480),
+    )
+    write_lifted(result, expected)
+    rows, wanted = table.read_text().splitlines(), expected.read_text().splitlines()
+    assert rows[:4] == wanted[:4] and len(rows) == len(wanted)
+    for row, other in zip(rows[4:], wanted[4:], strict=True):
+        assert [cell and np.float32(cell) for cell in row.split(",")] == [
+            cell and np.float32(cell) for cell in other.split(",")
+        ]

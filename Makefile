@@ -96,7 +96,7 @@ wheels: native $(VENV)/.dist
 	  $(BIN)/pip --python "$$python" wheel -q --no-deps -w build/wheels \
 	    -C build-dir=build/wheel -C cmake.define.OLIFT_CUDA=$(OLIFT_CUDA) .; \
 	done
-	$(BIN)/auditwheel -q repair -w $(DIST) build/wheels/*.whl
+	$(BIN)/auditwheel repair -w $(DIST) build/wheels/*.whl
 	$(BIN)/python tests/packaging/check_dist.py $(DIST) $(CHECK_ARGS)
 
 # The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer, in a build beside the usual one. Python itself is

@@ -149,7 +149,7 @@ def try_out(wheel: Path, place: Path, borrowed: Path | None) -> Iterator[str]:
         )
 
     if borrowed is None:
-        wanted = [f"{wheel}[view{',test' if native else ''}]", "-c", str(ROOT / "constraints.txt")]
+        wanted = [f"{wheel}[view,smooth]", "-c", str(ROOT / "constraints.txt"), *(["pytest"] if native else [])]
         done = run("-m", "pip", "install", "-q", "--only-binary=:all:", *wanted)
     else:
         done = run("-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel))

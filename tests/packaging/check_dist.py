@@ -134,8 +134,9 @@ def try_out(wheel: Path, place: Path, borrowed: Path | None) -> Iterator[str]:
 
     Its dependencies are those of the environment `borrowed`; where that is None, pip installs them.
     """
+    wheel = wheel.resolve()
     native = not wheel.name.endswith("-none-any.whl")
-    venv.create(place, with_pip=True, clear=True)
+    venv.create(place, with_pip=False, clear=True)
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     # Nothing is on the path but this environment; the sources are out of reach, too.
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("OLIFT_", "PYTHON", "CC", "CXX", "CUDA"))}
@@ -148,11 +149,12 @@ def try_out(wheel: Path, place: Path, borrowed: Path | None) -> Iterator[str]:
             [str(program), *command], env=bare, cwd=here, capture_output=True, text=True, timeout=3000
         )
 
+    install = ("-m", "pip", "--python", str(python), "install", "-q")
     if borrowed is None:
         wanted = [f"{wheel}[view,smooth]", "-c", str(ROOT / "constraints.txt"), *(["pytest"] if native else [])]
-        done = run("-m", "pip", "install", "-q", "--only-binary=:all:", *wanted)
+        done = run(*install, "--only-binary=:all:", *wanted, program=Path(sys.executable))
     else:
-        done = run("-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel))
+        done = run(*install, "--no-deps", "--no-index", str(wheel), program=Path(sys.executable))
         ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
         [own, others] = [
             subprocess.run([path, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()

@@ -28,4 +28,4 @@ def test_kernels_are_right_on_arm(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     errors = {name: float(value) for name, value in re.findall(r"(\w+) (\S+)", done.stdout)}
     assert set(errors) == {"attention", "procrustes"}
-    assert max(errors.values()) < 2e-6, errors
+    assert all(error < 2e-6 for error in errors.values()), errors  # also where one is NaN

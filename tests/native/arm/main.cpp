@@ -20,6 +20,8 @@ namespace {
 
 std::mt19937 generator(7);
 
+double worse(double worst, double error) { return std::isnan(worst) || error <= worst ? worst : error; }
+
 std::vector<float> random_values(int64_t count) {
   std::normal_distribution<float> normal;
   std::vector<float> values(static_cast<size_t>(count));
@@ -80,7 +82,7 @@ double attention_error() {
     for (int64_t c = 0; c < kWidth; ++c) {
       const double value = sum > 0 ? wanted[c] / sum : 0, error = std::abs(out[row * kWidth + c] - value);
       largest = std::max(largest, std::abs(value));
-      worst = error <= worst ? worst : error;  // NaN is the worst
+      worst = worse(worst, error);
     }
   }
   return worst / largest;
@@ -124,11 +126,11 @@ double procrustes_error() {
   double worst = 0;
   for (size_t i = 0; i < wanted.size(); ++i) {
     const double error = std::abs(double(rotation[i]) - wanted[i]);
-    worst = error <= worst ? worst : error;
+    worst = worse(worst, error);
   }
   for (int64_t n = 0; n < kCount; ++n) {
     const double size = 0.3 + 0.2 * double(n), error = std::abs(double(scale[static_cast<size_t>(n)]) - size) / size;
-    worst = error <= worst ? worst : error;
+    worst = worse(worst, error);
   }
   return worst;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -47,12 +48,18 @@ def write_wheel(folder: Path, name: str, changes: dict[str, bytes | None]) -> Pa
     return folder / name
 
 
+@functools.cache
+def sources() -> list[str]:
+    folders = [ROOT / name for name in ("csrc", "olift_fast", "tests", "packaging")]
+    paths = [*(path for folder in folders for path in folder.rglob("*")), *ROOT.glob("*")]
+    return [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
+
+
 def write_sdist(folder: Path, without: str = "") -> None:
     """A source distribution with the names of all that it must hold."""
     with tarfile.open(folder / "olift_fast-0.1.0.tar.gz", "w:gz") as archive:
-        for path in ROOT.rglob("*"):
-            name = path.relative_to(ROOT).as_posix()
-            if path.is_file() and not name.startswith((".", "build/")) and name != without:
+        for name in sources():
+            if name != without:
                 archive.addfile(tarfile.TarInfo(f"olift_fast-0.1.0/{name}"))
 
 

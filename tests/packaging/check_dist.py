@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from email.parser import Parser
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from packaging.tags import sys_tags
@@ -100,9 +101,13 @@ def look_into_module(name: str, content: bytes) -> list[str]:
     """What is wrong with a compiled module of Linux: libraries, search paths, symbols that nobody needs."""
     if not content.startswith(b"\x7fELF"):
         return []
-    elf = ELFFile(io.BytesIO(content))
-    dynamic = elf.get_section_by_name(".dynamic")
-    assert isinstance(dynamic, DynamicSection)
+    try:
+        elf = ELFFile(io.BytesIO(content))
+        dynamic = elf.get_section_by_name(".dynamic")
+    except ELFError as error:
+        return [f"{name} is no whole module of Linux: {error}"]
+    if not isinstance(dynamic, DynamicSection):
+        return [f"{name} is no module that Linux loads: it has no section .dynamic"]
     faults = []
     for tag in dynamic.iter_tags():
         if tag.entry.d_tag == "DT_NEEDED" and not SYSTEM.fullmatch(tag.needed):

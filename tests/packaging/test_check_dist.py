@@ -79,6 +79,7 @@ def test_complete_files_have_no_faults(harmless: bytes, tmp_path: Path) -> None:
         (MANYLINUX, {"olift_fast-0.1.0.dist-info/METADATA": b""}, "lacks License-Expression: Apache-2.0"),
         (MANYLINUX, {"tests/test_pages.py": b""}, "holds tests/test_pages.py, which is none of the package's"),
         (MANYLINUX, {"olift_fast.libs/libgomp-a34b.so.1.0.0": b"\x7fELF"}, "holds olift_fast.libs/libgomp-a34b.so.1"),
+        (MANYLINUX, {MODULE: b"\x7fELF\x02\x01"}, f"{MODULE} is no whole module of Linux"),
         (MANYLINUX, {MODULE: None}, "wanted one compiled module, olift_fast/_native, got []"),
         (MANYLINUX, {MODULE: FOREIGN.read_bytes()}, "asks for libtorch_python.so, which not every Linux has"),
         (MANYLINUX, {MODULE: FOREIGN.read_bytes()}, "looks for libraries in a folder of its own"),

@@ -1,5 +1,6 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
+#   make wheels  what is published, in dist/, and checked there.  PYTHONS="python3.11 python3.12": for these Pythons
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
 #   make kernel-repo REPO=OWNER/NAME   the Triton operations as a repository of the Hugging Face kernel hub
 #   make try     the page that lifts in the browser, in build/try (needs npm); docs/try/README.md tells more
@@ -12,6 +13,10 @@ PYTEST_ARGS ?=
 COMPARE_ARGS ?=
 BENCH_ARGS ?= --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-json=build/benchmarks.json
 OUT ?= build/gpu
+PYTHONS ?= $(BIN)/python
+DIST ?= dist
+OLIFT_CUDA ?= OFF
+CHECK_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +38,8 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report compare sanitize kernel-repo fuzz try gpu gpu-sanitize gpu-rehearsal clean
+.PHONY: demo test lint native wheels bench bench-full report compare sanitize kernel-repo fuzz try gpu gpu-sanitize
+.PHONY: gpu-rehearsal clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -47,6 +53,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $$(find csrc -type f)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 # bench-full has what takes minutes, too: compiled competitors, the longest sequences.
 bench-full: export OLIFT_BENCH_FULL = 1
@@ -70,6 +77,31 @@ native: $(VENV)/.base
 	@mkdir -p build
 	$(call build_native,$(CURDIR)/$(BIN)/python,build/native)
 
+# A wheel for each Python of PYTHONS, one in pure Python, and the source distribution, which that one is built from; then
+# tests/packaging/check_dist.py looks at all of them. The kernels know nothing of Python, so the builds begin with the
+# objects of `make native`, by its compiler: Ninja compiles again only what was compiled otherwise there. OLIFT_CUDA=ON
+# adds the CUDA kernels (docs/channels.md).
+wheels: export CMAKE_GENERATOR = Ninja
+wheels: export PATH := $(CURDIR)/$(BIN):$(PATH)
+wheels: export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+wheels: export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+wheels: native $(VENV)/.dist
+	@rm -rf $(DIST) build/wheels && mkdir -p $(DIST) build/wheels
+	$(BIN)/python -m build -q --sdist --no-isolation -o $(DIST) .
+	OLIFT_NATIVE=0 $(BIN)/pip wheel -q --no-deps --no-build-isolation -w $(DIST) $(DIST)/*.tar.gz
+	@set -e; PATH="$$($(BIN)/python -c 'import cmake; print(cmake.CMAKE_BIN_DIR)'):$$PATH"; \
+	CXX="$$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/native/CMakeCache.txt)"; export PATH CXX; \
+	for python in $(PYTHONS); do \
+	  echo "a wheel for $$python"; \
+	  rm -rf build/wheel && mkdir -p build/wheel/CMakeFiles; \
+	  cp -a build/native/CMakeFiles/kernels_*.dir build/wheel/CMakeFiles; \
+	  cp -a build/native/.ninja_log build/native/.ninja_deps build/wheel; \
+	  $(BIN)/pip --python "$$python" wheel -q --no-deps -w build/wheels \
+	    -C build-dir=build/wheel -C cmake.define.OLIFT_CUDA=$(OLIFT_CUDA) .; \
+	done
+	$(BIN)/auditwheel repair -w $(DIST) build/wheels/*.whl
+	$(BIN)/python tests/packaging/check_dist.py $(DIST) $(CHECK_ARGS)
+
 # The CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer, in a build beside the usual one. Python itself is
 # not built with them, so their runtimes are loaded first, and what it never frees is not looked for.
 runtime = $$(c++ -print-file-name=$(1))
@@ -84,7 +116,7 @@ sanitize: $(VENV)/.test
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  LD_PRELOAD="$(call runtime,libasan.so) $(call runtime,libubsan.so) $(call runtime,libstdc++.so.6)" \
 	  $(BIN)/python -m pytest -q tests/native -p no:cacheprovider --ignore tests/native/test_compile.py \
-	  --ignore tests/native/test_packaging.py $(PYTEST_ARGS)
+	  --ignore tests/native/test_arm.py $(PYTEST_ARGS)
 
 # Checkpoints and configurations of trainings are damaged as long as files, after them, where FUZZ_ARGS says nothing.
 # FUZZ_ARGS="--seed 7 --format coco --number 123" makes an input again, and reads it; --out FILE records the counts.
@@ -138,6 +170,10 @@ $(VENV)/.test: $(VENV)/.base
 
 $(VENV)/.bench: $(VENV)/.base
 	$(EDITABLE) -e '.[bench]'
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/.test
+	$(EDITABLE) -e '.[dist]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.base

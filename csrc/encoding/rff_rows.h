@@ -51,7 +51,7 @@ OLIFT_INLINE void reduced_turns(const Frequencies<L>& freqs, const float* x, flo
     }
     const Wide rest = sum - ((sum + magic) - magic);
     // So large a float phase is a whole number of turns; NaN and infinity give NaN.
-    const Wide reduced = (sum < 1e15) & (sum > -1e15) ? rest : sum - sum;
+    const Wide reduced = ((sum < 1e15) & (sum > -1e15)) ? rest : sum - sum;
     const Narrow narrow = __builtin_convertvector(reduced, Narrow);
     std::memcpy(turns + f, &narrow, sizeof(narrow));
   }

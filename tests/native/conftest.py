@@ -8,7 +8,7 @@ import pytest
 
 from olift_fast.ops.native_module import why_not_native
 
-DO_WITHOUT = ("test_compile", "test_packaging")
+DO_WITHOUT = ("test_arm", "test_compile")
 """The files here whose tests do not need the module. All others do."""
 
 

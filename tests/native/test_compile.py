@@ -64,6 +64,17 @@ def test_kernels_export_one_function_and_share_none(source: str, isa: str, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("other", ["clang++", "aarch64-linux-gnu-g++"])
+@pytest.mark.parametrize("source", sorted(str(p.relative_to(CSRC)) for p in CSRC.rglob("*_cpu.cpp")))
+def test_kernels_compile_for_other_systems(source: str, other: str) -> None:
+    """By Clang, the compiler of macOS; and for Arm, where headers for x86 are an error."""
+    found = shutil.which(other)
+    if found is None:
+        pytest.skip(f"no {other} on PATH")
+    run(found, *STRICT, "-fsyntax-only", "-DOLIFT_ISA=baseline", str(CSRC / source))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["sm_90", "all-major"])
 def test_cuda_compiles_without_warnings_or_spills(arch: str, tmp_path: Path) -> None:
     nvcc = shutil.which("nvcc")

@@ -1,5 +1,5 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
-#   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
+#   make demo | test | lint | native | bench | bench-full | report | docs | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
 #   make fuzz MINUTES=45   damaged files and lines by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
@@ -31,7 +31,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report compare sanitize fuzz gpu gpu-sanitize gpu-rehearsal clean
+.PHONY: demo test lint native bench bench-full report docs compare sanitize fuzz gpu gpu-sanitize gpu-rehearsal clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -56,6 +56,14 @@ report: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.scores
 	$(BIN)/python -m olift_fast.io.docs docs/formats.md
+
+# Strict: a dead link, a docstring that is missing, or an error in a tutorial fails it. Nothing is fetched.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: export PYTHONPATH = .
+docs: export IPYTHONDIR = $(CURDIR)/build/ipython
+docs: $(NATIVE) $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site: build/site/index.html   with search: $(BIN)/python -m http.server -d build/site"
 
 # It builds both by itself.
 compare: $(VENV)/.test
@@ -126,6 +134,10 @@ $(VENV)/.test: $(VENV)/.base
 
 $(VENV)/.bench: $(VENV)/.base
 	$(EDITABLE) -e '.[bench]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(EDITABLE) -e '.[docs,view,smooth,stream,train]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.base

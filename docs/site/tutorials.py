@@ -22,7 +22,7 @@ from typing import Any
 
 import jupytext
 import nbformat
-from jupyter_client import KernelManager
+from jupyter_client import AsyncKernelManager
 from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 
@@ -32,7 +32,12 @@ KEPT = ROOT / "build/tutorials"
 SECONDS = 600
 """For one cell, on a machine with other work; a tutorial takes less than a minute of its own."""
 FENCE = re.compile(r"^```(python|bash)\n([\s\S]*?)^```\n", flags=re.MULTILINE)
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+KERNEL = """---
+jupyter:
+  kernelspec: { name: python3, display_name: Python 3, language: python }
+---
+
+"""
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -57,7 +62,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     name = path.stem
     shown = FENCE.sub(lambda block: block[0] + "\n".join(outputs(*next(cells), name)), markdown)
     title, rest = shown.split("\n", 1)
-    return f"{title}\n\n[This page as a notebook]({Path(notebook).name}){{ .md-button download }}\n{rest}"
+    buttons = [f"[This page as a notebook]({path.name}){{ .md-button download }}"]
+    buttons += [f"[{made.name}]({name}/{made.name}){{ .md-button }}" for made in sorted(path.parent.glob("*.html"))]
+    return f"{title}\n\n{' '.join(buttons)}\n{rest}"
 
 
 def run_once(page: Path) -> Path:
@@ -65,15 +72,14 @@ def run_once(page: Path) -> Path:
     folder = run_folder(page)
     if folder.exists():
         return folder
-    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="md")
-    notebook.metadata["kernelspec"] = KERNEL
+    notebook = jupytext.reads(KERNEL + page.read_text(encoding="utf-8"), fmt="md")
     with tempfile.TemporaryDirectory() as scratch:
         here, made = Path(scratch) / "work", Path(scratch) / "made"
         shutil.copytree(DATA, here)
         made.mkdir()
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         where = {"metadata": {"path": str(here)}}
-        kernel = KernelManager(kernel_name="python3", transport="ipc")
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=f"{scratch}/kernel.json")
         NotebookClient(notebook, km=kernel, timeout=SECONDS, startup_timeout=SECONDS, resources=where).execute()
         nbformat.write(notebook, made / f"{page.stem}.ipynb")
         for number, cell in enumerate(code_cells(notebook)):

@@ -7,8 +7,10 @@ docs/tutorials/data/README.md names where they come from, their licenses, and wh
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,15 @@ def rat(recording: Path, folder: Path) -> None:
     points[~visible] += joints[None, ..., :2][~visible] + rng.normal(0, 30, points[~visible].shape)
     clip = Clip(skeleton, points[0], likelihood[0], joints[..., :2], joints)
     write_files(clip, folder / "rat.csv", folder / "rat.skeleton.json", folder / "rat.truth.npz")
+    (folder / "rat.skeleton.json").write_text(to_read(skeleton), encoding="utf-8")
+
+
+def to_read(skeleton: Skeleton) -> str:
+    """The JSON of a skeleton, as a person would write it: a bone a line, by names."""
+    bones = ",\n".join(f"    {json.dumps([skeleton.names[a], skeleton.names[b]])}" for a, b in skeleton.edges)
+    names = "\n".join(textwrap.wrap(json.dumps(skeleton.names), 110, subsequent_indent=" " * 12))
+    sides = json.dumps(skeleton.sides)
+    return f'{{\n  "names": {names},\n  "edges": [\n{bones}\n  ],\n  "sides": {sides}\n}}\n'
 
 
 def seen_from_beside(positions: np.ndarray) -> np.ndarray:

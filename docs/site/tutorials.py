@@ -32,6 +32,7 @@ KEPT = ROOT / "build/tutorials"
 SECONDS = 1800
 """For one cell: it guards against what never ends. A tutorial is written to take less than a minute."""
 FENCE = re.compile(r"^```(python|bash)\n([\s\S]*?)^```\n", flags=re.MULTILINE)
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
 KERNEL = """---
 jupyter:
   kernelspec: { name: python3, display_name: Python 3, language: python }
@@ -115,12 +116,13 @@ def pictures(cell: Any) -> Iterator[tuple[int, str]]:
 
 def outputs(number: int, cell: Any, folder: str) -> Iterator[str]:
     """What a cell printed, returned and drew, in Markdown."""
-    for place, output in enumerate(cell.outputs):
-        if "image/png" in output.get("data", {}):
-            yield f"\n![what the block draws]({folder}/{number}-{place}.png)\n"
-        else:
-            text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            yield f"\n```{{ .text .output }}\n{text.rstrip()}\n```\n"
+    printed = [output for output in cell.outputs if "image/png" not in output.get("data", {})]
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in printed]
+    if text := COLORS.sub("", "".join(texts)).rstrip():
+        lines = "\n".join(line.rstrip() for line in text.splitlines())
+        yield f"\n```{{ .text .output }}\n{lines}\n```\n"
+    for place, _ in pictures(cell):
+        yield f"\n![what the block draws]({folder}/{number}-{place}.png)\n"
 
 
 def folder_of(file: File) -> str:

@@ -19,7 +19,7 @@ import torch
 import typer.main
 from page_blocks import ROOT, blocks, commands, walk
 
-from olift_fast import Lifter, lift_tracks, read_keypoints, write_lifted
+from olift_fast import Lifter, Skeleton, lift_tracks, read_keypoints, write_lifted
 from olift_fast.cli import app
 from olift_fast.tracks import rig
 
@@ -104,6 +104,17 @@ def test_blocks_run_one_after_the_other(page: Path, tmp_path: Path, monkeypatch:
 
 def test_pages_that_are_prepared_have_blocks_to_run() -> None:
     assert set(PREPARE) <= {page.stem for page in PAGES if any(not block.why_not for block in blocks(page))}
+
+
+def test_skeleton_files_to_copy_are_skeletons() -> None:
+    found = []
+    for page in ALL:
+        for text in re.findall(r"^```json\n([\s\S]*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            skeleton = Skeleton.from_json(text)
+            assert skeleton.edges and skeleton.sides is not None, page
+            assert set(skeleton.sides) == {-1, 0, 1}, page
+            found.append(page.stem)
+    assert set(found) >= {"start", "skeletons"}
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.stem)

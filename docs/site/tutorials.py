@@ -22,7 +22,7 @@ from typing import Any
 
 import jupytext
 import nbformat
-from jupyter_client import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 

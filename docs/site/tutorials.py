@@ -4,7 +4,7 @@ A tutorial is a Markdown file in docs/tutorials/. Its ``python`` and ``bash`` bl
 jupytext reads and nbclient executes, in a folder that holds a copy of docs/tutorials/data/. An error in a cell is an
 error of the build. Beside the page stand the notebook, to download, and the web pages that its cells wrote.
 
-What came out is kept in build/tutorials/, until the tutorial, its data or the package changes.
+What came out is kept in build/tutorials/, until a block, the data or the package changes.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ def run_once(page: Path) -> Path:
 
 
 def run_folder(page: Path) -> Path:
-    """Where a run of this page is kept: the same name only while nothing that it shows can have changed."""
-    sources = [page, *DATA.rglob("*"), *(ROOT / "olift_fast").rglob("*")]
-    digest = hashlib.sha256()
-    for path in sorted(path for path in sources if path.is_file() and "__pycache__" not in path.parts):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    """Where a run of this page is kept: the same name only while its blocks, the data and the package are the same."""
+    digest = hashlib.sha256(repr(FENCE.findall(page.read_text(encoding="utf-8"))).encode())
+    for path in sorted([*DATA.rglob("*"), *(ROOT / "olift_fast").rglob("*")]):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return KEPT / f"{page.stem}-{digest.hexdigest()[:16]}"
 
 

@@ -121,7 +121,7 @@ def test_skeleton_files_to_copy_are_skeletons() -> None:
 def test_command_lines_have_commands_and_options_that_there_are(page: Path) -> None:
     known: Any = typer.main.get_command(app)
     shell = re.findall(r"^```bash\n([\s\S]*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    lines = [line for line in "\n".join(shell).splitlines() if line.startswith("olift ")]
+    lines = [line for line in "\n".join(shell).replace("\\\n", "").splitlines() if line.startswith("olift ")]
     for line in [*commands(page), *lines]:
         words = shlex.split(line.split(" | ")[0].split(" > ")[0], comments=True)
         if len(words) < 2 or words[1] not in known.commands:

@@ -120,7 +120,9 @@ def outputs(number: int, cell: Any, folder: str) -> Iterator[str]:
     texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in printed]
     if text := COLORS.sub("", "".join(texts)).rstrip():
         lines = "\n".join(line.rstrip() for line in text.splitlines())
-        yield f"\n```{{ .text .output }}\n{lines}\n```\n"
+        # A table keeps its lines, and scrolls; sentences break.
+        kind = "table" if "──" in lines else "sentences"
+        yield f"\n```{{ .text .output .{kind} }}\n{lines}\n```\n"
     for place, _ in pictures(cell):
         yield f"\n![what the block draws]({folder}/{number}-{place}.png)\n"
 

@@ -2,17 +2,21 @@
 
     python examples/swap_motionbert.py                  # on the CPU
     python examples/swap_motionbert.py --device cuda
-    python examples/swap_motionbert.py --own            # the model's attention is a class of its own, as MotionBERT's
+    python examples/swap_motionbert.py --frames 972     # four times MotionBERT's clips
+    python examples/swap_motionbert.py --torch          # the model's attention is PyTorch's, not a class of its own
 
-With a window over all frames, the losses of the training are the same. With a window of 8 frames it is another model:
-each layer sees 8 frames to either side, and its cost grows with the number of frames, not with their square.
+With a window over all frames, the losses of the training are the same, and the memory is no longer that of a matrix of
+frames by frames. With a window of 8 frames it is another model: each layer sees 8 frames to either side, and its cost
+grows with the number of frames, not with their square.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -36,12 +40,12 @@ def main(arguments: list[str] | None = None) -> dict[str, list[float]]:
     options = parse(arguments)
     torch.manual_seed(0)
     keypoints, joints = (x.to(options.device) for x in clips(options.clips, options.frames))
-    original = Lifter(options.width, options.layers, options.frames, options.own).to(options.device)
+    original = Lifter(options.width, options.layers, options.frames, not options.torch).to(options.device)
     models = {"as it was": original}
     for window in (options.frames, options.window):
         # The swap changes a model in place and keeps its parameters; copies let all be trained side by side.
         models[f"window {window}"] = model = copy.deepcopy(original)
-        swapped = swap(model, window, options.own)
+        swapped = swap(model, window, not options.torch)
     print(f"{JOINTS} joints, {options.frames} frames, {options.clips} clips, width {options.width}, {options.device}")
     print("swapped:", ", ".join(swapped))
 
@@ -188,7 +192,7 @@ def peak_memory(run, device: str) -> int:
         torch.cuda.reset_peak_memory_stats()
         run()
         return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with without_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
@@ -201,12 +205,25 @@ def peak_memory(run, device: str) -> int:
     return peak
 
 
+@contextlib.contextmanager
+def without_stderr():
+    """Keeps the lines from the screen that the profiler's C++ part writes."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--own", action="store_true", help="attention of a class of its own")
-    for name, value in {"frames": 243, "clips": 1, "width": 64, "layers": 2, "steps": 10, "window": 8}.items():
+    parser.add_argument("--torch", action="store_true", help="a model with PyTorch's own attention")
+    for name, value in {"frames": 486, "clips": 1, "width": 64, "layers": 2, "steps": 5, "window": 8}.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"default {value}")
     return parser.parse_args(arguments)
 

@@ -509,7 +509,7 @@ def procrustes(
     Returns:
         R ``(..., 3, 3)``, s ``(...)``, t ``(..., 3)``.
     """
-    source, target, weights, source_mean, target_mean = _centred(source, target, weights, kind)
+    source, target, weights, source_mean, target_mean = _centered(source, target, weights, kind)
     covariance = (source * weights).mT @ target
     u, singular, vh = torch.linalg.svd(covariance)
     sign = torch.ones_like(singular)
@@ -523,14 +523,14 @@ def procrustes_quaternion(
     source: Tensor, target: Tensor, weights: Tensor | None = None, *, kind: ProcrustesKind = "rigid"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`procrustes` without an SVD: R from the top eigenvector of Davenport's 4×4 matrix (Horn 1987)."""
-    source, target, weights, source_mean, target_mean = _centred(source, target, weights, kind)
+    source, target, weights, source_mean, target_mean = _centered(source, target, weights, kind)
     covariance = (source * weights).mT @ target
     _, vectors = torch.linalg.eigh(davenport(covariance))
     rotation = quaternion_to_matrix(vectors[..., :, -1])
     return _with_scale_and_translation(rotation, source, weights, covariance, source_mean, target_mean, kind)
 
 
-def _centred(
+def _centered(
     source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Points less their weighted means, weights ``(..., P, 1)``, and the means ``(..., 1, 3)``."""
@@ -657,7 +657,7 @@ def orthographic_procrustes(
 # --------------------------------------------------------------------------------------------- loss and metrics
 
 
-def centre(points: Tensor, mask: Tensor) -> Tensor:
+def center(points: Tensor, mask: Tensor) -> Tensor:
     """Each frame's points less the mean of those under the mask: ``(..., J, C)``, bool ``(..., J)`` → ``(..., J, C)``.
 
     Points outside the mask become 0.
@@ -675,7 +675,7 @@ def align_clip(
     The alignment is held constant for the gradient, which is exact for a squared error: at the optimum its derivative
     vanishes (envelope theorem).
     """
-    joints, target = centre(joints, labelled), centre(target, labelled)
+    joints, target = center(joints, labelled), center(target, labelled)
     weights = labelled.to(joints.dtype)
     if alignment == "sequence":
         flat = (joints.flatten(1, 2), target.flatten(1, 2), weights.flatten(1, 2))
@@ -724,7 +724,7 @@ def lifting_loss(
         loss = loss + velocity_weight * masked_mean(error, labelled[:, 1:] & labelled[:, :-1])
     if reprojection_weight and keypoints is not None:
         visible = keypoints.isfinite().all(dim=-1) if visible is None else visible
-        error = centre(joints[..., :2], visible) - centre(keypoints, visible)
+        error = center(joints[..., :2], visible) - center(keypoints, visible)
         loss = loss + reprojection_weight * masked_mean(error.square().sum(dim=-1), visible)
     if bones is not None and (bone_variance_weight or bone_ratio_weight):
         variance, ratio = bone_errors(joints, target, labelled, bones)

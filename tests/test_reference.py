@@ -36,10 +36,10 @@ def test_relative_time_bias_depends_on_the_offset_alone() -> None:
     assert torch.allclose(wide()[:, 3:7], narrow())
 
 
-def test_centre_uses_the_mask() -> None:
+def test_center_uses_the_mask() -> None:
     points = torch.tensor([[[1.0, 0], [3, 0], [100, 100]]])
     mask = torch.tensor([[True, True, False]])
-    assert reference.centre(points, mask).tolist() == [[[-1, 0], [1, 0], [0, 0]]]
+    assert reference.center(points, mask).tolist() == [[[-1, 0], [1, 0], [0, 0]]]
 
 
 @pytest.mark.parametrize("alignment", ["sequence", "frame"])

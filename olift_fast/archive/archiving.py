@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -29,9 +28,9 @@ from olift_fast.archive.plan import Facts, Job, Plan, packs, plan
 from olift_fast.archive.records import Record
 from olift_fast.archive.settings import LiftSettings
 from olift_fast.archive.store_lock import locked_in_store
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError
 from olift_fast.io.read import read_skeleton
-from olift_fast.io.write import extra_of
+from olift_fast.io.write import require_writer
 from olift_fast.model import Lifter
 from olift_fast.model.checkpoints import CONFIG, WEIGHTS, folder_of
 from olift_fast.model.inference import check_pitch
@@ -238,9 +237,7 @@ def check_usable(settings: LiftSettings) -> None:
     """
     if settings.skeleton is not None:
         read_skeleton(settings.skeleton)
-    extra = extra_of(Path(f"result{settings.suffix}"))
-    if extra is not None and importlib.util.find_spec("movement") is None:
-        raise MissingExtraError(what=f"writing {settings.suffix} files", extra=extra)
+    require_writer(Path(f"result{settings.suffix}"))
 
 
 def facts_of(settings: LiftSettings) -> Facts:

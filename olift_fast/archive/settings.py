@@ -14,7 +14,7 @@ from olift_fast.archive.hashes import hash_of
 from olift_fast.camera_views import PITCHES
 from olift_fast.errors import InputError
 from olift_fast.io.read import formats
-from olift_fast.io.write import extra_of
+from olift_fast.io.write import kind_of
 from olift_fast.model.alignment import check_frame
 from olift_fast.tracks.containers import CoordinateFrame, check_pitch
 from olift_fast.tracks.draft import Infer
@@ -76,7 +76,7 @@ class LiftSettings:
             raise InputError(f"dtype must be float32, bfloat16 or float16, got {self.dtype!r}")
         check_frame(self.frame)
         check_pitch(self.pitch)
-        extra_of(Path(f"result{self.suffix}"))
+        kind_of(Path(f"result{self.suffix}"))
 
     def told(self) -> dict[str, Any]:
         """All on which a result depends but the input and the model's weights, as JSON holds it.

@@ -185,13 +185,14 @@ def _of_glob(pattern: str) -> Found:
     fixed = next(place for place, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     paths = sorted(Path(path) for path in glob.glob(pattern, recursive=True))
-    files = [path for path in paths if path.is_file() or _is_recording(path)]
+    files = [path for path in paths if path.is_file() or is_recording(path)]
     kept = [path for path in files if RESULT + "." not in path.name.lower()]
     entries = [entry_of(path, root) for path in kept]
     return _some(pattern, Found(entries, len(paths) - len(kept), root, deep="**" in parts))
 
 
-def _is_recording(folder: Path) -> bool:
+def is_recording(folder: Path) -> bool:
+    """Whether a folder's files are the frames of one recording, as OpenPose writes them."""
     return _are_frames(folder, [one.name for one in folder.iterdir() if not one.name.startswith(".")])
 
 
@@ -218,10 +219,10 @@ def _some(source: str, found: Found) -> Found:
     if not found.entries:
         over = f" ({found.passed_over:,} other files)" if found.passed_over else ""
         raise InputError(f"{source}: no recordings in it{over}, wanted files that end in {', '.join(ENDINGS)}")
-    return found._replace(entries=_told_apart(found.entries))
+    return found._replace(entries=told_apart(found.entries))
 
 
-def _told_apart(entries: list[Entry]) -> list[Entry]:
+def told_apart(entries: list[Entry]) -> list[Entry]:
     """Files that differ in their endings alone keep them in the names of their results: "mouse.csv", "mouse.h5"."""
     count = Counter(entry.name for entry in entries)
     return [replace(entry, name=entry.name + _ending(entry)) if count[entry.name] > 1 else entry for entry in entries]

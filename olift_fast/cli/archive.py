@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_image_size, check_min_confidence
-from olift_fast.cli.console import plural, print_json_line, reported, say, tell, warn
+from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, plural, print_json_line, reported, say, tell, warn
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -37,9 +37,6 @@ from olift_fast.errors import InputError, printable
 
 if TYPE_CHECKING:
     from olift_fast.archive import LiftSettings, Summary
-
-SOME_FAILED = 3
-INTERRUPTED = 130
 
 
 class ExecutorName(StrEnum):

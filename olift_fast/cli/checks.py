@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
 from olift_fast.atomic import link_target, writing
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError
 from olift_fast.odd_files import refuse_odd
 
 
@@ -49,12 +48,10 @@ def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
         InputError: an unknown suffix, or as `check_output`.
         MissingExtraError: the extra `io` is needed.
     """
-    from olift_fast.io.write import extra_of, module_of
+    from olift_fast.io.write import require_writer
 
     check_output(path, source, option)
-    extra, module = extra_of(path), module_of(path)
-    if extra is not None and module is not None and importlib.util.find_spec(module) is None:
-        raise MissingExtraError(what=f"writing {path.suffix} files", extra=extra)
+    require_writer(path)
 
 
 def check_page(page: Path, source: Path, result: Path | None = None) -> None:

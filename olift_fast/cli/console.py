@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Value = TypeVar("Value")
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import old_option, open_page, plural, print_json, reported, say, tell, warn
+from olift_fast.cli.console import SOME_FAILED, old_option, open_page, plural, print_json, reported, say, tell, warn
+from olift_fast.cli.lift_many import Recordings, are_many, lift_each, recordings_of
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
@@ -23,7 +24,6 @@ from olift_fast.cli.options import (
     InferName,
     InferOption,
     Json,
-    KeypointFile,
     MinConfidence,
     Mirror,
     ModelName,
@@ -66,16 +66,33 @@ class BackendName(StrEnum):
 
 @reported
 def lift(
-    file: KeypointFile,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="Keypoint files, folders of them, globs in quotes; or a folder of OpenPose JSON.",
+            show_default=False,
+            readable=False,
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--out",
             help="Result; the suffix tells the format: .npz, .csv, .long.csv, .h5, .nc, .nwb, .glb, .bvh, .trc and "
-            "others (docs/formats.md). FILE.lifted.npz beside FILE by default.",
+            "others (docs/formats.md). FILE.lifted.npz beside FILE by default. Of several FILEs: their folder.",
             show_default=False,
             readable=False,
+        ),
+    ] = None,
+    format_out: Annotated[
+        str | None,
+        typer.Option(
+            "--format-out",
+            metavar="SUFFIX",
+            help="Format of the results of several FILEs: .npz (default), .csv, .long.csv, .parquet and others.",
+            show_default=False,
         ),
     ] = None,
     format: FormatName = None,
@@ -142,7 +159,9 @@ def lift(
     output: OldFrame = None,
     debug: Debug = False,
 ) -> None:
-    """Lift a keypoint file to 3D. For many files, see `olift archive`.
+    """Lift keypoint files to 3D. For thousands, see `olift archive`, which goes on where it stopped.
+
+    Of several files, one that can't be lifted is told, and the exit code is then 3.
 
     [bold]Examples[/bold]
       olift lift mouse_DLC.csv --open
@@ -152,8 +171,15 @@ def lift(
       olift lift clip.slp --json | jq .seconds.lift
       olift lift openfield.csv --view top --model small-all    filmed from above, by a model that can be told so
       olift lift walk.json --world --height 1.75m --calibration Calib.toml --camera cam_01
+      olift lift recordings/ -o lifted/ --format-out .csv      each file of a folder, and of the folders in it
     """
-    result = out or default_output(file, ".lifted.npz")
+    several = are_many(files)
+    if several and (open_ or html is not None):
+        raise InputError(f"{'--open' if open_ else '--html'} draws one result: leave it out, or name one file")
+    if not several and format_out is not None:
+        raise InputError("--format-out is for several files: of one, the ending of -o tells the format")
+    file = files[0]
+    result = file if several else out or default_output(file, ".lifted.npz")
     page = html or (result.parent / f"{_stem(result)}.html" if open_ else None)
     job = LiftingJob(
         file=file,
@@ -192,6 +218,9 @@ def lift(
             calibration_unit=calibration_unit,
         ),
     )
+    if several:
+        _lift_several(job, recordings_of(files, out, format_out or ".npz"), as_json)
+        return
     outcome = lift_file(job, quiet=as_json)
     if as_json:
         print_json(summary(outcome))
@@ -199,6 +228,36 @@ def lift(
         report(outcome)
     if open_ and page is not None:
         open_page(page)
+
+
+def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> None:
+    """Lifts and reports each; exit code 3 where some failed."""
+    done, failed, frames, facts = 0, 0, 0, []
+    warnings: dict[str, list[Path]] = {}
+    for number, (file, outcome) in enumerate(lift_each(job, recordings, quiet=as_json), 1):
+        if isinstance(outcome, str):
+            failed += 1
+            facts.append({"input": str(file), "error": outcome})
+            if not as_json:
+                warn(f"not lifted: {outcome}")
+            continue
+        done += 1
+        frames += outcome.result.num_tracks * outcome.result.num_frames
+        facts.append(summary(outcome))
+        if not as_json:
+            for warning in outcome.warnings:
+                warnings.setdefault(warning, []).append(file)
+            say(f"[{number}/{len(recordings.files)}] {heading(str(file), outcome.result)}: {outcome.job.out}")
+    passed_over = recordings.passed_over
+    if as_json:
+        print_json({"done": done, "failed": failed, "passed_over": passed_over, "frames": frames, "files": facts})
+    else:
+        for warning, files in warnings.items():
+            warn(f"{files[0] if len(files) == 1 else plural(len(files), 'file')}: {warning}")
+        over = f"; {plural(passed_over, 'other file')} passed over" if passed_over else ""
+        say(f"lifted: {plural(done, 'file')}, {plural(frames, 'frame')}; {failed:,} failed{over}")
+    if failed:
+        raise typer.Exit(SOME_FAILED)
 
 
 def default_output(file: Path, suffix: str) -> Path:

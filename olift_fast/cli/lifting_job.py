@@ -77,8 +77,13 @@ class Outcome:
         return frames / max(self.stages.seconds["lift"], 1e-9)
 
 
-def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
+def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: Lifter | None = None) -> Outcome:
     """Read, lift, write, and draw if a page is asked for; nothing is written unless the lift has succeeded.
+
+    Args:
+        job: what to lift, and how.
+        quiet: no bar.
+        lifter: what lifts, for many files with one; by default `load_model` gives it.
 
     Raises:
         InputError: the file or an option is unusable, or an output cannot be written.
@@ -100,7 +105,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
         if job.threads is not None:
             torch.set_num_threads(job.threads)
-        model = load_model(job.model, job.device, job.dtype)
+        model = lifter or load_model(job.model, job.device, job.dtype)
         usual_drift = validated_drift(job.model)
     mirror = MirrorDisagreement() if job.mirror else None
     with (
@@ -148,6 +153,15 @@ def lift_file(job: LiftingJob, *, quiet: bool = False) -> Outcome:
 
 def check_job(job: LiftingJob) -> None:
     """Raises InputError or MissingExtraError where an option is unusable or an output cannot be written."""
+    check_options(job)
+    check_input(job.file)
+    check_result(job.out, job.file)
+    if job.page is not None:
+        check_page(job.page, job.file, job.out)
+
+
+def check_options(job: LiftingJob) -> None:
+    """Raises InputError or MissingExtraError where an option is unusable, whatever the files are."""
     check_min_confidence(job.min_confidence)
     if job.fps is not None and not 0 < job.fps < float("inf"):
         raise InputError(f"--fps must be a positive number, got {job.fps:g}")
@@ -159,10 +173,6 @@ def check_job(job: LiftingJob) -> None:
         from olift_fast.bodies.smoothing import require_scipy
 
         require_scipy()
-    check_input(job.file)
-    check_result(job.out, job.file)
-    if job.page is not None:
-        check_page(job.page, job.file, job.out)
 
 
 def _check_can_hold(job: LiftingJob, tracks: KeypointTracks) -> None:

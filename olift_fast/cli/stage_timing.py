@@ -148,7 +148,7 @@ def _round(job: LiftingJob, model: Lifter, result: LiftedTracks, backends: Seque
     stages = Stages()
     with stages.measure("read"):
         tracks = tracks_of(job)
-    with stages.measure("normalise"):
+    with stages.measure("normalize"):
         prepared = _prepare(tracks, job)
     for backend in backends:
         with stages.measure("lift" if backend == fast else EAGER_LIFT), computing_with(backend):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from olift_fast.atomic import atomic_path
-from olift_fast.errors import InputError, named
+from olift_fast.errors import InputError, MissingExtraError, named
 from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers import OUTPUT_FORMATS
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
@@ -85,18 +86,15 @@ def kind_of(path: Path) -> str:
     return SUFFIXES[_suffix(path)]
 
 
-def extra_of(path: Path) -> str | None:
-    """The extra that writing a file of this name needs, if any; raises InputError for an unknown ending."""
-    return _known(path).extra
-
-
-def module_of(path: Path) -> str | None:
-    """The module that this extra brings for it; raises as `extra_of`."""
-    return _known(path).module
+def require_writer(path: Path) -> None:
+    """Raises MissingExtraError where the library for this ending is missing, InputError where no format has it."""
+    known = _known(path)
+    if known.extra is not None and known.module is not None and importlib.util.find_spec(known.module) is None:
+        raise MissingExtraError(what=f"writing {_suffix(path)} files", extra=known.extra)
 
 
 def leaves_out(path: Path) -> str:
-    """The parts of a result that a file of this name has no place for, in words; raises as `extra_of`."""
+    """What a file of this name has no place for, in words; raises InputError where no format has its ending."""
     return _known(path).drops
 
 

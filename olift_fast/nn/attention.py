@@ -101,7 +101,7 @@ class JointAttention(nn.Module):
         self.projection = nn.Linear(width, width)
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
-        """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
+        """x ``(B, T, J, D)``, graph bool (see `joint_attention`), visible (keys) → ``(B, T, J, D)``."""
         return self.projection(self.attend(self.qkv(x), graph, visible))
 
     def attend(self, qkv: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:

@@ -48,7 +48,7 @@ class SpaceLayer(nn.Module):
         self.mlp = _mlp(width, mlp_ratio)
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
-        """x ``(B, T, J, D)``, graph bool ``(H, J, J)`` or ``(B, H, J, J)``, visible (keys) → ``(B, T, J, D)``."""
+        """x ``(B, T, J, D)``, graph bool (see `joint_attention`), visible (keys) → ``(B, T, J, D)``."""
         return _layer(self, JointAttention, x, graph, visible)
 
 

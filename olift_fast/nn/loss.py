@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from olift_fast.ops import procrustes_mse
 from olift_fast.ops.checks import check_floating, check_shape
-from olift_fast.ops.procrustes import ProcrustesKind
-
-Alignment = Literal["sequence", "frame"]
-Reduction = Literal["mean", "sum", "none"]
+from olift_fast.ops.procrustes import Alignment, ProcrustesKind, Reduction
 
 
 class ProcrustesLoss(nn.Module):
@@ -48,7 +45,8 @@ class ProcrustesLoss(nn.Module):
         """The loss: a scalar; with reduction "none" one for each sequence, ``(...)``, or for each frame, ``(..., T)``.
 
         Args:
-            joints, target: ``(..., T, J, 3)``; also ``(..., J, 3)`` where each frame is aligned.
+            joints, target: ``(..., T, J, 3)``; also ``(..., J, 3)`` where each frame is aligned. Either may be of half
+                precision: the loss is computed in float32 at least.
             weights: ``(..., T, J)``, bool or >= 0, all 1 by default. A point of weight 0 is never read into
                 arithmetic: its target may be NaN.
 
@@ -64,17 +62,9 @@ class ProcrustesLoss(nn.Module):
         if weights is not None:
             check_shape("weights", weights, joints.shape[:-1])
             weights = weights.to(joints.dtype) if weights.dtype == torch.bool else weights
-        if self.alignment == "sequence":
-            joints, target = joints.flatten(-3, -2), target.flatten(-3, -2)
-            weights = None if weights is None else weights.flatten(-2)
-        errors = procrustes_mse(joints, target, weights=weights, kind=self.kind)
-        if self.reduction == "none":
-            return errors
-        if weights is None:
-            return errors.mean() if self.reduction == "mean" else errors.sum() * joints.shape[-2]
-        totals = weights.to(errors.dtype).sum(dim=-1)
-        total = (errors * totals).sum()
-        return total / torch.where(totals.sum() > 0, totals.sum(), 1.0) if self.reduction == "mean" else total
+        return procrustes_mse(
+            joints, target, weights=weights, kind=self.kind, alignment=self.alignment, reduction=self.reduction
+        )
 
     def extra_repr(self) -> str:
         """The arguments, for ``repr``."""

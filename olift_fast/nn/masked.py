@@ -16,7 +16,7 @@ def center(points: Tensor, mask: Tensor) -> Tensor:
     Returns:
         ``(..., J, C)``, 0 where the mask is False.
 
-    Equivalent to `olift_fast.reference.centre`.
+    Equivalent to `olift_fast.reference.center`.
     """
     kept = torch.where(mask.unsqueeze(-1), points, 0.0)
     count = mask.sum(dim=-1)[..., None, None].clamp(min=1)

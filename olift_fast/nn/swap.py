@@ -52,7 +52,9 @@ def swap_attention(
         raise ValueError("predicate must be given with convert, got None")
     picked = _picked(model, predicate, everything=convert is not None)
     if not picked:
-        raise ValueError("predicate must pick a module to replace, got none" if predicate else "model has no attention")
+        if predicate is not None:
+            raise ValueError("predicate must pick a module to replace, got none")
+        raise ValueError(f"model has no nn.MultiheadAttention{_own_attention(model)}")
     check_window(window)
     make: Convert = convert or BandedMultihead
     replacements: dict[int, nn.Module] = {}
@@ -128,6 +130,13 @@ class Swap:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.undo()
+
+
+def _own_attention(model: nn.Module) -> str:
+    """The way out for a model whose attention is a class of its own, with the modules that look like it."""
+    names = [name for name, module in model.named_modules() if "attention" in type(module).__name__.lower() and name]
+    found = f" (these may be: {', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
+    return f"; where its attention is a class of its own{found}, give predicate and convert"
 
 
 def _picked(model: nn.Module, predicate: Predicate | None, everything: bool) -> dict[str, nn.Module]:

@@ -12,7 +12,7 @@ from olift_fast.ops.procrustes import (
     procrustes_mse,
 )
 from olift_fast.ops.rff import rff_encode, rff_linear
-from olift_fast.ops.warmup import warmup
+from olift_fast.ops.warmup import warmup, warmup_model
 
 __all__ = [
     "banded_attention",
@@ -31,5 +31,6 @@ __all__ = [
     "rff_linear",
     "use_backend",
     "warmup",
+    "warmup_model",
     "why_not",
 ]

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops.registration import Launch, differentiate, operation, refuse_second_derivative, split_projection
+from olift_fast.ops.registration import (
+    LIBRARY,
+    Launch,
+    differentiate,
+    operation,
+    refuse_second_derivative,
+    split_projection,
+)
 
 Attend = Callable[..., tuple[Tensor, Tensor]]
 
@@ -22,6 +29,7 @@ def register_attention(
     public: str,
     options: str,
     prepare: Callable[..., Sequence[Any]],
+    fold: Callable[[Sequence[Any], Sequence[int | None], int], Sequence[Any]],
     bias_at: int | None = None,
 ) -> Attend:
     """Registers ``olift::{name}`` and its backward; returns ``attend(projection, *options)``, which gives out and lse.
@@ -39,6 +47,8 @@ def register_attention(
         public: the operation's public name, for errors.
         options: what follows the projection, as a schema of ``torch.library`` has it.
         prepare: ``prepare(q, *options)`` gives the options as forward and backward take them.
+        fold: ``fold(options, dims, size)`` gives the options of `torch.vmap`'s call as those of one call with a batch
+            that is `size` times as large; dims are the dimensions that are mapped over, None where there is none.
         bias_at: the place among the options of the bias, the only one that gets a gradient; None if there is no bias.
 
     forward and backward get tensors with a unit last stride, and nothing empty.
@@ -98,9 +108,22 @@ def register_attention(
             of_values[bias_at] = gradients[-1]
         return gradients[: len(projection)], *of_values
 
+    def mapped(info, in_dims, projection, *values):  # type: ignore[no-untyped-def]
+        size, (of_projection, *of_values) = info.batch_size, in_dims
+        pairs = zip(projection, of_projection, strict=True)
+        outputs = attend([into_batch(x, dim, size) for x, dim in pairs], *fold(values, of_values, size))
+        return tuple(x.unflatten(0, (size, -1)) for x in outputs), (0, 0)
+
     differentiate(attend, gradient, save)
+    torch.library.register_vmap(f"olift::{name}", mapped, lib=LIBRARY)
     refuse_second_derivative(attend_backward, public)
     return lambda projection, *values: attend(list(projection), *values)
+
+
+def into_batch(x: Tensor, dim: int | None, size: int) -> Tensor:
+    """What `torch.vmap` maps over, or gives to each call alike, as one more factor of the batch: ``(size · B, …)``."""
+    mapped = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+    return mapped.flatten(0, 1)
 
 
 def _outputs(q: Tensor) -> tuple[Tensor, Tensor]:

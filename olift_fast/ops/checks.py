@@ -50,6 +50,11 @@ def check_like(name: str, tensor: Tensor, like: Tensor) -> None:
     """A tensor of `like`'s dtype and device."""
     if tensor.dtype != like.dtype:
         raise TypeError(f"{name} must be {like.dtype}, got {tensor.dtype}")
+    check_device(name, tensor, like)
+
+
+def check_device(name: str, tensor: Tensor, like: Tensor) -> None:
+    """A tensor on `like`'s device."""
     if tensor.device != like.device:
         raise ValueError(f"{name} must be on {like.device}, got {tensor.device}")
 
@@ -61,5 +66,4 @@ def check_mask(name: str, mask: Tensor | None, like: Tensor, *allowed: tuple[int
     check_shape(name, mask, *allowed)
     if mask.dtype != torch.bool:
         raise TypeError(f"{name} must be bool, got {mask.dtype}")
-    if mask.device != like.device:
-        raise ValueError(f"{name} must be on {like.device}, got {mask.device}")
+    check_device(name, mask, like)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from olift_fast.ops.banded_attention import banded_attention_packed, check_window
 from olift_fast.ops.banded_attention_step import banded_attention_step
 from olift_fast.ops.joint_attention import joint_attention_packed
 from olift_fast.ops.rff import rff_linear
 
-__all__ = ["warmup"]
+__all__ = ["warmup", "warmup_model"]
 
 
 def warmup(
@@ -86,3 +88,47 @@ def warmup(
                 banded_attention_step(q, k, v, times, held, (left, right), bias=offsets, visible=visible)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def warmup_model(model: nn.Module, *inputs: Any, backward: bool = False, **options: Any) -> None:
+    """Runs a model once on an example, so that later calls of its widths and dtypes compile no kernel.
+
+    Parameters, their gradients, buffers and the states of random numbers are left as they were. Call it where the model
+    will be called: under the same autocast, with the model in the mode and on the device that it will have.
+
+    Args:
+        model: any module that uses these operations.
+        inputs: the example, as the model takes it.
+        backward: what training needs, gradients and all; else what inference needs.
+        options: keyword arguments of the model.
+
+    Raises:
+        ValueError: with `backward`, no output of the model depends on a parameter that can be trained.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    devices = {tensor.device for tensor in (*trained, *(buffer for buffer, _ in buffers)) if tensor.is_cuda}
+    try:
+        with torch.random.fork_rng([device.index for device in devices]), torch.set_grad_enabled(backward):
+            out = [tensor for tensor in _tensors(model(*inputs, **options)) if tensor.requires_grad]
+            if backward and not (out and trained):
+                raise ValueError("backward: no output of the model depends on a parameter that can be trained")
+            if backward:
+                torch.autograd.grad([tensor.float().sum() for tensor in out], trained, allow_unused=True)
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+    for device in devices:
+        torch.cuda.synchronize(device)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors of what a model returns, in tuples, lists and dictionaries, too."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        yield from _tensors(list(output.values()))
+    elif isinstance(output, tuple | list):
+        for part in output:
+            yield from _tensors(part)

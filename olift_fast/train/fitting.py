@@ -33,6 +33,7 @@ from olift_fast.train.lock import locked
 from olift_fast.train.log import Log, Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.mixture import Mixture
+from olift_fast.train.muon import Muon
 from olift_fast.train.precision import Precision, resolved
 from olift_fast.train.schedule import Schedule
 from olift_fast.train.state import State
@@ -416,5 +417,5 @@ def optimizers_of(lifter: Lifter, schedule: Schedule) -> list[torch.optim.Optimi
     if hidden:
         decay = schedule.weight_decay
         own = [p for p in parameters if p in hidden]
-        optimizers.append(torch.optim.Muon(own, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(own, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return optimizers

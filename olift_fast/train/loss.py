@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from olift_fast.nn.loss import Alignment
 from olift_fast.nn.masked import center, masked_mean
 from olift_fast.ops import procrustes
+from olift_fast.ops.procrustes import Alignment
 from olift_fast.train.bones import bone_lengths, proportions
 
 

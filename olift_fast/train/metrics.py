@@ -26,9 +26,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from olift_fast.nn.loss import Alignment
 from olift_fast.nn.masked import center
 from olift_fast.ops import procrustes_align
+from olift_fast.ops.procrustes import Alignment
 from olift_fast.train.bones import bone_lengths, proportions
 
 Kind = Literal["similarity", "rigid"]

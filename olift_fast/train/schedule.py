@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.nn.loss import Alignment
+from olift_fast.ops.procrustes import Alignment
 
 
 @dataclass(frozen=True)

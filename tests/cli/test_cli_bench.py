@@ -24,7 +24,7 @@ from olift_fast.ops.backends import asked_backend
 from .conftest import Run, walk, write_table
 from .test_cli_errors import assert_one_line, files_under
 
-STAGES = ["read", "normalise", "lift", "align", "write"]
+STAGES = ["read", "normalize", "lift", "align", "write"]
 START = ["import", "model", "first_lift"]
 TINY = ("--frames", 20, "--joints", 3)
 

@@ -213,7 +213,7 @@ def test_full_disk_leaves_nothing(lift: Run, mouse: Path, monkeypatch: pytest.Mo
 
 
 def test_missing_extra_says_what_to_install(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert_one_line(lift(mouse, "-o", mouse.parent / "out.nc"), "pip install 'olift-fast[io]'")
     assert_one_line(lift(mouse, "--html", mouse.parent / "out.html"), "pip install 'olift-fast[view]'")
     assert files_under(mouse.parent) == {Path("mouse.csv")}

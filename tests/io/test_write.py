@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
-from olift_fast.io.write import extra_of, kind_of, module_of, part_path
+from olift_fast.io.write import kind_of, part_path, require_writer
 from olift_fast.tracks import LiftedTracks, Skeleton
 
 Make = Callable[..., LiftedTracks]
@@ -91,23 +91,18 @@ def test_parts_of_a_result_keep_its_ending(name: str, second: str) -> None:
     assert part_path(Path("x") / name, 2) == Path("x") / second
 
 
-def test_the_extra_is_that_of_the_output_format() -> None:
-    without = (
-        "a.npz",
-        "a.csv",
-        "a.long.csv",
-        "a.h5",
-        "a.points3d.h5",
-        "a.anipose.csv",
-        "a.bvh",
-        "a.GLB",
-        "a.gltf",
-        "a.trc",
-    )
-    assert {extra_of(Path(name)) for name in without} == {None}
+def test_what_writes_a_format_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     needing = {"a.nc": "movement", "A.NWB": "ndx_pose", "a.slp": "sleap_io", "a.c3d": "ezc3d", "a.mat": "scipy"}
-    assert {name: module_of(Path(name)) for name in needing} == needing
-    assert {extra_of(Path(name)) for name in needing} == {"io"}
+    asked: list[str] = []
+    monkeypatch.setattr("importlib.util.find_spec", asked.append)  # None: not there
+    for name in needing:
+        with pytest.raises(MissingExtraError, match=r"writing \.\w+ files needs: pip install 'olift-fast\[io\]'"):
+            require_writer(Path(name))
+    assert asked == list(needing.values())
+    for name in ("a.npz", "a.csv", "a.long.csv", "a.h5", "a.points3d.h5", "a.anipose.csv", "a.bvh", "a.GLB", "a.trc"):
+        require_writer(Path(name))
+    with pytest.raises(InputError, match=r"a\.xyz: the name must end in"):
+        require_writer(Path("a.xyz"))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor
 from olift_fast import reference
 from olift_fast.nn.masked import center, masked_mean, masked_softmax
 
-PAIRS = [(center, reference.centre), (masked_mean, reference.masked_mean), (masked_softmax, reference.masked_softmax)]
+PAIRS = [(center, reference.center), (masked_mean, reference.masked_mean), (masked_softmax, reference.masked_softmax)]
 SHAPES = [(1, 1), (5, 7), (2, 3, 5), (3, 1, 4, 11)]
 
 

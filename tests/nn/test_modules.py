@@ -148,8 +148,8 @@ def test_procrustes_loss_is_the_lifting_loss_without_velocity() -> None:
     joints, target, labelled = torch.randn(B, T, J, 3), torch.randn(B, T, J, 3), hidden(B, T, J)
     for alignment in ("sequence", "frame"):
         wanted = lifting_loss(joints, target, labelled, alignment=alignment, velocity_weight=0.0)
-        centred = (reference.centre(x, labelled) for x in (joints, target))
-        assert error(ProcrustesLoss("rigid", alignment)(*centred, labelled), wanted.double()) < 1e-5
+        centered = (reference.center(x, labelled) for x in (joints, target))
+        assert error(ProcrustesLoss("rigid", alignment)(*centered, labelled), wanted.double()) < 1e-5
 
 
 def test_procrustes_loss_of_nothing_and_of_flat_joints_is_finite() -> None:

@@ -493,8 +493,8 @@ def test_skeleton_without_edges_and_hooks_of_layers() -> None:
     keypoints = recording(9, hidden=0.0)[0][:, :3]
     got = joints_of(stream.push(keypoints) + stream.flush())
     assert seen
-    normalised, _ = SCALE.apply(keypoints, np.ones((9, 3), dtype=np.bool_))
-    wanted = lifter(torch.from_numpy(normalised)[None], sides=torch.zeros(3))[0].detach()
+    normalized, _ = SCALE.apply(keypoints, np.ones((9, 3), dtype=np.bool_))
+    wanted = lifter(torch.from_numpy(normalized)[None], sides=torch.zeros(3))[0].detach()
     assert_close(got, (wanted - wanted.mean(dim=1, keepdim=True)).numpy())
 
 

@@ -86,23 +86,23 @@ def by_loop(name: str, joints: np.ndarray, target: np.ndarray, labelled: np.ndar
         shares = np.array(lengths) / np.mean(lengths, axis=0) if lengths else np.zeros((0, 2))
         return float(np.abs(shares[:, 0] - shares[:, 1]).mean()) if len(lengths) > 1 else math.nan
     error = np.full((frames, places, 3), np.nan)
-    centred = {}
+    centered = {}
     for t in range(frames):
         seen = labelled[t]
         if name == "n_mpjpe of a root" and not seen[2]:
             continue
         if seen.any():
             root = 2 if name == "n_mpjpe of a root" else seen
-            centre = [np.atleast_2d(x[t, root]).mean(axis=0) for x in (joints, target)]
-            centred[t] = joints[t, seen] - centre[0], target[t, seen] - centre[1]
-    if not centred:
+            center = [np.atleast_2d(x[t, root]).mean(axis=0) for x in (joints, target)]
+            centered[t] = joints[t, seen] - center[0], target[t, seen] - center[1]
+    if not centered:
         return math.nan
-    mine, true = (np.concatenate(x) for x in zip(*centred.values(), strict=True))
+    mine, true = (np.concatenate(x) for x in zip(*centered.values(), strict=True))
     if name == "depth_ratio":
         depths = [np.linalg.norm(x[:, 2]) / np.linalg.norm(x[:, :2]) for x in (mine, true)]
         return float(depths[0] / depths[1])
     whole = fitted(mine, true, kind)
-    for t, (mine, true) in centred.items():
+    for t, (mine, true) in centered.items():
         if name.startswith("n_mpjpe"):
             moved = mine * (mine * true).sum() / max((mine * mine).sum(), 1e-300)
         elif name in ("fa_mpjpe", "pck of frames"):
@@ -168,7 +168,7 @@ def test_what_a_fit_takes_away_is_no_error() -> None:
     assert float(n_mpjpe(moved, target, labelled)[:-1].min()) > 0.1
 
 
-def test_one_joint_is_its_own_centre() -> None:
+def test_one_joint_is_its_own_center() -> None:
     joints, target, labelled = clips(joints=1)
     for name in ("fa_mpjpe", "sa_mpjpe", "sa_mpve", "acceleration_error", "n_mpjpe"):
         got = EVERY[name](joints, target, labelled)

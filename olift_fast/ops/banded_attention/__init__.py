@@ -10,7 +10,7 @@ from olift_fast.ops.banded_attention.eager import eager_attention
 from olift_fast.ops.banded_attention.native import native_attention
 from olift_fast.ops.banded_attention.triton_launch import triton_attention
 from olift_fast.ops.checks import check_floating, check_mask, check_packed, check_projections, check_shape
-from olift_fast.ops.registration import split_projection
+from olift_fast.ops.registration import in_autocast_dtype, split_projection
 
 __all__ = ["banded_attention", "banded_attention_packed", "check_window"]
 
@@ -33,6 +33,7 @@ def banded_attention(
 
     Args:
         q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one; views of one projection are read in place.
+            Under autocast they are taken to its dtype first, as `scaled_dot_product_attention` does.
         window: ``(left, right)`` in frames, or α for ``(α, α)``.
         bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``; entry ``s - t + left``.
         visible: bool ``(B, T, J)``; keys that are not visible are left out and never read into arithmetic.
@@ -46,7 +47,7 @@ def banded_attention(
         whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbors' too.
 
     Raises:
-        ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
+        ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is no int >= 0.
         RuntimeError: the backend asked for can't run; the message says why.
 
     Equivalent to:
@@ -54,6 +55,7 @@ def banded_attention(
         outside; see `olift_fast.reference.banded_attention`. Source: arXiv 2412.01166, temporal proximity.
     """
     left, right = check_window(window)
+    q, k, v = in_autocast_dtype(q, k, v)
     check_projections(q, k, v)
     _check_rest(q, left + right + 1, bias, visible, lengths)
     return _attend([q, k, v], left, right, bias, visible, lengths, scale, backend)
@@ -77,6 +79,7 @@ def banded_attention_packed(
     """
     left, right = check_window(window)
     check_packed(qkv)
+    (qkv,) = in_autocast_dtype(qkv)
     q, k, v = qkv.unbind(dim=3)
     check_projections(q, k, v)
     _check_rest(q, left + right + 1, bias, visible, lengths)
@@ -112,10 +115,17 @@ def _attend(
 
 
 def check_window(window: int | tuple[int, int]) -> tuple[int, int]:
-    """The window as ``(left, right)``; raises ValueError when it is negative or not one or two numbers."""
-    pair = (window, window) if isinstance(window, int) else tuple(window)
-    if len(pair) != 2 or not all(isinstance(x, int) and x >= 0 for x in pair):
-        raise ValueError(f"window must be an int or a pair of ints >= 0, got {window!r}")
+    """The window as ``(left, right)``.
+
+    Raises:
+        TypeError: it is neither an int nor a pair of ints.
+        ValueError: it is negative.
+    """
+    pair = tuple(window) if isinstance(window, tuple | list) else (window, window)
+    if len(pair) != 2 or not all(isinstance(x, int) and not isinstance(x, bool) for x in pair):
+        raise TypeError(f"window must be an int or a pair of ints, got {window!r}")
+    if pair[0] < 0 or pair[1] < 0:
+        raise ValueError(f"window must be >= 0, got {window!r}")
     return pair[0], pair[1]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops.attention_registration import register_attention
+from olift_fast.ops.attention_registration import into_batch, register_attention
 from olift_fast.ops.registration import Launch, contiguous
 
 Attend = Callable[..., Tensor]
@@ -32,6 +32,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         public="banded_attention",
         options="SymInt left, SymInt right, Tensor? bias, Tensor? visible, Tensor? lengths, float scale",
         prepare=_prepare,
+        fold=_fold,
         bias_at=2,
     )
 
@@ -50,6 +51,15 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         return out
 
     return call
+
+
+def _fold(values: Sequence[Any], dims: Sequence[int | None], size: int) -> tuple[Any, ...]:
+    left, right, bias, visible, lengths, scale = values
+    if dims[2] is not None:
+        raise RuntimeError("banded_attention can't be mapped over its bias, which all clips of a call share")
+    visible = None if visible is None else into_batch(visible, dims[3], size)
+    lengths = None if lengths is None else into_batch(lengths, dims[4], size)
+    return left, right, bias, visible, lengths, scale
 
 
 def _prepare(

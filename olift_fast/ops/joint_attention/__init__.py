@@ -9,7 +9,7 @@ from olift_fast.ops.checks import check_mask, check_packed, check_projections
 from olift_fast.ops.joint_attention.eager import eager_attention
 from olift_fast.ops.joint_attention.native import native_attention
 from olift_fast.ops.joint_attention.triton_launch import triton_attention
-from olift_fast.ops.registration import split_projection
+from olift_fast.ops.registration import in_autocast_dtype, split_projection
 
 __all__ = ["joint_attention", "joint_attention_packed"]
 
@@ -27,7 +27,9 @@ def joint_attention(
 
     Args:
         q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one; views of one projection are read in place.
-        graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column), any strides.
+            Under autocast they are taken to its dtype first, as `scaled_dot_product_attention` does.
+        graph: bool ``(J, J)`` for all heads, ``(H, J, J)`` or ``(B, H, J, J)``, any strides; True where a query (row)
+            may see a key (column).
         visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh to 128), "native" (CPU; float32, bfloat16) or
             "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
@@ -44,8 +46,9 @@ def joint_attention(
         ``scaled_dot_product_attention`` on ``(B·T, H, J, Dh)`` with a boolean mask; see
         `olift_fast.reference.joint_attention`. Source: arXiv 2412.01166, the dual graph of the space encoder.
     """
+    q, k, v = in_autocast_dtype(q, k, v)
     check_projections(q, k, v)
-    _check_masks(q, graph, visible)
+    graph = _of_heads(q, graph, visible)
     return _attend([q, k, v], graph, visible, backend)
 
 
@@ -63,7 +66,8 @@ def joint_attention_packed(
     Equivalent to ``joint_attention(*qkv.unbind(3), …)``; the other arguments and errors are the same.
     """
     check_packed(qkv)
-    _check_masks(qkv[:, :, :, 0], graph, visible)
+    (qkv,) = in_autocast_dtype(qkv)
+    graph = _of_heads(qkv[:, :, :, 0], graph, visible)
     return _attend([qkv], graph, visible, backend)
 
 
@@ -78,8 +82,10 @@ def _attend(projection: list[Tensor], graph: Tensor | None, visible: Tensor | No
     return eager_attention(*split_projection(projection), graph, visible)
 
 
-def _check_masks(q: Tensor, graph: Tensor | None, visible: Tensor | None) -> None:
+def _of_heads(q: Tensor, graph: Tensor | None, visible: Tensor | None) -> Tensor | None:
+    """The graph of each head, after a check of both masks."""
     batch, frames, joints, heads, _ = q.shape
     per_head = (heads, joints, joints)
-    check_mask("graph", graph, q, per_head, (batch, *per_head))
+    check_mask("graph", graph, q, (joints, joints), per_head, (batch, *per_head))
     check_mask("visible", visible, q, (batch, frames, joints))
+    return graph.expand(per_head) if graph is not None and graph.dim() == 2 else graph

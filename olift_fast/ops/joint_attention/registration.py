@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from olift_fast.ops.attention_registration import register_attention
+from olift_fast.ops.attention_registration import into_batch, register_attention
 from olift_fast.ops.registration import Launch
 
 Attend = Callable[[Sequence[Tensor], Tensor | None, Tensor | None], Tensor]
@@ -31,6 +31,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         public="joint_attention",
         options="Tensor? graph, Tensor? visible",
         prepare=_prepare,
+        fold=_fold,
     )
 
     def call(projection: Sequence[Tensor], graph: Tensor | None, visible: Tensor | None) -> Tensor:
@@ -38,6 +39,18 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
         return out
 
     return call
+
+
+def _fold(
+    values: Sequence[Tensor | None], dims: Sequence[int | None], size: int
+) -> tuple[Tensor | None, Tensor | None]:
+    (graph, visible), (of_graph, of_visible) = values, dims
+    if graph is not None and (of_graph is not None or graph.dim() == 4):
+        whole = graph.dim() - (of_graph is not None) == 4
+        if not whole:
+            raise RuntimeError("joint_attention can be mapped over a graph (B, H, J, J) only, one for each clip")
+        graph = into_batch(graph, of_graph, size)
+    return graph, None if visible is None else into_batch(visible, of_visible, size)
 
 
 def _prepare(q: Tensor, graph: Tensor | None, visible: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend, refuse_cuda, refuse_native
-from olift_fast.ops.checks import check_floating, check_like, check_shape
+from olift_fast.ops.checks import check_device, check_floating, check_shape
 from olift_fast.ops.procrustes import registration
 from olift_fast.ops.procrustes.eager import eager_fit, eager_orthographic_fit
 from olift_fast.ops.registration import without_autocast
@@ -17,6 +17,8 @@ from olift_fast.ops.registration import without_autocast
 __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_align", "procrustes_mse"]
 
 ProcrustesKind = Literal["rigid", "similarity", "rotation"]
+Alignment = Literal["sequence", "frame"]
+Reduction = Literal["mean", "sum", "none"]
 
 
 class Procrustes(NamedTuple):
@@ -39,15 +41,18 @@ def procrustes(
     weights: Tensor | None = None,
     kind: ProcrustesKind = "rigid",
     reflection: bool = False,
+    alignment: Alignment = "frame",
     backend: Backend | None = None,
 ) -> Procrustes:
     """The rotation, scale and translation that minimize ``Σ w |s R source + t - target|²``.
 
     Args:
-        source, target: ``(*batch, P, 3)``.
+        source, target: ``(*batch, P, 3)``. Either may be of half precision; all is computed in float32 at least.
         weights: ``(*batch, P)``, >= 0; a point of weight 0 is never read into arithmetic.
         kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
         reflection: allow det R = -1; proper rotations only by default.
+        alignment: "frame": one fit for each ``(P, 3)``, so of joints ``(B, T, J, 3)`` one for each frame. "sequence":
+            one fit for all points of the last two axes, ``(*batch, T, J, 3)``, with results ``(*batch, …)``.
         backend: "cuda" or "native" (CPU), for float32 and float64, or "eager"; the fastest that can run by default.
 
     Returns:
@@ -61,9 +66,9 @@ def procrustes(
     Equivalent to `olift_fast.reference.procrustes`, without an SVD: the rotation is the top eigenvector of Davenport's
     4×4 matrix (Horn 1987), and the gradient solves one 3×3 system, with no difference of singular values to divide by.
     """
-    _check(source, target, weights, last=3)
+    _check(source, target, weights, last=3, alignment=alignment)
     _check_kind(kind)
-    source, target, weights = _upcast(source, target, weights)
+    source, target, weights = _sets(alignment, *_upcast(source, target, weights))
     chosen = _choose("procrustes", backend, source, target, weights)
     with without_autocast(source.device):
         if chosen == "eager":
@@ -77,12 +82,14 @@ def procrustes_align(
     *,
     weights: Tensor | None = None,
     kind: ProcrustesKind = "rigid",
+    alignment: Alignment = "frame",
     backend: Backend | None = None,
 ) -> Tensor:
-    """``s R source + t``: the source moved onto the target, ``(*batch, P, 3)``; arguments as in `procrustes`."""
-    fit = procrustes(source, target, weights=weights, kind=kind, backend=backend)
+    """``s R source + t``: the source moved onto the target, in the source's shape; arguments as in `procrustes`."""
+    fit = procrustes(source, target, weights=weights, kind=kind, alignment=alignment, backend=backend)
     with without_autocast(source.device):
-        return _move(source, fit.rotation, fit.scale, fit.translation)
+        points = source.flatten(-3, -2) if alignment == "sequence" else source
+        return _move(points, fit.rotation, fit.scale, fit.translation).reshape(source.shape)
 
 
 def procrustes_mse(
@@ -91,16 +98,42 @@ def procrustes_mse(
     *,
     weights: Tensor | None = None,
     kind: ProcrustesKind = "rigid",
+    alignment: Alignment = "frame",
+    reduction: Reduction = "none",
     backend: Backend | None = None,
 ) -> Tensor:
-    """``min Σ w |s R source + t - target|² / Σ w``, ``(*batch)``; 0 where all weights are 0.
+    """``min Σ w |s R source + t - target|² / Σ w`` of each fit; 0 where all weights are 0.
 
-    Arguments as in `procrustes`. At the optimum the derivative through R, s and t vanishes (envelope theorem), so the
-    gradient holds them constant and is finite even where the rotation is ambiguous.
+    At the optimum the derivative through R, s and t vanishes (envelope theorem), so the gradient holds them constant
+    and is finite even where the rotation is ambiguous.
+
+    Args:
+        source, target, weights, kind, alignment, backend: as in `procrustes`.
+        reduction: "none": the weighted mean of each fit, ``(*batch)``; "mean": the weighted mean over all points of all
+            fits; "sum": their weighted sum.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `procrustes`, or an unknown reduction.
     """
-    _check(source, target, weights, last=3)
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+    _check(source, target, weights, last=3, alignment=alignment)
     _check_kind(kind)
-    source, target, weights = _upcast(source, target, weights)
+    source, target, weights = _sets(alignment, *_upcast(source, target, weights))
+    errors = _errors(source, target, weights, kind, backend)
+    if reduction == "none":
+        return errors
+    if weights is None:
+        return errors.mean() if reduction == "mean" else errors.sum() * source.shape[-2]
+    totals = weights.sum(dim=-1)
+    total = (errors * totals).sum()
+    return total / torch.where(totals.sum() > 0, totals.sum(), 1.0) if reduction == "mean" else total
+
+
+def _errors(
+    source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind, backend: Backend | None
+) -> Tensor:
+    """The weighted mean squared error of each fit, ``(*batch)``."""
     chosen = _choose("procrustes_mse", backend, source, target, weights)
     with without_autocast(source.device):
         if chosen != "eager":
@@ -116,7 +149,12 @@ def procrustes_mse(
 
 
 def orthographic_procrustes(
-    source: Tensor, target: Tensor, *, weights: Tensor | None = None, backend: Backend | None = None
+    source: Tensor,
+    target: Tensor,
+    *,
+    weights: Tensor | None = None,
+    alignment: Alignment = "frame",
+    backend: Backend | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The R, s, t that minimize ``Σ w |s (R source)_xy + t - target|²``: the pose under a weak-perspective camera.
 
@@ -124,6 +162,7 @@ def orthographic_procrustes(
         source: ``(*batch, P, 3)``.
         target: ``(*batch, P, 2)``.
         weights: ``(*batch, P)``, >= 0.
+        alignment: as in `procrustes`.
         backend: "eager" is the only backend of this operation.
 
     Returns:
@@ -135,9 +174,9 @@ def orthographic_procrustes(
 
     Equivalent to `olift_fast.reference.orthographic_procrustes`.
     """
-    _check(source, target, weights, last=2)
+    _check(source, target, weights, last=2, alignment=alignment)
     choose_backend("orthographic_procrustes", backend, {})
-    source, target, weights = _upcast(source, target, weights)
+    source, target, weights = _sets(alignment, *_upcast(source, target, weights))
     with without_autocast(source.device):
         return eager_orthographic_fit(source, target, weights)
 
@@ -169,9 +208,18 @@ def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) 
 
 
 def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """float16 and bfloat16 to float32; float32 and float64 as they are."""
-    dtype = torch.promote_types(source.dtype, torch.float32)
+    """All to the wider dtype of source and target, float32 at least."""
+    dtype = torch.promote_types(torch.promote_types(source.dtype, target.dtype), torch.float32)
     return source.to(dtype), target.to(dtype), None if weights is None else weights.to(dtype)
+
+
+def _sets(
+    alignment: Alignment, source: Tensor, target: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The points of each fit in one axis."""
+    if alignment == "frame":
+        return source, target, weights
+    return source.flatten(-3, -2), target.flatten(-3, -2), None if weights is None else weights.flatten(-2)
 
 
 def _check_kind(kind: str) -> None:
@@ -179,15 +227,18 @@ def _check_kind(kind: str) -> None:
         raise ValueError(f"kind must be one of {', '.join(get_args(ProcrustesKind))}, got {kind!r}")
 
 
-def _check(source: Tensor, target: Tensor, weights: Tensor | None, *, last: int) -> None:
+def _check(source: Tensor, target: Tensor, weights: Tensor | None, *, last: int, alignment: str) -> None:
+    if alignment not in get_args(Alignment):
+        raise ValueError(f"alignment must be one of {', '.join(get_args(Alignment))}, got {alignment!r}")
+    least, points = (3, "T, J") if alignment == "sequence" else (2, "P")
     for name, tensor, width in (("source", source, 3), ("target", target, last)):
         check_floating(name, tensor)
-        if tensor.dim() < 2 or tensor.shape[-1] != width or tensor.shape[-2] < 1:
-            raise ValueError(f"{name} must be (*batch, P, {width}) with P >= 1, got {tuple(tensor.shape)}")
-    check_like("target", target, source)
+        if tensor.dim() < least or tensor.shape[-1] != width or 0 in tensor.shape[-least:-1]:
+            wanted = f"(*batch, {points}, {width}) with {points.replace(', ', ' and ')} >= 1"
+            raise ValueError(f"{name} must be {wanted}, got {tuple(tensor.shape)}")
+    check_device("target", target, source)
     check_shape("target", target, (*source.shape[:-1], last))
     if weights is not None:
         check_floating("weights", weights)
         check_shape("weights", weights, tuple(source.shape[:-1]))
-        if weights.device != source.device:
-            raise ValueError(f"weights must be on {source.device}, got {weights.device}")
+        check_device("weights", weights, source)

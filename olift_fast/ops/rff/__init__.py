@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend
-from olift_fast.ops.checks import check_floating, check_mask, check_shape
+from olift_fast.ops.checks import check_device, check_floating, check_mask, check_shape
 from olift_fast.ops.rff.eager import eager_rff_encode, eager_rff_linear
 from olift_fast.ops.rff.native import native_encode, native_linear, refuse_native_encode, refuse_native_linear
 from olift_fast.ops.rff.triton_launch import refuse_triton_rff, triton_encode, triton_linear
@@ -105,7 +105,7 @@ def _check(x: Tensor, freqs: Tensor, visible: Tensor | None) -> None:
     check_floating("freqs", freqs)
     if freqs.dim() != 2 or x.dim() < 1 or freqs.shape[0] != x.shape[-1] or freqs.numel() == 0:
         raise ValueError(f"freqs must be (C, F) for x (..., C), got {tuple(freqs.shape)} for {tuple(x.shape)}")
-    _check_device("freqs", freqs, x)
+    check_device("freqs", freqs, x)
     check_mask("visible", visible, x, tuple(x.shape[:-1]))
 
 
@@ -113,18 +113,13 @@ def _check_layer(
     x: Tensor, freqs: Tensor, weight: Tensor, bias: Tensor | None, token: Tensor | None, autocast: bool
 ) -> None:
     check_floating("weight", weight)
-    _check_device("weight", weight, x)
+    check_device("weight", weight, x)
     width = weight.shape[0] if weight.dim() else 0
     check_shape("weight", weight, (width, 2 * freqs.shape[1]))
     for name, vector in (("bias", bias), ("token", token)):
         if vector is not None:
             check_shape(name, vector, (width,))
             check_floating(name, vector)
-            _check_device(name, vector, x)
+            check_device(name, vector, x)
     if bias is not None and bias.dtype != weight.dtype and not autocast:
         raise TypeError(f"bias must be {weight.dtype}, got {bias.dtype}")
-
-
-def _check_device(name: str, tensor: Tensor, like: Tensor) -> None:
-    if tensor.device != like.device:
-        raise ValueError(f"{name} must be on {like.device}, got {tensor.device}")

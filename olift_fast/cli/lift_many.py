@@ -1,0 +1,122 @@
+"""`olift lift` of several files: which recordings, where the results go, one after the other."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from olift_fast.archive.sources import RESULT, Entry, found_in, is_recording, told_apart
+from olift_fast.cli.console import one_line
+from olift_fast.cli.lifting_job import LiftingJob, Outcome, check_options, computing_with, lift_file, load_model
+from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.io.write import SUFFIXES, require_writer
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What several FILEs stand for.
+
+    Args:
+        files: the recordings, each with the path of its result.
+        passed_over: how many files of the folders are no recordings by their endings.
+    """
+
+    files: tuple[tuple[Path, Path], ...]
+    passed_over: int
+
+
+def are_many(files: Sequence[Path]) -> bool:
+    """Whether these are more than one recording: several files, a glob, or a folder that is none by itself.
+
+    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording.
+    """
+    if len(files) != 1:
+        return True
+    path = files[0]
+    if not path.exists():
+        return glob.has_magic(str(path))
+    if not path.is_dir() or is_recording(path):
+        return False
+    found = found_in(str(path)).entries
+    return len(found) > 1 or Path(found[0].path).parent != path or not found[0].path.lower().endswith(".json")
+
+
+def recordings_of(files: Sequence[Path], out: Path | None, suffix: str) -> Recordings:
+    """The recordings that the files, folders and globs hold, each once, and where their results go.
+
+    Results are named ``NAME.lifted.npz``. Below `out` they lie as the recordings lie below the folder that all of them
+    share; without `out`, beside the recordings.
+
+    Args:
+        files: files, folders, and globs.
+        out: a folder, which need not be there.
+        suffix: the ending of the results, ``.npz``.
+
+    Raises:
+        InputError: one of them is not there or holds no recording, `out` is a file, or two recordings would have one
+            result.
+    """
+    if out is not None and (out.is_file() or (out.suffix and not out.is_dir() and _is_result(out))):
+        raise InputError(f"{out}: is the name of one result; for several recordings -o must name a folder")
+    placed: dict[Path, Path] = {}
+    passed_over = 0
+    for path in files:
+        found = found_in(str(path))
+        passed_over += found.passed_over
+        for entry in found.entries:
+            placed.setdefault(Path(entry.path), _beside(entry))
+    root = Path(os.path.commonpath([os.path.abspath(place.parent) for place in placed.values()]))
+    named = told_apart(
+        [
+            Entry(str(path), Path(os.path.relpath(os.path.abspath(place), root)).as_posix(), 0, "")
+            for path, place in placed.items()
+        ]
+    )
+    results = [((root if out is None else out) / f"{entry.name}{RESULT}{suffix}", entry) for entry in named]
+    return Recordings(tuple((Path(entry.path), _as_given(result, out)) for result, entry in results), passed_over)
+
+
+def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterator[tuple[Path, Outcome | str]]:
+    """Lifts one recording after the other; the outcome of each, or why it failed, in one line.
+
+    Args:
+        job: how they are lifted; its `file` and `out` are not used.
+        recordings: what is lifted, and where to.
+        quiet: no bars.
+
+    Raises:
+        InputError: an option or the model is unusable.
+        MissingExtraError: an option or the results' format needs an extra that is not installed.
+    """
+    check_options(job)
+    for _, out in recordings.files[:1]:
+        require_writer(out)
+    with computing_with(job.backend):
+        lifter = load_model(job.model, job.device, job.dtype)
+    for file, out in recordings.files:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            yield file, lift_file(replace(job, file=file, out=out), quiet=quiet, lifter=lifter)
+        except (InputError, MissingExtraError, OSError) as error:
+            message = one_line(error)
+            yield file, message if message.startswith(f"{file}: ") else f"{file}: {message}"
+
+
+def _beside(entry: Entry) -> Path:
+    """The recording's path without its ending."""
+    return Path(entry.path).parent / Path(entry.name).name
+
+
+def _as_given(result: Path, out: Path | None) -> Path:
+    """The result's path as a user would write it: relative to here, where it is below."""
+    if out is not None:
+        return result
+    here = Path.cwd()
+    return result.relative_to(here) if result.is_relative_to(here) else result
+
+
+def _is_result(path: Path) -> bool:
+    return path.name.lower().endswith(tuple(SUFFIXES))

@@ -22,9 +22,9 @@ from typing import Any
 
 import jupytext
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "docs/tutorials/data"
@@ -80,8 +80,9 @@ def run_once(page: Path) -> Path:
         made.mkdir()
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         where = {"metadata": {"path": str(here)}}
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=f"{scratch}/kernel.json")
-        NotebookClient(notebook, km=kernel, timeout=SECONDS, startup_timeout=SECONDS, resources=where).execute()
+        # Over files and not over ports, which others on the machine could reach.
+        over = Config(KernelManager={"transport": "ipc", "connection_file": f"{scratch}/kernel.json"})
+        NotebookClient(notebook, config=over, timeout=SECONDS, startup_timeout=SECONDS, resources=where).execute()
         nbformat.write(notebook, made / f"{page.stem}.ipynb")
         for number, cell in enumerate(code_cells(notebook)):
             for place, picture in pictures(cell):

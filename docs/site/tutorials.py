@@ -43,9 +43,7 @@ jupyter:
 
 def on_files(files: Files, config: Any) -> Files:
     """Runs the tutorials, and adds what they wrote."""
-    for file in list(files.documentation_pages()):
-        if not re.fullmatch(r"tutorials/(?!index)\w+\.md", file.src_uri):
-            continue
+    for file in filter(is_tutorial, list(files.documentation_pages())):
         made = run_once(ROOT / "docs" / file.src_uri)
         for path in sorted(made.iterdir()):
             source = f"tutorials/{path.name}" if path.suffix == ".ipynb" else f"{folder_of(file)}/{path.name}"
@@ -55,17 +53,21 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Puts what came out below each block."""
-    notebook = page.file.src_uri.removesuffix(".md") + ".ipynb"
-    path = run_folder(ROOT / "docs" / page.file.src_uri) / Path(notebook).name
-    if not page.file.src_uri.startswith("tutorials/") or not path.exists():
+    if not is_tutorial(page.file):
         return markdown
+    name = Path(page.file.src_uri).stem
+    path = run_folder(ROOT / "docs" / page.file.src_uri) / f"{name}.ipynb"
     cells = enumerate(code_cells(nbformat.read(path, as_version=4)))
-    name = path.stem
     shown = FENCE.sub(lambda block: block[0] + "\n".join(outputs(*next(cells), name)), markdown)
     title, rest = shown.split("\n", 1)
     buttons = [f"[This page as a notebook]({path.name}){{ .md-button download }}"]
     buttons += [f"[{made.name}]({name}/{made.name}){{ .md-button }}" for made in sorted(path.parent.glob("*.html"))]
     return f"{title}\n\n{' '.join(buttons)}\n{rest}"
+
+
+def is_tutorial(file: File) -> bool:
+    """Whether a page of the site is one of docs/tutorials/, and not their list."""
+    return bool(re.fullmatch(r"tutorials/(?!index)\w+\.md", file.src_uri))
 
 
 def run_once(page: Path) -> Path:

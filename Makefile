@@ -1,6 +1,7 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
 #   make demo | test | lint | native | bench | bench-full | report | docs | sanitize | clean
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
+#   make kernel-repo REPO=OWNER/NAME   the Triton operations as a repository of the Hugging Face kernel hub
 #   make fuzz MINUTES=45   damaged files and lines by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
@@ -31,7 +32,8 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native bench bench-full report docs compare sanitize fuzz gpu gpu-sanitize gpu-rehearsal clean
+.PHONY: demo test lint native bench bench-full report docs compare sanitize kernel-repo fuzz gpu gpu-sanitize gpu-rehearsal \
+  clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -102,6 +104,11 @@ fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
 	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
 
+# Needs Python alone: it writes build/kernel-repo anew.
+kernel-repo:
+	@mkdir -p build
+	$(PYTHON) packaging/kernel_repo.py build/kernel-repo $(if $(REPO),--repo "$(REPO)")
+
 # What a GPU machine is asked, within eight minutes: does it build, is it right, how fast is it (benchmarks/gpu.py). Logs
 # and times go to OUT. gpu-sanitize, after it: does it touch only its own memory, and in order. gpu-rehearsal goes through
 # the steps of the first without a GPU.
@@ -129,7 +136,7 @@ $(VENV)/.demo: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(EDITABLE) -e '.[io,view,smooth,video,stream,train,export,bench,test]'
+	$(EDITABLE) -e '.[io,view,smooth,video,stream,train,export,hub,bench,test]'
 	@touch $@ $(VENV)/.demo $(VENV)/.bench
 
 $(VENV)/.bench: $(VENV)/.base

@@ -32,7 +32,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.read import read_skeleton
 from olift_fast.io.write import require_writer
 from olift_fast.model import Lifter
-from olift_fast.model.checkpoints import CONFIG, WEIGHTS, folder_of
+from olift_fast.model.checkpoints import CONFIG, WEIGHTS, folder_of, pinned
 from olift_fast.model.inference import check_pitch
 
 LOCK = "archive.lock"
@@ -160,6 +160,7 @@ def lift_archive(
         raise InputError(f"workers must be >= 1, got {workers}")
     workers = workers or default_workers(settings)
     check_usable(settings)
+    settings = replace(settings, model=pinned(settings.model))
     facts = facts_of(settings)
     tell = on_event or (lambda event: None)
     started = time.monotonic()

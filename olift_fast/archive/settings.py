@@ -26,7 +26,7 @@ class LiftSettings:
     """What `olift lift` is told of a file, for the files of an archive.
 
     Args:
-        model: a checkpoint's folder, or the name of a shipped one.
+        model: a checkpoint's folder, or the name of a shipped one or of one on the Hub.
         format: of the files; recognized by their content by default.
         skeleton: a rig's name, or a file that `read_skeleton` reads.
         infer: what bones are inferred from where nobody gives any: "names", "motion" or "none".

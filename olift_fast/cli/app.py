@@ -25,6 +25,7 @@ from olift_fast.cli.finetune import finetune
 from olift_fast.cli.info import info
 from olift_fast.cli.lift import lift
 from olift_fast.cli.options import ViewName
+from olift_fast.cli.push import push
 from olift_fast.cli.recover import recover
 from olift_fast.cli.render import render
 from olift_fast.cli.skeleton import skeleton
@@ -180,6 +181,7 @@ COMMANDS: tuple[Any, ...] = (
     finetune,
     evaluate,
     export,
+    push,
     bench,
     doctor,
 )

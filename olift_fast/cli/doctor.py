@@ -28,6 +28,7 @@ EXTRAS = {
     "export": {"onnx": "onnx", "onnxscript": "onnxscript"},
     "archive": {"aiohttp": "aiohttp", "fsspec": "fsspec"},
     "ray": {"ray": "ray"},
+    "hub": {"huggingface-hub": "huggingface_hub"},
     "bench": {"matplotlib": "matplotlib"},
 }
 """What each extra of `pyproject.toml` brings: packages, and the modules by which they are found."""

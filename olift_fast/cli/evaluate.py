@@ -32,7 +32,9 @@ class EdgesName(StrEnum):
 
 @reported
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="A shipped name, or a folder.", show_default=False)],
+    checkpoint: Annotated[
+        str, typer.Argument(help="A shipped name, a folder, or owner/name on the Hub.", show_default=False)
+    ],
     data: Annotated[
         Path,
         typer.Argument(help="Folder with motion3d/, paired/ or both.", show_default=False, readable=False),

@@ -23,7 +23,9 @@ class WeightsName(StrEnum):
 
 @reported
 def export(
-    model: Annotated[str, typer.Argument(help="Checkpoint: a shipped name, or a folder.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="Checkpoint: a shipped name, a folder, or owner/name on the Hub.", show_default=False)
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The file: .onnx or .pt2.", show_default=False, readable=False)
     ],

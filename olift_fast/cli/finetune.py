@@ -49,7 +49,7 @@ def finetune(
       olift finetune recordings --out mine --set data.real_share=0.5
     """
     from olift_fast.model import Lifter
-    from olift_fast.model.checkpoints import as_model, folder_of
+    from olift_fast.model.checkpoints import as_model, folder_of, pinned
     from olift_fast.train import fit, load_config
     from olift_fast.train.config import RECIPES
     from olift_fast.train.evaluate import FLAT, Way, check_time_table, flat, lifted_by, score_all
@@ -60,6 +60,7 @@ def finetune(
     for key, option in (("model.start", "--model"), ("run.out", "--out"), ("data.real", "DATA")):
         if any(change.split("=")[0].strip() == key for change in changes or ()):
             raise InputError(f"--set {key} must be given as {option}")
+    model = pinned(model)
     if folder_of(model).resolve() == out.resolve():
         raise InputError(f"--out must be another folder than --model, got {out}")
     before = Lifter.from_pretrained(model)

@@ -95,6 +95,9 @@ def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterat
     for _, out in recordings.files[:1]:
         require_writer(out)
     with computing_with(job.backend):
+        from olift_fast.model.checkpoints import pinned
+
+        job = replace(job, model=pinned(job.model))
         lifter = load_model(job.model, job.device, job.dtype)
     for file, out in recordings.files:
         try:

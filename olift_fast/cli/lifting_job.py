@@ -101,12 +101,13 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: Lifter | None = N
 
         from olift_fast.bodies import trust
         from olift_fast.model import MirrorDisagreement, lift_tracks
-        from olift_fast.model.checkpoints import validated_drift
+        from olift_fast.model.checkpoints import pinned, validated_drift
 
         if job.threads is not None:
             torch.set_num_threads(job.threads)
-        model = lifter or load_model(job.model, job.device, job.dtype)
-        usual_drift = validated_drift(job.model)
+        name = pinned(job.model)
+        model = lifter or load_model(name, job.device, job.dtype)
+        usual_drift = validated_drift(name)
     mirror = MirrorDisagreement() if job.mirror else None
     with (
         stages.measure("lift"),

@@ -19,7 +19,11 @@ FormatName = Annotated[
     str | None, typer.Option("--format", help="Format of FILE; told from its content by default.", show_default=False)
 ]
 ModelName = Annotated[
-    str, typer.Option("--model", help="Checkpoint: a shipped name, or a folder (./small, where it has such a name).")
+    str,
+    typer.Option(
+        "--model",
+        help="Checkpoint: a shipped name, a folder (./small, where it has such a name), or owner/name on the Hub.",
+    ),
 ]
 SkeletonName = Annotated[
     str | None,

@@ -1,14 +1,17 @@
 """Checkpoints: folders with ``config.json`` and ``model.safetensors``; no code in them is ever executed.
 
-`Lifter.from_pretrained` and `Lifter.save_pretrained` build on this module, which reads and writes the files.
+`Lifter.from_pretrained`, `Lifter.save_pretrained` and `Lifter.push_to_hub` build on this module, which reads and writes
+the files. What is fetched from the Hub is a folder in a cache, with the same two files and the same checks.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,18 +20,20 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from olift_fast.errors import InputError
+from olift_fast.model.cards import card_of, with_metadata, without_relative_links
 from olift_fast.model.config import LifterConfig
 from olift_fast.model.foreign import naming, parse_json, plain_line, read_regular, shown
-from olift_fast.model.shapes import weight_shapes
-from olift_fast.model.tensor_files import check_finite, check_shapes, open_tensors
+from olift_fast.model.hub import HubModel, commit_of, fetched, hub_model, uploaded
+from olift_fast.model.shapes import weight_count, weight_shapes
+from olift_fast.model.tensor_files import MAX_HEADER, check_finite, check_shapes, open_tensors
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 FORMAT = "olift-fast lifter"
 FORMAT_VERSION = 2
 """Version 2 may have `LifterConfig.pitch`, `kinds` and `uncertainty`; a config of version 1 has none of them."""
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-MAX_CONFIG, MAX_NAME = 2**16, 300
-"""Bytes of a config and signs of a name at most."""
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+MAX_CONFIG, MAX_NAME, MAX_CARD = 2**16, 300, 2**20
+"""Bytes of a config, signs of a name, and bytes of a model card at most."""
 
 
 class Checkpoint(NamedTuple):
@@ -49,31 +54,150 @@ def as_model(folder: Path) -> str:
     return f"./{folder}" if str(folder) in shipped() else str(folder)
 
 
-def folder_of(name_or_path: str | Path) -> Path:
-    """The folder of a checkpoint, whether it exists or not.
+def folder_of(name_or_path: str | Path, revision: str | None = None) -> Path:
+    """The folder of a checkpoint, whether it exists or not; that of a model on the Hub is fetched into the cache.
 
     The name of a shipped checkpoint, as a string, means that one even where there is a folder of that name; a `Path`
-    always means a folder.
+    always means a folder. Any other string is a folder where there is one; else "owner/name" and "owner/name@revision"
+    are models on the Hub.
+
+    Raises:
+        InputError: the model can't be fetched (`olift_fast.model.hub.fetched`), its config is beyond the limits, or a
+            `revision` is given for what is not on the Hub.
+        MissingExtraError: the extra `hub` is not installed.
     """
+    model = _on_hub(name_or_path, revision)
+    if model is not None:
+        return _fetched_folder(model)
     return SHIPPED / name_or_path if name_or_path in shipped() else Path(name_or_path)
 
 
-def load(name_or_path: str | Path) -> Checkpoint:
-    """Read a checkpoint: a folder, or the name of one that comes with the package, see `folder_of`.
+def pinned(name_or_path: str) -> str:
+    """A name that means the same weights whenever it is loaded: "owner/name@commit" in place of "owner/name".
+
+    Whoever loads a model several times, or in several processes, does so by this name: the Hub is asked once. Folders
+    and shipped names stay as they are.
+
+    Raises:
+        InputError, MissingExtraError: as in `folder_of`.
+    """
+    model = _on_hub(name_or_path, None)
+    return name_or_path if model is None else str(model._replace(revision=commit_of(_fetched_folder(model) / CONFIG)))
+
+
+def _on_hub(name_or_path: str | Path, revision: str | None) -> HubModel | None:
+    """The model on the Hub that a name means; None where it means a folder or a shipped checkpoint, or nothing."""
+    model = None
+    if isinstance(name_or_path, str) and name_or_path not in shipped() and not os.path.exists(name_or_path):
+        model = hub_model(name_or_path, revision)
+    if model is None and revision is not None:
+        raise InputError(f"revision is for models on the Hub, owner/name; got {revision!r} for {str(name_or_path)!r}")
+    return model
+
+
+def _fetched_folder(model: HubModel) -> Path:
+    """Both files of one commit, in the cache. The config is checked first: it tells how large the weights may be."""
+    config = fetched(model, CONFIG, MAX_CONFIG)
+    with naming(f"model {str(model)!r}"):
+        shape, _ = _read_config(config)
+    most = 8 + MAX_HEADER + 8 * weight_count(shape)
+    fetched(model._replace(revision=commit_of(config)), WEIGHTS, most)
+    return config.parent
+
+
+def load(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
+    """Read a checkpoint: a folder, one that comes with the package, or one on the Hub, see `folder_of`.
 
     Raises:
         InputError: no such checkpoint, or its files are unreadable, no regular files, beyond the limits
             (`olift_fast.model.config`), or don't fit together. Nothing is built or allocated by what they say before
             that is checked.
+        MissingExtraError: it is on the Hub, and the extra `hub` is not installed.
     """
-    folder = folder_of(name_or_path)
+    model = _on_hub(name_or_path, revision)
+    folder = folder_of(name_or_path) if model is None else _fetched_folder(model)
     if not os.path.isdir(folder):
         raise InputError(
             f"model {str(name_or_path)!r} is neither a folder nor a checkpoint of this package "
-            f"({', '.join(shipped()) or 'none is installed'})"
+            f"({', '.join(shipped()) or 'none is installed'}), nor the name of a model on the Hub (owner/name)"
         )
-    config, name = _read_config(folder / CONFIG)
-    return Checkpoint(config, name, _read_weights(folder / WEIGHTS, config))
+    with nullcontext() if model is None else naming(f"model {str(model)!r}"):
+        config, name = _read_config(folder / CONFIG)
+        return Checkpoint(config, name, _read_weights(folder / WEIGHTS, config))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """How a checkpoint is put on the Hub.
+
+    Args:
+        card: the card in Markdown; by default the folder's ``README.md``, without links to files that are not there,
+            or a short one of what the config tells, which replaces no card that is there already. A card without
+            metadata gets some.
+        license: for the metadata, such as "apache-2.0".
+        private: nobody else may see the repository.
+        revision: the branch, which is made where there is none; the main one by default.
+        message: of the commit.
+    """
+
+    card: str | None = None
+    license: str | None = None
+    private: bool = False
+    revision: str | None = None
+    message: str | None = None
+
+
+def push(name_or_path: str | Path, repo: str, how: Publication) -> str:
+    """Put a checkpoint on the Hub: config, weights and the model card, in one commit.
+
+    Args:
+        name_or_path: see `folder_of`. It is loaded first, so that nothing broken is published.
+        repo: "owner/name" there; the repository is made where there is none.
+        how: card, branch and the like.
+
+    Returns:
+        The web address of the commit.
+
+    Raises:
+        InputError: the checkpoint can't be loaded, `repo` is no "owner/name", or the Hub does not take it
+            (`olift_fast.model.hub.uploaded`).
+        MissingExtraError: the extra `hub` is not installed.
+    """
+    model = hub_model(repo, how.revision)
+    if model is None or "@" in repo:
+        raise InputError(f"repo must be owner/name, of letters, digits and - _ . between them, got {repo!r}")
+    source = name_or_path if isinstance(name_or_path, Path) else pinned(name_or_path)
+    config, name, _ = load(source)
+    folder = folder_of(source)
+    card, told = how.card, how.card is not None
+    if card is None and (folder / CARD).is_file():
+        card, told = without_relative_links(read_card(folder / CARD)), True
+    with tempfile.TemporaryDirectory(prefix="olift-push-") as scratch:
+        for file in (CONFIG, WEIGHTS):
+            shutil.copyfile(folder / file, Path(scratch) / file)
+        text = card_of(config, name, repo, how.license) if card is None else with_metadata(card, how.license)
+        (Path(scratch) / CARD).write_text(text, encoding="utf-8")
+        files = {CONFIG: True, WEIGHTS: True, CARD: told}
+        return uploaded(Path(scratch), files, model, private=how.private, message=how.message)
+
+
+def read_card(path: Path) -> str:
+    """The text of a model card; raises InputError where it can't be read, or is no UTF-8."""
+    content = read_regular(path, MAX_CARD)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: must be text in UTF-8: {error.reason}") from error
+
+
+def ships(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint is the shipped one of its name, unchanged."""
+    if checkpoint.name not in shipped():
+        return False
+    config, _, weights = load(checkpoint.name)
+    return config == checkpoint.config and all(
+        torch.equal(weight, checkpoint.weights[key].detach().cpu()) for key, weight in weights.items()
+    )
 
 
 def save(checkpoint: Checkpoint, folder: str | Path) -> Path:

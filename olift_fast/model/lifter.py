@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -238,17 +239,24 @@ class Lifter(nn.Module):
         return real
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = "small") -> Lifter:
-        """A lifter from a folder that `save_pretrained` wrote, or one that ships with the package, by its name.
+    def from_pretrained(cls, name_or_path: str | Path = "small", *, revision: str | None = None) -> Lifter:
+        """A lifter from a folder that `save_pretrained` wrote, one that ships with the package, or one on the Hub.
 
         It is in evaluation mode, float32, on the CPU. The string "small" means the shipped checkpoint; a folder of that
-        name is ``"./small"`` or ``Path("small")``.
+        name is ``"./small"`` or ``Path("small")``. "owner/name", where there is no such folder, means a model on the
+        Hub; only its ``config.json`` and ``model.safetensors`` are fetched, and kept in the cache.
+
+        Args:
+            name_or_path: what to load; "owner/name@revision" is the same as "owner/name" with `revision`.
+            revision: a branch, a tag or a commit of a model on the Hub; the newest state of its main branch by default.
 
         Raises:
             InputError: no such checkpoint, or its files are broken, beyond the limits (docs/training.md), or don't fit
-                together; the message names the file. That is found out before the lifter is built.
+                together; the message names the file. That is found out before the lifter is built. Or it can't be
+                fetched from the Hub; the message says what to do.
+            MissingExtraError: it is on the Hub, and the extra `hub` is not installed.
         """
-        config, name, weights = checkpoints.load(name_or_path)
+        config, name, weights = checkpoints.load(name_or_path, revision)
         lifter = Lifter(config, name=name)
         lifter.load_state_dict(weights)
         return lifter.eval()
@@ -260,6 +268,41 @@ class Lifter(nn.Module):
             InputError: the folder can't be written.
         """
         return checkpoints.save(checkpoints.Checkpoint(self.config, self.name, self.state_dict()), folder)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        card: str | None = None,
+        license: str | None = None,
+        private: bool = False,
+        revision: str | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Put config, weights and a model card into a repository on the Hub; returns the web address of the commit.
+
+        ``lifter.push_to_hub("me/mouse", license="apache-2.0")``, then ``Lifter.from_pretrained("me/mouse")`` anywhere.
+        A shipped lifter, unchanged, takes its own card along.
+
+        Args:
+            repo: "owner/name"; it is made where there is none.
+            card: in Markdown; by default a short one of what the config tells, which replaces no card that is there.
+                Its metadata is added where it has none.
+            license: for the metadata, such as "apache-2.0".
+            private: nobody else may see it.
+            revision: the branch; the main one by default.
+            message: of the commit.
+
+        Raises:
+            InputError: `repo` is no "owner/name", or the Hub does not take it: not logged in, no right to write there,
+                no network.
+            MissingExtraError: the extra `hub` is not installed.
+        """
+        checkpoint = checkpoints.Checkpoint(self.config, self.name, self.state_dict())
+        how = checkpoints.Publication(card=card, license=license, private=private, revision=revision, message=message)
+        with tempfile.TemporaryDirectory(prefix="olift-push-") as scratch:
+            source = self.name if checkpoints.ships(checkpoint) else checkpoints.save(checkpoint, Path(scratch) / "it")
+            return checkpoints.push(source, repo, how)
 
 
 def deviations(logarithms: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from olift_fast.ops.registration import (
     LIBRARY,
+    NAMESPACE,
     Launch,
     differentiate,
     operation,
@@ -115,7 +116,7 @@ def register_attention(
         return tuple(x.unflatten(0, (size, -1)) for x in outputs), (0, 0)
 
     differentiate(attend, gradient, save)
-    torch.library.register_vmap(f"olift::{name}", mapped, lib=LIBRARY)
+    torch.library.register_vmap(f"{NAMESPACE}::{name}", mapped, lib=LIBRARY)
     refuse_second_derivative(attend_backward, public)
     return lambda projection, *values: attend(list(projection), *values)
 

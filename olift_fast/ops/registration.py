@@ -18,7 +18,9 @@ from torch._ops import OpOverload
 Launch = Callable[..., None]
 """Writes an operation's results into the tensors that it is given last."""
 
-LIBRARY = torch.library.Library("olift", "FRAGMENT")
+NAMESPACE = "olift"
+"""Of all operations in ``torch.ops``."""
+LIBRARY = torch.library.Library(NAMESPACE, "FRAGMENT")
 _BELOW_AUTOGRAD = torch._C._after_autograd_keyset
 
 
@@ -40,8 +42,8 @@ def operation(
         keys = ["CompositeExplicitAutograd"] if devices is None else [device.upper() for device in devices]
         for key in keys:
             LIBRARY.impl(name, _unseen_by_dynamo(function), key)
-        torch.library.register_fake(f"olift::{name}", fake, lib=LIBRARY)
-        registered: OpOverload = getattr(torch.ops.olift, name).default
+        torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=LIBRARY)
+        registered: OpOverload = getattr(getattr(torch.ops, NAMESPACE), name).default
         return registered
 
     return register
@@ -58,7 +60,7 @@ def differentiate(
         save: ``save(ctx, inputs, outputs)`` keeps what `backward` needs.
     """
 
-    name = op._schema.name.removeprefix("olift::")
+    name = op._schema.name.removeprefix(f"{NAMESPACE}::")
 
     def forward(ctx: Any, *call: Any) -> Any:
         *flat, listed, keys = call

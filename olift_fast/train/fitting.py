@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.model.checkpoints import folder_of
+from olift_fast.model.checkpoints import folder_of, pinned
 from olift_fast.nn.time import TimeTable
 from olift_fast.odd_files import refuse_irregular
 from olift_fast.train import state as states
@@ -173,7 +173,8 @@ def build(plan: ModelPlan) -> Lifter:
         values = asdict(LifterConfig.preset(preset)) | dict(plan.changes)
         return Lifter(LifterConfig.from_dict(values, "model.changes"), name=plan.name or preset)
     states.refuse_pickle(Path(plan.start))
-    folder = folder_of(plan.start)
+    start = pinned(plan.start)
+    folder = folder_of(start)
     if not (folder / "config.json").is_file() and folder.is_dir():
         states.refuse_pickles(folder.iterdir())
     free = ("window", *ADDED)
@@ -181,7 +182,7 @@ def build(plan: ModelPlan) -> Lifter:
         raise InputError(
             f"model.changes must be of {', '.join(free)} with model.start = {plan.start!r}, got {', '.join(others)}"
         )
-    lifter = Lifter.from_pretrained(plan.start)
+    lifter = Lifter.from_pretrained(start)
     wanted = lifter.config if plan.preset is None else LifterConfig.preset(plan.preset)
     wanted = LifterConfig.from_dict(asdict(wanted) | dict(plan.changes), "model.changes")
     lifter = with_added(lifter.with_window(wanted.window), wanted)

@@ -203,8 +203,10 @@ def _batched(
 
 
 def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
-    source = source.to(rotation.dtype)
-    return scale[..., None, None] * (source @ rotation.mT) + translation[..., None, :]
+    """``s R x + t`` of each point, in one pass over the points."""
+    turn = (scale[..., None, None] * rotation).mT.reshape(-1, 3, 3)
+    points = source.to(rotation.dtype).reshape(-1, *source.shape[-2:])
+    return torch.baddbmm(translation.reshape(-1, 1, 3), points, turn).reshape(source.shape)
 
 
 def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

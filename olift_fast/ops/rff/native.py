@@ -7,7 +7,7 @@ from torch import Tensor
 
 from olift_fast.ops.backends import refuse_native
 from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module
-from olift_fast.ops.registration import LIBRARY
+from olift_fast.ops.registration import LIBRARY, NAMESPACE
 from olift_fast.ops.rff.registration import register_encode, register_linear
 
 _UPCAST = (torch.float32, torch.float16, torch.bfloat16)
@@ -81,5 +81,5 @@ def _linear_backward(
 
 native_encode = register_encode("rff_encode", _encode_forward, _encode_backward, "cpu")
 _linear = register_linear("rff_linear", linear_into, _linear_backward, "cpu")
-torch.library.register_autocast("olift::rff_encode", "cpu", torch.float32, lib=LIBRARY)
-torch.library.register_autocast("olift::rff_linear", "cpu", torch.float32, lib=LIBRARY)
+torch.library.register_autocast(f"{NAMESPACE}::rff_encode", "cpu", torch.float32, lib=LIBRARY)
+torch.library.register_autocast(f"{NAMESPACE}::rff_linear", "cpu", torch.float32, lib=LIBRARY)

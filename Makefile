@@ -1,5 +1,5 @@
 # Each target sets up what it needs in .venv by itself: Python >= 3.11, a C++ compiler and the package registry do.
-#   make demo | test | lint | native | bench | bench-full | report | sanitize | clean
+#   make demo | test | lint | native | bench | bench-full | report | docs | sanitize | clean
 #   make wheels  what is published, in dist/, and checked there.  PYTHONS="python3.11 python3.12": for these Pythons
 #   make compare BASE=REVISION   fails where the working tree is slower than that revision
 #   make kernel-repo REPO=OWNER/NAME   the Triton operations as a repository of the Hugging Face kernel hub
@@ -38,7 +38,7 @@ define build_native
 	@cmake --install $(2) --prefix . --component olift > $(2).log
 endef
 
-.PHONY: demo test lint native wheels bench bench-full report compare sanitize kernel-repo fuzz try gpu gpu-sanitize
+.PHONY: demo test lint native wheels bench bench-full report docs compare sanitize kernel-repo fuzz try gpu gpu-sanitize
 .PHONY: gpu-rehearsal clean
 
 demo: $(NATIVE) $(VENV)/.demo
@@ -65,6 +65,14 @@ report: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.scores
 	$(BIN)/python -m olift_fast.io.docs docs/formats.md
+
+# Strict: a dead link, a docstring that is missing, or an error in a tutorial fails it. Nothing is fetched.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: export PYTHONPATH = .
+docs: export IPYTHONDIR = $(CURDIR)/build/ipython
+docs: $(NATIVE) $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site: build/site/index.html   with search: $(BIN)/python -m http.server -d build/site"
 
 # It builds both by itself.
 compare: $(VENV)/.test
@@ -174,6 +182,10 @@ $(VENV)/.bench: $(VENV)/.base
 
 $(VENV)/.dist: $(VENV)/.test
 	$(EDITABLE) -e '.[dist]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(EDITABLE) -e '.[docs,view,smooth,stream,train]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.base

@@ -25,9 +25,10 @@ from olift_fast.train.evaluate import EDGES, FLAT
 from olift_fast.train.metrics import METRICS, Metric
 
 RECORDS = ROOT / "benchmarks/results/scores"
+DOCS = ("accuracy", "after-lifting", "cli", "export", "skeletons", "streaming", "world")
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{page}.md" for page in ("after-lifting", "cli", "export", "skeletons", "streaming", "world")),
+    *(ROOT / "docs" / f"{page}.md" for page in DOCS),
     *sorted((ROOT / "olift_fast/checkpoints").glob("*/README.md")),
 )
 METRICS_PAGE = ROOT / "docs/metrics.md"
@@ -77,6 +78,17 @@ def ways(rows: Rows, model: str) -> str:
         errors = [record[source][method]["sa_mpjpe"] for method in methods]
         cells = [f"{error:.1f} ({change(error, flat)})" for error in errors]
         lines.append([label, str(record[source][FLAT]["clips"]), f"{flat:.1f}", *cells])
+    return markdown_table(heads, lines, left=heads[:1])
+
+
+def brief(rows: Rows, model: str) -> str:
+    """SA-MPJPE of a model beside the flat guess, for readers who know neither."""
+    record = by_source(rows)
+    heads = ["recording, never trained on", "error of the flat guess", f"error of `{model}`", "of the error is gone"]
+    lines = []
+    for source, label in (MOTION | PAIRED | RAT).items():
+        flat, error = (record[source][method]["sa_mpjpe"] for method in (FLAT, model))
+        lines.append([label, f"{flat:.1f} %", f"{error:.1f} %", f"{100 * (1 - error / flat):.0f} %"])
     return markdown_table(heads, lines, left=heads[:1])
 
 
@@ -247,6 +259,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "steady": steady,
     "signs": signs,
     "ways": ways,
+    "brief": brief,
     "edges": edges,
     "delays": delays,
     "look-ahead": partial(look_ahead, metric="sa_mpjpe", sources=MOTION | PAIRED),

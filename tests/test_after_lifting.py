@@ -9,34 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_blocks import ROOT, walk
 from typer.testing import CliRunner
 
 from olift_fast.cli import app
-from olift_fast.tracks import rig
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "after-lifting.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "after-lifting.md").read_text(encoding="utf-8")
 STEPS = re.findall(r"^```python\n([\s\S]*?)^```|^    (olift .*)$", PAGE, flags=re.MULTILINE)
-
-
-def walk(path: Path, frames: int = 45) -> None:
-    """Writes the keypoints of a person who walks to the right, as DeepLabCut does."""
-    skeleton = rig("coco_17")
-    places = {
-        "nose": (8, 0), "eye": (6, -4), "ear": (0, -2), "shoulder": (0, 40), "elbow": (4, 90), "wrist": (12, 130),
-        "hip": (0, 140), "knee": (4, 210), "ankle": (0, 280),
-    }  # fmt: skip
-    time = np.arange(frames) / 30
-    points = np.zeros((frames, skeleton.num_joints, 2))
-    for joint, (name, side) in enumerate(zip(skeleton.names, skeleton.sides, strict=True)):
-        x, y = places[name.split("_")[-1]]
-        swing = side * np.sin(2 * np.pi * time) * max(y - 130, 20) * 0.3 * (-1 if "wrist" in name else 1)
-        points[:, joint] = np.stack([200 + 60 * time + x + 6 * side + swing, 100 + y + 0 * time], axis=-1)
-    names = [name for name in skeleton.names for _ in range(3)]
-    rows = [["scorer", *["net"] * len(names)], ["bodyparts", *names], ["coords", *["x", "y", "likelihood"] * 17]]
-    for frame, values in enumerate(points):
-        rows.append([str(frame), *(f"{cell:.2f}" for x, y in values for cell in (x, y, 0.95))])
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
 
 
 @pytest.mark.slow

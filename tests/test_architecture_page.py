@@ -16,7 +16,7 @@ PLACEHOLDER = re.compile(r"NAME|BACKEND")
 FENCED = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
 
 SPANS = sorted(set(re.findall(r"`([^`\n]+)`", FENCED.sub("", PAGE))))
-FILES = [s for s in SPANS if re.fullmatch(r"[\w./-]+", s) and ("/" in s or s.endswith((".py", ".md", ".txt")))]
+FILES = [s for s in SPANS if re.fullmatch(r"[\w./-]+", s) and ("/" in s or s.endswith((".py", ".md", ".txt", ".yml")))]
 NAMES = [s for s in SPANS if re.fullmatch(r"[A-Za-z]\w*(\.\w+)+", s) and s not in FILES]
 
 

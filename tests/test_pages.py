@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (".", "docs", "docs/try", "benchmarks", "examples", "olift_fast/checkpoints/*")
+FOLDERS = (".", "docs", "docs/*", "docs/tutorials/data", "benchmarks", "examples", "olift_fast/checkpoints/*")
 PAGES = sorted(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md"))
 FENCED = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]*`")

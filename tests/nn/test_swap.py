@@ -284,7 +284,7 @@ def test_dropout_of_weights_is_left_out_with_a_warning() -> None:
 
 
 def test_nothing_to_replace_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no nn.MultiheadAttention"):
+    with pytest.raises(ValueError, match=r"no nn\.MultiheadAttention"):
         swap_attention(nn.Sequential(nn.Linear(2, 2)), 3)
     with pytest.raises(ValueError, match="predicate must pick"):
         swap_attention(layer(), 3, predicate=lambda name, _: name == "nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olift_fast.errors import InputError
 from olift_fast.model.native_lifter import NativeLifter, why_not_here
 from olift_fast.runtime.asked_backend import asked_backend
 
@@ -22,12 +23,17 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
 
     Raises:
         InputError: no such checkpoint, it is broken, or it can't run there (the message begins with "device" or
-            "dtype").
+            "dtype"); or it needs PyTorch, which can't be imported.
     """
-    if why_torch(device, dtype) is None:
+    reason = why_torch(device, dtype)
+    if reason is None:
         return NativeLifter.from_pretrained(name_or_path, "bfloat16" if dtype == "bfloat16" else "float32")
-    from olift_fast.model.devices import on_device
-    from olift_fast.model.lifter import Lifter
+    try:
+        from olift_fast.model.devices import on_device
+        from olift_fast.model.lifter import Lifter
+    except (ImportError, OSError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"lifting needs PyTorch ({reason}), which can't be imported: {told}") from error
 
     return on_device(Lifter.from_pretrained(name_or_path), device, dtype)
 

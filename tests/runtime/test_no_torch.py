@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +18,29 @@ from olift_fast import Lifter, lift_tracks, read_keypoints, read_lifted
 
 pytestmark = [needs_native, pytest.mark.slow]
 
-BLOCK = (
-    "import sys\n"
-    "class NoTorch:\n"
-    "    def find_spec(self, name, path=None, target=None):\n"
-    "        if name.partition('.')[0] in ('torch', 'lightning_fabric', 'triton'):\n"
-    "            raise ImportError(f'{name} is not installed')\n"
-    "sys.meta_path.insert(0, NoTorch())\n"
-)
 JOINTS, FRAMES = ("nose", "left_ear", "right_ear", "left_paw", "right_paw", "tail_base"), 40
 EDGES = [["nose", "left_ear"], ["nose", "right_ear"], ["nose", "tail_base"], ["left_paw", "tail_base"]]
 
 
-def without_torch(code: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", BLOCK + code], input=input, capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture(scope="module", autouse=True)
+def no_torch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """New processes, and theirs, find modules in place of torch that can't be imported."""
+    folder = tmp_path_factory.mktemp("before_the_installed")
+    for name in ("torch", "triton", "lightning_fabric"):
+        (folder / f"{name}.py").write_text(f"raise ImportError('{name} is not installed')\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH")))))
+        yield
+
+
+def python(*arguments: object, input: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, input=input, capture_output=True, text=True, timeout=300)
 
 
 def olift(*arguments: object, input: str | None = None) -> str:
     """What a command prints."""
-    done = without_torch(f"from olift_fast.cli import main\nmain({[str(one) for one in arguments]!r})\n", input)
+    done = python("-m", "olift_fast", *arguments, input=input)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -120,7 +124,7 @@ def test_doctor() -> None:
 
 
 def test_archive(folder: Path, wanted: Any, tmp_path: Path) -> None:
-    """The worker's processes are others: they say in their results' names that they are not hindered by the hook."""
+    """Its workers are processes of their own."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "mouse.csv").write_bytes((folder / "mouse.csv").read_bytes())
     given = ("--skeleton", folder / "rig.json", "--model", folder / "model", "-o", tmp_path / "out", "--workers", 1)
@@ -131,7 +135,8 @@ def test_archive(folder: Path, wanted: Any, tmp_path: Path) -> None:
 
 def test_library(folder: Path, wanted: Any, tmp_path: Path) -> None:
     """Tracks, long recordings and a live loop, from Python."""
-    done = without_torch(
+    code = (
+        "import sys\n"
         "import numpy as np\n"
         "from pathlib import Path\n"
         "import olift_fast\n"
@@ -148,6 +153,7 @@ def test_library(folder: Path, wanted: Any, tmp_path: Path) -> None:
         "    processor.process(np.concatenate([pose, np.ones((len(pose), 1))], axis=1))\n"
         "print(type(model).__name__, 'torch' in sys.modules)\n"
     )
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "NativeLifter False\n"
     assert_same(np.load(tmp_path / "tracks.npy"), wanted)
@@ -159,8 +165,7 @@ def test_what_needs_torch_says_so_in_one_line(folder: Path, tmp_path: Path) -> N
         (("--backend", "eager"), "the backend asked for is eager"),
         (("--device", "cuda"), "the device asked for is cuda"),
     ):
-        code = f"main({['lift', str(folder / 'mouse.csv'), '-o', str(tmp_path / 'x.npz'), *asked]!r})"
-        done = without_torch(f"from olift_fast.cli import main\n{code}\n")
+        done = python("-m", "olift_fast", "lift", folder / "mouse.csv", "-o", tmp_path / "x.npz", *asked)
         assert done.returncode == 2 and done.stderr.count("\n") == 1
         assert f"needs PyTorch ({why}), which can't be imported: torch is not installed" in done.stderr
         assert not (tmp_path / "x.npz").exists()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from helpers import error as relative_error
@@ -374,7 +375,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path.write_bytes(save({"a": torch.ones(10), "b": torch.ones(100_000)}))
     with open_tensors(path) as file:
         os.truncate(path, 50_000)
-        assert torch.equal(file.read("a"), torch.ones(10))
+        np.testing.assert_array_equal(file.read("a"), np.ones(10, np.float32))
         with pytest.raises(InputError, match=r"model\.safetensors: .*: it was cut while it was read"):
             file.read("b")
 

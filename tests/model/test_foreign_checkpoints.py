@@ -26,9 +26,9 @@ from olift_fast.model import Lifter, LifterConfig
 from olift_fast.model.config import MAX_WEIGHTS, MAX_WINDOW, RANGES
 from olift_fast.model.shapes import weight_count, weight_shapes
 from olift_fast.model.tensor_files import open_tensors
-from olift_fast.nn.encoder import Encoding
-from olift_fast.nn.time import TimeEncoding
 from olift_fast.ops import use_backend
+from olift_fast.runtime.encoder import Encoding
+from olift_fast.runtime.time_encoding import TimeEncoding
 
 TINY = LifterConfig(width=8, heads=2, motion_layers=1, space_layers=1, window=(2, 1), frequencies=4)
 FIRST = "decoder.mlp.0.weight"

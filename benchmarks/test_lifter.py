@@ -21,8 +21,8 @@ from whole_models import (
 )
 
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
-from olift_fast.nn import fused
 from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.runtime import fused
 from olift_fast.tracks.rigs import rig
 
 JOINTS = 26

@@ -1,9 +1,9 @@
 """olift_fast lifts 2D keypoint sequences of any animal, human or object to 3D skeletons.
 
-`read_keypoints` reads what pose tools write, `Lifter` holds the model, `lift_tracks` lifts a recording, and
-`write_lifted` saves it; `StreamingLifter` lifts frames as they come. `olift_fast.ops` and `olift_fast.nn` hold the fast
-operations and the modules over them. Importing this package imports neither torch nor numpy until one of these names
-is used.
+`read_keypoints` reads what pose tools write, `load` brings a model to lift with (`Lifter` one to train), `lift_tracks`
+lifts a recording, and `write_lifted` saves it; `StreamingLifter` lifts frames as they come. `olift_fast.ops` and
+`olift_fast.nn` hold the fast operations and the modules over them. Importing this package imports neither torch nor
+numpy until one of these names is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from olift_fast.lazy import lazy_names
 if TYPE_CHECKING:
     from olift_fast.errors import InputError, MissingExtraError
     from olift_fast.io import read_keypoints, read_lifted, write_lifted
-    from olift_fast.model import Lifter, LifterConfig, lift_tracks
+    from olift_fast.model import Lifter, LifterConfig, NativeLifter, lift_tracks, load
     from olift_fast.streaming import StreamingLifter
     from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
     from olift_fast.tracks.skeleton import Skeleton
@@ -30,9 +30,11 @@ __getattr__, __dir__ = lazy_names(
         "Lifter": "model",
         "LifterConfig": "model",
         "MissingExtraError": "errors",
+        "NativeLifter": "model",
         "Skeleton": "tracks",
         "StreamingLifter": "streaming",
         "lift_tracks": "model",
+        "load": "model",
         "read_keypoints": "io",
         "read_lifted": "io",
         "write_lifted": "io",
@@ -46,10 +48,12 @@ __all__ = [
     "Lifter",
     "LifterConfig",
     "MissingExtraError",
+    "NativeLifter",
     "Skeleton",
     "StreamingLifter",
     "__version__",
     "lift_tracks",
+    "load",
     "read_keypoints",
     "read_lifted",
     "write_lifted",

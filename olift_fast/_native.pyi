@@ -1,4 +1,4 @@
-"""Kernels over views of tensors: each reads and writes its arguments where they lie. A test holds these signatures.
+"""Kernels over views of tensors and arrays: each reads and writes its arguments where they lie. A test holds these.
 
 Results are written into the arguments that name them. The last stride is 1; "contiguous" is said where it is needed.
 ValueError: dtypes, shapes or strides that do not fit together. TypeError: something else in a tensor's place.
@@ -6,15 +6,20 @@ RuntimeError: torch's own, of a tensor without memory.
 Call the functions of `olift_fast.ops` instead: what tensors hold, such as lengths, is only checked there.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
+
+Tensor: TypeAlias = torch.Tensor | npt.NDArray[np.generic]
+"""A tensor of torch's, or an array of NumPy's; the bits of bfloat16 are uint16 there. Results need writable memory."""
 
 def info() -> dict[str, Any]:
     """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16 (products in it), openmp, cuda, cuda_arch."""
 
 def set_openmp(gomp_parallel: int) -> None:
-    """Run parallel loops through the GOMP_parallel at this address; 0: start threads for each loop."""
+    """Run parallel loops through the GOMP_parallel at this address; 0: on threads of the module's own."""
 
 def ask_for_huge_pages(memory: int, bytes: int) -> None:
     """Hint that the memory at this address, not touched yet, is best backed by pages of 2 MB (Linux only)."""
@@ -25,27 +30,27 @@ def packed_size(inputs: int, outputs: int, bfloat16: bool) -> int:
     ValueError: a size is not positive, or bfloat16 is not in `info`.
     """
 
-def pack_weight(weight: torch.Tensor, packed: torch.Tensor) -> None:
+def pack_weight(weight: Tensor, packed: Tensor) -> None:
     """A weight float32 (out, in), contiguous, in the form that `token_block` reads on this machine.
 
     packed has `packed_size` elements, float32 or bfloat16: what the products are to be made in.
     """
 
 def token_block(
-    tokens: torch.Tensor,
-    attended: torch.Tensor | None,
-    head_out: torch.Tensor,
-    projection: tuple[torch.Tensor, torch.Tensor] | None,
+    tokens: Tensor,
+    attended: Tensor | None,
+    head_out: Tensor,
+    projection: tuple[Tensor, Tensor] | None,
     mlp: tuple[
-        tuple[torch.Tensor, torch.Tensor, float],
-        tuple[torch.Tensor, torch.Tensor],
-        tuple[torch.Tensor, torch.Tensor],
+        tuple[Tensor, Tensor, float],
+        tuple[Tensor, Tensor],
+        tuple[Tensor, Tensor],
     ]
     | None,
     head: tuple[
-        tuple[torch.Tensor, torch.Tensor, float],
-        tuple[torch.Tensor, torch.Tensor],
-        tuple[torch.Tensor, torch.Tensor] | None,
+        tuple[Tensor, Tensor, float],
+        tuple[Tensor, Tensor],
+        tuple[Tensor, Tensor] | None,
     ],
     threads: int,
 ) -> None:
@@ -59,17 +64,17 @@ def token_block(
     """
 
 def layers_forward(
-    x: torch.Tensor,
-    added: torch.Tensor | None,
-    norm_weight: torch.Tensor | None,
-    norm_bias: torch.Tensor | None,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    second_weight: torch.Tensor | None,
-    second_bias: torch.Tensor | None,
+    x: Tensor,
+    added: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor | None,
+    second_bias: Tensor | None,
     epsilon: float,
-    hidden: torch.Tensor,
-    out: torch.Tensor,
+    hidden: Tensor,
+    out: Tensor,
     threads: int,
 ) -> None:
     """out = second(gelu(first(norm(x)))) + added, of float32 parameters; norm, second and added where they are given.
@@ -81,24 +86,24 @@ def layers_forward(
     """
 
 def layers_backward(
-    grad: torch.Tensor,
-    x: torch.Tensor,
-    hidden: torch.Tensor,
-    norm_weight: torch.Tensor | None,
-    norm_bias: torch.Tensor | None,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    second_weight: torch.Tensor | None,
-    second_bias: torch.Tensor | None,
+    grad: Tensor,
+    x: Tensor,
+    hidden: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor | None,
+    second_bias: Tensor | None,
     epsilon: float,
     residual: bool,
-    dx: torch.Tensor | None,
-    dnorm_weight: torch.Tensor | None,
-    dnorm_bias: torch.Tensor | None,
-    dweight: torch.Tensor | None,
-    dbias: torch.Tensor | None,
-    dsecond_weight: torch.Tensor | None,
-    dsecond_bias: torch.Tensor | None,
+    dx: Tensor | None,
+    dnorm_weight: Tensor | None,
+    dnorm_bias: Tensor | None,
+    dweight: Tensor | None,
+    dbias: Tensor | None,
+    dsecond_weight: Tensor | None,
+    dsecond_bias: Tensor | None,
     threads: int,
 ) -> None:
     """The gradients of `layers_forward` that are given; with `residual`, x was added to out.
@@ -107,17 +112,17 @@ def layers_backward(
     """
 
 def banded_attention_forward(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
     left: int,
     right: int,
-    bias: torch.Tensor | None,
-    visible: torch.Tensor | None,
-    lengths: torch.Tensor | None,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    lengths: Tensor | None,
     scale: float,
-    out: torch.Tensor,
-    lse: torch.Tensor | None,
+    out: Tensor,
+    lse: Tensor | None,
     threads: int,
 ) -> None:
     """softmax(q·k·scale + bias) v over the frames t-left … t+right of the same joint, into `out` (and `lse`).
@@ -130,21 +135,21 @@ def banded_attention_forward(
     """
 
 def banded_attention_backward(
-    dout: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    lse: torch.Tensor,
+    dout: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lse: Tensor,
     left: int,
     right: int,
-    bias: torch.Tensor | None,
-    visible: torch.Tensor | None,
-    lengths: torch.Tensor | None,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    lengths: Tensor | None,
     scale: float,
-    dq: torch.Tensor,
-    dk: torch.Tensor,
-    dv: torch.Tensor,
-    dbias: torch.Tensor | None,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    dbias: Tensor | None,
     threads: int,
 ) -> None:
     """Gradients of `banded_attention_forward`'s q, k, v (and bias) from dout (B, T, J, H, Dh) and its lse.
@@ -156,17 +161,17 @@ def banded_attention_backward(
     """
 
 def banded_attention_step(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    frames: torch.Tensor,
-    lengths: torch.Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    frames: Tensor,
+    lengths: Tensor,
     left: int,
     right: int,
-    bias: torch.Tensor | None,
-    visible: torch.Tensor | None,
+    bias: Tensor | None,
+    visible: Tensor | None,
     scale: float,
-    out: torch.Tensor,
+    out: Tensor,
     threads: int,
 ) -> None:
     """One query of `banded_attention_forward` for each (b, j, h), against rings: frame s lies in slot s % slots.
@@ -178,13 +183,13 @@ def banded_attention_step(
     """
 
 def rff_forward(
-    x: torch.Tensor,
-    freqs: torch.Tensor,
-    weight: torch.Tensor | None,
-    bias: torch.Tensor | None,
-    visible: torch.Tensor | None,
-    token: torch.Tensor | None,
-    out: torch.Tensor,
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    token: Tensor | None,
+    out: Tensor,
     threads: int,
 ) -> None:
     """[cos 2πxB, sin 2πxB] weightᵀ + bias, token at hidden points, into `out`; without a weight the features, 0 there.
@@ -195,16 +200,16 @@ def rff_forward(
     """
 
 def rff_backward(
-    dout: torch.Tensor,
-    x: torch.Tensor,
-    freqs: torch.Tensor,
-    weight: torch.Tensor | None,
-    visible: torch.Tensor | None,
-    dx: torch.Tensor | None,
-    dfreqs: torch.Tensor | None,
-    dweight: torch.Tensor | None,
-    dbias: torch.Tensor | None,
-    dtoken: torch.Tensor | None,
+    dout: Tensor,
+    x: Tensor,
+    freqs: Tensor,
+    weight: Tensor | None,
+    visible: Tensor | None,
+    dx: Tensor | None,
+    dfreqs: Tensor | None,
+    dweight: Tensor | None,
+    dbias: Tensor | None,
+    dtoken: Tensor | None,
     threads: int,
 ) -> None:
     """The gradients of `rff_forward` that are given, from dout, whose rows may lie apart.
@@ -214,14 +219,14 @@ def rff_backward(
     """
 
 def joint_attention_forward(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    graph: torch.Tensor | None,
-    visible: torch.Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    graph: Tensor | None,
+    visible: Tensor | None,
     scale: float,
-    out: torch.Tensor,
-    lse: torch.Tensor | None,
+    out: Tensor,
+    lse: Tensor | None,
     threads: int,
 ) -> None:
     """softmax(q_i·k_j·scale) v_j over the joints j of the frame that query i may see, into `out` (and `lse`).
@@ -233,17 +238,17 @@ def joint_attention_forward(
     """
 
 def joint_attention_backward(
-    dout: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    lse: torch.Tensor,
-    graph: torch.Tensor | None,
-    visible: torch.Tensor | None,
+    dout: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lse: Tensor,
+    graph: Tensor | None,
+    visible: Tensor | None,
     scale: float,
-    dq: torch.Tensor,
-    dk: torch.Tensor,
-    dv: torch.Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
     threads: int,
 ) -> None:
     """Gradients of `joint_attention_forward`'s q, k, v from dout (B, T, J, H, Dh) and its lse.
@@ -255,11 +260,11 @@ def joint_attention_backward(
 
 def procrustes(
     step: str,
-    points: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
-    fit: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None],
-    error: torch.Tensor | None,
-    upstream: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
-    gradients: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
+    points: tuple[Tensor, Tensor, Tensor | None],
+    fit: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    error: Tensor | None,
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
     kind: str,
     reflection: bool,
     threads: int,
@@ -284,14 +289,14 @@ def procrustes_workspace(count: int, points: int) -> int:
 
 def procrustes_cuda(
     step: str,
-    points: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
-    fit: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None],
-    error: torch.Tensor | None,
-    upstream: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
-    gradients: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
+    points: tuple[Tensor, Tensor, Tensor | None],
+    fit: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    error: Tensor | None,
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
     kind: str,
     reflection: bool,
-    workspace: torch.Tensor,
+    workspace: Tensor,
     stream: int,
 ) -> None:
     """`procrustes` on the current device, on the CUDA stream `stream`; returns without waiting for it.

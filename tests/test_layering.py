@@ -29,11 +29,12 @@ LAYERS = {
     "folder_lock": 2,
     "odd_files": 1,
     "tracks": 1,
-    "ops": 1,
+    "runtime": 1,
+    "ops": 2,
     "bodies": 2,
     "data": 2,
-    "nn": 2,
-    "model": 3,
+    "nn": 3,
+    "model": 4,
     "io": 4,
     "view": 4,
     "world": 2,
@@ -43,9 +44,15 @@ LAYERS = {
     "cli": 7,
 }
 # All that these parts may import of the package, apart from themselves.
-LOWER_HALF = ("bodies", "data", "io", "view", "world")
+LOWER_HALF = ("bodies", "data", "io", "runtime", "view", "world")
 BELOW_LOWER_HALF = {"_version", "atomic", "child_processes", "errors", "lazy", "odd_files", "renamed", "tracks"}
-NUMPY_ONLY = ("errors", "tracks", "bodies", "data", "io", "view", "world")
+NUMPY_ONLY = ("errors", "tracks", "bodies", "data", "io", "runtime", "view", "world")
+# Of the parts above them that lift without torch where they can, the modules that need it.
+LIFT_WITHOUT_TORCH = ("model", "streaming", "archive", "cli")
+NEED_TORCH = {
+    *(f"model.{name}" for name in ("devices", "export", "lifter", "onnx_file", "traceable")),
+    *(f"streaming.{name}" for name in ("staging", "steps_modules")),
+}
 
 # The eager backend of these operations is the reference itself. Everything else computes by its own code, so that a
 # test against the reference compares two implementations.
@@ -228,7 +235,15 @@ def test_reading_drawing_and_the_command_line_do_without_torch() -> None:
     assert "torch" not in loaded_after(f"import {modules}")
 
 
-@pytest.mark.parametrize("package", [ROOT, f"{ROOT}.streaming"])
+@pytest.mark.slow
+def test_lifting_does_without_torch() -> None:
+    above = [name for name in MODULES if part(name) in LIFT_WITHOUT_TORCH]
+    needless = [name for name in above if name.removeprefix(f"{ROOT}.") not in NEED_TORCH]
+    assert len(above) - len(needless) == len(NEED_TORCH)
+    assert "torch" not in loaded_after(f"import {', '.join(needless)}")
+
+
+@pytest.mark.parametrize("package", [ROOT, f"{ROOT}.model", f"{ROOT}.streaming"])
 def test_lazy_names_are_all_there(package: str) -> None:
     module = importlib.import_module(package)
     assert set(module.__all__) <= set(dir(module))

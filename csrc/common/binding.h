@@ -1,4 +1,5 @@
-// What the bindings of every family of kernels share: tensors of torch as arguments, without a header of torch's.
+// What the bindings of every family of kernels share: tensors of torch and arrays of NumPy as arguments, without a
+// header of either.
 //
 // A binding lists the fields of the struct that a kernel takes, each with its name in Python: `bind` makes a function
 // of them that checks what each field's type says (dtype, contiguity) and calls the kernel without Python's lock.
@@ -60,9 +61,10 @@ inline const ExchangeApi& torch_api() {
 
 }  // namespace dlpack
 
-// A tensor as it is passed from Python.
+// A tensor or an array as it is passed from Python.
 struct Argument : Tensor {
   int32_t device = dlpack::kCpu;
+  bool writable = true;
 };
 using Optional = std::optional<Argument>;
 
@@ -124,13 +126,21 @@ inline void require_shape(const char* name, const Tensor& x, std::initializer_li
                              list(x.shape, static_cast<size_t>(x.axes)), ")"));
 }
 
+inline void require_writable(const char* name, const Argument& x) {
+  require(x.writable, name, " must be writable, got a read-only array");
+}
+
 inline void require_threads(int threads) { require(threads > 0, "threads must be > 0, got ", threads); }
 
-// Puts an argument into a field, whose type tells what it may be.
-inline void take(const char*, const Argument& x, Tensor& field) { field = x; }
+// Puts an argument into a field, whose type tells what it may be: only elements that are const may be read-only.
+inline void take(const char* name, const Argument& x, Tensor& field) {
+  require_writable(name, x);
+  field = x;
+}
 
 template <class T>
 void take(const char* name, const Argument& x, Strided<T>& field) {
+  if constexpr (!std::is_const_v<T>) require_writable(name, x);
   require_dtype(name, x, DtypeOf<std::remove_const_t<T>>::value);
   static_cast<Tensor&>(field) = x;
 }
@@ -221,31 +231,72 @@ namespace pybind11::detail {
 
 template <>
 struct type_caster<olift::Argument> {
-  PYBIND11_TYPE_CASTER(olift::Argument, const_name("torch.Tensor"));
+  PYBIND11_TYPE_CASTER(olift::Argument, const_name("Tensor"));
 
   bool load(handle object, bool) {
+    if (PyObject_CheckBuffer(object.ptr())) view_array(object);
+    else view_tensor(object);
+    return true;
+  }
+
+ private:
+  void take_axes(int axes) {
+    olift::require(axes <= olift::Tensor::kMostAxes, "a tensor must have at most ", olift::Tensor::kMostAxes,
+                   " axes, got ", axes);
+    value.axes = axes;
+  }
+
+  void view_tensor(handle object) {
+    // Where torch is not imported, nothing is a tensor of torch's.
+    const auto torch = reinterpret_steal<pybind11::object>(PyImport_GetModule(str("torch").ptr()));
+    if (!torch || torch.is_none()) {
+      PyErr_Clear();
+      refuse_type(object);
+    }
     olift::dlpack::Tensor found;
     if (olift::dlpack::torch_api().view(object.ptr(), &found) != 0) refuse(object);
-    olift::require(found.axes <= olift::Tensor::kMostAxes, "a tensor must have at most ", olift::Tensor::kMostAxes,
-                   " axes, got ", found.axes);
+    take_axes(found.axes);
     value.data = static_cast<char*>(found.data) + found.byte_offset;
     value.dtype = dtype_of(found);
     value.device = found.device;
-    value.axes = found.axes;
     for (int axis = 0; axis < found.axes; ++axis) {
       value.shape[axis] = found.shape[axis];
       value.strides[axis] = found.strides[axis];
     }
     olift::require(found.data || olift::size_of(value) == 0, "a tensor must have memory: got a fake or functional one");
-    return true;
   }
 
- private:
+  // Anything with Python's buffer protocol; the caller holds the object, and so the memory, while the kernel runs.
+  void view_array(handle object) {
+    struct Buffer : Py_buffer {
+      explicit Buffer(handle object) {
+        if (PyObject_GetBuffer(object.ptr(), this, PyBUF_STRIDES | PyBUF_FORMAT) != 0) throw error_already_set();
+      }
+      ~Buffer() { PyBuffer_Release(this); }
+    } found(object);
+    take_axes(found.ndim);
+    value.dtype = dtype_of(found);
+    value.writable = !found.readonly;
+    bool aligned = true;
+    for (int axis = 0; axis < found.ndim; ++axis) {
+      value.shape[axis] = found.shape[axis];
+      value.strides[axis] = found.strides[axis] / found.itemsize;
+      aligned = aligned && (found.strides[axis] % found.itemsize == 0 || found.shape[axis] < 2);
+    }
+    value.data = olift::size_of(value) ? found.buf : nullptr;
+    aligned = aligned && reinterpret_cast<std::uintptr_t>(value.data) % static_cast<size_t>(found.itemsize) == 0;
+    olift::require(aligned, "an array's elements must lie at multiples of their ", int64_t{found.itemsize}, " bytes");
+  }
+
   // Raises what torch said of a tensor, in one line: pybind11 would say it of all arguments, with their values.
   [[noreturn]] static void refuse(handle object) {
     error_already_set reason;
     if (isinstance(object, module_::import("torch").attr("Tensor"))) throw reason;
-    throw type_error(olift::text("must be torch.Tensor, got ", Py_TYPE(object.ptr())->tp_name));
+    refuse_type(object);
+  }
+
+  [[noreturn]] static void refuse_type(handle object) {
+    throw type_error(olift::text("must be torch.Tensor or numpy.ndarray, got ", Py_TYPE(object.ptr())->tp_name));
   }
 
   static olift::Dtype dtype_of(const olift::dlpack::Tensor& x) {
@@ -258,6 +309,22 @@ struct type_caster<olift::Argument> {
     if (is(olift::dlpack::kBool, 8)) return Dtype::kBool;
     if (is(olift::dlpack::kUInt, 8)) return Dtype::kUInt8;
     throw value_error("a tensor must be float32, float64, bfloat16, int64, bool or uint8");
+  }
+
+  // NumPy has no bfloat16: its bits are passed as uint16.
+  static olift::Dtype dtype_of(const Py_buffer& x) {
+    using olift::Dtype;
+    const std::string format = x.format ? x.format : "B";
+    if (format == "f") return Dtype::kFloat32;
+    if (format == "d") return Dtype::kFloat64;
+    if (format == "H") return Dtype::kBFloat16;
+    if ((format == "l" || format == "q") && x.itemsize == 8) return Dtype::kInt64;
+    if (format == "?") return Dtype::kBool;
+    if (format == "B") return Dtype::kUInt8;
+    throw value_error(
+        olift::text("an array must be float32, float64, uint16 (the bits of bfloat16), int64, bool or uint8, "
+                    "got the format ",
+                    format));
   }
 };
 

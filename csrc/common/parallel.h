@@ -1,4 +1,4 @@
-// A parallel loop on the OpenMP runtime that the process already has, with no runtime linked in.
+// A parallel loop on the OpenMP runtime that the process has, or on threads of its own; no runtime is linked in.
 #pragma once
 
 #include <atomic>
@@ -50,7 +50,7 @@ void parallel_pull(int64_t count, int threads, const Body& body) {
       &context);
 }
 
-// The address of GOMP_parallel in the process's OpenMP runtime; null: threads of our own, started for each loop.
+// The address of GOMP_parallel in the process's OpenMP runtime; null: threads of our own, started once.
 void set_openmp(void* gomp_parallel);
 bool has_openmp();
 

@@ -56,6 +56,7 @@ Procrustes arguments(const std::string& step, const PointArguments& points, cons
     if (!x) return nullptr;
     strided(name, *x, shape);
     require_contiguous(name, *x);
+    require_writable(name, *x);
     return x->data;
   };
   p.source = source.data;

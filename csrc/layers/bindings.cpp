@@ -44,6 +44,7 @@ void pack_weight(const Argument& weight, const Argument& packed) {
   const int64_t in = weight.shape[1], out = weight.shape[0];
   const auto size = packed_size(in, out, packed.dtype == Dtype::kBFloat16);
   require_exactly("packed", packed, packed.dtype, {size});
+  require_writable("packed", packed);
   kernels(packed.dtype).pack_weight({contiguous<const float>("weight", weight), in, out, packed.data});
 }
 
@@ -94,6 +95,7 @@ void token_block(const Argument& tokens, const Optional& attended, const Argumen
   p.head_norm = norm_of(head_norm, p.width);
   p.head_in = linear_of("the head's first layer", head_in, p.width, products);
   if (head_second) p.head_out_layer = linear_of("the head's second layer", *head_second, p.head_in.out, products);
+  require_writable("head_out", head_out);
   require_dtype("head_out", head_out, head_second ? Dtype::kFloat32 : products);
   require_contiguous("head_out", head_out);
   require(size_of(head_out) == p.rows * (head_second ? p.head_out_layer : p.head_in).out,

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from olift_fast import folder_lock
 from olift_fast._version import __version__
 from olift_fast.archive.destination import Destination
@@ -31,9 +29,10 @@ from olift_fast.archive.store_lock import locked_in_store
 from olift_fast.errors import InputError
 from olift_fast.io.read import read_skeleton
 from olift_fast.io.write import require_writer
-from olift_fast.model import Lifter
+from olift_fast.model import load
 from olift_fast.model.checkpoints import CONFIG, WEIGHTS, folder_of, pinned
 from olift_fast.model.inference import check_pitch
+from olift_fast.runtime.threads import set_thread_count, thread_count
 
 LOCK = "archive.lock"
 _SAMPLE = 16
@@ -243,7 +242,7 @@ def check_usable(settings: LiftSettings) -> None:
 
 def facts_of(settings: LiftSettings) -> Facts:
     """What is known of the settings' model; raises InputError where it can't be loaded, or told the pitch."""
-    lifter = Lifter.from_pretrained(settings.model)
+    lifter = load(settings.model)
     check_pitch(lifter, settings.pitch)
     folder = folder_of(settings.model)
     weights = "".join(hash_of(folder / name) for name in (CONFIG, WEIGHTS))
@@ -325,12 +324,12 @@ def estimated_hours(jobs: list[Job], setup: Setup, workers: int) -> float | None
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """As a worker computes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = thread_count()
+    set_thread_count(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_thread_count(before)
 
 
 def told_of(summary: Summary) -> dict[str, Any]:

@@ -25,8 +25,7 @@ from olift_fast.atomic import writing
 from olift_fast.errors import InputError, MissingExtraError
 from olift_fast.io.read import read_keypoints, read_skeleton
 from olift_fast.io.write import check_can_hold, write_lifted
-from olift_fast.model import Lifter, lift_recordings
-from olift_fast.model.devices import on_device
+from olift_fast.model import AnyLifter, lift_recordings, load
 from olift_fast.model.inference import TOGETHER
 from olift_fast.odd_files import check_file
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
@@ -225,9 +224,9 @@ class Lifting:
             return {"output_bytes": path.stat().st_size, "output_sha256": hash_of(path)}
 
 
-def loaded_model(settings: LiftSettings) -> Lifter:
+def loaded_model(settings: LiftSettings) -> AnyLifter:
     """The lifter on the settings' device, in their precision; raises InputError where it can't run there."""
-    return on_device(Lifter.from_pretrained(settings.model), settings.device, settings.dtype)
+    return load(settings.model, device=settings.device, dtype=settings.dtype)
 
 
 def started(job: Job, setup: Setup) -> Record:

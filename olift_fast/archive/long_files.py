@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from olift_fast.atomic import writing
-from olift_fast.model import Lifter
+from olift_fast.model import AnyLifter
 from olift_fast.model.begun import lifted_of, visible_of
-from olift_fast.model.inference import Array
 from olift_fast.model.normalization import frame_centers
+from olift_fast.runtime.arrays import Array
 from olift_fast.streaming.long_recordings import LongResult, lift_long
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
@@ -25,7 +25,7 @@ _FRAMES = 16384
 
 @contextmanager
 def lift_on_disk(
-    model: Lifter,
+    model: AnyLifter,
     tracks: KeypointTracks,
     work: Path | None,
     *,

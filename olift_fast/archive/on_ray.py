@@ -17,6 +17,7 @@ from olift_fast.archive.local import ATTEMPTS
 from olift_fast.archive.plan import Job
 from olift_fast.archive.records import Record
 from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.runtime.threads import set_thread_count
 
 
 class Attempts:
@@ -43,10 +44,8 @@ class RayLifting:
     """
 
     def __init__(self, setup: bytes, begin: Any) -> None:
-        import torch
-
         # As many as `num_cpus` of the actor: one.
-        torch.set_num_threads(1)
+        set_thread_count(1)
         self._setup: Setup = pickle.loads(setup)
         self._lifting = Lifting(self._setup)
         self._begin = begin if callable(begin) else lambda key: _answer(begin, key)

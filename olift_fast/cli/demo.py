@@ -160,20 +160,17 @@ def deeplabcut_table(clip: Clip) -> str:
 def errors(clip: Clip, joints: np.ndarray) -> tuple[float, float]:
     """SA-MPJPE of `joints` (T, J, 3) and of the flat guess, in percent of the animal's RMS radius in the picture.
 
-    The radius is the RMS distance of the true keypoints from their frame's center.
+    The radius is the RMS distance of the true keypoints from their frame's center. The error is that of
+    `olift_fast.train.sa_mpjpe`.
     """
     import numpy as np
-    import torch
 
-    from olift_fast.train.metrics import sa_mpjpe
+    from olift_fast.runtime.alignment import similar
 
-    target = torch.from_numpy(clip.joints)[None].double()
-    labelled = torch.ones(target.shape[:3], dtype=torch.bool)
+    target = clip.joints.reshape(-1, 3).astype(np.float64)
     flat = np.concatenate([clip.true_keypoints, np.zeros_like(clip.true_keypoints[..., :1])], axis=-1)
     centered = clip.true_keypoints - clip.true_keypoints.mean(axis=1, keepdims=True)
     radius = float(np.sqrt(np.square(centered).sum(axis=-1).mean()))
-    found, guessed = (
-        100 * sa_mpjpe(torch.from_numpy(np.asarray(points))[None].double(), target, labelled).item() / radius
-        for points in (joints, flat)
-    )
+    aligned = (similar(points.reshape(-1, 3).astype(np.float64), target) for points in (joints, flat))
+    found, guessed = (100 * float(np.linalg.norm(points - target, axis=-1).mean()) / radius for points in aligned)
     return round(found, 3), round(guessed, 3)

@@ -77,27 +77,36 @@ def examine() -> dict[str, Any]:
         },
         "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith("OLIFT_")},
     }
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        reason = " ".join(str(error).split())
-        return findings | {"ok": False, "problems": [f"torch cannot be imported: {reason}"]}
     from olift_fast.model.checkpoints import SHIPPED, shipped
+    from olift_fast.runtime.threads import thread_count
 
     checkpoints = [
         {"name": name, "megabytes": round((SHIPPED / name / "model.safetensors").stat().st_size / 1e6, 2)}
         for name in shipped()
     ]
+    missing, threads, native = _why_no_torch(), thread_count(), _native()  # torch first: the others follow it
     problems = [] if checkpoints else ["no checkpoint is installed: `olift lift` needs --model FOLDER"]
+    if missing and not native["available"]:
+        problems.append(f"nothing can lift: {missing}, and {native['why']}")
     return findings | {
-        "threads": torch.get_num_threads(),
-        "cuda": _cuda(),
-        "native": _native(),
-        "backends": _backends(),
+        "torch": missing,
+        "threads": threads,
+        "cuda": {"available": False, "why": missing} if missing else _cuda(),
+        "native": native,
+        "backends": dict.fromkeys(BACKENDS, missing) | {"native": native.get("why")} if missing else _backends(),
         "checkpoints": checkpoints,
         "problems": problems,
         "ok": not problems,
     }
+
+
+def _why_no_torch() -> str | None:
+    """Why torch can't be imported; None where it can."""
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError) as error:
+        return f"torch cannot be imported: {' '.join(str(error).split())}"
+    return None
 
 
 def _installed(package: str) -> str | None:
@@ -122,7 +131,7 @@ def _cuda() -> dict[str, Any]:
 
 
 def _native() -> dict[str, Any]:
-    from olift_fast.ops.native_module import native_module, why_not_native
+    from olift_fast.runtime.native_module import native_module, why_not_native
 
     module = native_module()
     return {"available": False, "why": why_not_native()} if module is None else {"available": True, **module.info()}
@@ -149,22 +158,21 @@ def _lines(findings: dict[str, Any]) -> list[str]:
     good, bad = _COLORS
     lines = [f"olift {findings['version']}, Python {findings['python']}, {findings['platform']}"]
     lines.append("  " + ", ".join(f"{name} {version}" for name, version in findings["packages"].items() if version))
-    if "threads" in findings:
-        lines.append(f"  {findings['threads']} threads on {findings['cores']} cores")
-        lines.append("backends")
-        for name, why in findings["backends"].items():
-            if name == "reference":
-                continue
-            detail = f": {why}" if why else ""
-            if name == "native" and not why:
-                native = findings["native"]
-                simd = f"{native['simd']} with bfloat16" if native["bfloat16"] else native["simd"]
-                detail = f": {simd}, {'OpenMP' if native['openmp'] else 'no OpenMP'}"
-                detail += f", CUDA {native['cuda_arch']}" if native["cuda"] else ", without CUDA"
-            lines.append(f"  {bad if why else good} {name}{detail}")
-        cuda = findings["cuda"]
-        gpu = ", ".join(cuda["devices"]) if cuda["available"] else cuda["why"]
-        lines.append(f"  {good if cuda['available'] else bad} GPU: {gpu}")
+    lines.append(f"  {findings['threads']} threads on {findings['cores']} cores")
+    lines.append("backends")
+    for name, why in findings["backends"].items():
+        if name == "reference":
+            continue
+        detail = f": {why}" if why else ""
+        if name == "native" and not why:
+            native = findings["native"]
+            simd = f"{native['simd']} with bfloat16" if native["bfloat16"] else native["simd"]
+            detail = f": {simd}, {'OpenMP' if native['openmp'] else 'threads of its own'}"
+            detail += f", CUDA {native['cuda_arch']}" if native["cuda"] else ", without CUDA"
+        lines.append(f"  {bad if why else good} {name}{detail}")
+    cuda = findings["cuda"]
+    gpu = ", ".join(cuda["devices"]) if cuda["available"] else cuda["why"]
+    lines.append(f"  {good if cuda['available'] else bad} GPU: {gpu}")
     lines.append("extras")
     for extra, packages in findings["extras"].items():
         missing = [name for name, version in packages.items() if version is None]
@@ -174,7 +182,7 @@ def _lines(findings: dict[str, Any]) -> list[str]:
             f"  {bad if missing else good} {extra}: " + "; ".join(filter(None, [have, hint if missing else ""]))
         )
     lines.append("checkpoints")
-    for checkpoint in findings.get("checkpoints", ()):
+    for checkpoint in findings["checkpoints"]:
         lines.append(f"  {good} {checkpoint['name']}: {checkpoint['megabytes']:g} MB")
     lines += [f"  {bad} {problem}" for problem in findings["problems"]]
     return lines

@@ -286,6 +286,8 @@ def report(outcome: Outcome) -> None:
     say(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     for note in outcome.notes:
         tell(note)
+    if outcome.torch:
+        tell(f"PyTorch was needed: {outcome.torch}")
 
 
 def heading(name: str, result: LiftedTracks) -> str:
@@ -311,6 +313,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "version": result.version,
         "device": job.device,
         "dtype": job.dtype,
+        "torch": outcome.torch,
         "frame": result.frame,
         "units": result.units,
         "pitch": result.pitch,

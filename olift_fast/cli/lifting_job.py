@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Trust
-    from olift_fast.model import Lifter
+    from olift_fast.model import AnyLifter
     from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
     from olift_fast.tracks.draft import Infer
     from olift_fast.tracks.skeleton import Skeleton
@@ -60,7 +60,8 @@ class LiftingJob:
 class Outcome:
     """What came of a job: the result, the seconds of each stage, and what its reader should know.
 
-    `trust` is of the joints as the model gave them, before they were smoothed and steadied.
+    `trust` is of the joints as the model gave them, before they were smoothed and steadied. `torch` is why PyTorch was
+    needed, None where it was not.
     """
 
     job: LiftingJob
@@ -69,6 +70,7 @@ class Outcome:
     trust: Trust
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    torch: str | None
 
     @property
     def frames_per_second(self) -> float:
@@ -77,7 +79,7 @@ class Outcome:
         return frames / max(self.stages.seconds["lift"], 1e-9)
 
 
-def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: Lifter | None = None) -> Outcome:
+def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None = None) -> Outcome:
     """Read, lift, write, and draw if a page is asked for; nothing is written unless the lift has succeeded.
 
     Args:
@@ -96,17 +98,18 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: Lifter | None = N
         _check_steadying(job, tracks)
     _check_can_hold(job, tracks)
     with stages.measure("start"), computing_with(job.backend):
-        # Torch and the weights: the same seconds for one frame as for a million.
-        import torch
-
+        # The weights, and torch where it is needed: the same seconds for one frame as for a million.
         from olift_fast.bodies import trust
         from olift_fast.model import MirrorDisagreement, lift_tracks
         from olift_fast.model.checkpoints import pinned, validated_drift
+        from olift_fast.model.loading import why_torch
+        from olift_fast.runtime.threads import set_thread_count
 
-        if job.threads is not None:
-            torch.set_num_threads(job.threads)
         name = pinned(job.model)
         model = lifter or load_model(name, job.device, job.dtype)
+        reason = why_torch(job.device, job.dtype)
+        if job.threads is not None:
+            set_thread_count(job.threads)
         usual_drift = validated_drift(name)
     mirror = MirrorDisagreement() if job.mirror else None
     with (
@@ -149,7 +152,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: Lifter | None = N
             write_html(result, job.page)
     notes = *result.notes, *describe(result), *_camera_notes(model, result)
     bad = told.warnings(steadied=job.rigid, smoothed=job.smooth is not None)
-    return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *bad), notes)
+    return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *bad), notes, reason)
 
 
 def check_job(job: LiftingJob) -> None:
@@ -263,25 +266,24 @@ def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> Keypoin
     )
 
 
-def load_model(model: str, device: str, dtype: str) -> Lifter:
+def load_model(model: str, device: str, dtype: str) -> AnyLifter:
     """The lifter, on the device and in the precision that are asked for; raises InputError where it can't run there."""
-    from olift_fast.model import Lifter
-    from olift_fast.model.devices import on_device
+    from olift_fast.model import load
 
-    lifter = Lifter.from_pretrained(model)
     with by_option("device", "--device"), by_option("dtype", f"--dtype {dtype}: dtype"):
-        return on_device(lifter, device, dtype)
+        return load(model, device=device, dtype=dtype)
 
 
 def computing_with(backend: Literal["auto", "native", "eager", "reference"]) -> AbstractContextManager[None]:
     """`use_backend` for what ``--backend`` asks for; raises InputError for "native" where there is no native module."""
     if backend == "auto":
         return nullcontext()
-    from olift_fast.ops.backends import use_backend, why_not
+    from olift_fast.runtime.asked_backend import use_backend
+    from olift_fast.runtime.native_module import why_not_native
 
     if backend != "native":
         return use_backend(backend)
-    reason = why_not("native")
+    reason = why_not_native()
     if reason is not None:
         raise InputError(f"--backend native: {reason}")
     # Not every operation has a native backend: "auto" takes it wherever there is one.
@@ -306,7 +308,7 @@ def hidden_share(result: LiftedTracks) -> float:
     return 1.0 - float(result.visible.mean())
 
 
-def _camera_notes(model: Lifter, result: LiftedTracks) -> Iterator[str]:
+def _camera_notes(model: AnyLifter, result: LiftedTracks) -> Iterator[str]:
     """What the model was told of the camera, or may be told."""
     if result.camera is not None:
         yield f"the model was told: {result.camera}"

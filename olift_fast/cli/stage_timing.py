@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from olift_fast.cli.console import Stages, progress_bar
-from olift_fast.cli.lifting_job import LiftingJob, check_job, computing_with, load_model, tracks_of
+from olift_fast.cli.console import Stages, by_option, progress_bar
+from olift_fast.cli.lifting_job import LiftingJob, check_job, computing_with, tracks_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def time_stages(
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     with start.measure("model"):
-        model = load_model(job.model, job.device, job.dtype)
+        model = _load(job)
     backend: Backend = "eager" if missing else "native" if on_cpu else "auto"
     prepared = _prepare(tracks, job)
     with start.measure("first_lift"), computing_with(backend):
@@ -117,6 +117,16 @@ def time_stages(
             if progress is not None:
                 progress(number + 1, rounds)
     return Timings(job, result, backend, missing, start, tuple(timed), error)
+
+
+def _load(job: LiftingJob) -> Lifter:
+    """The lifter of torch's modules, which every backend computes with."""
+    from olift_fast.model import Lifter
+    from olift_fast.model.devices import on_device
+
+    lifter = Lifter.from_pretrained(job.model)
+    with by_option("device", "--device"), by_option("dtype", f"--dtype {job.dtype}: dtype"):
+        return on_device(lifter, job.device, job.dtype)
 
 
 def write_random(path: Path, shape: Shape) -> None:

@@ -199,15 +199,14 @@ def stream(
     for warning in skeleton_warnings(joints):
         warn(warning)
 
-    import torch
-
     from olift_fast.model import Normalization
+    from olift_fast.runtime.threads import set_thread_count
     from olift_fast.streaming import Recording, StreamingLifter, serve_stream
     from olift_fast.streaming.record_journal import journal_of
     from olift_fast.tracks.containers import AXES
 
-    torch.set_num_threads(threads)
     lifter = load_model(model, "cpu", dtype.value)
+    set_thread_count(threads)
     if latency_frames is not None:
         with by_option("latency_frames", "--latency-frames"):
             lifter = lifter.with_latency(latency_frames)

@@ -6,10 +6,9 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from olift_fast.errors import InputError
-from olift_fast.ops import orthographic_procrustes
+from olift_fast.runtime.alignment import orthographic_fit
 from olift_fast.tracks.containers import CoordinateFrame
 
 Array = npt.NDArray[np.float32]
@@ -67,11 +66,8 @@ def fit_cameras(totals: Moments) -> tuple[Array, Moments]:
 
     Orthographic Procrustes fits one rotation and one scale to a whole track.
     """
-    values, vectors = np.linalg.eigh(totals)
-    points = torch.from_numpy((vectors * np.sqrt(np.maximum(values, 0))[:, None]).swapaxes(-1, -2))
-    points = torch.cat([points, -points], dim=1)  # ten points with a mean of 0 and these moments, up to a factor
-    rotation, stretch, _ = orthographic_procrustes(points[..., :3], points[..., 3:])
-    return rotation.numpy().astype(np.float32), np.where(stretch > 0, stretch, 1.0)
+    rotation, stretch = orthographic_fit(totals[:, :3, :3], totals[:, :3, 3:])
+    return rotation.astype(np.float32), np.where(stretch > 0, stretch, 1.0)
 
 
 def camera_offsets(joints: Array, visible: Mask, centers: Array, rotation: Array, scale: np.float32) -> Array:

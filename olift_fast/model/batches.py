@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
-Mask = npt.NDArray[np.bool_]
+from olift_fast.runtime.arrays import Array, Counts, Mask
 
 
 class Stretch(NamedTuple):
@@ -32,9 +29,9 @@ class Padded(NamedTuple):
     """A batch as `Lifter.forward` takes it: keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, and the frames of each
     stretch that are not padding, ``(B,)``; None where nothing is padded."""
 
-    keypoints: Tensor
-    visible: Tensor
-    lengths: Tensor | None
+    keypoints: Array
+    visible: Mask
+    lengths: Counts | None
 
 
 def stretches_of(track: int, reached: Mask, field: tuple[int, int], chunk: int) -> Iterator[Stretch]:
@@ -69,17 +66,18 @@ def batches_of(stretches: Iterable[Stretch], frames: int) -> Iterator[list[Stret
         yield batch
 
 
-def padded(batch: Sequence[Stretch], keypoints: Sequence[Tensor], visible: Sequence[Tensor]) -> Padded:
+def padded(batch: Sequence[Stretch], keypoints: Sequence[Array], visible: Sequence[Mask]) -> Padded:
     """The frames of a batch; keypoints ``(T, J, 2)`` and visible ``(T, J)`` are of all tracks."""
     parts = [(keypoints[own.track][own.first : own.last], visible[own.track][own.first : own.last]) for own in batch]
     lengths = [own.length for own in batch]
     if len(set(lengths)) == 1:
-        points, seen = (torch.stack(of_all) for of_all in zip(*parts, strict=True))
-        return Padded(points, seen, None)
-    points, seen = (part.new_zeros(len(batch), max(lengths), *part.shape[1:]) for part in parts[0])
+        return Padded(np.stack([points for points, _ in parts]), np.stack([seen for _, seen in parts]), None)
+    first_points, first_seen = parts[0]
+    points = np.zeros((len(batch), max(lengths), *first_points.shape[1:]), first_points.dtype)
+    seen = np.zeros(points.shape[:-1], first_seen.dtype)
     for row, (own_points, own_seen) in enumerate(parts):
         points[row, : lengths[row]], seen[row, : lengths[row]] = own_points, own_seen
-    return Padded(points, seen, torch.tensor(lengths))
+    return Padded(points, seen, np.array(lengths))
 
 
 def reached_from(seen: Mask, field: tuple[int, int]) -> Mask:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from olift_fast._version import __version__
 from olift_fast.errors import InputError
-from olift_fast.model.lifter import Lifter
+from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.overhead import steep_warning
 
@@ -44,7 +44,7 @@ class Begun:
     scale: Array
 
     @classmethod
-    def of(cls, model: Lifter, tracks: KeypointTracks, min_confidence: float) -> Begun:
+    def of(cls, model: AnyLifter, tracks: KeypointTracks, min_confidence: float) -> Begun:
         """Nothing of it is lifted yet; raises InputError where nothing is visible."""
         visible = visible_of(tracks, min_confidence)
         shape = visible.shape
@@ -75,7 +75,9 @@ class Begun:
         self.deviations[index][:, there] = part[..., 3:] * unit
         self.centers[index] = centers
 
-    def result(self, model: Lifter, min_confidence: float, frame: CoordinateFrame, pitch: float | None) -> LiftedTracks:
+    def result(
+        self, model: AnyLifter, min_confidence: float, frame: CoordinateFrame, pitch: float | None
+    ) -> LiftedTracks:
         """What was lifted, once all tracks are kept."""
         deviations = np.moveaxis(self.deviations, -1, 0)
         return lifted_of(
@@ -118,7 +120,7 @@ def visible_of(tracks: KeypointTracks, min_confidence: float) -> Mask:
 
 
 def lifted_of(
-    model: Lifter, tracks: KeypointTracks, *, min_confidence: float, pitch: float | None, **found: Any
+    model: AnyLifter, tracks: KeypointTracks, *, min_confidence: float, pitch: float | None, **found: Any
 ) -> LiftedTracks:
     """What was found of these tracks, with what is known of them; `found` are the other fields of `LiftedTracks`."""
     warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None

@@ -10,14 +10,13 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from safetensors.torch import save as serialize
-from torch import Tensor
+import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.model.cards import card_of, with_metadata, without_relative_links
@@ -26,6 +25,10 @@ from olift_fast.model.foreign import naming, parse_json, plain_line, read_regula
 from olift_fast.model.hub import HubModel, commit_of, fetched, hub_model, uploaded
 from olift_fast.model.shapes import weight_count, weight_shapes
 from olift_fast.model.tensor_files import MAX_HEADER, check_finite, check_shapes, open_tensors
+from olift_fast.runtime.arrays import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 FORMAT = "olift-fast lifter"
@@ -37,11 +40,11 @@ MAX_CONFIG, MAX_NAME, MAX_CARD = 2**16, 300, 2**20
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds: the architecture, the lifter's name, and its ``state_dict``, float32 on the CPU."""
+    """What a checkpoint holds: the architecture, the lifter's name, and its ``state_dict``, float32."""
 
     config: LifterConfig
     name: str
-    weights: dict[str, Tensor]
+    weights: dict[str, Array]
 
 
 def shipped() -> list[str]:
@@ -190,40 +193,41 @@ def read_card(path: Path) -> str:
         raise InputError(f"{path}: must be text in UTF-8: {error.reason}") from error
 
 
-def ships(checkpoint: Checkpoint) -> bool:
+def ships(config: LifterConfig, name: str, weights: Mapping[str, Array]) -> bool:
     """Whether a checkpoint is the shipped one of its name, unchanged."""
-    if checkpoint.name not in shipped():
+    if name not in shipped():
         return False
-    config, _, weights = load(checkpoint.name)
-    return config == checkpoint.config and all(
-        torch.equal(weight, checkpoint.weights[key].detach().cpu()) for key, weight in weights.items()
-    )
+    known = load(name)
+    return known.config == config and all(np.array_equal(weights[key], known.weights[key]) for key in known.weights)
 
 
-def save(checkpoint: Checkpoint, folder: str | Path) -> Path:
-    """Write config and weights into the folder, which is made; each file appears whole or not at all.
+def save(config: LifterConfig, name: str, weights: Mapping[str, Tensor], folder: str | Path) -> Path:
+    """Write config, name and weights into the folder, which is made; each file appears whole or not at all.
 
     Raises:
         InputError: the folder can't be written, or the name is too long.
     """
     folder = Path(folder)
     with naming(folder / CONFIG):
-        check_name(checkpoint.name)
-    config = {
+        check_name(name)
+    content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "name": checkpoint.name,
-        "lifter": asdict(checkpoint.config),
+        "name": name,
+        "lifter": asdict(config),
     }
-    weights = {key: value.detach().cpu().contiguous() for key, value in checkpoint.weights.items()}
+    # Only who has tensors saves them: reading does without torch.
+    from safetensors.torch import save as serialize
+
+    held = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
             # Not safetensors' save_file: only the owner could read its file.
-            (Path(scratch) / WEIGHTS).write_bytes(serialize(weights, metadata={"format": "pt"}))
-            (Path(scratch) / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            for name in (WEIGHTS, CONFIG):
-                os.replace(Path(scratch) / name, folder / name)
+            (Path(scratch) / WEIGHTS).write_bytes(serialize(held, metadata={"format": "pt"}))
+            (Path(scratch) / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            for file in (WEIGHTS, CONFIG):
+                os.replace(Path(scratch) / file, folder / file)
     except OSError as error:
         raise InputError(f"{folder}: can't write the checkpoint: {error.strerror or error}") from error
     return folder
@@ -279,12 +283,12 @@ def check_name(name: Any) -> None:
         raise InputError(f"name must be a string of at most {MAX_NAME} signs, got {shown(name)}")
 
 
-def _read_weights(path: Path, config: LifterConfig) -> dict[str, Tensor]:
+def _read_weights(path: Path, config: LifterConfig) -> dict[str, Array]:
     with open_tensors(path) as file:
         with naming(f"{path}: weights don't fit {CONFIG}"):
             check_shapes(file.tensors, weight_shapes(config))
         weights = {}
         for name in file.tensors:
-            weights[name] = file.read(name).to(torch.float32)
+            weights[name] = file.read_float32(name)
             check_finite(path, name, weights[name])
         return weights

@@ -11,8 +11,8 @@ from typing import Any, get_args
 from olift_fast.errors import InputError
 from olift_fast.model.foreign import naming, plain_line, shown
 from olift_fast.model.shapes import weight_count
-from olift_fast.nn.encoder import Encoding
-from olift_fast.nn.time import TimeEncoding
+from olift_fast.runtime.encoder import Encoding
+from olift_fast.runtime.time_encoding import TimeEncoding
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"width": 128, "heads": 4, "motion_layers": 2, "space_layers": 4},
@@ -137,6 +137,19 @@ class LifterConfig:
             raise InputError(f"{source}: unknown keys {plain_line(', '.join(unknown))}; written by a newer version?")
         with naming(source):
             return cls(**values)
+
+
+def latency_window(config: LifterConfig, frames: int) -> tuple[int, int]:
+    """The window with which results depend on this many frames after their own: ``motion_layers`` × right.
+
+    Raises:
+        InputError: `frames` is not a multiple >= 0 of the number of motion layers.
+    """
+    layers, (left, _) = config.motion_layers, config.window
+    if frames < 0 or (frames % layers if layers else frames):
+        wanted = f"latency_frames must be a multiple >= 0 of the model's {layers} motion layers"
+        raise InputError(f"{wanted}, got {frames} frames")
+    return left, frames // max(layers, 1)
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:

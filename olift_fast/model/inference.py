@@ -9,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_cameras, placed, track_moments
+from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.model.batches import Stretch, batches_of, padded, reached_from, stretches_of
 from olift_fast.model.begun import Begun, some_of
-from olift_fast.model.lifter import Lifter
 from olift_fast.model.normalization import Normalization
 from olift_fast.renamed import old_argument
+from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.tracks import containers
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
-Array = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Points = TypeVar("Points", Array, "Tensor")
+"""Arrays, or tensors of torch's."""
 Progress = Callable[[int, int], None]
 
 CHUNK = 1024
@@ -42,23 +44,22 @@ class MirrorDisagreement:
     squares: float = 0.0
     joints: int = 0
 
-    def lift(
-        self, model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, sides: torch.Tensor, **told: Any
-    ) -> torch.Tensor:
+    def lift(self, model: AnyLifter, keypoints: Points, visible: Any, *, sides: Any, **told: Any) -> Points:
         """`lift_mirrored`, which also counts how far the two are apart."""
         straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
         self.add(straight[..., :3], mirrored[..., :3], visible)
         return 0.5 * (straight + mirrored)
 
-    def add(self, straight: torch.Tensor, mirrored: torch.Tensor, visible: torch.Tensor) -> None:
+    def add(self, straight: Points, mirrored: Points, visible: Any) -> None:
         """Counts joints ``(B, T, J, 3)`` and their mirror image's, mirrored back, where they are visible.
 
         Each frame is centered on its visible joints first: a lifter does not tell where the body is.
         """
-        apart = torch.where(visible.unsqueeze(-1), (straight - mirrored).detach(), 0.0).double()
-        counts = visible.sum(dim=-1, keepdim=True).unsqueeze(-1)
-        apart -= apart.sum(dim=-2, keepdim=True) / counts.clamp(min=1)
-        self.squares += float(apart[visible].square().sum())
+        one, other, visible = (_array_of(x) for x in (straight, mirrored, visible))
+        apart = np.where(visible[..., None], one - other, np.float32(0)).astype(np.float64)
+        counts = visible.sum(axis=-1, keepdims=True)[..., None]
+        apart -= apart.sum(axis=-2, keepdims=True) / np.maximum(counts, 1)
+        self.squares += float(np.square(apart[visible]).sum())
         self.joints += int(counts.sum())
 
     @property
@@ -89,7 +90,7 @@ class Prepared:
 
 
 def lift_tracks(
-    model: Lifter,
+    model: AnyLifter,
     tracks: KeypointTracks,
     *,
     min_confidence: float = 0.3,
@@ -126,7 +127,7 @@ def lift_tracks(
 
 
 def lift_recordings(
-    model: Lifter,
+    model: AnyLifter,
     recordings: Sequence[KeypointTracks],
     *,
     min_confidence: float = 0.3,
@@ -208,7 +209,7 @@ def prepare(
 
 
 def run(
-    model: Lifter,
+    model: AnyLifter,
     prepared: Prepared,
     *,
     chunk: int = CHUNK,
@@ -225,7 +226,7 @@ def run(
 
 
 def run_together(
-    model: Lifter,
+    model: AnyLifter,
     tracks: Sequence[Prepared],
     *,
     chunk: int = CHUNK,
@@ -242,8 +243,8 @@ def run_together(
     for (skeleton, pitch), own in alike.items():
         lifted = lift_together(
             model,
-            [torch.from_numpy(tracks[index].keypoints) for index in own],
-            [torch.from_numpy(tracks[index].visible) for index in own],
+            [tracks[index].keypoints for index in own],
+            [tracks[index].visible for index in own],
             skeleton,
             chunk=chunk,
             mirror=mirror,
@@ -252,7 +253,7 @@ def run_together(
             advance=None if advance is None else partial(_advance_from, before, advance),
         )
         before += sum(map(len, lifted))
-        found |= {index: joints.numpy() for index, joints in zip(own, lifted, strict=True)}
+        found |= dict(zip(own, lifted, strict=True))
     for joints in found.values():
         joints[..., :3] -= joints[..., :3].mean(axis=1, keepdims=True)
     return [found[index] for index in range(len(tracks))]
@@ -293,9 +294,9 @@ def place_together(
 
 
 def lift_in_chunks(
-    model: Lifter,
-    keypoints: torch.Tensor,
-    visible: torch.Tensor,
+    model: AnyLifter,
+    keypoints: Points,
+    visible: Any,
     skeleton: Skeleton,
     *,
     chunk: int = CHUNK,
@@ -303,7 +304,7 @@ def lift_in_chunks(
     pitch: float | None = None,
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
-) -> torch.Tensor:
+) -> Points:
     """Normalized keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
 
     Each chunk is lifted with the frames around it that its results depend on (`LifterConfig.receptive_field`), so the
@@ -314,7 +315,8 @@ def lift_in_chunks(
 
     Args:
         model: the lifter.
-        keypoints: what `prepare` makes of pixels; hidden ones may hold anything.
+        keypoints: what `prepare` makes of pixels; hidden ones may hold anything. An array, or a tensor on the CPU: the
+            joints are the same.
         visible: bool.
         skeleton: of the keypoints.
         chunk: frames at a time.
@@ -324,13 +326,18 @@ def lift_in_chunks(
         advance: called with the number of frames done.
     """
     options: dict[str, Any] = {"mirror": mirror, "pitch": pitch, "uncertainty": uncertainty, "advance": advance}
-    return lift_together(model, [keypoints], [visible], skeleton, chunk=chunk, **options)[0]
+    if isinstance(keypoints, np.ndarray):
+        return lift_together(model, [keypoints], [visible], skeleton, chunk=chunk, **options)[0]
+    (joints,) = lift_together(model, [_array_of(keypoints)], [_array_of(visible)], skeleton, chunk=chunk, **options)
+    import torch
+
+    return torch.from_numpy(joints)
 
 
 def lift_together(
-    model: Lifter,
-    keypoints: Sequence[torch.Tensor],
-    visible: Sequence[torch.Tensor],
+    model: AnyLifter,
+    keypoints: Sequence[Array],
+    visible: Sequence[Mask],
     skeleton: Skeleton,
     *,
     chunk: int = CHUNK,
@@ -338,7 +345,7 @@ def lift_together(
     pitch: float | None = None,
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
-) -> list[torch.Tensor]:
+) -> list[Array]:
     """`lift_in_chunks` for each track of one skeleton, in batches of at most `chunk` frames with their padding.
 
     A frame's result does not depend on what else is in its batch: with the native kernels to the last bit, with others
@@ -351,8 +358,8 @@ def lift_together(
         advance: called with the number of frames done, of all tracks.
     """
     config = model.config
-    joints = [torch.full((*points.shape[:2], 5 if uncertainty else 3), torch.nan) for points in keypoints]
-    reached = [reached_from(seen.any(dim=-1).numpy(), config.receptive_field) for seen in visible]
+    joints = [np.full((*points.shape[:2], 5 if uncertainty else 3), np.nan, np.float32) for points in keypoints]
+    reached = [reached_from(np.asarray(seen.any(axis=-1)), config.receptive_field) for seen in visible]
     stretches: list[Stretch] = []
     for track, frames in enumerate(reached):
         if config.counts_frames:
@@ -360,48 +367,47 @@ def lift_together(
             stretches += stretches_of(track, np.full_like(frames, frames.any()), (0, 0), longest)
         else:
             stretches += stretches_of(track, frames, config.receptive_field, chunk)
-    device = next(model.parameters()).device
     told = model_inputs(model, skeleton, pitch)
     counted = mirror.lift if isinstance(mirror, MirrorDisagreement) else None
-    lift = counted or (lift_mirrored if mirror else Lifter.__call__)
+    lift = counted or (lift_mirrored if mirror else _lift)
     total, wanted, done = sum(map(len, joints)), sum(own.stop - own.start for own in stretches), 0
-    with torch.inference_mode():
-        for batch in batches_of(stretches, chunk):
-            points, seen, lengths = padded(batch, keypoints, visible)
-            given = told if lengths is None else told | {"lengths": lengths.to(device)}
-            if pitch is not None:
-                given = given | {"pitch": told["pitch"].expand(len(batch))}
-            lifted = lift(model, points.to(device), seen.to(device), **given, uncertainty=uncertainty).cpu()
-            for own, values in zip(batch, lifted, strict=True):
-                joints[own.track][own.start : own.stop] = values[own.start - own.first : own.stop - own.first]
-                done += own.stop - own.start
-            if advance is not None:
-                advance(total * done // wanted)
+    for batch in batches_of(stretches, chunk):
+        points, seen, lengths = padded(batch, keypoints, visible)
+        given = told if lengths is None else told | {"lengths": lengths}
+        if pitch is not None:
+            given = given | {"pitch": np.repeat(told["pitch"], len(batch))}
+        lifted = lift(model, points, seen, **given, uncertainty=uncertainty)
+        for own, values in zip(batch, lifted, strict=True):
+            joints[own.track][own.start : own.stop] = values[own.start - own.first : own.stop - own.first]
+            done += own.stop - own.start
+        if advance is not None:
+            advance(total * done // wanted)
     for track, frames in enumerate(reached):
-        joints[track][torch.from_numpy(~frames)] = torch.nan
+        joints[track][~frames] = np.nan
     return joints
 
 
-def model_inputs(model: Lifter, skeleton: Skeleton, pitch: float | None = None) -> dict[str, Any]:
-    """What `Lifter.forward` is told of one track beside its keypoints: graph, sides and, if the model takes them, more.
+def model_inputs(model: AnyLifter, skeleton: Skeleton, pitch: float | None = None) -> dict[str, Any]:
+    """What a lifter is told of one track beside its keypoints: graph, sides and, if the model takes them, more.
+
+    Arrays, as `AnyLifter.lift_arrays` takes them.
 
     Raises:
         InputError: see `check_pitch`.
     """
     check_pitch(model, pitch)
-    device = next(model.parameters()).device
-    told = {
-        "graph": torch.from_numpy(skeleton.graph(model.config.hops)).to(device) if skeleton.edges else None,
-        "sides": torch.tensor(skeleton.sides, dtype=torch.float32, device=device),
+    told: dict[str, Any] = {
+        "graph": skeleton.graph(model.config.hops) if skeleton.edges else None,
+        "sides": np.array(skeleton.sides, dtype=np.float32),
     }
     if model.config.kinds:
-        told["kinds"] = torch.tensor(skeleton.kinds, device=device)
+        told["kinds"] = np.array(skeleton.kinds, dtype=np.int64)
     if pitch is not None:
-        told["pitch"] = torch.tensor([pitch], dtype=torch.float32, device=device)
+        told["pitch"] = np.array([pitch], dtype=np.float32)
     return told
 
 
-def check_pitch(model: Lifter, pitch: float | None) -> None:
+def check_pitch(model: AnyLifter, pitch: float | None) -> None:
     """Raises InputError where the pitch is not from -90 to 90 degrees, or the model can't be told it."""
     containers.check_pitch(pitch)
     if pitch is not None and not model.config.pitch:
@@ -411,22 +417,37 @@ def check_pitch(model: Lifter, pitch: float | None) -> None:
         )
 
 
-def lift_mirrored(
-    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, *, sides: torch.Tensor, **told: Any
-) -> torch.Tensor:
+def lift_mirrored(model: AnyLifter, keypoints: Points, visible: Any, *, sides: Any, **told: Any) -> Points:
     """The mean of what the model gives for a clip and for its mirror image, mirrored back, ``(B, T, J, 3)`` or more.
 
     x turns to -x, left to right. It takes a model whose output stands in the camera's frame, as training with a
-    reprojection weight makes it. Arguments as `Lifter.forward`'s.
+    reprojection weight makes it. Arguments as `Lifter.forward`'s: tensors, or arrays where it gives arrays.
     """
     straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
     return 0.5 * (straight + mirrored)
 
 
 def _straight_and_mirrored(
-    model: Lifter, keypoints: torch.Tensor, visible: torch.Tensor, sides: torch.Tensor, told: dict[str, Any]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    straight = model(keypoints, visible, sides=sides, **told)
-    flip = straight.new_ones(straight.shape[-1])
-    flip[0] = -1
-    return straight, flip * model(flip[:2] * keypoints, visible, sides=-sides, **told)
+    model: AnyLifter, keypoints: Points, visible: Any, sides: Any, told: dict[str, Any]
+) -> tuple[Points, Points]:
+    straight = _lift(model, keypoints, visible, sides=sides, **told)
+    return straight, _turned(_lift(model, _turned(keypoints), visible, sides=-sides, **told))
+
+
+def _lift(model: AnyLifter, keypoints: Points, visible: Any, **told: Any) -> Points:
+    """Arrays by `AnyLifter.lift_arrays`; tensors by the call of a `Lifter`."""
+    if isinstance(keypoints, np.ndarray):
+        return model.lift_arrays(keypoints, visible, **told)
+    return model(keypoints, visible, **told)  # type: ignore[operator]
+
+
+def _turned(points: Points) -> Points:
+    """Points with x turned to -x."""
+    turned = points.copy() if isinstance(points, np.ndarray) else points.clone()
+    turned[..., 0] = -turned[..., 0]
+    return turned
+
+
+def _array_of(values: Any) -> Any:
+    """The values of an array, or of a tensor wherever it is."""
+    return values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()

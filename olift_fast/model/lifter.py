@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from olift_fast.errors import InputError
 from olift_fast.model import checkpoints
-from olift_fast.model.config import LifterConfig
+from olift_fast.model.config import LifterConfig, latency_window
+from olift_fast.model.native_lifter import check_told
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
 from olift_fast.nn.decoder import Decoder
-from olift_fast.nn.fused import FusedLayers, why_not_fused
+from olift_fast.nn.fused import ModuleLayers, why_not_fused
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
 from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.renamed import warn_of_old_name
+from olift_fast.runtime.arrays import Array, Mask
 
 
 class Lifter(nn.Module):
@@ -58,7 +61,7 @@ class Lifter(nn.Module):
             SpaceLayer(config.width, config.heads, config.mlp_ratio) for _ in range(config.space_layers)
         )
         self.decoder = Decoder(config.width, 5 if config.uncertainty else 3)
-        self._fused: FusedLayers | None = None
+        self._fused: ModuleLayers | None = None
         self._products = torch.float32
 
     def forward(
@@ -117,7 +120,7 @@ class Lifter(nn.Module):
         if kinds is not None:
             check_shape("kinds", kinds, (joints,), (batch, joints))
             kinds = kinds.expand(batch, joints)
-        self._check_given(pitch, kinds, uncertainty)
+        check_told(self.config, self.name, pitch=pitch is not None, kinds=kinds is not None, uncertainty=uncertainty)
         if graph is not None:
             graph = graph.expand(batch, joints, joints)
         heads = dual_graph(graph, joint_mask, self.config.heads)
@@ -139,7 +142,7 @@ class Lifter(nn.Module):
         """Copies and pickles leave the packed weights out, and pack them again when they are first called."""
         return {**self.__dict__, "_fused": None}
 
-    def fused_layers(self, tokens: Tensor) -> FusedLayers | None:
+    def fused_layers(self, tokens: Tensor) -> ModuleLayers | None:
         """The layers as native passes over tokens like these; None where those can't run, or a layer has hooks.
 
         The weights are packed at the first call, and again after a change. `forward` and streams compute with this.
@@ -148,8 +151,23 @@ class Lifter(nn.Module):
         if why_not_fused(tokens, *layers) is not None:
             return None
         if self._fused is None or not self._fused.current():
-            self._fused = FusedLayers(*layers, products=self._products)
+            self._fused = ModuleLayers(*layers, products=self._products)
         return None if self._fused.hooked() else self._fused
+
+    def lift_arrays(self, keypoints: Array, visible: Mask, **given: Any) -> Array:
+        """`forward` of NumPy arrays, on the device where this lifter is, without gradients: see `AnyLifter`."""
+        device = next(self.parameters()).device
+        arrays = {name: x for name, x in given.items() if isinstance(x, np.ndarray)}
+        told = {name: torch.from_numpy(x).to(device) for name, x in arrays.items()}
+        with torch.inference_mode():
+            points, seen = (torch.from_numpy(x).to(device) for x in (keypoints, visible))
+            lifted: Array = self(points, seen, **(given | told)).cpu().numpy()
+        return lifted
+
+    def weight_bytes(self) -> Iterator[tuple[str, bytes]]:
+        """See `AnyLifter.weight_bytes`."""
+        for name, tensor in sorted(self.state_dict().items()):
+            yield name, tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which to call this lifter's modules: autocast to the dtype of `optimize`, or no change."""
@@ -201,26 +219,12 @@ class Lifter(nn.Module):
         Raises:
             InputError: `frames` is not a multiple >= 0 of the number of motion layers.
         """
-        layers, (left, _) = self.config.motion_layers, self.config.window
-        if frames < 0 or (frames % layers if layers else frames):
-            wanted = f"latency_frames must be a multiple >= 0 of the model's {layers} motion layers"
-            raise InputError(f"{wanted}, got {frames} frames")
-        return self.with_window((left, frames // max(layers, 1)))
+        return self.with_window(latency_window(self.config, frames))
 
     def with_delay(self, frames: int) -> Lifter:
         """The old name of `with_latency`."""
         warn_of_old_name("Lifter.with_delay", "Lifter.with_latency")
         return self.with_latency(frames)
-
-    def _check_given(self, pitch: Tensor | None, kinds: Tensor | None, uncertainty: bool) -> None:
-        """Raises ValueError for what the model was not made for."""
-        for name, asked, able in (
-            ("pitch", pitch is not None, self.config.pitch),
-            ("kinds", kinds is not None, self.config.kinds),
-            ("uncertainty", uncertainty, self.config.uncertainty),
-        ):
-            if asked and not able:
-                raise ValueError(f"the model {self.name!r} was made without {name} (see its config), so leave it out")
 
     def set_window(self, window: int | tuple[int, int]) -> None:
         """`with_window` in place, for training with several windows."""
@@ -258,7 +262,7 @@ class Lifter(nn.Module):
         """
         config, name, weights = checkpoints.load(name_or_path, revision)
         lifter = Lifter(config, name=name)
-        lifter.load_state_dict(weights)
+        lifter.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         return lifter.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -267,7 +271,7 @@ class Lifter(nn.Module):
         Raises:
             InputError: the folder can't be written.
         """
-        return checkpoints.save(checkpoints.Checkpoint(self.config, self.name, self.state_dict()), folder)
+        return checkpoints.save(self.config, self.name, self.state_dict(), folder)
 
     def push_to_hub(
         self,
@@ -298,10 +302,12 @@ class Lifter(nn.Module):
                 no network.
             MissingExtraError: the extra `hub` is not installed.
         """
-        checkpoint = checkpoints.Checkpoint(self.config, self.name, self.state_dict())
+        config, name, weights = self.config, self.name, self.state_dict()
+        arrays = {key: weight.detach().cpu().numpy() for key, weight in weights.items()}
         how = checkpoints.Publication(card=card, license=license, private=private, revision=revision, message=message)
         with tempfile.TemporaryDirectory(prefix="olift-push-") as scratch:
-            source = self.name if checkpoints.ships(checkpoint) else checkpoints.save(checkpoint, Path(scratch) / "it")
+            known = checkpoints.ships(config, name, arrays)
+            source = name if known else checkpoints.save(config, name, weights, Path(scratch) / "it")
             return checkpoints.push(source, repo, how)
 
 

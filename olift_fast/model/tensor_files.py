@@ -15,25 +15,26 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.model.foreign import naming, open_regular, parse_json, shown, some, unreadable
+from olift_fast.runtime.arrays import BFLOAT16, Array, Elements, widened
 
 MAX_HEADER = 2 * 2**20
 """Bytes of a header at most: the largest model within the limits needs half of that."""
 MAX_DIMENSIONS = 8
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U8": torch.uint8,
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": BFLOAT16,
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "U8": np.dtype("u1"),
 }
+"""NumPy's dtype for each of the format; of bfloat16, which it lacks, it holds the bits."""
 FLOATING = ("F64", "F32", "F16", "BF16")
 
 
@@ -63,22 +64,30 @@ class TensorFile:
     file: BufferedReader
     start: int
 
-    def read(self, name: str) -> Tensor:
-        """A tensor, on the CPU, in its own dtype.
+    def read(self, name: str) -> Elements:
+        """A tensor in its own dtype (`DTYPES`).
 
         Raises:
             InputError: the file has become shorter, or the disk fails.
         """
         stored = self.tensors[name]
-        flat = torch.empty(math.prod(stored.shape), dtype=DTYPES[stored.dtype])
+        flat: Any = np.empty(math.prod(stored.shape), dtype=DTYPES[stored.dtype])
         try:
             self.file.seek(self.start + stored.begin)
-            count = self.file.readinto(bytes_of(flat))
+            count = self.file.readinto(memoryview(flat.view(np.uint8)))
         except OSError as error:
             raise unreadable(self.path, error) from error
         if count != stored.end - stored.begin:
             raise InputError(f"{self.path}: can't be read as safetensors: it was cut while it was read")
-        return flat.view(stored.shape)
+        return flat.reshape(stored.shape)
+
+    def read_float32(self, name: str) -> Array:
+        """A tensor of floating-point numbers in float32; a larger number of float64 becomes infinite."""
+        array = self.read(name)
+        if self.tensors[name].dtype == "BF16":
+            return widened(array)
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32, copy=False)
 
 
 @contextmanager
@@ -98,12 +107,6 @@ def open_tensors(path: Path, most: int = MAX_HEADER) -> Iterator[TensorFile]:
         yield TensorFile(path, tensors, metadata, file, start)
 
 
-def bytes_of(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor on the CPU."""
-    array: Any = tensor.reshape(-1).view(torch.uint8).numpy()
-    return memoryview(array)
-
-
 def check_shapes(
     held: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], dtypes: Sequence[str] = FLOATING
 ) -> None:
@@ -120,11 +123,11 @@ def check_shapes(
             raise InputError(f"{shown(name)} must be of dtype {', '.join(dtypes)}, got {stored.dtype}")
 
 
-def check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """Raises InputError where a number of the tensor is NaN or infinite."""
-    if tensor.numel():
+def check_finite(path: Path, name: str, array: Elements) -> None:
+    """Raises InputError where a number of the array is NaN or infinite."""
+    if array.size:
         # NaN is the least and the largest of values with a NaN.
-        for value in map(float, tensor.aminmax()):
+        for value in map(float, (array.min(), array.max())):
             if not math.isfinite(value):
                 raise InputError(f"{path}: {shown(name)} must hold finite numbers, got {value}")
 

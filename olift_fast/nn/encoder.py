@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from olift_fast.nn.time import TimeEncoding, absolute_time
+from olift_fast.nn.time import absolute_time
 from olift_fast.ops import rff_linear
-
-Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
-"""Of a keypoint: random Fourier features, fixed or trained; octaves along each axis; or the keypoint itself."""
+from olift_fast.runtime.encoder import Encoding
+from olift_fast.runtime.time_encoding import TimeEncoding
 
 
 class KeypointEncoder(nn.Module):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-TimeEncoding = Literal["relative", "absolute", "table", "none"]
-"""`RelativeTimeBias` in the attention over time, `AbsoluteTime` or `TimeTable` in the tokens, or nothing."""
+from olift_fast.runtime.time_encoding import TimeEncoding
 
 
 def absolute_time(time_encoding: TimeEncoding, width: int, rows: int) -> AbsoluteTime | TimeTable | None:

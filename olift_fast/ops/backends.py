@@ -1,74 +1,32 @@
 """Which backend runs an operation: its argument, else `use_backend`, else ``OLIFT_BACKEND``, else the fastest that can.
 
-This is the only place that chooses, and the only reader of ``OLIFT_BACKEND``.
+This is the only place that chooses; what was asked for is in `olift_fast.runtime.asked_backend`.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Literal, TypeVar, get_args
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
 
 from olift_fast.ops.native_module import why_not_cuda, why_not_native
 from olift_fast.ops.triton_runtime import DTYPES, WIDEST, interpreted, why_not_triton
+from olift_fast.runtime.asked_backend import Backend, asked_backend, constant, known_backend, use_backend
 
-Answer = TypeVar("Answer")
-Backend = Literal["auto", "triton", "cuda", "native", "eager", "reference"]
-"""The names that `backend=`, `use_backend` and ``OLIFT_BACKEND`` take; "reference" is the old name of "eager"."""
-
-_NAMES: dict[str, Backend] = {name: "eager" if name == "reference" else name for name in get_args(Backend)}
-
-
-class _Asked(threading.local):
-    """What `use_backend` asks for in this thread. ``torch.compile`` guards on it, as it can't on a `ContextVar`."""
-
-    def __init__(self) -> None:
-        self.name: Backend | None = None
-
-
-_asked = _Asked()
-
-
-@contextmanager
-def use_backend(name: Backend) -> Iterator[None]:
-    """Within the block, operations without a `backend=` of their own take this one, whatever ``OLIFT_BACKEND`` says.
-
-    It holds for the thread that enters it, as `torch.autocast` does. So let no ``await`` and no ``yield`` stand in the
-    block: whatever the thread runs meanwhile would take this backend, too. Blocks nest, and each gives back what was
-    asked for before. A function under ``torch.compile`` may be called in the block, and may hold it: a graph that was
-    compiled for one backend is not used under another.
-
-    Args:
-        name: "auto" for the fastest that can run; any other name is forced, and an operation that can't run it raises.
-
-    Raises:
-        ValueError: an unknown backend.
-
-    Example:
-        ``with use_backend("eager"): banded_attention(q, k, v, 8)`` runs in plain PyTorch.
-    """
-    before = _asked.name
-    _asked.name = _known(name)
-    try:
-        yield
-    finally:
-        _asked.name = before
-
-
-def asked_backend() -> Backend:
-    """What `use_backend` or ``OLIFT_BACKEND`` asks for, "eager" for "reference"; "auto" where neither does.
-
-    The variable may change while the program runs. A graph of ``torch.compile`` keeps what it said at compile time.
-
-    Raises:
-        ValueError: ``OLIFT_BACKEND`` names an unknown backend.
-    """
-    return _asked.name or _from_environment()
+__all__ = [
+    "Backend",
+    "asked_backend",
+    "choose_backend",
+    "constant",
+    "refuse_cuda",
+    "refuse_native",
+    "refuse_native_attention",
+    "refuse_triton",
+    "refuse_triton_attention",
+    "use_backend",
+    "why_not",
+]
 
 
 def why_not(name: Backend) -> str | None:
@@ -78,14 +36,8 @@ def why_not(name: Backend) -> str | None:
         ValueError: an unknown backend.
     """
     reasons = {"native": _why_not_native, "cuda": _why_not_cuda, "triton": _why_not_triton}
-    reason = reasons.get(_known(name))
+    reason = reasons.get(known_backend(name))
     return None if reason is None else reason()
-
-
-def _known(name: str) -> Backend:
-    if name not in _NAMES:
-        raise ValueError(f"backend must be one of {', '.join(_NAMES)}, got {name!r}")
-    return _NAMES[name]
 
 
 def choose_backend(
@@ -103,7 +55,7 @@ def choose_backend(
         ValueError: an unknown backend.
         RuntimeError: a backend asked for by name can't run; the message says why.
     """
-    asked = asked_backend() if backend is None else _known(backend)
+    asked = asked_backend() if backend is None else known_backend(backend)
     if asked == "eager":
         return "eager"
     if asked == "auto":
@@ -159,20 +111,6 @@ def _refuse_tensors(device: str, dtypes: tuple[torch.dtype, ...], tensors: tuple
         if tensor.dtype not in dtypes:
             return f"dtype must be one of {', '.join(map(str, dtypes))}, got {tensor.dtype}"
     return None
-
-
-def constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Has ``torch.compile`` call the function when it compiles, and take the answer as a constant of the graph.
-
-    As `torch.compiler.assume_constant_result` does, which imports the whole compiler first: longer than lifting a clip.
-    """
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return function
-
-
-@constant
-def _from_environment() -> Backend:
-    return _known(os.environ.get("OLIFT_BACKEND") or "auto")
 
 
 @constant

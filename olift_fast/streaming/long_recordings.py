@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from olift_fast._version import __version__
 from olift_fast.atomic import atomic_path
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter, Normalization
+from olift_fast.model import AnyLifter, Normalization
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_camera, moments, placed, sum_moments
-from olift_fast.model.inference import CHUNK, Array, Mask, Progress, check_pitch, prepare, run
+from olift_fast.model.inference import CHUNK, Progress, check_pitch, prepare, run
 from olift_fast.model.normalization import frame_centers, spread
 from olift_fast.renamed import old_argument
+from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.streaming.chunk_journal import ChunkJournal
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
@@ -52,7 +52,7 @@ class LongResult(NamedTuple):
 
 
 def lift_long(
-    model: Lifter,
+    model: AnyLifter,
     keypoints: Rows,
     out: str | Path,
     *,
@@ -74,7 +74,7 @@ def lift_long(
     that was damaged since is lifted again, with a warning.
 
     Args:
-        model: the lifter, or what its `optimize` returns.
+        model: a `Lifter`, what its `optimize` returns, or a `NativeLifter`.
         keypoints: pixels ``(T, J, 2)``, or ``(T, J, 3)`` with the confidence.
         out: the result, float32 ``(T, J, 3)``: a ``.npy`` file, to be read with ``np.load(out, mmap_mode="r")``, or
             ``.h5`` with a dataset "joints". For a model that gives standard deviations, the ``.h5`` has them as well:
@@ -170,7 +170,7 @@ class _Source:
 
 
 def _lift_missing(
-    model: Lifter,
+    model: AnyLifter,
     skeleton: Skeleton,
     source: _Source,
     normalization: Normalization,
@@ -269,7 +269,7 @@ def _hdf5_errors() -> Iterator[None]:
 
 
 def _fingerprint(
-    model: Lifter,
+    model: AnyLifter,
     skeleton: Skeleton,
     source: _Source,
     scan: _Scan,
@@ -279,8 +279,8 @@ def _fingerprint(
 ) -> dict[str, Any]:
     """What the result of a chunk depends on, by names for error messages."""
     weights = hashlib.sha256(f"{model.config} {model!r}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        weights.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for name, held in model.weight_bytes():
+        weights.update(name.encode() + held)
     rig = f"{skeleton.edges} {skeleton.sides}" + (f" {skeleton.kinds}" if model.config.kinds else "")
     return {
         "input": [source.frames, scan.checksum],

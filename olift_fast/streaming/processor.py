@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter, Normalization
+from olift_fast.model import AnyLifter, Normalization, load
 from olift_fast.renamed import old_argument
 from olift_fast.streaming.messages import FrameMessage
 from olift_fast.streaming.recording import Recording
@@ -50,7 +50,7 @@ class LiftingProcessor:
     def __init__(
         self,
         skeleton: Skeleton | str | Path,
-        model: Lifter | str = "small-causal",
+        model: AnyLifter | str = "small-causal",
         *,
         tracks: int = 1,
         frame: CoordinateFrame = "camera",
@@ -65,7 +65,7 @@ class LiftingProcessor:
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
         self.skeleton = skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
-        lifter = Lifter.from_pretrained(model) if isinstance(model, str) else model
+        lifter = load(model) if isinstance(model, str) else model
         stream = StreamingLifter(
             lifter,
             self.skeleton,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from olift_fast.model import LifterConfig
 
 Indices = npt.NDArray[np.int64]
+Zeros = Callable[[tuple[int, ...]], Any]
+"""A shape → an array or a tensor of it that holds 0."""
 
 
 class Ring:
@@ -20,14 +23,14 @@ class Ring:
     Args:
         tracks, slots: how many.
         row: shape of a frame.
-        like: gives dtype and device.
+        zeros: makes its memory.
     """
 
-    def __init__(self, tracks: int, slots: int, row: tuple[int, ...], like: Tensor) -> None:
+    def __init__(self, tracks: int, slots: int, row: tuple[int, ...], zeros: Zeros) -> None:
         self.slots = slots
-        held = like.new_zeros(tracks, slots + 1, *row)
+        held = zeros((tracks, slots + 1, *row))
         self.held = held[:, :slots]
-        self.rows = held.flatten(0, 1)
+        self.rows = held.reshape(tracks * (slots + 1), *row)
 
     def places(self, tracks: Indices, frames: Indices) -> Indices:
         """The rows of `rows` that hold these frames of these tracks."""
@@ -41,15 +44,15 @@ class Ring:
 class MotionRings:
     """What a motion layer keeps: q, k, v of the frames in its window, and tokens of the frames whose result is due."""
 
-    def __init__(self, config: LifterConfig, tracks: int, joints: int, tokens: Tensor, projected: Tensor) -> None:
+    def __init__(self, config: LifterConfig, tracks: int, joints: int, tokens: Zeros, projected: Zeros) -> None:
         left, right = config.window
         head = (config.heads, config.width // config.heads)
         self.qkv = Ring(tracks, left + right + 1, (joints, 3, *head), projected)
         self.tokens = Ring(tracks, right + 1, (joints, config.width), tokens)
-        self.q, self.k, self.v = self.qkv.held.unbind(dim=3)
+        self.q, self.k, self.v = (self.qkv.held[:, :, :, part] for part in range(3))
 
 
-def visibility_ring(config: LifterConfig, tracks: int, joints: int, like: Tensor) -> Ring:
-    """Which keypoints were visible, as far back as the last motion layer attends."""
+def visibility_ring(config: LifterConfig, tracks: int, joints: int, zeros: Zeros) -> Ring:
+    """Which keypoints were visible, as far back as the last motion layer attends; `zeros` of bool."""
     before = config.window[0] + config.receptive_field[1] if config.motion_layers else 0
-    return Ring(tracks, before + 1, (joints,), like.new_zeros((), dtype=torch.bool))
+    return Ring(tracks, before + 1, (joints,), zeros)

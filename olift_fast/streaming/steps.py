@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-from torch import Tensor
-
+from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.streaming.rings import Indices
 
-Array = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+__all__ = ["Answers", "Array", "Inputs", "Mask", "Steps", "Told"]
 
 
 class Inputs(NamedTuple):
@@ -22,16 +18,11 @@ class Inputs(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the encoder is told of each track beside its keypoints: sides, pitch and kinds, see `KeypointEncoder`."""
+    """What the encoder is told of each track beside its keypoints, see `KeypointEncoder`; arrays, or tensors."""
 
-    sides: Tensor
-    pitch: Tensor | None
-    kinds: Tensor | None
-
-    def expand(self, tracks: int) -> Told:
-        """The same of so many tracks."""
-        parts = (None if x is None else x.expand(tracks, *x.shape[1:]) for x in self)
-        return Told(*parts)  # type: ignore[arg-type]
+    sides: Any
+    pitch: Any = None
+    kinds: Any = None
 
 
 class Answers(NamedTuple):

@@ -2,16 +2,68 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from olift_fast.errors import InputError
 from olift_fast.model import Lifter
-from olift_fast.nn import MotionLayer
+from olift_fast.nn import KeypointEncoder, MotionLayer, TemporalProximityAttention
+from olift_fast.nn.fused import copied
+from olift_fast.nn.hooks import has_hooks
 from olift_fast.ops import banded_attention_step
+from olift_fast.runtime.arrays import Array, Mask
+from olift_fast.runtime.encoder import Encoder
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
 from olift_fast.streaming.staging import Staging
-from olift_fast.streaming.steps import Answers, Inputs, Told
+from olift_fast.streaming.steps import Answers, Inputs, Steps, Told
+from olift_fast.streaming.steps_native import Encode, NativeSteps, encode_by
+
+
+def steps_of_modules(model: Lifter, graph: Mask | None, told: Told, tracks: int) -> Steps:
+    """Native steps where the model's layers can be fused, else steps with its modules.
+
+    Args:
+        model: the lifter.
+        graph: ``(1, H, J, J)`` or None.
+        told: sides ``(1, J)`` and so on, arrays.
+        tracks: how many.
+
+    Raises:
+        InputError: a motion layer is not one that the lifter makes.
+    """
+    for layer in model.motion:
+        if not isinstance(layer, MotionLayer) or not isinstance(layer.attention, TemporalProximityAttention):
+            raise InputError(f"a motion layer must be a MotionLayer as the lifter makes it, got {type(layer).__name__}")
+    like = next(model.parameters()).detach()
+    with torch.inference_mode():
+        fused = model.fused_layers(like.new_zeros(1))
+        if fused is not None:
+            encode = _encode_of(model, told)
+            return NativeSteps(model.config, encode, fused.layers, graph, told.sides.shape[1], tracks)
+        sides, pitch, kinds = (None if x is None else torch.from_numpy(x).to(like.device) for x in told)
+        assert sides is not None
+        held = None if graph is None else torch.from_numpy(graph).to(like.device)
+        return ModuleSteps(model, held, Told(sides.to(like), pitch, kinds), tracks)
+
+
+def _encode_of(model: Lifter, told: Told) -> Encode:
+    """The model's encoder for `NativeSteps`: called itself where it is of another class or has hooks."""
+    encoder = model.encoder
+    if type(encoder) is KeypointEncoder and not has_hooks(*encoder.modules()):
+        weights = {f"encoder.{name}": copied(tensor) for name, tensor in encoder.state_dict().items()}
+        return encode_by(Encoder.of(weights, encoder.encoding, model.config.time_encoding), told)
+    parts = tuple(None if x is None else torch.from_numpy(x) for x in told)
+
+    def encode(keypoints: Array, visible: Mask, tokens: Array) -> None:
+        points, seen = (torch.from_numpy(x)[:, None] for x in (keypoints, visible))
+        given = (None if x is None else x.expand(len(points), *x.shape[1:]) for x in parts)
+        with torch.inference_mode():
+            tokens[...] = encoder(points, seen, *given).numpy()
+
+    return encode
 
 
 class ModuleSteps:
@@ -33,10 +85,10 @@ class ModuleSteps:
         config, joints = model.config, told.sides.shape[1]
         self._model, self._config = model, config
         like = next(model.parameters()).detach()
-        self._told = told.expand(tracks)
+        self._told = Told(*(None if x is None else x.expand(tracks, *x.shape[1:]) for x in told))
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
-        self._rings = [MotionRings(config, tracks, joints, like, like) for _ in model.motion]
-        self._visible = visibility_ring(config, tracks, joints, like)
+        self._rings = [MotionRings(config, tracks, joints, like.new_zeros, like.new_zeros) for _ in model.motion]
+        self._visible = visibility_ring(config, tracks, joints, partial(like.new_zeros, dtype=torch.bool))
         biases = (_layer(module).attention.time_bias for module in model.motion)
         with model.autocast():
             self._biases = [None if bias is None else bias().float() for bias in biases]
@@ -52,6 +104,7 @@ class ModuleSteps:
         self._tracks, self._device = tracks, like.device
         self._captured: tuple[torch.cuda.CUDAGraph, Tensor] | None = None
 
+    @torch.inference_mode()
     def warmup(self) -> None:
         """Captures the step on a GPU, runs it once elsewhere; no track changes."""
         nobody = np.full(self._tracks, -1)
@@ -72,6 +125,7 @@ class ModuleSteps:
                 decoded = self._run()
             self._captured = graph, decoded
 
+    @torch.inference_mode()
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
         """See `Steps.step`."""
         time, length = np.full(self._tracks, -1), np.zeros(self._tracks, dtype=np.int64)

@@ -8,22 +8,19 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter, Normalization
+from olift_fast.model import AnyLifter, NativeLifter, Normalization
 from olift_fast.model.alignment import check_frame
 from olift_fast.model.inference import model_inputs
-from olift_fast.model.lifter import deviations
+from olift_fast.model.native_lifter import deviations, head_graphs
 from olift_fast.model.normalization import normalize_frames
-from olift_fast.nn import MotionLayer, TemporalProximityAttention, dual_graph
 from olift_fast.renamed import old_argument, warn_of_old_name
 from olift_fast.streaming.rings import Indices
 from olift_fast.streaming.running_alignment import RunningAlignment
 from olift_fast.streaming.scales import Fit, TrackScales
 from olift_fast.streaming.steps import Array, Inputs, Mask, Steps, Told
-from olift_fast.streaming.steps_modules import ModuleSteps
-from olift_fast.streaming.steps_native import NativeSteps
+from olift_fast.streaming.steps_native import NativeSteps, encode_by
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -63,8 +60,8 @@ class StreamingLifter:
     push pauses: its next frame follows on its last.
 
     Args:
-        model: the lifter, or what its `optimize` returns. float32 on the CPU runs the native passes, everything else
-            the modules. Weights must not change while the stream runs: packed weights are copies.
+        model: a `Lifter`, what its `optimize` returns, or a `NativeLifter`. On the CPU the native passes run where they
+            can, elsewhere the modules. Weights must not change while the stream runs: packed weights are copies.
         skeleton: of every track.
         tracks: how many slots there are.
         frame: of coordinates. "camera": x, y overlay the input in pixels and z is depth in pixels relative to the
@@ -95,7 +92,7 @@ class StreamingLifter:
 
     def __init__(
         self,
-        model: Lifter,
+        model: AnyLifter,
         skeleton: Skeleton,
         *,
         tracks: int = 1,
@@ -227,8 +224,7 @@ class StreamingLifter:
 
     def warmup(self) -> None:
         """Does what would delay the first frame: on a GPU it captures a step as a CUDA graph. No track changes."""
-        with torch.inference_mode():
-            self._steps.warmup()
+        self._steps.warmup()
 
     def _advance(self, tracks: Indices, keypoints: Array, visible: Mask) -> list[LiftedFrame]:
         """The next frame ``(K, J, 2)`` of each track."""
@@ -247,12 +243,11 @@ class StreamingLifter:
         return self._step(tracks, times, times + 1, Inputs(normalized, visible))
 
     def _step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> list[LiftedFrame]:
-        with torch.inference_mode():
-            answers = self._steps.step(tracks, times, lengths, inputs)
+        answers = self._steps.step(tracks, times, lengths, inputs)
         if answers is None:
             return []
         own, frames, decoded = answers
-        joints, uncertainty = decoded[..., :3], deviations(torch.from_numpy(decoded[..., 3:])).numpy()
+        joints, uncertainty = decoded[..., :3], deviations(decoded[..., 3:])
         joints, units = self._placed(own, frames, joints - joints.mean(axis=1, keepdims=True))
         unknown = self._last_seen[own] < frames - self._reach
         joints[unknown], uncertainty[unknown] = np.nan, np.nan
@@ -336,22 +331,18 @@ class StreamingLifter:
         return points, finite.reshape(points.shape[:-1])
 
 
-def _steps_of(model: Lifter, skeleton: Skeleton, tracks: int, pitch: float | None) -> Steps:
-    """Native steps where the model's layers can be fused, else steps with its modules."""
+def _steps_of(model: AnyLifter, skeleton: Skeleton, tracks: int, pitch: float | None) -> Steps:
+    """Steps by the native passes where the model's layers can be fused, else by its modules."""
     config = model.config
     if config.counts_frames:
         wanted = "a stream needs time_encoding 'relative' or 'none'"
         raise InputError(f"{wanted}, got {config.time_encoding!r}: it counts frames from the start of a clip")
-    for layer in model.motion:
-        if not isinstance(layer, MotionLayer) or not isinstance(layer.attention, TemporalProximityAttention):
-            raise InputError(f"a motion layer must be a MotionLayer as the lifter makes it, got {type(layer).__name__}")
-    like = next(model.parameters())
     given = model_inputs(model, skeleton, pitch)
-    graph, sides, kinds = given["graph"], given["sides"], given.get("kinds")
-    heads = dual_graph(None if graph is None else graph[None], None, config.heads)
-    told = Told(sides[None].to(like), given.get("pitch"), None if kinds is None else kinds[None])
-    with torch.inference_mode():
-        fused = model.fused_layers(like.new_zeros(1))
-        if fused is not None:
-            return NativeSteps(model, fused, heads, told, tracks)
-        return ModuleSteps(model, heads, told, tracks)
+    graph, sides, kinds = head_graphs(given["graph"], 1, config.heads), given["sides"], given.get("kinds")
+    told = Told(sides[None], given.get("pitch"), None if kinds is None else kinds[None])
+    if isinstance(model, NativeLifter):
+        return NativeSteps(config, encode_by(model.encoder, told), model.layers, graph, skeleton.num_joints, tracks)
+    # It loads torch, which the model has loaded already.
+    from olift_fast.streaming.steps_modules import steps_of_modules
+
+    return steps_of_modules(model, graph, told, tracks)  # type: ignore[arg-type]

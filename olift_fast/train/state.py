@@ -120,12 +120,12 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
         with naming(f"{path}: does not hold a whole training"):
             check_progress(facts, config.schedule.steps)
             check_tensors(state, facts, file.tensors)
-        tensors = {name: file.read(name) for name in file.tensors}
+        tensors = {name: torch.from_numpy(file.read(name)) for name in file.tensors}
     if told is not None and told != (found := checksum(facts, tensors)):
         raise InputError(f"{path}: is damaged: its {CHECKSUM} must be {found}, got {shown(told)}")
     for name, tensor in tensors.items():
         if name != "losses" and tensor.is_floating_point():
-            check_finite(path, name, tensor)
+            check_finite(path, name, tensor.numpy())
     state.step, state.score = facts["step"], facts["score"]
     state.best_score, state.stale = facts["best_score"], facts["stale"]
     state.lifter.load_state_dict(_part("lifter", tensors))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from olift_fast.errors import InputError
 from olift_fast.model.foreign import shown
-from olift_fast.model.tensor_files import Stored, bytes_of, check_shapes
+from olift_fast.model.tensor_files import Stored, check_shapes
 
 if TYPE_CHECKING:
     from olift_fast.train.state import State
@@ -26,7 +26,8 @@ def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256(json.dumps(facts).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(bytes_of(tensor))
+        content: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+        found.update(content)
     return found.hexdigest()
 
 

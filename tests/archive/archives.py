@@ -12,7 +12,7 @@ from olift_fast.archive import LiftSettings, Summary, lift_archive
 from olift_fast.archive.destination import Destination
 from olift_fast.archive.manifest import Manifest
 from olift_fast.io import read_keypoints, read_lifted
-from olift_fast.model import Lifter, lift_tracks
+from olift_fast.model import lift_tracks, load
 from olift_fast.tracks import with_inferred_skeleton
 from olift_fast.tracks.containers import LiftedTracks
 
@@ -63,7 +63,7 @@ def lasting(record: dict[str, Any]) -> dict[str, Any]:
 def alone(model: str, path: Path, **options: Any) -> LiftedTracks:
     """What `olift lift` gives of the file."""
     tracks = with_inferred_skeleton(read_keypoints(path))
-    return lift_tracks(Lifter.from_pretrained(model), tracks, **options)
+    return lift_tracks(load(model), tracks, **options)
 
 
 def same(got: LiftedTracks, wanted: LiftedTracks) -> bool:

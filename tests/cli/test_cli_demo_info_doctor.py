@@ -17,7 +17,8 @@ from olift_fast.cli import doctor as doctor_module
 from olift_fast.cli.demo import deeplabcut_table, errors, film
 from olift_fast.io import read_keypoints, read_lifted
 from olift_fast.model import checkpoints
-from olift_fast.ops import backends, native_module
+from olift_fast.ops import backends
+from olift_fast.runtime import native_module
 
 from .conftest import JOINTS, Run, walk, write_table
 

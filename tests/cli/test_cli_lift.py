@@ -14,8 +14,8 @@ import pytest
 from helpers import needs_bfloat16, needs_native
 
 from olift_fast.io import read_lifted
-from olift_fast.ops import backends
 from olift_fast.ops.backends import asked_backend
+from olift_fast.runtime import native_module
 
 from .conftest import JOINTS, Run, walk, write_table
 from .test_cli_errors import assert_one_line
@@ -154,7 +154,7 @@ def test_backends_agree_and_leave_no_trace(
 
 
 def test_native_backend_that_is_missing_is_an_error(lift: Run, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "why_not", lambda _: "built for another planet")
+    monkeypatch.setattr(native_module, "why_not_native", lambda: "built for another planet")
     assert_one_line(lift(mouse, "--backend", "native"), "--backend native: built for another planet")
 
 

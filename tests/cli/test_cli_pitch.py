@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import Result
 
-from olift_fast import Lifter, LifterConfig, lift_tracks, read_keypoints, read_lifted
+from olift_fast import Lifter, LifterConfig, lift_tracks, load, read_keypoints, read_lifted
 from olift_fast.tracks import with_inferred_skeleton
 from olift_fast.tracks.kinds import KINDS
 
@@ -45,7 +45,7 @@ def test_lift_gives_what_lift_tracks_gives(run: Run, told_model: str, mouse: Pat
     out = tmp_path / "out.npz"
     options = ["--model", told_model, "-o", out, *(["--mirror"] if mirror else [])]
     tracks = with_inferred_skeleton(read_keypoints(mouse))
-    lifter = Lifter.from_pretrained(told_model)
+    lifter = load(told_model)
     told = {"--pitch=60": 60.0, "--pitch=-30": -30.0, "--view=top": 90.0, "--view=below": -90.0, "--view=level": 15.0}
     for option, pitch in told.items():
         joints = joints_told(run("lift", mouse, *options, *option.split("=")), out, pitch)

@@ -144,8 +144,8 @@ def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     [
         ({"q": zeros(1, 0, 2, 1, 8)}, ValueError, "must be > 0, got 0"),
         ({"left": -1}, ValueError, r"must be >= 0, got \(-1, 0\)"),
-        ({"q": None}, TypeError, "must be torch.Tensor, got NoneType"),
-        ({"k": 0}, TypeError, "must be torch.Tensor, got int"),
+        ({"q": None}, TypeError, "must be torch.Tensor or numpy.ndarray, got NoneType"),
+        ({"k": 0}, TypeError, "must be torch.Tensor or numpy.ndarray, got int"),
         ({"q": zeros(1, 3, 2, 1, 8, dtype=torch.float64)}, ValueError, "q must be float32 or bfloat16, got float64"),
         ({"k": zeros(1, 3, 2, 1, 8, dtype=torch.bfloat16)}, ValueError, "k must be float32, got bfloat16"),
         ({"v": zeros(1, 4, 2, 1, 8)}, ValueError, r"v must have shape \(1, 3, 2, 1, 8\), got \(1, 4, 2, 1, 8\)"),

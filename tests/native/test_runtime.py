@@ -15,6 +15,7 @@ import pytest
 from native_calls import banded_attention, module, procrustes
 
 from olift_fast.ops import native_module
+from olift_fast.runtime import native_module as loader
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS_OF_KERNELS = (
@@ -91,6 +92,78 @@ def test_threads_of_its_own_where_there_is_no_openmp() -> None:
     assert printed == "False True"
 
 
+COMPUTE = (
+    "import os, sys, numpy as np\n"
+    "from olift_fast.runtime import threads\n"
+    "from olift_fast.runtime.fused import Attention\n"
+    "from olift_fast.runtime.native_module import loaded_module\n"
+    "q = np.random.default_rng(0).standard_normal((1, 512, 8, 4, 32), np.float32)\n"
+    "def attend():\n"
+    "    out = np.empty_like(q)\n"
+    "    Attention(4, (8, 8), None).run(q, q, q, None, None, None, out)\n"
+    "    return out\n"
+    "threads.set_thread_count(1)\n"
+    "wanted = attend()\n"
+    "threads.set_thread_count(4)\n"
+)
+"""Attention of arrays in a process without torch: by one thread first, then by four."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_of_its_own_are_started_once_and_sleep_between_loops() -> None:
+    printed = python(
+        COMPUTE + "import time\n"
+        "tasks = lambda: len(os.listdir('/proc/self/task'))\n"
+        "first = tasks()\n"
+        "same = [np.array_equal(attend(), wanted) for _ in range(50)]\n"
+        "there = tasks()\n"
+        "same += [np.array_equal(attend(), wanted) for _ in range(50)]\n"
+        "begin = time.process_time()\n"
+        "time.sleep(0.5)\n"
+        "print(all(same), there - first, tasks() - there, time.process_time() - begin < 0.1, 'torch' in sys.modules)\n"
+    )
+    assert printed == "True 3 0 True False"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_threads_of_its_own_are_started_again_after_a_fork() -> None:
+    printed = python(
+        COMPUTE + "attend()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if np.array_equal(attend(), wanted) else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), np.array_equal(attend(), wanted))\n"
+    )
+    assert printed == "0 True"
+
+
+@pytest.mark.slow
+def test_several_callers_share_threads_of_its_own() -> None:
+    printed = python(
+        COMPUTE + "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(6) as callers:\n"
+        "    same = list(callers.map(lambda _: np.array_equal(attend(), wanted), range(60)))\n"
+        "print(len(same), all(same))\n"
+    )
+    assert printed == "60 True"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_torch_that_is_imported_later_lends_its_threads() -> None:
+    printed = python(
+        COMPUTE + "attend()\n"
+        "before = loaded_module().info()['openmp']\n"
+        "import torch\n"
+        "torch.set_num_threads(2)\n"
+        "same = np.array_equal(attend(), wanted)\n"
+        "print(before, loaded_module().info()['openmp'], same, threads.thread_count())\n"
+    )
+    assert printed == "False True True 2"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ["avx2", "baseline"])
 def test_every_instruction_set_gives_the_same_answers(level: str) -> None:
@@ -133,16 +206,19 @@ def test_other_threads_of_python_go_on_meanwhile() -> None:
 @pytest.fixture
 def fresh_loader() -> Iterator[None]:
     """The loader as if nothing had been loaded yet, before the test and after it."""
-    native_module._load.cache_clear()
+    for own in (native_module, loader):
+        own._load.cache_clear()
     yield
-    native_module._load.cache_clear()
+    for own in (native_module, loader):
+        own._load.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_loader")
 def test_switched_off_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLIFT_NATIVE", "0")
-    assert native_module.native_module() is None
-    assert native_module.why_not_native() == "the native module is switched off by OLIFT_NATIVE=0"
+    for own in (native_module, loader):
+        assert own.native_module() is None
+        assert own.why_not_native() == "the native module is switched off by OLIFT_NATIVE=0"
 
 
 @pytest.mark.usefixtures("fresh_loader")
@@ -168,7 +244,7 @@ def test_loading_never_fails_and_tells_why(error: ImportError, wanted: str, monk
 
 @pytest.mark.usefixtures("fresh_loader")
 def test_module_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native_module, "__version__", "9.9.9")
+    monkeypatch.setattr(loader, "__version__", "9.9.9")
     assert native_module.native_module() is None
     assert str(native_module.why_not_native()).endswith("and this is 9.9.9: build it again")
 

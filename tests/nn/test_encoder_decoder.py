@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from olift_fast import reference
 from olift_fast.nn import KeypointEncoder, MotionLayer, ProcrustesLoss, SpaceLayer
 from olift_fast.nn.decoder import Decoder
-from olift_fast.nn.encoder import Encoding
 from olift_fast.nn.loss import Alignment
 from olift_fast.ops.procrustes import ProcrustesKind
+from olift_fast.runtime.encoder import Encoding
 
 B, T, J, D = 2, 13, 7, 12
 

@@ -1,0 +1,48 @@
+"""Lifters where they are asked to run: without torch where that can be, else with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olift_fast.errors import InputError
+from olift_fast.model.native_lifter import NativeLifter, why_not_here
+from olift_fast.runtime.asked_backend import asked_backend
+
+if TYPE_CHECKING:
+    from olift_fast.model.lifter import Lifter
+
+
+def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str = "float32") -> NativeLifter | Lifter:
+    """A lifter to lift with, not to train: a `NativeLifter` where one can do what is asked, else a `Lifter`.
+
+    Args:
+        name_or_path: a checkpoint, as `Lifter.from_pretrained` takes it.
+        device: as torch names it: "cpu", "cuda", "cuda:1".
+        dtype: of the linear layers' products: "float32", "bfloat16" or "float16", see `Lifter.optimize`.
+
+    Raises:
+        InputError: no such checkpoint, it is broken, or it can't run there (the message begins with "device" or
+            "dtype"); or it needs PyTorch, which can't be imported.
+    """
+    reason = why_torch(device, dtype)
+    if reason is None:
+        return NativeLifter.from_pretrained(name_or_path, "bfloat16" if dtype == "bfloat16" else "float32")
+    try:
+        from olift_fast.model.devices import on_device
+        from olift_fast.model.lifter import Lifter
+    except (ImportError, OSError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"lifting needs PyTorch ({reason}), which can't be imported: {told}") from error
+
+    return on_device(Lifter.from_pretrained(name_or_path), device, dtype)
+
+
+def why_torch(device: str = "cpu", dtype: str = "float32") -> str | None:
+    """One line: why `load` takes torch for this; None where it does without."""
+    asked = asked_backend()
+    if device != "cpu":
+        return f"the device asked for is {device}"
+    if asked not in ("auto", "native"):
+        return f"the backend asked for is {asked}"
+    return why_not_here(dtype)

@@ -1,0 +1,211 @@
+"""The lifter on the CPU without torch: arrays through the native module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from olift_fast.errors import InputError
+from olift_fast.model import checkpoints
+from olift_fast.model.config import LifterConfig, latency_window
+from olift_fast.runtime.arrays import Array, Counts, Mask, contiguous
+from olift_fast.runtime.asked_backend import asked_backend
+from olift_fast.runtime.encoder import Encoder
+from olift_fast.runtime.fused import FusedLayers, fused_of
+from olift_fast.runtime.native_module import why_not_bfloat16, why_not_native
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class NativeLifter:
+    """What `Lifter` computes without gradients on the CPU, from NumPy arrays, without torch in the process.
+
+    `lift_tracks`, `lift_long`, `StreamingLifter` and `LiftingProcessor` take it in a `Lifter`'s place. The layers are
+    the same code as `Lifter` runs without gradients; joints are the same up to float rounding, because what is told of
+    time, pitch and uncertainty is rounded elsewhere.
+
+    Args:
+        config: the architecture.
+        weights: by their names in ``Lifter.state_dict()``, float32. They are not copied; don't change them.
+        name: of the model, as results record it.
+        dtype: of the linear layers' products, "float32" or "bfloat16" (on CPUs with AVX512-BF16).
+
+    Raises:
+        InputError: the native module, or bfloat16, does not run here; the message tells why.
+    """
+
+    def __init__(
+        self, config: LifterConfig, weights: Mapping[str, Array], name: str = "unnamed", dtype: Dtype = "float32"
+    ) -> None:
+        if (reason := why_not_here(dtype)) is not None:
+            raise InputError(reason)
+        self.config, self.name, self.dtype = config, name, dtype
+        self.weights = {name: contiguous(array) for name, array in weights.items()}
+        self.encoder = Encoder.of(self.weights, config.encoding, config.time_encoding)
+        self.layers = self._layers()
+
+    config: LifterConfig
+    """The architecture."""
+    encoder: Encoder
+    """Keypoints to tokens."""
+    layers: FusedLayers
+    """Tokens to joints."""
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path = "small", dtype: Dtype = "float32") -> NativeLifter:
+        """A lifter from a checkpoint, as `Lifter.from_pretrained` takes it.
+
+        Raises:
+            InputError: as `Lifter.from_pretrained`, and as `NativeLifter`.
+        """
+        config, name, weights = checkpoints.load(name_or_path)
+        return cls(config, weights, name, dtype)
+
+    def lift_arrays(
+        self,
+        keypoints: Array,
+        visible: Mask,
+        *,
+        graph: Mask | None = None,
+        sides: Array | None = None,
+        pitch: Array | None = None,
+        kinds: Counts | None = None,
+        lengths: Counts | None = None,
+        uncertainty: bool = False,
+    ) -> Array:
+        """See `AnyLifter.lift_arrays`.
+
+        Raises:
+            ValueError, TypeError: an argument has the wrong shape or dtype, or is one that the model was not made for.
+            RuntimeError: `olift_fast.ops.use_backend` or ``OLIFT_BACKEND`` asks for another backend.
+        """
+        if (asked := asked_backend()) not in ("auto", "native"):
+            raise RuntimeError(f"NativeLifter has no {asked} backend; a Lifter has")
+        batch, frames, joints = _check_points(keypoints, visible)
+        _check("graph", graph, np.bool_, (joints, joints), (batch, joints, joints))
+        _check("lengths", lengths, np.int64, (batch,))
+        check_told(self.config, self.name, pitch=pitch is not None, kinds=kinds is not None, uncertainty=uncertainty)
+        # float64 of what is told would be rounded anyway.
+        sides = None if sides is None else np.asarray(sides, np.float32)
+        _check("sides", sides, np.float32, (joints,), (batch, joints))
+        pitch = None if pitch is None else np.asarray(pitch, np.float32)
+        _check("pitch", pitch, np.float32, (batch,))
+        _check("kinds", kinds, np.int64, (joints,), (batch, joints))
+        inside = None if lengths is None else (np.arange(frames) < lengths[:, None])[:, :, None]
+        if inside is not None:
+            visible = visible & inside
+        given = (None if x is None else np.broadcast_to(x, (batch, joints)) for x in (sides, kinds))
+        sides, kinds = given  # type: ignore[assignment]
+        description = self.encoder.describe(sides, pitch, kinds)
+        if visible.size:
+            tokens = self.encoder(keypoints, visible, description)
+            out = self.layers(tokens, visible, lengths, head_graphs(graph, batch, self.config.heads))
+        else:
+            out = np.empty((batch, frames, joints, self.layers.outputs), np.float32)
+        lifted = out[..., :3]
+        if uncertainty:
+            lifted = np.concatenate([lifted, deviations(out[..., 3:])], axis=-1)
+        return lifted if inside is None else np.where(inside[..., None], lifted, np.float32(0))
+
+    def with_window(self, window: tuple[int, int]) -> NativeLifter:
+        """The lifter with the same weights whose motion layers attend other frames: see `Lifter.with_window`."""
+        return NativeLifter(replace(self.config, window=window), self.weights, self.name, self.dtype)
+
+    def with_latency(self, frames: int) -> NativeLifter:
+        """The lifter whose results depend on this many frames after their own: see `Lifter.with_latency`.
+
+        Raises:
+            InputError: `frames` is not a multiple >= 0 of the number of motion layers.
+        """
+        return self.with_window(latency_window(self.config, frames))
+
+    def weight_bytes(self) -> Iterator[tuple[str, bytes]]:
+        """See `AnyLifter.weight_bytes`."""
+        for name, array in sorted(self.weights.items()):
+            yield name, array.tobytes()
+
+    def __repr__(self) -> str:
+        return f"NativeLifter({self.name!r}, dtype={self.dtype}, {self.config})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles leave the packed weights out: how they are packed depends on the machine."""
+        return {**self.__dict__, "layers": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.layers = self._layers()
+
+    def _layers(self) -> FusedLayers:
+        config = self.config
+        return fused_of(
+            self.weights,
+            heads=config.heads,
+            motion=config.motion_layers,
+            space=config.space_layers,
+            window=config.window,
+            relative_time=config.time_encoding == "relative",
+            bfloat16=self.dtype == "bfloat16",
+        )
+
+
+def why_not_here(dtype: str = "float32") -> str | None:
+    """One line: why `NativeLifter` can't compute in this dtype here; None where it can."""
+    if (reason := why_not_native()) is not None:
+        return reason
+    if dtype not in ("float32", "bfloat16"):
+        return f"dtype must be 'float32' or 'bfloat16', got {dtype!r}"
+    reason = why_not_bfloat16() if dtype == "bfloat16" else None
+    return reason and f"dtype bfloat16 does not run on this CPU: {reason}; float32 does"
+
+
+def check_told(config: LifterConfig, name: str, **told: bool) -> None:
+    """Raises ValueError for what is asked of a model (pitch, kinds, uncertainty) that was not made for it."""
+    for what, asked in told.items():
+        if asked and not getattr(config, what):
+            raise ValueError(f"the model {name!r} was made without {what} (see its config), so leave it out")
+
+
+def deviations(logarithms: Array) -> Array:
+    """Standard deviations from the logarithms that the decoder gives, kept from e⁻⁸ to e⁴ model units."""
+    return np.exp(np.clip(logarithms, np.float32(-8), np.float32(4)))
+
+
+def head_graphs(graph: Mask | None, batch: int, heads: int) -> Mask | None:
+    """The graph of each head ``(B, H, J, J)``: the first half of the heads use `graph`, the others attend all joints.
+
+    Args:
+        graph: bool ``(J, J)`` or ``(B, J, J)``; None: all heads attend all joints.
+        batch, heads: B and H.
+
+    Equivalent to `olift_fast.nn.dual_graph` without a mask of joints.
+    """
+    if graph is None:
+        return None
+    graphs = np.ones((batch, heads, *graph.shape[-2:]), dtype=np.bool_)
+    graphs[:, : heads // 2] = np.broadcast_to(graph, (batch, *graph.shape[-2:]))[:, None]
+    return graphs
+
+
+def _check_points(keypoints: Array, visible: Mask) -> tuple[int, int, int]:
+    """B, T and J; raises ValueError or TypeError where these are no keypoints and what is visible of them."""
+    if keypoints.ndim != 4 or keypoints.shape[-1] != 2:
+        raise ValueError(f"keypoints must be (B, T, J, 2), got {keypoints.shape}")
+    if keypoints.dtype.kind != "f":
+        raise TypeError(f"keypoints must be floating-point, got {keypoints.dtype}")
+    _check("visible", visible, np.bool_, keypoints.shape[:3])
+    batch, frames, joints, _ = keypoints.shape
+    return batch, frames, joints
+
+
+def _check(name: str, array: Any, dtype: type, *shapes: tuple[int, ...]) -> None:
+    """Raises unless the array is None, or of this dtype and one of these shapes."""
+    if array is None:
+        return
+    if array.shape not in shapes:
+        raise ValueError(f"{name} must be {' or '.join(map(str, shapes))}, got {array.shape}")
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must be {np.dtype(dtype)}, got {array.dtype}")

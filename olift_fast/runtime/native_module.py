@@ -1,0 +1,78 @@
+"""Loads the compiled module `olift_fast._native`, or tells why there is none."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+from olift_fast._version import __version__
+
+_HUGE = 4 << 20
+_OFF = {"0", "n", "no", "off", "false"}
+
+
+def native_module() -> ModuleType | None:
+    """The module `olift_fast._native`; None where there is none, and `why_not_native` tells why."""
+    return _load()[0]
+
+
+def loaded_module() -> ModuleType:
+    """The module `olift_fast._native`, for a caller that has made sure that it is there."""
+    native = native_module()
+    assert native is not None, why_not_native()
+    return native
+
+
+def why_not_native() -> str | None:
+    """One line: why the native module can't be used here; None where it can."""
+    return _load()[1]
+
+
+def why_not_bfloat16() -> str | None:
+    """One line: why the native layers can't multiply in bfloat16 here, or None when it can."""
+    native = native_module()
+    if native is None:
+        return why_not_native()
+    return None if native.info()["bfloat16"] else "the processor, or the native module's compiler, lacks AVX512-BF16"
+
+
+def ask_for_huge_pages(address: int, size: int) -> None:
+    """Before a kernel first touches large fresh results of so many bytes: have them backed by pages of 2 MB.
+
+    In pages of 4 KB, zeroing and mapping them costs the attention of a long sequence a third of its time. A hint: the
+    system may decline, and what the memory holds stays.
+    """
+    native = native_module()
+    if native is not None and size >= _HUGE:
+        native.ask_for_huge_pages(address, size)
+
+
+@functools.cache
+def _load() -> tuple[ModuleType | None, str | None]:
+    setting = os.environ.get("OLIFT_NATIVE", "")
+    if setting.lower() in _OFF:
+        return None, f"the native module is switched off by OLIFT_NATIVE={setting}"
+    try:
+        module = _import_from(setting) if setting.endswith(".so") else importlib.import_module("olift_fast._native")
+    except ModuleNotFoundError:
+        return None, "the native module is not built: install the package with a C++ compiler at hand, or `make native`"
+    except ImportError as error:
+        return None, f"the native module failed to load: {' '.join(str(error).split())}"
+    built = module.info()["version"]
+    if built != __version__:
+        return None, f"the native module was built for version {built}, and this is {__version__}: build it again"
+    return module, None
+
+
+def _import_from(path: str) -> ModuleType:
+    """The module of another build, say with sanitizers."""
+    spec = importlib.util.spec_from_file_location("olift_fast._native", path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        raise ImportError(f"OLIFT_NATIVE names a file that is not there: {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

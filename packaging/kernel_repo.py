@@ -35,6 +35,8 @@ BACKENDS = ("cpu", "cuda")
 LICENSE = "Apache-2.0"
 OPS = f"{PACKAGE}.ops"
 ROOTS = [f"{OPS}.{name}" for name in ("banded_attention", "banded_attention_step", "joint_attention", "rff", "warmup")]
+ALONE = {f"{PACKAGE}.reference": "reference", f"{PACKAGE}.runtime.asked_backend": "asked_backend"}
+"""The modules from outside of `olift_fast.ops` that go into the package, and what they are called there."""
 REPLACED = f"{OPS}.native_module"
 """The one module that is not copied: `kernel_repo_files` has one of its name, which says that there are none."""
 _NAMESPACE = re.compile(r'^NAMESPACE = "\w+"$', flags=re.MULTILINE)
@@ -99,9 +101,9 @@ def _path_in_package(module: str) -> str:
     """Where a module goes: that of `olift_fast.ops.rff.native` is ``rff/native.py``.
 
     Raises:
-        ValueError: it is neither an operation's nor the reference, so the package must not need it.
+        ValueError: it is neither an operation's nor one of `ALONE`, so the package must not need it.
     """
-    inner = "reference" if module == f"{PACKAGE}.reference" else module.removeprefix(f"{OPS}.")
+    inner = ALONE.get(module) or module.removeprefix(f"{OPS}.")
     if inner == module:
         raise ValueError(f"{module}: is needed by the kernels, but is not one of the modules of {OPS}")
     return f"{inner.replace('.', '/')}{'/__init__' if _file_of(module).name == '__init__.py' else ''}.py"
@@ -126,7 +128,7 @@ def _rewritten(text: str, module: str) -> str:
     lines = text.splitlines(keepends=True)
     for node, _ in _imports(text, module):
         assert node.module is not None
-        inner = "" if node.module in (PACKAGE, OPS) else node.module.removeprefix(f"{OPS}.").removeprefix(f"{PACKAGE}.")
+        inner = "" if node.module in (PACKAGE, OPS) else ALONE.get(node.module) or node.module.removeprefix(f"{OPS}.")
         line = lines[node.lineno - 1]
         lines[node.lineno - 1] = line.replace(f"from {node.module} import", f"from {'.' * depth}{inner} import")
     made = "".join(lines).replace(f"{PACKAGE}.reference.", "reference.")

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from olift_fast.archive.sources import RESULT, Entry, found_in, is_recording, told_apart
 from olift_fast.cli.console import one_line
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, check_options, computing_with, lift_file, load_model
 from olift_fast.errors import InputError, MissingExtraError
-from olift_fast.io.write import SUFFIXES, require_writer
+
+if TYPE_CHECKING:
+    from olift_fast.archive.sources import Entry
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,11 @@ def are_many(files: Sequence[Path]) -> bool:
     path = files[0]
     if not path.exists():
         return glob.has_magic(str(path))
-    if not path.is_dir() or is_recording(path):
+    if not path.is_dir():
+        return False
+    from olift_fast.archive.sources import found_in, is_recording
+
+    if is_recording(path):
         return False
     found = found_in(str(path)).entries
     return len(found) > 1 or Path(found[0].path).parent != path or not found[0].path.lower().endswith(".json")
@@ -59,6 +65,8 @@ def recordings_of(files: Sequence[Path], out: Path | None, suffix: str) -> Recor
         InputError: one of them is not there or holds no recording, `out` is a file, or two recordings would have one
             result.
     """
+    from olift_fast.archive.sources import RESULT, Entry, found_in, told_apart
+
     if out is not None and (out.is_file() or (out.suffix and not out.is_dir() and _is_result(out))):
         raise InputError(f"{out}: is the name of one result; for several recordings -o must name a folder")
     placed: dict[Path, Path] = {}
@@ -91,6 +99,8 @@ def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterat
         InputError: an option or the model is unusable.
         MissingExtraError: an option or the results' format needs an extra that is not installed.
     """
+    from olift_fast.io.write import require_writer
+
     check_options(job)
     for _, out in recordings.files[:1]:
         require_writer(out)
@@ -122,4 +132,6 @@ def _as_given(result: Path, out: Path | None) -> Path:
 
 
 def _is_result(path: Path) -> bool:
+    from olift_fast.io.write import SUFFIXES
+
     return path.name.lower().endswith(tuple(SUFFIXES))

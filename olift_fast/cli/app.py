@@ -144,8 +144,10 @@ class _TakesOldView(TyperCommand):
         """Whether what follows ``--view`` is the camera's view, or meant to be, and not FILE or another option."""
         if not value or value.startswith("-"):
             return False
-        _, too_many, _ = self.make_parser(ctx).parse_args([*as_before])
-        return value in set(ViewName) or bool(too_many)
+        arguments, too_many, _ = self.make_parser(ctx).parse_args([*as_before])
+        # `olift lift` takes any number of FILEs: what is none, beside one, is meant to be a view.
+        one_of_many = len(arguments.get("files") or ()) > 1 and not Path(value).exists()
+        return value in set(ViewName) or bool(too_many) or one_of_many
 
 
 def _is_of_bench(file: str) -> bool:

@@ -26,7 +26,10 @@ def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256(json.dumps(facts).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        content: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+        flat = tensor.reshape(-1)
+        if flat.stride(0) != 1:  # as one element may have it, which `view` refuses
+            flat = flat.clone(memory_format=torch.contiguous_format)
+        content: Any = flat.view(torch.uint8).numpy()
         found.update(content)
     return found.hexdigest()
 

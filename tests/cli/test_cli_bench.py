@@ -14,7 +14,6 @@ import pytest
 import torch
 from helpers import needs_native
 
-from olift_fast.cli import checks
 from olift_fast.cli.stage_timing import Shape, write_random
 from olift_fast.io import read_keypoints
 from olift_fast.model import inference
@@ -322,7 +321,7 @@ def test_file_without_visible_keypoints_is_one_line(bench: Run, tmp_path: Path) 
 
 
 def test_page_without_plotly_says_what_to_install(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert_one_line(bench(*TINY, "--html"), "pip install 'olift-fast[view]'")
 
 

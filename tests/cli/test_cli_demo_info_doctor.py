@@ -155,7 +155,7 @@ def test_doctor_knows_all_extras_but_those_for_developers() -> None:
     wanted = {
         extra: {re.split(r"[\[>=]", package)[0] for package in packages}
         for extra, packages in project["project"]["optional-dependencies"].items()
-        if extra not in ("test", "dev", "dist")
+        if extra not in ("test", "dev", "dist", "docs")
     }
     assert {extra: set(packages) for extra, packages in doctor_module.EXTRAS.items()} == wanted
 

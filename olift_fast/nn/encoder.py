@@ -95,7 +95,9 @@ class KeypointEncoder(nn.Module):
         if pitch is not None and self.pitch is not None:
             known = ~pitch.isnan()
             radians = torch.where(known, pitch, 0.0).deg2rad()
-            seen = self.pitch(torch.stack([radians.sin(), radians.cos()], dim=-1))
+            # Not by a matrix product, whose rounding depends on how many cameras a batch has.
+            of_sine, of_cosine = self.pitch.weight.unbind(dim=1)
+            seen = radians.sin()[:, None] * of_sine + radians.cos()[:, None] * of_cosine + self.pitch.bias
             parts.append(torch.where(known[:, None], seen, 0.0)[:, None])
         if kinds is not None and self.kind is not None:
             parts.append(self.kind(torch.where(kinds < self.kind.num_embeddings, kinds, 0)))

@@ -152,7 +152,8 @@ def lift(
     device: DeviceName = "cpu",
     dtype: Dtype = DtypeName.float32,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads; torch's choice by default.", show_default=False)
+        int | None,
+        typer.Option(help="CPU threads; by default OMP_NUM_THREADS, or one for each core.", show_default=False),
     ] = None,
     allow_pickle: AllowPickle = False,
     as_json: Json = False,
@@ -234,6 +235,7 @@ def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> Non
     """Lifts and reports each; exit code 3 where some failed."""
     done, failed, frames, facts = 0, 0, 0, []
     warnings: dict[str, list[Path]] = {}
+    notes: dict[str, None] = {}
     for number, (file, outcome) in enumerate(lift_each(job, recordings, quiet=as_json), 1):
         if isinstance(outcome, str):
             failed += 1
@@ -247,6 +249,7 @@ def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> Non
         if not as_json:
             for warning in outcome.warnings:
                 warnings.setdefault(warning, []).append(file)
+            notes.update(dict.fromkeys(_torch_note(outcome)))
             say(f"[{number}/{len(recordings.files)}] {heading(str(file), outcome.result)}: {outcome.job.out}")
     passed_over = recordings.passed_over
     if as_json:
@@ -254,6 +257,8 @@ def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> Non
     else:
         for warning, files in warnings.items():
             warn(f"{files[0] if len(files) == 1 else plural(len(files), 'file')}: {warning}")
+        for note in notes:
+            tell(note)
         over = f"; {plural(passed_over, 'other file')} passed over" if passed_over else ""
         say(f"lifted: {plural(done, 'file')}, {plural(frames, 'frame')}; {failed:,} failed{over}")
     if failed:
@@ -286,8 +291,12 @@ def report(outcome: Outcome) -> None:
     say(f"{outcome.stages.line()} ({outcome.frames_per_second:,.0f} frames/s lifted)")
     for note in outcome.notes:
         tell(note)
-    if outcome.torch:
-        tell(f"PyTorch was needed: {outcome.torch}")
+    for note in _torch_note(outcome):
+        tell(note)
+
+
+def _torch_note(outcome: Outcome) -> list[str]:
+    return [f"PyTorch was needed: {outcome.torch}"] if outcome.torch else []
 
 
 def heading(name: str, result: LiftedTracks) -> str:

@@ -61,21 +61,30 @@ def recordings_of(files: Sequence[Path], out: Path | None, suffix: str) -> Recor
         out: a folder, which need not be there.
         suffix: the ending of the results, ``.npz``.
 
+    A file that is named as results are, as ``rec/*`` of a shell does on a second run, is passed over.
+
     Raises:
-        InputError: one of them is not there or holds no recording, `out` is a file, or two recordings would have one
-            result.
+        InputError: one of them is not there or holds no recording, `out` is a file, `suffix` is no ending, two
+            recordings would have one result, or a result would take the place of a recording.
     """
     from olift_fast.archive.sources import RESULT, Entry, found_in, told_apart
 
+    if not suffix.startswith(".") or "/" in suffix or os.sep in suffix:
+        raise InputError(f"--format-out must be an ending, as .csv, got {suffix!r}")
     if out is not None and (out.is_file() or (out.suffix and not out.is_dir() and _is_result(out))):
         raise InputError(f"{out}: is the name of one result; for several recordings -o must name a folder")
     placed: dict[Path, Path] = {}
-    passed_over = 0
-    for path in files:
+    seen: set[str] = set()
+    results = [path for path in files if path.is_file() and f"{RESULT}." in path.name.lower()]
+    given = [path for path in files if path not in results] or files
+    passed_over = len(files) - len(given)
+    for path in given:
         found = found_in(str(path))
         passed_over += found.passed_over
         for entry in found.entries:
-            placed.setdefault(Path(entry.path), _beside(entry))
+            if (place := os.path.abspath(entry.path)) not in seen:
+                seen.add(place)
+                placed[Path(entry.path)] = _beside(entry)
     root = Path(os.path.commonpath([os.path.abspath(place.parent) for place in placed.values()]))
     named = told_apart(
         [
@@ -83,8 +92,22 @@ def recordings_of(files: Sequence[Path], out: Path | None, suffix: str) -> Recor
             for path, place in placed.items()
         ]
     )
-    results = [((root if out is None else out) / f"{entry.name}{RESULT}{suffix}", entry) for entry in named]
-    return Recordings(tuple((Path(entry.path), _as_given(result, out)) for result, entry in results), passed_over)
+    places = [((root if out is None else out) / f"{entry.name}{RESULT}{suffix}", entry.path) for entry in named]
+    _check_places(places)
+    return Recordings(tuple((Path(file), _as_given(result, out)) for result, file in places), passed_over)
+
+
+def _check_places(places: Sequence[tuple[Path, str]]) -> None:
+    """Raises InputError where a result would take the place of a recording, or of another's result."""
+    inputs = {os.path.realpath(file) for _, file in places}
+    taken: dict[str, str] = {}
+    for result, file in places:
+        place = os.path.realpath(result)
+        if place in inputs:
+            raise InputError(f"{result}: is one of the files to lift, and would be the result of {file}")
+        other = taken.setdefault(place.casefold(), file)  # some file systems know no case
+        if other != file:
+            raise InputError(f"{other} and {file} would both be lifted to {result}")
 
 
 def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterator[tuple[Path, Outcome | str]]:
@@ -119,8 +142,10 @@ def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterat
 
 
 def _beside(entry: Entry) -> Path:
-    """The recording's path without its ending."""
-    return Path(entry.path).parent / Path(entry.name).name
+    """The recording's path without its ending; of a folder of frames, the folder's."""
+    path = Path(entry.path)
+    folder = Path(os.path.abspath(path)).parent if path.is_dir() else path.parent
+    return folder / Path(entry.name).name
 
 
 def _as_given(result: Path, out: Path | None) -> Path:

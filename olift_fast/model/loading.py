@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from olift_fast.errors import InputError
 from olift_fast.model.native_lifter import NativeLifter, why_not_here
 from olift_fast.runtime.asked_backend import asked_backend
+from olift_fast.runtime.threads import keep_thread_count
 
 if TYPE_CHECKING:
     from olift_fast.model.lifter import Lifter
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str = "float32") -> NativeLifter | Lifter:
@@ -25,6 +28,8 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
         InputError: no such checkpoint, it is broken, or it can't run there (the message begins with "device" or
             "dtype"); or it needs PyTorch, which can't be imported.
     """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {dtype!r}")
     reason = why_torch(device, dtype)
     if reason is None:
         return NativeLifter.from_pretrained(name_or_path, "bfloat16" if dtype == "bfloat16" else "float32")
@@ -35,6 +40,7 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
         told = " ".join(str(error).split())
         raise InputError(f"lifting needs PyTorch ({reason}), which can't be imported: {told}") from error
 
+    keep_thread_count()
     return on_device(Lifter.from_pretrained(name_or_path), device, dtype)
 
 

@@ -22,6 +22,7 @@ class _Own:
     """What is used while there is no torch, and whether torch's threads have been found since."""
 
     count: int | None = None
+    asked: int | None = None
     follows_torch = False
 
 
@@ -47,10 +48,15 @@ def set_thread_count(count: int) -> None:
     """
     if count < 1:
         raise ValueError(f"count must be >= 1 thread, got {count}")
-    _Own.count = count
+    _Own.count = _Own.asked = count
+    keep_thread_count()
+
+
+def keep_thread_count() -> None:
+    """Has torch, if it is imported, keep to what `set_thread_count` said; for who imports torch after that."""
     torch = imported_torch()
-    if torch is not None:
-        torch.set_num_threads(count)
+    if torch is not None and _Own.asked is not None:
+        torch.set_num_threads(_Own.asked)
 
 
 def imported_torch() -> ModuleType | None:

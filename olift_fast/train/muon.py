@@ -68,8 +68,11 @@ def orthogonal(
 
     Returns:
         A new tensor for each matrix, of its shape: float32, or bfloat16 on a GPU. Where ``torch.distributed`` runs, all
-        processes must call this with the same matrices, and each computes a share of them.
+        processes must call this with the same matrices, and each computes a share of them. So the same parameters must
+        have gradients in all of them.
     """
+    if not matrices:
+        return []
     here, world = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
     places = list(_by_shape(matrices))
     stacks = []

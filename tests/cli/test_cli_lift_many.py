@@ -139,3 +139,43 @@ def test_a_folder_of_frames_is_one_recording_still(lift: Run, tmp_path: Path) ->
     shutil.copy(next(folder.iterdir()), alone)
     assert lift(alone).exit_code == 0
     assert (tmp_path / "alone.lifted.npz").is_file()
+
+
+@pytest.mark.slow
+def test_a_file_that_is_spelled_in_two_ways_is_lifted_once(lift: Run, recordings: Path) -> None:
+    file = recordings / "b/monday.csv"
+    outcome = lift(file, file.resolve(), recordings / "a/../b/monday.csv", "-o", "out")
+    assert outcome.stdout.splitlines()[-1] == "lifted: 1 file, 30 frames; 0 failed", outcome.stderr
+    assert _below(Path("out")) == ["monday.lifted.npz"]
+
+
+@pytest.mark.slow
+def test_results_that_a_shell_names_on_a_second_run_are_passed_over(lift: Run, recordings: Path) -> None:
+    for passed_over in ("", "; 1 other file passed over"):
+        outcome = lift(*sorted((recordings / "a").glob("*.*")), recordings / "b/monday.csv")
+        assert outcome.exit_code == 0 and outcome.stdout.splitlines()[-1].endswith(f"0 failed{passed_over}")
+
+
+def test_no_result_takes_the_place_of_a_recording_or_of_another_result(lift: Run, recordings: Path) -> None:
+    link = recordings / "a/monday.lifted.npz"
+    link.symlink_to((recordings / "b/monday.csv").resolve())
+    before = (recordings / "b/monday.csv").read_bytes()
+    assert_one_line(lift(recordings), "is one of the files to lift, and would be the result of rec/a/monday.csv")
+    assert (recordings / "b/monday.csv").read_bytes() == before
+    shutil.copy(recordings / "b/monday.csv", recordings / "b/Monday.csv")
+    assert_one_line(lift(recordings / "b", "-o", "out"), "would both be lifted to out/")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "/x.csv", ""])
+def test_a_format_that_is_no_ending_is_refused(lift: Run, recordings: Path, suffix: str) -> None:
+    outcome = lift(recordings, "--format-out", suffix)
+    if suffix:
+        assert_one_line(outcome, f"--format-out must be an ending, as .csv, got {suffix!r}")
+    else:
+        assert outcome.exit_code == 0
+
+
+@pytest.mark.slow
+def test_why_pytorch_was_needed_is_told_once(lift: Run, recordings: Path) -> None:
+    outcome = lift(recordings, "-o", "out", "--backend", "eager")
+    assert outcome.stderr.count("note: PyTorch was needed: ") == 1

@@ -45,7 +45,7 @@ def test_the_faster_precision_is_chosen(lifter: Lifter, slow: bool, wanted: str)
 
 
 def test_a_processor_without_bfloat16_is_not_timed(lifter: Lifter, monkeypatch: pytest.MonkeyPatch) -> None:
-    delayed(lifter, slow=False)
+    monkeypatch.setattr(precision, "faster", lambda _: "bfloat16")
     monkeypatch.setattr(precision, "why_not_bfloat16", lambda: "no AVX512-BF16")
     assert resolved("auto", lifter) == "float32"
     monkeypatch.setattr(precision, "why_not_bfloat16", lambda: None)

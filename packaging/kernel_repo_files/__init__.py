@@ -10,7 +10,7 @@ from .banded_attention import banded_attention, banded_attention_packed
 from .banded_attention_step import banded_attention_step
 from .joint_attention import joint_attention, joint_attention_packed
 from .rff import rff_encode, rff_linear
-from .warmup import warmup
+from .warmup import warmup, warmup_model
 
 __all__ = [
     "banded_attention",
@@ -22,5 +22,6 @@ __all__ = [
     "rff_linear",
     "use_backend",
     "warmup",
+    "warmup_model",
     "why_not",
 ]

@@ -16,6 +16,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.read import formats
 from olift_fast.io.write import kind_of
 from olift_fast.model.alignment import check_frame
+from olift_fast.model.loading import check_dtype
 from olift_fast.tracks.containers import CoordinateFrame, check_pitch
 from olift_fast.tracks.draft import Infer
 from olift_fast.tracks.rigs import rig_names
@@ -72,8 +73,7 @@ class LiftSettings:
             raise InputError(f"image_size must be a width and a height in pixels, got {self.image_size}")
         if not 0 <= self.min_confidence <= 1:
             raise InputError(f"min_confidence must be within 0 … 1, got {self.min_confidence:g}")
-        if self.dtype not in ("float32", "bfloat16", "float16"):
-            raise InputError(f"dtype must be float32, bfloat16 or float16, got {self.dtype!r}")
+        check_dtype(self.dtype)
         check_frame(self.frame)
         check_pitch(self.pitch)
         kind_of(Path(f"result{self.suffix}"))

@@ -13,8 +13,6 @@ from olift_fast.runtime.threads import keep_thread_count
 if TYPE_CHECKING:
     from olift_fast.model.lifter import Lifter
 
-DTYPES = ("float32", "bfloat16", "float16")
-
 
 def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str = "float32") -> NativeLifter | Lifter:
     """A lifter to lift with, not to train: a `NativeLifter` where one can do what is asked, else a `Lifter`.
@@ -28,8 +26,7 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
         InputError: no such checkpoint, it is broken, or it can't run there (the message begins with "device" or
             "dtype"); or it needs PyTorch, which can't be imported.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {dtype!r}")
+    check_dtype(dtype)
     reason = why_torch(device, dtype)
     if reason is None:
         return NativeLifter.from_pretrained(name_or_path, "bfloat16" if dtype == "bfloat16" else "float32")
@@ -42,6 +39,12 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
 
     keep_thread_count()
     return on_device(Lifter.from_pretrained(name_or_path), device, dtype)
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises InputError for what no lifter's products are rounded to."""
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise InputError(f"dtype must be float32, bfloat16 or float16, got {dtype!r}")
 
 
 def why_torch(device: str = "cpu", dtype: str = "float32") -> str | None:

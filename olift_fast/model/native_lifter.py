@@ -83,8 +83,7 @@ class NativeLifter:
             ValueError, TypeError: an argument has the wrong shape or dtype, or is one that the model was not made for.
             RuntimeError: `olift_fast.ops.use_backend` or ``OLIFT_BACKEND`` asks for another backend.
         """
-        if (asked := asked_backend()) not in ("auto", "native"):
-            raise RuntimeError(f"NativeLifter has no {asked} backend; a Lifter has")
+        check_backend()
         batch, frames, joints = _check_points(keypoints, visible)
         _check("graph", graph, np.bool_, (joints, joints), (batch, joints, joints))
         _check("lengths", lengths, np.int64, (batch,))
@@ -150,6 +149,12 @@ class NativeLifter:
             relative_time=config.time_encoding == "relative",
             bfloat16=self.dtype == "bfloat16",
         )
+
+
+def check_backend() -> None:
+    """Raises RuntimeError where `use_backend` or ``OLIFT_BACKEND`` asks for one that a `NativeLifter` has not."""
+    if (asked := asked_backend()) not in ("auto", "native"):
+        raise RuntimeError(f"NativeLifter has no {asked} backend; a Lifter has")
 
 
 def why_not_here(dtype: str = "float32") -> str | None:

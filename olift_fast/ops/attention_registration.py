@@ -13,6 +13,7 @@ from olift_fast.ops.registration import (
     NAMESPACE,
     Launch,
     differentiate,
+    into_batch,
     operation,
     refuse_second_derivative,
     split_projection,
@@ -119,12 +120,6 @@ def register_attention(
     torch.library.register_vmap(f"{NAMESPACE}::{name}", mapped, lib=LIBRARY)
     refuse_second_derivative(attend_backward, public)
     return lambda projection, *values: attend(list(projection), *values)
-
-
-def into_batch(x: Tensor, dim: int | None, size: int) -> Tensor:
-    """What `torch.vmap` maps over, or gives to each call alike, as one more factor of the batch: ``(size · B, …)``."""
-    mapped = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
-    return mapped.flatten(0, 1)
 
 
 def _outputs(q: Tensor) -> tuple[Tensor, Tensor]:

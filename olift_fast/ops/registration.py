@@ -117,6 +117,12 @@ def in_places(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tenso
     return [next(rest) if want else None for want in wanted]
 
 
+def into_batch(x: Tensor, dim: int | None, size: int) -> Tensor:
+    """What `torch.vmap` maps over, or gives to each call alike, as one more factor of the batch: ``(size · B, …)``."""
+    mapped = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+    return mapped.flatten(0, 1)
+
+
 def rows_of(x: Tensor) -> Tensor:
     """Any number of leading dimensions as one, contiguous."""
     return x.reshape(-1, x.shape[-1]).contiguous()

@@ -13,10 +13,9 @@ from olift_fast.errors import InputError
 from olift_fast.model import AnyLifter, NativeLifter, Normalization
 from olift_fast.model.alignment import check_frame
 from olift_fast.model.inference import model_inputs
-from olift_fast.model.native_lifter import deviations, head_graphs
+from olift_fast.model.native_lifter import check_backend, deviations, head_graphs
 from olift_fast.model.normalization import normalize_frames
 from olift_fast.renamed import old_argument, warn_of_old_name
-from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.streaming.rings import Indices
 from olift_fast.streaming.running_alignment import RunningAlignment
 from olift_fast.streaming.scales import Fit, TrackScales
@@ -342,8 +341,7 @@ def _steps_of(model: AnyLifter, skeleton: Skeleton, tracks: int, pitch: float | 
     graph, sides, kinds = head_graphs(given["graph"], 1, config.heads), given["sides"], given.get("kinds")
     told = Told(sides[None], given.get("pitch"), None if kinds is None else kinds[None])
     if isinstance(model, NativeLifter):
-        if (asked := asked_backend()) not in ("auto", "native"):
-            raise RuntimeError(f"NativeLifter has no {asked} backend; a Lifter has")
+        check_backend()
         return NativeSteps(config, encode_by(model.encoder, told), model.layers, graph, skeleton.num_joints, tracks)
     # It loads torch, which the model has loaded already.
     from olift_fast.streaming.steps_modules import steps_of_modules

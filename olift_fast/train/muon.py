@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ def orthogonal(
     if not matrices:
         return []
     here, world = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
-    places = list(_by_shape(matrices))
+    places = _by_shape(matrices)
     stacks = []
     for indices in places:
         wide = [_wide(matrices[k]) for k in indices]
@@ -110,12 +110,12 @@ def _gathered(stacks: Sequence[Tensor], world: int) -> list[Tensor]:
     return [torch.cat([part[k].view(stack.shape) for part in parts]) for k, stack in enumerate(stacks)]
 
 
-def _by_shape(matrices: Sequence[Tensor]) -> Iterator[list[int]]:
+def _by_shape(matrices: Sequence[Tensor]) -> list[list[int]]:
     """The indices of the matrices that have one shape, or its transpose."""
     places: dict[tuple[int, ...], list[int]] = {}
     for k, matrix in enumerate(matrices):
         places.setdefault(tuple(sorted(matrix.shape)), []).append(k)
-    yield from places.values()
+    return list(places.values())
 
 
 def _is_wide(matrix: Tensor) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olift_fast.ops.attention_registration import into_batch, register_attention
-from olift_fast.ops.registration import Launch, contiguous
+from olift_fast.ops.attention_registration import register_attention
+from olift_fast.ops.registration import Launch, contiguous, into_batch
 
 Attend = Callable[..., Tensor]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from olift_fast.ops.attention_registration import into_batch, register_attention
-from olift_fast.ops.registration import Launch
+from olift_fast.ops.attention_registration import register_attention
+from olift_fast.ops.registration import Launch, into_batch
 
 Attend = Callable[[Sequence[Tensor], Tensor | None, Tensor | None], Tensor]
 

@@ -16,6 +16,7 @@ from olift_fast.ops.registration import (
     differentiate,
     gradients_of,
     in_places,
+    into_batch,
     operation,
     refuse_second_derivative,
 )
@@ -117,11 +118,9 @@ def _fold_batch(op):  # type: ignore[no-untyped-def]
     """The rule by which `torch.vmap` calls `op`: one more batch dimension is only more problems."""
 
     def rule(info, in_dims, source, target, weights, kind, reflection):  # type: ignore[no-untyped-def]
-        points = [
-            x if x is None else x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-            for x, dim in zip((source, target, weights), in_dims, strict=False)
-        ]
-        outputs = op(*(x if x is None else x.flatten(0, 1) for x in points), kind, reflection)
+        points = zip((source, target, weights), in_dims, strict=False)
+        folded = (None if x is None else into_batch(x, dim, info.batch_size) for x, dim in points)
+        outputs = op(*folded, kind, reflection)
         return tuple(x.unflatten(0, (info.batch_size, -1)) for x in outputs), (0,) * len(outputs)
 
     return rule

@@ -6,10 +6,12 @@
 #   make try     the page that lifts in the browser, in build/try (needs npm); docs/try/README.md tells more
 #   make fuzz MINUTES=45   damaged files and lines by the thousand: each is read, or refused in one line
 #   make gpu     on a GPU machine: with that machine's own Python and packages, downloading nothing
+# PYTEST_JOBS=0 runs the tests in one process, which a debugger needs.
 # OLIFT_NATIVE=0 leaves the compiled kernels out.  PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+PYTEST_JOBS ?= logical
 COMPARE_ARGS ?=
 BENCH_ARGS ?= --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-json=build/benchmarks.json
 OUT ?= build/gpu
@@ -45,8 +47,10 @@ demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
 	@echo "3D joints: demo-out/lifted.npz   to look at: demo-out/lifted.html"
 
+# As many tests at once as there are cores, each with one thread. The tests of a file share its fixtures.
+test: export OMP_NUM_THREADS = 1
 test: $(NATIVE) $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_JOBS) --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -49,6 +49,8 @@ class Known(NamedTuple):
     up: the direction that is up, in the file's axes, where the file doesn't say.
     up_known: whether that, or what the file says, is against gravity.
     forward: where the body faces, in the file's axes; None where it differs or nobody knows.
+    side: +1 or -1 where all joints are left or right, as a left or right hand's are; 0 where they are not.
+    mirrored: how the names of takes end that were recorded of the other side; `load_motion` mirrors them.
     there_and_back: whether takes end where they can be played backward to their start.
     held_out: names of the takes to score on.
     notes: what to know before trusting it.
@@ -57,6 +59,8 @@ class Known(NamedTuple):
     up: Up = _up_is(0, 0, 1)
     up_known: bool = True
     forward: tuple[float, float, float] | None = None
+    side: int = 0
+    mirrored: str | None = None
     there_and_back: bool = False
     held_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,8 +84,14 @@ RECORDINGS: dict[str, Known] = {
     "fly_df3d_30": Known(notes=("tethered, on a ball", "fps is assumed", "bone lengths vary by 6.5 %")),
     "fly_anipose_17": Known(notes=("tethered", "front half only", "fps is assumed")),
     # Poses in the wrist's frame, each reached from rest in 16 frames.
-    "hands_handy_*": Known(up_known=False, there_and_back=True, notes=("blended from single poses",)),
-    "hands_xrtools_*": Known(up_known=False, there_and_back=True, notes=("blended from single poses",)),
+    **{
+        f"hands_{source}_{name}": Known(
+            up_known=False, side=side, there_and_back=True, notes=("blended from single poses",)
+        )
+        for source in ("handy", "xrtools")
+        for name, side in (("left", 1), ("right", -1))
+    },
+    "hands_leap": Known(side=-1, mirrored="_left", notes=("left hands are mirrored",)),
     # Bodies of boxes, whose joints have no telling names. All of them are modeled to face -Z.
     **dict.fromkeys(("aw_*", "lf_*", "pp_*"), Known(forward=(0, 0, -1), notes=("links between boxes vary",))),
 }

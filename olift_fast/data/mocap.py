@@ -174,7 +174,14 @@ def load_motion(path: str | Path) -> Motion:
     if partners is not None and known.forward is not None and not any(skeleton.sides):
         sides = _sides_of_partners(positions, partners, np.cross(up, known.forward))
         skeleton = replace(skeleton, sides=sides)
+    elif known.side and not any(skeleton.sides):
+        skeleton = replace(skeleton, sides=(known.side,) * skeleton.num_joints)
     takes = [positions[start:stop] for start, stop in clips]
+    if known.mirrored:
+        mirror = np.where(np.arange(3) == np.abs(up).argmin(), -1, 1).astype(np.float32)
+        takes = [
+            take * mirror if name.endswith(known.mirrored) else take for take, name in zip(takes, clip_names, strict=True)
+        ]
     if known.there_and_back:
         takes, cyclic = [np.concatenate([take, take[-2:0:-1]]) for take in takes], (True,) * len(takes)
     takes = [_at_rate(*take, fps) for take in zip(takes, cyclic, rates, strict=True)]

@@ -12,6 +12,7 @@ def infer_sides(names: Sequence[str]) -> tuple[int, ...]:
 
     A name is sided when it holds the word left or right, or a side letter ("LHip", "hip_l", "EarL", "LF_Coxa", "lhip")
     whose mirrored name is there as well. Numbers may differ between twins ("paw1LH", "paw4RH") where nothing else fits.
+    Where all names have the same letter as a word of its own ("Thumb_Tip_L", "Wrist_L"), all joints are of that side.
     """
     return tuple(side for _, side in twins(tuple(map(str, names))))
 
@@ -49,6 +50,11 @@ def twins(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         plain_words = {word for word in words if word in _WORDS}
         if not found[index][1] and len(plain_words) == 1:
             found[index][1] = _SIDE[plain_words.pop()]
+    # All of one side, as a hand: no name has a twin, and all have the same letter.
+    letters = [_LETTERS.keys() & words for words in tokens]
+    if len(names) > 2 and not any(side for _, side in found) and letters[0] and letters.count(letters[0]) == len(names):
+        sides = [_SIDE[letter] for letter in letters[0]]
+        found = [[twin, sum(sides)] for twin, _ in found]
     return tuple((twin, side) for twin, side in found)
 
 

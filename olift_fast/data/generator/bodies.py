@@ -98,7 +98,8 @@ class Body:
     height, by at most `steepest` degrees. energy: scale of the idle motion. still: share of clips that hardly move.
     variety: scale of how much bone lengths vary between clips. in_unison: share of clips in which left and right have
     the same idle motion. changes: how often a second the posture changes; change_seconds: range of how long that takes.
-    carried: how often the body is moved in each of `paths.WAYS`; empty for a body that moves by itself.
+    carried: how often the body is moved in each of `paths.WAYS`; empty for a body that moves by itself. side: +1 or -1
+    where all joints are left or right, as a left or right hand's are.
     """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
@@ -118,6 +119,7 @@ class Body:
         self.changes = 0.0
         self.change_seconds: tuple[float, float] = (0.4, 1.5)
         self.carried: Mapping[str, float] = {}
+        self.side = 0
 
     def add(
         self,

@@ -114,6 +114,8 @@ def _fingers(knuckle: float, curl: float, **other: tuple[float, float]) -> dict[
 def _grow_hand(body: Body, rng: np.random.Generator, metacarpals: bool = False, idle: float = 1.0) -> None:
     """Wrist, sometimes after an elbow; thumb and fingers; with metacarpals, also where these begin, and the palm."""
     chiral = rng.choice((-1.0, 1.0))
+    # With the palm down and the fingers ahead, a right hand's thumb is on the left.
+    body.side = -int(chiral)
     wrist_turns = [Turn("wrist", PITCH, -60, 60, 0, 15, 12), Turn("wrist_side", YAW, -25, 25, 0, 6, 6)]
     if rng.random() < 0.3:
         elbow = body.add("elbow", -1, (0, 0, 0), "arm")

@@ -119,7 +119,7 @@ def _reported(body: Body, nodes: list[int], without_edges: bool) -> ReportedJoin
     place = {node: index for index, node in enumerate(nodes)}
     edges = () if without_edges else tuple((place[a], place[b]) for a, b in _links(body, set(nodes)))
     names = tuple(body.nodes[node].name for node in nodes)
-    sides = tuple(body.nodes[node].side for node in nodes)
+    sides = tuple(body.nodes[node].side or body.side for node in nodes)
     return ReportedJoints(Skeleton(names=names, edges=edges, sides=sides, name=body.family), np.array(nodes))
 
 

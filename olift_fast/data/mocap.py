@@ -180,7 +180,8 @@ def load_motion(path: str | Path) -> Motion:
     if known.mirrored:
         mirror = np.where(np.arange(3) == np.abs(up).argmin(), -1, 1).astype(np.float32)
         takes = [
-            take * mirror if name.endswith(known.mirrored) else take for take, name in zip(takes, clip_names, strict=True)
+            take * mirror if name.endswith(known.mirrored) else take
+            for take, name in zip(takes, clip_names, strict=True)
         ]
     if known.there_and_back:
         takes, cyclic = [np.concatenate([take, take[-2:0:-1]]) for take in takes], (True,) * len(takes)

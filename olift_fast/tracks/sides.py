@@ -51,10 +51,9 @@ def twins(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         if not found[index][1] and len(plain_words) == 1:
             found[index][1] = _SIDE[plain_words.pop()]
     # All of one side, as a hand: no name has a twin, and all have the same letter.
-    letters = [_LETTERS.keys() & words for words in tokens]
-    if len(names) > 2 and not any(side for _, side in found) and letters[0] and letters.count(letters[0]) == len(names):
-        sides = [_SIDE[letter] for letter in letters[0]]
-        found = [[twin, sum(sides)] for twin, _ in found]
+    letters = {"".join(sorted(_LETTERS.keys() & words)) for words in tokens}
+    if len(names) > 2 and len(letters) == 1 and letters <= _LETTERS.keys() and not any(side for _, side in found):
+        found = [[twin, _SIDE[letter]] for letter in letters for twin, _ in found]
     return tuple((twin, side) for twin, side in found)
 
 

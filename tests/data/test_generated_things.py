@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from olift_fast.data.generator.motion import animate
 from olift_fast.data.generator.objects import ARTICULATED, RIGID, articulated_object, rigid_object
 from olift_fast.data.generator.paths import WAYS, carry
 from olift_fast.data.generator.postures import HUMAN, QUADRUPED, human_postures, quadruped_postures
+from olift_fast.data.generator.reported_joints import all_joints
+from olift_fast.data.mocap import load_motion
 from olift_fast.tracks.joint_names import read_names
 
 FPS = (18.0, 70.0)
@@ -237,6 +241,53 @@ def test_fingers_flex_as_far_as_those_of_recorded_hands(real_data) -> None:  # t
             real = bends(stored["positions"][:, [found.index(name) for name in joints]])
         real_range = np.quantile(real, (0.05, 0.95), axis=0)
         assert (np.abs(made_range - real_range) < 40).all(), f"{file}: {real_range}, generated {made_range}"
+
+
+def chirality(index: np.ndarray, middle: np.ndarray, little: np.ndarray, wrist: np.ndarray) -> np.ndarray:
+    """Negative for a right hand, positive for a left one, of which fingers (B, 4, 3) are bent toward the palm.
+
+    Seen from the side of the palm, with the fingers up, a right hand's index finger is on the right.
+    """
+    back_to_palm = np.cross(index[:, 0] - little[:, 0], middle[:, 0] - wrist)
+    return -(back_to_palm * (middle[:, 3] - middle[:, 1] + index[:, 3] - index[:, 1])).sum(axis=1)
+
+
+@pytest.mark.parametrize("family", ["hand", "hand_at_work"])
+def test_hands_are_told_which_they_are(family: str) -> None:
+    right = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        body = FAMILIES[family](rng)
+        made = all_joints(body)
+        positions = animate(body, rng, 12, 30, FPS).positions.transpose(2, 3, 0, 1).reshape(-1, len(body.nodes), 3)
+        finger = {
+            name: positions[:, [made.skeleton.names.index(f"{name}_{k}") for k in (1, 2, 3, 4)]]
+            for name in ("index", "middle", "little")
+        }
+        found = np.median(chirality(**finger, wrist=positions[:, made.skeleton.names.index("wrist")]))
+        assert set(made.skeleton.sides) == {int(np.sign(found))}
+        right.append(made.skeleton.sides[0] < 0)
+    assert 0 < sum(right) < len(right)
+
+
+@pytest.mark.parametrize("file", ["hands_leap", "hands_handy_left", "hands_handy_right", "hands_xrtools_left"])
+def test_recorded_hands_are_those_that_they_are_told_to_be(real_data: Path, file: str) -> None:
+    motion = load_motion(next(real_data.glob(f"*/{file}.npz")))
+    names = [re.sub(r"[-_ ]", " ", name.lower()) for name in motion.skeleton.names]
+    phalanges = (("mcp", "proximal"), ("pip", "intermediate"), ("dip", "distal"), ("tip",))
+
+    def place(finger: str, words: Sequence[str]) -> int:
+        return next(k for k, name in enumerate(names) if finger in name and any(word in name for word in words))
+
+    def points(finger: str) -> np.ndarray:
+        return motion.positions[:, [place(finger, words) for words in phalanges]]
+
+    little = points("little" if any("little" in name for name in names) else "pinky")
+    wrist = motion.positions[:, next(k for k, name in enumerate(names) if "wrist" in name or name == "palm")]
+    found = np.sign(chirality(points("index"), points("middle"), little, wrist))
+    assert set(motion.skeleton.sides) == {int(np.sign(np.median(found)))}
+    for start, stop in motion.clips:
+        assert np.median(found[start:stop]) == motion.skeleton.sides[0] or file != "hands_leap"
 
 
 def bends(chain: np.ndarray) -> np.ndarray:

@@ -56,6 +56,15 @@ def test_side_letter_without_twin_counts_for_nothing() -> None:
     assert set(sides_of("paw_l lip leg LF_Coxa SpineL tail rump").values()) == {0}
 
 
+def test_side_letter_that_all_joints_have_counts_without_twin() -> None:
+    assert set(sides_of("Thumb_Tip_L Index_Tip_L Wrist_L").values()) == {1}
+    assert set(sides_of("r_hip rknee R_Ankle").values()) == {0}, "not a word of its own in all"
+    assert set(sides_of("r_hip r_knee R_Ankle").values()) == {-1}
+    assert set(sides_of("r_hip r_knee R_Ankle tail").values()) == {0}
+    assert set(sides_of("r_hip r_knee").values()) == {0}, "of two joints the letter may be chance"
+    assert set(sides_of("l_to_r_1 l_to_r_2 l_to_r_3").values()) == {0}
+
+
 def test_side_word_counts_without_twin() -> None:
     assert sides_of("left_ear nose bright upright left_right_middle") == {
         "left_ear": 1,

@@ -47,6 +47,7 @@ def test_names_tell_the_same_bones_and_sides_as_in_python(tmp_path: Path) -> Non
     lists += [
         [f"{side}{leg}{joint}" for side in "LR" for leg in "123" for joint in "ABCDE"],
         ["mixamorig:Hips", "Bip01 L Thigh"],
+        *([f"{joint}_{side}" for joint in ("Wrist", "Thumb_Tip", "Palm")] for side in ("L", "R", "L_R")),
     ]
     for names, found in zip(lists, ask("names", tmp_path, lists=lists), strict=True):
         assert found["sides"] == list(infer_sides(names)), names

@@ -33,6 +33,10 @@ export function inferSides(names) {
     const plain = new Set(words.filter((word) => word in WORDS));
     if (!sides[index] && plain.size === 1) sides[index] = SIDE[[...plain][0]];
   });
+  // All of one side, as a hand: no name has a twin, and all have the same letter.
+  const letters = new Set(tokens.map((words) => ["l", "r"].filter((letter) => words.includes(letter)).join("")));
+  const [letter] = letters;
+  if (names.length > 2 && letters.size === 1 && letter in LETTERS && !sides.some(Boolean)) sides.fill(SIDE[letter]);
   return sides;
 }
 

@@ -19,6 +19,7 @@ from olift_fast.cli.checks import (
 from olift_fast.cli.console import Stages, by_option, plural, progress_bar
 from olift_fast.cli.world_options import AS_LIFTED, WorldOptions
 from olift_fast.errors import InputError
+from olift_fast.tracks.hands import hand_of, is_hand
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Trust
@@ -316,16 +317,23 @@ def _camera_notes(model: AnyLifter, result: LiftedTracks) -> Iterator[str]:
         yield "the model may be told how the camera looks: --pitch DEGREES, or --view top, level or below"
 
 
-def skeleton_warnings(skeleton: Skeleton) -> Iterator[str]:
-    """What a skeleton lacks that makes depth less sure, with the option that gives it."""
+def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterator[str]:
+    """What the skeleton of these tracks lacks that makes depth less sure, with the option that gives it."""
     if not skeleton.edges:
         yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
-    if not any(skeleton.sides):
+    if is_hand(skeleton) and not any(skeleton.sides):
+        unsaid = [track for track in tracks if not any(hand_of(skeleton, track).sides)]
+        if unsaid or not tracks:
+            yield (
+                f"nothing says which hand {' or '.join(unsaid[:2]) or 'it'} is: depth may come out mirrored; a track "
+                'named left_hand or right_hand tells it, or "sides" in --skeleton FILE'
+            )
+    elif not any(skeleton.sides):
         yield "no left and right joints are recognized: depth may come out mirrored; --skeleton FILE tells them"
 
 
 def _warnings(result: LiftedTracks) -> Iterator[str]:
-    yield from skeleton_warnings(result.skeleton)
+    yield from skeleton_warnings(result.skeleton, result.tracks)
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]

@@ -23,6 +23,7 @@ from olift_fast.renamed import old_argument
 from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.tracks import containers
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
+from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -179,13 +180,15 @@ def _prepared(recording: Begun, index: int) -> Prepared:
 def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mask | None = None) -> Prepared:
     """`prepare` for one of several tracks, without the joints that it never has: they are another animal's.
 
+    A hand is left or right where the track's name says so (`hand_of`).
+
     Args:
         tracks: of all animals.
         index: the track's.
         visible: ``(T, J)`` of the track.
         absent: ``(J,)`` the joints to leave out.
     """
-    keypoints, skeleton = tracks.keypoints[index], tracks.skeleton
+    keypoints, skeleton = tracks.keypoints[index], hand_of(tracks.skeleton, tracks.tracks[index])
     if absent is None or not absent.any():
         return prepare(keypoints, visible, skeleton)
     names = [name for name, missing in zip(skeleton.names, absent, strict=True) if not missing]

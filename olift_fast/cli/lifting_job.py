@@ -19,7 +19,6 @@ from olift_fast.cli.checks import (
 from olift_fast.cli.console import Stages, by_option, plural, progress_bar
 from olift_fast.cli.world_options import AS_LIFTED, WorldOptions
 from olift_fast.errors import InputError
-from olift_fast.tracks.hands import hand_of, is_hand
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Trust
@@ -319,6 +318,8 @@ def _camera_notes(model: AnyLifter, result: LiftedTracks) -> Iterator[str]:
 
 def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterator[str]:
     """What the skeleton of these tracks lacks that makes depth less sure, with the option that gives it."""
+    from olift_fast.tracks.hands import hand_of, is_hand
+
     if not skeleton.edges:
         yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
     if is_hand(skeleton) and not any(skeleton.sides):

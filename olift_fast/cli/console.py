@@ -42,10 +42,15 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except (InputError, MissingExtraError, OSError) as error:
             if kwargs.get("debug"):
                 say(*traceback.format_exc().splitlines(), err=True)
-            typer.secho(printable(f"olift: {one_line(error)}"), fg=typer.colors.RED, err=True)
+            stopped(error)
             raise typer.Exit(BAD_INPUT) from None
 
     return run
+
+
+def stopped(error: Exception) -> None:
+    """The line on stderr of an error that ends the command."""
+    typer.secho(printable(f"olift: {one_line(error)}"), fg=typer.colors.RED, err=True)
 
 
 def one_line(error: Exception) -> str:

@@ -25,6 +25,7 @@ LAYERS = {
     "lazy": 0,
     "reference": 0,
     "renamed": 0,
+    "stages": 0,
     "atomic": 1,
     "folder_lock": 2,
     "odd_files": 1,

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-import olift_fast.io
 from olift_fast.cli import checks
+from olift_fast.io import liftable
 
 from .conftest import JOINTS, Run, walk, write_table
 
@@ -238,7 +238,7 @@ def test_interrupt_ends_with_130(lift: Run, mouse: Path, monkeypatch: pytest.Mon
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(olift_fast.io, "read_keypoints", interrupted)
+    monkeypatch.setattr(liftable, "read_keypoints", interrupted)
     outcome = lift(mouse)
     assert outcome.exit_code == 130 and outcome.stderr == "olift: interrupted\n"
     assert files_under(mouse.parent) == {Path("mouse.csv")}
@@ -248,7 +248,7 @@ def test_bug_is_not_passed_off_as_bad_input(lift: Run, mouse: Path, monkeypatch:
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(olift_fast.io, "read_keypoints", broken)
+    monkeypatch.setattr(liftable, "read_keypoints", broken)
     outcome = lift(mouse)
     assert outcome.exit_code == 1 and isinstance(outcome.exception, ZeroDivisionError)
 

@@ -298,12 +298,16 @@ def _check_page(port: int) -> None:
 
 def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
     """That of the replay, or the one asked for."""
-    from olift_fast.io import read_skeleton
+    from olift_fast.tracks.rigs import plain_skeleton
 
     if replayed is not None:
         return replayed.skeleton
     assert name is not None
-    skeleton = read_skeleton(name)
+    skeleton = plain_skeleton(name)
+    if skeleton is None:
+        from olift_fast.io import read_skeleton
+
+        skeleton = read_skeleton(name)
     if skeleton.num_joints < 2:
         raise InputError(f"{name}: has one joint, wanted at least 2: a point alone has no depth")
     return skeleton

@@ -25,6 +25,7 @@ LAYERS = {
     "lazy": 0,
     "reference": 0,
     "renamed": 0,
+    "stages": 0,
     "atomic": 1,
     "folder_lock": 2,
     "odd_files": 1,
@@ -241,6 +242,22 @@ def test_lifting_does_without_torch() -> None:
     needless = [name for name in above if name.removeprefix(f"{ROOT}.") not in NEED_TORCH]
     assert len(above) - len(needless) == len(NEED_TORCH)
     assert "torch" not in loaded_after(f"import {', '.join(needless)}")
+
+
+@pytest.mark.slow
+def test_a_live_stream_does_without_what_reads_files(tmp_path: Path) -> None:
+    """Its start is waited for."""
+    (tmp_path / "skeleton.json").write_text('{"names": ["nose", "neck", "tail"], "edges": [[0, 1], [1, 2]]}')
+    code = (
+        "import sys; from olift_fast.cli import app; "
+        f"app(['stream', '--skeleton', {str(tmp_path / 'skeleton.json')!r}], standalone_mode=False); "
+        "print(*sorted(sys.modules))"
+    )
+    line = '{"keypoints": [[1, 2], [5, 3], [9, 2]]}\n'
+    done = subprocess.run([sys.executable, "-c", code], input=line, check=True, capture_output=True, text=True)
+    answer, *rest = done.stdout.splitlines()
+    assert '"joints"' in answer
+    assert not {"torch", "h5py", "yaml", "numpy.ma", f"{ROOT}.io"} & set(rest[-1].split())
 
 
 @pytest.mark.parametrize("package", [ROOT, f"{ROOT}.model", f"{ROOT}.streaming"])

@@ -6,8 +6,8 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -23,13 +23,14 @@ from olift_fast.archive.settings import LiftSettings, with_changes
 from olift_fast.archive.stores import is_url, remote_of
 from olift_fast.atomic import writing
 from olift_fast.errors import InputError, MissingExtraError
-from olift_fast.io.read import read_keypoints, read_skeleton
+from olift_fast.io.liftable import read_liftable
+from olift_fast.io.read import read_skeleton
 from olift_fast.io.write import check_can_hold, write_lifted
 from olift_fast.model import AnyLifter, lift_recordings, load
 from olift_fast.model.inference import TOGETHER
 from olift_fast.odd_files import check_file
+from olift_fast.stages import Stages
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
-from olift_fast.tracks.draft import with_inferred_skeleton
 from olift_fast.tracks.skeleton import Skeleton
 
 PACKED = 256
@@ -73,21 +74,6 @@ class _Read:
         return own.min_confidence, own.frame, own.mirror, own.pitch
 
 
-@dataclass(eq=False)
-class _Watch:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[f"seconds_{stage}"] = round(time.perf_counter() - start, 4)
-
-
 class Lifting:
     """Lifts files and writes their results; a process has one.
 
@@ -126,19 +112,19 @@ class Lifting:
 
     def _read(self, job: Job) -> _Read | Record:
         settings = with_changes(self._setup.settings, job.entry.changes)
-        watch = _Watch()
+        stages = Stages()
         record = started(job, self._setup)
         try:
             with ExitStack() as stack:
-                with watch.measure("fetch"):
+                with stages.measure("fetch"):
                     path = self._local(job, stack)
-                with watch.measure("read"):
+                with stages.measure("read"):
                     record["input_sha256"] = hash_of(path)
                     tracks = _tracks_of(path, job.entry.path, settings)
                     _check_can_hold(job.output, tracks)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, others go on
-            return failed(record | watch.seconds, error)
-        return _Read(job, settings, tracks, record | watch.seconds | _known_of(tracks, settings))
+            return failed(record | stages.rounded("seconds_"), error)
+        return _Read(job, settings, tracks, record | stages.rounded("seconds_") | _known_of(tracks, settings))
 
     def _local(self, job: Job, stack: ExitStack) -> Path:
         """The file on this machine; a remote one is fetched whole, and removed once it is read."""
@@ -171,10 +157,10 @@ class Lifting:
                 yield self._written(read, result)
 
     def _lifted_alone(self, read: _Read) -> Record:
-        watch = _Watch()
+        stages = Stages()
         try:
             with ExitStack() as stack:
-                with watch.measure("lift"):
+                with stages.measure("lift"):
                     if self._is_long(read):
                         options = _options(read)
                         result = stack.enter_context(
@@ -182,10 +168,10 @@ class Lifting:
                         )
                     else:
                         result = lift_recordings(self._model, [read.tracks], **_options(read))[0]
-                read.record |= watch.seconds
+                read.record |= stages.rounded("seconds_")
                 return self._written(read, result)
         except Exception as error:  # noqa: BLE001 - as in `_read`
-            return failed(read.record | watch.seconds, error)
+            return failed(read.record | stages.rounded("seconds_"), error)
 
     def _is_long(self, read: _Read) -> bool:
         long = read.tracks.num_frames > self._setup.long
@@ -199,15 +185,16 @@ class Lifting:
         return self._destination.folder / WORK / hash_of_json(own)[:16]
 
     def _written(self, read: _Read, result: LiftedTracks) -> Record:
-        watch, record, output = _Watch(), read.record, read.job.output
+        stages, record, output = Stages(), read.record, read.job.output
         try:
-            with watch.measure("write"):
+            with stages.measure("write"):
                 record |= self._kept(result, output)
             absent = read.tracks.absent()
             tracks = [_track_record(result, index, absent[index]) for index in range(result.num_tracks)]
         except Exception as error:  # noqa: BLE001 - as in `_read`
-            return failed(record | watch.seconds, error)
-        return finished(record | watch.seconds, "done") | {"tracks": tracks, "warnings": _joined(result.warnings)}
+            return failed(record | stages.rounded("seconds_"), error)
+        own = {"tracks": tracks, "warnings": _joined(result.warnings)}
+        return finished(record | stages.rounded("seconds_"), "done") | own
 
     def _kept(self, result: LiftedTracks, output: str) -> Record:
         """Writes a result; its size and hash."""
@@ -259,20 +246,20 @@ def failed(record: Record, error: BaseException | str) -> Record:
 
 def _tracks_of(path: Path, name: str, settings: LiftSettings) -> KeypointTracks:
     """As `olift lift` reads a file; `name` is what messages and results call it."""
-    skeleton = _skeleton(settings.skeleton) if settings.skeleton else None
-    options: dict[str, Any] = {"fps": settings.fps, "image_size": settings.image_size}
     try:
-        tracks = read_keypoints(path, settings.format, skeleton=skeleton, allow_pickle=settings.allow_pickle, **options)
+        tracks = read_liftable(
+            path,
+            settings.format,
+            skeleton=_skeleton(settings.skeleton) if settings.skeleton else None,
+            infer=settings.infer,
+            min_confidence=settings.min_confidence,
+            fps=settings.fps,
+            image_size=settings.image_size,
+            allow_pickle=settings.allow_pickle,
+        )
     except InputError as error:
         raise InputError(str(error).removeprefix(f"{path}: ")) from error
-    tracks = tracks if str(path) == name else replace(tracks, source=name)
-    if tracks.skeleton.num_joints < 2:
-        joint = tracks.skeleton.names[0]
-        raise InputError(f"has one joint ({joint!r}), wanted at least 2: a point alone has no depth")
-    if not tracks.visible(settings.min_confidence).any():
-        best = float(tracks.confidence.max(initial=0))
-        raise InputError(f"no keypoint reaches min_confidence {settings.min_confidence:g}, the best has {best:.2g}")
-    return with_inferred_skeleton(tracks, settings.infer, min_confidence=settings.min_confidence)
+    return tracks if str(path) == name else replace(tracks, source=name)
 
 
 def _check_can_hold(output: str, tracks: KeypointTracks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from olift_fast.archive.lists import listed_in
 from olift_fast.archive.manifest import Manifest
 from olift_fast.archive.records import Record, reason_to_lift
 from olift_fast.archive.settings import LiftSettings, with_changes
-from olift_fast.archive.sources import RESULT, Entry, Found, found_in
+from olift_fast.archive.sources import RESULT, Entry, Found, check_apart, found_in
 from olift_fast.archive.stores import is_url
 from olift_fast.errors import InputError
 
@@ -132,23 +133,18 @@ def with_outputs(entries: Sequence[Entry], settings: LiftSettings) -> list[tuple
     Raises:
         InputError: two have the same, or one's settings can't be.
     """
-    taken: dict[str, str] = {}
     named = []
     for entry in entries:
         try:
             with_changes(settings, entry.changes)
         except InputError as error:
             raise InputError(f"{entry.path}: {error}") from error
-        output = f"{entry.name}{RESULT}{settings.suffix}"
-        # Some file systems know no case.
-        other = taken.setdefault(output.casefold(), entry.path)
-        if other != entry.path:
-            way_out = "name the files with a glob ('DATA/**/*.csv'), or give each an output in a list"
-            raise InputError(f"{other} and {entry.path} would both be lifted to {output}: {way_out}")
-        named.append((entry, output))
-    if len(taken) < len(named):
-        twice = next(path for path in taken.values() if sum(entry.path == path for entry in entries) > 1)
-        raise InputError(f"{twice}: is listed twice")
+        named.append((entry, f"{entry.name}{RESULT}{settings.suffix}"))
+    way_out = ": name the files with a glob ('DATA/**/*.csv'), or give each an output in a list"
+    check_apart(((entry.path, output) for entry, output in named), way_out=way_out)
+    for (path, _), count in Counter((entry.path, output.casefold()) for entry, output in named).items():
+        if count > 1:
+            raise InputError(f"{path}: is listed twice")
     return named
 
 

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -23,9 +23,15 @@ ENDINGS = (
 """Endings of the files that are taken from folders; the reader then goes by their content."""
 RESULT = ".lifted"
 """What names of results have before their ending. Folders' files with it are results of `olift lift`, not input."""
-_FRAME = re.compile(r"(?P<name>.*?)(?P<number>\d+)(_keypoints)?\.json(\.gz)?", re.IGNORECASE)
+_FRAME = re.compile(
+    r"(?P<name>.*?)(?P<number>\d+)((_keypoints)?\.json(\.gz)?|\.\w+\.predictions\.json|\.txt)", re.IGNORECASE
+)
 _OF_FRAME = ('"people"', '"shapes"', 'landmarks"')
+# Class, box and at least a keypoint, as Ultralytics writes an animal.
+_LABEL = re.compile(r"\d+(\s+-?[\d.e+-]+){7,}")
 _HEAD = 2**16
+_LOOKED_AT = 20
+"""A frame without any animal tells nothing: so many are looked at, at most."""
 
 
 @dataclass(frozen=True)
@@ -167,17 +173,44 @@ def _of_folder(folder: Path, root: Path, passed: list[str], seen: set[tuple[int,
 
 
 def _are_frames(folder: Path, names: list[str]) -> bool:
-    """Whether a folder's files are frames of one recording: JSON files, numbered after one name, of one frame each."""
-    found = [_FRAME.fullmatch(name) for name in names if name.lower().endswith((".json", ".json.gz"))]
+    """Whether a folder's files are frames of one recording: numbered after one name, with the poses of a picture each.
+
+    They are the folder's JSON files, or its text files, where there is nothing else to lift.
+    """
+    frames = [name for name in names if name.lower().endswith((".json", ".json.gz"))]
+    if not any(map(is_taken, names)):
+        # Ultralytics puts a list of classes beside its frames.
+        frames = [name for name in names if name.lower().endswith(".txt") and _FRAME.fullmatch(name)]
+    found = [_FRAME.fullmatch(name) for name in frames]
     if len(found) < 2 or None in found or len({match["name"] for match in found if match}) != 1:
         return False
-    first = next(match for match in found if match).string
+    for name in frames[:_LOOKED_AT]:
+        told = is_frame(folder / name)
+        if told is not None:
+            return told
+    return False
+
+
+def is_frame(file: Path) -> bool | None:
+    """Whether a JSON or text file begins as one with the poses of one picture; None for one without any pose."""
+    name = file.name.lower()
+    if name.endswith(".gz"):
+        return True
     try:
-        with (folder / first).open("rb") as file:
-            head = file.read(_HEAD).decode("utf-8", "replace").lstrip()
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD).decode("utf-8", "replace").strip()
     except OSError:
         return False
-    return first.lower().endswith(".gz") or (head.startswith("{") and any(word in head for word in _OF_FRAME))
+    if head in ("", "[]", "{}"):
+        return None
+    if name.endswith(".txt"):
+        return _LABEL.fullmatch(head.splitlines()[0]) is not None
+    if name.endswith(".predictions.json"):
+        return True
+    if '"keypoint_scores"' in head:
+        # MMPose's and Sapiens' list of a picture's animals; whole recordings are lists of frames.
+        return re.match(r"\[\s*\{|\{", head) is not None and not re.search('"(instances|predictions)"', head)
+    return head.startswith("{") and any(word in head for word in _OF_FRAME)
 
 
 def _of_glob(pattern: str) -> Found:
@@ -231,3 +264,18 @@ def told_apart(entries: list[Entry]) -> list[Entry]:
 def _ending(entry: Entry) -> str:
     name = entry.path.rstrip("/").replace("\\", "/").rpartition("/")[2]
     return name[len(entry.name.rpartition("/")[2]) :]
+
+
+def check_apart(results: Iterable[tuple[str, str]], *, place_of: Callable[[str], str] = str, way_out: str = "") -> None:
+    """Raises InputError where two recordings would have one result, also on file systems that know no case.
+
+    Args:
+        results: the path of each recording, and that of its result.
+        place_of: the same for all paths of one file.
+        way_out: what the error says besides.
+    """
+    taken: dict[str, str] = {}
+    for path, result in results:
+        other = taken.setdefault(place_of(result).casefold(), path)
+        if other != path:
+            raise InputError(f"{other} and {path} would both be lifted to {result}{way_out}")

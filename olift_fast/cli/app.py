@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
 from olift_fast.cli.angles import angles
@@ -31,41 +28,13 @@ from olift_fast.cli.render import render
 from olift_fast.cli.skeleton import skeleton
 from olift_fast.cli.stream import stream
 from olift_fast.cli.train import train
+from olift_fast.cli.usage import Command, Root
 from olift_fast.cli.view import view
 from olift_fast.cli.world import world
-from olift_fast.errors import printable
-
-_UsageError: Any = typer.BadParameter.__base__
-"""Of click, or of the copy of it that newer versions of typer bring."""
-
-
-class _Root(TyperGroup):
-    """The commands. Errors show what was typed, or what a shell put in for a pattern, as `printable` does."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Reads the words before the command."""
-        with _printable_errors():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Reads those of the command, and runs it."""
-        with _printable_errors():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _printable_errors() -> Iterator[None]:
-    try:
-        yield
-    except _UsageError as error:
-        told = vars(error)
-        told |= {name: printable(told[name]) for name in ("message", "option_name") if isinstance(told.get(name), str)}
-        raise
-
 
 app = typer.Typer(
     name="olift",
-    cls=_Root,
+    cls=Root,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -105,7 +74,7 @@ def root(
     """
 
 
-class _TakesOldJson(TyperCommand):
+class _TakesOldJson(Command):
     """Takes the old forms for one release: ``--json -`` as ``--json``, ``--json FILE`` as ``--out FILE``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -129,7 +98,7 @@ class _TakesOldJson(TyperCommand):
         return bool(too_many) or (arguments.get("file") == value and (not Path(value).exists() or _is_of_bench(value)))
 
 
-class _TakesOldView(TyperCommand):
+class _TakesOldView(Command):
     """Takes ``--view`` without a name, the old form of ``--open``, for one release."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -161,7 +130,7 @@ def _is_of_bench(file: str) -> bool:
     return isinstance(content, dict) and {"stages", "machine"} <= content.keys()
 
 
-_TAKE_OLD_FORMS: dict[Any, type[TyperCommand]] = {
+_TAKE_OLD_FORMS: dict[Any, type[Command]] = {
     **dict.fromkeys((evaluate, bench), _TakesOldJson),
     **dict.fromkeys((lift, stream, demo), _TakesOldView),
 }
@@ -192,5 +161,8 @@ COMMANDS: tuple[Any, ...] = (
 _WITHOUT_ARGUMENTS = (stream, demo, bench, doctor)
 
 for command in COMMANDS:
-    name = "eval" if command is evaluate else None
-    app.command(name, cls=_TAKE_OLD_FORMS.get(command), no_args_is_help=command not in _WITHOUT_ARGUMENTS)(command)
+    app.command(
+        "eval" if command is evaluate else None,
+        cls=_TAKE_OLD_FORMS.get(command, Command),
+        no_args_is_help=command not in _WITHOUT_ARGUMENTS,
+    )(command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,10 +41,15 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except (InputError, MissingExtraError, OSError) as error:
             if kwargs.get("debug"):
                 say(*traceback.format_exc().splitlines(), err=True)
-            typer.secho(printable(f"olift: {one_line(error)}"), fg=typer.colors.RED, err=True)
+            stopped(error)
             raise typer.Exit(BAD_INPUT) from None
 
     return run
+
+
+def stopped(error: Exception) -> None:
+    """The line on stderr of an error that ends the command."""
+    typer.secho(printable(f"olift: {one_line(error)}"), fg=typer.colors.RED, err=True)
 
 
 def one_line(error: Exception) -> str:
@@ -155,30 +159,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1)
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     return grid
-
-
-class Stages:
-    """Wall-clock seconds of the stages of a run, in order."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Adds the time of the block to the stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-    def line(self) -> str:
-        """All stages in one line: "read 0.02 s · lift 0.41 s"."""
-        return " · ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items())
-
-    def rounded(self) -> dict[str, float]:
-        """Seconds to the tenth of a millisecond, for JSON."""
-        return {stage: round(seconds, 4) for stage, seconds in self.seconds.items()}
 
 
 @contextmanager

@@ -70,10 +70,7 @@ def examine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "packages": {name: _installed(name) for name in PACKAGES},
         "extras": {
-            extra: {
-                name: _installed(name) if importlib.util.find_spec(module) else None for name, module in needs.items()
-            }
-            for extra, needs in EXTRAS.items()
+            extra: dict(_found(name, module) for name, module in needs.items()) for extra, needs in EXTRAS.items()
         },
         "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith("OLIFT_")},
     }
@@ -107,6 +104,22 @@ def _why_no_torch() -> str | None:
     except (ImportError, OSError) as error:
         return f"torch cannot be imported: {' '.join(str(error).split())}"
     return None
+
+
+def _found(package: str, module: str) -> tuple[str, str | None]:
+    """The package that the module is of, and its version, None where the module is missing.
+
+    Another package may bring the same module, as opencv-python does in place of opencv-python-headless.
+    """
+    if importlib.util.find_spec(module) is None:
+        return package, None
+    if version := _installed(package):
+        return package, version
+    from importlib.metadata import packages_distributions
+
+    for other in packages_distributions().get(module, ()):
+        return other, _installed(other)
+    return package, "of unknown version"
 
 
 def _installed(package: str) -> str | None:

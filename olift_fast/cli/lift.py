@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.console import SOME_FAILED, old_option, open_page, plural, print_json, reported, say, tell, warn
-from olift_fast.cli.lift_many import Recordings, are_many, lift_each, recordings_of
+from olift_fast.cli.lift_many import Recordings, Several, lift_each, recordings_in, with_results
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
@@ -174,13 +174,14 @@ def lift(
       olift lift walk.json --world --height 1.75m --calibration Calib.toml --camera cam_01
       olift lift recordings/ -o lifted/ --format-out .csv      each file of a folder, and of the folders in it
     """
-    several = are_many(files)
+    found = recordings_in(files)
+    several = isinstance(found, Several)
     if several and (open_ or html is not None):
         raise InputError(f"{'--open' if open_ else '--html'} draws one result: leave it out, or name one file")
     if not several and format_out is not None:
         raise InputError("--format-out is for several files: of one, the ending of -o tells the format")
-    file = files[0]
-    result = file if several else out or default_output(file, ".lifted.npz")
+    file = files[0] if isinstance(found, Several) else found
+    result = file if several else out or default_output(files[0], ".lifted.npz")
     page = html or (result.parent / f"{_stem(result)}.html" if open_ else None)
     job = LiftingJob(
         file=file,
@@ -219,8 +220,8 @@ def lift(
             calibration_unit=calibration_unit,
         ),
     )
-    if several:
-        _lift_several(job, recordings_of(files, out, format_out or ".npz"), as_json)
+    if isinstance(found, Several):
+        _lift_several(job, with_results(found, out, format_out or ".npz"), as_json)
         return
     outcome = lift_file(job, quiet=as_json)
     if as_json:

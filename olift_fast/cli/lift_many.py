@@ -18,96 +18,95 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Several:
+    """The recordings that the FILEs stand for.
+
+    Args:
+        entries: files, and folders of frames.
+        passed_over: how many files are no recordings by their endings, or are results.
+    """
+
+    entries: tuple[Entry, ...]
+    passed_over: int
+
+
+@dataclass(frozen=True)
 class Recordings:
-    """What several FILEs stand for.
+    """The same, with what becomes of them.
 
     Args:
         files: the recordings, each with the path of its result.
-        passed_over: how many files of the folders are no recordings by their endings.
+        passed_over: as in `Several`.
     """
 
     files: tuple[tuple[Path, Path], ...]
     passed_over: int
 
 
-def are_many(files: Sequence[Path]) -> bool:
-    """Whether these are more than one recording: several files, a glob, or a folder that is none by itself.
+def recordings_in(files: Sequence[Path]) -> Path | Several:
+    """What the FILEs stand for: the path of one recording, or all recordings in several files, a glob, or a folder.
 
-    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording.
+    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. So is a folder with
+    one JSON file and nothing else to lift: MMPose makes such a one for each video. A file that is named as results are,
+    as ``rec/*`` of a shell does on a second run, is passed over.
+
+    Raises:
+        InputError: one of them is not there, or holds no recording.
     """
-    if len(files) != 1:
-        return True
-    path = files[0]
-    if not path.exists():
-        return glob.has_magic(str(path))
-    if not path.is_dir():
-        return False
-    from olift_fast.archive.sources import found_in, is_recording
+    if len(files) == 1 and not (files[0].is_dir() or (glob.has_magic(str(files[0])) and not files[0].exists())):
+        return files[0]
+    from olift_fast.archive.sources import RESULT, found_in, is_frame
 
-    if is_recording(path):
-        return False
-    found = found_in(str(path)).entries
-    return len(found) > 1 or Path(found[0].path).parent != path or not found[0].path.lower().endswith(".json")
+    results = [path for path in files if path.is_file() and f"{RESULT}." in path.name.lower()]
+    given = [path for path in files if path not in results] or files
+    found = [found_in(str(path)) for path in given]
+    entries = [entry for one in found for entry in one.entries]
+    if len(files) == len(entries) == 1 and files[0].is_dir():
+        alone = Path(entries[0].path)
+        if alone == files[0] or (alone.parent == files[0] and alone.name.lower().endswith(".json")):
+            # A frame needs its folder, which tells that it is one.
+            return files[0] if alone == files[0] or is_frame(alone) else alone
+    return Several(tuple(entries), sum(one.passed_over for one in found) + len(files) - len(given))
 
 
-def recordings_of(files: Sequence[Path], out: Path | None, suffix: str) -> Recordings:
-    """The recordings that the files, folders and globs hold, each once, and where their results go.
+def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
+    """The recordings, each once, and where their results go.
 
     Results are named ``NAME.lifted.npz``. Below `out` they lie as the recordings lie below the folder that all of them
     share; without `out`, beside the recordings.
 
     Args:
-        files: files, folders, and globs.
+        several: the recordings.
         out: a folder, which need not be there.
         suffix: the ending of the results, ``.npz``.
 
-    A file that is named as results are, as ``rec/*`` of a shell does on a second run, is passed over.
-
     Raises:
-        InputError: one of them is not there or holds no recording, `out` is a file, `suffix` is no ending, two
-            recordings would have one result, or a result would take the place of a recording.
+        InputError: `out` is a file, `suffix` is no ending, two recordings would have one result, or a result would take
+            the place of a recording.
     """
-    from olift_fast.archive.sources import RESULT, Entry, found_in, told_apart
+    from olift_fast.archive.sources import RESULT, Entry, check_apart, told_apart
 
     if not suffix.startswith(".") or "/" in suffix or os.sep in suffix:
         raise InputError(f"--format-out must be an ending, as .csv, got {suffix!r}")
     if out is not None and (out.is_file() or (out.suffix and not out.is_dir() and _is_result(out))):
         raise InputError(f"{out}: is the name of one result; for several recordings -o must name a folder")
-    placed: dict[Path, Path] = {}
-    seen: set[str] = set()
-    results = [path for path in files if path.is_file() and f"{RESULT}." in path.name.lower()]
-    given = [path for path in files if path not in results] or files
-    passed_over = len(files) - len(given)
-    for path in given:
-        found = found_in(str(path))
-        passed_over += found.passed_over
-        for entry in found.entries:
-            if (place := os.path.abspath(entry.path)) not in seen:
-                seen.add(place)
-                placed[Path(entry.path)] = _beside(entry)
-    root = Path(os.path.commonpath([os.path.abspath(place.parent) for place in placed.values()]))
+    placed: dict[str, tuple[Path, Path]] = {}
+    for entry in several.entries:
+        placed.setdefault(os.path.abspath(entry.path), (Path(entry.path), _beside(entry)))
+    root = Path(os.path.commonpath([os.path.abspath(place.parent) for _, place in placed.values()]))
     named = told_apart(
         [
             Entry(str(path), Path(os.path.relpath(os.path.abspath(place), root)).as_posix(), 0, "")
-            for path, place in placed.items()
+            for path, place in placed.values()
         ]
     )
-    places = [((root if out is None else out) / f"{entry.name}{RESULT}{suffix}", entry.path) for entry in named]
-    _check_places(places)
-    return Recordings(tuple((Path(file), _as_given(result, out)) for result, file in places), passed_over)
-
-
-def _check_places(places: Sequence[tuple[Path, str]]) -> None:
-    """Raises InputError where a result would take the place of a recording, or of another's result."""
-    inputs = {os.path.realpath(file) for _, file in places}
-    taken: dict[str, str] = {}
-    for result, file in places:
-        place = os.path.realpath(result)
-        if place in inputs:
+    places = [(entry.path, str((root if out is None else out) / f"{entry.name}{RESULT}{suffix}")) for entry in named]
+    inputs = {os.path.realpath(file) for file, _ in places}
+    for file, result in places:
+        if os.path.realpath(result) in inputs:
             raise InputError(f"{result}: is one of the files to lift, and would be the result of {file}")
-        other = taken.setdefault(place.casefold(), file)  # some file systems know no case
-        if other != file:
-            raise InputError(f"{other} and {file} would both be lifted to {result}")
+    check_apart(places, place_of=os.path.realpath)
+    return Recordings(tuple((Path(file), _as_given(Path(result), out)) for file, result in places), several.passed_over)
 
 
 def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterator[tuple[Path, Outcome | str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,9 +16,10 @@ from olift_fast.cli.checks import (
     check_result,
     check_threads,
 )
-from olift_fast.cli.console import Stages, by_option, plural, progress_bar
+from olift_fast.cli.console import by_option, plural, progress_bar
 from olift_fast.cli.world_options import AS_LIFTED, WorldOptions
 from olift_fast.errors import InputError
+from olift_fast.stages import Stages
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Trust
@@ -225,44 +226,21 @@ def read_tracks(
     image_size: tuple[int, int] | None = None,
     names: Sequence[str] = (),
 ) -> KeypointTracks:
-    """The tracks of these names, or all, with edges inferred where none are given.
+    """`read_liftable` with a skeleton by name, and errors that name options."""
+    from olift_fast.io import read_skeleton
+    from olift_fast.io.liftable import read_liftable
 
-    Raises:
-        InputError: there is one joint only, nothing is visible, or as `read_keypoints`.
-    """
-    from olift_fast.io import read_keypoints, read_skeleton
-    from olift_fast.tracks import with_inferred_skeleton
-
-    wanted = read_skeleton(skeleton) if skeleton else None
-    tracks = read_keypoints(file, format, fps=fps, skeleton=wanted, image_size=image_size, allow_pickle=allow_pickle)
-    if tracks.skeleton.num_joints < 2:
-        name = tracks.skeleton.names[0]
-        raise InputError(f"{file}: has one joint ({name!r}), wanted at least 2: a point alone has no depth")
-    if names:
-        tracks = _chosen(file, tracks, names)
-    if not tracks.visible(min_confidence).any():
-        best = float(tracks.confidence.max())
-        raise InputError(f"{file}: no keypoint reaches --min-confidence {min_confidence:g}, the best has {best:.2g}")
-    return with_inferred_skeleton(tracks, infer, min_confidence=min_confidence)
-
-
-def _chosen(file: Path, tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:
-    import numpy as np
-
-    from olift_fast.tracks.taking import places_of
-
-    try:
-        kept = places_of(names, tracks.tracks)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-    # Joints that only the other tracks have leave with them.
-    joints = np.flatnonzero(~tracks.absent()[kept].all(axis=0))
-    return replace(
-        tracks,
-        keypoints=tracks.keypoints[kept][:, :, joints],
-        confidence=tracks.confidence[kept][:, :, joints],
-        skeleton=tracks.skeleton.subset([tracks.skeleton.names[joint] for joint in joints]),
-        tracks=tuple(tracks.tracks[index] for index in kept),
+    return read_liftable(
+        file,
+        format,
+        skeleton=read_skeleton(skeleton) if skeleton else None,
+        infer=infer,
+        min_confidence=min_confidence,
+        fps=fps,
+        image_size=image_size,
+        names=names,
+        allow_pickle=allow_pickle,
+        threshold="--min-confidence",
     )
 
 

@@ -298,12 +298,16 @@ def _check_page(port: int) -> None:
 
 def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
     """That of the replay, or the one asked for."""
-    from olift_fast.io import read_skeleton
+    from olift_fast.tracks.rigs import plain_skeleton
 
     if replayed is not None:
         return replayed.skeleton
     assert name is not None
-    skeleton = read_skeleton(name)
+    skeleton = plain_skeleton(name)
+    if skeleton is None:
+        from olift_fast.io import read_skeleton
+
+        skeleton = read_skeleton(name)
     if skeleton.num_joints < 2:
         raise InputError(f"{name}: has one joint, wanted at least 2: a point alone has no depth")
     return skeleton
@@ -312,18 +316,19 @@ def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
 def _check_can_hold(record: Path, joints: Skeleton, replayed: KeypointTracks | None) -> None:
     """Raises InputError where the record's format can't do without what is known to be missing.
 
-    How many tracks come live, and whether their frames have times, is only known at the end.
+    A live stream may have any number of tracks. Whether its frames have times is only known at the end.
     """
     import numpy as np
 
     from olift_fast.io.write import check_can_hold
     from olift_fast.tracks.containers import KeypointTracks
 
+    live = replayed is None
     if replayed is None:
         nothing = np.zeros((1, 1, joints.num_joints, 2), np.float32)
         replayed = KeypointTracks(nothing, nothing[..., 0], joints, ("track",))
     # Moments of a record are counted; a replay without a rate is played at the usual one.
-    check_can_hold(record, replace(replayed, frames=None, fps=replayed.fps or 30.0))
+    check_can_hold(record, replace(replayed, frames=None, fps=replayed.fps or 30.0), more_to_come=live)
 
 
 def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None, axes: str) -> LiveView:

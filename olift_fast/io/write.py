@@ -47,9 +47,19 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
     return path
 
 
-def check_can_hold(path: Path, tracks: KeypointTracks | LiftedTracks) -> None:
-    """Raises InputError where the format of this name can't do without what the tracks lack; says what to do."""
-    _check(path, _known(path), tracks)
+def check_can_hold(path: Path, tracks: KeypointTracks | LiftedTracks, *, more_to_come: bool = False) -> None:
+    """Raises InputError where the format of this name can't do without what the tracks lack; says what to do.
+
+    Args:
+        more_to_come: there may be further tracks, as in a live stream.
+    """
+    known = _known(path)
+    if more_to_come and "one track" in known.wants:
+        raise InputError(
+            f"{path}: {known.title} holds one track a file, and a live stream may have several: record an .npz, of "
+            "which `olift convert --each-track` makes a file of each"
+        )
+    _check(path, known, tracks)
 
 
 def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTracks) -> None:
@@ -57,11 +67,14 @@ def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTrack
     if "one track" in wants and tracks.num_tracks != 1:
         names = ", ".join(map(repr, tracks.tracks))
         raise InputError(
-            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}); choose one with --track, "
-            "or let `olift convert --each-track` write a file for each"
+            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}): write an .npz, of which "
+            "`olift convert --track` takes one, and `olift convert --each-track` makes a file of each"
         )
     if "fps" in wants and tracks.fps is None:
-        raise InputError(f"{path}: {title} needs the frames a second, which are not known: give them with --fps")
+        raise InputError(
+            f"{path}: {title} needs the frames a second, which are not known: give them with --fps "
+            "of `olift lift` or `olift convert`"
+        )
     if "fps" in wants and not tracks.num_frames:
         raise InputError(f"{path}: {title} needs at least one frame, got none")
     if "bones" in wants and not tracks.skeleton.edges:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
 from olift_fast.model.config import LifterConfig
 from olift_fast.model.shapes import weight_count
 
@@ -22,6 +20,8 @@ def metadata(license: str | None = None) -> str:
     Args:
         license: its identifier on the Hub, such as "apache-2.0" or "cc-by-nc-4.0".
     """
+    import yaml  # here alone: loading a checkpoint does without
+
     told = {
         **({} if license is None else {"license": license}),
         "library_name": "olift-fast",

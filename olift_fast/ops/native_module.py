@@ -14,19 +14,25 @@ from olift_fast.runtime.threads import follow_torch
 
 def native_module() -> ModuleType | None:
     """The module `olift_fast._native`; None where it can't take tensors, and `why_not_native` tells why."""
-    return _load()[0]
+    return arrays.native_module() if why_not_native() is None else None
 
 
 def loaded_module() -> ModuleType:
     """The module `olift_fast._native`, for a caller that has made sure that it is there."""
-    native = native_module()
-    assert native is not None, why_not_native()
-    return native
+    reason = why_not_native()
+    assert reason is None, reason
+    return arrays.loaded_module()
 
 
+@functools.cache
 def why_not_native() -> str | None:
     """One line: why the native module can't be used here for tensors; None where it can."""
-    return _load()[1]
+    if arrays.native_module() is None:
+        return arrays.why_not_native()
+    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        return f"the native module reads tensors by DLPack's C interface, which torch {torch.__version__} has not"
+    follow_torch()
+    return None
 
 
 def why_not_bfloat16() -> str | None:
@@ -52,14 +58,3 @@ def why_not_cuda() -> str | None:
     if not native.info()["cuda"]:
         return "the native module was built without CUDA: no nvcc was found then, or OLIFT_CUDA=OFF was set"
     return None if torch.cuda.is_available() else "torch finds no CUDA device"
-
-
-@functools.cache
-def _load() -> tuple[ModuleType | None, str | None]:
-    module = arrays.native_module()
-    if module is None:
-        return None, arrays.why_not_native()
-    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
-        return None, f"the native module reads tensors by DLPack's C interface, which torch {torch.__version__} has not"
-    follow_torch()
-    return module, None

@@ -306,7 +306,7 @@ class StreamingLifter:
         if tracks is None:
             return np.arange(self.tracks)
         own = np.atleast_1d(np.asarray(tracks))
-        if own.ndim > 1 or own.dtype.kind not in "iu" or len(np.unique(own)) < len(own):
+        if own.ndim > 1 or own.dtype.kind not in "iu" or len(set(own.tolist())) < len(own):
             raise InputError(f"tracks must be a slot or different slots, got {tracks!r}")
         if len(own) and not 0 <= own.min() <= own.max() < self.tracks:
             raise InputError(f"tracks must be among 0 … {self.tracks - 1}, got {tracks!r}")

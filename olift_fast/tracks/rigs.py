@@ -7,6 +7,7 @@ left and for right.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
@@ -15,6 +16,9 @@ from typing import NamedTuple
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton, plain
+
+_PLAIN = 1_000_000
+"""Bytes of a skeleton's file, at most, that `plain_skeleton` opens."""
 
 
 def rig(name: str) -> Skeleton:
@@ -69,6 +73,23 @@ def load_skeleton(path_or_name: str | Path) -> Skeleton:
         raise InputError(f"{path}: skeleton is not UTF-8 text: {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def plain_skeleton(path_or_name: str | Path) -> Skeleton | None:
+    """The built-in rig of that name, or the skeleton of a JSON file with `names`; None for all else, and for bad ones.
+
+    It is what `olift_fast.io.read_skeleton` gives, but needs none of the libraries that read other files.
+    """
+    if str(path_or_name) in rig_names():
+        return rig(str(path_or_name))
+    path = Path(path_or_name)
+    try:
+        if path.suffix.lower() != ".json" or not path.is_file() or path.stat().st_size > _PLAIN:
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Skeleton.from_json(content) if isinstance(content, dict) and "names" in content else None
+    except (OSError, ValueError, RecursionError, InputError):
+        return None
 
 
 # Model names in the AnimalSyn3D dataset, and their animals. The last four are in its tooling, but not among the

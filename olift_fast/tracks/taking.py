@@ -1,4 +1,4 @@
-"""Some tracks of a lifted result."""
+"""Some tracks of a recording, or of a lifted result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
 _OF_JOINTS = ("joints", "keypoints", "confidence", "visible", "uncertainty", "uncertainty_xy", "contacts")
 _OF_TRACKS = ("scale", "centers", "rotation", "meters_per_pixel")
@@ -34,6 +34,23 @@ def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
         changes["world"] = result.world.of_tracks(kept)
     skeleton = result.skeleton.subset([result.skeleton.names[joint] for joint in joints])
     return replace(result, **changes, skeleton=skeleton, tracks=tuple(result.tracks[index] for index in kept))
+
+
+def take_keypoints(tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:
+    """The tracks of these names, in this order, before they are lifted; joints that only others have are left out.
+
+    Raises:
+        InputError: no such track; the message lists those that there are.
+    """
+    kept = places_of(names, tracks.tracks)
+    joints = np.flatnonzero(~tracks.absent()[kept].all(axis=0))
+    return replace(
+        tracks,
+        keypoints=tracks.keypoints[kept][:, :, joints],
+        confidence=tracks.confidence[kept][:, :, joints],
+        skeleton=tracks.skeleton.subset([tracks.skeleton.names[joint] for joint in joints]),
+        tracks=tuple(tracks.tracks[index] for index in kept),
+    )
 
 
 def places_of(names: Sequence[str], tracks: Sequence[str]) -> list[int]:

@@ -75,7 +75,7 @@ def pairs_of(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
     )
 
 
-def trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
+def upright_trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
     """The joints at the lower and at the upper end of an upright body's trunk; two empty ones for other bodies."""
     parts = parts_of(skeleton.names)
     if not is_upright(skeleton):

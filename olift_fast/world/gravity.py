@@ -14,7 +14,7 @@ from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.world_frame import Gravity
 from olift_fast.world.averages import mean_of
-from olift_fast.world.feet import Ints, feet_of, limbs_of, pairs_of, trunk_of
+from olift_fast.world.feet import Ints, feet_of, limbs_of, pairs_of, upright_trunk_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -159,7 +159,7 @@ def _across(body: _Body, directions: Floats) -> Floats:
 
 def _along(body: _Body, directions: Floats) -> Floats:
     """(G) how well the trunk of an upright body, or the legs of another, point along each direction."""
-    trunk, legs = (_mean_ends(body, *ends) for ends in (trunk_of(body.skeleton), limbs_of(body.skeleton)[::-1]))
+    trunk, legs = (_mean_ends(body, *ends) for ends in (upright_trunk_of(body.skeleton), limbs_of(body.skeleton)[::-1]))
     # The names of a rat's joints may be those of a person's: a trunk across the legs is no upright one.
     if np.isfinite(trunk).all() and not trunk @ legs < _UPRIGHT:
         along, degrees = trunk, _TRUNK_DEGREES

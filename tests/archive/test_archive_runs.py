@@ -205,7 +205,7 @@ def test_an_error_of_the_program_is_a_row_too(run: Run, tmp_path: Path, monkeypa
             raise ZeroDivisionError("oops")
         return quality(result, *rest)
 
-    read = lifting.read_keypoints
+    read = lifting.read_liftable
 
     def reading(path: Path, *rest: Any, **more: Any) -> Any:
         if path.name == "mouse 2.csv":
@@ -213,7 +213,7 @@ def test_an_error_of_the_program_is_a_row_too(run: Run, tmp_path: Path, monkeypa
         return read(path, *rest, **more)
 
     monkeypatch.setattr(lifting, "quality_of", broken)
-    monkeypatch.setattr(lifting, "read_keypoints", reading)
+    monkeypatch.setattr(lifting, "read_liftable", reading)
     assert counts(run(source, tmp_path / "out")) == (1, 3, 0, 0)
     found = records(tmp_path / "out")
     assert "ZeroDivisionError: oops" in found["mouse 1.csv"]["error"]

@@ -79,7 +79,7 @@ def test_what_cannot_be_written_is_told_in_a_line(run: Run, dogs: Path, tmp_path
     np.savez(other, keypoints=np.ones((3, 4, 2)))
     before = sorted(tmp_path.iterdir())
     for arguments, message in (
-        ((dogs, "-o", tmp_path / "x.bvh"), "BVH holds one track a file, got 2 ('rex/1', 'REX 1'); choose one with"),
+        ((dogs, "-o", tmp_path / "x.bvh"), "BVH holds one track a file, got 2 ('rex/1', 'REX 1'): write an .npz"),
         ((dogs, "-o", tmp_path / "x.xyz"), "the name must end in .npz, .long.csv"),
         ((dogs, "-o", dogs), "is the input itself"),
         ((dogs, "-o", tmp_path / "no" / "x.glb"), "cannot be written"),

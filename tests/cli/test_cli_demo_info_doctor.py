@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -158,6 +159,27 @@ def test_doctor_knows_all_extras_but_those_for_developers() -> None:
         if extra not in ("test", "dev", "dist", "docs")
     }
     assert {extra: set(packages) for extra, packages in doctor_module.EXTRAS.items()} == wanted
+
+
+def test_doctor_takes_a_package_that_brings_the_same_module(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """opencv-python in place of opencv-python-headless, and modules that no package's record names."""
+    for module in ("cv2", "imageio_ffmpeg", "PIL"):
+        (tmp_path / f"{module}.py").touch()
+    record = tmp_path / "opencv_python-9.8.7.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: opencv-python\nVersion: 9.8.7\n")
+    (record / "top_level.txt").write_text("cv2\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    video = json.loads(run("doctor", "--json").stdout)["extras"]["video"]
+    assert video == {
+        "opencv-python": "9.8.7",
+        "imageio-ffmpeg": "of unknown version",
+        "pillow": "of unknown version",
+    }
+    line = next(line for line in run("doctor").stdout.splitlines() if "video" in line)
+    assert line.strip() == "✓ video: opencv-python 9.8.7, imageio-ffmpeg of unknown version, pillow of unknown version"
 
 
 def test_doctor_says_why_something_cannot_run(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-import olift_fast.io
 from olift_fast.cli import checks
+from olift_fast.io import liftable
 
 from .conftest import JOINTS, Run, walk, write_table
 
@@ -238,7 +238,7 @@ def test_interrupt_ends_with_130(lift: Run, mouse: Path, monkeypatch: pytest.Mon
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(olift_fast.io, "read_keypoints", interrupted)
+    monkeypatch.setattr(liftable, "read_keypoints", interrupted)
     outcome = lift(mouse)
     assert outcome.exit_code == 130 and outcome.stderr == "olift: interrupted\n"
     assert files_under(mouse.parent) == {Path("mouse.csv")}
@@ -248,6 +248,40 @@ def test_bug_is_not_passed_off_as_bad_input(lift: Run, mouse: Path, monkeypatch:
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(olift_fast.io, "read_keypoints", broken)
+    monkeypatch.setattr(liftable, "read_keypoints", broken)
     outcome = lift(mouse)
     assert outcome.exit_code == 1 and isinstance(outcome.exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("lift", "a.csv", "--fps", "fast"), "--fps must be a number, got 'fast'"),
+        (("lift", "a.csv", "--threads=3.5"), "--threads must be a whole number, got '3.5'"),
+        (("lift", "a.csv", "--frame", "world"), "--frame must be camera or object, got 'world'"),
+        (("lift", "a.csv", "--image-size", "640", "wide"), "--image-size must be two whole numbers, got '640 wide'"),
+        (("lift", "a.csv", "--image-size", "640"), "--image-size must be two whole numbers, got fewer"),
+        (("lift", "a.csv", "--fps"), "--fps must be a number, got none"),
+        (("lift", "a.csv", "--skeleton"), "--skeleton needs a value, got none"),
+        (("lift", "a.csv", "--mirror=yes"), "--mirror takes no value, got 'yes'"),
+        (
+            ("eval", "small", ".", "--latency-frames", "2", "--latency-frames", "x"),
+            "--latency-frames must be a whole number, got 'x'",
+        ),
+        (("lift", "a.csv", "--fsp", "3"), "there is no option --fsp, did you mean "),
+        (("lift", "a.csv", "--xyzxyz"), "there is no option --xyzxyz; `olift lift --help` shows"),
+        (("lift", "--fps", "3"), "FILE… is missing; `olift lift --help` shows"),
+        (("convert", "a.npz"), "-o/--out is missing; `olift convert --help` shows"),
+        (("view", "a.npz", "b.npz"), "(b.npz); `olift view --help` shows"),
+        (("lft", "a.csv"), "no such command 'lft'"),
+        (("--nonsense",), "no such option"),
+    ],
+)
+def test_options_that_cannot_be_read_take_one_line(run: Run, arguments: tuple[str, ...], told: str) -> None:
+    assert_one_line(run(*arguments), told)
+
+
+def test_a_command_without_arguments_shows_its_help(run: Run) -> None:
+    for arguments in ((), ("lift",), ("view",)):
+        outcome = run(*arguments)
+        assert "Usage: olift" in outcome.output.replace("root", "olift") and "olift: " not in outcome.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from olift_fast.cli.lift_many import Several, recordings_in
 from olift_fast.io import read_lifted
 
 from .conftest import Run
@@ -139,6 +140,66 @@ def test_a_folder_of_frames_is_one_recording_still(lift: Run, tmp_path: Path) ->
     shutil.copy(next(folder.iterdir()), alone)
     assert lift(alone).exit_code == 0
     assert (tmp_path / "alone.lifted.npz").is_file()
+
+
+POINTS = [[100.0 + 3 * k, 50.0 + 7 * k] for k in range(17)]
+POSE = {"keypoints": POINTS, "keypoint_scores": [0.9] * 17}
+FLAT = {"keypoints": [value for x, y in POINTS for value in (x, y, 0.9)]}
+LABEL = "0 0.5 0.5 0.2 0.3 " + " ".join(f"{x / 300:.3f} {y / 300:.3f} 0.9" for x, y in POINTS)
+FRAMES_OF = {  # the name of a frame's file, a frame, and one without any animal
+    "openpose": ("clip_{}_keypoints.json", json.dumps({"people": []}), "{}"),
+    "labelme": ("clip_{}.json", json.dumps({"shapes": [], "imagePath": "0.png"}), "{}"),
+    "mediapipe": ("clip_{}.json", json.dumps({"pose_landmarks": []}), "{}"),
+    "mmpose": ("{}.json", json.dumps([POSE]), "[]"),
+    "sapiens": ("{}.json", json.dumps({"instance_info": [POSE]}), "{}"),
+    "openpifpaf": ("{}.jpg.predictions.json", json.dumps([FLAT]), "[]"),
+    "ultralytics": ("clip_{}.txt", LABEL, ""),
+}
+RECORDINGS_OF = {  # the name of a file, and what it holds
+    "mmpose": ("{}.json", json.dumps({"instance_info": [{"frame_id": 0, "instances": [POSE]}]})),
+    "mmpose inferencer": ("{}.json", json.dumps([{"predictions": [[POSE]]}])),
+    "mmpose lists": ("{}.json", json.dumps([[POSE]])),
+    "coco results": ("{}.json", json.dumps([{"image_id": 1, **FLAT}])),
+    "coco": ("{}.json", json.dumps({"images": [], "annotations": [], "categories": []})),
+}
+
+
+@pytest.mark.parametrize("tool", FRAMES_OF)
+def test_frames_in_a_folder_are_one_recording(tmp_path: Path, tool: str) -> None:
+    name, frame, nobody = FRAMES_OF[tool]
+    for number in range(4):
+        (tmp_path / name.format(f"{number:06d}")).write_text(nobody if number == 0 else frame)
+    (tmp_path / "classes.txt").write_text("person\n")
+    assert recordings_in([tmp_path]) == tmp_path
+    (tmp_path / "other.csv").touch()
+    if tool == "ultralytics":
+        assert recordings_in([tmp_path]) != tmp_path
+
+
+@pytest.mark.parametrize("tool", RECORDINGS_OF)
+def test_recordings_in_a_folder_are_several(tmp_path: Path, tool: str) -> None:
+    name, content = RECORDINGS_OF[tool]
+    for number in (1, 2):
+        (tmp_path / name.format(number)).write_text(content)
+    found = recordings_in([tmp_path])
+    assert isinstance(found, Several)
+    assert [entry.path for entry in found.entries] == [str(tmp_path / name.format(number)) for number in (1, 2)]
+    (tmp_path / name.format(2)).unlink()
+    assert recordings_in([tmp_path]) == tmp_path / name.format(1)
+
+
+@pytest.mark.slow
+def test_a_folder_with_one_json_file_is_lifted_as_that_file(lift: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    instances = [{"frame_id": frame, "instances": [POSE]} for frame in range(3)]
+    (folder / "walk.json").write_text(json.dumps({"instance_info": instances}))
+    for place in (folder, folder / "walk.json"):
+        assert lift(place, "-o", tmp_path / f"{place.name}.npz").exit_code == 0
+    alone, given = (read_lifted(tmp_path / f"{name}.npz") for name in ("walk.json", "predictions"))
+    assert np.array_equal(given.joints, alone.joints) and given.format == alone.format == "mmpose"
+    assert lift(folder).exit_code == 0
+    assert (tmp_path / "predictions.lifted.npz").is_file()
 
 
 @pytest.mark.slow

@@ -35,14 +35,17 @@ def test_latency_that_does_not_fit_is_named_by_its_option(run: Run, recordings: 
 
 
 def test_a_record_that_its_format_cannot_hold_is_refused_before_the_stream_begins(run: Run, tmp_path: Path) -> None:
-    two = tmp_path / "two.npy"
-    np.save(two, np.random.default_rng(0).normal(200, 50, (2, 5, 4, 2)).astype(np.float32))
+    random = np.random.default_rng(0)
+    one, two = tmp_path / "one.npy", tmp_path / "two.npy"
+    np.save(one, random.normal(200, 50, (1, 5, 2, 2)).astype(np.float32))
+    np.save(two, random.normal(200, 50, (2, 5, 4, 2)).astype(np.float32))
     (bare := tmp_path / "bare.json").write_text('{"names": ["a", "b"]}')
     (four := tmp_path / "four.json").write_text('{"names": ["a", "b", "c", "d"], "edges": [[0, 1], [1, 2], [2, 3]]}')
-    record = tmp_path / "out.bvh"
+    before, record = set(tmp_path.iterdir()), tmp_path / "out.bvh"
     for options, wanted in (
-        (("--replay", two, "--skeleton", four), "BVH holds one track a file, got 2 ('track_0', 'track_1')"),
-        (("--skeleton", bare), "BVH needs the bones between the joints"),
+        (("--replay", two, "--skeleton", four), "holds one track a file, got 2 ('track_0', 'track_1')"),
+        (("--skeleton", four), "holds one track a file, and a live stream may have several: record an .npz"),
+        (("--replay", one, "--skeleton", bare, "--no-infer"), "needs the bones between the joints"),
     ):
-        assert_one_line(run("stream", *options, "--record", record), f"olift: {record}: {wanted}")
-    assert {path.name for path in tmp_path.iterdir()} == {"two.npy", "bare.json", "four.json"}
+        assert_one_line(run("stream", *options, "--record", record), f"olift: {record}: BVH {wanted}")
+    assert set(tmp_path.iterdir()) == before

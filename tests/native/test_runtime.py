@@ -206,11 +206,12 @@ def test_other_threads_of_python_go_on_meanwhile() -> None:
 @pytest.fixture
 def fresh_loader() -> Iterator[None]:
     """The loader as if nothing had been loaded yet, before the test and after it."""
-    for own in (native_module, loader):
-        own._load.cache_clear()
+    cached = (native_module.why_not_native, loader._load)
+    for own in cached:
+        own.cache_clear()
     yield
-    for own in (native_module, loader):
-        own._load.cache_clear()
+    for own in cached:
+        own.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_loader")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, find_rig, load_skeleton, rig, rig_names
+from olift_fast.io import read_skeleton
+from olift_fast.tracks.rigs import ANIMALSYN3D_MODELS, find_rig, load_skeleton, plain_skeleton, rig, rig_names
 from olift_fast.tracks.skeleton import Skeleton
 
 PAGE = Path(__file__).parents[2] / "docs/skeletons.md"
@@ -183,3 +184,34 @@ def test_load_skeleton_reads_files_and_built_in_rigs(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="UTF-8"):
         load_skeleton(path)
+
+
+def test_plain_skeletons_are_those_that_read_skeleton_gives(tmp_path: Path) -> None:
+    path = tmp_path / "mouse.JSON"
+    path.write_text('{"names": ["nose", "left_paw", "right_paw"], "edges": [["nose", "left_paw"]]}')
+    for name in ("coco_17", "animalsyn3d_dog", path, str(path)):
+        assert plain_skeleton(name) == read_skeleton(name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"skeletons": [{"nodes": []}]}',
+        '{"names": ["nose", "nose"]}',
+        '{"names": "nose"}',
+        '{"names": ["nose"]',
+        "[" * 100_000,
+        '["names"]',
+        "\xff\xfe",
+        "",
+    ],
+)
+def test_what_is_no_plain_skeleton_is_left_to_others(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(content, encoding="latin-1")
+    assert plain_skeleton(path) is None
+    assert plain_skeleton(tmp_path) is None and plain_skeleton(tmp_path / "absent.json") is None
+    path.write_text(json.dumps({"names": ["nose", "tail"], "edges": []}) + " " * 1_000_000)
+    assert plain_skeleton(path) is None
+    path.rename(tmp_path / "skeleton.txt")
+    assert plain_skeleton(tmp_path / "skeleton.txt") is None

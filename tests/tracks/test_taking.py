@@ -1,4 +1,4 @@
-"""Some tracks of a result."""
+"""Some tracks of a recording, and of a result."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from olift_fast.errors import InputError
-from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.tracks.taking import take_tracks
+from olift_fast.tracks.taking import take_keypoints, take_tracks
 from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 
@@ -73,6 +73,22 @@ def test_joints_that_only_other_tracks_have_are_left_out() -> None:
     assert taken.skeleton == Skeleton(("body", "tail"), ((0, 1),)) and taken.contacts is not None
     np.testing.assert_array_equal(taken.joints, whole.joints[1:2, :, 1:])
     assert taken.contacts.shape == (1, 4, 2)
+
+
+def test_tracks_of_a_recording_are_taken_in_order_with_the_joints_that_they_have() -> None:
+    whole = result()
+    confidence = whole.confidence.copy()
+    confidence[1:, :, 0] = 0
+    confidence[2, :3, 2] = 0  # seen in one frame: a joint that the track has
+    points = np.where(confidence[..., None] > 0, whole.keypoints, np.nan)
+    tracks = KeypointTracks(points, confidence, whole.skeleton, whole.tracks, fps=30.0)
+    taken = take_keypoints(tracks, ["rat", "mouse", "rat"])
+    assert taken.tracks == ("rat", "mouse") and taken.skeleton.names == ("body", "tail") and taken.fps == 30
+    np.testing.assert_array_equal(taken.keypoints, tracks.keypoints[[2, 1], :, 1:])
+    np.testing.assert_array_equal(taken.confidence, tracks.confidence[[2, 1], :, 1:])
+    assert take_keypoints(tracks, ["mouse", "bird"]).skeleton.names == whole.skeleton.names
+    with pytest.raises(InputError, match="has no track 'cat'; it has bird, mouse, rat"):
+        take_keypoints(tracks, ["cat"])
 
 
 def test_tracks_that_are_not_there_are_named() -> None:

@@ -12,7 +12,7 @@ from olift_fast.errors import InputError
 from olift_fast.tracks.rigs import rig, rig_names
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.world import estimate_up, pitch_and_roll, to_world, up_of_pitch
-from olift_fast.world.feet import feet_of, is_upright, limbs_of, trunk_of
+from olift_fast.world.feet import feet_of, is_upright, limbs_of, upright_trunk_of
 
 
 def camera(pitch: float, roll: float = 0.0, azimuth: float = 0.7) -> np.ndarray:
@@ -115,12 +115,12 @@ def test_feet_are_the_outermost_joints_of_the_legs() -> None:
         ["left_shoulder", "right_shoulder", "left_hip", "right_hip"],
         ["left_front_paw", "right_front_paw", "left_hind_paw", "right_hind_paw"],
     ]
-    assert len(trunk_of(TABLE)[0]) == 0
+    assert len(upright_trunk_of(TABLE)[0]) == 0
 
 
 @pytest.mark.parametrize("name", rig_names())
 def test_every_rig_can_be_asked(name: str) -> None:
     skeleton = rig(name)
     assert set(feet_of(skeleton)) <= set(range(skeleton.num_joints))
-    low, high = trunk_of(skeleton)
+    low, high = upright_trunk_of(skeleton)
     assert (len(low) > 0) == (len(high) > 0)

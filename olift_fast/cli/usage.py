@@ -1,0 +1,134 @@
+"""What the reader of options finds wrong, in one line: the option, the value wanted and the value seen."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from olift_fast.cli.console import BAD_INPUT, stopped
+from olift_fast.errors import InputError
+
+_UsageError: Any = typer.BadParameter.__base__
+"""Of click, or of the copy of it that newer versions of typer bring."""
+_KINDS = {float: "a number", int: "a whole number"}
+_COUNTS = ("no", "one", "two", "three", "four")
+
+
+class Root(TyperGroup):
+    """The commands; what is wrong before or between them takes one line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads the words before the command."""
+        with _in_one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Reads those of the command, and runs it."""
+        with _in_one_line():
+            return super().invoke(ctx)
+
+
+class Command(TyperCommand):
+    """A command; what is wrong with its options takes one line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the command's options."""
+        given = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            explain = _misused if hasattr(error, "option_name") else _unfit
+            told = explain(self, ctx, error, given)
+            if told is None:
+                raise
+            _stop(told)
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        # By its name, as typer does: not all versions have it.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        _stop(_told(error.format_message(), error.ctx))
+
+
+def _stop(line: str) -> NoReturn:
+    stopped(InputError(line))
+    raise typer.Exit(BAD_INPUT) from None
+
+
+def _told(message: str, ctx: Any) -> str:
+    """What the parser says, as other errors are written, and where to look."""
+    said = " ".join(message.split()).removesuffix(".")
+    where = ctx.command_path if ctx is not None else "olift"
+    return f"{said[:1].lower()}{said[1:]}{'' if said.endswith('?') else ';'} `{where} --help` shows what there is"
+
+
+def _misused(command: Any, ctx: Any, error: Any, given: Sequence[str]) -> str | None:
+    """Of an option that is unknown, has too few values, or one where it takes none; None for what is none of these."""
+    name = error.option_name
+    option = next((one for one in command.params if name in (*one.opts, *one.secondary_opts)), None)
+    if option is None:
+        near = sorted(getattr(error, "possibilities", None) or ())
+        guess = f", did you mean {_or(near)}?" if near else ""
+        return _told(f"there is no option {name}{guess}", ctx)
+    value = next((arg.partition("=")[2] for arg in given if arg.startswith(f"{name}=")), None)
+    if value is not None:
+        return f"{name} takes no value, got {value!r}" if getattr(option, "is_flag", False) else None
+    return f"{name} {_wanted(_kind(command, option))}, got {'none' if option.nargs == 1 else 'fewer'}"
+
+
+def _unfit(command: Any, ctx: Any, error: Any, given: Sequence[str]) -> str | None:
+    """Of a value that can't be what its option wants, or of one that is missing; None where that is not known."""
+    option = getattr(error, "param", None)
+    if option is None:
+        return None
+    if type(error).__name__ == "MissingParameter":
+        name = "/".join(option.opts) if option.param_type_name == "option" else option.metavar or option.name.upper()
+        return f"{name} is missing; `{ctx.command_path} --help` shows what there is"
+    seen = command.make_parser(ctx).parse_args([*given])[0].get(option.name)
+    if seen is None:
+        return None
+    kind = _kind(command, option)
+    if option.multiple:
+        seen = next((value for value in seen if not _fits(value, kind)), seen[-1])
+    shown = seen if isinstance(seen, str) else " ".join(seen)
+    return f"{option.opts[0]} {_wanted(kind)}, got {shown!r}"
+
+
+def _kind(command: Any, option: Any) -> Any:
+    """The type of an option's value, by the command's own signature; of one that may be repeated, of each."""
+    kind = get_type_hints(command.callback)[option.name]
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(one for one in get_args(kind) if one is not type(None))
+    return get_args(kind)[0] if get_origin(kind) is list else kind
+
+
+def _wanted(kind: Any) -> str:
+    """What a value has to be, in words."""
+    if get_origin(kind) is tuple:
+        return f"must be {_COUNTS[len(get_args(kind))]} {_KINDS[get_args(kind)[0]].removeprefix('a ')}s"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"must be {_or([str(one.value) for one in kind])}"
+    return f"must be {_KINDS[kind]}" if kind in _KINDS else "needs a value"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        kind(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from olift_fast.errors import InputError
 from olift_fast.io.skeleton_files import skeleton_of_object
@@ -69,27 +68,33 @@ def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] 
     return None
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's safe loader without merge keys (``<<``): a few lines of those can stand for billions of keys."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Refuses merge keys, which the base class puts into the mapping."""
-        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", node.start_mark)
-
-
 def _load(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise InputError(f"is larger than a project's configuration, which has at most {_MAX_BYTES:,} bytes")
+    import yaml  # takes long, and most recordings lie in no project
+
     try:
-        content = yaml.load(data, _Loader)
+        content = yaml.load(data, _loader())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not valid YAML: {' '.join(str(error).split()):.200}") from error
     if not isinstance(content, Mapping):
         raise InputError(f"must hold keys and values, got {type(content).__name__}")
     return content
+
+
+@cache
+def _loader() -> Any:
+    """PyYAML's safe loader without merge keys (``<<``): a few lines of those can stand for billions of keys."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+                raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", node.start_mark)
+
+    return Loader
 
 
 def _names(values: Any, key: str) -> list[str]:

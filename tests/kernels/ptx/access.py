@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptx.decoding import Decoded, Decoding, Reader, Step, collective, instruction, reader, writer
 from ptx.faults import UnknownInstruction
-from ptx.kinds import KINDS
+from ptx.kinds import KINDS, UNSIGNED, untyped
 from ptx.program import Program
+
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
 _ADDRESS = re.compile(r"\[\s*([%$\w#.]+)\s*(?:\+\s*)?(-?\s*\w+)?\s*\]$")
 _SPACES = ("global", "shared", "shared::cta", "param", "local")
@@ -29,9 +33,13 @@ def address(program: Program, text: str) -> Reader:
         width = program.registers[name]
         base = reader(program, name, KINDS[f"u{width}"])
         return lambda machine: base(machine).astype(np.int64) + offset
-    if name not in program.symbols:
+    if name.isdigit():
+        base_place = int(name)
+    elif name in program.symbols:
+        base_place = program.symbols[name][1]
+    else:
         raise UnknownInstruction(f"address {text}")
-    place = np.int64(program.symbols[name][1]) + offset
+    place = np.int64(base_place) + offset
     return lambda machine: place
 
 
@@ -50,7 +58,7 @@ def _(decoding: Decoding) -> Step:
     place, size, count = address(decoding.program, decoding.operands[1]), kind.bits // 8, len(targets)
     take = kind.read
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         where = np.broadcast_to(place(machine), machine.running.shape)
         for target, words in zip(targets, machine.load(space, where, size, count), strict=True):
             target(machine, take(words))
@@ -64,13 +72,12 @@ def _(decoding: Decoding) -> Step:
     space = _space_of(decoding)
     decoding.take("v2", "v4", "v8")
     decoding.need(2, 3)
-    held = KINDS[f"b{kind.bits}"]
-    sources = [reader(decoding.program, text, held) for text in decoding.parts(1)]
-    place = address(decoding.program, decoding.operands[0])
+    sources = [reader(decoding.program, text, untyped(kind)) for text in decoding.parts(1)]
+    place, words = address(decoding.program, decoding.operands[0]), UNSIGNED[kind.bits]
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         shape = machine.running.shape
-        values = [np.broadcast_to(source(machine), shape) for source in sources]
+        values = [np.broadcast_to(source(machine), shape).view(words) for source in sources]
         machine.store(space, np.broadcast_to(place(machine), shape), values)
 
     return step
@@ -97,7 +104,7 @@ def _(decoding: Decoding) -> Step:
     if size not in (4, 8, 16):
         raise UnknownInstruction(f"copies {size} bytes")
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         shape = machine.running.shape
         given = np.broadcast_to(np.uint32(size) if read is None else read(machine), shape)
         words = _copied(machine, np.broadcast_to(origin(machine), shape), np.minimum(given, size), size)
@@ -106,7 +113,7 @@ def _(decoding: Decoding) -> Step:
     return step
 
 
-def _copied(machine, origin: NDArray[np.int64], given: NDArray[np.uint32], size: int) -> NDArray[np.uint32]:
+def _copied(machine: Machine, origin: NDArray[np.int64], given: NDArray[np.uint32], size: int) -> NDArray[np.uint32]:
     """What a copy brings, (threads, words): zeros beyond what is given. Nothing is read where that is nothing."""
     content = np.zeros((origin.size, size), np.uint8)
     for part in np.unique(given[given > 0]):
@@ -155,7 +162,7 @@ def _(decoding: Decoding) -> Decoded:
     place, transposed = _matrices(decoding, len(targets)), decoding.take("trans") is not None
     at = address(decoding.program, decoding.operands[1])
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         rows = place(machine, at)
         found = machine.load("shared", rows.reshape(-1), 8, 2, machine.lanes_of_rows(len(targets)))
         halves = np.stack(found, 1).view(np.uint16).reshape(*rows.shape, 8)  # warp, matrix, row, column
@@ -174,7 +181,7 @@ def _(decoding: Decoding) -> Decoded:
     place, transposed = _matrices(decoding, len(sources)), decoding.take("trans") is not None
     at = address(decoding.program, decoding.operands[0])
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         rows = place(machine, at)
         words = np.stack([np.broadcast_to(x(machine), machine.running.shape).reshape(-1, 32) for x in sources], 1)
         halves = words.copy().view(np.uint16).reshape(*rows.shape, 8)
@@ -194,7 +201,7 @@ def _matrices(decoding: Decoding, count: int) -> Callable[[Machine, Reader], NDA
         raise UnknownInstruction("only 8 × 8 matrices of 16 bits")
     decoding.take_all({"b16", f"x{count}"})
 
-    def rows(machine, at: Reader) -> NDArray[np.int64]:
+    def rows(machine: Machine, at: Reader) -> NDArray[np.int64]:
         machine.need_whole_warps()
         addresses = np.broadcast_to(at(machine), machine.running.shape).reshape(-1, 32)
         return addresses[:, : 8 * count].reshape(-1, count, 8)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptx.decoding import Decoding, Step, instruction
 from ptx.faults import UnknownInstruction
-from ptx.kinds import KINDS, Array, Kind, flushed
+from ptx.kinds import KINDS, Array, Kind, flushed, untyped
+
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
 Function = Callable[..., Array]
 
@@ -41,6 +45,8 @@ def _(decoding: Decoding) -> Step:
     if decoding.name != "mul":
         return _apply(decoding, kind, function, 2)
     form = decoding.take("lo", "hi", "wide")
+    if form is None:
+        raise UnknownInstruction("which half?")
     if form == "wide":
         return _widened(decoding, kind, 2)
     return _apply(decoding, kind, np.multiply if form == "lo" else _high_product, 2)
@@ -55,6 +61,8 @@ def _(decoding: Decoding) -> Step:
             return _apply(decoding, kind, lambda a, b, c: np.fmax(_fused(a, b, c), 0), 3)
         return _apply(decoding, kind, _fused, 3)
     form = decoding.take("lo", "hi", "wide")
+    if form is None:
+        raise UnknownInstruction("which half?")
     if form == "wide":
         return _widened(decoding, kind, 3)
     product = np.multiply if form == "lo" else _high_product
@@ -120,8 +128,9 @@ def _(decoding: Decoding) -> Step:
     keeps_nan = decoding.take("NaN") is not None or not kind.floating
     plain, propagating = (np.fmin, np.minimum) if decoding.name == "min" else (np.fmax, np.maximum)
     function = propagating if keeps_nan else plain
-    return _apply(decoding, kind, function if len(decoding.operands) == 3 else lambda *x: function(function(*x[:2]), x[2]),
-                  len(decoding.operands) - 1)  # fmt: skip
+    if len(decoding.operands) == 4:
+        return _apply(decoding, kind, lambda a, b, c: function(function(a, b), c), 3)
+    return _apply(decoding, kind, function, 2)
 
 
 @instruction("neg", "abs", "copysign")
@@ -197,7 +206,7 @@ def _(decoding: Decoding) -> Step:
     other = None if join is None else decoding.source(3, predicate)
     opposite = None if len(targets) == 1 else decoding.target(-1, predicate)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         a, b = first(machine), second(machine)
         holds = compare(flushed(a), flushed(b)) if flush else compare(a, b)
         if opposite is not None:
@@ -220,7 +229,7 @@ def _(decoding: Decoding) -> Step:
 def _(decoding: Decoding) -> Step:
     kind = decoding.kind()
     decoding.need(4)
-    held = KINDS[f"b{kind.bits}"]
+    held = untyped(kind)
     first, second = decoding.sources(held, 1, 2)
     which, target = decoding.source(3, KINDS["pred"]), decoding.target(0, held)
     return lambda machine: target(machine, np.where(which(machine), first(machine), second(machine)))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ptx.decoding import Decoding, Step, instruction, reader, writer
 from ptx.faults import UnknownInstruction
-from ptx.kinds import KINDS, UNSIGNED, Array
+from ptx.kinds import KINDS, UNSIGNED, Array, untyped
+
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
 _B32 = KINDS["b32"]
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
@@ -20,7 +25,7 @@ def _(decoding: Decoding) -> Step:
         return _unpack(decoding, kind.bits)
     if decoding.operands[1].startswith("{"):
         return _join(decoding, kind.bits)
-    held = kind if kind.bits == 1 or kind.floating else KINDS[f"b{kind.bits}"]
+    held = untyped(kind)
     source, target = decoding.source(1, held), decoding.target(0, held)
     return lambda machine: target(machine, source(machine))
 
@@ -32,7 +37,7 @@ def _unpack(decoding: Decoding, bits: int) -> Step:
     source = decoding.source(1, KINDS[f"b{bits}"])
     targets = [writer(decoding.program, text, part) for text in texts]
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         value = source(machine)
         for k, target in enumerate(targets):
             target(machine, (value >> value.dtype.type(k * width)).astype(part.numbers))
@@ -47,7 +52,7 @@ def _join(decoding: Decoding, bits: int) -> Step:
     whole = UNSIGNED[bits]
     target = decoding.target(0, KINDS[f"b{bits}"])
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         total = sources[0](machine).astype(whole)
         for k, source in enumerate(sources[1:], 1):
             total = total | (source(machine).astype(whole) << whole.type(k * width))
@@ -78,7 +83,7 @@ def _(decoding: Decoding) -> Step:
     decoding.need(5)
     sources, table, target = decoding.sources(kind, 1, 2, 3), int(decoding.operands[4], 0), decoding.target(0, kind)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         a, b, c = (source(machine) for source in sources)
         total = np.zeros_like(a | b | c)
         for case in range(8):
@@ -98,7 +103,7 @@ def _(decoding: Decoding) -> Step:
     fills = decoding.name == "shr" and kind.name[0] == "s"
     most = kind.bits - 1
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         x, n = value(machine), amount(machine)
         shifted = function(x, np.minimum(n, most).astype(kind.numbers))
         target(machine, shifted if fills else np.where(n > most, kind.numbers.type(0), shifted))
@@ -114,7 +119,7 @@ def _(decoding: Decoding) -> Step:
     left, wraps = decoding.take("l", "r") == "l", decoding.take("wrap", "clamp") == "wrap"
     (low, high, amount), target = decoding.sources(_B32, 1, 2, 3), decoding.target(0, _B32)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         both = low(machine).astype(np.uint64) | (high(machine).astype(np.uint64) << np.uint64(32))
         n = amount(machine)
         n = (n & np.uint32(31) if wraps else np.minimum(n, np.uint32(32))).astype(np.uint64)
@@ -145,7 +150,7 @@ def _(decoding: Decoding) -> Step:
     position, length = decoding.sources(_B32, 2, 3)
     signed, bits = kind.name[0] == "s", kind.bits
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         value = source(machine)
         begin, count = _field(position(machine), length(machine), bits)
         wide = value.astype(np.int64).view(np.uint64)
@@ -170,7 +175,7 @@ def _(decoding: Decoding) -> Step:
     (inserted, into), target = decoding.sources(kind, 1, 2), decoding.target(0, kind)
     position, length = decoding.sources(_B32, 3, 4)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         begin, count = _field(position(machine), length(machine), kind.bits)
         shift = np.minimum(begin, 63).astype(np.uint64)
         mask = np.where(begin > 63, np.uint64(0), _ones(count) << shift)
@@ -190,7 +195,7 @@ def _(decoding: Decoding) -> Step:
     shift = decoding.name == "bfind" and decoding.take("shiftamt") is not None
     source, target = decoding.source(1, kind), decoding.target(0, _B32)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         value = np.atleast_1d(source(machine))
         if decoding.name == "popc":
             target(machine, _ONES[value.view(np.uint8).reshape(value.size, -1)].sum(1).astype(np.uint32))
@@ -226,7 +231,7 @@ def _(decoding: Decoding) -> Step:
     decoding.need(4)
     sources, target = decoding.sources(_B32, 1, 2, 3), decoding.target(0, _B32)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         a, b, selector = (np.asarray(source(machine)).astype(np.uint64) for source in sources)
         both, total = a | (b << np.uint64(32)), np.uint64(0)
         for k in range(4):

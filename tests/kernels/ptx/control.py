@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ptx.decoding import Action, Decoded, Decoding, Step, collective, instruction
 from ptx.faults import Trap, UnknownInstruction
 from ptx.kinds import KINDS
 
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
-def _nothing(machine) -> None:
+
+def _nothing(machine: Machine) -> None:
     pass
 
 
@@ -49,7 +54,7 @@ def _(decoding: Decoding) -> Step:
 
 @instruction("trap", "brkpt")
 def _(decoding: Decoding) -> Step:
-    def stop(machine) -> None:
+    def stop(machine: Machine) -> None:
         raise Trap("the kernel traps", int(machine.running[0]))
 
     return stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from ptx.decoding import Decoding, Step, instruction
 from ptx.faults import UnknownInstruction
 from ptx.kinds import KINDS, Array, Kind, flushed, tf32_bits
 from ptx.program import SHARED_BASE
+
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
 SHARED_WINDOW = 1 << 60
 """Where shared memory lies among generic addresses; global memory lies where it is."""
@@ -35,7 +39,7 @@ def _(decoding: Decoding) -> Step:
         return lambda machine: target(machine, np.stack(np.broadcast_arrays(low(machine), high(machine)), -1))
     source = decoding.source(1, source_kind)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         value = source(machine)
         target(machine, convert(flushed(value) if flush and source_kind.name == "f32" else value))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - it is the kernel's, not the program's
     """Something that a kernel must not do. When it leaves `ptx.run` its text tells the instruction and the source."""
 
-    def __init__(self, message: str, row: int | None = None) -> None:
+    def __init__(self, message: str, thread: int | None = None) -> None:
         super().__init__(message)
-        self.row = row
-        """Which thread, where one is to blame: first among those that ran the instruction, then among all."""
+        self.thread = thread
+        """Which of the threads that run side by side is to blame, where one is."""
 
 
 class OutOfBounds(Fault):

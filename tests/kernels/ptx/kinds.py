@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 UNSIGNED = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
 
 
@@ -103,3 +104,8 @@ KINDS = {
     "f16x2": _pairs("f16x2", FLOAT16),
     "bf16x2": _pairs("bf16x2", BFLOAT16),
 }
+
+
+def untyped(kind: Kind) -> Kind:
+    """As which a value of this type is moved: its bits, but for floats that the text may write out."""
+    return kind if kind.name in ("pred", "f32", "f64") else KINDS[f"b{kind.bits}"]

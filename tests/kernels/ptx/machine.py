@@ -6,8 +6,7 @@ is ordered for every schedule, so one schedule shows the results of all; `ptx.ra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -54,6 +53,7 @@ def run(
     """
     if threads % 32 or threads <= 0:
         raise ValueError(f"threads must be a multiple of 32, got {threads}")
+    program.steps  # noqa: B018 - an instruction that is not known is told before anything runs
     x, y, z = (*grid, 1, 1)[:3]
     blocks = [(i, j, k) for k, j, i in product(range(z), range(y), range(x))]
     each = max(1, _AT_ONCE // threads)
@@ -96,6 +96,7 @@ class Machine:
         self.parameters.content[: len(parameters)] = np.frombuffer(parameters, np.uint8)
         self.memory.grain = program.grain("global") if races else 0
         self.pending_products: list[tuple[Threads, NDArray[np.int64], int]] = []
+        self._at = 0
         self._alive = np.ones(self.total, bool)
         self._ready: dict[int, Threads] = {}
         self._incomplete: dict[int, Threads] = {}
@@ -154,11 +155,10 @@ class Machine:
             return [np.empty(0, UNSIGNED[8 * size]) for _ in range(count)]
         if space == "generic":
             space, addresses = self._resolved(addresses)
-        with self._blaming(threads):
-            if space == "global":
-                return self.memory.read(addresses, size, count, threads, self.clock, aligned)
-            memory, owners = self._own(space, threads)
-            return memory.read(addresses, size, count, owners, threads, self.clock)
+        if space == "global":
+            return self.memory.read(addresses, size, count, threads, self.clock, aligned)
+        memory, owners = self._own(space, threads)
+        return memory.read(addresses, size, count, owners, threads, self.clock)
 
     def store(self, space: str, addresses: Threads, values: list[Array], threads: Threads | None = None) -> None:
         """Words one after the other from each address on."""
@@ -167,20 +167,11 @@ class Machine:
             return
         if space == "generic":
             space, addresses = self._resolved(addresses)
-        with self._blaming(threads):
-            if space == "global":
-                self.memory.write(addresses, values, threads, self.clock)
-                return
-            memory, owners = self._own(space, threads)
-            memory.write(addresses, values, owners, threads, self.clock)
-
-    @contextmanager
-    def _blaming(self, threads: Threads) -> Iterator[None]:
-        try:
-            yield
-        except Fault as fault:
-            fault.row = None if fault.row is None else int(threads[fault.row])
-            raise
+        if space == "global":
+            self.memory.write(addresses, values, threads, self.clock)
+            return
+        memory, owners = self._own(space, threads)
+        memory.write(addresses, values, owners, threads, self.clock)
 
     def _resolved(self, addresses: Threads) -> tuple[str, Threads]:
         inside = addresses >= SHARED_WINDOW
@@ -381,9 +372,9 @@ class Machine:
     def _told(self, fault: Fault) -> Fault:
         at = min(self._at, len(self.program.instructions) - 1)
         where = f"{self.program.name}: {self.program.instructions[at]}"
-        if fault.row is not None:
-            where += f", {self.clock.name(fault.row)}"
-        return type(fault)(f"{fault} at {where}", fault.row)
+        if fault.thread is not None:
+            where += f", {self.clock.name(fault.thread)}"
+        return type(fault)(f"{fault} at {where}", fault.thread)
 
 
 def _lanes(threads: Threads, total: int) -> NDArray[np.uint32]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ptx.faults import Race
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 _NOBODY, _MANY = -1, -2
 
 
@@ -75,8 +77,8 @@ class Watch:
         spots = self._spots(places, size * len(given))
         for value, found in zip(given, after, strict=True):
             if not np.array_equal(value, found):
-                at = int((value != found).argmax())
-                raise Race(f"threads of one instruction write other values to {self.name}", at)
+                thread = int(threads[int((value != found).argmax())])
+                raise Race(f"threads of one instruction write other values to one place of {self.name}", thread)
         per_word = spots.shape[1] // len(given)
         changed = np.repeat(np.stack([x != y for x, y in zip(before, given, strict=True)], 1), per_word, axis=1)
         unordered = self._unordered(spots, threads, clock)
@@ -90,9 +92,8 @@ class Watch:
                     row, column = np.unravel_index(int(recent.argmax()), recent.shape)
                     offset = int(spots[row, column]) * self.grain
                     raise Race(
-                        f"{clock.name(int(threads[row]))} writes byte {offset} of {self.name}, which another warp has "
-                        "read since the last barrier",
-                        int(row),
+                        f"writes byte {offset} of {self.name}, which another warp has read since the last barrier",
+                        int(threads[row]),
                     )
         self.writer[spots] = threads[:, None] + clock.first_thread
         self.written[spots] = clock.now
@@ -133,8 +134,5 @@ class Watch:
         row, column = np.unravel_index(int(where.argmax()), where.shape)
         spot = int(spots[row, column])
         other = clock.name(int(self.writer[spot]) - clock.first_thread)
-        raise Race(
-            f"{clock.name(int(threads[row]))} {does} byte {spot * self.grain} of {self.name}, which {other} has written "
-            "with no barrier after it",
-            int(row),
-        )
+        told = f"{does} byte {spot * self.grain} of {self.name}, which {other} has written with no barrier after it"
+        raise Race(told, int(threads[row]))

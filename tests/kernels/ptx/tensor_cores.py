@@ -1,13 +1,14 @@
 """Products of matrices on tensor cores: `mma.sync` of a warp, `wgmma` of four.
 
-A product is exact, and its sum is made in float32. A tensor core's own sums are cut off a little earlier; that is within
-the tolerance of a comparison in half precision.
+Products are exact, their sums are made in float32. A tensor core cuts its sums off a little earlier, by less than half
+precision tells apart.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from ptx.decoding import Decoded, Decoding, Reader, Writer, collective, instruct
 from ptx.faults import Fault, Race, UnknownInstruction
 from ptx.kinds import BFLOAT16, FLOAT16, KINDS, Array, tf32_operand
 from ptx.program import SHARED_BASE
+
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
 _B32 = KINDS["b32"]
 _LANES = np.arange(32)
@@ -45,7 +49,7 @@ def _elements(registers: NDArray[np.uint32], operand: str) -> Array:
     return numbers(np.ascontiguousarray(registers)[..., None].view(narrow))
 
 
-def _stacked(machine, sources: list[Reader]) -> NDArray[np.uint32]:
+def _stacked(machine: Machine, sources: list[Reader]) -> NDArray[np.uint32]:
     """The registers' bits: (warps, registers, lanes)."""
     shape = machine.running.shape
     return np.stack([np.broadcast_to(source(machine), shape).reshape(-1, 32) for source in sources], 1)
@@ -85,7 +89,7 @@ class _Sums:
         ]  # fmt: skip
         self.columns = len(texts) * (4 if self.halves else 2)
 
-    def read(self, machine) -> Array:
+    def read(self, machine: Machine) -> Array:
         shape = machine.running.shape
         warps = shape[0] // 32
         whole = np.empty((warps, 16, self.columns), self.kind.numbers)
@@ -100,7 +104,7 @@ class _Sums:
                 whole[:, _GROUP + 8 * (k // 2 % 2), 8 * (k // 4) + 2 * _IN_GROUP + k % 2] = value
         return whole
 
-    def write(self, machine, whole: Array) -> None:
+    def write(self, machine: Machine, whole: Array) -> None:
         for k, target in enumerate(self.targets):
             if self.halves:
                 rows, columns = _GROUP + 8 * (k % 2), 8 * (k // 2) + 2 * _IN_GROUP
@@ -128,7 +132,7 @@ def _(decoding: Decoding) -> Decoded:
         raise UnknownInstruction("other numbers of registers")
     results, sums = (_Sums(decoding, decoding.parts(k), out) for k in (0, 3))
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         machine.need_whole_warps()
         product = np.matmul(_left(_stacked(machine, a), left), _right(_stacked(machine, b), right))
         results.write(machine, product + sums.read(machine))
@@ -164,7 +168,7 @@ def _(decoding: Decoding) -> Decoded:
     a_place = None if from_registers else decoding.source(1, KINDS["b64"])
     b_place = decoding.source(2, KINDS["b64"])
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         groups = _warpgroups(machine)
         if a_place is None:
             first = _left(_stacked(machine, a), left).reshape(groups, 64, depth)
@@ -179,7 +183,7 @@ def _(decoding: Decoding) -> Decoded:
     return collective(step)
 
 
-def _warpgroups(machine) -> int:
+def _warpgroups(machine: Machine) -> int:
     """How many groups of four warps run."""
     running = machine.running
     if running.size % 128 or (running.reshape(-1, 128) % 128 != np.arange(128)).any():
@@ -188,7 +192,7 @@ def _warpgroups(machine) -> int:
 
 
 def _from_shared(
-    machine, descriptors: Array, rows: int, depth: int, bits: int, operand: str, transposed: bool
+    machine: Machine, descriptors: Array, rows: int, depth: int, bits: int, operand: str, transposed: bool
 ) -> Array:
     """A matrix (groups, rows, depth) in shared memory, where a descriptor tells; `transposed`: rows are contiguous.
 
@@ -225,7 +229,7 @@ def _from_shared(
     return numbers.reshape(place.shape)
 
 
-def _wait_for_products(machine) -> None:
+def _wait_for_products(machine: Machine) -> None:
     """Ends the products of the running threads: what they read must be there still."""
     waits = np.zeros(machine.total, bool)
     waits[machine.running] = True

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptx.decoding import Decoded, Decoding, collective, instruction
 from ptx.faults import UnknownInstruction
 from ptx.kinds import KINDS, Array
+
+if TYPE_CHECKING:
+    from ptx.machine import Machine
 
 _B32 = KINDS["b32"]
 _PREDICATE = KINDS["pred"]
@@ -26,7 +30,7 @@ def _(decoding: Decoding) -> Decoded:
     target, inside = decoding.target(0, _B32), decoding.target(5, _PREDICATE)
     source, by, limits, mask = decoding.sources(_B32, 1, 2, 3, 4)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         lanes = machine.running % 32
         bounds, distance = limits(machine).astype(np.int64), by(machine).astype(np.int64) & 31
         segment, clamp = (bounds >> 8) & 31, bounds & 31
@@ -56,7 +60,7 @@ def _(decoding: Decoding) -> Decoded:
     source, mask = decoding.source(1, _PREDICATE), decoding.source(2, _B32)
     target = decoding.target(0, kind)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         warps = machine.running // 32
         yes = np.zeros(machine.total // 32, np.uint32)
         given = np.broadcast_to(source(machine), warps.shape)
@@ -90,7 +94,7 @@ def _(decoding: Decoding) -> Decoded:
     function = functions[decoding.take(*functions) or ""]
     source, mask, target = decoding.source(1, kind), decoding.source(2, _B32), decoding.target(0, kind)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         warps = machine.running // 32
         values = np.broadcast_to(source(machine), warps.shape)
         begins = np.flatnonzero(np.diff(warps, prepend=-1))
@@ -108,7 +112,7 @@ def _(decoding: Decoding) -> Decoded:
     mask = decoding.source(1, _B32)
     lane, elected = decoding.target(0, _B32), decoding.target(2, _PREDICATE)
 
-    def step(machine) -> None:
+    def step(machine: Machine) -> None:
         asked = np.broadcast_to(mask(machine), machine.running.shape)
         lowest = np.log2((asked & (~asked + np.uint32(1))).astype(np.float64)).astype(np.uint32)
         lane(machine, lowest)

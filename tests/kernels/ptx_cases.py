@@ -29,7 +29,8 @@ Results = Iterator[tuple[str, Tensor, Tensor, float]]
 
 
 def error(got: Tensor, wanted: Tensor) -> float:
-    return float((got.double() - wanted.double()).norm() / wanted.double().norm().clamp(min=1e-3))
+    got, wanted = got.detach().double(), wanted.detach().double()
+    return float((got - wanted).norm() / wanted.norm().clamp(min=1e-3))
 
 
 def draw(*shape: int, dtype: torch.dtype, seed: int) -> Tensor:

@@ -497,9 +497,15 @@ PLACE = "mul.wide.u32 %d9, %r0, 4;\nadd.u64 %d8, %d0, %d9;\n"
 def test_what_a_kernel_must_not_do(lines: str, fault: type[ptx.Fault], told: str) -> None:
     memory = np.zeros(30, np.uint32)
     with pytest.raises(fault) as raised:
-        execute(f".loc 1 12 3 // kernels.py:12:3\n{lines}", memory, np.zeros(1024, np.uint32), threads=64, shared=64)
+        execute(
+            f".loc 1 12 3 // standard.py:9:1 @[ kernels.py:12:3 ]\n{lines}",
+            memory,
+            np.zeros(1024, np.uint32),
+            threads=64,
+            shared=64,
+        )
     assert told in str(raised.value)
-    assert "kernels.py:12" in str(raised.value)
+    assert "standard.py:9, in kernels.py:12" in str(raised.value)
     assert "of block 0" in str(raised.value) or fault is ptx.Fault
 
 
@@ -628,5 +634,12 @@ def test_buffers_keep_their_alignment_and_lie_apart() -> None:
     first = memory.add("first", array)
     assert first % 16 == array.ctypes.data % 16 and memory.add("again", array) == first
     assert abs(memory.add("second", np.zeros(64, np.uint8)) - first) >= 1 << 39
+    crooked = np.arange(40, dtype=np.uint8)[4:36]
+    at = memory.add("crooked", crooked)
+    of = program("ld.global.b32 %r1, [%d0];\nst.global.b32 [%d0+4], %r1;", 1)
+    ptx.run(of, memory, ptx.pack(of, [at]), (1,), 32)
+    assert crooked[:9].tolist() == [4, 5, 6, 7, 4, 5, 6, 7, 12]
+    with pytest.raises(ptx.OutOfBounds, match="offset 32 of buffer crooked, which has 32"):
+        ptx.run(of, memory, ptx.pack(of, [at + 32]), (1,), 32)
     with pytest.raises(ValueError, match="contiguous"):
         memory.add("strided", np.zeros((4, 4))[:, ::2])

@@ -24,11 +24,13 @@ _FILL = 0xFF
 
 @dataclass
 class Buffer:
-    """Memory of the process that a kernel may touch, by bytes."""
+    """Memory of the process that a kernel may touch, by bytes; `lead` bytes before it make its alignment whole."""
 
     name: str
     base: int
     pointer: int
+    size: int
+    lead: int
     content: NDArray[np.uint8]
     watch: Watch | None = None
 
@@ -54,15 +56,13 @@ class GlobalMemory:
         It keeps its alignment, up to 256 bytes, and lies far from all others; with `in_place` it lies where it is.
         """
         for buffer in self.buffers:
-            if (buffer.pointer, buffer.content.size) == (pointer, size):
+            if (buffer.pointer, buffer.size) == (pointer, size):
                 return buffer.base
-        if pointer % 16:
-            raise ValueError(f"{name} must begin at a multiple of 16 bytes")
-        content = np.zeros(0, np.uint8)
+        lead, content = pointer % 16, np.zeros(0, np.uint8)
         if size:
-            content = np.frombuffer((ctypes.c_uint8 * size).from_address(pointer), np.uint8)
+            content = np.frombuffer((ctypes.c_uint8 * (lead + size)).from_address(pointer - lead), np.uint8)
         base = pointer if in_place else (len(self.buffers) + 1 << _APART) + pointer % 256
-        self.buffers.append(Buffer(name, base, pointer, content))
+        self.buffers.append(Buffer(name, base, pointer, size, lead, content))
         self.buffers.sort(key=lambda each: each.base)
         self._begins = np.array([each.base for each in self.buffers])
         return base
@@ -105,8 +105,8 @@ class GlobalMemory:
                 raise OutOfBounds(f"global address {int(here[0]):#x} is in no buffer", int(by[0]))
             buffer = self.buffers[index]
             offsets = here - buffer.base
-            _check(offsets, here, size, buffer.content.size, f"buffer {buffer.name}", aligned or size, by)
-            yield buffer, offsets, chosen
+            _check(offsets, here, size, buffer.size, f"buffer {buffer.name}", aligned or size, by)
+            yield buffer, offsets + buffer.lead, chosen
 
 
 class OwnMemory:

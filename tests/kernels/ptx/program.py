@@ -21,7 +21,8 @@ SHARED_BASE = 1024
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*(?:\(([^)]*)\))?[^{;]*\{")
 _PARAMETER = re.compile(r"\.param\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+(?:\.ptr\s+[^,]*?)?([\w$]+)\s*(?:\[(\d+)\])?$")
 _VARIABLE = re.compile(r"\.(shared|local)\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+([\w$]+)\s*(?:\[(\d*)\])?")
-_LOCATION = re.compile(r"\.loc\s+(\d+)\s+(\d+)\s+\d+\s*(?:.*?//\s*([^:\s]+:\d+))?")
+_LOCATION = re.compile(r"\.loc\s+(\d+)\s+(\d+)")
+_PLACE = re.compile(r"([^\s:/]+:\d+):\d+")
 _LABEL = re.compile(r"\s*([$\w]+)\s*:(?!:)")
 _GUARD = re.compile(r"@(!?)([%$\w]+)\s+")
 
@@ -210,7 +211,8 @@ class _Reader:
         for number, line in enumerate(body.split("\n"), self.line):
             location = _LOCATION.match(line.strip())
             if location is not None:
-                self.source = location[3] or f"file {location[1]}, line {location[2]}"
+                places = _PLACE.findall(line.partition("//")[2])  # of the line, and of those that it is inlined in
+                self.source = ", in ".join(places) or f"line {location[2]} of file {location[1]}"
                 continue
             statement = self._take_line(statement, line.split("//")[0], number)
         if statement.strip():

@@ -92,3 +92,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         of_a_type = "dtype" in getattr(getattr(item, "callspec", None), "params", ())
         if of_a_type and item.get_closest_marker("gpu"):
             item.own_markers = [mark for mark in item.own_markers if mark.name != "skip"]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for name, count in sorted(KERNELS.items()):
+        kernel, _, module = name.rpartition(".")[::-1]
+        terminalreporter.write_line(f"{count} launch{'es' * (count > 1)} of {kernel} ({module}) run from their PTX")

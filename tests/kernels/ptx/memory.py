@@ -43,17 +43,20 @@ class GlobalMemory:
         self.grain = 0
         """In how many bytes it remembers who wrote; 0 for not at all."""
         self._begins = np.zeros(0, np.int64)
+        self._held: list[Array] = []
 
     def add(self, name: str, array: Array) -> int:
         """The address of a contiguous array, which the kernel may read and write in place."""
         if not array.flags.c_contiguous:
             raise ValueError(f"{name} must be contiguous")
+        self._held.append(array)
         return self.add_memory(name, array.ctypes.data, array.nbytes)
 
     def add_memory(self, name: str, pointer: int, size: int, in_place: bool = False) -> int:
         """The address of memory of this process, the same for the same memory.
 
-        It keeps its alignment, up to 256 bytes, and lies far from all others; with `in_place` it lies where it is.
+        It keeps its alignment, up to 256 bytes, and lies far from all others; with `in_place` it lies where it is. The
+        caller holds it as long as kernels run.
         """
         for buffer in self.buffers:
             if (buffer.pointer, buffer.size) == (pointer, size):

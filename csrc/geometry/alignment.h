@@ -136,8 +136,7 @@ OLIFT_HD void move(const Real (&source)[3], const Center<Number>& center, const 
   Real x[3];
   for (int c = 0; c < 3; ++c) x[c] = source[c] - center.source[c];
   for (int i = 0; i < 3; ++i) {
-    const Real turned =
-        x[0] * fit.rotation[3 * i] + x[1] * fit.rotation[3 * i + 1] + x[2] * fit.rotation[3 * i + 2];
+    const Real turned = x[0] * fit.rotation[3 * i] + x[1] * fit.rotation[3 * i + 1] + x[2] * fit.rotation[3 * i + 2];
     moved[i] = turned * fit.scale + target_center[i];
   }
 }
@@ -297,12 +296,10 @@ OLIFT_HD PointGradient<Real> point_gradient(const Point<Real>& x, const Slope<Nu
 
 // Of a moved point: through the fit, and by itself.
 template <class Real, class Number>
-OLIFT_HD PointGradient<Real> point_gradient(const Pulled<Real>& x, const Slope<Number>& slope,
-                                            const Fit<Number>& fit) {
+OLIFT_HD PointGradient<Real> point_gradient(const Pulled<Real>& x, const Slope<Number>& slope, const Fit<Number>& fit) {
   PointGradient<Real> g = point_gradient(x.point, slope);
   for (int i = 0; i < 3; ++i) {
-    const Real turned =
-        x.pull[0] * fit.rotation[i] + x.pull[1] * fit.rotation[3 + i] + x.pull[2] * fit.rotation[6 + i];
+    const Real turned = x.pull[0] * fit.rotation[i] + x.pull[1] * fit.rotation[3 + i] + x.pull[2] * fit.rotation[6 + i];
     g.source[i] = g.source[i] + turned * fit.scale;
   }
   return g;

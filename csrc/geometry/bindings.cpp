@@ -75,8 +75,8 @@ Procrustes arguments(const std::string& step, const PointArguments& points, cons
                      const Optional& error, const Optional& moved, const UpstreamArguments& upstream,
                      const GradientArguments& gradients, const std::string& kind, bool reflection) {
   Procrustes p{};
-  p.step = static_cast<ProcrustesStep>(position<6>(
-      "step", step, {"fit", "fit_gradient", "error", "error_gradient", "align", "align_gradient"}));
+  p.step = static_cast<ProcrustesStep>(
+      position<6>("step", step, {"fit", "fit_gradient", "error", "error_gradient", "align", "align_gradient"}));
   p.kind = static_cast<Alignment>(position<3>("kind", kind, {"rigid", "similarity", "rotation"}));
   p.reflection = reflection;
   take_points(p, points, gradients, 3);

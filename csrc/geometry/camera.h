@@ -195,8 +195,7 @@ OLIFT_HD Camera<Real> complete(const Moments<Real>& moments, const Camera<Real>&
 // exp([ω]×) R, to the second order in ω, and a rotation up to rounding.
 template <class Real>
 OLIFT_HD void turn_on(const Real (&step)[4], Real (&rotation)[9]) {
-  Real q[4] = {Real{} + 1, step[0] * Real(Real{} + 0.5f), step[1] * Real(Real{} + 0.5f),
-               step[2] * Real(Real{} + 0.5f)};
+  Real q[4] = {Real{} + 1, step[0] * Real(Real{} + 0.5f), step[1] * Real(Real{} + 0.5f), step[2] * Real(Real{} + 0.5f)};
   const Real length = q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3];
   const Real inverse = 1 / Ops<Real>::root(length);
   for (int i = 0; i < 4; ++i) q[i] = q[i] * inverse;
@@ -318,8 +317,8 @@ OLIFT_HD CameraSlope<Real> slope_of_camera(const Moments<Real>& moments, const R
   // E~ and G~ of the turned moments, then E = Rᵀ E~ R and G = Rᵀ G~.
   const Real half = Real{} + 0.5f;
   const Real e02 = Real{} - half * l[1], e12 = half * l[0], e = Real{} - l[3];
-  const Real g[6] = {per_scale * l[3],          per_scale * l[2], Real{} - per_scale * l[2], per_scale * l[3],
-                     per_scale * l[1], Real{} - per_scale * l[0]};
+  const Real g[6] = {per_scale * l[3], per_scale * l[2], Real{} - per_scale * l[2],
+                     per_scale * l[3], per_scale * l[1], Real{} - per_scale * l[0]};
   CameraSlope<Real> slope{};
   int k = 0;
   for (int i = 0; i < 3; ++i) {

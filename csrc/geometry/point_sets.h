@@ -75,6 +75,7 @@ struct Staged {
 template <class Real, bool Weighted, int Width>
 class Sets {
  public:
+  static constexpr bool kMoves = true;
   static constexpr int L = kLanes<Real>;
   using V = Lanes<Real>;
 
@@ -269,6 +270,7 @@ struct Lane {
 // order: the result is the same for any number of threads.
 template <class Real, bool Weighted, int Width>
 struct LongSet {
+  static constexpr bool kMoves = true;
   static constexpr int L = kLanes<Real>;
   using V = Lanes<Real>;
   using Stretches = Sets<Real, Weighted, Width>;

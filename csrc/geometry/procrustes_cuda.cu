@@ -1,9 +1,9 @@
 // Procrustes alignment on a CUDA device: the same mathematics as on the CPU, from alignment.h.
 //
 // Many small sets: a lane takes a problem (rows_cuda.cuh); each point is read once, also by an error and its gradient.
-// Fewer, or larger, sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates cross
-// lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each point is
-// read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
+// Fewer, or larger, sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates
+// cross lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each
+// point is read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
 // Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and
 // the next kernel adds them up in double, in their order. Sums have a fixed order, so results are the same from run to
 // run; nothing here waits for the device or allocates.
@@ -384,7 +384,8 @@ void run_large(const Procrustes& p, double* workspace, cudaStream_t stream) {
 template <class Real>
 void run(const Procrustes& p, double* workspace, cudaStream_t stream) {
   if (p.count >= kManyProblems && rows_bytes<Real>(p) <= kRowsBytes) {
-    start_with(rows_bytes<Real>(p), row_problems<Real>, (p.count + kWarp - 1) / kWarp, kWarp, stream, p);
+    const auto kernel = p.weights ? row_problems<Real, true> : row_problems<Real, false>;
+    start_with(rows_bytes<Real>(p), kernel, (p.count + kWarp - 1) / kWarp, kWarp, stream, p);
   } else if (p.points <= kNarrowPoints) run_small<Real, 8>(p, stream);
   else if (p.points <= kSmallPoints) run_small<Real, kWarp>(p, stream);
   else run_large<Real>(p, workspace, stream);

@@ -1,7 +1,8 @@
 // The steps of Procrustes alignment for one problem, or for one problem a lane, on the host and the device.
 //
 // `sets` goes over the points: `sum` adds up terms of each, `write` writes the gradients of each, `write_moved` the
-// source moved; all relative to `source_shift` and `target_shift`. `lane` loads and stores what a problem has once.
+// source moved where `kMoves`; all relative to `source_shift` and `target_shift`. `lane` loads and stores what a
+// problem has once.
 #pragma once
 
 #include "geometry/alignment.h"

@@ -26,16 +26,18 @@ int64_t rows_bytes(const Procrustes& p) {
   return kWarp * words * static_cast<int64_t>(sizeof(Real));
 }
 
-// Rows of `words` numbers between shared memory, `stride` apart, and memory, all lanes together.
+// Begins to copy `width` numbers of each of `points` points of each problem into rows of shared memory, `stride` apart,
+// all lanes of a warp together: a lane takes the same places of every row.
 template <class Real>
 __device__ void fetch_rows(const void* base, const Strides2& strides, int width, int64_t n, int problems, int points,
                            int stride, Real* to) {
   const Real* from = static_cast<const Real*>(base) + n * strides.problem;
-  const int words = width * points;
-  const bool run = strides.point == width || points == 1;
-  for (int row = 0; row < problems; ++row, from += strides.problem, to += stride) {
-    for (int i = lane_index(); i < words; i += kWarp) {
-      __pipeline_memcpy_async(to + i, from + (run ? i : i / width * strides.point + i % width), sizeof(Real));
+  for (int i = lane_index(); i < width * points; i += kWarp) {
+    const Real* place = from + i / width * strides.point + i % width;
+    Real* row = to + i;
+#pragma unroll 8
+    for (int k = 0; k < problems; ++k, place += strides.problem, row += stride) {
+      __pipeline_memcpy_async(row, place, sizeof(Real));
     }
   }
 }
@@ -44,14 +46,16 @@ template <class Real>
 __device__ void put_rows(void* base, int width, int64_t n, int problems, int points, int stride, const Real* from) {
   if (!base) return;
   const int words = width * points;
-  Real* to = static_cast<Real*>(base) + n * words;
-  for (int row = 0; row < problems; ++row, from += stride, to += words) {
-    for (int i = lane_index(); i < words; i += kWarp) to[i] = from[i];
+  for (int i = lane_index(); i < words; i += kWarp) {
+    Real* place = static_cast<Real*>(base) + n * words + i;
+    const Real* row = from + i;
+#pragma unroll 8
+    for (int k = 0; k < problems; ++k, place += words, row += stride) *place = *row;
   }
 }
 
 // The points of a lane's own problem.
-template <class Real>
+template <class Real, bool Weighted>
 struct Row {
   static constexpr bool kMoves = false;
   Real *source, *target, *weights;
@@ -59,12 +63,12 @@ struct Row {
   Real source_shift[3], target_shift[3];
 
   OLIFT_HD Point<Real> point(int i) const {
-    Point<Real> x{};
-    x.weight = weights ? weights[i] : Real{1};
-    if (x.weight == 0) return x;
+    Point<Real> x;
+    x.weight = Weighted ? weights[i] : Real{1};
+    const bool counts = !Weighted || x.weight != 0;
     for (int c = 0; c < 3; ++c) {
-      x.source[c] = source[3 * i + c] - source_shift[c];
-      x.target[c] = target[3 * i + c] - target_shift[c];
+      x.source[c] = counts ? source[3 * i + c] - source_shift[c] : Real{0};
+      x.target[c] = counts ? target[3 * i + c] - target_shift[c] : Real{0};
     }
     return x;
   }
@@ -72,8 +76,8 @@ struct Row {
   // Points are relative to the first one that counts.
   __device__ void shift_to_first_that_counts() {
     int first = 0;
-    while (weights && first < points && weights[first] == 0) ++first;
-    if (first == points) return;
+    while (Weighted && first < points && weights[first] == 0) ++first;
+    if (first >= points) return;
     for (int c = 0; c < 3; ++c) {
       source_shift[c] = source[3 * first + c];
       target_shift[c] = target[3 * first + c];
@@ -95,7 +99,7 @@ struct Row {
         source[3 * i + c] = g.source[c];
         target[3 * i + c] = g.target[c];
       }
-      if (weights) weights[i] = g.weight;
+      if (Weighted) weights[i] = g.weight;
     }
   }
 };
@@ -114,7 +118,7 @@ struct Own {
 };
 
 // Grid: a block of one warp for 32 consecutive problems; shared memory: rows_bytes.
-template <class Real>
+template <class Real, bool Weighted>
 __global__ void __launch_bounds__(kWarp) row_problems(Procrustes p) {
   const int points = static_cast<int>(p.points), lane = lane_index();
   const int64_t base = static_cast<int64_t>(blockIdx.x) * kWarp;
@@ -125,22 +129,22 @@ __global__ void __launch_bounds__(kWarp) row_problems(Procrustes p) {
   Real* const weights = targets + kWarp * words;
   fetch_rows(p.source, p.source_strides, 3, base, problems, points, words, sources);
   fetch_rows(p.target, p.target_strides, 3, base, problems, points, words, targets);
-  if (p.weights) fetch_rows(p.weights, p.weights_strides, 1, base, problems, points, weight, weights);
+  if (Weighted) fetch_rows(p.weights, p.weights_strides, 1, base, problems, points, weight, weights);
   __pipeline_commit();
   __pipeline_wait_prior(0);
   __syncwarp();
 
   const bool present = lane < problems;  // a lane without a problem has no points, and writes nothing
   const int own = present ? lane : 0;
-  Row<Real> row{sources + own * words, targets + own * words, p.weights ? weights + own * weight : nullptr,
-                present ? points : 0, {}, {}};
+  Row<Real, Weighted> row{
+      sources + own * words, targets + own * words, weights + own * weight, present ? points : 0, {}, {}};
   if (p.kind != Alignment::kRotation) row.shift_to_first_that_counts();
   solve<Real>(p, Own<Real>{base + own, present}, row);
   if (p.step != ProcrustesStep::kFitGradient && p.step != ProcrustesStep::kErrorGradient) return;
   __syncwarp();
   put_rows(p.grad_source, 3, base, problems, points, words, sources);
   put_rows(p.grad_target, 3, base, problems, points, words, targets);
-  put_rows(p.grad_weights, 1, base, problems, points, weight, weights);
+  if (Weighted) put_rows(p.grad_weights, 1, base, problems, points, weight, weights);
 }
 
 }  // namespace

@@ -84,8 +84,7 @@ __device__ void stage_array(const void* base, const Strides2& strides, int width
   }
   for (int i = lane_index(); i < count; i += kWarp) {
     const int problem = i / row, point = i % row / width;
-    __pipeline_memcpy_async(to + i, from + problem * strides.problem + point * strides.point + i % width,
-                            sizeof(Real));
+    __pipeline_memcpy_async(to + i, from + problem * strides.problem + point * strides.point + i % width, sizeof(Real));
   }
 }
 

@@ -16,7 +16,7 @@ from olift_fast import reference
 from olift_fast.ops import orthographic_procrustes
 
 DTYPES = [(torch.float32, 2e-5), (torch.float64, 1e-9)]
-SHAPES = [(1, 4), (1, 26), (5, 6), (37, 17), (3, 133), (2, 9001)]
+SHAPES = [(1, 4), (1, 26), (5, 6), (21, 17), (3, 133), (2, 4200)]
 
 pytestmark = needs_native
 
@@ -55,7 +55,7 @@ def test_matches_the_reference_with_its_gradients(dtype, tolerance, weighted, co
         if native:
             fit = orthographic_procrustes(leaves[0], leaves[1], weights=weights, backend="native")
         else:
-            fit = reference.orthographic_procrustes(leaves[0], leaves[1], weights, iterations=2000)
+            fit = reference.orthographic_procrustes(leaves[0], leaves[1], weights, iterations=300)
         generator = torch.Generator().manual_seed(3)
         upstream = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(of) for x in fit]
         results.append((fit, torch.autograd.grad(fit, leaves, upstream)))
@@ -184,7 +184,7 @@ def test_batch_dimensions_strides_sequences_and_empty_batches() -> None:
 
 
 def test_vmap_folds_its_dimension_into_the_batch() -> None:
-    source, target, weights = (x.view(2, 3, *x.shape[1:]) for x in problem(6, 9))
+    source, target, _ = (x.view(2, 3, *x.shape[1:]) for x in problem(6, 9))
     mapped = torch.vmap(orthographic_procrustes, in_dims=(1, None), out_dims=1)(source, target[:, 0])
     wanted = orthographic_procrustes(source, target[:, :1].expand_as(target))
     assert all(torch.equal(x, y) for x, y in zip(mapped, wanted, strict=True))

@@ -97,10 +97,10 @@ def procrustes_align(
     source, target, weights = _sets(alignment, *_upcast(source, target, weights))
     chosen = _choose("procrustes_align", backend, source, target, weights)
     with without_autocast(source.device):
-        if chosen == "eager":
-            rotation, scale, translation, _ = eager_fit(source, target, weights, kind, False)
-            return _move(source, rotation, scale, translation).reshape(shape)
-        return _batched(registration.align, source, target, weights, kind, False)[0].reshape(shape)
+        if chosen == "native":
+            return _batched(registration.align, source, target, weights, kind, False)[0].reshape(shape)
+        fit = procrustes(source, target, weights=weights, kind=kind, backend="cuda" if chosen == "cuda" else "eager")
+        return _move(source, fit.rotation, fit.scale, fit.translation).reshape(shape)
 
 
 def procrustes_mse(
@@ -211,6 +211,8 @@ def _batched(
     *options: str | bool,
 ) -> tuple[Tensor, ...]:
     """`op` on ``(N, P, 3)`` point sets, its results back in the shape of the batch."""
+    if source.dim() == 3:
+        return op(source, target, weights, *options)
     batch = source.shape[:-2]
     flat = (source.reshape(-1, *source.shape[-2:]), target.reshape(-1, *target.shape[-2:]))
     flat_weights = None if weights is None else weights.reshape(-1, weights.shape[-1])

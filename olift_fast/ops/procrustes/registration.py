@@ -1,6 +1,7 @@
 """``olift::procrustes``, ``…_error``, ``…_align`` and ``olift::orthographic_procrustes``, with their gradients.
 
-They run on the CPU, and all but the last on CUDA devices. They take ``(N, P, 3)`` point sets of any strides. The kernels are one source for both devices: csrc/geometry.
+Fit and error run on the CPU and on CUDA devices, the others on the CPU. They take ``(N, P, 3)`` point sets of any
+strides. The kernels are one source for both devices: csrc/geometry.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def error_backward(
     return gradients
 
 
-@operation("procrustes_align", DEVICES, fake=lambda source, *_: _align_outputs(source))
+@operation("procrustes_align", ("cpu",), fake=lambda source, *_: _align_outputs(source))
 def align(
     source: Tensor, target: Tensor, weights: Tensor | None, kind: str, reflection: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -101,7 +102,7 @@ def align(
     return outputs
 
 
-@operation("procrustes_align_backward", DEVICES, fake=lambda *call: gradients_of(call[1:4], call[-1]))
+@operation("procrustes_align_backward", ("cpu",), fake=lambda *call: gradients_of(call[1:4], call[-1]))
 def align_backward(
     grad_moved: Tensor,
     source: Tensor,

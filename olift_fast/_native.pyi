@@ -263,7 +263,8 @@ def procrustes(
     points: tuple[Tensor, Tensor, Tensor | None],
     fit: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
     error: Tensor | None,
-    upstream: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    moved: Tensor | None,
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None],
     gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
     kind: str,
     reflection: bool,
@@ -274,14 +275,39 @@ def procrustes(
     points: source, target (N, P, 3) and weights (N, P), any strides; a point of weight 0 never enters the arithmetic.
     All the rest is contiguous, and everything of one dtype, float32 or float64.
     fit: rotation (N, 3, 3), scale (N,), translation (N, 3), conditioning (N,) = (λ1 - λ2) / (2 λ1) of Davenport's
-    matrix, 0 where the rotation is ambiguous or every weight is 0. error (N,): Σ w |residual|² / Σ w.
-    upstream: the gradients of rotation, scale, translation and error. gradients: of points; None: not wanted.
+    matrix, 0 where the rotation is ambiguous or every weight is 0. error (N,): Σ w |residual|² / Σ w. moved (N, P, 3).
+    upstream: the gradients of rotation, scale, translation, error and moved. gradients: of points; None: not wanted.
     kind: "rigid", "similarity" or "rotation" (no centering). Results are the same for any number of threads.
 
     step, what it reads besides points, and what it writes (what it does neither with may be None):
         "fit": writes the fit. "fit_gradient": reads rotation, scale, conditioning and their upstream, writes gradients.
         "error": writes rotation, scale, error. "error_gradient": reads these and upstream's error, writes gradients.
+        "align": writes rotation, scale, conditioning, moved: every point of source by the fit, also one of weight 0.
+        "align_gradient": reads these but moved, and upstream's moved; writes gradients.
     ValueError: also an unknown step or kind, and what the step needs and does not get.
+    """
+
+def orthographic(
+    step: str,
+    points: tuple[Tensor, Tensor, Tensor | None],
+    fit: tuple[Tensor, Tensor, Tensor | None],
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None],
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
+    threads: int,
+) -> None:
+    """One step of the weighted fit target ≈ scale · (rotation · source)_xy + translation of N sets of P points.
+
+    points: source (N, P, 3), target (N, P, 2), weights (N, P), as in `procrustes`. fit: rotation (N, 3, 3), scale (N,),
+    translation (N, 2). upstream: their gradients. gradients: of points; None: not wanted.
+
+    step: "fit" writes the fit. "fit_gradient" reads rotation, scale and upstream, and writes gradients.
+    """
+
+def orthographic_moments(spread: Tensor, cross: Tensor, rotation: Tensor, scale: Tensor, threads: int) -> None:
+    """Rotation (N, 3, 3) and scale (N,) of `orthographic`, written, from the moments of points about their centroids.
+
+    spread (N, 3, 3) = Σ w source sourceᵀ and cross (N, 3, 2) = Σ w source targetᵀ. All contiguous, of one dtype,
+    float32 or float64.
     """
 
 def procrustes_workspace(count: int, points: int) -> int:
@@ -292,14 +318,15 @@ def procrustes_cuda(
     points: tuple[Tensor, Tensor, Tensor | None],
     fit: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
     error: Tensor | None,
-    upstream: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    moved: Tensor | None,
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None],
     gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
     kind: str,
     reflection: bool,
     workspace: Tensor,
     stream: int,
 ) -> None:
-    """`procrustes` on the current device, on the CUDA stream `stream`; returns without waiting for it.
+    """`procrustes` on the current device, on the CUDA stream `stream`; returns without waiting for it. No "align".
 
     workspace: float64, as many as `procrustes_workspace` says. RuntimeError: a launch failed.
     Only in a build where info()["cuda"].

@@ -17,7 +17,8 @@
   KERNEL(void, joint_backward, JointBackward)   \
   KERNEL(void, rff_forward, RffForward)         \
   KERNEL(void, rff_backward, RffBackward)       \
-  KERNEL(void, procrustes, Procrustes)
+  KERNEL(void, procrustes, Procrustes)          \
+  KERNEL(void, orthographic, Orthographic)
 
 namespace olift {
 

@@ -16,8 +16,16 @@ struct Point {
   Real weight, source[3], target[3];
 };
 
+// A point, the same source whatever it weighs, and the gradient of where it is moved.
+template <class Real>
+struct Pulled {
+  Point<Real> point;
+  Real source[3], pull[3];
+};
+
 constexpr int kCenterSums = 7;
 constexpr int kCovarianceSums = 10;
+constexpr int kPullSums = 12;
 
 template <class Real>
 OLIFT_HD void add_to_center(const Point<Real>& x, Real (&sums)[kCenterSums]) {
@@ -56,6 +64,20 @@ OLIFT_HD Point<Real> about(const Point<Real>& x, const Center<Number>& center) {
   for (int c = 0; c < 3; ++c) {
     moved.source[c] = x.source[c] - center.source[c];
     moved.target[c] = x.target[c] - center.target[c];
+  }
+  return moved;
+}
+
+// A source whose pull is 0 counts as 0: it may hold anything.
+template <class Real, class Number>
+OLIFT_HD Pulled<Real> about(const Pulled<Real>& x, const Center<Number>& center) {
+  Pulled<Real> moved;
+  moved.point = about(x.point, center);
+  const Real zero{};
+  const Real reach = magnitude(x.pull[0]) + magnitude(x.pull[1]) + magnitude(x.pull[2]);
+  for (int c = 0; c < 3; ++c) {
+    moved.source[c] = Ops<Real>::select(reach == zero, zero, x.source[c] - center.source[c]);
+    moved.pull[c] = x.pull[c];
   }
   return moved;
 }
@@ -105,6 +127,39 @@ OLIFT_HD Fit<Real> fit_from(const Real (&sums)[kCovarianceSums], const Real (&so
   rotate(fit.rotation, source_center, turned);
   for (int c = 0; c < 3; ++c) fit.translation[c] = target_center[c] - fit.scale * turned[c];
   return fit;
+}
+
+// Where the fit puts a source, given relative to the shift of the points; `target_center` is relative to the origin.
+template <class Real, class Number>
+OLIFT_HD void move(const Real (&source)[3], const Center<Number>& center, const Number (&target_center)[3],
+                   const Fit<Number>& fit, Real (&moved)[3]) {
+  Real x[3];
+  for (int c = 0; c < 3; ++c) x[c] = source[c] - center.source[c];
+  for (int i = 0; i < 3; ++i) {
+    const Real turned = x[0] * fit.rotation[3 * i] + x[1] * fit.rotation[3 * i + 1] + x[2] * fit.rotation[3 * i + 2];
+    moved[i] = turned * fit.scale + target_center[i];
+  }
+}
+
+// Of a point about the centroids: sums[3 i + j] gathers pull_i · source_j, sums[9 + i] pull_i.
+template <class Real>
+OLIFT_HD void add_to_pull(const Pulled<Real>& x, Real (&sums)[kPullSums]) {
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 3; ++j) sums[3 * i + j] = sums[3 * i + j] + x.pull[i] * x.source[j];
+    sums[9 + i] = sums[9 + i] + x.pull[i];
+  }
+}
+
+// The gradient of the fit about the centroids, where the translation is from one centroid to the other.
+template <class Real>
+OLIFT_HD Fit<Real> gradient_of_moved(const Real (&pulls)[kPullSums], const Fit<Real>& fit) {
+  Fit<Real> gradient{};
+  for (int k = 0; k < 9; ++k) {
+    gradient.rotation[k] = fit.scale * pulls[k];
+    gradient.scale = gradient.scale + fit.rotation[k] * pulls[k];
+  }
+  for (int c = 0; c < 3; ++c) gradient.translation[c] = pulls[9 + c];
+  return gradient;
 }
 
 // The residual of a point about the centroids, scale · rotation · source - target.
@@ -236,6 +291,17 @@ OLIFT_HD PointGradient<Real> point_gradient(const Point<Real>& x, const Slope<Nu
   const Real weighted = dot(by_source, x.source) + x.target[0] * slope.target[0] + x.target[1] * slope.target[1] +
                         x.target[2] * slope.target[2];
   g.weight = Ops<Real>::select(x.weight == Real{}, Real{}, weighted);
+  return g;
+}
+
+// Of a moved point: through the fit, and by itself.
+template <class Real, class Number>
+OLIFT_HD PointGradient<Real> point_gradient(const Pulled<Real>& x, const Slope<Number>& slope, const Fit<Number>& fit) {
+  PointGradient<Real> g = point_gradient(x.point, slope);
+  for (int i = 0; i < 3; ++i) {
+    const Real turned = x.pull[0] * fit.rotation[i] + x.pull[1] * fit.rotation[3 + i] + x.pull[2] * fit.rotation[6 + i];
+    g.source[i] = g.source[i] + turned * fit.scale;
+  }
   return g;
 }
 

@@ -7,33 +7,47 @@ namespace olift {
 
 enum class Alignment : int { kRigid = 0, kSimilarity = 1, kRotation = 2 };
 
-enum class ProcrustesStep : int { kFit = 0, kFitGradient = 1, kError = 2, kErrorGradient = 3 };
+enum class ProcrustesStep : int {
+  kFit = 0,
+  kFitGradient = 1,
+  kError = 2,
+  kErrorGradient = 3,
+  kAlign = 4,
+  kAlignGradient = 5
+};
 
 struct Strides2 {  // in elements; coordinates have stride 1
   int64_t problem, point;
 };
 
-// source, target (N, P, 3) and weights (N, P) with any strides; weights null: all 1. A point of weight 0 is never read
-// into arithmetic. Everything else is contiguous. The fit, target ≈ scale · rotation · source + translation, is
-// rotation (N, 3, 3), scale (N), translation (N, 3), conditioning (N); the error is Σ w |residual|² / Σ w (N). All are
-// of one dtype, float or double.
+// source (N, P, 3), target (N, P, 3) or (N, P, 2), and weights (N, P) with any strides; weights null: all 1. A point of
+// weight 0 is never read into a fit. Everything else is contiguous, and all of one dtype, float or double.
+struct PointSets {
+  const void *source, *target, *weights;
+  void *grad_source, *grad_target, *grad_weights;  // like source, target and weights; null: not wanted
+  void* moved;                                     // (N, P, 3), the source where the fit puts it
+  const void* grad_moved;                          // the gradient of `moved`
+  int64_t count, points;
+  Dtype dtype;
+  Strides2 source_strides, target_strides, weights_strides;
+  int threads;  // of the CPU kernels
+};
+
+// The fit, target ≈ scale · rotation · source + translation, is rotation (N, 3, 3), scale (N), translation (N, 3),
+// conditioning (N); the error is Σ w |residual|² / Σ w (N).
 //
 // kFit           writes the fit.
 // kFitGradient   reads rotation, scale, conditioning and the gradients of the fit; writes the gradients of the points.
 // kError         writes rotation, scale and error.
 // kErrorGradient reads rotation, scale, error and the gradient of the error; writes the gradients of the points.
-struct Procrustes {
+// kAlign         writes rotation, scale, conditioning, and every point of the source moved, also one of weight 0.
+// kAlignGradient reads these three and the gradient of the moved points; writes the gradients of the points.
+struct Procrustes : PointSets {
   ProcrustesStep step;
-  const void *source, *target, *weights;
   void *rotation, *scale, *translation, *conditioning, *error;
   const void *grad_rotation, *grad_scale, *grad_translation, *grad_error;
-  void *grad_source, *grad_target, *grad_weights;  // (N, P, 3), (N, P, 3), (N, P); null: not wanted
-  int64_t count, points;
-  Dtype dtype;
-  Strides2 source_strides, target_strides, weights_strides;
   Alignment kind;
   bool reflection;
-  int threads;  // of the CPU kernels
 };
 
 // On the current device's stream `stream` (a cudaStream_t), without waiting for it; returns a CUDA error's text or

@@ -1,12 +1,14 @@
 // Procrustes alignment on a CUDA device: the same mathematics as on the CPU, from alignment.h.
 //
-// Small sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates cross
-// lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each point is
-// read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
+// Many small sets: a lane takes a problem (rows_cuda.cuh); each point is read once, also by an error and its gradient.
+// Fewer, or larger, sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates
+// cross lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each
+// point is read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
 // Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and
 // the next kernel adds them up in double, in their order. Sums have a fixed order, so results are the same from run to
 // run; nothing here waits for the device or allocates.
 
+#include "geometry/rows_cuda.cuh"
 #include "geometry/staging_cuda.cuh"
 
 namespace {
@@ -332,21 +334,29 @@ __global__ void __launch_bounds__(kWarp) large_errors(Procrustes p, Partials par
   if (threadIdx.x == 0) static_cast<Real*>(p.error)[n] = mean_square(squares[0], center.total);
 }
 
+// `shared`: bytes of shared memory beside what the kernel declares.
 template <class... Parameters, class... Arguments>
-void start(void (*kernel)(Parameters...), int64_t blocks, int threads, cudaStream_t stream,
-           const Arguments&... arguments) {
+void start_with(int64_t shared, void (*kernel)(Parameters...), int64_t blocks, int threads, cudaStream_t stream,
+                const Arguments&... arguments) {
   cudaLaunchConfig_t config{};
+  config.dynamicSmemBytes = static_cast<size_t>(shared);
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.stream = stream;
   cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 
+template <class... Parameters, class... Arguments>
+void start(void (*kernel)(Parameters...), int64_t blocks, int threads, cudaStream_t stream,
+           const Arguments&... arguments) {
+  start_with(0, kernel, blocks, threads, stream, arguments...);
+}
+
 template <class Real, int Width>
 void run_small(const Procrustes& p, cudaStream_t stream) {
   constexpr int kGroups = kWarp / Width;
   const bool fits = p.step == ProcrustesStep::kFit || p.step == ProcrustesStep::kError;
-  // Few problems: spread them over warps; many: let every lane solve one.
+  // Few problems: spread them over warps; more: let every lane solve one.
   const int each = !fits || p.count < (1 << 12) ? kGroups : p.count < (1 << 16) ? 8 : 32;
   const int64_t blocks = (p.count + each * kWarps<Real> - 1) / (each * kWarps<Real>);
   if (fits) start(small_fits<Real, Width>, blocks, kThreads<Real>, stream, p, each);
@@ -373,7 +383,10 @@ void run_large(const Procrustes& p, double* workspace, cudaStream_t stream) {
 
 template <class Real>
 void run(const Procrustes& p, double* workspace, cudaStream_t stream) {
-  if (p.points <= kNarrowPoints) run_small<Real, 8>(p, stream);
+  if (p.count >= kManyProblems && rows_bytes<Real>(p) <= kRowsBytes) {
+    const auto kernel = p.weights ? row_problems<Real, true> : row_problems<Real, false>;
+    start_with(rows_bytes<Real>(p), kernel, (p.count + kWarp - 1) / kWarp, kWarp, stream, p);
+  } else if (p.points <= kNarrowPoints) run_small<Real, 8>(p, stream);
   else if (p.points <= kSmallPoints) run_small<Real, kWarp>(p, stream);
   else run_large<Real>(p, workspace, stream);
 }

@@ -1,9 +1,10 @@
 // Points of a CUDA kernel in shared memory, and the lanes that share them.
 //
-// Points come in one run, 16 bytes a lane where the address allows it, and gradients go back the same way. Internal
-// linkage: included once.
+// Points come in one run, 16 bytes a lane where the address allows it, source, target and weights in flight at once
+// (cp.async), and gradients go back the same way. Internal linkage: included once.
 #pragma once
 
+#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 
 #include "geometry/alignment.h"
@@ -36,7 +37,30 @@ __device__ bool in_vectors(const Real* memory) {
   return reinterpret_cast<uintptr_t>(memory) % sizeof(uint4) == 0;
 }
 
-// Copies `count` numbers between a run of memory and the start of a stage's array, all lanes of a warp together.
+// What a launch has asked for.
+__device__ void* shared_memory() {
+#if defined(OLIFT_SHARED_MEMORY)
+  return OLIFT_SHARED_MEMORY;
+#else
+  extern __shared__ uint4 memory[];
+  return memory;
+#endif
+}
+
+// Begins to copy `count` numbers of a run of memory to the start of a stage's array, all lanes of a warp together.
+template <class Real>
+__device__ void fetch_run(const Real* from, Real* to, int count) {
+  constexpr int kEach = static_cast<int>(sizeof(uint4) / sizeof(Real));
+  const int whole = in_vectors(from) ? count / kEach : 0;
+  for (int i = lane_index(); i < whole; i += kWarp) {
+    __pipeline_memcpy_async(to + i * kEach, from + i * kEach, sizeof(uint4));
+  }
+  for (int i = whole * kEach + lane_index(); i < count; i += kWarp) {
+    __pipeline_memcpy_async(to + i, from + i, sizeof(Real));
+  }
+}
+
+// Copies `count` numbers from the start of a stage's array to a run of memory, all lanes of a warp together.
 template <class Real>
 __device__ void copy_run(const Real* from, Real* to, int count, bool vectors) {
   const int whole = vectors ? count / static_cast<int>(sizeof(uint4) / sizeof(Real)) : 0;
@@ -48,19 +72,19 @@ __device__ void copy_run(const Real* from, Real* to, int count, bool vectors) {
   }
 }
 
-// `width` numbers of each of `points` points of each of `problems` problems.
+// Begins to copy `width` numbers of each of `points` points of each of `problems` problems.
 template <class Real>
 __device__ void stage_array(const void* base, const Strides2& strides, int width, int64_t n, int64_t first,
                             int problems, int points, Real* to) {
   const Real* from = static_cast<const Real*>(base) + n * strides.problem + first * strides.point;
   const int row = width * points, count = problems * row;
   if ((strides.point == width || points == 1) && (strides.problem == row || problems == 1)) {
-    copy_run(from, to, count, in_vectors(from));
+    fetch_run(from, to, count);
     return;
   }
   for (int i = lane_index(); i < count; i += kWarp) {
     const int problem = i / row, point = i % row / width;
-    to[i] = from[problem * strides.problem + point * strides.point + i % width];
+    __pipeline_memcpy_async(to + i, from + problem * strides.problem + point * strides.point + i % width, sizeof(Real));
   }
 }
 
@@ -70,6 +94,8 @@ __device__ void stage_points(const Procrustes& p, int64_t n, int64_t first, int 
   stage_array(p.source, p.source_strides, 3, n, first, problems, points, to.source);
   stage_array(p.target, p.target_strides, 3, n, first, problems, points, to.target);
   if (p.weights) stage_array(p.weights, p.weights_strides, 1, n, first, problems, points, to.weights);
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
   __syncwarp();
 }
 

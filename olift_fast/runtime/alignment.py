@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.runtime.asked_backend import asked_backend
+from olift_fast.runtime.native_module import native_module
+from olift_fast.runtime.threads import thread_count
+
 Floats = npt.NDArray[np.float64]
 
 ITERATIONS = 64
@@ -23,8 +27,20 @@ def orthographic_fit(spread: Floats, cross: Floats) -> tuple[Floats, Floats]:
     Returns:
         rotations ``(N, 3, 3)`` and scales ``(N,)``.
 
-    Equivalent to `olift_fast.reference.orthographic_procrustes` without its translation.
+    Equivalent to `olift_fast.reference.orthographic_procrustes` without its translation. The native module's kernel
+    does the same and ends with Newton's steps; NumPy computes where there is none.
     """
+    native = native_module()
+    if native is None or asked_backend() == "eager" or not len(spread):
+        return _alternated(spread, cross)
+    rotation, scale = np.empty_like(spread, dtype=np.float64, order="C"), np.empty(len(spread))
+    moments = (np.ascontiguousarray(x, dtype=np.float64) for x in (spread, cross))
+    native.orthographic_moments(*moments, rotation, scale, thread_count())
+    return rotation, scale
+
+
+def _alternated(spread: Floats, cross: Floats) -> tuple[Floats, Floats]:
+    """`orthographic_fit` in NumPy alone."""
     total = np.trace(spread, axis1=-2, axis2=-1)
     total = np.where(total > 0, total, 1.0)
     affine = np.linalg.pinv(spread, rcond=1e-6) @ cross

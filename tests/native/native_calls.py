@@ -19,7 +19,7 @@ from olift_fast.ops.native_module import loaded_module
 from olift_fast.ops.procrustes.native import launch
 
 Array = np.ndarray
-NONE = (None,) * 4
+NONE = (None,) * 5
 module = loaded_module
 
 
@@ -220,7 +220,7 @@ def procrustes_gradients(
     fit = (*procrustes(source, target, weights, kind).values(),)
     points, gradients = (source, target, weights), fresh_gradients(source, weights)
     written = (*gradients.values(),)
-    run_procrustes("fit_gradient", points, fit, None, (*upstream, None), written, kind, False, threads, on)
+    run_procrustes("fit_gradient", points, fit, None, (*upstream, *NONE[:2]), written, kind, False, threads, on)
     return {name: x for name, x in gradients.items() if x is not None}
 
 
@@ -242,7 +242,7 @@ def procrustes_error(
     if upstream is None:
         return outputs
     gradients = fresh_gradients(source, weights)
-    of_fit, written = (*NONE[:3], upstream), (*gradients.values(),)
+    of_fit, written = (*NONE[:3], upstream, None), (*gradients.values(),)
     run_procrustes("error_gradient", points, fit, error, of_fit, written, kind, False, threads, on)
     return outputs | {name: x for name, x in gradients.items() if x is not None}
 
@@ -262,7 +262,7 @@ def run_procrustes(step: str, *arguments: Any) -> None:
             launch(step, points, kind, reflection, fit=fit, error=error, upstream=upstream, gradients=gradients)
         return
     workspace = torch.full((on.procrustes_workspace(*points[0].shape[:2]),), torch.nan, dtype=torch.float64)
-    on.procrustes_cuda(step, *given, workspace, 0)
+    on.procrustes_cuda(step, points, fit, error, None, upstream, gradients, kind, reflection, workspace, 0)
 
 
 def expected_procrustes(

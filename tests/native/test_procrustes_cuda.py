@@ -78,20 +78,43 @@ def test_every_step_matches_the_cpu(emulated, dtype, weighted, count, points) ->
             assert relative_error(got[name], wanted[name]) < TOLERANCE[dtype], name
 
 
-def test_many_problems_are_solved_a_lane_each(emulated) -> None:
-    count = 4096 + 5
-    source, target, _ = sets(64, 3, np.float32, False)
-    source, target = (np.resize(x, (count, 3, 3)) for x in (source, target))
-    on_device, on_cpu = (procrustes_error(source, target, on=on) for on in (emulated, None))
-    assert relative_error(on_device["rotation"], on_cpu["rotation"]) < 1e-5
-    assert relative_error(on_device["error"], on_cpu["error"]) < 1e-5
+# One problem a lane, with lanes to spare; an even and an odd row, and as many points as shared memory holds.
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("weighted", "points"), [(False, 3), (True, 6), (True, 17), (False, 26), (True, 27)])
+def test_many_problems_are_solved_a_lane_each(emulated, dtype, weighted, points) -> None:
+    count, kind = 16384 + 5, ["rigid", "similarity", "rotation"][points % 3]
+    source, target, weights = sets(64, points, dtype, weighted)
+    source, target = (np.resize(x, (count, points, 3)) for x in (source, target))
+    weights = None if weights is None else np.resize(weights, (count, points))
+    random = np.random.default_rng(1)
+    upstream = tuple(random.standard_normal((count, *shape)).astype(dtype) for shape in ((3, 3), (), (3,)))
+    pull = random.standard_normal(count).astype(dtype)
+    pairs = [
+        [procrustes(source, target, weights, kind, on=on) for on in (emulated, None)],
+        [procrustes_gradients(upstream, source, target, weights, kind, on=on) for on in (emulated, None)],
+        [procrustes_error(source, target, weights, kind, upstream=pull, on=on) for on in (emulated, None)],
+    ]
+    for got, wanted in pairs:
+        for name in wanted:
+            assert relative_error(got[name], wanted[name]) < TOLERANCE[dtype], name
 
 
-@pytest.mark.parametrize("points", [26, 300])
-def test_strided_views_and_shared_targets(emulated, points) -> None:
-    source, target, weights = sets(6, points, np.float32, True)
-    wanted = procrustes(source, np.repeat(target[:1], 6, 0), weights, on=emulated)
-    wide = np.full((points, 6, 5), 9, np.float32).transpose(1, 0, 2)
+@pytest.mark.parametrize("count", [6, 16384])
+def test_first_point_far_from_the_others_loses_no_accuracy(emulated, count) -> None:
+    source, target, _ = sets(64, 26, np.float64, False)
+    weights = np.ones((64, 26))
+    weights[:, 0] = 1e-6
+    source[:, 0] += 500
+    given = [np.resize(x.astype(np.float32), (count, *x.shape[1:])) for x in (source, target, weights)]
+    got, wanted = procrustes(*given, on=emulated), procrustes(*(x.astype(np.float64) for x in given))
+    assert relative_error(got["rotation"], wanted["rotation"]) < 1e-5
+
+
+@pytest.mark.parametrize(("count", "points"), [(6, 26), (6, 300), (16384, 26)])
+def test_strided_views_and_shared_targets(emulated, count, points) -> None:
+    source, target, weights = (np.resize(x, (count, *x.shape[1:])) for x in sets(6, points, np.float32, True))
+    wanted = procrustes(source, np.repeat(target[:1], count, 0), weights, on=emulated)
+    wide = np.full((points, count, 5), 9, np.float32).transpose(1, 0, 2)
     wide[..., 1:4] = source
     weights = np.asfortranarray(weights)
     got = procrustes(wide[..., 1:4], np.broadcast_to(target[:1], source.shape), weights, on=emulated)
@@ -100,8 +123,9 @@ def test_strided_views_and_shared_targets(emulated, points) -> None:
 
 def test_set_a_kilometre_from_the_origin_loses_no_accuracy(emulated) -> None:
     random = np.random.default_rng(0)
-    for points in (26, 300):
+    for count, points in ((4, 26), (4, 300), (16384, 26)):
         source, target = (random.integers(-64, 64, (4, points, 3)) / 64 for _ in range(2))
+        source, target = (np.resize(x, (count, points, 3)) for x in (source, target))
         near = procrustes(source.astype(np.float32), target.astype(np.float32), on=emulated)
         far = procrustes((source + 1000).astype(np.float32), (target - 2000).astype(np.float32), on=emulated)
         assert relative_error(far["rotation"], near["rotation"]) < 1e-5

@@ -5,21 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import needs_native
 
 from olift_fast import reference
 from olift_fast.runtime.alignment import orthographic_fit, similar
+from olift_fast.runtime.asked_backend import Backend, use_backend
 
 
 def points(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((*shape, 3))
 
 
+@pytest.mark.parametrize(("backend", "steps"), [("eager", 64), pytest.param("auto", 2000, marks=needs_native)])
 @pytest.mark.parametrize("places", [4, 5, 26])
-def test_orthographic_fit_equals_the_references(places: int) -> None:
+def test_orthographic_fit_equals_the_references(backend: Backend, steps: int, places: int) -> None:
+    """The native module's arrives, where the reference may need many more than its 64 steps."""
     source, target = points(7, places), points(7, places, seed=1)[..., :2]
-    wanted = reference.orthographic_procrustes(torch.from_numpy(source), torch.from_numpy(target))
+    pair = torch.from_numpy(source), torch.from_numpy(target)
+    wanted = reference.orthographic_procrustes(*pair, iterations=steps)
     source, target = (x - x.mean(axis=1, keepdims=True) for x in (source, target))
-    rotation, scale = orthographic_fit(source.swapaxes(1, 2) @ source, source.swapaxes(1, 2) @ target)
+    with use_backend(backend):
+        rotation, scale = orthographic_fit(source.swapaxes(1, 2) @ source, source.swapaxes(1, 2) @ target)
     np.testing.assert_allclose(rotation, wanted[0].numpy(), atol=1e-9)
     np.testing.assert_allclose(scale, wanted[1].numpy(), atol=1e-9)
     np.testing.assert_allclose(np.linalg.det(rotation), 1, atol=1e-12)

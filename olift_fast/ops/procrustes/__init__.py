@@ -19,6 +19,7 @@ __all__ = ["Procrustes", "orthographic_procrustes", "procrustes", "procrustes_al
 ProcrustesKind = Literal["rigid", "similarity", "rotation"]
 Alignment = Literal["sequence", "frame"]
 Reduction = Literal["mean", "sum", "none"]
+_DTYPES = (torch.float32, torch.float64)
 
 
 class Procrustes(NamedTuple):
@@ -85,11 +86,21 @@ def procrustes_align(
     alignment: Alignment = "frame",
     backend: Backend | None = None,
 ) -> Tensor:
-    """``s R source + t``: the source moved onto the target, in the source's shape; arguments as in `procrustes`."""
-    fit = procrustes(source, target, weights=weights, kind=kind, alignment=alignment, backend=backend)
+    """``s R source + t``: the source moved onto the target, in the source's shape; arguments as in `procrustes`.
+
+    A point of weight 0 does not count in the fit and is moved all the same. In the gradient, a point that holds NaN
+    does no harm if its weight is 0 and so is the gradient of where it is moved.
+    """
+    _check(source, target, weights, last=3, alignment=alignment)
+    _check_kind(kind)
+    shape = source.shape
+    source, target, weights = _sets(alignment, *_upcast(source, target, weights))
+    chosen = _choose("procrustes_align", backend, source, target, weights)
     with without_autocast(source.device):
-        points = source.flatten(-3, -2) if alignment == "sequence" else source
-        return _move(points, fit.rotation, fit.scale, fit.translation).reshape(source.shape)
+        if chosen == "native":
+            return _batched(registration.align, source, target, weights, kind, False)[0].reshape(shape)
+        fit = procrustes(source, target, weights=weights, kind=kind, backend="cuda" if chosen == "cuda" else "eager")
+        return _move(source, fit.rotation, fit.scale, fit.translation).reshape(shape)
 
 
 def procrustes_mse(
@@ -163,27 +174,32 @@ def orthographic_procrustes(
         target: ``(*batch, P, 2)``.
         weights: ``(*batch, P)``, >= 0.
         alignment: as in `procrustes`.
-        backend: "eager" is the only backend of this operation.
+        backend: "native" (CPU), for float32 and float64, or "eager"; native by default where it can run.
 
     Returns:
         R ``(*batch, 3, 3)``, s ``(*batch)``, t ``(*batch, 2)``.
 
     Raises:
-        ValueError, TypeError: an argument has the wrong shape, dtype or device.
+        ValueError, TypeError: an argument has the wrong shape, dtype or device, or a weight is negative (native).
         RuntimeError: the backend asked for can't run.
 
-    Equivalent to `olift_fast.reference.orthographic_procrustes`.
+    Equivalent to `olift_fast.reference.orthographic_procrustes`, which lowers the error step by step. The native
+    backend does the same and ends with Newton's steps, so it arrives where the reference may be on its way still. Its
+    gradient is that of the optimum; it is 0 where the camera is ambiguous.
     """
     _check(source, target, weights, last=2, alignment=alignment)
-    choose_backend("orthographic_procrustes", backend, {})
     source, target, weights = _sets(alignment, *_upcast(source, target, weights))
+    refusals = {"native": refuse_native(_DTYPES, source, target, weights)}
+    chosen = choose_backend("orthographic_procrustes", backend, refusals)
     with without_autocast(source.device):
-        return eager_orthographic_fit(source, target, weights)
+        if chosen == "eager":
+            return eager_orthographic_fit(source, target, weights)
+        rotation, scale, translation = _batched(registration.orthographic, source, target, weights)
+        return rotation, scale, translation
 
 
 def _choose(op: str, backend: Backend | None, *tensors: Tensor | None) -> str:
-    dtypes = (torch.float32, torch.float64)
-    refusals = {"cuda": refuse_cuda(dtypes, *tensors), "native": refuse_native(dtypes, *tensors)}
+    refusals = {"cuda": refuse_cuda(_DTYPES, *tensors), "native": refuse_native(_DTYPES, *tensors)}
     return choose_backend(op, backend, refusals)
 
 
@@ -192,14 +208,15 @@ def _batched(
     source: Tensor,
     target: Tensor,
     weights: Tensor | None,
-    kind: ProcrustesKind,
-    reflection: bool,
+    *options: str | bool,
 ) -> tuple[Tensor, ...]:
     """`op` on ``(N, P, 3)`` point sets, its results back in the shape of the batch."""
+    if source.dim() == 3:
+        return op(source, target, weights, *options)
     batch = source.shape[:-2]
     flat = (source.reshape(-1, *source.shape[-2:]), target.reshape(-1, *target.shape[-2:]))
     flat_weights = None if weights is None else weights.reshape(-1, weights.shape[-1])
-    return tuple(x.reshape(batch + x.shape[1:]) for x in op(*flat, flat_weights, kind, reflection))
+    return tuple(x.reshape(batch + x.shape[1:]) for x in op(*flat, flat_weights, *options))
 
 
 def _move(source: Tensor, rotation: Tensor, scale: Tensor, translation: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The native backends of Procrustes alignment, on the CPU and on CUDA devices: one source, csrc/geometry."""
+"""The native backends of Procrustes alignment, on the CPU and on CUDA devices: one source, csrc/geometry.
+
+The orthographic kin has kernels for the CPU alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 
 from olift_fast.ops.native_module import loaded_module
+from olift_fast.ops.registration import contiguous
 
 
 def launch(
@@ -18,7 +22,8 @@ def launch(
     *,
     fit: tuple[Tensor | None, ...],
     error: Tensor | None = None,
-    upstream: tuple[Tensor | None, ...] = (None,) * 4,
+    moved: Tensor | None = None,
+    upstream: tuple[Tensor | None, ...] = (None,) * 5,
     gradients: Sequence[Tensor | None] = (None,) * 3,
 ) -> None:
     """Runs a step of `_native.procrustes`, which ``_native.pyi`` describes, on the device of the points.
@@ -31,16 +36,46 @@ def launch(
     if not count:
         return
     native = loaded_module()
-    source, target = (x if x.stride(-1) == 1 else x.contiguous() for x in (source, target))
-    fit = tuple(None if x is None else x.contiguous() for x in fit)
-    upstream = tuple(None if x is None else x.contiguous() for x in upstream)
-    call = (step, (source, target, weights), fit, error, upstream, gradients, kind, reflection)
+    call = (step, (*_in_rows(source, target), weights), contiguous(*fit), error, moved, contiguous(*upstream))
     if source.device.type == "cpu":
-        if weights is not None and step in ("fit", "error") and float(weights.min()) < 0:
-            raise ValueError(f"weights must be >= 0, got {float(weights.min()):g}")
-        native.procrustes(*call, torch.get_num_threads())
+        if step in ("fit", "error", "align"):
+            _check_weights(weights)
+        native.procrustes(*call, gradients, kind, reflection, torch.get_num_threads())
         return
     with torch.cuda.device(source.device):
         size = native.procrustes_workspace(count, places)
         workspace = source.new_empty(size, dtype=torch.float64)
-        native.procrustes_cuda(*call, workspace, torch.cuda.current_stream().cuda_stream)
+        stream = torch.cuda.current_stream().cuda_stream
+        native.procrustes_cuda(*call, gradients, kind, reflection, workspace, stream)
+
+
+def launch_orthographic(
+    step: str,
+    points: tuple[Tensor, Tensor, Tensor | None],
+    *,
+    fit: tuple[Tensor | None, ...],
+    upstream: tuple[Tensor | None, ...] = (None,) * 3,
+    gradients: Sequence[Tensor | None] = (None,) * 3,
+) -> None:
+    """Runs a step of `_native.orthographic`, which ``_native.pyi`` describes.
+
+    Raises:
+        ValueError: a weight is negative.
+    """
+    source, target, weights = points
+    if not source.shape[0]:
+        return
+    if step == "fit":
+        _check_weights(weights)
+    call = (step, (*_in_rows(source, target), weights), contiguous(*fit), contiguous(*upstream), gradients)
+    loaded_module().orthographic(*call, torch.get_num_threads())
+
+
+def _in_rows(*points: Tensor) -> list[Tensor]:
+    """Each with a unit last stride."""
+    return [x if x.stride(-1) == 1 else x.contiguous() for x in points]
+
+
+def _check_weights(weights: Tensor | None) -> None:
+    if weights is not None and (least := float(weights.min())) < 0:
+        raise ValueError(f"weights must be >= 0, got {least:g}")

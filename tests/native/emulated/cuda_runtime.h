@@ -29,6 +29,7 @@ using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess };
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
   cudaStream_t stream;
 };
 
@@ -43,8 +44,17 @@ struct Warp {
   std::uint64_t slots[32];
 };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t size;
+  unsigned group;
+};
+
 struct Fiber {
   ucontext_t context;
+  std::vector<Copy> copies;  // that it has begun and not waited for
+  unsigned groups = 0;
   std::unique_ptr<char[]> stack;
   bool done = false;
 };
@@ -56,6 +66,7 @@ inline Barrier block;
 inline ucontext_t scheduler;
 inline unsigned running;
 inline std::function<void()> body;
+inline std::vector<std::uint64_t> shared;  // what a launch has asked for; every block finds NaN in it
 
 inline void yield() {
   Fiber& fiber = fibers[running];
@@ -90,9 +101,12 @@ inline void run_block(unsigned threads) {
   fibers.resize(threads);
   warps.assign(threads / 32, Warp{});
   block = Barrier{};
+  shared.assign(shared.size(), ~std::uint64_t{0});
   for (Fiber& fiber : fibers) {
     if (!fiber.stack) fiber.stack.reset(new char[kStack]);
     fiber.done = false;
+    fiber.copies.clear();
+    fiber.groups = 0;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
     fiber.context.uc_stack.ss_size = kStack;
@@ -111,6 +125,8 @@ inline void run_block(unsigned threads) {
 }
 
 }  // namespace emulated
+
+#define OLIFT_SHARED_MEMORY emulated::shared.data()
 
 inline void __syncthreads() { emulated::wait(emulated::block, static_cast<unsigned>(emulated::fibers.size())); }
 inline void __syncwarp() { emulated::wait(emulated::warps[threadIdx.x / 32].barrier, 32); }
@@ -148,6 +164,7 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                const Arguments&... arguments) {
   emulated::body = [&] { kernel(arguments...); };
+  emulated::shared.resize(config->dynamicSmemBytes / sizeof(std::uint64_t) + 1);
   for (blockIdx.x = 0; blockIdx.x < config->gridDim.x; ++blockIdx.x) emulated::run_block(config->blockDim.x);
   return cudaSuccess;
 }

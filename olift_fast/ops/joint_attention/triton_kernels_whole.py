@@ -1,10 +1,9 @@
-"""Triton kernels of `joint_attention` for skeletons of up to 32 joints: a tile holds all joints of its frames.
+"""Triton kernels of `joint_attention` for skeletons of up to 32 joints: a tile holds all joints of a frame.
 
-The rows of a tile are the joints of one frame after the other, as many frames as fit. What a query may see is one word
-of 32 bits, bit c for row c of the same tile: the graph is packed once a program, and serves all its frames. In half
-precision one warp holds a tile; nothing passes from one to another.
+What a query may see is a word of 32 bits, bit j for joint j: the graph is packed once a program, and serves all its
+frames. In half precision one warp holds a tile.
 
-Names are those of `triton_kernels`. ``place`` is what `locate` gives, ``rows`` what `rows_of_tile` gives.
+Names are those of `triton_kernels`.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -21,8 +20,7 @@ from olift_fast.ops.triton_rows import LOG2E
 VARYING = [
     "frames",
     "joints",
-    "at_once",
-    "tiles",
+    "each",
     "groups",
     *(f"{x}_{axis}" for x in ("q", "k", "v", "do", "dq") for axis in ("clip", "frame", "joint", "head")),
     *(f"graph_{axis}" for axis in ("clip", "head", "query", "key")),
@@ -42,8 +40,7 @@ def whole_forward_kernel(
     scale,
     frames: tl.int32,
     joints: tl.int32,
-    at_once: tl.int32,
-    tiles: tl.int32,
+    each: tl.int32,
     groups: tl.int32,
     q_clip: tl.int64,
     q_frame: tl.int64,
@@ -68,26 +65,26 @@ def whole_forward_kernel(
     DH: tl.constexpr,
     UNIT: tl.constexpr,
     BLOCK: tl.constexpr,
-    SEVERAL: tl.constexpr,
     D: tl.constexpr,
 ):
-    """One program: ``tiles`` tiles of ``at_once`` frames of one head, one after the other.
+    """One program: one head in ``each`` frames of a clip, one after the other.
 
-    Grid (clips × groups of tiles × H,): the heads of a frame, which share cache lines, run side by side. Reads q, k and
-    v once; writes out and the log-sum-exp to base 2. SEVERAL: a tile may hold several frames.
+    Grid (clips × groups of frames × H,): the heads of a frame, which share cache lines, run side by side. Reads q, k
+    and v once; writes out and the log-sum-exp to base 2.
     """
-    clip, head, first, last = locate(frames, at_once, tiles, groups, H)
-    rows = rows_of_tile(joints, at_once, BLOCK, SEVERAL)
-    bit = 1 << rows[0]
-    words = pack(graph_ptr, clip * graph_clip + head * graph_head, graph_query, graph_key, rows, joints)
+    clip, head, first, count = locate(frames, each, groups, H)
+    joint = tl.arange(0, BLOCK)
+    bit, exists = 1 << joint, joint < joints
+    row = tl.minimum(joint, joints - 1)  # What repeats the last joint is read, and masked.
+    words = pack(graph_ptr, clip * graph_clip + head * graph_head, graph_query, graph_key, row, joints)
     read = tl.reduce(words, 0, either)
-    q_row = offsets(rows, q_frame, q_joint, UNIT)
-    k_row = offsets(rows, k_frame, k_joint, UNIT)
-    v_row = offsets(rows, v_frame, v_joint, UNIT)
-    out_row = (rows[1] * joints + rows[2]) * H
-    visible_row = offsets(rows, visible_frame, visible_joint, 1)
-    for tile in range(first, last):
-        frame, own = frames_of_tile(tile, at_once, frames, rows, SEVERAL)
+    q_row = row * q_joint.to(tl.int32) * UNIT
+    k_row = row * k_joint.to(tl.int32) * UNIT
+    v_row = row * v_joint.to(tl.int32) * UNIT
+    out_row = row * H
+    visible_row = row * visible_joint.to(tl.int32)
+    for step in range(0, count):
+        frame = (first + step).to(tl.int64)
         seen = load_visible(visible_ptr, clip * visible_clip + frame * visible_frame, visible_row, bit)
         # What is hidden in q and k stays in rows and columns that are masked.
         q = load_tile(q_ptr + (clip * q_clip + frame * q_frame + head * q_head) * UNIT, q_row, None, DH, D)
@@ -105,9 +102,9 @@ def whole_forward_kernel(
         out = multiply(p.to(v.dtype), v) * (1.0 / l_i)[:, None]
 
         start = (clip * frames + frame) * joints * H + head
-        store_some(out_ptr + start * DH, out_row * DH, own, (words & seen) != 0, out, DH, D)
+        store_some(out_ptr + start * DH, out_row * DH, exists, (words & seen) != 0, out, DH, D)
         lse = tl.where(empty, float("-inf"), level + hardware_log2(l_i))
-        tl.store(lse_ptr + start + out_row, lse, mask=own)
+        tl.store(lse_ptr + start + out_row, lse, mask=exists)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -125,8 +122,7 @@ def whole_backward_kernel(
     scale,
     frames: tl.int32,
     joints: tl.int32,
-    at_once: tl.int32,
-    tiles: tl.int32,
+    each: tl.int32,
     groups: tl.int32,
     do_clip: tl.int64,
     do_frame: tl.int64,
@@ -159,28 +155,28 @@ def whole_backward_kernel(
     DH: tl.constexpr,
     UNIT: tl.constexpr,
     BLOCK: tl.constexpr,
-    SEVERAL: tl.constexpr,
     D: tl.constexpr,
 ):
-    """One program: the gradients of ``tiles`` tiles of ``at_once`` frames of one head, one after the other.
+    """One program: the gradients of one head in ``each`` frames of a clip, one after the other.
 
-    Grid and options are those of `whole_forward_kernel`. Reads q, k, v, do and lse once; writes dq, dk and dv. Rows
-    that no key or no query reaches are never read, and get 0.
+    Grid and options are those of `whole_forward_kernel`. Reads q, k, v, do and lse once; writes dq, dk and dv. Queries
+    without a key and keys without a query are not read, and get 0.
     """
-    clip, head, first, last = locate(frames, at_once, tiles, groups, H)
-    rows = rows_of_tile(joints, at_once, BLOCK, SEVERAL)
-    bit = 1 << rows[0]
-    words = pack(graph_ptr, clip * graph_clip + head * graph_head, graph_query, graph_key, rows, joints)
+    clip, head, first, count = locate(frames, each, groups, H)
+    joint = tl.arange(0, BLOCK)
+    bit, exists = 1 << joint, joint < joints
+    row = tl.minimum(joint, joints - 1)  # What repeats the last joint is read, and masked.
+    words = pack(graph_ptr, clip * graph_clip + head * graph_head, graph_query, graph_key, row, joints)
     read = tl.reduce(words, 0, either)
-    do_row = offsets(rows, do_frame, do_joint, UNIT)
-    q_row = offsets(rows, q_frame, q_joint, UNIT)
-    k_row = offsets(rows, k_frame, k_joint, UNIT)
-    v_row = offsets(rows, v_frame, v_joint, UNIT)
-    dq_row = offsets(rows, dq_frame, dq_joint, UNIT)
-    lse_row = (rows[1] * joints + rows[2]) * H
-    visible_row = offsets(rows, visible_frame, visible_joint, 1)
-    for tile in range(first, last):
-        frame, own = frames_of_tile(tile, at_once, frames, rows, SEVERAL)
+    do_row = row * do_joint.to(tl.int32) * UNIT
+    q_row = row * q_joint.to(tl.int32) * UNIT
+    k_row = row * k_joint.to(tl.int32) * UNIT
+    v_row = row * v_joint.to(tl.int32) * UNIT
+    dq_row = row * dq_joint.to(tl.int32) * UNIT
+    lse_row = row * H
+    visible_row = row * visible_joint.to(tl.int32)
+    for step in range(0, count):
+        frame = (first + step).to(tl.int64)
         seen = load_visible(visible_ptr, clip * visible_clip + frame * visible_frame, visible_row, bit)
         asking, asked = (words & seen) != 0, (read & seen & bit) != 0
         q = load_tile(q_ptr + (clip * q_clip + frame * q_frame + head * q_head) * UNIT, q_row, asking, DH, D)
@@ -206,65 +202,34 @@ def whole_backward_kernel(
             dq *= scale
 
         at = (clip * dq_clip + frame * dq_frame + head * dq_head) * UNIT
-        store_some(dq_ptr + at, dq_row, own, asking, dq, DH, D)
-        store_some(dk_ptr + at, dq_row, own, asked, dk, DH, D)
-        store_some(dv_ptr + at, dq_row, own, asked, dv, DH, D)
+        store_some(dq_ptr + at, dq_row, exists, asking, dq, DH, D)
+        store_some(dk_ptr + at, dq_row, exists, asked, dk, DH, D)
+        store_some(dv_ptr + at, dq_row, exists, asked, dv, DH, D)
 
 
 @triton.jit
-def locate(frames, at_once, tiles, groups, H: tl.constexpr):
-    """(clip, head, first tile, tile after the last) of a program."""
+def locate(frames, each, groups, H: tl.constexpr):
+    """(clip, head, first frame, number of frames) of a program."""
     program = tl.program_id(0)
     group = program // H
-    first = group % groups * tiles
-    last = tl.minimum(first + tiles, tl.cdiv(frames, at_once))
-    return (group // groups).to(tl.int64), (program % H).to(tl.int64), first, last
+    first = group % groups * each
+    return (group // groups).to(tl.int64), (program % H).to(tl.int64), first, tl.minimum(each, frames - first)
 
 
 @triton.jit
-def frames_of_tile(tile, at_once, frames, rows, SEVERAL: tl.constexpr):
-    """(first frame of a tile, the rows that it writes).
-
-    The last tile begins so early that it is full, and leaves the frames to the tile before it that are that one's.
-    """
-    first = tl.minimum(tile * at_once, frames - at_once)
-    own = rows[3]
-    if SEVERAL:
-        own &= rows[1] >= tile * at_once - first
-    return first.to(tl.int64), own
-
-
-@triton.jit
-def rows_of_tile(joints, at_once, BLOCK: tl.constexpr, SEVERAL: tl.constexpr):
-    """(row, its frame in the tile, its joint, whether it exists); the others repeat the last, to be read in bounds."""
-    row = tl.arange(0, BLOCK)
-    used = joints * at_once if SEVERAL else joints
-    held = tl.minimum(row, used - 1)
-    frame = held // joints if SEVERAL else tl.zeros([BLOCK], tl.int32)
-    return row, frame, held - frame * joints, row < used
-
-
-@triton.jit
-def offsets(rows, of_frame, of_joint, UNIT: tl.constexpr):
-    """How far each row lies from the first; the launch makes sure that 32 bits hold it."""
-    return (rows[1] * of_frame.to(tl.int32) + rows[2] * of_joint.to(tl.int32)) * UNIT
-
-
-@triton.jit
-def pack(graph_ptr, start, of_query, of_key, rows, joints):
-    """The word of each row: a bit for each row of its frame that its graph lets it see."""
-    row, frame, joint, exists = rows
-    # 2 << 31 is 0.
-    word = tl.where(exists, ((2 << (joints - 1)) - 1) << (frame * joints), 0)
+def pack(graph_ptr, start, of_query, of_key, row, joints):
+    """The word of each query: a bit for each joint that exists and that its graph lets it see; 0 beyond the last."""
+    joint = tl.arange(0, row.shape[0])
+    word = tl.where(joint < joints, (2 << (joints - 1)) - 1, 0)  # 2 << 31 is 0.
     if graph_ptr is not None:
-        pair = start + (joint * of_query)[:, None] + (joint * of_key)[None, :]
-        word &= tl.sum(tl.where(tl.load(graph_ptr + pair) != 0, 1 << row[None, :], 0), axis=1)
+        pair = (row * of_query.to(tl.int32))[:, None] + (row * of_key.to(tl.int32))[None, :]
+        word &= tl.sum(tl.where(tl.load(graph_ptr + start + pair) != 0, 1 << joint[None, :], 0), axis=1)
     return word
 
 
 @triton.jit
 def load_visible(visible_ptr, start, visible_row, bit):
-    """The bits of the rows that are visible."""
+    """The bits of the joints that are visible."""
     if visible_ptr is not None:
         return tl.sum(tl.where(tl.load(visible_ptr + start + visible_row) != 0, bit, 0), axis=0)
     else:

@@ -13,10 +13,10 @@ from olift_fast.ops.joint_attention.registration import register
 from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_of_two, stride_unit, strides_in
 
 _BLOCK = 32
-"""Rows of a tile: what a word of 32 bits can mask."""
+"""Joints of a tile: what a word of 32 bits can mask."""
 _PROGRAMS = 4096
-"""So many programs fill the largest GPU several times; where there are more tiles, a program takes several."""
-_MOST_TILES = 8
+"""So many programs fill the largest GPU several times; where there are more frames and heads, each takes several."""
+_MOST_FRAMES = 8
 
 
 def _forward(
@@ -47,6 +47,7 @@ def _forward(
         *mask_strides(graph, 4),
         *mask_strides(visible, 3),
         **_options(q, unit),
+        BLOCK=_BLOCK,
         num_warps=_warps_of_a_block(q),
     )
 
@@ -87,6 +88,7 @@ def _backward(
         *mask_strides(graph, 4),
         *mask_strides(visible, 3),
         **_options(q, unit),
+        BLOCK=_BLOCK,
         num_warps=_warps_of_a_block(q),
     )
 
@@ -103,7 +105,7 @@ class _Plan:
 def _plan(
     q: Tensor, graph: Tensor | None, visible: Tensor | None, tensors: Sequence[Tensor], unit: int, backward: bool
 ) -> _Plan | None:
-    """How tiles hold all joints of their frames; None where there are too many of them, or they lie too far apart."""
+    """How tiles hold all joints of a frame; None where there are too many of them, or they lie too far apart."""
     B, T, J, H, _ = q.shape
     if J > _BLOCK:
         return None
@@ -114,24 +116,21 @@ def _plan(
         over_frames = [(clip, clip, *rest) for clip, _, *rest in over_frames]
     if of_graph[0] == 0 and all(clip == T * frame for clip, frame, *_ in over_frames):
         B, T = 1, B * T  # The frames of all clips lie one after the other, under one graph.
-    at_once = min(_BLOCK // J, T)
-    reach = [unit * ((at_once - 1) * frame + (J - 1) * joint) for _, frame, joint, *_ in over_frames]
-    reach.append((J - 1) * (of_graph[2] + of_graph[3]))
-    if max(reach) >= 2**31 - 256:
+    reach = [unit * joint for _, _, joint, *_ in over_frames]
+    if (J - 1) * max(*reach, of_graph[2] + of_graph[3]) >= 2**31 - 256:
         return None
-    tiles = ceil_div(T, at_once)
-    each = max(1, min(_MOST_TILES, B * tiles * H // _PROGRAMS))
-    groups = ceil_div(tiles, each)
+    each = max(1, min(_MOST_FRAMES, B * T * H // _PROGRAMS))
+    groups = ceil_div(T, each)
     *of_tensors, of_visible = over_frames
     warps = _warps(q, backward, masked=graph is not None or visible is not None)
-    arguments = (T, J, at_once, each, groups, *(x for strides in of_tensors for x in strides), *of_graph, *of_visible)
-    return _Plan(B * groups * H, arguments, {"SEVERAL": J <= _BLOCK // 2, "num_warps": warps})
+    arguments = (T, J, each, groups, *(x for strides in of_tensors for x in strides), *of_graph, *of_visible)
+    return _Plan(B * groups * H, arguments, {"BLOCK": 16 if J <= 16 else _BLOCK, "num_warps": warps})
 
 
 def _options(q: Tensor, unit: int) -> dict[str, Any]:
     """What all kernels are compiled for."""
     H, Dh = q.shape[3:]
-    return {"H": H, "DH": Dh, "UNIT": unit, "BLOCK": _BLOCK, "D": max(16, power_of_two(Dh)), "num_stages": 1}
+    return {"H": H, "DH": Dh, "UNIT": unit, "D": max(16, power_of_two(Dh)), "num_stages": 1}
 
 
 def _warps(q: Tensor, backward: bool, masked: bool) -> int:
@@ -143,7 +142,7 @@ def _warps(q: Tensor, backward: bool, masked: bool) -> int:
     """
     Dh = q.shape[-1]
     if q.dtype == torch.float32:
-        return 16 if backward and Dh > 32 else 8
+        return 4 if q.shape[2] <= 16 and Dh <= 32 else 16 if backward and Dh > 32 else 8
     warps = 1 if Dh <= 32 else 2 if Dh <= 64 else 4
     return 2 * warps if Dh != power_of_two(Dh) or (backward and not masked and warps == 1) else warps
 

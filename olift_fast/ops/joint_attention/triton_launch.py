@@ -140,10 +140,12 @@ def _warps(q: Tensor, backward: bool, masked: bool) -> int:
     So do wide heads, the masks of heads whose width is no power of two, and a backward all of whose masks are known
     before the first tile.
     """
-    Dh = q.shape[-1]
+    small, Dh = q.shape[2] <= 16, q.shape[-1]
     if q.dtype == torch.float32:
-        return 4 if q.shape[2] <= 16 and Dh <= 32 else 16 if backward and Dh > 32 else 8
-    warps = 1 if Dh <= 32 else 2 if Dh <= 64 else 4
+        return 4 if small and Dh <= 32 else 16 if backward and Dh > 32 else 8
+    warps = max(1, power_of_two(Dh) // (64 if small else 32))
+    if small:
+        return warps
     return 2 * warps if Dh != power_of_two(Dh) or (backward and not masked and warps == 1) else warps
 
 

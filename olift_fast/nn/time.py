@@ -70,7 +70,7 @@ class RelativeTimeBias(nn.Module):
 
     def train(self, mode: bool = True) -> RelativeTimeBias:
         """See `nn.Module.train`; what was computed before is computed again."""
-        for held in self._held.values():
+        for held in tuple(self._held.values()):
             held.sources = ()
         return super().train(mode)
 

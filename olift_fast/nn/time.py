@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from olift_fast.nn.hooks import has_hooks
 from olift_fast.runtime.time_encoding import TimeEncoding
 
 
@@ -28,6 +29,10 @@ class RelativeTimeBias(nn.Module):
         frequencies: F.
         sigma: standard deviation of the frequencies, in turns per frame.
 
+    In eval mode and without gradients the bias is computed once, and again after a change of the parameters, the
+    window, the device or the dtype. A change that PyTorch does not count, ``parameter.data.add_(…)``, shows after the
+    next ``eval()``. The values change in place: a CUDA graph reads those of the last call outside of one.
+
     Equivalent to `olift_fast.reference.RelativeTimeBias`, same ``state_dict``.
     """
 
@@ -38,11 +43,77 @@ class RelativeTimeBias(nn.Module):
         self.window = window
         self.register_buffer("freqs", torch.randn(1, frequencies) * sigma)
         self.projection = nn.Linear(2 * frequencies, heads)
+        self._held: dict[tuple[object, ...], _Held] = {}
 
     def forward(self) -> Tensor:
-        """→ ``(H, left + right + 1)``, from offset ``-left`` to offset ``right``."""
+        """→ ``(H, left + right + 1)``, from offset ``-left`` to offset ``right``; not to be written to."""
+        sources = self._sources()
+        if sources is None:
+            return self._computed()
+        device = self.freqs.device
+        half = torch.is_autocast_enabled(device.type)
+        dtype = torch.get_autocast_dtype(device.type) if half else self.projection.weight.dtype
+        key = (tuple(self.window), device, dtype)
+        held = self._held.get(key)
+        if held is None or not held.is_of(sources):
+            # Not in inference mode, whose tensors later gradients could not use.
+            with torch.inference_mode(False), torch.no_grad():
+                bias = self._computed()
+                if type(bias) is not Tensor or (bias.is_cuda and torch.cuda.is_current_stream_capturing()):
+                    return bias
+                if held is not None:
+                    bias = held.bias.copy_(bias)
+            if bias.is_cuda:  # Other streams may read it next.
+                torch.cuda.current_stream(bias.device).synchronize()
+            held = self._held[key] = _Held(bias, sources)
+        return held.bias
+
+    def train(self, mode: bool = True) -> RelativeTimeBias:
+        """See `nn.Module.train`; what was computed before is computed again."""
+        for held in tuple(self._held.values()):
+            held.sources = ()
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Copies and pickles compute their own."""
+        return {**self.__dict__, "_held": {}}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__({"_held": {}, **state})
+
+    def _sources(self) -> tuple[Tensor, ...] | None:
+        """What the bias is computed of, for `_Held` to watch; None where that is not all that it depends on."""
+        linear = self.projection
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+        if self.training or traced:
+            return None
+        if type(linear) is not nn.Linear or has_hooks(linear):
+            return None
+        sources = (self.freqs, linear.weight, linear.bias)
+        if [type(x) for x in sources] != [Tensor, nn.Parameter, nn.Parameter] or any(x.is_inference() for x in sources):
+            return None
+        return None if torch.is_grad_enabled() and any(x.requires_grad for x in sources) else sources
+
+    def _computed(self) -> Tensor:
         left, right = self.window
         return self.projection(_features(-left, right + 1, self.freqs)).T
+
+
+class _Held:
+    """A bias that was computed, and what of."""
+
+    def __init__(self, bias: Tensor, sources: tuple[Tensor, ...]) -> None:
+        self.bias, self.sources = bias, sources
+        self._state = _state(bias, *sources)
+
+    def is_of(self, sources: tuple[Tensor, ...]) -> bool:
+        """Whether the sources are the same tensors, and neither they nor the bias were changed since."""
+        same = len(sources) == len(self.sources) and all(a is b for a, b in zip(sources, self.sources, strict=True))
+        return same and self._state == _state(self.bias, *sources)
+
+
+def _state(*tensors: Tensor) -> tuple[tuple[int, int], ...]:
+    return tuple((x._version, x.data_ptr()) for x in tensors)
 
 
 class AbsoluteTime(nn.Module):

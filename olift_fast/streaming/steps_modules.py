@@ -91,7 +91,7 @@ class ModuleSteps:
         self._visible = visibility_ring(config, tracks, joints, partial(like.new_zeros, dtype=torch.bool))
         biases = (_layer(module).attention.time_bias for module in model.motion)
         with model.autocast():
-            self._biases = [None if bias is None else bias().float() for bias in biases]
+            self._biases = [None if bias is None else bias().to(torch.float32, copy=True) for bias in biases]
         floats = torch.promote_types(like.dtype, torch.float32)
         self._staging = Staging(
             [

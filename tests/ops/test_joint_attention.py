@@ -12,6 +12,7 @@ from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import joint_attention, joint_attention_packed
+from olift_fast.ops.joint_attention import triton_launch
 
 DEVICE = {"triton": "cuda" if torch.cuda.is_available() else "cpu"}
 BACKENDS = [
@@ -37,7 +38,7 @@ SHAPES = [
     (1, 3, 133, 2, 32),
 ]
 # For the interpreter, which takes a second or two for each.
-FEW_SHAPES = [(1, 3, 1, 2, 8), (1, 5, 5, 2, 20), (1, 1, 26, 2, 32), (1, 1, 40, 1, 64)]
+FEW_SHAPES = [(1, 3, 1, 2, 8), (1, 5, 5, 2, 20), (1, 1, 26, 2, 32), (1, 2, 32, 1, 16), (1, 1, 40, 1, 64)]
 
 
 def cases() -> list:
@@ -138,9 +139,10 @@ def test_what_is_masked_may_hold_nan_and_gets_zero(backend, dtype, tolerance, fr
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), BACKENDS)
-def test_nan_in_a_visible_joint_stays_in_its_frame_and_head(backend, dtype, tolerance) -> None:
+@pytest.mark.parametrize("part", [1, 2])  # a key, a value
+def test_nan_in_a_visible_joint_stays_in_its_frame_and_head(backend, dtype, tolerance, part) -> None:
     qkv, _, upstream = inputs((1, 4, 6, 2, 8))
-    qkv[0, 1, 2, 1, 1] = torch.nan
+    qkv[0, 1, 2, part, 1] = torch.nan
     touched = torch.zeros(1, 4, 6, 2, dtype=torch.bool)
     touched[0, 1, :, 1] = True
     out, gradient = (x.isnan().any(dim=-1).cpu() for x in run(qkv, {}, upstream, dtype, backend))
@@ -176,6 +178,37 @@ def test_repeats_bit_for_bit(backend, dtype, tolerance) -> None:
     case = inputs((1, 2, 26, 1, 32) if backend == "triton" else (3, 50, 26, 4, 32), "all")
     first, second = (run(*case, dtype, backend) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.slow
+@needs_triton
+@pytest.mark.parametrize("masks", ["all", "graph of heads"])
+@pytest.mark.parametrize(("batch", "frames", "joints"), [(2, 11, 5), (5, 1, 17)])
+def test_programs_of_several_frames_compute_what_those_of_one_do(masks, batch, frames, joints, monkeypatch) -> None:
+    """With one graph for all clips a program goes on from clip to clip."""
+    case = inputs((batch, frames, joints, 1, 8), masks)
+    assert batch * frames < triton_launch._PROGRAMS
+    alone = run(*case, torch.float32, "triton")
+    monkeypatch.setattr(triton_launch, "_PROGRAMS", 1)
+    together = run(*case, torch.float32, "triton")
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
+@needs_triton
+def test_graph_that_changes_in_place_is_read_anew() -> None:
+    qkv, options, upstream = inputs((1, 2, 6, 2, 8), "graph of heads")
+    graph = options["graph"].to(DEVICE["triton"])
+    for _ in range(2):
+        got = run(qkv, {"graph": graph}, upstream, torch.float32, "triton")
+        wanted = run(qkv, {"graph": graph.cpu()}, upstream, torch.float32, None)
+        assert error(got[0], wanted[0]) < 1e-5 and error(got[1], wanted[1]) < 2e-5
+        graph.logical_not_()
+
+
+def test_joints_too_far_apart_for_offsets_of_32_bits_go_tile_by_tile() -> None:
+    near, far = (torch.empty_strided((2, 3, 26, 4, 32), (9, 3, s, 32, 1), device="meta") for s in (2**25, 2**27))
+    plans = [triton_launch._plan(x, None, None, [x], 1, backward=False) for x in (near, far)]
+    assert plans[0] is not None and plans[1] is None
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
-"""Triton kernels of `joint_attention`.
+"""Triton kernels of `joint_attention` for skeletons of several tiles.
 
-A tile is ITEMS frames of BLOCK joints, all of a frame's or a part of them; products are batched over the frames, so
-that nothing passes from one to another. Scores are kept in base 2: their exponentials are single instructions.
+A tile is BLOCK joints of a frame, which go through the keys tile by tile. Scores are kept in base 2: their exponentials
+are single instructions.
 
 Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, do is
 the gradient of out, p the softmax, dp and ds the gradients of p and of the scores, and delta is ``sum(do * out)``.
@@ -15,12 +15,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from olift_fast.ops.triton_rows import LOG2E, load_rows, row_dots, softmax_step, store_rows
+from olift_fast.ops.joint_attention.triton_tiles import load_tile, multiply, store_some, store_tile
+from olift_fast.ops.triton_math import hardware_log2
+from olift_fast.ops.triton_rows import LOG2E, softmax_step
 
 VARYING = [
     "frames",
     "joints",
-    "total",
     *(f"{x}_{axis}" for x in ("q", "k", "v", "do", "dq") for axis in ("clip", "frame", "joint", "head")),
     *(f"graph_{axis}" for axis in ("clip", "head", "query", "key")),
     *(f"visible_{axis}" for axis in ("clip", "frame", "joint")),
@@ -39,7 +40,6 @@ def forward_kernel(
     scale,
     frames: tl.int32,
     joints: tl.int32,
-    total: tl.int32,
     q_clip: tl.int64,
     q_frame: tl.int64,
     q_joint: tl.int64,
@@ -63,13 +63,12 @@ def forward_kernel(
     DH: tl.constexpr,
     UNIT: tl.constexpr,
     BLOCK: tl.constexpr,
-    ITEMS: tl.constexpr,
     D: tl.constexpr,
 ):
-    """One program: BLOCK queries of one head in each of ITEMS frames, over all the keys of their frames.
+    """One program: BLOCK queries of one head in one frame, over all the keys of the frame.
 
-    Grid (groups of ITEMS frames × H, blocks of queries): the heads of a frame, which share cache lines, run side by
-    side. Reads q once, and k and v once for each block of queries; writes out and the log-sum-exp to base 2.
+    Grid (frames × H, blocks of queries): the heads of a frame, which share cache lines, run side by side. Reads q once,
+    and k and v once for each block of queries; writes out and the log-sum-exp to base 2.
     """
     q_strides = (q_clip, q_frame, q_joint, q_head)
     k_strides = (k_clip, k_frame, k_joint, k_head)
@@ -78,27 +77,26 @@ def forward_kernel(
     visible_strides = (visible_clip, visible_frame, visible_joint)
     masks = (graph_ptr, graph_strides, visible_ptr, visible_strides)
     k_side = (k_ptr, k_strides, v_ptr, v_strides)
-    place = locate(frames, total, H, ITEMS)
-    queries = joints_from(tl.program_id(1) * BLOCK, place, joints, BLOCK)
-    q = load_rows(q_ptr, strided_rows(place, queries, q_strides, UNIT), queries[1], DH, D)
+    place = locate(frames, H)
+    queries = joints_from(tl.program_id(1) * BLOCK, joints, BLOCK)
+    q = load_tile(q_ptr, strided_rows(place, queries, q_strides, UNIT), queries[1], DH, D)
 
-    m_i = tl.full([ITEMS, BLOCK], float("-inf"), tl.float32)
-    l_i = tl.zeros([ITEMS, BLOCK], tl.float32)
-    acc = tl.zeros([ITEMS, BLOCK, D], tl.float32)
+    m_i = tl.full([BLOCK], float("-inf"), tl.float32)
+    l_i = tl.zeros([BLOCK], tl.float32)
+    acc = tl.zeros([BLOCK, D], tl.float32)
     for begin in range(0, joints, BLOCK):
-        keys = joints_from(begin, place, joints, BLOCK)
+        keys = joints_from(begin, joints, BLOCK)
         mask, seen = pairs(place, queries, keys, masks)
         k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
-        scores = multiply(q, transpose(k)) * (scale * LOG2E)
+        scores = multiply(q, tl.trans(k)) * (scale * LOG2E)
         p, alpha, m_i, l_i = softmax_step(tl.where(mask, scores, float("-inf")), m_i, l_i)
-        acc = acc * alpha[:, :, None] + multiply(p.to(v.dtype), v)
+        acc = acc * alpha[:, None] + multiply(p.to(v.dtype), v)
 
     empty = l_i == 0.0
     l_i = tl.where(empty, 1.0, l_i)
-    out = tl.where(empty[:, :, None], 0.0, acc / l_i[:, :, None])
     row = contiguous_rows(place, queries, frames, joints, H)
-    store_rows(out_ptr, row * DH, queries[1], out, DH, D)
-    tl.store(lse_ptr + row, m_i + tl.log2(l_i), mask=queries[1])
+    store_some(out_ptr, row * DH, queries[1], empty == 0, acc * (1.0 / l_i)[:, None], DH, D)
+    tl.store(lse_ptr + row, m_i + hardware_log2(l_i), mask=queries[1])
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -117,7 +115,6 @@ def backward_kernel(
     scale,
     frames: tl.int32,
     joints: tl.int32,
-    total: tl.int32,
     do_clip: tl.int64,
     do_frame: tl.int64,
     do_joint: tl.int64,
@@ -149,15 +146,12 @@ def backward_kernel(
     DH: tl.constexpr,
     UNIT: tl.constexpr,
     BLOCK: tl.constexpr,
-    ITEMS: tl.constexpr,
     D: tl.constexpr,
-    WHOLE: tl.constexpr,
 ):
-    """One program: the gradients of one head in ITEMS frames, each gathered from the rows that it depends on.
+    """One program: the gradients of one head in one frame, each gathered from the rows that it depends on.
 
-    Grid (groups of ITEMS frames × H,). WHOLE: a tile holds all joints, every input is read once. Otherwise a frame's
-    pairs of blocks are gone through twice, along the queries for dk and dv, along the keys for dq, with
-    ``delta = sum(do * out)`` in place of the sum over all keys.
+    Grid (frames × H,). A frame's pairs of blocks are gone through twice, along the queries for dk and dv, along the
+    keys for dq, with ``delta = sum(do * out)`` in place of the sum over all keys.
     """
     q_strides = (q_clip, q_frame, q_joint, q_head)
     k_strides = (k_clip, k_frame, k_joint, k_head)
@@ -169,40 +163,33 @@ def backward_kernel(
     masks = (graph_ptr, graph_strides, visible_ptr, visible_strides)
     q_side = (q_ptr, q_strides, do_ptr, do_strides, out_ptr, lse_ptr)
     k_side = (k_ptr, k_strides, v_ptr, v_strides)
-    place = locate(frames, total, H, ITEMS)
+    place = locate(frames, H)
     for begin in range(0, joints, BLOCK):
-        keys = joints_from(begin, place, joints, BLOCK)
-        dq_row = strided_rows(place, keys, dq_strides, UNIT)
-        dk = tl.zeros([ITEMS, BLOCK, D], tl.float32)
-        dv = tl.zeros([ITEMS, BLOCK, D], tl.float32)
-        read = tl.zeros([ITEMS, BLOCK], tl.int32) != 0
-        for start in range(0, BLOCK if WHOLE else joints, BLOCK):
-            queries = joints_from(start, place, joints, BLOCK)
+        keys = joints_from(begin, joints, BLOCK)
+        dk = tl.zeros([BLOCK, D], tl.float32)
+        dv = tl.zeros([BLOCK, D], tl.float32)
+        read = tl.zeros([BLOCK], tl.int32) != 0
+        for start in range(0, joints, BLOCK):
+            queries = joints_from(start, joints, BLOCK)
             mask, seen = pairs(place, queries, keys, masks)
             read = read | seen
             row = contiguous_rows(place, queries, frames, joints, H)
             k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
             q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
             p, dp = softmax_gradient(q, k, v, do, lse, mask, scale)
-            if WHOLE:
-                delta = tl.sum(p * dp, axis=2)
-            else:
-                delta = row_dots(do, load_rows(out_ptr, row * DH, queries[1], DH, D))
-            ds = tl.where(mask, p * (dp - delta[:, :, None]), 0.0).to(q.dtype)
-            dk += multiply(transpose(ds), q)
-            dv += multiply(transpose(p.to(do.dtype)), do)
-            if WHOLE:
-                store_rows(dq_ptr, dq_row, queries[1], multiply(ds, k) * scale, DH, D)
+            delta = row_dots(do, load_tile(out_ptr, row * DH, queries[1], DH, D))
+            ds = tl.where(mask, p * (dp - delta[:, None]), 0.0).to(q.dtype)
+            dk += multiply(tl.trans(ds), q)
+            dv += multiply(tl.trans(p.to(do.dtype)), do)
         # A key that is not read gets 0, even where do is NaN.
-        store_rows(dk_ptr, dq_row, keys[1], keep(dk * scale, read), DH, D)
-        store_rows(dv_ptr, dq_row, keys[1], keep(dv, read), DH, D)
+        dk_row = strided_rows(place, keys, dq_strides, UNIT)
+        store_some(dk_ptr, dk_row, keys[1], read, dk * scale, DH, D)
+        store_some(dv_ptr, dk_row, keys[1], read, dv, DH, D)
 
-    if not WHOLE:
-        for start in range(0, joints, BLOCK):
-            queries = joints_from(start, place, joints, BLOCK)
-            dq = queries_gradient(q_side, k_side, masks, place, queries, frames, joints, scale, H, UNIT, DH, BLOCK, D)
-            dq_row = strided_rows(place, queries, dq_strides, UNIT)
-            store_rows(dq_ptr, dq_row, queries[1], dq * scale, DH, D)
+    for start in range(0, joints, BLOCK):
+        queries = joints_from(start, joints, BLOCK)
+        dq = queries_gradient(q_side, k_side, masks, place, queries, frames, joints, scale, H, UNIT, DH, BLOCK, D)
+        store_tile(dq_ptr, strided_rows(place, queries, dq_strides, UNIT), queries[1], dq * scale, DH, D)
 
 
 @triton.jit
@@ -213,14 +200,14 @@ def queries_gradient(
     """dq / scale of a block of queries, over all the keys of their frames."""
     row = contiguous_rows(place, queries, frames, joints, H)
     q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
-    delta = row_dots(do, load_rows(q_side[4], row * DH, queries[1], DH, D))
+    delta = row_dots(do, load_tile(q_side[4], row * DH, queries[1], DH, D))
     dq = tl.zeros(q.shape, tl.float32)
     for begin in range(0, joints, BLOCK):
-        keys = joints_from(begin, place, joints, BLOCK)
+        keys = joints_from(begin, joints, BLOCK)
         mask, seen = pairs(place, queries, keys, masks)
         k, v = load_keys(k_side, place, keys, seen, UNIT, DH, D)
         p, dp = softmax_gradient(q, k, v, do, lse, mask, scale)
-        ds = tl.where(mask, p * (dp - delta[:, :, None]), 0.0).to(q.dtype)
+        ds = tl.where(mask, p * (dp - delta[:, None]), 0.0).to(q.dtype)
         dq += multiply(ds, k)
     return dq
 
@@ -231,8 +218,8 @@ def load_queries(q_side, place, queries, row, UNIT: tl.constexpr, DH: tl.constex
     q_ptr, q_strides, do_ptr, do_strides, _, lse_ptr = q_side
     lse = tl.load(lse_ptr + row, mask=queries[1], other=float("-inf"))
     q_row, do_row = strided_rows(place, queries, q_strides, UNIT), strided_rows(place, queries, do_strides, UNIT)
-    q = keep(load_rows(q_ptr, q_row, queries[1], DH, D), lse > float("-inf"))
-    do = keep(load_rows(do_ptr, do_row, queries[1], DH, D), lse > float("-inf"))
+    q = keep(load_tile(q_ptr, q_row, queries[1], DH, D), lse > float("-inf"))
+    do = keep(load_tile(do_ptr, do_row, queries[1], DH, D), lse > float("-inf"))
     return q, do, lse
 
 
@@ -241,8 +228,8 @@ def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D
     """k and v of a block of keys, 0 where no query sees them."""
     k_ptr, k_strides, v_ptr, v_strides = k_side
     k_row, v_row = strided_rows(place, keys, k_strides, UNIT), strided_rows(place, keys, v_strides, UNIT)
-    k = keep(load_rows(k_ptr, k_row, keys[1], DH, D), seen)
-    v = keep(load_rows(v_ptr, v_row, keys[1], DH, D), seen)
+    k = keep(load_tile(k_ptr, k_row, keys[1], DH, D), seen)
+    v = keep(load_tile(v_ptr, v_row, keys[1], DH, D), seen)
     return k, v
 
 
@@ -250,82 +237,65 @@ def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D
 def softmax_gradient(q, k, v, do, lse, mask, scale):
     """p and dp of each pair of a query and a key, 0 without ``mask``."""
     level = tl.where(lse > float("-inf"), lse, 0.0)
-    scores = multiply(q, transpose(k)) * (scale * LOG2E)
-    p = tl.where(mask, tl.exp2(scores - level[:, :, None]), 0.0)
-    dp = tl.where(mask, multiply(do, transpose(v)), 0.0)
+    scores = multiply(q, tl.trans(k)) * (scale * LOG2E)
+    p = tl.where(mask, tl.exp2(scores - level[:, None]), 0.0)
+    dp = tl.where(mask, multiply(do, tl.trans(v)), 0.0)
     return p, dp
 
 
 @triton.jit
-def multiply(a, b):
-    """The matrix product of each frame's a and b, in float32; float32 factors are not rounded.
-
-    Batched products give each warp frames of its own; the product of a single frame is shared by all the warps.
-    """
-    ITEMS: tl.constexpr = a.shape[0]
-    if ITEMS > 1:
-        return tl.dot(a, b, input_precision="ieee")
-    else:
-        product = tl.dot(tl.reshape(a, a.shape[1:]), tl.reshape(b, b.shape[1:]), input_precision="ieee")
-        return tl.reshape(product, [1, a.shape[1], b.shape[2]])
+def row_dots(a, b):
+    """The dot product of each row of ``a`` with that of ``b``."""
+    return tl.sum(a.to(tl.float32) * b.to(tl.float32), axis=1)
 
 
 @triton.jit
-def transpose(x):
-    """Rows and columns of each frame exchanged."""
-    return tl.permute(x, (0, 2, 1))
-
-
-@triton.jit
-def locate(frames, total, H: tl.constexpr, ITEMS: tl.constexpr):
-    """(clip, frame, exists) of the ITEMS frames of a program, and its head."""
+def locate(frames, H: tl.constexpr):
+    """(clip, frame, head) of a program."""
     program = tl.program_id(0)
-    frame = program // H * ITEMS + tl.arange(0, ITEMS)
-    clip, head = (frame // frames).to(tl.int64), (program % H).to(tl.int64)
-    return clip, (frame % frames).to(tl.int64), frame < total, head
+    frame, head = program // H, program % H
+    return (frame // frames).to(tl.int64), (frame % frames).to(tl.int64), head.to(tl.int64)
 
 
 @triton.jit
-def joints_from(begin, place, joints, BLOCK: tl.constexpr):
-    """(joint, exists in each frame) of BLOCK joints from ``begin`` on."""
+def joints_from(begin, joints, BLOCK: tl.constexpr):
+    """(joint, whether it exists) of BLOCK joints from ``begin`` on."""
     joint = begin + tl.arange(0, BLOCK)
-    return joint.to(tl.int64), place[2][:, None] & (joint < joints)[None, :]
+    return joint.to(tl.int64), joint < joints
 
 
 @triton.jit
 def pairs(place, queries, keys, masks):
-    """bool [ITEMS, queries, keys]: whether each query sees each key; and [ITEMS, keys]: whether any query does."""
+    """bool [queries, keys]: whether each query sees each key; and [keys]: whether any query does."""
     graph_ptr, graph_strides, visible_ptr, visible_strides = masks
-    clip, frame, _, head = place
-    exist = queries[1][:, :, None] & keys[1][:, None, :]
+    clip, frame, head = place
+    exist = queries[1][:, None] & keys[1][None, :]
     mask = exist
     if visible_ptr is not None:
-        row = (clip * visible_strides[0] + frame * visible_strides[1])[:, None]
-        key = row + (keys[0] * visible_strides[2])[None, :]
-        mask = mask & (tl.load(visible_ptr + key, mask=keys[1], other=0) != 0)[:, None, :]
+        key = clip * visible_strides[0] + frame * visible_strides[1] + keys[0] * visible_strides[2]
+        mask = mask & (tl.load(visible_ptr + key, mask=keys[1], other=0) != 0)[None, :]
     if graph_ptr is not None:
-        row = (clip * graph_strides[0] + head * graph_strides[1])[:, None] + (queries[0] * graph_strides[2])[None, :]
-        pair = row[:, :, None] + (keys[0] * graph_strides[3])[None, None, :]
+        row = clip * graph_strides[0] + head * graph_strides[1] + queries[0] * graph_strides[2]
+        pair = row[:, None] + (keys[0] * graph_strides[3])[None, :]
         mask = mask & (tl.load(graph_ptr + pair, mask=exist, other=0) != 0)
-    return mask, tl.max(mask.to(tl.int32), axis=1) != 0
+    return mask, tl.max(mask.to(tl.int32), axis=0) != 0
 
 
 @triton.jit
 def strided_rows(place, rows, strides, UNIT: tl.constexpr):
     """Where each row starts, with strides in units, so that their alignment is known when this is compiled."""
-    clip, frame, _, head = place
-    start = clip * strides[0] + frame * strides[1] + head * strides[3]
-    return (start * UNIT)[:, None] + (rows[0] * strides[2] * UNIT)[None, :]
+    clip, frame, head = place
+    return (clip * strides[0] + frame * strides[1] + head * strides[3]) * UNIT + rows[0] * strides[2] * UNIT
 
 
 @triton.jit
 def contiguous_rows(place, rows, frames, joints, H: tl.constexpr):
     """The index of each row in a contiguous ``(B, T, J, H)``."""
-    clip, frame, _, head = place
-    return ((clip * frames + frame) * joints * H + head)[:, None] + (rows[0] * H)[None, :]
+    clip, frame, head = place
+    return (clip * frames + frame) * joints * H + head + rows[0] * H
 
 
 @triton.jit
 def keep(rows, mask):
     """The rows with 0 where they are masked; after the load, which then waits for no mask."""
-    return tl.where(mask[:, :, None], rows, 0.0)
+    return tl.where(mask[:, None], rows, 0.0)

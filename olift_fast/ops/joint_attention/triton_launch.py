@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +11,12 @@ from torch import Tensor
 
 from olift_fast.ops.joint_attention.registration import register
 from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_of_two, stride_unit, strides_in
+
+_BLOCK = 32
+"""Joints of a tile: what a word of 32 bits can mask."""
+_PROGRAMS = 4096
+"""So many programs fill the largest GPU several times; where there are more frames and heads, each takes several."""
+_MOST_FRAMES = 8
 
 
 def _forward(
@@ -20,19 +28,27 @@ def _forward(
     out: Tensor,
     lse: Tensor,
 ) -> None:
+    unit = stride_unit(q, k, v)
+    arguments = (q, k, v, out, lse, graph, visible, q.shape[-1] ** -0.5)
+    plan = _plan(q, graph, visible, (q, k, v), unit, backward=False)
+    if plan is not None:
+        from olift_fast.ops.joint_attention.triton_kernels_whole import whole_forward_kernel
+
+        launch(whole_forward_kernel, (plan.programs,), *arguments, *plan.arguments, **_options(q, unit), **plan.options)
+        return
     from olift_fast.ops.joint_attention.triton_kernels import forward_kernel
 
-    unit = stride_unit(q, k, v)
-    programs, blocks, sizes, options = _configuration(q, backward=False)
+    blocks = ceil_div(q.shape[2], _BLOCK)
     launch(
         forward_kernel,
-        (programs, blocks),
-        *(q, k, v, out, lse, graph, visible, q.shape[-1] ** -0.5, *sizes),
+        (q.shape[0] * q.shape[1] * q.shape[3], blocks),
+        *(*arguments, *q.shape[1:3]),
         *strides_in(unit, q, k, v),
         *mask_strides(graph, 4),
         *mask_strides(visible, 3),
-        UNIT=unit,
-        **options,
+        **_options(q, unit),
+        BLOCK=_BLOCK,
+        num_warps=_warps_of_a_block(q),
     )
 
 
@@ -49,55 +65,96 @@ def _backward(
     dk: Tensor,
     dv: Tensor,
 ) -> None:
+    unit = stride_unit(grad, q, k, v, dq)
+    plan = _plan(q, graph, visible, (grad, q, k, v, dq), unit, backward=True)
+    if plan is not None:
+        from olift_fast.ops.joint_attention.triton_kernels_whole import whole_backward_kernel
+
+        launch(
+            whole_backward_kernel,
+            (plan.programs,),
+            *(grad, q, k, v, lse, graph, visible, dq, dk, dv, q.shape[-1] ** -0.5, *plan.arguments),
+            **_options(q, unit),
+            **plan.options,
+        )
+        return
     from olift_fast.ops.joint_attention.triton_kernels import backward_kernel
 
-    unit = stride_unit(grad, q, k, v, dq)
-    programs, blocks, sizes, options = _configuration(q, backward=True)
     launch(
         backward_kernel,
-        (programs,),
-        *(grad, q, k, v, out, lse, graph, visible, dq, dk, dv, q.shape[-1] ** -0.5, *sizes),
+        (q.shape[0] * q.shape[1] * q.shape[3],),
+        *(grad, q, k, v, out, lse, graph, visible, dq, dk, dv, q.shape[-1] ** -0.5, *q.shape[1:3]),
         *strides_in(unit, grad, q, k, v, dq),
         *mask_strides(graph, 4),
         *mask_strides(visible, 3),
-        UNIT=unit,
-        WHOLE=blocks == 1,
-        **options,
+        **_options(q, unit),
+        BLOCK=_BLOCK,
+        num_warps=_warps_of_a_block(q),
     )
 
 
-def _configuration(q: Tensor, backward: bool) -> tuple[int, int, tuple[int, int, int], dict[str, Any]]:
-    """How many programs and blocks of queries, the sizes that vary, and what the kernels are compiled for."""
-    B, T, J, H, Dh = q.shape
-    block, items, warps = _tile(J, Dh, q.dtype, backward)
-    options = {
-        "H": H,
-        "DH": Dh,
-        "BLOCK": block,
-        "ITEMS": items,
-        "D": max(16, power_of_two(Dh)),
-        "num_warps": warps,
-        "num_stages": 1,
-    }
-    return ceil_div(B * T, items) * H, ceil_div(J, block), (T, J, B * T), options
+@dataclass(frozen=True)
+class _Plan:
+    """A launch of the kernels of whole skeletons."""
+
+    programs: int
+    arguments: tuple[int, ...]
+    options: dict[str, Any]
 
 
-def _tile(J: int, Dh: int, dtype: torch.dtype, backward: bool) -> tuple[int, int, int]:
-    """Joints and frames of a tile, and the warps that hold it in registers.
+def _plan(
+    q: Tensor, graph: Tensor | None, visible: Tensor | None, tensors: Sequence[Tensor], unit: int, backward: bool
+) -> _Plan | None:
+    """How tiles hold all joints of a frame; None where there are too many of them, or they lie too far apart."""
+    B, T, J, H, _ = q.shape
+    if J > _BLOCK:
+        return None
+    strides = [tuple(stride // unit for stride in x.stride()[:4]) for x in tensors]
+    of_graph, of_visible = mask_strides(graph, 4), mask_strides(visible, 3)
+    over_frames = [*strides, of_visible]
+    if T == 1:  # The stride of a lone frame says nothing.
+        over_frames = [(clip, clip, *rest) for clip, _, *rest in over_frames]
+    if of_graph[0] == 0 and all(clip == T * frame for clip, frame, *_ in over_frames):
+        B, T = 1, B * T  # The frames of all clips lie one after the other, under one graph.
+    reach = [unit * joint for _, _, joint, *_ in over_frames]
+    if (J - 1) * max(*reach, of_graph[2] + of_graph[3]) >= 2**31 - 256:
+        return None
+    each = max(1, min(_MOST_FRAMES, B * T * H // _PROGRAMS))
+    groups = ceil_div(T, each)
+    *of_tensors, of_visible = over_frames
+    warps = _warps(q, backward, masked=graph is not None or visible is not None)
+    arguments = (T, J, each, groups, *(x for strides in of_tensors for x in strides), *of_graph, *of_visible)
+    return _Plan(B * groups * H, arguments, {"BLOCK": 16 if J <= 16 else _BLOCK, "num_warps": warps})
 
-    A tile is as small as the skeleton allows, so that most of its pairs are real; a larger skeleton takes several. In
-    float32 the products are exact, without tensor cores, and keep whole rows of both factors: that takes more warps. So
-    do wide heads, and the masks of heads whose width is no power of two; and for some, tiles are smaller.
+
+def _options(q: Tensor, unit: int) -> dict[str, Any]:
+    """What all kernels are compiled for."""
+    H, Dh = q.shape[3:]
+    return {"H": H, "DH": Dh, "UNIT": unit, "D": max(16, power_of_two(Dh)), "num_stages": 1}
+
+
+def _warps(q: Tensor, backward: bool, masked: bool) -> int:
+    """The warps that hold a tile of a whole skeleton in their registers.
+
+    In float32 the products are exact, without tensor cores, and keep whole rows of both factors: that takes more warps.
+    So do wide heads, the masks of heads whose width is no power of two, and a backward all of whose masks are known
+    before the first tile.
     """
-    small, wide = J <= 16, Dh > 64
-    if dtype == torch.float32:
-        if (backward and small and Dh > 32) or (wide and not backward):
-            return 16, 1, 8
-        return (16, 2, 8) if small else (32, 1, 8)
-    warps = 1 if Dh <= 32 and Dh == power_of_two(Dh) else 2
+    small, Dh = q.shape[2] <= 16, q.shape[-1]
+    if q.dtype == torch.float32:
+        return 4 if small and Dh <= 32 else 16 if backward and Dh > 32 else 8
+    warps = max(1, power_of_two(Dh) // (64 if small else 32))
     if small:
-        return (16, 1, 4) if backward and wide else (16, 4, 4 * warps)
-    return 32, 1, 8 if wide else 2 * warps
+        return warps
+    return 2 * warps if Dh != power_of_two(Dh) or (backward and not masked and warps == 1) else warps
+
+
+def _warps_of_a_block(q: Tensor) -> int:
+    """The warps that hold a tile of a part of a skeleton."""
+    Dh = q.shape[-1]
+    if q.dtype == torch.float32 or Dh > 64:
+        return 8
+    return 2 if Dh <= 32 and Dh == power_of_two(Dh) else 4
 
 
 triton_attention = register("joint_attention_triton", _forward, _backward, None)

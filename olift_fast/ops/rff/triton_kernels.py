@@ -13,6 +13,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from olift_fast.ops.triton_math import hardware_cosine, hardware_sine
+
 _VARYING = ["points", "dout_stride"]
 
 
@@ -24,8 +26,8 @@ def _split(value):
 
 
 @triton.jit
-def _features(x_ptr, freqs_ptr, rows, seen, columns, C: tl.constexpr, F: tl.constexpr):
-    """cos and sin of 2π x·B, (rows, columns); x counts as 0 where a row is not seen."""
+def _features(x_ptr, freqs_ptr, rows, seen, columns, C: tl.constexpr, F: tl.constexpr, operand: tl.constexpr):
+    """cos and sin of 2π x·B, (rows, columns), for products in operand; x counts as 0 where a row is not seen."""
     known = columns < F
     turns = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
     for c in tl.static_range(C):
@@ -37,6 +39,9 @@ def _features(x_ptr, freqs_ptr, rows, seen, columns, C: tl.constexpr, F: tl.cons
         turns += x_high[:, None] * b_low[None, :] + x_low[:, None] * b_high[None, :]
         turns += x_low[:, None] * b_low[None, :]
     turns -= tl.floor(turns + 0.5)
+    if operand != tl.float32:
+        # 2^-20 is far below what half precision rounds.
+        return hardware_cosine(turns * 6.283185307179586), hardware_sine(turns * 6.283185307179586)
     # A half turn changes both signs; the rest, in [-1/4, 1/4], goes through minimax polynomials of its square.
     half = (turns * 2.0 + 12582912.0) - 12582912.0
     s = turns - 0.5 * half
@@ -76,7 +81,7 @@ def encode_kernel(
     columns = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
     exists = rows < points
     seen = _seen(visible_ptr, rows, exists)
-    cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+    cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F, tl.float32)
     if visible_ptr is not None:
         cosine = tl.where(seen[:, None], cosine, 0.0)
         sine = tl.where(seen[:, None], sine, 0.0)
@@ -101,14 +106,14 @@ def linear_kernel(
     seen = _seen(visible_ptr, rows, exists)
     operand: tl.constexpr = weight_ptr.dtype.element_ty
     if BLOCK_F >= F:
-        cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, tl.arange(0, BLOCK_F), C, F)
+        cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, tl.arange(0, BLOCK_F), C, F, operand)
     for first in range(0, D, BLOCK_D):
         outputs = first + tl.arange(0, BLOCK_D)
         sums = tl.zeros((BLOCK_N, BLOCK_D), tl.float32)
         for first_column in tl.static_range(0, F, BLOCK_F):
             columns = first_column + tl.arange(0, BLOCK_F)
             if BLOCK_F < F:
-                cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+                cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F, operand)
             place = weight_ptr + outputs[None, :] * (2 * F) + columns[:, None]
             known = (columns < F)[:, None] & (outputs < D)[None, :]
             sums = tl.dot(cosine.to(operand), tl.load(place, mask=known, other=0.0), sums, input_precision="ieee")
@@ -131,8 +136,8 @@ def _phase_gradient(
 ):  # fmt: skip
     """The gradient of the phase in turns, (rows, columns): 2π (cos · g_sin - sin · g_cos), g that of the features."""
     known = columns < F
+    operand: tl.constexpr = tl.float32 if weight_ptr is None else weight_ptr.dtype.element_ty
     if weight_ptr is not None:
-        operand: tl.constexpr = weight_ptr.dtype.element_ty
         g_cosine = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
         g_sine = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
         for first in range(0, D, BLOCK_D):
@@ -148,7 +153,7 @@ def _phase_gradient(
         filled = seen[:, None] & known[None, :]
         g_cosine = tl.load(place, mask=filled, other=0.0).to(tl.float32)
         g_sine = tl.load(place + F, mask=filled, other=0.0).to(tl.float32)
-    cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+    cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F, operand)
     return 6.283185307179586 * (cosine * g_sine - sine * g_cosine)
 
 
@@ -230,7 +235,7 @@ def layer_gradient_kernel(
         place = dout_ptr + rows[None, :] * (dout_stride * UNIT) + outputs[:, None]
         dout = tl.load(place, mask=seen[None, :] & (outputs < D)[:, None], other=0.0)
         if WEIGHT:
-            cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F)
+            cosine, sine = _features(x_ptr, freqs_ptr, rows, seen, columns, C, F, OPERAND)
             cosines = tl.dot(dout.to(OPERAND), cosine.to(OPERAND), cosines, input_precision="ieee")
             sines = tl.dot(dout.to(OPERAND), sine.to(OPERAND), sines, input_precision="ieee")
         if BIAS:

@@ -15,7 +15,7 @@ PROGRAMS = 2048
 """More than an H100 holds at once, of the backward that walks along time."""
 FARTHEST = 1 << 26
 """Elements between frames: BLOCK times as many still fit in 31 bits."""
-SPAN_WARPS = {2: {16: 1, 32: 1, 64: 4, 128: 4}, 4: {16: 2, 32: 2, 64: 8, 128: 8}}
+SPAN_WARPS = {2: {16: 1, 32: 1, 64: 4, 128: 4}, 4: {16: 2, 32: 2, 64: 8}}
 """Warps of a program that walks along time, by bytes of an element and width: as few as have registers for it."""
 
 
@@ -68,8 +68,11 @@ def _backward(
 ) -> None:
     unit = stride_unit(q, k, v, grad, dq)
     H = q.shape[3]
-    wide = left + right > BLOCK
-    programs, sizes, options = _configuration(q, left, right, backward=True) if wide else _spans(q, left, right)
+    # The gradients of wide heads in float32, kept along a span, would not fit in registers.
+    wide = left + right > BLOCK or (q.element_size() == 4 and q.shape[4] > 64)
+    programs, sizes, options = (
+        _configuration(q, left, right, backward=True) if wide else span_configuration(q, left, right)
+    )
     partial = None if dbias is None else dbias.new_empty(programs // H, *dbias.shape)
     written = (dq, dk, dv, partial, scale, *sizes, *strides_in(unit, q, k, v, grad, dq), *mask_strides(visible, 3))
     alike = q.stride() == k.stride() == v.stride() == dq.stride() and grad.stride() == out.stride()
@@ -90,16 +93,16 @@ def _backward(
         torch.sum(partial, dim=0, out=dbias)
 
 
-def _spans(q: Tensor, left: int, right: int) -> tuple[int, tuple[int, int, int], dict[str, Any]]:
+def span_configuration(q: Tensor, left: int, right: int) -> tuple[int, tuple[int, int, int], dict[str, Any]]:
     """What `_configuration` says, of the backward that walks along time; the last size is the blocks of a span.
 
     A span starts one block early, so few long ones read and compute least: up to 8 blocks, but so few that there are
-    programs for all multiprocessors. Programs of one warp get as many registers as let a multiprocessor hold 10.
+    programs for all multiprocessors. Programs of one warp get as many registers as let a multiprocessor hold 9.
     """
     B, T, J, H, Dh = q.shape
     width = max(16, power_of_two(Dh))
     blocks = ceil_div(T, BLOCK)
-    span = min(max(blocks * B * J * H // PROGRAMS, 2), 8)
+    span = min(max(blocks * B * J * H // PROGRAMS, 3), 8)
     options = {
         "H": H,
         "DH": Dh,
@@ -111,7 +114,7 @@ def _spans(q: Tensor, left: int, right: int) -> tuple[int, tuple[int, int, int],
         "num_stages": 1,
     }
     if options["num_warps"] == 1:
-        options["maxnreg"] = 200
+        options["maxnreg"] = 216
     return B * ceil_div(blocks, span) * J * H, (T, J, span), options
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from compiling import compile_launches
-from helpers import error, needs_triton
+from helpers import error, needs_interpreter, needs_triton
 from torch import Tensor
 
 from olift_fast import reference
 from olift_fast.ops import banded_attention, banded_attention_packed
+from olift_fast.ops.banded_attention import triton_launch
 from olift_fast.ops.triton_runtime import interpreted, why_not_triton
 
 DEVICE = "cpu" if interpreted() else "cuda"
@@ -80,6 +82,68 @@ def test_long_clip_of_many_blocks() -> None:
 @needs_triton
 def test_many_joints() -> None:
     compare((1, 7, 26, 1, 8), (8, 8), masked=True)
+
+
+@pytest.mark.slow
+@needs_triton
+@pytest.mark.parametrize("window", [(16, 0), (0, 16), (3, 12), (0, 0)])
+def test_every_place_of_a_narrow_band(window) -> None:
+    """In several spans, of which the last one ends inside a block."""
+    compare((1, 117, 1, 1, 8), window, masked=True)
+
+
+@pytest.mark.slow
+@needs_triton
+def test_spans_of_several_lengths_give_the_same(monkeypatch) -> None:
+    """A whole clip a program, or the fewest blocks; rows far apart, or near."""
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(1, 117, 2, 3, 1, 8, generator=generator)
+    bias = torch.randn(1, 17, generator=generator)
+    upstream = torch.randn(1, 117, 2, 1, 8, generator=generator)
+
+    def step() -> list[Tensor]:
+        leaves = [qkv.to(DEVICE).requires_grad_(), bias.to(DEVICE).requires_grad_()]
+        banded_attention_packed(leaves[0], 8, bias=leaves[1], backend="triton").backward(upstream.to(DEVICE))
+        return [x.grad for x in leaves]
+
+    wanted = step()
+    monkeypatch.setattr(triton_launch, "FARTHEST", 0)
+    assert all(torch.equal(a, b) for a, b in zip(step(), wanted, strict=True))
+    monkeypatch.setattr(triton_launch, "PROGRAMS", 1)
+    gradient, bias_gradient = step()
+    assert torch.equal(gradient, wanted[0])
+    torch.testing.assert_close(bias_gradient, wanted[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@needs_triton
+@needs_interpreter
+@pytest.mark.parametrize("loud", [1.0, 4.0])
+def test_float32_on_tensor_cores_is_exact_enough(monkeypatch, loud) -> None:
+    """Cores read 10 bits of each factor: here the interpreter cuts them off, too. Scores of loud queries reach 100."""
+    from triton._C.libtriton.ir import INPUT_PRECISION
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    product = InterpreterBuilder.create_dot
+    cut = 0
+
+    def cutting(self, a, b, acc, precision, imprecise):
+        nonlocal cut
+        if precision == INPUT_PRECISION.TF32 and a.data.dtype == np.float32:
+            cut += 1
+            a, b = (type(x)((x.data.view(np.int32) & ~0x1FFF).view(np.float32), x.dtype) for x in (a, b))
+        return product(self, a, b, acc, precision, imprecise)
+
+    monkeypatch.setattr(InterpreterBuilder, "create_dot", cutting)
+    generator = torch.Generator().manual_seed(5)
+    qkv = torch.randn(1, 33, 1, 3, 1, 32, generator=generator)
+    qkv[:, :, :, :2] *= loud
+    upstream = torch.randn(1, 33, 1, 1, 32, generator=generator)
+    leaf, exact = qkv.clone().requires_grad_(), qkv.double().requires_grad_()
+    banded_attention_packed(leaf, 8, backend="triton").backward(upstream)
+    reference.banded_attention(*exact.unbind(3), (8, 8)).backward(upstream.double())
+    assert cut > 0
+    assert error(leaf.grad, exact.grad) < 2e-5
 
 
 @pytest.mark.slow
@@ -205,6 +269,8 @@ def test_refuses_what_it_can_not_run() -> None:
         ("base", "bfloat16", 90),
         ("large", "float32", 100),
         ("large", "bfloat16", 100),
+        ("base", "float32", 120),
+        ("base", "bfloat16", 120),
     ],
 )
 def test_presets_compile_without_spills(preset: str, dtype: str, architecture: int) -> None:
@@ -228,7 +294,12 @@ def test_wide_heads_compile_without_spills() -> None:
     """But for two registers of the gradients in float32."""
     pytest.importorskip("triton")
     kernels = compile_launches("banded_launches:wide_heads", 90)
-    assert [x.kernel for x in kernels] == ["forward_kernel", "backward_kernel"] * 2
+    assert [x.kernel for x in kernels] == [
+        "forward_kernel",
+        "backward_kernel",
+        "forward_kernel",
+        "wide_backward_kernel",
+    ]
     assert [x.stack for x in kernels[:3]] == [0] * 3 and kernels[3].stack <= 8, kernels
 
 

@@ -181,7 +181,7 @@ def contiguous_strides(frames, joints, joint: tl.constexpr, head: tl.constexpr):
 def rows(strides, at, first, N: tl.constexpr):
     """Where the N frames from ``first`` of each joint lie, int64 [ITEMS, N]."""
     clip, joint, head = at
-    start = clip * strides[0] + first.to(tl.int64) * strides[1] + head.to(tl.int64) * strides[3]
+    start = clip * strides[0] + first * strides[1] + head.to(tl.int64) * strides[3]
     start += joint.to(tl.int64)[:, None] * strides[2]
     return start + tl.arange(0, N).to(tl.int64)[None, :] * strides[1]
 
@@ -201,3 +201,32 @@ def score(a, b, bias_ptr, at, entry, band, scale, REACH: tl.constexpr):
         bias = tl.load(bias_ptr + at[2] * (REACH + 1) + entry, mask=band, other=0.0)
         scores += (bias * LOG2E)[None, :, :]
     return scores
+
+
+@triton.jit
+def as_tf32(x):
+    """``x`` as the sum of two numbers that tensor cores take, for `product`; a half precision is one already.
+
+    The first is rounded to the 10 bits of TF32, half to the greater, and the second, the rest, is exact: at most
+    ``2 ** -11`` of x. An infinity becomes NaN.
+    """
+    high = x
+    low = x
+    if x.dtype == tl.float32:
+        bits = x.to(tl.int32, bitcast=True)
+        high = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
+        low = x - high
+    return high, low
+
+
+@triton.jit
+def product(a, b, acc):
+    """``a @ b + acc`` of what `as_tf32` made of two matrices.
+
+    In float32 three products on tensor cores. What they leave out of a term, the product of both rests and what TF32
+    cuts off each rest, is at most ``1.25 * 2 ** -20`` of it.
+    """
+    if a[0].dtype == tl.float32:
+        acc = tl.dot(a[1], b[0], acc, input_precision="tf32")
+        acc = tl.dot(a[0], b[1], acc, input_precision="tf32")
+    return tl.dot(a[0], b[0], acc, input_precision="tf32")

@@ -1,7 +1,13 @@
-"""The backward Triton kernel of `banded_attention`; see `triton_kernels` for how the work is cut.
+"""The backward Triton kernel of `banded_attention`, for bands of up to BLOCK + 1 frames.
+
+A program walks along time, BLOCK queries at a step, against the 2 BLOCK keys that hold their bands. The first half of
+these keys, ``near``, was the second half, ``far``, of the step before, and has all its queries after this one. So each
+row is read once, and the softmax of each pair computed once. `triton_kernels_wide_backward` has wider bands.
 
 Names are those of FlashAttention's papers: do is the gradient of out, p the softmax, dp and ds the gradients of p and
-of the scores, and delta is ``sum(do * out)`` of a row.
+of the scores. delta is the sum of ``p * dp`` over the keys of a query, all of which a step holds: out is not read.
+Tiles of pairs are [keys, queries]. Of rows and tiles, ``at`` is where the step's begin, an int64, and ``lane`` what is
+added to it for each element. DH is the head's width, D that of the tile, a power of two.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -11,29 +17,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from olift_fast.ops.banded_attention.triton_kernels import (
-    VARYING,
-    clip_length,
-    contiguous_strides,
-    in_units,
-    inside,
-    keys_within,
-    locate,
-    rows,
-    score,
-    tile_offsets,
-    tiles_within,
-)
-from olift_fast.ops.triton_rows import load_rows, row_dots, store_rows
+from olift_fast.ops.banded_attention.triton_kernels import VARYING, as_tf32, contiguous_strides, in_units, product
+from olift_fast.ops.triton_rows import LOG2E
 
 
-@triton.jit(do_not_specialize=VARYING)
+@triton.jit(do_not_specialize=[*VARYING, "blocks"])
 def backward_kernel(
     do_ptr,
     q_ptr,
     k_ptr,
     v_ptr,
-    out_ptr,
     lse_ptr,
     bias_ptr,
     visible_ptr,
@@ -45,6 +38,7 @@ def backward_kernel(
     scale,
     frames: tl.int32,
     joints: tl.int32,
+    blocks: tl.int32,
     q_clip: tl.int64,
     q_frame: tl.int64,
     q_joint: tl.int64,
@@ -75,151 +69,217 @@ def backward_kernel(
     UNIT: tl.constexpr,
     ALIKE: tl.constexpr,
     BLOCK: tl.constexpr,
-    TILE: tl.constexpr,
-    TILES: tl.constexpr,
-    ITEMS: tl.constexpr,
     D: tl.constexpr,
-    OFFSETS: tl.constexpr,
+    LONG: tl.constexpr,
 ):
-    """All gradients of BLOCK frames of ITEMS joints of one head, in one pass over what the forward read and wrote.
+    """All gradients of one joint and head: of a span of ``blocks`` blocks of queries, and of the keys before its end.
 
-    First the block as queries, over the keys that they attended: dq, and a partial dbias. Then the block as keys, over
-    the queries that attended them: dk and dv. No two programs add to one place, so results repeat bitwise. The softmax
-    is computed twice, which costs less than a second launch and a second reading of q, k, v and do.
+    Grid: heads × joints × spans × clips, in one dimension, heads first. A span owns the rows of dq of its queries, and
+    of dk and dv from ``BACK`` frames before them on; the last one those to the clip's end. It starts one block early,
+    for the queries before its own that attended these keys. No two programs add to one place, so results repeat
+    bitwise. The launch tells what is read; written are dq, dk and dv, which share their strides, and one row of
+    ``REACH + 1`` sums of the bias gradient a program.
 
-    Grid: as the forward's. Reads q, k, v, do, out and lse, writes dq, dk, dv, which share their strides: (8 Dh e + 4)
-    bytes a row from memory, the overlaps from the L2 cache; and the sums over its joints of the bias gradient, one row
-    of ``left + right + 1`` a program. ALIKE: q, k, v, dq have the same strides, and do is contiguous.
+    ALIKE: q, k, v, dq have the same strides, and do is contiguous. LONG: the rows of a block lie more than 31 bits
+    apart. The visibility and the log-sum-exp of a step are read one step ahead, because they decide which rows are.
     """
-    at, first = locate(frames, joints, H, BLOCK, ITEMS)
-    lse_strides = contiguous_strides(frames, joints, H, 1)
-    out_strides = contiguous_strides(frames, joints, H * DH, DH)
+    program = tl.program_id(0)
+    spans = (frames + blocks * BLOCK - 1) // (blocks * BLOCK)
+    head = (program % H).to(tl.int64)
+    joint = ((program // H) % joints).to(tl.int64)
+    clip = (program // H // joints // spans).to(tl.int64)
+    first = (program // H // joints % spans) * (blocks * BLOCK)
+    stop = tl.minimum(first + blocks * BLOCK, frames)
+    start = tl.where(first > 0, first - BLOCK, first)
+    length = frames
+    if lengths_ptr is not None:
+        length = tl.minimum(tl.load(lengths_ptr + clip), frames).to(tl.int32)
+
+    place = (clip, joint, head)
     q_strides = in_units(q_clip, q_frame, q_joint, q_head, UNIT)
     k_strides = q_strides
     v_strides = q_strides
     dq_strides = q_strides
-    do_strides = out_strides
+    do_strides = contiguous_strides(frames, joints, H * DH, DH)
     if not ALIKE:
         k_strides = in_units(k_clip, k_frame, k_joint, k_head, UNIT)
         v_strides = in_units(v_clip, v_frame, v_joint, v_head, UNIT)
         dq_strides = in_units(dq_clip, dq_frame, dq_joint, dq_head, UNIT)
         do_strides = in_units(do_clip, do_frame, do_joint, do_head, UNIT)
     visible_strides = (visible_clip, visible_frame, visible_joint, 0)
-    pointers = (do_ptr, q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, visible_ptr)
-    strides = (do_strides, q_strides, k_strides, v_strides, out_strides, lse_strides, visible_strides)
-    length = clip_length(lengths_ptr, at, frames)
-    exists = inside(at, first, frames, joints, BLOCK)
-    dq_row = rows(dq_strides, at, first, BLOCK)
+    q_at, q_lane = tile_at(q_strides, place, start, BLOCK, D, LONG)
+    do_at, do_lane = tile_at(do_strides, place, start, BLOCK, D, LONG)
+    k_at, k_lane = tile_at(k_strides, place, start - BACK, BLOCK, D, LONG)
+    v_at, v_lane = tile_at(v_strides, place, start - BACK, BLOCK, D, LONG)
+    dq_at, dq_lane = tile_at(dq_strides, place, start, BLOCK, D, LONG)
+    dk_at = dq_at - BACK * dq_strides[1]
+    lse_at, lse_lane = rows_at(contiguous_strides(frames, joints, H, 1), place, start, BLOCK, LONG)
+    visible_at, visible_lane = rows_at(visible_strides, place, start - BACK, BLOCK, LONG)
 
-    dq, dbias = queries_gradient(
-        *(pointers, strides, bias_ptr, at, first, length, joints, scale, DH, BACK, REACH),
-        *(BLOCK, TILE, TILES, ITEMS, D, OFFSETS),
-    )
-    store_rows(dq_ptr, dq_row, exists, dq * scale, DH, D)
+    near_table = band_table(bias_ptr, head, 0, BLOCK, REACH)
+    far_table = band_table(bias_ptr, head, BLOCK, BLOCK, REACH)
+    near_dbias = tl.zeros([BLOCK, BLOCK], tl.float32)
+    far_dbias = tl.zeros([BLOCK, BLOCK], tl.float32)
+    dk = tl.zeros([BLOCK, D], tl.float32)
+    dv = tl.zeros([BLOCK, D], tl.float32)
+    near_mask = keys_from(visible_ptr, visible_at + visible_lane, start - BACK, length, BLOCK)
+    visible_at += BLOCK * visible_frame
+    far_mask = keys_from(visible_ptr, visible_at + visible_lane, start - BACK + BLOCK, length, BLOCK)
+    lse = tl.load(lse_ptr + (lse_at + lse_lane), mask=frames_from(start, length, BLOCK), other=float("-inf"))
+    near_k = load_tile(k_ptr + k_at, k_lane, near_mask, DH, D)
+    near_v = load_tile(v_ptr + v_at, v_lane, near_mask, DH, D)
+    for begin in tl.range(start, stop, BLOCK):
+        q_mask = lse > float("-inf")
+        q = load_tile(q_ptr + q_at, q_lane, q_mask, DH, D)
+        do = load_tile(do_ptr + do_at, do_lane, q_mask, DH, D)
+        k_at += BLOCK * k_strides[1]
+        v_at += BLOCK * v_strides[1]
+        far_k = load_tile(k_ptr + k_at, k_lane, far_mask, DH, D)
+        far_v = load_tile(v_ptr + v_at, v_lane, far_mask, DH, D)
+        visible_at += BLOCK * visible_frame
+        lse_at += BLOCK * (joints * H)
+        after = frames_from(begin + BLOCK, tl.minimum(length, stop), BLOCK)
+        next_lse = tl.load(lse_ptr + (lse_at + lse_lane), mask=after, other=float("-inf"))
+        next_mask = keys_from(visible_ptr, visible_at + visible_lane, begin - BACK + 2 * BLOCK, length, BLOCK)
+
+        lse = tl.where(q_mask, lse, float("inf"))
+        near_hidden = tl.where(near_mask, 0.0, float("-inf"))
+        far_hidden = tl.where(far_mask, 0.0, float("-inf"))
+        q_parts = as_tf32(q)
+        do_parts = as_tf32(do)
+        near_p, near_dp = pairs(q_parts, do_parts, near_k, near_v, near_table, scale, lse, near_hidden)
+        far_p, far_dp = pairs(q_parts, do_parts, far_k, far_v, far_table, scale, lse, far_hidden)
+        delta = tl.sum(near_p * near_dp, axis=0) + tl.sum(far_p * far_dp, axis=0)
+        near_ds = near_p * (near_dp - delta[None, :])
+        far_ds = far_p * (far_dp - delta[None, :])
+        own = begin >= first
+        if dbias_ptr is not None:  # noqa: SIM102 - decided when the kernel is compiled
+            if own:
+                near_dbias += near_ds
+                far_dbias += far_ds
+        near_ds_parts = as_tf32(near_ds.to(q.dtype))
+        far_ds_parts = as_tf32(far_ds.to(q.dtype))
+        zero = tl.zeros([BLOCK, D], tl.float32)
+        dq = product(transposed(near_ds_parts), as_tf32(near_k), zero)
+        dq = product(transposed(far_ds_parts), as_tf32(far_k), dq)
+        store_tile(dq_ptr + dq_at, dq_lane, own & frames_from(begin, frames, BLOCK), dq * scale, DH, D)
+        dk = product(near_ds_parts, q_parts, dk)
+        dv = product(as_tf32(near_p.to(q.dtype)), do_parts, dv)
+        exists = own & frames_from(begin - BACK, frames, BLOCK)
+        store_tile(dk_ptr + dk_at, dq_lane, exists, dk * scale, DH, D)
+        store_tile(dv_ptr + dk_at, dq_lane, exists, dv, DH, D)
+        dk = product(far_ds_parts, q_parts, zero)
+        dv = product(as_tf32(far_p.to(q.dtype)), do_parts, zero)
+        near_k = far_k
+        near_v = far_v
+        near_mask = far_mask
+        far_mask = next_mask
+        lse = next_lse
+        q_at += BLOCK * q_strides[1]
+        do_at += BLOCK * do_strides[1]
+        dq_at += BLOCK * dq_strides[1]
+        dk_at += BLOCK * dq_strides[1]
+
+    end = first + (stop - first + BLOCK - 1) // BLOCK * BLOCK
+    exists = (stop == frames) & frames_from(end - BACK, frames, BLOCK)
+    store_tile(dk_ptr + dk_at, dq_lane, exists, dk * scale, DH, D)
+    store_tile(dv_ptr + dk_at, dq_lane, exists, dv, DH, D)
     if dbias_ptr is not None:
-        entry = tl.arange(0, OFFSETS)
-        tl.store(dbias_ptr + tl.program_id(0).to(tl.int64) * (REACH + 1) + entry, dbias, mask=entry <= REACH)
-
-    dk, dv = keys_gradients(
-        *(pointers, strides, bias_ptr, at, first, length, joints, scale, DH, BACK, REACH),
-        *(BLOCK, TILE, TILES, ITEMS, D),
-    )
-    store_rows(dk_ptr, dq_row, exists, dk * scale, DH, D)
-    store_rows(dv_ptr, dq_row, exists, dv, DH, D)
+        store_offsets(dbias_ptr, near_dbias, far_dbias, BLOCK, REACH)
 
 
 @triton.jit
-def queries_gradient(
-    pointers, strides, bias_ptr, at, first, length, joints, scale, DH: tl.constexpr, BACK: tl.constexpr,
-    REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ITEMS: tl.constexpr,
-    D: tl.constexpr, OFFSETS: tl.constexpr,
-):  # fmt: skip
-    """The block as queries, over the keys that they attended: dq / scale, and the block's part of dbias [OFFSETS]."""
-    do_ptr, q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, visible_ptr = pointers
-    do_strides, q_strides, k_strides, v_strides, out_strides, lse_strides, visible_strides = strides
-    q_mask = inside(at, first, length, joints, BLOCK)
-    q = load_rows(q_ptr, rows(q_strides, at, first, BLOCK), q_mask, DH, D)
-    do = load_rows(do_ptr, rows(do_strides, at, first, BLOCK), q_mask, DH, D)
-    out = load_rows(out_ptr, rows(out_strides, at, first, BLOCK), q_mask, DH, D)
-    lse = load_lse(lse_ptr, lse_strides, at, first, q_mask, BLOCK)
-    delta = row_dots(do, out)
-    dq = tl.zeros([ITEMS, BLOCK, D], tl.float32)
-    dbias = tl.zeros([OFFSETS], tl.float32)
-    start, stop = 0, TILES
-    if TILES > 1:
-        start, stop = tiles_within(first, length, BACK, TILES, TILE)
-    for tile in range(start, stop):
-        begin = first + (tile * TILE - BACK)
-        k_mask = keys_within(visible_ptr, visible_strides, at, begin, length, joints, TILE)
-        k = load_rows(k_ptr, rows(k_strides, at, begin, TILE), k_mask, DH, D)
-        v = load_rows(v_ptr, rows(v_strides, at, begin, TILE), k_mask, DH, D)
-        offset, band = tile_offsets(tile, REACH, BLOCK, TILE)
-        scores = score(q, k, bias_ptr, at, offset, band, scale, REACH)
-        mask = band[None, :, :] & q_mask[:, :, None] & k_mask[:, None, :]
-        dp = tl.dot(do, tl.permute(v, (0, 2, 1)), input_precision="ieee")
-        ds = tl.where(mask, tl.exp2(scores - lse[:, :, None]) * (dp - delta[:, :, None]), 0.0)
-        dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
-        if bias_ptr is not None:
-            dbias += sum_offsets(tl.sum(ds, axis=0), tile, BLOCK, TILE, TILES, OFFSETS)
-    return dq, dbias
+def pairs(q_parts, do_parts, k, v, table, scale, lse, hidden):
+    """p and dp of each key and query; p is 0 where ``hidden`` or ``table`` is -inf, and where ``lse`` is inf."""
+    k_parts = as_tf32(k)
+    zero = tl.zeros(table.shape, tl.float32)
+    s = product(k_parts, transposed(q_parts), zero) * (scale * LOG2E) + table
+    dp = product(as_tf32(v), transposed(do_parts), zero)
+    return tl.exp2(s - lse[None, :] + hidden[:, None]), dp
 
 
 @triton.jit
-def keys_gradients(
-    pointers, strides, bias_ptr, at, first, length, joints, scale, DH: tl.constexpr, BACK: tl.constexpr,
-    REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ITEMS: tl.constexpr,
-    D: tl.constexpr,
-):  # fmt: skip
-    """The block as keys, over the queries that attended them: dk / scale, and dv."""
-    do_ptr, q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, visible_ptr = pointers
-    do_strides, q_strides, k_strides, v_strides, out_strides, lse_strides, visible_strides = strides
-    k_mask = keys_within(visible_ptr, visible_strides, at, first, length, joints, BLOCK)
-    k = load_rows(k_ptr, rows(k_strides, at, first, BLOCK), k_mask, DH, D)
-    v = load_rows(v_ptr, rows(v_strides, at, first, BLOCK), k_mask, DH, D)
-    dk = tl.zeros([ITEMS, BLOCK, D], tl.float32)
-    dv = tl.zeros([ITEMS, BLOCK, D], tl.float32)
-    start, stop = 0, TILES
-    if TILES > 1:
-        start, stop = tiles_within(first, length, REACH - BACK, TILES, TILE)
-    for tile in range(start, stop):
-        begin = first + (tile * TILE - (REACH - BACK))
-        q_mask = inside(at, begin, length, joints, TILE)
-        lse = load_lse(lse_ptr, lse_strides, at, begin, q_mask, TILE)
-        q_mask = q_mask & (lse > float("-inf"))
-        q = load_rows(q_ptr, rows(q_strides, at, begin, TILE), q_mask, DH, D)
-        do = load_rows(do_ptr, rows(do_strides, at, begin, TILE), q_mask, DH, D)
-        out = load_rows(out_ptr, rows(out_strides, at, begin, TILE), q_mask, DH, D)
-        delta = row_dots(do, out)
-        offset, band = tile_offsets(tile, REACH, BLOCK, TILE)
-        scores = score(k, q, bias_ptr, at, REACH - offset, band, scale, REACH)
-        mask = band[None, :, :] & k_mask[:, :, None] & q_mask[:, None, :]
-        p = tl.where(mask, tl.exp2(scores - lse[:, None, :]), 0.0)
-        dv = tl.dot(p.to(do.dtype), do, dv, input_precision="ieee")
-        dp = tl.dot(v, tl.permute(do, (0, 2, 1)), input_precision="ieee")
-        ds = tl.where(mask, p * (dp - delta[:, None, :]), 0.0)
-        dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
-    return dk, dv
+def transposed(parts):
+    """The two parts of a matrix, each transposed."""
+    return tl.permute(parts[0], (1, 0)), tl.permute(parts[1], (1, 0))
 
 
 @triton.jit
-def load_lse(lse_ptr, strides, at, first, mask, N: tl.constexpr):
-    """The log-sum-exp of N frames in base 2, as the scores are, [ITEMS, N]; -inf without ``mask``."""
-    return tl.load(lse_ptr + rows(strides, at, first, N), mask=mask, other=float("-inf"))
+def band_table(bias_ptr, head, ahead, BLOCK: tl.constexpr, REACH: tl.constexpr):
+    """The bias of each pair to base 2, -inf outside of the band; the keys begin ``ahead`` of the first query's band."""
+    entry = ahead + tl.arange(0, BLOCK)[:, None] - tl.arange(0, BLOCK)[None, :]
+    band = (entry >= 0) & (entry <= REACH)
+    table = tl.where(band, 0.0, float("-inf"))
+    if bias_ptr is not None:
+        bias = tl.load(bias_ptr + head * (REACH + 1) + entry, mask=band, other=float("-inf"))
+        table = bias * LOG2E
+    return table
 
 
 @triton.jit
-def sum_offsets(ds, tile, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, OFFSETS: tl.constexpr):
-    """Sums ``ds`` [BLOCK, TILE] over its diagonals: entry o of [OFFSETS] is the sum where the offset is o."""
-    row = tl.arange(0, BLOCK)[:, None]
-    if TILES == 1:
-        column = tl.arange(0, OFFSETS)[None, :] + row
-        sums = tl.sum(tl.where(column < TILE, tl.gather(ds, column % TILE, 1), 0.0), axis=0)
-    else:
-        # First the diagonals of the tile, then each to its place.
-        column = tl.arange(0, 2 * TILE)[None, :] + row - (BLOCK - 1)
-        within = (column >= 0) & (column < TILE)
-        diagonals = tl.sum(tl.where(within, tl.gather(ds, tl.where(within, column, 0), 1), 0.0), axis=0)
-        place = tl.arange(0, OFFSETS) - tile * TILE + (BLOCK - 1)
-        within = (place >= 0) & (place < 2 * TILE)
-        sums = tl.where(within, tl.gather(diagonals, tl.where(within, place, 0), 0), 0.0)
-    return sums
+def store_offsets(dbias_ptr, near, far, BLOCK: tl.constexpr, REACH: tl.constexpr):
+    """Writes the sums of ds over the pairs of each offset, to the program's row.
+
+    The offset is ``key - query`` in the near half and BLOCK more in the far one. So it is ``key - query`` modulo BLOCK
+    of near where that is in the band, and of far elsewhere, but for offset BLOCK, the far half's diagonal.
+    """
+    query = tl.arange(0, BLOCK)[None, :]
+    key = tl.arange(0, BLOCK)[:, None]
+    ring = tl.where(key >= query, near, far)
+    sums = tl.sum(tl.gather(ring, (key + query) % BLOCK, 0), axis=1)
+    entry = tl.arange(0, BLOCK)
+    row = dbias_ptr + tl.program_id(0).to(tl.int64) * (REACH + 1)
+    tl.store(row + entry, sums, mask=entry <= REACH)
+    if REACH == BLOCK:
+        tl.store(row + BLOCK, tl.sum(tl.where(key == query, far, 0.0)))
+
+
+@triton.jit
+def rows_at(strides, place, first, BLOCK: tl.constexpr, LONG: tl.constexpr):
+    """Where frame ``first`` of a place lies, and how far from there each of the BLOCK frames from it on."""
+    at = place[0] * strides[0] + first * strides[1] + place[1] * strides[2] + place[2] * strides[3]
+    frame = strides[1]
+    if not LONG:
+        frame = frame.to(tl.int32)
+    return at, tl.arange(0, BLOCK) * frame
+
+
+@triton.jit
+def tile_at(strides, place, first, BLOCK: tl.constexpr, D: tl.constexpr, LONG: tl.constexpr):
+    """`rows_at`, and how far each channel of these rows, [BLOCK, D]."""
+    at, lane = rows_at(strides, place, first, BLOCK, LONG)
+    return at, lane[:, None] + tl.arange(0, D)[None, :]
+
+
+@triton.jit
+def frames_from(first, length, BLOCK: tl.constexpr):
+    """Whether the BLOCK frames from ``first`` on are in a clip of so many."""
+    frame = first + tl.arange(0, BLOCK)
+    return (frame >= 0) & (frame < length)
+
+
+@triton.jit
+def keys_from(visible_ptr, row, first, length, BLOCK: tl.constexpr):
+    """Whether these frames are keys: inside the clip, and visible."""
+    mask = frames_from(first, length, BLOCK)
+    if visible_ptr is not None:
+        mask = mask & (tl.load(visible_ptr + row, mask=mask, other=0) != 0)
+    return mask
+
+
+@triton.jit
+def load_tile(pointer, lane, mask, DH: tl.constexpr, D: tl.constexpr):
+    """The channels of BLOCK rows, [BLOCK, D]; 0, unread, without ``mask``."""
+    mask = mask[:, None]
+    if D != DH:
+        mask = mask & (tl.arange(0, D)[None, :] < DH)
+    return tl.load(pointer + lane, mask=mask, other=0.0)
+
+
+@triton.jit
+def store_tile(pointer, lane, mask, value, DH: tl.constexpr, D: tl.constexpr):
+    """Writes ``value`` [BLOCK, D] to the rows of ``mask``, in the memory's type."""
+    mask = mask[:, None]
+    if D != DH:
+        mask = mask & (tl.arange(0, D)[None, :] < DH)
+    tl.store(pointer + lane, value.to(pointer.dtype.element_ty), mask=mask)

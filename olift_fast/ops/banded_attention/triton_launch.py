@@ -11,6 +11,12 @@ from olift_fast.ops.banded_attention.registration import register
 from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_of_two, stride_unit, strides_in
 
 BLOCK = 16
+PROGRAMS = 2048
+"""More than an H100 holds at once, of the backward that walks along time."""
+FARTHEST = 1 << 26
+"""Elements between frames: BLOCK times as many still fit in 31 bits."""
+SPAN_WARPS = {2: {16: 1, 32: 1, 64: 4, 128: 4}, 4: {16: 2, 32: 2, 64: 8}}
+"""Warps of a program that walks along time, by bytes of an element and width: as few as have registers for it."""
 
 
 def _forward(
@@ -60,24 +66,56 @@ def _backward(
     dv: Tensor,
     dbias: Tensor | None,
 ) -> None:
-    from olift_fast.ops.banded_attention.triton_kernels_backward import backward_kernel
-
     unit = stride_unit(q, k, v, grad, dq)
-    programs, sizes, options = _configuration(q, left, right, backward=True)
-    partial = None if dbias is None else dbias.new_empty(programs // q.shape[3], *dbias.shape)
-    launch(
-        backward_kernel,
-        (programs,),
-        *(grad, q, k, v, out, lse, bias, visible, lengths, dq, dk, dv, partial, scale, *sizes),
-        *strides_in(unit, q, k, v, grad, dq),
-        *mask_strides(visible, 3),
-        UNIT=unit,
-        ALIKE=q.stride() == k.stride() == v.stride() == dq.stride() and grad.stride() == out.stride(),
-        OFFSETS=max(options["TILE"], power_of_two(left + right + 1)),
-        **options,
+    H = q.shape[3]
+    # The gradients of wide heads in float32, kept along a span, would not fit in registers.
+    wide = left + right > BLOCK or (q.element_size() == 4 and q.shape[4] > 64)
+    programs, sizes, options = (
+        _configuration(q, left, right, backward=True) if wide else span_configuration(q, left, right)
     )
+    partial = None if dbias is None else dbias.new_empty(programs // H, *dbias.shape)
+    written = (dq, dk, dv, partial, scale, *sizes, *strides_in(unit, q, k, v, grad, dq), *mask_strides(visible, 3))
+    alike = q.stride() == k.stride() == v.stride() == dq.stride() and grad.stride() == out.stride()
+    read = (lse, bias, visible, lengths)
+    if wide:
+        from olift_fast.ops.banded_attention.triton_kernels_wide_backward import wide_backward_kernel
+
+        options["OFFSETS"] = max(options["TILE"], power_of_two(left + right + 1))
+        launch(
+            wide_backward_kernel, (programs,), grad, q, k, v, out, *read, *written, UNIT=unit, ALIKE=alike, **options
+        )
+    else:
+        from olift_fast.ops.banded_attention.triton_kernels_backward import backward_kernel
+
+        options["LONG"] = max(abs(x.stride(1)) for x in (q, k, v, grad, dq)) >= FARTHEST
+        launch(backward_kernel, (programs,), grad, q, k, v, *read, *written, UNIT=unit, ALIKE=alike, **options)
     if dbias is not None and partial is not None:
         torch.sum(partial, dim=0, out=dbias)
+
+
+def span_configuration(q: Tensor, left: int, right: int) -> tuple[int, tuple[int, int, int], dict[str, Any]]:
+    """What `_configuration` says, of the backward that walks along time; the last size is the blocks of a span.
+
+    A span starts one block early, so few long ones read and compute least: up to 8 blocks, but so few that there are
+    programs for all multiprocessors. Programs of one warp get as many registers as let a multiprocessor hold 9.
+    """
+    B, T, J, H, Dh = q.shape
+    width = max(16, power_of_two(Dh))
+    blocks = ceil_div(T, BLOCK)
+    span = min(max(blocks * B * J * H // PROGRAMS, 3), 8)
+    options = {
+        "H": H,
+        "DH": Dh,
+        "BACK": left,
+        "REACH": left + right,
+        "BLOCK": BLOCK,
+        "D": width,
+        "num_warps": SPAN_WARPS[q.element_size()][width],
+        "num_stages": 1,
+    }
+    if options["num_warps"] == 1:
+        options["maxnreg"] = 216
+    return B * ceil_div(blocks, span) * J * H, (T, J, span), options
 
 
 def _configuration(q: Tensor, left: int, right: int, backward: bool) -> tuple[int, tuple[int, int], dict[str, Any]]:

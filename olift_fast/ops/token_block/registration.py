@@ -99,8 +99,9 @@ def register(name: str, forward: Launch, device: str | None) -> Block:
 
 
 def _as(layer: Linear, dtype: torch.dtype) -> Linear:
-    """The layer with its weight in the dtype of the products; a bias is added in float32, as it is."""
-    return layer[0].to(dtype), layer[1]
+    """The layer in the dtype of the products, as autocast takes it."""
+    weight, bias = layer
+    return weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 def _outputs(tokens: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:

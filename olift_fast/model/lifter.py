@@ -365,7 +365,7 @@ class OptimizedLifter(Lifter):
 
     def _round_weights(self) -> None:
         """Rounds the layers' weights once, as autocast would do at each call."""
-        for layers in (self.motion, self.space, self.decoder):
+        for layers in (self.encoder.projection, self.motion, self.space, self.decoder):
             for module in layers.modules():
                 if isinstance(module, nn.Linear):
                     module.to(self.dtype)

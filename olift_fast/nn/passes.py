@@ -16,7 +16,8 @@ from olift_fast.nn.native_layers import is_plain, is_plain_mlp, is_plain_norm
 from olift_fast.ops import token_block
 from olift_fast.ops.backends import asked_backend, choose_backend, refuse_triton
 from olift_fast.ops.token_block import Head, Linear, Mlp, Norm
-from olift_fast.ops.token_block.triton_launch import refuse_sizes
+from olift_fast.ops.token_block.registration import product_dtype
+from olift_fast.ops.token_block.triton_launch import refuse_sizes, slower_than_eager
 
 Layers = Iterable[nn.Module]
 
@@ -71,8 +72,9 @@ def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Mo
         return f"weights must be {tokens.dtype}, as the tokens"
     parameters = [parameter for module in (*norms, *linears) for parameter in module.parameters()]
     refusal = refuse_triton(*parameters)
-    if refusal is None and choose_backend("token_block", None, {"triton": None}) == "eager":
-        return "Triton's interpreter is for tests, and runs only where it is asked for"
+    slower = slower_than_eager(tokens, product_dtype(_mlp(norms[-1], mlps[-1])))
+    if refusal is None and choose_backend("token_block", None, {"triton": None}, slower) == "eager":
+        return "PyTorch's layers should be faster here, or Triton's interpreter runs: ask for triton by name"
     return refusal
 
 

@@ -21,7 +21,7 @@ from olift_fast.nn.time import RelativeTimeBias
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=(3, 2), frequencies=7)
-VIEWS = {
+NO_LAUNCH = {
     "view",
     "_unsafe_view",
     "expand",
@@ -32,9 +32,9 @@ VIEWS = {
     "detach",
     "unsqueeze",
     "t",
-    "transpose",
+    "empty",
 }
-ALLOCATIONS = {"empty", "new_empty", "empty_like"}
+"""Operations that launch nothing: views, and room for results."""
 
 
 @pytest.fixture(autouse=True)

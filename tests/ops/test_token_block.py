@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -229,6 +230,33 @@ def test_says_what_is_too_large_for_triton(width: int, outputs: int, reason: str
     given = mapped(inputs("last", ((2,), width, 16, 24, outputs)), Tensor.float)
     with pytest.raises(RuntimeError, match=reason), torch.no_grad():
         ops.token_block(*given, backend="triton")
+
+
+def test_three_products_of_tf32_are_as_exact_as_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tensor cores make them: operands cut to 10 bits of mantissa, sums in float32. The interpreter cuts nothing."""
+
+    def cut(x: Tensor) -> Tensor:
+        return (x.view(torch.int32) & -8192).view(torch.float32)
+
+    def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        (x_big, x_rest), (w_big, w_rest) = ((cut(y), cut(y - cut(y))) for y in (x.contiguous(), weight.contiguous()))
+        out = (x_rest @ w_big.T + x_big @ w_rest.T) + x_big @ w_big.T
+        return out if bias is None else out + bias
+
+    given = inputs("middle", ((300,), 256, 512, 768, 3))
+    wanted = reference.token_block(*given)
+    functional = torch.nn.functional
+    emulated = SimpleNamespace(linear=linear, layer_norm=functional.layer_norm, gelu=functional.gelu)
+    monkeypatch.setattr(reference, "functional", emulated)
+    close(reference.token_block(*mapped(given, Tensor.float)), wanted, 2e-6)
+
+
+def test_many_wide_tokens_in_float32_are_for_pytorch() -> None:
+    wide = torch.empty(4097, 256, device="meta")
+    assert triton_launch.slower_than_eager(wide, torch.float32) == ("triton",)
+    assert triton_launch.slower_than_eager(wide, torch.bfloat16) == ()
+    assert triton_launch.slower_than_eager(wide[1:], torch.float32) == ()
+    assert triton_launch.slower_than_eager(wide[:, :128], torch.float32) == ()
 
 
 @needs_triton

@@ -8,8 +8,8 @@ from torch import Tensor
 from olift_fast.ops.backends import Backend, choose_backend
 from olift_fast.ops.checks import check_device, check_floating, check_shape
 from olift_fast.ops.token_block.eager import eager_block
-from olift_fast.ops.token_block.registration import Head, Linear, Mlp, Norm, tensors_of
-from olift_fast.ops.token_block.triton_launch import refuse_triton_block, triton_block
+from olift_fast.ops.token_block.registration import Head, Linear, Mlp, Norm, product_dtype, tensors_of
+from olift_fast.ops.token_block.triton_launch import refuse_triton_block, slower_than_eager, triton_block
 
 __all__ = ["Head", "Linear", "Mlp", "Norm", "token_block"]
 
@@ -41,7 +41,7 @@ def token_block(
         epsilon: what the norms add to the variance.
         keep: whether x is wanted.
         backend: "triton" (GPU; float32, float16, bfloat16; D up to 256, G up to 64; no gradients) or "eager"; by
-            default the first that takes these tensors.
+            default the first that takes these tensors, and for many tokens of D > 128 in float32 "eager".
 
     Returns:
         x ``(..., D)`` in tokens' dtype, or None without `keep`; and the head's output: ``(..., F)`` in the dtype of the
@@ -55,7 +55,8 @@ def token_block(
     """
     _check(tokens, attended, projection, mlp, head)
     refusals = {"triton": refuse_triton_block(tokens, attended, projection, mlp, head)}
-    if choose_backend("token_block", backend, refusals) == "eager":
+    slower = slower_than_eager(tokens, product_dtype(head))
+    if choose_backend("token_block", backend, refusals, slower) == "eager":
         return eager_block(tokens, attended, projection, mlp, head, epsilon, keep)
     return triton_block(tokens, attended, projection, mlp, head, epsilon, keep)
 

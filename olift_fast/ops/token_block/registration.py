@@ -28,6 +28,12 @@ def tensors_of(projection: Linear | None, mlp: Mlp | None, head: Head) -> list[T
     return [tensor for pair in pairs for tensor in pair]
 
 
+def product_dtype(head: Head) -> torch.dtype:
+    """What products are made in: the dtype of the weights, or under autocast autocast's."""
+    weight, device = head[1][0], head[1][0].device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
 def register(name: str, forward: Launch, device: str | None) -> Block:
     """Registers ``olift::{name}``; returns ``block(tokens, attended, projection, mlp, head, epsilon, keep)``.
 
@@ -83,8 +89,7 @@ def register(name: str, forward: Launch, device: str | None) -> Block:
         epsilon: float,
         keep: bool,
     ) -> tuple[Tensor | None, Tensor]:
-        device = tokens.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else head[1][0].dtype
+        dtype = product_dtype(head)
         given = None if attended is None else attended.to(dtype)
         changes = keep and not (projection is None and mlp is None)
         parameters = tensors_of(

@@ -46,6 +46,16 @@ def refuse_sizes(width: int, outputs: int) -> str | None:
     return f"the last layer must have at most {MOST_OUTPUTS} outputs, got {outputs}" if outputs > MOST_OUTPUTS else None
 
 
+def slower_than_eager(tokens: Tensor, dtype: torch.dtype) -> tuple[str, ...]:
+    """The backend where it should be slower than PyTorch's layers, for `choose_backend`, by the products' dtype.
+
+    Many wide tokens in float32: only 16 of them fit into a program's registers, and for every 16 it reads all weights
+    from the L2 cache, which then takes longer than the products.
+    """
+    width = tokens.shape[-1]
+    return ("triton",) if dtype == torch.float32 and width > 128 and tokens.numel() > FEW * width else ()
+
+
 def _forward(
     tokens: Tensor,
     attended: Tensor | None,

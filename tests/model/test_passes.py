@@ -33,6 +33,7 @@ NO_LAUNCH = {
     "unsqueeze",
     "t",
     "empty",
+    "promote_types",
 }
 """Operations that launch nothing: views, and room for results."""
 
@@ -143,7 +144,7 @@ class Launches(TorchDispatchMode):
 
 
 @needs_triton
-def test_small_lifts_a_clip_in_twenty_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_lifts_a_clip_in_eighteen_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     """In half precision: one for the encoder, six attentions and seven passes, and what is added to the tokens.
 
     The biases over time depend on the weights alone, and are left out.
@@ -152,7 +153,8 @@ def test_small_lifts_a_clip_in_twenty_launches(monkeypatch: pytest.MonkeyPatch) 
     biases = {(2, 6): torch.zeros(2, 6, device=DEVICE)}
     monkeypatch.setattr(RelativeTimeBias, "forward", lambda self: biases[self.projection.out_features, 6])
     keypoints, given = clip(1, 4, 3)
-    with torch.inference_mode(), Launches() as launches:
+    # Under inference_mode the counter would see operations that are made of others, as `to`, and not those.
+    with torch.no_grad(), Launches() as launches:
         lifter(keypoints, **given)
     ours = [name for name in launches.names if name.endswith("_triton")]
     assert {name: ours.count(name) for name in ours} == {
@@ -161,7 +163,8 @@ def test_small_lifts_a_clip_in_twenty_launches(monkeypatch: pytest.MonkeyPatch) 
         "joint_attention_triton": 4,
         "token_block_triton": 7,
     }
-    assert len(launches.names) <= 20, launches.names
+    others = [name for name in launches.names if not name.endswith("_triton")]
+    assert sorted(others) == ["add", "mul", "ones_like", "stack"], "sides of the joints, graphs of the heads"
 
 
 @needs_triton

@@ -30,6 +30,11 @@ CASES = {
     "joints, 5; and 26 without masks": "joint_launches:others",
     "joints, Dh = 128, 64, 20": "joint_launches:wide_heads",
     "Fourier features": "rff_launches:without_float16",
+    "pass, D = 128, few tokens; and many": "token_block_launches:small_bfloat16",
+    "pass, D = 128, few tokens; and many, float32": "token_block_launches:small_float32",
+    "pass, D = 256, few tokens; and many": "token_block_launches:base_bfloat16",
+    "pass, D = 256, float32": "token_block_launches:base_float32",
+    "pass, D = 128, before and after all attentions": "token_block_launches:ends",
 }
 """What is compiled: functions beside `tests/kernels/compiling.py`."""
 

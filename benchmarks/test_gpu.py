@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from whole_models import clip, operations, with_fused_attention_of_torch
 
-from olift_fast import ops
+from olift_fast import ops, reference
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train.loss import lifting_loss
 
@@ -135,6 +135,36 @@ def test_linear(side_by_side: Callable[..., None], dtype: torch.dtype, backward:
     side_by_side(
         {"olift_fast": run}, rounds=ROUNDS, device=DEVICE, traffic=POINTS * (8 + 512), count=POINTS, dtype=str(dtype)
     )
+
+
+@dtypes
+@pytest.mark.parametrize("width", [128, *([256] if GPU else [])])
+def test_pass(side_by_side: Callable[..., None], width: int, dtype: torch.dtype) -> None:
+    """All between two attentions, with tokens in float32; the others are PyTorch's layers, in bfloat16 by autocast."""
+    tokens, attended = (torch.randn(POINTS, width, device=DEVICE) for _ in range(2))
+
+    def layer(inputs: int, outputs: int) -> tuple[Tensor, Tensor]:
+        weight = torch.randn(outputs, inputs, device=DEVICE) / inputs**0.5
+        return weight.to(dtype), torch.randn(outputs, device=DEVICE, dtype=dtype)
+
+    norm = (torch.randn(width, device=DEVICE), torch.randn(width, device=DEVICE))
+    mlp = norm, layer(width, 2 * width), layer(2 * width, width)
+    given = (tokens, attended.to(dtype), layer(width, width), mlp, (norm, layer(width, 3 * width), None))
+
+    def by(block: Callable[..., tuple[Tensor | None, Tensor]]) -> Way:
+        def run() -> Tensor:
+            with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=dtype != torch.float32):
+                return block(*given)[1]
+
+        return run
+
+    ways = {"olift_fast": by(ops.token_block), "PyTorch": by(reference.token_block)}
+    if GPU:
+        ways["PyTorch, compiled"] = by(torch.compile(reference.token_block))
+    agree(ways, TOLERANCE[dtype])
+    traffic = POINTS * width * (8 + 4 * dtype.itemsize)
+    facts = {"operations": 16 * POINTS * width**2, "count": POINTS, "width": width, "dtype": str(dtype)}
+    side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=traffic, **facts)
 
 
 @dtypes

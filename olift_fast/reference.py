@@ -20,6 +20,8 @@ Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
 TimeEncoding = Literal["relative", "absolute", "table", "none"]
 Alignment = Literal["sequence", "frame"]
 ProcrustesKind = Literal["rigid", "similarity", "rotation"]
+Norm = tuple[Tensor, Tensor]
+Linear = tuple[Tensor, Tensor | None]
 
 # --------------------------------------------------------------------------------------------- encoding
 
@@ -179,6 +181,31 @@ def norm_mlp(
     hidden = norm_linear(x, norm_weight, norm_bias, weight, bias, epsilon=epsilon)
     out = functional.linear(functional.gelu(hidden), second_weight, second_bias)
     return x + out if residual else out
+
+
+def token_block(
+    tokens: Tensor,
+    attended: Tensor | None,
+    projection: Linear | None,
+    mlp: tuple[Norm, Linear, Linear] | None,
+    head: tuple[Norm, Linear, Linear | None],
+    *,
+    epsilon: float = 1e-5,
+) -> tuple[Tensor, Tensor]:
+    """``x = tokens + projection(attended)``, then ``x + mlp(norm(x))``; and ``head(norm(x))``.
+
+    See `olift_fast.ops.token_block`.
+    """
+    x = tokens
+    if projection is not None and attended is not None:
+        x = linear_residual(attended, *projection, x)
+    if mlp is not None:
+        norm, first, second = mlp
+        x = norm_mlp(x, *norm, *first, *second, epsilon=epsilon)
+    norm, layer, last = head
+    if last is None:
+        return x, norm_linear(x, *norm, *layer, epsilon=epsilon)
+    return x, norm_mlp(x, *norm, *layer, *last, residual=False, epsilon=epsilon)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

@@ -34,7 +34,10 @@ MODULE = NAME.replace("-", "_")
 BACKENDS = ("cpu", "cuda")
 LICENSE = "Apache-2.0"
 OPS = f"{PACKAGE}.ops"
-ROOTS = [f"{OPS}.{name}" for name in ("banded_attention", "banded_attention_step", "joint_attention", "rff", "warmup")]
+ROOTS = [
+    f"{OPS}.{name}"
+    for name in ("banded_attention", "banded_attention_step", "joint_attention", "rff", "token_block", "warmup")
+]
 ALONE = {f"{PACKAGE}.reference": "reference", f"{PACKAGE}.runtime.asked_backend": "asked_backend"}
 """The modules from outside of `olift_fast.ops` that go into the package, and what they are called there."""
 REPLACED = f"{OPS}.native_module"

@@ -57,7 +57,7 @@ NEED_TORCH = {
 
 # The eager backend of these operations is the reference itself. Everything else computes by its own code, so that a
 # test against the reference compares two implementations.
-MAY_IMPORT_REFERENCE = {f"{ROOT}.ops.{operation}.eager" for operation in ("layers", "procrustes", "rff")}
+MAY_IMPORT_REFERENCE = {f"{ROOT}.ops.{operation}.eager" for operation in ("layers", "procrustes", "rff", "token_block")}
 
 
 class Import(NamedTuple):

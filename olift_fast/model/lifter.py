@@ -21,6 +21,7 @@ from olift_fast.model.native_lifter import check_told
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
 from olift_fast.nn.decoder import Decoder
 from olift_fast.nn.fused import ModuleLayers, why_not_fused
+from olift_fast.nn.passes import run_passes, why_not_passes
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
 from olift_fast.ops.native_module import why_not_bfloat16
@@ -129,6 +130,8 @@ class Lifter(nn.Module):
         fused = self.fused_layers(tokens)
         if fused is not None:
             out = fused(tokens, visible, lengths, heads)
+        elif why_not_passes(tokens, self.motion, self.space, self.decoder) is None:
+            out = run_passes(tokens, self.motion, self.space, self.decoder, visible, lengths, heads)
         else:
             for layer in self.motion:
                 tokens = layer(tokens, visible, lengths)
@@ -362,7 +365,7 @@ class OptimizedLifter(Lifter):
 
     def _round_weights(self) -> None:
         """Rounds the layers' weights once, as autocast would do at each call."""
-        for layers in (self.motion, self.space, self.decoder):
+        for layers in (self.encoder.projection, self.motion, self.space, self.decoder):
             for module in layers.modules():
                 if isinstance(module, nn.Linear):
                     module.to(self.dtype)

@@ -121,6 +121,11 @@ def why_not_fused(
         return f"the backend asked for is {asked_backend()}"
     if tokens.device.type != "cpu" or tokens.dtype != torch.float32 or tokens.numel() == 0:
         return f"tokens must be float32 on the CPU, and some, got {tokens.dtype} on {tokens.device}"
+    return why_not_as_made(motion, space, decoder) or why_not_native()
+
+
+def why_not_as_made(motion: Iterable[nn.Module], space: Iterable[nn.Module], decoder: nn.Module) -> str | None:
+    """One line: which of the parts is not of the class that the lifter makes; None where all are."""
     for layers, kind, attention in (
         (motion, MotionLayer, TemporalProximityAttention),
         (space, SpaceLayer, JointAttention),
@@ -128,6 +133,4 @@ def why_not_fused(
         for layer in layers:
             if type(layer) is not kind or type(layer.attention) is not attention:
                 return f"a layer is a {type(layer).__name__}, and must be a {kind.__name__} as it was made"
-    if type(decoder) is not Decoder:
-        return f"the decoder is a {type(decoder).__name__}"
-    return why_not_native()
+    return None if type(decoder) is Decoder else f"the decoder is a {type(decoder).__name__}"

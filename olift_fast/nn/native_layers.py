@@ -18,7 +18,7 @@ from olift_fast.ops.layers.native import refuse_native_layers, slower_than_eager
 
 def apply_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
     """``linear(norm(x))``."""
-    if not (_is_plain_norm(norm) and _is_plain(linear, nn.Linear) and _runs_natively(x, norm, linear)):
+    if not (is_plain_norm(norm) and is_plain(linear, nn.Linear) and _runs_natively(x, norm, linear)):
         return cast(Tensor, linear(norm(x)))
     norm, linear = cast(nn.LayerNorm, norm), cast(nn.Linear, linear)
     return norm_linear(x, norm.weight, norm.bias, linear.weight, linear.bias, epsilon=norm.eps, backend="native")
@@ -26,7 +26,7 @@ def apply_norm_linear(x: Tensor, norm: nn.Module, linear: nn.Module) -> Tensor:
 
 def apply_linear_residual(x: Tensor, linear: nn.Module, residual: Tensor) -> Tensor:
     """``residual + linear(x)``."""
-    if not (_is_plain(linear, nn.Linear) and _runs_natively(x, linear, residual=residual)):
+    if not (is_plain(linear, nn.Linear) and _runs_natively(x, linear, residual=residual)):
         return residual + linear(x)
     linear = cast(nn.Linear, linear)
     return linear_residual(x, linear.weight, linear.bias, residual, backend="native")
@@ -34,7 +34,7 @@ def apply_linear_residual(x: Tensor, linear: nn.Module, residual: Tensor) -> Ten
 
 def apply_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool = True) -> Tensor:
     """``x + mlp(norm(x))``, or ``mlp(norm(x))`` without `residual`."""
-    if not (_is_plain_norm(norm) and _is_plain_mlp(mlp) and _runs_natively(x, norm, mlp)):
+    if not (is_plain_norm(norm) and is_plain_mlp(mlp) and _runs_natively(x, norm, mlp)):
         out = mlp(norm(x))
         return x + out if residual else cast(Tensor, out)
     norm = cast(nn.LayerNorm, norm)
@@ -43,24 +43,24 @@ def apply_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool = 
     return norm_mlp(x, norm.weight, norm.bias, *layers, residual=residual, epsilon=norm.eps, backend="native")
 
 
-def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether the module is of this very class, not of a subclass, and has no hooks."""
     return type(module) is kind and not has_hooks(module)
 
 
-def _is_plain_mlp(mlp: nn.Module) -> bool:
+def is_plain_mlp(mlp: nn.Module) -> bool:
     """Whether it is a linear layer, a GELU (with erf) and a linear layer in a row."""
-    if not _is_plain(mlp, nn.Sequential):
+    if not is_plain(mlp, nn.Sequential):
         return False
     parts = list(cast(nn.Sequential, mlp))
     kinds = (nn.Linear, nn.GELU, nn.Linear)
-    plain = [_is_plain(part, kind) for part, kind in zip(parts, kinds, strict=False)]
+    plain = [is_plain(part, kind) for part, kind in zip(parts, kinds, strict=False)]
     return len(parts) == len(plain) == 3 and all(plain) and parts[1].approximate == "none"
 
 
-def _is_plain_norm(norm: nn.Module) -> bool:
+def is_plain_norm(norm: nn.Module) -> bool:
     """Whether it is a LayerNorm over the last axis with a weight and a bias."""
-    if not _is_plain(norm, nn.LayerNorm):
+    if not is_plain(norm, nn.LayerNorm):
         return False
     norm = cast(nn.LayerNorm, norm)
     return norm.weight is not None and norm.bias is not None and len(norm.normalized_shape) == 1

@@ -12,6 +12,7 @@ from olift_fast.ops.procrustes import (
     procrustes_mse,
 )
 from olift_fast.ops.rff import rff_encode, rff_linear
+from olift_fast.ops.token_block import token_block
 from olift_fast.ops.warmup import warmup, warmup_model
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "procrustes_mse",
     "rff_encode",
     "rff_linear",
+    "token_block",
     "use_backend",
     "warmup",
     "warmup_model",

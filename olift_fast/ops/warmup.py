@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from olift_fast.ops.banded_attention import banded_attention_packed, check_window
 from olift_fast.ops.banded_attention_step import banded_attention_step
 from olift_fast.ops.joint_attention import joint_attention_packed
+from olift_fast.ops.registration import without_autocast
 from olift_fast.ops.rff import rff_linear
+from olift_fast.ops.token_block import token_block
 
 __all__ = ["warmup", "warmup_model"]
 
@@ -26,6 +28,7 @@ def warmup(
     *,
     window: int | tuple[int, int] = 8,
     frequencies: int = 64,
+    mlp_ratio: int = 2,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cuda",
     backward: bool = False,
@@ -41,6 +44,7 @@ def warmup(
         batch, frames, joints, heads, head_width: B, T, J, H, Dh; the lifter's width D is ``heads · head_width``.
         window: of the motion layers.
         frequencies: F of the keypoint encoder.
+        mlp_ratio: hidden width of the MLPs, in multiples of D.
         dtype: of the products: that of the modules, of autocast, or of `Lifter.optimize`. Under the last two a half
             precision meets tokens in float32, as the encoder's and a stream's are: these are run, too.
         device: where they will be.
@@ -51,6 +55,7 @@ def warmup(
         RuntimeError: the device is not there.
     """
     sizes = {"batch": batch, "frames": frames, "joints": joints, "heads": heads, "head_width": head_width}
+    sizes["mlp_ratio"] = mlp_ratio
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be >= 1, got {size}")
@@ -86,8 +91,29 @@ def warmup(
                 ring = zeros(batch, left + right + 1, joints, 3, heads, head_width, of=of)
                 q, k, v = ring.unbind(dim=3)
                 banded_attention_step(q, k, v, times, held, (left, right), bias=offsets, visible=visible)
+            for of in of_tokens:
+                _run_blocks(zeros(batch, frames, joints, width, of=of), mlp_ratio * width, dtype)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _run_blocks(tokens: Tensor, hidden: int, dtype: torch.dtype) -> None:
+    """The passes before the first attention, between two of them and after the last, with products in `dtype`."""
+    width, device = tokens.shape[-1], tokens.device
+
+    def layer(inputs: int, outputs: int) -> tuple[Tensor, Tensor]:
+        weight, bias = torch.zeros(outputs, inputs, dtype=dtype), torch.zeros(outputs, dtype=dtype)
+        return weight.to(device), bias.to(device)
+
+    norm = (tokens.new_zeros(width), tokens.new_zeros(width))
+    attended, projection = tokens.to(dtype), layer(width, width)
+    mlp = norm, layer(width, hidden), layer(hidden, width)
+    with without_autocast(device) if tokens.dtype == dtype else torch.autocast(device.type, dtype):
+        token_block(tokens, None, None, None, (norm, layer(width, 3 * width), None))
+        token_block(tokens, attended, projection, mlp, (norm, layer(width, 3 * width), None))
+        for outputs in (3, 5):
+            decoder = norm, layer(width, width), layer(width, outputs)
+            token_block(tokens, attended, projection, mlp, decoder, keep=False)
 
 
 def warmup_model(model: nn.Module, *inputs: Any, backward: bool = False, **options: Any) -> None:

@@ -74,6 +74,13 @@ def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dic
 
     tokens, scale, shift = draw(batch, frames, joints, 24), draw(24), draw(24)
     second, second_offset = draw(24, 24) / 5, draw(24)
+
+    def block(tokens: Tensor, attended: Tensor, weight: Tensor, offset: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+        norm, layer = (scale.to(tokens.dtype), shift.to(tokens.dtype)), (weight, offset)
+        changed, out = ops.token_block(tokens, attended, layer, (norm, layer, (second, None)), (norm, layer, None))
+        assert changed is not None
+        return changed, out, ops.token_block(tokens, None, None, None, (norm, layer, (second[:5], None)))[1]
+
     picture = draw(7, 31, 2, of=torch.float32)
 
     def camera(source: Tensor, picture: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
@@ -97,6 +104,7 @@ def cases(device: torch.device | str, dtype: torch.dtype = torch.float32) -> dic
         "norm_linear": Case(ops.norm_linear, (tokens, scale, shift, weight, offset)),
         "linear_residual": Case(ops.linear_residual, (tokens, weight, offset, tokens.cos())),
         "norm_mlp": Case(ops.norm_mlp, (tokens, scale, shift, weight, offset, second, second_offset)),
+        "token_block": Case(block, (tokens, tokens.sin(), weight, offset, second), differentiable=False),
         "procrustes": Case(fit, (source, target, weights)),
         "procrustes_align": Case(align, (source, target)),
         "procrustes_mse": Case(mse, (source, target, weights)),

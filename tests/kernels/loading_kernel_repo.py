@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,11 +29,12 @@ def loaded(build: Path) -> ModuleType:
 
 
 def results(
-    function: Callable[..., Tensor], leaves: dict[str, Tensor], options: dict, differentiable: bool
+    function: Callable[..., Any], leaves: dict[str, Tensor], options: dict, differentiable: bool
 ) -> dict[str, Tensor]:
-    """The output, and the gradients of the leaves for an upstream gradient of the output's cosines."""
+    """The output, of several the last, and the leaves' gradients for an upstream gradient of the output's cosines."""
     leaves = {name: leaf.detach().requires_grad_(differentiable) for name, leaf in leaves.items()}
     out = function(**leaves, **options)
+    out = out[-1] if isinstance(out, tuple) else out
     gradients = torch.autograd.grad(out, [*leaves.values()], out.detach().cos()) if differentiable else ()
     return {"out": out.detach(), **dict(zip(leaves, gradients, strict=False))}
 

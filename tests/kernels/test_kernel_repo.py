@@ -48,7 +48,11 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-Case = tuple[Callable[..., Tensor], str, dict[str, Tensor], dict[str, Any], bool]
+Case = tuple[Callable[..., Any], str, dict[str, Tensor], dict[str, Any], bool]
+
+
+def as_double(pair: tuple[Tensor, Tensor] | None) -> tuple[Tensor, ...] | None:
+    return None if pair is None else tuple(x.double() for x in pair)
 
 
 def cases() -> dict[str, Case]:
@@ -78,6 +82,13 @@ def cases() -> dict[str, Case]:
     def joints_of_packed(qkv: Tensor, **more: Any) -> Tensor:
         return reference.joint_attention(*qkv.unbind(3), **more)
 
+    def block(tokens: Tensor, attended: Tensor, **more: Any) -> tuple[Tensor, Tensor]:
+        parts = {name: tuple(as_double(pair) for pair in part) for name, part in more.items() if name != "projection"}
+        return reference.token_block(tokens, attended, as_double(more["projection"]), parts["mlp"], parts["head"])
+
+    of_tokens = {"tokens": draw(2, 9, 24), "attended": draw(2, 9, 24)}
+    norm, square = (draw(24), draw(24)), (draw(24, 24) / 5, draw(24))
+    parts = {"projection": square, "mlp": (norm, square, square), "head": (norm, (draw(5, 24), draw(5)), None)}
     of_graph = {"graph": graph, "visible": visible}
     at = {**band, "frames": torch.tensor([16, 4])}
     return {
@@ -88,6 +99,7 @@ def cases() -> dict[str, Case]:
         "joints": (reference.joint_attention, "joint_attention", apart, {"graph": graph}, True),
         "joints, packed": (joints_of_packed, "joint_attention_packed", packed, of_graph, True),
         "features": (reference.rff_encode, "rff_encode", points, masked, True),
+        "block": (block, "token_block", of_tokens, parts, False),
         "layer": (reference.rff_linear, "rff_linear", layer, masked, True),
     }
 

@@ -1,0 +1,111 @@
+"""A lifter's layers for inference on a GPU: between two attentions, one launch over the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from olift_fast.nn.decoder import Decoder
+from olift_fast.nn.fused import why_not_as_made
+from olift_fast.nn.hooks import has_hooks
+from olift_fast.nn.layers import MotionLayer, SpaceLayer
+from olift_fast.nn.native_layers import is_plain, is_plain_mlp, is_plain_norm
+from olift_fast.ops import token_block
+from olift_fast.ops.backends import asked_backend, choose_backend, refuse_triton
+from olift_fast.ops.token_block import Head, Linear, Mlp, Norm
+from olift_fast.ops.token_block.registration import product_dtype
+from olift_fast.ops.token_block.triton_launch import refuse_sizes, slower_than_eager
+
+Layers = Iterable[nn.Module]
+
+
+def run_passes(
+    tokens: Tensor,
+    motion: Layers,
+    space: Layers,
+    decoder: nn.Module,
+    visible: Tensor,
+    lengths: Tensor | None,
+    graph: Tensor | None,
+) -> Tensor:
+    """tokens ``(B, T, J, D)`` → the decoder's ``(B, T, J, outputs)``; where `why_not_passes` has no reason against it.
+
+    visible bool ``(B, T, J)`` (keys over time), lengths ``(B,)``, graph bool ``(B, H, J, J)``.
+
+    Equivalent to calling the modules one after the other without gradients, up to rounding.
+    """
+    decoder = cast(Decoder, decoder)
+    layers = cast(Sequence[MotionLayer | SpaceLayer], [*motion, *space])
+    heads: list[Head] = [(_norm(layer.attention_norm), _linear(layer.attention.qkv), None) for layer in layers]
+    heads.append(_mlp(decoder.norm, decoder.mlp))
+    options: dict[str, Any] = {"epsilon": decoder.norm.eps, "backend": "triton"}
+    x, out = token_block(tokens, None, None, None, heads[0], keep=heads[0][2] is None, **options)
+    for layer, head in zip(layers, heads[1:], strict=True):
+        assert x is not None
+        attended = layer.attention.attend(out, *((visible, lengths) if isinstance(layer, MotionLayer) else (graph,)))
+        own = (_linear(layer.attention.projection), _mlp(layer.mlp_norm, layer.mlp))
+        x, out = token_block(x, attended, *own, head, keep=head[2] is None, **options)
+    return out
+
+
+def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Module) -> str | None:
+    """One line: why `run_passes` can't take these layers and tokens; None where it can."""
+    if torch.is_grad_enabled():
+        return "gradients are on: call it under torch.no_grad() or torch.inference_mode()"
+    if asked_backend() not in ("auto", "triton"):
+        return f"the backend asked for is {asked_backend()}"
+    refusal = refuse_triton(tokens) or why_not_as_made(motion, space, decoder)
+    if refusal is not None:
+        return refusal
+    layers = cast(Sequence[MotionLayer | SpaceLayer], [*motion, *space])
+    if has_hooks(decoder, *layers, *(layer.attention for layer in layers)):
+        return "a layer has hooks"
+    norms, linears, mlps = _parts(layers, cast(Decoder, decoder))
+    refusal = refuse_sizes(tokens.shape[-1], linears[-1].out_features) or _why_not_plain(norms, linears, mlps)
+    if refusal is not None:
+        return refusal
+    dtypes = {linear.weight.dtype for linear in linears}
+    if dtypes != {tokens.dtype} and not torch.is_autocast_enabled(tokens.device.type):
+        return f"weights must be {tokens.dtype}, as the tokens"
+    parameters = [parameter for module in (*norms, *linears) for parameter in module.parameters()]
+    refusal = refuse_triton(*parameters)
+    slower = slower_than_eager(tokens, product_dtype(_mlp(norms[-1], mlps[-1])))
+    if refusal is None and choose_backend("token_block", None, {"triton": None}, slower) == "eager":
+        return "PyTorch's layers should be faster here, or Triton's interpreter runs: ask for triton by name"
+    return refusal
+
+
+Parts = tuple[list[nn.LayerNorm], list[nn.Linear], list[nn.Sequential]]
+
+
+def _parts(layers: Sequence[MotionLayer | SpaceLayer], decoder: Decoder) -> Parts:
+    """The norms, linear layers and MLPs; the decoder's last."""
+    norms = [norm for layer in layers for norm in (layer.attention_norm, layer.mlp_norm)]
+    mlps = [*(layer.mlp for layer in layers), decoder.mlp]
+    linears = [linear for layer in layers for linear in (layer.attention.qkv, layer.attention.projection)]
+    linears += [part for mlp in mlps for part in mlp if isinstance(part, nn.Linear)]
+    return [*norms, decoder.norm], linears, mlps
+
+
+def _why_not_plain(norms: list[nn.LayerNorm], linears: list[nn.Linear], mlps: list[nn.Sequential]) -> str | None:
+    if not all(is_plain_norm(norm) for norm in norms) or len({norm.eps for norm in norms}) > 1:
+        return "a norm is not as it was made, or has hooks"
+    if not all(is_plain(linear, nn.Linear) for linear in linears) or not all(is_plain_mlp(mlp) for mlp in mlps):
+        return "a linear layer or an MLP is not as it was made, or has hooks"
+    return None
+
+
+def _linear(linear: nn.Linear) -> Linear:
+    return linear.weight, linear.bias
+
+
+def _norm(norm: nn.LayerNorm) -> Norm:
+    return norm.weight, norm.bias
+
+
+def _mlp(norm: nn.LayerNorm, mlp: nn.Sequential) -> Mlp:
+    first, _, second = mlp
+    return _norm(norm), _linear(cast(nn.Linear, first)), _linear(cast(nn.Linear, second))

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from olift_fast._version import __version__
+from olift_fast.cli.adapt import adapt
 from olift_fast.cli.angles import angles
 from olift_fast.cli.archive import archive
 from olift_fast.cli.bench import bench
@@ -181,6 +182,7 @@ COMMANDS: tuple[Any, ...] = (
     demo,
     train,
     finetune,
+    adapt,
     evaluate,
     export,
     push,

@@ -1,0 +1,134 @@
+"""What `olift adapt` brings on rigs that training left out: ``python -m benchmarks.adapting MODEL FOLDER``.
+
+FOLDER holds recordings in motion3d/, recorded/ and animated/. Each rig of `olift_fast.train.families.VALIDATION`, and
+the held-out part of each recording of motion3d/, is cut into clips of 48 frames, or of 24 where there are few. Three
+fifths of its clips, each seen by random cameras, are adapted to as 2D alone; the error before and after is that on the
+others. The rows go to benchmarks/results/scores/adapting-MODEL.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.families import group_of
+from benchmarks.scores import RECORDS, write_rows
+from olift_fast.data.cameras import CameraRange
+from olift_fast.data.clips import ClipBatch
+from olift_fast.data.corruption import Corruption
+from olift_fast.data.mocap import Segment, cut_clips, load_motion, segments_of, split
+from olift_fast.data.sources import observe
+from olift_fast.model import Lifter
+from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.train.adapt import AdaptPlan, adapt
+from olift_fast.train.evaluate import lifted_by, score
+from olift_fast.train.families import VALIDATION, held_out_as, recordings
+from olift_fast.train.memory import keep_freed_memory
+
+LEARNED, SCORED, FEW = 120, 32, 6
+
+
+def rigs(folder: Path) -> Iterator[tuple[str, str, list[Segment]]]:
+    """Names and groups of the rigs, and the motion of each that training left out."""
+    for path in sorted((folder / "motion3d").glob("*.npz")):
+        yield path.stem, "rigs of the training", split(load_motion(path))[1]
+    paths = recordings(sorted({path.parent for path in folder.glob("*/*.npz")} - {folder / "paired"}))
+    for name, path in paths.items():
+        families: dict[str, list[Segment]] = {}
+        if any(fnmatchcase(name, pattern.partition(":")[0]) for pattern in VALIDATION):
+            for segment in segments_of(load_motion(path)):
+                if family := held_out_as(segment, VALIDATION):
+                    families.setdefault(family, []).append(segment)
+        for family, segments in families.items():
+            yield family, group_of(family), segments
+
+
+def clips_of(
+    name: str, segments: Sequence[Segment], faults: bool, seed: int, learned: int = LEARNED
+) -> tuple[ClipBatch, ClipBatch] | None:
+    """Clips to learn from and clips of other motion to score; None where there is one clip only."""
+    positions = cut_clips(segments, 48, 48)
+    if len(positions) < FEW:
+        positions = cut_clips(segments, 24, 24)
+    positions = positions[np.isfinite(positions).all(axis=-1).mean(axis=(1, 2)) > 0.5]
+    rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
+    cut = round(0.6 * len(positions))
+    if not 0 < cut < len(positions):
+        return None
+    corruption = Corruption() if faults else Corruption.none()
+    found = []
+    for part, count in ((positions[:cut], learned), (positions[cut:], SCORED)):
+        rows = np.arange(count) * len(part) // count
+        found.append(observe(part[rows], segments[0], rng, CameraRange(), corruption, name))
+    return found[0], found[1]
+
+
+def as_tracks(clips: ClipBatch) -> KeypointTracks:
+    """The 2D of the clips, each as a track."""
+    keypoints = np.where(clips.visible[..., None], clips.keypoints, np.float32(np.nan))
+    names = tuple(f"clip {index}" for index in range(len(clips)))
+    return KeypointTracks(keypoints, clips.visible.astype(np.float32), clips.skeleton, names, source=clips.family)
+
+
+def row_of(
+    lifter: Lifter, name: str, group: str, clips: tuple[ClipBatch, ClipBatch], plan: AdaptPlan
+) -> dict[str, Any]:
+    """One rig, as it is written."""
+    learned, scored = clips
+    outcome = adapt(lifter, [as_tracks(learned)], plan=plan)
+    errors = {
+        when: dict(score(name, scored, when, lifted_by(own, pitch=False, uncertainty=own.config.uncertainty)).values)
+        for when, own in (("before", lifter), ("after", outcome.lifter))
+    }
+    return {
+        "family": name,
+        "group": group,
+        "clips": outcome.learned + outcome.held_out,
+        "joints": learned.skeleton.num_joints,
+        "frames": outcome.frames,
+        "helped": outcome.verdict.helped,
+        "apart": round(outcome.apart, 4),
+        "signs_before": outcome.before.as_json(),
+        "signs_after": outcome.after.as_json(),
+        "before": errors["before"],
+        "after": errors["after"],
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("model", help="a shipped name, or a folder")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clean", action="store_true", help="2D without a detector's faults")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=["*"], help="patterns of rigs")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    keep_freed_memory()
+    lifter, plan = Lifter.from_pretrained(given.model), AdaptPlan(seed=given.seed)
+    rows: list[dict[str, Any]] = []
+    out = given.out or RECORDS / f"adapting-{Path(given.model).name}.json"
+    for name, group, segments in rigs(given.folder):
+        if not any(fnmatchcase(name, pattern) for pattern in given.only):
+            continue
+        clips = clips_of(name, segments, not given.clean, given.seed)
+        if clips is None:
+            continue
+        told = {"model": lifter.name, "faults": not given.clean, "seed": given.seed}
+        rows.append(told | row_of(lifter, name, group, clips, plan))
+        write_rows(out, rows)
+        before, after = (rows[-1][when]["sa_mpjpe"] for when in ("before", "after"))
+        print(f"{name}: {before} → {after} ({after / before - 1:+.1%}), apart {rows[-1]['apart']}", flush=True)
+    print(asdict(plan))
+
+
+if __name__ == "__main__":
+    main()

@@ -27,12 +27,14 @@ from olift_fast.data.mocap import Segment, cut_clips, load_motion, segments_of, 
 from olift_fast.data.sources import observe
 from olift_fast.model import Lifter
 from olift_fast.tracks.containers import KeypointTracks
-from olift_fast.train.adapt import AdaptPlan, adapt
+from olift_fast.train.adapting import AdaptPlan, adapt
 from olift_fast.train.evaluate import lifted_by, score
 from olift_fast.train.families import VALIDATION, held_out_as, recordings
 from olift_fast.train.memory import keep_freed_memory
 
 LEARNED, SCORED, FEW = 120, 32, 6
+SEEN = {"level": CameraRange(), "top": CameraRange(elevation=(45.0, 90.0)), "end-on": CameraRange(end_on=1.0)}
+"""Cameras that the clips are seen by: all round a body, from above, or from its two ends alone."""
 
 
 def rigs(folder: Path) -> Iterator[tuple[str, str, list[Segment]]]:
@@ -51,7 +53,7 @@ def rigs(folder: Path) -> Iterator[tuple[str, str, list[Segment]]]:
 
 
 def clips_of(
-    name: str, segments: Sequence[Segment], faults: bool, seed: int, learned: int = LEARNED
+    name: str, segments: Sequence[Segment], faults: bool, seed: int, seen: str = "level"
 ) -> tuple[ClipBatch, ClipBatch] | None:
     """Clips to learn from and clips of other motion to score; None where there is one clip only."""
     positions = cut_clips(segments, 48, 48)
@@ -64,9 +66,9 @@ def clips_of(
         return None
     corruption = Corruption() if faults else Corruption.none()
     found = []
-    for part, count in ((positions[:cut], learned), (positions[cut:], SCORED)):
+    for part, count in ((positions[:cut], LEARNED), (positions[cut:], SCORED)):
         rows = np.arange(count) * len(part) // count
-        found.append(observe(part[rows], segments[0], rng, CameraRange(), corruption, name))
+        found.append(observe(part[rows], segments[0], rng, SEEN[seen], corruption, name))
     return found[0], found[1]
 
 
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("model", help="a shipped name, or a folder")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clean", action="store_true", help="2D without a detector's faults")
+    parser.add_argument("--seen", choices=SEEN, default="level", help="by which cameras")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["*"], help="patterns of rigs")
     parser.add_argument("--out", type=Path)
@@ -119,10 +122,10 @@ def main() -> None:
     for name, group, segments in rigs(given.folder):
         if not any(fnmatchcase(name, pattern) for pattern in given.only):
             continue
-        clips = clips_of(name, segments, not given.clean, given.seed)
+        clips = clips_of(name, segments, not given.clean, given.seed, given.seen)
         if clips is None:
             continue
-        told = {"model": lifter.name, "faults": not given.clean, "seed": given.seed}
+        told = {"model": lifter.name, "seen": given.seen, "faults": not given.clean, "seed": given.seed}
         rows.append(told | row_of(lifter, name, group, clips, plan))
         write_rows(out, rows)
         before, after = (rows[-1][when]["sa_mpjpe"] for when in ("before", "after"))

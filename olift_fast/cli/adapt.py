@@ -34,7 +34,7 @@ from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
-    from olift_fast.train.adapt import Adaptation
+    from olift_fast.train import Adaptation
 
 BODY = "body.json"
 
@@ -95,8 +95,8 @@ def adapt(
         check_input(path)
     from olift_fast.model import Lifter
     from olift_fast.model.checkpoints import as_model, folder_of, pinned
-    from olift_fast.train.adapt import AdaptPlan
-    from olift_fast.train.adapt import adapt as learn
+    from olift_fast.train import AdaptPlan
+    from olift_fast.train import adapt as learn
     from olift_fast.train.memory import keep_freed_memory
     from olift_fast.world.lengths import parse_length
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from olift_fast._version import __version__
 from olift_fast.errors import printable
 from olift_fast.model.cards import with_metadata
-from olift_fast.train.adapt import Adaptation
+from olift_fast.train.adapting import Adaptation
 
 MOST_NAMES = 12
 

@@ -95,7 +95,8 @@ def own_clips(
 ) -> OwnClips:
     """The recordings' tracks, normalized as `lift_tracks` normalizes them, cut into clips one after another.
 
-    A clip counts where half of its keypoints are visible or more. Where there are fewer than 40 clips of 48 frames, they have 24.
+    A clip counts where half of its keypoints are visible or more. It has 48 frames, or 24 where that makes fewer than
+    40 clips.
 
     Args:
         lifter: what shall learn from them.

@@ -15,9 +15,9 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_tracks
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.train.adapt import Adaptation, AdaptPlan, adapt
+from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
 from olift_fast.train.body import body_of, lengths_in_picture, logarithms, seen_in_full, shared_lengths
-from olift_fast.train.label_free import label_free, turned_error
+from olift_fast.train.label_free import LabelFree, label_free, turned_error, verdict
 from olift_fast.train.metrics import sa_mpjpe
 from olift_fast.train.own_clips import held_apart, own_clips
 
@@ -274,3 +274,18 @@ def test_signs_of_a_flat_lifter() -> None:
     assert turned_error(flat, clips, upright) < 1e-4  # type: ignore[arg-type]
     deep = torch.cat([clips.keypoints, clips.keypoints.flip(2)[..., :1]], dim=-1)
     assert turned_error(flat, clips, deep) > 0.1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("steadiness", "turned", "helped"),
+    [(0.08, 0.2, True), (0.1, 0.17, True), (0.09, 0.25, False), (0.099, 0.2, False), (0.1, math.nan, False)],
+)
+def test_both_signs_that_follow_the_error_decide(steadiness: float, turned: float, helped: bool) -> None:
+    before = LabelFree(body=0.2, steadiness=0.1, picture=0.05, mirror=0.1, turned=0.2)
+    after = replace(before, body=0.1, mirror=0.05, steadiness=steadiness, turned=turned)
+    assert verdict(before, after).helped is helped
+
+
+def test_a_lifter_that_knew_nothing_to_improve_is_not_judged_better() -> None:
+    perfect = LabelFree(body=0.0, steadiness=0.0, picture=0.0, mirror=0.0, turned=0.0)
+    assert not verdict(perfect, perfect).helped

@@ -157,7 +157,7 @@ def adapt(
     before, after = (label_free(own, held, goal.told) for own in (lifter, adapted))
     return Adaptation(
         lifter=adapted,
-        verdict=verdict(before, after, goal.apart),
+        verdict=verdict(before, after),
         before=before,
         after=after,
         apart=goal.apart,

@@ -23,16 +23,18 @@ from benchmarks.scores import RECORDS, write_rows
 from olift_fast.data.cameras import CameraRange
 from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption
-from olift_fast.data.mocap import Segment, cut_clips, load_motion, segments_of, split
+from olift_fast.data.mocap import Segment, cut_clips, load_motion, load_paired, segments_of, split
 from olift_fast.data.sources import observe
 from olift_fast.model import Lifter
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.train.adapting import AdaptPlan, adapt
 from olift_fast.train.evaluate import lifted_by, score
 from olift_fast.train.families import VALIDATION, held_out_as, recordings
+from olift_fast.train.held_out import held_out
 from olift_fast.train.memory import keep_freed_memory
 
 LEARNED, SCORED, FEW = 120, 32, 6
+REAL = "real cameras"
 SEEN = {"level": CameraRange(), "top": CameraRange(elevation=(45.0, 90.0)), "end-on": CameraRange(end_on=1.0)}
 """Cameras that the clips are seen by: all round a body, from above, or from its two ends alone."""
 
@@ -72,6 +74,16 @@ def clips_of(
     return found[0], found[1]
 
 
+def real(folder: Path) -> Iterator[tuple[str, KeypointTracks, ClipBatch]]:
+    """The sequences before real cameras: the 2D of all their cameras, and the clips of it, whose 3D is known."""
+    sets = held_out(folder)
+    for path in sorted((folder / "paired").glob("*.npz")):
+        paired = load_paired(path)
+        if paired.sequence:
+            own = (paired.keypoints_2d, paired.confidence, paired.skeleton, paired.camera_names)
+            yield path.stem, KeypointTracks(*own, source=path.stem), sets[path.stem]
+
+
 def as_tracks(clips: ClipBatch) -> KeypointTracks:
     """The 2D of the clips, each as a track."""
     keypoints = np.where(clips.visible[..., None], clips.keypoints, np.float32(np.nan))
@@ -80,11 +92,10 @@ def as_tracks(clips: ClipBatch) -> KeypointTracks:
 
 
 def row_of(
-    lifter: Lifter, name: str, group: str, clips: tuple[ClipBatch, ClipBatch], plan: AdaptPlan
+    lifter: Lifter, name: str, group: str, tracks: KeypointTracks, scored: ClipBatch, plan: AdaptPlan
 ) -> dict[str, Any]:
     """One rig, as it is written."""
-    learned, scored = clips
-    outcome = adapt(lifter, [as_tracks(learned)], plan=plan)
+    outcome = adapt(lifter, [tracks], plan=plan)
     errors = {
         when: dict(score(name, scored, when, lifted_by(own, pitch=False, uncertainty=own.config.uncertainty)).values)
         for when, own in (("before", lifter), ("after", outcome.lifter))
@@ -93,7 +104,7 @@ def row_of(
         "family": name,
         "group": group,
         "clips": outcome.learned + outcome.held_out,
-        "joints": learned.skeleton.num_joints,
+        "joints": scored.skeleton.num_joints,
         "frames": outcome.frames,
         "helped": outcome.verdict.helped,
         "apart": round(outcome.apart, 4),
@@ -105,12 +116,25 @@ def row_of(
     }
 
 
+def _wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, KeypointTracks, ClipBatch]]:
+    """Names, groups, 2D to learn from and clips to score of the rigs that are asked for."""
+    if given.seen == REAL:
+        for name, tracks, scored in real(given.folder):
+            yield name, REAL, tracks, scored
+        return
+    for name, group, segments in rigs(given.folder):
+        if any(fnmatchcase(name, pattern) for pattern in given.only):
+            clips = clips_of(name, segments, not given.clean, given.seed, given.seen)
+            if clips is not None:
+                yield name, group, as_tracks(clips[0]), clips[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("model", help="a shipped name, or a folder")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clean", action="store_true", help="2D without a detector's faults")
-    parser.add_argument("--seen", choices=SEEN, default="level", help="by which cameras")
+    parser.add_argument("--seen", choices=[*SEEN, REAL], default="level", help="by which cameras")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["*"], help="patterns of rigs")
     parser.add_argument("--out", type=Path)
@@ -119,14 +143,9 @@ def main() -> None:
     lifter, plan = Lifter.from_pretrained(given.model), AdaptPlan(seed=given.seed)
     rows: list[dict[str, Any]] = []
     out = given.out or RECORDS / f"adapting-{Path(given.model).name}.json"
-    for name, group, segments in rigs(given.folder):
-        if not any(fnmatchcase(name, pattern) for pattern in given.only):
-            continue
-        clips = clips_of(name, segments, not given.clean, given.seed, given.seen)
-        if clips is None:
-            continue
+    for name, group, tracks, scored in _wanted(given):
         told = {"model": lifter.name, "seen": given.seen, "faults": not given.clean, "seed": given.seed}
-        rows.append(told | row_of(lifter, name, group, clips, plan))
+        rows.append(told | row_of(lifter, name, group, tracks, scored, plan))
         write_rows(out, rows)
         before, after = (rows[-1][when]["sa_mpjpe"] for when in ("before", "after"))
         print(f"{name}: {before} → {after} ({after / before - 1:+.1%}), apart {rows[-1]['apart']}", flush=True)

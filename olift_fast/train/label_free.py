@@ -143,8 +143,11 @@ def verdict(before: LabelFree, after: LabelFree) -> Verdict:
     """
     steadier = _change(before.steadiness, after.steadiness)
     turned = _change(before.turned, after.turned)
-    told = f"bones change by {steadier:+.0%} (wanted -{GAIN:.0%} or less), the error on turned results by {turned:+.0%}"
-    return Verdict(steadier <= -GAIN and turned <= 0, f"{told} (wanted no rise)")
+    told = (
+        f"a bone's change of length by {steadier:+.0%} (wanted: -{GAIN:.0%} or lower), "
+        f"error on turned results by {turned:+.0%} (wanted: no rise)"
+    )
+    return Verdict(steadier <= -GAIN and turned <= 0, told)
 
 
 def _change(before: float, after: float) -> float:

@@ -18,6 +18,8 @@ from olift_fast.train.own_clips import OwnClips
 CLIPS_AT_ONCE = 32
 GAIN = 0.05
 """By how much bones must be steadier, so that the new weights are kept."""
+RISE = 0.01
+"""By how much the error on turned results may rise."""
 LEAST = 1e-6
 SIGNS = {
     "body": "bone lengths off from those that the 2D tells",
@@ -133,7 +135,7 @@ class Verdict:
 
 
 def verdict(before: LabelFree, after: LabelFree) -> Verdict:
-    """Judge two lifters: `steadiness` must fall by `GAIN`, and `turned` must not rise.
+    """Judge two lifters: `steadiness` must fall by `GAIN`, and `turned` must not rise by more than `RISE`.
 
     Over adaptations whose true change is known these two follow it best (docs/studies.md). `body` and `mirror` improve
     nearly always, since that is what is trained for.
@@ -145,9 +147,9 @@ def verdict(before: LabelFree, after: LabelFree) -> Verdict:
     turned = _change(before.turned, after.turned)
     told = (
         f"a bone's change of length by {steadier:+.0%} (wanted: -{GAIN:.0%} or lower), "
-        f"error on turned results by {turned:+.0%} (wanted: no rise)"
+        f"error on turned results by {turned:+.0%} (wanted: +{RISE:.0%} at most)"
     )
-    return Verdict(steadier <= -GAIN and turned <= 0, told)
+    return Verdict(steadier <= -GAIN and turned <= RISE, told)
 
 
 def _change(before: float, after: float) -> float:

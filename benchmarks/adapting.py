@@ -3,15 +3,17 @@
 FOLDER holds recordings in motion3d/, recorded/ and animated/. Each rig of `olift_fast.train.families.VALIDATION`, and
 the held-out part of each recording of motion3d/, is cut into clips of 48 frames, or of 24 where there are few. Three
 fifths of its clips, each seen by random cameras, are adapted to as 2D alone; the error before and after is that on the
-others. The rows go to benchmarks/results/scores/adapting-MODEL.json.
+others. The rows go to
+benchmarks/results/scores/adapting-MODEL.json, and with ``--seen`` other cameras to a file of their name. Then, and
+without a run for ``--again FILE …``, a summary is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,38 @@ def row_of(
     }
 
 
+def summary(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the rows say together, in lines."""
+    change = np.array([row["after"]["sa_mpjpe"] / row["before"]["sa_mpjpe"] - 1 for row in rows])
+    kept = np.array([row["helped"] for row in rows])
+    yield f"{len(rows)} adaptations: SA-MPJPE {change.mean():+.1%} on average, better in {(change < 0).sum()}"
+    for metric in ("sa_mpve", "bone_length_drift", "bone_ratio_error"):
+        own = [row["after"][metric] / row["before"][metric] - 1 for row in rows if row["before"][metric]]
+        if own:
+            yield f"  {metric}: {np.mean(own):+.1%}"
+    right = kept == (change < 0)
+    yield f"  kept {kept.sum()}, rightly judged {right.sum()}; missed gains: {((change < 0) & ~kept).sum()}"
+    if kept.any():
+        yield f"  kept: {change[kept].mean():+.1%} on average, worst {change[kept].max():+.1%}"
+    if not kept.all():
+        yield f"  not kept: {change[~kept].mean():+.1%} on average, worst {change[~kept].max():+.1%}"
+    yield f"  with what is kept, else the old weights: {np.where(kept, change, 0).mean():+.1%} on average"
+    signs = {name: np.array([_logarithm(row, name) for row in rows]) for name in rows[0]["signs_before"]}
+    signs["steadiness and turned"] = signs["steadiness"] + signs["turned"]
+    for name, values in signs.items():
+        yield f"  rank correlation of {name} with the change: {_rank_correlation(values, change):.2f}"
+
+
+def _logarithm(row: Mapping[str, Any], sign: str) -> float:
+    return float(np.log(max(row["signs_after"][sign], 1e-6) / max(row["signs_before"][sign], 1e-6)))
+
+
+def _rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
+    """Spearman's, of values without ties."""
+    first, second = (np.argsort(np.argsort(each)) for each in (values, others))
+    return float(np.corrcoef(first, second)[0, 1])
+
+
 def _wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, KeypointTracks, ClipBatch]]:
     """Names, groups, 2D to learn from and clips to score of the rigs that are asked for."""
     if given.seen == REAL:
@@ -131,25 +165,32 @@ def _wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, KeypointTrack
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("model", help="a shipped name, or a folder")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("model", nargs="?", help="a shipped name, or a folder")
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--again", nargs="+", type=Path, help="files of rows to summarize")
     parser.add_argument("--clean", action="store_true", help="2D without a detector's faults")
     parser.add_argument("--seen", choices=[*SEEN, REAL], default="level", help="by which cameras")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["*"], help="patterns of rigs")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    if given.again:
+        print("\n".join(summary([row for path in given.again for row in json.loads(path.read_text())])))
+        return
+    if given.folder is None:
+        parser.error("needs a model and a folder, or --again")
     keep_freed_memory()
     lifter, plan = Lifter.from_pretrained(given.model), AdaptPlan(seed=given.seed)
     rows: list[dict[str, Any]] = []
-    out = given.out or RECORDS / f"adapting-{Path(given.model).name}.json"
+    seen = "" if given.seen == "level" else f"-{given.seen.replace(' ', '-')}"
+    out = given.out or RECORDS / f"adapting-{Path(given.model).name}{seen}.json"
     for name, group, tracks, scored in _wanted(given):
         told = {"model": lifter.name, "seen": given.seen, "faults": not given.clean, "seed": given.seed}
         rows.append(told | row_of(lifter, name, group, tracks, scored, plan))
         write_rows(out, rows)
         before, after = (rows[-1][when]["sa_mpjpe"] for when in ("before", "after"))
         print(f"{name}: {before} → {after} ({after / before - 1:+.1%}), apart {rows[-1]['apart']}", flush=True)
-    print(asdict(plan))
+    print("\n".join(summary(rows)))
 
 
 if __name__ == "__main__":

@@ -133,6 +133,8 @@ def adapt(
     if as_json:
         print_json(_facts(outcome, paths, out if written else None))
     else:
+        if told is None:
+            _warn_of_steep(recordings, min_confidence, before.config.pitch)
         _report(outcome, recordings)
         if written:
             say(f"written: {out}, with {BODY}; olift lift FILE --model {quote(as_model(out))}")
@@ -153,6 +155,16 @@ def _check_out(out: Path, source: Path) -> None:
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"{out}: cannot be written: no folder can be made in {there}")
+
+
+def _warn_of_steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch: bool) -> None:
+    """A warning of the first recording that looks as if filmed from above or below, for all of them."""
+    from olift_fast.tracks.overhead import steep_warning
+
+    found = [steep_warning(tracks, min_confidence, takes_pitch=takes_pitch) for tracks in recordings]
+    steep = [warning for warning in found if warning]
+    if steep:
+        warn(f"{len(steep)} of {plural(len(recordings), 'recording')}: {steep[0]}")
 
 
 def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:

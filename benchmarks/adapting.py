@@ -110,6 +110,7 @@ def row_of(
         "frames": outcome.frames,
         "helped": outcome.verdict.helped,
         "apart": round(outcome.apart, 4),
+        "views": round(outcome.views, 4),
         "signs_before": outcome.before.as_json(),
         "signs_after": outcome.after.as_json(),
         "before": errors["before"],

@@ -208,5 +208,6 @@ def _facts(outcome: Adaptation, paths: list[Path], out: Path | None) -> dict[str
         "tracks": outcome.tracks,
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
+        "views": round(outcome.views, 4),
         "foreshortened": list(outcome.foreshortened),
     }

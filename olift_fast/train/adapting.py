@@ -20,7 +20,16 @@ from olift_fast.model import Lifter
 from olift_fast.nn.masked import center, masked_mean
 from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.tracks.containers import KeypointTracks
-from olift_fast.train.body import Body, body_of, lengths_in_picture, logarithms, scales_of, seen_in_full, shared_lengths
+from olift_fast.train.body import (
+    Body,
+    body_of,
+    lengths_in_picture,
+    logarithms,
+    scales_of,
+    seen_in_full,
+    shared_lengths,
+    shown_share,
+)
 from olift_fast.train.label_free import SIGNS, LabelFree, Verdict, label_free, lifted_clips, mirrored_back, verdict
 from olift_fast.train.own_clips import OwnClips, held_apart, own_clips
 
@@ -91,6 +100,7 @@ class Adaptation:
         verdict: whether they are, as far as can be told without the truth.
         before, after: signs on the clips held out.
         apart: how far the bone lengths of the one before were from those that the 2D tells, on the clips learned from.
+        views: how much of their lengths the bones show (`olift_fast.train.body.shown_share`).
         body: bone lengths that the 2D tells.
         foreshortened: names of bones, as "hip-knee", that no camera sees at their full length: these are guesses.
         learned, held_out: clips.
@@ -105,6 +115,7 @@ class Adaptation:
     before: LabelFree
     after: LabelFree
     apart: float
+    views: float
     body: Body
     foreshortened: tuple[str, ...]
     learned: int
@@ -157,10 +168,11 @@ def adapt(
     before, after = (label_free(own, held, goal.told) for own in (lifter, adapted))
     return Adaptation(
         lifter=adapted,
-        verdict=verdict(before, after),
+        verdict=verdict(before, after, goal.views),
         before=before,
         after=after,
         apart=goal.apart,
+        views=goal.views,
         body=body_of(learned, goal.scales),
         foreshortened=goal.foreshortened,
         learned=len(learned),
@@ -179,7 +191,8 @@ class _Goal:
     Lengths and sizes are logarithms. first ``(B, T, J, 3)``: what it gave. lengths ``(E,)``: of the bones, and change
     ``(B, T, E)``: what is added to them in each frame, NaN where unknown. told ``(E,)``: lengths that the 2D tells.
     scales ``(B,)``: the clips' sizes. apart: how far the lifter's own lengths are from those told, the root of the mean
-    square. tolerance: of a length, in mean bones. weight: of its own depth.
+    square. views: share of their lengths that bones show. tolerance: of a length, in mean bones. weight: of its own
+    depth.
     """
 
     first: Tensor
@@ -188,6 +201,7 @@ class _Goal:
     told: Tensor
     scales: Tensor
     apart: float
+    views: float
     tolerance: float
     weight: float
     foreshortened: tuple[str, ...]
@@ -218,6 +232,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
         told,
         scales,
         apart=apart,
+        views=shown_share(first, clips),
         tolerance=min(most, least + apart),
         weight=plan.own_depth * (1 - believed),
         foreshortened=hidden,

@@ -148,6 +148,21 @@ def lengths_in_picture(clips: OwnClips, scales: Tensor) -> Tensor:
     return _over_frames(logs - scales[:, None, None], clips.skeleton, QUANTILE)
 
 
+def shown_share(joints: Tensor, clips: OwnClips) -> float:
+    """How much of its length the median bone shows in the picture, in the upper quartile of its frames; 0 if none does.
+
+    It is near 1 where the views are from many sides, and less where all are from above, say.
+
+    Args:
+        joints, clips: as for `seen_in_full`.
+    """
+    share = _shares(joints, clips)
+    found = [
+        _quantile(own[own.isfinite()], QUANTILE) for own in share.flatten(0, 1).unbind(dim=1) if own.isfinite().any()
+    ]
+    return float(torch.stack(found).median()) if found else 0.0
+
+
 def seen_in_full(joints: Tensor, clips: OwnClips) -> Tensor:
     """Bool ``(E,)``: whether the clips show a bone across the view often enough to tell its length.
 
@@ -155,9 +170,14 @@ def seen_in_full(joints: Tensor, clips: OwnClips) -> Tensor:
         joints: ``(B, T, J, 3)``, what a lifter gives for the clips.
         clips: B clips.
     """
-    share = logarithms(joints[..., :2], clips.visible, clips.skeleton)
-    share = (share - logarithms(joints, clips.visible, clips.skeleton)).exp()
+    share = _shares(joints, clips)
     return (share > FULL).sum(dim=(0, 1)) >= OFTEN * share.isfinite().sum(dim=(0, 1)).clamp(min=1)
+
+
+def _shares(joints: Tensor, clips: OwnClips) -> Tensor:
+    """``(B, T, E)`` each bone's length in the picture, as a share of its length; NaN where an end is not seen."""
+    flat = logarithms(joints[..., :2], clips.visible, clips.skeleton)
+    return (flat - logarithms(joints, clips.visible, clips.skeleton)).exp()
 
 
 def body_of(clips: OwnClips, scales: Tensor) -> Body:

@@ -18,6 +18,8 @@ from olift_fast.train.own_clips import OwnClips
 CLIPS_AT_ONCE = 32
 GAIN = 0.05
 """By how much bones must be steadier, so that the new weights are kept."""
+VIEWS = 0.9
+"""How much of their lengths the bones must show (`Adaptation.views`), so that the 2D can tell these."""
 RISE = 0.01
 """By how much the error on turned results may rise."""
 LEAST = 1e-6
@@ -134,7 +136,7 @@ class Verdict:
     reason: str
 
 
-def verdict(before: LabelFree, after: LabelFree) -> Verdict:
+def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
     """Judge two lifters: `steadiness` must fall by `GAIN`, and `turned` must not rise by more than `RISE`.
 
     Over adaptations whose true change is known these two follow it best (docs/studies.md). `body` and `mirror` improve
@@ -142,7 +144,10 @@ def verdict(before: LabelFree, after: LabelFree) -> Verdict:
 
     Args:
         before, after: on the same clips, which neither was adapted to.
+        views: `olift_fast.train.body.shown_share` of the clips that were adapted to, which must reach `VIEWS`.
     """
+    if not views >= VIEWS:
+        return Verdict(False, f"bones show {views:.0%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do")
     steadier = _change(before.steadiness, after.steadiness)
     turned = _change(before.turned, after.turned)
     told = (

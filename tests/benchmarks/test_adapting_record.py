@@ -21,7 +21,7 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['family']} {row['seen']}")
 def test_what_is_kept_is_what_is_judged_better(row: dict[str, Any]) -> None:
-    judged = verdict(LabelFree(**row["signs_before"]), LabelFree(**row["signs_after"]))
+    judged = verdict(LabelFree(**row["signs_before"]), LabelFree(**row["signs_after"]), row["views"])
     assert judged.helped is row["helped"]
     if judged.helped:
         assert row["after"]["sa_mpjpe"] < 1.03 * row["before"]["sa_mpjpe"]

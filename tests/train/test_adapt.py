@@ -16,7 +16,7 @@ from olift_fast.model import Lifter, LifterConfig, lift_tracks
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
-from olift_fast.train.body import body_of, lengths_in_picture, logarithms, seen_in_full, shared_lengths
+from olift_fast.train.body import body_of, lengths_in_picture, logarithms, seen_in_full, shared_lengths, shown_share
 from olift_fast.train.label_free import LabelFree, label_free, turned_error, verdict
 from olift_fast.train.metrics import sa_mpjpe
 from olift_fast.train.own_clips import held_apart, own_clips
@@ -242,6 +242,8 @@ def test_bones_that_point_at_the_camera_are_told() -> None:
     clips = own_clips(random_lifter(), [tracks])
     true = torch.from_numpy(joints.astype(np.float32))
     assert seen_in_full(true, clips).tolist() == [True] * 6
+    assert 0.9 < shown_share(true, clips) <= 1
+    assert shown_share(true * torch.tensor([1.0, 1.0, 9.0]), clips) < 0.6
     true[:, :, 2] = true[:, :, 1] + torch.tensor([0.0, 1.0, -40.0])
     assert seen_in_full(true, clips).tolist() == [True, False, True, True, True, True]
 
@@ -283,9 +285,11 @@ def test_signs_of_a_flat_lifter() -> None:
 def test_steadier_bones_and_no_worse_turned_results_decide(steadiness: float, turned: float, helped: bool) -> None:
     before = LabelFree(body=0.2, steadiness=0.1, picture=0.05, mirror=0.1, turned=0.2)
     after = replace(before, body=0.1, mirror=0.05, steadiness=steadiness, turned=turned)
-    assert verdict(before, after).helped is helped
+    assert verdict(before, after, 0.9).helped is helped
+    for views in (0.89, math.nan):
+        assert not verdict(before, after, views).helped
 
 
 def test_a_lifter_that_knew_nothing_to_improve_is_not_judged_better() -> None:
     perfect = LabelFree(body=0.0, steadiness=0.0, picture=0.0, mirror=0.0, turned=0.0)
-    assert not verdict(perfect, perfect).helped
+    assert not verdict(perfect, perfect, 1.0).helped

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from olift_fast._version import __version__
+from olift_fast.cli.adapt import adapt
 from olift_fast.cli.angles import angles
 from olift_fast.cli.archive import archive
 from olift_fast.cli.bench import bench
@@ -150,6 +151,7 @@ COMMANDS: tuple[Any, ...] = (
     demo,
     train,
     finetune,
+    adapt,
     evaluate,
     export,
     push,

@@ -1,12 +1,15 @@
-"""Training and evaluation: data mixture, loss, `fit`, metrics, scores on held-out clips.
+"""Training and evaluation: data mixture, loss, `fit`, `adapt`, metrics, scores on held-out clips.
 
-``olift train`` trains a checkpoint, ``olift eval`` scores one.
+``olift train`` trains a checkpoint, ``olift adapt`` teaches one a body by 2D alone, ``olift eval`` scores one.
 """
 
+from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
 from olift_fast.train.batches import Batch, collate
+from olift_fast.train.body import Body
 from olift_fast.train.calibration import calibrated
 from olift_fast.train.config import Calibration, Config, EarlyStop, ModelPlan, Run, load_config
 from olift_fast.train.fitting import fit
+from olift_fast.train.label_free import LabelFree, Verdict
 from olift_fast.train.log import Report
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.metrics import (
@@ -26,10 +29,14 @@ from olift_fast.train.scores import Mean, Scores
 from olift_fast.train.uncertainty import coverage, error_of_the_surest
 
 __all__ = [
+    "AdaptPlan",
+    "Adaptation",
     "Batch",
+    "Body",
     "Calibration",
     "Config",
     "EarlyStop",
+    "LabelFree",
     "Mean",
     "Mixture",
     "ModelPlan",
@@ -37,7 +44,9 @@ __all__ = [
     "Run",
     "Schedule",
     "Scores",
+    "Verdict",
     "acceleration_error",
+    "adapt",
     "bone_length_drift",
     "bone_ratio_error",
     "calibrated",

@@ -1,0 +1,213 @@
+"""`olift adapt`: a checkpoint learns an animal's body from keypoint files alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
+from olift_fast.cli.console import SOME_FAILED, plural, print_json, progress_bar, reported, say, tell, warn
+from olift_fast.cli.lift_many import are_many, recordings_of
+from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
+from olift_fast.cli.options import (
+    AllowPickle,
+    Debug,
+    FormatName,
+    ImageSize,
+    InferName,
+    InferOption,
+    Json,
+    MinConfidence,
+    ModelName,
+    NoInfer,
+    Pitch,
+    SkeletonName,
+    View,
+    inferring,
+    pitch_told,
+)
+from olift_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from olift_fast.tracks.containers import KeypointTracks
+    from olift_fast.train import Adaptation
+
+BODY = "body.json"
+
+
+@reported
+def adapt(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="Keypoint files of one kind of animal, as for olift lift: files, folders of them, globs in quotes.",
+            show_default=False,
+            readable=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new checkpoint.", show_default=False)],
+    model: ModelName = "small-all",
+    minutes: Annotated[
+        float, typer.Option(help="Time for the training's steps, which usually take less.", metavar="MINUTES")
+    ] = 3.0,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write the checkpoint even where nothing shows that it is better.")
+    ] = False,
+    format: FormatName = None,
+    skeleton: SkeletonName = None,
+    infer: InferOption = InferName.names,
+    no_infer: NoInfer = False,
+    image_size: ImageSize = None,
+    min_confidence: MinConfidence = 0.3,
+    pitch: Pitch = None,
+    view: View = None,
+    bone: Annotated[
+        str | None,
+        typer.Option(
+            help="The known length of one bone, for millimeters in body.json: shoulder-elbow=310mm.",
+            show_default=False,
+            metavar="A-B=LENGTH",
+        ),
+    ] = None,
+    allow_pickle: AllowPickle = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Teach a checkpoint the body of your animal from its 2D alone: no 3D is needed.
+
+    A fifth of the clips is held out. Where these show no gain, nothing is written, and the exit code is 3.
+
+    [bold]Examples[/bold]
+      olift adapt mouse_DLC.csv --out mine
+      olift adapt recordings/ --out mine --skeleton mouse.json --view top
+      olift lift mouse_DLC.csv --model mine
+    """
+    check_min_confidence(min_confidence)
+    check_image_size(image_size)
+    told = pitch_told(pitch, view)
+    paths = [path for path, _ in recordings_of(files, None, ".npz").files] if are_many(files) else [files[0]]
+    for path in paths:
+        check_input(path)
+    from olift_fast.model import Lifter
+    from olift_fast.model.checkpoints import as_model, folder_of, pinned
+    from olift_fast.train import AdaptPlan
+    from olift_fast.train import adapt as learn
+    from olift_fast.train.memory import keep_freed_memory
+    from olift_fast.world.lengths import parse_length
+
+    plan = AdaptPlan(minutes=minutes)
+    model = pinned(model)
+    _check_out(out, folder_of(model))
+    recordings = [
+        read_tracks(
+            path,
+            format=format,
+            skeleton=skeleton,
+            infer=inferring(infer, no_infer),
+            image_size=image_size,
+            min_confidence=min_confidence,
+            allow_pickle=allow_pickle,
+        )
+        for path in paths
+    ]
+    known = None if bone is None else parse_length(bone, "bone", recordings[0].skeleton)
+    before = Lifter.from_pretrained(model)
+    keep_freed_memory()
+    with progress_bar("learning", as_json) as progress:
+        outcome = learn(before, recordings, plan=plan, min_confidence=min_confidence, pitch=told, watch=progress)
+    body = outcome.body if known is None else outcome.body.scaled(known.joints, known.meters, known.text)
+    written = outcome.verdict.helped or keep
+    if written:
+        from olift_fast.model.checkpoints import CARD
+        from olift_fast.train.adapt_card import card
+
+        outcome.lifter.name = out.resolve().name
+        outcome.lifter.save_pretrained(out)
+        body.write(out / BODY)
+        (out / CARD).write_text(card(outcome, model, paths), encoding="utf-8")
+    if as_json:
+        print_json(_facts(outcome, paths, out if written else None))
+    else:
+        if told is None:
+            _warn_of_steep(recordings, min_confidence, before.config.pitch)
+        _report(outcome, recordings)
+        if written:
+            say(f"written: {out}, with {BODY}; olift lift FILE --model {quote(as_model(out))}")
+        else:
+            say("nothing is written; --keep writes the new weights all the same")
+    if not outcome.verdict.helped and not keep:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _check_out(out: Path, source: Path) -> None:
+    """Raises InputError where the checkpoint can't be written, before the work is done."""
+    if source.resolve() == out.resolve():
+        raise InputError(f"--out must be another folder than --model, got {out}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, wanted a folder for the new checkpoint")
+    if (out / "config.json").exists():
+        raise InputError(f"{out}: holds a checkpoint; give another folder with --out")
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{out}: cannot be written: no folder can be made in {there}")
+
+
+def _warn_of_steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch: bool) -> None:
+    """A warning of the first recording that looks as if filmed from above or below, for all of them."""
+    from olift_fast.tracks.overhead import steep_warning
+
+    found = [steep_warning(tracks, min_confidence, takes_pitch=takes_pitch) for tracks in recordings]
+    steep = [warning for warning in found if warning]
+    if steep:
+        warn(f"{len(steep)} of {plural(len(recordings), 'recording')}: {steep[0]}")
+
+
+def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:
+    """What was learned, for people."""
+    for warning in dict.fromkeys([text for tracks in recordings for text in tracks.warnings]):
+        warn(warning)
+    for warning in skeleton_warnings(recordings[0].skeleton):
+        warn(warning)
+    inferred = sum(recordings[0].skeleton.inferred)
+    if inferred:
+        bones = len(recordings[0].skeleton.edges)
+        tell(f"{plural(inferred, 'bone')} of {bones} inferred; `olift skeleton FILE` drafts them, to correct")
+    if outcome.foreshortened:
+        some = ", ".join(outcome.foreshortened[:4]) + (", …" if len(outcome.foreshortened) > 4 else "")
+        warn(
+            f"{plural(len(outcome.foreshortened), 'bone')} never seen at full length ({some}): the 2D can't tell how "
+            "long; another camera's view of the animal can"
+        )
+    say(
+        f"learned from {plural(outcome.learned, 'clip')} of {outcome.frames} frames of "
+        f"{plural(outcome.tracks, 'track')}, {outcome.held_out} held out; {plural(outcome.steps, 'step')}, "
+        f"{outcome.seconds:.0f} s"
+    )
+    for name, before, after in outcome.changes():
+        say(f"  {name}: {before:.1%} before, {after:.1%} after")
+    say(f"{'it helped' if outcome.verdict.helped else 'no gain'}: {outcome.verdict.reason}")
+
+
+def _facts(outcome: Adaptation, paths: list[Path], out: Path | None) -> dict[str, Any]:
+    """The content of `olift adapt --json`."""
+    return {
+        "inputs": [str(path) for path in paths],
+        "output": None if out is None else str(out),
+        "helped": outcome.verdict.helped,
+        "reason": outcome.verdict.reason,
+        "before": outcome.before.as_json(),
+        "after": outcome.after.as_json(),
+        "clips": outcome.learned,
+        "held_out": outcome.held_out,
+        "frames": outcome.frames,
+        "tracks": outcome.tracks,
+        "steps": outcome.steps,
+        "seconds": round(outcome.seconds, 1),
+        "views": round(outcome.views, 4),
+        "foreshortened": list(outcome.foreshortened),
+    }

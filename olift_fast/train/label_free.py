@@ -1,0 +1,161 @@
+"""What tells without the truth whether a lifter knows a body: its results of clips whose 3D nobody knows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from olift_fast.model import Lifter
+from olift_fast.nn.masked import center, masked_mean
+from olift_fast.train.body import logarithms, shared_lengths
+from olift_fast.train.metrics import sa_mpjpe
+from olift_fast.train.own_clips import OwnClips
+
+CLIPS_AT_ONCE = 32
+GAIN = 0.05
+"""By how much bones must be steadier, so that the new weights are kept."""
+VIEWS = 0.9
+"""How much of their lengths the bones must show (`Adaptation.views`), so that the 2D can tell these."""
+RISE = 0.01
+"""By how much the error on turned results may rise."""
+LEAST = 1e-6
+SIGNS = {
+    "body": "bone lengths off from those that the 2D tells",
+    "steadiness": "change of a bone's length",
+    "picture": "distance from the keypoints",
+    "mirror": "distance from the mirror image's result",
+    "turned": "error on its own results, turned and seen anew",
+}
+"""What the signs of `LabelFree` are, in words."""
+
+
+@dataclass(frozen=True)
+class LabelFree:
+    """Signs of how well a lifter knows a body, on clips without 3D; less is better in each.
+
+    Args:
+        body: how far the bones' lengths, over all clips and frames, are from those that the 2D tells
+            (`lengths_in_picture`): the mean over bones of the difference of their logarithms.
+        steadiness: the mean difference of a bone's length in a frame from its one length in all clips, as logarithms.
+        picture: distance of x, y from the keypoints, in the clips' RMS 2D radius.
+        mirror: distance between the result of a clip and that of its mirror image, in the same unit.
+        turned: error of what the lifter gives for its own results, seen from another side (`turned_error`).
+    """
+
+    body: float
+    steadiness: float
+    picture: float
+    mirror: float
+    turned: float
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it by name, rounded."""
+        return {name: round(value, 5) for name, value in asdict(self).items()}
+
+
+@torch.no_grad()
+def lifted_clips(lifter: Lifter, clips: OwnClips) -> Tensor:
+    """Joints ``(B, T, J, 3)`` in model units, in the camera's axes."""
+    parts = clips.split(CLIPS_AT_ONCE)
+    return torch.cat([lifter(part.keypoints, part.visible, **part.told(lifter.config)) for part in parts])
+
+
+def mirrored_back(lifter: Lifter, clips: OwnClips) -> Tensor:
+    """What the lifter gives for the clips' mirror images, mirrored back."""
+    return lifted_clips(lifter, clips.mirror()) * torch.tensor([-1.0, 1.0, 1.0])
+
+
+@torch.no_grad()
+def label_free(lifter: Lifter, clips: OwnClips, told: Tensor) -> LabelFree:
+    """The signs of a lifter on clips.
+
+    Args:
+        lifter: in evaluation mode.
+        clips: that it was not adapted to.
+        told: ``(E,)`` logarithms of the bone lengths that the 2D tells, NaN where it tells none.
+    """
+    joints, mirrored = lifted_clips(lifter, clips), mirrored_back(lifter, clips)
+    logs = logarithms(joints, clips.visible, clips.skeleton)
+    own, scales = shared_lengths(logs, clips.skeleton)
+    off = own - told
+    steady = (logs - scales[:, None, None] - own).abs().clamp(max=1.0)
+    return LabelFree(
+        body=float((off - off.nanmedian()).abs().nanmean().nan_to_num()),
+        steadiness=float(steady.nanmean().nan_to_num()),
+        picture=_distance(joints[..., :2], clips.keypoints, clips.visible),
+        mirror=_distance(joints, mirrored, clips.visible),
+        turned=turned_error(lifter, clips, joints),
+    )
+
+
+def turned_error(lifter: Lifter, clips: OwnClips, joints: Tensor) -> float:
+    """The sequence-aligned error of the lifter on its own results, whose 3D is known: seen from another side.
+
+    They are turned about the vertical axis, each clip by another angle of 40 to 320 degrees, and seen from far away. A
+    lifter whose bodies are false gives other bodies for other views.
+
+    Args:
+        lifter: in evaluation mode.
+        clips: that the joints were lifted of.
+        joints: ``(B, T, J, 3)``, in the camera's axes.
+
+    Returns:
+        the mean over the clips, in their RMS 2D radius.
+    """
+    angles = torch.linspace(math.radians(40), math.radians(320), len(clips))
+    cosine, sine = angles.cos()[:, None, None], angles.sin()[:, None, None]
+    x, y, z = joints.unbind(dim=-1)
+    present = clips.present[:, None].expand(clips.visible.shape)
+    turned = center(torch.stack([cosine * x + sine * z, y, cosine * z - sine * x], dim=-1), present)
+    squares = torch.where(present, turned[..., :2].square().sum(dim=-1), 0.0).sum(dim=(1, 2))
+    radius = (squares / present.sum(dim=(1, 2))).sqrt().clamp(min=1e-6)[:, None, None, None]
+    shown = replace(clips, keypoints=turned[..., :2] / radius, visible=present, pitch=None)
+    return float(sa_mpjpe(lifted_clips(lifter, shown), turned / radius, present).nan_to_num().mean())
+
+
+def _distance(points: Tensor, others: Tensor, visible: Tensor) -> float:
+    """The mean distance of visible points, each frame centered on them; what is far off counts little."""
+    apart = (center(points, visible) - center(others, visible)).norm(dim=-1).clamp(max=0.5)
+    return float(masked_mean(apart, visible))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a lifter became better, as far as can be told without the truth.
+
+    Args:
+        helped: whether its new weights are to be kept.
+        reason: why, in words.
+    """
+
+    helped: bool
+    reason: str
+
+
+def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
+    """Judge two lifters: `steadiness` must fall by `GAIN`, and `turned` must not rise by more than `RISE`.
+
+    Over adaptations whose true change is known these two follow it best (docs/studies.md). `body` and `mirror` improve
+    nearly always, since that is what is trained for.
+
+    Args:
+        before, after: on the same clips, which neither was adapted to.
+        views: `olift_fast.train.body.shown_share` of the clips that were adapted to, which must reach `VIEWS`.
+    """
+    if not views >= VIEWS:
+        return Verdict(False, f"bones show {views:.0%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do")
+    steadier = _change(before.steadiness, after.steadiness)
+    turned = _change(before.turned, after.turned)
+    told = (
+        f"a bone's change of length by {steadier:+.0%} (wanted: -{GAIN:.0%} or lower), "
+        f"error on turned results by {turned:+.0%} (wanted: +{RISE:.0%} at most)"
+    )
+    return Verdict(steadier <= -GAIN and turned <= RISE, told)
+
+
+def _change(before: float, after: float) -> float:
+    return max(after, LEAST) / max(before, LEAST) - 1

@@ -1,0 +1,180 @@
+"""Clips of one's own keypoints, whose 3D nobody knows: what `adapt` learns from, and what tells whether it helped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from olift_fast.errors import InputError
+from olift_fast.model.any_lifter import AnyLifter
+from olift_fast.model.config import LifterConfig
+from olift_fast.model.inference import check_pitch
+from olift_fast.model.normalization import Normalization
+from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.skeleton import Skeleton
+
+LENGTHS = (48, 24)
+"""Frames of a clip: the first number, or the second where the first makes fewer clips than `ENOUGH`."""
+ENOUGH, FEWEST = 40, 10
+SEEN = 0.5
+"""Share of a clip's keypoints that must be visible."""
+HELD_OUT = 5
+"""One clip of so many is held out."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnClips:
+    """B clips of T frames of one skeleton with J joints, in model units.
+
+    Args:
+        keypoints: ``(B, T, J, 2)``, each frame centered on its visible keypoints; 0 where hidden.
+        visible: bool ``(B, T, J)``.
+        present: bool ``(B, J)``, False for joints that the clip's track never has while another has them.
+        skeleton: of all clips.
+        track: int64 ``(B,)``, the number of each clip's track.
+        pitch: degrees by which all cameras look down; None where unknown.
+        mirrored: whether the clips are seen in a mirror.
+    """
+
+    keypoints: Tensor
+    visible: Tensor
+    present: Tensor
+    skeleton: Skeleton
+    track: Tensor
+    pitch: float | None = None
+    mirrored: bool = False
+
+    def __len__(self) -> int:
+        return len(self.visible)
+
+    def take(self, rows: Tensor) -> OwnClips:
+        """Some of the clips, by a mask ``(B,)`` or by their numbers."""
+        kept = {name: getattr(self, name)[rows] for name in ("keypoints", "visible", "present", "track")}
+        return replace(self, **kept)
+
+    def crop(self, start: int, frames: int) -> OwnClips:
+        """`frames` frames of each clip, from frame `start` on."""
+        part = slice(start, start + frames)
+        return replace(self, keypoints=self.keypoints[:, part], visible=self.visible[:, part])
+
+    def mirror(self) -> OwnClips:
+        """The clips seen in a mirror: x turns to -x, left to right; joints keep their places."""
+        keypoints = self.keypoints * self.keypoints.new_tensor([-1.0, 1.0])
+        return replace(self, keypoints=keypoints, mirrored=not self.mirrored)
+
+    def split(self, clips: int) -> Iterator[OwnClips]:
+        """The clips in parts of so many; the last may have fewer."""
+        return (self.take(rows) for rows in torch.arange(len(self)).split(clips))
+
+    def told(self, config: LifterConfig) -> dict[str, Tensor]:
+        """What a lifter of this config is told beside keypoints and visibility, as arguments of its `forward`."""
+        count, joints = self.present.shape
+        sides = torch.tensor(self.skeleton.sides, dtype=torch.float32)
+        told = {"sides": (-sides if self.mirrored else sides).expand(count, joints)}
+        if self.skeleton.edges:
+            told["graph"] = torch.from_numpy(self.skeleton.graph(config.hops)).expand(count, joints, joints)
+        if config.kinds:
+            told["kinds"] = torch.tensor(self.skeleton.kinds).expand(count, joints)
+        if config.pitch and self.pitch is not None:
+            told["pitch"] = torch.full((count,), float(self.pitch))
+        if not bool(self.present.all()):
+            told["joint_mask"] = self.present
+        return told
+
+
+def own_clips(
+    lifter: AnyLifter,
+    recordings: Sequence[KeypointTracks],
+    *,
+    min_confidence: float = 0.3,
+    pitch: float | None = None,
+) -> OwnClips:
+    """The recordings' tracks, normalized as `lift_tracks` normalizes them, cut into clips one after another.
+
+    A clip counts where half of its keypoints are visible or more. It has 48 frames, or 24 where that makes fewer than
+    40 clips.
+
+    Args:
+        lifter: what shall learn from them.
+        recordings: of one skeleton: the same joints, bones and sides.
+        min_confidence, pitch: as for `lift_tracks`.
+
+    Raises:
+        InputError: no recording, several skeletons, no bones, too few clips, or a pitch that the lifter can't be told.
+    """
+    if not recordings:
+        raise InputError("adapt needs at least one recording, got none")
+    skeleton = _shared_skeleton(recordings)
+    check_pitch(lifter, pitch)
+    longest = max(tracks.num_frames for tracks in recordings)
+    for frames in LENGTHS:
+        clips = _cut(recordings, skeleton, frames, min_confidence, pitch)
+        if len(clips) >= ENOUGH:
+            break
+    if len(clips) < FEWEST:
+        raise InputError(
+            f"adapt needs {FEWEST} clips of {LENGTHS[-1]} frames of which half of the keypoints are visible, got "
+            f"{len(clips)} (the longest recording has {longest:,} frames): too little to learn a body from"
+        )
+    return clips
+
+
+def held_apart(clips: OwnClips) -> tuple[OwnClips, OwnClips]:
+    """The clips to learn from, and those that are held out: every fifth."""
+    number = torch.arange(len(clips))
+    held = number % HELD_OUT == HELD_OUT - 1
+    return clips.take(~held), clips.take(held)
+
+
+def _shared_skeleton(recordings: Sequence[KeypointTracks]) -> Skeleton:
+    first = recordings[0]
+    for other in recordings[1:]:
+        ours, theirs = first.skeleton, other.skeleton
+        if (ours.names, ours.sides) != (theirs.names, theirs.sides):
+            differing = sorted({*ours.names} ^ {*theirs.names})
+            what = f"{', '.join(differing[:3])} in one of them only" if differing else "other order or sides"
+            raise InputError(f"{other.source}: has not the joints of {first.source} ({what}): adapt to each by itself")
+        if {*map(frozenset, ours.edges)} != {*map(frozenset, theirs.edges)}:
+            raise InputError(
+                f"{other.source}: has not the bones of {first.source}; --skeleton gives all of them the same"
+            )
+    if not first.skeleton.edges:
+        raise InputError(
+            f"{first.source}: no bones are known, and bones are what tells a body: --skeleton FILE or RIG gives them"
+        )
+    return first.skeleton
+
+
+def _cut(
+    recordings: Sequence[KeypointTracks], skeleton: Skeleton, frames: int, min_confidence: float, pitch: float | None
+) -> OwnClips:
+    joints = skeleton.num_joints
+    keypoints, visible, present, track = [], [], [], []
+    number = 0
+    for tracks in recordings:
+        seen = tracks.visible(min_confidence)
+        absent = tracks.absent()
+        for index in range(tracks.num_tracks):
+            normalization = Normalization.fit(tracks.keypoints[index], seen[index])
+            for start in range(0, tracks.num_frames - frames + 1, frames):
+                part = seen[index, start : start + frames]
+                if part[:, ~absent[index]].mean() < SEEN:
+                    continue
+                points, _ = normalization.apply(tracks.keypoints[index, start : start + frames], part)
+                keypoints.append(points)
+                visible.append(part)
+                present.append(~absent[index])
+                track.append(number)
+            number += 1
+    return OwnClips(
+        torch.from_numpy(np.stack(keypoints) if keypoints else np.zeros((0, frames, joints, 2), np.float32)),
+        torch.from_numpy(np.stack(visible) if visible else np.zeros((0, frames, joints), np.bool_)),
+        torch.from_numpy(np.stack(present) if present else np.zeros((0, joints), np.bool_)),
+        skeleton,
+        torch.tensor(track, dtype=torch.int64),
+        pitch,
+    )

@@ -1,0 +1,46 @@
+"""The record of adaptations to bodies: it holds what the code judges of its signs, and what is kept is not worse."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.adapting import summary
+from benchmarks.scores import RECORDS
+from olift_fast.train.label_free import LabelFree, verdict
+
+FILES = ("", "-end-on", "-top", "-real-cameras")
+ROWS: list[dict[str, Any]] = [
+    row
+    for name in FILES
+    for row in json.loads((RECORDS / f"adapting-small-all{name}.json").read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['family']} {row['seen']}")
+def test_what_is_kept_is_what_is_judged_better(row: dict[str, Any]) -> None:
+    judged = verdict(LabelFree(**row["signs_before"]), LabelFree(**row["signs_after"]), row["views"])
+    assert judged.helped is row["helped"]
+    if judged.helped:
+        assert row["after"]["sa_mpjpe"] < 1.03 * row["before"]["sa_mpjpe"]
+
+
+def test_the_summary_counts_gains_and_what_is_kept() -> None:
+    signs = {"steadiness": 0.1, "turned": 0.2}
+    rows = [
+        {
+            "helped": helped,
+            "before": {"sa_mpjpe": 10.0, "sa_mpve": 2.0, "bone_length_drift": 4.0, "bone_ratio_error": None},
+            "after": {"sa_mpjpe": error, "sa_mpve": 1.0, "bone_length_drift": 3.0, "bone_ratio_error": None},
+            "signs_before": signs,
+            "signs_after": {"steadiness": 0.01 * error, "turned": 0.2},
+        }
+        for helped, error in ((True, 8.0), (True, 10.5), (False, 9.0), (False, 12.0))
+    ]
+    lines = list(summary(rows))
+    assert lines[0] == "4 adaptations: SA-MPJPE -1.2% on average, better in 2"
+    assert "  kept 2, rightly judged 2; missed gains: 1" in lines
+    assert "  kept: -7.5% on average, worst +5.0%" in lines and "  sa_mpve: -50.0%" in lines
+    assert "  rank correlation of steadiness with the change: 1.00" in lines

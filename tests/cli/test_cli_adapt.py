@@ -1,0 +1,114 @@
+"""`olift adapt`: keypoint files to a checkpoint that knows the body, and the body's file; errors in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from olift_fast.cli.console import SOME_FAILED
+from olift_fast.model import Lifter
+from olift_fast.train.label_free import Verdict
+
+from .conftest import Run, walk, write_table
+from .test_cli_errors import assert_one_line, files_under
+
+BONES = {"names": ["nose", "left_paw", "right_paw", "tail"], "edges": [[0, 1], [0, 2], [0, 3]]}
+
+
+@pytest.fixture
+def skeleton(tmp_path: Path) -> Path:
+    path = tmp_path / "skeleton.json"
+    path.write_text(json.dumps(BONES))
+    return path
+
+
+@pytest.fixture
+def walks(tmp_path: Path) -> Path:
+    """A folder of two recordings of 8 clips of 24 frames each."""
+    folder = tmp_path / "walks"
+    folder.mkdir()
+    for name in ("monday", "tuesday"):
+        write_table(folder / f"{name}.csv", *walk(200))
+    return folder
+
+
+def judge(monkeypatch: pytest.MonkeyPatch, helped: bool) -> None:
+    monkeypatch.setattr("olift_fast.train.adapting.verdict", lambda *_signs: Verdict(helped, "so it was judged"))
+
+
+def test_files_become_a_checkpoint_a_card_and_a_body(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(monkeypatch, helped=True)
+    out = tmp_path / "mine"
+    options = ("--out", out, "--model", random_model, "--skeleton", skeleton)
+    outcome = run("adapt", walks, *options, "--bone", "nose-tail=40mm")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out; 45 steps" in outcome.stdout
+    assert "it helped: so it was judged" in outcome.stdout
+    assert outcome.stdout.endswith(f"written: {out}, with body.json; olift lift FILE --model {out}\n")
+    assert files_under(out) == {Path(name) for name in ("config.json", "model.safetensors", "README.md", "body.json")}
+    adapted, before = Lifter.from_pretrained(out), Lifter.from_pretrained(random_model)
+    assert adapted.name == "mine" and adapted.config == before.config
+    assert any(not old.equal(new) for old, new in zip(before.parameters(), adapted.parameters(), strict=True))
+    bones = json.loads((out / "body.json").read_text())["bones"]
+    assert [bone["joints"] for bone in bones] == [["nose", "left_paw"], ["nose", "right_paw"], ["nose", "tail"]]
+    assert bones[2]["millimeters"] == 40 and bones[2]["frames"] < bones[0]["frames"] == 13 * 24
+    card = (out / "README.md").read_text()
+    assert "`monday.csv`, `tuesday.csv`" in card and str(tmp_path) not in card.replace(random_model, "")
+    assert run("lift", walks / "monday.csv", "--model", out).exit_code == 0
+    assert_one_line(run("adapt", walks, *options), f"{out}: holds a checkpoint; give another folder with --out")
+
+
+def test_nothing_is_written_where_it_did_not_help(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(monkeypatch, helped=False)
+    before = files_under(tmp_path)
+    options = ("--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    outcome = run("adapt", walks, *options)
+    assert outcome.exit_code == SOME_FAILED, outcome.stderr
+    assert outcome.stdout.endswith("nothing is written; --keep writes the new weights all the same\n")
+    assert files_under(tmp_path) == before
+    kept = run("adapt", walks / "monday.csv", walks / "tuesday.csv", *options, "--keep", "--json")
+    assert kept.exit_code == 0, kept.stderr
+    facts = json.loads(kept.stdout)
+    assert facts["helped"] is False and facts["output"] == str(tmp_path / "mine")
+    assert facts["clips"] == 13 and facts["before"].keys() == facts["after"].keys()
+    assert "not judged better: so it was judged" in (tmp_path / "mine" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("absent.csv", "--out", "OUT"), "absent.csv: no such file or folder"),
+        (
+            ("WALKS", "--out", "OUT", "--infer", "none"),
+            "monday.csv: no bones are known, and bones are what tells a body",
+        ),
+        (("WALKS", "--out", "OUT", "--minutes", "0"), "minutes must be above 0, got 0"),
+        (("WALKS", "--out", "OUT", "--min-confidence", "2"), "--min-confidence must be within 0 … 1"),
+        (("WALKS", "--out", "WALKS/monday.csv", "--skeleton", "BONES"), "monday.csv: is a file, wanted a folder"),
+        (("WALKS", "--out", "MODEL", "--skeleton", "BONES"), "--out must be another folder than --model"),
+        (("WALKS", "--out", "OUT", "--skeleton", "BONES", "--bone", "nose-knee=3mm"), "knee"),
+        (("WALKS", "--out", "OUT", "--skeleton", "BONES", "--pitch", "90"), "can't be told the camera's pitch"),
+        (("SHORT", "--out", "OUT", "--skeleton", "BONES"), "adapt needs 10 clips of 24 frames"),
+    ],
+)
+def test_errors_take_one_line_and_nothing_is_written(
+    run: Run,
+    random_model: str,
+    walks: Path,
+    skeleton: Path,
+    mouse: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    places = {"WALKS": walks, "BONES": skeleton, "OUT": tmp_path / "mine", "MODEL": random_model, "SHORT": mouse}
+    given = [str(places.get(word, word)).replace("WALKS/", f"{walks}/") for word in arguments]
+    before = files_under(tmp_path)
+    assert_one_line(run("adapt", *given, "--model", random_model), words)
+    assert files_under(tmp_path) == before

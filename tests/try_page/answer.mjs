@@ -56,6 +56,26 @@ const answers = {
     writeFileSync(csv, await csvOf(whole).text());
     return true;
   },
+  async kinds({ lists }) {
+    const { kindsOf } = await source("kinds");
+    return lists.map(kindsOf);
+  },
+  async animate({ results }) {
+    const [{ animationsOf, tracksWithJoints }, { bvhOf }, { glbOf }] = await Promise.all(["writing", "bvh", "gltf"].map(source));
+    return Promise.all(results.map(async ({ result, bvh, glb, track = 0 }) => {
+      const whole = fromLists(result), answer = { ...animationsOf(whole), tracks: tracksWithJoints(whole) };
+      for (const [path, write] of [[bvh, () => bvhOf(whole, track)], [glb, () => glbOf(whole)]]) {
+        if (!path) continue;
+        try {
+          writeFileSync(path, Buffer.from(await write().arrayBuffer()));
+        } catch (error) {
+          if (error.constructor.name !== "InputError") throw error;
+          answer.refused = error.message;
+        }
+      }
+      return answer;
+    }));
+  },
 };
 
 writeFileSync(1, JSON.stringify(await answers[given.ask](given)));

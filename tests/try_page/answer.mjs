@@ -60,6 +60,12 @@ const answers = {
     const { kindsOf } = await source("kinds");
     return lists.map(kindsOf);
   },
+  async rotations({ matrices, sequence }) {
+    const { eulerZxy, makeProper, quaternions } = await source("rotations");
+    const proper = Float64Array.from(matrices), turns = Float64Array.from(sequence);
+    for (let at = 0; at < proper.length; at += 9) makeProper(proper, at);
+    return { proper: [...proper], euler: [...eulerZxy(turns)], quaternions: [...quaternions(turns)] };
+  },
   async animate({ results }) {
     const [{ animationsOf, tracksWithJoints }, { bvhOf }, { glbOf }] = await Promise.all(["writing", "bvh", "gltf"].map(source));
     return Promise.all(results.map(async ({ result, bvh, glb, track = 0 }) => {

@@ -67,10 +67,11 @@ const answers = {
     return { proper: [...proper], euler: [...eulerZxy(turns)], quaternions: [...quaternions(turns)] };
   },
   async animate({ results }) {
-    const [{ animationsOf, tracksWithJoints }, { bvhOf }, { glbOf }] = await Promise.all(["writing", "bvh", "gltf"].map(source));
+    const modules = await Promise.all(["writing", "taking", "bvh", "gltf"].map(source));
+    const [{ animationsOf }, { takeTrack, tracksWithJoints }, { bvhOf }, { glbOf }] = modules;
     return Promise.all(results.map(async ({ result, bvh, glb, track = 0 }) => {
-      const whole = fromLists(result), answer = { ...animationsOf(whole), tracks: tracksWithJoints(whole) };
-      for (const [path, write] of [[bvh, () => bvhOf(whole, track)], [glb, () => glbOf(whole)]]) {
+      const whole = fromLists(result), answer = { ...animationsOf(whole, track), tracks: tracksWithJoints(whole) };
+      for (const [path, write] of [[bvh, () => bvhOf(takeTrack(whole, track))], [glb, () => glbOf(whole)]]) {
         if (!path) continue;
         try {
           writeFileSync(path, Buffer.from(await write().arrayBuffer()));

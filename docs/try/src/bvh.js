@@ -16,7 +16,7 @@ const END = 0.25;
 const LINES = 1000;
 
 /**
- * A Blob of the motion of one track of a result that has `fps` and bones, with y up, in units of the model.
+ * A Blob of the motion of a result of one track that has `fps` and bones, with y up, in units of the model.
  *
  * Each bone has one length, and the direction that it has in the result. Where bones fork, the bone with the most joints
  * behind it belongs to the joint itself, and each other one to an added joint in the same place, "neck_to_shoulder". The
@@ -25,10 +25,9 @@ const LINES = 1000;
  *
  * Throws an InputError where the track has no joint in any frame, or frames are too far apart.
  */
-export function bvhOf(result, track = 0) {
-  const times = timeline(result), size = unitsInMeter(result.scale.subarray(track, track + 1));
-  const known = spread(yUp(result, track, size), 3 * result.J, times);
-  if (!hasJoint(known)) throw new InputError(`BVH needs a joint in at least one frame, track ${shown(result.tracks[track])} has none`);
+export function bvhOf(result) {
+  const times = timeline(result), known = spread(yUp(result, 0, unitsInMeter(result.scale)), 3 * result.J, times);
+  if (!hasJoint(known)) throw new InputError(`BVH needs a joint in at least one frame, track ${shown(result.tracks[0])} has none`);
   const { skeleton, joints } = withTrunk(result.skeleton, known), motion = skeletalMotion(joints, skeleton);
   const lines = ["HIERARCHY", ...hierarchy(motion, plainNames(skeleton.names))];
   lines.push("MOTION", `Frames: ${times.length}`, `Frame Time: ${digits(1 / times.rate)}`);

@@ -2,8 +2,9 @@
 
 import { plural } from "./errors.js";
 import { useTables } from "./tables.js";
+import { takeTrack, tracksWithJoints } from "./taking.js";
 import { viewerPage } from "./viewer.js";
-import { animationsOf, csvOf, npzOf, tracksWithJoints } from "./writing.js";
+import { animationsOf, csvOf, npzOf } from "./writing.js";
 
 const $ = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.js", import.meta.url).href + location.hash, { type: "module" });
@@ -156,16 +157,16 @@ function linkTo(blob, file, label) {
 
 /** Buttons for the animations that a result can be written as, and what the others lack. */
 function offerAnimations(result) {
-  const { kinds, lacks } = animationsOf(result), several = result.N > 1;
-  $("one").hidden = !several || !kinds.includes("bvh");
+  const several = result.N > 1, track = several ? Number($("track").value) : 0, { kinds, lacks } = animationsOf(result, track);
+  $("one").hidden = !several || !result.fps;
   $("lacks").textContent = lacks.join(" ");
   $("animations").replaceChildren(...kinds.map((kind) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: kind.toUpperCase() });
-    const track = Number($("track").value), ending = kind === "bvh" && several ? `${result.tracks[track]}.bvh` : kind;
+    const own = result.tracks[track].replace(/[^\p{L}\p{N}_.-]+/gu, "_"), ending = kind === "bvh" && several ? `${own}.bvh` : kind;
     button.onclick = async () => {
       button.disabled = true;
       try {
-        const blob = await written(kind, result, track);
+        const blob = await written(kind, kind === "bvh" ? takeTrack(result, track) : result);
         if (!button.isConnected) return;
         const link = linkTo(blob, `${nameOf(result)}.${ending}`, button.textContent);
         button.replaceWith(link);
@@ -180,9 +181,9 @@ function offerAnimations(result) {
 }
 
 /** Promises a Blob that worker.js makes of a result: it may take seconds. */
-function written(kind, { keypoints, confidence, visible, centers, ...result }, track) {
+function written(kind, { keypoints, confidence, visible, centers, ...result }) {
   const id = ++messages;
-  worker.postMessage({ write: kind, result, track, id });
+  worker.postMessage({ write: kind, result, id });
   return new Promise((done, failed) => waiting.set(id, { done, failed }));
 }
 

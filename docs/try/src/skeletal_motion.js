@@ -63,9 +63,9 @@ export function unit(vector, otherwise = UP) {
   return length > 0 ? [vector[0] / length, vector[1] / length, vector[2] / length] : otherwise;
 }
 
-/** Whether a joint is known in any frame. */
-export function hasJoint(joints) {
-  for (let at = 0; at < joints.length; at += 3) {
+/** Whether any of so many joints, from a place in the array on, is known. */
+export function hasJoint(joints, from = 0, count = joints.length / 3) {
+  for (let at = from; at < from + 3 * count; at += 3) {
     if (isFinite(joints[at]) && isFinite(joints[at + 1]) && isFinite(joints[at + 2])) return true;
   }
   return false;

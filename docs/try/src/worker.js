@@ -1,5 +1,5 @@
 // Reads, lifts and writes animations beside the page, which stays alive meanwhile. Messages in: { files, minConfidence } or
-// { write, result, track, id }; out: { ready }, { progress }, { result } or { error }, { id, blob } or { id, refused }.
+// { write, result, id }; out: { ready }, { progress }, { result } or { error }, { id, blob } or { id, refused }.
 
 import { bvhOf } from "./bvh.js";
 import { loadModel } from "./engine.js";
@@ -37,11 +37,11 @@ async function lift({ files, minConfidence }) {
   }
 }
 
-async function write({ write: kind, result, track, id }) {
+async function write({ write: kind, result, id }) {
   try {
     // Words tell which joint a body hangs from.
     await started;
-    postMessage({ id, blob: kind === "bvh" ? bvhOf(result, track) : glbOf(result) });
+    postMessage({ id, blob: kind === "bvh" ? bvhOf(result) : glbOf(result) });
   } catch (error) {
     if (!(error instanceof InputError)) console.error(error);
     const why = error instanceof RangeError ? "it is too much for this page's memory; olift convert writes it from the npz" : error.message;

@@ -1,7 +1,7 @@
 // Results as files: the .npz that `read_lifted` reads, DeepLabCut's table with x, y, z, and which animations there can be.
 
 import { writeNpy } from "./numpy.js";
-import { hasJoint } from "./skeletal_motion.js";
+import { takeTrack } from "./taking.js";
 import { timeline } from "./timing.js";
 import { zip } from "./zip.js";
 
@@ -53,12 +53,14 @@ export function csvOf(result) {
 }
 
 /**
- * { kinds, lacks }: which of "bvh" and "glb" a result can be written as, and in a line each why not, as
+ * { kinds, lacks }: which of "bvh", of one track, and "glb" a result can be written as, and in a line each why not, as
  * olift_fast/io/write.py asks it of them.
  */
-export function animationsOf(result) {
+export function animationsOf(result, track = 0) {
   const lacks = [];
-  if (!result.skeleton.edges.length) lacks.push("BVH needs the bones between the joints, which neither the file nor the names tell.");
+  if (!takeTrack(result, track).skeleton.edges.length) {
+    lacks.push("BVH needs the bones between the joints, which neither the file nor the names tell.");
+  }
   if (!(result.fps > 0)) return { kinds: [], lacks: ["BVH and GLB need the frames a second.", ...lacks] };
   try {
     timeline(result);
@@ -66,9 +68,4 @@ export function animationsOf(result) {
     lacks.push(`BVH ${error.message}.`);
   }
   return { kinds: lacks.length ? ["glb"] : ["bvh", "glb"], lacks };
-}
-
-/** The tracks that have a joint in any frame, by their places: BVH holds one. */
-export function tracksWithJoints({ N, T, J, joints }) {
-  return Array.from({ length: N }, (_, track) => track).filter((track) => hasJoint(joints.subarray(3 * track * T * J, 3 * (track + 1) * T * J)));
 }

@@ -56,6 +56,33 @@ const answers = {
     writeFileSync(csv, await csvOf(whole).text());
     return true;
   },
+  async kinds({ lists }) {
+    const { kindsOf } = await source("kinds");
+    return lists.map(kindsOf);
+  },
+  async rotations({ matrices, sequence }) {
+    const { eulerZxy, makeProper, quaternions } = await source("rotations");
+    const proper = Float64Array.from(matrices), turns = Float64Array.from(sequence);
+    for (let at = 0; at < proper.length; at += 9) makeProper(proper, at);
+    return { proper: [...proper], euler: [...eulerZxy(turns)], quaternions: [...quaternions(turns)] };
+  },
+  async animate({ results }) {
+    const modules = await Promise.all(["writing", "taking", "bvh", "gltf"].map(source));
+    const [{ animationsOf }, { takeTrack, tracksWithJoints }, { bvhOf }, { glbOf }] = modules;
+    return Promise.all(results.map(async ({ result, bvh, glb, track = 0 }) => {
+      const whole = fromLists(result), answer = { ...animationsOf(whole, track), tracks: tracksWithJoints(whole) };
+      for (const [path, write] of [[bvh, () => bvhOf(takeTrack(whole, track))], [glb, () => glbOf(whole)]]) {
+        if (!path) continue;
+        try {
+          writeFileSync(path, Buffer.from(await write().arrayBuffer()));
+        } catch (error) {
+          if (error.constructor.name !== "InputError") throw error;
+          answer.refused = error.message;
+        }
+      }
+      return answer;
+    }));
+  },
 };
 
 writeFileSync(1, JSON.stringify(await answers[given.ask](given)));

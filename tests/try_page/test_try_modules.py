@@ -227,10 +227,12 @@ def as_lists(result: LiftedTracks) -> dict[str, Any]:
     skeleton = result.skeleton
     shape = dict(zip("NTJ", result.visible.shape, strict=True))
     texts = {name: getattr(result, name) for name in ("fps", "source", "format", "model", "version")}
+    inferred = any(skeleton.inferred)
     lists = {name: list(getattr(result, name)) for name in ("tracks", "notes", "warnings")}
-    told = {"names": skeleton.names, "edges": skeleton.edges, "sides": skeleton.sides, "inferred": True, "name": None}
-    frames = np.asarray(result.frames).tolist()
-    return {**shape, **arrays, **texts, **lists, "skeleton": told, "frames": frames, "imageSize": result.image_size}
+    told = {name: getattr(skeleton, name) for name in ("names", "edges", "sides", "name")}
+    frames = None if result.frames is None else result.frames.tolist()
+    others = {"frames": frames, "imageSize": result.image_size, "skeleton": {**told, "inferred": inferred}}
+    return {**shape, **arrays, **texts, **lists, **others}
 
 
 @pytest.mark.parametrize("stride", [1, 4])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from animations_alike import assert_bvh_alike, assert_glb_alike
 from asking import BUILT, TRY, missing
 from browsing import DevTools, browser, evaluate, wait_until
 
@@ -21,6 +22,7 @@ from olift_fast import Lifter, lift_tracks, read_keypoints, write_lifted
 from olift_fast.io import read_lifted
 from olift_fast.tracks import with_inferred_skeleton
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.taking import take_tracks
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SECONDS = 240
@@ -114,7 +116,7 @@ def assert_lifted_alike(devtools: DevTools, expected: LiftedTracks) -> None:
 def download(devtools: DevTools, ending: str, path: Path) -> Path:
     """What the link to a file with this ending gives."""
     fetched = (
-        f"fetch([...document.querySelectorAll('#downloads a')].find((a) => a.download.endsWith('{ending}')).href)"
+        f"fetch([...document.querySelectorAll('a[download]')].find((a) => a.download.endsWith('{ending}')).href)"
         ".then((answer) => answer.blob()).then((blob) => new Promise((done) => { const reader = new FileReader();"
         "reader.onload = () => done(reader.result.split(',')[1]); reader.readAsDataURL(blob); }))"
     )
@@ -145,6 +147,7 @@ def test_with_the_network_cut_the_page_lifts_as_python_does(built: Path, real_da
         assert_lifted_alike(devtools, in_python(analysis))
         give(devtools, sorted(frames.iterdir()))
         assert_lifted_alike(devtools, in_python(frames))
+        assert_animations_are_those_of_python(devtools, tmp_path)
         give(devtools, [table])
         expected = in_python(table)
         assert_lifted_alike(devtools, expected)
@@ -159,6 +162,32 @@ def test_with_the_network_cut_the_page_lifts_as_python_does(built: Path, real_da
         assert own[:4] == wanted[:4] and len(own) == len(wanted)
         assert_viewer_shows(devtools, expected)
         assert b"</html>" in download(devtools, ".html", tmp_path / "page.html").read_bytes()
+
+
+def assert_animations_are_those_of_python(devtools: DevTools, folder: Path) -> None:
+    """Once the frames a second are typed, BVH of the second track and GLB of all are those of the page's .npz."""
+    buttons = "[...document.querySelectorAll('#animations button')]"
+    lacks = "document.getElementById('lacks').textContent"
+    assert evaluate(devtools, lacks) == "BVH and GLB need the frames a second."
+    assert evaluate(devtools, f"{buttons}.length") == 0
+    typed = "Object.assign(document.getElementById('{}'), {{ value: '{}' }}).dispatchEvent(new Event('change'))"
+    evaluate(devtools, typed.format("fps", 25))
+    wait_until(lambda: bool(evaluate(devtools, f"page.result.fps === 25 && {buttons}.length === 2")), "BVH and GLB")
+    evaluate(devtools, typed.format("track", 1))
+    assert evaluate(devtools, lacks) == ""
+    read = read_lifted(download(devtools, ".npz", folder / "typed.npz"))
+    assert read.fps == 25
+    devtools("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    for kind, name in (("bvh", f"lifted.{read.tracks[1]}.bvh"), ("glb", "lifted.glb")):
+        evaluate(devtools, f"{buttons}.find((button) => button.textContent === '{kind.upper()}').click()")
+        found = f"!!document.querySelector('#animations a[download$=\"{name}\"]')"
+        wait_until(lambda: bool(evaluate(devtools, found)), f"its {kind}")  # noqa: B023
+        own = download(devtools, name, folder / f"page.{kind}")
+        result = read if kind == "glb" else take_tracks(read, [read.tracks[1]])
+        wanted = write_lifted(result, folder / f"python.{kind}")
+        (assert_bvh_alike if kind == "bvh" else assert_glb_alike)(own, wanted)
+        # A click on the button saves the file, too.
+        wait_until(lambda: any(file.read_bytes() == own.read_bytes() for file in folder.glob(f"*.{name}")), "a file")  # noqa: B023
 
 
 def assert_viewer_shows(devtools: DevTools, expected: LiftedTracks) -> None:

@@ -2,12 +2,15 @@
 
 import { plural } from "./errors.js";
 import { useTables } from "./tables.js";
+import { takeTrack, tracksWithJoints } from "./taking.js";
 import { viewerPage } from "./viewer.js";
-import { csvOf, npzOf } from "./writing.js";
+import { animationsOf, csvOf, npzOf } from "./writing.js";
 
 const $ = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.js", import.meta.url).href + location.hash, { type: "module" });
-let template, links = [], files = null;
+let template, links = [], files = null, typed = {}, shown = 0, messages = 0;
+/** What waits for a file that worker.js writes, by the number of the message. */
+const waiting = new Map();
 
 /** What tests and scripts see: the newest result, and how far the page is. */
 const page = window.page = { result: null, ready: false, busy: false };
@@ -28,6 +31,11 @@ async function start() {
     take(given);
   };
   $("confidence").onchange = () => files && take(files);
+  $("fps").onchange = () => {
+    typed = { files, fps: Number($("fps").value) > 0 ? Number($("fps").value) : null };
+    if (page.result) show({ ...page.result, fps: typed.fps }).catch(cantShow);
+  };
+  $("track").onchange = () => page.result && offerAnimations(page.result);
   connectDrop(document.body);
 }
 
@@ -46,11 +54,16 @@ worker.onmessage = ({ data }) => {
     tell(data.broken, "error");
   } else if (data.progress !== undefined) {
     $("progress").value = data.progress;
+  } else if (data.id !== undefined) {
+    const { done, failed } = waiting.get(data.id);
+    waiting.delete(data.id);
+    if (data.blob) done(data.blob);
+    else failed(new Error(data.refused));
   } else {
     page.busy = false;
     $("progress").hidden = true;
     if (data.error) tell(data.error, "error");
-    else show(data.result).catch((error) => tell(`The result can't be shown: ${error.message}`, "error"));
+    else show({ ...data.result, fps: fpsOf(data.result) }).catch(cantShow);
   }
 };
 worker.onerror = () => tell("This page could not start: it needs a browser of 2023 or later.", "error");
@@ -100,26 +113,85 @@ async function take(given) {
   }
 }
 
+/** What was typed for these files, what they tell, or what was typed for others. */
+function fpsOf(result) {
+  return (typed.files === files ? typed.fps : null) ?? result.fps ?? typed.fps ?? null;
+}
+
+function cantShow(error) {
+  tell(`The result can't be shown: ${error.message}`, "error");
+}
+
+/** Shows a result, and offers it as files. */
 async function show(result) {
-  const { N, T, J, seconds } = result, html = new Blob([await viewerPage(template, result)], { type: "text/html" });
-  const name = result.source.replace(/^.* from /, "").replace(/\.[^.]*$/, "");
-  links = [[html, `${name}.lifted.html`, "Page"], [await npzOf(result), `${name}.lifted.npz`, "npz"], [csvOf(result), `${name}.lifted.csv`, "csv"]]
-    .map(([blob, file, label]) => Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: file, textContent: label }));
-  $("downloads").append(...links);
+  const turn = ++shown, { N, T, J, seconds } = result, name = nameOf(result);
+  const html = new Blob([await viewerPage(template, result)], { type: "text/html" }), npz = await npzOf(result);
+  // Meanwhile there may be a newer one.
+  if (turn !== shown || page.busy) return;
+  clear();
+  $("downloads").append(...[[html, "html", "Page"], [npz, "npz", "npz"], [csvOf(result), "csv", "csv"]]
+    .map(([blob, ending, label]) => linkTo(blob, `${name}.${ending}`, label)));
   $("viewer").src = links[0].href;
   for (const [kind, list] of [["warning", result.warnings], ["note", result.notes]]) {
     for (const text of list) $("notes").append(Object.assign(document.createElement("li"), { className: kind, textContent: text }));
   }
+  $("fps").value = result.fps ?? "";
+  $("track").replaceChildren(...tracksWithJoints(result).map((track) => new Option(result.tracks[track], track)));
+  offerAnimations(result);
   $("result").hidden = false;
   const rate = Math.round((N * T) / Math.max(seconds, 1e-3)).toLocaleString("en");
   tell(`${result.source}: ${result.format}, ${plural(N, "track")}, ${plural(T, "frame")}, ${plural(J, "joint")}, lifted at ${rate} frames/s.`);
   page.result = result;
 }
 
+/** What the files of a result are called, without their ending. */
+function nameOf(result) {
+  return `${result.source.replace(/^.* from /, "").replace(/\.[^.]*$/, "")}.lifted`;
+}
+
+function linkTo(blob, file, label) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: file, textContent: label });
+  links.push(link);
+  return link;
+}
+
+/** Buttons for the animations that a result can be written as, and what the others lack. */
+function offerAnimations(result) {
+  const several = result.N > 1, track = several ? Number($("track").value) : 0, { kinds, lacks } = animationsOf(result, track);
+  $("one").hidden = !several || !result.fps;
+  $("lacks").textContent = lacks.join(" ");
+  $("animations").replaceChildren(...kinds.map((kind) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: kind.toUpperCase() });
+    const own = result.tracks[track].replace(/[^\p{L}\p{N}_.-]+/gu, "_"), ending = kind === "bvh" && several ? `${own}.bvh` : kind;
+    button.onclick = async () => {
+      button.disabled = true;
+      try {
+        const blob = await written(kind, kind === "bvh" ? takeTrack(result, track) : result);
+        if (!button.isConnected) return;
+        const link = linkTo(blob, `${nameOf(result)}.${ending}`, button.textContent);
+        button.replaceWith(link);
+        link.click();
+      } catch (error) {
+        button.disabled = false;
+        tell(`${button.textContent} can't be written: ${error.message}`, "error");
+      }
+    };
+    return button;
+  }));
+}
+
+/** Promises a Blob that worker.js makes of a result: it may take seconds. */
+function written(kind, { keypoints, confidence, visible, centers, ...result }) {
+  const id = ++messages;
+  worker.postMessage({ write: kind, result, id });
+  return new Promise((done, failed) => waiting.set(id, { done, failed }));
+}
+
 function clear() {
   links.forEach((link) => URL.revokeObjectURL(link.href));
   links = [];
   $("downloads").replaceChildren();
+  $("animations").replaceChildren();
   $("notes").replaceChildren();
   $("viewer").removeAttribute("src");
   $("result").hidden = true;

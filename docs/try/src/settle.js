@@ -62,6 +62,9 @@ export function settle(parsed, source, minConfidence) {
   if (parsed.normalized || (inUnit >= 0.99 * visible && points.some((value) => value > 0))) {
     warnings.push("coordinates look normalized by the picture's width and height: depth is stretched, use olift lift --image-size");
   }
+  if (parsed.frames?.some((number, place) => place > 0 && !(number > parsed.frames[place - 1]))) {
+    throw new InputError("frame numbers must increase");
+  }
   const frames = parsed.frames && parsed.frames.some((number, place) => number !== place) ? parsed.frames : null;
   const tracks = {
     N, T, J, keypoints: points, confidence, tracks: parsed.tracks, fps: parsed.fps ?? null, frames,

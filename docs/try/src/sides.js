@@ -11,8 +11,13 @@ export function wordsOf(name) {
 
 /** (J) 1 for a left joint, -1 for a right one, 0 for a middle or unknown one. */
 export function inferSides(names) {
+  return twinsOf(names).map(([, side]) => side);
+}
+
+/** For each joint, [the index of its twin (itself if it has none), its side]. */
+export function twinsOf(names) {
   const tokens = names.map((name) => wordsOf(name).map((word) => word.toLowerCase()));
-  const sides = names.map(() => 0);
+  const sides = names.map(() => 0), twins = names.map((_, index) => index);
   for (const ignoreNumbers of [false, true]) {
     const key = (words) => words.filter((word) => !(ignoreNumbers && /^\d+$/.test(word))).join("/");
     const places = new Map();
@@ -25,6 +30,7 @@ export function inferSides(names) {
           if (itsRank !== rank || sides[index] || !alone || other.length !== 1 || sides[other[0]]) continue;
           sides[index] = side;
           sides[other[0]] = -side;
+          [twins[index], twins[other[0]]] = [other[0], index];
         }
       });
     }
@@ -37,7 +43,7 @@ export function inferSides(names) {
   const letters = new Set(tokens.map((words) => ["l", "r"].filter((letter) => words.includes(letter)).join("")));
   const [letter] = letters;
   if (names.length > 2 && letters.size === 1 && letter in LETTERS && !sides.some(Boolean)) sides.fill(SIDE[letter]);
-  return sides;
+  return twins.map((twin, index) => [twin, sides[index]]);
 }
 
 /** The names that this one could mirror, as [words, this one's side, rank]: the surest reading has rank 0. */

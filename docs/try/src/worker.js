@@ -1,8 +1,10 @@
-// Reads and lifts beside the page, which stays alive meanwhile. Messages in: { files, minConfidence }; out: { ready },
-// { progress }, { result } or { error }.
+// Reads, lifts and writes animations beside the page, which stays alive meanwhile. Messages in: { files, minConfidence } or
+// { write, result, id }; out: { ready }, { progress }, { result } or { error }, { id, blob } or { id, refused }.
 
+import { bvhOf } from "./bvh.js";
 import { loadModel } from "./engine.js";
 import { InputError } from "./errors.js";
+import { glbOf } from "./gltf.js";
 import { liftTracks } from "./lifting.js";
 import { read } from "./read.js";
 import { tables, useTables } from "./tables.js";
@@ -20,7 +22,9 @@ async function start() {
 const started = start();
 started.catch((error) => postMessage({ broken: `this page could not start: ${error.message}` }));
 
-onmessage = async ({ data: { files, minConfidence } }) => {
+onmessage = ({ data }) => (data.write ? write(data) : lift(data));
+
+async function lift({ files, minConfidence }) {
   try {
     const { model, hdf5 } = await started;
     const tracks = await read(files, { minConfidence, hdf5 }), begun = performance.now();
@@ -31,4 +35,16 @@ onmessage = async ({ data: { files, minConfidence } }) => {
     if (!(error instanceof InputError)) console.error(error);
     postMessage({ error: error instanceof InputError ? error.message : `the page failed: ${error.message}` });
   }
-};
+}
+
+async function write({ write: kind, result, id }) {
+  try {
+    // Words tell which joint a body hangs from.
+    await started;
+    postMessage({ id, blob: kind === "bvh" ? bvhOf(result) : glbOf(result) });
+  } catch (error) {
+    if (!(error instanceof InputError)) console.error(error);
+    const why = error instanceof RangeError ? "it is too much for this page's memory; olift convert writes it from the npz" : error.message;
+    postMessage({ id, refused: why });
+  }
+}

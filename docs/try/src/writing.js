@@ -1,6 +1,8 @@
-// Results as files: the .npz that `read_lifted` reads, and DeepLabCut's table with x, y, z.
+// Results as files: the .npz that `read_lifted` reads, DeepLabCut's table with x, y, z, and which animations there can be.
 
 import { writeNpy } from "./numpy.js";
+import { takeTrack } from "./taking.js";
+import { timeline } from "./timing.js";
 import { zip } from "./zip.js";
 
 /** A Blob of the archive that olift_fast/io/writers/npz.py writes. */
@@ -48,4 +50,22 @@ export function csvOf(result) {
     lines.push(cells.join(","));
   }
   return new Blob([lines.join("\n"), "\n"], { type: "text/csv" });
+}
+
+/**
+ * { kinds, lacks }: which of "bvh", of one track, and "glb" a result can be written as, and in a line each why not, as
+ * olift_fast/io/write.py asks it of them.
+ */
+export function animationsOf(result, track = 0) {
+  const lacks = [];
+  if (!takeTrack(result, track).skeleton.edges.length) {
+    lacks.push("BVH needs the bones between the joints, which neither the file nor the names tell.");
+  }
+  if (!(result.fps > 0)) return { kinds: [], lacks: ["BVH and GLB need the frames a second.", ...lacks] };
+  try {
+    timeline(result);
+  } catch (error) {
+    lacks.push(`BVH ${error.message}.`);
+  }
+  return { kinds: lacks.length ? ["glb"] : ["bvh", "glb"], lacks };
 }

@@ -102,7 +102,7 @@ def test_procrustes(side_by_side: Any, device: str, count: int, of: str, backwar
 def test_orthographic_procrustes(side_by_side: Any, count: int, backward: bool) -> None:
     """The camera of each set, beside plain PyTorch's 64 fits of a completed target."""
     if native_module() is None:
-        pytest.skip(why_not_native())
+        pytest.skip(why_not_native() or "")
     torch.manual_seed(0)
     source = torch.randn(count, POINTS, 3)
     turn = torch.linalg.qr(torch.randn(3, 3))[0]

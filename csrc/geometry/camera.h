@@ -250,8 +250,8 @@ OLIFT_HD Camera<Real> camera_from(const Moments<Real>& given) {
       for (int i = 0; i < 4; ++i) move[i] = O::select(stepped, move[i], zero);
       turn_on(move, camera.rotation);
       camera.scale = camera.scale * (one + move[3]);
-      completed = moving & !stepped;
-      moving = moving & !(stepped & (turn < zero + 16 * O::kEpsilon * O::kEpsilon));
+      completed = moving ^ stepped;
+      moving = moving ^ (stepped & (turn < zero + 16 * O::kEpsilon * O::kEpsilon));
     }
     if (O::any(completed)) {
       const Camera<Real> next = complete(moments, camera);

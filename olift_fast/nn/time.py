@@ -84,8 +84,8 @@ class RelativeTimeBias(nn.Module):
     def _sources(self) -> tuple[Tensor, ...] | None:
         """What the bias is computed of, for `_Held` to watch; None where that is not all that it depends on."""
         linear = self.projection
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
-        if self.training or traced:
+        traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+        if self.training or traced or torch.jit.is_tracing():  # type: ignore[attr-defined]
             return None
         if type(linear) is not nn.Linear or has_hooks(linear):
             return None

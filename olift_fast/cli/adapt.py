@@ -84,7 +84,7 @@ def adapt(
 
     [bold]Examples[/bold]
       olift adapt mouse_DLC.csv --out mine
-      olift adapt recordings/ --out mine --skeleton mouse.json --view top
+      olift adapt recordings/ --out mine --skeleton mouse.json --bone hip-knee=31mm
       olift lift mouse_DLC.csv --model mine
     """
     check_min_confidence(min_confidence)

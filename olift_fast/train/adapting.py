@@ -30,6 +30,7 @@ from olift_fast.train.body import (
     shared_lengths,
     shown_share,
 )
+from olift_fast.train.evaluate import check_time_table
 from olift_fast.train.label_free import SIGNS, LabelFree, Verdict, label_free, lifted_clips, mirrored_back, verdict
 from olift_fast.train.own_clips import OwnClips, held_apart, own_clips
 
@@ -147,7 +148,7 @@ def adapt(
     with its mirror image. With the same threads, and where `minutes` don't end it, the weights are the same each time.
 
     Args:
-        lifter: what to start from; it is not changed.
+        lifter: what to start from, on the CPU; it is not changed.
         recordings: of one skeleton with bones; the individuals share proportions, not sizes.
         plan: how to learn.
         min_confidence: keypoints below it count as hidden.
@@ -155,9 +156,11 @@ def adapt(
         watch: called after every step.
 
     Raises:
-        InputError: recordings that nothing can be learned from (`own_clips`).
+        InputError: recordings that nothing can be learned from (`own_clips`), or a lifter that counts fewer frames
+            than a clip has.
     """
     begun = time.monotonic()
+    check_time_table(lifter.name, lifter.config)
     plan = plan or AdaptPlan()
     clips = own_clips(lifter, recordings, min_confidence=min_confidence, pitch=pitch)
     learned, held = (

@@ -18,7 +18,7 @@ from olift_fast.train.own_clips import OwnClips
 CLIPS_AT_ONCE = 32
 GAIN = 0.05
 """By how much bones must be steadier, so that the new weights are kept."""
-VIEWS = 0.9
+VIEWS = 0.92
 """How much of their lengths the bones must show (`Adaptation.views`), so that the 2D can tell these."""
 RISE = 0.01
 """By how much the error on turned results may rise."""

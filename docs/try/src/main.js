@@ -125,10 +125,11 @@ function cantShow(error) {
 /** Shows a result, and offers it as files. */
 async function show(result) {
   const turn = ++shown, { N, T, J, seconds } = result, name = nameOf(result);
+  // A viewer that plays would leave little time for the next one.
+  clear();
   const html = new Blob([await viewerPage(template, result)], { type: "text/html" }), npz = await npzOf(result);
   // Meanwhile there may be a newer one.
   if (turn !== shown || page.busy) return;
-  clear();
   $("downloads").append(...[[html, "html", "Page"], [npz, "npz", "npz"], [csvOf(result), "csv", "csv"]]
     .map(([blob, ending, label]) => linkTo(blob, `${name}.${ending}`, label)));
   $("viewer").src = links[0].href;

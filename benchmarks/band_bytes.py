@@ -47,8 +47,8 @@ def _inside(first: int, stop: int, frames: int) -> int:
 
 def table() -> str:
     """The table of the page, in Markdown: for a row of one joint and head, of WIDTH channels."""
-    head = ("kernel", "T", "rows that must be read", "rows asked for", "rows written")
-    head += ("bytes that must move", "ns a 1,000 rows by bytes", "by operations")
+    counts = ("rows that must be read", "rows asked for", "rows written", "bytes that must move")
+    head = ("kernel", "T", *counts, "ns a 1,000 rows by bytes", "by operations")
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for backward in (False, True):
         for dtype in RATES:

@@ -70,8 +70,8 @@ def _triton_version() -> str | None:
 def side_by_side(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]:
     """``side_by_side(ways, rounds=…, device=…, traffic=…, **facts)``: `run_side_by_side`, and a record of the facts.
 
-    With ``wall=True`` the wall clock times ways on a GPU, too: they wait for it themselves. With ``--benchmark-disable``
-    each way runs once.
+    With ``wall=True`` the wall clock times ways on a GPU, too: they wait for it themselves. Where benchmarks are
+    disabled, each way runs once.
     """
 
     def run(

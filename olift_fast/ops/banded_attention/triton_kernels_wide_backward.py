@@ -1,4 +1,4 @@
-"""The backward Triton kernel of `banded_attention` for wide bands; see `triton_kernels` for how the work is cut.
+"""The backward Triton kernel of `banded_attention` for wide bands and heads; `triton_kernels` tells how work is cut.
 
 Names are those of FlashAttention's papers: do is the gradient of out, p the softmax, dp and ds the gradients of p and
 of the scores, and delta is ``sum(do * out)`` of a row.

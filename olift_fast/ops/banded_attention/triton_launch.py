@@ -15,7 +15,7 @@ PROGRAMS = 2048
 """More than an H100 holds at once, of the backward that walks along time."""
 FARTHEST = 1 << 26
 """Elements between frames: BLOCK times as many still fit in 31 bits."""
-SPAN_WARPS = {2: {16: 1, 32: 1, 64: 4, 128: 4}, 4: {16: 2, 32: 2, 64: 8}}
+SPAN_WARPS = {2: {16: 1, 32: 1, 64: 4, 128: 4}, 4: {16: 4, 32: 4, 64: 8}}
 """Warps of a program that walks along time, by bytes of an element and width: as few as have registers for it."""
 
 

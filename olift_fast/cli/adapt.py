@@ -11,7 +11,7 @@ import typer
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
 from olift_fast.cli.console import SOME_FAILED, plural, print_json, progress_bar, reported, say, tell, warn
-from olift_fast.cli.lift_many import are_many, recordings_of
+from olift_fast.cli.lift_many import recordings_in, with_results
 from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
     AllowPickle,
@@ -90,7 +90,8 @@ def adapt(
     check_min_confidence(min_confidence)
     check_image_size(image_size)
     told = pitch_told(pitch, view)
-    paths = [path for path, _ in recordings_of(files, None, ".npz").files] if are_many(files) else [files[0]]
+    found = recordings_in(files)
+    paths = [found] if isinstance(found, Path) else [path for path, _ in with_results(found, None, ".npz").files]
     for path in paths:
         check_input(path)
     from olift_fast.model import Lifter
@@ -171,7 +172,7 @@ def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:
     """What was learned, for people."""
     for warning in dict.fromkeys([text for tracks in recordings for text in tracks.warnings]):
         warn(warning)
-    for warning in skeleton_warnings(recordings[0].skeleton):
+    for warning in skeleton_warnings(recordings[0].skeleton, recordings[0].tracks):
         warn(warning)
     inferred = sum(recordings[0].skeleton.inferred)
     if inferred:

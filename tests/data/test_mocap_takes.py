@@ -220,7 +220,7 @@ def test_left_and_right_of_all_bodies_are_beside_each_other(motions: dict[str, M
     sided = 0
     for name, motion in motions.items():
         sides = np.array(motion.skeleton.sides)
-        if not sides.any():
+        if not sides.any() or name.startswith("hands_"):
             continue
         sided += 1
         across = motion.positions[:, sides > 0].mean(axis=1) - motion.positions[:, sides < 0].mean(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
 from olift_fast.cli.console import SOME_FAILED, plural, print_json, progress_bar, reported, say, tell, warn
-from olift_fast.cli.lift_many import recordings_in, with_results
+from olift_fast.cli.lift_many import each_once, recordings_in
 from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
     AllowPickle,
@@ -90,8 +91,7 @@ def adapt(
     check_min_confidence(min_confidence)
     check_image_size(image_size)
     told = pitch_told(pitch, view)
-    found = recordings_in(files)
-    paths = [found] if isinstance(found, Path) else [path for path, _ in with_results(found, None, ".npz").files]
+    paths = each_once(recordings_in(files))
     for path in paths:
         check_input(path)
     from olift_fast.model import Lifter
@@ -131,11 +131,14 @@ def adapt(
         outcome.lifter.save_pretrained(out)
         body.write(out / BODY)
         (out / CARD).write_text(card(outcome, model, paths), encoding="utf-8")
+    warnings = [*_warnings(outcome, recordings, paths)]
+    if told is None:
+        warnings += _steep(recordings, min_confidence, before.config.pitch)
     if as_json:
-        print_json(_facts(outcome, paths, out if written else None))
+        print_json(_facts(outcome, paths, out if written else None, warnings))
     else:
-        if told is None:
-            _warn_of_steep(recordings, min_confidence, before.config.pitch)
+        for warning in warnings:
+            warn(warning)
         _report(outcome, recordings)
         if written:
             say(f"written: {out}, with {BODY}; olift lift FILE --model {quote(as_model(out))}")
@@ -158,32 +161,41 @@ def _check_out(out: Path, source: Path) -> None:
         raise InputError(f"{out}: cannot be written: no folder can be made in {there}")
 
 
-def _warn_of_steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch: bool) -> None:
-    """A warning of the first recording that looks as if filmed from above or below, for all of them."""
+def _warnings(outcome: Adaptation, recordings: list[KeypointTracks], paths: list[Path]) -> Iterator[str]:
+    """What is likely to be wrong with the recordings, or can't be learned from them."""
+    from olift_fast.train.own_clips import without_copies
+
+    kept = without_copies(recordings)
+    copies = [path for path, tracks in zip(paths, recordings, strict=True) if all(tracks is not one for one in kept)]
+    if copies:
+        some = ", ".join(str(path) for path in copies[:3]) + (", …" if len(copies) > 3 else "")
+        yield f"{plural(len(copies), 'file')} with the keypoints of another, which count once: {some}"
+    yield from dict.fromkeys([text for tracks in recordings for text in tracks.warnings])
+    yield from skeleton_warnings(recordings[0].skeleton, [track for tracks in recordings for track in tracks.tracks])
+    if outcome.foreshortened:
+        some = ", ".join(outcome.foreshortened[:4]) + (", …" if len(outcome.foreshortened) > 4 else "")
+        yield (
+            f"{plural(len(outcome.foreshortened), 'bone')} never seen at full length ({some}): the 2D can't tell how "
+            "long; another camera's view of the animal can"
+        )
+
+
+def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch: bool) -> Iterator[str]:
+    """The warning of the first recording that looks as if filmed from above or below, for all of them."""
     from olift_fast.tracks.overhead import steep_warning
 
     found = [steep_warning(tracks, min_confidence, takes_pitch=takes_pitch) for tracks in recordings]
     steep = [warning for warning in found if warning]
     if steep:
-        warn(f"{len(steep)} of {plural(len(recordings), 'recording')}: {steep[0]}")
+        yield f"{len(steep)} of {plural(len(recordings), 'recording')}: {steep[0]}"
 
 
 def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:
     """What was learned, for people."""
-    for warning in dict.fromkeys([text for tracks in recordings for text in tracks.warnings]):
-        warn(warning)
-    for warning in skeleton_warnings(recordings[0].skeleton, recordings[0].tracks):
-        warn(warning)
     inferred = sum(recordings[0].skeleton.inferred)
     if inferred:
         bones = len(recordings[0].skeleton.edges)
         tell(f"{plural(inferred, 'bone')} of {bones} inferred; `olift skeleton FILE` drafts them, to correct")
-    if outcome.foreshortened:
-        some = ", ".join(outcome.foreshortened[:4]) + (", …" if len(outcome.foreshortened) > 4 else "")
-        warn(
-            f"{plural(len(outcome.foreshortened), 'bone')} never seen at full length ({some}): the 2D can't tell how "
-            "long; another camera's view of the animal can"
-        )
     say(
         f"learned from {plural(outcome.learned, 'clip')} of {outcome.frames} frames of "
         f"{plural(outcome.tracks, 'track')}, {outcome.held_out} held out; {plural(outcome.steps, 'step')}, "
@@ -194,7 +206,7 @@ def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:
     say(f"{'it helped' if outcome.verdict.helped else 'no gain'}: {outcome.verdict.reason}")
 
 
-def _facts(outcome: Adaptation, paths: list[Path], out: Path | None) -> dict[str, Any]:
+def _facts(outcome: Adaptation, paths: list[Path], out: Path | None, warnings: list[str]) -> dict[str, Any]:
     """The content of `olift adapt --json`."""
     return {
         "inputs": [str(path) for path in paths],
@@ -211,4 +223,5 @@ def _facts(outcome: Adaptation, paths: list[Path], out: Path | None) -> dict[str
         "seconds": round(outcome.seconds, 1),
         "views": round(outcome.views, 4),
         "foreshortened": list(outcome.foreshortened),
+        "warnings": warnings,
     }

@@ -69,6 +69,14 @@ def recordings_in(files: Sequence[Path]) -> Path | Several:
     return Several(tuple(entries), sum(one.passed_over for one in found) + len(files) - len(given))
 
 
+def each_once(found: Path | Several) -> list[Path]:
+    """The recordings' paths, each file once, also where a symbolic link leads to it."""
+    once: dict[str, Path] = {}
+    for path in [found] if isinstance(found, Path) else [Path(entry.path) for entry in found.entries]:
+        once.setdefault(os.path.realpath(path), path)
+    return [*once.values()]
+
+
 def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
     """The recordings, each once, and where their results go.
 

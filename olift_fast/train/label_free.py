@@ -147,12 +147,12 @@ def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
         views: `olift_fast.train.body.shown_share` of the clips that were adapted to, which must reach `VIEWS`.
     """
     if not views >= VIEWS:
-        return Verdict(False, f"bones show {views:.0%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do")
+        return Verdict(False, f"bones show {views:.1%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do")
     steadier = _change(before.steadiness, after.steadiness)
     turned = _change(before.turned, after.turned)
     told = (
-        f"a bone's change of length by {steadier:+.0%} (wanted: -{GAIN:.0%} or lower), "
-        f"error on turned results by {turned:+.0%} (wanted: +{RISE:.0%} at most)"
+        f"a bone's change of length by {steadier:+.1%} (wanted: -{GAIN:.0%} or lower), "
+        f"error on turned results by {turned:+.1%} (wanted: +{RISE:.0%} at most)"
     )
     return Verdict(steadier <= -GAIN and turned <= RISE, told)
 

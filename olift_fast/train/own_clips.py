@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from olift_fast.model.config import LifterConfig
 from olift_fast.model.inference import check_pitch
 from olift_fast.model.normalization import Normalization
 from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
 
 LENGTHS = (48, 24)
@@ -35,6 +37,8 @@ class OwnClips:
         visible: bool ``(B, T, J)``.
         present: bool ``(B, J)``, False for joints that the clip's track never has while another has them.
         skeleton: of all clips.
+        sides: float32 ``(B, J)``, +1 left, -1 right: the skeleton's, or all of one side where the track's name says
+            which hand it is (`hand_of`).
         track: int64 ``(B,)``, the number of each clip's track.
         pitch: degrees by which all cameras look down; None where unknown.
         mirrored: whether the clips are seen in a mirror.
@@ -44,6 +48,7 @@ class OwnClips:
     visible: Tensor
     present: Tensor
     skeleton: Skeleton
+    sides: Tensor
     track: Tensor
     pitch: float | None = None
     mirrored: bool = False
@@ -53,7 +58,7 @@ class OwnClips:
 
     def take(self, rows: Tensor) -> OwnClips:
         """Some of the clips, by a mask ``(B,)`` or by their numbers."""
-        kept = {name: getattr(self, name)[rows] for name in ("keypoints", "visible", "present", "track")}
+        kept = {name: getattr(self, name)[rows] for name in ("keypoints", "visible", "present", "sides", "track")}
         return replace(self, **kept)
 
     def crop(self, start: int, frames: int) -> OwnClips:
@@ -73,8 +78,7 @@ class OwnClips:
     def told(self, config: LifterConfig) -> dict[str, Tensor]:
         """What a lifter of this config is told beside keypoints and visibility, as arguments of its `forward`."""
         count, joints = self.present.shape
-        sides = torch.tensor(self.skeleton.sides, dtype=torch.float32)
-        told = {"sides": (-sides if self.mirrored else sides).expand(count, joints)}
+        told = {"sides": -self.sides if self.mirrored else self.sides}
         if self.skeleton.edges:
             told["graph"] = torch.from_numpy(self.skeleton.graph(config.hops)).expand(count, joints, joints)
         if config.kinds:
@@ -100,7 +104,7 @@ def own_clips(
 
     Args:
         lifter: what shall learn from them.
-        recordings: of one skeleton: the same joints, bones and sides.
+        recordings: of one skeleton: the same joints, bones and sides. Copies count once (`without_copies`).
         min_confidence, pitch: as for `lift_tracks`.
 
     Raises:
@@ -109,6 +113,7 @@ def own_clips(
     if not recordings:
         raise InputError("adapt needs at least one recording, got none")
     skeleton = _shared_skeleton(recordings)
+    recordings = without_copies(recordings)
     check_pitch(lifter, pitch)
     longest = max(tracks.num_frames for tracks in recordings)
     for frames in LENGTHS:
@@ -121,6 +126,20 @@ def own_clips(
             f"{len(clips)} (the longest recording has {longest:,} frames): too little to learn a body from"
         )
     return clips
+
+
+def without_copies(recordings: Sequence[KeypointTracks]) -> list[KeypointTracks]:
+    """The recordings but those with the keypoints of one before them: DeepLabCut writes each as .csv and as .h5.
+
+    A copy's clips would be learned from and held out at once.
+    """
+    found: dict[bytes, KeypointTracks] = {}
+    for tracks in recordings:
+        told = hashlib.sha256(repr((tracks.skeleton.names, tracks.keypoints.shape)).encode())
+        for values in (tracks.keypoints, tracks.confidence):
+            told.update(np.nan_to_num(values).tobytes())
+        found.setdefault(told.digest(), tracks)
+    return list(found.values())
 
 
 def held_apart(clips: OwnClips) -> tuple[OwnClips, OwnClips]:
@@ -153,12 +172,13 @@ def _cut(
     recordings: Sequence[KeypointTracks], skeleton: Skeleton, frames: int, min_confidence: float, pitch: float | None
 ) -> OwnClips:
     joints = skeleton.num_joints
-    keypoints, visible, present, track = [], [], [], []
+    keypoints, visible, present, sides, track = [], [], [], [], []
     number = 0
     for tracks in recordings:
         seen = tracks.visible(min_confidence)
         absent = tracks.absent()
-        for index in range(tracks.num_tracks):
+        for index, name in enumerate(tracks.tracks):
+            own_sides = np.array(hand_of(skeleton, name).sides, np.float32)
             normalization = Normalization.fit(tracks.keypoints[index], seen[index])
             for start in range(0, tracks.num_frames - frames + 1, frames):
                 part = seen[index, start : start + frames]
@@ -168,6 +188,7 @@ def _cut(
                 keypoints.append(points)
                 visible.append(part)
                 present.append(~absent[index])
+                sides.append(own_sides)
                 track.append(number)
             number += 1
     return OwnClips(
@@ -175,6 +196,7 @@ def _cut(
         torch.from_numpy(np.stack(visible) if visible else np.zeros((0, frames, joints), np.bool_)),
         torch.from_numpy(np.stack(present) if present else np.zeros((0, joints), np.bool_)),
         skeleton,
+        torch.from_numpy(np.stack(sides) if sides else np.zeros((0, joints), np.float32)),
         torch.tensor(track, dtype=torch.int64),
         pitch,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,9 @@ def walks(tmp_path: Path) -> Path:
     """A folder of two recordings of 8 clips of 24 frames each."""
     folder = tmp_path / "walks"
     folder.mkdir()
-    for name in ("monday", "tuesday"):
-        write_table(folder / f"{name}.csv", *walk(200))
+    keypoints, likelihood = walk(200)
+    for name, shift in (("monday", 0), ("tuesday", 7)):
+        write_table(folder / f"{name}.csv", keypoints + shift, likelihood)
     return folder
 
 
@@ -78,6 +80,22 @@ def test_nothing_is_written_where_it_did_not_help(
     assert facts["helped"] is False and facts["output"] == str(tmp_path / "mine")
     assert facts["clips"] == 13 and facts["before"].keys() == facts["after"].keys()
     assert "not judged better: so it was judged" in (tmp_path / "mine" / "README.md").read_text()
+
+
+def test_copies_links_and_files_named_twice_count_once(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(monkeypatch, helped=False)
+    monday = walks / "monday.csv"
+    shutil.copy(monday, walks / "MONDAY.copy.csv")
+    (tmp_path / "link.csv").symlink_to(monday)
+    options = ("--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    outcome = run("adapt", walks, tmp_path / "link.csv", monday, *options)
+    assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out" in outcome.stdout
+    copy = f"1 file with the keypoints of another, which count once: {monday}"
+    assert outcome.stderr.count("keypoints of another") == 1 and f"warning: {copy}\n" in outcome.stderr
+    facts = json.loads(run("adapt", walks, *options, "--json").stdout)
+    assert facts["warnings"][0] == copy and len(facts["inputs"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ import torch
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig, lift_tracks
-from olift_fast.tracks.containers import KeypointTracks
+from olift_fast.nn.masked import center
+from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks
+from olift_fast.tracks.rigs import rig
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
 from olift_fast.train.body import body_of, lengths_in_picture, logarithms, seen_in_full, shared_lengths, shown_share
 from olift_fast.train.label_free import LabelFree, label_free, turned_error, verdict
 from olift_fast.train.metrics import sa_mpjpe
-from olift_fast.train.own_clips import held_apart, own_clips
+from olift_fast.train.own_clips import held_apart, own_clips, without_copies
 
 NAMES = ("hip", "chest", "nose", "left_knee", "left_foot", "right_knee", "right_foot")
 EDGES = ((0, 1), (1, 2), (0, 3), (3, 4), (0, 5), (5, 6))
@@ -50,7 +52,8 @@ def random_lifter(seed: int = 0, config: LifterConfig = SMALL) -> Lifter:
 
 def test_clips_are_cut_normalized_and_held_apart() -> None:
     tracks, _ = moving_body(3, 110)
-    clips = own_clips(random_lifter(), [tracks, tracks])
+    moved = replace(tracks, keypoints=tracks.keypoints + 40)
+    clips = own_clips(random_lifter(), [tracks, moved])
     assert clips.keypoints.shape == (6 * 4, 24, 7, 2) and clips.track.tolist() == [
         n for n in range(6) for _ in range(4)
     ]
@@ -59,6 +62,37 @@ def test_clips_are_cut_normalized_and_held_apart() -> None:
     assert (len(learned), len(held)) == (20, 4)
     torch.testing.assert_close(held.keypoints[0], clips.keypoints[4])
     assert own_clips(random_lifter(), [moving_body(40, 50)[0]]).visible.shape[1] == 48
+
+
+def test_copies_of_a_recording_count_once() -> None:
+    tracks, _ = moving_body(12, 48)
+    hidden = tracks.keypoints.copy()
+    hidden[0, 0, 0] = np.nan
+    less_sure = replace(tracks, confidence=tracks.confidence * 0.9)
+    others = [replace(tracks, keypoints=hidden), less_sure]
+    copy = replace(tracks, keypoints=tracks.keypoints.copy(), source="a.h5")
+    assert without_copies([tracks, others[0], copy, others[1]]) == [tracks, *others]
+    alone, both = (own_clips(random_lifter(), recordings) for recordings in ([tracks], [tracks, copy]))
+    assert len(alone) == len(both) and both.track.tolist() == alone.track.tolist()
+    with pytest.raises(InputError, match="has not the bones of"):
+        own_clips(random_lifter(), [tracks, replace(copy, skeleton=Skeleton(NAMES, EDGES[:5]))])
+
+
+def test_clips_of_hands_are_told_which_hand_each_is() -> None:
+    skeleton = rig("mediapipe_hand_21")
+    keypoints = np.random.default_rng(0).normal(300, 50, (3, 96, 21, 2)).astype(np.float32)
+    ones = np.ones(keypoints.shape[:3], np.float32)
+    tracks = KeypointTracks(keypoints, ones, skeleton, ("left_hand", "right_hand", "hand"), source="hands.json")
+    clips = own_clips(random_lifter(), [tracks])
+    sides = [side for side in (1.0, -1.0, 0.0) for _ in range(4)]
+    assert clips.told(SMALL)["sides"].tolist() == [[side] * 21 for side in sides]
+    assert clips.take(torch.tensor([5])).mirror().told(SMALL)["sides"].tolist() == [[1.0] * 21]
+    lifter = random_lifter()
+    whole = replace(clips, keypoints=clips.keypoints.reshape(3, 96, 21, 2), visible=clips.visible.reshape(3, 96, 21))
+    told = whole.told(SMALL) | {"sides": clips.sides[::4], "graph": clips.told(SMALL)["graph"][:3]}
+    lifted = lifter(whole.keypoints, whole.visible, **told)
+    expected = of(lifter, tracks, "object")
+    torch.testing.assert_close(center(lifted, whole.visible), center(expected, whole.visible), atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_hidden_is_never_read() -> None:
@@ -205,8 +239,8 @@ def test_bones_get_the_lengths_that_the_picture_tells() -> None:
     assert errors[1] < errors[0]
 
 
-def of(lifter: Lifter, tracks: KeypointTracks) -> torch.Tensor:
-    return torch.from_numpy(lift_tracks(lifter, tracks).joints)
+def of(lifter: Lifter, tracks: KeypointTracks, frame: CoordinateFrame = "camera") -> torch.Tensor:
+    return torch.from_numpy(lift_tracks(lifter, tracks, frame=frame).joints)
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_lifter_stays() -> None:

@@ -15,10 +15,7 @@ from olift_fast.ops.banded_attention.triton_launch import BLOCK, span_configurat
 PAGE = Path(__file__).resolve().parent / "ROOFLINE.md"
 BEGIN, END = "<!-- bytes of the band: python -m benchmarks.compile_facts -->", "<!-- end of bytes of the band -->"
 WINDOW, WIDTH, BATCH, JOINTS, HEADS = 8, 32, 8, 26, 8
-BANDWIDTH = 3.35e12
-"""Bytes a second, of an H100 SXM's data sheet."""
-RATES = {torch.float32: 67e12, torch.bfloat16: 989e12}
-"""Operations a second, of the same; float32 outside of the tensor cores."""
+DTYPES = (torch.float32, torch.bfloat16)
 
 
 def reads(frames: int, left: int, right: int, span: int | None) -> dict[str, int]:
@@ -48,21 +45,19 @@ def _inside(first: int, stop: int, frames: int) -> int:
 def table() -> str:
     """The table of the page, in Markdown: for a row of one joint and head, of WIDTH channels."""
     counts = ("rows that must be read", "rows asked for", "rows written", "bytes that must move")
-    head = ("kernel", "T", *counts, "ns a 1,000 rows by bytes", "by operations")
+    head = ("kernel", "T", *counts)
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for backward in (False, True):
-        for dtype in RATES:
+        for dtype in DTYPES:
             for frames in (48, 243, 1024):
                 q = torch.empty(BATCH, frames, JOINTS, HEADS, WIDTH, dtype=dtype, device="meta")
                 span = span_configuration(q, WINDOW, WINDOW)[1][2] if backward else None
                 asked = reads(frames, WINDOW, WINDOW, span)
                 written = 3 if backward else 1
                 moved = (len(asked) + written) * WIDTH * dtype.itemsize + 4
-                operations = (10 if backward else 4) * (2 * WINDOW + 1) * WIDTH
                 name = f"{'backward' if backward else 'forward'}, {str(dtype)[6:]}"
                 cells = (frames, len(asked), f"{sum(asked.values()) / frames:.2f}", written, moved)
-                times = (f"{moved / BANDWIDTH * 1e12:.0f}", f"{operations / RATES[dtype] * 1e12:.0f}")
-                lines.append(f"| {name} | " + " | ".join(map(str, (*cells, *times))) + " |")
+                lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 

@@ -56,6 +56,12 @@ const answers = {
     writeFileSync(csv, await csvOf(whole).text());
     return true;
   },
+  async hands({ lists, tracks }) {
+    const { handOf, isHand } = await source("hands");
+    return lists.map((names) => ({
+      hand: isHand(names), sides: tracks.map((track) => handOf({ names, sides: names.map(() => 0) }, track).sides),
+    }));
+  },
   async kinds({ lists }) {
     const { kindsOf } = await source("kinds");
     return lists.map(kindsOf);

@@ -20,6 +20,7 @@ from olift_fast.tracks import body_parts as words
 from olift_fast.tracks import with_inferred_skeleton
 from olift_fast.tracks.anatomy import edges_by_name
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.hands import hand_of, is_hand
 from olift_fast.tracks.rigs import rig, rig_names
 from olift_fast.tracks.sides import infer_sides
 from olift_fast.tracks.skeleton import Skeleton
@@ -52,6 +53,34 @@ def test_names_tell_the_same_bones_and_sides_as_in_python(tmp_path: Path) -> Non
     for names, found in zip(lists, ask("names", tmp_path, lists=lists), strict=True):
         assert found["sides"] == list(infer_sides(names)), names
         assert [tuple(edge) for edge in found["edges"]] == list(edges_by_name(tuple(names))), names
+
+
+def test_the_name_of_a_track_tells_which_hand_it_is_as_in_python(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    of_hands = (
+        "wrist",
+        "palm",
+        "thumb",
+        "thumb_tip",
+        "index",
+        "index_tip",
+        "middle",
+        "ring_1",
+        "pinky",
+        "finger",
+        "x7",
+    )
+    others = ("elbow", "toe", "foot", "paw", "claw", "hand", "nose", "heel", "ankle", "hind_toe", "carpus")
+    made = [rng.sample(of_hands, rng.randint(2, 6)) + rng.sample(others, rng.choice((0, 0, 1))) for _ in range(300)]
+    lists = [*made, *(list(rig(name).names) for name in rig_names()), *(made_up_names(rng) for _ in range(100))]
+    tracks = ("left_hand", "Right hand", "handRight", "left or right", "leftover", "hand")
+    told = 0
+    for names, found in zip(lists, ask("hands", tmp_path, lists=lists, tracks=tracks), strict=True):
+        skeleton = Skeleton(tuple(names), sides=(0,) * len(names))
+        assert found["hand"] == is_hand(skeleton), names
+        assert found["sides"] == [list(hand_of(skeleton, track).sides) for track in tracks], names
+        told += found["hand"]
+    assert 50 < told < 300
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import { fitCamera } from "./camera.js";
 import { InputError } from "./errors.js";
+import { handOf } from "./hands.js";
 import { graphOf, subset } from "./skeleton.js";
 
 /** Frames that the model lifts at a time, beside those around them: its memory grows with their square. */
@@ -28,7 +29,7 @@ export async function liftTracks(model, tracks, { minConfidence = 0.3, progress 
   for (let track = 0; track < N; track++) {
     const own = ownJoints(has, track), offset = track * T * J;
     const prepared = prepare(take(keypoints, offset, T, J, own, 2), take(visible, offset, T, J, own, 1), T, own.length);
-    const told = { ...prepared, skeleton: subset(skeleton, own) };
+    const told = { ...prepared, skeleton: subset(handOf(skeleton, tracks.tracks[track]), own) };
     const joints = await run(model, told, (share) => progress((track + share) / N));
     const { rotation, scale } = place(joints, prepared);
     for (let frame = 0; frame < T; frame++) own.forEach((joint, index) => {

@@ -39,6 +39,8 @@ class ModuleLayers:
         layers: list[Layer] = [*motion, *space]  # type: ignore[list-item]
         self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
         self.signature = self._sign()
+        # Held, so that other tensors or memory can't come to have the same identity or address.
+        self._signed = [(x, x.untyped_storage()) for x in self._held()]
         with torch.no_grad():
             own = [
                 LayerWeights(
@@ -74,9 +76,13 @@ class ModuleLayers:
     def _sign(self) -> Signature:
         """Changes when a module, parameter or buffer is replaced, or a value is changed in place."""
         children = tuple(id(child) for module in self._modules for child in module._modules.values())
+        tensors = ((id(x), 0 if x.is_inference() else x._version, x.data_ptr()) for x in self._held())
+        return children, tuple(tensors)
+
+    def _held(self) -> list[Tensor]:
+        """Parameters and buffers."""
         held = [x for module in self._modules for x in (*module._parameters.values(), *module._buffers.values())]
-        tensors = [x for x in held if x is not None]
-        return children, tuple((id(x), 0 if x.is_inference() else x._version, x.data_ptr()) for x in tensors)
+        return [x for x in held if x is not None]
 
 
 def attention_of(layer: Layer) -> Attention:

@@ -30,8 +30,9 @@ class RelativeTimeBias(nn.Module):
         sigma: standard deviation of the frequencies, in turns per frame.
 
     In eval mode and without gradients the bias is computed once, and again after a change of the parameters, the
-    window, the device or the dtype. A change that PyTorch does not count, ``parameter.data.add_(…)``, shows after the
-    next ``eval()``. The values change in place: a CUDA graph reads those of the last call outside of one.
+    window, the device or the dtype. Of a half precision it is then held in float32, as the attentions take it. A change
+    that PyTorch does not count, ``parameter.data.add_(…)``, shows after the next ``eval()``. The values change in
+    place: a CUDA graph reads those of the last call outside of one.
 
     Equivalent to `olift_fast.reference.RelativeTimeBias`, same ``state_dict``.
     """
@@ -59,6 +60,7 @@ class RelativeTimeBias(nn.Module):
             # Not in inference mode, whose tensors later gradients could not use.
             with torch.inference_mode(False), torch.no_grad():
                 bias = self._computed()
+                bias = bias.to(torch.promote_types(bias.dtype, torch.float32)).contiguous()
                 if type(bias) is not Tensor or (bias.is_cuda and torch.cuda.is_current_stream_capturing()):
                     return bias
                 if held is not None:
@@ -105,6 +107,8 @@ class _Held:
     def __init__(self, bias: Tensor, sources: tuple[Tensor, ...]) -> None:
         self.bias, self.sources = bias, sources
         self._state = _state(bias, *sources)
+        # Holds their memory, so that other values at the same address are theirs, whatever is assigned to `data`.
+        self._memory = [x.untyped_storage() for x in sources]
 
     def is_of(self, sources: tuple[Tensor, ...]) -> bool:
         """Whether the sources are the same tensors, and neither they nor the bias were changed since."""

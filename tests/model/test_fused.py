@@ -89,6 +89,16 @@ def swapped_data(lifter: Lifter) -> None:
     lifter.decoder.norm.weight.data = torch.randn(24)
 
 
+def swapped_data_again_and_again(lifter: Lifter) -> None:
+    """Memory that was let go may be taken again."""
+    weight = lifter.motion[0].mlp[0].weight
+    before = weight.data_ptr()
+    for _ in range(1000):
+        weight.data = 0.2 * torch.randn(48, 24)
+        if weight.data_ptr() == before:
+            break
+
+
 def stepped(lifter: Lifter) -> None:
     optimizer = torch.optim.SGD(lifter.parameters(), lr=0.1)
     lifter(torch.randn(1, 4, 5, 2)).square().sum().backward()
@@ -120,6 +130,7 @@ def stretched_time(lifter: Lifter) -> None:
         loaded,
         replaced,
         swapped_data,
+        swapped_data_again_and_again,
         stepped,
         another_layer,
         another_linear,

@@ -50,10 +50,12 @@ def slower_than_eager(tokens: Tensor, dtype: torch.dtype) -> tuple[str, ...]:
     """The backend where it should be slower than PyTorch's layers, for `choose_backend`, by the products' dtype.
 
     Many wide tokens in float32: only 16 of them fit into a program's registers, and for every 16 it reads all weights
-    from the L2 cache, which then takes longer than the products.
+    from the L2 cache, which then takes longer than the products. What is exported may meet any number of tokens.
     """
     width = tokens.shape[-1]
-    return ("triton",) if dtype == torch.float32 and width > 128 and tokens.numel() > FEW * width else ()
+    if dtype != torch.float32 or width <= 128:
+        return ()
+    return ("triton",) if torch.compiler.is_exporting() or tokens.numel() > FEW * width else ()
 
 
 def _forward(

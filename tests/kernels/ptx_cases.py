@@ -18,8 +18,10 @@ import torch
 from compiling import take_cpu_tensors
 from running_ptx import KERNELS, take_launches
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from olift_fast import ops, reference
+from olift_fast.ops.token_block import triton_launch
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 """The largest relative error of a result, as in `tests/ops`; twice that of a gradient."""
@@ -67,6 +69,10 @@ def band(dtype: torch.dtype) -> Results:
     }[dtype]
     plain = draw(*shape[:3], 3, *shape[3:], dtype=dtype, seed=5)
     yield from of_band(dtype, plain, plain, window, None, draw(*shape, dtype=dtype, seed=6))
+    if dtype == torch.bfloat16:
+        shape = (1, 37, 2, 1, 24)
+        plain, offsets = draw(*shape[:3], 3, *shape[3:], dtype=dtype, seed=7), draw(1, 22, dtype=dtype, seed=8)
+        yield from of_band(dtype, plain, plain, (12, 9), offsets, draw(*shape, dtype=dtype, seed=9))
 
 
 def of_band(
@@ -173,6 +179,35 @@ def features(dtype: torch.dtype) -> Results:
             yield f"{name}: gradient {k}", a, b, 2 * TOLERANCE[dtype]
 
 
+def blocks(dtype: torch.dtype) -> Results:
+    """All between two attentions and after the last, for few and for many tokens; half precision meets float32."""
+    width, rows, few = {
+        torch.float32: (24, 40, 0),
+        torch.float16: (40, 17, triton_launch.FEW),
+        torch.bfloat16: (128, 130, 0),
+    }[dtype]
+
+    def layer(inputs: int, outputs: int, seed: int) -> tuple[Tensor, Tensor]:
+        weight = draw(outputs, inputs, dtype=torch.float32, seed=seed) / inputs**0.5
+        return weight.to(dtype), draw(outputs, dtype=dtype, seed=seed + 1)
+
+    def norm(seed: int) -> tuple[Tensor, Tensor]:
+        return draw(width, dtype=torch.float32, seed=seed), draw(width, dtype=torch.float32, seed=seed + 1)
+
+    tokens, attended = draw(rows, width, dtype=torch.float32, seed=1), draw(rows, width, dtype=dtype, seed=2)
+    mlp = norm(5), layer(width, 2 * width + 8, 7), layer(2 * width + 8, width, 9)
+    heads = (norm(11), layer(width, 3 * width, 13), None), (norm(11), layer(width, width, 15), layer(width, 5, 17))
+    before, triton_launch.FEW = triton_launch.FEW, few
+    for head in heads[: 1 if width == 128 else 2]:
+        given = tokens, attended, layer(width, width, 3), mlp, head
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            found = ops.token_block(*given)
+        right = reference.token_block(*tree_map_only(Tensor, Tensor.double, given))
+        for name, a, b in zip(("tokens", "head"), found, right, strict=True):
+            yield f"{name} of a pass, D = {width}, {'last' if head[2] else 'between'}", a, b, TOLERANCE[dtype]
+    triton_launch.FEW = before
+
+
 def products(dtype: torch.dtype) -> Results:
     """What Triton makes of a matrix product: each shape of a tile, each layout, each precision that it has."""
     from ptx_products import multiply
@@ -202,7 +237,7 @@ def every(dtype: torch.dtype) -> Results:
 
 GROUPS: dict[str, list[Callable[[torch.dtype], Results]]] = {
     "every": [every],
-    "masks": [band, step, joints, features],
+    "masks": [band, step, joints, features, blocks],
     "products": [products],
 }
 

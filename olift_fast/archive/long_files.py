@@ -18,6 +18,7 @@ from olift_fast.model.normalization import frame_centers
 from olift_fast.runtime.arrays import Array
 from olift_fast.streaming.long_recordings import LongResult, lift_long
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
+from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
 
 _FRAMES = 16384
@@ -67,7 +68,7 @@ def lift_on_disk(
             if not visible[index].any():
                 joints[index] = np.nan
                 continue
-            skeleton = _without(tracks.skeleton, there)
+            skeleton = _without(hand_of(tracks.skeleton, tracks.tracks[index]), there)
             out = folder / f"track {index}{'.npy' if deviations is None else '.h5'}"
             found = lift_long(
                 model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from olift_fast.archive import lifting, long_files
 from olift_fast.archive.plan import PACK_FILES, Job, in_shard, packs
 from olift_fast.archive.sources import Entry
 from olift_fast.io import read_lifted
-from olift_fast.model import Lifter, LifterConfig
+from olift_fast.model import Lifter, LifterConfig, lift_tracks, load
+from olift_fast.tracks import KeypointTracks, rig
 
 
 def job(number: int, size: int) -> Job:
@@ -128,6 +130,20 @@ def test_long_recordings_are_lifted_from_disk_within_a_millionth_of_the_scale(
     np.testing.assert_allclose(got.rotation, wanted.rotation, atol=1e-6)
     assert np.array_equal(got.visible, wanted.visible) and got.skeleton == wanted.skeleton
     assert not (tmp_path / "out" / "work").exists()
+
+
+def test_long_recordings_of_hands_are_told_which_hand_each_track_is(model: str) -> None:
+    keypoints = np.random.default_rng(0).normal(300, 50, (2, 700, 21, 2)).astype(np.float32)
+    ones, hands = np.ones(keypoints.shape[:3], np.float32), ("left_hand", "right_hand")
+    tracks = KeypointTracks(keypoints, ones, rig("mediapipe_hand_21"), hands, source="hands.json")
+    lifter = load(model)
+    options = {"min_confidence": 0.3, "frame": "camera", "mirror": False, "pitch": None}
+    with long_files.lift_on_disk(lifter, tracks, None, **options) as found:  # type: ignore[arg-type]
+        for index, scale in enumerate(found.scale):
+            wanted = lift_tracks(lifter, tracks).joints[index]
+            np.testing.assert_allclose(found.joints[index], wanted, atol=1e-5 * scale)
+            unsaid = lift_tracks(lifter, replace(tracks, tracks=("a", "b"))).joints[index]
+            assert abs(found.joints[index] - unsaid).max() > 1e-3 * scale
 
 
 def test_a_long_recording_is_taken_up_where_a_kill_stopped_it(

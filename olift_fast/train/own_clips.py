@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from olift_fast.bodies.bones import twin_bones
 from olift_fast.errors import InputError
 from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.model.config import LifterConfig
@@ -108,7 +109,8 @@ def own_clips(
         min_confidence, pitch: as for `lift_tracks`.
 
     Raises:
-        InputError: no recording, several skeletons, no bones, too few clips, or a pitch that the lifter can't be told.
+        InputError: no recording, several skeletons, no bones or one alone, too few clips, or a pitch that the lifter
+            can't be told.
     """
     if not recordings:
         raise InputError("adapt needs at least one recording, got none")
@@ -164,6 +166,12 @@ def _shared_skeleton(recordings: Sequence[KeypointTracks]) -> Skeleton:
     if not first.skeleton.edges:
         raise InputError(
             f"{first.source}: no bones are known, and bones are what tells a body: --skeleton FILE or RIG gives them"
+        )
+    if len({frozenset(pair) for pair in enumerate(twin_bones(first.skeleton).tolist())}) < 2:
+        a, b = (first.skeleton.names[joint] for joint in first.skeleton.edges[0])
+        raise InputError(
+            f"{first.source}: has one bone alone ({a}-{b}; left and right count once), and a body is how long bones "
+            "are beside others: --skeleton FILE or RIG gives more"
         )
     return first.skeleton
 

@@ -133,6 +133,10 @@ def test_a_joint_that_a_track_never_has_is_left_out_of_it() -> None:
         ),
         ([replace(moving_body(12, 24)[0], skeleton=Skeleton(NAMES))], "a.csv: no bones are known"),
         (
+            [replace(moving_body(12, 24)[0], skeleton=Skeleton(NAMES, ((0, 3), (5, 0))))],
+            "a.csv: has one bone alone (hip-left_knee; left and right count once)",
+        ),
+        (
             [moving_body(12, 24)[0], replace(moving_body(12, 24)[0], skeleton=Skeleton((*NAMES[:6], "tail"), EDGES))],
             "a.csv: has not the joints of a.csv (right_foot, tail in one of them only)",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import random
 from pathlib import Path
@@ -142,7 +143,17 @@ def test_small_files_of_other_formats_are_read_as_in_python(tmp_path: Path) -> N
         assert found["fps"] == (25.0 if file.name == "ours.npz" else None)
 
 
+def archive_of(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
 BROKEN = {
+    "backward.npz": (
+        archive_of(keypoints=np.ones((3, 2, 2)), names=np.array(["a", "b"]), frames=np.array([3, 2, 6])),
+        "backward.npz: frame numbers must increase",
+    ),
     "empty.csv": (b"", "empty.csv: is empty"),
     "words.csv": (
         b"a,b\n1,2\n",

@@ -70,8 +70,8 @@ def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Mo
     dtypes = {linear.weight.dtype for linear in linears}
     if dtypes != {tokens.dtype} and not torch.is_autocast_enabled(tokens.device.type):
         return f"weights must be {tokens.dtype}, as the tokens"
-    parameters = [parameter for module in (*norms, *linears) for parameter in module.parameters()]
-    refusal = refuse_triton(*parameters)
+    pairs = [*map(_norm, norms), *map(_linear, linears)]
+    refusal = refuse_triton(*(parameter for pair in pairs for parameter in pair))
     slower = slower_than_eager(tokens, product_dtype(_mlp(norms[-1], mlps[-1])))
     if refusal is None and choose_backend("token_block", None, {"triton": None}, slower) == "eager":
         return "PyTorch's layers should be faster here, or Triton's interpreter runs: ask for triton by name"

@@ -47,7 +47,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line and exit.
 
-    0: done; 2: unusable input or arguments; 3: some files of an archive failed; 130: interrupted; 1: anything else.
+    0: done; 2: unusable input or arguments; 3: some of several files failed, or `adapt` shows no gain; 130:
+    interrupted; 1: anything else.
     """
     show_warnings_printably()
     app(prog_name="olift")

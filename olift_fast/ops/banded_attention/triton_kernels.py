@@ -8,8 +8,8 @@ and then from the L2 cache.
 
 Products of tiles, not multiply-adds over the band: 17/32 of a tile are in the band, yet on tensor cores a row takes a
 fraction of the instructions that 17 reloads, conversions and reductions of each key would, which would bound 16-bit
-elements by instructions and not by memory. In float32, true float32 on the ordinary cores, both are near the memory's
-time: the tile does twice the multiply-adds, and the band 17 times the loads.
+elements by instructions and not by memory. In float32 each product is three of TF32 on the tensor cores, whose error is
+that of float32 sums; in wide heads, whose operands would not fit in registers, true float32 on the ordinary cores.
 
 A NaN in a frame that is masked is never read. One in a frame that is not may reach the other frames of its tile.
 
@@ -99,6 +99,7 @@ def forward_kernel(
     m_i = tl.full([ITEMS, BLOCK], float("-inf"), tl.float32)
     l_i = tl.zeros([ITEMS, BLOCK], tl.float32)
     acc = tl.zeros([ITEMS, BLOCK, D], tl.float32)
+    PRECISION: tl.constexpr = "tf32x3" if D <= 32 else "ieee"
     start, stop = 0, TILES
     if TILES > 1:
         start, stop = tiles_within(first, length, BACK, TILES, TILE)
@@ -108,10 +109,10 @@ def forward_kernel(
         k = load_rows(k_ptr, rows(k_strides, at, begin, TILE), k_mask, DH, D)
         v = load_rows(v_ptr, rows(v_strides, at, begin, TILE), k_mask, DH, D)
         offset, band = tile_offsets(tile, REACH, BLOCK, TILE)
-        scores = score(q, k, bias_ptr, at, offset, band, scale, REACH)
+        scores = score(q, k, bias_ptr, at, offset, band, scale, REACH, PRECISION)
         mask = band[None, :, :] & q_mask[:, :, None] & k_mask[:, None, :]
         p, alpha, m_i, l_i = softmax_step(tl.where(mask, scores, float("-inf")), m_i, l_i)
-        acc = tl.dot(p.to(v.dtype), v, acc * alpha[:, :, None], input_precision="ieee")
+        acc = tl.dot(p.to(v.dtype), v, acc * alpha[:, :, None], input_precision=PRECISION)
 
     exists = inside(at, first, frames, joints, BLOCK)
     l_i = tl.where(l_i == 0.0, 1.0, l_i)
@@ -194,9 +195,9 @@ def tile_offsets(tile, REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.conste
 
 
 @triton.jit
-def score(a, b, bias_ptr, at, entry, band, scale, REACH: tl.constexpr):
+def score(a, b, bias_ptr, at, entry, band, scale, REACH: tl.constexpr, PRECISION: tl.constexpr):
     """``scale · a·b`` of each row of ``a`` and each of ``b``, plus the bias at ``entry`` in the band; in base 2."""
-    scores = tl.dot(a, tl.permute(b, (0, 2, 1)), input_precision="ieee") * (scale * LOG2E)
+    scores = tl.dot(a, tl.permute(b, (0, 2, 1)), input_precision=PRECISION) * (scale * LOG2E)
     if bias_ptr is not None:
         bias = tl.load(bias_ptr + at[2] * (REACH + 1) + entry, mask=band, other=0.0)
         scores += (bias * LOG2E)[None, :, :]

@@ -152,7 +152,7 @@ def queries_gradient(
         k = load_rows(k_ptr, rows(k_strides, at, begin, TILE), k_mask, DH, D)
         v = load_rows(v_ptr, rows(v_strides, at, begin, TILE), k_mask, DH, D)
         offset, band = tile_offsets(tile, REACH, BLOCK, TILE)
-        scores = score(q, k, bias_ptr, at, offset, band, scale, REACH)
+        scores = score(q, k, bias_ptr, at, offset, band, scale, REACH, "ieee")
         mask = band[None, :, :] & q_mask[:, :, None] & k_mask[:, None, :]
         dp = tl.dot(do, tl.permute(v, (0, 2, 1)), input_precision="ieee")
         ds = tl.where(mask, tl.exp2(scores - lse[:, :, None]) * (dp - delta[:, :, None]), 0.0)
@@ -187,7 +187,7 @@ def keys_gradients(
         out = load_rows(out_ptr, rows(out_strides, at, begin, TILE), q_mask, DH, D)
         delta = row_dots(do, out)
         offset, band = tile_offsets(tile, REACH, BLOCK, TILE)
-        scores = score(k, q, bias_ptr, at, REACH - offset, band, scale, REACH)
+        scores = score(k, q, bias_ptr, at, REACH - offset, band, scale, REACH, "ieee")
         mask = band[None, :, :] & k_mask[:, :, None] & q_mask[:, None, :]
         p = tl.where(mask, tl.exp2(scores - lse[:, None, :]), 0.0)
         dv = tl.dot(p.to(do.dtype), do, dv, input_precision="ieee")

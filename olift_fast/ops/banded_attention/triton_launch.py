@@ -148,15 +148,15 @@ def _team(width: int, bytes_per_element: int, backward: bool) -> tuple[int, int]
     """Joints and warps of a program.
 
     Each joint gets one warp where the warp's registers hold the operands, and the backward has more of them. Products
-    in float32 run on the ordinary cores, and each thread then holds rows of both operands in registers. So several
-    warps share a joint of wide heads.
+    in float32 on the ordinary cores have each thread hold rows of both operands. So several warps share a joint there:
+    in the backward, and of wide heads.
     """
     if bytes_per_element == 2:
         return (4, 4) if width <= 64 else (1, 8) if backward else (2, 2)
-    if width == 16:
+    if width == 16 or (width == 32 and not backward):
         return 4, 4
     if width == 32:
-        return (2, 8) if backward else (2, 4)
+        return 2, 8
     return 1, 8
 
 

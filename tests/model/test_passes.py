@@ -168,7 +168,7 @@ def test_small_lifts_a_clip_in_eighteen_launches(monkeypatch: pytest.MonkeyPatch
 
 @needs_triton
 def test_compiles_to_one_graph_for_any_length() -> None:
-    lifter = lifter_of(time_encoding="none")
+    lifter = lifter_of()
     compiled = torch.compile(lifter, fullgraph=True, dynamic=True, backend="aot_eager")
     with torch.no_grad():
         for shape in ((2, 5, 3), (3, 4, 7)):

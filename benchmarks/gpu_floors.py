@@ -42,11 +42,11 @@ class Floor(NamedTuple):
 def floors() -> Iterator[Floor]:
     """The floors of all kernels, for a thousand rows, tokens or problems."""
     row, pairs = "rows of a joint and head", 2 * WINDOW + 1
-    for element, backward_rate in ((4, "three of TF32"), (2, "bfloat16")):
+    for element, band_rate in ((4, "three of TF32"), (2, "bfloat16")):
         rate = "bfloat16" if element == 2 else "float32"
         forward, backward = 1000 * (4 * HEAD * element + 4), 1000 * (7 * HEAD * element + 4)
-        yield Floor("band, forward", row, forward, 4000 * pairs * HEAD, rate)
-        yield Floor("band, backward", row, backward, 10_000 * pairs * HEAD, backward_rate)
+        yield Floor("band, forward", row, forward, 4000 * pairs * HEAD, band_rate)
+        yield Floor("band, backward", row, backward, 10_000 * pairs * HEAD, band_rate)
         yield Floor("joints, forward", row, forward, 4000 * JOINTS * HEAD, rate)
         yield Floor("joints, backward", row, backward, 10_000 * JOINTS * HEAD, rate)
     tokens = "tokens"

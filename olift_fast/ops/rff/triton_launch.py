@@ -113,7 +113,15 @@ def _phase_backward(
     if dfreqs is not None:
         partial = x.new_empty((min(_RUNS, programs), channels, frequencies))
         grid = (partial.shape[0], ceil_div(frequencies, blocks["BLOCK_F"]))
-        launch(triton_kernels.freqs_gradient_kernel, grid, *inputs, partial, *sizes, **options)
+        launch(
+            triton_kernels.freqs_gradient_kernel,
+            grid,
+            *inputs,
+            partial,
+            *sizes,
+            **options,
+            num_warps=_warps(grad if weight is None else weight),
+        )
         _add_runs(partial, dfreqs, None, None)
 
 
@@ -149,8 +157,14 @@ def _layer_backward(
         BIAS=dbias is not None,
         TOKEN=dtoken is not None,
         **blocks,
+        num_warps=_warps(weight),
     )
     _add_runs(partial, dweight, dbias, dtoken)
+
+
+def _warps(operand: Tensor) -> int:
+    """Of a program that sums gradients: in half precision its products need the registers of eight."""
+    return 4 if operand.dtype == torch.float32 else 8
 
 
 def _add_runs(partial: Tensor, *totals: Tensor | None) -> None:

@@ -11,13 +11,13 @@ from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
 from olift_fast.nn.decoder import Decoder
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
+from olift_fast.nn.watched import Watched
 from olift_fast.ops.native_module import why_not_native
 from olift_fast.runtime.arrays import Array
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.fused import Attention, FusedLayers, LayerWeights, Norm, TwoLayers
 
 Layer = MotionLayer | SpaceLayer
-Signature = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
 
 
 class ModuleLayers:
@@ -38,9 +38,8 @@ class ModuleLayers:
     ) -> None:
         layers: list[Layer] = [*motion, *space]  # type: ignore[list-item]
         self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
-        self.signature = self._sign()
-        # Held, so that other tensors or memory can't come to have the same identity or address.
-        self._signed = [(x, x.untyped_storage()) for x in self._held()]
+        self._children = self._children_now()
+        self._watched = Watched(self._tensors_now())
         with torch.no_grad():
             own = [
                 LayerWeights(
@@ -59,7 +58,7 @@ class ModuleLayers:
 
     def current(self) -> bool:
         """Whether modules, parameters and buffers are still those that were packed, and hold the same values."""
-        return self.signature == self._sign()
+        return self._children == self._children_now() and self._watched.are(self._tensors_now())
 
     def hooked(self) -> bool:
         """Whether a module has hooks, which a fused pass would not call."""
@@ -73,13 +72,10 @@ class ModuleLayers:
         parts = (None if x is None else x.numpy() for x in (visible, lengths, graph))
         return torch.from_numpy(self.layers(tokens.numpy(), *parts))  # type: ignore[arg-type]
 
-    def _sign(self) -> Signature:
-        """Changes when a module, parameter or buffer is replaced, or a value is changed in place."""
-        children = tuple(id(child) for module in self._modules for child in module._modules.values())
-        tensors = ((id(x), 0 if x.is_inference() else x._version, x.data_ptr()) for x in self._held())
-        return children, tuple(tensors)
+    def _children_now(self) -> list[int]:
+        return [id(child) for module in self._modules for child in module._modules.values()]
 
-    def _held(self) -> list[Tensor]:
+    def _tensors_now(self) -> list[Tensor]:
         """Parameters and buffers."""
         held = [x for module in self._modules for x in (*module._parameters.values(), *module._buffers.values())]
         return [x for x in held if x is not None]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.nn.hooks import has_hooks
+from olift_fast.nn.watched import Watched
 from olift_fast.runtime.time_encoding import TimeEncoding
 
 
@@ -44,7 +45,7 @@ class RelativeTimeBias(nn.Module):
         self.window = window
         self.register_buffer("freqs", torch.randn(1, frequencies) * sigma)
         self.projection = nn.Linear(2 * frequencies, heads)
-        self._held: dict[tuple[object, ...], _Held] = {}
+        self._held: dict[tuple[object, ...], tuple[Tensor, Watched]] = {}
 
     def forward(self) -> Tensor:
         """→ ``(H, left + right + 1)``, from offset ``-left`` to offset ``right``; not to be written to."""
@@ -55,25 +56,24 @@ class RelativeTimeBias(nn.Module):
         half = torch.is_autocast_enabled(device.type)
         dtype = torch.get_autocast_dtype(device.type) if half else self.projection.weight.dtype
         key = (tuple(self.window), device, dtype)
-        held = self._held.get(key)
-        if held is None or not held.is_of(sources):
+        held, watched = self._held.get(key, (None, None))
+        if held is None or watched is None or not watched.are((held, *sources)):
             # Not in inference mode, whose tensors later gradients could not use.
             with torch.inference_mode(False), torch.no_grad():
                 bias = self._computed()
                 bias = bias.to(torch.promote_types(bias.dtype, torch.float32)).contiguous()
                 if type(bias) is not Tensor or (bias.is_cuda and torch.cuda.is_current_stream_capturing()):
                     return bias
-                if held is not None:
-                    bias = held.bias.copy_(bias)
-            if bias.is_cuda:  # Other streams may read it next.
-                torch.cuda.current_stream(bias.device).synchronize()
-            held = self._held[key] = _Held(bias, sources)
-        return held.bias
+                held = bias if held is None else held.copy_(bias)
+            if held.is_cuda:  # Other streams may read it next.
+                torch.cuda.current_stream(held.device).synchronize()
+            self._held[key] = held, Watched((held, *sources))
+        return held
 
     def train(self, mode: bool = True) -> RelativeTimeBias:
         """See `nn.Module.train`; what was computed before is computed again."""
-        for held in tuple(self._held.values()):
-            held.sources = ()
+        for key, (held, _) in tuple(self._held.items()):
+            self._held[key] = held, Watched(())
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, object]:
@@ -84,7 +84,7 @@ class RelativeTimeBias(nn.Module):
         super().__setstate__({"_held": {}, **state})
 
     def _sources(self) -> tuple[Tensor, ...] | None:
-        """What the bias is computed of, for `_Held` to watch; None where that is not all that it depends on."""
+        """What the bias is computed of, to be watched; None where that is not all that it depends on."""
         linear = self.projection
         traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
         if self.training or traced or torch.jit.is_tracing():  # type: ignore[attr-defined]
@@ -99,25 +99,6 @@ class RelativeTimeBias(nn.Module):
     def _computed(self) -> Tensor:
         left, right = self.window
         return self.projection(_features(-left, right + 1, self.freqs)).T
-
-
-class _Held:
-    """A bias that was computed, and what of."""
-
-    def __init__(self, bias: Tensor, sources: tuple[Tensor, ...]) -> None:
-        self.bias, self.sources = bias, sources
-        self._state = _state(bias, *sources)
-        # Holds their memory, so that other values at the same address are theirs, whatever is assigned to `data`.
-        self._memory = [x.untyped_storage() for x in sources]
-
-    def is_of(self, sources: tuple[Tensor, ...]) -> bool:
-        """Whether the sources are the same tensors, and neither they nor the bias were changed since."""
-        same = len(sources) == len(self.sources) and all(a is b for a, b in zip(sources, self.sources, strict=True))
-        return same and self._state == _state(self.bias, *sources)
-
-
-def _state(*tensors: Tensor) -> tuple[tuple[int, int], ...]:
-    return tuple((x._version, x.data_ptr()) for x in tensors)
 
 
 class AbsoluteTime(nn.Module):

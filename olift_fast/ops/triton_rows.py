@@ -52,5 +52,5 @@ def softmax_step(scores, m_i, l_i):
 
 @triton.jit
 def row_dots(a, b):
-    """The dot product of each row of ``a`` with that of ``b``, [ITEMS, N]."""
-    return tl.sum(a.to(tl.float32) * b.to(tl.float32), axis=2)
+    """The dot product of each row of ``a`` with that of ``b``, rows along the last axis."""
+    return tl.sum(a.to(tl.float32) * b.to(tl.float32), axis=len(a.shape) - 1)

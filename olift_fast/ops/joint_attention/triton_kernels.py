@@ -17,7 +17,7 @@ import triton.language as tl
 
 from olift_fast.ops.joint_attention.triton_tiles import load_tile, multiply, store_some, store_tile
 from olift_fast.ops.triton_math import hardware_log2
-from olift_fast.ops.triton_rows import LOG2E, softmax_step
+from olift_fast.ops.triton_rows import LOG2E, row_dots, softmax_step
 
 VARYING = [
     "frames",
@@ -241,12 +241,6 @@ def softmax_gradient(q, k, v, do, lse, mask, scale):
     p = tl.where(mask, tl.exp2(scores - level[:, None]), 0.0)
     dp = tl.where(mask, multiply(do, tl.trans(v)), 0.0)
     return p, dp
-
-
-@triton.jit
-def row_dots(a, b):
-    """The dot product of each row of ``a`` with that of ``b``."""
-    return tl.sum(a.to(tl.float32) * b.to(tl.float32), axis=1)
 
 
 @triton.jit

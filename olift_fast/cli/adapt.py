@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
+from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence, check_not_model
 from olift_fast.cli.console import SOME_FAILED, plural, print_json, progress_bar, reported, say, tell, warn
 from olift_fast.cli.lift_many import each_once, recordings_in
 from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
@@ -103,7 +103,8 @@ def adapt(
 
     plan = AdaptPlan(minutes=minutes)
     model = pinned(model)
-    _check_out(out, folder_of(model))
+    check_not_model(out, folder_of(model))
+    _check_out(out)
     recordings = [
         read_tracks(
             path,
@@ -148,13 +149,13 @@ def adapt(
         raise typer.Exit(SOME_FAILED)
 
 
-def _check_out(out: Path, source: Path) -> None:
+def _check_out(out: Path) -> None:
     """Raises InputError where the checkpoint can't be written, before the work is done."""
-    if source.resolve() == out.resolve():
-        raise InputError(f"--out must be another folder than --model, got {out}")
+    from olift_fast.model.checkpoints import CONFIG
+
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, wanted a folder for the new checkpoint")
-    if (out / "config.json").exists():
+    if (out / CONFIG).exists():
         raise InputError(f"{out}: holds a checkpoint; give another folder with --out")
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):

@@ -41,6 +41,12 @@ def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
         raise InputError(f"{path}: is the input itself; choose another name with {option}")
 
 
+def check_not_model(out: Path, model: Path) -> None:
+    """Raises InputError where ``--out`` is the folder of the checkpoint to start from."""
+    if out.resolve() == model.resolve():
+        raise InputError(f"--out must be another folder than --model, got {out}")
+
+
 def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
     """As `check_output`, for a lifted result: its suffix must be known, and what writes such files installed.
 

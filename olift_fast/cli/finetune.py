@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from olift_fast.cli.checks import check_not_model
 from olift_fast.cli.console import reported, say
 from olift_fast.cli.evaluate import print_scores, shown
 from olift_fast.cli.options import Debug, ModelName
@@ -61,8 +62,7 @@ def finetune(
         if any(change.split("=")[0].strip() == key for change in changes or ()):
             raise InputError(f"--set {key} must be given as {option}")
     model = pinned(model)
-    if folder_of(model).resolve() == out.resolve():
-        raise InputError(f"--out must be another folder than --model, got {out}")
+    check_not_model(out, folder_of(model))
     before = Lifter.from_pretrained(model)
     given: dict[str, Any] = {
         "model.start": model,

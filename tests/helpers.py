@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,19 @@ def error(got: Tensor, wanted: Tensor, least: float = 1e-3) -> float:
     """Relative Frobenius error ``|got - wanted| / |wanted|`` in float64, with at least `least` to divide by."""
     got, wanted = (x.detach().cpu().double() for x in (got, wanted))
     return float((got - wanted).norm() / wanted.norm().clamp(min=least))
+
+
+def assert_compiles_once(function: Callable[..., Tensor], calls: Iterable[tuple[Tensor, ...]]) -> None:
+    """It compiles whole, once for the first sizes and once for all others, and gives the same bits, gradients too."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(function, fullgraph=True, backend=counter)
+    for first, *others in calls:
+        leaves = [first.clone().requires_grad_() for _ in range(2)]
+        results = [f(leaf, *others) for f, leaf in zip((compiled, function), leaves, strict=True)]
+        for result in results:
+            result.sum().backward()
+        assert torch.equal(*results)
+        assert torch.equal(leaves[0].grad, leaves[1].grad)
+    assert counter.frame_count <= 2

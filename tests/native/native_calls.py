@@ -293,3 +293,18 @@ def expected_procrustes(
 def relative_error(got: Array, wanted: Array) -> float:
     difference: Any = np.linalg.norm(got.astype(np.float64) - wanted)
     return float(difference / max(float(np.linalg.norm(wanted)), 1e-3))
+
+
+def disturbed_sets(count: int, points: int, dtype: type, weighted: bool) -> tuple[Array, Array, Array | None]:
+    """Point sets beside disturbed copies of them; some weights are 0, the first point's among them, over NaN."""
+    random = np.random.default_rng(points)
+    source = random.standard_normal((count, points, 3)) + 3
+    target = source + 0.3 * random.standard_normal(source.shape) + 5
+    source, target = source.astype(dtype), target.astype(dtype)
+    if not weighted:
+        return source, target, None
+    weights = random.random((count, points)).astype(dtype) + dtype(0.1)
+    weights[:, 5::7] = 0
+    weights[::2, 0] = 0
+    source[weights == 0] = np.nan
+    return source, target, weights

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from native_calls import procrustes, procrustes_error, procrustes_gradients, relative_error
+from native_calls import disturbed_sets, procrustes, procrustes_error, procrustes_gradients, relative_error
 
 pytestmark = pytest.mark.slow  # the kernels are compiled for it
 
@@ -40,21 +40,6 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     return module
 
 
-def sets(count: int, points: int, dtype: type, weighted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Point sets beside disturbed copies of them; some weights are 0, the first point's among them, over NaN."""
-    random = np.random.default_rng(points)
-    source = random.standard_normal((count, points, 3)) + 3
-    target = source + 0.3 * random.standard_normal(source.shape) + 5
-    source, target = source.astype(dtype), target.astype(dtype)
-    if not weighted:
-        return source, target, None
-    weights = random.random((count, points)).astype(dtype) + dtype(0.1)
-    weights[:, 5::7] = 0
-    weights[::2, 0] = 0
-    source[weights == 0] = np.nan
-    return source, target, weights
-
-
 # A warp of 8-lane groups with one to spare, one problem a warp, more problems than a warp solves at once, many slices.
 SHAPES = [(1, 1), (5, 4), (21, 26), (3, 64), (3, 65), (2, 256), (2, 257), (1, 9000)]
 
@@ -64,7 +49,7 @@ SHAPES = [(1, 1), (5, 4), (21, 26), (3, 64), (3, 65), (2, 256), (2, 257), (1, 90
 @pytest.mark.parametrize(("count", "points"), SHAPES)
 def test_every_step_matches_the_cpu(emulated, dtype, weighted, count, points) -> None:
     kind = ["rigid", "similarity", "rotation"][points % 3]
-    source, target, weights = sets(count, points, dtype, weighted and points > 1)
+    source, target, weights = disturbed_sets(count, points, dtype, weighted and points > 1)
     random = np.random.default_rng(1)
     upstream = tuple(random.standard_normal((count, *shape)).astype(dtype) for shape in ((3, 3), (), (3,)))
     pull = random.standard_normal(count).astype(dtype)
@@ -83,7 +68,7 @@ def test_every_step_matches_the_cpu(emulated, dtype, weighted, count, points) ->
 @pytest.mark.parametrize(("weighted", "points"), [(False, 3), (True, 6), (True, 17), (False, 26), (True, 27)])
 def test_many_problems_are_solved_a_lane_each(emulated, dtype, weighted, points) -> None:
     count, kind = 16384 + 5, ["rigid", "similarity", "rotation"][points % 3]
-    source, target, weights = sets(64, points, dtype, weighted)
+    source, target, weights = disturbed_sets(64, points, dtype, weighted)
     source, target = (np.resize(x, (count, points, 3)) for x in (source, target))
     weights = None if weights is None else np.resize(weights, (count, points))
     random = np.random.default_rng(1)
@@ -101,7 +86,7 @@ def test_many_problems_are_solved_a_lane_each(emulated, dtype, weighted, points)
 
 @pytest.mark.parametrize("count", [6, 16384])
 def test_first_point_far_from_the_others_loses_no_accuracy(emulated, count) -> None:
-    source, target, _ = sets(64, 26, np.float64, False)
+    source, target, _ = disturbed_sets(64, 26, np.float64, False)
     weights = np.ones((64, 26))
     weights[:, 0] = 1e-6
     source[:, 0] += 500
@@ -112,7 +97,7 @@ def test_first_point_far_from_the_others_loses_no_accuracy(emulated, count) -> N
 
 @pytest.mark.parametrize(("count", "points"), [(6, 26), (6, 300), (16384, 26)])
 def test_strided_views_and_shared_targets(emulated, count, points) -> None:
-    source, target, weights = (np.resize(x, (count, *x.shape[1:])) for x in sets(6, points, np.float32, True))
+    source, target, weights = (np.resize(x, (count, *x.shape[1:])) for x in disturbed_sets(6, points, np.float32, True))
     wanted = procrustes(source, np.repeat(target[:1], count, 0), weights, on=emulated)
     wide = np.full((points, count, 5), 9, np.float32).transpose(1, 0, 2)
     wide[..., 1:4] = source

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from native_calls import procrustes, procrustes_error, procrustes_gradients, relative_error
+from native_calls import disturbed_sets, procrustes, procrustes_error, procrustes_gradients, relative_error
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
@@ -103,21 +103,6 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def sets(count: int, points: int, dtype: type, weighted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Point sets beside disturbed copies of them; some weights are 0, the first point's among them, over NaN."""
-    random = np.random.default_rng(points)
-    source = random.standard_normal((count, points, 3)) + 3
-    target = source + 0.3 * random.standard_normal(source.shape) + 5
-    source, target = source.astype(dtype), target.astype(dtype)
-    if not weighted:
-        return source, target, None
-    weights = random.random((count, points)).astype(dtype) + dtype(0.1)
-    weights[:, 5::7] = 0
-    weights[::2, 0] = 0
-    source[weights == 0] = np.nan
-    return source, target, weights
-
-
 # A warp of 8-lane groups with some to spare, a warp for each set, a set of several slices.
 @pytest.mark.parametrize(
     ("count", "points", "dtype", "weighted"),
@@ -132,7 +117,7 @@ def sets(count: int, points: int, dtype: type, weighted: bool) -> tuple[np.ndarr
 def test_every_step_matches_the_cpu(device: OnPtx, count: int, points: int, dtype: type, weighted: bool) -> None:
     """No access outside of the tensors or off its alignment, no race: the machine refuses them."""
     kind = ["rigid", "similarity", "rotation"][points % 3]
-    source, target, weights = sets(count, points, dtype, weighted)
+    source, target, weights = disturbed_sets(count, points, dtype, weighted)
     random = np.random.default_rng(1)
     upstream = tuple(random.standard_normal((count, *shape)).astype(dtype) for shape in ((3, 3), (), (3,)))
     pull = random.standard_normal(count).astype(dtype)
@@ -149,7 +134,7 @@ def test_every_step_matches_the_cpu(device: OnPtx, count: int, points: int, dtyp
 
 
 def test_strided_views_of_many_small_sets(device: OnPtx) -> None:
-    source, target, weights = sets(37, 5, np.float32, True)
+    source, target, weights = disturbed_sets(37, 5, np.float32, True)
     wide = np.full((5, 37, 5), 9, np.float32).transpose(1, 0, 2)
     wide[..., 1:4] = source
     got = procrustes(wide[..., 1:4], np.broadcast_to(target[:1], source.shape), weights, on=device)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch._dynamo.testing
-from helpers import error, needs_native
+from helpers import assert_compiles_once, error, needs_native
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
@@ -228,17 +227,9 @@ def test_compiles_whole_and_once_for_all_sizes(backend) -> None:
         fit = procrustes(source, target, weights=weights, backend=backend)
         return fit.rotation.square().sum(dim=(-2, -1)) + procrustes_mse(source, target, weights=weights)
 
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(function, fullgraph=True, backend=counter)
-    for count in range(3, 13):
-        source, target, weights = place(backend, torch.float32, *problem(count, count + 5, seed=count))
-        leaves = [source.clone().requires_grad_() for _ in range(2)]
-        results = [f(leaf, target, weights) for f, leaf in zip((compiled, function), leaves, strict=True)]
-        for result in results:
-            result.sum().backward()
-        assert torch.equal(*results)
-        assert torch.equal(leaves[0].grad, leaves[1].grad)
-    assert counter.frame_count <= 2
+    assert_compiles_once(
+        function, (place(backend, torch.float32, *problem(count, count + 5, seed=count)) for count in range(3, 13))
+    )
 
 
 @pytest.mark.parametrize("backend", FAST_NAMES)

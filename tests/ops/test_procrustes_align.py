@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
-import torch._dynamo.testing
-from helpers import error, needs_native
+from helpers import assert_compiles_once, error, needs_native
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -240,17 +239,7 @@ def test_compiles_whole_and_once_for_all_sizes() -> None:
     def function(source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
         return procrustes_align(source, target, weights=weights, backend="native").square().sum(dim=(-2, -1))
 
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(function, fullgraph=True, backend=counter)
-    for count in range(3, 13):
-        source, target, weights = (x.float() for x in problem(count, count + 5))
-        leaves = [source.clone().requires_grad_() for _ in range(2)]
-        results = [f(leaf, target, weights) for f, leaf in zip((compiled, function), leaves, strict=True)]
-        for result in results:
-            result.sum().backward()
-        assert torch.equal(*results)
-        assert torch.equal(leaves[0].grad, leaves[1].grad)
-    assert counter.frame_count <= 2
+    assert_compiles_once(function, (tuple(x.float() for x in problem(count, count + 5)) for count in range(3, 13)))
 
 
 @needs_native

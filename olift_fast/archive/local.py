@@ -111,6 +111,8 @@ def _drive(
                 except queue.Empty:
                     break
             worker = worker or _started_worker(setup, given_up)
+            if worker is None:
+                break
             with large if pack[0].entry.bytes > LARGE else nullcontext():
                 died = worker.lift(pack, answers)
             if died is not None:
@@ -129,8 +131,8 @@ def _drive(
         answers.put(None)
 
 
-def _started_worker(setup: Setup, given_up: threading.Event) -> _Worker:
-    """A worker that has loaded the model; tried again where one is killed before.
+def _started_worker(setup: Setup, given_up: threading.Event) -> _Worker | None:
+    """A worker that has loaded the model; tried again where one is killed before. None once the work is given up.
 
     Raises:
         InputError: the model can't be loaded, or workers end before they have.
@@ -139,6 +141,8 @@ def _started_worker(setup: Setup, given_up: threading.Event) -> _Worker:
         worker = _Worker(setup, given_up)
         if worker.ready:
             return worker
+        if given_up.is_set():
+            return None
     raise InputError(f"{_STARTS} processes ended while they loaded the model (not enough memory?)")
 
 

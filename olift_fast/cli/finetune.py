@@ -75,6 +75,13 @@ def finetune(
     if before.config.window[1] == 0:
         # It can serve streams of several delays. Trained with its own window alone, it would forget that.
         given["schedule.look_ahead"] = load_config(RECIPES / "small-causal.toml").schedule.look_ahead
+    # What it can be told, and the cameras that it knows, stay as its own training had them.
+    known = load_config(RECIPES / "small-all.toml").data
+    if before.config.pitch:
+        given["data.pitch_told"] = known.pitch_told
+        given["data.camera"] = {"views": known.camera.views, "roll": known.camera.roll}
+    if before.config.kinds:
+        given |= {"data.kinds_told": known.kinds_told, "data.graphs": known.graphs}
     config = load_config(RECIPES / "finetune.toml", [*(as_change(*item) for item in given.items()), *(changes or ())])
     check_time_table(model, before.config)
     clips = held_out(data, noise=True, paired=False)

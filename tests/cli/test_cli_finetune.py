@@ -76,3 +76,13 @@ def test_a_model_for_streams_keeps_its_delays(
     assert outcome.exit_code == 0, outcome.stderr
     assert asked[0].schedule.look_ahead == load_config("small-causal").schedule.look_ahead
     assert asked[0].schedule.warmup == 3 and asked[0].model.name == "mine"
+
+
+@pytest.mark.slow
+def test_a_model_that_is_told_pitch_and_kinds_is_told_them_still(run: Run, recordings: Path, tmp_path: Path) -> None:
+    config = LifterConfig(width=16, heads=2, motion_layers=1, pitch=True, kinds=47, uncertainty=True)
+    folder = Lifter(config).save_pretrained(tmp_path / "told")
+    out = tmp_path / "mine"
+    outcome = run("finetune", recordings, "--out", out, "--model", folder, "--steps", 2, *QUICK)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert Lifter.from_pretrained(out).config == config

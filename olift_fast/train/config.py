@@ -29,16 +29,28 @@ class ModelPlan:
         name: what results say they were lifted with; the preset's name by default.
         changes: fields of `LifterConfig` that differ from the preset's; with `start`, the window may,
             and `pitch`, `kinds` and `uncertainty` may be added: at first they change no joint.
+        share: of the way from the weights of `start` to the trained ones, above 0, at most 1: there are the weights
+            that are saved at the end. At 0.6 most is learned, and little of what the start knew is lost. The early
+            stop scores the trained weights themselves. Source: Wortsman et al., "Robust fine-tuning of zero-shot
+            models" (arXiv 2109.01903).
+
+    Raises:
+        InputError: a share outside this range, or below 1 without `start`.
     """
 
     preset: str | None = None
     start: str | None = None
     name: str | None = None
+    share: float = 1.0
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.name is not None:
             check_name(self.name)
+        if not 0 < self.share <= 1:
+            raise InputError(f"share must be above 0, at most 1, got {self.share}")
+        if self.share < 1 and self.start is None:
+            raise InputError(f"share must be 1 without start, got {self.share}")
 
 
 @dataclass(frozen=True)

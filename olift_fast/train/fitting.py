@@ -128,11 +128,13 @@ def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, f
     if log is not None:
         _save(state, config, fabric)
         log.close()
-    finished = state.best or average
+    finished = trained = state.best or average
+    if config.model.share < 1:
+        finished = part_way(build(config.model).to(fabric.device), trained, config.model.share)
     if deciding:
         finished = calibrated(finished, deciding)
-        if fabric.is_global_zero:
-            finished.save_pretrained(out)
+    if finished is not trained and fabric.is_global_zero:
+        finished.save_pretrained(out)
     fabric.barrier()
     return finished
 
@@ -191,6 +193,15 @@ def build(plan: ModelPlan) -> Lifter:
     if told := ", ".join(f"{key} is {old} there, {new} here" for key, old, new in found):
         raise InputError(f"model.start = {plan.start!r} is not of preset {plan.preset!r}: {told}")
     return lifter
+
+
+@torch.no_grad()
+def part_way(start: Lifter, trained: Lifter, share: float) -> Lifter:
+    """A lifter whose weights are (1 - share) · those of `start` + share · those of `trained`, in evaluation mode."""
+    between = copy.deepcopy(trained)
+    for weight, first in zip(between.parameters(), start.parameters(), strict=True):
+        weight.copy_(first.lerp(weight, share))
+    return between.eval()
 
 
 def training_loss(

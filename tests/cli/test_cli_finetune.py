@@ -23,7 +23,8 @@ def test_a_checkpoint_learns_the_animal_and_both_are_scored(
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "fine-tuned"
-    options = ("--out", out, "--model", random_model, "--steps", 150, "--set", "data.real_share=1", *QUICK)
+    whole = ("--set", "model.share=1", "--set", "data.real_share=1")  # Random weights know nothing to be kept.
+    options = ("--out", out, "--model", random_model, "--steps", 150, *whole, *QUICK)
     outcome = run("finetune", recordings, *options)
     assert outcome.exit_code == 0, outcome.stderr
     assert outcome.stdout.endswith(f"trained: {out}; olift lift FILE --model {out}\n")

@@ -13,7 +13,7 @@ from olift_fast.data.corruption import Corruption
 from olift_fast.data.generator import WEIGHTS
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.train import EarlyStop, Mixture, load_config
+from olift_fast.train import EarlyStop, Mixture, ModelPlan, load_config
 from olift_fast.train.config import recipes
 from olift_fast.train.fitting import build
 from olift_fast.train.mixture import REAL_WEIGHTS
@@ -159,6 +159,12 @@ def test_a_started_model_must_be_what_the_preset_says(tmp_path: Path, tiny: Path
     assert build(load_config(tiny, ["model.changes.kinds=4"]).model).config.kinds == 4
     with pytest.raises(InputError, match=r"must be of window, pitch, kinds, uncertainty with .*, got width"):
         build(load_config(tiny, ["model.changes.width=64"]).model)
+    assert load_config(tiny, ["model.share=0.6"]).model.share == 0.6
+    for share in ("0", "1.5", "-0.5"):
+        with pytest.raises(InputError, match=r"share must be above 0, at most 1, got"):
+            load_config(tiny, [f"model.share={share}"])
+    with pytest.raises(InputError, match=r"share must be 1 without start, got 0.5"):
+        ModelPlan(share=0.5)
     with pytest.raises(InputError, match=r"model.changes: unknown keys widht"):
         build(
             load_config(tiny, ["model.start=small", "model.changes.window=[4, 0]"]).model.__class__(

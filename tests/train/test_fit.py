@@ -52,6 +52,22 @@ def test_stops_when_the_score_no_longer_falls_and_keeps_the_best(
 
 
 @pytest.mark.slow
+def test_weights_are_saved_a_share_of_the_way(tiny: Path, tmp_path: Path) -> None:
+    begun = fit(load_config(tiny, ["schedule.steps=5", f"run.out='{tmp_path / 'start'}'"]))
+    config = tiny.read_text().partition("[data]")[2]
+    tiny.write_text(f"[model]\nstart = '{tmp_path / 'start'}'\n[data]{config}")
+    trained = fit(load_config(tiny, ["schedule.steps=10", f"run.out='{tmp_path / 'whole'}'"]))
+    part = ["schedule.steps=10", "model.share=0.25"]
+    first = fit(load_config(tiny, [*part, "run.stop_after=5"]))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), begun.parameters(), strict=True))
+    for found in (fit(load_config(tiny, part), resume=True), fit(load_config(tiny, part), resume=True)):
+        saved = Lifter.from_pretrained(tmp_path / "out")
+        for name, weight in trained.state_dict().items():
+            torch.testing.assert_close(found.state_dict()[name], 0.75 * begun.state_dict()[name] + 0.25 * weight)
+            assert torch.equal(saved.state_dict()[name], found.state_dict()[name])
+
+
+@pytest.mark.slow
 def test_score_falls_with_training_and_is_the_same_each_time() -> None:
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig(width=16, heads=2, motion_layers=1, space_layers=1)).eval()

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from olift_fast.tracks.skeleton import Skeleton
 
 
+FEWEST_JOINTS = 4
+"""Points of a rigid body from which three views without perspective tell its shape (Ullman 1979)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiftingJob:
     """What to lift, and how: the options of `olift lift`."""
@@ -299,7 +303,10 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
     from olift_fast.tracks.hands import hand_of, is_hand
 
     if not skeleton.edges:
-        yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
+        yield (
+            "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them, "
+            "and `olift skeleton` drafts such a FILE"
+        )
     if is_hand(skeleton) and not any(skeleton.sides):
         unsaid = [track for track in tracks if not any(hand_of(skeleton, track).sides)]
         if unsaid or not tracks:
@@ -313,6 +320,9 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
 
 def _warnings(result: LiftedTracks) -> Iterator[str]:
     yield from skeleton_warnings(result.skeleton, result.tracks)
+    joints = result.skeleton.num_joints
+    if joints < FEWEST_JOINTS:
+        yield f"{plural(joints, 'joint')} only: too few to tell depth by, which takes at least {FEWEST_JOINTS}"
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]

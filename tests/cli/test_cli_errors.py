@@ -124,7 +124,7 @@ def test_bad_file(lift: Run, run: Run, tmp_path: Path, make: Callable[[Path], Pa
         (["--min-confidence", "1.5"], ["--min-confidence", "1.5"]),
         (["--threads", "0"], ["--threads", "0"]),
         (["--dtype", "float16"], ["--dtype float16", "GPUs"]),
-        (["--device", "gpu"], ["--device gpu"]),
+        (["--device", "gpu"], ["--device must be cpu, cuda, cuda:1 or another that torch knows, got 'gpu'"]),
         (["--track", "cat"], ["mouse.csv", "'cat'"]),
         (["--format", "coco"], ["mouse.csv", "coco"]),
         (["--format", "nonsense"], ["nonsense", "deeplabcut"]),

@@ -228,6 +228,11 @@ def test_view_of_something_else(run: Run, mouse: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.html"))
 
 
+def test_view_of_no_frames(run: Run, lift: Run, mouse: Path, tmp_path: Path) -> None:
+    assert lift(mouse, "-o", tmp_path / "m.npz").exit_code == 0
+    assert_one_line(run("view", tmp_path / "m.npz", "--max-frames", "0"), "--max-frames must be >= 1, got 0")
+
+
 def test_debug_adds_the_traceback(lift: Run, tmp_path: Path) -> None:
     outcome = lift(tmp_path / "absent.csv", "--debug")
     assert outcome.exit_code == 2

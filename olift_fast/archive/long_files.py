@@ -13,8 +13,8 @@ import numpy as np
 
 from olift_fast.atomic import writing
 from olift_fast.model import AnyLifter
-from olift_fast.model.begun import lifted_of, visible_of
 from olift_fast.model.normalization import frame_centers
+from olift_fast.model.results import lifted_of, visible_of
 from olift_fast.runtime.arrays import Array
 from olift_fast.streaming.long_recordings import LongResult, lift_long
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks

@@ -152,4 +152,4 @@ def _edges_told(content: dict[str, Any]) -> str:
     if edges:
         return inferred or plural(len(edges), "edge")
     reason = f" ({inferred})" if inferred else ""
-    return f"no edges{reason}; --skeleton FILE or RIG gives them, --infer motion guesses them"
+    return f"no edges{reason}; --skeleton FILE or RIG gives them, `olift skeleton` drafts such a FILE"

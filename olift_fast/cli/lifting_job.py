@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from olift_fast.tracks.skeleton import Skeleton
 
 
+FEWEST_JOINTS = 4
+"""Points of a rigid body from which three views without perspective tell its shape (Ullman 1979)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiftingJob:
     """What to lift, and how: the options of `olift lift`."""
@@ -101,7 +105,6 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
     with stages.measure("start"), computing_with(job.backend):
         # The weights, and torch where it is needed: the same seconds for one frame as for a million.
         from olift_fast.bodies import trust
-        from olift_fast.model import MirrorDisagreement, lift_tracks
         from olift_fast.model.checkpoints import pinned, validated_drift
         from olift_fast.model.loading import why_torch
         from olift_fast.runtime.threads import set_thread_count
@@ -112,13 +115,31 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
         if job.threads is not None:
             set_thread_count(job.threads)
         usual_drift = validated_drift(name)
+    lifted, mirror_share = _lift(job, model, tracks, stages, quiet)
+    signs = trust(lifted, usual_drift=usual_drift, mirror=mirror_share)
+    result = _finished(job, lifted, stages)
+    _write(job, result, stages)
+    from olift_fast.world.report import describe
+
+    notes = *result.notes, *describe(result), *_camera_notes(model, result)
+    bad = signs.warnings(steadied=job.rigid, smoothed=job.smooth is not None)
+    return Outcome(job, result, stages, signs, (*result.warnings, *_warnings(result), *bad), notes, reason)
+
+
+def _lift(
+    job: LiftingJob, model: AnyLifter, tracks: KeypointTracks, stages: Stages, quiet: bool
+) -> tuple[LiftedTracks, float | None]:
+    """The joints as the model gives them, and with ``--mirror`` by how much the mirror image's differ."""
+    with stages.measure("start"), computing_with(job.backend):
+        from olift_fast.model import MirrorDisagreement, lift_tracks
+
     mirror = MirrorDisagreement() if job.mirror else None
     with (
         stages.measure("lift"),
         computing_with(job.backend),
         progress_bar(f"lifting {job.file.name}", quiet) as progress,
     ):
-        result = lift_tracks(
+        lifted = lift_tracks(
             model,
             tracks,
             min_confidence=job.min_confidence,
@@ -128,32 +149,36 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
             pitch=job.pitch if model.config.pitch or not job.placement.world else None,
             progress=progress,
         )
-    told = trust(result, usual_drift=usual_drift, mirror=mirror.share if mirror else None)
+    return lifted, mirror.share if mirror else None
+
+
+def _finished(job: LiftingJob, lifted: LiftedTracks, stages: Stages) -> LiftedTracks:
+    """The joints smoothed, in the world frame and with steady bones, as far as the job asks for it."""
     from olift_fast.bodies import smooth_joints, steady_bones
 
     if job.smooth is not None:
         with stages.measure("steady"):
-            result = smooth_joints(result, job.smooth)
-    result = job.placement.placed(result, job.pitch)
+            lifted = smooth_joints(lifted, job.smooth)
+    placed = job.placement.placed(lifted, job.pitch)
     if job.rigid:
         # After the world frame, which tells depth by how the bones' sizes change in the picture.
         with stages.measure("steady"):
-            result = steady_bones(result)
+            placed = steady_bones(placed)
+    return placed
+
+
+def _write(job: LiftingJob, result: LiftedTracks, stages: Stages) -> None:
+    """The result's file, and its page if one is asked for."""
     with stages.measure("write"):
         from olift_fast.io import write_lifted
 
         write_lifted(result, job.out)
-    from olift_fast.world.report import describe
-
     if job.page is not None:
         from olift_fast.atomic import writing
         from olift_fast.view import write_html
 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
-    notes = *result.notes, *describe(result), *_camera_notes(model, result)
-    bad = told.warnings(steadied=job.rigid, smoothed=job.smooth is not None)
-    return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *bad), notes, reason)
 
 
 def check_job(job: LiftingJob) -> None:
@@ -299,7 +324,10 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
     from olift_fast.tracks.hands import hand_of, is_hand
 
     if not skeleton.edges:
-        yield "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them"
+        yield (
+            "no skeleton edges are known: depth is less sure, no bones are drawn; --skeleton FILE or RIG gives them, "
+            "and `olift skeleton` drafts such a FILE"
+        )
     if is_hand(skeleton) and not any(skeleton.sides):
         unsaid = [track for track in tracks if not any(hand_of(skeleton, track).sides)]
         if unsaid or not tracks:
@@ -313,6 +341,9 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
 
 def _warnings(result: LiftedTracks) -> Iterator[str]:
     yield from skeleton_warnings(result.skeleton, result.tracks)
+    joints = result.skeleton.num_joints
+    if joints < FEWEST_JOINTS:
+        yield f"{plural(joints, 'joint')} only: too few to tell depth by, which takes at least {FEWEST_JOINTS}"
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]

@@ -170,17 +170,13 @@ def stream(
     _check(sources, skeleton=skeleton, min_confidence=min_confidence, fps=fps, record=record)
     _check_positive(idle=idle, scale=scale, patience=patience)
     _check_counts(tracks=tracks, fit_frames=fit_frames, align=align, queue=queue, threads=threads)
-    if align is not None and frame != FrameName.camera:
-        raise InputError(f"--align needs --frame camera, got {frame.value}: others are not fitted to the picture")
-    if scale is not None and fit_frames is not None:
-        raise InputError(f"--scale {scale:g} leaves nothing to fit, so --fit-frames {fit_frames} must be left out")
-    told = pitch_told(pitch, view)
+    _check_fits(frame, align=align, scale=scale, fit_frames=fit_frames)
+    degrees = pitch_told(pitch, view)
     if open_:
         _check_page(page_port)
     replayed = None
     if replay is not None:
-        check_input(replay)
-        sources["replay"] = replayed = read_tracks(
+        sources["replay"] = replayed = _read_replay(
             replay,
             format=format,
             skeleton=skeleton,
@@ -189,10 +185,6 @@ def stream(
             min_confidence=min_confidence,
             allow_pickle=allow_pickle,
         )
-        for warning in replayed.warnings:
-            warn(warning)
-        for note in replayed.notes:
-            tell(note)
     joints = _skeleton(skeleton, replayed)
     if record is not None:
         _check_can_hold(record, joints, replayed)
@@ -219,14 +211,14 @@ def stream(
         fit="running" if fit_frames is None else "hold",
         fit_frames=fit_frames,
         align=align,
-        pitch=told,
+        pitch=degrees,
     )
     lifting.warmup()
     recording = Recording(
         joints,
         frame=frame.value,
         model=model,
-        pitch=told,
+        pitch=degrees,
         fps=fps or (replayed.fps if replayed else None),
         source=str(replay) if replay else None,
         journal=None if record is None else journal_of(record),
@@ -288,12 +280,30 @@ def _check_counts(**options: int | None) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be >= 1, got {count}")
 
 
+def _check_fits(frame: FrameName, *, align: int | None, scale: float | None, fit_frames: int | None) -> None:
+    if align is not None and frame != FrameName.camera:
+        raise InputError(f"--align needs --frame camera, got {frame.value}: others are not fitted to the picture")
+    if scale is not None and fit_frames is not None:
+        raise InputError(f"--scale {scale:g} leaves nothing to fit, so --fit-frames {fit_frames} must be left out")
+
+
 def _check_page(port: int) -> None:
     from olift_fast.streaming.transports import check_port
     from olift_fast.view.live import require_viser
 
     check_port(port, "--page-port")
     require_viser()
+
+
+def _read_replay(file: Path, **how: Any) -> KeypointTracks:
+    """The recording to play, by `read_tracks`; its warnings and notes are shown."""
+    check_input(file)
+    replayed = read_tracks(file, **how)
+    for warning in replayed.warnings:
+        warn(warning)
+    for note in replayed.notes:
+        tell(note)
+    return replayed
 
 
 def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:

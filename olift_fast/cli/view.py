@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.checks import check_lifted, check_page
-from olift_fast.cli.console import open_page, progress_bar, reported, say, tell
+from olift_fast.cli.console import by_option, open_page, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
 
 
@@ -43,7 +43,11 @@ def view(
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)
-    with writing(page), progress_bar("copying the video", quiet=video is None) as progress:
+    with (
+        writing(page),
+        by_option("max_frames", "--max-frames"),
+        progress_bar("copying the video", quiet=video is None) as progress,
+    ):
         drawn = write_page(
             lifted, page, max_frames=max_frames, title=title, video=video, offset=offset, progress=progress
         )

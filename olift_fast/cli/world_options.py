@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from olift_fast.cli.console import by_option
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,19 +107,20 @@ class WorldOptions:
         if self.calibration is None and (self.camera or self.calibration_unit):
             raise InputError("--camera and --calibration-unit are of a --calibration: give its file")
         if self.calibration_unit is not None and self.calibration_unit not in _UNITS:
-            raise InputError(f"--calibration-unit must be one of {', '.join(_UNITS)}, got {self.calibration_unit}")
-        if not self.world and any(
-            (
-                self.up,
-                not self.floor,
-                self.bones,
-                self.stretches,
-                self.height,
-                *told[: self.calibration is None],
-                self.mm_per_pixel,
-            )
-        ):
-            raise InputError("options of the world frame need --world")
+            raise InputError(f"--calibration-unit must be one of {', '.join(_UNITS)}, got {self.calibration_unit!r}")
+        of_world = {
+            "--up": self.up is not None,
+            "--no-floor": not self.floor,
+            "--bone": self.bones,
+            "--length": self.stretches,
+            "--height": self.height is not None,
+            "--focal": self.focal is not None,
+            "--fov": self.fov is not None,
+            "--mm-per-pixel": self.mm_per_pixel is not None,
+        }
+        given = [name for name, value in of_world.items() if value]
+        if given and not self.world:
+            raise InputError(f"{' and '.join(given)} need{'s' if len(given) == 1 else ''} --world")
 
     @cached_property
     def of_camera(self) -> Calibration | None:
@@ -147,10 +149,16 @@ class WorldOptions:
         """The known lengths; raises InputError for joints that the skeleton has not, and for what is no length."""
         from olift_fast.world import parse_length
 
-        found = [parse_length(text, "bone", skeleton) for text in self.bones]
-        found += [parse_length(text, "length", skeleton) for text in self.stretches]
-        if self.height is not None:
-            found.append(parse_length(self.height, "height", skeleton))
+        asked: dict[Literal["bone", "length", "height"], Sequence[str]] = {
+            "bone": self.bones,
+            "length": self.stretches,
+            "height": () if self.height is None else (self.height,),
+        }
+        found = []
+        for kind, texts in asked.items():
+            for text in texts:
+                with by_option(repr(text), f"--{kind} {text}"):
+                    found.append(parse_length(text, kind, skeleton))
         if self.mm_per_pixel is not None:
             found.append(parse_length(f"{self.mm_per_pixel!r}", "pixel", skeleton))
         return found
@@ -166,7 +174,7 @@ class WorldOptions:
                 return self.up
             numbers = []
         if len(numbers) != 3:
-            raise InputError(f"--up must be x,y,z in the camera's axes or a pair of joints, hip-neck, got {self.up}")
+            raise InputError(f"--up must be x,y,z in the camera's axes or a pair of joints, hip-neck, got {self.up!r}")
         return numbers
 
     def placed(self, result: LiftedTracks, pitch: float | None) -> LiftedTracks:

@@ -7,27 +7,33 @@ calibrated cameras of the same moments.
 
 from __future__ import annotations
 
-import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from olift_fast.data.bad_files import OnBad, read_each
-from olift_fast.data.known_recordings import what_is_known
+from olift_fast.data.known_recordings import Known, what_is_known
+from olift_fast.data.motion_arrays import (
+    UP_AXES,
+    bounds_of_takes,
+    fps_of,
+    known_positions,
+    partners_of,
+    positions_of,
+    rates_of_takes,
+    read_arrays,
+    skeleton_of,
+    up_axis_of,
+    values_of_takes,
+)
+from olift_fast.data.motion_math import at_rate, at_times, rotation_about, sides_of_partners, turned_up
 from olift_fast.errors import InputError
-from olift_fast.odd_files import check_file
 from olift_fast.tracks.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float32]
-
-UP_AXES = {sign + axis: float(sign + "1") * np.eye(3)[place] for place, axis in enumerate("xyz") for sign in "+-"}
-"""Directions that `up_axis` may name. "" is for a direction that nobody knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,47 +156,32 @@ def load_motion(path: str | Path) -> Motion:
             that is known.
     """
     path = Path(path)
-    content = _read(path, ("positions", "joint_names", "edges", "fps"))
-    positions = _positions(path, content)
-    infinite = int(np.isinf(positions).sum())
-    if infinite:
-        raise InputError(f"{path}: positions must be finite, or NaN where not known, got {infinite} infinite values")
-    positions = np.where(np.isnan(positions).any(axis=-1, keepdims=True), np.float32(np.nan), positions)
-    if np.isnan(positions).all():
-        raise InputError(f"{path}: positions must be known somewhere, got NaN in all {len(positions)} frames")
-    skeleton, fps, known = _skeleton(path, content), _fps(path, content), what_is_known(path.stem)
-    clips = _clips(path, content, len(positions))
-    clip_names = tuple(map(str, _of_clips(path, content, "clip_names", "names", len(clips), range(len(clips)))))
-    subjects = tuple(map(str, _of_clips(path, content, "subjects", "names", len(clips), ())))
-    cyclic = tuple(map(bool, _of_clips(path, content, "cyclic", "values", len(clips), [False] * len(clips))))
-    rates = tuple(map(float, _of_clips(path, content, "clip_fps", "rates", len(clips), [fps] * len(clips))))
-    if not all(fps / 100 <= rate <= fps * 100 for rate in rates):
-        raise InputError(f"{path}: clip_fps must be from a hundredth to a hundred times fps = {fps:g}, got {rates}")
-    up_axis = str(content["up_axis"]) if "up_axis" in content else None
-    if up_axis and up_axis not in UP_AXES:
-        raise InputError(f"{path}: up_axis must be one of {', '.join(UP_AXES)}, or empty, got {up_axis!r}")
-    up = UP_AXES[up_axis or "+z"] if up_axis is not None else known.up(positions, skeleton)
-    partners = _partners(path, content, skeleton.num_joints)
-    if partners is not None and known.forward is not None and not any(skeleton.sides):
-        sides = _sides_of_partners(positions, partners, np.cross(up, known.forward))
-        skeleton = replace(skeleton, sides=sides)
-    elif known.side and not any(skeleton.sides):
-        skeleton = replace(skeleton, sides=(known.side,) * skeleton.num_joints)
-    takes = [positions[start:stop] for start, stop in clips]
+    content = read_arrays(path, ("positions", "joint_names", "edges", "fps"))
+    positions, skeleton, fps = known_positions(path, content), skeleton_of(path, content), fps_of(path, content)
+    known = what_is_known(path.stem)
+    bounds = bounds_of_takes(path, content, len(positions))
+    count = len(bounds)
+    names = tuple(map(str, values_of_takes(path, content, "clip_names", "names", count, range(count))))
+    subjects = tuple(map(str, values_of_takes(path, content, "subjects", "names", count, ())))
+    cyclic = tuple(map(bool, values_of_takes(path, content, "cyclic", "values", count, [False] * count)))
+    rates = rates_of_takes(path, content, count, fps)
+    up_axis = up_axis_of(path, content)
+    up = known.up(positions, skeleton) if up_axis is None else UP_AXES[up_axis or "+z"]
+    skeleton = _with_sides(skeleton, positions, partners_of(path, content, skeleton.num_joints), up, known)
+    takes = [positions[start:stop] for start, stop in bounds]
     if known.mirrored:
         mirror = np.where(np.arange(3) == np.abs(up).argmin(), -1, 1).astype(np.float32)
         takes = [
-            take * mirror if name.endswith(known.mirrored) else take
-            for take, name in zip(takes, clip_names, strict=True)
+            take * mirror if name.endswith(known.mirrored) else take for take, name in zip(takes, names, strict=True)
         ]
     if known.there_and_back:
-        takes, cyclic = [np.concatenate([take, take[-2:0:-1]]) for take in takes], (True,) * len(takes)
-    takes = [_at_rate(*take, fps) for take in zip(takes, cyclic, rates, strict=True)]
+        takes, cyclic = [np.concatenate([take, take[-2:0:-1]]) for take in takes], (True,) * count
+    takes = [at_rate(*take, fps) for take in zip(takes, cyclic, rates, strict=True)]
     stops = np.cumsum([len(take) for take in takes]).tolist()
     return Motion(
-        positions=_turn_up(np.concatenate(takes), up),
+        positions=turned_up(np.concatenate(takes), up),
         clips=tuple(zip([0, *stops[:-1]], stops, strict=True)),
-        clip_names=clip_names,
+        clip_names=names,
         fps=fps,
         skeleton=skeleton,
         source=path.stem,
@@ -199,6 +190,69 @@ def load_motion(path: str | Path) -> Motion:
         up_known=known.up_known and up_axis != "",
         cyclic=cyclic if any(cyclic) else (),
         subjects=subjects,
+    )
+
+
+def _with_sides(
+    skeleton: Skeleton,
+    positions: Floats,
+    partners: npt.NDArray[np.int64] | None,
+    up: npt.NDArray[np.float64],
+    known: Known,
+) -> Skeleton:
+    """The skeleton with sides where its names tell none: by its left-right partners, or by what is known of it."""
+    if any(skeleton.sides):
+        return skeleton
+    if partners is not None and known.forward is not None:
+        return replace(skeleton, sides=sides_of_partners(positions, partners, np.cross(up, known.forward)))
+    return replace(skeleton, sides=(known.side,) * skeleton.num_joints) if known.side else skeleton
+
+
+def load_paired(path: str | Path) -> Paired:
+    """The 2D keypoints, cameras and 3D joints in an .npz file; the world frame is the file's.
+
+    Z is known to be up where `up_axis` says "+z", or `units` "m (z up)".
+
+    Raises:
+        InputError: not a readable .npz, an array missing, or shapes that disagree.
+    """
+    path = Path(path)
+    content = read_arrays(
+        path, ("positions", "keypoints_2d", "joint_names", "edges", "fps", "K", "rvec", "tvec", "image_size")
+    )
+    positions, skeleton = positions_of(path, content), skeleton_of(path, content)
+    stored = np.asarray(content["keypoints_2d"], dtype=np.float32)
+    if stored.ndim != 4 or stored.shape[1:3] != positions.shape[:2] or stored.shape[3] not in (2, 3):
+        wanted = f"(cameras, {positions.shape[0]}, {positions.shape[1]}, 2 or 3)"
+        raise InputError(f"{path}: keypoints_2d must be {wanted}, got {stored.shape}")
+    cameras = len(stored)
+    for name, shape in {"K": (3, 3), "rvec": (3,), "tvec": (3,), "image_size": (2,)}.items():
+        if content[name].shape != (cameras, *shape):
+            raise InputError(f"{path}: {name} must have shape {(cameras, *shape)}, got {content[name].shape}")
+    given = np.asarray(content.get("dist", np.zeros((cameras, 5))), dtype=np.float64)
+    if given.ndim != 2 or len(given) != cameras or given.shape[1] > 5:
+        raise InputError(f"{path}: dist must have shape ({cameras}, at most 5), got {given.shape}")
+    dist = np.zeros((cameras, 5))
+    dist[:, : given.shape[1]] = given
+    finite = np.isfinite(stored).all(axis=-1)
+    confidence = np.where(finite, stored[..., 2] if stored.shape[3] == 3 else 1, 0).astype(np.float32)
+    keypoints = np.where(confidence[..., None] > 0, stored[..., :2], np.float32(np.nan))
+    return Paired(
+        positions=positions,
+        keypoints_2d=keypoints,
+        confidence=confidence,
+        K=np.asarray(content["K"], dtype=np.float64),
+        dist=dist,
+        R=np.stack([rotation_about(rotation) for rotation in content["rvec"]]),
+        t=np.asarray(content["tvec"], dtype=np.float64),
+        image_sizes=np.asarray(content["image_size"]).astype(np.int64),
+        camera_names=tuple(map(str, content.get("cam_names", [f"camera {index}" for index in range(cameras)]))),
+        fps=fps_of(path, content),
+        sequence=bool(content.get("sequence", True)),
+        skeleton=skeleton,
+        source=path.stem,
+        units=str(content.get("units", "unknown")),
+        up_known=str(content.get("up_axis", "")) == "+z" or "z up" in str(content.get("units", "")),
     )
 
 
@@ -301,7 +355,7 @@ def sample_clips(
         spare = last if segment.cyclic else last - (frames - 1) * factor
         # A start on a frame keeps a clip at speed 1 exactly as recorded.
         start = float(rng.integers(0, int(spare + 1e-6) + 1))
-        clip[:] = _at_times(segment.positions, start + factor * np.arange(frames, dtype=np.float64), segment.cyclic)
+        clip[:] = at_times(segment.positions, start + factor * np.arange(frames, dtype=np.float64), segment.cyclic)
     return clips
 
 
@@ -333,113 +387,6 @@ def cut_clips(segments: Sequence[Segment], frames: int = 48, stride: int = 48) -
     return np.stack(clips or [max((segment.positions for segment in segments), key=len)])
 
 
-def load_paired(path: str | Path) -> Paired:
-    """The 2D keypoints, cameras and 3D joints in an .npz file; the world frame is the file's.
-
-    Z is known to be up where `up_axis` says "+z", or `units` "m (z up)".
-
-    Raises:
-        InputError: not a readable .npz, an array missing, or shapes that disagree.
-    """
-    path = Path(path)
-    content = _read(
-        path, ("positions", "keypoints_2d", "joint_names", "edges", "fps", "K", "rvec", "tvec", "image_size")
-    )
-    positions, skeleton = _positions(path, content), _skeleton(path, content)
-    stored = np.asarray(content["keypoints_2d"], dtype=np.float32)
-    if stored.ndim != 4 or stored.shape[1:3] != positions.shape[:2] or stored.shape[3] not in (2, 3):
-        wanted = f"(cameras, {positions.shape[0]}, {positions.shape[1]}, 2 or 3)"
-        raise InputError(f"{path}: keypoints_2d must be {wanted}, got {stored.shape}")
-    cameras = len(stored)
-    for name, shape in {"K": (3, 3), "rvec": (3,), "tvec": (3,), "image_size": (2,)}.items():
-        if content[name].shape != (cameras, *shape):
-            raise InputError(f"{path}: {name} must have shape {(cameras, *shape)}, got {content[name].shape}")
-    given = np.asarray(content.get("dist", np.zeros((cameras, 5))), dtype=np.float64)
-    if given.ndim != 2 or len(given) != cameras or given.shape[1] > 5:
-        raise InputError(f"{path}: dist must have shape ({cameras}, at most 5), got {given.shape}")
-    dist = np.zeros((cameras, 5))
-    dist[:, : given.shape[1]] = given
-    finite = np.isfinite(stored).all(axis=-1)
-    confidence = np.where(finite, stored[..., 2] if stored.shape[3] == 3 else 1, 0).astype(np.float32)
-    keypoints = np.where(confidence[..., None] > 0, stored[..., :2], np.float32(np.nan))
-    return Paired(
-        positions=positions,
-        keypoints_2d=keypoints,
-        confidence=confidence,
-        K=np.asarray(content["K"], dtype=np.float64),
-        dist=dist,
-        R=np.stack([_rodrigues(rotation) for rotation in content["rvec"]]),
-        t=np.asarray(content["tvec"], dtype=np.float64),
-        image_sizes=np.asarray(content["image_size"]).astype(np.int64),
-        camera_names=tuple(map(str, content.get("cam_names", [f"camera {index}" for index in range(cameras)]))),
-        fps=_fps(path, content),
-        sequence=bool(content.get("sequence", True)),
-        skeleton=skeleton,
-        source=path.stem,
-        units=str(content.get("units", "unknown")),
-        up_known=str(content.get("up_axis", "")) == "+z" or "z up" in str(content.get("units", "")),
-    )
-
-
-def _turn_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
-    """The positions rotated by the smallest rotation that takes the direction `up` to Z."""
-    x, y, z = up / np.linalg.norm(up)
-    if z < -0.999999:
-        rotation = np.diag([1.0, -1.0, -1.0])
-    else:
-        sideways = np.array([x, y])
-        rotation = np.block([[np.eye(2) - np.outer(sideways, sideways) / (1 + z), -sideways[:, None]], [x, y, z]])
-    return np.ascontiguousarray((positions @ rotation.T).astype(np.float32))
-
-
-def _at_times(positions: Floats, times: npt.NDArray[np.float64], cyclic: bool = False) -> Floats:
-    """(len(times), J, 3) the positions at times in frames, linear between frames; round and round where cyclic."""
-    last = len(positions) - 1
-    before = np.floor(times + 1e-6).astype(np.int64)
-    before = before if cyclic else np.clip(before, 0, last)
-    weight = np.clip(times - before, 0, 1).astype(np.float32)
-    # Where the next frame has no weight it isn't read: it may be unknown.
-    after = np.where(weight > 0, before + 1, before)
-    before, after = (index % len(positions) if cyclic else np.minimum(index, last) for index in (before, after))
-    weight = weight[:, None, None]
-    return positions[before] * (1 - weight) + positions[after] * weight
-
-
-def _at_rate(take: Floats, cyclic: bool, rate: float, fps: float) -> Floats:
-    """A take of `rate` frames a second at `fps`; one that is cyclic keeps a whole number of frames in a round."""
-    if rate == fps:
-        return take
-    spans = len(take) if cyclic else len(take) - 1
-    count = max(round(spans * fps / rate), 1) if cyclic else int(spans * fps / rate + 1e-6) + 1
-    return _at_times(take, np.arange(count, dtype=np.float64) * (spans / count if cyclic else rate / fps), cyclic)
-
-
-def _partners(path: Path, content: dict[str, npt.NDArray[Any]], joints: int) -> npt.NDArray[np.int64] | None:
-    """(J) each joint's left-right partner, itself on the midline, -1 where it has none; None if the file has none."""
-    if "mirror" not in content:
-        return None
-    partners = np.asarray(content["mirror"])
-    if (
-        partners.shape != (joints,)
-        or partners.dtype.kind not in "iu"
-        or not ((partners >= -1) & (partners < joints)).all()
-    ):
-        raise InputError(f"{path}: mirror must be {joints} indices of joints, or -1, got {partners.tolist()}")
-    return partners.astype(np.int64)
-
-
-def _sides_of_partners(
-    positions: Floats, partners: npt.NDArray[np.int64], left: npt.NDArray[np.float64]
-) -> tuple[int, ...]:
-    """(J) +1 for the partner farther in the direction `left` on average, -1 for the other, 0 where there is none."""
-    with warnings.catch_warnings():
-        # A joint that is never known has no mean, and no side.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        place = np.nanmean(positions, axis=0) @ left
-    other = np.where(partners < 0, np.arange(len(partners)), partners)
-    return tuple(np.sign(np.nan_to_num(place - place[other])).astype(int).tolist())
-
-
 def _segment(motion: Motion, clip: int, start: int, stop: int) -> Segment:
     return Segment(
         motion.positions[start:stop],
@@ -464,75 +411,3 @@ def _part(segment: Segment, start: int, stop: int) -> Segment:
         stop=segment.start + stop,
         cyclic=segment.cyclic and stop - start == len(segment.positions),
     )
-
-
-def _rodrigues(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(3, 3) the rotation about the vector by its length in radians."""
-    angle = float(np.linalg.norm(rotation_vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = rotation_vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
-
-
-def _read(path: Path, required: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    check_file(path)
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a readable .npz: it is no zip archive")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a readable .npz: {str(error).splitlines()[0]}") from error
-    missing = [name for name in required if name not in content]
-    if missing:
-        raise InputError(f"{path}: has no array {', '.join(missing)}; it has {', '.join(content) or 'none'}")
-    return content
-
-
-def _positions(path: Path, content: dict[str, npt.NDArray[Any]]) -> Floats:
-    positions = np.asarray(content["positions"], dtype=np.float32)
-    joints = len(content["joint_names"])
-    if positions.ndim != 3 or positions.shape[1:] != (joints, 3) or not len(positions):
-        raise InputError(f"{path}: positions must be (frames, {joints}, 3), got {positions.shape}")
-    return positions
-
-
-def _skeleton(path: Path, content: dict[str, npt.NDArray[Any]]) -> Skeleton:
-    edges = np.asarray(content["edges"]).reshape(-1, 2)
-    try:
-        return Skeleton(
-            tuple(map(str, content["joint_names"])), tuple((int(a), int(b)) for a, b in edges), name=path.stem
-        )
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _clips(path: Path, content: dict[str, npt.NDArray[Any]], frames: int) -> tuple[tuple[int, int], ...]:
-    starts = [int(start) for start in np.atleast_1d(content.get("clip_starts", np.zeros(1)))]
-    bounds = tuple(zip(starts, [*starts[1:], frames], strict=True))
-    if not starts or starts[0] != 0 or any(start >= stop for start, stop in bounds):
-        raise InputError(f"{path}: clip_starts must begin with 0 and increase to less than {frames}, got {starts}")
-    return bounds
-
-
-def _of_clips(
-    path: Path, content: dict[str, npt.NDArray[Any]], key: str, what: str, clips: int, absent: Sequence[Any]
-) -> Sequence[Any]:
-    """The values of an array that has one for each take, or `absent` where the file doesn't have it."""
-    if key not in content:
-        return absent
-    values = np.asarray(content[key])
-    if values.shape != (clips,):
-        raise InputError(f"{path}: {key} must have {clips} {what}, got {values.size}")
-    if what != "names" and values.dtype.kind not in "biuf":
-        raise InputError(f"{path}: {key} must have {clips} {what}, got {values.tolist()}")
-    return values.tolist()
-
-
-def _fps(path: Path, content: dict[str, npt.NDArray[Any]]) -> float:
-    fps = float(content["fps"])
-    if not 0 < fps < float("inf"):
-        raise InputError(f"{path}: fps must be a positive number, got {fps}")
-    return fps

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.columns import COUNT, Grid
 from olift_fast.io.csv_table import is_missing, left_out
-from olift_fast.io.frame_numbers import VIDEO, frames_of_rows, frames_of_seconds, same_times, seconds_in
+from olift_fast.io.frame_numbers import VIDEO, RowFrames, frames_of_rows, frames_of_seconds, same_times, seconds_in
 from olift_fast.io.parsed import Parsed, check_size
 from olift_fast.io.pictures import name_kind
 from olift_fast.tracks.skeleton import plain
@@ -73,51 +73,30 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     Raises:
         InputError: frame numbers that cannot be.
     """
-    free = replace(grid, header=["" if place in used else name for place, name in enumerate(grid.header)])
-    frame, time, picture = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE))
-    animal = free.find(f"{_TRACK}|{_ID}")
-    animals = len(set(grid.column(animal))) if animal is not None else 1
-    if picture is not None and _names_no_frame(grid.column(picture), each * animals):
-        picture = None
-    row_index = 0 if not grid.header[0] else free.find(_ROW)
-    mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
-    cells = grid.column(mark) if mark is not None else None
-    track = _track_column(free, cells, rows, each)
-    found, recordings = _recordings(free, cells, track, frame is not None or time is not None)
-    columns = {place for place in (frame, time, track, mark, row_index, found) if place is not None}
-    names, track_of = _tracks(grid.column(track) if track is not None else [""] * rows, cells, recordings)
+    columns, cells, recordings = _columns_of(grid, rows, used, each)
+    own = grid.column(columns.track) if columns.track is not None else [""] * rows
+    names, track_of = _tracks(own, cells, recordings)
     if cells is None:
         if 1 < len(names) == rows and not recordings:
             # A number for each row is not an animal's.
             names, track_of = _tracks([""] * rows)
         if len(names) > 1:
             raise InputError(f"has {len(names)} tracks but no column of frames, wanted one named frame or time")
-        return _counted(grid, rows, columns, names, track_of)
-    assert mark is not None
-    unit = None
-    if mark == time:
-        most = int(np.bincount(track_of).argmax()) if rows else 0
-        unit = unit_of(grid.header[mark], [cell for cell, own in zip(cells, track_of, strict=True) if own == most])
-    if mark == time or (mark == row_index and len(names) > 1):
-        cells = same_times(cells, track_of)
+        return _counted(grid, rows, columns.read, names, track_of)
+    cells, marks = _marks(grid, columns, cells, track_of, len(names))
     distinct = list(dict.fromkeys(cells))
-    try:
-        marks = frames_of_rows(distinct, unit, "time" if mark == time else "frame" if mark == frame else "")
-    except InputError as error:
-        if "" not in cells:
-            raise
-        row = cells.index("") + 1
-        raise InputError(f"row {row} of {rows} has no frame number or time, but the others do") from error
     fps = marks.fps
-    if frame is not None and time is not None:
-        fps = _rate(grid.header[time], dict(zip(cells, grid.column(time), strict=True)))
+    if columns.frame is not None and columns.time is not None:
+        times = dict(zip(cells, grid.column(columns.time), strict=True))
+        fps = _rate(grid.header[columns.time], times)
     if marks.recordings:
         of_cell = dict(zip(distinct, marks.recordings, strict=True))
         names, track_of = _side_by_side(names, track_of, [of_cell[cell] for cell in cells])
     notes = list(marks.notes)
     if recordings:
-        notes.append(f"{len(set(recordings))} recordings by the column {grid.header[found or 0]!r}, side by side")
-    if marks.numbers is None and mark == row_index:
+        name = grid.header[columns.recording or 0]
+        notes.append(f"{len(set(recordings))} recordings by the column {name!r}, side by side")
+    if marks.numbers is None and columns.mark == columns.row_index:
         distinct, cells = list(map(str, range(rows))), list(map(str, range(rows)))
     order = {cell: index for index, cell in enumerate(distinct)}
     place = np.array([order[cell] for cell in cells], dtype=np.int64)
@@ -128,7 +107,72 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     if 1 < len(names) == rows == len(np.unique(place)) and not recordings and not marks.recordings:
         names, track_of = _tracks([""] * rows)
     check_size(len(names), num_frames, joints)
-    return RowPlaces(names, frames, num_frames, track_of, place, fps, columns, notes, marks.warnings)
+    return RowPlaces(names, frames, num_frames, track_of, place, fps, columns.read, notes, marks.warnings)
+
+
+class _Columns(NamedTuple):
+    """The places of the columns that tell where a row belongs; None for those that the table has not.
+
+    `mark` is the one that tells the rows' frames: of frame numbers, of times, of pictures, or the rows' own index.
+    """
+
+    frame: int | None
+    time: int | None
+    row_index: int | None
+    mark: int | None
+    track: int | None
+    recording: int | None
+
+    @property
+    def read(self) -> set[int]:
+        """The places of all of them."""
+        return {place for place in self if place is not None}
+
+
+def _columns_of(
+    grid: Grid, rows: int, used: Collection[int], each: int
+) -> tuple[_Columns, Sequence[str] | None, Sequence[str]]:
+    """The columns beside those that are `used`, what marks each row's frame, and each row's recording.
+
+    The marks are None without such a column; recordings are empty where there is but one.
+    """
+    free = replace(grid, header=["" if place in used else name for place, name in enumerate(grid.header)])
+    frame, time, picture = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE))
+    animal = free.find(f"{_TRACK}|{_ID}")
+    animals = len(set(grid.column(animal))) if animal is not None else 1
+    if picture is not None and _names_no_frame(grid.column(picture), each * animals):
+        picture = None
+    row_index = 0 if not grid.header[0] else free.find(_ROW)
+    mark = next((place for place in (frame, time, picture, row_index) if place is not None), None)
+    cells = grid.column(mark) if mark is not None else None
+    track = _track_column(free, cells, rows, each)
+    recording, recordings = _recordings(free, cells, track, frame is not None or time is not None)
+    return _Columns(frame, time, row_index, mark, track, recording), cells, recordings
+
+
+def _marks(
+    grid: Grid, columns: _Columns, cells: Sequence[str], track_of: npt.NDArray[np.int64], tracks: int
+) -> tuple[Sequence[str], RowFrames]:
+    """What marks the frame of each row, times that stand for the same frame made equal, and what they say of frames.
+
+    Raises:
+        InputError: frame numbers that cannot be, or a row without one.
+    """
+    mark, unit = columns.mark, None
+    assert mark is not None
+    if mark == columns.time:
+        most = int(np.bincount(track_of).argmax()) if len(cells) else 0
+        unit = unit_of(grid.header[mark], [cell for cell, track in zip(cells, track_of, strict=True) if track == most])
+    if mark == columns.time or (mark == columns.row_index and tracks > 1):
+        cells = same_times(cells, track_of)
+    kind = "time" if mark == columns.time else "frame" if mark == columns.frame else ""
+    try:
+        return cells, frames_of_rows(list(dict.fromkeys(cells)), unit, kind)
+    except InputError as error:
+        if "" not in cells:
+            raise
+        row = cells.index("") + 1
+        raise InputError(f"row {row} of {len(cells)} has no frame number or time, but the others do") from error
 
 
 def _names_no_frame(cells: Sequence[str], most: int) -> bool:

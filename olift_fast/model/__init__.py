@@ -13,15 +13,10 @@ from olift_fast.lazy import lazy_names
 if TYPE_CHECKING:
     from olift_fast.model.any_lifter import AnyLifter
     from olift_fast.model.config import PRESETS, LifterConfig
-    from olift_fast.model.inference import (
-        MirrorDisagreement,
-        lift_in_chunks,
-        lift_mirrored,
-        lift_recordings,
-        lift_tracks,
-    )
+    from olift_fast.model.inference import lift_in_chunks, lift_recordings, lift_tracks
     from olift_fast.model.lifter import Lifter
     from olift_fast.model.loading import load
+    from olift_fast.model.mirror import MirrorDisagreement, lift_mirrored
     from olift_fast.model.native_lifter import NativeLifter
     from olift_fast.model.normalization import Normalization
 
@@ -32,11 +27,11 @@ __getattr__, __dir__ = lazy_names(
         "AnyLifter": "any_lifter",
         "Lifter": "lifter",
         "LifterConfig": "config",
-        "MirrorDisagreement": "inference",
+        "MirrorDisagreement": "mirror",
         "NativeLifter": "native_lifter",
         "Normalization": "normalization",
         "lift_in_chunks": "inference",
-        "lift_mirrored": "inference",
+        "lift_mirrored": "mirror",
         "lift_recordings": "inference",
         "lift_tracks": "inference",
         "load": "loading",

@@ -68,15 +68,15 @@ def batches_of(stretches: Iterable[Stretch], frames: int) -> Iterator[list[Stret
 
 def padded(batch: Sequence[Stretch], keypoints: Sequence[Array], visible: Sequence[Mask]) -> Padded:
     """The frames of a batch; keypoints ``(T, J, 2)`` and visible ``(T, J)`` are of all tracks."""
-    parts = [(keypoints[own.track][own.first : own.last], visible[own.track][own.first : own.last]) for own in batch]
-    lengths = [own.length for own in batch]
+    parts = [(keypoints[track][first:last], visible[track][first:last]) for track, _, _, first, last in batch]
+    lengths = [stretch.length for stretch in batch]
     if len(set(lengths)) == 1:
         return Padded(np.stack([points for points, _ in parts]), np.stack([seen for _, seen in parts]), None)
     first_points, first_seen = parts[0]
     points = np.zeros((len(batch), max(lengths), *first_points.shape[1:]), first_points.dtype)
     seen = np.zeros(points.shape[:-1], first_seen.dtype)
-    for row, (own_points, own_seen) in enumerate(parts):
-        points[row, : lengths[row]], seen[row, : lengths[row]] = own_points, own_seen
+    for row, (part_points, part_seen) in enumerate(parts):
+        points[row, : lengths[row]], seen[row, : lengths[row]] = part_points, part_seen
     return Padded(points, seen, np.array(lengths))
 
 

@@ -104,6 +104,10 @@ class LifterConfig:
     def preset(cls, name: str, **changes: Any) -> LifterConfig:
         """The preset "small", "small-causal" (looks back only), "base" or "large", with some fields changed.
 
+        Args:
+            name: of the preset.
+            changes: fields of `LifterConfig`, as ``width=64``.
+
         Raises:
             InputError: there is no such preset.
         """

@@ -17,6 +17,10 @@ def on_device(lifter: Lifter, device: str, dtype: str) -> Lifter:
     if device == "cpu" and dtype == "float32":
         return lifter
     try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device must be cpu, cuda, cuda:1 or another that torch knows, got {device!r}") from error
+    try:
         return lifter.optimize(device, getattr(torch, dtype))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"device {device}: {str(error).splitlines()[0]}") from error

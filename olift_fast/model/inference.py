@@ -2,6 +2,10 @@
 
 `lift_tracks` takes these steps for the tracks of a recording in memory, many short ones at once,
 `olift_fast.streaming.lift_long` for each part of a recording on disk, and `olift bench` times each of them.
+
+Who calls whom: `lift_tracks` → `lift_recordings` → `prepare_track` for each track, then for many tracks at once
+`run_together` → `lift_together`, and `place_together`. `prepare`, `run`, `lift_in_chunks` and `place` do the same for
+one track.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +21,9 @@ from olift_fast.errors import InputError
 from olift_fast.model.alignment import camera_offsets, carried, check_frame, fit_cameras, placed, track_moments
 from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.model.batches import Stretch, batches_of, padded, reached_from, stretches_of
-from olift_fast.model.begun import Begun, some_of
+from olift_fast.model.mirror import MirrorDisagreement, Points, array_of, lift_mirrored, lift_straight
 from olift_fast.model.normalization import Normalization
+from olift_fast.model.results import ResultBuffers, groups_of
 from olift_fast.renamed import old_argument
 from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.tracks import containers
@@ -26,47 +31,11 @@ from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, Lifted
 from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Points = TypeVar("Points", Array, "Tensor")
-"""Arrays, or tensors of torch's."""
 Progress = Callable[[int, int], None]
 
 CHUNK = 1024
 TOGETHER = 16 * CHUNK
 """Frames of the tracks that are prepared, lifted and placed together, at most."""
-
-
-@dataclass
-class MirrorDisagreement:
-    """How far a lift and that of the mirror image are apart, summed up while both are lifted."""
-
-    squares: float = 0.0
-    joints: int = 0
-
-    def lift(self, model: AnyLifter, keypoints: Points, visible: Any, *, sides: Any, **told: Any) -> Points:
-        """`lift_mirrored`, which also counts how far the two are apart."""
-        straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
-        self.add(straight[..., :3], mirrored[..., :3], visible)
-        return 0.5 * (straight + mirrored)
-
-    def add(self, straight: Points, mirrored: Points, visible: Any) -> None:
-        """Counts joints ``(B, T, J, 3)`` and their mirror image's, mirrored back, where they are visible.
-
-        Each frame is centered on its visible joints first: a lifter does not tell where the body is.
-        """
-        one, other, visible = (_array_of(x) for x in (straight, mirrored, visible))
-        apart = np.where(visible[..., None], one - other, np.float32(0)).astype(np.float64)
-        counts = visible.sum(axis=-1, keepdims=True)[..., None]
-        apart -= apart.sum(axis=-2, keepdims=True) / np.maximum(counts, 1)
-        self.squares += float(np.square(apart[visible]).sum())
-        self.joints += int(counts.sum())
-
-    @property
-    def share(self) -> float | None:
-        """RMS distance from one to the other in model units, the RMS radius of the keypoints; None before any."""
-        return (self.squares / self.joints) ** 0.5 if self.joints else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +121,8 @@ def lift_recordings(
     """
     check_frame(frame)
     check_pitch(model, pitch)
-    begun = [Begun.of(model, tracks, min_confidence) for tracks in recordings]
-    order = [(recording, index) for recording in begun for index in range(recording.tracks.num_tracks)]
+    results = [ResultBuffers.of(model, tracks, min_confidence) for tracks in recordings]
+    order = [(recording, index) for recording in results for index in range(recording.tracks.num_tracks)]
     total, before = sum(recording.tracks.num_frames for recording, _ in order), 0
 
     def advance(frames: int) -> None:
@@ -161,19 +130,19 @@ def lift_recordings(
             progress(before + frames, total)
 
     # Some tracks at a time, so that what only the steps need is in memory for these.
-    for own in some_of(order, TOGETHER):
-        prepared = [replace(_prepared(recording, index), pitch=pitch) for recording, index in own]
+    for group in groups_of(order, TOGETHER):
+        prepared = [replace(_prepared(recording, index), pitch=pitch) for recording, index in group]
         lifted = run_together(model, prepared, mirror=mirror, uncertainty=model.config.uncertainty, advance=advance)
         placements = place_together([part[..., :3] for part in lifted], prepared, frame)
-        for (recording, index), track, part, placement in zip(own, prepared, lifted, placements, strict=True):
+        for (recording, index), track, part, placement in zip(group, prepared, lifted, placements, strict=True):
             recording.keep(index, track.centers, part, placement, frame)
-        frames = sum(recording.tracks.num_frames for recording, _ in own)
+        frames = sum(recording.tracks.num_frames for recording, _ in group)
         advance(frames)
         before += frames
-    return [recording.result(model, min_confidence, frame, pitch) for recording in begun]
+    return [recording.result(model, min_confidence, frame, pitch) for recording in results]
 
 
-def _prepared(recording: Begun, index: int) -> Prepared:
+def _prepared(recording: ResultBuffers, index: int) -> Prepared:
     return prepare_track(recording.tracks, index, recording.visible[index], recording.absent[index])
 
 
@@ -331,7 +300,7 @@ def lift_in_chunks(
     options: dict[str, Any] = {"mirror": mirror, "pitch": pitch, "uncertainty": uncertainty, "advance": advance}
     if isinstance(keypoints, np.ndarray):
         return lift_together(model, [keypoints], [visible], skeleton, chunk=chunk, **options)[0]
-    (joints,) = lift_together(model, [_array_of(keypoints)], [_array_of(visible)], skeleton, chunk=chunk, **options)
+    (joints,) = lift_together(model, [array_of(keypoints)], [array_of(visible)], skeleton, chunk=chunk, **options)
     import torch
 
     return torch.from_numpy(joints)
@@ -371,18 +340,19 @@ def lift_together(
         else:
             stretches += stretches_of(track, frames, config.receptive_field, chunk)
     told = model_inputs(model, skeleton, pitch)
-    counted = mirror.lift if isinstance(mirror, MirrorDisagreement) else None
-    lift = counted or (lift_mirrored if mirror else _lift)
-    total, wanted, done = sum(map(len, joints)), sum(own.stop - own.start for own in stretches), 0
+    lift: Callable[..., Array] = lift_mirrored if mirror else lift_straight
+    if isinstance(mirror, MirrorDisagreement):
+        lift = mirror.lift
+    total, wanted, done = sum(map(len, joints)), sum(stretch.stop - stretch.start for stretch in stretches), 0
     for batch in batches_of(stretches, chunk):
         points, seen, lengths = padded(batch, keypoints, visible)
         given = told if lengths is None else told | {"lengths": lengths}
         if pitch is not None:
             given = given | {"pitch": np.repeat(told["pitch"], len(batch))}
         lifted = lift(model, points, seen, **given, uncertainty=uncertainty)
-        for own, values in zip(batch, lifted, strict=True):
-            joints[own.track][own.start : own.stop] = values[own.start - own.first : own.stop - own.first]
-            done += own.stop - own.start
+        for (track, start, stop, first, _), values in zip(batch, lifted, strict=True):
+            joints[track][start:stop] = values[start - first : stop - first]
+            done += stop - start
         if advance is not None:
             advance(total * done // wanted)
     for track, frames in enumerate(reached):
@@ -418,39 +388,3 @@ def check_pitch(model: AnyLifter, pitch: float | None) -> None:
             f"the model {model.name!r} can't be told the camera's pitch, got {pitch:g}: leave it out, "
             "or take a model that can, such as small-all"
         )
-
-
-def lift_mirrored(model: AnyLifter, keypoints: Points, visible: Any, *, sides: Any, **told: Any) -> Points:
-    """The mean of what the model gives for a clip and for its mirror image, mirrored back, ``(B, T, J, 3)`` or more.
-
-    x turns to -x, left to right. It takes a model whose output stands in the camera's frame, as training with a
-    reprojection weight makes it. Arguments as `Lifter.forward`'s: tensors, or arrays where it gives arrays.
-    """
-    straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
-    return 0.5 * (straight + mirrored)
-
-
-def _straight_and_mirrored(
-    model: AnyLifter, keypoints: Points, visible: Any, sides: Any, told: dict[str, Any]
-) -> tuple[Points, Points]:
-    straight = _lift(model, keypoints, visible, sides=sides, **told)
-    return straight, _turned(_lift(model, _turned(keypoints), visible, sides=-sides, **told))
-
-
-def _lift(model: AnyLifter, keypoints: Points, visible: Any, **told: Any) -> Points:
-    """Arrays by `AnyLifter.lift_arrays`; tensors by the call of a `Lifter`."""
-    if isinstance(keypoints, np.ndarray):
-        return model.lift_arrays(keypoints, visible, **told)
-    return model(keypoints, visible, **told)  # type: ignore[operator]
-
-
-def _turned(points: Points) -> Points:
-    """Points with x turned to -x."""
-    turned = points.copy() if isinstance(points, np.ndarray) else points.clone()
-    turned[..., 0] = -turned[..., 0]
-    return turned
-
-
-def _array_of(values: Any) -> Any:
-    """The values of an array, or of a tensor wherever it is."""
-    return values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()

@@ -35,6 +35,7 @@ class TemporalProximityAttention(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, visible bool ``(B, T, J)`` (keys), lengths ``(B,)`` → ``(B, T, J, D)``."""
+        _check_tokens(x)
         return self.projection(self.attend(self.qkv(x), visible, lengths))
 
     def attend(self, qkv: Tensor, visible: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
@@ -102,6 +103,7 @@ class JointAttention(nn.Module):
 
     def forward(self, x: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """x ``(B, T, J, D)``, graph bool (see `joint_attention`), visible (keys) → ``(B, T, J, D)``."""
+        _check_tokens(x)
         return self.projection(self.attend(self.qkv(x), graph, visible))
 
     def attend(self, qkv: Tensor, graph: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
@@ -135,6 +137,11 @@ def check_heads(width: int, heads: int) -> None:
     """Raises ValueError unless the width splits evenly over the heads."""
     if heads < 1 or width % heads:
         raise ValueError(f"width must be a multiple of heads, got width {width} and {heads} heads")
+
+
+def _check_tokens(x: Tensor) -> None:
+    if x.dim() != 4:
+        raise ValueError(f"x must be (B, T, J, D), got {tuple(x.shape)}")
 
 
 def _copy(parameter: Tensor) -> nn.Parameter:

@@ -12,6 +12,13 @@ from olift_fast.nn.native_layers import apply_linear_residual, apply_norm_linear
 class MotionLayer(nn.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``, attending over the frames of each joint.
 
+    Args:
+        width: D, a multiple of `heads`.
+        heads: H.
+        window: ``(left, right)`` frames that each frame attends, or α for ``(α, α)``.
+        mlp_ratio: width of the MLP's hidden layer over D.
+        relative_time: adds a learned bias for each offset in time.
+
     Equivalent to `olift_fast.reference.MotionLayer`, same ``state_dict``.
     """
 
@@ -36,6 +43,11 @@ class MotionLayer(nn.Module):
 
 class SpaceLayer(nn.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``, attending over the joints of each frame.
+
+    Args:
+        width: D, a multiple of `heads`.
+        heads: H.
+        mlp_ratio: width of the MLP's hidden layer over D.
 
     Equivalent to `olift_fast.reference.SpaceLayer`, same ``state_dict``.
     """

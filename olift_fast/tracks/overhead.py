@@ -198,36 +198,11 @@ def _body(points: Floats, parts: Sequence[Part | None], sides: npt.NDArray[np.in
     legs = middle(_FEET)
     legs = middle(_LEGS if is_person else _LEGS | _ARMS) if legs is None else legs
     if axis is not None:
-        long = _length(axis)
-        found |= {
-            "trunk": 1.0,
-            "upright": (-axis[:, 1] / (long + 0.2)).mean(),
-            "trunk_long": np.log(long.mean() + 0.1),
-            "trunk_down": (np.abs(axis[:, 1]) / (long + 0.2)).mean(),
-        }
+        found |= _trunk(axis)
     if legs is not None and back is not None:
-        down = legs - back
-        found |= {
-            "legs": 1.0,
-            "legs_down": (down[:, 1] / (_length(down) + 0.2)).mean(),
-            "legs_long": _length(down).mean(),
-        }
-        if axis is not None:
-            along = axis / (_length(axis)[:, None] + 0.05)
-            beside = down - (down * along).sum(1, keepdims=True) * along
-            found |= {"perp": np.log(_length(beside).mean() + 0.03), "perp_down": beside[:, 1].mean()}
+        found |= _legs_below(legs - back, axis)
     if (sides > 0).any() and (sides < 0).any():
         across = points[:, sides > 0].mean(1) - points[:, sides < 0].mean(1)
-        width = _length(across)
-        found |= {
-            "sides": 1.0,
-            "apart": np.log(width.mean() + 0.05),
-            "apart_down": _log_ratio(np.abs(across[:, 1]).mean(), np.abs(across[:, 0]).mean(), 0.05),
-            "apart_steady": _log_ratio(width.mean(), np.quantile(width, 0.9), 0.05),
-        }
-        if axis is not None:
-            area = _cross(axis, across)
-            found |= {"area": np.log(np.abs(area).mean() + 0.05), "around": (area / (np.abs(area) + 0.1)).mean()}
         ahead = [
             to - start
             for to, start in (
@@ -236,10 +211,51 @@ def _body(points: Floats, parts: Sequence[Part | None], sides: npt.NDArray[np.in
             )
             if to is not None and start is not None
         ]
-        if ahead:
-            area = np.concatenate([_cross(one, across) for one in ahead])
-            found["facing"] = (area / (np.abs(area) + 0.03)).mean()
+        found |= _left_and_right(across, axis, ahead)
     return {name: float(value) for name, value in found.items()}
+
+
+def _trunk(axis: Floats) -> dict[str, float]:
+    """Facts of the trunk, from its rear to its front end (T, 2)."""
+    long = _length(axis)
+    return {
+        "trunk": 1.0,
+        "upright": (-axis[:, 1] / (long + 0.2)).mean(),
+        "trunk_long": np.log(long.mean() + 0.1),
+        "trunk_down": (np.abs(axis[:, 1]) / (long + 0.2)).mean(),
+    }
+
+
+def _legs_below(down: Floats, axis: Floats | None) -> dict[str, float]:
+    """Facts of the legs, from the back to the feet (T, 2), also beside the trunk's axis where that is known."""
+    found = {
+        "legs": 1.0,
+        "legs_down": (down[:, 1] / (_length(down) + 0.2)).mean(),
+        "legs_long": _length(down).mean(),
+    }
+    if axis is not None:
+        along = axis / (_length(axis)[:, None] + 0.05)
+        beside = down - (down * along).sum(1, keepdims=True) * along
+        found |= {"perp": np.log(_length(beside).mean() + 0.03), "perp_down": beside[:, 1].mean()}
+    return found
+
+
+def _left_and_right(across: Floats, axis: Floats | None, ahead: Sequence[Floats]) -> dict[str, float]:
+    """Facts of the sides, from right to left (T, 2), beside the trunk's axis and what points ahead: nose and toes."""
+    width = _length(across)
+    found = {
+        "sides": 1.0,
+        "apart": np.log(width.mean() + 0.05),
+        "apart_down": _log_ratio(np.abs(across[:, 1]).mean(), np.abs(across[:, 0]).mean(), 0.05),
+        "apart_steady": _log_ratio(width.mean(), np.quantile(width, 0.9), 0.05),
+    }
+    if axis is not None:
+        area = _cross(axis, across)
+        found |= {"area": np.log(np.abs(area).mean() + 0.05), "around": (area / (np.abs(area) + 0.1)).mean()}
+    if ahead:
+        area = np.concatenate([_cross(one, across) for one in ahead])
+        found["facing"] = (area / (np.abs(area) + 0.03)).mean()
+    return found
 
 
 def _is_person(parts: Sequence[Part | None]) -> bool:

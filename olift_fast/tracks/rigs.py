@@ -29,9 +29,7 @@ def rig(name: str) -> Skeleton:
     """
     wanted = f"animalsyn3d_{ANIMALSYN3D_MODELS[name]}" if name in ANIMALSYN3D_MODELS else name
     if wanted not in _RIGS:
-        close = difflib.get_close_matches(wanted, _RIGS, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"built in: {', '.join(_RIGS)}"
-        raise InputError(f"no built-in skeleton {name!r}; {hint}")
+        raise InputError(f"no built-in skeleton {name!r}; {_near(wanted)}")
     return _build(wanted)
 
 
@@ -64,15 +62,22 @@ def load_skeleton(path_or_name: str | Path) -> Skeleton:
     if str(path_or_name) in rig_names():
         return rig(str(path_or_name))
     if not path.is_file():
-        close = difflib.get_close_matches(str(path_or_name), rig_names(), n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else f"; built in: {', '.join(rig_names())}"
-        raise InputError(f"{path_or_name}: neither a skeleton file nor a built-in skeleton{hint}")
+        near = _near(str(path_or_name))
+        raise InputError(f"{path_or_name}: neither a skeleton file nor a built-in skeleton; {near}")
     try:
         return Skeleton.from_json(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: skeleton is not UTF-8 text: {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _near(name: str) -> str:
+    """The rigs of like names; where there are none all, of which those of AnimalSyn3D come last."""
+    close = difflib.get_close_matches(name, _RIGS, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"built in: {', '.join(sorted(_RIGS, key=lambda rig: rig.startswith('animalsyn3d')))}"
 
 
 def plain_skeleton(path_or_name: str | Path) -> Skeleton | None:

@@ -45,7 +45,8 @@ def recordings(folders: Iterable[Path]) -> dict[str, Path]:
     for folder in folders:
         paths = sorted(folder.glob("*.npz"))
         if not paths:
-            raise InputError(f"{folder}: no .npz recordings here")
+            what = "no .npz recordings here" if folder.is_dir() else "no such folder of recordings"
+            raise InputError(f"{folder}: {what}")
         for path in paths:
             if path.stem in found:
                 raise InputError(f"recordings must have names of their own, got {found[path.stem]} and {path}")

@@ -131,7 +131,7 @@ def test_info_tells_where_each_edge_would_come_from(run: Run, mouse: Path, tmp_p
 def test_info_tells_why_no_edge_would_be_inferred(run: Run, tmp_path: Path) -> None:
     path = write_table(tmp_path / "coded.csv", *walk(), names=("p1", "p2", "p3", "p4"))
     assert (
-        "no edges (the names tell no bones); --skeleton FILE or RIG gives them, --infer motion"
+        "no edges (the names tell no bones); --skeleton FILE or RIG gives them, `olift skeleton`"
         in run("info", path).stdout
     )
     content = json.loads(run("info", path, "--infer", "motion", "--json").stdout)

@@ -124,7 +124,7 @@ def test_bad_file(lift: Run, run: Run, tmp_path: Path, make: Callable[[Path], Pa
         (["--min-confidence", "1.5"], ["--min-confidence", "1.5"]),
         (["--threads", "0"], ["--threads", "0"]),
         (["--dtype", "float16"], ["--dtype float16", "GPUs"]),
-        (["--device", "gpu"], ["--device gpu"]),
+        (["--device", "gpu"], ["--device must be cpu, cuda, cuda:1 or another that torch knows, got 'gpu'"]),
         (["--track", "cat"], ["mouse.csv", "'cat'"]),
         (["--format", "coco"], ["mouse.csv", "coco"]),
         (["--format", "nonsense"], ["nonsense", "deeplabcut"]),
@@ -226,6 +226,11 @@ def test_view_of_something_else(run: Run, mouse: Path, tmp_path: Path) -> None:
     assert_one_line(run("view", other), str(other), "not a lifted result")
     assert_one_line(run("view", tmp_path / "absent.npz"), "absent.npz", "no such file")
     assert not list(tmp_path.rglob("*.html"))
+
+
+def test_view_of_no_frames(run: Run, lift: Run, mouse: Path, tmp_path: Path) -> None:
+    assert lift(mouse, "-o", tmp_path / "m.npz").exit_code == 0
+    assert_one_line(run("view", tmp_path / "m.npz", "--max-frames", "0"), "--max-frames must be >= 1, got 0")
 
 
 def test_debug_adds_the_traceback(lift: Run, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_what_makes_depth_less_sure_is_said(lift: Run, tmp_path: Path) -> None:
     keypoints, likelihood = walk(frames=1, joints=2)
     one_frame = lift(write_table(tmp_path / "one.csv", keypoints, likelihood + 0.5, ("a", "b")))
     assert one_frame.exit_code == 0
-    for words in ("no skeleton edges", "no left and right", "one frame only"):
+    for words in ("no skeleton edges", "no left and right", "2 joints only", "one frame only"):
         assert words in one_frame.stderr
     keypoints, likelihood = walk()
     likelihood[:, :3] = 0.1

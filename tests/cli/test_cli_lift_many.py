@@ -93,7 +93,7 @@ def test_a_warning_of_many_files_is_told_once(lift: Run, recordings: Path) -> No
     outcome = lift(recordings, "-o", "out", "--no-infer")
     assert [line for line in outcome.stderr.splitlines() if "no skeleton edges are known" in line] == [
         "warning: 3 files: no skeleton edges are known: depth is less sure, no bones are drawn; "
-        "--skeleton FILE or RIG gives them"
+        "--skeleton FILE or RIG gives them, and `olift skeleton` drafts such a FILE"
     ]
 
 

@@ -130,10 +130,10 @@ def test_a_calibration_after_lifting_is_warned_of(run: Run, lifted: Path, calibr
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--bone", "nose-tial=3mm"], "no joint 'tial'; did you mean tail"),
+        (["--bone", "nose-tial=3mm"], "--bone nose-tial=3mm: no joint 'tial'; did you mean tail"),
         (["--bone", "nose-tail=0mm"], "must be from 1 µm to 100 m"),
         (["--length", "nose-tail"], "wanted two joints and a length"),
-        (["--height", "175"], "wanted a unit"),
+        (["--height", "175"], "--height 175: wanted a unit"),
         (["--height", "1.75m"], "a height is measured on a person"),
         (["--mm-per-pixel", "0"], "--mm-per-pixel must be a positive number, got 0"),
         (["--focal", "-5"], "--focal must be a positive number, got -5"),
@@ -162,9 +162,9 @@ def test_bad_options_are_one_line_and_write_nothing(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--bone", "nose-tail=3mm"], "options of the world frame need --world"),
-        (["--no-floor"], "need --world"),
-        (["--fov", "60"], "need --world"),
+        (["--bone", "nose-tail=3mm"], "--bone needs --world"),
+        (["--no-floor"], "--no-floor needs --world"),
+        (["--fov", "60", "--height", "2m"], "--height and --fov need --world"),
         (["--world", "--frame", "object"], "--world and --frame object ask for two frames"),
     ],
 )

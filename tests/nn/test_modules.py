@@ -104,6 +104,12 @@ def test_random_fourier_features_alone(channels, learnable, token) -> None:
     assert error(module(points[visible]), wanted[visible]) < 1e-5
 
 
+@pytest.mark.parametrize("kind", [TemporalProximityAttention, JointAttention])
+def test_attention_refuses_tokens_without_joints(kind) -> None:
+    with pytest.raises(ValueError, match=r"x must be \(B, T, J, D\), got \(2, 9, 16\)"):
+        kind(16, 2)(torch.zeros(2, 9, 16))
+
+
 def test_random_fourier_features_refuse_bad_input() -> None:
     with pytest.raises(ValueError, match="must be >= 1, got 2, 0 and 64"):
         RandomFourierFeatures(2, 0)

@@ -58,7 +58,7 @@ def _content(path: Path) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
     """The names of all arrays of a file, and those arrays that a result has."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
-            raise InputError("not a lifted result: wanted an .npz that olift wrote")
+            raise InputError("not a lifted result: wanted an .npz that `olift lift` wrote")
     with Archive(path) as archive:
         parts = [f"{name}.{field.name}" for name, record in _RECORDS.items() for field in fields(record)]
         known = (*_ARRAYS, *_TEXTS, *_OTHERS, *parts)

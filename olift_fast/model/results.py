@@ -1,4 +1,4 @@
-"""Recordings that are being lifted: what is known of them, and room for what is found."""
+"""What is lifted of a recording: arrays that are filled track by track, and the `LiftedTracks` made of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
-    """A recording that is being lifted: what its tracks have, and room for what they get.
+class ResultBuffers:
+    """A recording that is being lifted, and the arrays that its results are written to.
 
     Args:
         tracks: the recording.
@@ -44,7 +44,7 @@ class Begun:
     scale: Array
 
     @classmethod
-    def of(cls, model: AnyLifter, tracks: KeypointTracks, min_confidence: float) -> Begun:
+    def of(cls, model: AnyLifter, tracks: KeypointTracks, min_confidence: float) -> ResultBuffers:
         """Nothing of it is lifted yet; raises InputError where nothing is visible."""
         visible = visible_of(tracks, min_confidence)
         shape = visible.shape
@@ -95,19 +95,23 @@ class Begun:
         )
 
 
-def some_of(order: Sequence[tuple[Begun, int]], most: int) -> Iterator[list[tuple[Begun, int]]]:
-    """Tracks of recordings in groups of at most `most` frames; a longer one is a group alone."""
-    own: list[tuple[Begun, int]] = []
+Indexed = tuple[ResultBuffers, int]
+"""A recording, and the number of one of its tracks."""
+
+
+def groups_of(order: Sequence[Indexed], most: int) -> Iterator[list[Indexed]]:
+    """The tracks in groups of at most `most` frames; a longer one is a group alone."""
+    group: list[Indexed] = []
     frames = 0
     for recording, index in order:
         more = recording.tracks.num_frames
-        if own and frames + more > most:
-            yield own
-            own, frames = [], 0
-        own.append((recording, index))
+        if group and frames + more > most:
+            yield group
+            group, frames = [], 0
+        group.append((recording, index))
         frames += more
-    if own:
-        yield own
+    if group:
+        yield group
 
 
 def visible_of(tracks: KeypointTracks, min_confidence: float) -> Mask:

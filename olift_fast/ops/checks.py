@@ -31,14 +31,22 @@ def check_unit_stride(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name} must have a last stride of 1, got {tensor.stride(-1)}")
 
 
+def check_tensor(name: str, tensor: Tensor) -> None:
+    """A tensor, and no list or array."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+
+
 def check_floating(name: str, tensor: Tensor) -> None:
     """A floating-point tensor."""
+    check_tensor(name, tensor)
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must be a floating-point tensor, got {tensor.dtype}")
 
 
 def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...]) -> None:
     """A tensor of one of these shapes."""
+    check_tensor(name, tensor)
     # Not `in`: compiled, it takes a size that is known only to be dynamic for another than the number that it equals.
     # Only shapes of as many axes are compared: a comparison with others would fix sizes that differ from theirs.
     if not any(tensor.shape == tuple(shape) for shape in allowed if len(shape) == tensor.dim()):

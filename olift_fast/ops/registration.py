@@ -142,6 +142,8 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in autocast's dtype where it is on; float64 stays, as with PyTorch's own attention."""
+    if not all(isinstance(x, Tensor) for x in tensors):
+        return tensors  # The checks that follow name the one.
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -243,3 +244,27 @@ def test_warmup_of_a_model_leaves_it_as_it_was() -> None:
         parameter.requires_grad_(False)
     with pytest.raises(ValueError, match="no output of the model depends on a parameter"):
         ops.warmup_model(model, x, backward=True)
+
+
+X = torch.randn(2, 5, 3, 2, 8)
+LIST: Any = [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: ops.banded_attention(LIST, X, X, 2), "q"),
+        (lambda: ops.banded_attention(X, X, LIST, 2), "v"),
+        (lambda: ops.banded_attention(X, X, X, 2, lengths=LIST), "lengths"),
+        (lambda: ops.banded_attention(X, X, X, 2, visible=LIST), "visible"),
+        (lambda: ops.banded_attention_packed(LIST, 2), "qkv"),
+        (lambda: ops.joint_attention(X, X, X, graph=LIST), "graph"),
+        (lambda: ops.rff_encode(LIST, X), "x"),
+        (lambda: ops.procrustes_align(LIST, X), "source"),
+        (lambda: ops.norm_linear(LIST, X, X, X), "x"),
+    ],
+)
+def test_a_list_in_place_of_a_tensor_is_told(call: Callable[[], object], name: str) -> None:
+    for autocast in (False, True):
+        with torch.autocast("cpu", enabled=autocast), pytest.raises(TypeError, match=f"^{name} must be a tensor, got"):
+            call()

@@ -41,7 +41,7 @@ define build_native
 endef
 
 .PHONY: demo test lint native wheels bench bench-full report docs compare sanitize kernel-repo fuzz try gpu gpu-sanitize
-.PHONY: gpu-rehearsal clean
+.PHONY: gpu-rehearsal others clean
 
 demo: $(NATIVE) $(VENV)/.demo
 	$(BIN)/olift demo demo-out
@@ -56,7 +56,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $$(find csrc -type f)
+	$(BIN)/clang-format --dry-run -Werror $$(find csrc -type f) examples/*.cpp
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 # bench-full has what takes minutes, too: compiled competitors, the longest sequences.
@@ -139,6 +139,22 @@ fuzz: export OPENBLAS_NUM_THREADS = 1
 fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
 	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
+
+# The examples of archives, and archives on Ray and in S3, for real: by packages of tests/others.txt, in an environment over
+# that of .venv. Where they can't be had, it says so and ends well.
+OTHERS := build/others
+others: export OMP_NUM_THREADS = 1
+others: $(NATIVE) $(VENV)/.test
+	@test -x $(OTHERS)/bin/python || $(BIN)/python -m venv --without-pip $(OTHERS)
+	@packages() { "$$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }; \
+	echo "import site; site.addsitedir('$$(packages $(BIN)/python)')" > "$$(packages $(OTHERS)/bin/python)/venv.pth"
+	@if $(BIN)/pip --python $(OTHERS)/bin/python install -q --no-deps -r tests/others.txt; then \
+	  PATH="$(CURDIR)/$(OTHERS)/bin:$$PATH" $(OTHERS)/bin/python -m pytest -p no:cacheprovider --durations=6 \
+	    tests/archive/test_archive_ray.py tests/archive/test_archive_store.py tests/examples \
+	    -k "two_nodes or lost or object_store or snakemake or datajoint"; \
+	else \
+	  echo "not run: the packages of tests/others.txt can't be had here"; \
+	fi
 
 # Needs Python alone: it writes build/kernel-repo anew.
 kernel-repo:

@@ -36,5 +36,5 @@ process TABLES {
 }
 
 workflow {
-    channel.of(1..params.shards) | SHARD | collect | TABLES
+    channel.of(1..(params.shards as Integer)) | SHARD | collect | TABLES
 }

@@ -8,13 +8,14 @@ import importlib.util
 import json
 import os
 import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from olift_fast.archive.destination import Destination
 from olift_fast.archive.records import COLUMNS, Record, rows_of
@@ -31,11 +32,8 @@ _SEND = 5.0
 """Seconds after which what was appended is sent to a store: each time is a request."""
 _SYNC = 1.0
 """Seconds after which what was appended is on disk, and not only with the system."""
-
-
-class _Place(NamedTuple):
-    part: int
-    start: int
+_PART = 2**48
+"""A record's place is one number, as there is one for each file: its part times this, and the byte where it begins."""
 
 
 class Manifest:
@@ -65,7 +63,7 @@ class Manifest:
         of_shard = f".{shard[0]}-of-{shard[1]}" if shard else ""
         self._name = f"{time.time_ns() // 1000:018d}-{secrets.token_hex(3)}{of_shard}"
         self._parts: list[Path] = []
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, int] = {}
         self._open: tuple[int, BufferedReader] | None = None
         self._file: int | None = None
         self._end, self._put, self._synced = 0, 0, 0.0
@@ -122,7 +120,8 @@ class Manifest:
 
         On a full disk, or where a store can't be reached, they wait for the next call, and for `close`.
         """
-        self._waiting += [(record["path"], json.dumps(record).encode() + b"\n") for record in records]
+        # The index then holds the string that the plan has, and not another for each file.
+        self._waiting += [(sys.intern(record["path"]), json.dumps(record).encode() + b"\n") for record in records]
         with suppress(OSError, InputError):
             self._append()
             if self._unsent and time.monotonic() > self._synced + _SEND:
@@ -215,19 +214,20 @@ class Manifest:
             if record is None:
                 self.damaged += 1
             else:
-                self._places[record["path"]] = _Place(part, start)
+                self._places[record["path"]] = part * _PART + start
             start += len(line)
 
-    def _read(self, place: _Place) -> Record:
-        if self._open is None or self._open[0] != place.part:
+    def _read(self, place: int) -> Record:
+        part, start = divmod(place, _PART)
+        if self._open is None or self._open[0] != part:
             if self._open is not None:
                 self._open[1].close()
-            self._open = (place.part, self._parts[place.part].open("rb"))
+            self._open = (part, self._parts[part].open("rb"))
         file = self._open[1]
-        file.seek(place.start)
+        file.seek(start)
         record = _parsed(file.readline())
         if record is None:
-            raise InputError(f"{self._parts[place.part]}: was changed while it was read")
+            raise InputError(f"{self._parts[part]}: was changed while it was read")
         return record
 
     def _append(self) -> None:
@@ -249,7 +249,7 @@ class Manifest:
             raise
         part = self._parts.index(self._folder / f"{self._name}.jsonl")
         for path_of_file, line in self._waiting:
-            self._places[path_of_file] = _Place(part, self._end)
+            self._places[path_of_file] = part * _PART + self._end
             self._end += len(line)
         self._waiting = []
         if self._scratch is not None:

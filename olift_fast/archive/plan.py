@@ -39,7 +39,7 @@ class Facts(NamedTuple):
     version: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """A recording to lift.
 

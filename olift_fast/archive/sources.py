@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ _LOOKED_AT = 20
 """A frame without any animal tells nothing: so many are looked at, at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A recording of an archive.
 
@@ -131,7 +132,7 @@ def entry_of(path: Path, root: Path, name: str | None = None, changes: dict[str,
             size, modified = told.st_size, str(told.st_mtime_ns)
     except OSError:
         pass
-    return Entry(str(path), name, size, modified, changes or {})
+    return Entry(sys.intern(str(path)), name, size, modified, changes or {})
 
 
 def stem_of(name: str, *, folder: bool = False) -> str:
@@ -244,7 +245,7 @@ def _of_url(url: str) -> Found:
             continue
         inner = below.rpartition("/")[0]
         result = f"{inner}/{stem_of(name)}" if inner else stem_of(name)
-        found.append(Entry(remote.url_of(one.path), result, one.bytes, one.modified))
+        found.append(Entry(sys.intern(remote.url_of(one.path)), result, one.bytes, one.modified))
     return _some(url, Found(found, passed, None, deep=False))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib
+import importlib.util
 import re
 import secrets
 from collections.abc import Iterator
@@ -49,8 +50,8 @@ class Remote:
         """The store of a URL, and the path in it.
 
         Raises:
-            MissingExtraError: fsspec, or what it needs for such URLs, is not installed.
-            InputError: fsspec knows no such URLs.
+            MissingExtraError: fsspec, or what it needs for https, is not installed.
+            InputError: fsspec knows no such URLs, or needs a package for them that no extra brings.
         """
         scheme = url.partition("://")[0].lower()
         try:
@@ -58,7 +59,9 @@ class Remote:
             with telling(url):
                 files, path = core.url_to_fs(url)
         except ImportError as error:
-            raise MissingExtraError(f"opening {scheme}:// URLs", "archive") from error
+            if importlib.util.find_spec("fsspec") is None or scheme in ("http", "https"):
+                raise MissingExtraError(f"opening {scheme}:// URLs", "archive") from error
+            raise InputError(f"{url}: a package is missing: {error}") from error
         whole, inner = url.rstrip("/"), path.strip("/")
         prefix = whole.removesuffix(inner) if whole.endswith(inner) else f"{scheme}://"
         return cls(files, scheme, prefix), path

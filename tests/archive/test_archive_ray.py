@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pickle
+import runpy
 import sys
 import threading
 from collections.abc import Iterator
@@ -56,9 +57,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, sys.path)]))
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    store = {"object_store_memory": 100 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **store})
-    made.add_node(num_cpus=1, **store)
+    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=node)
+    made.add_node(**node)
     ray.init(address=made.address, log_to_driver=False, logging_level="error")
     yield made
     ray.shutdown()
@@ -66,13 +67,22 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_two_nodes_lift_what_one_process_lifts(cluster: Any, model: str, tmp_path: Path) -> None:
+def test_two_nodes_lift_what_one_process_lifts(
+    cluster: Any, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the executor, and by the example of a job."""
     source, out = archive_of(tmp_path / "in"), tmp_path / "out"
     summary = lift_with(model, source, out, executor="ray", workers=2)
     assert (summary.done, summary.failed) == (5, 1)
     assert as_lifted_alone(out, summary, model)
     again = lift_with(model, source, out, executor="ray", workers=2)
     assert (again.done, again.skipped, again.failed_before) == (0, 5, 1)
+    job = runpy.run_path(str(ROOT / "examples" / "archives" / "ray_job.py"))
+    assert job["main"]([str(source), str(tmp_path / "job"), "--workers", "2"]) == 3
+    assert "5 files lifted, 1 failed" in capsys.readouterr().out
+    assert {name: one["status"] for name, one in records(tmp_path / "job").items()} == {
+        name: one["status"] for name, one in records(out).items()
+    }
 
 
 @pytest.mark.slow

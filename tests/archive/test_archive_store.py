@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,11 @@ def test_what_goes_wrong_with_a_store_is_one_line_with_its_url(
         run("memory://nothing", tmp_path / "out")
     with pytest.raises(InputError, match=r"nonsense://x/y: "):
         run("nonsense://x/y", tmp_path / "out")
+
+    # No extra brings the packages of other stores: what fsspec says of them names the one.
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(InputError, match=r"^gs://lab/in: a package is missing: .*gcsfs"):
+        run("gs://lab/in", tmp_path / "out")
 
     class NoCredentialsError(Exception):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_an_array_outside_of_slurm_says_so(recordings: Path, tmp_path: Path) -> 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and "run this with sbatch" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_nextflow_processes(recordings: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """As Nextflow gives them to bash, with its variables filled in; Nextflow itself is not run."""
+    told = {"params.recordings": str(recordings), "params.lifted": str(tmp_path / "out"), "params.shards": "2"}
+    shard, tables = re.findall(r'"""\n(.*?)"""', (EXAMPLES / "lift.nf").read_text(), re.DOTALL)
+    for script in ((shard, "1"), (shard, "2"), (tables, "")):
+        filled = told | {"part": script[1], "task.cpus": "1"}
+        # A backslash joins lines where it ends one, and keeps a $ for bash.
+        command = re.sub(r"(?<!\\)\$\{([\w.]+)\}", lambda found, filled=filled: filled[found[1]], script[0])
+        command = command.replace("\\\n", "").replace("\\$", "$")
+        subprocess.run(["bash", "-ue", "-c", command], env=environment, check=True, capture_output=True)
+    assert len(list((tmp_path / "out").glob("*.lifted.npz"))) == 6
+    assert (tmp_path / "out" / "manifest.csv").exists() and (tmp_path / "out" / "report.html").exists()
 
 
 @pytest.mark.slow

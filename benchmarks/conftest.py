@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from revision import revision_of
 from side_by_side import copy_bandwidth, run_side_by_side, touch_memory
+from ways_table import TITLE, table_lines
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 KEEPS_FREED_MEMORY = keep_freed_memory()
@@ -119,13 +120,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     tables = _tables(config)
     if not tables or config.getoption("benchmark_disable"):
         return
-    write = terminalreporter.write_line
-    terminalreporter.section("side by side: median [20th, 80th percentile]; first calls' median; milliseconds")
+    terminalreporter.section(TITLE)
     for name, info in tables:
-        ours, ours_first = (next(iter(info["ways"].values()))[key] for key in ("p50_ms", "first_ms"))
-        share = f", {info['share_of_copy']:.0%} of copy bandwidth" if "share_of_copy" in info else ""
-        write(f"{name} ({info['device']}, {info['threads']} threads{share})")
-        for way, row in info["ways"].items():
-            times = f"{row['p50_ms']:10.3f} [{row['p20_ms']:.3f}, {row['p80_ms']:.3f}]"
-            first = f"{row['first_ms']:10.3f}"
-            write(f"  {way:<28}{times:<32}{row['p50_ms'] / ours:6.2f}x{first}{row['first_ms'] / ours_first:6.2f}x")
+        for line in table_lines(name, info):
+            terminalreporter.write_line(line)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import motionbert
 import numpy as np
 import pytest
 import torch
@@ -90,6 +91,49 @@ def test_as_wide_as_motionbert_lite(side_by_side: Callable[..., None]) -> None:
         compiled = torch.compile(dense)
         ways["SDPA, dense, compiled"] = lambda: lift_without_gradients(compiled, keypoints, given)
     side_by_side(ways, rounds=5, **facts(config, 243, 17))
+
+
+def test_beside_motionbert_lite(side_by_side: Callable[..., None]) -> None:
+    """`small` and MotionBERT-lite on the same clip of 243 frames and 17 joints; weights are random, answers differ.
+
+    By default MotionBERT lifts each clip twice, and its mirror image is the second.
+    """
+    if why_not_native() is not None:
+        pytest.skip(str(why_not_native()))
+    torch.manual_seed(0)
+    lifter = Lifter(LifterConfig.preset("small")).eval()
+    keypoints, given = clip(motionbert.FRAMES, motionbert.JOINTS)
+    with_confidence = torch.cat([keypoints, torch.ones_like(keypoints[..., :1])], dim=-1)
+    peer, once = motionbert.MotionBertLite().eval(), motionbert.MotionBertLite(flip=False).eval()
+    by_sdpa = motionbert.MotionBertLite(fused=True).eval()
+    for other in (once, by_sdpa):
+        other.load_state_dict(peer.state_dict())
+    joints = lift_without_gradients(peer, with_confidence, {})
+    assert max_error(lift_without_gradients(by_sdpa, with_confidence, {}), joints) < 1e-4
+
+    def way(model: Callable[..., Tensor]) -> Callable[[], Tensor]:
+        return lambda: lift_without_gradients(model, with_confidence, {})
+
+    ways = {"olift_fast": lambda: lift_without_gradients(lifter, keypoints, given)}
+    if why_not_bfloat16() is None:
+        rounded = lifter.optimize(dtype=torch.bfloat16)
+        ways[ROUNDED] = lambda: lift_without_gradients(rounded, keypoints, given)
+    ways |= {
+        "MotionBERT-lite": way(peer),
+        "MotionBERT-lite, without mirror image": way(once),
+        "MotionBERT-lite, SDPA": way(by_sdpa),
+    }
+    if FULL:
+        torch._dynamo.reset()
+        ways["MotionBERT-lite, compiled"] = way(torch.compile(peer))
+        ways["MotionBERT-lite, SDPA, compiled"] = way(torch.compile(by_sdpa))
+    sizes = {name: size_of(lifter if name.startswith("olift_fast") else peer) for name in ways}
+    side_by_side(ways, rounds=5, frames=motionbert.FRAMES, joints=motionbert.JOINTS, million_parameters=sizes)
+
+
+def size_of(model: torch.nn.Module) -> float:
+    """Millions of parameters."""
+    return round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 2)
 
 
 @pytest.mark.parametrize("frames", [48, 2000])

@@ -74,8 +74,10 @@ class Backward {
       const int64_t end = std::min(queries.end, first + kQueries);
       ahead.aim(first + kQueries, end + kQueries);
       const int64_t keep = std::max(queries.begin, next_key - plan.right);
-      take_keys<L, P>(k, v, held, group, k_rows, v_rows, std::max(keys.begin, first - plan.left),
-                      std::min(keys.end, end + plan.right), args.q.dtype, width, zeros, gap);
+      const int64_t keep_keys = std::max(keys.begin, first - plan.left), seen = std::min(keys.end, end + plan.right);
+      find_keys<L>(held, group, keep_keys, seen, gap);
+      take_keys<L, P>(k, held, k_rows, keep_keys, seen, args.q.dtype, width, zeros);
+      take_keys<L, P>(v, held, v_rows, keep_keys, seen, args.q.dtype, width, zeros);
       take_queries<L, P>(q, group, q_rows, keep, end, args.q.dtype, width, zeros, args.scale * kLog2E);
       take_queries<L, P>(grad, group, grad_rows, keep, end, args.q.dtype, width, zeros, 1.0f);
       p.slide(keep, end);

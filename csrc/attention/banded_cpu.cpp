@@ -1,8 +1,8 @@
 // Banded attention, forward, on the CPU; compiled once for each instruction set (OLIFT_ISA names it).
 //
 // A group of streams (banded_streams.h) walks along time, kQueries queries at a time. Keys and values are transposed
-// into a sliding stretch of frames as they come into reach, with zeros where a key is hidden or does not exist, so that
-// NaN stays out. For these queries it then computes
+// into a sliding stretch of frames before they are multiplied, with zeros where a key is hidden or does not exist, so
+// that NaN stays out. For these queries it computes
 //   the scores, of two queries at a time against six offsets (banded_tiles.h);
 //   the softmax over the offsets, one stream in each lane;
 //   the weighted sums of the values, for two queries and four channels at a time, transposed back as they are written.
@@ -66,7 +66,8 @@ class Forward {
       const int64_t end = std::min(queries, first + kQueries);
       ahead.aim(first + kQueries, end + kQueries);
       const int64_t seen = std::min(end_key, end + plan.right), keep = std::max(first_key, first - plan.left);
-      take_keys<L, P>(k, v, held, group, k_rows, v_rows, keep, seen, args.q.dtype, width, zeros, gap);
+      find_keys<L>(held, group, keep, seen, gap);
+      take_keys<L, P>(k, held, k_rows, keep, seen, args.q.dtype, width, zeros);
       q.restart(first);
       take_queries<L, P>(q, group, q_rows, first, end, args.q.dtype, width, zeros, args.scale * kLog2E);
 
@@ -78,6 +79,7 @@ class Forward {
         if (gap < first - plan.left) softmax<true>(group, first, i, ahead);
         else softmax<false>(group, first, i, ahead);
       }
+      take_keys<L, P>(v, held, v_rows, keep, seen, args.q.dtype, width, zeros);
       for (i = first; i + 2 <= end; i += 2) weigh<2>(group, out_rows, first, i, ahead);
       if (i < end) weigh<1>(group, out_rows, first, i, ahead);
       ahead.ask_for_the_rest();

@@ -329,32 +329,39 @@ OLIFT_APART void take_queries(Frames<L, P>& frames, const Group<L>& group, const
   }
 }
 
-// Frames of keys and values up to `end`, and which of them are there to be seen; zeros for those that are not. `gap`
-// moves to the latest frame in which some lane has none.
-template <int L, int P>
-OLIFT_APART void take_keys(Frames<L, P>& k, Frames<L, P>& v, Frames<L, 1>& held, const Group<L>& group,
-                           const Rows<L>& k_rows, const Rows<L>& v_rows, int64_t keep, int64_t end, Dtype dtype,
-                           int64_t width, const float* zeros, int64_t& gap) {
-  const int64_t from = k.end();
-  k.slide(keep, end);
-  v.slide(keep, end);
+// Which keys of the frames up to `end` are there to be seen, a mask a lane. `gap` moves to the latest frame in which
+// some lane has none.
+template <int L>
+OLIFT_INLINE void find_keys(Frames<L, 1>& held, const Group<L>& group, int64_t keep, int64_t end, int64_t& gap) {
+  const int64_t from = held.end();
   held.slide(keep, end);
   for (int64_t i = from; i < end; ++i) {
     bool all;
     const IntVec<L> mask = group.holding_keys(i, all);
     if (!all) gap = i;
-    if (all && k_rows.even && v_rows.even) {
-      k.put(i, k_rows.evenly_at(i), dtype, width, 1.0f);
-      v.put(i, v_rows.evenly_at(i), dtype, width, 1.0f);
-    } else {
-      Scattered<L> k_row = k_rows.all_at(i), v_row = v_rows.all_at(i);
-      for (int l = 0; l < L; ++l) {
-        if (!mask[l]) k_row.row[l] = v_row.row[l] = reinterpret_cast<const char*>(zeros);
-      }
-      k.put(i, k_row, dtype, width, 1.0f);
-      v.put(i, v_row, dtype, width, 1.0f);
-    }
     std::memcpy(held.at(0, i), &mask, sizeof(mask));
+  }
+}
+
+// Frames of keys, or of their values, up to `end`; zeros for those that are not `held`.
+template <int L, int P>
+OLIFT_APART void take_keys(Frames<L, P>& frames, Frames<L, 1>& held, const Rows<L>& rows, int64_t keep, int64_t end,
+                           Dtype dtype, int64_t width, const float* zeros) {
+  const IntVec<L> whole = ~IntVec<L>{};
+  const int64_t from = frames.end();
+  frames.slide(keep, end);
+  for (int64_t i = from; i < end; ++i) {
+    IntVec<L> mask;
+    std::memcpy(&mask, held.at(0, i), sizeof(mask));
+    if (rows.even && std::memcmp(&mask, &whole, sizeof(mask)) == 0) {
+      frames.put(i, rows.evenly_at(i), dtype, width, 1.0f);
+      continue;
+    }
+    Scattered<L> row = rows.all_at(i);
+    for (int l = 0; l < L; ++l) {
+      if (!mask[l]) row.row[l] = reinterpret_cast<const char*>(zeros);
+    }
+    frames.put(i, row, dtype, width, 1.0f);
   }
 }
 

@@ -10,13 +10,13 @@
 
 namespace {
 
-// dots[a · across + g · L] (+)= Σ_c x[a][c] · y[a + g][c] for a < Q, g < G: a query against the keys of G offsets.
-// A frame is `Step` floats from the next, in x and in y.
-template <int L, int64_t Step, int Q, int G>
-OLIFT_INLINE void dots_tile(const float* x, const float* y, int64_t channels, bool more, float* dots, int64_t across) {
-  Vec<L> sums[Q][G];
-  for (int a = 0; a < Q; ++a) {
-    for (int g = 0; g < G; ++g) sums[a][g] = more ? load<L>(dots + a * across + g * L) : Vec<L>{};
+// dots[a · across + g · L] = Σ_c x[a][c] · y[a + g][c] for a < Q, g < G: a query against the keys of G offsets. `More`:
+// added to what is there. A frame is `Step` floats from the next, in x and in y.
+template <int L, int64_t Step, int Q, bool More, int G>
+OLIFT_INLINE void dots_tile(const float* x, const float* y, int64_t channels, float* dots, int64_t across) {
+  Vec<L> sums[Q][G] = {};
+  for (int a = 0; More && a < Q; ++a) {
+    for (int g = 0; g < G; ++g) sums[a][g] = load<L>(dots + a * across + g * L);
   }
   for (int64_t c = 0; c < channels; ++c) {
     Vec<L> own[Q];
@@ -37,20 +37,29 @@ OLIFT_INLINE void dots_tile(const float* x, const float* y, int64_t channels, bo
 
 // The same for `offsets` offsets: six at a time, then the rest. Two queries and six offsets are twelve sums for nine
 // loads, and fit in sixteen registers.
+template <int L, int64_t Step, int Q, bool More>
+OLIFT_INLINE void dots_of(const float* x, const float* y, int64_t channels, int64_t offsets, float* dots,
+                          int64_t across) {
+  for (; offsets >= 6; offsets -= 6, y += 6 * Step, dots += 6 * L) {
+    dots_tile<L, Step, Q, More, 6>(x, y, channels, dots, across);
+  }
+  switch (offsets) {
+    case 5: return dots_tile<L, Step, Q, More, 5>(x, y, channels, dots, across);
+    case 4: return dots_tile<L, Step, Q, More, 4>(x, y, channels, dots, across);
+    case 3: return dots_tile<L, Step, Q, More, 3>(x, y, channels, dots, across);
+    case 2: return dots_tile<L, Step, Q, More, 2>(x, y, channels, dots, across);
+    case 1: return dots_tile<L, Step, Q, More, 1>(x, y, channels, dots, across);
+    default: return;
+  }
+}
+
+// Code of its own for the first panel: where sums may start in memory or not, the compiler moves all of them through
+// the stack.
 template <int L, int64_t Step, int Q>
 OLIFT_INLINE void band_dots(const float* x, const float* y, int64_t channels, bool more, int64_t offsets, float* dots,
                             int64_t across) {
-  for (; offsets >= 6; offsets -= 6, y += 6 * Step, dots += 6 * L) {
-    dots_tile<L, Step, Q, 6>(x, y, channels, more, dots, across);
-  }
-  switch (offsets) {
-    case 5: return dots_tile<L, Step, Q, 5>(x, y, channels, more, dots, across);
-    case 4: return dots_tile<L, Step, Q, 4>(x, y, channels, more, dots, across);
-    case 3: return dots_tile<L, Step, Q, 3>(x, y, channels, more, dots, across);
-    case 2: return dots_tile<L, Step, Q, 2>(x, y, channels, more, dots, across);
-    case 1: return dots_tile<L, Step, Q, 1>(x, y, channels, more, dots, across);
-    default: return;
-  }
+  if (more) dots_of<L, Step, Q, true>(x, y, channels, offsets, dots, across);
+  else dots_of<L, Step, Q, false>(x, y, channels, offsets, dots, across);
 }
 
 // A run of frames, from `begin` up to `end`.

@@ -27,7 +27,7 @@ _FOOT_BAND, _HIGHEST_FOOT, _JOINT_BAND = 0.2, 0.35, 0.04
 _STANDS, _SWINGS, _NOISE = 0.09, 0.5, 0.85
 # The speed of feet that swing is this quantile of the feet's speeds, and at least so many body sizes a second.
 _SWINGING, _LEAST_SWING = 0.9, 0.9
-_CHANGE = 1.0  # the log-likelihood that a change between standing and swinging costs
+CHANGE = 1.0  # the log-likelihood that a change between standing and swinging costs
 _UNKNOWN = -0.5  # the evidence of a frame without the joint
 _RATE = 30.0  # frames a second, of more each counts for less
 _WIDTHS = 1.5  # a body counts as this many radii high where it is flat
@@ -80,7 +80,7 @@ def find_floor(joints: Floats, seen: Bools, skeleton: Skeleton, view: Floats, fp
         stands -= 0.5 * np.square(above / _FOOT_BAND)
         stands[above >= highest] = -np.inf
     stands[~there | np.isnan(stands)] = _UNKNOWN
-    return Floor(_likeliest(stands * min(_RATE / rate, 1.0)), floor, body)
+    return Floor(likeliest(stands * min(_RATE / rate, 1.0)), floor, body)
 
 
 def _feet(heights: Floats, skeleton: Skeleton) -> Ints:
@@ -148,17 +148,17 @@ def _floor_under(heights: Floats, slow: Bools, body: float, fps: float | None) -
     return level if np.isfinite(level).any() else floor
 
 
-def _likeliest(evidence: Floats) -> Bools:
-    """(T, J) the sequence of True and False of the largest sum of evidence (T, J), less `_CHANGE` for each change."""
+def likeliest(evidence: Floats) -> Bools:
+    """(T, J) the sequence of True and False of the largest sum of evidence (T, J), less `CHANGE` for each change."""
     lead, balance = np.zeros_like(evidence), np.zeros(evidence.shape[1])
     for frame, own in enumerate(evidence):
         # By how much the best sequence that ends in True leads; more than a change costs is of no use.
-        balance = np.minimum(np.maximum(balance, -_CHANGE), _CHANGE) + own
+        balance = np.minimum(np.maximum(balance, -CHANGE), CHANGE) + own
         lead[frame] = balance
     if not len(lead):
         return np.zeros(evidence.shape, dtype=np.bool_)
     # Backward in time, a state lasts until a lead says that another sequence came to it.
-    sure = np.abs(lead) > _CHANGE
+    sure = np.abs(lead) > CHANGE
     sure[-1] = True
     frames = np.where(sure, np.arange(len(lead))[:, None], len(lead))
     following = np.minimum.accumulate(frames[::-1], axis=0)[::-1]

@@ -29,12 +29,14 @@ from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.tracks.world_frame import Calibration
 from olift_fast.world import parse_length, pitch_and_roll, reproject, to_world, undistorted
 from olift_fast.world.calibration import rotation_of
+from olift_fast.world.path import along_rays
 
 Floats = npt.NDArray[np.float64]
 
 RESULTS = Path(__file__).parent / "results" / "scores" / "world.json"
 CLIPS, PLANTED, FRAMES = 105, 45, 150
 NOISE = 0.02
+SEVERAL = 5
 SEED = 29
 PAIRED = {
     "person": ("human_pose2sim_balancing.npz", 1.0, "RHip-RKnee"),
@@ -114,16 +116,21 @@ def _gravity(walker: Walker, result: LiftedTracks) -> dict[str, Any]:
 
 
 def _size(walker: Walker, result: LiftedTracks) -> dict[str, Any]:
-    """The size by one true bone, the longest that is seen, and the root path, with the lens known."""
+    """The size by one true bone, the longest that is seen, and the root path, with the lens known.
+
+    Besides, the size by the five longest, and by the whole true body: the best that the lifted joints allow.
+    """
     first, second = np.array(walker.tracks.skeleton.edges).T
     bones = np.median(np.linalg.norm(walker.positions[:, first] - walker.positions[:, second], axis=-1), axis=0)
     seen = (result.visible[0][:, first] & result.visible[0][:, second]).mean(axis=0) > 0.3
-    longest, names = int(np.where(seen, bones, 0).argmax()), walker.tracks.skeleton.names
-    text = f"{names[first[longest]]}-{names[second[longest]]}={bones[longest]:.6f}m"
-    length = parse_length(text, "bone", walker.tracks.skeleton)
-    placed = to_world(result, pitch=pitch_and_roll(walker.up)[0], focal=float(walker.matrix[0, 0]), lengths=[length])
+    names, order = walker.tracks.skeleton.names, np.argsort(-np.where(seen, bones, 0))
+    texts = [f"{names[first[bone]]}-{names[second[bone]]}={bones[bone]:.6f}m" for bone in order[:SEVERAL]]
+    lengths = [parse_length(text, "bone", walker.tracks.skeleton) for text in texts]
+    options: dict[str, Any] = {"pitch": pitch_and_roll(walker.up)[0], "focal": float(walker.matrix[0, 0])}
+    several = to_world(result, lengths=lengths, floor=False, **options)
+    placed = to_world(result, lengths=lengths[:1], **options)
     world = placed.world
-    assert world is not None and placed.meters_per_pixel is not None
+    assert world is not None and placed.meters_per_pixel is not None and several.meters_per_pixel is not None
     camera = (walker.positions - walker.cameras.position[0, 0]) @ walker.cameras.rotation[0, 0].T
     depth = float(np.median(camera[..., 2].mean(axis=1)))
     root = placed.joints[0].mean(axis=1).astype(np.float64)
@@ -132,6 +139,9 @@ def _size(walker: Walker, result: LiftedTracks) -> dict[str, Any]:
     own = np.linalg.norm(result.joints[..., :2] - result.keypoints, axis=-1)[result.visible]
     return {
         "size": float(placed.meters_per_pixel[0]) / (depth / float(walker.matrix[0, 0])) - 1,
+        "size_several": float(several.meters_per_pixel[0]) / (depth / float(walker.matrix[0, 0])) - 1,
+        "size_body": _scale(along_rays(result, walker.matrix)[0], camera, depth) / (depth / float(walker.matrix[0, 0]))
+        - 1,
         "size_spread": float(world.size_spread[0]) if world.size_spread is not None else None,
         "path": world.path,
         "path_error": _path_error(root, true) / walker.radius,
@@ -141,6 +151,15 @@ def _size(walker: Walker, result: LiftedTracks) -> dict[str, Any]:
         "reprojection": float(np.median(apart) / np.median(own)),
         "floor": float(np.median(_lowest(placed.joints[0])) - np.median(_lowest(walker.positions))) / walker.radius,
     }
+
+
+def _scale(joints: Floats, true: Floats, depth: float) -> float:
+    """The median over frames of the scale that brings joints (T, J, 3) nearest to the true ones at this depth."""
+    a, b = (points - points.mean(axis=1, keepdims=True) for points in (joints, true))
+    u, s, vt = np.linalg.svd(np.einsum("tji,tjk->tik", a, b))
+    s[:, 2] *= np.sign(np.linalg.det(u @ vt))
+    scales = s.sum(axis=1) / np.square(a).sum(axis=(1, 2))
+    return float(np.median(scales * depth / true[..., 2].mean(axis=1)))
 
 
 def _measured(

@@ -18,6 +18,8 @@ QUANTITIES: Mapping[str, tuple[Callable[[Row], float], str]] = {
     "gravity, estimated, focal length known": (lambda row: row["gravity_lens"], "°"),
     "what the estimate says of its error": (lambda row: row["gravity_said"], "°"),
     "size, by one true bone": (lambda row: 100 * abs(row["size"]), " %"),
+    "size, by its five longest bones": (lambda row: 100 * abs(row["size_several"]), " %"),
+    "size, by all of the true body": (lambda row: 100 * abs(row["size_body"]), " %"),
     "root path on the floor, of its length": (lambda row: 100 * row["path_error"] / row["path_length"], " %"),
     "root path on the floor, in radii": (lambda row: row["path_error"], ""),
     "depth error that is stated, of the distance": (lambda row: 100 * row["path_said"] / row["distance"], " %"),

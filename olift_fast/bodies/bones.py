@@ -15,6 +15,7 @@ Mask = npt.NDArray[np.bool_]
 
 WINDOW = 48
 """Frames over which the drift of bone lengths is taken: those of the clips that models are scored on."""
+_DEVIATION = 1.4826  # the standard deviation of normally distributed values over their median distance from the median
 
 
 def bone_lengths(joints: Array, edges: Sequence[tuple[int, int]]) -> Floats:
@@ -72,11 +73,14 @@ def twin_bones(skeleton: Skeleton) -> npt.NDArray[np.intp]:
 
 
 def steady_lengths(joints: Array, skeleton: Skeleton, visible: Mask | None = None) -> Floats:
-    """(E) the one length of each bone: the median over frames, left and right bones together.
+    """(E) the one length of each bone: the median over frames, of left and right bones together.
+
+    Where the medians of left and right are farther from their mean than the frames from the medians, each bone keeps
+    some of its own.
 
     Args:
         joints: (T, J, 3) of one track, NaN where unknown.
-        skeleton: the bones; a bone and its twin get one length (`twin_bones`).
+        skeleton: the bones; a bone and its twin get one length (`twin_bones`), unless they clearly differ.
         visible: (T, J) which joints were seen: frames that show both ends count, where there are ten or more of them.
 
     Returns:
@@ -88,10 +92,15 @@ def steady_lengths(joints: Array, skeleton: Skeleton, visible: Mask | None = Non
         seen = visible[:, starts] & visible[:, ends] & np.isfinite(lengths)
         lengths = np.where(seen | (seen.sum(axis=0) < 10), lengths, np.nan)
     there = np.isfinite(lengths).any(axis=0)
-    median = np.full(len(skeleton.edges), np.nan)
+    median, spread = np.full((2, len(skeleton.edges)), np.nan)
     median[there] = np.nanmedian(lengths[:, there], axis=0)
-    twin = median[twin_bones(skeleton)]
-    return np.asarray(np.where(np.isfinite(twin), np.where(there, 0.5 * (median + twin), np.nan), median))
+    spread[there] = _DEVIATION * np.nanmedian(np.abs(lengths[:, there] - median[there]), axis=0)
+    twins = twin_bones(skeleton)
+    twin = median[twins]
+    half, common = 0.5 * (median - twin), 0.5 * (np.square(spread) + np.square(spread[twins]))
+    # Of what sides differ by, the frames' spread is noise (James and Stein 1961, the positive part).
+    own = np.maximum(1 - common / np.where(half == 0, 1, np.square(half)), 0) * half
+    return np.asarray(np.where(np.isfinite(twin), np.where(there, 0.5 * (median + twin) + own, np.nan), median))
 
 
 def body_radius(joints: Array) -> float:

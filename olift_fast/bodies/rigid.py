@@ -67,7 +67,7 @@ def steady_joints(
     """The nearest joints y to those of one track x with bones of one length each: least ``Σ |(y - x) / σ|²``.
 
     A bone's length is the median over the frames that show both of its ends, the same for a left bone and its right
-    twin (`steady_lengths`). Joints that are NaN stay NaN; a joint without bones stays where it is.
+    twin unless they clearly differ (`steady_lengths`). Joints that are NaN stay NaN; one without bones stays in place.
 
     Args:
         joints: (T, J, 3).

@@ -52,7 +52,11 @@ class Person:
 
 
 def trunk_of(skeleton: Skeleton) -> Trunk | None:
-    """The trunk, by the kinds of the joints; None where the names don't tell both of its ends."""
+    """The trunk along any body, by the kinds of the joints; None where the names don't tell both of its ends.
+
+    Angles are measured against it. `world.feet.upright_trunk_of` is another: what points up in a body that stands on
+    two legs.
+    """
     kinds = [KINDS[kind] for kind in skeleton.kinds]
     front, rear = _end(kinds, FRONT), _end(kinds, REAR)
     if not front or not rear:

@@ -38,9 +38,9 @@ def angles(
 ) -> None:
     """Write the angles of a lifted result, in degrees: at joints, of segments and the trunk, and clinical ones.
 
-    Angles at joints are 180° where the bones are in line. Segments, trunk pitch and heading need a result in the
-    world's frame; clinical names (flexion, abduction) need a built-in rig of people. docs/after-lifting.md has the
-    definitions and signs.
+    Angles at joints are 180° where the bones are in line. Segments, trunk pitch and heading need a result that stands
+    upright, as `olift world` writes it; clinical names (flexion, abduction) need a built-in rig of people.
+    docs/after-lifting.md has the definitions and signs.
 
     [bold]Examples[/bold]
       olift angles walk.lifted.npz

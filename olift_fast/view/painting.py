@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,9 @@ _BITS = 4
 """Of a pixel's fraction in the coordinates that OpenCV takes."""
 _FAR = 2**14
 """Pixels beyond which nothing is drawn: OpenCV's own arithmetic ends at some 2^15."""
+_FURTHEST = np.float32(2 * _FAR * (1 << _BITS))
+_SHADES = 6
+"""Of a path, from its beginning to its end."""
 
 
 class Painter:
@@ -67,10 +71,11 @@ class Painter:
         edges = np.flatnonzero(there[self.edges].all(axis=1))
         order = edges[np.argsort(-depth[self.edges[edges]].mean(axis=1), kind="stable")]
         bones = points[self.edges[order]]
-        pieces = dashes(bones).reshape(-1, DASHES, 2, 2)
+        whole, colors = _fixed(bones), self.colors[track]
+        pieces = _fixed(dashes(bones)).reshape(-1, DASHES, 2, 2) if self.inferred.any() else whole[:, None]
         for place, edge in enumerate(order.tolist()):
-            drawn = pieces[place] if self.inferred[edge] else bones[place : place + 1]
-            lines(picture, drawn, self.colors[track][1 - self.sides[edge]], self.bone)
+            drawn = pieces[place] if self.inferred[edge] else whole[place : place + 1]
+            _draw(picture, drawn, colors[1 - self.sides[edge]], self.bone)
         joints = np.flatnonzero(there)
         self._dots(picture, track, points, joints[np.argsort(-depth[joints], kind="stable")], visible)
 
@@ -93,22 +98,38 @@ class Painter:
 
 def lines(picture: Picture, ends: Array, color: Color, thickness: int) -> None:
     """Draws lines (L, 2, 2) from end to end; those that leave the picture far behind are left out."""
-    import cv2
-
     if len(ends) and not np.abs(ends).max() < _FAR:
         ends = ends[(np.abs(ends) < _FAR).all(axis=(1, 2))]
-    for start, end in _fixed(ends).tolist():
-        cv2.line(picture, start, end, color, thickness, cv2.LINE_AA, _BITS)
+    _draw(picture, _fixed(ends), color, thickness)
 
 
 def path(picture: Picture, points: Array, color: Color, behind: Color, thickness: int) -> None:
-    """Draws a path (P, 2) that fades into the color `behind` it toward its beginning."""
+    """Draws a path (P, 2) that fades into the color `behind` it toward its beginning.
+
+    Points that are not finite are skipped; one that leaves the picture far behind ends the line, which begins anew.
+    """
     there = points[np.isfinite(points).all(axis=1)]
     if len(there) < 2:
         return
-    pieces = np.stack([there[:-1], there[1:]], axis=1)
-    for place, part in enumerate(np.array_split(pieces, 6)):
-        lines(picture, part, _mixed(behind, color, (place + 1) / 6), thickness)
+    fixed, near = _fixed(there), np.asarray((np.abs(there) < _FAR).all(axis=1))
+    stops = np.linspace(0, len(there) - 1, _SHADES + 1).round().astype(np.int64).tolist()
+    for place, (start, stop) in enumerate(pairwise(stops)):
+        part, inside = fixed[start : stop + 1], near[start : stop + 1]
+        gaps = np.flatnonzero(np.diff(np.flatnonzero(inside)) > 1) + 1
+        _draw(
+            picture,
+            [part] if inside.all() else np.split(part[inside], gaps),
+            _mixed(behind, color, (place + 1) / _SHADES),
+            thickness,
+        )
+
+
+def _draw(picture: Picture, lines: Iterable[npt.NDArray[np.int32]], color: Color, thickness: int) -> None:
+    """Lines (P, 2) through P points of `_fixed`, none of them far away."""
+    import cv2
+
+    if lines := [line for line in lines if len(line) > 1]:
+        cv2.polylines(picture, lines, False, color, thickness, cv2.LINE_AA, _BITS)
 
 
 def dot(picture: Picture, place: tuple[float, float], radius: float, color: Color) -> None:
@@ -154,7 +175,10 @@ def _sign(sign: str, size: int) -> tuple[Array, float]:
 
 
 def _fixed(points: Array) -> npt.NDArray[np.int32]:
-    return np.round(np.clip(points, -2 * _FAR, 2 * _FAR) * (1 << _BITS)).astype(np.int32)
+    """The points in fractions of a pixel, as OpenCV takes them; far ones are still far."""
+    fixed = np.multiply(points, 1 << _BITS, dtype=np.float32)
+    np.minimum(np.maximum(fixed, -_FURTHEST, out=fixed), _FURTHEST, out=fixed)
+    return np.rint(fixed, out=fixed).astype(np.int32)
 
 
 def _bgr(shade: str) -> Color:

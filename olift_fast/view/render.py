@@ -175,19 +175,20 @@ class _Movie:
         for track in range(self._result.num_tracks):
             points = self.panel.scale * self._keypoints[track, place] + self.panel.shift
             self._painter.flat(panel, track, np.nan_to_num(points), self._visible[track, place])
+        ground = floor_lines(self._scene, self._scene.targets[place])
         for number, box in enumerate(self._boxes):
             azimuth = np.deg2rad(-25 + self._turn * place / self._rate + 90 * number)
-            self._draw_scene(
-                place, Camera((0, 0, *box[2:]), self._scene.radius, self._scene.height, azimuth, _ELEVATION), box
-            )
+            camera = Camera((0, 0, *box[2:]), self._scene.radius, self._scene.height, azimuth, _ELEVATION)
+            self._draw_scene(place, camera, box, ground)
         self._write(place)
         return self._canvas
 
-    def _draw_scene(self, place: int, camera: Camera, box: tuple[int, int, int, int]) -> None:
+    def _draw_scene(self, place: int, camera: Camera, box: tuple[int, int, int, int], ground: Array) -> None:
+        """One view; `ground` (L, 2, 3) are the lines of the floor."""
         left, top, width, height = box
         view, scene, theme = self._canvas[top : top + height, left : left + width], self._scene, self._theme
         target = scene.targets[place]
-        painting.lines(view, camera.project(floor_lines(scene, target), target)[0], theme["grid"], 1)
+        painting.lines(view, camera.project(ground, target)[0], theme["grid"], 1)
         joints = scene.joints[:, place]
         points, depth = camera.project(joints, target)
         fallen = joints.copy()

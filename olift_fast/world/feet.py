@@ -76,7 +76,11 @@ def pairs_of(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
 
 
 def upright_trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
-    """The joints at the lower and at the upper end of an upright body's trunk; two empty ones for other bodies."""
+    """The joints at the lower and at the upper end of an upright body's trunk; two empty ones for other bodies.
+
+    Gravity is told by it, so it is only what points up: a horse's trunk is none. `bodies.trunk.trunk_of` is the trunk
+    along any body.
+    """
     parts = parts_of(skeleton.names)
     if not is_upright(skeleton):
         return _joints([]), _joints([])

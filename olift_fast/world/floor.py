@@ -20,13 +20,17 @@ FLATNESS = 0.03
 """Share of the body's height by which the floor is sure where feet stand on it."""
 
 # Shares of the body's size. Feet are allowed more than other joints: their joints are at several heights, and where the
-# estimate of gravity is off, those on one side of the body rise.
-_FOOT_BAND, _JOINT_BAND = 0.2, 0.04
-# A foot is slow below this share of the speed of feet that swing, or below these body sizes a second; noise is added.
-_SLOW, _STILL, _NOISE = 0.17, 0.15, 1.5
-_SWINGING = 0.9  # quantile of the feet's speeds
+# estimate of gravity is off, those on one side of the body rise. The highest at which one stands is beyond that.
+_FOOT_BAND, _HIGHEST_FOOT, _JOINT_BAND = 0.2, 0.35, 0.04
+# Standard deviations of the velocity of a foot that stands and of one that swings, in shares of the speed of feet that
+# swing; the noise of positions is added to both by this share.
+_STANDS, _SWINGS, _NOISE = 0.09, 0.5, 0.85
+# The speed of feet that swing is this quantile of the feet's speeds, and at least so many body sizes a second.
+_SWINGING, _LEAST_SWING = 0.9, 0.9
+CHANGE = 1.0  # the log-likelihood that a change between standing and swinging costs
+_UNKNOWN = -0.5  # the evidence of a frame without the joint
+_RATE = 30.0  # frames a second, of more each counts for less
 _WIDTHS = 1.5  # a body counts as this many radii high where it is flat
-_SHORTEST_SECONDS = 0.07  # contacts and gaps that are shorter are taken for noise
 _LOW_SHARE = 0.1  # joints that are lowest in so large a share of the frames are feet, where no name tells
 
 
@@ -45,7 +49,9 @@ def find_floor(joints: Floats, seen: Bools, skeleton: Skeleton, view: Floats, fp
     """The floor under one animal, over time, and the joints that stand on it.
 
     The floor is where feet are slow and low. Speeds are those across the view alone: what stands still in the picture
-    stands still, and depth is less sure.
+    stands still, and depth is less sure. Contacts are the likeliest sequence of standing and swinging, in which each
+    change costs something (Viterbi 1967): the velocity of a foot is normally distributed, narrowly where it stands, and
+    widely where it swings.
 
     Args:
         joints: (T, J, 3) in world axes, z up; NaN where a joint is not there.
@@ -55,27 +61,26 @@ def find_floor(joints: Floats, seen: Bools, skeleton: Skeleton, view: Floats, fp
         fps: frames a second; 30 where unknown.
     """
     rate = fps or 30.0
-    there = np.isfinite(joints).all(axis=-1)
+    there = np.asarray(np.isfinite(joints).all(axis=-1))
     heights = np.where(there, joints[..., 2], np.nan)
     body = _body_size(joints)
     nothing = Floor(np.zeros(there.shape, dtype=np.bool_), np.full(len(joints), np.nan), body)
     feet = _feet(heights, skeleton)
     if not body > 0 or not len(feet):
         return nothing
-    speeds, noise = _speeds(joints, view, rate)
-    known = speeds[:, feet][seen[:, feet] & np.isfinite(speeds[:, feet])]
-    limit = max(_SLOW * float(np.quantile(known, _SWINGING)) if len(known) else 0.0, _STILL * body)
+    stands = _evidence(joints, seen, feet, view, rate, body)
     with np.errstate(invalid="ignore"):
-        slow = (speeds < np.hypot(limit, _NOISE * noise)) & there
-    floor = _floor_under(heights[:, feet], slow[:, feet], body, fps)
+        floor = _floor_under(heights[:, feet], (stands[:, feet] > 0) & there[:, feet], body, fps)
     if not np.isfinite(floor).any():
         return nothing
-    above = heights - floor[:, None]
-    band = np.full(skeleton.num_joints, _JOINT_BAND)
-    band[feet] = _FOOT_BAND
+    above = np.asarray(np.abs(heights - floor[:, None]) / body)
+    highest = np.full(skeleton.num_joints, _JOINT_BAND)
+    highest[feet] = _HIGHEST_FOOT
     with np.errstate(invalid="ignore"):
-        contacts = slow & (np.abs(above) < band * body)
-    return Floor(_without_blinks(contacts, max(round(_SHORTEST_SECONDS * rate), 1)), floor, body)
+        stands -= 0.5 * np.square(above / _FOOT_BAND)
+        stands[above >= highest] = -np.inf
+    stands[~there | np.isnan(stands)] = _UNKNOWN
+    return Floor(likeliest(stands * min(_RATE / rate, 1.0)), floor, body)
 
 
 def _feet(heights: Floats, skeleton: Skeleton) -> Ints:
@@ -103,21 +108,27 @@ def _body_size(joints: Floats) -> float:
     return float(max(np.median(heights), _WIDTHS * np.median(radii)))
 
 
+def _evidence(joints: Floats, seen: Bools, feet: Ints, view: Floats, rate: float, body: float) -> Floats:
+    """(T, J) the log-likelihood of the joints' velocities if they stand, less that if they swing."""
+    speeds, noise = _speeds(joints, view, rate)
+    known = speeds[:, feet][seen[:, feet] & np.isfinite(speeds[:, feet])]
+    swing = max(float(np.quantile(known, _SWINGING)) if len(known) else 0.0, _LEAST_SWING * body)
+    narrow, wide = (np.square(share * swing) + np.square(_NOISE * noise) for share in (_STANDS, _SWINGS))
+    return np.asarray(np.log(wide / narrow) - 0.5 * np.square(speeds) * (1 / narrow - 1 / wide))
+
+
 def _speeds(joints: Floats, view: Floats, rate: float) -> tuple[Floats, Floats]:
-    """(T, J) across the view, a second, over two frames; and (J) what noise alone makes of it."""
+    """(T, J) across the view, a second, over 1/15 s or two frames; and (J) the noise of such a velocity on an axis."""
     across = joints - (joints @ view)[..., None] * view
     if len(across) < 3:
         return np.zeros(across.shape[:2]), np.zeros(across.shape[1])
-    before = np.concatenate([across[:1], across[:-1]])
-    after = np.concatenate([across[1:], across[-1:]])
-    frames = np.full(len(across), 2.0)
-    frames[[0, -1]] = 1
-    speeds = np.linalg.norm(after - before, axis=-1) * (rate / frames[:, None])
-    padded = np.pad(speeds, ((1, 1), (0, 0)), mode="edge")
+    at, reach = np.arange(len(across)), max(round(rate / _RATE), 1)
+    before, after = np.maximum(at - reach, 0), np.minimum(at + reach, len(across) - 1)
+    speeds = np.linalg.norm(across[after] - across[before], axis=-1) * (rate / (after - before))[:, None]
     bends = np.linalg.norm(across[2:] - 2 * across[1:-1] + across[:-2], axis=-1)
-    # Differences of three frames have sqrt(6) times the noise of one, those of two frames apart sqrt(2) times.
-    noise = np.nan_to_num(median_of(bends, axis=0)) / np.sqrt(6) * np.sqrt(2) * 0.5 * rate
-    return np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0), noise
+    # Differences of three frames have sqrt(6) times the noise of one; the median length in a plane is 1.18 of it.
+    noise = np.nan_to_num(median_of(bends, axis=0)) / (1.18 * np.sqrt(6))
+    return speeds, noise * np.sqrt(2) * rate / (2 * reach)
 
 
 def _floor_under(heights: Floats, slow: Bools, body: float, fps: float | None) -> Floats:
@@ -137,19 +148,18 @@ def _floor_under(heights: Floats, slow: Bools, body: float, fps: float | None) -
     return level if np.isfinite(level).any() else floor
 
 
-def _without_blinks(contacts: Bools, shortest: int) -> Bools:
-    """Contacts with gaps of at most `shortest` frames closed, and then those as short taken out."""
-    closed = ~_without_short_runs(~contacts, shortest)
-    return _without_short_runs(closed, shortest)
-
-
-def _without_short_runs(flags: Bools, shortest: int) -> Bools:
-    """Runs of True within the time, of at most `shortest` frames, become False; those at the ends may go on."""
-    found = flags.copy()
-    for column in found.T:
-        edges = np.flatnonzero(np.diff(column.astype(np.int8)))
-        starts, stops = edges[:-1] + 1, edges[1:] + 1
-        for start, stop in zip(starts, stops, strict=True):
-            if column[start] and stop - start <= shortest:
-                column[start:stop] = False
-    return found
+def likeliest(evidence: Floats) -> Bools:
+    """(T, J) the sequence of True and False of the largest sum of evidence (T, J), less `CHANGE` for each change."""
+    lead, balance = np.zeros_like(evidence), np.zeros(evidence.shape[1])
+    for frame, own in enumerate(evidence):
+        # By how much the best sequence that ends in True leads; more than a change costs is of no use.
+        balance = np.minimum(np.maximum(balance, -CHANGE), CHANGE) + own
+        lead[frame] = balance
+    if not len(lead):
+        return np.zeros(evidence.shape, dtype=np.bool_)
+    # Backward in time, a state lasts until a lead says that another sequence came to it.
+    sure = np.abs(lead) > CHANGE
+    sure[-1] = True
+    frames = np.where(sure, np.arange(len(lead))[:, None], len(lead))
+    following = np.minimum.accumulate(frames[::-1], axis=0)[::-1]
+    return np.asarray(np.take_along_axis(lead > 0, following, axis=0))

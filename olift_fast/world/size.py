@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import LiftedTracks
+from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.world.averages import median_of
 from olift_fast.world.feet import feet_of, is_upright, parts_of
 from olift_fast.world.lengths import KnownLength
+from olift_fast.world.path import SMOOTHED_SECONDS
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -24,9 +26,10 @@ SMALLEST, LARGEST = 5e-5, 30.0
 """Meters across an animal, below and above which a known length is taken for a slip."""
 
 _STRETCHED = 0.9  # quantile of time at which an animal is stretched out, or a person stands
-_ACROSS = 0.7  # bones that lie so far in the picture's plane are measured best
+# A bone counts in a frame by this power of the cosine of its angle to the picture's plane, since depth is less sure.
+_ACROSS = 16.0
+_BONE = 0.85  # … and this quantile of its lengths counts: lifters make bones too short more often than too long
 _STEADY = 1e-3  # the share by which lengths that were made steady still differ
-_ENOUGH = 0.2  # … where so large a share of the frames has them
 # Where the joints of a person's head and foot are, as shares of the height (Drillis and Contini 1966).
 _UP_TO = {"crown": 1.0, "eye": 0.936, "ear": 0.93, "head": 0.93, "face": 0.92, "nose": 0.915}
 _DOWN_TO = {"ankle": 0.039, "heel": 0.01, "foot": 0.02, "toe": 0.01}
@@ -51,8 +54,9 @@ class _Measured(NamedTuple):
 def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, relative: Floats) -> Size:
     """Meters in a pixel at each animal, from known lengths.
 
-    Of a bone, frames count that show both of its ends, of these the ones in which it lies across the view where there
-    are enough; the median over them decides, and over the lengths where there are several.
+    Of a bone, frames count that show both of its ends, the more, the better it lies across the view, and those of its
+    twin on the other side of the body as well. Their 85th percentile decides after smoothing over time, since lifted
+    bones are rather too short; over the lengths, where there are several, the median.
 
     Args:
         result: in the camera frame.
@@ -127,30 +131,66 @@ def _measure(result: LiftedTracks, track: int, length: KnownLength, up: Floats, 
         return _Measured(length.meters, 0.0, result.num_frames)
     joints, visible = result.joints[track].astype(np.float64), result.visible[track]
     if length.kind == "height":
-        pixels, weight = _heights(joints, visible, result.skeleton, up) / relative, _STRETCHED
-    else:
-        pixels, weight = (
-            _distances(joints, visible, length.joints) / relative[:, None],
-            0.5 if length.kind == "bone" else _STRETCHED,
-        )
-    pixels = pixels[np.isfinite(pixels) & (pixels > 0)]
-    if not len(pixels):
+        pixels = _heights(joints, visible, result.skeleton, up) / relative
+        return _told(length, pixels, pixels, np.ones_like(pixels), _STRETCHED)
+    pairs = length.joints if length.kind == "length" else with_twins(length.joints, result.skeleton)
+    pixels, across = _distances(joints, visible, pairs)
+    pixels /= relative[:, None]
+    if length.kind == "length":
+        return _told(length, pixels, pixels, np.ones_like(pixels), _STRETCHED)
+    weights = across**_ACROSS
+    return _told(length, pixels, _steadied(pixels, weights, rate_of(result) or 30.0), weights, _BONE)
+
+
+def _told(length: KnownLength, pixels: Floats, steady: Floats, weights: Floats, quantile: float) -> _Measured:
+    """What `pixels` say of a length: the quantile of the `steady` ones, each counting by its weight."""
+    known = np.isfinite(pixels) & (pixels > 0)
+    if not known.any():
         return _Measured(np.nan, np.nan, 0)
-    size = float(np.quantile(pixels, weight))
-    low, high = np.quantile(pixels, (0.16, 0.84))
-    return _Measured(length.meters / size, float((high - low) / 2 / size), len(pixels))
+    size = _quantiles(steady[known], weights[known], (quantile,))[0]
+    low, high = _quantiles(pixels[known], weights[known], (0.16, 0.84))
+    return _Measured(length.meters / size, (high - low) / 2 / size, int(known.sum()))
 
 
-def _distances(joints: Floats, visible: Bools, pairs: Sequence[tuple[int, int]]) -> Floats:
-    """(T, P) pixels between two joints, in the frames that tell; NaN in the others."""
+def _steadied(pixels: Floats, weights: Floats, rate: float) -> Floats:
+    """(T, P) the weighted means over the frames around each one: a high quantile of noise would be the noise's."""
+    deviation = SMOOTHED_SECONDS * rate
+    reach = max(min(round(3 * deviation), len(pixels) - 1), 0)
+    kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / deviation))
+    known = np.isfinite(pixels) & (weights > 0)
+    sums = [
+        np.stack([np.convolve(column, kernel)[reach : reach + len(pixels)] for column in np.where(known, those, 0).T])
+        for those in (weights * pixels, weights)
+    ]
+    return np.where(known, sums[0].T / np.where(known, sums[1].T, 1), pixels)
+
+
+def with_twins(pairs: Sequence[tuple[int, int]], skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
+    """The pairs of joints, and those on the other side of the body."""
+    twins = skeleton.mirror()
+    mirrored = [(int(twins[first]), int(twins[second])) for first, second in pairs]
+    known = {frozenset(pair): pair for pair in (*mirrored, *pairs)}
+    return tuple(known.values())
+
+
+def _distances(joints: Floats, visible: Bools, pairs: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
+    """(T, P) pixels between two joints, NaN in frames that don't show both; and the cosine of the angle to the view's
+    plane."""
     first, second = np.array(pairs).T
     vectors = joints[:, first] - joints[:, second]
     lengths = np.linalg.norm(vectors, axis=-1)
     lengths[~(visible[:, first] & visible[:, second])] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        across = np.linalg.norm(vectors[..., :2], axis=-1) / lengths >= _ACROSS
-    known = np.isfinite(lengths)
-    return np.where(across, lengths, np.nan) if across.sum() > _ENOUGH * known.sum() else lengths
+        return lengths, np.linalg.norm(vectors[..., :2], axis=-1) / lengths
+
+
+def _quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> list[float]:
+    """Quantiles of values (V) that count by their weights (V); all alike, they are `np.quantile`."""
+    order = np.argsort(values)
+    weights = weights if weights.any() else np.ones_like(weights)
+    ranked, middles = values[order], weights[order].cumsum() - 0.5 * weights[order]
+    places = (middles - middles[0]) / max(middles[-1] - middles[0], np.finfo(np.float64).tiny)
+    return [float(value) for value in np.interp(shares, places, ranked)]
 
 
 def _heights(joints: Floats, visible: Bools, skeleton: Skeleton, up: Floats) -> Floats:

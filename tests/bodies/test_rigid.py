@@ -159,6 +159,17 @@ def test_lengths_are_of_frames_that_show_both_ends() -> None:
     assert steady_lengths(joints, skeleton) == pytest.approx([4.0])
 
 
+@pytest.mark.parametrize(("spread", "own"), [(0.3, 1.0), (1.0, 0.96), (8.0, 0.0)])
+def test_sides_that_clearly_differ_keep_lengths_of_their_own(spread: float, own: float) -> None:
+    """Lengths of 20 and 30, and how much of the 5 to their mean each side keeps: ``1 - (spread / 5)²``."""
+    skeleton = Skeleton(("hip", "left_knee", "right_knee"), ((0, 1), (0, 2)))
+    joints = np.zeros((2001, 3, 3))
+    joints[:, 1, 1], joints[:, 2, 1] = np.random.default_rng(3).normal((20, 30), spread, (2001, 2)).T
+    found = steady_lengths(joints, skeleton)
+    assert found == pytest.approx([25 - 5 * own, 25 + 5 * own], abs=0.25)
+    np.testing.assert_allclose(steady_lengths(joints[:, [0, 2, 1]], skeleton), found[::-1])
+
+
 def test_outliers_do_not_set_lengths() -> None:
     true, joints = noisy(FOX, noise=0.1)
     joints[::6] *= 3

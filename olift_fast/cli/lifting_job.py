@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 from olift_fast.stages import Stages
 
 if TYPE_CHECKING:
-    from olift_fast.bodies import Trust
+    from olift_fast.bodies import Body, Trust
     from olift_fast.model import AnyLifter
     from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
     from olift_fast.tracks.draft import Infer
@@ -47,6 +47,7 @@ class LiftingJob:
     mirror: bool = False
     smooth: float | None = None
     rigid: bool = False
+    body: Body | None = None
     pitch: float | None = None
     tracks: Sequence[str] = ()
     backend: Literal["auto", "native", "eager", "reference"] = "auto"
@@ -55,6 +56,11 @@ class LiftingJob:
     threads: int | None = None
     allow_pickle: bool = False
     placement: WorldOptions = AS_LIFTED
+
+    @property
+    def steadies(self) -> bool:
+        """Whether bones get one length each."""
+        return self.rigid or self.body is not None
 
 
 @dataclass(frozen=True)
@@ -135,10 +141,10 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
         with stages.measure("steady"):
             result = smooth_joints(result, job.smooth)
     result = job.placement.placed(result, job.pitch)
-    if job.rigid:
+    if job.steadies:
         # After the world frame, which tells depth by how the bones' sizes change in the picture.
         with stages.measure("steady"):
-            result = steady_bones(result)
+            result = steady_bones(result, job.body)
     with stages.measure("write"):
         from olift_fast.io import write_lifted
 
@@ -152,7 +158,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
         with stages.measure("draw"), writing(job.page):
             write_html(result, job.page)
     notes = *result.notes, *describe(result), *_camera_notes(model, result)
-    bad = told.warnings(steadied=job.rigid, smoothed=job.smooth is not None)
+    bad = told.warnings(steadied=job.steadies, smoothed=job.smooth is not None)
     return Outcome(job, result, stages, told, (*result.warnings, *_warnings(result), *bad), notes, reason)
 
 
@@ -193,10 +199,10 @@ def _check_steadying(job: LiftingJob, tracks: KeypointTracks) -> None:
 
         with by_option("smoothing", "--smooth"):
             smoothing_of(tracks, job.smooth)
-    if job.rigid:
+    if job.steadies:
         from olift_fast.bodies.rigid import check_bones
 
-        check_bones(tracks)
+        check_bones(tracks, job.body)
 
 
 def tracks_of(job: LiftingJob) -> KeypointTracks:

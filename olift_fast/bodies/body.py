@@ -22,6 +22,8 @@ from olift_fast.tracks.skeleton import Skeleton, plain
 Floats = npt.NDArray[np.float64]
 
 FORMAT, FORMAT_VERSION = "olift-fast body", 2
+PARTS = 8
+"""Parts of the clips, in turns, between which a length's spread is taken."""
 _MOST_NAMED = 4
 
 _GENERIC = re.compile(
@@ -53,12 +55,15 @@ class Body:
     individuals: Mapping[str, Body] = field(default_factory=dict)
     source: str | None = None
 
-    def of(self, individual: str) -> Body:
-        """The body of an individual; of one that is not known, what all share."""
-        return self.individuals.get(individual, self)
+    def whose(self, track: str, source: str | None) -> str | None:
+        """The name of the individual that a track is of (`individual_of`); None for one that is not told apart."""
+        names = [individual_of(track, name) for name in (file_name(source), source)]
+        return next((name for name in names if name in self.individuals), None)
 
     def along(self, skeleton: Skeleton, source: str | None = None) -> tuple[Floats, Floats]:
-        """Lengths and spreads (E) in the order of another skeleton's bones, whatever the case of the joints' names.
+        """Lengths and their standard errors (E), in the order of another skeleton's bones.
+
+        Joints are known by their names, whatever the case. The standard error is that of `PARTS` parts.
 
         Args:
             skeleton: of what shall have these lengths.
@@ -71,7 +76,7 @@ class Body:
             ours, wanted = _ends(self.skeleton, key), _ends(skeleton, key)
             if set(ours) == set(wanted) and len(ours) == len(set(ours)) == len(wanted):
                 order = [ours.index(ends) for ends in wanted]
-                return self.lengths[order], self.spread[order]
+                return self.lengths[order], self.spread[order] / math.sqrt(PARTS)
         unknown = [edge for edge, ends in zip(skeleton.edges, wanted, strict=True) if ends not in ours]
         left = [edge for edge, ends in zip(self.skeleton.edges, ours, strict=True) if ends not in wanted]
         own, other = self.source or "the body", source or "the recording"
@@ -131,15 +136,13 @@ class Body:
 
 
 def individual_of(track: str, recording: str | None) -> str:
-    """Whose a track is: the track's name, or the recording's file name where that says nothing, as `track_0`.
+    """Whose a track is: the track's name, or the recording's where that says nothing, as `track_0`."""
+    return recording if recording is not None and _GENERIC.fullmatch(track.strip()) else track
 
-    Args:
-        track: its name.
-        recording: the source of its recording.
-    """
-    if recording is not None and _GENERIC.fullmatch(track.strip()):
-        return Path(recording).name or recording
-    return track
+
+def file_name(source: str | None) -> str | None:
+    """The name of a recording, by its source; None where it has none."""
+    return Path(source).name or source if source else None
 
 
 def read_body(path: Path | str) -> Body:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.bodies.body import Body, individual_of
+from olift_fast.bodies.body import Body
 from olift_fast.bodies.bones import body_radius, bone_lengths, steady_lengths
 from olift_fast.bodies.elimination import meetings, solve
 from olift_fast.errors import InputError
@@ -31,7 +31,7 @@ DEPTH = 2.0
 SOFT = 12
 """Steps that look for the nearest body where bones may keep some of their change."""
 UNSURE = 0.1
-"""The spread of a length, as a share of it, where a body does not tell."""
+"""The standard error of a length, as a share of it, where a body does not tell."""
 
 
 def steady_bones(result: LiftedTracks, body: Body | None = None) -> LiftedTracks:
@@ -42,7 +42,7 @@ def steady_bones(result: LiftedTracks, body: Body | None = None) -> LiftedTracks
     nobody knows how these lie there (`LiftedTracks.world` is None), all directions count alike.
 
     With a body (`olift_fast.bodies.read_body`), bones have its lengths (`body_joints`): those of the track's individual
-    where the body knows it (`individual_of`), else those that all share. They are relative, and each track has a size.
+    where the body knows it (`Body.whose`), else those that all share. They are relative, and each track has a size.
 
     Lengths are in the unit of the joints. In pixels an animal that comes nearer grows, and steady bones pull it off its
     keypoints: where the body's size changes by a quarter or more, a warning says so. A note tells how far joints moved.
@@ -93,21 +93,21 @@ def body_joints(
     joints: Array,
     skeleton: Skeleton,
     lengths: Array,
-    spread: Array,
+    errors: Array,
     visible: npt.NDArray[np.bool_] | None = None,
     deviations: Array | None = None,
 ) -> npt.NDArray[np.float32]:
     """The nearest joints to those of one track whose bones have a body's lengths, times one size of the track.
 
-    The least ``Σ |(y - x) / σ|² + Σ ((|y_a - y_b| - size · length) / (size · spread))²``: a bone with a large spread is
-    held less, one without spread has its length. The size is the median, over frames and bones, of what x has of the
-    lengths. How far off joints are, the unit of σ, is told by how far x is from the lengths.
+    The least ``Σ |(y - x) / σ|² + Σ ((|y_a - y_b| - size · length) / (size · error))²``: a bone whose length is less
+    sure is held less, one without an error has its length. The size is the median, over frames and bones, of what x has
+    of the lengths. How far off joints are, the unit of σ, is told by how far x is from the lengths.
 
     Args:
         joints: (T, J, 3).
         skeleton: the bones and sides.
         lengths: (E); a bone of which it is NaN gets its own median, as in `steady_joints`.
-        spread: (E) standard deviations of the lengths, in their unit; NaN for a tenth of the length (`UNSURE`).
+        errors: (E) standard errors of the lengths, in their unit; NaN for a tenth of the length (`UNSURE`).
         visible, deviations: as for `steady_joints`.
 
     Returns:
@@ -127,7 +127,7 @@ def body_joints(
     off = (seen - wanted)[:, np.isfinite(seen - wanted).any(axis=0)] ** 2
     # Two ends of a variance of 1 each make a length of a variance of 2.
     variance = 0.5 * float(np.median(np.nanmean(off, axis=0)))
-    unsure = size * np.where(np.isfinite(spread), spread, UNSURE * lengths)
+    unsure = size * np.where(np.isfinite(errors), errors, UNSURE * lengths)
     softness = np.nan_to_num(unsure) ** 2 / variance if variance > 0 else np.zeros(len(lengths))
     return with_lengths(joints, skeleton.edges, wanted, deviations, softness)
 
@@ -178,24 +178,22 @@ def _steadied(joints: Array, result: LiftedTracks, track: int, body: Body | None
     skeleton, seen = result.skeleton, result.visible[track]
     if body is None:
         return steady_joints(joints, skeleton, seen, deviations)
-    lengths, spread = body.of(individual_of(result.tracks[track], result.source)).along(skeleton, result.source)
-    return body_joints(joints, skeleton, lengths, spread, seen, deviations)
+    name = body.whose(result.tracks[track], result.source)
+    lengths, errors = (body if name is None else body.individuals[name]).along(skeleton, result.source)
+    return body_joints(joints, skeleton, lengths, errors, seen, deviations)
 
 
 def _held(result: LiftedTracks, body: Body | None) -> str:
     """Whose lengths the bones have, in words."""
     if body is None:
         return "bones: one length each"
-    names = dict.fromkeys(individual_of(track, result.source) for track in result.tracks)
-    known = [name for name in names if name in body.individuals]
     told = f"bones: lengths of {body.source or 'the body'}"
     if not body.individuals:
         return told
-    return (
-        f"{told}, of {', '.join(known[:3])}{', …' if len(known) > 3 else ''}"
-        if len(known) == len(names)
-        else (f"{told}, of {len(known)} of {len(names)} individuals; others get what all share")
-    )
+    found = [body.whose(track, result.source) for track in result.tracks]
+    known = list(dict.fromkeys(name for name in found if name is not None))
+    others = f"{found.count(None)} of {len(found)} tracks get what all share" if None in found else ""
+    return f"{told}: {', '.join([*known[:3], *(['…'] if len(known) > 3 else []), *filter(None, [others])])}"
 
 
 def _deviations(result: LiftedTracks, track: int) -> Array | None:

@@ -88,7 +88,7 @@ def test_bones_with_a_large_spread_are_held_less() -> None:
     assert (drift[1::2] < 1e-3).all() and (drift[::2] > 0.01).all()
     drifts = [
         length_drift(steady_bones(lifted(given, FOX), body_of(true, FOX, alike)).joints[0], FOX.edges, None)
-        for alike in (0.0, 0.02, np.nan, 0.2, 1.0, 50.0)
+        for alike in (0.0, 0.04, np.nan, 0.6, 3.0, 150.0)
     ]
     assert drifts == sorted(drifts) and drifts[2] > 2 * drifts[1]
     assert drifts[5] == pytest.approx(length_drift(given, FOX.edges, None), rel=0.02)
@@ -155,16 +155,16 @@ def test_individuals_have_their_own_lengths() -> None:
     joints = steady_bones(result, body)
     np.testing.assert_array_equal(joints.joints[0], steady_bones(lifted(given, FOX), own).joints[0])
     np.testing.assert_array_equal(joints.joints[1], steady_bones(lifted(given, FOX), shared).joints[0])
-    assert joints.notes[-1].startswith("bones: lengths of body.json, of 1 of 2 individuals; others get what all share")
+    assert joints.notes[-1].startswith("bones: lengths of body.json: mona, 1 of 2 tracks get what all share; joints")
     generic = steady_bones(replace(result, tracks=("track_0", "1")), body)
     np.testing.assert_array_equal(generic.joints[1], joints.joints[0])
-    assert generic.notes[-1].startswith("bones: lengths of body.json, of monday.csv;")
+    assert generic.notes[-1].startswith("bones: lengths of body.json: monday.csv; joints")
 
 
 @pytest.mark.parametrize(
     ("track", "recording", "wanted"),
     [
-        ("track_0", "rec/monday.csv", "monday.csv"),
+        ("track_0", "rec/monday.csv", "rec/monday.csv"),
         ("3", "monday.csv", "monday.csv"),
         ("Individual 2", "monday.csv", "monday.csv"),
         ("left_hand", "monday.csv", "monday.csv"),
@@ -187,20 +187,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     own = replace(body_of(true, FOX, 0.03), millimeters=None)
     replace(shared, individuals={"mona": own}).write(tmp_path / "body.json")
     found = read_body(tmp_path / "body.json")
-    order, spread = found.along(FOX)
-    np.testing.assert_allclose(order, shared.lengths, atol=1e-4)
-    np.testing.assert_allclose(spread, shared.spread, atol=1e-4)
-    np.testing.assert_allclose(found.of("mona").along(FOX)[0], own.lengths, atol=1e-4)
-    assert found.of("lisa") is found and found.source == str(tmp_path / "body.json")
-    assert found.millimeters == pytest.approx(31, rel=1e-3) and found.of("mona").millimeters is None
+    lengths, errors = found.along(FOX)
+    np.testing.assert_allclose(lengths, shared.lengths, atol=1e-4)
+    np.testing.assert_allclose(errors * 8**0.5, shared.spread, atol=1e-3)
+    np.testing.assert_allclose(found.individuals["mona"].along(FOX)[0], own.lengths, atol=1e-4)
+    assert (
+        found.whose("lisa", None) is None
+        and found.whose("mona", "a.csv") == "mona"
+        and found.source == str(tmp_path / "body.json")
+    )
+    assert found.millimeters == pytest.approx(31, rel=1e-3) and found.individuals["mona"].millimeters is None
 
 
 def test_files_of_version_1_are_read_and_names_are_matched_loosely(tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text(json.dumps(FILE))
     body = read_body(tmp_path / "body.json")
     other = Skeleton(("Right Knee", "HIP", "LeftKnee", "nose"), ((2, 1), (0, 1)))
-    lengths, spread = body.along(other)
-    assert lengths.tolist() == [1.2, 0.8] and spread[0] == 0.1 and np.isnan(spread[1])
+    lengths, errors = body.along(other)
+    assert lengths.tolist() == [1.2, 0.8] and errors[0] == pytest.approx(0.1 / 8**0.5) and np.isnan(errors[1])
     assert body.individuals == {} and body.frames.tolist() == [40, 30]
 
 

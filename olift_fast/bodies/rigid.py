@@ -30,6 +30,8 @@ DEPTH = 2.0
 """How much less sure depth is than x and y, where the model does not tell: a lifter sees x and y."""
 SOFT = 12
 """Steps that look for the nearest body where bones may keep some of their change."""
+CALM = 9
+"""Frames over which moves to a body's lengths are averaged (Hann's window): frame by frame, depth would jitter."""
 UNSURE = 0.1
 """The standard error of a length, as a share of it, where a body does not tell."""
 
@@ -101,7 +103,8 @@ def body_joints(
 
     The least ``Σ |(y - x) / σ|² + Σ ((|y_a - y_b| - size · length) / (size · error))²``: a bone whose length is less
     sure is held less, one without an error has its length. The size is the median, over frames and bones, of what x has
-    of the lengths. How far off joints are, the unit of σ, is told by how far x is from the lengths.
+    of the lengths. How far off joints are, the unit of σ, is told by how far x is from the lengths. The moves y - x are
+    then averaged over time (`CALM`), and y is found once more, from the joints so moved.
 
     Args:
         joints: (T, J, 3).
@@ -129,7 +132,22 @@ def body_joints(
     variance = 0.5 * float(np.median(np.nanmean(off, axis=0)))
     unsure = size * np.where(np.isfinite(errors), errors, UNSURE * lengths)
     softness = np.nan_to_num(unsure) ** 2 / variance if variance > 0 else np.zeros(len(lengths))
-    return with_lengths(joints, skeleton.edges, wanted, deviations, softness)
+    moved = with_lengths(joints, skeleton.edges, wanted, deviations, softness)
+    calm = joints + _averaged(moved - np.asarray(joints, dtype=np.float64))
+    return with_lengths(calm, skeleton.edges, wanted, deviations, softness)
+
+
+def _averaged(moves: Floats) -> Floats:
+    """(T, J, 3) the mean of moves over the frames around each, by Hann's window, of those that are known."""
+    known = np.isfinite(moves)
+    found, weight = np.zeros_like(moves), np.zeros_like(moves)
+    half, frames = CALM // 2, len(moves)
+    for shift, share in enumerate(np.hanning(CALM + 2)[1:-1], -half):
+        to, own = slice(max(0, -shift), min(frames, frames - shift)), slice(max(0, shift), min(frames, frames + shift))
+        if abs(shift) < frames:
+            found[to] += share * np.where(known[own], moves[own], 0.0)
+            weight[to] += share * known[own]
+    return np.where(known, found / np.where(weight > 0, weight, 1.0), moves)
 
 
 def check_bones(tracks: KeypointTracks | LiftedTracks, body: Body | None = None) -> None:

@@ -146,6 +146,26 @@ def test_a_body_that_has_the_lengths_already_stays() -> None:
         np.testing.assert_allclose(joints, true, atol=1e-3)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 7, 60])
+def test_moves_do_not_jitter(frames: int) -> None:
+    """A lifter that gives next to no depth: frame by frame, noise says whether a bone points forward or back."""
+    true = misjudged(FOX, 60)[0][:frames]
+    given = true * [1, 1, 0.03] + np.random.default_rng(3).normal(0, 1, true.shape) * [0, 0, 0.5]
+    body = body_of(true, FOX, 0.02)
+    lengths, errors = body.along(FOX)
+    joints = body_joints(given, FOX, lengths, errors)
+    assert np.isfinite(joints).all()
+    if frames == 60:
+        once = steady_once(given, lengths)
+        jitter = [np.abs(np.diff(moved - given, axis=0)).mean() for moved in (joints, once)]
+        assert jitter[0] < 0.8 * jitter[1]
+
+
+def steady_once(joints: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    size = np.exp(np.median(np.log(bone_lengths(joints, FOX.edges) / lengths)))
+    return with_lengths(joints, FOX.edges, size * lengths)
+
+
 def test_individuals_have_their_own_lengths() -> None:
     true, given = misjudged(FOX)
     shared = body_of(true, FOX)

@@ -105,6 +105,18 @@ def test_filtered_copies_count_once_and_one_view_is_warned_of(
     assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out" in outcome.stdout
 
 
+def test_several_animals_under_one_name_and_inferred_bones_are_said(
+    run: Run, random_model: str, walks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("olift_fast.train.adapting.mixed_names", lambda *_clips: [("mona", 0.21), ("", 0.3)])
+    outcome = run("adapt", walks, "--out", tmp_path / "mine", "--model", random_model, "--infer", "motion")
+    assert outcome.exit_code in (0, SOME_FAILED), outcome.stderr
+    several = "have other lengths in some of the clips than in others, by"
+    assert f"warning: bones of mona {several} 21%: several individuals under one name, or views" in outcome.stderr
+    assert f"warning: bones {several} 30%: " in outcome.stderr
+    assert "inferred; `olift skeleton FILE` drafts them, to correct\n" in outcome.stderr
+
+
 def test_views_of_one_side_alone_are_said_and_nothing_is_written(
     run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,8 @@ def body_joints(
     unsure = size * np.where(np.isfinite(errors), errors, UNSURE * lengths)
     softness = np.nan_to_num(unsure) ** 2 / variance if variance > 0 else np.zeros(len(lengths))
     moved = with_lengths(joints, skeleton.edges, wanted, deviations, softness)
-    calm = joints + _averaged(moved - np.asarray(joints, dtype=np.float64))
+    start = np.asarray(joints, dtype=np.float64)
+    calm = start + _averaged(moved.astype(np.float64) - start)
     return with_lengths(calm, skeleton.edges, wanted, deviations, softness)
 
 

@@ -79,6 +79,7 @@ def test_individuals_are_told_apart_by_the_names_of_their_tracks_or_recordings(
     outcome = run("adapt", tmp_path / "mona.csv", tmp_path / "lisa.csv", "--out", out, *options)
     assert outcome.exit_code == 0, outcome.stderr
     assert "  lengths of 2 individuals: mona.csv, lisa.csv\n" in outcome.stdout
+    assert "whose lengths are in `body.json`, with those of 2 individuals\n" in (out / "README.md").read_text()
     content = json.loads((out / "body.json").read_text())
     assert [own["name"] for own in content["individuals"]] == ["mona.csv", "lisa.csv"]
     assert "millimeters" in content["bones"][0] and "millimeters" not in content["individuals"][0]["bones"][0]

@@ -477,8 +477,8 @@ def test_several_animals_under_one_name_are_told() -> None:
     true = {0: LENGTHS, 1: LONG, 2: LENGTHS, 3: LONG}
     clips = own_clips(random_lifter(), merged)
     logs = logarithms(clips.keypoints, clips.visible, SKELETON)
-    own = torch.tensor(np.log([true[number] for number in clips.recording.tolist()]), dtype=torch.float32)
-    scales = (logs - own[:, None]).flatten(1).max(dim=1).values
+    usual = torch.tensor(np.log([true[number] for number in clips.recording.tolist()]), dtype=torch.float32)
+    scales = (logs - usual[:, None]).flatten(1).max(dim=1).values
     assert clips.individuals == ()
     ((name, off),) = mixed_names(clips, scales)
     assert name == "" and 0.1 < off < 0.5

@@ -33,7 +33,7 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.mocap import Segment, cut_clips, load_motion, load_paired, segments_of, split
 from olift_fast.data.sources import observe
-from olift_fast.model import Lifter
+from olift_fast.model import Lifter, LifterConfig
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.adapting import AdaptPlan, adapt
@@ -49,6 +49,8 @@ from olift_fast.train.toml import as_change
 LEARNED, SCORED, FEW = 120, 32, 6
 FINETUNED = 5
 """Clips that fine-tuning gets, with their 3D."""
+TOLD = {"pitch": 0.5, "kinds": 0.5}
+"""How often fine-tuning tells a model of them, which has inputs for them."""
 REAL = "real cameras"
 SEEN = {"level": CameraRange(), "top": CameraRange(elevation=(45.0, 90.0)), "end-on": CameraRange(end_on=1.0)}
 """Cameras that the clips are seen by: all round a body, from above, or from its two ends alone."""
@@ -169,7 +171,7 @@ def with_body(method: Method, body: Body, skeleton: Skeleton) -> Method:
     return steadied
 
 
-def finetuned(model: str, segments: Sequence[Segment], seed: int, steps: int) -> Lifter:
+def finetuned(model: str, config: LifterConfig, segments: Sequence[Segment], seed: int, steps: int) -> Lifter:
     """What `olift finetune` makes of a model by `FINETUNED` clips of those to learn from, spread over them."""
     learned, _ = positions_of(segments) or (np.empty(0), None)
     clips = learned[np.arange(FINETUNED) * len(learned) // FINETUNED]
@@ -196,6 +198,8 @@ def finetuned(model: str, segments: Sequence[Segment], seed: int, steps: int) ->
             "schedule.steps": steps,
             "schedule.warmup": min(60, max(1, steps // 10)),
         }
+        # `small-all` is told as often in its own training.
+        given |= {f"data.{name}_told": share for name, share in TOLD.items() if getattr(config, name)}
         return fit(load_config(RECIPES / "finetune.toml", [as_change(*item) for item in given.items()])).eval()
 
 
@@ -296,7 +300,7 @@ def main() -> None:
             told = {"model": lifter.name, "seen": given.seen, "faults": not given.clean, "seed": seed}
             row = told | row_of(lifter, name, group, tracks, scored, AdaptPlan(seed=seed))
             if given.finetune:
-                own = finetuned(given.model, segments, seed, given.finetune_steps)
+                own = finetuned(given.model, lifter.config, segments, seed, given.finetune_steps)
                 row["finetuned"] = dict(score(name, scored, "finetuned", _lifted(own)).values)
             rows.append(row)
             write_rows(out, rows)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.bodies.body import Body
 from olift_fast.bodies.bones import body_radius, bone_lengths, steady_lengths
 from olift_fast.bodies.elimination import meetings, solve
 from olift_fast.errors import InputError
@@ -27,31 +28,40 @@ SIZE_FRAMES, GROWTH = 24, 1.25
 """Frames that one size is told for, and the change of size that is warned of."""
 DEPTH = 2.0
 """How much less sure depth is than x and y, where the model does not tell: a lifter sees x and y."""
+SOFT = 12
+"""Steps that look for the nearest body where bones may keep some of their change."""
+CALM = 9
+"""Frames over which moves to a body's lengths are averaged (Hann's window): frame by frame, depth would jitter."""
+UNSURE = 0.1
+"""The standard error of a length, as a share of it, where a body does not tell."""
 
 
-def steady_bones(result: LiftedTracks) -> LiftedTracks:
+def steady_bones(result: LiftedTracks, body: Body | None = None) -> LiftedTracks:
     """The result with bones of one length each for a whole track; joints move as little as possible.
 
     `steady_joints` for each track. σ are the standard deviations of x, y and z where the result has them; else depth
     counts as half as sure as x and y (`DEPTH`). They lie along the camera's axes in the world's frame, too; where
     nobody knows how these lie there (`LiftedTracks.world` is None), all directions count alike.
 
+    With a body (`olift_fast.bodies.read_body`), bones have its lengths (`body_joints`): those of the track's individual
+    where the body knows it (`Body.whose`), else those that all share. They are relative, and each track has a size.
+
     Lengths are in the unit of the joints. In pixels an animal that comes nearer grows, and steady bones pull it off its
     keypoints: where the body's size changes by a quarter or more, a warning says so. A note tells how far joints moved.
     `world.to_world` tells depth by the bones' apparent size: call it before.
 
     Raises:
-        InputError: no edges are known.
+        InputError: no edges are known, or other bones than the body's.
     """
-    check_bones(result)
+    check_bones(result, body)
     edges, joints = result.skeleton.edges, np.empty_like(result.joints)
     moves, growth = [], 1.0
     for track, own in enumerate(result.joints):
-        joints[track] = _steady_track(result, track)
+        joints[track] = _steady_track(result, track, body)
         moved, radius = np.linalg.norm(joints[track].astype(np.float64) - own, axis=-1), body_radius(own)
         moves += [np.sqrt(np.nanmean(moved**2)) / radius] if radius else []
         growth = max(growth, size_change(own, edges))
-    note = f"bones: one length each; joints moved by {np.mean(moves or [0.0]):.1%} of the body's radius (RMS)"
+    note = f"{_held(result, body)}; joints moved by {np.mean(moves or [0.0]):.1%} of the body's radius (RMS)"
     warnings = result.warnings
     if growth >= GROWTH:
         warnings += (
@@ -81,11 +91,73 @@ def steady_joints(
     return with_lengths(joints, skeleton.edges, steady_lengths(joints, skeleton, visible), deviations)
 
 
-def check_bones(tracks: KeypointTracks | LiftedTracks) -> None:
-    """Raises InputError where no edges are known."""
+def body_joints(
+    joints: Array,
+    skeleton: Skeleton,
+    lengths: Array,
+    errors: Array,
+    visible: npt.NDArray[np.bool_] | None = None,
+    deviations: Array | None = None,
+) -> npt.NDArray[np.float32]:
+    """The nearest joints to those of one track whose bones have a body's lengths, times one size of the track.
+
+    The least ``Σ |(y - x) / σ|² + Σ ((|y_a - y_b| - size · length) / (size · error))²``: a bone whose length is less
+    sure is held less, one without an error has its length. The size is the median, over frames and bones, of what x has
+    of the lengths. How far off joints are, the unit of σ, is told by how far x is from the lengths. The moves y - x are
+    then averaged over time (`CALM`), and y is found once more, from the joints so moved.
+
+    Args:
+        joints: (T, J, 3).
+        skeleton: the bones and sides.
+        lengths: (E); a bone of which it is NaN gets its own median, as in `steady_joints`.
+        errors: (E) standard errors of the lengths, in their unit; NaN for a tenth of the length (`UNSURE`).
+        visible, deviations: as for `steady_joints`.
+
+    Returns:
+        (T, J, 3)
+    """
+    lengths = np.asarray(lengths, dtype=np.float64)
+    seen = bone_lengths(joints, skeleton.edges)
+    if visible is not None:
+        a, b = np.array(skeleton.edges, dtype=np.intp).T
+        both = visible[:, a] & visible[:, b] & np.isfinite(seen)
+        seen = np.where(both | ~both.any(), seen, np.nan)
+    shares = np.log(np.where(seen > 0, seen, np.nan)) - np.log(lengths)
+    if not np.isfinite(shares).any():
+        return steady_joints(joints, skeleton, visible, deviations)
+    size = float(np.exp(np.nanmedian(shares)))
+    wanted = np.where(np.isfinite(lengths), size * lengths, steady_lengths(joints, skeleton, visible))
+    off = (seen - wanted)[:, np.isfinite(seen - wanted).any(axis=0)] ** 2
+    # Two ends of a variance of 1 each make a length of a variance of 2.
+    variance = 0.5 * float(np.median(np.nanmean(off, axis=0)))
+    unsure = size * np.where(np.isfinite(errors), errors, UNSURE * lengths)
+    softness = np.nan_to_num(unsure) ** 2 / variance if variance > 0 else np.zeros(len(lengths))
+    moved = with_lengths(joints, skeleton.edges, wanted, deviations, softness)
+    start = np.asarray(joints, dtype=np.float64)
+    calm = start + _averaged(moved.astype(np.float64) - start)
+    return with_lengths(calm, skeleton.edges, wanted, deviations, softness)
+
+
+def _averaged(moves: Floats) -> Floats:
+    """(T, J, 3) the mean of moves over the frames around each, by Hann's window, of those that are known."""
+    known = np.isfinite(moves)
+    found, weight = np.zeros_like(moves), np.zeros_like(moves)
+    half, frames = CALM // 2, len(moves)
+    for shift, share in enumerate(np.hanning(CALM + 2)[1:-1], -half):
+        to, own = slice(max(0, -shift), min(frames, frames - shift)), slice(max(0, shift), min(frames, frames + shift))
+        if abs(shift) < frames:
+            found[to] += share * np.where(known[own], moves[own], 0.0)
+            weight[to] += share * known[own]
+    return np.where(known, found / np.where(weight > 0, weight, 1.0), moves)
+
+
+def check_bones(tracks: KeypointTracks | LiftedTracks, body: Body | None = None) -> None:
+    """Raises InputError where no edges are known, or not those of the body."""
     if not tracks.skeleton.edges:
         where = f"{tracks.source}: " if tracks.source else ""
         raise InputError(f"{where}steady bones need the skeleton's edges, and none are known: --skeleton gives them")
+    if body is not None:
+        body.along(tracks.skeleton, tracks.source)
 
 
 def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
@@ -111,14 +183,36 @@ def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
     return float(most / least)
 
 
-def _steady_track(result: LiftedTracks, track: int) -> Array:
+def _steady_track(result: LiftedTracks, track: int, body: Body | None) -> Array:
     """(T, J, 3) the joints of one track with steady bones; those of the world's frame are turned to the camera's."""
-    joints, seen, deviations = result.joints[track], result.visible[track], _deviations(result, track)
+    joints, deviations = result.joints[track], _deviations(result, track)
     if result.world is None:
-        return steady_joints(joints, result.skeleton, seen, deviations)
+        return _steadied(joints, result, track, body, deviations)
     origin, turn = result.world.origin[track], result.world.rotation
-    steady = steady_joints((joints - origin) @ turn, result.skeleton, seen, deviations)
+    steady = _steadied((joints - origin) @ turn, result, track, body, deviations)
     return np.asarray(steady @ turn.T + origin, dtype=np.float32)
+
+
+def _steadied(joints: Array, result: LiftedTracks, track: int, body: Body | None, deviations: Array | None) -> Array:
+    skeleton, seen = result.skeleton, result.visible[track]
+    if body is None:
+        return steady_joints(joints, skeleton, seen, deviations)
+    name = body.whose(result.tracks[track], result.source)
+    lengths, errors = (body if name is None else body.individuals[name]).along(skeleton, result.source)
+    return body_joints(joints, skeleton, lengths, errors, seen, deviations)
+
+
+def _held(result: LiftedTracks, body: Body | None) -> str:
+    """Whose lengths the bones have, in words."""
+    if body is None:
+        return "bones: one length each"
+    told = f"bones: lengths of {body.source or 'the body'}"
+    if not body.individuals:
+        return told
+    found = [body.whose(track, result.source) for track in result.tracks]
+    known = list(dict.fromkeys(name for name in found if name is not None))
+    others = f"{found.count(None)} of {len(found)} tracks get what all share" if None in found else ""
+    return f"{told}: {', '.join([*known[:3], *(['…'] if len(known) > 3 else []), *filter(None, [others])])}"
 
 
 def _deviations(result: LiftedTracks, track: int) -> Array | None:
@@ -132,19 +226,25 @@ def _deviations(result: LiftedTracks, track: int) -> Array | None:
 
 
 def with_lengths(
-    joints: Array, edges: Sequence[tuple[int, int]], lengths: Array, deviations: Array | None = None
+    joints: Array,
+    edges: Sequence[tuple[int, int]],
+    lengths: Array,
+    deviations: Array | None = None,
+    softness: Array | None = None,
 ) -> npt.NDArray[np.float32]:
     """The nearest joints whose bones have these lengths, frame by frame.
 
     The least ``Σ |(y - x) / deviation|²`` with ``|y_a - y_b| = length`` for each bone is found by Newton's method on
     the lengths, along the tree (`elimination.solve`), for all frames at once. Around loops the lengths may contradict
-    each other; then what is left over is shared.
+    each other; then what is left over is shared. A soft bone adds ``(|y_a - y_b| - length)² / softness`` to the sum in
+    place of having its length; the deviations are in units of their RMS in the frame then.
 
     Args:
         joints: (T, J, 3); a bone with an end that is NaN is left out in that frame.
         edges: (E) pairs of joints; with loops or without.
         lengths: (E) > 0; NaN or 0 leaves a bone as it is.
         deviations: (T, J, 3) standard deviations of the joints along the axes, or (3,) those of all; alike by default.
+        softness: (E) >= 0; 0, the default, for bones that have their length.
 
     Returns:
         (T, J, 3)
@@ -155,13 +255,14 @@ def with_lengths(
     if not len(used):
         return moved
     bones, wanted = tuple(edges[bone] for bone in used.tolist()), np.asarray(lengths, dtype=np.float64)[used, None]
+    soft = np.zeros_like(wanted) if softness is None else np.asarray(softness, dtype=np.float64)[used, None]
     for first in range(0, len(joints), CHUNK):
         part = slice(first, first + CHUNK)
         # Frames come last: each operation runs over all of them.
         own = np.ascontiguousarray(joints[part].transpose(1, 2, 0), dtype=np.float64)
         known = np.asarray(np.isfinite(own).all(axis=1))
         own = np.where(known[:, None], own, 0.0)
-        frames = _Frames(own, known, bones, wanted, _mobility(deviations, part, own.shape))
+        frames = _Frames(own, known, bones, wanted, soft, _mobility(deviations, part, own.shape))
         moved[part] = np.where(known.T[..., None], frames.solved().transpose(2, 0, 1), moved[part])
     return moved
 
@@ -182,7 +283,8 @@ def _mobility(deviations: Array | None, part: slice, shape: tuple[int, ...]) -> 
 class _Frames:
     """Some frames of a track.
 
-    `start` (J, 3, T) joints, `known` (J, T), `bones` (E), `lengths` (E, 1), `mobility` (J, 3, T or 1).
+    `start` (J, 3, T) joints, `known` (J, T), `bones` (E), `lengths` (E, T or 1), `softness` (E, 1), `mobility`
+    (J, 3, T or 1).
     """
 
     def __init__(
@@ -191,9 +293,11 @@ class _Frames:
         known: npt.NDArray[np.bool_],
         bones: tuple[tuple[int, int], ...],
         lengths: Floats,
+        softness: Floats,
         mobility: Floats,
     ) -> None:
-        self.start, self.known, self.bones, self.lengths, self.mobility = start, known, bones, lengths, mobility
+        self.start, self.known, self.bones, self.lengths = start, known, bones, lengths
+        self.softness, self.mobility = softness, mobility
         self.a, self.b = (np.array(ends, dtype=np.intp) for ends in zip(*bones, strict=True))
         self.active = known[self.a] & known[self.b]
         self.pairs = meetings(bones)
@@ -202,13 +306,13 @@ class _Frames:
 
     def solved(self) -> Floats:
         """(J, 3, T) the joints that have the lengths."""
-        joints = self.start
-        for _ in range(NEAR):
+        joints, soft = self.start, bool(self.softness.any())
+        for _ in range(SOFT if soft else NEAR):
             along, _ = self._directions(joints)
             # The nearest joints to the start whose bones reach their lengths along these directions.
             short = (along * (self.start[self.a] - self.start[self.b])).sum(axis=1) - self.lengths
-            joints = self.start + self._moves(along, short)
-        frames, left = self, np.arange(joints.shape[2])
+            joints = self.start + self._moves(along, short, softness=self.softness)
+        frames, left = self._settled(joints) if soft else self, np.arange(joints.shape[2])
         for _ in range(EXACT):
             along, length = frames._directions(joints[..., left])
             short = length - frames.lengths
@@ -237,11 +341,18 @@ class _Frames:
             trial = joints + self._moves(along, length - self.lengths, damping)
         return joints
 
+    def _settled(self, joints: Floats) -> _Frames:
+        """The same frames, in which soft bones keep the lengths that they have in these joints."""
+        _, found = self._directions(joints)
+        lengths = np.where((self.softness > 0) & (found > 0), found, self.lengths)
+        return _Frames(self.start, self.known, self.bones, lengths, np.zeros_like(self.softness), self.mobility)
+
     def _taken(self, chosen: npt.NDArray[np.bool_]) -> _Frames:
         if chosen.all():
             return self
         mobility = self.mobility if self.mobility.shape[2] == 1 else self.mobility[..., chosen]
-        return _Frames(self.start[..., chosen], self.known[:, chosen], self.bones, self.lengths, mobility)
+        lengths = self.lengths if self.lengths.shape[1] == 1 else self.lengths[:, chosen]
+        return _Frames(self.start[..., chosen], self.known[:, chosen], self.bones, lengths, self.softness, mobility)
 
     def _directions(self, joints: Floats) -> tuple[Floats, Floats]:
         """(E, 3, T) the bones' directions, and (E, T) their lengths."""
@@ -253,10 +364,13 @@ class _Frames:
         bone /= np.where(none, 1.0, length)[:, None]
         return bone, length
 
-    def _moves(self, along: Floats, short: Floats, damping: Floats | float = 0.0) -> Floats:
+    def _moves(
+        self, along: Floats, short: Floats, damping: Floats | float = 0.0, softness: Floats | float = 0.0
+    ) -> Floats:
         """(J, 3, T) the least moves that change each bone's length by -`short` (E, T), to first order."""
         diagonal = np.where(self.active, np.einsum("ekt,ekt,ekt->et", along, along, _full(self.loose, along)), 1.0)
         diagonal *= 1 + damping
+        diagonal += softness
         first, second = self.pairs.first, self.pairs.second
         couplings = np.einsum("pkt,pkt,pkt->pt", along[first], along[second], _full(self.shared, along))
         couplings *= self.active[first] & self.active[second]

@@ -79,7 +79,7 @@ class Trust:
         limit = BAD_DRIFT if self.usual_drift is None else BAD_DRIFT_TIMES * self.usual_drift
         if self.drift is not None and self.drift > limit:
             known = "" if self.usual_drift is None else f", against {self.usual_drift:.1%} in validation"
-            rigid = "the --rigid that was given" if steadied else "--rigid"
+            rigid = "the --rigid or --body that was given" if steadied else "--rigid"
             yield (
                 f"bones stretch by {self.drift:.1%}{known}: check sides and bones with `olift info`, and whether the "
                 f"camera is upright and level; {rigid} steadies lengths, but mends no wrong depth"

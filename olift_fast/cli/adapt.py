@@ -86,7 +86,7 @@ def adapt(
     [bold]Examples[/bold]
       olift adapt mouse_DLC.csv --out mine
       olift adapt recordings/ --out mine --skeleton mouse.json --bone hip-knee=31mm
-      olift lift mouse_DLC.csv --model mine
+      olift lift mouse_DLC.csv --model mine --body mine/body.json
     """
     check_min_confidence(min_confidence)
     check_image_size(image_size)
@@ -142,7 +142,10 @@ def adapt(
             warn(warning)
         _report(outcome, recordings)
         if written:
-            say(f"written: {out}, with {BODY}; olift lift FILE --model {quote(as_model(out))}")
+            say(
+                f"written: {out}, with {BODY}; "
+                f"olift lift FILE --model {quote(as_model(out))} --body {quote(str(out / BODY))}"
+            )
         else:
             say("nothing is written; --keep writes the new weights all the same")
     if not outcome.verdict.helped and not keep:
@@ -164,15 +167,19 @@ def _check_out(out: Path) -> None:
 
 def _warnings(outcome: Adaptation, recordings: list[KeypointTracks], paths: list[Path]) -> Iterator[str]:
     """What is likely to be wrong with the recordings, or can't be learned from them."""
-    from olift_fast.train.own_clips import without_copies
-
-    kept = without_copies(recordings)
-    copies = [path for path, tracks in zip(paths, recordings, strict=True) if all(tracks is not one for one in kept)]
-    if copies:
-        some = ", ".join(str(path) for path in copies[:3]) + (", …" if len(copies) > 3 else "")
-        yield f"{plural(len(copies), 'file')} with the keypoints of another, which count once: {some}"
+    if outcome.copies:
+        some = ", ".join(str(paths[number]) for number in outcome.copies[:3]) + (
+            ", …" if len(outcome.copies) > 3 else ""
+        )
+        yield f"{plural(len(outcome.copies), 'file')} with the keypoints of another, which count once: {some}"
     yield from dict.fromkeys([text for tracks in recordings for text in tracks.warnings])
     yield from skeleton_warnings(recordings[0].skeleton, [track for tracks in recordings for track in tracks.tracks])
+    for name, off in outcome.mixed:
+        whose = f"of {name} " if name else ""
+        yield (
+            f"bones {whose}have other lengths in some of the clips than in others, by {off:.0%}: several individuals "
+            "under one name, or views from one side only"
+        )
     if outcome.foreshortened:
         some = ", ".join(outcome.foreshortened[:4]) + (", …" if len(outcome.foreshortened) > 4 else "")
         yield (
@@ -202,6 +209,9 @@ def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:
         f"{plural(outcome.tracks, 'track')}, {outcome.held_out} held out; {plural(outcome.steps, 'step')}, "
         f"{outcome.seconds:.0f} s"
     )
+    if outcome.body.individuals:
+        names = [*outcome.body.individuals]
+        say(f"  lengths of {plural(len(names), 'individual')}: {', '.join(names[:4])}{', …' if len(names) > 4 else ''}")
     for name, before, after in outcome.changes():
         say(f"  {name}: {before:.1%} before, {after:.1%} after")
     say(f"{'it helped' if outcome.verdict.helped else 'no gain'}: {outcome.verdict.reason}")
@@ -223,6 +233,7 @@ def _facts(outcome: Adaptation, paths: list[Path], out: Path | None, warnings: l
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
         "views": round(outcome.views, 4),
+        "individuals": list(outcome.body.individuals),
         "foreshortened": list(outcome.foreshortened),
         "warnings": warnings,
     }

@@ -52,6 +52,7 @@ from olift_fast.cli.world_options import (
 from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
+    from olift_fast.bodies import Body
     from olift_fast.tracks.containers import LiftedTracks
 
 
@@ -118,6 +119,14 @@ def lift(
     rigid: Annotated[
         bool, typer.Option("--rigid", help="Give each bone one length for the whole track; joints move a little.")
     ] = False,
+    body: Annotated[
+        Path | None,
+        typer.Option(
+            help="Give each bone its length in this body.json of `olift adapt`, relative to the body's size.",
+            show_default=False,
+            readable=False,
+        ),
+    ] = None,
     track: Annotated[
         list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
     ] = None,
@@ -198,6 +207,7 @@ def lift(
         mirror=mirror,
         smooth=smooth,
         rigid=rigid,
+        body=None if body is None else _read_body(body),
         pitch=pitch_told(pitch, view),
         tracks=track or (),
         backend=backend.value,
@@ -264,6 +274,12 @@ def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> Non
         say(f"lifted: {plural(done, 'file')}, {plural(frames, 'frame')}; {failed:,} failed{over}")
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _read_body(path: Path) -> Body:
+    from olift_fast.bodies import read_body
+
+    return read_body(path)
 
 
 def default_output(file: Path, suffix: str) -> Path:

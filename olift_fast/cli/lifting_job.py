@@ -22,7 +22,7 @@ from olift_fast.errors import InputError
 from olift_fast.stages import Stages
 
 if TYPE_CHECKING:
-    from olift_fast.bodies import Trust
+    from olift_fast.bodies import Body, Trust
     from olift_fast.model import AnyLifter
     from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
     from olift_fast.tracks.draft import Infer
@@ -51,6 +51,7 @@ class LiftingJob:
     mirror: bool = False
     smooth: float | None = None
     rigid: bool = False
+    body: Body | None = None
     pitch: float | None = None
     tracks: Sequence[str] = ()
     backend: Literal["auto", "native", "eager", "reference"] = "auto"
@@ -59,6 +60,11 @@ class LiftingJob:
     threads: int | None = None
     allow_pickle: bool = False
     placement: WorldOptions = AS_LIFTED
+
+    @property
+    def steadies(self) -> bool:
+        """Whether bones get one length each."""
+        return self.rigid or self.body is not None
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
     from olift_fast.world.report import describe
 
     notes = *result.notes, *describe(result), *_camera_notes(model, result)
-    bad = signs.warnings(steadied=job.rigid, smoothed=job.smooth is not None)
+    bad = signs.warnings(steadied=job.steadies, smoothed=job.smooth is not None)
     return Outcome(job, result, stages, signs, (*result.warnings, *_warnings(result), *bad), notes, reason)
 
 
@@ -160,10 +166,10 @@ def _finished(job: LiftingJob, lifted: LiftedTracks, stages: Stages) -> LiftedTr
         with stages.measure("steady"):
             lifted = smooth_joints(lifted, job.smooth)
     placed = job.placement.placed(lifted, job.pitch)
-    if job.rigid:
+    if job.steadies:
         # After the world frame, which tells depth by how the bones' sizes change in the picture.
         with stages.measure("steady"):
-            placed = steady_bones(placed)
+            placed = steady_bones(placed, job.body)
     return placed
 
 
@@ -218,10 +224,10 @@ def _check_steadying(job: LiftingJob, tracks: KeypointTracks) -> None:
 
         with by_option("smoothing", "--smooth"):
             smoothing_of(tracks, job.smooth)
-    if job.rigid:
+    if job.steadies:
         from olift_fast.bodies.rigid import check_bones
 
-        check_bones(tracks)
+        check_bones(tracks, job.body)
 
 
 def tracks_of(job: LiftingJob) -> KeypointTracks:

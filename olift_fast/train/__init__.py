@@ -3,9 +3,9 @@
 ``olift train`` trains a checkpoint, ``olift adapt`` teaches one a body by 2D alone, ``olift eval`` scores one.
 """
 
+from olift_fast.bodies.body import Body
 from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
 from olift_fast.train.batches import Batch, collate
-from olift_fast.train.body import Body
 from olift_fast.train.calibration import calibrated
 from olift_fast.train.config import Calibration, Config, EarlyStop, ModelPlan, Run, load_config
 from olift_fast.train.fitting import fit

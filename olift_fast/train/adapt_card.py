@@ -25,6 +25,8 @@ def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
     more = f", and {len(files) - MOST_NAMES} more" if len(files) > MOST_NAMES else ""
     rows = [f"| {words} | {100 * before:.1f} % | {100 * after:.1f} % |" for words, before, after in outcome.changes()]
     skeleton = outcome.body.skeleton
+    count = len(outcome.body.individuals)
+    individuals = f", with those of {count} individual{'s' * (count > 1)}" if count else ""
     lines = [
         f"# {printable(outcome.lifter.name)}",
         "",
@@ -33,7 +35,7 @@ def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
         "",
         f"- learned from: {names}{more}",
         f"- {outcome.learned} clips of {outcome.frames} frames of {outcome.tracks} tracks; {outcome.held_out} held out",
-        f"- {skeleton.num_joints} joints, {len(skeleton.edges)} bones, whose lengths are in `body.json`",
+        f"- {skeleton.num_joints} joints, {len(skeleton.edges)} bones, whose lengths are in `body.json`{individuals}",
         f"- {outcome.steps} steps",
         f"- {'judged better' if outcome.verdict.helped else 'not judged better'}: {outcome.verdict.reason}",
         "",

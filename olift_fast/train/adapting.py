@@ -15,16 +15,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from olift_fast.bodies.body import Body
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
 from olift_fast.nn.masked import center, masked_mean
 from olift_fast.ops.native_module import why_not_bfloat16
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.train.body import (
-    Body,
     body_of,
+    bone_weights,
+    by_individual,
+    length_over_frames,
     lengths_in_picture,
     logarithms,
+    mixed_names,
     scales_of,
     seen_in_full,
     shared_lengths,
@@ -32,7 +36,8 @@ from olift_fast.train.body import (
 )
 from olift_fast.train.evaluate import check_time_table
 from olift_fast.train.label_free import SIGNS, LabelFree, Verdict, label_free, lifted_clips, mirrored_back, verdict
-from olift_fast.train.own_clips import OwnClips, held_apart, own_clips
+from olift_fast.train.own_clips import OwnClips, copies_in, held_apart, own_clips
+from olift_fast.train.schedule import warm_cosine
 
 Watch = Callable[[int, int], None]
 """Called with the steps done and those in all."""
@@ -102,7 +107,9 @@ class Adaptation:
         before, after: signs on the clips held out.
         apart: how far the bone lengths of the one before were from those that the 2D tells, on the clips learned from.
         views: how much of their lengths the bones show (`olift_fast.train.body.shown_share`).
-        body: bone lengths that the 2D tells.
+        body: bone lengths that the 2D tells, and those of individuals.
+        mixed: names of individuals whose recordings differ in proportions, and by how much (`mixed_names`).
+        copies: numbers of recordings that were left out, since others show the same (`copies_in`).
         foreshortened: names of bones, as "hip-knee", that no camera sees at their full length: these are guesses.
         learned, held_out: clips.
         frames: of a clip.
@@ -118,6 +125,8 @@ class Adaptation:
     apart: float
     views: float
     body: Body
+    mixed: tuple[tuple[str, float], ...]
+    copies: tuple[int, ...]
     foreshortened: tuple[str, ...]
     learned: int
     held_out: int
@@ -147,9 +156,12 @@ def adapt(
     (`lengths_in_picture`), x and y and, by `AdaptPlan.own_depth`, z towards what the lifter gave at first, averaged
     with its mirror image. With the same threads, and where `minutes` don't end it, the weights are the same each time.
 
+    Each individual has lengths of its own (`olift_fast.train.body.by_individual`), each clip a size. A recording's
+    tracks are of individuals with their names, or, where these say nothing, of one with the recording's name.
+
     Args:
         lifter: what to start from, on the CPU; it is not changed.
-        recordings: of one skeleton with bones; the individuals share proportions, not sizes.
+        recordings: of one skeleton with bones; a copy of another counts once (`copies_in`).
         plan: how to learn.
         min_confidence: keypoints below it count as hidden.
         pitch: degrees by which the camera of all recordings looks down, for lifters that can be told.
@@ -162,6 +174,8 @@ def adapt(
     begun = time.monotonic()
     check_time_table(lifter.name, lifter.config)
     plan = plan or AdaptPlan()
+    copies = copies_in(recordings)
+    recordings = [tracks for number, tracks in enumerate(recordings) if number not in copies]
     clips = own_clips(lifter, recordings, min_confidence=min_confidence, pitch=pitch)
     learned, held = (
         _thinned(part, most) for part, most in zip(held_apart(clips), (MOST_LEARNED, MOST_HELD_OUT), strict=True)
@@ -177,6 +191,8 @@ def adapt(
         apart=goal.apart,
         views=goal.views,
         body=body_of(learned, goal.scales),
+        mixed=tuple(mixed_names(learned, goal.scales)),
+        copies=tuple(copies),
         foreshortened=goal.foreshortened,
         learned=len(learned),
         held_out=len(held),
@@ -191,11 +207,11 @@ def adapt(
 class _Goal:
     """What the lifter shall give for the clips.
 
-    Lengths and sizes are logarithms. first ``(B, T, J, 3)``: what it gave. lengths ``(E,)``: of the bones, and change
-    ``(B, T, E)``: what is added to them in each frame, NaN where unknown. told ``(E,)``: lengths that the 2D tells.
-    scales ``(B,)``: the clips' sizes. apart: how far the lifter's own lengths are from those told, the root of the mean
-    square. views: share of their lengths that bones show. tolerance: of a length, in mean bones. weight: of its own
-    depth.
+    Lengths and sizes are logarithms. first ``(B, T, J, 3)``: what it gave. lengths ``(1 + I, E)``: of the bones, of all
+    clips and of each individual (`OwnClips.individual`), and change ``(B, T, E)``: what is added to them in each frame,
+    NaN where unknown. told ``(1 + I, E)``: lengths that the 2D tells. scales ``(B,)``: the clips' sizes. apart: how far
+    the lifter's own lengths are from those told, the root of the mean square. views: share of their lengths that bones
+    show. held ``(E,)``: how much each bone counts. tolerance: of a length, in mean bones. weight: of its own depth.
     """
 
     first: Tensor
@@ -205,6 +221,7 @@ class _Goal:
     scales: Tensor
     apart: float
     views: float
+    held: Tensor
     tolerance: float
     weight: float
     foreshortened: tuple[str, ...]
@@ -214,19 +231,21 @@ class _Goal:
 def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
     first = 0.5 * (lifted_clips(lifter, clips) + mirrored_back(lifter, clips))
     logs = logarithms(first, clips.visible, clips.skeleton)
-    own, scales = shared_lengths(logs, clips.skeleton)
-    told = lengths_in_picture(clips, scales)
+    _, scales = shared_lengths(logs, clips.skeleton)
+    sized = logs - scales[:, None, None]
+    own = by_individual(clips, lambda rows: length_over_frames(sized[rows], clips.skeleton, 0.5))
+    told = by_individual(clips, lambda rows: lengths_in_picture(clips.take(rows), scales[rows]))
     # A bone that always points at the camera looks short: there the lifter's own length is the better guess.
-    well = seen_in_full(first, clips)
+    well = torch.stack([seen_in_full(first[rows], clips.take(rows)) for rows in clips.rows()])
     off = torch.where(well, told, torch.maximum(told, own)) - own
-    off = off - off.nanmedian()
-    apart = float(off.square().nanmean().sqrt().nan_to_num())
+    off = off - off.nanmedian(dim=1, keepdim=True).values
+    apart = float(off[clips.individual.unique()].square().nanmean().sqrt().nan_to_num())
     believed = apart**2 / (plan.doubt**2 + apart**2)
     lengths = own + believed * off
     names, edges = clips.skeleton.names, clips.skeleton.edges
-    seen = own.isfinite()
-    hidden = tuple(f"{names[a]}-{names[b]}" for (a, b), bad in zip(edges, (seen & ~well).tolist(), strict=True) if bad)
-    change = plan.looseness * (logs - scales[:, None, None] - own)
+    unshown = (own[0].isfinite() & ~well[0]).tolist()
+    hidden = tuple(f"{names[a]}-{names[b]}" for (a, b), bad in zip(edges, unshown, strict=True) if bad)
+    change = plan.looseness * (sized - own[clips.individual][:, None])
     least, most = plan.tolerance
     return _Goal(
         first,
@@ -236,6 +255,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
         scales,
         apart=apart,
         views=shown_share(first, clips),
+        held=bone_weights(clips, scales),
         tolerance=min(most, least + apart),
         weight=plan.own_depth * (1 - believed),
         foreshortened=hidden,
@@ -258,7 +278,8 @@ def _train(lifter: Lifter, clips: OwnClips, goal: _Goal, plan: AdaptPlan, watch:
             waiting += torch.randperm(len(clips), generator=order).tolist()
         rows, waiting = torch.tensor(sorted(waiting[: plan.clips])), waiting[plan.clips :]
         start = int(torch.randint(clips.visible.shape[1] - frames + 1, (1,), generator=order))
-        optimizer.param_groups[0]["lr"] = plan.learning_rate * _share(step, plan)
+        rate = warm_cosine(step, plan.steps, peak=plan.learning_rate, warmup=plan.warmup)
+        optimizer.param_groups[0]["lr"] = rate
         loss = _loss(trained, clips, goal, rows, slice(start, start + frames), plan, precision, mirrored=step % 2 == 1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -296,12 +317,13 @@ def _loss(
         joints = joints * joints.new_tensor([-1.0, 1.0, 1.0])
     first = goal.first[rows][:, part]
     logs = logarithms(joints, own.visible, clips.skeleton)
-    scales = scales_of(logs.detach(), goal.lengths)[:, None, None]
-    wanted = goal.lengths + scales + goal.change[rows][:, part]
+    bodies = goal.lengths[own.individual][:, None]
+    scales = scales_of(logs.detach(), bodies)[:, None, None]
+    wanted = bodies + scales + goal.change[rows][:, part]
     known = logs.isfinite() & wanted.isfinite()
     lengths, targets = (torch.where(known, x, 0.0).exp() for x in (logs, wanted))
-    squares = ((lengths - targets) / (scales.exp() * goal.lengths.exp().nanmean())).square()
-    bones = masked_mean(squares / (1 + squares / goal.tolerance**2), known)
+    squares = ((lengths - targets) / (scales.exp() * bodies.exp().nanmean(dim=-1, keepdim=True))).square()
+    bones = masked_mean(goal.held * squares / (1 + squares / goal.tolerance**2), known)
     drift = center(joints, own.visible) - center(first, own.visible)
     picture = masked_mean(_rounded_off(drift[..., :2].square().sum(dim=-1)), own.visible)
     depth = masked_mean(_rounded_off(drift[..., 2].square()), own.visible)
@@ -311,13 +333,6 @@ def _loss(
 def _rounded_off(squares: Tensor, knee: float = 0.1) -> Tensor:
     """Squares that grow like distances from `knee` model units on."""
     return knee**2 * ((1 + 2 * squares / knee**2).sqrt() - 1)
-
-
-def _share(step: int, plan: AdaptPlan) -> float:
-    """Of the learning rate, in this step."""
-    if step < plan.warmup:
-        return (step + 1) / plan.warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - plan.warmup) / max(1, plan.steps - plan.warmup)))
 
 
 def _thinned(clips: OwnClips, most: int) -> OwnClips:

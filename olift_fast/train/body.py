@@ -1,95 +1,30 @@
-"""A body learned from 2D: the relative lengths of its bones, how sure they are, and its file, `body.json`."""
+"""Bone lengths that 2D tells, of clips of one body or of several."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from olift_fast._version import __version__
-from olift_fast.atomic import atomic_path
+from olift_fast.bodies.body import PARTS, Body
 from olift_fast.bodies.bones import twin_bones
-from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.bones import bone_lengths
 from olift_fast.train.own_clips import OwnClips
 
-FORMAT, FORMAT_VERSION = "olift-fast body", 1
 QUANTILE = 0.75
 """Of a bone's lengths in the picture, over all frames: in so many of them it is seen shorter."""
 FULL, OFTEN = 0.8, 0.1
 """A bone is seen in full where it looks that long, as a share of its length, in that share of its frames."""
-PARTS = 8
-"""Parts of the clips, in turns, between which a length's spread is taken."""
+LOOSE = 2.0
+"""A bone whose spread is more than so many times that of the median bone counts less."""
+DIFFERS, SURELY = 0.08, 4.0
+"""Lengths of one name's recordings differ where they do by that share of a length, and by so many standard errors."""
 
-
-@dataclass(frozen=True, eq=False)
-class Body:
-    """Bone lengths of an individual, or of several that share proportions.
-
-    Args:
-        skeleton: its E edges are the bones.
-        lengths: (E) the mean bone is 1; a bone and its twin have one length.
-        spread: (E) standard deviation between eighths of the clips, in the same unit; NaN where fewer tell.
-        frames: (E) frames that show both ends of the bone.
-        millimeters: in one unit of `lengths`; None where no length is known.
-    """
-
-    skeleton: Skeleton
-    lengths: npt.NDArray[np.float64]
-    spread: npt.NDArray[np.float64]
-    frames: npt.NDArray[np.int64]
-    millimeters: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The content of `body.json`; a bone that is never seen has null for its length."""
-        bones = []
-        for (a, b), length, spread, frames in zip(
-            self.skeleton.edges, self.lengths, self.spread, self.frames, strict=True
-        ):
-            row: dict[str, Any] = {
-                "joints": [self.skeleton.names[a], self.skeleton.names[b]],
-                "length": _rounded(length),
-                "spread": _rounded(spread),
-                "frames": int(frames),
-            }
-            if self.millimeters is not None:
-                row |= {
-                    "millimeters": _rounded(length * self.millimeters),
-                    "millimeters_spread": _rounded(spread * self.millimeters),
-                }
-            bones.append(row)
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__, "bones": bones}
-
-    def write(self, path: Path) -> None:
-        """Write `body.json`; raises InputError where that can't be."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
-
-    def scaled(self, pairs: Sequence[tuple[int, int]], meters: float, text: str) -> Body:
-        """The body with millimeters, by the known distance of some pairs of joints, each of which must be a bone.
-
-        Raises:
-            InputError: a pair is no bone, or its length is not known.
-        """
-        bones = [frozenset(edge) for edge in self.skeleton.edges]
-        found = []
-        for a, b in pairs:
-            if frozenset((a, b)) not in bones:
-                names = self.skeleton.names
-                raise InputError(f"{text!r}: {names[a]} and {names[b]} are not the ends of one bone")
-            found.append(self.lengths[bones.index(frozenset((a, b)))])
-        unit = float(np.mean(found))
-        if not unit > 0:
-            raise InputError(f"{text!r}: the 2D does not tell how long that bone is beside the others")
-        return Body(self.skeleton, self.lengths, self.spread, self.frames, 1000 * meters / unit)
+Measure = Callable[[Tensor], Tensor]
+"""Gives ``(E,)`` values of the clips whose numbers it gets."""
 
 
 def bones_of(skeleton: Skeleton, clips: int) -> Tensor:
@@ -124,13 +59,18 @@ def shared_lengths(logs: Tensor, skeleton: Skeleton, rounds: int = 5) -> tuple[T
     """
     scales = logs.new_zeros(len(logs))
     for _ in range(rounds):
-        lengths = _over_frames(logs - scales[:, None, None], skeleton, 0.5)
+        lengths = length_over_frames(logs - scales[:, None, None], skeleton, 0.5)
         scales = scales_of(logs, lengths)
     return lengths, scales
 
 
 def scales_of(logs: Tensor, lengths: Tensor) -> Tensor:
-    """``(B,)`` how much larger each clip is than these lengths, as a logarithm: the median over frames and bones."""
+    """``(B,)`` how much larger each clip is than these lengths, as a logarithm: the median over frames and bones.
+
+    Args:
+        logs: ``(B, T, E)``.
+        lengths: ``(E,)``, or ``(B, 1, E)`` for each clip its own.
+    """
     return (logs - lengths).flatten(1).nanmedian(dim=1).values.nan_to_num(0.0)
 
 
@@ -145,7 +85,7 @@ def lengths_in_picture(clips: OwnClips, scales: Tensor) -> Tensor:
         scales: ``(B,)`` logarithms of the clips' sizes, of `shared_lengths`.
     """
     logs = logarithms(clips.keypoints, clips.visible, clips.skeleton)
-    return _over_frames(logs - scales[:, None, None], clips.skeleton, QUANTILE)
+    return length_over_frames(logs - scales[:, None, None], clips.skeleton, QUANTILE)
 
 
 def shown_share(joints: Tensor, clips: OwnClips) -> float:
@@ -181,19 +121,125 @@ def _shares(joints: Tensor, clips: OwnClips) -> Tensor:
 
 
 def body_of(clips: OwnClips, scales: Tensor) -> Body:
-    """The body that `lengths_in_picture` tells of, with its spread between parts of the clips."""
-    lengths = lengths_in_picture(clips, scales).double().exp()
-    unit = float(lengths.nanmean())
-    parts = []
-    for part in range(min(PARTS, len(clips))):
-        rows = torch.arange(part, len(clips), PARTS)
-        parts.append(lengths_in_picture(clips.take(rows), scales[rows]).double().exp())
-    spread = _deviation(torch.stack(parts) / unit)
+    """The body that `lengths_in_picture` tells of, with its spread between parts of the clips, and its individuals.
+
+    Args:
+        clips: B clips.
+        scales: ``(B,)`` logarithms of the clips' sizes, of `shared_lengths`.
+    """
+
+    def measured(rows: Tensor) -> Tensor:
+        return lengths_in_picture(clips.take(rows), scales[rows])
+
+    lengths = by_individual(clips, measured)
+    bodies = [
+        _body(clips.take(rows), own, _spread(rows, measured)) for rows, own in zip(clips.rows(), lengths, strict=True)
+    ]
+    return replace(bodies[0], individuals=dict(zip(clips.individuals, bodies[1:], strict=True)))
+
+
+def by_individual(clips: OwnClips, measure: Measure) -> Tensor:
+    """``(1 + I, E)`` logarithms of lengths: those of all clips, then those of each individual.
+
+    An individual's own are drawn towards those of all, which are the prior, by how much they differ between parts of
+    its clips: where all individuals differ from each other by no more than that, they get what all share.
+
+    Args:
+        clips: I individuals' and others' (`OwnClips.rows`).
+        measure: logarithms ``(E,)`` of the lengths of some clips.
+    """
+    every, *rows = clips.rows()
+    shared = measure(every)
+    if not rows:
+        return shared[None]
+    own = torch.stack([measure(those) for those in rows])
+    off = own - shared
+    # A size is no proportion.
+    off = (off - off.nanmedian(dim=1, keepdim=True).values).nan_to_num(0.0)
+    error = torch.stack([_standard_error(those, measure) for those in rows])
+    known = error.isfinite() & own.isfinite()
+    between = float((off.square() - error.square())[known].mean().clamp(min=0.0).nan_to_num()) if known.any() else 0.0
+    weight = torch.where(known, between / (between + error.square()).clamp(min=1e-12), 0.0)
+    return torch.cat([shared[None], shared + weight * off])
+
+
+def bone_weights(clips: OwnClips, scales: Tensor) -> Tensor:
+    """``(E,)`` how much each bone counts, 0 … 1: less where its length is not one, as of tails and loose markers.
+
+    The weight is 1 up to twice the spread of the median bone, between parts of the clips, and falls with its square.
+
+    Args:
+        clips, scales: as for `body_of`.
+    """
+    every = clips.rows()[0]
+    error = _standard_error(every, lambda rows: lengths_in_picture(clips.take(rows), scales[rows]))
+    share = LOOSE * error.nanmedian() / error.clamp(min=1e-12)
+    return share.square().clamp(max=1.0).nan_to_num(1.0)
+
+
+def mixed_names(clips: OwnClips, scales: Tensor) -> list[tuple[str, float]]:
+    """Individuals whose recordings differ in proportions, as if several had one name, and by how much, as a share.
+
+    Of one recording the halves of its clips are compared. The name is "" where all clips are of one individual.
+
+    Args:
+        clips, scales: as for `body_of`.
+    """
+
+    def measured(rows: Tensor) -> Tensor:
+        return lengths_in_picture(clips.take(rows), scales[rows])
+
+    found = []
+    every, *rows_of = clips.rows()
+    named = zip(clips.individuals, rows_of, strict=True) if clips.individuals else [("", every)]
+    for name, rows in named:
+        recordings = clips.recording[rows]
+        groups = [rows[recordings == number] for number in recordings.unique().tolist()]
+        groups = [rows[: len(rows) // 2], rows[len(rows) // 2 :]] if len(groups) == 1 else groups
+        groups = [group for group in groups if len(group) >= PARTS]
+        if len(groups) < 2:
+            continue
+        off = _root_mean_square(_without_sizes(torch.stack([measured(group) for group in groups])))
+        error = _root_mean_square(torch.stack([_standard_error(group, measured) for group in groups]))
+        if off > max(DIFFERS, SURELY * error):
+            found.append((name, off))
+    return found
+
+
+def _body(clips: OwnClips, lengths: Tensor, spread: Tensor) -> Body:
+    relative = lengths.double().exp()
+    unit = relative.nanmean()
     seen = logarithms(clips.keypoints, clips.visible, clips.skeleton).isfinite().sum(dim=(0, 1))
-    return Body(clips.skeleton, (lengths / unit).numpy(), spread.numpy(), seen.numpy())
+    return Body(clips.skeleton, (relative / unit).numpy(), (spread / unit).numpy(), seen.numpy())
 
 
-def _over_frames(logs: Tensor, skeleton: Skeleton, quantile: float) -> Tensor:
+def _parts(rows: Tensor, measure: Measure) -> Tensor:
+    """``(P, E)`` what the parts of some clips measure, in turns."""
+    return torch.stack([measure(rows[part::PARTS]) for part in range(max(1, min(PARTS, len(rows))))])
+
+
+def _spread(rows: Tensor, measure: Measure) -> Tensor:
+    """``(E,)`` the standard deviation of lengths, not of their logarithms, between parts of the clips."""
+    return _deviation(_parts(rows, measure).double().exp())
+
+
+def _standard_error(rows: Tensor, measure: Measure) -> Tensor:
+    """``(E,)`` of the logarithms of lengths, by how much they differ between parts of the clips; NaN of one part."""
+    parts = _parts(rows, measure)
+    return _deviation(_without_sizes(parts)) / len(parts) ** 0.5
+
+
+def _without_sizes(logs: Tensor) -> Tensor:
+    """``(P, E)`` how far lengths are from their mean over the first dimension, but for what all bones have alike."""
+    off = logs - logs.nanmean(dim=0)
+    return off - off.nanmedian(dim=1, keepdim=True).values
+
+
+def _root_mean_square(values: Tensor) -> float:
+    return float(values.square().nanmean().sqrt().nan_to_num())
+
+
+def length_over_frames(logs: Tensor, skeleton: Skeleton, quantile: float) -> Tensor:
     """``(E,)`` the quantile of each bone with its twin, over clips and frames."""
     twins = twin_bones(skeleton)
     found = logs.new_full((len(twins),), torch.nan)
@@ -220,7 +266,3 @@ def _deviation(parts: Tensor) -> Tensor:
     mean = torch.where(known, parts, 0.0).sum(dim=0) / count
     squares = torch.where(known, parts - mean, 0.0).square().sum(dim=0)
     return torch.where(count > 1, (squares / (count - 1)).sqrt(), torch.nan)
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from olift_fast.model import Lifter
 from olift_fast.nn.masked import center, masked_mean
-from olift_fast.train.body import logarithms, shared_lengths
+from olift_fast.train.body import by_individual, length_over_frames, logarithms, shared_lengths
 from olift_fast.train.metrics import sa_mpjpe
 from olift_fast.train.own_clips import OwnClips
 
@@ -39,8 +39,9 @@ class LabelFree:
 
     Args:
         body: how far the bones' lengths, over all clips and frames, are from those that the 2D tells
-            (`lengths_in_picture`): the mean over bones of the difference of their logarithms.
-        steadiness: the mean difference of a bone's length in a frame from its one length in all clips, as logarithms.
+            (`lengths_in_picture`): the mean over bones, and individuals, of the difference of their logarithms.
+        steadiness: the mean difference of a bone's length in a frame from its one length in all clips of the
+            individual, as logarithms.
         picture: distance of x, y from the keypoints, in the clips' RMS 2D radius.
         mirror: distance between the result of a clip and that of its mirror image, in the same unit.
         turned: error of what the lifter gives for its own results, seen from another side (`turned_error`).
@@ -76,15 +77,18 @@ def label_free(lifter: Lifter, clips: OwnClips, told: Tensor) -> LabelFree:
     Args:
         lifter: in evaluation mode.
         clips: that it was not adapted to.
-        told: ``(E,)`` logarithms of the bone lengths that the 2D tells, NaN where it tells none.
+        told: ``(1 + I, E)`` logarithms of the bone lengths that the 2D tells, of all clips and of each individual,
+            NaN where it tells none.
     """
     joints, mirrored = lifted_clips(lifter, clips), mirrored_back(lifter, clips)
     logs = logarithms(joints, clips.visible, clips.skeleton)
-    own, scales = shared_lengths(logs, clips.skeleton)
-    off = own - told
-    steady = (logs - scales[:, None, None] - own).abs().clamp(max=1.0)
+    _, scales = shared_lengths(logs, clips.skeleton)
+    sized = logs - scales[:, None, None]
+    own = by_individual(clips, lambda rows: length_over_frames(sized[rows], clips.skeleton, 0.5))
+    off = (own - told)[clips.individual.unique()]
+    steady = (sized - own[clips.individual][:, None]).abs().clamp(max=1.0)
     return LabelFree(
-        body=float((off - off.nanmedian()).abs().nanmean().nan_to_num()),
+        body=float((off - off.nanmedian(dim=1, keepdim=True).values).abs().nanmean().nan_to_num()),
         steadiness=float(steady.nanmean().nan_to_num()),
         picture=_distance(joints[..., :2], clips.keypoints, clips.visible),
         mirror=_distance(joints, mirrored, clips.visible),

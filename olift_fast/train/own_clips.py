@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from olift_fast.bodies.body import file_name, individual_of
 from olift_fast.bodies.bones import twin_bones
 from olift_fast.errors import InputError
 from olift_fast.model.any_lifter import AnyLifter
@@ -27,6 +29,11 @@ SEEN = 0.5
 """Share of a clip's keypoints that must be visible."""
 HELD_OUT = 5
 """One clip of so many is held out."""
+APART = 12
+"""An individual with fewer clips than that is not told apart from the others."""
+COPY_FRAMES, COPY = 48, 0.03
+"""Frames in which two recordings are compared, and the median distance of their keypoints, in RMS radii of the body in
+a frame, below which one is a copy of the other, as DeepLabCut's filtered files are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +48,9 @@ class OwnClips:
         sides: float32 ``(B, J)``, +1 left, -1 right: the skeleton's, or all of one side where the track's name says
             which hand it is (`hand_of`).
         track: int64 ``(B,)``, the number of each clip's track.
+        recording: int64 ``(B,)``, the number of each clip's recording.
+        individual: int64 ``(B,)``, 1 for the first of `individuals` and so on, 0 for those that are not told apart.
+        individuals: names of the I individuals that are told apart: none where all clips are of one.
         pitch: degrees by which all cameras look down; None where unknown.
         mirrored: whether the clips are seen in a mirror.
     """
@@ -51,6 +61,9 @@ class OwnClips:
     skeleton: Skeleton
     sides: Tensor
     track: Tensor
+    recording: Tensor
+    individual: Tensor
+    individuals: tuple[str, ...] = ()
     pitch: float | None = None
     mirrored: bool = False
 
@@ -59,8 +72,13 @@ class OwnClips:
 
     def take(self, rows: Tensor) -> OwnClips:
         """Some of the clips, by a mask ``(B,)`` or by their numbers."""
-        kept = {name: getattr(self, name)[rows] for name in ("keypoints", "visible", "present", "sides", "track")}
-        return replace(self, **kept)
+        clipwise = ("keypoints", "visible", "present", "sides", "track", "recording", "individual")
+        return replace(self, **{name: getattr(self, name)[rows] for name in clipwise})
+
+    def rows(self) -> list[Tensor]:
+        """The numbers of all clips, and then those of each individual that is told apart."""
+        numbers = range(1, 1 + len(self.individuals))
+        return [torch.arange(len(self)), *((self.individual == number).nonzero()[:, 0] for number in numbers)]
 
     def crop(self, start: int, frames: int) -> OwnClips:
         """`frames` frames of each clip, from frame `start` on."""
@@ -101,11 +119,11 @@ def own_clips(
     """The recordings' tracks, normalized as `lift_tracks` normalizes them, cut into clips one after another.
 
     A clip counts where half of its keypoints are visible or more. It has 48 frames, or 24 where that makes fewer than
-    40 clips.
+    40 clips. Individuals (`individual_of`) with 12 clips or more are told apart, where there are several.
 
     Args:
         lifter: what shall learn from them.
-        recordings: of one skeleton: the same joints, bones and sides. Copies count once (`without_copies`).
+        recordings: of one skeleton: the same joints, bones and sides; without copies (`copies_in`).
         min_confidence, pitch: as for `lift_tracks`.
 
     Raises:
@@ -115,7 +133,6 @@ def own_clips(
     if not recordings:
         raise InputError("adapt needs at least one recording, got none")
     skeleton = _shared_skeleton(recordings)
-    recordings = without_copies(recordings)
     check_pitch(lifter, pitch)
     longest = max(tracks.num_frames for tracks in recordings)
     for frames in LENGTHS:
@@ -130,18 +147,39 @@ def own_clips(
     return clips
 
 
-def without_copies(recordings: Sequence[KeypointTracks]) -> list[KeypointTracks]:
-    """The recordings but those with the keypoints of one before them: DeepLabCut writes each as .csv and as .h5.
+def copies_in(recordings: Sequence[KeypointTracks]) -> list[int]:
+    """The numbers of recordings that show what one before them shows, in the same frames and nearly the same places.
 
-    A copy's clips would be learned from and held out at once.
+    DeepLabCut writes each recording as .csv and as .h5, and filtered ones beside them. A copy's clips would be learned
+    from and held out at once.
     """
-    found: dict[bytes, KeypointTracks] = {}
-    for tracks in recordings:
-        told = hashlib.sha256(repr((tracks.skeleton.names, tracks.keypoints.shape)).encode())
-        for values in (tracks.keypoints, tracks.confidence):
-            told.update(np.nan_to_num(values).tobytes())
-        found.setdefault(told.digest(), tracks)
-    return list(found.values())
+    found: list[int] = []
+    kept: dict[tuple[object, ...], list[npt.NDArray[np.float32]]] = {}
+    for number, tracks in enumerate(recordings):
+        bones = frozenset(map(frozenset, tracks.skeleton.edges))
+        alike = kept.setdefault((tracks.skeleton.names, bones, tracks.keypoints.shape), [])
+        frames = np.unique(np.linspace(0, tracks.num_frames - 1, COPY_FRAMES).round().astype(np.intp))
+        points = tracks.keypoints[:, frames]
+        if any(_same(points, others) for others in alike):
+            found.append(number)
+        else:
+            alike.append(points)
+    return found
+
+
+def _same(points: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> bool:
+    """Whether half of the keypoints (N, T, J, 2) are there in both, and most of these in the same places."""
+    there, too = (np.asarray(np.isfinite(each).all(axis=-1)) for each in (points, others))
+    both = there & too
+    if 2 * both.sum() < max(there.sum(), too.sum(), 1):
+        return False
+    weight = both[..., None]
+    count = np.maximum(both.sum(axis=2, keepdims=True), 1)[..., None]
+    own = np.where(weight, points, np.float32(0)).astype(np.float64)
+    apart = np.where(weight, points - others, np.float32(0))
+    spread = np.where(weight, own - own.sum(axis=2, keepdims=True) / count, 0.0)
+    radius = np.sqrt(np.square(spread).sum(axis=-1)[both].mean())
+    return bool(np.median(np.linalg.norm(apart, axis=-1)[both]) <= COPY * radius)
 
 
 def held_apart(clips: OwnClips) -> tuple[OwnClips, OwnClips]:
@@ -180,9 +218,10 @@ def _cut(
     recordings: Sequence[KeypointTracks], skeleton: Skeleton, frames: int, min_confidence: float, pitch: float | None
 ) -> OwnClips:
     joints = skeleton.num_joints
-    keypoints, visible, present, sides, track = [], [], [], [], []
+    keypoints, visible, present, sides, track, recording, owners = [], [], [], [], [], [], []
     number = 0
-    for tracks in recordings:
+    names = _names_apart(recordings)
+    for place, (tracks, source) in enumerate(zip(recordings, names, strict=True)):
         seen = tracks.visible(min_confidence)
         absent = tracks.absent()
         for index, name in enumerate(tracks.tracks):
@@ -198,7 +237,10 @@ def _cut(
                 present.append(~absent[index])
                 sides.append(own_sides)
                 track.append(number)
+                recording.append(place)
+                owners.append(individual_of(name, source))
             number += 1
+    individual, individuals = _told_apart(owners)
     return OwnClips(
         torch.from_numpy(np.stack(keypoints) if keypoints else np.zeros((0, frames, joints, 2), np.float32)),
         torch.from_numpy(np.stack(visible) if visible else np.zeros((0, frames, joints), np.bool_)),
@@ -206,5 +248,24 @@ def _cut(
         skeleton,
         torch.from_numpy(np.stack(sides) if sides else np.zeros((0, joints), np.float32)),
         torch.tensor(track, dtype=torch.int64),
+        torch.tensor(recording, dtype=torch.int64),
+        individual,
+        individuals,
         pitch,
     )
+
+
+def _names_apart(recordings: Sequence[KeypointTracks]) -> list[str | None]:
+    """The recordings' file names; where two have one, their sources in full."""
+    names = [file_name(tracks.source) for tracks in recordings]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else tracks.source for name, tracks in zip(names, recordings, strict=True)]
+
+
+def _told_apart(owners: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
+    """The numbers ``(B,)`` of the clips' individuals, and the names of those that have `APART` clips or more."""
+    counts = Counter(owners)
+    several = len(counts) > 1
+    names = tuple(name for name, count in counts.items() if several and count >= APART)
+    place = {name: number for number, name in enumerate(names, 1)}
+    return torch.tensor([place.get(owner, 0) for owner in owners], dtype=torch.int64), names

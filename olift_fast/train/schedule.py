@@ -86,11 +86,23 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+        return warm_cosine(step, self.steps, peak=self.learning_rate, warmup=self.warmup, least=0.01)
 
     def decay(self, step: int) -> float:
         """The decay of the weights' average at a step: smaller at first, so that the initial weights soon drop out."""
         return min(self.average, (step + 1) / (step + 10))
+
+
+def warm_cosine(step: int, steps: int, *, peak: float, warmup: int, least: float = 0.0) -> float:
+    """The learning rate of a step: it rises linearly at first, then falls along a cosine to a share of its peak.
+
+    Args:
+        step, steps: its number, from 0 on, and that of all.
+        peak: the highest rate.
+        warmup: steps.
+        least: the share of the peak at the end.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(steps - warmup, 1)
+    return peak * (least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))

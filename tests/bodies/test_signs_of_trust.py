@@ -47,7 +47,7 @@ def test_what_is_bad_is_warned_of_with_the_next_step(change: dict[str, float], w
 
 def test_what_was_done_already_is_no_next_step() -> None:
     stretch, jump = replace(GOOD, drift=0.15, jumps=0.08).warnings(steadied=True, smoothed=True)
-    assert "the --rigid that was given" in stretch and "--smooth" not in jump
+    assert "the --rigid or --body that was given" in stretch and "--smooth" not in jump
 
 
 def test_bones_are_counted_by_side() -> None:

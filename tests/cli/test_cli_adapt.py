@@ -50,7 +50,8 @@ def test_files_become_a_checkpoint_a_card_and_a_body(
     assert outcome.exit_code == 0, outcome.stderr
     assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out; 45 steps" in outcome.stdout
     assert "it helped: so it was judged" in outcome.stdout
-    assert outcome.stdout.endswith(f"written: {out}, with body.json; olift lift FILE --model {out}\n")
+    lift = f"olift lift FILE --model {out} --body {out}/body.json"
+    assert outcome.stdout.endswith(f"written: {out}, with body.json; {lift}\n")
     assert files_under(out) == {Path(name) for name in ("config.json", "model.safetensors", "README.md", "body.json")}
     adapted, before = Lifter.from_pretrained(out), Lifter.from_pretrained(random_model)
     assert adapted.name == "mine" and adapted.config == before.config
@@ -60,8 +61,71 @@ def test_files_become_a_checkpoint_a_card_and_a_body(
     assert bones[2]["millimeters"] == 40 and bones[2]["frames"] < bones[0]["frames"] == 13 * 24
     card = (out / "README.md").read_text()
     assert "`monday.csv`, `tuesday.csv`" in card and str(tmp_path) not in card.replace(random_model, "")
-    assert run("lift", walks / "monday.csv", "--model", out).exit_code == 0
+    steadied = run("lift", walks / "monday.csv", "--model", out, "--body", out / "body.json", "--skeleton", skeleton)
+    assert steadied.exit_code == 0, steadied.stderr
+    assert f"note: bones: lengths of {out}/body.json; joints moved by" in steadied.stderr
     assert_one_line(run("adapt", walks, *options), f"{out}: holds a checkpoint; give another folder with --out")
+
+
+def test_individuals_are_told_apart_by_the_names_of_their_tracks_or_recordings(
+    run: Run, random_model: str, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(monkeypatch, helped=True)
+    keypoints, likelihood = walk(300)
+    for name, wide in (("mona", 1.0), ("lisa", 1.6)):
+        write_table(tmp_path / f"{name}.csv", keypoints * [wide, 1], likelihood)
+    options = ("--model", random_model, "--skeleton", skeleton, "--bone", "nose-tail=40mm")
+    out = tmp_path / "mine"
+    outcome = run("adapt", tmp_path / "mona.csv", tmp_path / "lisa.csv", "--out", out, *options)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "  lengths of 2 individuals: mona.csv, lisa.csv\n" in outcome.stdout
+    assert "whose lengths are in `body.json`, with those of 2 individuals\n" in (out / "README.md").read_text()
+    content = json.loads((out / "body.json").read_text())
+    assert [own["name"] for own in content["individuals"]] == ["mona.csv", "lisa.csv"]
+    assert "millimeters" in content["bones"][0] and "millimeters" not in content["individuals"][0]["bones"][0]
+    lifted = run(
+        "lift", tmp_path / "lisa.csv", "--model", random_model, "--skeleton", skeleton, "--body", out / "body.json"
+    )
+    assert f"note: bones: lengths of {out}/body.json: lisa.csv; joints moved by" in lifted.stderr
+    facts = json.loads(
+        run("adapt", tmp_path / "mona.csv", tmp_path / "lisa.csv", "--out", tmp_path / "two", *options, "--json").stdout
+    )
+    assert facts["individuals"] == ["mona.csv", "lisa.csv"]
+
+
+def test_filtered_copies_count_once_and_one_view_is_warned_of(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path
+) -> None:
+    keypoints, likelihood = walk(200)
+    smooth = keypoints.copy()
+    smooth[1:-1] = (keypoints[:-2] + keypoints[1:-1] + keypoints[2:]) / 3
+    write_table(walks / "monday_filtered.csv", smooth, likelihood)
+    outcome = run("adapt", walks, "--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    copy = f"1 file with the keypoints of another, which count once: {walks / 'monday_filtered.csv'}"
+    assert f"warning: {copy}\n" in outcome.stderr
+    assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out" in outcome.stdout
+
+
+def test_several_animals_under_one_name_and_inferred_bones_are_said(
+    run: Run, random_model: str, walks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("olift_fast.train.adapting.mixed_names", lambda *_clips: [("mona", 0.21), ("", 0.3)])
+    outcome = run("adapt", walks, "--out", tmp_path / "mine", "--model", random_model, "--infer", "motion")
+    assert outcome.exit_code in (0, SOME_FAILED), outcome.stderr
+    several = "have other lengths in some of the clips than in others, by"
+    assert f"warning: bones of mona {several} 21%: several individuals under one name, or views" in outcome.stderr
+    assert f"warning: bones {several} 30%: " in outcome.stderr
+    assert "inferred; `olift skeleton FILE` drafts them, to correct\n" in outcome.stderr
+
+
+def test_views_of_one_side_alone_are_said_and_nothing_is_written(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("olift_fast.train.adapting.shown_share", lambda *_clips: 0.85)
+    outcome = run("adapt", walks, "--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    assert outcome.exit_code == SOME_FAILED
+    assert "no gain: bones show 85.0% of their lengths (wanted: 92%), views of more sides do\n" in outcome.stdout
+    assert not (tmp_path / "mine").exists()
 
 
 def test_nothing_is_written_where_it_did_not_help(

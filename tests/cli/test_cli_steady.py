@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from olift_fast.bodies import length_drift, smooth_joints, steady_bones
+from olift_fast.bodies import bone_lengths, length_drift, read_body, smooth_joints, steady_bones
 from olift_fast.cli import lifting_job
 from olift_fast.io import read_lifted
 from olift_fast.model import Lifter, LifterConfig
@@ -49,6 +49,63 @@ def test_what_can_not_be_done_is_said_before_anything_is_lifted(
     monkeypatch.setattr(lifting_job, "load_model", lambda *_: pytest.fail("the model was loaded"))
     assert_one_line(lift(mouse, *options), *words)
     assert sorted(path.name for path in mouse.parent.iterdir()) == ["mouse.csv"]
+
+
+BODY = {
+    "format": "olift-fast body",
+    "format_version": 2,
+    "bones": [
+        {"joints": ["nose", name], "length": length, "spread": 0.0, "frames": 30}
+        for name, length in (("left_paw", 0.8), ("right_paw", 0.8), ("tail", 1.4))
+    ],
+}
+
+
+@pytest.fixture
+def body(tmp_path: Path) -> Path:
+    path = tmp_path / "body.json"
+    path.write_text(json.dumps(BODY))
+    return path
+
+
+@pytest.fixture
+def bones(tmp_path: Path) -> Path:
+    path = tmp_path / "skeleton.json"
+    path.write_text(json.dumps({"names": ["nose", "left_paw", "right_paw", "tail"], "edges": [[0, 1], [0, 2], [0, 3]]}))
+    return path
+
+
+def test_bones_get_the_lengths_of_a_body_file(lift: Run, mouse: Path, body: Path, bones: Path, tmp_path: Path) -> None:
+    options = ("--skeleton", bones, "--fps", 30)
+    plain, steady = tmp_path / "plain.npz", tmp_path / "steady.npz"
+    assert lift(mouse, *options, "-o", plain).exit_code == 0
+    outcome = lift(mouse, *options, "-o", steady, "--body", body, "--smooth", 0.3)
+    assert outcome.exit_code == 0, outcome.stderr
+    result, wanted = read_lifted(steady), steady_bones(smooth_joints(read_lifted(plain), 0.3), read_body(body))
+    np.testing.assert_array_equal(result.joints, wanted.joints)
+    assert length_drift(result.joints[0], result.skeleton.edges, None) < 1e-3
+    lengths = bone_lengths(result.joints[0], result.skeleton.edges)[0]
+    np.testing.assert_allclose(lengths / lengths.sum(), np.array([0.8, 0.8, 1.4]) / 3, rtol=1e-3)
+    assert f"note: bones: lengths of {body}; joints moved by" in outcome.stderr
+    both = lift(mouse, *options, "-o", tmp_path / "both.npz", "--body", body, "--smooth", 0.3, "--rigid")
+    assert both.exit_code == 0
+    np.testing.assert_array_equal(read_lifted(tmp_path / "both.npz").joints, result.joints)
+
+
+def test_a_body_of_other_bones_is_refused_before_anything_is_lifted(
+    lift: Run, run: Run, mouse: Path, body: Path, bones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifting_job, "load_model", lambda *_: pytest.fail("the model was loaded"))
+    content = {**BODY, "bones": BODY["bones"][:2]}  # type: ignore[index]
+    body.write_text(json.dumps(content))
+    outcome = lift(mouse, "--skeleton", bones, "--body", body)
+    assert_one_line(outcome, f"{body}: has not the bones of {mouse}: {mouse} alone has nose-tail")
+    assert_one_line(lift(mouse, "--no-infer", "--body", body), "steady bones need the skeleton's edges", "--skeleton")
+    body.write_text("{}")
+    assert_one_line(lift(mouse, "--body", body), f"{body}: is no body: wanted an object")
+    assert_one_line(lift(mouse, "--body", body.with_name("absent.json")), "absent.json: no such file")
+    # Of several recordings, too, a bad body is no fault of one.
+    assert_one_line(run("lift", mouse, mouse, "-o", mouse.parent / "out", "--body", body), f"{body}: is no body")
 
 
 def test_view_writes_pages_only(lift: Run, run: Run, mouse: Path, tmp_path: Path) -> None:

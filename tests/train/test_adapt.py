@@ -18,10 +18,20 @@ from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks
 from olift_fast.tracks.rigs import rig
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
-from olift_fast.train.body import body_of, lengths_in_picture, logarithms, seen_in_full, shared_lengths, shown_share
+from olift_fast.train.body import (
+    body_of,
+    bone_weights,
+    by_individual,
+    lengths_in_picture,
+    logarithms,
+    mixed_names,
+    seen_in_full,
+    shared_lengths,
+    shown_share,
+)
 from olift_fast.train.label_free import LabelFree, label_free, turned_error, verdict
 from olift_fast.train.metrics import sa_mpjpe
-from olift_fast.train.own_clips import held_apart, own_clips, without_copies
+from olift_fast.train.own_clips import OwnClips, copies_in, held_apart, own_clips
 
 NAMES = ("hip", "chest", "nose", "left_knee", "left_foot", "right_knee", "right_foot")
 EDGES = ((0, 1), (1, 2), (0, 3), (3, 4), (0, 5), (5, 6))
@@ -30,18 +40,24 @@ SKELETON = Skeleton(NAMES, EDGES)
 SMALL = LifterConfig(width=16, heads=2, motion_layers=1, space_layers=2, window=(2, 2), frequencies=8)
 
 
-def moving_body(tracks: int, frames: int, seed: int = 0) -> tuple[KeypointTracks, np.ndarray]:
-    """Tracks of a body of `LENGTHS` seen from far away, each of another size, and its joints ``(N, T, J, 3)``."""
+def moving_body(
+    tracks: int, frames: int, seed: int = 0, *, lengths: np.ndarray = LENGTHS, prefix: str = "track"
+) -> tuple[KeypointTracks, np.ndarray]:
+    """Tracks of a body seen from far away, each of another size, and its joints ``(N, T, J, 3)``.
+
+    `lengths` are those of the bones, (E,), or for each track and frame ``(N, T, E)``.
+    """
     rng = np.random.default_rng(seed)
     joints = np.zeros((tracks, frames, len(NAMES), 3))
     time = np.arange(frames)[None, :, None] * rng.uniform(0.05, 0.3, (tracks, 1, 1))
-    for (a, b), length in zip(EDGES, LENGTHS, strict=True):
+    for bone, (a, b) in enumerate(EDGES):
         start, turn = rng.normal(size=(2, tracks, 1, 3))
         direction = start + turn * np.sin(time + rng.uniform(0, 6, (tracks, 1, 1)))
-        joints[:, :, b] = joints[:, :, a] + length * direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+        direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+        joints[:, :, b] = joints[:, :, a] + np.asarray(lengths[..., bone])[..., None] * direction
     joints *= rng.uniform(20, 60, (tracks, 1, 1, 1))
     keypoints = (joints[..., :2] + 300).astype(np.float32)
-    names = tuple(f"animal {index}" for index in range(tracks))
+    names = tuple(f"{prefix} {index}" for index in range(tracks))
     return KeypointTracks(keypoints, np.ones(keypoints.shape[:3], np.float32), SKELETON, names, source="a.csv"), joints
 
 
@@ -69,13 +85,19 @@ def test_copies_of_a_recording_count_once() -> None:
     hidden = tracks.keypoints.copy()
     hidden[0, 0, 0] = np.nan
     less_sure = replace(tracks, confidence=tracks.confidence * 0.9)
-    others = [replace(tracks, keypoints=hidden), less_sure]
-    copy = replace(tracks, keypoints=tracks.keypoints.copy(), source="a.h5")
-    assert without_copies([tracks, others[0], copy, others[1]]) == [tracks, *others]
-    alone, both = (own_clips(random_lifter(), recordings) for recordings in ([tracks], [tracks, copy]))
-    assert len(alone) == len(both) and both.track.tolist() == alone.track.tolist()
+    rounded = replace(tracks, keypoints=tracks.keypoints.round(1), source="a.h5")
+    filtered = tracks.keypoints.copy()
+    filtered[:, 2:-2] = np.median([tracks.keypoints[:, start : start + 44] for start in range(5)], axis=0)
+    copies = [replace(tracks, keypoints=hidden), less_sure, rounded, replace(tracks, keypoints=filtered)]
+    other, gone = moving_body(12, 48, seed=1)[0], replace(tracks, keypoints=np.full_like(tracks.keypoints, np.nan))
+    shorter = replace(tracks, keypoints=tracks.keypoints[:, :40], confidence=tracks.confidence[:, :40])
+    moved = replace(tracks, keypoints=tracks.keypoints + 20)
+    assert copies_in([tracks, other, *copies, moved, other, shorter, gone, gone]) == [2, 3, 4, 5, 7]
+    alone, both = (adapt(random_lifter(), recordings, plan=quick(1)) for recordings in ([other], [other, other]))
+    assert both.copies == (1,) and alone.copies == () and both.after == alone.after
+    assert (both.learned, both.held_out, both.tracks) == (alone.learned, alone.held_out, alone.tracks)
     with pytest.raises(InputError, match="has not the bones of"):
-        own_clips(random_lifter(), [tracks, replace(copy, skeleton=Skeleton(NAMES, EDGES[:5]))])
+        own_clips(random_lifter(), [tracks, replace(rounded, skeleton=Skeleton(NAMES, EDGES[:5]))])
 
 
 def test_clips_of_hands_are_told_which_hand_each_is() -> None:
@@ -329,7 +351,7 @@ class Flat(torch.nn.Module):
 def test_signs_of_a_flat_lifter() -> None:
     clips = own_clips(random_lifter(), [moving_body(20, 24)[0]])
     flat = Flat()
-    signs = label_free(flat, clips, lengths_in_picture(clips, torch.zeros(20)))  # type: ignore[arg-type]
+    signs = label_free(flat, clips, lengths_in_picture(clips, torch.zeros(20))[None])  # type: ignore[arg-type]
     assert signs.picture == 0 and signs.mirror == 0 and signs.steadiness > 0.1
     upright = torch.nn.functional.pad(clips.keypoints[..., 1:], (1, 1))
     assert turned_error(flat, clips, upright) < 1e-4  # type: ignore[arg-type]
@@ -352,3 +374,161 @@ def test_steadier_bones_and_no_worse_turned_results_decide(steadiness: float, tu
 def test_a_lifter_that_knew_nothing_to_improve_is_not_judged_better() -> None:
     perfect = LabelFree(body=0.0, steadiness=0.0, picture=0.0, mirror=0.0, turned=0.0)
     assert not verdict(perfect, perfect, 1.0).helped
+
+
+LONG = LENGTHS * np.array([0.7, 1.4, 1.5, 0.8, 1.5, 0.8])
+
+
+def two_animals(clips: int = 40) -> list[KeypointTracks]:
+    """Recordings of mona, who has the usual lengths, and of lisa, who has other ones, two of each."""
+    found = []
+    for number, (name, lengths) in enumerate((("mona", LENGTHS), ("lisa", LONG)) * 2):
+        for clip in range(clips // 2):
+            own, _ = moving_body(1, 24, seed=1000 * number + clip, lengths=lengths)
+            found.append(replace(own, tracks=(name,), source=f"day{number // 2}/{name}_{clip}.csv"))
+    return found
+
+
+def sized(clips: OwnClips, recordings: list[KeypointTracks], lengths: dict[str, np.ndarray]) -> torch.Tensor:
+    """Logarithms ``(B,)`` of the sizes of clips of one recording each, by the bone that is seen best."""
+    names = [tracks.tracks[0] for tracks in recordings]
+    logs = logarithms(clips.keypoints, clips.visible, SKELETON)
+    own = torch.tensor(np.log([lengths[name] for name in names]), dtype=torch.float32)
+    return (logs - own[:, None]).flatten(1).max(dim=1).values
+
+
+def relative(lengths: np.ndarray) -> np.ndarray:
+    return lengths / lengths.mean()
+
+
+def test_individuals_have_their_own_lengths_and_share_them_as_a_prior() -> None:
+    recordings = two_animals()
+    clips = own_clips(random_lifter(), recordings)
+    assert clips.individuals == ("mona", "lisa") and len(clips) == 80
+    assert [len(rows) for rows in clips.rows()] == [80, 40, 40]
+    assert clips.individual.tolist() == 20 * [1] + 20 * [2] + 20 * [1] + 20 * [2]
+    body = body_of(clips, sized(clips, recordings, {"mona": LENGTHS, "lisa": LONG}))
+    assert list(body.individuals) == ["mona", "lisa"]
+    for name, true in (("mona", LENGTHS), ("lisa", LONG)):
+        own = body.individuals[name]
+        errors = [np.abs(np.log(found / relative(true))).mean() for found in (own.lengths, body.lengths)]
+        assert errors[0] < 0.5 * errors[1] and own.lengths[2] == own.lengths[4]
+        assert own.frames.tolist() == [40 * 24] * 6 and (own.spread > 0).all()
+    assert not mixed_names(clips, sized(clips, recordings, {"mona": LENGTHS, "lisa": LONG}))
+
+
+@pytest.mark.parametrize("differing", [0.0, 0.1, 1.0])
+def test_lengths_of_individuals_are_drawn_to_what_all_share(differing: float) -> None:
+    """Four individuals with 16 clips each, whose lengths are measured with an error of 0.3 a clip."""
+    recordings = [replace(moving_body(16, 24, seed=number)[0], source=f"day{number}.csv") for number in range(4)]
+    clips = own_clips(random_lifter(), recordings)
+    rng = torch.Generator().manual_seed(7)
+    true = differing * torch.randn(4, 60, generator=rng)
+    true = true - true.mean(dim=0)
+    values = true.repeat_interleave(16, dim=0) + 0.3 * torch.randn(64, 60, generator=rng)
+    shared, *own = by_individual(clips, lambda rows: values[rows].mean(dim=0))
+    torch.testing.assert_close(shared, values.mean(dim=0))
+    alone = values.reshape(4, 16, 60).mean(dim=1)
+    found = torch.stack(own)
+
+    def error(guess: torch.Tensor) -> float:
+        off = guess - true
+        return float((off - off.median(dim=1, keepdim=True).values).square().mean().sqrt())
+
+    assert error(found) < 1.02 * min(error(alone), error(shared.expand(4, -1)))
+    if differing == 0:
+        assert (found - shared).square().mean() < 0.1 * (alone - shared).square().mean()
+
+
+def test_whose_clips_are_by_names_of_tracks_and_of_recordings() -> None:
+    def individuals(*recordings: KeypointTracks) -> tuple[str, ...]:
+        return own_clips(random_lifter(), list(recordings)).individuals
+
+    generic = [replace(moving_body(12, 24, seed=seed)[0], source=f"day{seed}/walk.csv") for seed in range(2)]
+    assert individuals(generic[0]) == ()
+    assert individuals(*generic) == ("day0/walk.csv", "day1/walk.csv")
+    few = replace(moving_body(11, 24, seed=3)[0], source="few.csv")
+    assert individuals(replace(generic[0], source="a/many.csv"), few) == ("many.csv",)
+    named = [
+        replace(moving_body(1, 12 * 24, seed=seed)[0], tracks=("mona",), source=f"{seed}.csv") for seed in range(3)
+    ]
+    assert individuals(*named) == ()
+    assert individuals(*named, replace(named[0], tracks=("lisa",))) == ("mona", "lisa")
+
+
+def test_lengths_of_individuals_are_learned() -> None:
+    recordings = two_animals(30)
+    lifter = Lifter.from_pretrained("small-all")
+    outcome = adapt(lifter, recordings, plan=AdaptPlan(steps=25, own_depth=0.0))
+    assert list(outcome.body.individuals) == ["mona", "lisa"]
+    assert outcome.after.body < 0.9 * outcome.before.body
+    ratios = [own.lengths[1] / own.lengths[0] for own in outcome.body.individuals.values()]
+    assert ratios[1] > 1.5 * ratios[0]
+
+
+def test_several_animals_under_one_name_are_told() -> None:
+    recordings = [replace(tracks, tracks=("mona",)) for tracks in two_animals()]
+    merged = []
+    for number in range(4):
+        own = recordings[20 * number : 20 * number + 19]
+        keypoints = np.concatenate([tracks.keypoints for tracks in own], axis=1)
+        confidence = np.concatenate([tracks.confidence for tracks in own], axis=1)
+        merged.append(replace(own[0], keypoints=keypoints, confidence=confidence, source=f"{number}.csv"))
+    true = {0: LENGTHS, 1: LONG, 2: LENGTHS, 3: LONG}
+    clips = own_clips(random_lifter(), merged)
+    logs = logarithms(clips.keypoints, clips.visible, SKELETON)
+    usual = torch.tensor(np.log([true[number] for number in clips.recording.tolist()]), dtype=torch.float32)
+    scales = (logs - usual[:, None]).flatten(1).max(dim=1).values
+    assert clips.individuals == ()
+    ((name, off),) = mixed_names(clips, scales)
+    assert name == "" and 0.1 < off < 0.5
+    alike = clips.take((clips.recording % 2 == 0).nonzero()[:, 0])
+    assert mixed_names(alike, scales[clips.recording % 2 == 0]) == []
+
+
+def test_bones_that_have_no_one_length_count_less() -> None:
+    rng = np.random.default_rng(5)
+    lengths = np.broadcast_to(LENGTHS, (64, 24, 6)).copy()
+    lengths[..., 1] *= rng.uniform(0.3, 1.7, (64, 1))
+    tracks, _ = moving_body(64, 24, lengths=lengths)
+    clips = own_clips(random_lifter(), [tracks])
+    logs = logarithms(clips.keypoints, clips.visible, SKELETON) - torch.from_numpy(np.log(LENGTHS)).float()
+    scales = logs[..., [0, 2, 3, 4, 5]].flatten(1).max(dim=1).values
+    weights = bone_weights(clips, scales)
+    assert weights[1] < 0.3 and (weights[[0, 2, 3, 4, 5]] > 0.9).all()
+    body = body_of(clips, scales)
+    spread = body.spread / body.lengths
+    assert spread[1] > 2 * np.delete(spread, 1).max()
+
+
+def test_stretches_without_keypoints_are_no_clips() -> None:
+    tracks, _ = moving_body(4, 240)
+    keypoints = tracks.keypoints.copy()
+    keypoints[:, 48:132] = np.nan
+    keypoints[1, :24] = np.nan
+    clips = own_clips(random_lifter(), [replace(tracks, keypoints=keypoints)])
+    # Of the ten clips of 24 frames three are empty, and the sixth is half there.
+    assert [int((clips.track == track).sum()) for track in range(4)] == [7, 6, 7, 7]
+    outcome = adapt(random_lifter(), [replace(tracks, keypoints=keypoints)], plan=quick(2))
+    assert all(weight.isfinite().all() for weight in outcome.lifter.parameters())
+    nothing = replace(tracks, keypoints=np.full_like(keypoints, np.nan))
+    with pytest.raises(InputError, match="half of the keypoints are visible, got 0"):
+        adapt(random_lifter(), [nothing])
+
+
+def test_one_view_alone_is_said_and_not_kept() -> None:
+    """Legs that swing towards the camera and away from it: no frame shows their lengths."""
+    tracks, joints = moving_body(24, 24)
+    flat = joints.copy()
+    for (a, b), length in zip(EDGES, LENGTHS, strict=True):
+        bone = joints[:, :, b] - joints[:, :, a]
+        bone[..., :2] *= 0.25
+        bone *= length / np.linalg.norm(bone, axis=-1, keepdims=True)
+        flat[:, :, b] = flat[:, :, a] + 30 * bone
+    clips = own_clips(random_lifter(), [replace(tracks, keypoints=flat[..., :2] + 300)])
+    true = torch.from_numpy(flat.astype(np.float32))
+    share = shown_share(true, clips)
+    assert share < 0.92
+    signs = LabelFree(body=0.2, steadiness=0.1, picture=0.05, mirror=0.1, turned=0.2)
+    judged = verdict(signs, replace(signs, steadiness=0.01), share)
+    assert not judged.helped and "views of more sides do" in judged.reason

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import band_bytes, gpu_floors
+from benchmarks import band_bytes, gpu_floors, thresholds
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTS = ROOT / "benchmarks" / "compile_facts.json"
@@ -96,7 +96,8 @@ def main() -> None:
     found = {"architecture": f"sm_{ARCHITECTURE}", "triton": version("triton"), "kernels": facts}
     FACTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     page = with_table(PAGE.read_text(encoding="utf-8"), facts)
-    PAGE.write_text(gpu_floors.with_table(band_bytes.with_table(page)), encoding="utf-8")
+    page = thresholds.with_table(gpu_floors.with_table(band_bytes.with_table(page)))
+    PAGE.write_text(page, encoding="utf-8")
     print(table(facts))
 
 

@@ -1,12 +1,14 @@
 """The least time that each GPU kernel needs on an H100, by its bytes and by its operations: no GPU is needed.
 
-The formulas are those at the top of ROOFLINE.md. ``python -m benchmarks.compile_facts`` writes the table there.
+The formulas are those of `floors`. ``python -m benchmarks.compile_facts`` writes the table in ROOFLINE.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from benchmarks.floors import Work, attention, attention_backward, encode, encode_linear, procrustes, token_block
 
 BEGIN, END = "<!-- floors: python -m benchmarks.compile_facts -->", "<!-- end of floors -->"
 BANDWIDTH = 3.35e12
@@ -44,26 +46,28 @@ def floors() -> Iterator[Floor]:
     row, pairs = "rows of a joint and head", 2 * WINDOW + 1
     for element, band_rate in ((4, "three of TF32"), (2, "bfloat16")):
         rate = "bfloat16" if element == 2 else "float32"
-        forward, backward = 1000 * (4 * HEAD * element + 4), 1000 * (7 * HEAD * element + 4)
-        yield Floor("band, forward", row, forward, 4000 * pairs * HEAD, band_rate)
-        yield Floor("band, backward", row, backward, 10_000 * pairs * HEAD, band_rate)
-        yield Floor("joints, forward", row, forward, 4000 * JOINTS * HEAD, rate)
-        yield Floor("joints, backward", row, backward, 10_000 * JOINTS * HEAD, rate)
+        yield _thousand("band, forward", row, attention(pairs, HEAD, element), band_rate)
+        yield _thousand("band, backward", row, attention_backward(pairs, HEAD, element), band_rate)
+        yield _thousand("joints, forward", row, attention(JOINTS, HEAD, element), rate)
+        yield _thousand("joints, backward", row, attention_backward(JOINTS, HEAD, element), rate)
     tokens = "tokens"
-    encoded = 1000 * (4 * CHANNELS + 8 * FEATURES)
-    yield Floor(f"Fourier features, encode, F = {FEATURES}", tokens, encoded, 40_000 * FEATURES, "float32")
+    yield _thousand(f"Fourier features, encode, F = {FEATURES}", tokens, encode(CHANNELS, FEATURES), "float32")
     for width in (128, 256):
         for element, rate in ((4, "float32"), (2, "bfloat16")):
-            linear = 1000 * (4 * CHANNELS + element * width), 1000 * (4 * FEATURES * width + 40 * FEATURES)
-            yield Floor(f"Fourier features, linear, D = {width}", tokens, *linear, rate)
-            yield Floor(f"Fourier features, gradients of the layer, D = {width}", tokens, *linear, rate)
+            linear = encode_linear(CHANNELS, FEATURES, width, element)
+            yield _thousand(f"Fourier features, linear, D = {width}", tokens, linear, rate)
+            yield _thousand(f"Fourier features, gradients of the layer, D = {width}", tokens, linear, rate)
         for element, rate in ((4, "three of TF32"), (2, "bfloat16")):
-            moved, products = 1000 * (8 + 4 * element) * width, 16_000 * width**2
-            yield Floor(f"pass between two attentions, D = {width}", tokens, moved, products, rate)
+            yield _thousand(f"pass between two attentions, D = {width}", tokens, token_block(width, element), rate)
     problems = f"problems of {POINTS} points"
-    yield Floor("Procrustes, a fit", problems, 1000 * (24 * POINTS + 56), 1000 * (54 * POINTS + 4000), "float32")
-    both = 1000 * 84 * POINTS, 1000 * (150 * POINTS + 4000)
-    yield Floor("Procrustes, an error and its gradients", problems, *both, "float32")
+    for of, backward, kernel in (("rotation", False, "a fit"), ("error", True, "an error, and its gradient")):
+        work = procrustes(POINTS, of, backward)
+        assert work is not None
+        yield _thousand(f"Procrustes, {kernel}", problems, work, "float32")
+
+
+def _thousand(kernel: str, unit: str, work: Work, rate: str) -> Floor:
+    return Floor(kernel, unit, *work.times(1000), rate)
 
 
 def table() -> str:

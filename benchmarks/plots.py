@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.floors import operations_per_byte
+from benchmarks.floors import work_of
 from benchmarks.page import differing_facts, fact, figure, label, suites, varying_facts, words
 from benchmarks.records import Case, Run
 from olift_fast.train.plots import COLORS, STYLE
@@ -218,8 +218,7 @@ def slope(frames: np.ndarray, times: np.ndarray) -> float:
 
 def draw_roofline(run: Run) -> Figure | None:
     """Our way of each case whose operations per byte are known, with lines of equal GFLOP/s."""
-    known = [(case, operations_per_byte(case), case.ways[0].share) for case in run.cases]
-    points = [(case, density, share) for case, density, share in known if density is not None and share is not None]
+    points = [(case, *point) for case in run.cases if (point := roofline_point(case)) is not None]
     if not points:
         return None
     drawn, axis = plt.subplots(figsize=(8.6, 4.4), layout="constrained")
@@ -254,6 +253,18 @@ def draw_roofline(run: Run) -> Figure | None:
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
     axis.set_title(f"Our ways, {run.kind.replace('-', ' ')}: share of the copy bandwidth", fontsize=10)
     return drawn
+
+
+def roofline_point(case: Case) -> tuple[float, float] | None:
+    """Operations per byte of our way, and its share of the copy bandwidth by the bytes that must move; None if unknown.
+
+    A file's own share may be by another count of these bytes.
+    """
+    work, way = work_of(case), case.ways[0]
+    if work is None or way.share is None or way.bandwidth is None:
+        return None
+    counted = way.bandwidth * way.p50 * 1e6
+    return work.operations / work.bytes, way.share * work.bytes / counted
 
 
 def equal_rates(axis: Axes, run: Run, devices: set[str]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+from benchmarks import floors
 from olift_fast import reference
 from olift_fast.ops import banded_attention_packed
 from olift_fast.ops.native_module import why_not_native
@@ -85,6 +86,9 @@ def test_banded_attention(
             if out.dim() == 4:
                 out = out.unflatten(0, (batch, joints)).permute(0, 3, 1, 2, 4)
             assert max_error(out[:, :, :2], wanted) < (1e-5 if dtype == torch.float32 else 1e-2), called
-    traffic = upstream.nbytes * (12 if backward else 4)
+    work = floors.attention(2 * WINDOW + 1, width, dtype.itemsize)
+    if backward:
+        work = work.plus(floors.attention_backward(2 * WINDOW + 1, width, dtype.itemsize))
+    traffic = work.times(upstream.numel() // width).bytes
     rounds = 15 if frames <= DENSE_FRAMES else 4
     side_by_side(ways, rounds=rounds, device=device, traffic=traffic, shape=shape, dtype=str(dtype), window=WINDOW)

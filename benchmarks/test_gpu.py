@@ -19,8 +19,12 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from whole_models import clip, operations, with_fused_attention_of_torch
 
+from benchmarks import floors
+from benchmarks.thresholds import FEW_TOKENS, many_problems
 from olift_fast import ops, reference
 from olift_fast.model import Lifter, LifterConfig
+from olift_fast.ops.backends import Backend
+from olift_fast.ops.token_block import triton_launch
 from olift_fast.train.loss import lifting_loss
 
 GPU = torch.cuda.is_available()
@@ -72,7 +76,8 @@ def test_band(side_by_side: Callable[..., None], dtype: torch.dtype, backward: b
         ways["FlexAttention, compiled"] = way(flex_over(frames, bias), dense, moved(upstream), backward)
     if not backward:
         agree({name: (lambda run=run: as_ours(run(), batch)) for name, run in ways.items()}, TOLERANCE[dtype])
-    traffic = upstream.nbytes * (8 if backward else 4) + 4 * upstream.numel() // width
+    row = floors.attention_backward if backward else floors.attention
+    traffic = row(2 * WINDOW + 1, width, dtype.itemsize).bytes * upstream.numel() // width
     side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=traffic, shape=shape, dtype=str(dtype), window=WINDOW)
 
 
@@ -97,7 +102,8 @@ def test_joints(side_by_side: Callable[..., None], dtype: torch.dtype, backward:
     if not backward:
         ours, theirs = (run() for run in ways.values())
         agree({"olift_fast": lambda: ours.flatten(0, 1).transpose(1, 2), "SDPA": lambda: theirs}, TOLERANCE[dtype])
-    traffic = upstream.nbytes * (8 if backward else 4) + 4 * upstream.numel() // width
+    row = floors.attention_backward if backward else floors.attention
+    traffic = row(joints, width, dtype.itemsize).bytes * upstream.numel() // width
     side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=traffic, shape=shape, dtype=str(dtype))
 
 
@@ -110,14 +116,16 @@ def test_procrustes(side_by_side: Callable[..., None], backward: bool) -> None:
         run = way(lambda source: ops.procrustes_mse(source, target), [source], upstream, backward)
     else:
         run = way(lambda source: ops.procrustes(source, target).rotation, [source], None, backward)
-    traffic = PROBLEMS * (36 * JOINTS + 48 if backward else 24 * JOINTS + 56)
+    forward = floors.procrustes(JOINTS, "rotation", False)
+    assert forward is not None
+    traffic = PROBLEMS * (36 * JOINTS + 48 if backward else forward.bytes)
     side_by_side({"olift_fast": run}, rounds=ROUNDS, device=DEVICE, traffic=traffic, count=PROBLEMS, points=JOINTS)
 
 
 def test_encode(side_by_side: Callable[..., None]) -> None:
     x, freqs = torch.randn(POINTS, 2, device=DEVICE), torch.randn(2, 64, device=DEVICE)
     ways = {"olift_fast": lambda: ops.rff_encode(x, freqs)}
-    side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=POINTS * 520, count=POINTS)
+    side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=POINTS * floors.encode(2, 64).bytes, count=POINTS)
 
 
 @passes
@@ -141,15 +149,7 @@ def test_linear(side_by_side: Callable[..., None], dtype: torch.dtype, backward:
 @pytest.mark.parametrize("width", [128, *([256] if GPU else [])])
 def test_pass(side_by_side: Callable[..., None], width: int, dtype: torch.dtype) -> None:
     """All between two attentions, with tokens in float32; the others are PyTorch's layers, in bfloat16 by autocast."""
-    tokens, attended = (torch.randn(POINTS, width, device=DEVICE) for _ in range(2))
-
-    def layer(inputs: int, outputs: int) -> tuple[Tensor, Tensor]:
-        weight = torch.randn(outputs, inputs, device=DEVICE) / inputs**0.5
-        return weight.to(dtype), torch.randn(outputs, device=DEVICE, dtype=dtype)
-
-    norm = (torch.randn(width, device=DEVICE), torch.randn(width, device=DEVICE))
-    mlp = norm, layer(width, 2 * width), layer(2 * width, width)
-    given = (tokens, attended.to(dtype), layer(width, width), mlp, (norm, layer(width, 3 * width), None))
+    given = of_a_pass(POINTS, width, dtype)
 
     def by(block: Callable[..., tuple[Tensor | None, Tensor]]) -> Way:
         def run() -> Tensor:
@@ -162,9 +162,9 @@ def test_pass(side_by_side: Callable[..., None], width: int, dtype: torch.dtype)
     if GPU:
         ways["PyTorch, compiled"] = by(torch.compile(reference.token_block))
     agree(ways, TOLERANCE[dtype])
-    traffic = POINTS * width * (8 + 4 * dtype.itemsize)
-    facts = {"operations": 16 * POINTS * width**2, "count": POINTS, "width": width, "dtype": str(dtype)}
-    side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=traffic, **facts)
+    work = floors.token_block(width, dtype.itemsize).times(POINTS)
+    facts = {"operations": work.operations, "count": POINTS, "width": width, "dtype": str(dtype)}
+    side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=work.bytes, **facts)
 
 
 @dtypes
@@ -246,6 +246,66 @@ def test_training_step(side_by_side: Callable[..., None], preset: str) -> None:
     ways = {"olift_fast": step(lifter), "SDPA, masked": step(with_fused_attention_of_torch(lifter))}
     agree(ways, 5e-2)
     side_by_side(ways, rounds=ROUNDS, device=DEVICE, wall=True, preset=preset, batch=batch, frames=frames)
+
+
+@pytest.mark.parametrize("sixteenths", [4, 8, 16, 32])
+@dtypes
+@pytest.mark.parametrize("width", [128, *([256] if GPU else [])])
+def test_few_and_many_tokens(
+    side_by_side: Callable[..., None], width: int, dtype: torch.dtype, sixteenths: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass over so many sixteenths of `FEW`, by the programs for few tokens, and by those for many.
+
+    Wide tokens in float32 have one form of programs: there the other way is PyTorch's layers.
+    """
+    count = FEW_TOKENS * sixteenths // 16 if GPU else sixteenths
+    given = of_a_pass(count, width, dtype)
+
+    def by(few: int, backend: Backend) -> Way:
+        def run() -> Tensor:
+            with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=dtype != torch.float32):
+                return ops.token_block(*given, backend=backend)[1]
+
+        monkeypatch.setattr(triton_launch, "FEW", few)
+        return replayed(run) if GPU else run
+
+    one_form = width > 128 and dtype == torch.float32
+    ways = {
+        "few": by(count, "triton" if GPU else "auto"),
+        "many": by(0, "triton" if GPU and not one_form else "eager"),
+    }
+    agree(ways, TOLERANCE[dtype])
+    work = floors.token_block(width, dtype.itemsize).times(count)
+    facts = {"operations": work.operations, "count": count, "width": width, "dtype": str(dtype)}
+    side_by_side(ways, rounds=ROUNDS, device=DEVICE, traffic=work.bytes, **facts)
+
+
+@pytest.mark.parametrize("of", ["rotation", "error"])
+def test_few_and_many_problems(side_by_side: Callable[..., None], of: str) -> None:
+    """One fit fewer than those from which each has a lane of its own, by 8 lanes each; and so many, by one."""
+    many = many_problems() if GPU else 20
+
+    def fits(count: int) -> Way:
+        source, target = (torch.randn(count, JOINTS, 3, device=DEVICE) for _ in range(2))
+        if of == "rotation":
+            return lambda: ops.procrustes(source, target).rotation
+        return lambda: ops.procrustes_mse(source, target)
+
+    ways = {name: replayed(run) if GPU else run for name, run in (("few", fits(many - 1)), ("many", fits(many)))}
+    side_by_side(ways, rounds=ROUNDS, device=DEVICE, of=of, count=many, points=JOINTS)
+
+
+def of_a_pass(count: int, width: int, dtype: torch.dtype) -> tuple[Any, ...]:
+    """So many tokens in float32 and all weights between two attentions, as `ops.token_block` takes them."""
+    tokens, attended = (torch.randn(count, width, device=DEVICE) for _ in range(2))
+
+    def layer(inputs: int, outputs: int) -> tuple[Tensor, Tensor]:
+        weight = torch.randn(outputs, inputs, device=DEVICE) / inputs**0.5
+        return weight.to(dtype), torch.randn(outputs, device=DEVICE, dtype=dtype)
+
+    norm = (torch.randn(width, device=DEVICE), torch.randn(width, device=DEVICE))
+    mlp = norm, layer(width, 2 * width), layer(2 * width, width)
+    return tokens, attended.to(dtype), layer(width, width), mlp, (norm, layer(width, 3 * width), None)
 
 
 def inputs(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

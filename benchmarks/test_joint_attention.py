@@ -10,6 +10,7 @@ from conftest import DEVICES
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks import floors
 from olift_fast import reference
 from olift_fast.ops import joint_attention, joint_attention_packed
 from olift_fast.ops.native_module import why_not_native
@@ -59,7 +60,10 @@ def test_joint_attention(
     first, *others = (run().detach() for run in ways.values())
     for other in others:
         torch.testing.assert_close(first, other, atol=1e-4, rtol=1e-4)
-    traffic = qkv.element_size() * upstream.numel() * (12 if backward else 4)
+    work = floors.attention(joints, width, 4)
+    if backward:
+        work = work.plus(floors.attention_backward(joints, width, 4, device == "cuda" and joints > 32))
+    traffic = work.times(upstream.numel() // width).bytes
     side_by_side(ways, device=device, traffic=traffic, shape=shape, masked=masked)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,18 +37,41 @@ def run_passes(
 
     Equivalent to calling the modules one after the other without gradients, up to rounding.
     """
+    first, *rest = passes_of(motion, space, decoder)
+    layers = cast(Sequence[MotionLayer | SpaceLayer], [*motion, *space])
+    x, out = first.run(tokens)
+    for layer, after in zip(layers, rest, strict=True):
+        attended = layer.attention.attend(out, *((visible, lengths) if isinstance(layer, MotionLayer) else (graph,)))
+        x, out = after.run(x, attended)
+    return out
+
+
+class Pass(NamedTuple):
+    """All between two attentions, as `token_block` takes it; before the first there is only a head."""
+
+    projection: Linear | None
+    mlp: Mlp | None
+    head: Head
+    epsilon: float
+
+    def run(self, tokens: Tensor | None, attended: Tensor | None = None) -> tuple[Tensor | None, Tensor]:
+        """tokens ``(..., D)`` and what the attention gave, ``(..., D)`` → tokens, and what the head makes of them.
+
+        The head makes queries, keys and values, ``(..., 3D)``; the last one the decoder's output, without tokens.
+        """
+        assert tokens is not None
+        keep = self.head[2] is None
+        return token_block(tokens, attended, *self[:3], epsilon=self.epsilon, keep=keep, backend="triton")
+
+
+def passes_of(motion: Layers, space: Layers, decoder: nn.Module) -> list[Pass]:
+    """One pass before the first attention and one after each; where `why_not_passes` has no reason against it."""
     decoder = cast(Decoder, decoder)
     layers = cast(Sequence[MotionLayer | SpaceLayer], [*motion, *space])
     heads: list[Head] = [(_norm(layer.attention_norm), _linear(layer.attention.qkv), None) for layer in layers]
     heads.append(_mlp(decoder.norm, decoder.mlp))
-    options: dict[str, Any] = {"epsilon": decoder.norm.eps, "backend": "triton"}
-    x, out = token_block(tokens, None, None, None, heads[0], keep=heads[0][2] is None, **options)
-    for layer, head in zip(layers, heads[1:], strict=True):
-        assert x is not None
-        attended = layer.attention.attend(out, *((visible, lengths) if isinstance(layer, MotionLayer) else (graph,)))
-        own = (_linear(layer.attention.projection), _mlp(layer.mlp_norm, layer.mlp))
-        x, out = token_block(x, attended, *own, head, keep=head[2] is None, **options)
-    return out
+    own = [(_linear(layer.attention.projection), _mlp(layer.mlp_norm, layer.mlp)) for layer in layers]
+    return [Pass(*before, head, decoder.norm.eps) for before, head in zip([(None, None), *own], heads, strict=True)]
 
 
 def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Module) -> str | None:

@@ -46,7 +46,7 @@ def warmup(
         frequencies: F of the keypoint encoder.
         mlp_ratio: hidden width of the MLPs, in multiples of D.
         dtype: of the products: that of the modules, of autocast, or of `Lifter.optimize`. Under the last two a half
-            precision meets tokens in float32, as the encoder's and a stream's are: these are run, too.
+            precision meets tokens in float32, as the encoder's are: these are run, too.
         device: where they will be.
         backward: what training needs, gradients and all; else what inference needs, a stream's step and all.
 
@@ -87,9 +87,9 @@ def warmup(
             run(rff_linear(keypoints, freqs, weight, offset, visible=visible, token=zeros(width, of=of)))
         if not backward:
             times, held = (torch.full((batch,), count, device=device) for count in (0, 1))
-            for visible, offsets, of in product((None, seen), (None, bias), of_tokens):
-                ring = zeros(batch, left + right + 1, joints, 3, heads, head_width, of=of)
-                q, k, v = ring.unbind(dim=3)
+            ring = zeros(batch, left + right + 1, joints, 3, heads, head_width)
+            q, k, v = ring.unbind(dim=3)
+            for visible, offsets in product((None, seen), (None, bias)):
                 banded_attention_step(q, k, v, times, held, (left, right), bias=offsets, visible=visible)
             for of in of_tokens:
                 _run_blocks(zeros(batch, frames, joints, width, of=of), mlp_ratio * width, dtype)

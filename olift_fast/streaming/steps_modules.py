@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,9 +12,10 @@ from torch import Tensor
 
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
-from olift_fast.nn import KeypointEncoder, MotionLayer, TemporalProximityAttention
+from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, TemporalProximityAttention
 from olift_fast.nn.fused import copied
 from olift_fast.nn.hooks import has_hooks
+from olift_fast.nn.passes import passes_of, why_not_passes
 from olift_fast.ops import banded_attention_step
 from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.runtime.encoder import Encoder
@@ -87,11 +90,14 @@ class ModuleSteps:
         like = next(model.parameters()).detach()
         self._told = Told(*(None if x is None else x.expand(tracks, *x.shape[1:]) for x in told))
         self._graph = None if graph is None else graph.expand(tracks, -1, -1, -1)
-        self._rings = [MotionRings(config, tracks, joints, like.new_zeros, like.new_zeros) for _ in model.motion]
         self._visible = visibility_ring(config, tracks, joints, partial(like.new_zeros, dtype=torch.bool))
         biases = (_layer(module).attention.time_bias for module in model.motion)
         with model.autocast():
+            on = like.device.type
+            products = torch.get_autocast_dtype(on) if torch.is_autocast_enabled(on) else like.dtype
             self._biases = [None if bias is None else bias().to(torch.float32, copy=True) for bias in biases]
+        projected = partial(like.new_zeros, dtype=products)
+        self._rings = [MotionRings(config, tracks, joints, like.new_zeros, projected) for _ in model.motion]
         floats = torch.promote_types(like.dtype, torch.float32)
         self._staging = Staging(
             [
@@ -171,27 +177,51 @@ class ModuleSteps:
             return self._lift(*self._staging.tensors)
 
     def _lift(self, keypoints: Tensor, visible: Tensor, places: Tensor) -> Tensor:
-        tokens = self._model.encoder(keypoints[:, None], visible[:, None], *self._told)
+        model = self._model
+        tokens = model.encoder(keypoints[:, None], visible[:, None], *self._told)
         self._visible.rows.index_copy_(0, places[0], visible)
-        plan = places[1:].unflatten(0, (-1, 5))
-        for module, rings, bias, (qkv_at, tokens_at, asked_at, frames, held) in zip(
-            self._model.motion, self._rings, self._biases, plan, strict=True
-        ):
+        plan = list(zip(self._rings, self._biases, places[1:].unflatten(0, (-1, 5)), strict=True))
+        if why_not_passes(tokens, model.motion, model.space, model.decoder) is None:
+            return self._by_passes(tokens, plan)
+        for module, (rings, bias, at) in zip(model.motion, plan, strict=True):
             layer = _layer(module)
             qkv = layer.attention.qkv(layer.attention_norm(tokens))
-            qkv = qkv.to(tokens.dtype).reshape(rings.qkv.rows[: len(qkv)].shape)
-            rings.qkv.rows.index_copy_(0, qkv_at, qkv)
-            rings.tokens.rows.index_copy_(0, tokens_at, tokens[:, 0])
-            window = self._config.window
-            attended = banded_attention_step(
-                rings.q, rings.k, rings.v, frames, held, window, bias=bias, visible=self._visible.held
-            )
-            tokens = rings.tokens.rows.index_select(0, asked_at)[:, None]
-            tokens = tokens + layer.attention.projection(attended.flatten(-2))[:, None]
+            tokens, attended = self._over_time(tokens, qkv, rings, bias, at)
+            tokens = tokens + layer.attention.projection(attended)
             tokens = tokens + layer.mlp(layer.mlp_norm(tokens))
-        for space in self._model.space:
+        for space in model.space:
             tokens = space(tokens, self._graph)
-        return self._model.decoder(tokens)
+        return model.decoder(tokens)
+
+    def _by_passes(self, tokens: Tensor, plan: Sequence[tuple[MotionRings, Tensor | None, Tensor]]) -> Tensor:
+        """The layers, with one launch between two attentions."""
+        model = self._model
+        first, *rest = passes_of(model.motion, model.space, model.decoder)
+        x, out = first.run(tokens)
+        for (rings, bias, at), after in zip(plan, rest, strict=False):
+            assert x is not None
+            x, out = after.run(*self._over_time(x, out, rings, bias, at))
+        for space, after in zip(model.space, rest[len(plan) :], strict=True):
+            x, out = after.run(x, cast(SpaceLayer, space).attention.attend(out, self._graph))
+        return out
+
+    def _over_time(
+        self, tokens: Tensor, qkv: Tensor, rings: MotionRings, bias: Tensor | None, at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Puts a frame into the rings → the tokens of the frame that asks and its attention, ``(B, 1, J, D)`` both.
+
+        tokens ``(B, 1, J, D)``, qkv ``(B, 1, J, 3D)``, at ``(5, B)``: places in the rings, frame and length.
+        """
+        qkv_at, tokens_at, asked_at, frames, held = at
+        rows = rings.qkv.rows
+        rows.index_copy_(0, qkv_at, qkv.to(rows.dtype).reshape(-1, *rows.shape[1:]))
+        window = self._config.window
+        if window[1]:
+            rings.tokens.rows.index_copy_(0, tokens_at, tokens[:, 0])
+            tokens = rings.tokens.rows.index_select(0, asked_at)[:, None]
+        visible = self._visible.held
+        attended = banded_attention_step(rings.q, rings.k, rings.v, frames, held, window, bias=bias, visible=visible)
+        return tokens, attended.flatten(-2)[:, None]
 
 
 def _layer(module: torch.nn.Module) -> MotionLayer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.floors import operations_per_byte
+from benchmarks.floors import attention, attention_backward, operations_per_byte
 from benchmarks.gpu_floors import JOINTS, POINTS, WINDOW, Floor, floors, table, with_table
 from benchmarks.records import Case
 
@@ -42,5 +43,19 @@ def test_forward_floors_are_those_of_the_plots(rate: str) -> None:
         made = Case("", function, facts, (), 1)
         assert floor.operations / floor.bytes == pytest.approx(operations_per_byte(made))
     fit = find("Procrustes, a fit", "float32")
-    made = Case("", "procrustes", {"points": POINTS, "of": "rotation"}, (), 1)
+    made = Case("", "procrustes", {"points": POINTS, "count": 5, "of": "rotation"}, (), 1)
     assert fit.operations / fit.bytes == pytest.approx(operations_per_byte(made))
+    both = find("Procrustes, an error, and its gradient", "float32")
+    made = Case("", "procrustes", {"points": POINTS, "count": 5, "of": "error", "backward": True}, (), 1)
+    assert both.operations / both.bytes == pytest.approx(operations_per_byte(made))
+
+
+@pytest.mark.parametrize("width", [32, 128])
+def test_backward_floors_are_the_bytes_of_the_tensors(width: int) -> None:
+    """Those of a launch: q, k, v, do and the log-sum-exp, and dq, dk, dv; of the forward four and the log-sum-exp."""
+    shape, rows = (2, 9, 5, 3, width), 2 * 9 * 5 * 3
+    moved = [torch.empty(shape, dtype=torch.bfloat16, device="meta").nbytes for _ in range(7)]
+    lse = torch.empty(shape[:-1], device="meta").nbytes
+    assert attention_backward(17, width, 2).times(rows).bytes == sum(moved) + lse
+    assert attention_backward(17, width, 2, reads_out=True).times(rows).bytes == sum(moved) + moved[0] + lse
+    assert attention(17, width, 2).times(rows).bytes == sum(moved[:4]) + lse

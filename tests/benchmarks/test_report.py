@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.floors import operations_per_byte
 from benchmarks.page import write_page
-from benchmarks.records import BadResultsError, Case, newest_files, read_results, read_run
+from benchmarks.records import BadResultsError, Case, Way, newest_files, read_results, read_run
 from benchmarks.report import ROOT, main
 
 Write = Callable[..., Path]
@@ -129,9 +129,14 @@ def case(function: str, **facts: Any) -> Case:
     [
         (case("banded_attention", shape=[1, 48, 26, 8, 32], window=8, dtype="torch.float32"), 4.25),
         (case("banded_attention", shape=[1, 48, 26, 8, 32], window=8, dtype="torch.bfloat16"), 8.5),
-        (case("banded_attention", shape=[1, 48, 26, 8, 32], window=8, backward=True), 14 * 17 / 48),
+        (case("banded_attention", shape=[1, 48, 26, 8, 32], window=8, backward=True), 14 * 17 / 44),
         (case("joint_attention", shape=[1, 48, 26, 8, 32]), 6.5),
-        (case("procrustes", points=26, of="rotation", backward=False), 5404 / 680),
+        (case("banded_attention", shape=[1, 48, 26, 8, 32], window=9, backward=True), 14 * 19 / 44),
+        (case("banded_attention", shape=[1, 48, 26, 8, 32], window=9, backward=True, device="cuda"), 14 * 19 / 48),
+        (case("joint_attention", shape=[1, 48, 32, 8, 32], backward=True, device="cuda"), 14 * 32 / 44),
+        (case("joint_attention", shape=[1, 48, 33, 8, 32], backward=True, device="cuda"), 14 * 33 / 48),
+        (case("procrustes", points=26, count=9, of="rotation", backward=False), 5404 / 680),
+        (case("procrustes", points=26, count=9, of="error", backward=True), 7900 / 1652),
     ],
 )
 def test_operations_per_byte_are_those_of_the_roofline(found: Case, wanted: float) -> None:
@@ -142,6 +147,21 @@ def test_operations_per_byte_are_those_of_the_roofline(found: Case, wanted: floa
 def test_operations_per_byte_are_not_guessed() -> None:
     assert operations_per_byte(case("rff_linear", points=[1, 48, 26])) is None
     assert operations_per_byte(case("banded_attention", shape=[1, 48, 26, 8, 32])) is None
+    assert operations_per_byte(case("procrustes", points=26, count=9, of="error", backward=False)) is None
+
+
+def test_a_point_of_the_roofline_has_the_share_of_the_bytes_that_must_move() -> None:
+    """Whatever bytes its file counted: here 12 rows, of which the backward needs no `out`."""
+    pytest.importorskip("matplotlib", reason="the plots need the extra `bench`")
+    from benchmarks.plots import roofline_point
+
+    rows = 2 * 48 * 26 * 8
+    counted = rows * 12 * 32 * 4
+    facts = {"shape": [2, 48, 26, 8, 32], "window": 8, "backward": True}
+    way = Way("olift_fast", 2.0, None, bandwidth=counted / 2e6, share=0.48)
+    density, share = roofline_point(Case("", "banded_attention", facts, (way,), 1))
+    assert density == pytest.approx(14 * 17 * 32 / (11 * 32 * 4 + 8))
+    assert share == pytest.approx(0.48 * (11 * 32 * 4 + 8) / (12 * 32 * 4))
 
 
 @pytest.mark.slow

@@ -290,17 +290,19 @@ def test_variants_compile_without_spills() -> None:
 
 
 @pytest.mark.slow
-def test_wide_heads_compile_without_spills() -> None:
-    """But for two registers of the gradients in float32."""
+@pytest.mark.parametrize(("architecture", "most"), [(80, 0), (90, 0), (100, 16), (120, 24)])
+def test_wide_heads_compile_without_spills(architecture: int, most: int) -> None:
+    """But for some registers of the gradients in float32 on sm_100 and sm_120: `most` bytes."""
     pytest.importorskip("triton")
-    kernels = compile_launches("banded_launches:wide_heads", 90)
+    kernels = compile_launches("banded_launches:wide_heads", architecture)
     assert [x.kernel for x in kernels] == [
         "forward_kernel",
         "backward_kernel",
         "forward_kernel",
         "wide_backward_kernel",
     ]
-    assert [x.stack for x in kernels[:3]] == [0] * 3 and kernels[3].stack <= 8, kernels
+    assert not any(x.spills for x in kernels[:3]), kernels
+    assert kernels[3].stack <= most and kernels[3].local == 0, kernels[3]
 
 
 @pytest.mark.slow

@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 from native_calls import disturbed_sets, procrustes, procrustes_error, procrustes_gradients, relative_error
 
+from benchmarks.thresholds import many_problems
+
 pytestmark = pytest.mark.slow  # the kernels are compiled for it
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
+MANY = many_problems()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,7 @@ def test_every_step_matches_the_cpu(emulated, dtype, weighted, count, points) ->
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("weighted", "points"), [(False, 3), (True, 6), (True, 17), (False, 26), (True, 27)])
 def test_many_problems_are_solved_a_lane_each(emulated, dtype, weighted, points) -> None:
-    count, kind = 16384 + 5, ["rigid", "similarity", "rotation"][points % 3]
+    count, kind = MANY + 5, ["rigid", "similarity", "rotation"][points % 3]
     source, target, weights = disturbed_sets(64, points, dtype, weighted)
     source, target = (np.resize(x, (count, points, 3)) for x in (source, target))
     weights = None if weights is None else np.resize(weights, (count, points))
@@ -84,7 +87,7 @@ def test_many_problems_are_solved_a_lane_each(emulated, dtype, weighted, points)
             assert relative_error(got[name], wanted[name]) < TOLERANCE[dtype], name
 
 
-@pytest.mark.parametrize("count", [6, 16384])
+@pytest.mark.parametrize("count", [6, MANY])
 def test_first_point_far_from_the_others_loses_no_accuracy(emulated, count) -> None:
     source, target, _ = disturbed_sets(64, 26, np.float64, False)
     weights = np.ones((64, 26))
@@ -95,7 +98,7 @@ def test_first_point_far_from_the_others_loses_no_accuracy(emulated, count) -> N
     assert relative_error(got["rotation"], wanted["rotation"]) < 1e-5
 
 
-@pytest.mark.parametrize(("count", "points"), [(6, 26), (6, 300), (16384, 26)])
+@pytest.mark.parametrize(("count", "points"), [(6, 26), (6, 300), (MANY, 26)])
 def test_strided_views_and_shared_targets(emulated, count, points) -> None:
     source, target, weights = (np.resize(x, (count, *x.shape[1:])) for x in disturbed_sets(6, points, np.float32, True))
     wanted = procrustes(source, np.repeat(target[:1], count, 0), weights, on=emulated)
@@ -108,7 +111,7 @@ def test_strided_views_and_shared_targets(emulated, count, points) -> None:
 
 def test_set_a_kilometre_from_the_origin_loses_no_accuracy(emulated) -> None:
     random = np.random.default_rng(0)
-    for count, points in ((4, 26), (4, 300), (16384, 26)):
+    for count, points in ((4, 26), (4, 300), (MANY, 26)):
         source, target = (random.integers(-64, 64, (4, points, 3)) / 64 for _ in range(2))
         source, target = (np.resize(x, (count, points, 3)) for x in (source, target))
         near = procrustes(source.astype(np.float32), target.astype(np.float32), on=emulated)

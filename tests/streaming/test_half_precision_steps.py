@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from launches import in_half
 
 from olift_fast import Lifter, LifterConfig, Skeleton, StreamingLifter
 from olift_fast.model import Normalization
-from olift_fast.model.lifter import OptimizedLifter
 from olift_fast.streaming.steps_modules import ModuleSteps
 
 CONFIG = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=(3, 2), frequencies=7)
@@ -19,9 +19,7 @@ TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 5e-3}
 def test_gives_what_float32_gives_to_its_precision(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     lifter = Lifter(CONFIG).eval()
-    half = OptimizedLifter(lifter, torch.device("cpu"), torch.float32, compile=False)
-    half.dtype = dtype
-    half._round_weights()
+    half = in_half(lifter, dtype)
     half.fused_layers = lambda _: None  # type: ignore[method-assign]
     keypoints = np.random.default_rng(0).normal(300, 40, (30, 4, 2)).astype(np.float32)
     skeleton = Skeleton(("a", "b", "c", "d"), ((0, 1), (1, 2), (2, 3)))

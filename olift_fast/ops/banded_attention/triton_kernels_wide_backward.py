@@ -83,9 +83,9 @@ def wide_backward_kernel(
 ):
     """All gradients of BLOCK frames of ITEMS joints of one head, in one pass over what the forward read and wrote.
 
-    First the block as queries, over the keys that they attended: dq, and a partial dbias. Then the block as keys, over
-    the queries that attended them: dk and dv. No two programs add to one place, so results repeat bitwise. The softmax
-    is computed twice, which costs less than a second launch and a second reading of q, k, v and do.
+    First the block as keys, over the queries that attended them: dk and dv. Then the block as queries, over the keys
+    that they attended: dq, and a partial dbias. No two programs add to one place, so results repeat bitwise. The
+    softmax is computed twice, which costs less than a second launch and a second reading of q, k, v and do.
 
     Grid: as the forward's. Reads q, k, v, do, out and lse, writes dq, dk, dv, which share their strides: (8 Dh e + 4)
     bytes a row from memory, the overlaps from the L2 cache; and the sums over its joints of the bias gradient, one row
@@ -108,24 +108,27 @@ def wide_backward_kernel(
     pointers = (do_ptr, q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, visible_ptr)
     strides = (do_strides, q_strides, k_strides, v_strides, out_strides, lse_strides, visible_strides)
     length = clip_length(lengths_ptr, at, frames)
-    exists = inside(at, first, frames, joints, BLOCK)
-    dq_row = rows(dq_strides, at, first, BLOCK)
-
-    dq, dbias = queries_gradient(
-        *(pointers, strides, bias_ptr, at, first, length, joints, scale, DH, BACK, REACH),
-        *(BLOCK, TILE, TILES, ITEMS, D, OFFSETS),
-    )
-    store_rows(dq_ptr, dq_row, exists, dq * scale, DH, D)
-    if dbias_ptr is not None:
-        entry = tl.arange(0, OFFSETS)
-        tl.store(dbias_ptr + tl.program_id(0).to(tl.int64) * (REACH + 1) + entry, dbias, mask=entry <= REACH)
 
     dk, dv = keys_gradients(
         *(pointers, strides, bias_ptr, at, first, length, joints, scale, DH, BACK, REACH),
         *(BLOCK, TILE, TILES, ITEMS, D),
     )
-    store_rows(dk_ptr, dq_row, exists, dk * scale, DH, D)
-    store_rows(dv_ptr, dq_row, exists, dv, DH, D)
+    exists = inside(at, first, frames, joints, BLOCK)
+    row = rows(dq_strides, at, first, BLOCK)
+    store_rows(dk_ptr, row, exists, dk * scale, DH, D)
+    store_rows(dv_ptr, row, exists, dv, DH, D)
+
+    dq, dbias = queries_gradient(
+        *(pointers, strides, bias_ptr, at, first, length, joints, scale, DH, BACK, REACH),
+        *(BLOCK, TILE, TILES, ITEMS, D, OFFSETS),
+    )
+    # `first`, which the compiler can't know: it computes the rows anew and keeps no registers for them.
+    again = tl.minimum(first, frames)
+    exists = inside(at, again, frames, joints, BLOCK)
+    store_rows(dq_ptr, rows(dq_strides, at, again, BLOCK), exists, dq * scale, DH, D)
+    if dbias_ptr is not None:
+        entry = tl.arange(0, OFFSETS)
+        tl.store(dbias_ptr + tl.program_id(0).to(tl.int64) * (REACH + 1) + entry, dbias, mask=entry <= REACH)
 
 
 @triton.jit

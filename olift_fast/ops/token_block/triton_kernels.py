@@ -92,6 +92,14 @@ def token_block_kernel(
             x = tl.dot(h, weight, x, input_precision=PRECISION)
         x = _plus(x, outer_bias_ptr, columns, D, BLOCK_D)
 
+    if BLOCK_D > 128 and operand == tl.float32:
+        # The same numbers, which the compiler can't know: it computes places anew and keeps no registers for them.
+        first = tl.minimum(first, rows)
+        exists = row < rows - first
+        filled = exists[:, None]
+        if D != BLOCK_D:
+            filled = filled & (columns < D)[None, :]
+        own = row[:, None] * D + columns[None, :]
     if changed_ptr is not None:
         tl.store(changed_ptr + first * D + own, x.to(changed_ptr.dtype.element_ty), mask=filled)
 

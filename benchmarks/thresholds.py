@@ -11,12 +11,14 @@ from pathlib import Path
 
 from benchmarks.floors import token_block
 from benchmarks.gpu_floors import RATES
-from olift_fast.ops.token_block.triton_launch import FEW as FEW_TOKENS
+from olift_fast.ops.token_block import triton_launch
 
 BEGIN, END = "<!-- thresholds: python -m benchmarks.compile_facts -->", "<!-- end of thresholds -->"
 HEADER = Path(__file__).resolve().parent.parent / "csrc" / "geometry" / "rows_cuda.cuh"
 MULTIPROCESSORS, SCHEDULERS, L2_BANDWIDTH = 132, 4, 5.5e12
 """Of an H100 SXM; bytes a second that all read from its L2 cache, about, as others have measured."""
+FEW_TOKENS = triton_launch.FEW
+"""Tokens up to which a program takes few of them."""
 FEW_ROWS = 16
 """Tokens of a program where there are few."""
 OF_A_WARP, OF_LANES = 4600, 1704

@@ -120,6 +120,7 @@ def test_a_body_of_other_bones_is_refused_before_anything_is_lifted(
     body.write_text("{}")
     assert_one_line(lift(mouse, "--body", body), f"{body}: is no body: wanted an object")
     assert_one_line(lift(mouse, "--body", body.with_name("absent.json")), "absent.json: no such file")
+    assert_one_line(lift(mouse, "--body", body.parent), f"{body.parent}: is a folder, wanted the file body.json")
     # Of several recordings, too, a bad body is no fault of one.
     assert_one_line(run("lift", mouse, mouse, "-o", mouse.parent / "out", "--body", body), f"{body}: is no body")
 

@@ -140,8 +140,8 @@ fuzz: $(VENV)/.test
 	$(BIN)/python tests/io/fuzz.py --minutes $(MINUTES) $(FUZZ_ARGS)
 	$(if $(FUZZ_ARGS),,$(BIN)/python tests/model/fuzz_checkpoints.py --minutes $(MINUTES))
 
-# The examples of archives, and archives on Ray and in S3, for real: by packages of tests/others.txt, in an environment over
-# that of .venv. Where they can't be had, it says so and ends well.
+# The examples of archives, and archives on Ray and in S3, for real: by packages of tests/others.txt, in an environment
+# over that of .venv. Where they can't be had, it says so and ends well.
 OTHERS := build/others
 others: export OMP_NUM_THREADS = 1
 others: $(NATIVE) $(VENV)/.test

@@ -103,14 +103,7 @@ class Body:
         Raises:
             InputError: a pair is no bone, or its length is not known.
         """
-        bones = [frozenset(edge) for edge in self.skeleton.edges]
-        found = []
-        for a, b in pairs:
-            if frozenset((a, b)) not in bones:
-                names = self.skeleton.names
-                raise InputError(f"{text!r}: {names[a]} and {names[b]} are not the ends of one bone")
-            found.append(self.lengths[bones.index(frozenset((a, b)))])
-        unit = float(np.mean(found))
+        unit = float(np.mean(self.lengths[bones_between(self.skeleton, pairs, text)]))
         if not unit > 0:
             raise InputError(f"{text!r}: the 2D does not tell how long that bone is beside the others")
         return replace(self, millimeters=1000 * meters / unit)
@@ -135,6 +128,15 @@ class Body:
         return rows
 
 
+def bones_between(skeleton: Skeleton, pairs: Sequence[tuple[int, int]], text: str) -> list[int]:
+    """The numbers of the bones between pairs of joints; raises InputError, with the text, for a pair that is none."""
+    bones = [frozenset(edge) for edge in skeleton.edges]
+    for a, b in pairs:
+        if frozenset((a, b)) not in bones:
+            raise InputError(f"{text!r}: {skeleton.names[a]} and {skeleton.names[b]} are not the ends of one bone")
+    return [bones.index(frozenset(pair)) for pair in pairs]
+
+
 def individual_of(track: str, recording: str | None) -> str:
     """Whose a track is: the track's name, or the recording's where that says nothing, as `track_0`."""
     return recording if recording is not None and _GENERIC.fullmatch(track.strip()) else track
@@ -154,6 +156,8 @@ def read_body(path: Path | str) -> Body:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, wanted the file body.json")
     try:
         with as_file(path) as file:
             content = json.loads(file.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence, check_not_model
-from olift_fast.cli.console import SOME_FAILED, plural, print_json, progress_bar, reported, say, tell, warn
+from olift_fast.cli.console import SOME_FAILED, by_option, plural, print_json, progress_bar, reported, say, tell, warn
 from olift_fast.cli.lift_many import each_once, recordings_in
 from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
@@ -35,7 +35,9 @@ from olift_fast.errors import InputError
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
+    from olift_fast.tracks.skeleton import Skeleton
     from olift_fast.train import Adaptation
+    from olift_fast.world.lengths import KnownLength
 
 BODY = "body.json"
 
@@ -99,7 +101,6 @@ def adapt(
     from olift_fast.train import AdaptPlan
     from olift_fast.train import adapt as learn
     from olift_fast.train.memory import keep_freed_memory
-    from olift_fast.world.lengths import parse_length
 
     plan = AdaptPlan(minutes=minutes)
     model = pinned(model)
@@ -117,12 +118,15 @@ def adapt(
         )
         for path in paths
     ]
-    known = None if bone is None else parse_length(bone, "bone", recordings[0].skeleton)
+    known = None if bone is None else _known(bone, recordings[0].skeleton)
     before = Lifter.from_pretrained(model)
     keep_freed_memory()
     with progress_bar("learning", as_json) as progress:
         outcome = learn(before, recordings, plan=plan, min_confidence=min_confidence, pitch=told, watch=progress)
-    body = outcome.body if known is None else outcome.body.scaled(known.joints, known.meters, known.text)
+    body = outcome.body
+    if known is not None:
+        with by_option(repr(known.text), f"--bone {known.text}"):
+            body = body.scaled(known.joints, known.meters, known.text)
     written = outcome.verdict.helped or keep
     if written:
         from olift_fast.model.checkpoints import CARD
@@ -142,9 +146,10 @@ def adapt(
             warn(warning)
         _report(outcome, recordings)
         if written:
+            given = "" if skeleton is None else f" --skeleton {quote(skeleton)}"
             say(
                 f"written: {out}, with {BODY}; "
-                f"olift lift FILE --model {quote(as_model(out))} --body {quote(str(out / BODY))}"
+                f"olift lift FILE{given} --model {quote(as_model(out))} --body {quote(str(out / BODY))}"
             )
         else:
             say("nothing is written; --keep writes the new weights all the same")
@@ -163,6 +168,17 @@ def _check_out(out: Path) -> None:
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"{out}: cannot be written: no folder can be made in {there}")
+
+
+def _known(bone: str, skeleton: Skeleton) -> KnownLength:
+    """What `--bone` tells; raises InputError, before anything is learned, where that is no bone's length."""
+    from olift_fast.bodies.body import bones_between
+    from olift_fast.world.lengths import parse_length
+
+    with by_option(repr(bone), f"--bone {bone}"):
+        known = parse_length(bone, "bone", skeleton)
+        bones_between(skeleton, known.joints, bone)
+    return known
 
 
 def _warnings(outcome: Adaptation, recordings: list[KeypointTracks], paths: list[Path]) -> Iterator[str]:

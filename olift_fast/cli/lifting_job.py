@@ -33,6 +33,10 @@ FEWEST_JOINTS = 4
 """Points of a rigid body from which three views without perspective tell its shape (Ullman 1979)."""
 
 
+OTHER_LENGTH = 0.1
+"""A known bone that is longer or shorter by that share, once bones have one length each, is warned of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiftingJob:
     """What to lift, and how: the options of `olift lift`."""
@@ -65,6 +69,11 @@ class LiftingJob:
     def steadies(self) -> bool:
         """Whether bones get one length each."""
         return self.rigid or self.body is not None
+
+    @property
+    def steadied_by(self) -> str:
+        """The option that says which lengths bones get."""
+        return "--rigid" if self.body is None else "--body"
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
     from olift_fast.world.report import describe
 
     notes = *result.notes, *describe(result), *_camera_notes(model, result)
-    bad = signs.warnings(steadied=job.steadies, smoothed=job.smooth is not None)
+    bad = *signs.warnings(steadied=job.steadies, smoothed=job.smooth is not None), *_other_lengths(job, result)
     return Outcome(job, result, stages, signs, (*result.warnings, *_warnings(result), *bad), notes, reason)
 
 
@@ -343,6 +352,25 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
             )
     elif not any(skeleton.sides):
         yield "no left and right joints are recognized: depth may come out mirrored; --skeleton FILE tells them"
+
+
+def _other_lengths(job: LiftingJob, result: LiftedTracks) -> Iterator[str]:
+    """Bones whose known length is not the one that they got: the joints told the size before bones were steadied."""
+    if not job.steadies or result.units != "meters":
+        return
+    import numpy as np
+
+    for known in job.placement.lengths(result.skeleton):
+        if known.kind != "bone":
+            continue
+        first, second = np.array(known.joints).T
+        away = result.joints[:, :, first].astype(np.float64) - result.joints[:, :, second]
+        found = float(np.nanmedian(np.linalg.norm(away, axis=-1)))
+        if abs(found / known.meters - 1) > OTHER_LENGTH:
+            yield (
+                f"--bone {known.text}: it is {1000 * found:.3g} mm long in the result, since its size was taken from "
+                f"the joints before {job.steadied_by} gave the bones their lengths"
+            )
 
 
 def _warnings(result: LiftedTracks) -> Iterator[str]:

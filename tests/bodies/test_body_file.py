@@ -289,5 +289,5 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "body.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is not JSON"):
         read_body(tmp_path / "body.json")
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match=r"is a folder, wanted the file body\.json"):
         read_body(tmp_path)

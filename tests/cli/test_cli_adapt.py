@@ -50,7 +50,7 @@ def test_files_become_a_checkpoint_a_card_and_a_body(
     assert outcome.exit_code == 0, outcome.stderr
     assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out; 45 steps" in outcome.stdout
     assert "it helped: so it was judged" in outcome.stdout
-    lift = f"olift lift FILE --model {out} --body {out}/body.json"
+    lift = f"olift lift FILE --skeleton {skeleton} --model {out} --body {out}/body.json"
     assert outcome.stdout.endswith(f"written: {out}, with body.json; {lift}\n")
     assert files_under(out) == {Path(name) for name in ("config.json", "model.safetensors", "README.md", "body.json")}
     adapted, before = Lifter.from_pretrained(out), Lifter.from_pretrained(random_model)
@@ -160,6 +160,18 @@ def test_copies_links_and_files_named_twice_count_once(
     assert outcome.stderr.count("keypoints of another") == 1 and f"warning: {copy}\n" in outcome.stderr
     facts = json.loads(run("adapt", walks, *options, "--json").stdout)
     assert facts["warnings"][0] == copy and len(facts["inputs"]) == 3
+
+
+def test_a_length_of_no_bone_is_refused_before_anything_is_learned(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("olift_fast.train.adapt", lambda *_args, **_options: pytest.fail("it was learned from"))
+    options = ("--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    for said, why in (
+        ("left_paw-right_paw=3mm", "left_paw and right_paw are not the ends of one bone"),
+        ("nose-tail=3", "wanted a unit"),
+    ):
+        assert_one_line(run("adapt", walks, *options, "--bone", said), f"olift: --bone {said}: {why}")
 
 
 @pytest.mark.parametrize(

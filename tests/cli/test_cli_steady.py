@@ -92,6 +92,22 @@ def test_bones_get_the_lengths_of_a_body_file(lift: Run, mouse: Path, body: Path
     np.testing.assert_array_equal(read_lifted(tmp_path / "both.npz").joints, result.joints)
 
 
+def test_a_known_bone_that_gets_another_length_is_warned_of(
+    lift: Run, mouse: Path, body: Path, bones: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.npz"
+    options = ("--skeleton", bones, "-o", out, "--world", "--bone", "nose-tail=40mm")
+    free = lift(mouse, *options)
+    assert free.exit_code == 0 and "--bone nose-tail=40mm" not in free.stderr
+    content = {**BODY, "bones": [*BODY["bones"][:2], BODY["bones"][2] | {"length": 7.0}]}  # type: ignore[index]
+    body.write_text(json.dumps(content))
+    held = lift(mouse, *options, "--body", body)
+    length = 1000 * float(bone_lengths(read_lifted(out).joints[0], [(0, 3)])[0, 0])
+    assert held.exit_code == 0 and length > 44
+    warning = f"warning: --bone nose-tail=40mm: it is {length:.3g} mm long in the result, since its size was taken from"
+    assert warning in held.stderr
+
+
 def test_a_body_of_other_bones_is_refused_before_anything_is_lifted(
     lift: Run, run: Run, mouse: Path, body: Path, bones: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +120,7 @@ def test_a_body_of_other_bones_is_refused_before_anything_is_lifted(
     body.write_text("{}")
     assert_one_line(lift(mouse, "--body", body), f"{body}: is no body: wanted an object")
     assert_one_line(lift(mouse, "--body", body.with_name("absent.json")), "absent.json: no such file")
+    assert_one_line(lift(mouse, "--body", body.parent), f"{body.parent}: is a folder, wanted the file body.json")
     # Of several recordings, too, a bad body is no fault of one.
     assert_one_line(run("lift", mouse, mouse, "-o", mouse.parent / "out", "--body", body), f"{body}: is no body")
 

@@ -15,7 +15,7 @@ from olift_fast.ops.triton_runtime import interpreted, why_not_triton
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_triton = pytest.mark.triton
-needs_interpreter = pytest.mark.skipif(not interpreted() or why_not_triton() is not None, reason="no Triton interpreter")
+needs_interpreter = pytest.mark.skipif(not interpreted() or why_not_triton() is not None, reason="no interpreter")
 needs_bfloat16 = pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
 
 

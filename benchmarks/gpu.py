@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ LIMIT_SECONDS = 480
 MOST_FILES = 8
 """That the runs may leave in OUT."""
 TESTS = [f"tests/{folder}" for folder in ("kernels", "model", "native", "nn", "ops", "streaming", "train")]
+NAMES_A_MARK = re.compile(r"\bmark\.(gpu|triton)\b|\bneeds_triton\b")
 DTYPES = ("float32", "float16", "bfloat16")
 CUDA = Path("/usr/local/cuda")
 PYTHON = sys.executable
@@ -38,12 +40,14 @@ class Step:
         name: of the step, and of its log in OUT.
         commands: each an argument list.
         seconds: after which what still runs is ended.
+        kept: seconds of these that the steps before it leave, however slow they are.
         decides: whether the steps after it are pointless where it fails.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     seconds: float
+    kept: float = 0
     decides: bool = False
 
 
@@ -52,13 +56,15 @@ def gpu_steps(out: Path, workers: int) -> list[Step]:
     build = ROOT / "build" / "native-gpu"
     script = f'"$@" && cmake --build {build} --parallel && cmake --install {build} --prefix . --component olift'
     script += f" && {{ {PYTHON} -m olift_fast doctor || true; }}"
-    sharing = ("-n", str(workers)) if find_spec("xdist") else ()
+    # Neighbors need the same kernels, so each worker starts with a run of them. By whole files, one worker would have a
+    # quarter of all tests.
+    sharing = ("-n", str(workers), "--dist", "worksteal") if find_spec("xdist") else ()
     results = ("--benchmark-only", f"--benchmark-json={out / 'benchmarks.json'}")
     return [
         Step("build", (("sh", "-c", script, "sh", *configure(build)),), 150, decides=True),
         Step("every_op", tuple(every_op("cuda", dtype) for dtype in DTYPES), 90, decides=True),
         Step("tests", ((*PYTEST, "--no-skips", "--maxfail=30", *sharing, *chosen_tests()),), 200),
-        Step("benchmarks", ((*PYTEST, "benchmarks/test_gpu.py", *results),), 180),
+        Step("benchmarks", ((*PYTEST, "benchmarks/test_gpu.py", *results),), 180, kept=120),
     ]
 
 
@@ -97,8 +103,13 @@ def every_op(*arguments: str) -> tuple[str, ...]:
 
 
 def chosen_tests() -> tuple[str, ...]:
-    """Tests that compute on the GPU, and no others: none that only compiles, none of the CPU."""
-    return "-m", "gpu or triton", *TESTS
+    """Tests that compute on the GPU, and no others: none that only compiles, none of the CPU.
+
+    Files that have none are not imported: that takes time, and some need packages that a GPU machine may lack.
+    """
+    files = sorted(path for folder in TESTS for path in (ROOT / folder).rglob("test_*.py"))
+    chosen = [str(path.relative_to(ROOT)) for path in files if NAMES_A_MARK.search(path.read_text(encoding="utf-8"))]
+    return "-m", "gpu or triton", *chosen
 
 
 def environment(rehearse: bool, sanitize: bool = False) -> dict[str, str]:
@@ -150,8 +161,8 @@ def run_steps(steps: Sequence[Step], out: Path, env: Mapping[str, str], limit: f
     end = time.monotonic() + limit
     told: dict[str, str] = {}
     stopped = None
-    for step in steps:
-        left = end - time.monotonic()
+    for at, step in enumerate(steps):
+        left = end - time.monotonic() - sum(later.kept for later in steps[at + 1 :])
         if stopped is not None or left < 5:
             told[step.name] = f"left out: {stopped or 'no time was left'}"
             continue

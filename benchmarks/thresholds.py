@@ -15,8 +15,8 @@ from olift_fast.ops.token_block import triton_launch
 
 BEGIN, END = "<!-- thresholds: python -m benchmarks.compile_facts -->", "<!-- end of thresholds -->"
 HEADER = Path(__file__).resolve().parent.parent / "csrc" / "geometry" / "rows_cuda.cuh"
-MULTIPROCESSORS, SCHEDULERS, L2_BANDWIDTH = 132, 4, 5.5e12
-"""Of an H100 SXM; bytes a second that all read from its L2 cache, about, as others have measured."""
+MULTIPROCESSORS, SCHEDULERS, L2_BANDWIDTH = 132, 4, 10e12
+"""Of an H100 SXM and an H200; the bytes a second of an H200, by gpu-benches (`gpu-l2-cache/h200.txt`)."""
 FEW_TOKENS = triton_launch.FEW
 """Tokens up to which a program takes few of them."""
 FEW_ROWS = 16

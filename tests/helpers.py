@@ -11,11 +11,11 @@ from torch import Tensor
 
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
-from olift_fast.ops.triton_runtime import interpreted
+from olift_fast.ops.triton_runtime import interpreted, why_not_triton
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_triton = pytest.mark.triton
-needs_interpreter = pytest.mark.skipif(not interpreted(), reason="Triton's interpreter is off")
+needs_interpreter = pytest.mark.skipif(not interpreted() or why_not_triton() is not None, reason="no interpreter")
 needs_bfloat16 = pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
 
 

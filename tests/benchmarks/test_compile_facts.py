@@ -21,7 +21,7 @@ def test_the_page_has_the_table_of_the_record() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["band, 8 heads, half precision", "band, one step"])
+@pytest.mark.parametrize("case", list(CASES))
 def test_kernels_spill_no_more_and_have_few_more_instructions_than_on_record(case: str) -> None:
     pytest.importorskip("triton")
     if version("triton") != RECORD["triton"]:
@@ -38,6 +38,7 @@ def test_worse_is_over_a_tenth_more_instructions_or_spills() -> None:
     assert worse({**ROW, "instructions": 1100, "stack": 8}, ROW) is None
     assert worse({**ROW, "instructions": 1101}, ROW) == "k: instructions 1101, before 1000"
     assert worse({**ROW, "stack": 16}, ROW) == "k: stack 16, before 0"
+    assert worse({**ROW, "registers": 200, "stack": 8}, ROW) == "k: stack 8, before 0"
     assert worse({**ROW, "local": 4}, ROW) == "k: local 4, before 0"
 
 

@@ -116,7 +116,6 @@ def test_spans_of_several_lengths_give_the_same(monkeypatch) -> None:
 
 
 @pytest.mark.slow
-@needs_triton
 @needs_interpreter
 @pytest.mark.parametrize("loud", [1.0, 4.0])
 def test_float32_on_tensor_cores_is_exact_enough(monkeypatch, loud) -> None:

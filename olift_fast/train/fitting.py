@@ -7,6 +7,7 @@ import copy
 import gc
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -274,12 +275,15 @@ def _fabric(run: Run) -> Fabric:
     device = run.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(
-        accelerator=device,
-        devices=local,
-        num_nodes=max(world // local, 1),
-        strategy="ddp" if world > 1 else "auto",
-    )
+    with warnings.catch_warnings():
+        # On a machine with Slurm it advises `srun`, which who trains there on one machine does not need.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        fabric = Fabric(
+            accelerator=device,
+            devices=local,
+            num_nodes=max(world // local, 1),
+            strategy="ddp" if world > 1 else "auto",
+        )
     fabric.launch()
     return fabric
 

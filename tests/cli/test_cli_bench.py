@@ -294,7 +294,7 @@ def test_generated_keypoints_repeat_themselves_and_show_something(tmp_path: Path
         (["--rounds", 0], ["--rounds", ">= 1", "got 0"]),
         (["--threads", 0], ["--threads", ">= 1", "got 0"]),
         (["--dtype", "float16"], ["--dtype float16", "GPUs"]),
-        (["--device", "gpu"], ["--device gpu"]),
+        (["--device", "gpu"], ["--device must be", "got 'gpu'"]),
         (["--frames", 10**12], [f"{10**12} frames", "at most"]),
         (["--min-confidence", 2], ["--min-confidence", "got 2"]),
         (["mouse.csv", "--frames", 9], ["mouse.csv", "--frames 9"]),

@@ -369,6 +369,8 @@ def test_steadier_bones_and_no_worse_turned_results_decide(steadiness: float, tu
     assert verdict(before, after, 0.92).helped is helped
     for views in (0.91, math.nan):
         assert not verdict(before, after, views).helped
+    for picture, kept in ((0.052, True), (0.053, False), (math.nan, False)):
+        assert verdict(before, replace(after, picture=picture), 0.92).helped is (helped and kept)
 
 
 def test_a_lifter_that_knew_nothing_to_improve_is_not_judged_better() -> None:

@@ -84,7 +84,7 @@ def test_workers_that_end_while_they_start_are_told_in_a_line(
 
 def test_an_unusable_device_is_told_once(model: str, tmp_path: Path) -> None:
     source = archive_of(tmp_path / "in", count=1)
-    with pytest.raises(InputError, match="device must be .*, got 'nonsense'"):
+    with pytest.raises(InputError, match=r"device must be .*, got 'nonsense'"):
         lift_with(model, source, tmp_path / "out", workers=2, device="nonsense")
 
 

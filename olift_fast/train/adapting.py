@@ -35,6 +35,7 @@ from olift_fast.train.body import (
     shown_share,
 )
 from olift_fast.train.evaluate import check_time_table
+from olift_fast.train.fitting import go_part_way
 from olift_fast.train.label_free import SIGNS, LabelFree, Verdict, label_free, lifted_clips, mirrored_back, verdict
 from olift_fast.train.own_clips import OwnClips, copies_in, held_apart, own_clips
 from olift_fast.train.schedule import warm_cosine
@@ -290,9 +291,7 @@ def _train(lifter: Lifter, clips: OwnClips, goal: _Goal, plan: AdaptPlan, watch:
             watch(done, plan.steps)
         if plan.minutes is not None and time.monotonic() - started > 60 * plan.minutes:
             break
-    with torch.no_grad():
-        for weight, old in zip(weights, lifter.parameters(), strict=True):
-            weight.lerp_(old, 1 - plan.share)
+    go_part_way(trained, lifter, plan.share)
     return trained.eval(), done
 
 

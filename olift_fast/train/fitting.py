@@ -95,6 +95,7 @@ def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, f
     config = _with_precision(config, lifter, fabric, kept)
     run, schedule = config.run, config.schedule
     average = copy.deepcopy(lifter).eval()
+    start = copy.deepcopy(average)
     state = State(lifter, average, optimizers_of(lifter, schedule))
     if resumes:
         states.load_state(state, config, fabric.world_size, out)
@@ -129,12 +130,12 @@ def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, f
     if log is not None:
         _save(state, config, fabric)
         log.close()
-    finished = trained = state.best or average
+    finished = state.best or average
     if config.model.share < 1:
-        finished = part_way(build(config.model).to(fabric.device), trained, config.model.share)
+        go_part_way(finished, start, config.model.share)
     if deciding:
         finished = calibrated(finished, deciding)
-    if finished is not trained and fabric.is_global_zero:
+    if (deciding or config.model.share < 1) and fabric.is_global_zero:
         finished.save_pretrained(out)
     fabric.barrier()
     return finished
@@ -197,12 +198,10 @@ def build(plan: ModelPlan) -> Lifter:
 
 
 @torch.no_grad()
-def part_way(start: Lifter, trained: Lifter, share: float) -> Lifter:
-    """A lifter whose weights are (1 - share) · those of `start` + share · those of `trained`, in evaluation mode."""
-    between = copy.deepcopy(trained)
-    for weight, first in zip(between.parameters(), start.parameters(), strict=True):
-        weight.copy_(first.lerp(weight, share))
-    return between.eval()
+def go_part_way(trained: Lifter, start: Lifter, share: float) -> None:
+    """Moves the weights of a trained lifter to (1 - share) · those of `start` + share · its own."""
+    for weight, first in zip(trained.parameters(), start.parameters(), strict=True):
+        weight.lerp_(first, 1 - share)
 
 
 def training_loss(

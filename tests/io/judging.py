@@ -241,6 +241,8 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 def prepare() -> None:
     """Once in each process that reads inputs: what is done behind the readers' backs is noted."""
+    global _notes
+    _notes = mmap.mmap(-1, len(_notes))  # its own: the process that began this one and its others share the first
     sys.addaudithook(_audit)
     sys.dont_write_bytecode = True
     sys.unraisablehook = lambda what: _note(f"{type(what.exc_value).__name__} in passing: {what.exc_value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -267,6 +268,21 @@ def test_classic_netcdf_reads_in_bounds(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"old\.nc: "):
         read_keypoints(path)
+
+
+def test_a_classic_netcdf_may_call_an_attribute_as_scipy_calls_its_handle(tmp_path: Path) -> None:
+    netcdf_file = pytest.importorskip("scipy.io", reason="needs the extra io").netcdf_file
+    with netcdf_file(tmp_path / "old.nc", "w") as file:
+        file.fsp, file.fps = np.float32(3), 10.0
+        for name, length in {"time": 4, "space": 2, "keypoints": 3}.items():
+            file.createDimension(name, length)
+        file.createVariable("position", "f8", ("time", "space", "keypoints"))[:] = np.arange(24.0).reshape(4, 2, 3)
+    data = (tmp_path / "old.nc").read_bytes()
+    assert data.count(b"\x03fsp") == 1
+    (tmp_path / "old.nc").write_bytes(data.replace(b"\x03fsp", b"\x02fp\0"))
+    code = "import sys, olift_fast.io as io; print(io.read_keypoints(sys.argv[1]).fps)"
+    ran = subprocess.run([sys.executable, "-c", code, tmp_path / "old.nc"], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("10.0\n", "")
 
 
 def test_netcdf_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,14 @@ def read_netcdf(content: h5py.File | Path) -> Parsed:
 
 def _read_classic(path: Path) -> Parsed:
     netcdf_file = require("scipy.io", "reading classic netCDF files").netcdf_file
-    with quiet(), netcdf_file(path, mmap=False) as file:
+
+    class File(netcdf_file):  # type: ignore[misc]
+        """A file whose attributes may have any name: SciPy lets one called "fp" take the place of its own handle."""
+
+        def _read_gatt_array(self) -> None:
+            self._attributes.update(self._read_att_array())
+
+    with quiet(), File(path, mmap=False) as file:
         _check_names(file.variables)
         variables = {}
         for name, variable in file.variables.items():

@@ -16,7 +16,7 @@ Tensor: TypeAlias = torch.Tensor | npt.NDArray[np.generic]
 """A tensor of torch's, or an array of NumPy's; the bits of bfloat16 are uint16 there. Results need writable memory."""
 
 def info() -> dict[str, Any]:
-    """version, compiler, simd ("avx512" | "avx2" | "baseline"), products in bfloat16, int16; openmp, cuda, cuda_arch."""
+    """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16, int16 (products), openmp, cuda, cuda_arch."""
 
 def set_openmp(gomp_parallel: int) -> None:
     """Run parallel loops through the GOMP_parallel at this address; 0: on threads of the module's own."""

@@ -1,9 +1,10 @@
 // Rows and weights rounded to integers, whose products are added up exactly.
 //
-//   x · w  ≈  scale(x) · scale(w) · Σ q(x) q(w)      q(x) = round(x / scale(x)), scale(x) = max |x| / 2047
+//   x · w  ≈  scale(x) · scale(w) · Σ q(x) q(w)      q(x) = round(x / scale(x)), scale(x) = max |x| / 8191
 //
-// A row has one scale, and so has each output of a weight, whose integers reach to 4095. One instruction multiplies two
-// pairs of 16-bit integers in each lane and adds both products up, where a float multiply-add does one.
+// A row has one scale, and so has each output of a weight: the finest at which no sum of 256 products can overflow. One
+// instruction multiplies two pairs of 16-bit integers in each lane and adds both products up, where a float
+// multiply-add does one.
 #pragma once
 
 #include "layers/rows.h"
@@ -14,9 +15,11 @@
 
 namespace {
 
-constexpr float kLargestOfRow = 2047.0f, kLargestOfWeight = 4095.0f;
+constexpr float kLargestOfRow = 8191.0f, kLargestOfWeight = 32767.0f;
 constexpr int64_t kPair = 2;
-constexpr int64_t kSummed = 256;  // so many products stay below 2^31: 2047 · 4095 · 256
+constexpr int64_t kSummed = 256;            // so many products are added up as integers
+constexpr float kLargestTotal = 262000.0f;  // of the sizes of so many weights: times 8191 it is below 2^31
+constexpr float kTiny = 1e-30f;             // smaller values are taken as 0
 
 // Rows a power of two apart would share a few cache sets: a line is added.
 constexpr int64_t integer_stride(int64_t width) { return round_up(width, 32) + 32; }
@@ -91,23 +94,11 @@ OLIFT_INLINE void multiply_integers(const int16_t* a, int64_t a_row, const int16
   }
 }
 
-// Rounds `width` values to integers up to `largest`, and returns what one of them is worth: NaN where a value is not
-// finite.
+// Rounds `width` values, times `factor`, to integers.
 template <int L>
-OLIFT_INLINE float round_row(const float* from, int64_t width, float largest, int16_t* to) {
-  Vec<L> extent{}, spoilt{};
-  for (int64_t d = 0; d < width; d += L) {
-    const Vec<L> x = load_up_to<L>(from + d, width - d);
-    extent = larger<L>(larger<L>(x, -x), extent);
-    spoilt += x * 0.0f;
-  }
-  const float most = largest_lane<L>(extent), nothing = sum_of_lanes<L>(spoilt);
-  if (nothing != 0.0f || most < 1e-30f) {
-    std::fill(to, to + width, int16_t{0});
-    return nothing;
-  }
+OLIFT_INLINE void round_values(const float* from, int64_t width, float factor, int16_t* to) {
   typedef typename VecOf<int16_t, L>::Type Shorts;
-  const float factor = largest / most, magic = 12582912.0f;  // 1.5 · 2^23: adding it leaves an integer in the low bits
+  const float magic = 12582912.0f;  // 1.5 · 2^23: adding it leaves an integer in the low bits
   for (int64_t d = 0; d < width; d += L) {
     const Vec<L> shifted = load_up_to<L>(from + d, width - d) * factor + magic;
     IntVec<L> bits;
@@ -115,7 +106,24 @@ OLIFT_INLINE float round_row(const float* from, int64_t width, float largest, in
     const Shorts integers = __builtin_convertvector(bits, Shorts);
     std::memcpy(to + d, &integers, sizeof(int16_t) * static_cast<size_t>(std::min<int64_t>(L, width - d)));
   }
-  return most / largest;
+}
+
+// Rounds a row to integers up to kLargestOfRow, and returns what one of them is worth: NaN where a value is not finite.
+template <int L>
+OLIFT_INLINE float round_row(const float* from, int64_t width, int16_t* to) {
+  Vec<L> largest{}, spoilt{};
+  for (int64_t d = 0; d < width; d += L) {
+    const Vec<L> x = load_up_to<L>(from + d, width - d);
+    largest = larger<L>(larger<L>(x, -x), largest);
+    spoilt += x * 0.0f;
+  }
+  const float most = largest_lane<L>(largest), nothing = sum_of_lanes<L>(spoilt);
+  if (nothing != 0.0f || most < kTiny) {
+    std::fill(to, to + width, int16_t{0});
+    return nothing;
+  }
+  round_values<L>(from, width, kLargestOfRow / most, to);
+  return most / kLargestOfRow;
 }
 
 // Rows that are written as floats, and that layers are applied to as integers.
@@ -135,7 +143,7 @@ class RoundedRows {
   // The first `count` rows hold `width` values now.
   OLIFT_APART void written(int64_t count, int64_t width) {
     for (int64_t i = 0; i < count; ++i) {
-      *scales_.at(i) = round_row<L>(row(i), width, kLargestOfRow, integers_.at(i * integer_stride_));
+      *scales_.at(i) = round_row<L>(row(i), width, integers_.at(i * integer_stride_));
     }
   }
 
@@ -168,6 +176,22 @@ class RoundedRows {
   Floats scales_;
 };
 
+// How many integers 1 is worth in the weights of an output, at most: NaN where one is not finite.
+OLIFT_INLINE float finest_factor(const float* weight, int64_t in) {
+  float largest = kTiny, most = kTiny;
+  for (int64_t first = 0; first < in; first += kSummed) {
+    float total = 0.0f;
+    for (int64_t k = first; k < std::min(in, first + kSummed); ++k) {
+      const float size = std::fabs(weight[k]);
+      if (!std::isfinite(size)) return NAN;
+      total += size;
+      largest = std::max(largest, size);
+    }
+    most = std::max(most, total);
+  }
+  return std::min(kLargestOfWeight / largest, kLargestTotal / most);
+}
+
 // Packs a weight as `RoundedRows` read it, unless there is no room for it, and returns how many int16 that takes.
 template <int L>
 int64_t pack_integers(const olift::Packing& p) {
@@ -178,9 +202,12 @@ int64_t pack_integers(const olift::Packing& p) {
   std::fill(packed, packed + size, int16_t{0});
   Lines<int16_t> row(p.in);
   for (int64_t d = 0; d < p.out; ++d) {
+    const float* weight = p.weight + d * p.in;
+    const float factor = finest_factor(weight, p.in), scale = 1.0f / factor;
     int16_t* panel = packed + d / wide * each;
-    const float scale = round_row<L>(p.weight + d * p.in, p.in, kLargestOfWeight, row.at(0));
     std::memcpy(panel + d % wide * 2, &scale, sizeof(scale));
+    if (!(factor == factor)) continue;
+    round_values<L>(weight, p.in, factor, row.at(0));
     int16_t* to = panel + kScales<L> + d % wide * kPair;
     for (int64_t k = 0; k < p.in; ++k) to[k / kPair * kPair * wide + k % kPair] = *row.at(k);
   }

@@ -185,8 +185,8 @@ class Lifter(nn.Module):
             device: where it is to run; where this lifter is, by default.
             dtype: of the linear layers' products. torch.bfloat16 (on GPUs, and on CPUs with AVX512-BF16) and
                 torch.float16 (on GPUs) round inputs and weights, and add up in float32; joints then move by some 0.5 %
-                of the animal's size. torch.int16 (on x86-64 CPUs) rounds them to integers of 12 and 13 bits, with a
-                scale for each token and each output; joints move by 0.05 %.
+                of the animal's size. torch.int16 (on x86-64 CPUs) rounds them to integers, with a scale for
+                each token and each output; joints move by 0.1 %.
             compile: `torch.compile` the whole forward pass, on a GPU replayed as one CUDA graph for each shape. The
                 first calls take seconds to minutes. On the CPU the native passes, which need no compiler, are faster.
 

@@ -108,8 +108,9 @@ class FusedLayers:
         layers: those over time, then those over joints.
         decoder: a norm and two layers.
         products: what the inputs and weights of the linear layers are rounded to. "bfloat16" rounds queries, keys and
-            values, too; "int16" rounds both to integers: a token by its largest value, and an output's weights
-            so that no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` tell where they run.
+            values, too; "int16" rounds both to integers: a token by its largest value, and an output's weights so that
+            no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` tell where
+            they run.
 
     Several threads may call it at once.
     """

@@ -22,15 +22,24 @@ from whole_models import (
 )
 
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16, why_not_native
 from olift_fast.runtime import fused
 from olift_fast.tracks.rigs import rig
 
 JOINTS = 26
 LONG = 1000
 """Frames whose T×T scores take the reference many seconds."""
-ROUNDED = "olift_fast, bfloat16"
 LENGTHS = [2000, *([20_000, 100_000] if FULL else [])]
+
+
+def rounded(lifter: Lifter) -> dict[str, Lifter]:
+    """By their ways' names, the lifters whose products are rounded to what this CPU has instructions for."""
+    reasons = {torch.bfloat16: why_not_bfloat16(), torch.int16: why_not_int16()}
+    return {
+        f"olift_fast, {str(dtype).removeprefix('torch.')}": lifter.optimize(dtype=dtype)
+        for dtype, reason in reasons.items()
+        if reason is None
+    }
 
 
 def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> dict[str, Callable[[], Tensor]]:
@@ -41,8 +50,7 @@ def ways_to_lift(lifter: Lifter, keypoints: Tensor, given: dict[str, Any]) -> di
 
     layers, fused, plain = layer_by_layer(lifter), with_fused_attention_of_torch(lifter), as_in_the_paper(lifter)
     ways = {"olift_fast": way(lifter)}
-    if why_not_bfloat16() is None:
-        ways[ROUNDED] = way(lifter.optimize(dtype=torch.bfloat16))
+    ways |= {name: way(model) for name, model in rounded(lifter).items()}
     ways |= {
         "layer by layer": way(layers),
         "plain-PyTorch backend": eager_backend(way(layers)),
@@ -115,9 +123,8 @@ def test_beside_motionbert_lite(side_by_side: Callable[..., None]) -> None:
         return lambda: lift_without_gradients(model, with_confidence, {})
 
     ways = {"olift_fast": lambda: lift_without_gradients(lifter, keypoints, given)}
-    if why_not_bfloat16() is None:
-        rounded = lifter.optimize(dtype=torch.bfloat16)
-        ways[ROUNDED] = lambda: lift_without_gradients(rounded, keypoints, given)
+    for name, model in rounded(lifter).items():
+        ways[name] = lambda model=model: lift_without_gradients(model, keypoints, given)
     ways |= {
         "MotionBERT-lite": way(peer),
         "MotionBERT-lite, without mirror image": way(once),
@@ -144,9 +151,7 @@ def test_where_time_goes(side_by_side: Callable[..., None], monkeypatch: pytest.
     torch.manual_seed(0)
     lifter = Lifter(LifterConfig.preset("small")).eval()
     keypoints, given = clip(frames, JOINTS)
-    models = {"olift_fast": lifter}
-    if why_not_bfloat16() is None:
-        models[ROUNDED] = lifter.optimize(dtype=torch.bfloat16)
+    models = {"olift_fast": lifter, **rounded(lifter)}
     ways = {
         name: (lambda model=model: lift_without_gradients(model, keypoints, given)) for name, model in models.items()
     }

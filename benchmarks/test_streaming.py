@@ -21,13 +21,15 @@ from whole_models import operations
 
 from olift_fast import Skeleton, StreamingLifter
 from olift_fast.model import Lifter, LifterConfig, Normalization
-from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16
 from olift_fast.tracks.rigs import rig
 
 JOINTS = 26
 FRAMES = 64
 SCALE = Normalization(50.0)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+# float32, and the fastest that this CPU has instructions for.
+DTYPES = ["float32", *(["bfloat16"] if why_not_bfloat16() is None else ["int16"] if why_not_int16() is None else [])]
 PRESETS = ["small", *(["base"] if FULL else [])]
 
 
@@ -103,7 +105,7 @@ def test_latency(benchmark: Any, pause_ms: int, preset: str, device: str) -> Non
     every_frame(benchmark, way, pause_ms, facts(lifter.config, 1), device)
 
 
-@pytest.mark.parametrize("dtype", ["float32", *(["bfloat16"] if why_not_bfloat16() is None else [])])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("model", ["small-causal", "small"])
 @pytest.mark.parametrize("pause_ms", [0, 5])
 def test_end_to_end(benchmark: Any, pause_ms: int, model: str, dtype: str, tmp_path: Path) -> None:

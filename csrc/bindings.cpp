@@ -15,6 +15,7 @@ py::dict info() {
   d["compiler"] = __VERSION__;
   d["simd"] = olift::simd_level();
   d["bfloat16"] = olift::bfloat16_kernels() != nullptr;
+  d["int16"] = olift::has_integer_products();
   d["openmp"] = olift::has_openmp();
 #if defined(OLIFT_CUDA)
   d["cuda"] = true;

@@ -16,7 +16,7 @@ Tensor: TypeAlias = torch.Tensor | npt.NDArray[np.generic]
 """A tensor of torch's, or an array of NumPy's; the bits of bfloat16 are uint16 there. Results need writable memory."""
 
 def info() -> dict[str, Any]:
-    """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16 (products in it), openmp, cuda, cuda_arch."""
+    """version, compiler, simd ("avx512" | "avx2" | "baseline"), bfloat16, int16 (products), openmp, cuda, cuda_arch."""
 
 def set_openmp(gomp_parallel: int) -> None:
     """Run parallel loops through the GOMP_parallel at this address; 0: on threads of the module's own."""
@@ -24,16 +24,17 @@ def set_openmp(gomp_parallel: int) -> None:
 def ask_for_huge_pages(memory: int, bytes: int) -> None:
     """Hint that the memory at this address, not touched yet, is best backed by pages of 2 MB (Linux only)."""
 
-def packed_size(inputs: int, outputs: int, bfloat16: bool) -> int:
-    """How many elements a weight takes that `pack_weight` packs, in float32 or in bfloat16.
+def packed_size(inputs: int, outputs: int, products: str) -> int:
+    """How many elements a weight takes that `pack_weight` packs, in "float32", "bfloat16" or "int16".
 
-    ValueError: a size is not positive, or bfloat16 is not in `info`.
+    ValueError: a size is not positive, products is something else, or bfloat16 and not in `info`.
     """
 
 def pack_weight(weight: Tensor, packed: Tensor) -> None:
     """A weight float32 (out, in), contiguous, in the form that `token_block` reads on this machine.
 
-    packed has `packed_size` elements, float32 or bfloat16: what the products are to be made in.
+    packed has `packed_size` elements, float32, bfloat16 or int16: what the products are to be made in. int16 holds the
+    scale of each output beside its integers.
     """
 
 def token_block(
@@ -59,8 +60,8 @@ def token_block(
     projection and mlp may be left out. A linear layer is (packed weight, bias), a norm (weight, bias, epsilon), an mlp
     (norm, layer, layer) with GELU between the layers, a head the same with one layer or two.
     tokens float32 (..., D), contiguous, changed in place; attended (..., D) and head_out (..., out), contiguous. The
-    packed weights' dtype is what factors of products are rounded to: attended has it, and what a head of one layer
-    gives; sums and all else stay float32.
+    packed weights' dtype is what factors of products are rounded to. Where it is bfloat16, attended has it, and what a
+    head of one layer gives; sums and all else stay float32.
     """
 
 def layers_forward(

@@ -86,7 +86,7 @@ void require(bool holds, const Parts&... parts) {
 }
 
 inline const char* name_of(Dtype dtype) {
-  constexpr const char* names[] = {"float32", "float64", "bfloat16", "int64", "bool", "uint8"};
+  constexpr const char* names[] = {"float32", "float64", "bfloat16", "int16", "int64", "bool", "uint8"};
   return names[static_cast<int>(dtype)];
 }
 
@@ -305,10 +305,11 @@ struct type_caster<olift::Argument> {
     if (is(olift::dlpack::kFloat, 32)) return Dtype::kFloat32;
     if (is(olift::dlpack::kFloat, 64)) return Dtype::kFloat64;
     if (is(olift::dlpack::kBfloat, 16)) return Dtype::kBFloat16;
+    if (is(olift::dlpack::kInt, 16)) return Dtype::kInt16;
     if (is(olift::dlpack::kInt, 64)) return Dtype::kInt64;
     if (is(olift::dlpack::kBool, 8)) return Dtype::kBool;
     if (is(olift::dlpack::kUInt, 8)) return Dtype::kUInt8;
-    throw value_error("a tensor must be float32, float64, bfloat16, int64, bool or uint8");
+    throw value_error("a tensor must be float32, float64, bfloat16, int16, int64, bool or uint8");
   }
 
   // NumPy has no bfloat16: its bits are passed as uint16.
@@ -318,12 +319,13 @@ struct type_caster<olift::Argument> {
     if (format == "f") return Dtype::kFloat32;
     if (format == "d") return Dtype::kFloat64;
     if (format == "H") return Dtype::kBFloat16;
+    if (format == "h") return Dtype::kInt16;
     if ((format == "l" || format == "q") && x.itemsize == 8) return Dtype::kInt64;
     if (format == "?") return Dtype::kBool;
     if (format == "B") return Dtype::kUInt8;
     throw value_error(
-        olift::text("an array must be float32, float64, uint16 (the bits of bfloat16), int64, bool or uint8, "
-                    "got the format ",
+        olift::text("an array must be float32, float64, uint16 (the bits of bfloat16), int16, int64, bool or "
+                    "uint8, got the format ",
                     format));
   }
 };

@@ -56,4 +56,27 @@ const LayerKernels* bfloat16_kernels() {
   return nullptr;
 }
 
+const IntegerKernels& integer_kernels() {
+  static const IntegerKernels kernels = [] {
+#if defined(OLIFT_AVX512VNNI)
+    if (!std::strcmp(simd_level(), "avx512") && __builtin_cpu_supports("avx512vnni")) {
+      return integer_kernels_avx512vnni();
+    }
+#endif
+#if defined(OLIFT_AVXVNNI)
+    if (!std::strcmp(simd_level(), "avx2") && __builtin_cpu_supports("avxvnni")) return integer_kernels_avxvnni();
+#endif
+    return cpu_kernels().integers;
+  }();
+  return kernels;
+}
+
+bool has_integer_products() {
+#if defined(__SSE2__)
+  return true;
+#else
+  return false;
+#endif
+}
+
 }  // namespace olift

@@ -9,6 +9,9 @@
   KERNEL(void, token_block, TokenBlock)       \
   KERNEL(void, layers_forward, LayersForward) \
   KERNEL(void, layers_backward, LayersBackward)
+#define OLIFT_INTEGER_KERNELS(KERNEL)         \
+  KERNEL(int64_t, pack_weight_int16, Packing) \
+  KERNEL(void, token_block_int16, TokenBlock)
 #define OLIFT_OTHER_KERNELS(KERNEL)             \
   KERNEL(void, banded_forward, BandedForward)   \
   KERNEL(void, banded_backward, BandedBackward) \
@@ -24,6 +27,7 @@ namespace olift {
 
 #define OLIFT_STRUCT(result, name, Call) struct Call;
 OLIFT_LAYER_KERNELS(OLIFT_STRUCT)
+OLIFT_INTEGER_KERNELS(OLIFT_STRUCT)
 OLIFT_OTHER_KERNELS(OLIFT_STRUCT)
 #undef OLIFT_STRUCT
 
@@ -31,17 +35,24 @@ OLIFT_OTHER_KERNELS(OLIFT_STRUCT)
 struct LayerKernels {
   OLIFT_LAYER_KERNELS(OLIFT_MEMBER)
 };
+struct IntegerKernels {
+  OLIFT_INTEGER_KERNELS(OLIFT_MEMBER)
+};
 struct CpuKernels {
   LayerKernels layers;
+  IntegerKernels integers;
   OLIFT_OTHER_KERNELS(OLIFT_MEMBER)
 };
 #undef OLIFT_MEMBER
 
-// The kernels of each instruction set (common/kernels.cpp); avx512bf16 has those of the layers alone.
+// The kernels of each instruction set (common/kernels.cpp). avx512bf16 has those of the layers alone, avxvnni and
+// avx512vnni those of integers.
 CpuKernels kernels_baseline();
 CpuKernels kernels_avx2();
 CpuKernels kernels_avx512();
 LayerKernels layer_kernels_avx512bf16();
+IntegerKernels integer_kernels_avxvnni();
+IntegerKernels integer_kernels_avx512vnni();
 
 // Those of the best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers
 // it.
@@ -50,5 +61,9 @@ const char* simd_level();
 
 // The layers' kernels that multiply in bfloat16; null where the machine or the build has no instructions for it.
 const LayerKernels* bfloat16_kernels();
+
+// The kernels that multiply in 16-bit integers; and whether there are instructions for that, without which it is slow.
+const IntegerKernels& integer_kernels();
+bool has_integer_products();
 
 }  // namespace olift

@@ -7,7 +7,7 @@
 
 namespace olift {
 
-enum class Dtype { kFloat32, kFloat64, kBFloat16, kInt64, kBool, kUInt8 };
+enum class Dtype { kFloat32, kFloat64, kBFloat16, kInt16, kInt64, kBool, kUInt8 };
 
 template <class T>
 struct DtypeOf;

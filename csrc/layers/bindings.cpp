@@ -20,6 +20,18 @@ const LayerKernels& kernels(Dtype products) {
   return *bfloat16_kernels();
 }
 
+// The kernels of passes whose products are made in a dtype.
+struct PassKernels {
+  int64_t (*pack_weight)(const Packing&);
+  void (*token_block)(const TokenBlock&);
+};
+
+PassKernels pass_kernels(Dtype products) {
+  if (products == Dtype::kInt16) return {integer_kernels().pack_weight_int16, integer_kernels().token_block_int16};
+  const LayerKernels& found = kernels(products);
+  return {found.pack_weight, found.token_block};
+}
+
 template <class T>
 Array<T> contiguous(const char* name, const Argument& x) {
   Array<T> array;
@@ -34,25 +46,31 @@ void require_exactly(const char* name, const Tensor& x, Dtype dtype, std::initia
   require_shape(name, x, shape);
 }
 
-int64_t packed_size(int64_t in, int64_t out, bool bfloat16) {
+int64_t packed_elements(int64_t in, int64_t out, Dtype products) {
   require(in > 0 && out > 0, "inputs and outputs must be > 0, got ", in, " and ", out);
-  return kernels(bfloat16 ? Dtype::kBFloat16 : Dtype::kFloat32).pack_weight({nullptr, in, out, nullptr});
+  return pass_kernels(products).pack_weight({nullptr, in, out, nullptr});
+}
+
+int64_t packed_size(int64_t in, int64_t out, const std::string& products) {
+  for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBFloat16, Dtype::kInt16}) {
+    if (products == name_of(dtype)) return packed_elements(in, out, dtype);
+  }
+  throw py::value_error(text("products must be float32, bfloat16 or int16, got ", products));
 }
 
 void pack_weight(const Argument& weight, const Argument& packed) {
   require(weight.axes == 2, "weight must have 2 axes, got ", weight.axes);
   const int64_t in = weight.shape[1], out = weight.shape[0];
-  const auto size = packed_size(in, out, packed.dtype == Dtype::kBFloat16);
-  require_exactly("packed", packed, packed.dtype, {size});
+  require_exactly("packed", packed, packed.dtype, {packed_elements(in, out, packed.dtype)});
   require_writable("packed", packed);
-  kernels(packed.dtype).pack_weight({contiguous<const float>("weight", weight), in, out, packed.data});
+  pass_kernels(packed.dtype).pack_weight({contiguous<const float>("weight", weight), in, out, packed.data});
 }
 
 // A packed layer of `in` inputs; its bias tells how many outputs it has.
 Linear linear_of(const char* name, const LinearArgument& argument, int64_t in, Dtype products) {
   const auto& [packed, bias] = argument;
   require(bias.axes == 1 && bias.shape[0] > 0, "every layer needs a bias");
-  require_exactly(name, packed, products, {packed_size(in, bias.shape[0], products == Dtype::kBFloat16)});
+  require_exactly(name, packed, products, {packed_elements(in, bias.shape[0], products)});
   return {packed.data, contiguous<const float>("bias", bias), in, bias.shape[0]};
 }
 
@@ -75,10 +93,11 @@ void token_block(const Argument& tokens, const Optional& attended, const Argumen
   require_threads(threads);
   const auto& [head_norm, head_in, head_second] = head;
   const Dtype products = std::get<0>(head_in).dtype;
-  const LayerKernels& run = kernels(products);
+  const Dtype elements = products == Dtype::kInt16 ? Dtype::kFloat32 : products;
+  const PassKernels run = pass_kernels(products);
   if (projection) {
     require(attended.has_value(), "a projection needs attended");
-    require_dtype("attended", *attended, products);
+    require_dtype("attended", *attended, elements);
     require_contiguous("attended", *attended);
     require(size_of(*attended) == size_of(tokens), "attended must be as large as tokens");
     p.attended = attended->data;
@@ -96,7 +115,7 @@ void token_block(const Argument& tokens, const Optional& attended, const Argumen
   p.head_in = linear_of("the head's first layer", head_in, p.width, products);
   if (head_second) p.head_out_layer = linear_of("the head's second layer", *head_second, p.head_in.out, products);
   require_writable("head_out", head_out);
-  require_dtype("head_out", head_out, head_second ? Dtype::kFloat32 : products);
+  require_dtype("head_out", head_out, head_second ? Dtype::kFloat32 : elements);
   require_contiguous("head_out", head_out);
   require(size_of(head_out) == p.rows * (head_second ? p.head_out_layer : p.head_in).out,
           "head_out must hold what the head gives");
@@ -159,7 +178,7 @@ Kernel<LayersBackward> prepare_backward(LayersBackward& p) {
 }  // namespace
 
 OLIFT_BINDINGS(layers) {
-  m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"), py::arg("bfloat16"));
+  m.def("packed_size", &packed_size, py::arg("inputs"), py::arg("outputs"), py::arg("products"));
   m.def("pack_weight", &pack_weight, py::arg("weight"), py::arg("packed"));
   m.def("token_block", &token_block, py::arg("tokens"), py::arg("attended"), py::arg("head_out"), py::arg("projection"),
         py::arg("mlp"), py::arg("head"), py::arg("threads"));

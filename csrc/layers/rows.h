@@ -71,9 +71,9 @@ OLIFT_INLINE Moments moments(const float* row, int64_t width, float epsilon) {
 }
 
 // `to` = (x - mean(x)) / sqrt(var(x) + epsilon) · weight + bias, for each of `count` rows.
-template <int L>
+template <int L, class To>
 OLIFT_APART void normalize(const Norm& norm, const float* from, int64_t from_stride, int64_t count, int64_t width,
-                           Element* to, int64_t to_stride) {
+                           To* to, int64_t to_stride) {
   for (int64_t row = 0; row < count; ++row, from += from_stride, to += to_stride) {
     const auto [mean, scale] = moments<L>(from, width, norm.epsilon);
     for (int64_t d = 0; d < width; d += L) {
@@ -104,6 +104,26 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
     }
   }
 }
+
+// Rows of elements that layers are applied to.
+template <int L>
+class ElementRows {
+ public:
+  typedef Element Value;
+  ElementRows(int64_t rows, int64_t width) : stride_(row_stride(width)), values_(rows * stride_) {}
+  Value* row(int64_t i) { return values_.at(i * stride_); }
+  int64_t stride() const { return stride_; }
+  void written(int64_t, int64_t) {}
+
+  template <class Finish>
+  void apply(const Linear& layer, int64_t count, const Finish& finish) const {
+    ::apply<L>(layer, values_.at(0), stride_, count, finish);
+  }
+
+ private:
+  int64_t stride_;
+  Lines<Value> values_;
+};
 
 // Packs a weight as `apply` reads it, unless there is no room for it, and returns how many elements that takes.
 template <int L>

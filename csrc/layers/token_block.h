@@ -10,8 +10,8 @@
 //   head_out  (N, head.out) contiguous; elements from a head of one layer, float from one of two
 //
 // Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float
-// for the others. Weights are packed (pack_weight) in the form of the instruction set. Results do not depend on
-// `threads`.
+// for the others. `token_block_int16` rounds weights and what they multiply to integers. Weights are packed
+// (pack_weight, pack_weight_int16) in the form of the instruction set. Results do not depend on `threads`.
 #pragma once
 
 #include <cstdint>

@@ -38,7 +38,7 @@ class LiftSettings:
         mirror: lift the mirror image, too, and average.
         pitch: degrees by which the camera looks down, for models that can be told.
         device: where the model runs: "cpu", "cuda", …
-        dtype: what the model's products are rounded to: "float32", "bfloat16" or "float16".
+        dtype: what the model's products are rounded to: "float32", "bfloat16", "int16" or "float16".
         allow_pickle: open pickled Python objects, which can run any code.
         suffix: ending of the results, which tells their format: ".npz", ".csv" or another one of `write_lifted`.
 

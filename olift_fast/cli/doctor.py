@@ -179,7 +179,8 @@ def _lines(findings: dict[str, Any]) -> list[str]:
         detail = f": {why}" if why else ""
         if name == "native" and not why:
             native = findings["native"]
-            simd = f"{native['simd']} with bfloat16" if native["bfloat16"] else native["simd"]
+            faster = [dtype for dtype in ("bfloat16", "int16") if native[dtype]]
+            simd = f"{native['simd']} with {' and '.join(faster)}" if faster else native["simd"]
             detail = f": {simd}, {'OpenMP' if native['openmp'] else 'threads of its own'}"
             detail += f", CUDA {native['cuda_arch']}" if native["cuda"] else ", without CUDA"
         lines.append(f"  {bad if why else good} {name}{detail}")

@@ -126,6 +126,7 @@ class DtypeName(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+    int16 = "int16"
     float16 = "float16"
 
 
@@ -135,7 +136,8 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         help="Rounding of the model's products. bfloat16 is for GPUs and CPUs with AVX512-BF16: faster, and joints "
-        "move by some 0.4% of the animal's size; float16 is for GPUs.",
+        "move by some 0.4% of the animal's size; int16 is for other CPUs (x86-64), and joints move by 0.1%; float16 "
+        "is for GPUs.",
     ),
 ]
 Mirror = Annotated[

@@ -24,7 +24,7 @@ from olift_fast.nn.fused import ModuleLayers, why_not_fused
 from olift_fast.nn.passes import run_passes, why_not_passes
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
-from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16
 from olift_fast.renamed import warn_of_old_name
 from olift_fast.runtime.arrays import Array, Mask
 
@@ -185,7 +185,8 @@ class Lifter(nn.Module):
             device: where it is to run; where this lifter is, by default.
             dtype: of the linear layers' products. torch.bfloat16 (on GPUs, and on CPUs with AVX512-BF16) and
                 torch.float16 (on GPUs) round inputs and weights, and add up in float32; joints then move by some 0.5 %
-                of the animal's size.
+                of the animal's size. torch.int16 (on x86-64 CPUs) rounds them to integers, with a scale for
+                each token and each output; joints move by 0.1 %.
             compile: `torch.compile` the whole forward pass, on a GPU replayed as one CUDA graph for each shape. The
                 first calls take seconds to minutes. On the CPU the native passes, which need no compiler, are faster.
 
@@ -379,12 +380,16 @@ class OptimizedLifter(Lifter):
 
 def _check_dtype(device: torch.device, dtype: torch.dtype, compile: bool) -> None:
     """Raises InputError where products in `dtype` don't run on the device."""
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise InputError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, got {dtype}")
+    if dtype not in (torch.float32, torch.bfloat16, torch.int16, torch.float16):
+        raise InputError(f"dtype must be torch.float32, torch.bfloat16, torch.int16 or torch.float16, got {dtype}")
+    if dtype == torch.int16 and (device.type != "cpu" or compile):
+        raise InputError(
+            "dtype torch.int16 is for the native passes on the CPU; compiled, or on a GPU, it does not run"
+        )
     if device.type != "cpu" or dtype == torch.float32:
         return
     if dtype == torch.float16:
-        raise InputError("dtype torch.float16 is for GPUs; on the CPU there are torch.float32 and torch.bfloat16")
-    reason = None if compile else why_not_bfloat16()
+        raise InputError("dtype torch.float16 is for GPUs; on the CPU there are torch.float32, bfloat16 and int16")
+    reason = why_not_int16() if dtype == torch.int16 else None if compile else why_not_bfloat16()
     if reason is not None:
-        raise InputError(f"dtype torch.bfloat16 does not run on this CPU: {reason}; torch.float32 does")
+        raise InputError(f"dtype {dtype} does not run on this CPU: {reason}; torch.float32 does")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from olift_fast.errors import InputError
 from olift_fast.model.native_lifter import NativeLifter, why_not_here
+from olift_fast.runtime.arrays import Products
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.threads import keep_thread_count
 
@@ -20,7 +21,7 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
     Args:
         name_or_path: a checkpoint, as `Lifter.from_pretrained` takes it.
         device: as torch names it: "cpu", "cuda", "cuda:1".
-        dtype: of the linear layers' products: "float32", "bfloat16" or "float16", see `Lifter.optimize`.
+        dtype: of the linear layers' products: "float32", "bfloat16", "int16" or "float16", see `Lifter.optimize`.
 
     Raises:
         InputError: no such checkpoint, it is broken, or it can't run there (the message begins with "device" or
@@ -29,7 +30,7 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
     check_dtype(dtype)
     reason = why_torch(device, dtype)
     if reason is None:
-        return NativeLifter.from_pretrained(name_or_path, "bfloat16" if dtype == "bfloat16" else "float32")
+        return NativeLifter.from_pretrained(name_or_path, cast(Products, dtype))
     try:
         from olift_fast.model.devices import on_device
         from olift_fast.model.lifter import Lifter
@@ -43,8 +44,8 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
 
 def check_dtype(dtype: str) -> None:
     """Raises InputError for what no lifter's products are rounded to."""
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise InputError(f"dtype must be float32, bfloat16 or float16, got {dtype!r}")
+    if dtype not in ("float32", "bfloat16", "int16", "float16"):
+        raise InputError(f"dtype must be float32, bfloat16, int16 or float16, got {dtype!r}")
 
 
 def why_torch(device: str = "cpu", dtype: str = "float32") -> str | None:

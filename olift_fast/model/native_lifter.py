@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.model import checkpoints
 from olift_fast.model.config import LifterConfig, latency_window
-from olift_fast.runtime.arrays import Array, Counts, Mask, contiguous
+from olift_fast.runtime.arrays import Array, Counts, Mask, Products, contiguous
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.encoder import Encoder
 from olift_fast.runtime.fused import FusedLayers, fused_of
-from olift_fast.runtime.native_module import why_not_bfloat16, why_not_native
-
-Dtype = Literal["float32", "bfloat16"]
+from olift_fast.runtime.native_module import why_not_bfloat16, why_not_int16, why_not_native
 
 
 class NativeLifter:
@@ -32,14 +30,14 @@ class NativeLifter:
         config: the architecture.
         weights: by their names in ``Lifter.state_dict()``, float32. They are not copied; don't change them.
         name: of the model, as results record it.
-        dtype: of the linear layers' products, "float32" or "bfloat16" (on CPUs with AVX512-BF16).
+        dtype: of the linear layers' products, "float32", "bfloat16" (on CPUs with AVX512-BF16) or "int16" (on x86-64).
 
     Raises:
-        InputError: the native module, or bfloat16, does not run here; the message tells why.
+        InputError: the native module, or this dtype, does not run here; the message tells why.
     """
 
     def __init__(
-        self, config: LifterConfig, weights: Mapping[str, Array], name: str = "unnamed", dtype: Dtype = "float32"
+        self, config: LifterConfig, weights: Mapping[str, Array], name: str = "unnamed", dtype: Products = "float32"
     ) -> None:
         if (reason := why_not_here(dtype)) is not None:
             raise InputError(reason)
@@ -56,7 +54,7 @@ class NativeLifter:
     """Tokens to joints."""
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = "small", dtype: Dtype = "float32") -> NativeLifter:
+    def from_pretrained(cls, name_or_path: str | Path = "small", dtype: Products = "float32") -> NativeLifter:
         """A lifter from a checkpoint, as `Lifter.from_pretrained` takes it.
 
         Raises:
@@ -147,7 +145,7 @@ class NativeLifter:
             space=config.space_layers,
             window=config.window,
             relative_time=config.time_encoding == "relative",
-            bfloat16=self.dtype == "bfloat16",
+            products=self.dtype,
         )
 
 
@@ -161,10 +159,10 @@ def why_not_here(dtype: str = "float32") -> str | None:
     """One line: why `NativeLifter` can't compute in this dtype here; None where it can."""
     if (reason := why_not_native()) is not None:
         return reason
-    if dtype not in ("float32", "bfloat16"):
-        return f"dtype must be 'float32' or 'bfloat16', got {dtype!r}"
-    reason = why_not_bfloat16() if dtype == "bfloat16" else None
-    return reason and f"dtype bfloat16 does not run on this CPU: {reason}; float32 does"
+    if dtype not in ("float32", "bfloat16", "int16"):
+        return f"dtype must be 'float32', 'bfloat16' or 'int16', got {dtype!r}"
+    reason = why_not_bfloat16() if dtype == "bfloat16" else why_not_int16() if dtype == "int16" else None
+    return reason and f"dtype {dtype} does not run on this CPU: {reason}; float32 does"
 
 
 def check_told(config: LifterConfig, name: str, **told: bool) -> None:

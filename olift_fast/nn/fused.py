@@ -13,11 +13,16 @@ from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.nn.watched import Watched
 from olift_fast.ops.native_module import why_not_native
-from olift_fast.runtime.arrays import Array
+from olift_fast.runtime.arrays import Array, Products
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.fused import Attention, FusedLayers, LayerWeights, Norm, TwoLayers
 
 Layer = MotionLayer | SpaceLayer
+_NAMES: dict[torch.dtype, Products] = {
+    torch.float32: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.int16: "int16",
+}
 
 
 class ModuleLayers:
@@ -27,8 +32,8 @@ class ModuleLayers:
 
     Args:
         motion, space, decoder: whose parameters to use, float32 on the CPU.
-        products: float32, or bfloat16: then the inputs and weights of the linear layers, and queries, keys and values,
-            are rounded to it, and all else is float32. `why_not_bfloat16` tells where it runs.
+        products: what the inputs and weights of the linear layers are rounded to: float32, bfloat16 or int16, see
+            `FusedLayers`.
 
     Equivalent to calling the modules one after the other without gradients, up to rounding.
     """
@@ -51,7 +56,7 @@ class ModuleLayers:
                 )
                 for layer in layers
             ]
-            self.layers = FusedLayers(own, _two_layers(decoder.norm, decoder.mlp), products == torch.bfloat16)
+            self.layers = FusedLayers(own, _two_layers(decoder.norm, decoder.mlp), _NAMES[products])
 
     layers: FusedLayers
     """The passes, over arrays."""

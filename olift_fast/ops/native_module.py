@@ -40,6 +40,11 @@ def why_not_bfloat16() -> str | None:
     return why_not_native() or arrays.why_not_bfloat16()
 
 
+def why_not_int16() -> str | None:
+    """One line: why the native layers can't multiply 16-bit integers here, or None when they can."""
+    return why_not_native() or arrays.why_not_int16()
+
+
 def ask_for_huge_pages(*fresh: Tensor) -> None:
     """Before a kernel first touches large fresh results in the CPU's memory: have them backed by pages of 2 MB.
 

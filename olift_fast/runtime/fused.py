@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from olift_fast.runtime.arrays import BFLOAT16, Array, Counts, Elements, Mask, Weights, contiguous, fresh
+from olift_fast.runtime.arrays import BFLOAT16, Array, Counts, Elements, Mask, Products, Weights, contiguous, fresh
 from olift_fast.runtime.native_module import loaded_module
 from olift_fast.runtime.threads import thread_count
 from olift_fast.runtime.time_encoding import relative_time_bias
@@ -107,14 +107,17 @@ class FusedLayers:
     Args:
         layers: those over time, then those over joints.
         decoder: a norm and two layers.
-        bfloat16: round the inputs and weights of the linear layers, and queries, keys and values, to bfloat16; all else
-            is float32. `why_not_bfloat16` tells where it runs.
+        products: what the inputs and weights of the linear layers are rounded to. "bfloat16" rounds queries, keys and
+            values, too; "int16" rounds both to integers: a token by its largest value, and an output's weights so that
+            no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` tell where
+            they run.
 
     Several threads may call it at once.
     """
 
-    def __init__(self, layers: Sequence[LayerWeights], decoder: TwoLayers, bfloat16: bool = False) -> None:
-        self.dtype = BFLOAT16 if bfloat16 else np.dtype(np.float32)
+    def __init__(self, layers: Sequence[LayerWeights], decoder: TwoLayers, products: Products = "float32") -> None:
+        self.products = products
+        self.dtype = BFLOAT16 if products == "bfloat16" else np.dtype(np.float32)
         self.outputs = len(decoder[2][1])
         self.attentions = tuple(layer.attention for layer in layers)
         heads: list[Head] = [(layer.norm, self._packed(layer.qkv), None) for layer in layers]
@@ -127,6 +130,8 @@ class FusedLayers:
         self.passes = (first, *rest)
         self._free_buffers: list[Elements] = []
 
+    products: Products
+    """What the factors of products are rounded to."""
     dtype: np.dtype[np.generic]
     """Of queries, keys, values and the attention's output: float32, or `BFLOAT16`; tokens are float32."""
     passes: tuple[Pass, ...]
@@ -173,7 +178,8 @@ class FusedLayers:
         weight, bias = layer
         native = loaded_module()
         outputs, inputs = weight.shape
-        packed = fresh((native.packed_size(inputs, outputs, self.dtype == BFLOAT16),), self.dtype)
+        dtype = np.dtype(np.int16) if self.products == "int16" else self.dtype
+        packed = fresh((native.packed_size(inputs, outputs, self.products),), dtype)
         native.pack_weight(contiguous(weight), packed)
         return packed, bias
 
@@ -190,13 +196,13 @@ def fused_of(
     space: int,
     window: tuple[int, int],
     relative_time: bool,
-    bfloat16: bool = False,
+    products: Products = "float32",
 ) -> FusedLayers:
     """The layers of a lifter with these weights and so many motion and space layers."""
     layers = [LayerWeights.of(weights, f"motion.{number}.", heads, window, relative_time) for number in range(motion)]
     layers += [LayerWeights.of(weights, f"space.{number}.", heads, None, False) for number in range(space)]
     parts = layer_of(weights, "decoder.mlp.0."), layer_of(weights, "decoder.mlp.2.")
-    return FusedLayers(layers, (norm_of(weights, "decoder.norm."), *parts), bfloat16)
+    return FusedLayers(layers, (norm_of(weights, "decoder.norm."), *parts), products)
 
 
 def layer_of(weights: Weights, prefix: str) -> Layer:

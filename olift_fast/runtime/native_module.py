@@ -40,6 +40,14 @@ def why_not_bfloat16() -> str | None:
     return None if native.info()["bfloat16"] else "the processor, or the native module's compiler, lacks AVX512-BF16"
 
 
+def why_not_int16() -> str | None:
+    """One line: why the native layers can't multiply 16-bit integers here, or None when they can."""
+    native = native_module()
+    if native is None:
+        return why_not_native()
+    return None if native.info()["int16"] else "only x86-64 processors have the instruction for it"
+
+
 def ask_for_huge_pages(address: int, size: int) -> None:
     """Before a kernel first touches large fresh results of so many bytes: have them backed by pages of 2 MB.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import needs_bfloat16, needs_native
+from helpers import ROUNDED, needs_native
 
 from olift_fast.io import read_lifted
 from olift_fast.ops.backends import asked_backend
@@ -158,15 +158,15 @@ def test_native_backend_that_is_missing_is_an_error(lift: Run, mouse: Path, monk
     assert_one_line(lift(mouse, "--backend", "native"), "--backend native: built for another planet")
 
 
-@needs_bfloat16
-def test_bfloat16_is_near_float32_and_on_record(lift: Run, mouse: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ROUNDED)
+def test_rounded_products_are_near_float32_and_on_record(lift: Run, mouse: Path, tmp_path: Path, dtype: str) -> None:
     results = {}
-    for dtype in ("float32", "bfloat16"):
-        out = tmp_path / f"{dtype}.npz"
-        outcome = lift(mouse, "-o", out, "--json", "--dtype", dtype)
-        assert json.loads(outcome.stdout)["dtype"] == dtype
-        results[dtype] = np.load(out)["joints"]
-    difference = np.linalg.norm(results["float32"] - results["bfloat16"]) / np.linalg.norm(results["float32"])
+    for name in ("float32", dtype):
+        out = tmp_path / f"{name}.npz"
+        outcome = lift(mouse, "-o", out, "--json", "--dtype", name)
+        assert json.loads(outcome.stdout)["dtype"] == name
+        results[name] = np.load(out)["joints"]
+    difference = np.linalg.norm(results["float32"] - results[dtype]) / np.linalg.norm(results["float32"])
     assert 0 < difference < 1e-2
 
 

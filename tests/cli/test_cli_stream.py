@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import needs_bfloat16
+from helpers import ROUNDED
 
 from olift_fast import lift_tracks, read_keypoints, read_lifted
 from olift_fast.model import Lifter
@@ -105,10 +105,10 @@ def test_old_names_of_options_still_work(random_model: str, rig: Path) -> None:
     assert not any("--delay" in line for line in stream.told), "it is a second name, not an old one"
 
 
-@needs_bfloat16
-def test_products_in_bfloat16(random_model: str, rig: Path) -> None:
+@pytest.mark.parametrize("dtype", ROUNDED)
+def test_rounded_products(random_model: str, rig: Path, dtype: str) -> None:
     points = keypoints(40)
-    with streaming(random_model, rig, "--dtype", "bfloat16", "--latency-frames", "0") as stream:
+    with streaming(random_model, rig, "--dtype", dtype, "--latency-frames", "0") as stream:
         got = joints_of(stream.communicate(b"".join(map(line_of, points))))
     with streaming(random_model, rig, "--latency-frames", "0") as stream:
         exact = joints_of(stream.communicate(b"".join(map(line_of, points))))

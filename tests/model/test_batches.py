@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import needs_bfloat16
+from helpers import ROUNDED
 
 from olift_fast.model import Lifter, LifterConfig, inference, lift_tracks
 from olift_fast.model.batches import Stretch, batches_of, stretches_of
@@ -102,9 +102,9 @@ def test_each_track_is_lifted_as_alone_to_the_last_bit(lifter: Lifter, frames: i
 
 
 @EXACT
-@needs_bfloat16
-def test_each_track_is_lifted_as_alone_in_bfloat16(lifter: Lifter) -> None:
-    assert_each_as_alone(lifter.optimize(dtype=torch.bfloat16), recording(14, 13), mirror=True)
+@pytest.mark.parametrize("dtype", ROUNDED)
+def test_each_track_is_lifted_as_alone_by_rounded_products(lifter: Lifter, dtype: str) -> None:
+    assert_each_as_alone(lifter.optimize(dtype=getattr(torch, dtype)), recording(14, 13), mirror=True)
 
 
 @EXACT

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import needs_bfloat16, needs_native
+from helpers import ROUNDED, needs_native
 from safetensors.torch import save
 
 from olift_fast import InputError, Lifter, LifterConfig, NativeLifter, Skeleton, StreamingLifter, lift_tracks, load
@@ -238,17 +238,20 @@ def test_weights_of_other_dtypes_are_read(tmp_path: Path, dtype: torch.dtype) ->
     assert_same(Lifter.from_pretrained(tmp_path / "model"), native, clip())
 
 
-@needs_bfloat16
-def test_bfloat16_gives_the_same_as_the_modules(tmp_path: Path) -> None:
-    lifter, native = pair(tmp_path, "bfloat16", time_encoding="none")
-    wanted = lifter.optimize(dtype=torch.bfloat16).lift_arrays(**clip())
+@pytest.mark.parametrize("dtype", ROUNDED)
+def test_rounded_products_give_the_same_as_the_modules(tmp_path: Path, dtype: Any) -> None:
+    lifter, native = pair(tmp_path, dtype, time_encoding="none")
+    wanted = lifter.optimize(dtype=getattr(torch, dtype)).lift_arrays(**clip())
     assert native.lift_arrays(**clip()).tobytes() == wanted.tobytes()
+    exact = lifter.lift_arrays(**clip())
+    assert 1e-6 < np.linalg.norm(wanted - exact) / np.linalg.norm(exact) < {"bfloat16": 2e-2, "int16": 2e-3}[dtype]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int16"])
 def test_what_does_not_run_here_is_refused(tmp_path: Path, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("olift_fast.model.native_lifter.why_not_bfloat16", lambda: "no such instructions")
-    with pytest.raises(InputError, match=r"no such instructions|'float32' or 'bfloat16', got 'float16'"):
+    monkeypatch.setattr("olift_fast.model.native_lifter.why_not_int16", lambda: "no such instructions")
+    with pytest.raises(InputError, match=r"no such instructions|'float32', 'bfloat16' or 'int16', got 'float16'"):
         pair(tmp_path, dtype)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import error, needs_bfloat16
+from helpers import ROUNDED, error, needs_bfloat16, needs_int16
 from torch import Tensor, nn
 
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks, lift_mirrored
@@ -18,8 +18,9 @@ SMALL = LifterConfig(width=24, heads=3, motion_layers=2, space_layers=1, window=
 DTYPES = [
     torch.float32,
     pytest.param(torch.bfloat16, marks=needs_bfloat16),
+    pytest.param(torch.int16, marks=needs_int16),
 ]
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 5e-3}
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.int16: 2e-3, torch.float16: 5e-3}
 
 
 def clip(batch: int = 2, frames: int = 19, joints: int = 5, device: str = "cpu") -> tuple[Tensor, dict[str, Any]]:
@@ -53,12 +54,12 @@ def test_matches_the_lifter_in_float64(dtype: torch.dtype) -> None:
         assert torch.equal(got, optimized(keypoints, **given))
 
 
-@needs_bfloat16
-def test_bfloat16_is_really_taken() -> None:
+@pytest.mark.parametrize("dtype", ROUNDED)
+def test_the_dtype_is_really_taken(dtype: str) -> None:
     lifter = lifter_of()
     keypoints, given = clip()
-    exact, rounded = (lifter.optimize(dtype=dtype)(keypoints, **given) for dtype in (torch.float32, torch.bfloat16))
-    assert (exact - rounded).norm() / exact.norm() > 1e-4
+    exact, rounded = (lifter.optimize(dtype=getattr(torch, name))(keypoints, **given) for name in ("float32", dtype))
+    assert (exact - rounded).norm() / exact.norm() > {"bfloat16": 1e-4, "int16": 1e-5}[dtype]
 
 
 @pytest.mark.slow
@@ -145,6 +146,12 @@ def test_refuses_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("olift_fast.model.lifter.why_not_bfloat16", lambda: "an old processor")
     with pytest.raises(ValueError, match=r"bfloat16 does not run on this CPU: an old processor; torch\.float32 does"):
         lifter.optimize(dtype=torch.bfloat16)
+    monkeypatch.setattr("olift_fast.model.lifter.why_not_int16", lambda: "another kind")
+    with pytest.raises(ValueError, match=r"int16 does not run on this CPU: another kind; torch\.float32 does"):
+        lifter.optimize(dtype=torch.int16)
+    for where, options in (("cuda", {}), ("cpu", {"compile": True})):
+        with pytest.raises(ValueError, match=r"int16 is for the native passes on the CPU"):
+            lifter.optimize(where, torch.int16, **options)
 
 
 @pytest.mark.gpu

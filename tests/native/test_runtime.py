@@ -260,7 +260,7 @@ def test_torch_without_dlpacks_c_interface_is_named(monkeypatch: pytest.MonkeyPa
 
 def test_info_names_what_was_built() -> None:
     info = module().info()
-    assert set(info) == {"version", "compiler", "simd", "bfloat16", "openmp", "cuda", "cuda_arch"}
+    assert set(info) == {"version", "compiler", "simd", "bfloat16", "int16", "openmp", "cuda", "cuda_arch"}
     assert bool(info["cuda_arch"]) == info["cuda"]
     assert info["simd"] == "avx512" or not info["bfloat16"]
     assert hasattr(module(), "procrustes_cuda") == info["cuda"]

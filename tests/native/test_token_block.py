@@ -14,11 +14,14 @@ from scipy.special import erf
 Array = npt.NDArray[Any]
 
 
-@pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
-def bfloat16(request: pytest.FixtureRequest) -> bool:
-    if request.param and not module().info()["bfloat16"]:
+TOLERANCE = {"float32": 2e-6, "int16": 1e-3, "bfloat16": 1e-2}
+
+
+@pytest.fixture(params=TOLERANCE)
+def products(request: pytest.FixtureRequest) -> str:
+    if request.param == "bfloat16" and not module().info()["bfloat16"]:
         pytest.skip("no AVX512-BF16")
-    return bool(request.param)
+    return str(request.param)
 
 
 class Layers:
@@ -32,9 +35,9 @@ class Layers:
             for size in sizes
         ]
 
-    def packed(self, bfloat16: bool) -> tuple[Any, ...]:
+    def packed(self, products: str = "float32") -> tuple[Any, ...]:
         """As the kernel takes them: the norm, the first layer and the second, if there is one."""
-        first, *second = (pack(*layer, bfloat16) for layer in self.linears)
+        first, *second = (pack(*layer, products) for layer in self.linears)
         return (*(torch.from_numpy(x) for x in self.norm), 1e-5), first, second[0] if second else None
 
     def __call__(self, x: Array) -> Array:
@@ -45,16 +48,27 @@ class Layers:
         return x
 
 
-def pack(weight: Array, bias: Array, bfloat16: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+def pack(weight: Array, bias: Array, products: str = "float32") -> tuple[torch.Tensor, torch.Tensor]:
     outputs, inputs = weight.shape
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    packed = torch.full((module().packed_size(inputs, outputs, bfloat16),), torch.nan, dtype=dtype)
+    size = module().packed_size(inputs, outputs, products)
+    packed = torch.full((size,), 77 if products == "int16" else torch.nan, dtype=getattr(torch, products))
     module().pack_weight(torch.from_numpy(weight), packed)
     return packed, torch.from_numpy(bias)
 
 
-def rounded(x: Array) -> Array:
-    """To bfloat16, ties to even."""
+def rounded(x: Array, products: str, largest: int, total: float = np.inf) -> Array:
+    """To bfloat16, ties to even; or each row to integers up to `largest`, of which each 256 add up to `total`."""
+    if products == "float32":
+        return x
+    if products == "int16":
+        parts = [np.abs(x[:, first : first + 256]) for first in range(0, x.shape[1], 256)]
+        most = np.max([part.max(-1, keepdims=True) for part in parts], axis=0)
+        # In the kernel's order of summing, one by one in float32.
+        sums = np.max([np.cumsum(part, axis=-1, dtype=np.float32)[:, -1:] for part in parts], axis=0)
+        factor = np.minimum(np.float32(largest) / most, np.float32(total) / sums)
+        # The kernel rounds the exact product, except where there is no fused multiply-add.
+        exact = np.float32 if module().info()["simd"] == "baseline" else np.float64
+        return np.rint(x.astype(exact) * factor) / factor
     bits = x.astype(np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 
@@ -66,11 +80,11 @@ def run(
     mlp: Layers | None = None,
     head: Layers | None = None,
     threads: int = 2,
-    bfloat16: bool = False,
+    products: str = "float32",
 ) -> tuple[Array, Array | None]:
     """(tokens, head's output) of the native pass."""
     tokens = tokens.copy()
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    dtype = torch.bfloat16 if products == "bfloat16" else torch.float32
     head = Layers(np.random.default_rng(0), tokens.shape[1], 1) if head is None else head
     out = torch.full((len(tokens), len(head.linears[-1][1])), torch.nan, dtype=dtype)
     out = out.float() if len(head.linears) == 2 else out
@@ -78,9 +92,9 @@ def run(
         torch.from_numpy(tokens),
         None if attended is None else torch.from_numpy(attended).to(dtype),
         out,
-        None if projection is None else pack(*projection, bfloat16),
-        None if mlp is None else mlp.packed(bfloat16),
-        head.packed(bfloat16),
+        None if projection is None else pack(*projection, products),
+        None if mlp is None else mlp.packed(products),
+        head.packed(products),
         threads,
     )
     return tokens, out.float().numpy()
@@ -88,28 +102,51 @@ def run(
 
 @pytest.mark.parametrize("rows", [1, 11, 12, 13, 48, 97, 500])
 @pytest.mark.parametrize("width", [4, 20, 33, 128])
-def test_matches_float64(rows: int, width: int, bfloat16: bool) -> None:
+def test_matches_float64(rows: int, width: int, products: str) -> None:
     random = np.random.default_rng(rows * width)
     tokens, attended = (random.normal(size=(rows, width)).astype(np.float32) for _ in range(2))
     projection = (random.normal(size=(width, width)).astype(np.float32), random.normal(size=width).astype(np.float32))
     mlp, head = Layers(random, width, 2 * width + 3, width), Layers(random, width, 3 * width)
     wanted = tokens + attended.astype(np.float64) @ projection[0].astype(np.float64).T + projection[1]
     wanted = wanted + mlp(wanted)
-    got, out = run(tokens, attended, projection, mlp, head, bfloat16=bfloat16)
-    tolerance = 1e-2 if bfloat16 else 2e-6
-    assert relative_error(got, wanted) < tolerance
-    assert out is not None and relative_error(out, head(wanted)) < tolerance
+    got, out = run(tokens, attended, projection, mlp, head, products=products)
+    assert relative_error(got, wanted) < TOLERANCE[products]
+    assert out is not None and relative_error(out, head(wanted)) < TOLERANCE[products]
 
 
-@pytest.mark.parametrize("width", [1, 2, 5, 31, 64, 129])
-def test_bfloat16_rounds_the_factors_and_nothing_else(width: int, bfloat16: bool) -> None:
+@pytest.mark.parametrize("width", [1, 2, 5, 31, 64, 129, 257, 515])
+def test_factors_are_rounded_and_nothing_else(width: int, products: str) -> None:
     random = np.random.default_rng(width)
     tokens, attended = (random.normal(size=(29, width)).astype(np.float32) for _ in range(2))
     weight, bias = random.normal(size=(width, width)).astype(np.float32), random.normal(size=width).astype(np.float32)
-    factors = [rounded(x) if bfloat16 else x for x in (attended, weight)]
+    factors = [rounded(attended, products, 8191), rounded(weight, products, 32767, 262_000)]
     wanted = tokens + factors[0].astype(np.float64) @ factors[1].astype(np.float64).T + bias
-    got = run(tokens, attended, (weight, bias), bfloat16=bfloat16)[0]
+    got = run(tokens, attended, (weight, bias), products=products)[0]
     assert relative_error(got, wanted) < 1e-6
+
+
+@pytest.mark.parametrize("width", [255, 256, 257, 511, 512, 513, 1030])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_integers_do_not_overflow(width: int, sign: int) -> None:
+    tokens, attended = np.zeros((7, width), np.float32), np.full((7, width), sign * 3.0, np.float32)
+    weight, bias = np.full((width, width), 0.5, np.float32), np.zeros(width, np.float32)
+    got = run(tokens, attended, (weight, bias), products="int16")[0]
+    assert got == pytest.approx(sign * 1.5 * width, rel=1e-3)
+    # In the first outputs, one weight in 256 counts: its integers are the largest that there are.
+    weight[:5] = 0
+    weight[:5, ::256] = 0.5
+    got = run(tokens, attended, (weight, bias), products="int16")[0]
+    assert got[:, :5] == pytest.approx(sign * 1.5 * len(range(0, width, 256)), rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-42, 1e-35, 1e-20, 1e20, 1e36])
+def test_rows_of_integers_may_be_of_any_size(size: float) -> None:
+    random = np.random.default_rng(9)
+    attended = random.uniform(-1, 1, size=(9, 40)).astype(np.float32)
+    weight, bias = random.uniform(-1, 1, size=(40, 40)).astype(np.float32), np.zeros(40, np.float32)
+    wanted = attended.astype(np.float64) @ weight.astype(np.float64).T * size
+    got = run(np.zeros((9, 40), np.float32), attended * np.float32(size), (weight, bias), products="int16")[0]
+    assert np.abs(got - wanted).max() <= 1e-3 * np.abs(wanted).max() + 1e-28
 
 
 @pytest.mark.parametrize("outputs", [1, 3, 16, 31])
@@ -150,26 +187,27 @@ def test_gelu_is_the_exact_one_far_out_too() -> None:
         assert got == pytest.approx(wanted, rel=1e-6, abs=3e-7 * max(1, abs(x)), nan_ok=True), value
 
 
-def test_a_row_with_nan_harms_no_other(bfloat16: bool) -> None:
+@pytest.mark.parametrize("spoilt_by", [np.nan, np.inf, -np.inf])
+def test_a_row_with_nan_harms_no_other(spoilt_by: float, products: str) -> None:
     random = np.random.default_rng(3)
     tokens = random.normal(size=(60, 20)).astype(np.float32)
     mlp, head = Layers(random, 20, 40, 20), Layers(random, 20, 60)
-    clean, clean_out = run(tokens, mlp=mlp, head=head, bfloat16=bfloat16)
-    tokens[17, 3] = np.nan
-    spoilt, spoilt_out = run(tokens, mlp=mlp, head=head, bfloat16=bfloat16)
+    clean, clean_out = run(tokens, mlp=mlp, head=head, products=products)
+    tokens[17, 3] = spoilt_by
+    spoilt, spoilt_out = run(tokens, mlp=mlp, head=head, products=products)
     others = np.arange(60) != 17
     assert clean_out is not None and spoilt_out is not None
     assert np.isnan(spoilt[17]).all() and np.isnan(spoilt_out[17]).all()
     assert np.array_equal(spoilt[others], clean[others]) and np.array_equal(spoilt_out[others], clean_out[others])
 
 
-def test_threads_change_no_bit(bfloat16: bool) -> None:
+def test_threads_change_no_bit(products: str) -> None:
     random = np.random.default_rng(4)
     tokens = random.normal(size=(333, 36)).astype(np.float32)
     mlp, head = Layers(random, 36, 70, 36), Layers(random, 36, 108)
-    first, first_out = run(tokens, mlp=mlp, head=head, threads=1, bfloat16=bfloat16)
+    first, first_out = run(tokens, mlp=mlp, head=head, threads=1, products=products)
     for threads in (2, 3, 8):
-        got, out = run(tokens, mlp=mlp, head=head, threads=threads, bfloat16=bfloat16)
+        got, out = run(tokens, mlp=mlp, head=head, threads=threads, products=products)
         assert np.array_equal(got, first) and np.array_equal(np.asarray(out), np.asarray(first_out))
 
 
@@ -185,7 +223,7 @@ def test_threads_change_no_bit(bfloat16: bool) -> None:
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, Any], message: str) -> None:
-    head = Layers(np.random.default_rng(0), 4, 5).packed(False)
+    head = Layers(np.random.default_rng(0), 4, 5).packed()
     call = {"tokens": torch.zeros(2, 4), "attended": None, "head_out": torch.zeros(2, 5), "projection": None}
     with pytest.raises(ValueError, match=message):
         module().token_block(**(call | {"mlp": None, "head": head, "threads": 1} | change))
@@ -193,8 +231,10 @@ def test_what_is_missing_is_named(change: dict[str, Any], message: str) -> None:
 
 def test_sizes_of_weights_are_named() -> None:
     with pytest.raises(ValueError, match="inputs and outputs must be > 0, got 0 and 3"):
-        module().packed_size(0, 3, False)
+        module().packed_size(0, 3, "float32")
+    with pytest.raises(ValueError, match="products must be float32, bfloat16 or int16, got int8"):
+        module().packed_size(4, 3, "int8")
     with pytest.raises(ValueError, match=r"packed must have shape \(\d+\), got \(5\)"):
         module().pack_weight(torch.zeros(3, 4), torch.zeros(5))
     with pytest.raises(ValueError, match="weight must be contiguous"):
-        module().pack_weight(torch.zeros(4, 3).T, torch.zeros(module().packed_size(4, 3, False)))
+        module().pack_weight(torch.zeros(4, 3).T, torch.zeros(module().packed_size(4, 3, "float32")))

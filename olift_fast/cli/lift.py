@@ -47,9 +47,9 @@ from olift_fast.cli.world_options import (
     MmPerPixel,
     NoFloor,
     UpOption,
-    WorldOptions,
 )
 from olift_fast.errors import InputError
+from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Body
@@ -122,7 +122,8 @@ def lift(
     body: Annotated[
         Path | None,
         typer.Option(
-            help="Give each bone its length in this body.json of `olift adapt`, relative to the body's size.",
+            help="Give each bone its length in this body.json of `olift adapt`; if that holds millimeters, they tell "
+            "--world the size.",
             show_default=False,
             readable=False,
         ),

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+WorldFlag = Annotated[
+    bool, typer.Option("--world", help="Bring the result to the world frame: z up, on a floor (see `olift world`).")
+]
 UpOption = Annotated[
     str | None,
     typer.Option(

@@ -145,7 +145,8 @@ def lift_archive(
         retry_failed: lift anew what failed before.
         dry_run: lift nothing, but count, and measure the speed with a few files.
         fail_fast: stop after the first file that fails.
-        long: recordings of more frames are lifted from disk to disk, in memory that does not grow with them.
+        long: recordings of more frames are lifted from disk to disk, in memory that does not grow with them; not
+            where the settings need all frames at once: `mirror`, `smooth`, `rigid`, `body`, a `world`.
         ray_address: of the cluster; Ray's own choice by default.
         on_event: called with what happens: "planned", "file" for each file, "done".
 

@@ -146,7 +146,11 @@ def archive(
     device: DeviceName = "cpu",
     dtype: Dtype = DtypeName.float32,
     long_frames: Annotated[
-        int, typer.Option(help="Recordings of more frames are lifted from disk to disk, in bounded memory.")
+        int,
+        typer.Option(
+            help="Recordings of more frames are lifted from disk to disk, in bounded memory, unless --mirror, --smooth, "
+            "--rigid, --body or --world needs all frames at once."
+        ),
     ] = 100_000,
     allow_pickle: AllowPickle = False,
     as_json: Json = False,

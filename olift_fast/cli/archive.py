@@ -148,8 +148,8 @@ def archive(
     long_frames: Annotated[
         int,
         typer.Option(
-            help="Recordings of more frames are lifted from disk to disk, in bounded memory, unless --mirror, --smooth, "
-            "--rigid, --body or --world needs all frames at once."
+            help="Recordings of more frames are lifted from disk to disk, in bounded memory; not where --mirror, "
+            "--smooth, --rigid, --body or --world needs all frames at once."
         ),
     ] = 100_000,
     allow_pickle: AllowPickle = False,

@@ -163,7 +163,8 @@ def lift_archive(
         raise InputError(f"workers must be >= 1, got {workers}")
     workers = workers or default_workers(settings)
     check_usable(settings)
-    settings = replace(settings, model=pinned(settings.model))
+    # The world's options hold the calibration that they have read: a run reads it anew.
+    settings = replace(settings, model=pinned(settings.model), world=replace(settings.world))
     facts = facts_of(settings)
     tell = on_event or (lambda event: None)
     started = time.monotonic()

@@ -128,9 +128,7 @@ def test_a_changed_body_lifts_anew_and_says_why(run: Run, tmp_path: Path, bones:
     assert without.done == 2 and records(tmp_path / "out")["0.csv"]["why"].endswith(", is None")
 
 
-def test_a_changed_skeleton_or_calibration_lifts_anew(
-    run: Run, tmp_path: Path, bones: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_skeleton_or_calibration_lifts_anew(run: Run, tmp_path: Path, bones: str) -> None:
     """Within one process, too."""
     table(tmp_path / "in" / "0.csv")
     cameras = tmp_path / "cameras.json"
@@ -146,7 +144,6 @@ def test_a_changed_skeleton_or_calibration_lifts_anew(
     assert len(read_lifted(tmp_path / "out" / record["output"]).skeleton.edges) == 2
     cameras.write_text(json.dumps({"top": CALIBRATION["top"] | {"dist": [0.3, 0, 0, 0]}}))
     before = read_lifted(tmp_path / "out" / record["output"])
-    options["world"] = WorldOptions(world=False, calibration=cameras)
     assert run(tmp_path / "in", tmp_path / "out", **options).done == 1
     record = records(tmp_path / "out")["0.csv"]
     assert record["why"].startswith("the settings changed: calibration was")

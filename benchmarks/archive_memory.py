@@ -3,7 +3,8 @@
     python -m benchmarks.archive_memory --files 20000
 
 Each file is a short table of keypoints. Memory is what the command and each of its workers have to themselves
-(RssAnon of /proc, so on Linux alone), read whenever so many files are done. A load of the machine does not disturb it.
+(RssAnon of /proc, so on Linux alone), read whenever so many files are done, after the first hundred, and before
+the last hundred. A load of the machine does not disturb it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 NAMES = ("nose", "left_paw", "right_paw", "tail")
-FIRST = 100
-"""Files after which memory is read first."""
+MARGIN = 100
+"""Files after which memory is read first, and files that are left when it is read last: workers end with the last."""
 
 
 def write_files(folder: Path, files: int, frames: int) -> None:
@@ -74,7 +75,7 @@ def measured(files: int, frames: int, workers: int, every: int) -> list[dict[str
                 if json.loads(line)["event"] != "file":
                     continue
                 done += 1
-                if done == FIRST or done % every == 0:
+                if done in (MARGIN, files - MARGIN) or (done % every == 0 and done < files):
                     own = {"command": own_bytes(running.pid), "workers": [*map(own_bytes, children(running.pid))]}
                     found.append({"files": done, "seconds": round(time.perf_counter() - start, 1)} | own)
                     print(json.dumps(found[-1]), file=sys.stderr, flush=True)

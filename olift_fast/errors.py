@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -14,6 +15,18 @@ def named(path: object, error: Exception) -> str:
     """The error's message, which begins with the path: "clip.npz: …"."""
     message = str(error)
     return message if message.startswith(f"{path}: ") else f"{path}: {message}"
+
+
+@contextmanager
+def by_option(argument: str, option: str) -> Iterator[None]:
+    """Puts an option in place of the argument that an InputError within the block begins with."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        if not message.startswith(argument):
+            raise
+        raise InputError(option + message.removeprefix(argument)) from error
 
 
 class PickledError(InputError):

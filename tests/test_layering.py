@@ -34,6 +34,7 @@ LAYERS = {
     "ops": 2,
     "bodies": 2,
     "data": 2,
+    "finishing": 3,
     "nn": 3,
     "model": 4,
     "io": 4,

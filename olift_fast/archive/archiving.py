@@ -26,13 +26,16 @@ from olift_fast.archive.plan import Facts, Job, Plan, packs, plan
 from olift_fast.archive.records import Record
 from olift_fast.archive.settings import LiftSettings
 from olift_fast.archive.store_lock import locked_in_store
+from olift_fast.bodies import read_body
 from olift_fast.errors import InputError
+from olift_fast.finishing import Finishing
 from olift_fast.io.read import read_skeleton
 from olift_fast.io.write import require_writer
 from olift_fast.model import load
 from olift_fast.model.checkpoints import CONFIG, WEIGHTS, folder_of, pinned
 from olift_fast.model.inference import check_pitch
 from olift_fast.runtime.threads import set_thread_count, thread_count
+from olift_fast.world import read_calibration
 
 LOCK = "archive.lock"
 _SAMPLE = 16
@@ -142,7 +145,8 @@ def lift_archive(
         retry_failed: lift anew what failed before.
         dry_run: lift nothing, but count, and measure the speed with a few files.
         fail_fast: stop after the first file that fails.
-        long: recordings of more frames are lifted from disk to disk, in memory that does not grow with them.
+        long: recordings of more frames are lifted from disk to disk, in memory that does not grow with them; not
+            where the settings need all frames at once: `mirror`, `smooth`, `rigid`, `body`, a `world`.
         ray_address: of the cluster; Ray's own choice by default.
         on_event: called with what happens: "planned", "file" for each file, "done".
 
@@ -159,7 +163,8 @@ def lift_archive(
         raise InputError(f"workers must be >= 1, got {workers}")
     workers = workers or default_workers(settings)
     check_usable(settings)
-    settings = replace(settings, model=pinned(settings.model))
+    # The world's options hold the calibration that they have read: a run reads it anew.
+    settings = replace(settings, model=pinned(settings.model), world=replace(settings.world))
     facts = facts_of(settings)
     tell = on_event or (lambda event: None)
     started = time.monotonic()
@@ -229,21 +234,26 @@ def _finish(manifest: Manifest, destination: Destination, summary: Summary) -> N
 
 
 def check_usable(settings: LiftSettings) -> None:
-    """Raises where no file could be lifted: the skeleton can't be read, or the results' format needs an extra.
+    """Raises where no file could be lifted: a file of the settings can't be read, or an extra is needed.
 
     Raises:
-        InputError: the skeleton is none.
-        MissingExtraError: the extra `io` is needed.
+        InputError: the skeleton, the body or the calibration is none.
+        MissingExtraError: the results' format needs the extra `io`, or smoothing the extra `smooth`.
     """
     if settings.skeleton is not None:
         read_skeleton(settings.skeleton)
+    if settings.body is not None:
+        read_body(settings.body)
+    if settings.world.calibration is not None:
+        read_calibration(settings.world.calibration, settings.world.camera)
+    Finishing(smooth=settings.smooth, placement=settings.world).check(settings.frame)
     require_writer(Path(f"result{settings.suffix}"))
 
 
 def facts_of(settings: LiftSettings) -> Facts:
     """What is known of the settings' model; raises InputError where it can't be loaded, or told the pitch."""
     lifter = load(settings.model)
-    check_pitch(lifter, settings.pitch)
+    check_pitch(lifter, Finishing(placement=settings.world, pitch=settings.pitch).pitch_for_model(lifter.config.pitch))
     folder = folder_of(settings.model)
     weights = "".join(hash_of(folder / name) for name in (CONFIG, WEIGHTS))
     return Facts(lifter.name, weights, __version__)

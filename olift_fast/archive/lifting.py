@@ -19,10 +19,12 @@ from olift_fast.archive.long_files import lift_on_disk
 from olift_fast.archive.plan import Facts, Job, wanted_of
 from olift_fast.archive.quality import quality_of
 from olift_fast.archive.records import Record
-from olift_fast.archive.settings import LiftSettings, with_changes
+from olift_fast.archive.settings import LiftSettings, stamp_of, with_changes
 from olift_fast.archive.stores import is_url, remote_of
 from olift_fast.atomic import writing
+from olift_fast.bodies import Body, read_body
 from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.finishing import Finishing
 from olift_fast.io.liftable import read_liftable
 from olift_fast.io.read import read_skeleton
 from olift_fast.io.write import check_can_hold, write_lifted
@@ -64,14 +66,15 @@ class _Read:
 
     job: Job
     settings: LiftSettings
+    finishing: Finishing
     tracks: KeypointTracks
     record: Record
+    pitch: float | None
 
     @property
     def alike(self) -> tuple[Any, ...]:
         """Files are lifted together where these are the same."""
-        own = self.settings
-        return own.min_confidence, own.frame, own.mirror, own.pitch
+        return tuple(_options(self).values())
 
 
 class Lifting:
@@ -120,11 +123,14 @@ class Lifting:
                     path = self._local(job, stack)
                 with stages.measure("read"):
                     record["input_sha256"] = hash_of(path)
-                    tracks = _tracks_of(path, job.entry.path, settings)
+                    finishing = _finishing(settings)
+                    tracks = finishing.prepared(_tracks_of(path, job.entry.path, settings))
                     _check_can_hold(job.output, tracks)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, others go on
             return failed(record | stages.rounded("seconds_"), error)
-        return _Read(job, settings, tracks, record | stages.rounded("seconds_") | _known_of(tracks, settings))
+        record |= stages.rounded("seconds_") | _known_of(tracks, settings)
+        pitch = finishing.pitch_for_model(self._model.config.pitch)
+        return _Read(job, settings, finishing, tracks, record, pitch)
 
     def _local(self, job: Job, stack: ExitStack) -> Path:
         """The file on this machine; a remote one is fetched whole, and removed once it is read."""
@@ -175,7 +181,8 @@ class Lifting:
 
     def _is_long(self, read: _Read) -> bool:
         long = read.tracks.num_frames > self._setup.long
-        return long and not read.settings.mirror and not self._model.config.counts_frames
+        whole = read.settings.mirror or read.finishing.changes_joints or self._model.config.counts_frames
+        return long and not whole
 
     def _work(self, read: _Read) -> Path | None:
         """Where a long recording is taken up again after a kill: of this input, model and settings alone."""
@@ -184,13 +191,17 @@ class Lifting:
         own = {key: read.record[key] for key in ("input_sha256", "model_sha256", "version", "settings", "output")}
         return self._destination.folder / WORK / hash_of_json(own)[:16]
 
-    def _written(self, read: _Read, result: LiftedTracks) -> Record:
+    def _written(self, read: _Read, lifted: LiftedTracks) -> Record:
         stages, record, output = Stages(), read.record, read.job.output
         try:
+            absent = read.tracks.absent()
+            # Quality is that of the model's joints: what finishes them hides faults.
+            tracks = [_track_record(lifted, index, absent[index]) for index in range(lifted.num_tracks)]
+            start = time.perf_counter()
+            result = read.finishing.finished(lifted, Stages())
+            record["seconds_lift"] = round(record["seconds_lift"] + time.perf_counter() - start, 4)
             with stages.measure("write"):
                 record |= self._kept(result, output)
-            absent = read.tracks.absent()
-            tracks = [_track_record(result, index, absent[index]) for index in range(result.num_tracks)]
         except Exception as error:  # noqa: BLE001 - as in `_read`
             return failed(record | stages.rounded("seconds_"), error)
         own = {"tracks": tracks, "warnings": _joined(result.warnings)}
@@ -255,6 +266,7 @@ def _tracks_of(path: Path, name: str, settings: LiftSettings) -> KeypointTracks:
             min_confidence=settings.min_confidence,
             fps=settings.fps,
             image_size=settings.image_size,
+            names=settings.tracks,
             allow_pickle=settings.allow_pickle,
         )
     except InputError as error:
@@ -270,14 +282,33 @@ def _check_can_hold(output: str, tracks: KeypointTracks) -> None:
         raise InputError(str(error).removeprefix(f"{Path(output)}: ")) from error
 
 
-@lru_cache(maxsize=256)
 def _skeleton(path_or_name: str) -> Skeleton:
+    return _read_skeleton(path_or_name, stamp_of(path_or_name))
+
+
+@lru_cache(maxsize=256)
+def _read_skeleton(path_or_name: str, stamp: tuple[int, ...]) -> Skeleton:
     return read_skeleton(path_or_name)
+
+
+def _finishing(settings: LiftSettings) -> Finishing:
+    return Finishing(
+        smooth=settings.smooth,
+        rigid=settings.rigid,
+        body=None if settings.body is None else _read_body(settings.body, stamp_of(settings.body)),
+        placement=settings.world,
+        pitch=settings.pitch,
+    )
+
+
+@lru_cache(maxsize=256)
+def _read_body(path: str, stamp: tuple[int, ...]) -> Body:
+    return read_body(path)
 
 
 def _options(read: _Read) -> dict[str, Any]:
     own = read.settings
-    return {"min_confidence": own.min_confidence, "frame": own.frame, "mirror": own.mirror, "pitch": own.pitch}
+    return {"min_confidence": own.min_confidence, "frame": own.frame, "mirror": own.mirror, "pitch": read.pitch}
 
 
 def _known_of(tracks: KeypointTracks, settings: LiftSettings) -> Record:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Literal
 
 from olift_fast.archive.hashes import hash_of_json
+from olift_fast.archive.settings import LiftSettings
 
 Status = Literal["done", "failed", "skipped"]
 Record = dict[str, Any]
@@ -71,6 +73,11 @@ def rows_of(record: Record) -> Iterator[dict[str, Any]]:
         yield {name: row[name] for name in COLUMNS}
 
 
+@cache
+def _unset() -> dict[str, Any]:
+    return LiftSettings().told()
+
+
 def reason_to_lift(record: Record | None, wanted: Record, *, retry_failed: bool) -> str | None:
     """Why a file is lifted (again), in words; None where nothing has changed since its record.
 
@@ -85,7 +92,8 @@ def reason_to_lift(record: Record | None, wanted: Record, *, retry_failed: bool)
         return "new"
     if retry_failed and record["status"] == "failed":
         return "it failed before"
-    old, new = record.get("settings") or {}, wanted["settings"]
+    # A record of before an option was there was lifted without it.
+    old, new = _unset() | (record.get("settings") or {}), wanted["settings"]
     differ = [f"{name} was {old.get(name)!r}, is {new[name]!r}" for name in new if old.get(name) != new[name]]
     if differ:
         return f"the settings changed: {', '.join(differ)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from olift_fast.archive.hashes import hash_of
 from olift_fast.camera_views import PITCHES
 from olift_fast.errors import InputError
+from olift_fast.finishing import AS_LIFTED, WorldOptions, check_frames
 from olift_fast.io.read import formats
 from olift_fast.io.write import kind_of
 from olift_fast.model.alignment import check_frame
@@ -36,7 +37,12 @@ class LiftSettings:
         min_confidence: keypoints below it count as hidden.
         frame: "camera" or "object", see `lift_tracks`.
         mirror: lift the mirror image, too, and average.
-        pitch: degrees by which the camera looks down, for models that can be told.
+        smooth: seconds over which the joints are smoothed.
+        rigid: give each bone one length for a whole track.
+        body: a `body.json` of `olift adapt`, whose lengths the bones get; its millimeters tell the world's size.
+        tracks: names of the tracks that are lifted; all by default.
+        pitch: degrees by which the camera looks down, for models that can be told, and for the world frame.
+        world: the world frame that results are brought to, and calibrated cameras; as lifted by default.
         device: where the model runs: "cpu", "cuda", …
         dtype: what the model's products are rounded to: "float32", "bfloat16", "int16" or "float16".
         allow_pickle: open pickled Python objects, which can run any code.
@@ -55,7 +61,12 @@ class LiftSettings:
     min_confidence: float = 0.3
     frame: CoordinateFrame = "camera"
     mirror: bool = False
+    smooth: float | None = None
+    rigid: bool = False
+    body: str | None = None
+    tracks: tuple[str, ...] = ()
     pitch: float | None = None
+    world: WorldOptions = AS_LIFTED
     device: str = "cpu"
     dtype: str = "float32"
     allow_pickle: bool = False
@@ -73,38 +84,67 @@ class LiftSettings:
             raise InputError(f"image_size must be a width and a height in pixels, got {self.image_size}")
         if not 0 <= self.min_confidence <= 1:
             raise InputError(f"min_confidence must be within 0 … 1, got {self.min_confidence:g}")
+        if self.smooth is not None and not 0 < self.smooth < math.inf:
+            raise InputError(f"smooth must be a positive number of seconds, got {self.smooth:g}")
         check_dtype(self.dtype)
         check_frame(self.frame)
+        check_frames(self.world, self.frame)
         check_pitch(self.pitch)
         kind_of(Path(f"result{self.suffix}"))
 
     def told(self) -> dict[str, Any]:
         """All on which a result depends but the input and the model's weights, as JSON holds it.
 
-        A skeleton's file counts by its content.
+        The files of skeletons, bodies and calibrations count by their content.
 
         Raises:
-            InputError: the skeleton's file can't be read.
+            InputError: one of these files can't be read.
         """
         told = asdict(self)
         del told["model"]
-        told["image_size"] = list(self.image_size) if self.image_size else None
-        if self.skeleton is not None and self.skeleton not in rig_names():
-            told["skeleton"] = f"{self.skeleton} ({_content(self.skeleton)})"
+        told |= told.pop("world")
+        told |= {name: list(value) for name, value in told.items() if isinstance(value, tuple)}
+        files = {"skeleton": self.skeleton, "body": self.body, "calibration": self.world.calibration}
+        if self.skeleton in rig_names():
+            del files["skeleton"]
+        for name, path in files.items():
+            if path is not None:
+                told[name] = f"{path} ({_content(name, str(path))})"
         return told
 
 
 def with_changes(settings: LiftSettings, changes: Mapping[str, Any]) -> LiftSettings:
-    """The settings with those of one file."""
-    return replace(settings, **changes) if changes else settings
+    """The settings with those of one file, by the names of `LiftSettings` and of `WorldOptions`."""
+    if not changes:
+        return settings
+    of_world = {name: value for name, value in changes.items() if name in _OF_WORLD}
+    own = {name: value for name, value in changes.items() if name not in _OF_WORLD}
+    return replace(settings, **own, world=replace(settings.world, **of_world) if of_world else settings.world)
+
+
+_OF_WORLD = {field.name for field in fields(WorldOptions)}
+
+
+def _content(name: str, path: str) -> str:
+    """The hash of a file that a setting names; taken once, unless the file changes."""
+    try:
+        return _hash(path, stamp_of(path))
+    except OSError as error:
+        raise InputError(f"{name} {path}: {error.strerror or error}") from error
 
 
 @lru_cache(maxsize=1024)
-def _content(path: str) -> str:
+def _hash(path: str, stamp: tuple[int, ...]) -> str:
+    return hash_of(Path(path))[:16]
+
+
+def stamp_of(path: str) -> tuple[int, ...]:
+    """What differs once a file has been changed; () where there is none."""
     try:
-        return hash_of(Path(path))[:16]
-    except OSError as error:
-        raise InputError(f"skeleton {path}: {error.strerror or error}") from error
+        found = Path(path).stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def parsed_change(column: str, text: str, folder: Path) -> tuple[str, Any]:
@@ -113,7 +153,7 @@ def parsed_change(column: str, text: str, folder: Path) -> tuple[str, Any]:
     Args:
         column: one of `COLUMNS`.
         text: of the cell.
-        folder: what a skeleton's path is relative to.
+        folder: what the paths of skeletons, bodies and calibrations are relative to.
 
     Raises:
         InputError: the cell can't be of that column.
@@ -123,8 +163,10 @@ def parsed_change(column: str, text: str, folder: Path) -> tuple[str, Any]:
         value = parse(text)
     except ValueError:
         raise InputError(f"{column} must be {wanted}, got {text!r}") from None
-    if name == "skeleton" and value not in rig_names():
+    if name == "body" or (name == "skeleton" and value not in rig_names()):
         value = str(folder / value)
+    elif name == "calibration":
+        value = folder / value
     return name, value
 
 
@@ -137,6 +179,10 @@ def _size(text: str) -> tuple[int, int]:
 
 def _switch(text: str) -> bool:
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.strip().lower()]
+
+
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(";") if part.strip())
 
 
 def _view(text: str) -> float:
@@ -164,7 +210,23 @@ COLUMNS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "min_confidence": ("min_confidence", float, "a number"),
     "frame": ("frame", str.strip, "camera or object"),
     "mirror": ("mirror", _known(_switch), "true or false"),
+    "smooth": ("smooth", float, "a number of seconds"),
+    "rigid": ("rigid", _known(_switch), "true or false"),
+    "body": ("body", str.strip, "a file"),
+    "track": ("tracks", _several, "names of tracks, with ; between them"),
     "pitch": ("pitch", float, "a number of degrees"),
     "view": ("pitch", _known(_view), ", ".join(PITCHES)),
+    "world": ("world", _known(_switch), "true or false"),
+    "up": ("up", str.strip, "x,y,z or JOINT-JOINT"),
+    "no_floor": ("floor", _known(lambda text: not _switch(text)), "true or false"),
+    "bone": ("bones", _several, "lengths, A-B=31mm, with ; between them"),
+    "length": ("stretches", _several, "lengths, A-B=85mm, with ; between them"),
+    "height": ("height", str.strip, "a length"),
+    "mm_per_pixel": ("mm_per_pixel", float, "a number"),
+    "focal": ("focal", float, "a number of pixels"),
+    "fov": ("fov", float, "a number of degrees"),
+    "calibration": ("calibration", str.strip, "a file"),
+    "camera": ("camera", str.strip, "a camera's name"),
+    "calibration_unit": ("calibration_unit", str.strip, "m, cm or mm"),
 }
 """Columns that a list of recordings may have beside the path: the setting, what reads a cell, what a cell must be."""

@@ -36,7 +36,7 @@ UNSURE = 0.1
 """The standard error of a length, as a share of it, where a body does not tell."""
 
 
-def steady_bones(result: LiftedTracks, body: Body | None = None) -> LiftedTracks:
+def steady_bones(result: LiftedTracks, body: Body | None = None, *, sized: bool = False) -> LiftedTracks:
     """The result with bones of one length each for a whole track; joints move as little as possible.
 
     `steady_joints` for each track. σ are the standard deviations of x, y and z where the result has them; else depth
@@ -44,7 +44,9 @@ def steady_bones(result: LiftedTracks, body: Body | None = None) -> LiftedTracks
     nobody knows how these lie there (`LiftedTracks.world` is None), all directions count alike.
 
     With a body (`olift_fast.bodies.read_body`), bones have its lengths (`body_joints`): those of the track's individual
-    where the body knows it (`Body.whose`), else those that all share. They are relative, and each track has a size.
+    where the body knows it (`Body.whose`), else those that all share. They are relative, and each track has a size:
+    its own, or, with `sized`, that of the body's millimeters, where the result is in meters and the track is of no
+    individual, of which the body does not know the size.
 
     Lengths are in the unit of the joints. In pixels an animal that comes nearer grows, and steady bones pull it off its
     keypoints: where the body's size changes by a quarter or more, a warning says so. A note tells how far joints moved.
@@ -57,7 +59,7 @@ def steady_bones(result: LiftedTracks, body: Body | None = None) -> LiftedTracks
     edges, joints = result.skeleton.edges, np.empty_like(result.joints)
     moves, growth = [], 1.0
     for track, own in enumerate(result.joints):
-        joints[track] = _steady_track(result, track, body)
+        joints[track] = _steady_track(result, track, body, sized)
         moved, radius = np.linalg.norm(joints[track].astype(np.float64) - own, axis=-1), body_radius(own)
         moves += [np.sqrt(np.nanmean(moved**2)) / radius] if radius else []
         growth = max(growth, size_change(own, edges))
@@ -98,6 +100,7 @@ def body_joints(
     errors: Array,
     visible: npt.NDArray[np.bool_] | None = None,
     deviations: Array | None = None,
+    size: float | None = None,
 ) -> npt.NDArray[np.float32]:
     """The nearest joints to those of one track whose bones have a body's lengths, times one size of the track.
 
@@ -112,6 +115,7 @@ def body_joints(
         lengths: (E); a bone of which it is NaN gets its own median, as in `steady_joints`.
         errors: (E) standard errors of the lengths, in their unit; NaN for a tenth of the length (`UNSURE`).
         visible, deviations: as for `steady_joints`.
+        size: of the track, in units of the joints; by default as said above.
 
     Returns:
         (T, J, 3)
@@ -125,7 +129,7 @@ def body_joints(
     shares = np.log(np.where(seen > 0, seen, np.nan)) - np.log(lengths)
     if not np.isfinite(shares).any():
         return steady_joints(joints, skeleton, visible, deviations)
-    size = float(np.exp(np.nanmedian(shares)))
+    size = float(np.exp(np.nanmedian(shares))) if size is None else size
     wanted = np.where(np.isfinite(lengths), size * lengths, steady_lengths(joints, skeleton, visible))
     off = (seen - wanted)[:, np.isfinite(seen - wanted).any(axis=0)] ** 2
     # Two ends of a variance of 1 each make a length of a variance of 2.
@@ -183,23 +187,27 @@ def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
     return float(most / least)
 
 
-def _steady_track(result: LiftedTracks, track: int, body: Body | None) -> Array:
+def _steady_track(result: LiftedTracks, track: int, body: Body | None, sized: bool) -> Array:
     """(T, J, 3) the joints of one track with steady bones; those of the world's frame are turned to the camera's."""
     joints, deviations = result.joints[track], _deviations(result, track)
     if result.world is None:
-        return _steadied(joints, result, track, body, deviations)
+        return _steadied(joints, result, track, body, deviations, sized)
     origin, turn = result.world.origin[track], result.world.rotation
-    steady = _steadied((joints - origin) @ turn, result, track, body, deviations)
+    steady = _steadied((joints - origin) @ turn, result, track, body, deviations, sized)
     return np.asarray(steady @ turn.T + origin, dtype=np.float32)
 
 
-def _steadied(joints: Array, result: LiftedTracks, track: int, body: Body | None, deviations: Array | None) -> Array:
+def _steadied(
+    joints: Array, result: LiftedTracks, track: int, body: Body | None, deviations: Array | None, sized: bool
+) -> Array:
     skeleton, seen = result.skeleton, result.visible[track]
     if body is None:
         return steady_joints(joints, skeleton, seen, deviations)
     name = body.whose(result.tracks[track], result.source)
     lengths, errors = (body if name is None else body.individuals[name]).along(skeleton, result.source)
-    return body_joints(joints, skeleton, lengths, errors, seen, deviations)
+    known = body.millimeters if sized and name is None and result.units == "meters" else None
+    size = None if known is None else known / 1000
+    return body_joints(joints, skeleton, lengths, errors, seen, deviations, size)
 
 
 def _held(result: LiftedTracks, body: Body | None) -> str:

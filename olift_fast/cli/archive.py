@@ -14,6 +14,7 @@ from olift_fast.cli.checks import check_image_size, check_min_confidence
 from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, plural, print_json_line, reported, say, tell, warn
 from olift_fast.cli.options import (
     AllowPickle,
+    BodyFile,
     Debug,
     DeviceName,
     Dtype,
@@ -29,11 +30,29 @@ from olift_fast.cli.options import (
     Mirror,
     ModelName,
     Pitch,
+    Rigid,
     SkeletonName,
+    Smooth,
+    TrackNames,
     View,
     pitch_told,
 )
+from olift_fast.cli.world_options import (
+    Bone,
+    CalibrationFile,
+    CalibrationUnit,
+    CameraName,
+    Focal,
+    Fov,
+    Height,
+    Length,
+    MmPerPixel,
+    NoFloor,
+    UpOption,
+    WorldFlag,
+)
 from olift_fast.errors import InputError, printable
+from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:
     from olift_fast.archive import LiftSettings, Summary
@@ -106,12 +125,32 @@ def archive(
     min_confidence: MinConfidence = 0.3,
     frame: FrameOption = FrameName.camera,
     mirror: Mirror = False,
+    smooth: Smooth = None,
+    rigid: Rigid = False,
+    body: BodyFile = None,
+    track: TrackNames = None,
     pitch: Pitch = None,
     view: View = None,
+    world: WorldFlag = False,
+    up: UpOption = None,
+    no_floor: NoFloor = False,
+    bone: Bone = None,
+    length: Length = None,
+    height: Height = None,
+    mm_per_pixel: MmPerPixel = None,
+    focal: Focal = None,
+    fov: Fov = None,
+    calibration: CalibrationFile = None,
+    camera: CameraName = None,
+    calibration_unit: CalibrationUnit = None,
     device: DeviceName = "cpu",
     dtype: Dtype = DtypeName.float32,
     long_frames: Annotated[
-        int, typer.Option(help="Recordings of more frames are lifted from disk to disk, in bounded memory.")
+        int,
+        typer.Option(
+            help="Recordings of more frames are lifted from disk to disk, in bounded memory; not where --mirror, "
+            "--smooth, --rigid, --body or --world needs all frames at once."
+        ),
     ] = 100_000,
     allow_pickle: AllowPickle = False,
     as_json: Json = False,
@@ -125,6 +164,7 @@ def archive(
     [bold]Examples[/bold]
       olift archive recordings/ --out lifted/
       olift archive 'data/**/*DLC*.h5' --out lifted/ --skeleton mouse.json
+      olift archive recordings/ --out lifted/ --model ./mine --body mine/body.json
       olift archive list.csv --out lifted/ --dry-run
       olift archive recordings/ --out lifted/ --shard $SLURM_ARRAY_TASK_ID/100
       olift archive --merge lifted/
@@ -156,7 +196,25 @@ def archive(
         min_confidence=min_confidence,
         frame=frame.value,
         mirror=mirror,
+        smooth=smooth,
+        rigid=rigid,
+        body=None if body is None else str(body),
+        tracks=tuple(track or ()),
         pitch=pitch_told(pitch, view),
+        world=WorldOptions(
+            world=world,
+            up=up,
+            floor=not no_floor,
+            bones=tuple(bone or ()),
+            stretches=tuple(length or ()),
+            height=height,
+            mm_per_pixel=mm_per_pixel,
+            focal=focal,
+            fov=fov,
+            calibration=calibration,
+            camera=camera,
+            calibration_unit=calibration_unit,
+        ),
         device=device,
         dtype=dtype.value,
         allow_pickle=allow_pickle,

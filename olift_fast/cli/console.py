@@ -62,18 +62,6 @@ def one_line(error: Exception) -> str:
 
 
 @contextmanager
-def by_option(argument: str, option: str) -> Iterator[None]:
-    """Puts an option in place of the argument that an InputError within the block begins with."""
-    try:
-        yield
-    except InputError as error:
-        message = str(error)
-        if not message.startswith(argument):
-            raise
-        raise InputError(option + message.removeprefix(argument)) from error
-
-
-@contextmanager
 def about(path: Path, source: str | None) -> Iterator[None]:
     """Has an InputError within the block that begins with `source`, which a file was made from, name that file."""
     try:

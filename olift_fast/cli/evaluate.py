@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olift_fast.cli.checks import check_output
-from olift_fast.cli.console import by_option, print_json, reported, say, table, write_json
+from olift_fast.cli.console import print_json, reported, say, table, write_json
 from olift_fast.cli.options import Debug, DtypeName, Json, JsonFile
-from olift_fast.errors import InputError, MissingExtraError
+from olift_fast.errors import InputError, MissingExtraError, by_option
 
 if TYPE_CHECKING:
     from olift_fast.data.told import Graph

@@ -13,6 +13,7 @@ from olift_fast.cli.lift_many import Recordings, Several, lift_each, recordings_
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
     AllowPickle,
+    BodyFile,
     Debug,
     DeviceName,
     Dtype,
@@ -30,7 +31,10 @@ from olift_fast.cli.options import (
     NoInfer,
     OldFrame,
     Pitch,
+    Rigid,
     SkeletonName,
+    Smooth,
+    TrackNames,
     View,
     inferring,
     pitch_told,
@@ -47,9 +51,10 @@ from olift_fast.cli.world_options import (
     MmPerPixel,
     NoFloor,
     UpOption,
-    WorldOptions,
+    WorldFlag,
 )
 from olift_fast.errors import InputError
+from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Body
@@ -108,33 +113,13 @@ def lift(
     min_confidence: MinConfidence = 0.3,
     frame: FrameOption = FrameName.camera,
     mirror: Mirror = False,
-    smooth: Annotated[
-        float | None,
-        typer.Option(
-            help="Smooth the joints over this many seconds (Savitzky-Golay, without lag; extra `smooth`).",
-            show_default=False,
-            metavar="SECONDS",
-        ),
-    ] = None,
-    rigid: Annotated[
-        bool, typer.Option("--rigid", help="Give each bone one length for the whole track; joints move a little.")
-    ] = False,
-    body: Annotated[
-        Path | None,
-        typer.Option(
-            help="Give each bone its length in this body.json of `olift adapt`, relative to the body's size.",
-            show_default=False,
-            readable=False,
-        ),
-    ] = None,
-    track: Annotated[
-        list[str] | None, typer.Option(help="Lift this track only; can be repeated.", show_default=False)
-    ] = None,
+    smooth: Smooth = None,
+    rigid: Rigid = False,
+    body: BodyFile = None,
+    track: TrackNames = None,
     pitch: Pitch = None,
     view: View = None,
-    world: Annotated[
-        bool, typer.Option("--world", help="Bring the result to the world frame: z up, on a floor (see `olift world`).")
-    ] = False,
+    world: WorldFlag = False,
     up: UpOption = None,
     no_floor: NoFloor = False,
     bone: Bone = None,

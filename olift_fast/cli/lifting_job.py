@@ -16,9 +16,9 @@ from olift_fast.cli.checks import (
     check_result,
     check_threads,
 )
-from olift_fast.cli.console import by_option, plural, progress_bar
-from olift_fast.cli.world_options import AS_LIFTED, WorldOptions
-from olift_fast.errors import InputError
+from olift_fast.cli.console import plural, progress_bar
+from olift_fast.errors import InputError, by_option
+from olift_fast.finishing import AS_LIFTED, Finishing, WorldOptions
 from olift_fast.stages import Stages
 
 if TYPE_CHECKING:
@@ -66,14 +66,11 @@ class LiftingJob:
     placement: WorldOptions = AS_LIFTED
 
     @property
-    def steadies(self) -> bool:
-        """Whether bones get one length each."""
-        return self.rigid or self.body is not None
-
-    @property
-    def steadied_by(self) -> str:
-        """The option that says which lengths bones get."""
-        return "--rigid" if self.body is None else "--body"
+    def finishing(self) -> Finishing:
+        """What is done with the result."""
+        return Finishing(
+            smooth=self.smooth, rigid=self.rigid, body=self.body, placement=self.placement, pitch=self.pitch
+        )
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
     check_job(job)
     stages = Stages()
     with stages.measure("read"):
-        tracks = job.placement.prepared(tracks_of(job))
-        _check_steadying(job, tracks)
+        tracks = job.finishing.prepared(tracks_of(job))
     _check_can_hold(job, tracks)
     with stages.measure("start"), computing_with(job.backend):
         # The weights, and torch where it is needed: the same seconds for one frame as for a million.
@@ -132,12 +128,15 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
         usual_drift = validated_drift(name)
     lifted, mirror_share = _lift(job, model, tracks, stages, quiet)
     signs = trust(lifted, usual_drift=usual_drift, mirror=mirror_share)
-    result = _finished(job, lifted, stages)
+    result = job.finishing.finished(lifted, stages)
     _write(job, result, stages)
     from olift_fast.world.report import describe
 
     notes = *result.notes, *describe(result), *_camera_notes(model, result)
-    bad = *signs.warnings(steadied=job.steadies, smoothed=job.smooth is not None), *_other_lengths(job, result)
+    bad = (
+        *signs.warnings(steadied=job.finishing.steadies, smoothed=job.smooth is not None),
+        *_other_lengths(job, result),
+    )
     return Outcome(job, result, stages, signs, (*result.warnings, *_warnings(result), *bad), notes, reason)
 
 
@@ -160,26 +159,10 @@ def _lift(
             min_confidence=job.min_confidence,
             frame=job.frame,
             mirror=mirror or False,
-            # The pitch tells gravity, too: with --world it may be told to any model.
-            pitch=job.pitch if model.config.pitch or not job.placement.world else None,
+            pitch=job.finishing.pitch_for_model(model.config.pitch),
             progress=progress,
         )
     return lifted, mirror.share if mirror else None
-
-
-def _finished(job: LiftingJob, lifted: LiftedTracks, stages: Stages) -> LiftedTracks:
-    """The joints smoothed, in the world frame and with steady bones, as far as the job asks for it."""
-    from olift_fast.bodies import smooth_joints, steady_bones
-
-    if job.smooth is not None:
-        with stages.measure("steady"):
-            lifted = smooth_joints(lifted, job.smooth)
-    placed = job.placement.placed(lifted, job.pitch)
-    if job.steadies:
-        # After the world frame, which tells depth by how the bones' sizes change in the picture.
-        with stages.measure("steady"):
-            placed = steady_bones(placed, job.body)
-    return placed
 
 
 def _write(job: LiftingJob, result: LiftedTracks, stages: Stages) -> None:
@@ -211,32 +194,14 @@ def check_options(job: LiftingJob) -> None:
     if job.fps is not None and not 0 < job.fps < float("inf"):
         raise InputError(f"--fps must be a positive number, got {job.fps:g}")
     check_image_size(job.image_size)
-    if job.placement.world and job.frame != "camera":
-        raise InputError(f"--world and --frame {job.frame} ask for two frames: leave out one")
     check_threads(job.threads)
-    if job.smooth is not None:
-        from olift_fast.bodies.smoothing import require_scipy
-
-        require_scipy()
+    job.finishing.check(job.frame)
 
 
 def _check_can_hold(job: LiftingJob, tracks: KeypointTracks) -> None:
     from olift_fast.io.write import check_can_hold
 
     check_can_hold(job.out, tracks)
-
-
-def _check_steadying(job: LiftingJob, tracks: KeypointTracks) -> None:
-    """Raises InputError where the tracks can't be smoothed or steadied as the job asks."""
-    if job.smooth is not None:
-        from olift_fast.bodies.smoothing import smoothing_of
-
-        with by_option("smoothing", "--smooth"):
-            smoothing_of(tracks, job.smooth)
-    if job.steadies:
-        from olift_fast.bodies.rigid import check_bones
-
-        check_bones(tracks, job.body)
 
 
 def tracks_of(job: LiftingJob) -> KeypointTracks:
@@ -356,7 +321,7 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
 
 def _other_lengths(job: LiftingJob, result: LiftedTracks) -> Iterator[str]:
     """Bones whose known length is not the one that they got: the joints told the size before bones were steadied."""
-    if not job.steadies or result.units != "meters":
+    if not job.finishing.steadies or result.units != "meters":
         return
     import numpy as np
 
@@ -369,7 +334,7 @@ def _other_lengths(job: LiftingJob, result: LiftedTracks) -> Iterator[str]:
         if abs(found / known.meters - 1) > OTHER_LENGTH:
             yield (
                 f"--bone {known.text}: it is {1000 * found:.3g} mm long in the result, since its size was taken from "
-                f"the joints before {job.steadied_by} gave the bones their lengths"
+                f"the joints before {job.finishing.steadied_by} gave the bones their lengths"
             )
 
 

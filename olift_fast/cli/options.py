@@ -143,6 +143,31 @@ Dtype = Annotated[
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
 ]
+Smooth = Annotated[
+    float | None,
+    typer.Option(
+        "--smooth",
+        help="Smooth the joints over this many seconds (Savitzky-Golay, without lag; extra `smooth`).",
+        show_default=False,
+        metavar="SECONDS",
+    ),
+]
+Rigid = Annotated[
+    bool, typer.Option("--rigid", help="Give each bone one length for the whole track; joints move a little.")
+]
+BodyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--body",
+        help="Give each bone its length in this body.json of `olift adapt`; if that holds millimeters, they tell "
+        "--world the size.",
+        show_default=False,
+        readable=False,
+    ),
+]
+TrackNames = Annotated[
+    list[str] | None, typer.Option("--track", help="Lift this track only; can be repeated.", show_default=False)
+]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read NumPy files with pickled objects: these can run code.")
 ]

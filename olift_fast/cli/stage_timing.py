@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from olift_fast.cli.console import by_option, progress_bar
+from olift_fast.cli.console import progress_bar
 from olift_fast.cli.lifting_job import LiftingJob, check_job, computing_with, tracks_of
+from olift_fast.errors import by_option
 from olift_fast.stages import Stages
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_input, check_min_confidence, check_result
-from olift_fast.cli.console import by_option, old_option, reported, say, tell, warn
+from olift_fast.cli.console import old_option, reported, say, tell, warn
 from olift_fast.cli.lifting_job import load_model, read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
     AllowPickle,
@@ -35,7 +35,7 @@ from olift_fast.cli.options import (
     pitch_told,
 )
 from olift_fast.cli.recover import write_record
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, by_option
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks

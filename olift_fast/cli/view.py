@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.checks import check_lifted, check_page
-from olift_fast.cli.console import by_option, open_page, progress_bar, reported, say, tell
+from olift_fast.cli.console import open_page, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
+from olift_fast.errors import by_option
 
 
 @reported

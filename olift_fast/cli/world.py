@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,8 +23,12 @@ from olift_fast.cli.world_options import (
     MmPerPixel,
     NoFloor,
     UpOption,
-    WorldOptions,
 )
+from olift_fast.errors import InputError
+from olift_fast.finishing import WorldOptions
+
+if TYPE_CHECKING:
+    from olift_fast.bodies import Body
 
 
 @reported
@@ -44,6 +48,14 @@ def world(
     length: Length = None,
     height: Height = None,
     mm_per_pixel: MmPerPixel = None,
+    body: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of --bone: take the size from the millimeters in this body.json of `olift adapt`.",
+            show_default=False,
+            readable=False,
+        ),
+    ] = None,
     focal: Focal = None,
     fov: Fov = None,
     calibration: CalibrationFile = None,
@@ -85,6 +97,7 @@ def world(
         camera=camera,
         calibration_unit=calibration_unit,
     )
+    known = None if body is None else _sizing_body(body, options)
     check_image_size(image_size)
     check_lifted(result)
     target = out or result.with_name(f"{result.name.removesuffix('.npz').removesuffix('.lifted')}.world.npz")
@@ -94,7 +107,7 @@ def world(
         lifted = replace(lifted, image_size=image_size)
     told = pitch_told(pitch, view)
     with about(result, lifted.source):
-        placed = options.placed(lifted, told)
+        placed = options.placed(lifted, told, known)
     write_lifted(placed, target)
     warnings = list(placed.warnings[len(lifted.warnings) :])
     if lifted.calibration is None and (bent := lens_warning(lifted, placed.calibration)) is not None:
@@ -116,3 +129,17 @@ def world(
     say(f"placed: {target} ({placed.units}: {placed.axes})")
     for line in describe(placed):
         tell(line)
+
+
+def _sizing_body(path: Path, options: WorldOptions) -> Body:
+    """The body of a file that tells the size; raises InputError where it can't, or where another option does."""
+    from olift_fast.bodies import read_body
+
+    if options.tells_size:
+        raise InputError(f"--body and {options.tells_size[0]} tell the size: leave out one")
+    body = read_body(path)
+    if body.millimeters is None:
+        raise InputError(
+            f"{path}: holds no millimeters, which `olift adapt --bone hip-knee=31mm` writes: give --bone here"
+        )
+    return body

@@ -85,7 +85,8 @@ def to_world(
             calibrated = True
         else:
             notes = [
-                "no length is known, so that the calibration's world is out of reach: --bone, --length or --height"
+                "no length is known, so that the calibration's world is out of reach: --bone, --length, --height, or "
+                "a --body with millimeters"
             ]
         warnings = [*warnings, *notes]
     if matrix is not None and keeps_lengths(result):

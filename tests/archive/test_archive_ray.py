@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import archive_of, as_lifted_alone, lift_with, records, table
+from archives import Run, archive_of, as_lifted_alone, lift_with, records, same, table
 
-from olift_fast.archive import LiftSettings
+from olift_fast.archive import LiftSettings, WorldOptions
 from olift_fast.archive.lifting import Setup
 from olift_fast.archive.on_ray import Attempts, RayLifting
 from olift_fast.archive.plan import Facts, Job
 from olift_fast.archive.sources import entry_of
 from olift_fast.errors import MissingExtraError
+from olift_fast.io import read_lifted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +42,21 @@ def test_a_pack_that_comes_again_is_lifted_file_by_file(model: str, tmp_path: Pa
     for _ in range(2):
         counted.begin(entries[1].path)
     assert statuses() == ["done", "failed", "done"]
+
+
+def test_an_actor_holds_bones_as_one_process_does(run: Run, model: str, tmp_path: Path) -> None:
+    """What a result's finishing needs goes to an actor with the settings."""
+    settings = {"rigid": True, "world": WorldOptions(up="0,-1,0", bones=("nose-tail=35mm",))}
+    path = table(tmp_path / "in" / "0.csv")
+    setup = Setup(
+        settings=LiftSettings(model=model, **settings), facts=Facts("random", "", ""), place=str(tmp_path / "ray")
+    )
+    job = Job(entry_of(path, tmp_path / "in"), "0.lifted.npz", "new")
+    actor = RayLifting(pickle.dumps(setup), Attempts().begin)
+    (record,) = map(pickle.loads, actor({"pack": [pickle.dumps([job])]})["record"])
+    assert run(tmp_path / "in", tmp_path / "out", **settings).done == 1
+    result = read_lifted(tmp_path / "ray" / record["output"])
+    assert result.units == "meters" and same(result, read_lifted(tmp_path / "out" / "0.lifted.npz"))
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, model: str) -> None:

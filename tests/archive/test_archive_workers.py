@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import archive_of, as_lifted_alone, lasting, lift_with, records, table
+from archives import JOINTS, Run, archive_of, as_lifted_alone, lasting, lift_with, records, same, table
 
-from olift_fast.archive import local
+from olift_fast.archive import WorldOptions, archiving, local
 from olift_fast.archive.archiving import LOCK
 from olift_fast.errors import InputError
+from olift_fast.io import read_lifted
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")]
+EXECUTOR = archiving._executor
 KILLS = 20 if os.environ.get("OLIFT_SOAK") else 3
 DEADLY = """
 import os, pathlib
@@ -54,6 +57,28 @@ def test_workers_lift_as_one_process_does(model: str, tmp_path: Path) -> None:
     summary = lift_with(model, source, out, workers=2)
     assert (summary.done, summary.failed) == (7, 1)
     assert as_lifted_alone(out, summary, model)
+
+
+def test_workers_finish_results_as_one_process_does(run: Run, model: str, tmp_path: Path) -> None:
+    """Bodies, calibrations and options of the world frame go to them."""
+    source, cameras, body = archive_of(tmp_path / "in", count=3), tmp_path / "cameras.json", tmp_path / "body.json"
+    cameras.write_text('{"K": [[800, 0, 320], [0, 800, 240], [0, 0, 1]], "dist": [-0.2, 0, 0, 0]}')
+    (tmp_path / "bones.json").write_text(json.dumps({"names": JOINTS, "edges": [[0, 1], [0, 2], [0, 3]]}))
+    rows = [
+        {"joints": ["nose", name], "length": 1.0, "spread": 0.0, "frames": 9, "millimeters": 9.0} for name in JOINTS[1:]
+    ]
+    body.write_text(json.dumps({"format": "olift-fast body", "format_version": 2, "bones": rows}))
+    world = WorldOptions(up="0,-1,0", calibration=cameras)
+    settings = {"skeleton": str(tmp_path / "bones.json"), "body": str(body), "fps": 30.0, "smooth": 0.3, "world": world}
+    assert run(source, tmp_path / "here", **settings).done == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archiving, "_executor", EXECUTOR)
+        assert lift_with(model, source, tmp_path / "out", workers=2, **settings).done == 3
+    for record in records(tmp_path / "here").values():
+        if record["status"] == "done":
+            result = read_lifted(tmp_path / "out" / record["output"])
+            assert result.units == "meters" and result.calibration is not None
+            assert same(result, read_lifted(tmp_path / "here" / record["output"]))
 
 
 @pytest.mark.parametrize(("times", "done"), [(1, 5), (9, 4)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from olift_fast.cli.archive import shard_of, time_of
@@ -51,6 +54,31 @@ def test_a_folder_is_lifted_and_the_second_time_there_is_nothing_to_do(
     assert read_lifted(tmp_path / "out" / "a" / "mouse.lifted.npz").num_frames == 30
     again = archive(folder, "-o", tmp_path / "out")
     assert "2 recordings found, 2 done before\nlifted: 0 files" in again.stdout
+
+
+def test_options_of_the_result_are_those_of_olift_lift(
+    archive: Run, run: Run, random_model: str, folder: Path, tmp_path: Path
+) -> None:
+    options = ("--fps", 30, "--smooth", 0.3, "--rigid", "--world", "--bone", "nose-tail=35mm", "--up", "0,-1,0")
+    assert archive(folder, "--out", tmp_path / "out", *options).exit_code == 0
+    alone = tmp_path / "alone.npz"
+    assert run("lift", folder / "a" / "mouse.csv", "-o", alone, *options, "--model", random_model).exit_code == 0
+    result, wanted = read_lifted(tmp_path / "out" / "a" / "mouse.lifted.npz"), read_lifted(alone)
+    assert result.units == "meters" and len(result.notes) == len(wanted.notes) >= 2
+    np.testing.assert_array_equal(result.joints, wanted.joints)
+    # Other options: all are lifted anew.
+    other = archive(folder, "--out", tmp_path / "out", *options[:5])
+    assert "lifted anew: 2 (the settings changed)" in other.stdout
+    assert not np.array_equal(read_lifted(tmp_path / "out" / "a" / "mouse.lifted.npz").joints, wanted.joints)
+
+
+def test_options_of_olift_lift_that_archives_lack_are_few() -> None:
+    """docs/archives.md tells why they lack these."""
+    lift, archive = (
+        set(inspect.signature(getattr(importlib.import_module(f"olift_fast.cli.{name}"), name)).parameters)
+        for name in ("lift", "archive")
+    )
+    assert lift - archive == {"files", "html", "open_", "backend", "threads", "no_infer", "output"}
 
 
 def test_failures_are_told_and_exit_with_3(archive: Run, folder: Path, tmp_path: Path) -> None:
@@ -107,6 +135,10 @@ def test_shards_and_their_tables(archive: Run, run: Run, folder: Path, tmp_path:
         (["x", "--merge", "y"], "got SOURCE, --merge"),
         (["absent", "--out", "y"], "absent: no such file or folder"),
         (["absent", "--out", "y", "--shard", "0/3"], "--shard must be K/N with 1 <= K <= N, as 3/100, got '0/3'"),
+        (["absent", "--out", "y", "--height", "1.7m"], "--height needs --world"),
+        (["absent", "--out", "y", "--world", "--frame", "object"], "--world and --frame object ask for two frames"),
+        (["absent", "--out", "y", "--body", "b.json"], "b.json: no such file"),
+        (["absent", "--out", "y", "--smooth", "0"], "smooth must be a positive number of seconds, got 0"),
         (["absent", "--out", "y", "--min-confidence", "2"], "--min-confidence must be within 0 … 1"),
         (["absent", "--out", "y", "--format-out", "mp4"], "the name must end in"),
     ],

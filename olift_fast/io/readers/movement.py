@@ -73,7 +73,7 @@ def read_netcdf(content: h5py.File | Path) -> Parsed:
 
 
 def _read_classic(path: Path) -> Parsed:
-    netcdf_file = require("scipy.io", "reading classic netCDF files").netcdf_file
+    netcdf_file: Any = require("scipy.io", "reading classic netCDF files").netcdf_file
 
     class File(netcdf_file):  # type: ignore[misc, valid-type]
         """A file whose attributes may have any name: SciPy lets one called "fp" take the place of its own handle."""

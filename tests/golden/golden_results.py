@@ -37,9 +37,11 @@ def machine() -> str:
     native = examine()["native"]
     simd = native["simd"] if native["available"] else "no native module"
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    name = next((line.partition(":")[2].strip() for line in lines.splitlines() if line.startswith("model name")), "")
+    told = dict(map(str.strip, line.split(":", 1)) for line in lines.partition("\n\n")[0].splitlines() if ":" in line)
+    # A virtual machine may call many processors by one name, and libraries choose their code by family and model.
+    processor = [told.get(key, "") for key in ("model name", "cpu family", "model")]
     variables = [os.environ.get(name, "") for name in ("OLIFT_BACKEND", "ATEN_CPU_CAPABILITY")]
-    return json.dumps([name or platform.machine(), simd, torch.__version__, np.__version__, *variables])
+    return json.dumps([*processor, platform.machine(), simd, torch.__version__, np.__version__, *variables])
 
 
 def results() -> Results:

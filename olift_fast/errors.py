@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class InputError(ValueError):
@@ -61,6 +61,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names one after the other, of many only the first: "rat_0, rat_1, rat_2, rat_3 and 23 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def check_shares(name: str, shares: Mapping[str, float], known: Iterable[str]) -> None:

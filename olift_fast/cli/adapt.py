@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence, check_not_model
-from olift_fast.cli.console import SOME_FAILED, by_option, plural, print_json, progress_bar, reported, say, tell, warn
+from olift_fast.cli.console import (
+    SOME_FAILED,
+    by_option,
+    by_options,
+    plural,
+    print_json,
+    progress_bar,
+    reported,
+    say,
+    tell,
+    warn,
+)
 from olift_fast.cli.lift_many import each_once, recordings_in
 from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
@@ -102,7 +113,8 @@ def adapt(
     from olift_fast.train import adapt as learn
     from olift_fast.train.memory import keep_freed_memory
 
-    plan = AdaptPlan(minutes=minutes)
+    with by_options("minutes"):
+        plan = AdaptPlan(minutes=minutes)
     model = pinned(model)
     check_not_model(out, folder_of(model))
     _check_out(out)

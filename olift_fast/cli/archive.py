@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_image_size, check_min_confidence
-from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, plural, print_json_line, reported, say, tell, warn
+from olift_fast.cli.checks import check_count, check_image_size, check_min_confidence
+from olift_fast.cli.console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    by_options,
+    plural,
+    print_json_line,
+    reported,
+    say,
+    tell,
+    warn,
+)
+from olift_fast.cli.lifting_job import skeleton_told
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -143,25 +154,30 @@ def archive(
         raise InputError("--out DEST is missing: the folder of the results")
     check_min_confidence(min_confidence)
     check_image_size(image_size)
+    check_count("--workers", workers)
+    check_count("--long-frames", long_frames)
+    if skeleton is not None:
+        skeleton_told(skeleton)
     part = shard_of(shard)
     from olift_fast.archive import LiftSettings, lift_archive
 
-    settings = LiftSettings(
-        model=model,
-        format=format,
-        skeleton=skeleton,
-        infer=infer.value,
-        fps=fps,
-        image_size=image_size,
-        min_confidence=min_confidence,
-        frame=frame.value,
-        mirror=mirror,
-        pitch=pitch_told(pitch, view),
-        device=device,
-        dtype=dtype.value,
-        allow_pickle=allow_pickle,
-        suffix=format_out,
-    )
+    with by_options("fps", "format"):
+        settings = LiftSettings(
+            model=model,
+            format=format,
+            skeleton=skeleton,
+            infer=infer.value,
+            fps=fps,
+            image_size=image_size,
+            min_confidence=min_confidence,
+            frame=frame.value,
+            mirror=mirror,
+            pitch=pitch_told(pitch, view),
+            device=device,
+            dtype=dtype.value,
+            allow_pickle=allow_pickle,
+            suffix=format_out,
+        )
     with _telling(as_json) as on_event:
         summary = lift_archive(
             source,

@@ -74,6 +74,23 @@ def by_option(argument: str, option: str) -> Iterator[None]:
 
 
 @contextmanager
+def by_options(*arguments: str) -> Iterator[None]:
+    """Puts options in place of these arguments where an InputError within the block begins "fps must …".
+
+    A message may tell of two: "start and stop must …".
+    """
+    try:
+        yield
+    except InputError as error:
+        said, must, wanted = str(error).partition(" must ")
+        named = said.split(" and ")
+        if not must or not set(named) <= set(arguments):
+            raise
+        options = " and ".join(f"--{one.replace('_', '-')}" for one in named)
+        raise InputError(options + must + wanted) from error
+
+
+@contextmanager
 def about(path: Path, source: str | None) -> Iterator[None]:
     """Has an InputError within the block that begins with `source`, which a file was made from, name that file."""
     try:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import SOME_FAILED, old_option, open_page, plural, print_json, reported, say, tell, warn
+from olift_fast.cli.console import (
+    SOME_FAILED,
+    by_option,
+    old_option,
+    open_page,
+    plural,
+    print_json,
+    reported,
+    say,
+    tell,
+    warn,
+)
 from olift_fast.cli.lift_many import Recordings, Several, lift_each, recordings_in, with_results
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
@@ -279,7 +290,8 @@ def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> Non
 def _read_body(path: Path) -> Body:
     from olift_fast.bodies import read_body
 
-    return read_body(path)
+    with by_option(str(path), f"--body {path}"):
+        return read_body(path)
 
 
 def default_output(file: Path, suffix: str) -> Path:

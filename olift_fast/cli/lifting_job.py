@@ -18,7 +18,7 @@ from olift_fast.cli.checks import (
 )
 from olift_fast.cli.console import by_option, plural, progress_bar
 from olift_fast.cli.world_options import AS_LIFTED, WorldOptions
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, listed
 from olift_fast.stages import Stages
 
 if TYPE_CHECKING:
@@ -267,13 +267,12 @@ def read_tracks(
     names: Sequence[str] = (),
 ) -> KeypointTracks:
     """`read_liftable` with a skeleton by name, and errors that name options."""
-    from olift_fast.io import read_skeleton
     from olift_fast.io.liftable import read_liftable
 
     return read_liftable(
         file,
         format,
-        skeleton=read_skeleton(skeleton) if skeleton else None,
+        skeleton=skeleton_told(skeleton) if skeleton else None,
         infer=infer,
         min_confidence=min_confidence,
         fps=fps,
@@ -282,6 +281,14 @@ def read_tracks(
         allow_pickle=allow_pickle,
         threshold="--min-confidence",
     )
+
+
+def skeleton_told(name: str) -> Skeleton:
+    """`read_skeleton` for what ``--skeleton`` says; raises InputError that names the option."""
+    from olift_fast.io import read_skeleton
+
+    with by_option(name, f"--skeleton {name}"):
+        return read_skeleton(name)
 
 
 def load_model(model: str, device: str, dtype: str) -> AnyLifter:
@@ -382,7 +389,7 @@ def _warnings(result: LiftedTracks) -> Iterator[str]:
         yield "one frame only: there is no motion to tell depth by"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]
     if unseen:
-        yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {', '.join(unseen)}"
+        yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {listed(unseen)}"
     absent = _absent_joints(result)
     if absent:
         yield f"joints that a track never has are left empty in it: {absent}"

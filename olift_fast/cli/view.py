@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_lifted, check_page
-from olift_fast.cli.console import by_option, open_page, progress_bar, reported, say, tell
+from olift_fast.cli.checks import check_lifted, check_offset_of_video, check_page
+from olift_fast.cli.console import by_options, open_page, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
 
 
@@ -39,13 +39,14 @@ def view(
     from olift_fast.io import read_lifted
     from olift_fast.view.html import write_page
 
+    check_offset_of_video(offset, video)
     check_lifted(result)
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)
     with (
         writing(page),
-        by_option("max_frames", "--max-frames"),
+        by_options("max_frames", "offset"),
         progress_bar("copying the video", quiet=video is None) as progress,
     ):
         drawn = write_page(

@@ -43,8 +43,8 @@ LOWERED: Mapping[str, Mapping[str, str]] = {
 class Step:
     """One file of results.
 
-    kind: of its name. suites: files of benchmarks. minutes: it takes; begun where half of them are left. threads: 0 for one a
-    core. full: with what takes minutes. chosen: pytest's expression. best_only: for the better level alone.
+    kind: of its name. suites: files of benchmarks. minutes: it takes; begun where half of them are left. threads: 0 for
+    one a core. full: with what takes minutes. chosen: pytest's expression. best_only: for the better level alone.
     """
 
     kind: str

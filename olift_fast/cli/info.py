@@ -72,10 +72,11 @@ def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "name
 
     from olift_fast.tracks.draft import Draft, draft_of, with_draft
     from olift_fast.tracks.overhead import steep_warning
+    from olift_fast.tracks.upside_down import upside_down_warning
 
     draft = draft_of(tracks, infer, min_confidence)
     drawn = with_draft(tracks, draft)
-    steep = steep_warning(tracks, min_confidence)
+    looks = steep_warning(tracks, min_confidence), upside_down_warning(tracks, min_confidence)
     visible = tracks.visible(min_confidence)
     missing = ~np.isfinite(tracks.keypoints).all(axis=-1)
     skeleton = drawn.skeleton
@@ -113,7 +114,7 @@ def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "name
         "hidden_share": round(1 - float(visible.mean()), 6),
         "missing_share": round(float(missing.mean()), 6),
         "notes": list(tracks.notes),
-        "warnings": [*drawn.warnings, *([steep] if steep else [])],
+        "warnings": [*drawn.warnings, *filter(None, looks)],
     }
 
 

@@ -328,6 +328,24 @@ def _absent_joints(result: LiftedTracks) -> str:
     return ", ".join(found[:4]) + (f", and of {len(found) - 4} more" if len(found) > 4 else "")
 
 
+def _without_motion(result: LiftedTracks) -> tuple[list[str], list[str]]:
+    """Tracks in which no keypoint ever moves, and those whose keypoints are all in one point in every frame."""
+    import numpy as np
+
+    still, one_point = [], []
+    for name, keypoints, visible in zip(result.tracks, result.keypoints, result.visible, strict=True):
+        if (visible.sum(axis=0) > 1).sum() == 0:
+            continue
+        places = np.where(visible[..., None], keypoints, np.nan)
+        with np.errstate(invalid="ignore"):
+            moves, spans = (np.fmax.reduce(places, axis) - np.fmin.reduce(places, axis) for axis in (0, 1))
+        if not np.nanmax(spans) > 0:
+            one_point.append(name)
+        elif not np.nanmax(moves) > 0:
+            still.append(name)
+    return still, one_point
+
+
 def hidden_share(result: LiftedTracks) -> float:
     """Share of the keypoints that the model did not see."""
     return 1.0 - float(result.visible.mean())
@@ -387,6 +405,12 @@ def _warnings(result: LiftedTracks) -> Iterator[str]:
         yield f"{plural(joints, 'joint')} only: too few to tell depth by, which takes at least {FEWEST_JOINTS}"
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
+    else:
+        still, one_point = _without_motion(result)
+        if still:
+            yield f"{listed(still)}: no keypoint moves, so there is no motion to tell depth by: is the file right?"
+        if one_point:
+            yield f"{listed(one_point)}: all keypoints of a frame are in one point: is the file right?"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]
     if unseen:
         yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {listed(unseen)}"

@@ -43,7 +43,7 @@ def describe(result: LiftedTracks) -> tuple[str, ...]:
     if world.floor is not None and np.isfinite(world.floor).any() and result.contacts is not None:
         lines.append(f"floor: joints stand on it in {_contact_share(result):.0%} of the frames")
     if result.meters_per_pixel is not None and world.size_spread is not None:
-        lines += _sizes(result.tracks, 1000 * np.asarray(result.meters_per_pixel), np.asarray(world.size_spread))
+        lines += _sizes(result.tracks, 1000 * result.meters_per_pixel.astype(np.float64), world.size_spread)
     known = world.path_error[np.isfinite(world.path_error)]
     unit = "m" if result.units == "meters" else result.units
     sure = f", to about {np.median(known):.2g} {unit}" if known.size else ""

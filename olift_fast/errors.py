@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
@@ -27,6 +27,23 @@ def by_option(argument: str, option: str) -> Iterator[None]:
         if not message.startswith(argument):
             raise
         raise InputError(option + message.removeprefix(argument)) from error
+
+
+@contextmanager
+def by_options(*arguments: str) -> Iterator[None]:
+    """Puts options in place of these arguments where an InputError within the block begins "fps must …".
+
+    A message may tell of two: "start and stop must …".
+    """
+    try:
+        yield
+    except InputError as error:
+        said, must, wanted = str(error).partition(" must ")
+        named = said.split(" and ")
+        if not must or not set(named) <= set(arguments):
+            raise
+        options = " and ".join(f"--{one.replace('_', '-')}" for one in named)
+        raise InputError(options + must + wanted) from error
 
 
 class PickledError(InputError):
@@ -74,6 +91,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names one after the other, of many only the first: "rat_0, rat_1, rat_2, rat_3 and 23 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def check_shares(name: str, shares: Mapping[str, float], known: Iterable[str]) -> None:

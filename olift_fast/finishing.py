@@ -91,7 +91,10 @@ class WorldOptions:
         """The calibrated camera, if one is named; raises InputError where its file is unusable."""
         from olift_fast.world import read_calibration
 
-        return None if self.calibration is None else read_calibration(self.calibration, self.camera)
+        if self.calibration is None:
+            return None
+        with by_option(str(self.calibration), f"--calibration {self.calibration}"):
+            return read_calibration(self.calibration, self.camera)
 
     def prepared(self, tracks: KeypointTracks) -> KeypointTracks:
         """Keypoints without lens distortion; raises InputError for lengths and joints that the skeleton has not."""

@@ -50,8 +50,12 @@ const char* simd_level() { return level().name; }
 
 const LayerKernels* bfloat16_kernels() {
 #if defined(OLIFT_AVX512BF16)
-  static const LayerKernels kernels = layer_kernels_avx512bf16();
-  if (!std::strcmp(simd_level(), "avx512") && __builtin_cpu_supports("avx512bf16")) return &kernels;
+  // Asked first: what fills the list is compiled for that instruction set, too.
+  static const bool runs = !std::strcmp(simd_level(), "avx512") && __builtin_cpu_supports("avx512bf16");
+  if (runs) {
+    static const LayerKernels kernels = layer_kernels_avx512bf16();
+    return &kernels;
+  }
 #endif
   return nullptr;
 }

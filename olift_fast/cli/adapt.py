@@ -31,7 +31,7 @@ from olift_fast.cli.options import (
     inferring,
     pitch_told,
 )
-from olift_fast.errors import InputError, by_option
+from olift_fast.errors import InputError, by_option, by_options
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks
@@ -102,7 +102,8 @@ def adapt(
     from olift_fast.train import adapt as learn
     from olift_fast.train.memory import keep_freed_memory
 
-    plan = AdaptPlan(minutes=minutes)
+    with by_options("minutes"):
+        plan = AdaptPlan(minutes=minutes)
     model = pinned(model)
     check_not_model(out, folder_of(model))
     _check_out(out)

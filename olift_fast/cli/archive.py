@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_image_size, check_min_confidence
+from olift_fast.cli.checks import check_count, check_image_size, check_min_confidence
 from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, plural, print_json_line, reported, say, tell, warn
+from olift_fast.cli.lifting_job import skeleton_told
 from olift_fast.cli.options import (
     AllowPickle,
     BodyFile,
@@ -51,7 +52,7 @@ from olift_fast.cli.world_options import (
     UpOption,
     WorldFlag,
 )
-from olift_fast.errors import InputError, printable
+from olift_fast.errors import InputError, by_options, printable
 from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:
@@ -183,43 +184,48 @@ def archive(
         raise InputError("--out DEST is missing: the folder of the results")
     check_min_confidence(min_confidence)
     check_image_size(image_size)
+    check_count("--workers", workers)
+    check_count("--long-frames", long_frames)
+    if skeleton is not None:
+        skeleton_told(skeleton)
     part = shard_of(shard)
     from olift_fast.archive import LiftSettings, lift_archive
 
-    settings = LiftSettings(
-        model=model,
-        format=format,
-        skeleton=skeleton,
-        infer=infer.value,
-        fps=fps,
-        image_size=image_size,
-        min_confidence=min_confidence,
-        frame=frame.value,
-        mirror=mirror,
-        smooth=smooth,
-        rigid=rigid,
-        body=None if body is None else str(body),
-        tracks=tuple(track or ()),
-        pitch=pitch_told(pitch, view),
-        world=WorldOptions(
-            world=world,
-            up=up,
-            floor=not no_floor,
-            bones=tuple(bone or ()),
-            stretches=tuple(length or ()),
-            height=height,
-            mm_per_pixel=mm_per_pixel,
-            focal=focal,
-            fov=fov,
-            calibration=calibration,
-            camera=camera,
-            calibration_unit=calibration_unit,
-        ),
-        device=device,
-        dtype=dtype.value,
-        allow_pickle=allow_pickle,
-        suffix=format_out,
-    )
+    with by_options("fps", "format"):
+        settings = LiftSettings(
+            model=model,
+            format=format,
+            skeleton=skeleton,
+            infer=infer.value,
+            fps=fps,
+            image_size=image_size,
+            min_confidence=min_confidence,
+            frame=frame.value,
+            mirror=mirror,
+            smooth=smooth,
+            rigid=rigid,
+            body=None if body is None else str(body),
+            tracks=tuple(track or ()),
+            pitch=pitch_told(pitch, view),
+            world=WorldOptions(
+                world=world,
+                up=up,
+                floor=not no_floor,
+                bones=tuple(bone or ()),
+                stretches=tuple(length or ()),
+                height=height,
+                mm_per_pixel=mm_per_pixel,
+                focal=focal,
+                fov=fov,
+                calibration=calibration,
+                camera=camera,
+                calibration_unit=calibration_unit,
+            ),
+            device=device,
+            dtype=dtype.value,
+            allow_pickle=allow_pickle,
+            suffix=format_out,
+        )
     with _telling(as_json) as on_event:
         summary = lift_archive(
             source,

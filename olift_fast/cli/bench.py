@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_output
+from olift_fast.cli.checks import check_count, check_output
 from olift_fast.cli.console import print_json, reported, say, table, warn, write_json
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
@@ -99,8 +99,7 @@ def bench(
     import tempfile
 
     shape, told = _shape(file, frames, joints, tracks), pitch_told(pitch, view)
-    if rounds < 1:
-        raise InputError(f"--rounds must be >= 1, got {rounds}")
+    check_count("--rounds", rounds)
     if out is not None:
         check_output(out, file)
     with tempfile.TemporaryDirectory(prefix="olift-bench-") as name:

@@ -89,7 +89,18 @@ def check_image_size(size: tuple[int, int] | None) -> None:
         raise InputError(f"--image-size must be a width and a height in pixels, got {size[0]} {size[1]}")
 
 
+def check_offset_of_video(offset: int | None, video: Path | None) -> None:
+    """Raises InputError where an offset is told, and no video that it is of."""
+    if offset is not None and video is None:
+        raise InputError(f"--offset {offset} is of a --video: give its file")
+
+
 def check_threads(count: int | None) -> None:
     """Raises InputError unless it is None or at least 1."""
+    check_count("--threads", count)
+
+
+def check_count(option: str, count: int | None) -> None:
+    """Raises InputError unless what the option says is None or at least 1."""
     if count is not None and count < 1:
-        raise InputError(f"--threads must be >= 1, got {count}")
+        raise InputError(f"{option} must be >= 1, got {count}")

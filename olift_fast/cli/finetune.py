@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_not_model
+from olift_fast.cli.checks import check_count, check_not_model
 from olift_fast.cli.console import reported, say
 from olift_fast.cli.evaluate import print_scores, shown
 from olift_fast.cli.options import Debug, ModelName
@@ -26,7 +26,7 @@ def finetune(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new checkpoint.", show_default=False)],
     model: ModelName = "small",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 600,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 600,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,6 +49,7 @@ def finetune(
       olift finetune recordings --out mine --model small-causal --steps 2000    for live streams
       olift finetune recordings --out mine --set data.real_share=0.5
     """
+    check_count("--steps", steps)
     from olift_fast.model import Lifter
     from olift_fast.model.checkpoints import as_model, folder_of, pinned
     from olift_fast.train import fit, load_config

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
 from olift_fast.cli.console import plural, print_json, reported, table, warn
+from olift_fast.cli.lifting_job import skeleton_told
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -49,12 +50,12 @@ def info(
       olift info mouse_DLC.csv
       olift info predictions.analysis.h5 --json | jq .hidden_share
     """
-    from olift_fast.io import read_keypoints, read_skeleton
+    from olift_fast.io import read_keypoints
 
     check_min_confidence(min_confidence)
     check_image_size(image_size)
     check_input(file)
-    wanted = read_skeleton(skeleton) if skeleton else None
+    wanted = skeleton_told(skeleton) if skeleton else None
     tracks = read_keypoints(file, format, skeleton=wanted, image_size=image_size, allow_pickle=allow_pickle)
     content = describe(tracks, min_confidence, inferring(infer, no_infer))
     if as_json:
@@ -71,10 +72,11 @@ def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "name
 
     from olift_fast.tracks.draft import Draft, draft_of, with_draft
     from olift_fast.tracks.overhead import steep_warning
+    from olift_fast.tracks.upside_down import upside_down_warning
 
     draft = draft_of(tracks, infer, min_confidence)
     drawn = with_draft(tracks, draft)
-    steep = steep_warning(tracks, min_confidence)
+    looks = steep_warning(tracks, min_confidence), upside_down_warning(tracks, min_confidence)
     visible = tracks.visible(min_confidence)
     missing = ~np.isfinite(tracks.keypoints).all(axis=-1)
     skeleton = drawn.skeleton
@@ -112,7 +114,7 @@ def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "name
         "hidden_share": round(1 - float(visible.mean()), 6),
         "missing_share": round(float(missing.mean()), 6),
         "notes": list(tracks.notes),
-        "warnings": [*drawn.warnings, *([steep] if steep else [])],
+        "warnings": [*drawn.warnings, *filter(None, looks)],
     }
 
 

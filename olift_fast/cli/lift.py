@@ -53,7 +53,7 @@ from olift_fast.cli.world_options import (
     UpOption,
     WorldFlag,
 )
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, by_option
 from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:
@@ -264,7 +264,8 @@ def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> Non
 def _read_body(path: Path) -> Body:
     from olift_fast.bodies import read_body
 
-    return read_body(path)
+    with by_option(str(path), f"--body {path}"):
+        return read_body(path)
 
 
 def default_output(file: Path, suffix: str) -> Path:

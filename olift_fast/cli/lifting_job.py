@@ -17,7 +17,7 @@ from olift_fast.cli.checks import (
     check_threads,
 )
 from olift_fast.cli.console import plural, progress_bar
-from olift_fast.errors import InputError, by_option
+from olift_fast.errors import InputError, by_option, listed
 from olift_fast.finishing import AS_LIFTED, Finishing, WorldOptions
 from olift_fast.stages import Stages
 
@@ -232,13 +232,12 @@ def read_tracks(
     names: Sequence[str] = (),
 ) -> KeypointTracks:
     """`read_liftable` with a skeleton by name, and errors that name options."""
-    from olift_fast.io import read_skeleton
     from olift_fast.io.liftable import read_liftable
 
     return read_liftable(
         file,
         format,
-        skeleton=read_skeleton(skeleton) if skeleton else None,
+        skeleton=skeleton_told(skeleton) if skeleton else None,
         infer=infer,
         min_confidence=min_confidence,
         fps=fps,
@@ -247,6 +246,14 @@ def read_tracks(
         allow_pickle=allow_pickle,
         threshold="--min-confidence",
     )
+
+
+def skeleton_told(name: str) -> Skeleton:
+    """`read_skeleton` for what ``--skeleton`` says; raises InputError that names the option."""
+    from olift_fast.io import read_skeleton
+
+    with by_option(name, f"--skeleton {name}"):
+        return read_skeleton(name)
 
 
 def load_model(model: str, device: str, dtype: str) -> AnyLifter:
@@ -284,6 +291,24 @@ def _absent_joints(result: LiftedTracks) -> str:
         if seen[index].any() and lacks:
             found.append(f"{len(lacks)} of {name} ({', '.join(lacks[:3])}{', …' if len(lacks) > 3 else ''})")
     return ", ".join(found[:4]) + (f", and of {len(found) - 4} more" if len(found) > 4 else "")
+
+
+def _without_motion(result: LiftedTracks) -> tuple[list[str], list[str]]:
+    """Tracks in which no keypoint ever moves, and those whose keypoints are all in one point in every frame."""
+    import numpy as np
+
+    still, one_point = [], []
+    for name, keypoints, visible in zip(result.tracks, result.keypoints, result.visible, strict=True):
+        if (visible.sum(axis=0) > 1).sum() == 0:
+            continue
+        places = np.where(visible[..., None], keypoints, np.nan)
+        with np.errstate(invalid="ignore"):
+            moves, spans = (np.fmax.reduce(places, axis) - np.fmin.reduce(places, axis) for axis in (0, 1))
+        if not np.nanmax(spans) > 0:
+            one_point.append(name)
+        elif not np.nanmax(moves) > 0:
+            still.append(name)
+    return still, one_point
 
 
 def hidden_share(result: LiftedTracks) -> float:
@@ -345,9 +370,15 @@ def _warnings(result: LiftedTracks) -> Iterator[str]:
         yield f"{plural(joints, 'joint')} only: too few to tell depth by, which takes at least {FEWEST_JOINTS}"
     if result.num_frames == 1:
         yield "one frame only: there is no motion to tell depth by"
+    else:
+        still, one_point = _without_motion(result)
+        if still:
+            yield f"{listed(still)}: no keypoint moves, so there is no motion to tell depth by: is the file right?"
+        if one_point:
+            yield f"{listed(one_point)}: all keypoints of a frame are in one point: is the file right?"
     unseen = [name for name, visible in zip(result.tracks, result.visible, strict=True) if not visible.any()]
     if unseen:
-        yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {', '.join(unseen)}"
+        yield f"{plural(len(unseen), 'track')} without a visible keypoint, left empty: {listed(unseen)}"
     absent = _absent_joints(result)
     if absent:
         yield f"joints that a track never has are left empty in it: {absent}"

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_lifted, check_output
+from olift_fast.cli.checks import check_lifted, check_offset_of_video, check_output
 from olift_fast.cli.console import ordinal, plural, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
+from olift_fast.errors import by_options
 
 
 class ThemeName(StrEnum):
@@ -70,6 +71,7 @@ def render(
     from olift_fast.view.render import check_ending, render
     from olift_fast.view.video import require_video
 
+    check_offset_of_video(offset, video)
     check_lifted(result)
     movie = out or result.with_suffix(".mp4")
     check_ending(movie)
@@ -78,7 +80,10 @@ def render(
     if video is not None:
         check_output(movie, video)
     lifted = read_lifted(result)
-    with progress_bar(f"drawing {movie.name}") as progress:
+    with (
+        by_options("offset", "start", "stop", "fps", "size", "views", "turn", "trail"),
+        progress_bar(f"drawing {movie.name}") as progress,
+    ):
         drawn = render(
             lifted, movie, video=video, offset=offset, start=start, stop=stop, fps=fps, size=size, views=views,
             turn=turn, follow=follow, trail=trail, theme=theme.value, progress=progress,

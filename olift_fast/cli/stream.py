@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_input, check_min_confidence, check_result
+from olift_fast.cli.checks import check_count, check_image_size, check_input, check_min_confidence, check_result
 from olift_fast.cli.console import old_option, reported, say, tell, warn
-from olift_fast.cli.lifting_job import load_model, read_tracks, skeleton_warnings
+from olift_fast.cli.lifting_job import load_model, read_tracks, skeleton_told, skeleton_warnings
 from olift_fast.cli.options import (
     AllowPickle,
     Debug,
@@ -164,6 +164,8 @@ def stream(
       tracker | olift stream --skeleton coco_17 > joints.jsonl
       olift stream --skeleton ap10k_17 --websocket 8765 --on-lag drop --record session.npz
     """
+    from olift_fast.streaming.transports import check_port
+
     frame = old_option(frame, output, new="--frame", old="--output")
     given = {"replay": replay, "udp": udp, "tcp": tcp, "websocket": websocket}
     sources: dict[str, Any] = {name: value for name, value in given.items() if value is not None} or {"stdin": 0}
@@ -172,8 +174,12 @@ def stream(
     _check_counts(tracks=tracks, fit_frames=fit_frames, align=align, queue=queue, threads=threads)
     _check_fits(frame, align=align, scale=scale, fit_frames=fit_frames)
     degrees = pitch_told(pitch, view)
+    check_image_size(image_size)
+    check_port(page_port, "--page-port")
     if open_:
-        _check_page(page_port)
+        from olift_fast.view.live import require_viser
+
+        require_viser()
     replayed = None
     if replay is not None:
         sources["replay"] = replayed = _read_replay(
@@ -276,8 +282,7 @@ def _check_positive(**options: float | None) -> None:
 
 def _check_counts(**options: int | None) -> None:
     for name, count in options.items():
-        if count is not None and count < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be >= 1, got {count}")
+        check_count(f"--{name.replace('_', '-')}", count)
 
 
 def _check_fits(frame: FrameName, *, align: int | None, scale: float | None, fit_frames: int | None) -> None:
@@ -285,14 +290,6 @@ def _check_fits(frame: FrameName, *, align: int | None, scale: float | None, fit
         raise InputError(f"--align needs --frame camera, got {frame.value}: others are not fitted to the picture")
     if scale is not None and fit_frames is not None:
         raise InputError(f"--scale {scale:g} leaves nothing to fit, so --fit-frames {fit_frames} must be left out")
-
-
-def _check_page(port: int) -> None:
-    from olift_fast.streaming.transports import check_port
-    from olift_fast.view.live import require_viser
-
-    check_port(port, "--page-port")
-    require_viser()
 
 
 def _read_replay(file: Path, **how: Any) -> KeypointTracks:
@@ -315,9 +312,7 @@ def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
     assert name is not None
     skeleton = plain_skeleton(name)
     if skeleton is None:
-        from olift_fast.io import read_skeleton
-
-        skeleton = read_skeleton(name)
+        skeleton = skeleton_told(name)
     if skeleton.num_joints < 2:
         raise InputError(f"{name}: has one joint, wanted at least 2: a point alone has no depth")
     return skeleton

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from olift_fast.cli.checks import check_lifted, check_page
+from olift_fast.cli.checks import check_lifted, check_offset_of_video, check_page
 from olift_fast.cli.console import open_page, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
-from olift_fast.errors import by_option
+from olift_fast.errors import by_option, by_options
 
 
 @reported
@@ -40,13 +40,14 @@ def view(
     from olift_fast.io import read_lifted
     from olift_fast.view.html import write_page
 
+    check_offset_of_video(offset, video)
     check_lifted(result)
     page = out or result.with_suffix(".html")
     check_page(page, result)
     lifted = read_lifted(result)
     with (
         writing(page),
-        by_option("max_frames", "--max-frames"),
+        by_options("max_frames", "offset"),
         progress_bar("copying the video", quiet=video is None) as progress,
     ):
         drawn = write_page(

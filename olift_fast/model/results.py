@@ -14,6 +14,7 @@ from olift_fast.errors import InputError
 from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.overhead import steep_warning
+from olift_fast.tracks.upside_down import upside_down_warning
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -127,7 +128,8 @@ def lifted_of(
     model: AnyLifter, tracks: KeypointTracks, *, min_confidence: float, pitch: float | None, **found: Any
 ) -> LiftedTracks:
     """What was found of these tracks, with what is known of them; `found` are the other fields of `LiftedTracks`."""
-    warning = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
+    steep = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
+    looks = steep, upside_down_warning(tracks, min_confidence)
     return LiftedTracks(
         keypoints=tracks.keypoints,
         confidence=tracks.confidence,
@@ -139,7 +141,7 @@ def lifted_of(
         source=tracks.source,
         format=tracks.format,
         notes=tracks.notes,
-        warnings=(*tracks.warnings, warning) if warning else tracks.warnings,
+        warnings=(*tracks.warnings, *(warning for warning in looks if warning)),
         pitch=pitch,
         model=model.name,
         version=__version__,

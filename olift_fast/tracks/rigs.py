@@ -62,6 +62,8 @@ def load_skeleton(path_or_name: str | Path) -> Skeleton:
     if str(path_or_name) in rig_names():
         return rig(str(path_or_name))
     if not path.is_file():
+        if path.suffix or path.parent != Path("."):
+            raise InputError(f"{path_or_name}: no such file")
         near = _near(str(path_or_name))
         raise InputError(f"{path_or_name}: neither a skeleton file nor a built-in skeleton; {near}")
     try:

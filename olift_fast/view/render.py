@@ -286,7 +286,9 @@ def _chosen(result: LiftedTracks, start: int | None, stop: int | None, stride: i
     begin, end = (first if start is None else start), (last + 1 if stop is None else stop)
     low, high = np.searchsorted(numbers, np.clip([begin, end], first, last + 1).astype(np.int64))
     if low >= high:
-        raise InputError(f"no frame is from {begin:,} up to {end:,}: the result has {first:,} … {last:,}")
+        raise InputError(
+            f"start and stop must leave a frame of the result's {first:,} … {last:,}, got {begin:,} and {end:,}"
+        )
     return slice(int(low), int(high), stride)
 
 

@@ -67,6 +67,8 @@ def read_calibrations(path: str | Path) -> dict[str, Calibration]:
     """
     path = Path(path)
     try:
+        if not path.exists():
+            raise InputError("no such file")
         with as_file(path) as file:
             size = file.stat().st_size
             if size > MAX_BYTES:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, listed
 from olift_fast.tracks.containers import LiftedTracks, check_pitch
 from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.world_frame import Calibration, WorldFrame
@@ -171,7 +171,7 @@ def _result(
         lost = [name for name, level in zip(result.tracks, world.floor, strict=True) if not np.isfinite(level)]
         warnings = [
             *warnings,
-            f"no floor was found under {', '.join(lost)}: --no-floor for what swims, climbs or flies",
+            f"no floor was found under {listed(lost)}: --no-floor for what swims, climbs or flies",
         ]
     stretch = 1.0 if meters is None else meters[:, None, None]
     return replace(

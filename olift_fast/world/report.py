@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.world.gravity import pitch_and_roll
 
+Floats = npt.NDArray[np.float64]
+
+MOST_LINES = 4
+"""Tracks that have a line each; of more, one line tells of all."""
 _GRAVITY = {
     "given": "as told",
     "joints": "along the joints told",
@@ -37,11 +43,7 @@ def describe(result: LiftedTracks) -> tuple[str, ...]:
     if world.floor is not None and np.isfinite(world.floor).any() and result.contacts is not None:
         lines.append(f"floor: joints stand on it in {_contact_share(result):.0%} of the frames")
     if result.meters_per_pixel is not None and world.size_spread is not None:
-        lines += [
-            f"size of {name}: a pixel is {1000 * meters:.3g} mm at it"
-            + (f" (frames spread by {spread:.0%})" if np.isfinite(spread) else ", as at the others")
-            for name, meters, spread in zip(result.tracks, result.meters_per_pixel, world.size_spread, strict=True)
-        ]
+        lines += _sizes(result.tracks, 1000 * result.meters_per_pixel.astype(np.float64), world.size_spread)
     known = world.path_error[np.isfinite(world.path_error)]
     unit = "m" if result.units == "meters" else result.units
     sure = f", to about {np.median(known):.2g} {unit}" if known.size else ""
@@ -68,6 +70,22 @@ def facts(result: LiftedTracks) -> dict[str, Any] | None:
         "size_spread": None if world.size_spread is None else _numbers(world.size_spread),
         "calibrated": world.calibrated,
     }
+
+
+def _sizes(tracks: Sequence[str], pixels: Floats, spreads: Floats) -> list[str]:
+    """How large a pixel is, in millimeters: a line for each track, and one for all where they are many."""
+    if len(tracks) <= MOST_LINES:
+        return [
+            f"size of {name}: a pixel is {pixel:.3g} mm at it"
+            + (f" (frames spread by {spread:.0%})" if np.isfinite(spread) else ", as at the others")
+            for name, pixel, spread in zip(tracks, pixels, spreads, strict=True)
+        ]
+    known = np.isfinite(spreads)
+    others = f"; {(~known).sum():,} of them as at the others" if not known.all() else ""
+    return [
+        f"sizes of {len(tracks):,} tracks: a pixel is {np.nanmin(pixels):.3g} to {np.nanmax(pixels):.3g} mm at them "
+        f"(frames spread by {np.median(spreads[known]):.0%} in the median{others})"
+    ]
 
 
 def _contact_share(result: LiftedTracks) -> float:

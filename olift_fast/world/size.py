@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, listed
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.rates import rate_of
 from olift_fast.tracks.skeleton import Skeleton
@@ -74,22 +74,16 @@ def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, re
     for place, length in enumerate(lengths):
         if not any(of_track[place].frames for of_track in found):
             raise InputError(f"{_source(result)}{length.text!r}: no frame shows both of its ends")
-    values, spreads, warnings = [], [], []
-    for name, of_track in zip(result.tracks, found, strict=True):
+    values, spreads = [], []
+    for of_track in found:
         known = [one for one in of_track if one.frames]
         value = float(np.median([one.meters_per_pixel for one in known])) if known else np.nan
         values.append(value)
         spreads.append(float(np.median([one.spread for one in known])) if known else np.nan)
-        warnings += list(_disagreements(name, lengths, of_track, value))
     others = median_of(np.array(values), axis=0)
-    warnings += [
-        f"{name}: no known length is seen, so its size is that of the others"
-        for name, value in zip(result.tracks, values, strict=True)
-        if np.isnan(value)
-    ]
     meters = np.where(np.isnan(values), others, values)
-    warnings += list(_absurd(result, meters))
-    return Size(meters, np.array(spreads), tuple(warnings))
+    warnings = *_disagreements(result.tracks, lengths, found, values), *_unseen(result.tracks, values)
+    return Size(meters, np.array(spreads), (*warnings, *_absurd(result, meters)))
 
 
 def relative_sizes(result: LiftedTracks) -> tuple[Floats, Floats]:
@@ -234,22 +228,48 @@ def _weighted_median(values: Floats, weights: Floats) -> Floats:
     return np.where(share[:, -1] > 0, found, np.nan)
 
 
-def _disagreements(name: str, lengths: Sequence[KnownLength], found: Sequence[_Measured], value: float) -> list[str]:
-    return [
-        f"{name}: {length.text!r} says {one.meters_per_pixel / value - 1:+.0%} of what the lengths together say, "
-        f"{abs(one.meters_per_pixel / value - 1) / max(one.spread, 0.01):.0f} times its spread: is it right?"
-        for length, one in zip(lengths, found, strict=True)
-        if one.frames and abs(one.meters_per_pixel / value - 1) > SPREADS * max(one.spread, 0.01)
-    ]
+def _disagreements(
+    tracks: Sequence[str],
+    lengths: Sequence[KnownLength],
+    found: Sequence[Sequence[_Measured]],
+    values: Sequence[float],
+) -> Iterator[str]:
+    """A line for each length that says another size than the lengths together, with the tracks in which it does."""
+    for place, length in enumerate(lengths):
+        off = {}
+        for name, of_track, value in zip(tracks, found, values, strict=True):
+            one = of_track[place]
+            change, spread = one.meters_per_pixel / value - 1, max(one.spread, 0.01)
+            if one.frames and abs(change) > SPREADS * spread:
+                off[name] = change, abs(change) / spread
+        if off:
+            changes, times = zip(*off.values(), strict=True)
+            yield (
+                f"{listed([*off])}: {length.text!r} says {_span(changes, '+.0%')} of what the lengths together say, "
+                f"{_span(times, '.0f')} times its spread: is it right?"
+            )
 
 
-def _absurd(result: LiftedTracks, meters: Floats) -> list[str]:
+def _unseen(tracks: Sequence[str], values: Sequence[float]) -> Iterator[str]:
+    """A line about the tracks that show no known length."""
+    names = [name for name, value in zip(tracks, values, strict=True) if np.isnan(value)]
+    if names:
+        whose = "its size is that" if len(names) == 1 else "their size is that"
+        yield f"{listed(names)}: no known length is seen, so {whose} of the others"
+
+
+def _absurd(result: LiftedTracks, meters: Floats) -> Iterator[str]:
+    """A line about the tracks that are of no animal's size."""
     across = 2 * np.asarray(result.scale, np.float64) * meters
-    return [
-        f"{name}: would be {size:.3g} m across: is the length in the right unit?"
-        for name, size in zip(result.tracks, across, strict=True)
-        if not SMALLEST <= size <= LARGEST
-    ]
+    off = {name: size for name, size in zip(result.tracks, across, strict=True) if not SMALLEST <= size <= LARGEST}
+    if off:
+        yield f"{listed([*off])}: would be {_span([*off.values()], '.3g')} m across: is the length in the right unit?"
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    """The values in words, from the lowest to the highest."""
+    ends = dict.fromkeys(format(end, form) for end in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def _source(result: LiftedTracks) -> str:

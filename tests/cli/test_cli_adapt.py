@@ -182,7 +182,7 @@ def test_a_length_of_no_bone_is_refused_before_anything_is_learned(
             ("WALKS", "--out", "OUT", "--infer", "none"),
             "monday.csv: no bones are known, and bones are what tells a body",
         ),
-        (("WALKS", "--out", "OUT", "--minutes", "0"), "minutes must be above 0, got 0"),
+        (("WALKS", "--out", "OUT", "--minutes", "0"), "--minutes must be above 0, got 0"),
         (("WALKS", "--out", "OUT", "--min-confidence", "2"), "--min-confidence must be within 0 … 1"),
         (("WALKS", "--out", "WALKS/monday.csv", "--skeleton", "BONES"), "monday.csv: is a file, wanted a folder"),
         (("WALKS", "--out", "MODEL", "--skeleton", "BONES"), "--out must be another folder than --model"),

@@ -211,3 +211,32 @@ def test_what_makes_depth_less_sure_is_said(lift: Run, tmp_path: Path) -> None:
     likelihood[:, :3] = 0.1
     sparse = lift(write_table(tmp_path / "sparse.csv", keypoints, likelihood))
     assert "only 17% of the keypoints are visible" in sparse.stderr
+
+
+def test_an_animal_that_never_moves_is_warned_of(lift: Run, tmp_path: Path) -> None:
+    keypoints, likelihood = walk()
+    words = "no keypoint moves, so there is no motion to tell depth by"
+    assert words not in lift(write_table(tmp_path / "walk.csv", keypoints, likelihood)).stderr
+    still = np.repeat(keypoints[:1], len(keypoints), axis=0)
+    assert words in lift(write_table(tmp_path / "still.csv", still, likelihood)).stderr
+    one_moves = still.copy()
+    one_moves[:, 0] += np.arange(len(still))[:, None]
+    assert words not in lift(write_table(tmp_path / "one.csv", one_moves, likelihood)).stderr
+
+
+def test_keypoints_that_are_all_in_one_point_are_warned_of(lift: Run, tmp_path: Path) -> None:
+    keypoints, likelihood = walk()
+    told = lift(write_table(tmp_path / "same.csv", np.full_like(keypoints, 5.0), likelihood))
+    assert "all keypoints of a frame are in one point: is the file right?" in told.stderr
+
+
+def test_a_file_whose_y_points_up_is_warned_of(lift: Run, run: Run, tmp_path: Path) -> None:
+    source = Path(__file__).resolve().parents[2] / "docs/tutorials/data/rat.csv"
+    rows = [line.split(",") for line in source.read_text().splitlines()]
+    for row in rows[3:]:
+        row[2::3] = [f"{1000 - float(cell):.2f}" if cell else "" for cell in row[2::3]]
+    path = tmp_path / "up.csv"
+    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    for told in (run("info", path), lift(path)):
+        assert told.stderr.count("the legs point up in the picture: if y points up in this file") == 1
+    assert "the legs point up" not in run("info", source).stderr

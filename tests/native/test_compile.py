@@ -91,3 +91,26 @@ def test_cuda_compiles_without_warnings_or_spills(arch: str, tmp_path: Path) -> 
     )
     assert len(spills) >= kernels and set(spills) == {("0", "0")}, report
     assert set(re.findall(r"(\d+) bytes stack frame", report)) == {"0"}, report
+
+
+@pytest.mark.skipif(LEVELS is not X86, reason="of x86-64")
+def test_nothing_compiled_for_a_higher_instruction_set_is_called(tmp_path: Path) -> None:
+    """Not even what lists its kernels: GCC 14 fills such a list with AVX-512, which ends the process elsewhere."""
+    main = tmp_path / "main.cpp"
+    main.write_text(
+        """
+        #include "common/dispatch.h"
+        #include <cstdlib>
+        namespace olift {
+        CpuKernels kernels_baseline() { return {}; }
+        CpuKernels kernels_avx2() { std::abort(); }
+        CpuKernels kernels_avx512() { std::abort(); }
+        LayerKernels layer_kernels_avx512bf16() { std::abort(); }
+        }
+        int main() { return olift::bfloat16_kernels() != nullptr || olift::cpu_kernels().banded_forward; }
+        """
+    )
+    flags = ["-std=c++17", "-DOLIFT_X86", "-DOLIFT_AVX512BF16", f"-I{CSRC}"]
+    run(compiler(), *flags, str(main), str(CSRC / "common/dispatch.cpp"), "-o", str(tmp_path / "main"))
+    done = subprocess.run([tmp_path / "main"], env={**os.environ, "OLIFT_SIMD": "baseline"}, timeout=60)
+    assert done.returncode == 0

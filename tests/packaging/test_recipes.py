@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -103,3 +104,17 @@ def test_context_of_the_image_has_the_sources_and_no_environment() -> None:
     needed = ("csrc", "olift_fast", "pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE")
     assert not set(ignored) & set(needed)
     assert {".venv", "build", "dist", ".git"} <= set(ignored)
+
+
+def test_parts_of_the_apptainer_definition_are_those_that_are_tried() -> None:
+    loaded = importlib.util.spec_from_file_location("try_containers", ROOT / "packaging/try_containers.py")
+    assert loaded is not None and loaded.loader is not None
+    tried = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(tried)
+    parts = tried.sections(DEFINITION)
+    assert set(parts) == {"files", "post", "runscript", "test"}
+    assert parts["post"].strip() == posts().strip()
+    assert parts["runscript"].strip() == 'exec olift "$@"'
+    assert tried.copied(parts["files"]) == [("olift-fast.tar.gz", "/opt/olift-fast.tar.gz")]
+    bases = {rest.partition(" AS ")[0] for word, rest in steps() if word == "FROM" and rest.startswith("python:")}
+    assert {f"docker.io/library/{base}" for base in bases} == {tried.BASE}

@@ -192,9 +192,9 @@ def test_progress_counts_up_to_all(tmp_path: Path) -> None:
         ({"turn": float("inf")}, "turn must be within"),
         ({"trail": -1.0}, "trail must be from 0"),
         ({"theme": "pink"}, "theme must be dark or light, got 'pink'"),
-        ({"start": 40}, "no frame is from 40 up to 30: the result has 0 … 29"),
-        ({"start": 9, "stop": 9}, "no frame is from 9 up to 9"),
-        ({"start": 10**30}, "no frame is from 1,000,000,"),
+        ({"start": 40}, "start and stop must leave a frame of the result's 0 … 29, got 40 and 30"),
+        ({"start": 9, "stop": 9}, "0 … 29, got 9 and 9"),
+        ({"start": 10**30}, "got 1,000,000,"),
     ],
 )
 def test_what_can_not_be_is_refused_and_nothing_is_left(tmp_path: Path, options: dict[str, Any], told: str) -> None:

@@ -93,7 +93,7 @@ def test_unfit_video_is_told_in_one_line_and_nothing_is_written(
     [
         (["-o", "out.avi"], "a movie's name must end in .mp4 or .gif, got '.avi'"),
         (["-o", "nowhere/out.mp4"], "nowhere is not a folder"),
-        (["--start", 99], "no frame is from 99 up to 30"),
+        (["--start", 99], "--start and --stop must leave a frame of the result's 0 … 29, got 99 and 30"),
         (["--video", "film.mp4", "-o", "film.mp4"], "is the input itself"),
     ],
 )

@@ -138,7 +138,7 @@ def test_unknown_cameras_and_files(tmp_path: Path) -> None:
         read_calibration(path, "cam_1")
     with pytest.raises(InputError, match="has no camera 'top'; it has cam_01, cam_02"):
         read_calibration(path, "top")
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_calibration(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is no text"):

@@ -197,3 +197,18 @@ def test_relative_sizes_are_those_of_the_bones_over_their_median() -> None:
         sizes, scatter = relative_sizes(lifted(joints, skeleton))
         np.testing.assert_allclose(sizes[0], np.linspace(0.8, 1.2, 21), rtol=1e-5)
         assert scatter[0] < 0.03
+
+
+def test_what_is_alike_in_many_tracks_takes_one_line() -> None:
+    joints = np.repeat(chain(100 + np.arange(40) % 5.0), 27, axis=0)
+    joints[[6, 9]] = np.nan
+    result = lifted(joints, tracks=tuple(f"rat_{track}" for track in range(27)))
+    known = [
+        parse_length(text, "bone", TABLE)
+        for text in ("nose-left_hip=45m", "nose-right_hip=45m", "nose-left_shoulder=99m")
+    ]
+    warnings = to_world(result, up=UP, floor=False, lengths=known).warnings
+    (apart, unseen, absurd) = warnings
+    assert apart.startswith("rat_0, rat_1, rat_2, rat_3 and 21 more: 'nose-left_shoulder=99m' says +120% of what ")
+    assert unseen == "rat_6, rat_9: no known length is seen, so their size is that of the others"
+    assert absurd.startswith("rat_0, rat_1, rat_2, rat_3 and 23 more: would be ") and absurd.endswith("right unit?")

@@ -10,7 +10,7 @@ import typer
 from olift_fast.cli.checks import check_lifted, check_offset_of_video, check_page
 from olift_fast.cli.console import open_page, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
-from olift_fast.errors import by_option, by_options
+from olift_fast.errors import by_options
 
 
 @reported

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from olift_fast.world.lengths import KnownLength
 
 BODY = "body.json"
+STEEP = 45.0
+"""Degrees by which a camera looks down, or up, from which on it hides the lengths of what stands."""
+ALONG = 0.36
+"""Share of the bones along the view, more than which is warned of."""
 
 
 @reported
@@ -130,6 +134,7 @@ def adapt(
             warnings.extend(_unsure(outlook, known))
         if told is None:
             warnings.extend(_steep(recordings, min_confidence, before.config.pitch))
+        warnings.extend(_hiding(outlook, told))
         if not as_json:
             for warning in warnings:
                 warn(warning)
@@ -248,6 +253,22 @@ def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch:
     steep = [warning for warning in found if warning]
     if steep:
         yield f"{len(steep)} of {plural(len(recordings), 'recording')}: {steep[0]}"
+
+
+def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
+    """The warning that views from above or below hide the lengths of bones."""
+    reasons = []
+    if pitch is not None and abs(pitch) >= STEEP:
+        reasons.append(f"the camera looks {'down' if pitch > 0 else 'up'} by {abs(pitch):g}°")
+    if outlook.along > ALONG:
+        reasons.append(
+            f"bones point along the view ({outlook.along:.0%} of their squared lengths; wanted: {ALONG:.0%})"
+        )
+    if reasons:
+        yield (
+            f"{' and '.join(reasons)}: views from above or below hide how long legs and trunk are, and adapting to "
+            "them made people worse by two fifths; views from the sides tell these lengths"
+        )
 
 
 def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:

@@ -31,6 +31,7 @@ from olift_fast.train.body import (
     mixed_names,
     scales_of,
     seen_in_full,
+    share_along_view,
     shared_lengths,
     shown_share,
 )
@@ -109,6 +110,7 @@ class Outlook:
         body: bone lengths that the 2D tells, and those of individuals.
         apart: how far the lifter's bone lengths are from those that the 2D tells, on the clips to learn from.
         views: how much of their lengths the bones show (`olift_fast.train.body.shown_share`).
+        along: how much of the bones lies along the view (`olift_fast.train.body.share_along_view`).
         mixed: names of individuals whose recordings differ in proportions, and by how much (`mixed_names`).
         copies: numbers of recordings that are left out, since others show the same (`copies_in`).
         foreshortened: names of the ends of bones that no camera sees at their full length: these are guesses.
@@ -120,6 +122,7 @@ class Outlook:
     body: Body
     apart: float
     views: float
+    along: float
     mixed: tuple[tuple[str, float], ...]
     copies: tuple[int, ...]
     foreshortened: tuple[tuple[str, str], ...]
@@ -200,6 +203,7 @@ def adapt(
         body=body_of(learned, goal.scales),
         apart=goal.apart,
         views=goal.views,
+        along=goal.along,
         mixed=tuple(mixed_names(learned, goal.scales)),
         copies=tuple(copies),
         foreshortened=goal.foreshortened,
@@ -231,7 +235,8 @@ class _Goal:
     clips and of each individual (`OwnClips.individual`), and change ``(B, T, E)``: what is added to them in each frame,
     NaN where unknown. told ``(1 + I, E)``: lengths that the 2D tells. scales ``(B,)``: the clips' sizes. apart: how far
     the lifter's own lengths are from those told, the root of the mean square. views: share of their lengths that bones
-    show. held ``(E,)``: how much each bone counts. tolerance: of a length, in mean bones. weight: of its own depth.
+    show, and along: what of their squares lies along the view. held ``(E,)``: how much each bone counts. tolerance: of
+    a length, in mean bones. weight: of its own depth.
     """
 
     first: Tensor
@@ -241,6 +246,7 @@ class _Goal:
     scales: Tensor
     apart: float
     views: float
+    along: float
     held: Tensor
     tolerance: float
     weight: float
@@ -275,6 +281,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
         scales,
         apart=apart,
         views=shown_share(first, clips),
+        along=share_along_view(first, clips),
         held=bone_weights(clips, scales),
         tolerance=min(most, least + apart),
         weight=plan.own_depth * (1 - believed),

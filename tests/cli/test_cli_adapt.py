@@ -11,7 +11,7 @@ import torch
 
 from olift_fast.cli.console import SOME_FAILED
 from olift_fast.errors import InputError
-from olift_fast.model import Lifter
+from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train.label_free import Verdict
 
 from .conftest import Run, walk, write_table
@@ -159,6 +159,47 @@ def test_what_is_known_before_the_training_is_said_before_it(
     assert f"warning: {few}: the new weights will not be kept" in told
     seen = run("adapt", walks, *options, "--bone", "nose-right_paw=40mm").stderr
     assert "2 bones never seen at full length" in seen and "--bone" not in seen
+
+
+@pytest.mark.parametrize(
+    ("along", "options", "words"),
+    [
+        (0.43, (), "bones point along the view (43% of their squared lengths; wanted: 36%): views from above or below"),
+        (
+            0.2,
+            ("--pitch", "60"),
+            "the camera looks down by 60°: views from above or below hide how long legs and trunk",
+        ),
+        (0.43, ("--view", "below"), "the camera looks up by 90° and bones point along the view (43% of their squared"),
+        (0.36, ("--pitch", "44"), None),
+        (0.36, (), None),
+    ],
+)
+def test_views_from_above_are_warned_of_before_the_training(
+    run: Run,
+    walks: Path,
+    skeleton: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    along: float,
+    options: tuple[str, ...],
+    words: str | None,
+) -> None:
+    model = tmp_path / "told"
+    torch.manual_seed(0)
+    config = LifterConfig(width=16, heads=2, motion_layers=1, space_layers=2, window=(2, 2), frequencies=8, pitch=True)
+    Lifter(config, name="told").eval().save_pretrained(model)
+    monkeypatch.setattr("olift_fast.train.adapting.share_along_view", lambda *_clips: along)
+
+    def failing(*_args: object, **_options: object) -> None:
+        raise InputError("the training began")
+
+    monkeypatch.setattr("olift_fast.train.adapting._train", failing)
+    given = ("--out", tmp_path / "mine", "--model", model, "--skeleton", skeleton, *options)
+    told = run("adapt", walks, *given).stderr
+    assert told.endswith("olift: the training began\n")
+    hiding = [line for line in told.splitlines() if "views from above or below" in line]
+    assert [line.startswith(f"warning: {words}") for line in hiding] == ([] if words is None else [True])
 
 
 def test_views_of_one_side_alone_are_said_and_nothing_is_written(

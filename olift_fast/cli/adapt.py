@@ -256,7 +256,7 @@ def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch:
 
 
 def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
-    """The warning that views from above or below hide the lengths of bones."""
+    """The warning that views from above, below or end-on hide the lengths of bones."""
     reasons = []
     if pitch is not None and abs(pitch) >= STEEP:
         reasons.append(f"the camera looks {'down' if pitch > 0 else 'up'} by {abs(pitch):g}°")
@@ -266,8 +266,8 @@ def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
         )
     if reasons:
         yield (
-            f"{' and '.join(reasons)}: views from above or below hide how long legs and trunk are, and adapting to "
-            "them made people worse by two fifths; views from the sides tell these lengths"
+            f"{' and '.join(reasons)}: views from above, below or end-on hide how long bones are, and adapting to "
+            "those from above made people worse by two fifths; views from all sides tell these lengths"
         )
 
 

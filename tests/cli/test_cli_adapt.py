@@ -164,11 +164,11 @@ def test_what_is_known_before_the_training_is_said_before_it(
 @pytest.mark.parametrize(
     ("along", "options", "words"),
     [
-        (0.43, (), "bones point along the view (43% of their squared lengths; wanted: 36%): views from above or below"),
+        (0.43, (), "bones point along the view (43% of their squared lengths; wanted: 36%): views from above, below or"),
         (
             0.2,
             ("--pitch", "60"),
-            "the camera looks down by 60°: views from above or below hide how long legs and trunk",
+            "the camera looks down by 60°: views from above, below or end-on hide how long bones are",
         ),
         (0.43, ("--view", "below"), "the camera looks up by 90° and bones point along the view (43% of their squared"),
         (0.36, ("--pitch", "44"), None),
@@ -198,7 +198,7 @@ def test_views_from_above_are_warned_of_before_the_training(
     given = ("--out", tmp_path / "mine", "--model", model, "--skeleton", skeleton, *options)
     told = run("adapt", walks, *given).stderr
     assert told.endswith("olift: the training began\n")
-    hiding = [line for line in told.splitlines() if "views from above or below" in line]
+    hiding = [line for line in told.splitlines() if "hide how long bones are" in line]
     assert [line.startswith(f"warning: {words}") for line in hiding] == ([] if words is None else [True])
 
 

@@ -164,7 +164,11 @@ def test_what_is_known_before_the_training_is_said_before_it(
 @pytest.mark.parametrize(
     ("along", "options", "words"),
     [
-        (0.43, (), "bones point along the view (43% of their squared lengths; wanted: 36%): views from above, below or"),
+        (
+            0.43,
+            (),
+            "bones point along the view (43% of their squared lengths; wanted: 36%): views from above, below or",
+        ),
         (
             0.2,
             ("--pitch", "60"),

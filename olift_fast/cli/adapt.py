@@ -267,7 +267,7 @@ def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
     if reasons:
         yield (
             f"{' and '.join(reasons)}: views from above, below or end-on hide how long bones are, and adapting to "
-            "those from above made people worse by two fifths; views from all sides tell these lengths"
+            "those from above made people worse by 19 to 60 %; views from all sides tell these lengths"
         )
 
 

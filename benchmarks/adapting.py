@@ -143,6 +143,7 @@ def row_of(
         "helped": outcome.verdict.helped,
         "apart": round(outcome.apart, 4),
         "views": round(outcome.views, 4),
+        "along": round(outcome.along, 4),
         "signs_before": outcome.before.as_json(),
         "signs_after": outcome.after.as_json(),
         **errors,

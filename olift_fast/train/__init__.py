@@ -4,7 +4,7 @@
 """
 
 from olift_fast.bodies.body import Body
-from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
+from olift_fast.train.adapting import Adaptation, AdaptPlan, Outlook, adapt
 from olift_fast.train.batches import Batch, collate
 from olift_fast.train.calibration import calibrated
 from olift_fast.train.config import Calibration, Config, EarlyStop, ModelPlan, Run, load_config
@@ -40,6 +40,7 @@ __all__ = [
     "Mean",
     "Mixture",
     "ModelPlan",
+    "Outlook",
     "Report",
     "Run",
     "Schedule",

@@ -31,6 +31,7 @@ from olift_fast.train.body import (
     mixed_names,
     scales_of,
     seen_in_full,
+    share_along_view,
     shared_lengths,
     shown_share,
 )
@@ -42,6 +43,9 @@ from olift_fast.train.schedule import warm_cosine
 
 Watch = Callable[[int, int], None]
 """Called with the steps done and those in all."""
+
+Foresee = Callable[["Outlook"], None]
+"""Called once, before the training; what it raises ends the work."""
 
 MOST_LEARNED, MOST_HELD_OUT = 400, 80
 """Clips, at most; of more, some all over the recordings are taken."""
@@ -99,22 +103,43 @@ class AdaptPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class Adaptation:
-    """What came of it.
+class Outlook:
+    """What is known of the recordings before the training.
+
+    Args:
+        body: bone lengths that the 2D tells, and those of individuals.
+        apart: how far the lifter's bone lengths are from those that the 2D tells, on the clips to learn from.
+        views: how much of their lengths the bones show (`olift_fast.train.body.shown_share`).
+        along: how much of the bones lies along the view (`olift_fast.train.body.share_along_view`).
+        mixed: names of individuals whose recordings differ in proportions, and by how much (`mixed_names`).
+        copies: numbers of recordings that are left out, since others show the same (`copies_in`).
+        foreshortened: names of the ends of bones that no camera sees at their full length: these are guesses.
+        learned, held_out: clips.
+        frames: of a clip.
+        tracks: that the clips are of.
+    """
+
+    body: Body
+    apart: float
+    views: float
+    along: float
+    mixed: tuple[tuple[str, float], ...]
+    copies: tuple[int, ...]
+    foreshortened: tuple[tuple[str, str], ...]
+    learned: int
+    held_out: int
+    frames: int
+    tracks: int
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation(Outlook):
+    """What came of it, beside what was known before.
 
     Args:
         lifter: with the new weights, in evaluation mode, whether they are better or not.
         verdict: whether they are, as far as can be told without the truth.
         before, after: signs on the clips held out.
-        apart: how far the bone lengths of the one before were from those that the 2D tells, on the clips learned from.
-        views: how much of their lengths the bones show (`olift_fast.train.body.shown_share`).
-        body: bone lengths that the 2D tells, and those of individuals.
-        mixed: names of individuals whose recordings differ in proportions, and by how much (`mixed_names`).
-        copies: numbers of recordings that were left out, since others show the same (`copies_in`).
-        foreshortened: names of bones, as "hip-knee", that no camera sees at their full length: these are guesses.
-        learned, held_out: clips.
-        frames: of a clip.
-        tracks: that the clips are of.
         steps: that were taken.
         seconds: that all of it took.
     """
@@ -123,16 +148,6 @@ class Adaptation:
     verdict: Verdict
     before: LabelFree
     after: LabelFree
-    apart: float
-    views: float
-    body: Body
-    mixed: tuple[tuple[str, float], ...]
-    copies: tuple[int, ...]
-    foreshortened: tuple[str, ...]
-    learned: int
-    held_out: int
-    frames: int
-    tracks: int
     steps: int
     seconds: float
 
@@ -149,6 +164,7 @@ def adapt(
     plan: AdaptPlan | None = None,
     min_confidence: float = 0.3,
     pitch: float | None = None,
+    foresee: Foresee | None = None,
     watch: Watch | None = None,
 ) -> Adaptation:
     """Train a copy of a lifter on keypoints alone, and tell whether that helped.
@@ -166,6 +182,7 @@ def adapt(
         plan: how to learn.
         min_confidence: keypoints below it count as hidden.
         pitch: degrees by which the camera of all recordings looks down, for lifters that can be told.
+        foresee: called before the training, with what is known by then; what it raises ends the work.
         watch: called after every step.
 
     Raises:
@@ -182,16 +199,11 @@ def adapt(
         _thinned(part, most) for part, most in zip(held_apart(clips), (MOST_LEARNED, MOST_HELD_OUT), strict=True)
     )
     goal = _goal(lifter, learned, plan)
-    adapted, steps = _train(lifter, learned, goal, plan, watch)
-    before, after = (label_free(own, held, goal.told) for own in (lifter, adapted))
-    return Adaptation(
-        lifter=adapted,
-        verdict=verdict(before, after, goal.views),
-        before=before,
-        after=after,
+    outlook = Outlook(
+        body=body_of(learned, goal.scales),
         apart=goal.apart,
         views=goal.views,
-        body=body_of(learned, goal.scales),
+        along=goal.along,
         mixed=tuple(mixed_names(learned, goal.scales)),
         copies=tuple(copies),
         foreshortened=goal.foreshortened,
@@ -199,6 +211,17 @@ def adapt(
         held_out=len(held),
         frames=clips.visible.shape[1],
         tracks=len(clips.track.unique()),
+    )
+    if foresee is not None:
+        foresee(outlook)
+    adapted, steps = _train(lifter, learned, goal, plan, watch)
+    before, after = (label_free(own, held, goal.told) for own in (lifter, adapted))
+    return Adaptation(
+        **vars(outlook),
+        lifter=adapted,
+        verdict=verdict(before, after, outlook.views),
+        before=before,
+        after=after,
         steps=steps,
         seconds=time.monotonic() - begun,
     )
@@ -212,7 +235,8 @@ class _Goal:
     clips and of each individual (`OwnClips.individual`), and change ``(B, T, E)``: what is added to them in each frame,
     NaN where unknown. told ``(1 + I, E)``: lengths that the 2D tells. scales ``(B,)``: the clips' sizes. apart: how far
     the lifter's own lengths are from those told, the root of the mean square. views: share of their lengths that bones
-    show. held ``(E,)``: how much each bone counts. tolerance: of a length, in mean bones. weight: of its own depth.
+    show, and along: what of their squares lies along the view. held ``(E,)``: how much each bone counts. tolerance: of
+    a length, in mean bones. weight: of its own depth.
     """
 
     first: Tensor
@@ -222,10 +246,11 @@ class _Goal:
     scales: Tensor
     apart: float
     views: float
+    along: float
     held: Tensor
     tolerance: float
     weight: float
-    foreshortened: tuple[str, ...]
+    foreshortened: tuple[tuple[str, str], ...]
 
 
 @torch.no_grad()
@@ -245,7 +270,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
     lengths = own + believed * off
     names, edges = clips.skeleton.names, clips.skeleton.edges
     unshown = (own[0].isfinite() & ~well[0]).tolist()
-    hidden = tuple(f"{names[a]}-{names[b]}" for (a, b), bad in zip(edges, unshown, strict=True) if bad)
+    hidden = tuple((names[a], names[b]) for (a, b), bad in zip(edges, unshown, strict=True) if bad)
     change = plan.looseness * (sized - own[clips.individual][:, None])
     least, most = plan.tolerance
     return _Goal(
@@ -256,6 +281,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
         scales,
         apart=apart,
         views=shown_share(first, clips),
+        along=share_along_view(first, clips),
         held=bone_weights(clips, scales),
         tolerance=min(most, least + apart),
         weight=plan.own_depth * (1 - believed),

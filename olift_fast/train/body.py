@@ -103,6 +103,21 @@ def shown_share(joints: Tensor, clips: OwnClips) -> float:
     return float(torch.stack(found).median()) if found else 0.0
 
 
+def share_along_view(joints: Tensor, clips: OwnClips) -> float:
+    """Depth's share of the bones' squared lengths: the mean over frames, then over bones; 0 if none is seen.
+
+    Were all directions alike, it would be a third. Views from the sides have less, for nothing that stands points at
+    the camera, and views from above or from one end more.
+
+    Args:
+        joints, clips: as for `seen_in_full`.
+    """
+    share = 1 - _shares(joints, clips).square()
+    known = share.isfinite()
+    found = (torch.where(known, share, 0.0).sum(dim=(0, 1)) / known.sum(dim=(0, 1))).nanmean()
+    return float(found.nan_to_num())
+
+
 def seen_in_full(joints: Tensor, clips: OwnClips) -> Tensor:
     """Bool ``(E,)``: whether the clips show a bone across the view often enough to tell its length.
 

@@ -153,8 +153,8 @@ def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
         before, after: on the same clips, which neither was adapted to.
         views: `olift_fast.train.body.shown_share` of the clips that were adapted to, which must reach `VIEWS`.
     """
-    if not views >= VIEWS:
-        return Verdict(False, f"bones show {views:.1%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do")
+    if few := too_few_views(views):
+        return Verdict(False, few)
     steadier = _change(before.steadiness, after.steadiness)
     turned = _change(before.turned, after.turned)
     picture = _change(before.picture, after.picture)
@@ -164,6 +164,13 @@ def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
         f"distance from the keypoints by {picture:+.1%} (wanted: +{APART:.0%} at most)"
     )
     return Verdict(steadier <= -GAIN and turned <= RISE and picture <= APART, told)
+
+
+def too_few_views(views: float) -> str | None:
+    """Why nothing is kept, whatever the training brings, where bones show less than `VIEWS` of their lengths."""
+    if views >= VIEWS:
+        return None
+    return f"bones show {views:.1%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do"
 
 
 def _change(before: float, after: float) -> float:

@@ -11,7 +11,7 @@ from benchmarks.adapting import summary
 from benchmarks.scores import RECORDS
 from olift_fast.train.label_free import LabelFree, verdict
 
-FILES = ("", "-end-on", "-top", "-real-cameras", "-seed-1")
+FILES = ("", "-end-on", "-top", "-real-cameras", "-seed-1", "-seeds")
 ROWS: list[dict[str, Any]] = [
     row
     for name in FILES
@@ -19,7 +19,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['family']} {row['seen']}")
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['family']} {row['seen']} {row.get('seed', 0)}")
 def test_what_is_kept_is_what_is_judged_better(row: dict[str, Any]) -> None:
     judged = verdict(LabelFree(**row["signs_before"]), LabelFree(**row["signs_after"]), row["views"])
     assert judged.helped is row["helped"]

@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from olift_fast.cli.console import SOME_FAILED
-from olift_fast.model import Lifter
+from olift_fast.errors import InputError
+from olift_fast.model import Lifter, LifterConfig
 from olift_fast.train.label_free import Verdict
 
 from .conftest import Run, walk, write_table
@@ -116,6 +118,92 @@ def test_several_animals_under_one_name_and_inferred_bones_are_said(
     assert f"warning: bones of mona {several} 21%: several individuals under one name, or views" in outcome.stderr
     assert f"warning: bones {several} 30%: " in outcome.stderr
     assert "inferred; `olift skeleton FILE` drafts them, to correct\n" in outcome.stderr
+
+
+def test_a_known_length_that_the_2d_cannot_tell_is_refused_before_the_training(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keypoints, likelihood = walk(200)
+    likelihood[:, 3] = 0.1
+    for name, shift in (("monday", 0), ("tuesday", 7)):
+        write_table(walks / f"{name}.csv", keypoints + shift, likelihood)
+    monkeypatch.setattr("olift_fast.train.adapting._train", lambda *_args, **_options: pytest.fail("it was trained"))
+    options = ("--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    before = files_under(tmp_path)
+    assert_one_line(
+        run("adapt", walks, *options, "--bone", "nose-tail=40mm"),
+        "olift: --bone nose-tail=40mm: the 2D does not tell how long that bone is beside the others",
+    )
+    assert files_under(tmp_path) == before
+
+
+def test_what_is_known_before_the_training_is_said_before_it(
+    run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = [False, True, False]
+    monkeypatch.setattr("olift_fast.train.adapting.seen_in_full", lambda *_clips: torch.tensor(full))
+    monkeypatch.setattr("olift_fast.train.adapting.shown_share", lambda *_clips: 0.85)
+
+    def failing(*_args: object, **_options: object) -> None:
+        raise InputError("the training began")
+
+    monkeypatch.setattr("olift_fast.train.adapting._train", failing)
+    options = ("--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
+    told = run("adapt", walks, *options, "--bone", "nose-tail=40mm").stderr
+    lines = told.splitlines()
+    assert lines[-1] == "olift: the training began"
+    hidden = "2 bones never seen at full length (nose-left_paw, nose-tail): the 2D can't tell how long"
+    assert sum(line.startswith(f"warning: {hidden}") for line in lines) == 1
+    assert "warning: --bone nose-tail=40mm: no view shows that bone at full length, so all millimeters" in told
+    few = "bones show 85.0% of their lengths (wanted: 92%), views of more sides do"
+    assert f"warning: {few}: the new weights will not be kept" in told
+    seen = run("adapt", walks, *options, "--bone", "nose-right_paw=40mm").stderr
+    assert "2 bones never seen at full length" in seen and "--bone" not in seen
+
+
+@pytest.mark.parametrize(
+    ("along", "options", "words"),
+    [
+        (
+            0.43,
+            (),
+            "bones point along the view (43% of their squared lengths; wanted: 36%): views from above, below or",
+        ),
+        (
+            0.2,
+            ("--pitch", "60"),
+            "the camera looks down by 60°: views from above, below or end-on hide how long bones are",
+        ),
+        (0.43, ("--view", "below"), "the camera looks up by 90° and bones point along the view (43% of their squared"),
+        (0.36, ("--pitch", "44"), None),
+        (0.36, (), None),
+    ],
+)
+def test_views_from_above_are_warned_of_before_the_training(
+    run: Run,
+    walks: Path,
+    skeleton: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    along: float,
+    options: tuple[str, ...],
+    words: str | None,
+) -> None:
+    model = tmp_path / "told"
+    torch.manual_seed(0)
+    config = LifterConfig(width=16, heads=2, motion_layers=1, space_layers=2, window=(2, 2), frequencies=8, pitch=True)
+    Lifter(config, name="told").eval().save_pretrained(model)
+    monkeypatch.setattr("olift_fast.train.adapting.share_along_view", lambda *_clips: along)
+
+    def failing(*_args: object, **_options: object) -> None:
+        raise InputError("the training began")
+
+    monkeypatch.setattr("olift_fast.train.adapting._train", failing)
+    given = ("--out", tmp_path / "mine", "--model", model, "--skeleton", skeleton, *options)
+    told = run("adapt", walks, *given).stderr
+    assert told.endswith("olift: the training began\n")
+    hiding = [line for line in told.splitlines() if "hide how long bones are" in line]
+    assert [line.startswith(f"warning: {words}") for line in hiding] == ([] if words is None else [True])
 
 
 def test_views_of_one_side_alone_are_said_and_nothing_is_written(

@@ -17,7 +17,7 @@ from olift_fast.nn.masked import center
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks
 from olift_fast.tracks.rigs import rig
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.train.adapting import Adaptation, AdaptPlan, adapt
+from olift_fast.train.adapting import Adaptation, AdaptPlan, Outlook, adapt
 from olift_fast.train.body import (
     body_of,
     bone_weights,
@@ -26,6 +26,7 @@ from olift_fast.train.body import (
     logarithms,
     mixed_names,
     seen_in_full,
+    share_along_view,
     shared_lengths,
     shown_share,
 )
@@ -306,6 +307,45 @@ def test_bones_that_point_at_the_camera_are_told() -> None:
     assert shown_share(true * torch.tensor([1.0, 1.0, 9.0]), clips) < 0.6
     true[:, :, 2] = true[:, :, 1] + torch.tensor([0.0, 1.0, -40.0])
     assert seen_in_full(true, clips).tolist() == [True, False, True, True, True, True]
+
+
+def test_what_lies_along_the_view_is_told() -> None:
+    tracks, joints = moving_body(12, 24)
+    clips = own_clips(random_lifter(), [tracks])
+    true = torch.from_numpy(joints.astype(np.float32))
+    ends = np.array(EDGES)
+    bones = joints[:, :, ends[:, 0]] - joints[:, :, ends[:, 1]]
+    share = bones[..., 2] ** 2 / (bones**2).sum(axis=-1)
+    assert share_along_view(true, clips) == pytest.approx(share.mean(), abs=1e-4)
+    # Hidden joints are not read: bones to them count in the frames that show them.
+    visible = torch.from_numpy(np.random.default_rng(1).random(clips.visible.shape) < 0.6)
+    both = (visible[:, :, ends[:, 0]] & visible[:, :, ends[:, 1]]).numpy()
+    expected = np.mean([share[..., bone][both[..., bone]].mean() for bone in range(len(EDGES))])
+    hidden = torch.where(visible[..., None], true, torch.nan)
+    assert share_along_view(hidden, replace(clips, visible=visible)) == pytest.approx(expected, abs=1e-4)
+    assert share_along_view(true, replace(clips, visible=torch.zeros_like(visible))) == 0
+    turned = true[..., [0, 2, 1]]
+    standing = true * torch.tensor([0.1, 1.0, 0.1])
+    assert share_along_view(standing, clips) < 0.1 < 0.8 < share_along_view(standing[..., [0, 2, 1]], clips)
+    assert share_along_view(turned, clips) == pytest.approx((bones[..., 1] ** 2 / (bones**2).sum(-1)).mean(), abs=1e-4)
+
+
+def test_what_is_known_before_the_training_is_told_before_it() -> None:
+    seen: list[Outlook | int] = []
+    lifter, tracks = random_lifter(), moving_body(12, 24)[0]
+    outcome = adapt(lifter, [tracks], plan=quick(3), foresee=seen.append, watch=lambda done, _: seen.append(done))
+    outlook = seen[0]
+    assert isinstance(outlook, Outlook) and seen[1:] == [1, 2, 3]
+    assert all(getattr(outcome, name) is value for name, value in vars(outlook).items())
+    assert outlook.learned == 10 and outlook.body.frames[0] == 240 and 0 < outlook.along < 1
+
+    def refusing(_outlook: Outlook) -> None:
+        raise InputError("not so")
+
+    steps: list[int] = []
+    with pytest.raises(InputError, match="not so"):
+        adapt(lifter, [tracks], plan=quick(3), foresee=refusing, watch=lambda done, _: steps.append(done))
+    assert not steps
 
 
 def test_a_model_that_takes_all_is_told_all() -> None:

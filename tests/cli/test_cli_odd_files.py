@@ -42,7 +42,8 @@ def test_devices_and_sockets_are_refused(
         listening.bind("socket")
         before = sorted(tmp_path.iterdir())
         done = run(*(word.format(odd, mouse=mouse) for word in COMMANDS[command]))
-    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"olift: {odd}: is a {kind}, wanted a file\n")
+    told = f"--skeleton {odd}" if "--skeleton" in COMMANDS[command] else odd
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"olift: {told}: is a {kind}, wanted a file\n")
     assert sorted(tmp_path.iterdir()) == before
 
 

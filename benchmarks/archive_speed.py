@@ -1,9 +1,11 @@
 """How fast `olift archive` is beside a loop over `olift lift`, and beside one process, in one run on this machine.
 
     python -m benchmarks.archive_speed --files 200 --frames 300
+    build/others/bin/python -m benchmarks.archive_speed --ray      # Ray is there after `make others`
 
 The ways take turns, so that a disturbance hits all of them. Each file is DeepLabCut's csv of 20 joints. The loop, which
-pays for the start of torch with every file, is timed on a few files alone.
+pays for the start of a process with every file, is timed on a few files alone. Ray's cluster, of this machine alone,
+runs before the clock does: an archive joins a cluster and starts none.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -60,9 +63,27 @@ def loop(files: Iterable[Path], out: Path) -> None:
         olift("lift", str(file), "-o", str(out / f"{file.stem}.npz"))
 
 
-def measured(files: int, frames: int, turns: int, workers: int) -> dict[str, float]:
+@contextmanager
+def cluster(cores: int) -> Iterator[str]:
+    """The address of a Ray cluster on this machine, with an actor for each core."""
+    from ray.cluster_utils import Cluster
+
+    running = Cluster(initialize_head=True, head_node_args={"num_cpus": cores + 1, "include_dashboard": False})
+    try:
+        yield running.address
+    finally:
+        running.shutdown()
+
+
+def measured(files: int, frames: int, turns: int, workers: int, address: str | None = None) -> dict[str, float]:
     """Seconds a file of each way, the median of the turns; and the peak memory of the largest child in bytes."""
-    found: dict[str, list[float]] = {"loop over olift lift": [], "one process": [], f"{workers} processes": []}
+    ways: dict[str, tuple[str, ...]] = {
+        "one process": ("--workers", "1"),
+        f"{workers} processes": ("--workers", str(workers)),
+    }
+    if address is not None:
+        ways[f"{workers} actors of Ray"] = ("--workers", str(workers), "--executor", "ray", "--ray-address", address)
+    found: dict[str, list[float]] = {way: [] for way in ("loop over olift lift", *ways)}
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "in"
         source.mkdir()
@@ -72,8 +93,8 @@ def measured(files: int, frames: int, turns: int, workers: int) -> dict[str, flo
             out = Path(scratch) / f"out{turn}"
             out.mkdir()
             found["loop over olift lift"].append(seconds_of(lambda out=out: loop(few, out)) / LOOP)
-            for way, count in (("one process", 1), (f"{workers} processes", workers)):
-                arguments = ("archive", str(source), "--out", str(out / way), "--workers", str(count))
+            for way, how in ways.items():
+                arguments = ("archive", str(source), "--out", str(out / way), *how)
                 found[way].append(seconds_of(lambda arguments=arguments: olift(*arguments)) / files)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
     return {way: median(seconds) for way, seconds in found.items()} | {"peak_bytes": peak}
@@ -85,8 +106,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--ray", action="store_true", help="and by as many actors of Ray")
     options = parser.parse_args()
-    print(json.dumps(vars(options) | measured(options.files, options.frames, options.turns, options.workers), indent=2))
+    with cluster(options.workers) if options.ray else nullcontext() as address:
+        found = measured(options.files, options.frames, options.turns, options.workers, address)
+    print(json.dumps(vars(options) | found, indent=2))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_each_level_has_its_own_folder_and_instructions(tmp_path: Path) -> None:
     assert lowered["OLIFT_BENCH_THREADS"] == best["OLIFT_BENCH_THREADS"] == str(CORES)
     assert {"benchmarks/test_rff.py", "benchmarks/test_procrustes.py", "--benchmark-only"} <= set(runs.commands[0])
     assert runs.commands[0][runs.commands[0].index("-k") + 1] == "masked"
-    assert runs.seconds == pytest.approx([60, 60], abs=1)
+    assert runs.seconds == pytest.approx([1200, 1200], abs=1), "a step may take all that is left"
 
 
 def test_what_fails_leaves_no_file_and_its_last_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,7 +227,8 @@ def agree(ways: dict[str, Callable[[], Tensor]]) -> None:
     ours, *others = ways.items()
     wanted = ours[1]()
     for name, way in others:
-        assert max_error(way(), wanted) < (2e-2 if "bfloat16" in name else 2e-5), name
+        most = 2e-2 if "bfloat16" in name else 5e-3 if "int16" in name else 2e-5
+        assert max_error(way(), wanted) < most, name
 
 
 def facts(config: LifterConfig, frames: int, joints: int) -> dict[str, Any]:

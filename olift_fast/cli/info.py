@@ -71,12 +71,11 @@ def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "name
     import numpy as np
 
     from olift_fast.tracks.draft import Draft, draft_of, with_draft
-    from olift_fast.tracks.overhead import steep_warning
-    from olift_fast.tracks.upside_down import upside_down_warning
+    from olift_fast.tracks.upside_down import view_warnings
 
     draft = draft_of(tracks, infer, min_confidence)
     drawn = with_draft(tracks, draft)
-    looks = steep_warning(tracks, min_confidence), upside_down_warning(tracks, min_confidence)
+    looks = view_warnings(tracks, min_confidence)
     visible = tracks.visible(min_confidence)
     missing = ~np.isfinite(tracks.keypoints).all(axis=-1)
     skeleton = drawn.skeleton
@@ -114,7 +113,7 @@ def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "name
         "hidden_share": round(1 - float(visible.mean()), 6),
         "missing_share": round(float(missing.mean()), 6),
         "notes": list(tracks.notes),
-        "warnings": [*drawn.warnings, *filter(None, looks)],
+        "warnings": [*drawn.warnings, *looks],
     }
 
 

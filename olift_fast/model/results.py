@@ -13,8 +13,7 @@ from olift_fast._version import __version__
 from olift_fast.errors import InputError
 from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
-from olift_fast.tracks.overhead import steep_warning
-from olift_fast.tracks.upside_down import upside_down_warning
+from olift_fast.tracks.upside_down import view_warnings
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -128,8 +127,7 @@ def lifted_of(
     model: AnyLifter, tracks: KeypointTracks, *, min_confidence: float, pitch: float | None, **found: Any
 ) -> LiftedTracks:
     """What was found of these tracks, with what is known of them; `found` are the other fields of `LiftedTracks`."""
-    steep = steep_warning(tracks, min_confidence, takes_pitch=model.config.pitch) if pitch is None else None
-    looks = steep, upside_down_warning(tracks, min_confidence)
+    looks = view_warnings(tracks, min_confidence, takes_pitch=model.config.pitch, pitch_told=pitch is not None)
     return LiftedTracks(
         keypoints=tracks.keypoints,
         confidence=tracks.confidence,
@@ -141,7 +139,7 @@ def lifted_of(
         source=tracks.source,
         format=tracks.format,
         notes=tracks.notes,
-        warnings=(*tracks.warnings, *(warning for warning in looks if warning)),
+        warnings=(*tracks.warnings, *looks),
         pitch=pitch,
         model=model.name,
         version=__version__,

@@ -65,7 +65,32 @@ class Steep(NamedTuple):
         return "above" if share > CLEAR else "below" if share < 1 - CLEAR else "above or below"
 
 
-def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton) -> Steep | None:
+class TrackFacts:
+    """The facts of a recording's tracks, each found once, when it is first asked for.
+
+    Args:
+        keypoints: (N, T, J, 2) x to the right and y down, pixels; not read where not visible.
+        visible: (N, T, J).
+        skeleton: the joints; names and sides are used, edges are not.
+    """
+
+    def __init__(self, keypoints: Points, visible: Bools, skeleton: Skeleton) -> None:
+        self.keypoints, self.visible, self.skeleton = keypoints, visible, skeleton
+        self._found: dict[int, Floats | None] = {}
+
+    @classmethod
+    def of(cls, tracks: KeypointTracks, min_confidence: float) -> TrackFacts:
+        """Of tracks as `read_keypoints` returns them; keypoints below the confidence count as hidden."""
+        return cls(tracks.keypoints, tracks.visible(min_confidence), tracks.skeleton)
+
+    def __getitem__(self, track: int) -> Floats | None:
+        """See `facts`."""
+        if track not in self._found:
+            self._found[track] = facts(self.keypoints[track], self.visible[track], self.skeleton)
+        return self._found[track]
+
+
+def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton, told: TrackFacts | None = None) -> Steep | None:
     """How likely a recording was filmed from above or below.
 
     A small network weighs some facts of the picture: whether the body turns within it, how high its parts stay, and,
@@ -76,16 +101,17 @@ def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton) -> Steep
         keypoints: (N, T, J, 2) or (T, J, 2) x to the right and y down, pixels; not read where not visible.
         visible: (N, T, J) or (T, J).
         skeleton: the joints; names and sides are used, edges are not.
+        told: the facts of these tracks, if others ask for them, too.
 
     Returns:
         None where fewer than 20 frames show three joints.
     """
     keypoints = keypoints.reshape(-1, *keypoints.shape[-3:])
-    visible = visible.reshape(-1, *visible.shape[-2:])
-    frames = (visible.sum(axis=-1) >= _MIN_JOINTS).sum(axis=-1)
+    told = told or TrackFacts(keypoints, visible.reshape(-1, *visible.shape[-2:]), skeleton)
+    frames = (told.visible.sum(axis=-1) >= _MIN_JOINTS).sum(axis=-1)
     logits, weights = [], []
-    for track in np.argsort(-frames, kind="stable")[:_MOST_TRACKS]:
-        found = facts(keypoints[track], visible[track], skeleton)
+    for track in np.argsort(-frames, kind="stable")[:_MOST_TRACKS].tolist():
+        found = told[track]
         if found is not None:
             hidden = np.tanh(HIDDEN[:, 0] + HIDDEN[:, 1:] @ found)
             logits.append(OUTPUT[:, 0] + OUTPUT[:, 1:] @ hidden)
@@ -96,15 +122,19 @@ def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton) -> Steep
     return Steep(float(above / (1 + above + below)), float(below / (1 + above + below)))
 
 
-def steep_warning(tracks: KeypointTracks, min_confidence: float = 0.3, *, takes_pitch: bool = False) -> str | None:
+def steep_warning(
+    tracks: KeypointTracks, min_confidence: float = 0.3, *, takes_pitch: bool = False, told: TrackFacts | None = None
+) -> str | None:
     """A warning where a recording looks as if filmed from above or below and the camera's pitch is not told.
 
     Args:
         tracks: as `read_keypoints` returns them.
         min_confidence: keypoints below it count as hidden.
         takes_pitch: the model can be told the pitch.
+        told: the facts of these tracks, if others ask for them, too.
     """
-    steep = steep_camera(tracks.keypoints, tracks.visible(min_confidence), tracks.skeleton)
+    told = told or TrackFacts.of(tracks, min_confidence)
+    steep = steep_camera(told.keypoints, told.visible, told.skeleton, told)
     if steep is None or steep.chance < THRESHOLD:
         return None
     looks = f"the recording looks as if filmed from {steep.said} (chance {min(steep.chance, 0.99):.0%})"

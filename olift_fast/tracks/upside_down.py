@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from olift_fast.tracks.containers import KeypointTracks
-from olift_fast.tracks.overhead import FACTS, facts
+from olift_fast.tracks.overhead import FACTS, TrackFacts, steep_warning
 
 THRESHOLD = -0.5
 """How far the legs point down in the picture (1: straight down, -1: up), in the mean, below which there is a warning.
@@ -14,19 +14,36 @@ Bodies that stand before cameras that look down by -10 … 40° are at 0.2 … 0
 _MOST_TRACKS = 8
 
 
-def upside_down_warning(tracks: KeypointTracks, min_confidence: float = 0.3) -> str | None:
+def view_warnings(
+    tracks: KeypointTracks, min_confidence: float = 0.3, *, takes_pitch: bool = False, pitch_told: bool = False
+) -> tuple[str, ...]:
+    """What the 2D keypoints alone say of the camera: `steep_warning`, unless the pitch is told, and upside down.
+
+    Args:
+        tracks, min_confidence, takes_pitch: as for `steep_warning`.
+        pitch_told: nothing is to be said of a steep camera.
+    """
+    told = TrackFacts.of(tracks, min_confidence)
+    steep = None if pitch_told else steep_warning(tracks, takes_pitch=takes_pitch, told=told)
+    return tuple(filter(None, (steep, upside_down_warning(tracks, told=told))))
+
+
+def upside_down_warning(
+    tracks: KeypointTracks, min_confidence: float = 0.3, *, told: TrackFacts | None = None
+) -> str | None:
     """A warning where the legs point up in the picture, by the joints' names; None where these tell no legs.
 
     Args:
         tracks: as `read_keypoints` returns them.
         min_confidence: keypoints below it count as hidden.
+        told: the facts of these tracks, if others ask for them, too.
     """
-    visible = tracks.visible(min_confidence)
+    told = told or TrackFacts.of(tracks, min_confidence)
     known, down = FACTS.index("legs"), FACTS.index("legs_down")
     found = [
-        told[down]
-        for keypoints, seen in zip(tracks.keypoints[:_MOST_TRACKS], visible[:_MOST_TRACKS], strict=True)
-        if (told := facts(keypoints, seen, tracks.skeleton)) is not None and told[known]
+        shown[down]
+        for track in range(min(len(tracks.tracks), _MOST_TRACKS))
+        if (shown := told[track]) is not None and shown[known]
     ]
     if not found or np.mean(found) > THRESHOLD:
         return None

@@ -120,7 +120,13 @@ def time_step(step: Step, level: str, threads: int, minutes: float, kept: Path, 
         suites = [f"benchmarks/{suite}.py" for suite in step.suites]
         options = ["-q", "-p", "no:cacheprovider", "--benchmark-only", f"--benchmark-json={written}"]
         chosen = ["-k", step.chosen] if step.chosen else []
-        asked = {**LOWERED[level], "OLIFT_BENCH_THREADS": str(threads), "OLIFT_BENCH_FULL": str(int(step.full))}
+        asked = {
+            **LOWERED[level],
+            "OLIFT_BENCH_THREADS": str(threads),
+            "OLIFT_BENCH_FULL": str(int(step.full)),
+            # torch.compile's cache (torch 2.13) does not tell levels apart: code for another one gives wrong results.
+            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled",
+        }
         code, log = run([sys.executable, "-m", "pytest", *suites, *chosen, *options], asked, 60 * minutes)
         if code or not written.is_file():
             ended = "no results" if not code else f"exit code {code}"

@@ -136,7 +136,7 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         help="Rounding of the model's products. bfloat16 is for GPUs and CPUs with AVX512-BF16: faster, and joints "
-        "move by some 0.4% of the animal's size; int16 is for other CPUs (x86-64), and joints move by 0.1%; float16 "
+        "move by some 0.4% of the animal's size; int16 is for x86-64 CPUs, and joints move by 0.1%; float16 "
         "is for GPUs.",
     ),
 ]

@@ -9,7 +9,8 @@
 #include <type_traits>
 #include <utility>
 
-#define OLIFT_INLINE static inline __attribute__((always_inline))
+#define OLIFT_INLINED __attribute__((always_inline))
+#define OLIFT_INLINE static inline OLIFT_INLINED
 #define OLIFT_APART __attribute__((noinline))  // keeps its registers to itself
 
 namespace {

@@ -81,16 +81,16 @@ void project(const RffForward& p) {
       for (int64_t j = 0; j < weight.count(); ++j) {
         const int64_t first = j * 2 * L;
         const Vec<L> b0 = load<L>(bias.at(first)), b1 = load<L>(bias.at(first + L));
-        for (int64_t row = 0; row < held; row += kTileRows) {
-          Tile<L> sums;
+        for_tiles(held, [&](int64_t row, auto rows) OLIFT_INLINED {
+          Vec<L> sums[rows][2];
           for (auto& sum : sums) sum[0] = b0, sum[1] = b1;
           multiply<L>(features.at(row * stride), stride, 1, weight.panel(j), 2 * L, weight.rows(), sums);
-          for (int i = 0; i < kTileRows && row + i < held; ++i) {
+          for (int i = 0; i < rows && row + i < held; ++i) {
             float* to = p.out + points[row + i] * width + first;
             store_up_to<L>(to, sums[i][0], width - first);
             store_up_to<L>(to + L, sums[i][1], width - first - L);
           }
-        }
+        });
       }
       held = 0;
     }

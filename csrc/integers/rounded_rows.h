@@ -68,16 +68,17 @@ OLIFT_INLINE IntVec<L> load_pairs(const int16_t* from) {
   return pairs;
 }
 
-// sums = rows of `a` · the integers of a panel.
-template <int L>
-OLIFT_INLINE void multiply_integers(const int16_t* a, int64_t a_row, const int16_t* panel, int64_t in, Tile<L>& sums) {
+// sums += R rows of `a` · the integers of a panel.
+template <int L, int R>
+OLIFT_INLINE void multiply_integers(const int16_t* a, int64_t a_row, const int16_t* panel, int64_t in,
+                                    Vec<L> (&sums)[R][2]) {
   for (int64_t first = 0; first < in; first += kSummed) {
     const int64_t end = std::min(in, first + kSummed);
-    IntVec<L> whole[kTileRows][2] = {};
+    IntVec<L> whole[R][2] = {};
     for (int64_t k = first; k < end; k += kPair, panel += 2 * L * kPair) {
       const IntVec<L> b0 = load_pairs<L>(panel), b1 = load_pairs<L>(panel + L * kPair);
 #pragma GCC unroll 12
-      for (int i = 0; i < kTileRows; ++i) {
+      for (int i = 0; i < R; ++i) {
         int32_t pair;
         std::memcpy(&pair, a + i * a_row + k, sizeof(pair));
         const IntVec<L> both = pair - IntVec<L>{};
@@ -85,10 +86,9 @@ OLIFT_INLINE void multiply_integers(const int16_t* a, int64_t a_row, const int16
         whole[i][1] = add_pair<L>(whole[i][1], both, b1);
       }
     }
-    for (int i = 0; i < kTileRows; ++i) {
+    for (int i = 0; i < R; ++i) {
       for (int half = 0; half < 2; ++half) {
-        const Vec<L> more = __builtin_convertvector(whole[i][half], Vec<L>);
-        sums[i][half] = first ? sums[i][half] + more : more;
+        sums[i][half] += __builtin_convertvector(whole[i][half], Vec<L>);
       }
     }
   }
@@ -157,15 +157,15 @@ class RoundedRows {
       const int64_t rest = layer.out - first;
       biases[0] = load_up_to<L>(layer.bias + first, rest);
       if (rest > L) biases[1] = load_up_to<L>(layer.bias + first + L, rest - L);
-      for (int64_t row = 0; row < count; row += kTileRows) {
-        Tile<L> sums;
+      for_tiles(count, [&](int64_t row, auto rows) OLIFT_INLINED {
+        Vec<L> sums[rows][2] = {};
         multiply_integers<L>(integers_.at(row * integer_stride_), integer_stride_, panel + kScales<L>, layer.in, sums);
-        for (int i = 0; i < kTileRows && row + i < count; ++i) {
+        for (int i = 0; i < rows && row + i < count; ++i) {
           const float scale = *scales_.at(row + i);
           finish(row + i, first, sums[i][0] * (scale * scales[0]) + biases[0], rest);
           if (rest > L) finish(row + i, first + L, sums[i][1] * (scale * scales[1]) + biases[1], rest - L);
         }
-      }
+      });
     }
   }
 

@@ -77,7 +77,7 @@ namespace olift {
 
 void OLIFT_FOR_ISA(layers_forward)(const LayersForward& p) {
   const Packed first(p.first), second(p.second);
-  const int64_t each = std::min(kRows, round_up((p.rows + p.threads - 1) / p.threads, kTileRows));
+  const int64_t each = std::min(kRows, round_up((p.rows + p.threads - 1) / p.threads, kThird));
   const int64_t blocks = (p.rows + each - 1) / each;
   olift::parallel_pull(blocks, p.threads, [&](const auto& next) {
     Block<kNativeLanes> block(p, first.linear, second.linear);

@@ -85,7 +85,7 @@ OLIFT_APART void normalize(const Norm& norm, const float* from, int64_t from_str
 }
 
 // finish(row, column, vector, how many of its lanes count) gets from · layer + bias of each of `count` rows. Rows up to
-// the next whole tile are read, too.
+// the end of the last tile are read, too.
 template <int L, class Finish>
 OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride, int64_t count, const Finish& finish) {
   for (int64_t first = 0; first < layer.out; first += 2 * L) {
@@ -93,15 +93,15 @@ OLIFT_INLINE void apply(const Linear& layer, const Element* from, int64_t stride
     const int64_t rest = layer.out - first;
     const Vec<L> b0 = load_up_to<L>(layer.bias + first, rest);
     const Vec<L> b1 = rest > L ? load_up_to<L>(layer.bias + first + L, rest - L) : Vec<L>{};
-    for (int64_t row = 0; row < count; row += kTileRows) {
-      Tile<L> sums;
+    for_tiles(count, [&](int64_t row, auto rows) OLIFT_INLINED {
+      Vec<L> sums[rows][2];
       for (auto& sum : sums) sum[0] = b0, sum[1] = b1;
       multiply_panel<L>(from + row * stride, stride, panel, layer.in, sums);
-      for (int i = 0; i < kTileRows && row + i < count; ++i) {
+      for (int i = 0; i < rows && row + i < count; ++i) {
         finish(row + i, first, sums[i][0], rest);
         if (rest > L) finish(row + i, first + L, sums[i][1], rest - L);
       }
-    }
+    });
   }
 }
 

@@ -93,7 +93,7 @@ class Block {
 
 template <class Rows>
 void run_blocks(const TokenBlock& p) {
-  const int64_t each = std::min(kRows, round_up((p.rows + p.threads - 1) / p.threads, kTileRows));
+  const int64_t each = std::min(kRows, round_up((p.rows + p.threads - 1) / p.threads, kThird));
   const int64_t blocks = (p.rows + each - 1) / each;
   olift::parallel_pull(blocks, p.threads, [&](const auto& next) {
     Block<kNativeLanes, Rows> block(p);

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olift_fast.cli.checks import check_ending
 from olift_fast.cli.console import one_line
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, check_options, computing_with, lift_file, load_model
 from olift_fast.errors import InputError, MissingExtraError
@@ -89,15 +90,17 @@ def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
         suffix: the ending of the results, ``.npz``.
 
     Raises:
-        InputError: `out` is a file, `suffix` is no ending, two recordings would have one result, or a result would take
-            the place of a recording.
+        InputError: `out` is a file, or a folder above it is, `suffix` is no ending of a format, two recordings would
+            have one result, or a result would take the place of a recording.
     """
     from olift_fast.archive.sources import RESULT, Entry, check_apart, told_apart
 
-    if not suffix.startswith(".") or "/" in suffix or os.sep in suffix:
-        raise InputError(f"--format-out must be an ending, as .csv, got {suffix!r}")
+    check_ending(suffix)
     if out is not None and (out.is_file() or (out.suffix and not out.is_dir() and _is_result(out))):
         raise InputError(f"{out}: is the name of one result; for several recordings -o must name a folder")
+    above = next((one for one in out.parents if one.exists()), None) if out is not None else None
+    if above is not None and not above.is_dir():
+        raise InputError(f"{out}: cannot be written: {above} is a file, wanted a folder")
     placed: dict[str, tuple[Path, Path]] = {}
     for entry in several.entries:
         placed.setdefault(os.path.abspath(entry.path), (Path(entry.path), _beside(entry)))

@@ -48,17 +48,17 @@ def recordings_in(files: Sequence[Path]) -> Path | Several:
     """What the FILEs stand for: the path of one recording, or all recordings in several files, a glob, or a folder.
 
     A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. So is a folder with
-    one JSON file and nothing else to lift: MMPose makes such a one for each video. A file that is named as results are,
-    as ``rec/*`` of a shell does on a second run, is passed over.
+    one JSON file and nothing else to lift: MMPose makes such a one for each video. A file that is named as results or
+    skeletons are, as ``rec/*`` of a shell does on a second run, is passed over.
 
     Raises:
         InputError: one of them is not there, or holds no recording.
     """
     if len(files) == 1 and not (files[0].is_dir() or (glob.has_magic(str(files[0])) and not files[0].exists())):
         return files[0]
-    from olift_fast.archive.sources import RESULT, found_in, is_frame
+    from olift_fast.archive.sources import found_in, is_frame, is_made
 
-    results = [path for path in files if path.is_file() and f"{RESULT}." in path.name.lower()]
+    results = [path for path in files if path.is_file() and is_made(path.name)]
     given = [path for path in files if path not in results] or files
     found = [found_in(str(path)) for path in given]
     entries = [entry for one in found for entry in one.entries]

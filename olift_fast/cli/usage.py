@@ -19,6 +19,7 @@ from olift_fast.errors import InputError
 _UsageError: Any = typer.BadParameter.__base__
 """Of click, or of the copy of it that newer versions of typer bring."""
 _KINDS = {float: "a number", int: "a whole number"}
+_WRITTEN = frozenset({"--out", "--html", "--record", "--png", "--plot"})
 _COUNTS = ("no", "one", "two", "three", "four")
 
 
@@ -82,8 +83,11 @@ def _with_home(arg: str) -> str:
 
 
 def _repeated(command: Any, ctx: Any, given: Sequence[str]) -> str | None:
-    """Of an option that takes one value and has several, of which all but the last would have no effect."""
-    options = [one for one in command.params if one.param_type_name == "option" and not (one.multiple or one.is_flag)]
+    """Of an option that names one file to write and has several: all but the last would not be written.
+
+    Of other options the last value counts, as usual: aliases and scripts change their own defaults so.
+    """
+    options = [one for one in command.params if _WRITTEN.intersection(one.opts) and not one.is_flag]
     for option in options:
         option.multiple = True  # so that the parser keeps all
     try:
@@ -92,10 +96,9 @@ def _repeated(command: Any, ctx: Any, given: Sequence[str]) -> str | None:
         for option in options:
             option.multiple = False
     for option in options:
-        values = list(dict.fromkeys(seen.get(option.name) or ()))
-        if len(values) > 1:
-            shown = " and ".join(repr(one if isinstance(one, str) else " ".join(one)) for one in values)
-            return f"{option.opts[0]} takes one value, got {shown}"
+        names = list(dict.fromkeys(seen.get(option.name) or ()))
+        if len(names) > 1:
+            return f"{option.opts[0]} must be one name, got {' and '.join(map(repr, names))}"
     return None
 
 

@@ -275,8 +275,8 @@ def test_bug_is_not_passed_off_as_bad_input(lift: Run, mouse: Path, monkeypatch:
             ("eval", "small", ".", "--latency-frames", "2", "--latency-frames", "x"),
             "--latency-frames must be a whole number, got 'x'",
         ),
-        (("lift", "a.csv", "-o", "a.npz", "--out=b.npz"), "-o takes one value, got 'a.npz' and 'b.npz'"),
-        (("lift", "a.csv", "--image-size", "6", "4", "--image-size", "4", "6"), "takes one value, got '6 4' and '4 6'"),
+        (("lift", "a.csv", "-o", "a.npz", "--out=b.npz"), "-o must be one name, got 'a.npz' and 'b.npz'"),
+        (("lift", "a.csv", "--html", "a.html", "--html", "b.html"), "--html must be one name, got 'a.html' and "),
         (("lift", "a.csv", "--fsp", "3"), "there is no option --fsp, did you mean "),
         (("lift", "a.csv", "--xyzxyz"), "there is no option --xyzxyz; `olift lift --help` shows"),
         (("lift", "--fps", "3"), "FILE… is missing; `olift lift --help` shows"),
@@ -290,11 +290,11 @@ def test_options_that_cannot_be_read_take_one_line(run: Run, arguments: tuple[st
     assert_one_line(run(*arguments), told)
 
 
-def test_an_option_may_be_repeated_with_one_value_or_where_it_takes_several(
-    lift: Run, mouse: Path, tmp_path: Path
-) -> None:
+def test_what_may_be_repeated(lift: Run, mouse: Path, tmp_path: Path) -> None:
     for twice in (("-o", tmp_path / "a.npz"), ("--track", "track_0")):
         assert lift(mouse, *twice, *twice).exit_code == 0
+    content = json.loads(lift(mouse, "--json", "--fps", "20", "--fps", "30").stdout)
+    assert content["fps"] == 30
 
 
 def test_home_is_found_where_no_shell_puts_it(

@@ -106,7 +106,7 @@ def test_a_warning_of_many_files_is_told_once(lift: Run, recordings: Path) -> No
         (("no*such",), "no*such: no recordings in it"),
         (("rec", "--html", "page.html"), "--html draws one result: leave it out, or name one file"),
         (("rec", "--open"), "--open draws one result"),
-        (("rec", "--format-out", ".xyz"), "the name must end in"),
+        (("rec", "--format-out", ".xyz"), "--format-out must end in"),
         (("rec", "--min-confidence", "2"), "--min-confidence must be within 0 … 1, got 2"),
         (("rec/b/monday.csv", "--format-out", ".csv"), "--format-out is for several files"),
     ],

@@ -45,7 +45,8 @@ def check_replaceable(path: Path) -> Path:
     if target.exists() and not target.is_file():
         raise InputError(f"{path}{linked}: is a device, a pipe or a socket, wanted the name of a file to write")
     if not target.parent.is_dir():
-        raise InputError(f"{path}{linked}: folder {target.parent} does not exist")
+        wrong = "is no folder" if target.parent.exists() else "does not exist"
+        raise InputError(f"{path}{linked}: folder {target.parent} {wrong}")
     return target
 
 
@@ -182,6 +183,12 @@ def lock(file: IO[Any] | FileIO, message: str) -> None:
 
 def cause(error: OSError) -> str:
     """Why a file can't be written, in a few words."""
-    known = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only disk"}
+    known = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "read-only disk",
+        errno.EEXIST: "a file is there, wanted a folder",
+        errno.ENOTDIR: "a folder above it is a file",
+    }
     text = known.get(error.errno or 0) or error.strerror or str(error)
     return " ".join(text.split())

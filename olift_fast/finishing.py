@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -140,8 +141,10 @@ class WorldOptions:
             if "-" in self.up:
                 return self.up
             numbers = []
-        if len(numbers) != 3:
-            raise InputError(f"--up must be x,y,z in the camera's axes or a pair of joints, hip-neck, got {self.up!r}")
+        if len(numbers) != 3 or not any(numbers) or not all(map(math.isfinite, numbers)):
+            raise InputError(
+                f"--up must be x,y,z in the camera's axes, not all 0, or a pair of joints, hip-neck, got {self.up!r}"
+            )
         return numbers
 
     @property
@@ -176,10 +179,13 @@ class WorldOptions:
         if body is not None and self.sized_by(body):
             lengths = lengths_of_body(body, result)
             result = replace(result, warnings=(*result.warnings, *_sizes_unknown(body, result)))
+        up = self.direction()
+        if isinstance(up, str):
+            _check_joints(up, result.skeleton)
         return to_world(
             result,
             pitch=pitch,
-            up=self.direction(),
+            up=up,
             lengths=lengths,
             focal=self.focal if self.fov is None else focal_of(self.fov, result.image_size),
             calibration=calibration,
@@ -196,7 +202,8 @@ AS_LIFTED = WorldOptions(world=False)
 def _check_joints(pair: str, skeleton: Skeleton) -> None:
     from olift_fast.world.lengths import split_pair
 
-    split_pair(pair, skeleton, f"--up {pair}")
+    with by_option(repr(pair), f"--up {pair}"):
+        split_pair(pair, skeleton, pair)
 
 
 @dataclass(frozen=True, kw_only=True)

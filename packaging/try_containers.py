@@ -6,7 +6,9 @@
 It needs root, Debian's mirror and the package index. The image that both files begin with is made here, under its own
 name: Debian 13 with the Python 3.12 of PREFIX, such as one of pyenv, in /usr/local. `buildah` then builds
 packaging/Dockerfile, and runs %post, %test and %runscript of packaging/apptainer.def as Apptainer would. Each result
-has to answer `olift doctor`, and to lift the file that is given.
+has to answer `olift doctor`, and to lift the file that is given by its compiled kernels, for each instruction set.
+
+With STORAGE_DRIVER=overlay, which needs a file system that can be overlaid, nothing is copied from layer to layer.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ LIBRARIES = (
     "libsqlite3-0", "libssl3t64", "libuuid1", "zlib1g",
 )  # fmt: skip
 """What the official image has for its Python, beside the smallest Debian."""
+LEVELS = ("avx512", "avx2", "baseline")
+"""For OLIFT_SIMD, which takes the best of the processor's own up to it."""
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -47,7 +51,7 @@ class Buildah:
     def __call__(self, *arguments: str | Path) -> str:
         """Runs a command; what it prints goes to stderr, but for its last line, which is returned."""
         command = [*self._program, *map(str, arguments)]
-        environment = {**os.environ, "STORAGE_DRIVER": "vfs"}
+        environment = {"STORAGE_DRIVER": "vfs", **os.environ}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout is not None
             last = ""
@@ -145,14 +149,17 @@ def try_apptainer(buildah: Buildah, keypoints: Path, work: Path) -> None:
 
 
 def try_olift(buildah: Buildah, container: str, entry: Sequence[str], keypoints: Path) -> None:
-    """Asks `olift` in a container what can run, and has it lift a copy of the file."""
+    """Asks `olift` in a container what can run, and has it lift a copy of the file by each kind of kernels."""
     with tempfile.TemporaryDirectory(prefix="olift-data-") as folder:
         given = Path(shutil.copy(keypoints, folder))
         buildah.run(container, *entry, "doctor")
-        buildah.run(container, *entry, "lift", given.name, "-o", "lifted.npz", "--html", "lifted.html", keypoints=given)
-        for name in ("lifted.npz", "lifted.html"):
-            if not (given.parent / name).is_file():
-                raise SystemExit(f"{name} was not written by {' '.join(entry)[:80]}")
+        for level in LEVELS:
+            lifted, page = f"{level}.lifted.npz", f"{level}.html"
+            command = ("lift", given.name, "--backend", "native", "-o", lifted, "--html", page)
+            buildah.run(container, "env", f"OLIFT_SIMD={level}", *entry, *command, keypoints=given)
+            for name in (lifted, page):
+                if not (given.parent / name).is_file():
+                    raise SystemExit(f"{name} was not written by {' '.join(entry)[:80]}")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ import pytest
 import torch
 import typer.main
 from page_blocks import ROOT, blocks, commands, walk
+from typer.testing import CliRunner
 
 from olift_fast import Lifter, Skeleton, lift_tracks, read_keypoints, write_lifted
 from olift_fast.cli import app
+from olift_fast.io import read_lifted
 from olift_fast.tracks import rig
 
 ELSEWHERE = ("after-lifting", "export")
@@ -100,6 +103,20 @@ def test_blocks_run_one_after_the_other(page: Path, tmp_path: Path, monkeypatch:
     for block in blocks(page):
         if not block.why_not:
             exec(compile(block.code, page.name, "exec"), names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", PAGES[:1] + [page for page in PAGES if page.stem == "start"], ids=lambda page: page.stem
+)
+def test_python_gives_what_the_command_line_gives(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "docs/tutorials/data/rat.csv", "mykeypoints.csv")
+    [code] = [block.code for block in blocks(page) if "read_keypoints(" in block.code]
+    exec(compile(code, page.name, "exec"), {"__name__": page.stem})
+    assert CliRunner().invoke(app, ["lift", "mykeypoints.csv", "-o", "command.npz"]).exit_code == 0
+    python, command = read_lifted("lifted.npz"), read_lifted("command.npz")
+    assert np.array_equal(python.joints, command.joints) and python.skeleton == command.skeleton
 
 
 def test_pages_that_are_prepared_have_blocks_to_run() -> None:

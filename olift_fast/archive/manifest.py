@@ -300,7 +300,8 @@ def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
-    with pq.ParquetWriter(path, schema) as file:
+    # Of a name, Arrow takes a "~" at its beginning for the home folder.
+    with path.open("wb") as opened, pq.ParquetWriter(opened, schema) as file:
         for group in _groups(rows):
             columns = {name: [_encodable(row[name]) for row in group] for name in COLUMNS}
             file.write_table(pa.table(columns, schema=schema))

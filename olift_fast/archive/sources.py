@@ -22,6 +22,8 @@ ENDINGS = (
     *(".parquet", ".pqt", ".csv.gz", ".json.gz"),
 )
 """Endings of the files that are taken from folders; the reader then goes by their content."""
+_MADE = re.compile(r".*\.lifted\..*|(.*\.)?skeleton\.json|.*\.world\.npz|body\.json|(lifted|truth)\.npz", re.DOTALL)
+"""Names of what commands write beside recordings."""
 RESULT = ".lifted"
 """What names of results have before their ending. Folders' files with it are results of `olift lift`, not input."""
 _FRAME = re.compile(
@@ -145,9 +147,13 @@ def stem_of(name: str, *, folder: bool = False) -> str:
 
 
 def is_taken(name: str) -> bool:
-    """Whether a folder's file of this name is a recording by its ending."""
-    low = name.lower()
-    return low.endswith(ENDINGS) and RESULT + "." not in low
+    """Whether a folder's file of this name is a recording by its ending, and no command wrote it beside one."""
+    return name.lower().endswith(ENDINGS) and not is_made(name)
+
+
+def is_made(name: str) -> bool:
+    """Whether a file of this name is a result, a skeleton or a body, as commands name them."""
+    return _MADE.fullmatch(name.lower()) is not None
 
 
 def _of_folder(folder: Path, root: Path, passed: list[str], seen: set[tuple[int, int]]) -> Iterator[Entry]:
@@ -178,7 +184,7 @@ def _are_frames(folder: Path, names: list[str]) -> bool:
 
     They are the folder's JSON files, or its text files, where there is nothing else to lift.
     """
-    frames = [name for name in names if name.lower().endswith((".json", ".json.gz"))]
+    frames = [name for name in names if name.lower().endswith((".json", ".json.gz")) and not is_made(name)]
     if not any(map(is_taken, names)):
         # Ultralytics puts a list of classes beside its frames.
         frames = [name for name in names if name.lower().endswith(".txt") and _FRAME.fullmatch(name)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.checks import check_count, check_image_size, check_min_confidence
+from olift_fast.cli.checks import check_count, check_ending, check_image_size, check_min_confidence
 from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, plural, print_json_line, reported, say, tell, warn
 from olift_fast.cli.lifting_job import skeleton_told
 from olift_fast.cli.options import (
@@ -186,12 +186,13 @@ def archive(
     check_image_size(image_size)
     check_count("--workers", workers)
     check_count("--long-frames", long_frames)
+    check_ending(format_out)
     if skeleton is not None:
         skeleton_told(skeleton)
     part = shard_of(shard)
     from olift_fast.archive import LiftSettings, lift_archive
 
-    with by_options("fps", "format"):
+    with by_options("fps", "format", "smooth"):
         settings = LiftSettings(
             model=model,
             format=format,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_count, check_output
-from olift_fast.cli.console import print_json, reported, say, table, warn, write_json
+from olift_fast.cli.console import plural, print_json, reported, say, table, warn, write_json
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
 from olift_fast.cli.lifting_job import LiftingJob, hidden_share
@@ -251,7 +251,8 @@ def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None
             f"the results differ by {eager['error']:.1e}"
         )
     kernels = f"native kernels: {machine['simd']}" if machine["simd"] else "no native kernels"
-    say(f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, {kernels}")
+    threads = f"{plural(machine['threads'], 'thread')} on {plural(machine['cores'], 'core')}"
+    say(f"{machine['processor']}, {threads}, {kernels}")
     say(
         f"olift {machine['olift']}, model {content['model']} {content['version']} in {content['dtype']}, "
         f"Python {machine['python']}, torch {machine['torch']}, numpy {machine['numpy']}"

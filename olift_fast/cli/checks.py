@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from olift_fast.atomic import link_target, writing
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, by_option
 from olift_fast.odd_files import refuse_odd
 
 
@@ -75,6 +75,17 @@ def check_page(page: Path, source: Path, result: Path | None = None) -> None:
         raise InputError(f"{page}: is asked for as result and as page; give them two names")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{page}: a page's name must end in .html, got {page.suffix or 'no ending'!r}")
+
+
+def check_ending(suffix: str) -> None:
+    """Raises InputError where what ``--format-out`` says is no ending of a format."""
+    if not suffix.startswith(".") or "/" in suffix or os.sep in suffix:
+        raise InputError(f"--format-out must be an ending, as .csv, got {suffix!r}")
+    from olift_fast.io.write import kind_of
+
+    name = f"result{suffix}"
+    with by_option(f"{name}: the name", "--format-out"):
+        kind_of(Path(name))
 
 
 def check_min_confidence(value: float) -> None:

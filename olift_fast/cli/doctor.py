@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from olift_fast._version import __version__
-from olift_fast.cli.console import print_json, reported
+from olift_fast.cli.console import plural, print_json, reported
 from olift_fast.cli.options import Debug, Json
 from olift_fast.errors import printable
 
@@ -171,7 +171,7 @@ def _lines(findings: dict[str, Any]) -> list[str]:
     good, bad = _COLORS
     lines = [f"olift {findings['version']}, Python {findings['python']}, {findings['platform']}"]
     lines.append("  " + ", ".join(f"{name} {version}" for name, version in findings["packages"].items() if version))
-    lines.append(f"  {findings['threads']} threads on {findings['cores']} cores")
+    lines.append(f"  {plural(findings['threads'], 'thread')} on {plural(findings['cores'], 'core')}")
     lines.append("backends")
     for name, why in findings["backends"].items():
         if name == "reference":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olift_fast.cli.checks import check_ending
 from olift_fast.cli.console import one_line
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, check_options, computing_with, lift_file, load_model
 from olift_fast.errors import InputError, MissingExtraError
@@ -47,17 +48,17 @@ def recordings_in(files: Sequence[Path]) -> Path | Several:
     """What the FILEs stand for: the path of one recording, or all recordings in several files, a glob, or a folder.
 
     A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. So is a folder with
-    one JSON file and nothing else to lift: MMPose makes such a one for each video. A file that is named as results are,
-    as ``rec/*`` of a shell does on a second run, is passed over.
+    one JSON file and nothing else to lift: MMPose makes such a one for each video. A file that is named as results or
+    skeletons are, as ``rec/*`` of a shell does on a second run, is passed over.
 
     Raises:
         InputError: one of them is not there, or holds no recording.
     """
     if len(files) == 1 and not (files[0].is_dir() or (glob.has_magic(str(files[0])) and not files[0].exists())):
         return files[0]
-    from olift_fast.archive.sources import RESULT, found_in, is_frame
+    from olift_fast.archive.sources import found_in, is_frame, is_made
 
-    results = [path for path in files if path.is_file() and f"{RESULT}." in path.name.lower()]
+    results = [path for path in files if path.is_file() and is_made(path.name)]
     given = [path for path in files if path not in results] or files
     found = [found_in(str(path)) for path in given]
     entries = [entry for one in found for entry in one.entries]
@@ -89,15 +90,17 @@ def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
         suffix: the ending of the results, ``.npz``.
 
     Raises:
-        InputError: `out` is a file, `suffix` is no ending, two recordings would have one result, or a result would take
-            the place of a recording.
+        InputError: `out` is a file, or a folder above it is, `suffix` is no ending of a format, two recordings would
+            have one result, or a result would take the place of a recording.
     """
     from olift_fast.archive.sources import RESULT, Entry, check_apart, told_apart
 
-    if not suffix.startswith(".") or "/" in suffix or os.sep in suffix:
-        raise InputError(f"--format-out must be an ending, as .csv, got {suffix!r}")
+    check_ending(suffix)
     if out is not None and (out.is_file() or (out.suffix and not out.is_dir() and _is_result(out))):
         raise InputError(f"{out}: is the name of one result; for several recordings -o must name a folder")
+    above = next((one for one in out.parents if one.exists()), None) if out is not None else None
+    if above is not None and not above.is_dir():
+        raise InputError(f"{out}: cannot be written: {above} is a file, wanted a folder")
     placed: dict[str, tuple[Path, Path]] = {}
     for entry in several.entries:
         placed.setdefault(os.path.abspath(entry.path), (Path(entry.path), _beside(entry)))

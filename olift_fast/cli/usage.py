@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import typer
@@ -17,6 +19,7 @@ from olift_fast.errors import InputError
 _UsageError: Any = typer.BadParameter.__base__
 """Of click, or of the copy of it that newer versions of typer bring."""
 _KINDS = {float: "a number", int: "a whole number"}
+_WRITTEN = frozenset({"--out", "--html", "--record", "--png", "--plot"})
 _COUNTS = ("no", "one", "two", "three", "four")
 
 
@@ -39,15 +42,20 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the command's options."""
+        args = [_with_home(arg) for arg in args]
         given = [*args]
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except _UsageError as error:
             explain = _misused if hasattr(error, "option_name") else _unfit
             told = explain(self, ctx, error, given)
             if told is None:
                 raise
             _stop(told)
+        repeated = _repeated(self, ctx, given)
+        if repeated is not None:
+            _stop(repeated)
+        return rest
 
 
 @contextmanager
@@ -64,6 +72,34 @@ def _in_one_line() -> Iterator[None]:
 def _stop(line: str) -> NoReturn:
     stopped(InputError(line))
     raise typer.Exit(BAD_INPUT) from None
+
+
+def _with_home(arg: str) -> str:
+    """The argument with the home folder for ``~/``, which shells leave as it is in quotes and after ``--out=``."""
+    option, equals, value = arg.partition("=") if arg.startswith("--") else ("", "", arg)
+    if not value.startswith("~/") or Path("~").exists():
+        return arg
+    return f"{option}{equals}{os.path.expanduser(value)}"
+
+
+def _repeated(command: Any, ctx: Any, given: Sequence[str]) -> str | None:
+    """Of an option that names one file to write and has several: all but the last would not be written.
+
+    Of other options the last value counts, as usual: aliases and scripts change their own defaults so.
+    """
+    options = [one for one in command.params if _WRITTEN.intersection(one.opts) and not one.is_flag]
+    for option in options:
+        option.multiple = True  # so that the parser keeps all
+    try:
+        seen = command.make_parser(ctx).parse_args([*given])[0]
+    finally:
+        for option in options:
+            option.multiple = False
+    for option in options:
+        names = list(dict.fromkeys(seen.get(option.name) or ()))
+        if len(names) > 1:
+            return f"{option.opts[0]} must be one name, got {' and '.join(map(repr, names))}"
+    return None
 
 
 def _told(message: str, ctx: Any) -> str:

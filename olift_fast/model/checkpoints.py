@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from olift_fast.atomic import cause
 from olift_fast.errors import InputError
 from olift_fast.model.cards import card_of, with_metadata, without_relative_links
 from olift_fast.model.config import LifterConfig
@@ -229,7 +230,7 @@ def save(config: LifterConfig, name: str, weights: Mapping[str, Tensor], folder:
             for file in (WEIGHTS, CONFIG):
                 os.replace(Path(scratch) / file, folder / file)
     except OSError as error:
-        raise InputError(f"{folder}: can't write the checkpoint: {error.strerror or error}") from error
+        raise InputError(f"{folder}: can't write the checkpoint: {cause(error)}") from error
     return folder
 
 

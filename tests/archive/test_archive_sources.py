@@ -37,6 +37,15 @@ def test_a_folder_is_taken_with_all_below_it_and_keeps_its_structure(tmp_path: P
     )
 
 
+def test_what_commands_write_beside_recordings_is_passed_over(tmp_path: Path) -> None:
+    made = ("a.lifted.npz", "a.lifted.csv", "a.world.npz", "a.skeleton.json", "skeleton.json", "body.json", "truth.npz")
+    for name in ("a.csv", "world.npz", "myskeleton.json", "lifted.csv", *made):
+        (tmp_path / name).touch()
+    found = found_in(str(tmp_path))
+    assert [Path(entry.path).name for entry in found.entries] == ["a.csv", "lifted.csv", "myskeleton.json", "world.npz"]
+    assert found.passed_over == len(made)
+
+
 def test_a_folder_of_frames_is_one_recording(tmp_path: Path) -> None:
     walk = tmp_path / "walk"
     walk.mkdir()

@@ -138,9 +138,10 @@ def test_shards_and_their_tables(archive: Run, run: Run, folder: Path, tmp_path:
         (["absent", "--out", "y", "--height", "1.7m"], "--height needs --world"),
         (["absent", "--out", "y", "--world", "--frame", "object"], "--world and --frame object ask for two frames"),
         (["absent", "--out", "y", "--body", "b.json"], "b.json: no such file"),
-        (["absent", "--out", "y", "--smooth", "0"], "smooth must be a positive number of seconds, got 0"),
+        (["absent", "--out", "y", "--smooth", "0"], "--smooth must be a positive number of seconds, got 0"),
         (["absent", "--out", "y", "--min-confidence", "2"], "--min-confidence must be within 0 … 1"),
-        (["absent", "--out", "y", "--format-out", "mp4"], "the name must end in"),
+        (["absent", "--out", "y", "--format-out", "csv"], "--format-out must be an ending, as .csv, got 'csv'"),
+        (["absent", "--out", "y", "--format-out", ".mp4"], "--format-out must end in .npz, "),
     ],
 )
 def test_bad_arguments_are_one_line(archive: Run, tmp_path: Path, monkeypatch: Any, arguments: Any, told: str) -> None:
@@ -148,6 +149,17 @@ def test_bad_arguments_are_one_line(archive: Run, tmp_path: Path, monkeypatch: A
     outcome = archive(*arguments)
     assert outcome.exit_code == 2 and told in outcome.stderr and len(outcome.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_named_as_home(
+    archive: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow would look for it in the home folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    archive(folder, "--out", "~/lifted")
+    assert {path.name for path in (tmp_path / "~/lifted").glob("manifest.*")} >= {"manifest.csv", "manifest.parquet"}
 
 
 def test_merging_what_is_no_archive(run: Run, tmp_path: Path) -> None:

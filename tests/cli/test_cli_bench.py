@@ -125,7 +125,7 @@ def test_table_and_file_hold_the_same(bench: Run, mouse: Path, tmp_path: Path) -
     assert cells(outcome.stdout, "lift")[3] == f"{content['frames_per_second']['lift']:,.0f}"
     assert cells(outcome.stdout, "all stages")[3] == f"{content['frames_per_second']['whole']:,.0f}"
     machine = content["machine"]
-    for words in (machine["processor"], machine["simd"], torch.__version__, f"{machine['threads']} threads"):
+    for words in (machine["processor"], machine["simd"], torch.__version__, f"{machine['threads']} thread"):
         assert words in outcome.stdout
     assert outcome.stdout.splitlines()[-1] == f"written: {out}"
 

@@ -17,6 +17,8 @@ from olift_fast.io import liftable
 
 from .conftest import JOINTS, Run, walk, write_table
 
+CLIPS = Path(__file__).parents[2] / "docs/tutorials/data/clips"
+
 
 def empty(path: Path) -> Path:
     path.write_text("")
@@ -273,6 +275,8 @@ def test_bug_is_not_passed_off_as_bad_input(lift: Run, mouse: Path, monkeypatch:
             ("eval", "small", ".", "--latency-frames", "2", "--latency-frames", "x"),
             "--latency-frames must be a whole number, got 'x'",
         ),
+        (("lift", "a.csv", "-o", "a.npz", "--out=b.npz"), "-o must be one name, got 'a.npz' and 'b.npz'"),
+        (("lift", "a.csv", "--html", "a.html", "--html", "b.html"), "--html must be one name, got 'a.html' and "),
         (("lift", "a.csv", "--fsp", "3"), "there is no option --fsp, did you mean "),
         (("lift", "a.csv", "--xyzxyz"), "there is no option --xyzxyz; `olift lift --help` shows"),
         (("lift", "--fps", "3"), "FILE… is missing; `olift lift --help` shows"),
@@ -284,6 +288,46 @@ def test_bug_is_not_passed_off_as_bad_input(lift: Run, mouse: Path, monkeypatch:
 )
 def test_options_that_cannot_be_read_take_one_line(run: Run, arguments: tuple[str, ...], told: str) -> None:
     assert_one_line(run(*arguments), told)
+
+
+def test_what_may_be_repeated(lift: Run, mouse: Path, tmp_path: Path) -> None:
+    for twice in (("-o", tmp_path / "a.npz"), ("--track", "track_0")):
+        assert lift(mouse, *twice, *twice).exit_code == 0
+    content = json.loads(lift(mouse, "--json", "--fps", "20", "--fps", "30").stdout)
+    assert content["fps"] == 30
+
+
+def test_home_is_found_where_no_shell_puts_it(
+    run: Run, lift: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(mouse.parent))
+    monkeypatch.chdir(tmp_path)
+    assert lift("~/mouse.csv", "--out=~/a.npz", "--html", "~/a.html").exit_code == 0
+    assert run("view", "~/a.npz", "--no-open", "--out=~/b.html").exit_code == 0
+    assert {"a.npz", "a.html", "b.html"} <= {path.name for path in mouse.parent.iterdir()}
+    assert lift("~/*.csv", "-o", "~/lifted").exit_code == 0
+    assert (mouse.parent / "lifted/mouse.lifted.npz").is_file()
+    (tmp_path / "~").mkdir()
+    assert_one_line(lift("~/mouse.csv"), "~/mouse.csv: no such file or folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("demo", "{}"), "{}: cannot be written: a file is there, wanted a folder"),
+        (("demo", "{}/x"), "{}/x: cannot be written: a folder above it is a file"),
+        (("finetune", "clips", "--out", "{}"), "{}: cannot be written: a file is there, wanted a folder"),
+        (("lift", "clips", "-o", "{}/x"), "{}/x: cannot be written: {} is a file, wanted a folder"),
+        (("export", "small", "-o", "{}/x.onnx"), "{}/x.onnx: folder {} is no folder"),
+    ],
+)
+def test_folders_that_are_files(
+    run: Run, mouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").symlink_to(CLIPS)
+    shown = told.format(*[mouse] * told.count("{}"))
+    assert_one_line(run(*(argument.format(mouse) for argument in arguments)), shown)
 
 
 def test_a_command_without_arguments_shows_its_help(run: Run) -> None:

@@ -106,7 +106,7 @@ def test_a_warning_of_many_files_is_told_once(lift: Run, recordings: Path) -> No
         (("no*such",), "no*such: no recordings in it"),
         (("rec", "--html", "page.html"), "--html draws one result: leave it out, or name one file"),
         (("rec", "--open"), "--open draws one result"),
-        (("rec", "--format-out", ".xyz"), "the name must end in"),
+        (("rec", "--format-out", ".xyz"), "--format-out must end in"),
         (("rec", "--min-confidence", "2"), "--min-confidence must be within 0 … 1, got 2"),
         (("rec/b/monday.csv", "--format-out", ".csv"), "--format-out is for several files"),
     ],
@@ -227,10 +227,12 @@ def test_no_result_takes_the_place_of_a_recording_or_of_another_result(lift: Run
     assert_one_line(lift(recordings / "b", "-o", "out"), "would both be lifted to out/")
 
 
-@pytest.mark.parametrize("suffix", ["csv", "/x.csv", ""])
+@pytest.mark.parametrize("suffix", ["csv", "/x.csv", ".mp4", ""])
 def test_a_format_that_is_no_ending_is_refused(lift: Run, recordings: Path, suffix: str) -> None:
     outcome = lift(recordings, "--format-out", suffix)
-    if suffix:
+    if suffix == ".mp4":
+        assert_one_line(outcome, "--format-out must end in .npz, ")
+    elif suffix:
         assert_one_line(outcome, f"--format-out must be an ending, as .csv, got {suffix!r}")
     else:
         assert outcome.exit_code == 0

@@ -64,6 +64,21 @@ def test_version(run: Run) -> None:
     assert run("--version").stdout == f"olift {__version__}\n"
 
 
+def test_interrupt_while_it_loads_takes_one_line() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from olift_fast.__main__ import main\n"
+        "main()\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert (outcome.returncode, outcome.stderr) == (130, "olift: interrupted\n")
+
+
 @pytest.mark.slow
 def test_process_lifts_and_fails_as_promised(mouse: Path, random_model: str) -> None:
     good = process("lift", str(mouse), "--model", random_model, "--json")

@@ -78,6 +78,13 @@ def test_extras_in_containers_exist(text: str) -> None:
     assert {"io", "view", "archive"} <= asked <= set(PROJECT["project"]["optional-dependencies"])
 
 
+@pytest.mark.parametrize("script", [rest for word, rest in steps() if word == "RUN"] + [posts()])
+def test_containers_install_the_tested_versions(script: str) -> None:
+    installs = re.findall(r"pip install [^;&\n]*", re.sub(r"\s\\\n", " ", script))
+    assert all("-c /" in install and "/constraints.txt" in install for install in installs), installs
+    assert installs or "pip install" not in script
+
+
 def test_stages_of_the_dockerfile_are_there_for_each_variant() -> None:
     named, wanted = set(), set()
     for word, rest in steps():

@@ -56,7 +56,6 @@ class StreamingLifter:
     result of `Lifter` on the whole sequence at the same scale, up to float rounding, however the frames are cut into
     pushes.
 
-
     There is a slot for each track. A track starts with the first frame that is pushed to its slot and ends with `flush`
     or `reset`; then the slot is free for another track. A track without a frame in a push pauses: its next frame counts
     as the one right after its last.

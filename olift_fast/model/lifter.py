@@ -185,7 +185,7 @@ class Lifter(nn.Module):
         Args:
             device: where the copy is to run; by default this lifter's device.
             dtype: of the linear layers' products. torch.bfloat16 (on GPUs, and on CPUs with AVX512-BF16) and
-                torch.float16 (on GPUs) round inputs and weights, and sum in float32; joints then move by about 0.5 %
+                torch.float16 (on GPUs) round inputs and weights, and sum in float32; joints then move by about 0.4 %
                 of the animal's size. torch.int16 (on x86-64 CPUs) rounds them to integers, with a scale for
                 each token and each output; joints move by 0.1 %.
             compile: `torch.compile` the whole forward pass; on a GPU it is replayed as one CUDA graph for each shape.

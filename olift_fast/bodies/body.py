@@ -82,7 +82,7 @@ class Body:
         own, other = self.source or "the body", source or "the recording"
         told = [f"{other} alone has {_named(skeleton, unknown)}"] if unknown else []
         told += [f"{own} alone has {_named(self.skeleton, left)}"] if left else []
-        raise InputError(f"{own}: has not the bones of {other}: {'; '.join(told) or 'some have one name'}")
+        raise InputError(f"{own}: does not have the bones of {other}: {'; '.join(told) or 'some have one name'}")
 
     def as_json(self) -> dict[str, Any]:
         """The content of `body.json`; a bone that is never seen has null for its length."""

@@ -221,7 +221,7 @@ def _why_no_answer(hub: Any, error: BaseException) -> str:
     """Why a file that the cache lacks can't be fetched, with the next step."""
     cause = error.__cause__ or error
     if isinstance(cause, hub.errors.OfflineModeIsEnabled) or hub.constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE forbids to fetch it: load it once without that variable"
+        return "HF_HUB_OFFLINE forbids fetching it: load it once without that variable"
     if isinstance(cause, hub.errors.FileMetadataError):
         return f"{hub.constants.ENDPOINT} does not answer as a Hub does: check HF_ENDPOINT and your network's login"
     return (

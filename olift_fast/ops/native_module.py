@@ -30,7 +30,7 @@ def why_not_native() -> str | None:
     if arrays.native_module() is None:
         return arrays.why_not_native()
     if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
-        return f"the native module reads tensors by DLPack's C interface, which torch {torch.__version__} has not"
+        return f"the native module reads tensors by DLPack's C interface, which torch {torch.__version__} lacks"
     follow_torch()
     return None
 

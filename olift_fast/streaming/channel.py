@@ -178,7 +178,7 @@ class Channel:
             return
         self._untold.pop(about or kind, None)
         if withheld and about is None:
-            message += f" ({withheld:,} more like it were not told)"
+            message += f" ({withheld:,} more like it were left out)"
         if not self.outbox.full:
             self.send(answer_line({kind: message}))
         self._router.notice(f"{self.name}: {message}")

@@ -94,7 +94,7 @@ class Router:
         if always and not self._notices.allows(now):
             self._notice(message)
         elif (withheld := self._notices.take(now)) is not None:
-            self._notice(message + (f" ({withheld:,} more messages were not told)" if withheld else ""))
+            self._notice(message + (f" ({withheld:,} more messages were left out)" if withheld else ""))
 
     async def run(self) -> None:
         """Takes turns until it is cancelled."""

@@ -196,10 +196,12 @@ def _shared_skeleton(recordings: Sequence[KeypointTracks]) -> Skeleton:
         if (ours.names, ours.sides) != (theirs.names, theirs.sides):
             differing = sorted({*ours.names} ^ {*theirs.names})
             what = f"{', '.join(differing[:3])} in one of them only" if differing else "other order or sides"
-            raise InputError(f"{other.source}: has not the joints of {first.source} ({what}): adapt to each by itself")
+            raise InputError(
+                f"{other.source}: does not have the joints of {first.source} ({what}): adapt to each by itself"
+            )
         if {*map(frozenset, ours.edges)} != {*map(frozenset, theirs.edges)}:
             raise InputError(
-                f"{other.source}: has not the bones of {first.source}; --skeleton gives all of them the same"
+                f"{other.source}: does not have the bones of {first.source}; --skeleton gives all of them the same"
             )
     if not first.skeleton.edges:
         raise InputError(

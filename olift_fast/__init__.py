@@ -1,9 +1,9 @@
 """olift_fast lifts 2D keypoint sequences of any animal, human or object to 3D skeletons.
 
-`read_keypoints` reads what pose tools write, `load` brings a model to lift with (`Lifter` one to train), `lift_tracks`
-lifts a recording, and `write_lifted` saves it; `StreamingLifter` lifts frames as they come. `olift_fast.ops` and
-`olift_fast.nn` hold the fast operations and the modules over them. Importing this package imports neither torch nor
-numpy until one of these names is used.
+`read_keypoints` reads the files of pose tools, `load` loads a model to lift with (`Lifter` is a model to train),
+`lift_tracks` lifts a recording, and `write_lifted` saves the result. `StreamingLifter` lifts frames as they come.
+`olift_fast.ops` has the fast operations, `olift_fast.nn` the modules that use them. Importing this package imports
+neither torch nor numpy; they are imported when a name that needs them is first used.
 """
 
 from __future__ import annotations

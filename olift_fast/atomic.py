@@ -1,4 +1,4 @@
-"""Writes files that are there in full or not at all."""
+"""Writes files so that each is there in full or not at all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from olift_fast.errors import InputError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """As `replacement`, with errors that a user can read.
+    """`replacement` with errors that a user can read.
 
     Raises:
-        InputError: the folder is missing or not writable, `path` is a folder, a device or a pipe, the disk is full: one
-            line.
+        InputError: the folder is missing or not writable, `path` is a folder, a device or a pipe, or the disk is full.
+            The message is one line.
     """
     with writing(path):
         check_replaceable(path)
@@ -33,10 +33,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> Path:
-    """The file that is written where `path` is asked for: its target, where it is a symbolic link.
+    """The file that a write to `path` replaces: `path` itself, or the target if `path` is a symbolic link.
 
     Raises:
-        InputError: its folder does not exist, or something that is no file is there.
+        InputError: the folder does not exist, or `path` is a folder, a device, a pipe or a socket.
     """
     target = link_target(path)
     linked = "" if target == path else f" (a link to {target})"
@@ -52,11 +52,11 @@ def check_replaceable(path: Path) -> Path:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with the same suffix, that takes its place when the block ends well.
+    """A temporary path beside `path`, with the same suffix, which replaces `path` when the block ends without an error.
 
-    The content is on disk before the name changes, and then the name is, too; after an error nothing is left of it and
-    `path` is as it was. A symbolic link stays, and what it leads to is replaced, or made where it is not there yet.
-    What killed processes have left in the folder is removed.
+    The content is synced to disk before the rename, and the folder after it. After an error the temporary file is
+    removed, and `path` is as it was. If `path` is a symbolic link, the link stays; its target is replaced or created.
+    Temporary files that killed processes left in the folder are removed.
 
     Raises:
         OSError: `path` can't be written, or is a device, a pipe or a socket.
@@ -82,10 +82,10 @@ def replacement(path: Path) -> Iterator[Path]:
 
 
 def link_target(path: Path) -> Path:
-    """Where a symbolic link leads, through all links; any other path itself.
+    """The target of a symbolic link, through all links; any other path is returned as it is.
 
     Raises:
-        OSError: links that lead in a circle.
+        OSError: the links lead in a circle.
     """
     if not path.is_symlink():
         return path
@@ -100,7 +100,7 @@ _TEMPORARY = re.compile(r"\..*\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-
 
 @cache
 def _remove_abandoned(folder: Path) -> None:
-    """Removes the temporary files in a folder whose processes, of this machine, have ended; once in a process."""
+    """Removes a folder's temporary files whose processes ran on this machine and have ended; once in each process."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
@@ -124,7 +124,7 @@ def _runs(process: int) -> bool:
 
 @cache
 def _machine() -> str:
-    """Tells machines, and containers on one machine, apart: the numbers of processes mean the same within one."""
+    """A name for this machine or container: within one, a process number means one process."""
     known = [platform.node()]
     with suppress(OSError):
         known.append(Path("/etc/machine-id").read_text(encoding="ascii", errors="replace"))
@@ -143,13 +143,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def reserve(file: IO[bytes] | FileIO, size: int) -> None:
-    """Reserves `size` bytes for the file, where the system can, so that a full disk is an error now and not halfway."""
+    """Reserves `size` bytes for the file, if the system can, so that a full disk is an error now and not halfway."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
 
 
 def sync_folder(folder: Path) -> None:
-    """Has the names in a folder on disk, where the system can: a new file outlives a power cut only with its name."""
+    """Syncs a folder to disk, if the system can: without its name there, a new file is lost in a power cut."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Where a camera stands, roughly, for those who don't know its pitch."""
+"""Rough camera positions by name, for users who don't know the pitch."""
 
 PITCHES = {"top": 90.0, "level": 15.0, "below": -90.0}
 """Degrees by which the camera looks down."""

@@ -1,4 +1,4 @@
-"""Child processes that end when their parent does, however it ends: by itself, by an error, or killed."""
+"""Child processes that end when their parent ends, whether it finishes, fails or is killed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from functools import cache, partial
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
-#: Seconds between looks at who the parent is, where nothing else tells that it ended.
+#: Seconds between checks of who the parent is, where the system gives no signal when it ends.
 _LOOK = 0.5
 
 
 def ends_with_this_process() -> Callable[..., None]:
-    """What a worker of `multiprocessing` has to call first, so that it ends as soon as this process does.
+    """A function that a worker of `multiprocessing` calls first, so that it ends as soon as this process does.
 
-    It takes any arguments and can be pickled: give it as ``worker_init_fn`` to a `DataLoader`, as ``initializer`` to a
-    pool. Call this in the thread that starts the workers. Without it, a worker that waits for work, or to hand over
-    what it made, waits for ever once this process is killed.
+    The function takes any arguments and can be pickled: pass it as ``worker_init_fn`` to a `DataLoader`, or as
+    ``initializer`` to a pool. Call `ends_with_this_process` in the thread that starts the workers. Without it, workers
+    wait for ever after this process is killed.
     """
     _prctl()
     return partial(_end_with_parent, threading.current_thread() is threading.main_thread())
 
 
 def ends_with_this_thread() -> Callable[[], None]:
-    """What a child of `os.fork` has to call first, so that it ends as soon as the thread does that calls this.
+    """A function that a child of `os.fork` calls first, so that it ends as soon as the thread that called this ends.
 
     Only on Linux; elsewhere the child may go on.
     """
@@ -51,7 +51,7 @@ def end_with_process(parent: int) -> None:
 
 @cache
 def _prctl() -> Callable[..., int] | None:
-    """The system's call, on Linux. Asked for before a fork: a fork must not open libraries."""
+    """The system call ``prctl``, on Linux. Look it up before a fork: a fork must not open libraries."""
     if sys.platform != "linux":
         return None
     import ctypes
@@ -61,15 +61,15 @@ def _prctl() -> Callable[..., int] | None:
 
 
 def _end_with_parent(by_main_thread: bool, *_: Any) -> None:
-    """Ends this process with its parent, whose main thread has started it, or another thread."""
+    """Ends this process with its parent; `by_main_thread` says whether the parent's main thread started it."""
     import multiprocessing
 
     parent = multiprocessing.parent_process()
     if parent is None:
         raise RuntimeError("must be called in a process that multiprocessing has started")
     threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
-    # The signal comes when the thread ends that forked this process: it must be the parent's, not a fork server's, and
-    # one that lives as long as the parent.
+    # The signal comes when the thread that forked this process ends. So this thread must be of the parent, not of a
+    # fork server, and must live as long as the parent.
     if by_main_thread and os.getppid() == parent.pid and (prctl := _prctl()) is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

@@ -1,4 +1,4 @@
-"""The errors a user can cause, told apart from bugs: the command line prints these in one line."""
+"""Errors that a user can cause, as opposed to bugs. The command line prints each of them as one line."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """A file or an argument is unusable; the message is one line naming it, the value seen and the value wanted."""
+    """A file or an argument is unusable. The message is one line: its name, the value seen and the value wanted."""
 
 
 def named(path: object, error: Exception) -> str:
-    """The error's message, which begins with the path: "clip.npz: …"."""
+    """The error's message, with the path put before it if it does not begin with it: "clip.npz: …"."""
     message = str(error)
     return message if message.startswith(f"{path}: ") else f"{path}: {message}"
 
 
 @contextmanager
 def by_option(argument: str, option: str) -> Iterator[None]:
-    """Puts an option in place of the argument that an InputError within the block begins with."""
+    """Replaces the argument's name at the beginning of an InputError within the block with the option's name."""
     try:
         yield
     except InputError as error:
@@ -31,9 +31,9 @@ def by_option(argument: str, option: str) -> Iterator[None]:
 
 @contextmanager
 def by_options(*arguments: str) -> Iterator[None]:
-    """Puts options in place of these arguments where an InputError within the block begins "fps must …".
+    """Replaces these arguments' names with options in an InputError within the block that begins "fps must …".
 
-    A message may tell of two: "start and stop must …".
+    A message may name two: "start and stop must …".
     """
     try:
         yield
@@ -50,8 +50,8 @@ class PickledError(InputError):
     """A file holds pickled Python objects, which can run any code when they are opened.
 
     Args:
-        what: what is pickled, as a phrase: "the array".
-        way_out: how its reader is told to open them all the same: the argument in Python, or the option of a command.
+        what: the thing that is pickled, as a phrase: "the array".
+        way_out: the argument in Python, or the option of a command, that opens it all the same.
     """
 
     def __init__(self, what: str, way_out: str = "allow_pickle=True") -> None:
@@ -66,11 +66,11 @@ class PickledError(InputError):
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed; the message says which extra brings it.
+    """An optional dependency is not installed. The message names the extra that installs it.
 
     Args:
-        what: what was attempted, as a phrase: "reading .slp files".
-        extra: the extra of this package that makes it possible: "io".
+        what: the attempt, as a phrase: "reading .slp files".
+        extra: the extra of this package that it needs: "io".
     """
 
     def __init__(self, what: str, extra: str) -> None:
@@ -83,10 +83,10 @@ class MissingExtraError(ImportError):
 
 
 def printable(text: str) -> str:
-    """One line that a terminal shows as it is, and obeys nothing of: signs that can't be seen become escapes.
+    """The text as one line in which a terminal finds no commands: characters that can't be seen become escapes.
 
-    These are escape codes and other control characters, ends of lines, what changes the direction of writing, and
-    halves of surrogate pairs, as names of files may hold: "\\x1b[2J", "\\n", "\\u202e".
+    These are control characters, ends of lines, changes of writing direction, and the lone surrogates that names of
+    files may have: "\\x1b[2J", "\\n", "\\u202e".
     """
     if text.isprintable():
         return text
@@ -94,13 +94,13 @@ def printable(text: str) -> str:
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
-    """Names one after the other, of many only the first: "rat_0, rat_1, rat_2, rat_3 and 23 more"."""
+    """The names in one phrase, and of many only the first: "rat_0, rat_1, rat_2, rat_3 and 23 more"."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def check_shares(name: str, shares: Mapping[str, float], known: Iterable[str]) -> None:
-    """Raises InputError unless `shares` are of known names, finite and >= 0, and not all 0."""
+    """Raises InputError unless all names in `shares` are known, and the shares are finite, >= 0 and not all 0."""
     known, values = tuple(known), shares.values()
     if not set(shares) <= set(known) or not min(values, default=-1) >= 0 or not 0 < sum(values) < math.inf:
         raise InputError(f"{name} must be shares >= 0 of {', '.join(known)}, not all 0, got {dict(shares)}")

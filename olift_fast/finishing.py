@@ -1,4 +1,4 @@
-"""What is done with a lifted result before it is written: smoothed, brought to the world frame, its bones held."""
+"""What is done with a result before it is written: smoothing, the world frame, and steady bones."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from olift_fast.world import KnownLength
 
 SEVERAL, SEEN = 5, 0.3
-"""A body tells the size by so many of its longest bones, of which this share of the frames shows both ends."""
+"""The size comes from this many of a body's longest bones whose ends are both visible in this share of the frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
-    """What is told of the world frame, as the options of `olift world` are.
+    """The options of `olift world`: how a result is brought to the world frame.
 
     Args:
-        world: False where only the lens distortion is to be taken out.
+        world: False to remove the lens distortion only.
         up: which way is up: "x,y,z" in the camera's axes, or a pair of joints, "hip-neck".
-        floor: whether the animals stand on one.
-        bones: known distances of two joints, "shoulder-elbow=310mm".
-        stretches: the same when the animal is stretched out.
-        height: of a person, "1.75m".
+        floor: whether the animals stand on a floor.
+        bones: known distances between two joints, "shoulder-elbow=310mm".
+        stretches: the same, at full stretch of the animal.
+        height: a person's height, "1.75m".
         mm_per_pixel: millimeters in a pixel, at the animal.
         focal: the focal length in pixels.
-        fov: in its place, degrees that the camera sees across the picture's width.
+        fov: instead of `focal`, the degrees that the camera sees across the picture's width.
         calibration: a file of calibrated cameras.
-        camera: which of them.
-        calibration_unit: "m", "cm" or "mm" of its translations; told from their size by default.
+        camera: the name of one of them.
+        calibration_unit: unit of the file's translations, "m", "cm" or "mm"; guessed from their size by default.
 
     Raises:
-        InputError: a value that can't be, or two that tell the same.
+        InputError: a value is out of range, or two options give the same quantity.
     """
 
     world: bool = True
@@ -89,7 +89,7 @@ class WorldOptions:
 
     @cached_property
     def of_camera(self) -> Calibration | None:
-        """The calibrated camera, if one is named; raises InputError where its file is unusable."""
+        """The calibrated camera, or None without a `calibration`; raises InputError if the file is unusable."""
         from olift_fast.world import read_calibration
 
         if self.calibration is None:
@@ -98,7 +98,7 @@ class WorldOptions:
             return read_calibration(self.calibration, self.camera)
 
     def prepared(self, tracks: KeypointTracks) -> KeypointTracks:
-        """Keypoints without lens distortion; raises InputError for lengths and joints that the skeleton has not."""
+        """Keypoints without lens distortion; raises InputError if an option names joints that the skeleton lacks."""
         from olift_fast.world import focal_of, undistorted
 
         self.lengths(tracks.skeleton)
@@ -114,7 +114,7 @@ class WorldOptions:
         return tracks
 
     def lengths(self, skeleton: Skeleton) -> list[KnownLength]:
-        """The known lengths; raises InputError for joints that the skeleton has not, and for what is no length."""
+        """The known lengths; raises InputError for joints that the skeleton lacks and for invalid lengths."""
         from olift_fast.world import parse_length
 
         asked: dict[Literal["bone", "length", "height"], Sequence[str]] = {
@@ -149,22 +149,22 @@ class WorldOptions:
 
     @property
     def tells_size(self) -> list[str]:
-        """The options given that tell the animal's size."""
+        """Those of the given options from which the animal's size follows."""
         told = (("bone", self.bones), ("length", self.stretches), ("height", self.height))
         of_pixel = [] if self.mm_per_pixel is None else ["--mm-per-pixel"]
         return [f"--{name}" for name, value in told if value] + of_pixel
 
     def sized_by(self, body: Body | None) -> bool:
-        """Whether a body's millimeters tell the size: it has some, and no option tells a length."""
+        """Whether the size comes from a body's millimeters: the body has some, and no option gives a length."""
         return self.world and body is not None and body.millimeters is not None and not self.tells_size
 
     def placed(self, result: LiftedTracks, pitch: float | None, body: Body | None = None) -> LiftedTracks:
-        """The result in the world frame, or, without `world`, as it is with its calibration.
+        """The result in the world frame; without `world` the result as it is, with its calibration.
 
         Args:
             result: as it was lifted.
             pitch: degrees by which the camera looks down.
-            body: whose millimeters tell the size where no option does.
+            body: its millimeters give the size if no option does.
 
         Raises:
             InputError: see `to_world`.
@@ -208,13 +208,13 @@ def _check_joints(pair: str, skeleton: Skeleton) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Finishing:
-    """What `olift lift` and `olift archive` are told of the result.
+    """The options of `olift lift` and `olift archive` for what follows the lift.
 
     Args:
         smooth: seconds over which joints are smoothed (`smooth_joints`).
         rigid: each bone gets one length for a whole track (`steady_bones`).
-        body: whose lengths the bones get, in place of their own.
-        placement: where the result is brought to.
+        body: the bones get the lengths of this body instead of their own.
+        placement: how the result is brought to the world frame.
         pitch: degrees by which the camera looks down.
     """
 
@@ -231,16 +231,16 @@ class Finishing:
 
     @property
     def steadied_by(self) -> str:
-        """The option that says which lengths bones get."""
+        """The option that decides the lengths of bones."""
         return "--rigid" if self.body is None else "--body"
 
     @property
     def changes_joints(self) -> bool:
-        """Whether joints are written otherwise than the model gives them; it takes all frames at once then."""
+        """Whether the model's joints are changed before they are written; this needs all frames at once."""
         return self.smooth is not None or self.steadies or self.placement.world
 
     def check(self, frame: CoordinateFrame) -> None:
-        """Raises InputError or MissingExtraError where an option can't be, whatever the recording is."""
+        """Raises InputError or MissingExtraError for an option that fails with any recording."""
         check_frames(self.placement, frame)
         if self.smooth is not None:
             from olift_fast.bodies.smoothing import require_scipy
@@ -248,7 +248,7 @@ class Finishing:
             require_scipy()
 
     def prepared(self, tracks: KeypointTracks) -> KeypointTracks:
-        """The keypoints as they are lifted; raises InputError where their result can't be finished as is asked."""
+        """The keypoints to lift; raises InputError if their result can't be finished with these options."""
         from olift_fast.bodies.rigid import check_bones
         from olift_fast.bodies.smoothing import smoothing_of
 
@@ -261,11 +261,11 @@ class Finishing:
         return tracks
 
     def pitch_for_model(self, told: bool) -> float | None:
-        """What the model is told of the pitch: nothing where it can't be told, and the pitch is for the world frame."""
+        """The pitch to give to the model, or None if the model takes none and the pitch is for the world frame."""
         return self.pitch if told or not self.placement.world else None
 
     def finished(self, lifted: LiftedTracks, stages: Stages) -> LiftedTracks:
-        """The joints smoothed, in the world frame and with steady bones, as far as that is asked for."""
+        """The result smoothed, in the world frame and with steady bones, each if asked for."""
         from olift_fast.bodies import smooth_joints, steady_bones
 
         if self.smooth is not None:
@@ -273,31 +273,31 @@ class Finishing:
                 lifted = smooth_joints(lifted, self.smooth)
         placed = self.placement.placed(lifted, self.pitch, self.body)
         if self.steadies:
-            # After the world frame, which tells depth by how the bones' sizes change in the picture.
+            # After the world frame, which finds depth from how the bones' sizes change in the picture.
             with stages.measure("steady"):
                 placed = steady_bones(placed, self.body, sized=self.placement.sized_by(self.body))
         return placed
 
 
 def check_frames(placement: WorldOptions, frame: CoordinateFrame) -> None:
-    """Raises InputError where a result would be in two frames."""
+    """Raises InputError if the options ask for two frames at once."""
     if placement.world and frame != "camera":
         raise InputError(f"--world and --frame {frame} ask for two frames: leave out one")
 
 
 def lengths_of_body(body: Body, result: LiftedTracks) -> list[KnownLength]:
-    """The lengths that a body with millimeters tells of a result: of the longest `SEVERAL` bones that it shows.
+    """The lengths in millimeters that a body gives for a result: of the `SEVERAL` longest bones seen in it.
 
-    A bone and its twin on the other side count as one, as `to_world` looks at both. The lengths are those that all
-    individuals of the body share: how large each is beside the others, it does not tell.
+    A bone and its twin on the other side count as one, because `to_world` looks at both. The lengths are those that all
+    individuals of the body share: their sizes relative to each other are not known.
 
     Args:
-        body: without millimeters, it tells nothing.
-        result: with the bones of the body; those seen in less than 30 % of the frames come last, and those that are
-            never seen are left out.
+        body: if it has no millimeters, there are no lengths.
+        result: must have the bones of the body. Bones seen in less than 30 % of the frames come last, and those that
+            are never seen are left out.
 
     Raises:
-        InputError: it has other bones.
+        InputError: the result has other bones.
     """
     import numpy as np
 

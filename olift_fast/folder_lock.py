@@ -1,4 +1,4 @@
-"""One process at a time at a folder: a lock that the system releases when its process ends, however it ends."""
+"""A lock on a folder: one process at a time. The system releases it when the process ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class InUseError(InputError):
 
 @contextmanager
 def locked(path: Path, what: str, way_out: str, *, shared: bool = False) -> Iterator[None]:
-    """Keeps others out of a folder, which is made, while the block runs.
+    """Locks a folder against other processes while the block runs. The folder is created if it is missing.
 
-    The lock is that of ``flock`` on a file in the folder, in which the process and its host stand. The file goes when
-    the block ends; one that a killed process left holds nobody up. The folder goes, too, where it is new and stays
-    empty. On Windows there is no lock, and on a file system without locks a warning.
+    The lock is ``flock`` on a file in the folder; the file names the process and its host. It is removed when the block
+    ends. A file that a killed process left behind stops nobody. A new folder that stays empty is removed, too. On
+    Windows there is no lock; on a file system without locks there is a warning instead.
 
     Args:
         path: the file.
         what: who else may have the folder, for messages: "another training".
-        way_out: what its reader may do: "wait until it ends".
-        shared: keep out only those who want the folder for themselves. The file then stays, and names one of those who
-            share it.
+        way_out: what the reader of the message can do: "wait until it ends".
+        shared: several processes may share the folder; only those that want it alone are kept out. The file then stays,
+            and names one of the processes.
 
     Raises:
         InUseError: another process has the lock; the message names it.
@@ -72,7 +72,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _take(path: Path, what: str, way_out: str, shared: bool) -> int | None:
-    """The descriptor that holds the lock; None where the file system has no locks."""
+    """The descriptor that holds the lock; None if the file system has no locks."""
     while True:
         with writing(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -98,7 +98,7 @@ def _give_back(descriptor: int, path: Path, shared: bool) -> None:
     # A fork of this process has closed its copy, and must leave the file alone.
     if descriptor in _held:
         with suppress(OSError):
-            # Others may share a file, and whoever comes next has to find theirs.
+            # Others may share the file, and later processes must find it.
             if not shared and _is_at(path, descriptor):
                 path.unlink()
         _held.discard(descriptor)
@@ -113,7 +113,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _lock(descriptor: int, path: Path, what: str, way_out: str, shared: bool) -> bool:
-    """Takes the lock; False where the file system has none."""
+    """Takes the lock; False if the file system has no locks."""
     import fcntl
 
     refuse_irregular(path, os.fstat(descriptor).st_mode)

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported only when they are used: importing the package stays fast."""
+"""Public names that a package imports only when they are used, so that importing the package is fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: its ``__name__``.
-        homes: of each name, the module in the package that has it.
+        homes: for each public name, the module of the package that defines it.
     """
 
     def find(name: str) -> Any:

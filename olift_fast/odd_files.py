@@ -1,4 +1,4 @@
-"""Files to read that are no regular ones: what comes out of a pipe is copied, devices and sockets are refused."""
+"""Input files that are not regular files: the content of a pipe is copied; devices and sockets are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from olift_fast.errors import InputError
 
 MAX_PIPED = 2**30
-"""Bytes that are taken from a pipe at most; they go into a temporary file."""
+"""The most bytes that are read from a pipe, into a temporary file."""
 _PIECE = 2**20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -23,14 +23,14 @@ _KINDS = (
 
 
 def refuse_odd(path: Path) -> None:
-    """Raises InputError where the path is a device or a socket, whose content may never end; all else passes."""
+    """Raises InputError if the path is a device or a socket, whose content may never end."""
     kind = _mode(path)
     if any(test(kind) for test in (stat.S_ISSOCK, stat.S_ISCHR, stat.S_ISBLK)):
         refuse_irregular(path, kind)
 
 
 def refuse_irregular(path: Path, mode: int) -> None:
-    """Raises InputError where that is the mode (``st_mode``) of a folder, a pipe, a socket or a device."""
+    """Raises InputError if the mode (``st_mode``) is that of a folder, a pipe, a socket or a device."""
     if not stat.S_ISREG(mode):
         kind = next((name for test, name in _KINDS if test(mode)), "something else")
         raise InputError(f"{path}: is {kind}, wanted a file")
@@ -45,7 +45,7 @@ def check_file(path: Path) -> None:
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
-    """The path itself; of a pipe, a temporary file with all that comes out of it, as of ``<(zcat keypoints.csv.gz)``.
+    """The path itself, or, for a pipe such as ``<(zcat keypoints.csv.gz)``, a temporary file with its content.
 
     Raises:
         InputError: a device, a socket, an empty pipe, or one with more than `MAX_PIPED` bytes.
@@ -76,7 +76,7 @@ def _copy(pipe: Path, copy: Path) -> None:
 
 
 def _mode(path: Path) -> int:
-    """What kind of file it is; 0 where there is none."""
+    """The file's mode (``st_mode``); 0 if there is no such file."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):

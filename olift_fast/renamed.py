@@ -1,4 +1,4 @@
-"""Old names of public objects: they work for one more release, with a `DeprecationWarning` that tells the new name."""
+"""Old names of public objects: they work for one more release, with a `DeprecationWarning` that gives the new name."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def old_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def old_argument(value: Value, old_value: Value | None, *, new: str, old: str) -> Value:
-    """An argument's value: what a caller gave by its old name, if any, else `value`. To be called first thing.
+    """An argument's value: `old_value` if the caller passed it, else `value`. Call this first in a function.
 
     Args:
-        value: given by the new name.
-        old_value: given by the old name; None where it is not.
+        value: passed by the new name.
+        old_value: passed by the old name; None if it was not.
         new, old: the names.
     """
     if old_value is None:
@@ -43,5 +43,5 @@ def old_argument(value: Value, old_value: Value | None, *, new: str, old: str) -
 
 
 def warn_of_old_name(old: str, new: str, *, stacklevel: int = 3) -> None:
-    """Warns that a name is an old one. Python shows the line that called the caller of this, by default."""
+    """Warns that a name is old. By default Python shows the line that called this function's caller."""
     warnings.warn(f"{old} is now {new}; the old name goes with the next release", DeprecationWarning, stacklevel)

@@ -1,4 +1,4 @@
-"""How long the stages of a run take."""
+"""Times of the stages of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stages:
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Adds the time of the block to the stage, also where the block raises."""
+        """Adds the time of the block to the stage, even if the block raises."""
         start = time.perf_counter()
         try:
             yield
@@ -27,5 +27,5 @@ class Stages:
         return " · ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items())
 
     def rounded(self, prefix: str = "") -> dict[str, float]:
-        """Seconds to the tenth of a millisecond, for JSON and tables, by the stages' names behind a prefix."""
+        """Seconds, rounded to 0.1 ms, for JSON and tables; the keys are the prefix and the stage's name."""
         return {prefix + stage: round(seconds, 4) for stage, seconds in self.seconds.items()}

@@ -76,7 +76,7 @@ def test_bones_that_are_rarely_seen_come_last_and_those_never_seen_not_at_all() 
     unknown = body(lengths=np.where(LENGTHS == 7, np.nan, LENGTHS))
     assert texts(result(), unknown)[:2] == ["back7-back8=80mm", "back4-left_foot=65mm"]
     assert texts(result(), body(None)) == []
-    with pytest.raises(InputError, match="has not the bones of"):
+    with pytest.raises(InputError, match="does not have the bones of"):
         lengths_of_body(body(skeleton=replace(SKELETON, edges=SKELETON.edges[1:]), lengths=LENGTHS[1:]), result())
 
 

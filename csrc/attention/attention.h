@@ -1,9 +1,9 @@
-// What every attention is given.
+// The arguments of every attention.
 //
 //   q, k, v   (B, T, J, H, Dh) float or bfloat16, any strides, unit last stride; the arithmetic is float
 //   visible   (B, T, J), false hides a key; absent: all are visible
 //
-// What is hidden is never read into arithmetic. A query without any key gives 0. Results do not depend on `threads`.
+// Hidden keys are never read into arithmetic. A query without any key gives 0. Results do not depend on `threads`.
 #pragma once
 
 #include "common/tensor.h"

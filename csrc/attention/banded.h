@@ -21,7 +21,7 @@ struct BandedForward : Banded {
   Array<float> lse;  // absent: not wanted
 };
 
-// The gradients of out's inputs from dout, with lse as the forward left it; dbias absent: not wanted.
+// The gradients of out's inputs from dout, with the forward's lse; an absent dbias is not wanted.
 // Each key's gradient is gathered from the queries in its band: no atomics. dq, dk, dv are written everywhere, 0 where
 // hidden.
 struct BandedBackward : Banded {
@@ -30,8 +30,8 @@ struct BandedBackward : Banded {
   Array<float> dbias;
 };
 
-// One query for each batch entry, joint and head against keys and values in rings: frame s lies in slot s % slots of
-// them.
+// One query for each batch entry, joint and head against keys and values in ring buffers, in which frame s is in slot
+// s % slots.
 //
 //   q                 (B, slots of q, J, H, Dh); the query is frame frames[b]
 //   k, v              (B, slots, J, H, Dh)

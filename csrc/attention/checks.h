@@ -1,4 +1,4 @@
-// What the bindings of every attention check.
+// Checks of the bindings of every attention.
 #pragma once
 
 #include "attention/attention.h"

@@ -20,8 +20,8 @@ struct JointForward : Joint {
   Array<float> lse;  // absent: not wanted
 };
 
-// The gradients of q, k, v from dout, with lse as the forward left it. dq, dk, dv are written everywhere, 0 where a key
-// is not read and where a query has none.
+// The gradients of q, k, v from dout, with the forward's lse. dq, dk, dv are written everywhere: 0 for keys that no
+// query sees, and for queries without a key.
 struct JointBackward : Joint {
   Array<const float> lse;
   Tensor dout, dq, dk, dv;

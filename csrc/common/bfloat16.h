@@ -1,4 +1,4 @@
-// bfloat16: the upper half of a float. Kernels hold it in memory and compute in float.
+// bfloat16: the upper half of a float. Kernels store it in memory and compute in float.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ namespace {
 
 using olift::BFloat16;
 
-// load_up_to and store_up_to: as those of floats (common/simd.h). Storing rounds to nearest, ties to even; NaN stays
+// load_up_to and store_up_to: like those of floats (common/simd.h). Storing rounds to nearest, ties to even; NaN stays
 // NaN.
 #if defined(__AVX512BF16__)
 // The bits of 16 elements, each in the low half of a lane.

@@ -1,8 +1,7 @@
-// What the bindings of every family of kernels share: tensors of torch and arrays of NumPy as arguments, without a
-// header of either.
+// Bindings for all kernels: they take torch tensors and NumPy arrays as arguments, without a header of either.
 //
-// A binding lists the fields of the struct that a kernel takes, each with its name in Python: `bind` makes a function
-// of them that checks what each field's type says (dtype, contiguity) and calls the kernel without Python's lock.
+// A binding lists the fields of the struct that a kernel takes, each with its name in Python. `bind` makes a function
+// that checks each argument against its field's type (dtype, contiguity) and calls the kernel without Python's lock.
 #pragma once
 
 #include <pybind11/gil_safe_call_once.h>
@@ -23,7 +22,7 @@ namespace olift {
 
 namespace py = pybind11;
 
-// Parts of DLPack's C interface (dmlc.github.io/dlpack, version 1): torch fills in where a tensor lies.
+// Parts of DLPack's C interface (dmlc.github.io/dlpack, version 1): torch fills in a tensor's address and layout.
 namespace dlpack {
 
 enum : int32_t { kCpu = 1, kCuda = 2, kPinned = 3 };
@@ -45,7 +44,7 @@ struct ExchangeApi {
   int (*view)(void* object, Tensor* out);  // of a tensor that stays its owner's; not 0: a Python error is set
 };
 
-// torch's own, asked for once.
+// torch's exchange interface, looked up once.
 inline const ExchangeApi& torch_api() {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<const ExchangeApi*> found;
   return *found
@@ -61,7 +60,7 @@ inline const ExchangeApi& torch_api() {
 
 }  // namespace dlpack
 
-// A tensor or an array as it is passed from Python.
+// A tensor or an array, passed from Python.
 struct Argument : Tensor {
   int32_t device = dlpack::kCpu;
   bool writable = true;
@@ -79,7 +78,7 @@ std::string text(const Parts&... parts) {
   return joined;
 }
 
-// Raises ValueError with the text of `parts`, which is put together only then.
+// Raises ValueError with the text of `parts`, which are joined only then.
 template <class... Parts>
 void require(bool holds, const Parts&... parts) {
   if (!holds) throw py::value_error(text(parts...));
@@ -132,7 +131,7 @@ inline void require_writable(const char* name, const Argument& x) {
 
 inline void require_threads(int threads) { require(threads > 0, "threads must be > 0, got ", threads); }
 
-// Puts an argument into a field, whose type tells what it may be: only elements that are const may be read-only.
+// Puts an argument into a field. The field's type decides what it may be: only const elements may be read-only.
 inline void take(const char* name, const Argument& x, Tensor& field) {
   require_writable(name, x);
   field = x;
@@ -151,7 +150,7 @@ void take(const char* name, const Argument& x, Array<T>& field) {
   take(name, x, static_cast<Strided<T>&>(field));
 }
 
-// An argument of a bound function: its name in Python, and the field that it becomes.
+// An argument of a bound function: its name in Python, and its field.
 template <class P, class M>
 struct Field {
   using Value = std::conditional_t<std::is_base_of_v<Tensor, M>, Argument, M>;
@@ -168,7 +167,7 @@ struct Field {
   void require_memory(const Value&) const {}
 };
 
-// One that may be None; its field stays without data then.
+// An argument that may be None; its field then has no data.
 template <class P, class M>
 struct OptionalField : Field<P, M> {
   using Value = Optional;
@@ -193,7 +192,7 @@ OptionalField<P, M> optional(const char* name, M P::* member) {
 template <class Call>
 using Kernel = void (*)(const Call&);
 
-// Binds a CPU kernel: `prepare` refuses arguments that do not fit together, fills in what follows from them, and
+// Binds a CPU kernel: `prepare` refuses arguments that do not fit together, fills in values that follow from them, and
 // returns the kernel.
 template <class Call, class... Fields>
 void bind(py::module_& m, const char* name, Kernel<Call> (*prepare)(Call&), Fields... fields) {
@@ -210,7 +209,7 @@ void bind(py::module_& m, const char* name, Kernel<Call> (*prepare)(Call&), Fiel
       py::arg(fields.name)...);
 }
 
-// What adds functions to the module `m`. Each file of bindings registers its own before the module is made:
+// Functions that add bindings to the module `m`. Each file of bindings registers its own before the module is made:
 //   OLIFT_BINDINGS(banded) { bind<BandedForward>(m, "banded_attention_forward", ...); }
 using Bindings = void (*)(py::module_& m);
 inline std::vector<Bindings>& all_bindings() {
@@ -247,7 +246,7 @@ struct type_caster<olift::Argument> {
   }
 
   void view_tensor(handle object) {
-    // Where torch is not imported, nothing is a tensor of torch's.
+    // If torch is not imported, no object is a torch tensor.
     const auto torch = reinterpret_steal<pybind11::object>(PyImport_GetModule(str("torch").ptr()));
     if (!torch || torch.is_none()) {
       PyErr_Clear();
@@ -288,7 +287,7 @@ struct type_caster<olift::Argument> {
     olift::require(aligned, "an array's elements must lie at multiples of their ", int64_t{found.itemsize}, " bytes");
   }
 
-  // Raises what torch said of a tensor, in one line: pybind11 would say it of all arguments, with their values.
+  // Raises torch's error for a tensor in one line; pybind11's error would have all arguments with their values.
   [[noreturn]] static void refuse(handle object) {
     error_already_set reason;
     if (isinstance(object, module_::import("torch").attr("Tensor"))) throw reason;

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-// Every kernel that is compiled once for each instruction set: its result, its name and the struct that it takes.
+// All kernels that are compiled once for each instruction set: result, name, and the struct that the kernel takes.
 #define OLIFT_LAYER_KERNELS(KERNEL)           \
   KERNEL(int64_t, pack_weight, Packing)       \
   KERNEL(void, token_block, TokenBlock)       \
@@ -45,8 +45,8 @@ struct CpuKernels {
 };
 #undef OLIFT_MEMBER
 
-// The kernels of each instruction set (common/kernels.cpp). avx512bf16 has those of the layers alone, avxvnni and
-// avx512vnni those of integers.
+// The kernels of each instruction set (common/kernels.cpp). avx512bf16 has only those of the layers, avxvnni and
+// avx512vnni only those of integers.
 CpuKernels kernels_baseline();
 CpuKernels kernels_avx2();
 CpuKernels kernels_avx512();
@@ -54,15 +54,15 @@ LayerKernels layer_kernels_avx512bf16();
 IntegerKernels integer_kernels_avxvnni();
 IntegerKernels integer_kernels_avx512vnni();
 
-// Those of the best instruction set that this machine runs and the build has; OLIFT_SIMD=baseline|avx2|avx512 lowers
+// The kernels of the best instruction set that the machine and the build have; OLIFT_SIMD=baseline|avx2|avx512 lowers
 // it.
 const CpuKernels& cpu_kernels();
 const char* simd_level();
 
-// The layers' kernels that multiply in bfloat16; null where the machine or the build has no instructions for it.
+// The layers' kernels that multiply in bfloat16; null if the machine or the build has no instructions for it.
 const LayerKernels* bfloat16_kernels();
 
-// The kernels that multiply in 16-bit integers; and whether there are instructions for that, without which it is slow.
+// The kernels that multiply 16-bit integers; and whether the machine has instructions for it. Without them it is slow.
 const IntegerKernels& integer_kernels();
 bool has_integer_products();
 

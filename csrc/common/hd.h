@@ -1,4 +1,4 @@
-// Marks what is compiled for the host and for the device, and is one plain function on either.
+// Marks functions that are compiled for the host and for the device.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -1,4 +1,4 @@
-// Names what a file that is compiled once for each instruction set exports: OLIFT_FOR_ISA(f) is f_avx2, say.
+// Names for the exports of files that are compiled once for each instruction set: OLIFT_FOR_ISA(f) can be f_avx2.
 #pragma once
 
 #define OLIFT_JOIN_NAMES(name, isa) name##_##isa

@@ -9,8 +9,8 @@
 
 namespace olift {
 
-// Asks the system to back fresh memory by pages of 2 MB: a result's first touch then faults 512 times less often, which
-// is a third of the time of a long sequence. A hint: what it can't do it leaves, and what the memory holds stays.
+// Asks the system for pages of 2 MB for new memory: the first touch then has 512 times fewer page faults, which take a
+// third of the time of a long sequence. This is a hint, which the system may ignore; the memory's content stays.
 inline void ask_for_huge_pages(void* memory, int64_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t kHuge = uintptr_t{2} << 20;

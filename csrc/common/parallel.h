@@ -1,4 +1,4 @@
-// A parallel loop on the OpenMP runtime that the process has, or on threads of its own; no runtime is linked in.
+// A parallel loop on the process's OpenMP runtime, or on its own threads; no runtime is linked.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,8 @@ void parallel_for(int64_t count, int64_t grain, int threads, const Body& body) {
       &context);
 }
 
-// Calls body(next) on at most `threads` threads; next() deals out 0 … count - 1 once each, and from then on `count` or
-// more: a thread that is slowed down takes fewer.
+// Calls body(next) on at most `threads` threads. next() returns each of 0 … count - 1 once, and then `count` or more:
+// so a slower thread takes fewer.
 template <class Body>
 void parallel_pull(int64_t count, int threads, const Body& body) {
   struct Context {
@@ -50,7 +50,7 @@ void parallel_pull(int64_t count, int threads, const Body& body) {
       &context);
 }
 
-// The address of GOMP_parallel in the process's OpenMP runtime; null: threads of our own, started once.
+// The address of GOMP_parallel in the process's OpenMP runtime; null for our own threads, which are started once.
 void set_openmp(void* gomp_parallel);
 bool has_openmp();
 

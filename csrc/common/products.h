@@ -37,7 +37,7 @@ using Floats = Lines<float>;
 
 constexpr int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
-// Rows a power of two apart would share a few cache sets: an odd number of lines is added.
+// Rows a power of two apart would share a few cache sets, so an odd number of lines is added.
 constexpr int64_t row_stride(int64_t width) { return round_up(width, 32) + 16; }
 
 // A tile of a matrix product: sums[i][·] += a[i · a_row + k · a_step] · b[k · b_step …] over k, two vectors wide.
@@ -77,8 +77,8 @@ class Panels {
   Floats held_;
 };
 
-// What a weight and the rows multiplied with it are held in: bfloat16 where one instruction multiplies and adds pairs
-// of them, float otherwise. Row and weight are read in steps; what fills up the last one must be 0 in both.
+// The element type of a weight and of the rows multiplied with it: bfloat16 if one instruction multiplies and adds
+// pairs of them, else float. Rows and weights are read in steps; both must be padded with 0 to a whole step.
 #if defined(__AVX512BF16__)
 typedef olift::BFloat16 Element;
 constexpr int64_t kStep = 2;

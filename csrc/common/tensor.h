@@ -1,4 +1,4 @@
-// Views of the caller's tensors: where one lies, how it is laid out, and what it holds.
+// Views of the caller's tensors: address, layout and element type.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct DtypeOf<bool> {
   static constexpr Dtype value = Dtype::kBool;
 };
 
-// A tensor of any dtype and any strides. One without data is absent: an argument left out, or an empty tensor.
+// A tensor of any dtype and any strides. Without data it is absent: an argument that was left out, or an empty tensor.
 struct Tensor {
   static constexpr int kMostAxes = 6;
 
@@ -36,13 +36,13 @@ struct Tensor {
   OLIFT_HD explicit operator bool() const { return data != nullptr; }
 };
 
-// A tensor of `T` that is used as a pointer to its first element.
+// A tensor of `T` that can be used as a pointer to its first element.
 template <class T>
 struct Strided : Tensor {
   OLIFT_HD operator T*() const { return static_cast<T*>(data); }
 };
 
-// The same, contiguous.
+// A contiguous tensor of `T` that can be used as a pointer.
 template <class T>
 struct Array : Strided<T> {};
 

@@ -1,4 +1,4 @@
-// Weighted alignment of point sets with their pictures under a weak-perspective camera: what is asked of the kernels.
+// Weighted alignment of point sets with their pictures under a weak-perspective camera: the arguments of the kernels.
 #pragma once
 
 #include "geometry/procrustes.h"

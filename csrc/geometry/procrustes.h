@@ -1,4 +1,4 @@
-// Weighted rigid, similarity or rotation-only alignment of point sets: what is asked of the kernels.
+// Weighted rigid, similarity or rotation-only alignment of point sets: the arguments of the kernels.
 #pragma once
 
 #include "common/tensor.h"

@@ -8,10 +8,10 @@
 // x is (rows, first.in), out, added and grad (rows, first.out or second.out), hidden (rows, first.out): h of two
 // layers, kept for the gradients. All are contiguous. Results do not depend on `threads`.
 //
-// Elements are bfloat16 for avx512bf16, which rounds weights and what they multiply to it and adds up in float; float
-// for the others. x is float where a norm takes it and elements where a layer does; out is elements of one layer after
-// a norm, float otherwise; hidden is elements, added float; a gradient is held as what it is the gradient of, those of
-// parameters as float.
+// Elements are bfloat16 for avx512bf16, which rounds weights and the rows that they multiply to bfloat16 and sums in
+// float; they are float for the other instruction sets. x is float if a norm takes it, elements if a layer does. out is
+// elements if it comes from one layer after a norm, else float. hidden is elements, added float. A gradient has the
+// type of its value; gradients of parameters are float.
 #pragma once
 
 #include "common/tensor.h"
@@ -19,7 +19,7 @@
 
 namespace olift {
 
-// A linear layer as PyTorch holds it: weight (out, in), bias (out) or none; no weight: no layer.
+// A linear layer in PyTorch's layout: weight (out, in), bias (out) or none. Without a weight there is no layer.
 struct Layer {
   const float *weight, *bias;
   int64_t in, out;

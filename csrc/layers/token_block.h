@@ -1,4 +1,4 @@
-// What a transformer layer does to its tokens between two attentions, in one pass over them:
+// All layers of a transformer between two attentions, in one pass over the tokens:
 //
 //   t = tokens + attended · projection                 where there is a projection
 //   t = t + mlp(norm(t))                               where there is an mlp
@@ -43,7 +43,7 @@ struct TokenBlock {
   int threads;
 };
 
-// A weight (out, in) to be packed; packed null: nothing is written. The kernel returns how many elements are needed.
+// A weight (out, in) to be packed. With a null `packed` nothing is written. Returns the number of elements needed.
 struct Packing {
   const float* weight;
   int64_t in, out;

@@ -1,6 +1,6 @@
-"""Archives of recordings: thousands of files lifted by one call, on one machine or on many, and taken up after a crash.
+"""Lifts archives: thousands of recordings in one call, on one machine or on many, which continues after a crash.
 
-Importing this loads no torch until one of these names is used.
+Importing this package imports no torch until one of its names is used.
 """
 
 from __future__ import annotations

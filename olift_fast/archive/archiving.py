@@ -1,4 +1,4 @@
-"""`lift_archive`: lifts all recordings of a folder, a list or a store, and goes on where an earlier run stopped."""
+"""`lift_archive` lifts all recordings of a folder, a list or a store, and goes on where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -39,31 +39,31 @@ from olift_fast.world import read_calibration
 
 LOCK = "archive.lock"
 _SAMPLE = 16
-"""Files that a dry run lifts to measure the speed."""
+"""The number of files that a dry run lifts to measure the speed."""
 _REASONS = 1000
-"""Reasons of failures that a summary holds."""
+"""The most reasons of failures in a summary."""
 Event = dict[str, Any]
 Executor = Literal["local", "ray"]
 
 
 @dataclass
 class Summary:
-    """What came of a run.
+    """The outcome of a run.
 
     Args:
-        found: recordings of the source, of this shard where there are some.
-        skipped: those that were done before.
-        failed_before: those that failed before, and were left.
-        passed_over: files of the source that are no recordings by their endings.
-        bytes: of the files to lift.
-        to_do: files to lift.
-        done, failed: of these, how many were lifted, and how many were not.
-        tracks, frames: that were lifted; frames of all tracks.
-        seconds: that the run took.
-        reasons: why files were lifted, and how many for each reason.
-        errors: why files failed, and how many for each reason.
-        interrupted: whether it was stopped before its end.
-        estimated_hours: of a dry run, what lifting would take on this machine.
+        found: the number of recordings in the source, or in this shard of it.
+        skipped: how many of them were done before.
+        failed_before: how many failed before, and were not tried again.
+        passed_over: the number of files in the source that are not recordings by their endings.
+        bytes: the size of the files to lift.
+        to_do: the number of files to lift.
+        done, failed: how many of these were lifted, and how many failed.
+        tracks, frames: the numbers of lifted tracks, and of lifted frames of all tracks.
+        seconds: the time of the run.
+        reasons: the reasons for which files were lifted, each with the number of files.
+        errors: the reasons for which files failed, each with the number of files.
+        interrupted: whether the run was stopped before its end.
+        estimated_hours: for a dry run, the time that lifting would take on this machine.
         tables: the tables that were written.
     """
 
@@ -86,7 +86,7 @@ class Summary:
 
     @classmethod
     def of(cls, planned: Plan) -> Summary:
-        """Before anything is lifted."""
+        """The summary before any file is lifted."""
         return cls(
             found=planned.found,
             skipped=planned.kept,
@@ -124,35 +124,35 @@ def lift_archive(
     ray_address: str | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Summary:
-    """Lifts every recording of `source` to a file below `out`, and keeps a manifest of them there.
+    """Lift every recording of `source` to a file in `out`, and write a manifest of them there.
 
-    The same call again lifts what is missing or has changed: files that are new, whose content or settings differ, or
-    that another model or version has lifted. A file that can't be lifted becomes a row of the manifest. Results are
-    those of `lift_tracks` for each file alone: with the native kernels to the last bit, with others up to rounding;
-    those of recordings of more than `long` frames within 1e-6 of the animal's size.
+    Call it again to lift files that are missing or have changed: new files, files with another content or other
+    settings, and files lifted by another model or version. A file that can't be lifted gets a row in the manifest. The
+    results are those of `lift_tracks` for each file: bit for bit with the native kernels, up to rounding with others.
+    For recordings of more than `long` frames they agree within 1e-6 of the animal's size.
 
-    In the main thread, SIGINT and SIGTERM finish the files that are in work and write the manifest; a second one gives
-    them up.
+    In the main thread, the first SIGINT or SIGTERM lets the files in work finish, and writes the manifest; a second one
+    gives them up.
 
     Args:
         source: a folder, a glob, a list (`lists.listed_in`), a file, or a URL that fsspec opens.
-        out: DEST, a folder, which is made, or a URL.
-        settings: how they are lifted.
+        out: DEST, a folder (created if missing) or a URL.
+        settings: the options of the lift.
         executor: "local": a process for each core of this machine; "ray": on a cluster, see docs/archives.md.
-        workers: how many processes; by default as many as this process may use cores, and one on a GPU.
-        shard: (K, N) lifts part K of N, K from 1; parts can run at once, on any machines. `merge` then writes the
+        workers: the number of processes; by default one for each core that this process may use, or one on a GPU.
+        shard: (K, N) lifts only part K of N, K from 1. Parts can run at once, on any machines; then `merge` writes the
             tables.
-        retry_failed: lift anew what failed before.
-        dry_run: lift nothing, but count, and measure the speed with a few files.
+        retry_failed: try again the files that failed before.
+        dry_run: lift nothing; only count the files, and measure the speed with a few of them.
         fail_fast: stop after the first file that fails.
-        long: recordings of more frames are lifted from disk to disk, in memory that does not grow with them; not
-            where the settings need all frames at once: `mirror`, `smooth`, `rigid`, `body`, a `world`.
-        ray_address: of the cluster; Ray's own choice by default.
-        on_event: called with what happens: "planned", "file" for each file, "done".
+        long: recordings of more frames are lifted from disk to disk, in bounded memory; but not if the settings need
+            all frames at once: `mirror`, `smooth`, `rigid`, `body`, a `world`.
+        ray_address: of the cluster; by default Ray's own choice.
+        on_event: called with the events "planned", "file" for each file, and "done".
 
     Raises:
-        InputError: nothing to lift, two recordings that would be one result, `out` within `source`, another run has
-            `out`, a setting or the model is unusable, or the manifest can't be written.
+        InputError: there is nothing to lift, two recordings would have one result, `out` is within `source`, another
+            run uses `out`, a setting or the model is unusable, or the manifest can't be written.
         MissingExtraError: a URL, the results' format or Ray needs an extra that is not installed.
     """
     settings = settings or LiftSettings()
@@ -163,7 +163,7 @@ def lift_archive(
         raise InputError(f"workers must be >= 1, got {workers}")
     workers = workers or default_workers(settings)
     check_usable(settings)
-    # The world's options hold the calibration that they have read: a run reads it anew.
+    # The world's options cache the calibration that they have read; with a copy, a run reads it again.
     settings = replace(settings, model=pinned(settings.model), world=replace(settings.world))
     facts = facts_of(settings)
     tell = on_event or (lambda event: None)
@@ -211,7 +211,7 @@ def _lift_all(
     fail_fast: bool,
     tell: Callable[[Event], None],
 ) -> None:
-    """Lifts the jobs, and keeps each record as soon as it is there."""
+    """Lifts the jobs, and writes each record to the manifest at once."""
     stop = threading.Event()
     with _stopping(stop), closing(lift(packs(jobs), setup, stop)) as records:
         for record in records:
@@ -224,7 +224,7 @@ def _lift_all(
 
 
 def _finish(manifest: Manifest, destination: Destination, summary: Summary) -> None:
-    """Writes the tables where anything has changed, and removes what killed runs have left of long recordings."""
+    """Writes the tables if anything has changed, and removes files of long recordings that killed runs left."""
     there = destination.folder is not None and (destination.folder / "manifest.csv").exists()
     if manifest.added or not there:
         manifest.compact()
@@ -234,10 +234,10 @@ def _finish(manifest: Manifest, destination: Destination, summary: Summary) -> N
 
 
 def check_usable(settings: LiftSettings) -> None:
-    """Raises where no file could be lifted: a file of the settings can't be read, or an extra is needed.
+    """Raises an error if no file could be lifted: a file of the settings can't be read, or an extra is missing.
 
     Raises:
-        InputError: the skeleton, the body or the calibration is none.
+        InputError: the skeleton, the body or the calibration can't be read.
         MissingExtraError: the results' format needs the extra `io`, or smoothing the extra `smooth`.
     """
     if settings.skeleton is not None:
@@ -251,7 +251,7 @@ def check_usable(settings: LiftSettings) -> None:
 
 
 def facts_of(settings: LiftSettings) -> Facts:
-    """What is known of the settings' model; raises InputError where it can't be loaded, or told the pitch."""
+    """Facts about the settings' model; raises InputError if it can't be loaded, or does not take the given pitch."""
     lifter = load(settings.model)
     check_pitch(lifter, Finishing(placement=settings.world, pitch=settings.pitch).pitch_for_model(lifter.config.pitch))
     folder = folder_of(settings.model)
@@ -260,17 +260,17 @@ def facts_of(settings: LiftSettings) -> Facts:
 
 
 def default_workers(settings: LiftSettings) -> int:
-    """One for each core that this process may use; on a GPU one."""
+    """One worker for each core that this process may use; on a GPU one."""
     if settings.device != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alone_in(destination: Destination, shard: tuple[int, int] | None = None) -> AbstractContextManager[None]:
-    """Keeps other runs out of DEST; different shards may have it at once.
+    """Keeps other runs out of DEST; different shards may use it at the same time.
 
     Raises:
-        InUseError: another run has it; the message names it.
+        InUseError: another run uses it; the message names it.
         InputError: DEST can't be written.
     """
     name = LOCK if shard is None else f"archive.{shard[0]}-of-{shard[1]}.lock"
@@ -313,14 +313,14 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
 
 
 def estimated_hours(jobs: list[Job], setup: Setup, workers: int) -> float | None:
-    """Hours that the jobs would take, from lifting a few of them; None where there are none, or all of them fail."""
+    """The hours that the jobs would take, from lifting a few of them; None if there are none or all of them fail."""
     sample = sorted(jobs, key=lambda job: job.entry.bytes)[:: max(len(jobs) // _SAMPLE, 1)][:_SAMPLE]
     sample = [job for job in sample if job.entry.bytes]
     if not sample:
         return None
     with tempfile.TemporaryDirectory(prefix="olift-archive-") as folder, _one_thread():
         lifting = Lifting(replace(setup, place=folder))
-        # The first file pays for what the rest have, too.
+        # Lift one file before, because the first one includes the time to load the model.
         list(lifting.lift(sample[:1]))
         start = time.perf_counter()
         records = list(lifting.lift(sample))
@@ -333,7 +333,7 @@ def estimated_hours(jobs: list[Job], setup: Setup, workers: int) -> float | None
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """As a worker computes."""
+    """Limits the kernels to one thread, as in a worker."""
     before = thread_count()
     set_thread_count(1)
     try:
@@ -343,7 +343,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def told_of(summary: Summary) -> dict[str, Any]:
-    """A summary as JSON holds it."""
+    """A summary for JSON."""
     told = vars(summary) | {"errors": dict(summary.errors.most_common(_REASONS)), "tables": list(summary.tables)}
     if summary.estimated_hours is not None:
         told["estimated_hours"] = float(f"{summary.estimated_hours:.4g}")

@@ -1,4 +1,4 @@
-"""Lists of recordings: a path a line, or a table with a row for each, which may have settings of its own."""
+"""Reads lists of recordings: a path in each line, or a table with a row for each, which may have its own settings."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ _AT_ONCE = 16
 
 
 def listed_in(source: str) -> Found | None:
-    """The recordings of a list; None where `source` is no list.
+    """The recordings of a list; None if `source` is not a list.
 
-    A file that ends in .txt or .lst has a path a line; empty lines, and those that begin with #, are left out. A .csv
-    or .tsv whose first row has a cell "path" has a row for each recording, and may have columns of settings
-    (`settings.COLUMNS`) and "output", the result's name without its ending; columns that begin with _ are left out.
-    Paths are relative to the list's folder, and so are the names of results; those of files that lie elsewhere are
-    their whole paths.
+    A .txt or .lst file has a path in each line; empty lines, and lines that begin with #, are left out. A .csv or .tsv
+    whose first row has a cell "path" has a row for each recording. It may have columns of settings (`settings.COLUMNS`)
+    and "output", the result's name without its ending; columns that begin with _ are left out. Paths and names of
+    results are relative to the list's folder; for files elsewhere, the result's name is the whole path.
 
     Raises:
-        InputError: no text, a column that is not known, a cell that can't be, or no row.
+        InputError: the file is not text, a column is unknown, a cell has a wrong value, or there are no rows.
     """
     path = Path(local_of(source))
     if is_url(local_of(source)) or not path.is_file():

@@ -1,4 +1,4 @@
-"""The tables of an archive whose shards were lifted by themselves."""
+"""Writes the tables of an archive whose shards were lifted separately."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from olift_fast.errors import InputError
 
 
 class Merged(NamedTuple):
-    """What an archive holds.
+    """The content of an archive.
 
     Args:
-        done, failed: files.
+        done, failed: the numbers of files.
         tables: the tables that were written.
     """
 
@@ -26,10 +26,10 @@ class Merged(NamedTuple):
 
 
 def merge_archive(out: str | Path) -> Merged:
-    """Puts the parts of all shards' manifests together, and writes the tables.
+    """Join the manifests of all shards, and write the tables.
 
     Raises:
-        InputError: there is no manifest, a run has `out`, or it can't be written.
+        InputError: there is no manifest, a run uses `out`, or it can't be written.
     """
     destination = Destination(str(out))
     if destination.folder is not None and not destination.folder.is_dir():

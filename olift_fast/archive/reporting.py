@@ -1,4 +1,4 @@
-"""The page about an archive: totals, failures by reason, how the quality figures are distributed, the worst tracks."""
+"""Draws the page about an archive: totals, failures by reason, distributions of the quality figures, worst tracks."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class _Totals:
 
 
 def report_archive(out: str | Path, *, pages: bool = True) -> str:
-    """Draws the page ``report.html`` in DEST, from the manifest alone; its path or URL.
+    """Draw the page ``report.html`` in DEST from the manifest; returns its path or URL.
 
-    The worst tracks are those whose figures (`records.QUALITY`) rank worst, on average over the figures. Each gets a
-    page of its own in ``report/``, where plotly is installed and the result is an .npz.
+    The worst tracks are those with the worst mean rank over the figures (`records.QUALITY`). If plotly is installed and
+    the result is an .npz, each has its own page in ``report/``.
 
     Args:
         out: DEST.
-        pages: draw the worst tracks.
+        pages: also draw the pages of the worst tracks.
 
     Raises:
         InputError: DEST has no manifest, or can't be written.

@@ -1,4 +1,4 @@
-"""How the recordings of an archive are lifted, for all of them and for each that differs."""
+"""The options with which an archive's recordings are lifted: for all of them, and for those that differ."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from olift_fast.tracks.rigs import rig_names
 
 @dataclass(frozen=True, kw_only=True)
 class LiftSettings:
-    """What `olift lift` is told of a file, for the files of an archive.
+    """The options of `olift lift` for the files of an archive.
 
     Args:
         model: a checkpoint's folder, or the name of a shipped one or of one on the Hub.
-        format: of the files; recognized by their content by default.
+        format: of the files; by default recognized by their content.
         skeleton: a rig's name, or a file that `read_skeleton` reads.
-        infer: what bones are inferred from where nobody gives any: "names", "motion" or "none".
-        fps: frames a second, in place of what the files say.
-        image_size: width and height of the picture in pixels, in place of what the files say.
-        min_confidence: keypoints below it count as hidden.
+        infer: how missing bones are inferred: "names", "motion" or "none".
+        fps: frames a second, instead of the files' own rates.
+        image_size: width and height of the picture in pixels, instead of the files' own.
+        min_confidence: keypoints with a lower confidence count as hidden.
         frame: "camera" or "object", see `lift_tracks`.
-        mirror: lift the mirror image, too, and average.
+        mirror: also lift the mirror image, and take the mean.
         smooth: seconds over which the joints are smoothed.
         rigid: give each bone one length for a whole track.
-        body: a `body.json` of `olift adapt`, whose lengths the bones get; its millimeters tell the world's size.
-        tracks: names of the tracks that are lifted; all by default.
-        pitch: degrees by which the camera looks down, for models that can be told, and for the world frame.
-        world: the world frame that results are brought to, and calibrated cameras; as lifted by default.
+        body: a `body.json` of `olift adapt`: bones get its lengths, and the world frame its millimeters.
+        tracks: names of the tracks to lift; by default all.
+        pitch: degrees by which the camera looks down, for models that take it, and for the world frame.
+        world: how results are brought to the world frame, and calibrated cameras; by default they stay as lifted.
         device: where the model runs: "cpu", "cuda", …
-        dtype: what the model's products are rounded to: "float32", "bfloat16", "int16" or "float16".
+        dtype: the rounding of the model's products: "float32", "bfloat16", "int16" or "float16".
         allow_pickle: open pickled Python objects, which can run any code.
-        suffix: ending of the results, which tells their format: ".npz", ".csv" or another one of `write_lifted`.
+        suffix: ending of the results, which chooses their format: ".npz", ".csv" or another one of `write_lifted`.
 
     Raises:
-        InputError: a value that can't be.
+        InputError: a value is out of range or unknown.
     """
 
     model: str = "small"

@@ -1,4 +1,4 @@
-"""The recordings that a SOURCE stands for: a folder, a glob, a list, a file, or a URL."""
+"""Finds the recordings of a SOURCE: a folder, a glob, a list, a file, or a URL."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ENDINGS = (
 _MADE = re.compile(r".*\.lifted\..*|(.*\.)?skeleton\.json|.*\.world\.npz|body\.json|(lifted|truth)\.npz", re.DOTALL)
 """Names of what commands write beside recordings."""
 RESULT = ".lifted"
-"""What names of results have before their ending. Folders' files with it are results of `olift lift`, not input."""
+"""The part of results' names before their ending. Files of folders with it are results of `olift lift`, not input."""
 _FRAME = re.compile(
     r"(?P<name>.*?)(?P<number>\d+)((_keypoints)?\.json(\.gz)?|\.\w+\.predictions\.json|\.txt)", re.IGNORECASE
 )
 _OF_FRAME = ('"people"', '"shapes"', 'landmarks"')
-# Class, box and at least a keypoint, as Ultralytics writes an animal.
+# A line of Ultralytics for an animal: class, box and at least one keypoint.
 _LABEL = re.compile(r"\d+(\s+-?[\d.e+-]+){7,}")
 _HEAD = 2**16
 _LOOKED_AT = 20
-"""A frame without any animal tells nothing: so many are looked at, at most."""
+"""The most frames that are looked at, because a frame without animals shows nothing about the format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Entry:
     """A recording of an archive.
 
     Args:
-        path: the file, the folder of frames, or the URL that is read.
-        name: what its result is called, below DEST and without an ending: "cage 1/mouse".
+        path: the file, the folder of frames, or the URL to read.
+        name: the result's path in DEST, without an ending: "cage 1/mouse".
         bytes: its size.
-        modified: changes with its content: the time of the last change, or what an object store tells.
+        modified: changes with its content: the time of the last change, or the object store's mark.
         changes: settings that differ from those of the archive.
     """
 
@@ -57,13 +57,13 @@ class Entry:
 
 
 class Found(NamedTuple):
-    """What a SOURCE holds.
+    """The content of a SOURCE.
 
     Args:
-        entries: its recordings, by path.
-        passed_over: the number of files that are no recordings by their endings.
-        root: the folder that all of them lie in, where there is one.
-        deep: whether the folder's folders are taken, too.
+        entries: its recordings, sorted by path.
+        passed_over: the number of files that are not recordings by their endings.
+        root: the folder that all of them are in, if there is one.
+        deep: whether subfolders are included.
     """
 
     entries: list[Entry]
@@ -87,14 +87,14 @@ def local_of(source: str) -> str:
 
 
 def found_in(source: str) -> Found:
-    """The recordings of a folder (with all folders below it), of a glob, or of a URL, or one file.
+    """The recordings of a folder (with all its subfolders), of a glob, of a URL, or one file.
 
-    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording, also where it is
-    the source itself. A folder that a symbolic link leads to is taken once. Hidden files and folders are left out. The
-    results of files that differ in their endings alone have these in their names.
+    A folder whose files are the frames of one recording, as OpenPose writes them, is one recording, even if it is the
+    source itself. Folders behind symbolic links are included once. Hidden files and folders are left out. If files
+    differ only in their endings, their results have the endings in their names.
 
     Raises:
-        InputError: there is no such file, or nothing to lift in it.
+        InputError: there is no such file, or it has nothing to lift.
         MissingExtraError: a URL needs the extra `archive`.
     """
     source = local_of(source)
@@ -113,7 +113,7 @@ def found_in(source: str) -> Found:
 
 
 def entry_of(path: Path, root: Path, name: str | None = None, changes: dict[str, Any] | None = None) -> Entry:
-    """The entry of a file or of a folder of frames; one that is not there has size 0, and becomes a row.
+    """The entry of a file or of a folder of frames. A missing one has size 0, and gets a row in the manifest.
 
     Args:
         path: of the file.

@@ -1,6 +1,6 @@
-"""What is known of bodies: bones of steady length, smooth movements, angles, and signs of a bad lift; numpy only.
+"""After lifting: steady bones, smooth movements, angles, and signs of a bad lift; needs only numpy.
 
-All of it works on `LiftedTracks`, as `lift_tracks` returns it and `read_lifted` reads it.
+All functions take `LiftedTracks`, from `lift_tracks` or `read_lifted`.
 """
 
 from __future__ import annotations

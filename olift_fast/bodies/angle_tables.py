@@ -1,4 +1,4 @@
-"""Angles as tables: a column for each angle, or a row for each angle and frame."""
+"""Writes angles as tables: a column for each angle, or a row for each angle and frame."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ LONG = ".long.csv"
 
 
 def write_angles(angles: Angles, result: LiftedTracks, path: str | Path) -> Path:
-    """Writes a table in one piece or not at all; returns the path.
+    """Write a table of angles, in full or not at all; returns the path.
 
-    Both kinds begin with `track`, `frame` (its number in the video) and `time` (seconds, empty where the frames a
-    second are not known). Then ".long.csv" has `angle`, `kind`, `degrees` and `visible` (1 where all joints that it is
-    taken from were seen, 0 where one is estimated); any other ending has a column for each angle. Cells are empty where
-    an angle is not known.
+    All tables begin with `track`, `frame` (its number in the video) and `time` (seconds, empty if the frame rate is
+    unknown). Then ".long.csv" has `angle`, `kind`, `degrees` and `visible` (1 if all joints of the angle were seen, 0
+    if one is estimated). Any other ending has a column for each angle. Cells are empty where an angle is not known.
 
     Raises:
         InputError: the path can't be written.
@@ -61,5 +60,5 @@ def _heads(result: LiftedTracks) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _cell(value: float) -> str:
-    """To a thousandth of a degree."""
+    """The value to a thousandth of a degree; empty for NaN."""
     return "" if value != value else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""Angles of lifted bodies, in degrees: at joints, of segments and of the trunk, and the clinical ones of people.
+"""Angles of lifted bodies, in degrees: at joints, of segments and of the trunk, and clinical angles of people.
 
 docs/after-lifting.md has the definitions and the signs.
 """
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 Kind = Literal["joint", "segment", "trunk", "clinical"]
 
 UPRIGHT = 45.0
-"""Degrees of the trunk's median pitch from which on the heading is taken across the body and not along the trunk."""
+"""If the trunk's median pitch has this many degrees or more, the heading is measured across the body, not along it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class Angle:
     """One angle over time.
 
     Args:
-        name: of its column: "left_knee", "left_hip-left_knee elevation", "trunk pitch", "left knee flexion".
-        kind: which of the four.
-        values: (N, T) degrees, NaN where a joint that it needs is NaN, or where it is not defined.
-        joints: those that it is taken from.
+        name: the column's name: "left_knee", "left_hip-left_knee elevation", "trunk pitch", "left knee flexion".
+        kind: one of the four kinds, see `angles_of`.
+        values: (N, T) degrees, NaN where a joint of the angle is NaN, or where the angle is not defined.
+        joints: the joints that it is computed from.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Angle:
 
 @dataclass(frozen=True, eq=False)
 class Angles:
-    """The angles of a result, and what was left out and why, a sentence each."""
+    """The angles of a result, and a sentence for each kind that was left out, with the reason."""
 
     angles: tuple[Angle, ...]
     left_out: tuple[str, ...]
@@ -56,13 +56,13 @@ def angles_of(result: LiftedTracks) -> Angles:
     """All angles of a result.
 
     - "joint": at each joint, between every two of its bones; 180° is straight.
-    - "segment", in the world's frame: how far each bone rises from its first to its second joint; 0° is level.
-    - "trunk", in the world's frame: `trunk pitch` is how far the trunk rises from rear to front; `trunk heading` is
-      where the body faces, seen from above: 0° to the camera's right, 90° away from the camera.
-    - "clinical", for the built-in rigs of people: `olift_fast.bodies.clinical`.
+    - "segment", in the world frame: how far each bone rises from its first to its second joint; 0° is level.
+    - "trunk", in the world frame: `trunk pitch` is how far the trunk rises from rear to front; `trunk heading` is the
+      direction that the body faces, seen from above: 0° to the camera's right, 90° away from the camera.
+    - "clinical", for the rigs of people: `olift_fast.bodies.clinical`.
 
     Raises:
-        InputError: no edges are known, and the skeleton is no person's.
+        InputError: no edges are known, and the skeleton is not a person's.
     """
     skeleton, joints = result.skeleton, result.joints.astype(np.float64)
     person, left_out = person_of(skeleton), []
@@ -94,11 +94,11 @@ def angles_of(result: LiftedTracks) -> Angles:
 
 
 def joint_angles(joints: Floats, skeleton: Skeleton) -> Iterator[Angle]:
-    """The angle between every two bones that meet at a joint; a joint of two bones gives its name to its angle.
+    """The angle between every two bones that meet at a joint. At a joint of two bones, the angle has the joint's name.
 
     Args:
         joints: (N, T, J, 3), in any frame.
-        skeleton: its edges count.
+        skeleton: its edges are the bones.
     """
     neighbors: dict[int, list[int]] = {}
     for a, b in skeleton.edges:

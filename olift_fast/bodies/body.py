@@ -1,4 +1,4 @@
-"""A body: the relative lengths of an animal's bones, how sure they are, and their file, `body.json`."""
+"""A body: the relative lengths of an animal's bones with their errors, and their file, `body.json`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 FORMAT, FORMAT_VERSION = "olift-fast body", 2
 PARTS = 8
-"""Parts of the clips, in turns, between which a length's spread is taken."""
+"""The clips are dealt into this many parts; a length's spread is its standard deviation between them."""
 _MOST_NAMED = 4
 
 _GENERIC = re.compile(
@@ -35,15 +35,15 @@ _GENERIC = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """Bone lengths of an individual, or what several share.
+    """Bone lengths of one individual, or those that several share.
 
     Args:
         skeleton: its E edges are the bones.
-        lengths: (E) the mean bone is 1; a bone and its twin have one length. NaN for a bone that is never seen.
-        spread: (E) standard deviation between eighths of the clips, in the same unit; NaN where fewer tell.
-        frames: (E) frames that show both ends of the bone.
-        millimeters: in one unit of `lengths`; None where no length is known.
-        individuals: the bodies of individuals, by name, where several were told apart (`individual_of`).
+        lengths: (E) in units of the mean bone; a bone and its twin have one length. NaN for a bone that is never seen.
+        spread: (E) standard deviation between eighths of the clips, in the same unit; NaN if fewer parts show the bone.
+        frames: (E) number of frames that show both ends of the bone.
+        millimeters: in one unit of `lengths`; None if no length is known.
+        individuals: the bodies of the individuals by name, if there are several (`individual_of`).
         source: the file that it was read from, for messages.
     """
 
@@ -56,21 +56,21 @@ class Body:
     source: str | None = None
 
     def whose(self, track: str, source: str | None) -> str | None:
-        """The name of the individual that a track is of (`individual_of`); None for one that is not told apart."""
+        """The name of a track's individual (`individual_of`); None if the body does not know it."""
         names = [individual_of(track, name) for name in (file_name(source), source)]
         return next((name for name in names if name in self.individuals), None)
 
     def along(self, skeleton: Skeleton, source: str | None = None) -> tuple[Floats, Floats]:
         """Lengths and their standard errors (E), in the order of another skeleton's bones.
 
-        Joints are known by their names, whatever the case. The standard error is that of `PARTS` parts.
+        Joints are matched by name, ignoring case. The standard error follows from the spread between `PARTS` parts.
 
         Args:
-            skeleton: of what shall have these lengths.
-            source: where that comes from, for messages.
+            skeleton: the skeleton to get these lengths.
+            source: its file, for messages.
 
         Raises:
-            InputError: it has other bones; the message names both files and the bones that one of them has alone.
+            InputError: the skeleton has other bones; the message names both files and the bones that only one has.
         """
         for key in (str, plain):
             ours, wanted = _ends(self.skeleton, key), _ends(skeleton, key)
@@ -82,7 +82,7 @@ class Body:
         own, other = self.source or "the body", source or "the recording"
         told = [f"{other} alone has {_named(skeleton, unknown)}"] if unknown else []
         told += [f"{own} alone has {_named(self.skeleton, left)}"] if left else []
-        raise InputError(f"{own}: has not the bones of {other}: {'; '.join(told) or 'some have one name'}")
+        raise InputError(f"{own}: does not have the bones of {other}: {'; '.join(told) or 'some have one name'}")
 
     def as_json(self) -> dict[str, Any]:
         """The content of `body.json`; a bone that is never seen has null for its length."""
@@ -91,17 +91,17 @@ class Body:
         return {**about, "bones": self._rows(), **({"individuals": rows} if rows else {})}
 
     def write(self, path: Path) -> None:
-        """Write `body.json`; raises InputError where that can't be."""
+        """Write `body.json`; raises InputError if it can't be written."""
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
 
     def scaled(self, pairs: Sequence[tuple[int, int]], meters: float, text: str) -> Body:
-        """The body with millimeters, by the known distance of some pairs of joints, each of which must be a bone.
+        """The body with millimeters, from the known distance of pairs of joints, each of which must be a bone.
 
-        Sizes of individuals are not known beside each other: theirs get none.
+        Individuals get no millimeters, because their sizes relative to each other are not known.
 
         Raises:
-            InputError: a pair is no bone, or its length is not known.
+            InputError: a pair is not a bone, or its length is not known.
         """
         unit = float(np.mean(self.lengths[bones_between(self.skeleton, pairs, text)]))
         if not unit > 0:
@@ -129,7 +129,7 @@ class Body:
 
 
 def bones_between(skeleton: Skeleton, pairs: Sequence[tuple[int, int]], text: str) -> list[int]:
-    """The numbers of the bones between pairs of joints; raises InputError, with the text, for a pair that is none."""
+    """The numbers of the bones between pairs of joints; raises InputError, with the text, for a pair without a bone."""
     bones = [frozenset(edge) for edge in skeleton.edges]
     for a, b in pairs:
         if frozenset((a, b)) not in bones:
@@ -138,20 +138,20 @@ def bones_between(skeleton: Skeleton, pairs: Sequence[tuple[int, int]], text: st
 
 
 def individual_of(track: str, recording: str | None) -> str:
-    """Whose a track is: the track's name, or the recording's where that says nothing, as `track_0`."""
+    """The name of a track's individual: the track's name, or the recording's if the track's is like `track_0`."""
     return recording if recording is not None and _GENERIC.fullmatch(track.strip()) else track
 
 
 def file_name(source: str | None) -> str | None:
-    """The name of a recording, by its source; None where it has none."""
+    """The file name of a recording's source; None if it has no source."""
     return Path(source).name or source if source else None
 
 
 def read_body(path: Path | str) -> Body:
-    """A body from `body.json`, as `olift adapt` writes it; files of version 1 have no individuals.
+    """Read a body from `body.json`, as `olift adapt` writes it; files of version 1 have no individuals.
 
     Raises:
-        InputError: not there, not such a file, or with values that can't be; the message begins with the path.
+        InputError: the file is missing, of another format, or has impossible values. The message begins with the path.
     """
     path = Path(path)
     if not path.exists():
@@ -192,7 +192,7 @@ def _body(content: Any, source: str) -> Body:
 
 
 def _of_rows(rows: Any, where: str, skeleton: Skeleton | None) -> Body:
-    """The body that a list of bones tells of; with a skeleton, its bones in its order."""
+    """The body from a list of bones; with a skeleton, the bones must be those of the skeleton in its order."""
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{where} must be a list of bones, got {rows!r:.40}")
     pairs = [_joints(row, f"{where}[{number}]") for number, row in enumerate(rows)]

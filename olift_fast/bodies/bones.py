@@ -1,4 +1,4 @@
-"""Lengths of bones over time: how steady they are, and the one length that each of them has."""
+"""Lengths of bones over time: their drift, and one steady length for each bone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WINDOW = 48
-"""Frames over which the drift of bone lengths is taken: those of the clips that models are scored on."""
+"""The number of frames of a window for the drift of bone lengths, as in the clips that models are scored on."""
 _DEVIATION = 1.4826  # the standard deviation of normally distributed values over their median distance from the median
 
 
@@ -25,23 +25,23 @@ def bone_lengths(joints: Array, edges: Sequence[tuple[int, int]]) -> Floats:
 
 
 def length_drift(joints: Array, edges: Sequence[tuple[int, int]], window: int | None = WINDOW) -> float:
-    """How much bones stretch: the mean over bones of std(ℓ) / mean(ℓ) within windows of frames; 0 for steady ones.
+    """The drift: the mean over bones of std(ℓ) / mean(ℓ) within windows of frames; 0 for steady bones.
 
     Args:
         joints: (T, J, 3) of one track, NaN where unknown.
         edges: (E).
-        window: frames of a window, the mean over windows counts; None takes all frames as one. A recording that is
-            shorter is one window.
+        window: frames of a window; the mean over windows is returned. None takes all frames as one window, and so does
+            a recording that is shorter than a window.
 
     Returns:
-        without a unit, as `olift_fast.train.bone_length_drift`; NaN where no bone is seen twice in a window.
+        the drift, without a unit, as `olift_fast.train.bone_length_drift`; NaN if no bone is seen twice in a window.
     """
     known = window_drifts(joints, edges, window)
     return float(np.mean(known)) if known else float("nan")
 
 
 def window_drifts(joints: Array, edges: Sequence[tuple[int, int]], window: int | None = WINDOW) -> list[float]:
-    """The drift of each window, of which `length_drift` is the mean; those that can't be told are left out."""
+    """The drift of each window, of which `length_drift` is the mean; windows without a drift are left out."""
     lengths = bone_lengths(joints, edges)
     starts = range(0, max(len(lengths) - (window or 0) + 1, 1), window or max(len(lengths), 1))
     drifts = [_drift(lengths[start : start + window] if window else lengths) for start in starts]
@@ -61,7 +61,7 @@ def _drift(lengths: Floats) -> float:
 
 
 def twin_bones(skeleton: Skeleton) -> npt.NDArray[np.intp]:
-    """(E) the bone on the other side of the body of each bone; itself where there is none or sides are not known."""
+    """(E) each bone's twin on the other side of the body; the bone itself if there is none or sides are not known."""
     twins, sides = skeleton.mirror(), skeleton.sides
     opposite = [int(twin) if sides[joint] == -sides[int(twin)] else joint for joint, twin in enumerate(twins)]
     place = {frozenset(edge): bone for bone, edge in enumerate(skeleton.edges)}
@@ -73,18 +73,18 @@ def twin_bones(skeleton: Skeleton) -> npt.NDArray[np.intp]:
 
 
 def steady_lengths(joints: Array, skeleton: Skeleton, visible: Mask | None = None) -> Floats:
-    """(E) the one length of each bone: the median over frames, of left and right bones together.
+    """(E) one length for each bone: the median over frames, of left and right bones together.
 
-    Where the medians of left and right are farther from their mean than the frames from the medians, each bone keeps
-    some of its own.
+    If the medians of left and right differ by more than the scatter of the frames explains, each bone keeps a part of
+    the difference.
 
     Args:
         joints: (T, J, 3) of one track, NaN where unknown.
         skeleton: the bones; a bone and its twin get one length (`twin_bones`), unless they clearly differ.
-        visible: (T, J) which joints were seen: frames that show both ends count, where there are ten or more of them.
+        visible: (T, J) True for joints that were seen. If ten or more frames show both ends of a bone, only they count.
 
     Returns:
-        in the unit of `joints`; NaN for a bone that is never there.
+        in the unit of `joints`; NaN for a bone that is in no frame.
     """
     lengths = bone_lengths(joints, skeleton.edges)
     if visible is not None:
@@ -98,13 +98,13 @@ def steady_lengths(joints: Array, skeleton: Skeleton, visible: Mask | None = Non
     twins = twin_bones(skeleton)
     twin = median[twins]
     half, common = 0.5 * (median - twin), 0.5 * (np.square(spread) + np.square(spread[twins]))
-    # Of what sides differ by, the frames' spread is noise (James and Stein 1961, the positive part).
+    # The part of the sides' difference that the frames' spread explains is noise (James and Stein 1961, positive part).
     own = np.maximum(1 - common / np.where(half == 0, 1, np.square(half)), 0) * half
     return np.asarray(np.where(np.isfinite(twin), np.where(there, 0.5 * (median + twin) + own, np.nan), median))
 
 
 def body_radius(joints: Array) -> float:
-    """The RMS distance of the joints (T, J, 3) of one track from the mean of their frame; 0 where none is known."""
+    """The RMS distance of the joints (T, J, 3) of one track from the mean of their frame; 0 if none is known."""
     there = np.asarray(np.isfinite(joints).all(axis=-1))
     if not there.any():
         return 0.0

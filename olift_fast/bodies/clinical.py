@@ -1,8 +1,8 @@
-"""The angles of people that clinicians name, as far as points tell them.
+"""Clinical angles of people, as far as they follow from joints.
 
-Points tell no rotation of a bone about its own axis, and no tilt of the pelvis that the trunk does not share. So hips
-and shoulders are told against the trunk: from the middle of the hips to that of the shoulders. All angles are 0° for a
-person who stands upright with hanging arms and feet at right angles.
+The rotation of a bone about its own axis can't be seen from joints, and neither can a tilt of the pelvis without the
+trunk. So hips and shoulders are measured against the trunk: from the middle of the hips to the middle of the shoulders.
+All angles are 0° for a person who stands upright with hanging arms and feet at right angles.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Named = tuple[str, Values, tuple[int, ...]]
 """An angle's name, the function of joints (T, J, 3) that gives its degrees (T), and the joints that it is of."""
 
 CLEAR = 0.25
-"""The share of a limb's length in a plane below which its direction in that plane is not told: NaN, about 15° from the
+"""If less than this share of a limb's length is in a plane, its direction in the plane is NaN: about 15° from the
 plane's normal."""
 
 
 def clinical_angles(person: Person, world: bool) -> Iterator[Named]:
-    """The angles that the person's joints allow; in the world's frame also those of the trunk against gravity."""
+    """The angles that the person's joints allow; in the world frame also those of the trunk against gravity."""
     for side in ("left", "right"):
         yield from _bends(person, side)
         yield from _of_limb(person, side, "hip", "knee", "hip")
@@ -57,7 +57,7 @@ def _bend(those: tuple[int, ...], straight: float) -> Values:
 
 
 def _of_limb(person: Person, side: str, root: str, end: str, name: str) -> Iterator[Named]:
-    """Flexion (forward), abduction (away from the body), both against the trunk; of arms the elevation as well."""
+    """Flexion (forward) and abduction (away from the body), both against the trunk; for arms also the elevation."""
     those = tuple(person.joints.get(f"{side}_{part}", -1) for part in (root, end))
     if min(those) < 0:
         return
@@ -65,7 +65,7 @@ def _of_limb(person: Person, side: str, root: str, end: str, name: str) -> Itera
     outward = 1.0 if side == "left" else -1.0
 
     def along(joints: Floats) -> tuple[Floats, Floats, Floats]:
-        """How far the limb points forward, outward and up, in shares of its length."""
+        """The limb's direction forward, outward and up, in shares of its length."""
         forward, left, up = body_axes(person, joints)
         limb = unit(joints[:, those[1]] - joints[:, those[0]])
         return dot(limb, forward), outward * dot(limb, left), dot(limb, up)
@@ -76,7 +76,7 @@ def _of_limb(person: Person, side: str, root: str, end: str, name: str) -> Itera
 
     def abduction(joints: Floats) -> Floats:
         _, out, up = along(joints)
-        # A leg stays below; an arm goes all the way up at the side.
+        # A leg stays below the hip; an arm can go all the way up at the side.
         return degrees(np.arcsin(np.clip(out, -1, 1))) if name == "hip" else _in_plane(out, -up)
 
     def raised(joints: Floats) -> Floats:
@@ -89,7 +89,7 @@ def _of_limb(person: Person, side: str, root: str, end: str, name: str) -> Itera
 
 
 def _in_plane(ahead: Floats, down: Floats) -> Floats:
-    """The direction in a plane: 0° down, 90° ahead, to ±180° up; NaN where the limb hardly lies in the plane."""
+    """The direction in a plane: 0° down, 90° ahead, to ±180° up; NaN if too little of the limb is in the plane."""
     return np.asarray(np.where(np.hypot(ahead, down) > CLEAR, degrees(np.arctan2(ahead, down)), np.nan))
 
 

@@ -1,7 +1,7 @@
-"""Linear systems over the bones of a skeleton, one for each frame, solved for all frames at once.
+"""Solves linear systems over the bones of a skeleton, one for each frame, for all frames at once.
 
-Two bones are coupled where they meet at a joint. In a tree, leaves are eliminated first and no new couplings arise, so
-a solve takes as many operations as there are pairs of bones that meet; each operation is over all frames.
+Two bones are coupled if they meet at a joint. In a tree, leaves are eliminated first and no new couplings arise, so a
+solve takes one operation for each pair of bones that meet; each operation is over all frames.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 SMALLEST_PIVOT = 1e-7
-"""Share of its diagonal that a pivot must keep; below it, the bone's equation follows from the others' and is left out.
+"""A pivot must keep this share of its diagonal; below it, the bone's equation follows from the others and is left out.
 
-That happens around loops alone: in a tree, no bone's length follows from the others'.
+This happens only around loops: in a tree, no bone's length follows from the others.
 """
 
 
@@ -27,7 +27,7 @@ That happens around loops alone: in a tree, no bone's length follows from the ot
 class Meetings:
     """The pairs of bones that meet at a joint: `first` < `second` (P) bones, `joint` (P), and `sign` (P).
 
-    The sign is +1 where the joint is the same end of both bones, -1 where it is the one's start and the other's end.
+    The sign is +1 if the joint is the same end of both bones, -1 if it is the start of one and the end of the other.
     """
 
     first: npt.NDArray[np.intp]
@@ -54,9 +54,9 @@ def meetings(edges: tuple[tuple[int, int], ...]) -> Meetings:
 
 @lru_cache(maxsize=64)
 def elimination_order(edges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """Bones in the order of elimination, each with the bones that it is then still coupled to.
+    """Bones in the order of elimination, each with the bones that it is still coupled to then.
 
-    The next bone is always one that makes the fewest new couplings: none, in a tree.
+    The next bone is always one with the fewest new couplings; in a tree there are none.
     """
     pairs = meetings(edges)
     coupled: dict[int, set[int]] = {bone: set() for bone in range(len(edges))}
@@ -88,7 +88,7 @@ def solve(edges: Sequence[tuple[int, int]], diagonal: Floats, couplings: Floats,
         right: (E, T).
 
     Returns:
-        (E, T). What follows from the other equations is left out, and its x is 0.
+        (E, T). An equation that follows from the others is left out, and its x is 0.
     """
     edges = tuple(edges)
     pairs, order = meetings(edges), elimination_order(edges)

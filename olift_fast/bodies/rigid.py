@@ -20,40 +20,40 @@ Floats = npt.NDArray[np.float64]
 
 CHUNK = 1024
 TOLERANCE = 1e-5
-"""Relative error of a length that is left; float32 joints hold little more."""
+"""The remaining relative error of a length; float32 joints are hardly more exact."""
 NEAR, EXACT, DAMPED = 3, 8, 30
 """Steps that look for the nearest body (three come within 2 % of the least moves); then, for the frames that need them,
 at most so many that only finish the lengths; and damped ones, where lengths around a loop contradict each other."""
 SIZE_FRAMES, GROWTH = 24, 1.25
-"""Frames that one size is told for, and the change of size that is warned of."""
+"""The number of frames that share one size, and the change of size from which on there is a warning."""
 DEPTH = 2.0
-"""How much less sure depth is than x and y, where the model does not tell: a lifter sees x and y."""
+"""How much less sure depth is than x and y, if the model gives no deviations: a lifter sees x and y."""
 SOFT = 12
-"""Steps that look for the nearest body where bones may keep some of their change."""
+"""Steps of the search for the nearest body if bones may keep a part of their change."""
 CALM = 9
-"""Frames over which moves to a body's lengths are averaged (Hann's window): frame by frame, depth would jitter."""
+"""Moves to a body's lengths are averaged over this many frames (Hann's window); otherwise depth would jitter."""
 UNSURE = 0.1
-"""The standard error of a length, as a share of it, where a body does not tell."""
+"""The standard error of a length, as a share of it, if the body has none."""
 
 
 def steady_bones(result: LiftedTracks, body: Body | None = None, *, sized: bool = False) -> LiftedTracks:
-    """The result with bones of one length each for a whole track; joints move as little as possible.
+    """Give each bone one length for a whole track, and move the joints as little as possible.
 
-    `steady_joints` for each track. σ are the standard deviations of x, y and z where the result has them; else depth
-    counts as half as sure as x and y (`DEPTH`). They lie along the camera's axes in the world's frame, too; where
-    nobody knows how these lie there (`LiftedTracks.world` is None), all directions count alike.
+    This is `steady_joints` for each track. σ are the standard deviations of x, y and z if the result has them; else
+    depth counts as half as sure as x and y (`DEPTH`). They are along the camera's axes, in the world frame, too; if the
+    directions of these axes are not known there (`LiftedTracks.world` is None), all directions count equally.
 
-    With a body (`olift_fast.bodies.read_body`), bones have its lengths (`body_joints`): those of the track's individual
-    where the body knows it (`Body.whose`), else those that all share. They are relative, and each track has a size:
-    its own, or, with `sized`, that of the body's millimeters, where the result is in meters and the track is of no
-    individual, of which the body does not know the size.
+    With a body (`olift_fast.bodies.read_body`), bones get its lengths (`body_joints`): those of the track's individual
+    if the body knows it (`Body.whose`), else the shared ones. The lengths are relative, and each track has its own
+    size. With `sized`, and a result in meters, the size comes from the body's millimeters instead; but not for tracks
+    of a known individual, whose size the body does not know.
 
     Lengths are in the unit of the joints. In pixels an animal that comes nearer grows, and steady bones pull it off its
-    keypoints: where the body's size changes by a quarter or more, a warning says so. A note tells how far joints moved.
-    `world.to_world` tells depth by the bones' apparent size: call it before.
+    keypoints; there is a warning if the body's size changes by a quarter or more. A note says how far joints moved.
+    `world.to_world` finds depth from the bones' apparent size, so call it before this function.
 
     Raises:
-        InputError: no edges are known, or other bones than the body's.
+        InputError: no edges are known, or the bones are not the body's.
     """
     check_bones(result, body)
     edges, joints = result.skeleton.edges, np.empty_like(result.joints)
@@ -84,8 +84,8 @@ def steady_joints(
     Args:
         joints: (T, J, 3).
         skeleton: the bones and sides.
-        visible: (T, J) which joints were seen; all by default.
-        deviations: σ, (T, J, 3) or (3,) for all joints; all alike by default.
+        visible: (T, J) True for joints that were seen; by default all.
+        deviations: σ, (T, J, 3) or (3,) for all joints; by default all equal.
 
     Returns:
         (T, J, 3)
@@ -102,20 +102,20 @@ def body_joints(
     deviations: Array | None = None,
     size: float | None = None,
 ) -> npt.NDArray[np.float32]:
-    """The nearest joints to those of one track whose bones have a body's lengths, times one size of the track.
+    """The joints y nearest to those of one track, x, whose bones have a body's lengths, times the size of the track.
 
-    The least ``Σ |(y - x) / σ|² + Σ ((|y_a - y_b| - size · length) / (size · error))²``: a bone whose length is less
-    sure is held less, one without an error has its length. The size is the median, over frames and bones, of what x has
-    of the lengths. How far off joints are, the unit of σ, is told by how far x is from the lengths. The moves y - x are
-    then averaged over time (`CALM`), and y is found once more, from the joints so moved.
+    They minimize ``Σ |(y - x) / σ|² + Σ ((|y_a - y_b| - size · length) / (size · error))²``: a bone with an unsure
+    length may deviate from it, a bone without an error has exactly its length. The size is the median, over frames and
+    bones, of the bone's length in x divided by its length in the body. The unit of σ follows from the distance of x
+    from the lengths. The moves y - x are then averaged over time (`CALM`), and y is computed again from x so moved.
 
     Args:
         joints: (T, J, 3).
         skeleton: the bones and sides.
-        lengths: (E); a bone of which it is NaN gets its own median, as in `steady_joints`.
+        lengths: (E); a bone with NaN gets its own median, as in `steady_joints`.
         errors: (E) standard errors of the lengths, in their unit; NaN for a tenth of the length (`UNSURE`).
         visible, deviations: as for `steady_joints`.
-        size: of the track, in units of the joints; by default as said above.
+        size: of the track, in units of the joints; by default the median above.
 
     Returns:
         (T, J, 3)
@@ -143,7 +143,7 @@ def body_joints(
 
 
 def _averaged(moves: Floats) -> Floats:
-    """(T, J, 3) the mean of moves over the frames around each, by Hann's window, of those that are known."""
+    """(T, J, 3) the mean of the known moves over the frames around each one, weighted by Hann's window."""
     known = np.isfinite(moves)
     found, weight = np.zeros_like(moves), np.zeros_like(moves)
     half, frames = CALM // 2, len(moves)
@@ -156,7 +156,7 @@ def _averaged(moves: Floats) -> Floats:
 
 
 def check_bones(tracks: KeypointTracks | LiftedTracks, body: Body | None = None) -> None:
-    """Raises InputError where no edges are known, or not those of the body."""
+    """Raises InputError if no edges are known, or if they are not those of the body."""
     if not tracks.skeleton.edges:
         where = f"{tracks.source}: " if tracks.source else ""
         raise InputError(f"{where}steady bones need the skeleton's edges, and none are known: --skeleton gives them")
@@ -165,10 +165,10 @@ def check_bones(tracks: KeypointTracks | LiftedTracks, body: Body | None = None)
 
 
 def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
-    """The largest over the least size of a body over time; 1 where it stays the same or nobody can tell.
+    """The largest size of a body over time divided by the smallest; 1 if it stays the same or is unknown.
 
-    A frame's size is the median over bones of length over its own median. Windows of `SIZE_FRAMES` frames count as one,
-    and the 5 % at either end are left out.
+    A frame's size is the median over bones of the length divided by the bone's median length. It is the same within
+    windows of `SIZE_FRAMES` frames. The largest and the smallest 5 % are left out.
 
     Args:
         joints: (T, J, 3) of one track.
@@ -188,7 +188,7 @@ def size_change(joints: Array, edges: Sequence[tuple[int, int]]) -> float:
 
 
 def _steady_track(result: LiftedTracks, track: int, body: Body | None, sized: bool) -> Array:
-    """(T, J, 3) the joints of one track with steady bones; those of the world's frame are turned to the camera's."""
+    """(T, J, 3) the joints of one track with steady bones; in the world frame they are turned to the camera's axes."""
     joints, deviations = result.joints[track], _deviations(result, track)
     if result.world is None:
         return _steadied(joints, result, track, body, deviations, sized)
@@ -211,7 +211,7 @@ def _steadied(
 
 
 def _held(result: LiftedTracks, body: Body | None) -> str:
-    """Whose lengths the bones have, in words."""
+    """The source of the bones' lengths, in words."""
     if body is None:
         return "bones: one length each"
     told = f"bones: lengths of {body.source or 'the body'}"
@@ -224,7 +224,7 @@ def _held(result: LiftedTracks, body: Body | None) -> str:
 
 
 def _deviations(result: LiftedTracks, track: int) -> Array | None:
-    """Standard deviations along the camera's axes, (T, J, 3) or one for each axis; None where all are alike."""
+    """Standard deviations along the camera's axes, (T, J, 3) or one for each axis; None if all are equal."""
     if result.frame == "world" and result.world is None:
         return None
     if result.uncertainty is None or result.uncertainty_xy is None:
@@ -242,17 +242,18 @@ def with_lengths(
 ) -> npt.NDArray[np.float32]:
     """The nearest joints whose bones have these lengths, frame by frame.
 
-    The least ``Σ |(y - x) / deviation|²`` with ``|y_a - y_b| = length`` for each bone is found by Newton's method on
-    the lengths, along the tree (`elimination.solve`), for all frames at once. Around loops the lengths may contradict
-    each other; then what is left over is shared. A soft bone adds ``(|y_a - y_b| - length)² / softness`` to the sum in
-    place of having its length; the deviations are in units of their RMS in the frame then.
+    They minimize ``Σ |(y - x) / deviation|²`` with ``|y_a - y_b| = length`` for each bone. The solution is found by
+    Newton's method on the lengths, along the tree (`elimination.solve`), for all frames at once. Around loops the
+    lengths may contradict each other; then the bones share the remaining error. A soft bone need not have its length:
+    it adds ``(|y_a - y_b| - length)² / softness`` to the sum. The deviations are then in units of their RMS in the
+    frame.
 
     Args:
         joints: (T, J, 3); a bone with an end that is NaN is left out in that frame.
-        edges: (E) pairs of joints; with loops or without.
+        edges: (E) pairs of joints, with or without loops.
         lengths: (E) > 0; NaN or 0 leaves a bone as it is.
-        deviations: (T, J, 3) standard deviations of the joints along the axes, or (3,) those of all; alike by default.
-        softness: (E) >= 0; 0, the default, for bones that have their length.
+        deviations: (T, J, 3) standard deviations along the axes, or (3,) for all joints; by default all equal.
+        softness: (E) >= 0; 0, the default, for bones with exactly their length.
 
     Returns:
         (T, J, 3)
@@ -276,7 +277,7 @@ def with_lengths(
 
 
 def _mobility(deviations: Array | None, part: slice, shape: tuple[int, ...]) -> Floats:
-    """(J, 3, T or 1) how readily each coordinate moves: its variance, in units of the frame's mean."""
+    """(J, 3, T or 1) the mobility of each coordinate: its variance, in units of the frame's mean variance."""
     if deviations is None or deviations.ndim == 1:
         variance = np.ones(3) if deviations is None else np.asarray(deviations, dtype=np.float64) ** 2
         return np.broadcast_to(variance[:, None] / variance.mean(), (shape[0], 3, 1))
@@ -313,7 +314,7 @@ class _Frames:
         self.shared = self.pairs.sign[:, None, None] * mobility[self.pairs.joint]
 
     def solved(self) -> Floats:
-        """(J, 3, T) the joints that have the lengths."""
+        """(J, 3, T) the joints whose bones have the lengths."""
         joints, soft = self.start, bool(self.softness.any())
         for _ in range(SOFT if soft else NEAR):
             along, _ = self._directions(joints)
@@ -333,7 +334,7 @@ class _Frames:
         return joints
 
     def _compromise(self) -> Floats:
-        """(J, 3, T) joints that share what is left over, by damped steps of which only good ones are taken.
+        """(J, 3, T) joints that share the remaining error, by damped steps, of which only improving ones are taken.
 
         Source: Levenberg 1944.
         """
@@ -366,7 +367,7 @@ class _Frames:
         """(E, 3, T) the bones' directions, and (E, T) their lengths."""
         bone = joints[self.a] - joints[self.b]
         length = np.sqrt(np.einsum("ekt,ekt->et", bone, bone))
-        # A bone of length 0 may point anywhere: here it points in depth.
+        # A bone of length 0 has no direction; it gets that of depth.
         none = length < 1e-9 * self.lengths
         bone[:, 2][none] = 1.0
         bone /= np.where(none, 1.0, length)[:, None]
@@ -375,7 +376,7 @@ class _Frames:
     def _moves(
         self, along: Floats, short: Floats, damping: Floats | float = 0.0, softness: Floats | float = 0.0
     ) -> Floats:
-        """(J, 3, T) the least moves that change each bone's length by -`short` (E, T), to first order."""
+        """(J, 3, T) the smallest moves that change each bone's length by -`short` (E, T), to first order."""
         diagonal = np.where(self.active, np.einsum("ekt,ekt,ekt->et", along, along, _full(self.loose, along)), 1.0)
         diagonal *= 1 + damping
         diagonal += softness

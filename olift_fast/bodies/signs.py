@@ -1,4 +1,4 @@
-"""Signs of how far a lifted result can be trusted, told without any truth."""
+"""Signs of how far a result can be trusted, without knowing the true 3D."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from olift_fast.tracks.skeleton import Skeleton
 Mask = npt.NDArray[np.bool_]
 
 JUMP, JUMP_TIMES = 0.25, 8.0
-"""A joint jumps where it moves by more than this share of the body's radius from one frame to the next, relative to the
-body, and by more than so many times its usual step."""
+"""A joint jumps if, from one frame to the next and relative to the body, it moves by more than this share of the body's
+radius and by more than this many times its usual step."""
 
 BAD_ESTIMATED, BAD_DRIFT, BAD_DRIFT_TIMES, BAD_JUMPS, BAD_MIRROR, BAD_UNCERTAINTY = 0.5, 0.14, 2.0, 0.05, 0.2, 0.35
-"""What is warned of: more than so much. Drift of bone lengths is bad above `BAD_DRIFT_TIMES` times that of the model's
-validation, or above `BAD_DRIFT` where that is not known."""
+"""There is a warning above these values. Drift of bone lengths is bad above `BAD_DRIFT_TIMES` times that of the model's
+validation, or above `BAD_DRIFT` if that is not known."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What a result tells of itself, over all of its tracks. Shares are of 1; None is what nobody knows.
+    """Signs of trust in a result, over all of its tracks. Shares are from 0 to 1; None if unknown.
 
     Args:
-        bones, left, right: bones of the skeleton, and how many of them belong to the left and to the right side.
+        bones, left, right: the number of bones, and how many of them are on the left and on the right side.
         estimated: share of the keypoints that the model did not see.
         drift: how much bones stretch, within windows of 48 frames (`length_drift`).
-        usual_drift: the same of the model on the recordings that it was validated on.
+        usual_drift: the model's drift on the recordings that it was validated on.
         jumps: share of the frames in which a joint jumps (`jumping`).
-        mirror: RMS distance of a joint from where the mirror image has it, over the keypoints' RMS radius, where asked.
-        uncertainty: median standard deviation of depth, over the body's radius, where the model tells.
+        mirror: RMS distance between joints and those of the mirror image, divided by the keypoints' RMS radius; only
+            if the mirror image was lifted.
+        uncertainty: median standard deviation of depth, divided by the body's radius; only if the model gives it.
     """
 
     bones: int
@@ -49,7 +50,7 @@ class Trust:
     uncertainty: float | None = None
 
     def line(self) -> str:
-        """All of it in one line, for people."""
+        """All signs in one line, for the user."""
         sides = f"{self.left} left, {self.right} right" if self.left or self.right else "no sides"
         parts = [f"{self.bones} bone{'' if self.bones == 1 else 's'} ({sides})" if self.bones else "no bones"]
         parts.append(f"{self.estimated:.1%} of the keypoints estimated")
@@ -65,11 +66,11 @@ class Trust:
         return ", ".join(parts)
 
     def warnings(self, *, steadied: bool = False, smoothed: bool = False) -> Iterator[str]:
-        """What is bad, each with the next step, one line each.
+        """A line for each bad sign, with the next step.
 
         Args:
-            steadied: bones were given one length each afterwards, so that is no next step.
-            smoothed: the joints were smoothed afterwards.
+            steadied: whether bones were given one length each afterwards; then that is not suggested.
+            smoothed: whether the joints were smoothed afterwards; then that is not suggested.
         """
         if self.estimated > BAD_ESTIMATED:
             yield (
@@ -101,23 +102,23 @@ class Trust:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """By name, rounded, for `--json`."""
+        """The signs by name, rounded, for `--json`."""
         return {name: round(value, 5) if isinstance(value, float) else value for name, value in self.__dict__.items()}
 
 
 def trust(result: LiftedTracks, *, usual_drift: float | None = None, mirror: float | None = None) -> Trust:
-    """The signs of a result as it came from the model, before anything steadies or smooths it.
+    """The signs of a result as it came from the model, before it is steadied or smoothed.
 
     Args:
         result: in any frame and unit.
-        usual_drift: of the model (`olift_fast.model.checkpoints.validation`).
-        mirror: the disagreement with the mirror image, if that was lifted, too.
+        usual_drift: of the model (`olift_fast.model.checkpoints.validated_drift`).
+        mirror: the distance from the mirror image's joints (`MirrorDisagreement.share`), if it was lifted, too.
     """
     skeleton = result.skeleton
     left, right = bones_by_side(skeleton)
     jumps = np.concatenate([jumping(joints) for joints in result.joints]) if result.num_frames > 2 else np.empty(0)
     drifts = np.array([length_drift(joints, skeleton.edges) for joints in result.joints])
-    # A track counts by its frames that show something.
+    # A track's weight is the number of its frames with visible joints.
     frames = np.where(np.isfinite(drifts), result.visible.any(axis=-1).sum(axis=1), 0)
     return Trust(
         bones=len(skeleton.edges),
@@ -133,7 +134,7 @@ def trust(result: LiftedTracks, *, usual_drift: float | None = None, mirror: flo
 
 
 def bones_by_side(skeleton: Skeleton) -> tuple[int, int]:
-    """How many bones belong to the left side and to the right: those with an end there, and none on the other."""
+    """The numbers of bones on the left and on the right side: those with an end there, and none on the other side."""
     ends = [(skeleton.sides[a], skeleton.sides[b]) for a, b in skeleton.edges]
     return sum(max(pair) > 0 <= min(pair) for pair in ends), sum(min(pair) < 0 >= max(pair) for pair in ends)
 
@@ -159,7 +160,7 @@ def jumping(joints: npt.NDArray[np.floating]) -> Mask:
 
 
 def _uncertainty(result: LiftedTracks) -> float | None:
-    """The median standard deviation of depth over the radius of its track's body; None where there is none."""
+    """The median standard deviation of depth, divided by the radius of its track's body; None if there is none."""
     if result.uncertainty is None or not (np.isfinite(result.uncertainty) & np.isfinite(result.joints[..., 0])).any():
         return None
     shares = []

@@ -1,4 +1,4 @@
-"""Joints smoothed over time by the filter of Savitzky and Golay (1964), which keeps the height of movements."""
+"""Smooths joints over time by the filter of Savitzky and Golay (1964), which keeps the height of movements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ORDER = 2
 
 @dataclass(frozen=True)
 class Smoothing:
-    """A filter over `frames` frames, an odd number, that lie `step` frames of the video apart, at `fps`."""
+    """A filter over `frames` frames (an odd number), which are `step` frames of the video apart, at `fps`."""
 
     frames: int
     step: int
@@ -28,7 +28,7 @@ class Smoothing:
 
     @property
     def reach(self) -> float:
-        """Seconds before and after a frame that its result depends on: a live filter would come that much later."""
+        """Seconds before and after a frame that its result depends on: the delay that a live filter would have."""
         return (self.frames // 2) * self.step / self.fps
 
     def __str__(self) -> str:
@@ -42,8 +42,8 @@ def smoothing_of(result: KeypointTracks | LiftedTracks, seconds: float) -> Smoot
     """The filter of this many seconds for a result: the nearest odd number of its frames.
 
     Raises:
-        InputError: `seconds` is not a positive number, the frames a second are not known, or so short a window holds
-            fewer than five frames, which would change nothing or next to nothing.
+        InputError: `seconds` is not a positive number, the frame rate is not known, or the window has fewer than five
+            frames, with which the filter changes almost nothing.
     """
     if not 0 < seconds < float("inf"):
         raise InputError(f"smoothing must be over a positive number of seconds, got {seconds:g}")
@@ -63,16 +63,15 @@ def smoothing_of(result: KeypointTracks | LiftedTracks, seconds: float) -> Smoot
 
 
 def smooth_joints(result: LiftedTracks, seconds: float) -> LiftedTracks:
-    """The result with each joint's way smoothed: a parabola is fitted to the window around each frame.
+    """Smooth each joint's path: a parabola is fitted to the window around each frame.
 
-    Joints that are NaN stay NaN, and no window reaches across them or across frames that the recording leaves out:
-    each stretch between is smoothed by itself, with a shorter window where it is shorter; its first and last half
-    window are those of the parabola there.
+    Joints that are NaN stay NaN. Each stretch between NaN or missing frames is smoothed by itself, with a shorter
+    window if the stretch is shorter than the window. Its first and last half window are taken from the parabolas there.
 
     Args:
         result: in any frame.
-        seconds: of the window. A swing keeps 98 % of its height where its cycle takes two windows, three quarters
-            where it takes one, and is gone where it takes half of one.
+        seconds: length of the window. A swing keeps 98 % of its height if its cycle takes two windows, three quarters
+            if it takes one window, and vanishes if it takes half a window.
 
     Raises:
         InputError: as `smoothing_of`.
@@ -92,7 +91,7 @@ def smooth_joints(result: LiftedTracks, seconds: float) -> LiftedTracks:
 
 
 def require_scipy() -> None:
-    """Raises MissingExtraError where scipy is not installed."""
+    """Raises MissingExtraError if scipy is not installed."""
     try:
         import scipy.signal  # noqa: F401
     except ImportError as error:
@@ -116,7 +115,7 @@ def _alike(there: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:
 
 
 def _stretches(there: npt.NDArray[np.bool_], after_gap: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
-    """First frames of stretches that are there, and those after their last ones; a gap ends a stretch, too."""
+    """Start and stop of each stretch of frames with the joint; a gap in the recording ends a stretch, too."""
     edge = np.flatnonzero(np.diff(there.astype(np.int8), prepend=0, append=0))
     found: list[tuple[int, int]] = []
     for start, stop in edge.reshape(-1, 2).tolist():

@@ -1,4 +1,4 @@
-"""Where a body's trunk and its limbs are, by the names of the joints: what angles of the whole body are taken from."""
+"""Finds a body's trunk and limbs by the joints' names, for angles of the whole body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 FRONT = ("shoulder", "collar", "chest", "neck", "throat", "head")
 REAR = ("hip", "pelvis", "tail_base", "root", "abdomen")
-"""Kinds of joints that the front and the rear end of a trunk are taken from: those of the first kind that is there."""
+"""Kinds of joints for the front and the rear end of a trunk; the first kind that the skeleton has is used."""
 
 HUMAN_RIGS = (
     *("human36m_17", "coco_17", "halpe_26", "openpose_body_25", "openpose_body_25b", "openpose_coco_18"),
@@ -52,9 +52,9 @@ class Person:
 
 
 def trunk_of(skeleton: Skeleton) -> Trunk | None:
-    """The trunk along any body, by the kinds of the joints; None where the names don't tell both of its ends.
+    """The trunk along any body, by the kinds of the joints; None if the names don't have both of its ends.
 
-    Angles are measured against it. `world.feet.upright_trunk_of` is another: what points up in a body that stands on
+    Angles are measured against it. `world.feet.upright_trunk_of` is another trunk: the one that points up in a body on
     two legs.
     """
     kinds = [KINDS[kind] for kind in skeleton.kinds]
@@ -76,7 +76,7 @@ def _of(kinds: Sequence[str], kind: str) -> tuple[int, ...]:
 
 
 def person_of(skeleton: Skeleton) -> Person | None:
-    """The person whose joints these are: all names are those of a built-in rig of people; else None.
+    """The person with these joints, if all names are those of a rig of people; else None.
 
     Both shoulders and both hips must be there, for the trunk.
     """
@@ -102,7 +102,7 @@ def axis(joints: Floats, trunk: Trunk) -> Floats:
 
 
 def to_the_left(joints: Floats, trunk: Trunk) -> Floats:
-    """(T, 3) from right to left across the trunk: the sum over its pairs; NaN where there are none."""
+    """(T, 3) from right to left across the trunk: the sum over its pairs; NaN if there are none."""
     if not trunk.across:
         return np.full((len(joints), 3), np.nan)
     left, right = (list(those) for those in zip(*trunk.across, strict=True))

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 BODY = "body.json"
 STEEP = 45.0
-"""Degrees by which a camera looks down, or up, from which on it hides the lengths of what stands."""
+"""A camera that looks down or up by this many degrees or more hides the lengths of upright bones."""
 ALONG = 0.36
-"""Share of the bones along the view, more than which is warned of."""
+"""With a larger share of the bones along the view there is a warning."""
 
 
 @reported
@@ -60,10 +60,10 @@ def adapt(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new checkpoint.", show_default=False)],
     model: ModelName = "small-all",
     minutes: Annotated[
-        float, typer.Option(help="Time for the training's steps, which usually take less.", metavar="MINUTES")
+        float, typer.Option(help="The most time for the training's steps; they usually take less.", metavar="MINUTES")
     ] = 3.0,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Write the checkpoint even where nothing shows that it is better.")
+        bool, typer.Option("--keep", help="Write the checkpoint even if the held-out clips show no gain.")
     ] = False,
     format: FormatName = None,
     skeleton: SkeletonName = None,
@@ -87,7 +87,7 @@ def adapt(
 ) -> None:
     """Teach a checkpoint the body of your animal from its 2D alone: no 3D is needed.
 
-    A fifth of the clips is held out. Where these show no gain, nothing is written, and the exit code is 3.
+    A fifth of the clips is held out. If these show no gain, nothing is written, and the exit code is 3.
 
     [bold]Examples[/bold]
       olift adapt mouse_DLC.csv --out mine
@@ -176,7 +176,7 @@ def adapt(
 
 
 def _check_out(out: Path) -> None:
-    """Raises InputError where the checkpoint can't be written, before the work is done."""
+    """Raises InputError if the checkpoint can't be written, before the work is done."""
     from olift_fast.model.checkpoints import CONFIG
 
     if out.exists() and not out.is_dir():
@@ -189,7 +189,7 @@ def _check_out(out: Path) -> None:
 
 
 def _known(bone: str, skeleton: Skeleton) -> KnownLength:
-    """What `--bone` tells; raises InputError, before anything is learned, where that is no bone's length."""
+    """The length given by `--bone`; raises InputError before the training if it is not the length of a bone."""
     from olift_fast.bodies.body import bones_between
     from olift_fast.world.lengths import parse_length
 
@@ -200,7 +200,7 @@ def _known(bone: str, skeleton: Skeleton) -> KnownLength:
 
 
 def _measured(body: Body, known: KnownLength | None) -> Body:
-    """The body, with millimeters where a length is known; raises InputError where the 2D does not tell that bone's."""
+    """The body, in millimeters if a length is known; raises InputError if the 2D does not show its length."""
     if known is None:
         return body
     with by_option(repr(known.text), f"--bone {known.text}"):
@@ -208,7 +208,7 @@ def _measured(body: Body, known: KnownLength | None) -> Body:
 
 
 def _unsure(outlook: Outlook, known: KnownLength) -> Iterator[str]:
-    """The warning that the known length is of a bone that no view shows in full."""
+    """The warning that the bone with the known length is never seen at full length."""
     names = outlook.body.skeleton.names
     short = {frozenset(bone) for bone in outlook.foreshortened}
     if any(frozenset((names[a], names[b])) in short for a, b in known.joints):
@@ -219,7 +219,7 @@ def _unsure(outlook: Outlook, known: KnownLength) -> Iterator[str]:
 
 
 def _warnings(outlook: Outlook, recordings: list[KeypointTracks], paths: list[Path]) -> Iterator[str]:
-    """What is likely to be wrong with the recordings, or can't be learned from them."""
+    """Warnings of likely faults in the recordings, and of what can't be learned from them."""
     from olift_fast.train.label_free import too_few_views
 
     if outlook.copies:
@@ -247,7 +247,7 @@ def _warnings(outlook: Outlook, recordings: list[KeypointTracks], paths: list[Pa
 
 
 def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch: bool) -> Iterator[str]:
-    """The warning of the first recording that looks as if filmed from above or below, for all of them."""
+    """One warning for all recordings, of the first one that looks as if filmed from above or below."""
     from olift_fast.tracks.overhead import steep_warning
 
     found = [steep_warning(tracks, min_confidence, takes_pitch=takes_pitch) for tracks in recordings]
@@ -273,7 +273,7 @@ def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
 
 
 def _report(outcome: Adaptation, recordings: list[KeypointTracks]) -> None:
-    """What was learned, for people."""
+    """Prints for the user what was learned."""
     inferred = sum(recordings[0].skeleton.inferred)
     if inferred:
         bones = len(recordings[0].skeleton.edges)

@@ -21,7 +21,9 @@ KINDS = {"joint": "at joints", "segment": "of segments", "trunk": "of the trunk"
 
 @reported
 def angles(
-    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
+    result: Annotated[
+        Path, typer.Argument(help="A result of `olift lift` (.npz).", show_default=False, readable=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +84,7 @@ def angles(
 
 
 def _summary(angle: Angle) -> dict[str, Any]:
-    """Name, kind, and the least, middle and largest value over all tracks; None where it is never known."""
+    """Name, kind, and the smallest, median and largest value over all tracks; None for an angle that is never known."""
     import numpy as np
 
     known = angle.values[np.isfinite(angle.values)]

@@ -92,11 +92,11 @@ class _TakesOldJson(Command):
         return super().parse_args(ctx, args)
 
     def _is_to_write(self, value: str, ctx: Any, args: list[str]) -> bool:
-        """Whether what follows ``--json`` is a file for the JSON, and not an argument or another option."""
+        """Whether the word after ``--json`` is a file for the JSON, and not an argument or another option."""
         if not value or value.startswith("-"):
             return False
         arguments, too_many, _ = self.make_parser(ctx).parse_args([*args])
-        # The one FILE of `olift bench`: to write, unless it is there to be lifted.
+        # For the one FILE of `olift bench`: it is to be written, unless it exists and can be lifted.
         return bool(too_many) or (arguments.get("file") == value and (not Path(value).exists() or _is_of_bench(value)))
 
 
@@ -112,11 +112,11 @@ class _TakesOldView(Command):
         return super().parse_args(ctx, args)
 
     def _is_view(self, value: str, ctx: Any, as_before: list[str]) -> bool:
-        """Whether what follows ``--view`` is the camera's view, or meant to be, and not FILE or another option."""
+        """Whether the word after ``--view`` is, or is meant as, the camera's view, and not FILE or another option."""
         if not value or value.startswith("-"):
             return False
         arguments, too_many, _ = self.make_parser(ctx).parse_args([*as_before])
-        # `olift lift` takes any number of FILEs: what is none, beside one, is meant to be a view.
+        # `olift lift` takes any number of FILEs: a word beside them that names no file is meant as a view.
         one_of_many = len(arguments.get("files") or ()) > 1 and not Path(value).exists()
         return value in set(ViewName) or bool(too_many) or one_of_many
 
@@ -159,7 +159,7 @@ COMMANDS: tuple[Any, ...] = (
     bench,
     doctor,
 )
-"""In the order of `olift --help`."""
+"""The commands, in the order of `olift --help`."""
 
 _WITHOUT_ARGUMENTS = (stream, demo, bench, doctor)
 

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 
 class ExecutorName(StrEnum):
-    """What lifts the files."""
+    """How the files are lifted: by local processes, or on a Ray cluster."""
 
     local = "local"
     ray = "ray"
@@ -91,19 +91,22 @@ def archive(
         ExecutorName, typer.Option(help="local: a process for each core; ray: on a cluster, with Ray Data.")
     ] = ExecutorName.local,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; one for each core by default, and one on a GPU.", show_default=False)
+        int | None,
+        typer.Option(help="Number of processes; by default one for each core, or one on a GPU.", show_default=False),
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster; Ray's own choice by default.", show_default=False)
+        str | None, typer.Option(help="Address of the Ray cluster; by default Ray's own choice.", show_default=False)
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="Lift part K of N only, K from 1; then --merge writes the tables.", metavar="K/N"),
+        typer.Option(help="Lift only part K of N (K from 1); in the end --merge writes the tables.", metavar="K/N"),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Lift anew what failed before.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again the files that failed before.")
+    ] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first file that fails.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what there is to do, and estimate how long it takes.")
+        bool, typer.Option("--dry-run", help="Only count the files to lift, and estimate the time.")
     ] = False,
     merge: Annotated[
         str | None,
@@ -120,7 +123,7 @@ def archive(
     skeleton: SkeletonName = None,
     infer: InferOption = InferName.names,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what the files say.", show_default=False)
+        float | None, typer.Option(help="Frames a second, instead of the files' own rates.", show_default=False)
     ] = None,
     image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
@@ -149,18 +152,18 @@ def archive(
     long_frames: Annotated[
         int,
         typer.Option(
-            help="Recordings of more frames are lifted from disk to disk, in bounded memory; not where --mirror, "
-            "--smooth, --rigid, --body or --world needs all frames at once."
+            help="Recordings of more frames are lifted from disk to disk, in bounded memory; but not with --mirror, "
+            "--smooth, --rigid, --body or --world, which need all frames at once."
         ),
     ] = 100_000,
     allow_pickle: AllowPickle = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Lift all recordings of a folder, a list or a store; the same command again goes on where it stopped.
+    """Lift all recordings of a folder, a list or a store. Run it again, and it goes on where it stopped.
 
-    DEST gets a result for each file, in the folders of SOURCE, and a manifest: manifest.csv, with a row for each file
-    and track. A file that can't be lifted becomes a row; the exit code is then 3.
+    DEST gets a result for each file, in the same folders as in SOURCE, and a manifest: manifest.csv has a row for each
+    file and track. A file that can't be lifted gets a row with the reason, and the exit code is 3.
 
     [bold]Examples[/bold]
       olift archive recordings/ --out lifted/
@@ -251,7 +254,7 @@ def archive(
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
-    """K and N of "K/N"; raises InputError where it is none."""
+    """K and N of "K/N"; raises InputError for other text."""
     if text is None:
         return None
     number, slash, count = text.partition("/")
@@ -282,7 +285,7 @@ def _report(place: str, as_json: bool) -> None:
 
 @contextmanager
 def _telling(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Prints events as lines of JSON, or moves a bar on a terminal; warnings and failures are lines on stderr."""
+    """Prints events as lines of JSON, or moves a bar on a terminal. Warnings and failures are lines on stderr."""
     if as_json:
         yield print_json_line
         return
@@ -302,7 +305,7 @@ def _telling(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """A bar on stderr with files and frames a second, failures and the time that is left; None on no terminal."""
+    """A bar on stderr with files and frames a second, failures and the time left; None if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

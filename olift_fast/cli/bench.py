@@ -46,7 +46,7 @@ def bench(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="Keypoint file, or a folder of OpenPose JSON; keypoints are generated without one.",
+            help="Keypoint file, or a folder of OpenPose JSON; without it, keypoints are generated.",
             show_default=False,
             readable=False,
         ),
@@ -87,7 +87,7 @@ def bench(
 ) -> None:
     """Time each stage of lifting on this machine: your file, or generated keypoints.
 
-    What is written goes to a temporary folder; FILE stays as it is.
+    Results are written to a temporary folder; FILE stays as it is.
 
     [bold]Examples[/bold]
       olift bench
@@ -178,7 +178,7 @@ def summary(timings: Timings, file: Path | None) -> dict[str, Any]:
 
 
 def _shape(file: Path | None, frames: int | None, joints: int | None, tracks: int | None) -> Shape | None:
-    """The shape to generate; None where there is a file."""
+    """The shape to generate; None if there is a file."""
     asked = {"--frames": frames, "--joints": joints, "--tracks": tracks}
     for (option, value), least in zip(asked.items(), (1, 2, 1), strict=True):
         if value is not None and file is not None:
@@ -203,7 +203,7 @@ def _rounded(value: float) -> float:
 
 
 def _machine() -> dict[str, Any]:
-    """What the times depend on."""
+    """Facts about the machine that the times depend on."""
     found = examine()
     native = found["native"]
     return {
@@ -221,7 +221,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, or what the system has in its place."""
+    """The processor's name, or the nearest thing that the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -231,7 +231,7 @@ def _processor() -> str:
 
 
 def _print(timings: Timings, content: dict[str, Any], file: Path | None) -> None:
-    """The summary as a table, for people."""
+    """Prints the summary as a table."""
     from rich.console import Console
 
     say(heading("generated keypoints" if file is None else file.name, timings.result))

@@ -1,4 +1,4 @@
-"""Checks of paths and options before any work is done; each raises an error of one line that names the culprit."""
+"""Checks of paths and options before any work is done. Each raises an error of one line that names the bad value."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def check_input(path: Path) -> None:
 
 
 def check_lifted(path: Path) -> None:
-    """As `check_input`, for a lifted result, which is no folder."""
+    """`check_input` for a result, which is not a folder."""
     check_input(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, wanted what `olift lift` wrote (.npz)")
 
 
 def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
-    """Raises InputError where `path`, which `option` named, can't be written or is the input itself."""
+    """Raises InputError if `path`, given by `option`, can't be written or is the input itself."""
     with writing(path):
         target = link_target(path)
     folder = target.parent
@@ -42,13 +42,13 @@ def check_output(path: Path, source: Path | None, option: str = "-o") -> None:
 
 
 def check_not_model(out: Path, model: Path) -> None:
-    """Raises InputError where ``--out`` is the folder of the checkpoint to start from."""
+    """Raises InputError if ``--out`` is the folder of the checkpoint to start from."""
     if out.resolve() == model.resolve():
         raise InputError(f"--out must be another folder than --model, got {out}")
 
 
 def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
-    """As `check_output`, for a lifted result: its suffix must be known, and what writes such files installed.
+    """`check_output` for a result: its suffix must be known, and the packages that write such files installed.
 
     Raises:
         InputError: an unknown suffix, or as `check_output`.
@@ -61,7 +61,7 @@ def check_result(path: Path, source: Path | None, option: str = "-o") -> None:
 
 
 def check_page(page: Path, source: Path, result: Path | None = None) -> None:
-    """As `check_output`, for a page that is drawn of `result`; its name must end in .html.
+    """`check_output` for the page of `result`; its name must end in .html.
 
     Raises:
         InputError: its name does not end in .html, it has the result's name, or as `check_output`.
@@ -101,17 +101,17 @@ def check_image_size(size: tuple[int, int] | None) -> None:
 
 
 def check_offset_of_video(offset: int | None, video: Path | None) -> None:
-    """Raises InputError where an offset is told, and no video that it is of."""
+    """Raises InputError if there is an offset but no video."""
     if offset is not None and video is None:
         raise InputError(f"--offset {offset} is of a --video: give its file")
 
 
 def check_threads(count: int | None) -> None:
-    """Raises InputError unless it is None or at least 1."""
+    """Raises InputError unless `count` is None or at least 1."""
     check_count("--threads", count)
 
 
 def check_count(option: str, count: int | None) -> None:
-    """Raises InputError unless what the option says is None or at least 1."""
+    """Raises InputError unless the option's value is None or at least 1."""
     if count is not None and count < 1:
         raise InputError(f"{option} must be >= 1, got {count}")

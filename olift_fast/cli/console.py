@@ -1,4 +1,4 @@
-"""What all commands share: one-line errors with exit codes, warnings, JSON, a progress bar, stage timings."""
+"""Output of all commands: one-line errors with exit codes, warnings, JSON, a progress bar, stage timings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """The command, which after a user's error ends with one line on stderr and exit code 2; interrupted, with 130."""
+    """The command with error handling: one line on stderr and exit code 2 after a user's error, 130 if interrupted."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -48,12 +48,12 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def stopped(error: Exception) -> None:
-    """The line on stderr of an error that ends the command."""
+    """Prints the line on stderr for an error that ends the command."""
     typer.secho(printable(f"olift: {one_line(error)}"), fg=typer.colors.RED, err=True)
 
 
 def one_line(error: Exception) -> str:
-    """The error's message in one line, with options in place of arguments; of a system error the file and the cause."""
+    """The error's message in one line, with options for arguments; for a system error, the file and the cause."""
     if isinstance(error, PickledError):
         error = PickledError(error.what, "--allow-pickle")
     if isinstance(error, OSError) and error.strerror:
@@ -63,7 +63,7 @@ def one_line(error: Exception) -> str:
 
 @contextmanager
 def about(path: Path, source: str | None) -> Iterator[None]:
-    """Has an InputError within the block that begins with `source`, which a file was made from, name that file."""
+    """Makes an InputError within the block name `path`, if it begins with `source`, from which `path` was made."""
     try:
         yield
     except InputError as error:
@@ -74,18 +74,18 @@ def about(path: Path, source: str | None) -> Iterator[None]:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Lines on stdout, or on stderr. Names of files, joints and tracks may stand in them: `printable` escapes signs."""
+    """Prints lines on stdout, or on stderr. `printable` escapes odd characters in names of files, joints and tracks."""
     for line in lines:
         typer.echo(printable(line), err=err)
 
 
 def warn(message: str) -> None:
-    """A line on stderr that does not stop the command."""
+    """Prints a warning on stderr."""
     typer.echo(typer.style("warning: ", fg=typer.colors.YELLOW) + printable(message), err=True)
 
 
 def show_warnings_printably() -> None:
-    """Has Python's own warnings, in which names of files may stand, shown as `printable` does."""
+    """Shows Python's own warnings through `printable`, because they may have names of files in them."""
     plain = warnings.formatwarning
 
     def formatted(
@@ -97,12 +97,12 @@ def show_warnings_printably() -> None:
 
 
 def tell(note: str) -> None:
-    """A pale line on stderr: how something was done where that was a choice."""
+    """Prints a pale line on stderr, about a choice that was made."""
     typer.echo(typer.style(printable(f"note: {note}"), dim=True), err=True)
 
 
 def old_option(value: Value, old_value: Value | None, *, new: str, old: str) -> Value:
-    """An option's value: what was given by its old name, if anything, with a warning; else `value`."""
+    """An option's value: `old_value`, with a warning, if the old name was used; else `value`."""
     if old_value is None:
         return value
     warn(f"{old} is now {new}; the old name goes with the next release")
@@ -110,17 +110,17 @@ def old_option(value: Value, old_value: Value | None, *, new: str, old: str) -> 
 
 
 def print_json(content: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """One JSON object, or a list of them, on stdout."""
+    """Prints one JSON object, or a list of them, on stdout."""
     typer.echo(_json(content))
 
 
 def print_json_line(content: dict[str, Any]) -> None:
-    """One JSON object in a line on stdout, at once: an event of many."""
+    """Prints one JSON object, an event, as a line on stdout at once."""
     print(_json(content, indent=None), flush=True)
 
 
 def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> None:
-    """The same into a file, in full or not at all; raises InputError where it can't be written."""
+    """Writes JSON to a file, in full or not at all; raises InputError if it can't be written."""
     from olift_fast.atomic import atomic_path
 
     with atomic_path(path) as temporary:
@@ -128,14 +128,14 @@ def write_json(content: dict[str, Any] | list[dict[str, Any]], path: Path) -> No
 
 
 def _json(content: dict[str, Any] | list[dict[str, Any]], indent: int | None = 2) -> str:
-    # JSON escapes all signs that a terminal may obey but this one.
+    # JSON escapes all other control characters.
     return json.dumps(content, indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Table:
-    """A table for rich's console: the first `words` columns hold words, aligned left, the others numbers.
+    """A table for rich's console: the first `words` columns are words, aligned left, the others numbers.
 
-    Cells are shown as they are, with `printable`: brackets in them are no markup.
+    Cells are shown with `printable`, and brackets in them are not markup.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -151,7 +151,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1)
 
 @contextmanager
 def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr, moved by the function that it gives, of (done, in all); None where stderr is no terminal."""
+    """A bar on stderr, and the function (done, in all) that moves it; None if stderr is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -165,7 +165,7 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Callable[[int, int
 
 
 def open_page(page: Path) -> None:
-    """Opens the page in the browser, or says where it is."""
+    """Opens the page in the browser, or prints where it is."""
     import webbrowser
 
     address = page.resolve().as_uri()

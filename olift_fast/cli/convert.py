@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 @reported
 def convert(
-    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
+    result: Annotated[
+        Path, typer.Argument(help="A result of `olift lift` (.npz).", show_default=False, readable=False)
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "-o",
             "--out",
-            help="The file to write; its ending tells the format: .bvh, .glb, .gltf (Blender, three.js), .trc "
+            help="The file to write; its ending chooses the format: .bvh, .glb, .gltf (Blender, three.js), .trc "
             "(OpenSim), .c3d, .csv, .long.csv, .parquet, .h5 (DeepLabCut), .slp (SLEAP), .points3d.h5 "
             "(sleap-anipose), .anipose.csv, .mat (DANNCE), .nc (movement), .nwb, .npz.",
             show_default=False,
@@ -38,10 +40,10 @@ def convert(
         list[str] | None, typer.Option(help="Write this track only; can be repeated.", show_default=False)
     ] = None,
     each_track: Annotated[
-        bool, typer.Option("--each-track", help="A file for each track, named by it: walk.left_dog.bvh.")
+        bool, typer.Option("--each-track", help="Write a file for each track, with its name: walk.left_dog.bvh.")
     ] = False,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what RESULT says.", show_default=False)
+        float | None, typer.Option(help="Frames a second, instead of RESULT's own rate.", show_default=False)
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -85,7 +87,7 @@ def _each(lifted: LiftedTracks, out: Path) -> Iterator[tuple[Path, LiftedTracks]
 
     stem, taken = stem_of(out), set()
     for name in lifted.tracks:
-        # Names of tracks may hold anything; those of files only what all systems allow.
+        # A track's name may have any characters, a file's name only those that all systems allow.
         plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "track"
         free, number = plain, 2
         while free.casefold() in taken:

@@ -1,4 +1,4 @@
-"""`olift demo`: a generated animal with a known 3D truth, seen by a camera, detected badly, lifted, and scored."""
+"""`olift demo`: a generated animal with known 3D is filmed, detected with faults, lifted, and scored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STREAM = (2**31, 2**31)
 
 @dataclass(frozen=True)
 class Clip:
-    """One animal over T frames: what is true, and what a detector makes of it.
+    """One animal over T frames: the truth, and the output of a detector.
 
     keypoints (T, J, 2) pixels, NaN in gaps; likelihood (T, J), NaN in gaps; true_keypoints (T, J, 2) pixels;
     joints (T, J, 3) true, camera axes, pixels, relative to the frame's mean joint.
@@ -46,15 +46,15 @@ class Clip:
 
 @reported
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the files go; it is made if need be.")] = Path("olift-demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder for the files; created if missing.")] = Path("olift-demo"),
     model: ModelName = "small",
-    seed: Annotated[int, typer.Option(help="Another number, another animal.")] = 17,
+    seed: Annotated[int, typer.Option(help="Each number gives another animal.")] = 17,
     frames: Annotated[int, typer.Option(help="Length of the clip, 30 frames a second.")] = 300,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Generate an animal, film it with gaps and noise, lift the film, and measure the error against the truth.
+    """Generate an animal, film it with gaps and noise, lift the keypoints, and measure the error against the truth.
 
     Writes keypoints.csv (DeepLabCut form), skeleton.json, truth.npz, lifted.npz and lifted.html.
 

@@ -31,7 +31,7 @@ EXTRAS = {
     "hub": {"huggingface-hub": "huggingface_hub"},
     "bench": {"matplotlib": "matplotlib"},
 }
-"""What each extra of `pyproject.toml` brings: packages, and the modules by which they are found."""
+"""The packages that each extra of `pyproject.toml` installs, and the modules by which they are found."""
 # "reference" is the old name of "eager".
 BACKENDS: tuple[Backend, ...] = ("eager", "reference", "native", "cuda", "triton")
 PACKAGES = ("torch", "numpy", "safetensors", "h5py", "typer", "rich", "triton")
@@ -42,7 +42,7 @@ def doctor(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Tell what is installed, which backends can run, and why others can't.
+    """Show what is installed, which backends can run, and why the others can't.
 
     Exit code 0 if files can be lifted, 1 if not.
 
@@ -98,7 +98,7 @@ def examine() -> dict[str, Any]:
 
 
 def _why_no_torch() -> str | None:
-    """Why torch can't be imported; None where it can."""
+    """Why torch can't be imported; None if it can."""
     try:
         import torch  # noqa: F401
     except (ImportError, OSError) as error:
@@ -107,9 +107,9 @@ def _why_no_torch() -> str | None:
 
 
 def _found(package: str, module: str) -> tuple[str, str | None]:
-    """The package that the module is of, and its version, None where the module is missing.
+    """The package that a module belongs to, and its version; the version is None if the module is missing.
 
-    Another package may bring the same module, as opencv-python does in place of opencv-python-headless.
+    Another package may have the same module: opencv-python instead of opencv-python-headless.
     """
     if importlib.util.find_spec(module) is None:
         return package, None
@@ -151,7 +151,7 @@ def _native() -> dict[str, Any]:
 
 
 def _backends() -> dict[str, str | None]:
-    """For each backend that can be asked for, why it can't run here; None where it can."""
+    """For each backend, why it can't run here; None if it can."""
     from olift_fast.ops.backends import why_not
 
     return {name: why_not(name) for name in BACKENDS}
@@ -167,7 +167,7 @@ def _colored(line: str) -> str:
 
 
 def _lines(findings: dict[str, Any]) -> list[str]:
-    """The findings for people: a tick at what is there, the reason at what is not."""
+    """The findings as lines: a tick for each part that is there, the reason for each that is not."""
     good, bad = _COLORS
     lines = [f"olift {findings['version']}, Python {findings['python']}, {findings['platform']}"]
     lines.append("  " + ", ".join(f"{name} {version}" for name, version in findings["packages"].items() if version))

@@ -22,7 +22,7 @@ PLOTS = (".png", ".svg", ".pdf")
 
 
 class EdgesName(StrEnum):
-    """Which bones a lifter is told, as `olift_fast.data.told.Graph` names them."""
+    """The bones that a lifter is given, by the names of `olift_fast.data.told.Graph`."""
 
     named = "named"
     motion = "motion"
@@ -43,24 +43,24 @@ def evaluate(
         list[str] | None,
         typer.Option("--beside", help="Another checkpoint, in the same tables; can be repeated.", show_default=False),
     ] = None,
-    noise: Annotated[bool, typer.Option("--noise", help="Detector-like faults on the 2D of the motion.")] = False,
+    noise: Annotated[bool, typer.Option("--noise", help="Add a detector's faults to the 2D of the motion.")] = False,
     held_out: Annotated[
         list[str] | None,
         typer.Option(
             "--held-out",
-            help="Score a family, or a person, whole: a recording in any folder of DATA, or FILE:PERSON; with * for "
-            "several. @validation is a list. Can be repeated.",
+            help="Score all of a family or a person: the name of a recording in any folder of DATA, or FILE:PERSON; * "
+            "stands for several. @validation is a ready list. Can be repeated.",
             show_default=False,
         ),
     ] = None,
     dtype: Annotated[
         list[DtypeName] | None,
-        typer.Option(help="Rounding of the products, float32 by default; can be repeated.", show_default=False),
+        typer.Option(help="Rounding of the products, by default float32; can be repeated.", show_default=False),
     ] = None,
     edges: Annotated[
         list[EdgesName] | None,
         typer.Option(
-            help="Lift also with these bones in place of the recording's own: from names, from motion, damaged, or "
+            help="Also lift with other bones than the recording's own: inferred from names or from motion, damaged, or "
             "none. Can be repeated.",
             show_default=False,
         ),
@@ -70,7 +70,7 @@ def evaluate(
         typer.Option(
             "--latency-frames",
             "--delay",
-            help="Look so many frames ahead, and compare nothing else; can be repeated.",
+            help="Score with this many latency frames only; can be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -78,13 +78,13 @@ def evaluate(
     as_json: Json = False,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Draw them into this file (.png, .svg, .pdf); needs matplotlib.", show_default=False),
+        typer.Option(help="Draw the scores into this file (.png, .svg, .pdf); needs matplotlib.", show_default=False),
     ] = None,
     debug: Debug = False,
 ) -> None:
     """Score a checkpoint on the held-out part of real recordings, beside the flat guess.
 
-    docs/metrics.md has the metrics, docs/data.md what the folder holds.
+    docs/metrics.md explains the metrics, docs/data.md the files in the folder.
 
     [bold]Examples[/bold]
       olift eval small recordings
@@ -126,7 +126,7 @@ def evaluate(
 
 
 def shown(name: str, given: Sequence[str]) -> str:
-    """What a checkpoint is called in the table: its folder's name, or the whole path where another has that name."""
+    """A checkpoint's name in the table: its folder's name, or the whole path if another one has that name."""
     short = Path(name).name or name
     return name if sum(Path(other).name == short for other in set(given)) > 1 else short
 
@@ -142,7 +142,7 @@ def _check_plot(path: Path) -> None:
 
 
 def print_scores(scores: Sequence[Score]) -> None:
-    """A table with a block of rows for each source, and what its numbers mean; then one of the standard deviations."""
+    """Prints a table with a block of rows for each source and a legend, then a table of the standard deviations."""
     from rich.console import Console
 
     from olift_fast.train.evaluate import legend

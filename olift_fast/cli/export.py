@@ -14,7 +14,7 @@ from olift_fast.errors import InputError
 
 
 class WeightsName(StrEnum):
-    """How an ONNX file holds the weights."""
+    """The type of the weights in an ONNX file."""
 
     float32 = "float32"
     float16 = "float16"
@@ -32,21 +32,21 @@ def export(
     weights: Annotated[
         WeightsName,
         typer.Option(
-            help="How an .onnx holds the weights: float16 halves the file; int8 makes it a third, less accurate.",
+            help="Type of the weights in an .onnx: float16 halves the file; int8 makes it a third, less accurate.",
             metavar="float32|float16|int8",
         ),
     ] = WeightsName.float32,
     stream: Annotated[
-        bool, typer.Option("--stream", help="The next frame from a state of those before, for models without delay.")
+        bool, typer.Option("--stream", help="Lift frame by frame, with a state; for models with 0 latency frames.")
     ] = False,
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="A .pt2 of machine code for this CPU; needs a C++ compiler.")
+        bool, typer.Option("--compiled", help="Write machine code for this CPU (.pt2); needs a C++ compiler.")
     ] = False,
     debug: Debug = False,
 ) -> None:
     """Write a checkpoint as one file that runs without this package: in onnxruntime, a browser, C++, or PyTorch.
 
-    docs/export.md tells what goes in and comes out. An .onnx needs the extra export.
+    docs/export.md describes the inputs and outputs. An .onnx needs the extra export.
 
     [bold]Examples[/bold]
       olift export small -o small.onnx

@@ -1,4 +1,4 @@
-"""`olift finetune`: train a shipped checkpoint further, on a few clips of one's own animals."""
+"""`olift finetune`: train a checkpoint further, on a few clips of your own animals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def finetune(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="In place of the recipe's value, as in olift train; can be repeated.",
+            help="Replace a value of the recipe, as in olift train; can be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -41,8 +41,8 @@ def finetune(
 ) -> None:
     """Teach a checkpoint your own animals from a few clips whose 3D is known, and score both on clips held out.
 
-    The last fifth of each recording is never trained on: it tells whether it was worth it. docs/data.md has what an
-    .npz holds. Needs the extra train.
+    The last fifth of each recording is held out, to measure the gain. docs/data.md describes the .npz. Needs the extra
+    train.
 
     [bold]Examples[/bold]
       olift finetune recordings --out mine
@@ -74,9 +74,9 @@ def finetune(
         "schedule.warmup": min(60, steps // 10),
     }
     if before.config.window[1] == 0:
-        # It can serve streams of several delays. Trained with its own window alone, it would forget that.
+        # small-causal works with several latencies. Trained with its own window alone, it would forget the others.
         given["schedule.look_ahead"] = load_config(RECIPES / "small-causal.toml").schedule.look_ahead
-    # What it can be told, and the cameras that it knows, stay as its own training had them.
+    # Its inputs (pitch, kinds) and its cameras stay those of its own training.
     known = load_config(RECIPES / "small-all.toml").data
     if before.config.pitch:
         given["data.pitch_told"] = known.pitch_told

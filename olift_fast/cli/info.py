@@ -44,7 +44,7 @@ def info(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Tell what is in a keypoint file: tracks, joints, frames, what is missing, what is known of the skeleton.
+    """Show what is in a keypoint file: tracks, joints, frames, hidden keypoints and the skeleton.
 
     [bold]Examples[/bold]
       olift info mouse_DLC.csv
@@ -67,7 +67,7 @@ def info(
 
 
 def describe(tracks: KeypointTracks, min_confidence: float, infer: Infer = "names") -> dict[str, Any]:
-    """The content of `olift info --json`: counts, names, edges, and what share of each joint and track is hidden."""
+    """The content of `olift info --json`: counts, names, edges, and the hidden share of each joint and track."""
     import numpy as np
 
     from olift_fast.tracks.draft import Draft, draft_of, with_draft

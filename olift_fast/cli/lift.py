@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 
 class BackendName(StrEnum):
-    """What computes; "reference" is the old name of "eager"."""
+    """The backend; "reference" is the old name of "eager"."""
 
     auto = "auto"
     native = "native"
@@ -86,8 +86,8 @@ def lift(
         typer.Option(
             "-o",
             "--out",
-            help="Result; the suffix tells the format: .npz, .csv, .long.csv, .h5, .nc, .nwb, .glb, .bvh, .trc and "
-            "others (docs/formats.md). FILE.lifted.npz beside FILE by default. Of several FILEs: their folder.",
+            help="Result; the suffix chooses the format: .npz, .csv, .long.csv, .h5, .nc, .nwb, .glb, .bvh, .trc and "
+            "others (docs/formats.md). By default FILE.lifted.npz beside FILE. With several FILEs: their folder.",
             show_default=False,
             readable=False,
         ),
@@ -97,7 +97,7 @@ def lift(
         typer.Option(
             "--format-out",
             metavar="SUFFIX",
-            help="Format of the results of several FILEs: .npz (default), .csv, .long.csv, .parquet and others.",
+            help="With several FILEs, the results' format: .npz (default), .csv, .long.csv, .parquet and others.",
             show_default=False,
         ),
     ] = None,
@@ -107,7 +107,7 @@ def lift(
     infer: InferOption = InferName.names,
     no_infer: NoInfer = False,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what FILE says.", show_default=False)
+        float | None, typer.Option(help="Frames a second, instead of FILE's own rate.", show_default=False)
     ] = None,
     image_size: ImageSize = None,
     min_confidence: MinConfidence = 0.3,
@@ -138,7 +138,7 @@ def lift(
     backend: Annotated[
         BackendName,
         typer.Option(
-            help="auto: the fastest that can run; native: the same, but an error where the compiled module is missing; "
+            help="auto: the fastest that can run; native: the same, but an error if the compiled module is missing; "
             "eager: plain PyTorch.",
             metavar="auto|native|eager",
         ),
@@ -154,9 +154,9 @@ def lift(
     output: OldFrame = None,
     debug: Debug = False,
 ) -> None:
-    """Lift keypoint files to 3D. For thousands, see `olift archive`, which goes on where it stopped.
+    """Lift keypoint files to 3D. For thousands of files see `olift archive`, which can be stopped and continued.
 
-    Of several files, one that can't be lifted is told, and the exit code is then 3.
+    If some of several files can't be lifted, a line says why, and the exit code is 3.
 
     [bold]Examples[/bold]
       olift lift mouse_DLC.csv --open
@@ -164,9 +164,9 @@ def lift(
       olift lift openpose_json/ --fps 60 --html walk.html
       olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
       olift lift clip.slp --json | jq .seconds.lift
-      olift lift openfield.csv --view top --model small-all    filmed from above, by a model that can be told so
+      olift lift openfield.csv --view top --model small-all    filmed from above; this model can use the pitch
       olift lift walk.json --world --height 1.75m --calibration Calib.toml --camera cam_01
-      olift lift recordings/ -o lifted/ --format-out .csv      each file of a folder, and of the folders in it
+      olift lift recordings/ -o lifted/ --format-out .csv      all files of a folder and its subfolders
     """
     found = recordings_in(files)
     several = isinstance(found, Several)
@@ -228,7 +228,7 @@ def lift(
 
 
 def _lift_several(job: LiftingJob, recordings: Recordings, as_json: bool) -> None:
-    """Lifts and reports each; exit code 3 where some failed."""
+    """Lifts and reports each recording; exit code 3 if some failed."""
     done, failed, frames, facts = 0, 0, 0, []
     warnings: dict[str, list[Path]] = {}
     notes: dict[str, None] = {}
@@ -282,7 +282,7 @@ def default_output(file: Path, suffix: str) -> Path:
 
 
 def report(outcome: Outcome) -> None:
-    """What was lifted, where it is, and how long each stage took, for people."""
+    """Prints what was lifted, where the result is, and how long each stage took."""
     result, job = outcome.result, outcome.job
     for warning in outcome.warnings:
         warn(warning)
@@ -303,7 +303,7 @@ def _torch_note(outcome: Outcome) -> list[str]:
 
 
 def heading(name: str, result: LiftedTracks) -> str:
-    """What was read, in one line: "mouse.csv: 1 track of 30 frames and 4 joints (deeplabcut), 8.3% hidden"."""
+    """One line about the input: "mouse.csv: 1 track of 30 frames and 4 joints (deeplabcut), 8.3% hidden"."""
     rate = f", {result.fps:g} frames/s" if result.fps else ""
     return (
         f"{name}: {plural(result.num_tracks, 'track')} of {plural(result.num_frames, 'frame')} and "
@@ -348,7 +348,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _stem(path: Path) -> str:
-    """The name without its suffix, where `.long.csv` is one suffix."""
+    """The name without its suffix; `.long.csv` is one suffix."""
     from olift_fast.io.write import stem_of
 
     return stem_of(path)

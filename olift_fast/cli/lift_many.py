@@ -1,4 +1,4 @@
-"""`olift lift` of several files: which recordings, where the results go, one after the other."""
+"""`olift lift` with several files: finds the recordings, names their results, and lifts them one after the other."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Several:
-    """The recordings that the FILEs stand for.
+    """The recordings that the FILEs mean.
 
     Args:
         entries: files, and folders of frames.
-        passed_over: how many files are no recordings by their endings, or are results.
+        passed_over: the number of files that are results, or are not recordings by their endings.
     """
 
     entries: tuple[Entry, ...]
@@ -33,7 +33,7 @@ class Several:
 
 @dataclass(frozen=True)
 class Recordings:
-    """The same, with what becomes of them.
+    """Recordings with the paths of their results.
 
     Args:
         files: the recordings, each with the path of its result.
@@ -45,14 +45,14 @@ class Recordings:
 
 
 def recordings_in(files: Sequence[Path]) -> Path | Several:
-    """What the FILEs stand for: the path of one recording, or all recordings in several files, a glob, or a folder.
+    """What the FILEs mean: the path of one recording, or all recordings in several files, a glob, or a folder.
 
     A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. So is a folder with
-    one JSON file and nothing else to lift: MMPose makes such a one for each video. A file that is named as results or
-    skeletons are, as ``rec/*`` of a shell does on a second run, is passed over.
+    one JSON file and nothing else to lift, as MMPose writes for each video. Files with names of results or skeletons are
+    passed over: ``rec/*`` includes them on a second run.
 
     Raises:
-        InputError: one of them is not there, or holds no recording.
+        InputError: a file is missing, or has no recording.
     """
     if len(files) == 1 and not (files[0].is_dir() or (glob.has_magic(str(files[0])) and not files[0].exists())):
         return files[0]
@@ -65,13 +65,13 @@ def recordings_in(files: Sequence[Path]) -> Path | Several:
     if len(files) == len(entries) == 1 and files[0].is_dir():
         alone = Path(entries[0].path)
         if alone == files[0] or (alone.parent == files[0] and alone.name.lower().endswith(".json")):
-            # A frame needs its folder, which tells that it is one.
+            # A single frame is recognized by its folder.
             return files[0] if alone == files[0] or is_frame(alone) else alone
     return Several(tuple(entries), sum(one.passed_over for one in found) + len(files) - len(given))
 
 
 def each_once(found: Path | Several) -> list[Path]:
-    """The recordings' paths, each file once, also where a symbolic link leads to it."""
+    """The recordings' paths, each file once, even if symbolic links lead to it."""
     once: dict[str, Path] = {}
     for path in [found] if isinstance(found, Path) else [Path(entry.path) for entry in found.entries]:
         once.setdefault(os.path.realpath(path), path)
@@ -79,19 +79,19 @@ def each_once(found: Path | Several) -> list[Path]:
 
 
 def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
-    """The recordings, each once, and where their results go.
+    """The recordings, each once, and the paths of their results.
 
-    Results are named ``NAME.lifted.npz``. Below `out` they lie as the recordings lie below the folder that all of them
-    share; without `out`, beside the recordings.
+    Results are named ``NAME.lifted.npz``. In `out` they have the same subfolders as the recordings have in the folder
+    that all of them share. Without `out` they are beside the recordings.
 
     Args:
         several: the recordings.
-        out: a folder, which need not be there.
+        out: a folder, which need not exist.
         suffix: the ending of the results, ``.npz``.
 
     Raises:
-        InputError: `out` is a file, or a folder above it is, `suffix` is no ending of a format, two recordings would
-            have one result, or a result would take the place of a recording.
+        InputError: `out`, or a folder above it, is a file, `suffix` is not an ending, two recordings would have the same
+            result, or a result would replace a recording.
     """
     from olift_fast.archive.sources import RESULT, Entry, check_apart, told_apart
 
@@ -121,12 +121,12 @@ def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
 
 
 def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterator[tuple[Path, Outcome | str]]:
-    """Lifts one recording after the other; the outcome of each, or why it failed, in one line.
+    """Lifts one recording after the other; yields each with its outcome, or with one line on why it failed.
 
     Args:
-        job: how they are lifted; its `file` and `out` are not used.
-        recordings: what is lifted, and where to.
-        quiet: no bars.
+        job: the options; its `file` and `out` are not used.
+        recordings: the recordings and their results.
+        quiet: show no bars.
 
     Raises:
         InputError: an option or the model is unusable.
@@ -152,14 +152,14 @@ def lift_each(job: LiftingJob, recordings: Recordings, *, quiet: bool) -> Iterat
 
 
 def _beside(entry: Entry) -> Path:
-    """The recording's path without its ending; of a folder of frames, the folder's."""
+    """The recording's path without its ending; for a folder of frames, the folder's path."""
     path = Path(entry.path)
     folder = Path(os.path.abspath(path)).parent if path.is_dir() else path.parent
     return folder / Path(entry.name).name
 
 
 def _as_given(result: Path, out: Path | None) -> Path:
-    """The result's path as a user would write it: relative to here, where it is below."""
+    """The result's path as a user would write it: relative to the current folder if it is inside."""
     if out is not None:
         return result
     here = Path.cwd()

@@ -1,4 +1,4 @@
-"""Lift one file from reading to drawing: what `olift lift` and `olift demo` do alike, and `olift bench` times."""
+"""Lift one file, from reading to drawing. `olift lift` and `olift demo` do this, and `olift bench` times it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 FEWEST_JOINTS = 4
-"""Points of a rigid body from which three views without perspective tell its shape (Ullman 1979)."""
+"""Three views without perspective determine the shape of a rigid body of this many points (Ullman 1979)."""
 
 
 OTHER_LENGTH = 0.1
-"""A known bone that is longer or shorter by that share, once bones have one length each, is warned of."""
+"""A warning comes if a bone of known length differs by this share after bones have been given one length each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiftingJob:
-    """What to lift, and how: the options of `olift lift`."""
+    """The file to lift, and the options of `olift lift`."""
 
     file: Path
     out: Path
@@ -67,7 +67,7 @@ class LiftingJob:
 
     @property
     def finishing(self) -> Finishing:
-        """What is done with the result."""
+        """The options for what follows the lift."""
         return Finishing(
             smooth=self.smooth, rigid=self.rigid, body=self.body, placement=self.placement, pitch=self.pitch
         )
@@ -75,10 +75,10 @@ class LiftingJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: the result, the seconds of each stage, and what its reader should know.
+    """The outcome of a job: the result, the seconds of each stage, warnings and notes.
 
-    `trust` is of the joints as the model gave them, before they were smoothed and steadied. `torch` is why PyTorch was
-    needed, None where it was not.
+    `trust` is about the joints from the model, before they are smoothed and steadied. `torch` says why PyTorch was
+    needed; None if it was not.
     """
 
     job: LiftingJob
@@ -97,12 +97,12 @@ class Outcome:
 
 
 def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None = None) -> Outcome:
-    """Read, lift, write, and draw if a page is asked for; nothing is written unless the lift has succeeded.
+    """Read, lift, write, and draw if a page is asked for. Nothing is written unless the lift has succeeded.
 
     Args:
-        job: what to lift, and how.
-        quiet: no bar.
-        lifter: what lifts, for many files with one; by default `load_model` gives it.
+        job: the file and the options.
+        quiet: show no bar.
+        lifter: the lifter, to use one for many files; by default from `load_model`.
 
     Raises:
         InputError: the file or an option is unusable, or an output cannot be written.
@@ -114,7 +114,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
         tracks = job.finishing.prepared(tracks_of(job))
     _check_can_hold(job, tracks)
     with stages.measure("start"), computing_with(job.backend):
-        # The weights, and torch where it is needed: the same seconds for one frame as for a million.
+        # The stage "load": the weights and, if needed, torch. It takes the same time for any number of frames.
         from olift_fast.bodies import trust
         from olift_fast.model.checkpoints import pinned, validated_drift
         from olift_fast.model.loading import why_torch
@@ -143,7 +143,7 @@ def lift_file(job: LiftingJob, *, quiet: bool = False, lifter: AnyLifter | None 
 def _lift(
     job: LiftingJob, model: AnyLifter, tracks: KeypointTracks, stages: Stages, quiet: bool
 ) -> tuple[LiftedTracks, float | None]:
-    """The joints as the model gives them, and with ``--mirror`` by how much the mirror image's differ."""
+    """The model's joints and, with ``--mirror``, how far those of the mirror image differ."""
     with stages.measure("start"), computing_with(job.backend):
         from olift_fast.model import MirrorDisagreement, lift_tracks
 
@@ -166,7 +166,7 @@ def _lift(
 
 
 def _write(job: LiftingJob, result: LiftedTracks, stages: Stages) -> None:
-    """The result's file, and its page if one is asked for."""
+    """Writes the result's file, and its page if one is asked for."""
     with stages.measure("write"):
         from olift_fast.io import write_lifted
 
@@ -180,7 +180,7 @@ def _write(job: LiftingJob, result: LiftedTracks, stages: Stages) -> None:
 
 
 def check_job(job: LiftingJob) -> None:
-    """Raises InputError or MissingExtraError where an option is unusable or an output cannot be written."""
+    """Raises InputError or MissingExtraError if an option is unusable or an output cannot be written."""
     check_options(job)
     check_input(job.file)
     check_result(job.out, job.file)
@@ -189,7 +189,7 @@ def check_job(job: LiftingJob) -> None:
 
 
 def check_options(job: LiftingJob) -> None:
-    """Raises InputError or MissingExtraError where an option is unusable, whatever the files are."""
+    """Raises InputError or MissingExtraError if an option is unusable for any file."""
     check_min_confidence(job.min_confidence)
     if job.fps is not None and not 0 < job.fps < float("inf"):
         raise InputError(f"--fps must be a positive number, got {job.fps:g}")
@@ -231,7 +231,7 @@ def read_tracks(
     image_size: tuple[int, int] | None = None,
     names: Sequence[str] = (),
 ) -> KeypointTracks:
-    """`read_liftable` with a skeleton by name, and errors that name options."""
+    """`read_liftable` with the skeleton given by name, and errors that name options."""
     from olift_fast.io.liftable import read_liftable
 
     return read_liftable(
@@ -249,7 +249,7 @@ def read_tracks(
 
 
 def skeleton_told(name: str) -> Skeleton:
-    """`read_skeleton` for what ``--skeleton`` says; raises InputError that names the option."""
+    """`read_skeleton` for the value of ``--skeleton``; raises InputError that names the option."""
     from olift_fast.io import read_skeleton
 
     with by_option(name, f"--skeleton {name}"):
@@ -257,7 +257,7 @@ def skeleton_told(name: str) -> Skeleton:
 
 
 def load_model(model: str, device: str, dtype: str) -> AnyLifter:
-    """The lifter, on the device and in the precision that are asked for; raises InputError where it can't run there."""
+    """The lifter on this device and in this dtype; raises InputError if it can't run there."""
     from olift_fast.model import load
 
     with by_option("device", "--device"), by_option("dtype", f"--dtype {dtype}: dtype"):
@@ -265,7 +265,7 @@ def load_model(model: str, device: str, dtype: str) -> AnyLifter:
 
 
 def computing_with(backend: Literal["auto", "native", "eager", "reference"]) -> AbstractContextManager[None]:
-    """`use_backend` for what ``--backend`` asks for; raises InputError for "native" where there is no native module."""
+    """`use_backend` for the value of ``--backend``; raises InputError for "native" without the native module."""
     if backend == "auto":
         return nullcontext()
     from olift_fast.runtime.asked_backend import use_backend
@@ -276,12 +276,12 @@ def computing_with(backend: Literal["auto", "native", "eager", "reference"]) -> 
     reason = why_not_native()
     if reason is not None:
         raise InputError(f"--backend native: {reason}")
-    # Not every operation has a native backend: "auto" takes it wherever there is one.
+    # Not every operation has a native backend. "auto" uses it for those that have one.
     return use_backend("auto")
 
 
 def _absent_joints(result: LiftedTracks) -> str:
-    """How many joints each track lacks for good, in words: "3 of mouse (nose, tail, …), 1 of cricket (wing)"."""
+    """How many joints each track never has, in words: "3 of mouse (nose, tail, …), 1 of cricket (wing)"."""
     import numpy as np
 
     seen = np.asarray(np.isfinite(result.joints[..., 0]).any(axis=1))
@@ -294,7 +294,7 @@ def _absent_joints(result: LiftedTracks) -> str:
 
 
 def _without_motion(result: LiftedTracks) -> tuple[list[str], list[str]]:
-    """Tracks in which no keypoint ever moves, and those whose keypoints are all in one point in every frame."""
+    """Tracks in which no keypoint ever moves, and tracks whose keypoints are all at one point in every frame."""
     import numpy as np
 
     still, one_point = [], []
@@ -317,7 +317,7 @@ def hidden_share(result: LiftedTracks) -> float:
 
 
 def _camera_notes(model: AnyLifter, result: LiftedTracks) -> Iterator[str]:
-    """What the model was told of the camera, or may be told."""
+    """Notes on the camera's pitch: the one that the model was given, or that it could be given one."""
     if result.camera is not None:
         yield f"the model was told: {result.camera}"
     elif model.config.pitch:
@@ -325,7 +325,7 @@ def _camera_notes(model: AnyLifter, result: LiftedTracks) -> Iterator[str]:
 
 
 def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterator[str]:
-    """What the skeleton of these tracks lacks that makes depth less sure, with the option that gives it."""
+    """Warnings that missing edges or sides make depth less sure, with the option that gives them."""
     from olift_fast.tracks.hands import hand_of, is_hand
 
     if not skeleton.edges:
@@ -345,7 +345,7 @@ def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterato
 
 
 def _other_lengths(job: LiftingJob, result: LiftedTracks) -> Iterator[str]:
-    """Bones whose known length is not the one that they got: the joints told the size before bones were steadied."""
+    """Warnings of bones that are not at their known length, because the size was found before bones were steadied."""
     if not job.finishing.steadies or result.units != "meters":
         return
     import numpy as np

@@ -11,18 +11,19 @@ import typer
 from olift_fast.camera_views import PITCHES
 from olift_fast.errors import InputError
 
-# `readable=False` keeps typer from checking paths itself: its message takes five lines, ours takes one.
+# `readable=False`: typer must not check paths itself, because its message takes five lines, and ours one.
 KeypointFile = Annotated[
     Path, typer.Argument(help="Keypoint file, or a folder of OpenPose JSON.", show_default=False, readable=False)
 ]
 FormatName = Annotated[
-    str | None, typer.Option("--format", help="Format of FILE; told from its content by default.", show_default=False)
+    str | None,
+    typer.Option("--format", help="Format of FILE; by default recognized from its content.", show_default=False),
 ]
 ModelName = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Checkpoint: a shipped name, a folder (./small, where it has such a name), or owner/name on the Hub.",
+        help="Checkpoint: a shipped name, a folder (./small if its name is a shipped one), or owner/name on the Hub.",
     ),
 ]
 SkeletonName = Annotated[
@@ -37,7 +38,7 @@ SkeletonName = Annotated[
 
 
 class InferName(StrEnum):
-    """What the bones are inferred from where nobody gives any."""
+    """The source of bones if none are given."""
 
     names = "names"
     motion = "motion"
@@ -48,25 +49,28 @@ InferOption = Annotated[
     InferName,
     typer.Option(
         "--infer",
-        help="Where no bones are given, infer them from the joints' names; motion: from names, and what they leave "
-        "open from motion.",
+        help="If no bones are given, infer them: names: from the joints' names; motion: also from motion, for joints "
+        "whose names don't tell.",
     ),
 ]
-NoInfer = Annotated[bool, typer.Option("--no-infer", help="The same as --infer none: joints without bones.")]
+NoInfer = Annotated[bool, typer.Option("--no-infer", help="The same as --infer none: lift without bones.")]
 ImageSize = Annotated[
     tuple[int, int] | None,
     typer.Option(
         "--image-size",
-        help="Width and height of the picture in pixels, in place of what FILE says: scales coordinates within 0…1.",
+        help="Width and height of the picture in pixels, instead of FILE's own; coordinates within 0…1 are scaled by "
+        "them.",
         show_default=False,
         metavar="WIDTH HEIGHT",
     ),
 ]
-MinConfidence = Annotated[float, typer.Option("--min-confidence", help="Keypoints below it count as hidden.")]
+MinConfidence = Annotated[
+    float, typer.Option("--min-confidence", help="Keypoints with a lower confidence count as hidden.")
+]
 
 
 class FrameName(StrEnum):
-    """What the coordinates of the 3D joints are given in."""
+    """The frame of the joints' coordinates."""
 
     camera = "camera"
     object = "object"
@@ -81,7 +85,7 @@ OldFrame = Annotated[FrameName | None, typer.Option("--output", hidden=True)]
 
 
 class ViewName(StrEnum):
-    """Where the camera stands, roughly: the keys of `PITCHES`."""
+    """Rough positions of the camera: the keys of `PITCHES`."""
 
     top = "top"
     level = "level"
@@ -92,8 +96,8 @@ Pitch = Annotated[
     float | None,
     typer.Option(
         "--pitch",
-        help="Degrees by which the camera looks down (90: straight down, negative: up from below), for models that can "
-        "be told, and for the world frame.",
+        help="Degrees by which the camera looks down (90: straight down, negative: up from below), for models that "
+        "take it (small-all), and for the world frame.",
         show_default=False,
         metavar="DEGREES",
     ),
@@ -102,27 +106,27 @@ View = Annotated[
     ViewName | None,
     typer.Option(
         "--view",
-        help=f"In place of --pitch: {', '.join(f'{view} ({pitch:g})' for view, pitch in PITCHES.items())}.",
+        help=f"Instead of --pitch: {', '.join(f'{view} ({pitch:g})' for view, pitch in PITCHES.items())}.",
         show_default=False,
     ),
 ]
 
 VideoFile = Annotated[
     Path | None,
-    typer.Option("--video", help="What the keypoints come from: drawn below them.", show_default=False, readable=False),
+    typer.Option("--video", help="The video of the keypoints, drawn below them.", show_default=False, readable=False),
 ]
 VideoOffset = Annotated[
     int | None,
     typer.Option(
         "--offset",
-        help="Frame n of the result is frame n + OFFSET of the video; needed where the two differ in length.",
+        help="Frame n of the result is frame n + OFFSET of the video; needed if the two differ in length.",
         show_default=False,
     ),
 ]
 
 
 class DtypeName(StrEnum):
-    """What the model's products are rounded to."""
+    """The rounding of the model's products."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -136,12 +140,12 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         help="Rounding of the model's products. bfloat16 is for GPUs and CPUs with AVX512-BF16: faster, and joints "
-        "move by some 0.4% of the animal's size; int16 is for x86-64 CPUs, and joints move by 0.1%; float16 "
+        "move by about 0.4% of the animal's size; int16 is for x86-64 CPUs, and joints move by 0.1%; float16 "
         "is for GPUs.",
     ),
 ]
 Mirror = Annotated[
-    bool, typer.Option("--mirror", help="Lift the mirror image, too, and average: more accurate, twice the work.")
+    bool, typer.Option("--mirror", help="Also lift the mirror image, and take the mean: more accurate, twice the work.")
 ]
 Smooth = Annotated[
     float | None,
@@ -159,8 +163,8 @@ BodyFile = Annotated[
     Path | None,
     typer.Option(
         "--body",
-        help="Give each bone its length in this body.json of `olift adapt`; if that holds millimeters, they tell "
-        "--world the size.",
+        help="Give each bone its length in this body.json of `olift adapt`; if the file has millimeters, --world takes "
+        "the size from them.",
         show_default=False,
         readable=False,
     ),
@@ -171,7 +175,7 @@ TrackNames = Annotated[
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read NumPy files with pickled objects: these can run code.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines, and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else.")]
 JsonFile = Annotated[
     Path | None,
     typer.Option("-o", "--out", help="Write the JSON to this file.", show_default=False, readable=False),
@@ -180,7 +184,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 def pitch_told(pitch: float | None, view: ViewName | None) -> float | None:
-    """The camera's pitch in degrees, of the two options that tell it; None where neither does.
+    """The camera's pitch in degrees, from the option that gives it; None if neither does.
 
     Raises:
         InputError: both are given, or the pitch is out of range.
@@ -194,5 +198,5 @@ def pitch_told(pitch: float | None, view: ViewName | None) -> float | None:
 
 
 def inferring(infer: InferName, no_infer: bool) -> Literal["names", "motion", "none"]:
-    """What edges are inferred from, of the two options that tell it."""
+    """The source of inferred edges, from these two options."""
     return "none" if no_infer else infer.value

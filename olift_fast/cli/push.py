@@ -1,4 +1,4 @@
-"""`olift push`: a checkpoint to the Hub."""
+"""`olift push`: put a checkpoint on the Hub."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ def push(
     model: Annotated[str, typer.Argument(help="Checkpoint: a shipped name or a folder.", show_default=False)],
     repo: Annotated[
         str,
-        typer.Argument(
-            help="owner/name on the Hub; made where there is none.", show_default=False, metavar="OWNER/NAME"
-        ),
+        typer.Argument(help="owner/name on the Hub; created if missing.", show_default=False, metavar="OWNER/NAME"),
     ],
     card: Annotated[
         Path | None,
         typer.Option(
             "--card",
-            help="The model card, in Markdown; by default the README.md of MODEL's folder, else a short one.",
+            help="The model card, in Markdown; by default the README.md of MODEL's folder, or else a short card.",
             show_default=False,
             readable=False,
         ),
     ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", help="For the card's metadata: apache-2.0, …", show_default=False)
+        str | None, typer.Option("--license", help="License for the card's metadata: apache-2.0, …", show_default=False)
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Nobody else may see it.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     revision: Annotated[
         str | None, typer.Option("--revision", help="The branch; main by default.", show_default=False)
     ] = None,
-    message: Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.", show_default=False)] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="The commit message.", show_default=False)
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

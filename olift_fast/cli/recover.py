@@ -1,4 +1,4 @@
-"""`olift recover`: the record of a stream that was killed, written from its journal."""
+"""`olift recover`: write the record of a killed stream from its journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def recover(
     journal: Annotated[
         Path,
-        typer.Argument(help="What `olift stream --record` has left (OUT.journal).", show_default=False, readable=False),
+        typer.Argument(
+            help="The journal that `olift stream --record` left (OUT.journal).", show_default=False, readable=False
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -30,7 +32,7 @@ def recover(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Write the record of a stream that was killed, or whose disk was full, and delete its journal.
+    """Write the record of a stream that was killed or whose disk was full, and delete its journal.
 
     [bold]Examples[/bold]
       olift recover session.npz.journal
@@ -52,7 +54,7 @@ def recover(
 
 
 def write_record(recording: Recording, out: Path) -> None:
-    """Writes a record, in several files where one would be too large, and tells of each."""
+    """Writes a record, in several files if one would be too large, and prints the name of each."""
     written = recording.write(out)
     if not written:
         warn(f"{out}: not written: nothing was lifted")
@@ -62,7 +64,7 @@ def write_record(recording: Recording, out: Path) -> None:
 
 
 def _named(journal: Path) -> Path:
-    """The result that the journal's name tells."""
+    """The result's path, from the journal's name."""
     if journal.suffix != ".journal":
         raise InputError(f"{journal}: is no journal that `--record OUT` has left, wanted OUT.journal")
     return journal.with_suffix("")

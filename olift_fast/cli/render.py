@@ -23,7 +23,9 @@ class ThemeName(StrEnum):
 
 @reported
 def render(
-    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
+    result: Annotated[
+        Path, typer.Argument(help="A result of `olift lift` (.npz).", show_default=False, readable=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -39,8 +41,8 @@ def render(
     fps: Annotated[
         float | None,
         typer.Option(
-            help="Frames per second of the movie, in which all frames are then drawn: fewer are slow motion. By "
-            "default it plays as fast as the animal moved.",
+            help="Frames per second of the movie. All frames of the result are then drawn, so a low number is slow "
+            "motion. By default it plays as fast as the animal moved.",
             show_default=False,
         ),
     ] = None,
@@ -53,15 +55,15 @@ def render(
         ),
     ] = None,
     views: Annotated[int, typer.Option(help="3D views: 1, or 2 at a right angle.")] = 2,
-    turn: Annotated[float, typer.Option(help="Degrees per second by which they turn.")] = 24.0,
+    turn: Annotated[float, typer.Option(help="Degrees per second by which the 3D views turn.")] = 24.0,
     follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="The 3D camera follows the animals, or shows the whole way.")
+        bool, typer.Option("--follow/--no-follow", help="The 3D camera follows the animals, or shows their whole path.")
     ] = True,
     trail: Annotated[float, typer.Option(help="Seconds of the path behind each animal.")] = 1.0,
     theme: Annotated[ThemeName, typer.Option(help="The background.")] = ThemeName.dark,
     debug: Debug = False,
 ) -> None:
-    """Draw a lifted result as a movie: the keypoints over the video, beside the 3D skeletons that turn.
+    """Draw a lifted result as a movie: the keypoints over the video, beside the turning 3D skeletons.
 
     [bold]Examples[/bold]
       olift render mouse_DLC.lifted.npz --video mouse.mp4

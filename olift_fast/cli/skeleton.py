@@ -1,4 +1,4 @@
-"""`olift skeleton`: a draft of the skeleton that a keypoint file lacks, to correct by hand."""
+"""`olift skeleton`: draft the skeleton that a keypoint file lacks, to be corrected by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class DraftFrom(StrEnum):
-    """What a draft is made from."""
+    """The source of a draft's bones."""
 
     names = "names"
     motion = "motion"
@@ -44,21 +44,25 @@ def skeleton(
     ] = None,
     png: Annotated[
         Path | None,
-        typer.Option(help="Draw it on a frame of FILE into this picture (.png).", show_default=False, readable=False),
+        typer.Option(
+            help="Draw the skeleton on a frame of FILE into this picture (.png).", show_default=False, readable=False
+        ),
     ] = None,
     infer: Annotated[
         DraftFrom,
-        typer.Option(help="names: from the joints' names alone; motion: and what they leave open from motion."),
+        typer.Option(
+            help="names: from the joints' names alone; motion: also from motion, for joints whose names don't tell."
+        ),
     ] = DraftFrom.motion,
     format: FormatName = None,
     min_confidence: MinConfidence = 0.3,
     allow_pickle: AllowPickle = False,
     debug: Debug = False,
 ) -> None:
-    """Write a draft of a file's skeleton to correct: joints, bones and sides, inferred where the file gives none.
+    """Write a draft of a file's skeleton to correct: joints, bones and sides, inferred if the file has none.
 
-    Bones come from the joints' names, and what those leave open from motion. The file that is written is for --skeleton
-    of the other commands.
+    Bones come from the joints' names and, for joints whose names don't tell, from motion. Give the written file to
+    --skeleton of the other commands.
 
     [bold]Examples[/bold]
       olift skeleton mouse_DLC.csv --png skeleton.png
@@ -107,7 +111,7 @@ def _check_outputs(file: Path, result: Path, png: Path | None) -> None:
 
 
 def _write(skeleton: Skeleton, path: Path) -> None:
-    """The JSON that `Skeleton.from_json` reads, an edge a line, with the names of its joints."""
+    """Writes the JSON that `Skeleton.from_json` reads, with one edge a line, by the names of its joints."""
     from olift_fast.atomic import atomic_path
 
     def lines(pairs: Any) -> str:
@@ -131,7 +135,7 @@ def _write(skeleton: Skeleton, path: Path) -> None:
 
 
 def _print_moved(draft: Draft) -> None:
-    """The edges of motion, which need a look most, the least certain first."""
+    """Prints the edges from motion, which most need checking, the least certain first."""
     from rich.console import Console
 
     names = draft.skeleton.names

@@ -1,4 +1,4 @@
-"""Time each stage of lifting one file, in several rounds, beside the eager backend: what `olift bench` does."""
+"""Time each stage of lifting one file in several rounds, and the eager backend, for `olift bench`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from olift_fast.model.inference import Prepared
     from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
-# Rounding in all layers adds up to an error of some 1e-6 in float32, 1e-3 in int16 and 5e-3 in bfloat16, and to more
-# where keypoints are far off; a wrong kernel gives far more.
+# Rounding in all layers adds up to an error of about 1e-6 in float32, 1e-3 in int16 and 5e-3 in bfloat16, and to more
+# if keypoints are far off. The error of a wrong kernel is far larger.
 AGREEMENT = {"float32": 1e-3, "bfloat16": 3e-2, "int16": 1e-2, "float16": 1e-2}
 HIDDEN = 0.05
 EAGER_LIFT = "lift, eager"
@@ -29,7 +29,7 @@ Backend = Literal["auto", "native", "eager"]
 
 
 class Shape(NamedTuple):
-    """How many keypoints to generate where there is no file."""
+    """The numbers of frames, joints and tracks to generate without a file."""
 
     frames: int
     joints: int
@@ -38,15 +38,15 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Timings:
-    """What was timed, and the seconds that it took.
+    """The timed job and its seconds.
 
     Args:
-        job: what was lifted, and how.
-        result: what the file was lifted to.
-        backend: "native", "eager" where the native module is missing, or "auto" on another device than the CPU.
-        why_not_native: why the native module is missing; None where it is there, or not needed.
-        start: what happens once in a process: import of torch, reading of the weights, first lift.
-        rounds: the stages of each round, read … write or draw; where the backends are compared `EAGER_LIFT`, too.
+        job: the file and the options.
+        result: the lifted file.
+        backend: "native", "eager" if the native module is missing, or "auto" on another device than the CPU.
+        why_not_native: why the native module is missing; None if it is there, or not needed.
+        start: the stages that run once in a process: import of torch, reading of the weights, first lift.
+        rounds: the stages of each round, read … write or draw, and `EAGER_LIFT` if the backends are compared.
         error: relative Frobenius error of the model's joints against the eager backend's, where compared.
     """
 
@@ -65,10 +65,10 @@ def time_stages(
     """Lift the file once for the start, check that the backends agree, then time each stage in every round.
 
     Args:
-        job: what to lift, and where the results that are written go.
+        job: the file, the options and the results' paths.
         rounds: how often each stage is timed.
-        shape: of the keypoints that are generated into `job.file` first; None where it is there.
-        compare: time the lifting of the eager backend as well, by turns.
+        shape: of the keypoints to generate into `job.file` first; None if the file exists.
+        compare: also time the lifting of the eager backend, in turns.
         quiet: show no progress.
 
     Raises:
@@ -113,7 +113,7 @@ def time_stages(
     timed = []
     with progress_bar("rounds", quiet) as progress:
         for number in range(rounds):
-            # Each goes first in half of the rounds.
+            # Each backend goes first in half of the rounds.
             turns = backends if number % 2 == 0 else backends[::-1]
             timed.append(_round(job, model, result, turns, backend))
             if progress is not None:
@@ -122,7 +122,7 @@ def time_stages(
 
 
 def _load(job: LiftingJob) -> Lifter:
-    """The lifter of torch's modules, which every backend computes with."""
+    """The lifter as a torch module, which can run on every backend."""
     from olift_fast.model import Lifter
     from olift_fast.model.devices import on_device
 
@@ -132,10 +132,10 @@ def _load(job: LiftingJob) -> Lifter:
 
 
 def write_random(path: Path, shape: Shape) -> None:
-    """An npz of keypoints that swing about their places along a chain of joints; every twentieth is hidden.
+    """Writes an npz of keypoints that swing about their places along a chain of joints; one in twenty is hidden.
 
     Raises:
-        InputError: more than a recording can hold.
+        InputError: the shape is larger than a recording can be.
     """
     import numpy as np
 
@@ -154,7 +154,7 @@ def write_random(path: Path, shape: Shape) -> None:
 
 
 def _round(job: LiftingJob, model: Lifter, result: LiftedTracks, backends: Sequence[Backend], fast: Backend) -> Stages:
-    """One round: every stage once, the lifting with each backend in this order."""
+    """One round: every stage once, and the lifting with each backend in the given order."""
     from olift_fast.io import write_lifted
 
     stages = Stages()
@@ -200,7 +200,7 @@ def _place(joints: Sequence[np.ndarray], prepared: Sequence[Prepared]) -> list[n
 
 
 def _error(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
-    """The relative Frobenius error over all tracks; infinite where one holds a number and the other none."""
+    """The relative Frobenius error over all tracks; infinite if one has a number where the other has NaN."""
     import numpy as np
 
     ours, theirs = (np.concatenate([track.ravel() for track in tracks]).astype(np.float64) for tracks in (got, wanted))

@@ -1,4 +1,4 @@
-"""`olift stream`: keypoints in as they come, 3D out."""
+"""`olift stream`: lift keypoints as they come."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TRACKS = 8
 
 
 class OnLag(StrEnum):
-    """What happens to frames that come faster than they are lifted or read."""
+    """How frames are treated that come faster than they are lifted or read."""
 
     queue = "queue"
     drop = "drop"
@@ -69,15 +69,15 @@ def stream(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     replay: Annotated[
         Path | None,
-        typer.Option(help="Play this keypoint file as if it came now.", show_default=False, readable=False),
+        typer.Option(help="Play this keypoint file as if it was live.", show_default=False, readable=False),
     ] = None,
     infer: InferOption = InferName.names,
     no_infer: NoInfer = False,
     fps: Annotated[
         float | None,
         typer.Option(
-            help="Frames a second: of the replay (0: as fast as they are lifted; the file's own by default), "
-            "and in the record.",
+            help="Frames a second of the replay (0: as fast as they are lifted; by default the file's own rate) "
+            "and of the record.",
             show_default=False,
         ),
     ] = None,
@@ -87,7 +87,7 @@ def stream(
         typer.Option(
             "--latency-frames",
             "--delay",
-            help="Frames that a result waits for, to look ahead; the model's own by default. small-causal is trained "
+            help="How many later frames a result waits for; by default the model's own number. small-causal is trained "
             "for 0, 2, 4, 8 and 16.",
             show_default=False,
         ),
@@ -99,13 +99,14 @@ def stream(
     frame: FrameOption = FrameName.camera,
     output: OldFrame = None,
     tracks: Annotated[
-        int | None, typer.Option(help="Tracks at once: 8, or those of the replay.", show_default=False)
+        int | None,
+        typer.Option(help="The most tracks at once; by default 8, or as many as the replay has.", show_default=False),
     ] = None,
     idle: Annotated[float, typer.Option(help="Seconds without a frame after which a track ends.")] = 10.0,
     scale: Annotated[
         float | None,
         typer.Option(
-            help="RMS distance of the keypoints from their center, in pixels; fitted to the first frames by default.",
+            help="RMS distance of the keypoints from their center, in pixels; by default fitted to the first frames.",
             show_default=False,
         ),
     ] = None,
@@ -113,7 +114,7 @@ def stream(
         int | None,
         typer.Option(
             help="Hold results back until the scale is fitted to this many frames. By default there are results from "
-            "the first frame on, while it is fitted.",
+            "the first frame on, while the scale is being fitted.",
             show_default=False,
         ),
     ] = None,
@@ -125,30 +126,32 @@ def stream(
         ),
     ] = None,
     on_lag: Annotated[
-        OnLag, typer.Option(help="queue: the source has to wait; drop: only the newest frame of each track waits.")
+        OnLag, typer.Option(help="On lag: queue makes the source wait; drop keeps only the newest frame of each track.")
     ] = OnLag.queue,
     queue: Annotated[
-        int, typer.Option(help="Frames of a client that may wait; with --on-lag drop, tracks with a frame that waits.")
+        int, typer.Option(help="The most frames of a client that may wait; with --on-lag drop, the most tracks.")
     ] = 64,
     patience: Annotated[
-        float, typer.Option(help="Seconds after which a client is closed that reads none of its answers.")
+        float, typer.Option(help="Seconds after which a client that reads no answers is closed.")
     ] = 30.0,
     record: Annotated[
         Path | None,
         typer.Option(
-            help="Write all that was lifted at the end (.npz, .csv, …, as `olift lift -o`). Until then it grows in "
+            help="At the end, write all results (.npz, .csv, …, as `olift lift -o`). Until then they are in "
             "RECORD.journal, which `olift recover` reads after a crash.",
             show_default=False,
             readable=False,
         ),
     ] = None,
     open_: Annotated[
-        bool, typer.Option("--open", help="Serve a live page, 3D beside the 2D input, and open it.")
+        bool, typer.Option("--open", help="Serve a live page with the 2D input and the 3D, and open it.")
     ] = False,
     page_port: Annotated[
-        int, typer.Option("--page-port", "--view-port", help="Port of the page; the next free one is taken.")
+        int, typer.Option("--page-port", "--view-port", help="Port of the page; if it is taken, the next free one.")
     ] = 8080,
-    threads: Annotated[int, typer.Option(help="CPU threads; more than one pays for many tracks on idle cores.")] = 1,
+    threads: Annotated[
+        int, typer.Option(help="CPU threads; more than one is faster with many tracks on idle cores.")
+    ] = 1,
     format: FormatName = None,
     image_size: ImageSize = None,
     allow_pickle: AllowPickle = False,
@@ -156,8 +159,8 @@ def stream(
 ) -> None:
     r"""Lift keypoints as they come: JSON lines on stdin, UDP, TCP or a WebSocket, and 3D back the same way.
 
-    A line is a frame, {"keypoints": [\[x, y, confidence], …], "track": "dog", "t": 12.3}, of which only keypoints are
-    needed; docs/cli.md has the rest.
+    Each line is a frame: {"keypoints": [\[x, y, confidence], …], "track": "dog", "t": 12.3}. Only "keypoints" is
+    required. docs/cli.md describes the lines.
 
     [bold]Examples[/bold]
       olift stream --replay mouse_DLC.csv --open
@@ -236,7 +239,7 @@ def stream(
         page = None
         if open_:
             page = at_the_end.enter_context(closing(_open_view(joints, host, page_port, replay, AXES[frame.value])))
-        # What is loaded now stays loaded; a garbage collection that goes through it would hold frames up.
+        # Objects that exist now stay for the whole run; a garbage collection through them would delay frames.
         gc.collect()
         gc.freeze()
         served = serve_stream(
@@ -260,7 +263,7 @@ def stream(
 def _check(
     sources: dict[str, Any], *, skeleton: str | None, min_confidence: float, fps: float | None, record: Path | None
 ) -> None:
-    """Raises InputError or MissingExtraError for what can be told before anything is loaded."""
+    """Raises InputError or MissingExtraError for options that can be checked before anything is loaded."""
     from olift_fast.streaming.transports import check_sources
 
     check_sources(sources, by_option=True)
@@ -293,7 +296,7 @@ def _check_fits(frame: FrameName, *, align: int | None, scale: float | None, fit
 
 
 def _read_replay(file: Path, **how: Any) -> KeypointTracks:
-    """The recording to play, by `read_tracks`; its warnings and notes are shown."""
+    """Reads the recording to play with `read_tracks`, and shows its warnings and notes."""
     check_input(file)
     replayed = read_tracks(file, **how)
     for warning in replayed.warnings:
@@ -304,7 +307,7 @@ def _read_replay(file: Path, **how: Any) -> KeypointTracks:
 
 
 def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
-    """That of the replay, or the one asked for."""
+    """The skeleton of the replay, or the one given by name."""
     from olift_fast.tracks.rigs import plain_skeleton
 
     if replayed is not None:
@@ -319,9 +322,9 @@ def _skeleton(name: str | None, replayed: KeypointTracks | None) -> Skeleton:
 
 
 def _check_can_hold(record: Path, joints: Skeleton, replayed: KeypointTracks | None) -> None:
-    """Raises InputError where the record's format can't do without what is known to be missing.
+    """Raises InputError if the record's format needs something that is known to be missing.
 
-    A live stream may have any number of tracks. Whether its frames have times is only known at the end.
+    A live stream may have any number of tracks. Only at the end is it known whether its frames have times.
     """
     import numpy as np
 
@@ -332,7 +335,7 @@ def _check_can_hold(record: Path, joints: Skeleton, replayed: KeypointTracks | N
     if replayed is None:
         nothing = np.zeros((1, 1, joints.num_joints, 2), np.float32)
         replayed = KeypointTracks(nothing, nothing[..., 0], joints, ("track",))
-    # Moments of a record are counted; a replay without a rate is played at the usual one.
+    # A record has no frame numbers; a replay without a rate is played at 30 frames a second.
     check_can_hold(record, replace(replayed, frames=None, fps=replayed.fps or 30.0), more_to_come=live)
 
 
@@ -342,7 +345,7 @@ def _open_view(skeleton: Skeleton, host: str, port: int, replay: Path | None, ax
 
     from olift_fast.view.live import LiveView
 
-    # The page's server would otherwise log a traceback for each browser that leaves early.
+    # Otherwise the page's server logs a traceback for each browser that leaves early.
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
 
     view = LiveView(skeleton, host, port, title=replay.name if replay else "live", axes=axes)

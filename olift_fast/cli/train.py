@@ -1,4 +1,4 @@
-"""`olift train`: a checkpoint from generated animals and real motion."""
+"""`olift train`: train a checkpoint on generated animals and real motion."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def train(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="In place of CONFIG's value; can be repeated.", show_default=False
+            "--set", metavar="KEY=VALUE", help="Replace a value of CONFIG; can be repeated.", show_default=False
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the run in run.out stopped; start where there is none.")
+        bool, typer.Option("--resume", help="Go on where the run in run.out stopped; if there is none, start.")
     ] = False,
     debug: Debug = False,
 ) -> None:
@@ -60,7 +60,7 @@ def train(
 
 @contextmanager
 def watching(config: Config) -> Iterator[Callable[[int, Report | None], None]]:
-    """A progress bar with the latest report on stderr; one line for each report where stderr is no terminal."""
+    """A progress bar with the latest report on stderr; one line for each report if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda step, report: say(_line(report, config.schedule.steps), err=True) if report else None
         return
@@ -87,7 +87,7 @@ def _figures(report: Report) -> str:
 
 
 def first_process() -> bool:
-    """Whether this process is the one to write files and messages: the first of those that ``torchrun`` started."""
+    """Whether this process writes files and messages: it is the first that ``torchrun`` started."""
     import os
 
     return os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""What the reader of options finds wrong, in one line: the option, the value wanted and the value seen."""
+"""Turns errors of the option parser into one line: the option, the value wanted and the value seen."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from olift_fast.cli.console import BAD_INPUT, stopped
 from olift_fast.errors import InputError
 
 _UsageError: Any = typer.BadParameter.__base__
-"""Of click, or of the copy of it that newer versions of typer bring."""
+"""click's exception, or that of the copy of click in newer versions of typer."""
 _KINDS = {float: "a number", int: "a whole number"}
 _WRITTEN = frozenset({"--out", "--html", "--record", "--png", "--plot"})
 _COUNTS = ("no", "one", "two", "three", "four")
 
 
 class Root(TyperGroup):
-    """The commands; what is wrong before or between them takes one line."""
+    """The group of commands, with errors of one line for words before the command."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Reads the words before the command."""
+        """Parses the words before the command."""
         with _in_one_line():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Reads those of the command, and runs it."""
+        """Parses the command's words, and runs it."""
         with _in_one_line():
             return super().invoke(ctx)
 
 
 class Command(TyperCommand):
-    """A command; what is wrong with its options takes one line."""
+    """A command, with errors of one line for its options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Reads the command's options."""
+        """Parses the command's options."""
         args = [_with_home(arg) for arg in args]
         given = [*args]
         try:
@@ -103,14 +103,14 @@ def _repeated(command: Any, ctx: Any, given: Sequence[str]) -> str | None:
 
 
 def _told(message: str, ctx: Any) -> str:
-    """What the parser says, as other errors are written, and where to look."""
+    """The parser's message in the style of our own errors, with a hint to ``--help``."""
     said = " ".join(message.split()).removesuffix(".")
     where = ctx.command_path if ctx is not None else "olift"
     return f"{said[:1].lower()}{said[1:]}{'' if said.endswith('?') else ';'} `{where} --help` shows what there is"
 
 
 def _misused(command: Any, ctx: Any, error: Any, given: Sequence[str]) -> str | None:
-    """Of an option that is unknown, has too few values, or one where it takes none; None for what is none of these."""
+    """The message for an option that is unknown, has too few values, or a value but takes none; else None."""
     name = error.option_name
     option = next((one for one in command.params if name in (*one.opts, *one.secondary_opts)), None)
     if option is None:
@@ -124,7 +124,7 @@ def _misused(command: Any, ctx: Any, error: Any, given: Sequence[str]) -> str | 
 
 
 def _unfit(command: Any, ctx: Any, error: Any, given: Sequence[str]) -> str | None:
-    """Of a value that can't be what its option wants, or of one that is missing; None where that is not known."""
+    """The message for a value of the wrong type or a missing one; None if the option is not known."""
     option = getattr(error, "param", None)
     if option is None:
         return None
@@ -142,7 +142,7 @@ def _unfit(command: Any, ctx: Any, error: Any, given: Sequence[str]) -> str | No
 
 
 def _kind(command: Any, option: Any) -> Any:
-    """The type of an option's value, by the command's own signature; of one that may be repeated, of each."""
+    """The type of an option's value by the command's signature; for a repeatable option, the type of each value."""
     kind = get_type_hints(command.callback)[option.name]
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(one for one in get_args(kind) if one is not type(None))
@@ -150,7 +150,7 @@ def _kind(command: Any, option: Any) -> Any:
 
 
 def _wanted(kind: Any) -> str:
-    """What a value has to be, in words."""
+    """The wanted type of a value, in words."""
     if get_origin(kind) is tuple:
         return f"must be {_COUNTS[len(get_args(kind))]} {_KINDS[get_args(kind)[0]].removeprefix('a ')}s"
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -1,4 +1,4 @@
-"""`olift view`: a lifted result as a page that opens anywhere."""
+"""`olift view`: draw a lifted result as one page for any browser."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from olift_fast.errors import by_options
 
 @reported
 def view(
-    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
+    result: Annotated[
+        Path, typer.Argument(help="A result of `olift lift` (.npz).", show_default=False, readable=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="The page; RESULT.html by default.", show_default=False, readable=False),
     ] = None,
     max_frames: Annotated[int, typer.Option(help="Draw at most this many frames, evenly spaced.")] = 600,
-    title: Annotated[str | None, typer.Option(help="Heading; the input's name by default.", show_default=False)] = None,
+    title: Annotated[str | None, typer.Option(help="Heading; by default the input's name.", show_default=False)] = None,
     video: VideoFile = None,
     offset: VideoOffset = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     debug: Debug = False,
 ) -> None:
-    """Draw a lifted result: 2D input beside the 3D skeleton, to play, scrub and turn.
+    """Draw a lifted result as a page: the 2D input beside the 3D skeleton, to play, scrub and turn.
 
     The page is one file and needs no network. A video plays below the keypoints, in step with the 3D.
 

@@ -1,4 +1,4 @@
-"""`olift world`: a lifted result upright, on a floor, at its size."""
+"""`olift world`: bring a lifted result to the world frame: upright, on a floor, in meters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 @reported
 def world(
-    result: Annotated[Path, typer.Argument(help="What `olift lift` wrote (.npz).", show_default=False, readable=False)],
+    result: Annotated[
+        Path, typer.Argument(help="A result of `olift lift` (.npz).", show_default=False, readable=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +53,7 @@ def world(
     body: Annotated[
         Path | None,
         typer.Option(
-            help="In place of --bone: take the size from the millimeters in this body.json of `olift adapt`.",
+            help="Instead of --bone: take the size from the millimeters in this body.json of `olift adapt`.",
             show_default=False,
             readable=False,
         ),
@@ -64,7 +66,7 @@ def world(
     image_size: Annotated[
         tuple[int, int] | None,
         typer.Option(
-            help="Width and height of the picture in pixels, where RESULT has none; for --focal and --fov.",
+            help="Width and height of the picture in pixels, if RESULT has none; for --focal and --fov.",
             show_default=False,
             metavar="WIDTH HEIGHT",
         ),
@@ -72,7 +74,7 @@ def world(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Bring a lifted result to the world frame: z up, the floor at 0, in meters where a length is known.
+    """Bring a lifted result to the world frame: z up, the floor at 0, in meters if a length is known.
 
     [bold]Examples[/bold]
       olift world dog.lifted.npz
@@ -132,7 +134,7 @@ def world(
 
 
 def _sizing_body(path: Path, options: WorldOptions) -> Body:
-    """The body of a file that tells the size; raises InputError where it can't, or where another option does."""
+    """The body that gives the size; raises InputError if it has no millimeters, or if another option gives a size."""
     from olift_fast.bodies import read_body
 
     if options.tells_size:

@@ -19,11 +19,13 @@ UpOption = Annotated[
         metavar="X,Y,Z|JOINT-JOINT",
     ),
 ]
-NoFloor = Annotated[bool, typer.Option("--no-floor", help="Look for no floor: animals that climb, swim or fly.")]
+NoFloor = Annotated[
+    bool, typer.Option("--no-floor", help="Don't look for a floor: for animals that climb, swim or fly.")
+]
 Bone = Annotated[
     list[str] | None,
     typer.Option(
-        help="A known distance of two joints: shoulder-elbow=310mm; can be repeated.",
+        help="A known distance between two joints: shoulder-elbow=310mm; can be repeated.",
         show_default=False,
         metavar="A-B=LENGTH",
     ),
@@ -31,7 +33,7 @@ Bone = Annotated[
 Length = Annotated[
     list[str] | None,
     typer.Option(
-        help="A known distance of two joints when the animal is stretched out: nose-tail_base=85mm.",
+        help="A known distance between two joints at full stretch of the animal: nose-tail_base=85mm.",
         show_default=False,
         metavar="A-B=LENGTH",
     ),
@@ -41,12 +43,12 @@ Height = Annotated[
 ]
 MmPerPixel = Annotated[float | None, typer.Option(help="Millimeters in a pixel, at the animal.", show_default=False)]
 Focal = Annotated[
-    float | None, typer.Option(help="Focal length in pixels: then the root path has depth.", show_default=False)
+    float | None, typer.Option(help="Focal length in pixels; with it the root path has depth.", show_default=False)
 ]
 Fov = Annotated[
     float | None,
     typer.Option(
-        help="In place of --focal: degrees that the camera sees across the picture's width.", show_default=False
+        help="Instead of --focal: degrees that the camera sees across the picture's width.", show_default=False
     ),
 ]
 CalibrationFile = Annotated[
@@ -58,10 +60,13 @@ CalibrationFile = Annotated[
         readable=False,
     ),
 ]
-CameraName = Annotated[str | None, typer.Option("--camera", help="Which camera of --calibration.", show_default=False)]
+CameraName = Annotated[
+    str | None, typer.Option("--camera", help="The name of a camera in --calibration.", show_default=False)
+]
 CalibrationUnit = Annotated[
     str | None,
     typer.Option(
-        help="Unit of the calibration's translations: m, cm or mm; told from their size by default.", show_default=False
+        help="Unit of the calibration's translations: m, cm or mm; by default guessed from their size.",
+        show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Reads 2D keypoints of any tool, and writes lifted 3D tracks."""
+"""Reads 2D keypoints from the files of pose tools, and writes lifted 3D tracks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables with one row of column names: which columns are joints, as labs name them."""
+"""Tables with one row of column names: finds the columns of joints by the names that labs use."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from olift_fast.io.csv_table import Table
 from olift_fast.io.parsed import Parsed
 from olift_fast.tracks.skeleton import plain
 
-#: What tools call the confidence; here and there they use single letters, too.
+#: Names of the confidence in tools' files; some use single letters, too.
 SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis"
 _PART = f"(?P<part>x|y|z|{SCORES}|lh|ll|p|c|v|s)"
 _CAMEL = "Likelihood|Conf(?:idence)?|Score|Prob(?:ability)?|Vis(?:ibility)?"
-# Possessive (++): a name of nothing but signs would be tried in very many ways.
+# Possessive (++): a name of only separators would be tried in very many ways.
 _BETWEEN = r"[\s_.:/#-]++"
 
-# Longer names are nobody's, and no table of keypoints has more columns: looking through them would take long.
+# No tool writes longer names or more columns, and searching them would take long.
 _MAX_NAME, _MAX_COLUMNS = 100, 20_000
 
 # The ways to name the columns of a joint. Each joint of a table is named in the same way.
@@ -39,7 +39,7 @@ _SCHEMES = tuple(
 )
 # A run of spaces is looked at once, from its start.
 _PIXELS = re.compile(r"(?<![\s_])[\s_]*[(\[]?(?:px|pix|pixels?)[)\]]?$", re.IGNORECASE)
-# What is no joint though it has an x and a y: by the whole name, or by a word in it.
+# Names with x and y that are not joints: whole names, or words in them.
 _NO_JOINT = {"bbox", "box", "boxcenter", "boxcentre", "boundingbox", "roi", "imagesize"}
 _NO_JOINT_WORDS = {"bbox", "velocity", "speed", "acceleration"}
 
@@ -49,7 +49,7 @@ KEYPOINT = rf"(?:keypoint|kpt?|bodypart|part|node|joint|landmark|marker|point){C
 
 
 class Joint(NamedTuple):
-    """The places of a joint's columns; None where it has none."""
+    """The places of a joint's columns; None for a missing column."""
 
     x: int
     y: int
@@ -63,9 +63,9 @@ class Grid:
 
     Args:
         header: the name of each column; "" for none.
-        column: gives the text of the cells of a column, by its place.
-        values: gives (rows, columns) float32 of some columns, by their places.
-        padding: (rows) the number of rows without any cell before each row; None if there are none.
+        column: returns the texts of a column's cells, by its place.
+        values: returns (rows, columns) float32 of some columns, by their places.
+        padding: (rows) the number of empty rows before each row; None if there are none.
     """
 
     header: Sequence[str]
@@ -74,7 +74,7 @@ class Grid:
     padding: npt.NDArray[np.int64] | None = None
 
     def find(self, pattern: str) -> int | None:
-        """The place of the first column whose name without case, spaces and signs is of this pattern."""
+        """The place of the first column whose name, in lower case without spaces and punctuation, fits this pattern."""
         matches = re.compile(pattern).fullmatch
         return next((place for place, name in enumerate(_plain_names(tuple(self.header))) if matches(name)), None)
 
@@ -85,7 +85,7 @@ def _plain_names(header: tuple[str, ...]) -> list[str]:
 
 
 def grid_of(table: Table, skip: int = 0) -> Grid:
-    """The table under its first row of names, once `skip` lines are left out."""
+    """The table below its first row of names, after `skip` lines that are left out."""
     header = table.rows(skip, skip + 1)[0][:_MAX_COLUMNS] if len(table.lines) > skip else []
     while header and not header[-1]:
         header.pop()
@@ -120,10 +120,10 @@ def imported_rows(table: Table) -> int:
 
 
 def joint_columns(header: Sequence[str]) -> dict[str, Joint]:
-    """The joints that the columns name, in their order; nothing if no joint has an x and a y.
+    """The joints of the columns, in their order; empty if no joint has an x and a y.
 
     Raises:
-        InputError: a joint with x but without y, or the other way round, or two columns for one value.
+        InputError: a joint has only x or only y, or two columns have the same value.
     """
     return dict(_joint_columns(tuple(header)))
 
@@ -149,7 +149,7 @@ def _joint_columns(header: tuple[str, ...]) -> dict[str, Joint]:
 
 
 def _parts_of_joints(scheme: re.Pattern[str], names: Sequence[str]) -> dict[str, dict[str, list[int]]]:
-    """The places of the columns x, y, z and score of each joint, as a scheme reads the names."""
+    """The places of the columns x, y, z and score of each joint, with names read by this scheme."""
     joints: dict[str, dict[str, list[int]]] = {}
     for place, name in enumerate(names):
         match = scheme.fullmatch(name)
@@ -166,13 +166,13 @@ def _words(name: str) -> set[str]:
 
 
 def without_marks(parsed: Parsed, *, deep: bool) -> Parsed:
-    """`parsed` without the points that stand for a keypoint that is not there, and a note on each kind of them.
+    """`parsed` without points that mark missing keypoints, and with a note on each kind of them.
 
-    These are (-1, -1), (-9999, -9999), …, and (0, 0) without a score, where no other coordinate is negative.
+    Such points are (-1, -1), (-9999, -9999), …, and (0, 0) without a score, if no other coordinate is negative.
 
     Args:
-        parsed: what a table holds; its confidence is NaN where there is none.
-        deep: whether the table has a column z, which says nothing, for a note.
+        parsed: the table's content; its confidence is NaN where there is none.
+        deep: whether the table has an empty column z, for a note.
     """
     points, scores = parsed.keypoints, np.asarray(parsed.confidence)
     notes = ["z, which is empty or 0 in all rows, is left out"] if deep else []

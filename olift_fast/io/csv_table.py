@@ -1,4 +1,4 @@
-"""Text tables (csv and its kin) as arrays: numpy's parser does the work, and errors name the line in the file."""
+"""Reads text tables (csv and similar) to arrays with numpy's parser; errors name the line in the file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 
-# Quoted cells are taken apart, and then joined by this character, which no text has and which does not end a line.
+# Quoted cells are split, and then joined by this character, which no text has and which does not end a line.
 _UNQUOTED = "\x1f"
 
-# What tools write for a missing number, apart from nothing and what numpy's parser knows (nan, inf).
+# Marks of a missing number, besides an empty cell and those that numpy's parser knows (nan, inf).
 _MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-++|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
-# Where a cell in quotes begins, whatever separates cells, and what may stand in it.
+# The beginning of a cell in quotes, for any separator, and the content of such a cell.
 _QUOTE, _QUOTED = re.compile(r'(?:^|[,;|\t])"'), re.compile(r'[^"]*+(?:""[^"]*+)*+')
-# A cell in quotes that has not ended after so many lines is none.
+# A quote that is not closed within this many lines does not begin a cell in quotes.
 _MOST_LINES = 20
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:([.,'\u2019\u202f\xa0 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
 
@@ -31,8 +31,8 @@ class Table:
     Args:
         lines: the lines in which a cell has text.
         delimiter: the character between cells.
-        numbers: the number in the file of each line, from 1.
-        padding: the numbers in the file of the lines that have nothing but delimiters.
+        numbers: each line's number in the file, from 1.
+        padding: the numbers in the file of lines with only delimiters.
     """
 
     lines: Sequence[str]
@@ -44,7 +44,7 @@ class Table:
         """The cells of some lines, stripped of quotes and spaces.
 
         Raises:
-            InputError: quotes that do not end, or a cell longer than 128 KiB.
+            InputError: quotes are not closed, or a cell is longer than 128 KiB.
         """
         reader = csv.reader(self.lines[start:stop], delimiter=self.delimiter)
         try:
@@ -53,16 +53,16 @@ class Table:
             raise InputError(f"line {self.numbers[start]} or after: {error}") from error
 
     def column(self, start: int, index: int) -> list[str]:
-        """The cells of one column from line `start` on; "" where a line stops before it."""
+        """The cells of one column from line `start` on; "" if a line is too short."""
         if any('"' in line for line in self.lines[start:]):
             return [row[index] if len(row) > index else "" for row in self.rows(start, len(self.lines))]
         split = (line.split(self.delimiter, index + 1) for line in self.lines[start:])
         return [cells[index].strip() if len(cells) > index else "" for cells in split]
 
     def data_start(self, start: int, index: int) -> int:
-        """The line on which the data begin: `start`, or the next one where pandas wrote the index's name on that line.
+        """The first line of data: `start`, or the next one if pandas wrote the index's name on that line.
 
-        Such a line has text in the first `index` columns only, and it is neither a number nor a picture's name.
+        Such a line has text only in the first `index` columns, which is neither a number nor a picture's name.
         """
         rows = self.rows(start, start + 2)
         if not rows or any(rows[0][index:]):
@@ -75,14 +75,14 @@ class Table:
     def values(self, start: int, columns: Sequence[int], width: int) -> npt.NDArray[np.float32]:
         """(rows, columns) float32 of the lines from `start` on; NaN for an empty cell, and for NA, None, null, -, inf.
 
-        Where cells are not separated by commas, or stand in quotes, a comma in a number is the decimal mark.
+        If cells are not separated by commas, or are in quotes, a comma in a number is the decimal mark.
 
         Args:
             columns: the places of the columns.
-            width: the number of columns that have a header. What a line has beyond must be empty.
+            width: the number of columns with a header. Further cells of a line must be empty.
 
         Raises:
-            InputError: a line with more or fewer cells than `width`, or a cell that is not a number.
+            InputError: a line has more or fewer cells than `width`, or a cell is not a number.
         """
         body, delimiter = list(self.lines[start:]), self.delimiter
         if not body:
@@ -125,13 +125,13 @@ class Table:
 
 
 def split_table(text: str) -> Table:
-    """The lines of `text` and what separates their cells: one of , ; | or a tab, spaces, or what Excel's `sep=` says.
+    """The lines of `text` and their delimiter: one of , ; | or a tab, spaces, or that of Excel's `sep=`.
 
-    Lines without text in any cell are left out: spreadsheets pad a table with them. A cell in quotes may go on in the
-    next lines, as a joint's name with a newline does.
+    Lines without text in any cell are left out, because spreadsheets pad a table with them. A cell in quotes may go on
+    in the next lines, such as a joint's name with a newline.
 
     Raises:
-        InputError: no line at all.
+        InputError: there are no lines.
     """
     lines, numbers = _rows_of(text)
     first = 0
@@ -153,7 +153,7 @@ def split_table(text: str) -> Table:
 
 
 def _rows_of(text: str) -> tuple[list[str], Sequence[int]]:
-    """The lines, and the number of each; lines between which a quoted cell goes on are one."""
+    """The lines, and the number of each; lines that are joined by a quoted cell count as one line."""
     lines = text.splitlines()
     if '"' not in text or not any(line.count('"') % 2 for line in lines):
         return lines, range(1, len(lines) + 1)
@@ -169,7 +169,7 @@ def _rows_of(text: str) -> tuple[list[str], Sequence[int]]:
 
 
 def _end_of_row(lines: Sequence[str], start: int) -> int:
-    """The place after the row that begins at `start`: the next one, unless a cell in quotes goes on, and soon ends."""
+    """The place after the row that begins at `start`: the next line, unless a quoted cell goes on and soon ends."""
     if lines[start].count('"') % 2 == 0:
         return start + 1
     for stop in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
@@ -179,7 +179,7 @@ def _end_of_row(lines: Sequence[str], start: int) -> int:
 
 
 def _goes_on(text: str) -> bool:
-    """Whether the text ends within a cell in quotes; a quote that does not begin its cell is a sign like others."""
+    """Whether the text ends within a cell in quotes. A quote that does not begin its cell is an ordinary character."""
     place = 0
     while (begin := _QUOTE.search(text, place)) is not None:
         end = _QUOTED.match(text, begin.end())
@@ -191,12 +191,12 @@ def _goes_on(text: str) -> bool:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell is empty, or says that there is no value: NA, nan, null, -."""
+    """Whether a cell is empty or marks a missing value: NA, nan, null, -."""
     return re.fullmatch(f"nan|{_MISSING}", cell, re.IGNORECASE) is not None
 
 
 def left_out(names: Iterable[str]) -> list[str]:
-    """The note that columns of these names were left out; nothing without a name."""
+    """A note that columns with these names were left out; no note without names."""
     distinct = list(dict.fromkeys(names))
     more = f", … ({len(distinct)} in all)" if len(distinct) > 6 else ""
     return [f"columns left out: {', '.join(distinct[:6])}{more}"] if distinct else []
@@ -212,7 +212,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _by_spaces(lines: Sequence[str]) -> bool:
-    """Whether nothing but spaces separates cells: the first lines have as many words each, x and y among the names."""
+    """Whether only spaces separate cells: the first lines have equally many words, and x and y are among the names."""
     rows = [line.split() for line in lines[:20] if line.strip()]
     if len(rows) < 2 or any("," in line or '"' in line for line in lines) or len({len(row) for row in rows}) != 1:
         return False
@@ -222,7 +222,7 @@ def _by_spaces(lines: Sequence[str]) -> bool:
 
 
 def _fitted(line: str, delimiter: str, columns: Sequence[int], width: int, number: int) -> str:
-    """The line with as many cells as the header: empty cells at its end are added or left out."""
+    """The line with as many cells as the header: empty cells at the end are added or removed."""
     cells = line.split(delimiter)
     if len(cells) > width and not any(map(str.strip, cells[width:])):
         return delimiter.join(cells[:width])
@@ -250,7 +250,7 @@ def _plain_numbers(text: str, delimiter: str, delimiter_in_file: str) -> str:
     if delimiter == "," or "," not in text:
         return text
     if re.search(rf"{before}[+-]?\d[\d,]*\.\d[\d,]*{after}", text):
-        return text  # Both marks: which one separates thousands can't be told.
+        return text  # Both marks: it is not known which one separates thousands.
     if delimiter_in_file == ",":
         commas = re.findall(f"{before}([+-]?[\\d]+,\\d+){after}", text)
         if all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas):

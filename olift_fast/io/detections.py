@@ -1,4 +1,4 @@
-"""Turns detections, a list of poses with frame numbers, into tracks: by the file's ids, or else by nearness."""
+"""Joins detections, a list of poses with frame numbers, to tracks: by the file's ids, or else by nearness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.parsed import Parsed, check_size, fill_gaps
 
-#: A pose continues a track when their joints lie closer, on average, than this share of the pose's size.
+#: A pose continues a track if the mean distance of their joints is below this share of the pose's size.
 REACH = 0.5
 #: A track that has not been seen for this many frames has ended.
 PATIENCE = 30
@@ -21,12 +21,12 @@ PATIENCE = 30
 
 @dataclass
 class Detections:
-    """Poses as a file lists them, in any order.
+    """The poses of a file, in any order.
 
     Args:
         num_joints: J.
         frames: a frame number for each pose.
-        tracks: the file's id of the animal for each pose; None where it gives none.
+        tracks: the file's id of the animal for each pose; None if it has none.
         points: (J, 2) for each pose, NaN for a missing keypoint.
         confidence: (J) for each pose, 0 for a missing keypoint.
     """
@@ -40,10 +40,10 @@ class Detections:
     def add(
         self, frame: int, track: str | None, points: npt.NDArray[np.float64], confidence: npt.NDArray[np.float64]
     ) -> bool:
-        """Adds one pose; one without any keypoint is left out, and then the result is False.
+        """Adds one pose and returns True; a pose without keypoints is left out, and False is returned.
 
         Raises:
-            InputError: not as many keypoints as the poses before.
+            InputError: the number of keypoints is not that of the poses before.
         """
         if len(points) != self.num_joints:
             raise InputError(f"a pose in frame {frame} has {len(points)} keypoints, wanted {self.num_joints}")
@@ -58,24 +58,24 @@ class Detections:
 
 
 def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True) -> Parsed:
-    """Puts each pose at its track and frame; the readers add names, edges and what else their files hold.
+    """Assigns each pose to a track and a frame. The readers add names, edges and other content of their files.
 
-    Poses with an id go to the track of that id; of two in one frame, the more confident one stays, and a warning says
-    so. An id that all poses have, also those in one frame, counts as none.
+    A pose with an id belongs to the track with that id. Of two in one frame, the more confident one stays, and there is
+    a warning. If all poses have the same id, even several in one frame, the id is ignored.
 
-    A pose without an id goes to a track with an id where that is safe: where the file has one animal, or to the nearest
-    track, if it has no pose in that frame. Those that remain are one animal if no frame has two of them. Otherwise they
-    are joined frame by frame, and a note says so: of all pairs of a pose and a live track, the nearest is joined first,
-    then the next, as long as the mean distance of the joints that both have is under `REACH` of the pose's size (the
-    diagonal of its box); what is left over starts a track. A track ends after `PATIENCE` frames unseen.
+    A pose without an id joins a track with an id if that is safe: if the file has one animal, or if the nearest track
+    has no pose in that frame. If no frame has two of the remaining poses, they are one animal. Otherwise they are
+    joined frame by frame, with a note: of all pairs of a pose and a live track, the nearest pair is joined first, then
+    the next, while the mean distance of their shared joints is below `REACH` of the pose's size (the diagonal of its
+    box). A pose that is left over starts a track. A track ends when it was not seen for `PATIENCE` frames.
 
     Args:
-        prefix: joined tracks are called prefix_0, prefix_1, … in the order in which they appear.
-        all_frames: numbers of frames that the file has, with or without a pose in them.
-        fill: frame numbers count video frames, so a missing one becomes a frame in which everything is hidden.
+        prefix: joined tracks are named prefix_0, prefix_1, … in the order in which they appear.
+        all_frames: the numbers of the file's frames, with or without a pose in them.
+        fill: whether frame numbers count video frames; then a missing one becomes a frame in which all is hidden.
 
     Raises:
-        InputError: no pose at all, or frame numbers too far apart to be frames of a video.
+        InputError: there are no poses, or frame numbers are too far apart to be frames of a video.
     """
     if not found.frames:
         raise InputError(f"no keypoint is visible in {len(set(all_frames))} frames, wanted at least one animal")
@@ -120,18 +120,18 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
 def as_recordings(
     recordings: Mapping[str, Detections], *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True
 ) -> Parsed:
-    """The tracks of several recordings side by side, each named recording/track; those of a single one as `as_tracks`.
+    """The tracks of several recordings, named recording/track; for a single recording the same as `as_tracks`.
 
     Poses of different recordings are never joined. All recordings have the same frames.
 
     Args:
-        recordings: the poses of each, by its name.
+        recordings: the poses of each recording, by its name.
         prefix: as in `as_tracks`.
-        all_frames: numbers of frames that any of the recordings has.
+        all_frames: the numbers of frames that any of the recordings has.
         fill: as in `as_tracks`.
 
     Raises:
-        InputError: no pose at all, or frame numbers too far apart to be frames of a video.
+        InputError: there are no poses, or frame numbers are too far apart to be frames of a video.
     """
     seen = {name: found for name, found in recordings.items() if found.frames}
     if len(seen) < 2:
@@ -144,7 +144,7 @@ def as_recordings(
     parts: dict[str, Parsed] = {}
     tracks = len(seen)
     for name, found in seen.items():
-        # Each recording has a track at least; all of them together are checked before any more memory is taken.
+        # Each recording has at least one track. Check the size of all together before more memory is allocated.
         check_size(tracks, numbers[-1] - numbers[0] + 1 if fill else len(numbers), found.num_joints)
         parts[name] = as_tracks(found, prefix=prefix, all_frames=numbers, fill=fill)
         tracks += len(parts[name].tracks) - 1
@@ -161,7 +161,7 @@ def as_recordings(
 
 
 def identity(value: Any) -> str | None:
-    """A file's id of an animal as text; None where it gives none: null, nothing, -1, or a list of these."""
+    """A file's id of an animal as text; None for no id: null, an empty text, -1, or a list of these."""
     while isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, bool | list | dict) or value in (None, "", "-1"):
@@ -172,13 +172,13 @@ def identity(value: Any) -> str | None:
 
 
 def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
-    """Each pose as a track of one frame: pictures that have nothing to do with each other.
+    """Each pose as a track of one frame, for unrelated pictures.
 
     Args:
-        names: of the tracks; one that comes more than once gets its place in the list.
+        names: of the tracks; a repeated name gets its place in the list appended.
 
     Raises:
-        InputError: no pose at all.
+        InputError: there are no poses.
     """
     if not found.frames:
         raise InputError("no keypoint is visible, wanted at least one animal")
@@ -188,13 +188,13 @@ def as_stills(found: Detections, names: Sequence[str]) -> Parsed:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The names, each with its place in the list where it comes more than once."""
+    """The names, with the place in the list appended to repeated ones."""
     count = Counter(names)
     return [name if count[name] == 1 else f"{name}_{place}" for place, name in enumerate(names)]
 
 
 def _telling_ids(found: Detections) -> tuple[list[str | None], list[str]]:
-    """The id of each pose, and a note if they tell nothing: one for all, also where frames have several poses."""
+    """The id of each pose; no ids, and a note, if all are the same although frames have several poses."""
     ids = set(found.tracks)
     frames = set(found.frames)
     if len(ids) > 1 or ids == {None} or 10 * (len(found.frames) - len(frames)) < len(frames):
@@ -203,7 +203,7 @@ def _telling_ids(found: Detections) -> tuple[list[str | None], list[str]]:
 
 
 def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The track of each pose (-1 for none), after poses without one joined those of the file where that is safe."""
+    """The track of each pose (-1 for none), after poses without an id joined the file's tracks where that is safe."""
     if owner.min() >= 0 or owner.max() < 0:
         return owner
     if owner.max() == 0 and len(set(found.frames)) == len(owner):
@@ -228,7 +228,7 @@ def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.
             settled: set[int] = set()
             for row, column in _near_pairs(cost):
                 pose, track = int(loose[row]), known[column]
-                # A pose whose nearest track has another one in this frame is left: it may be of any animal.
+                # If the nearest track has another pose in this frame, skip this one: it may be of any animal.
                 if pose not in settled and track not in there:
                     owner[pose] = track
                     live[track] = (now, _update(live[track][1], points[pose]))
@@ -244,7 +244,7 @@ def _sizes(found: Detections) -> npt.NDArray[np.float64]:
         extent = np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)
         field_of_view = np.fmax.reduce(points, axis=(0, 1)) - np.fmin.reduce(points, axis=(0, 1))
     size = np.linalg.norm(extent, axis=-1)
-    # A pose of one visible joint has no size; a twentieth of the field of view stands in.
+    # A pose of one visible joint has no size: use a twentieth of the field of view.
     return np.where(size > 0, size, max(float(np.linalg.norm(field_of_view)) / 20, 1.0))
 
 
@@ -282,7 +282,7 @@ def _by_frame(poses: npt.NDArray[np.intp], frames: npt.NDArray[np.int64]) -> lis
 
 
 def _near_pairs(cost: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
-    """The places of the costs within `REACH`, the least first."""
+    """The places of the costs within `REACH`, the smallest first."""
     for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
         if cost[row, column] > REACH:
             return
@@ -292,7 +292,7 @@ def _near_pairs(cost: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
 def _costs(
     poses: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], seen: list[npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.float64]:
-    """(poses, tracks) mean distance of shared joints in units of the pose's size; infinite where none is shared."""
+    """(poses, tracks) mean distance of shared joints in units of the pose's size; infinite if none is shared."""
     if not seen:
         return np.full((len(poses), 0), np.inf)
     distance = np.linalg.norm(poses[:, None] - np.stack(seen)[None], axis=-1)
@@ -303,12 +303,12 @@ def _costs(
 
 
 def _update(old: npt.NDArray[np.float64], new: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The new pose, with the joints that it lacks where they were last seen."""
+    """The new pose, with its missing joints filled in from where they were last seen."""
     return np.where(np.isfinite(new), new, old)
 
 
 def _fresh_names(prefix: str, count: int, taken: set[str]) -> list[str]:
-    """prefix_0, prefix_1, …; with a longer prefix where one of these names is taken."""
+    """prefix_0, prefix_1, …; with a longer prefix if one of these names is taken."""
     while any(f"{prefix}_{number}" in taken for number in range(count)):
         prefix += "_"
     return [f"{prefix}_{number}" for number in range(count)]

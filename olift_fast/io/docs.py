@@ -1,7 +1,7 @@
-"""Writes the tables of docs/formats.md anew, from the records: ``python -m olift_fast.io.docs docs/formats.md``.
+"""Rewrites the tables of docs/formats.md from the format records: ``python -m olift_fast.io.docs docs/formats.md``.
 
-A table stands between ``<!-- formats: read -->`` or ``<!-- formats: written -->`` and ``<!-- end -->``. Other
-pages have such tables of scores and of metrics, which `benchmarks.scores` writes with the functions of this module.
+A table is between ``<!-- formats: read -->`` or ``<!-- formats: written -->`` and ``<!-- end -->``. Other pages have
+such tables of scores and of metrics, which `benchmarks.scores` writes with the functions of this module.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def written_table() -> str:
 
 
 def rewritten(page: str) -> str:
-    """The page with both tables as the records have them."""
+    """The page with both tables from the records."""
     tables = {"read": read_table, "written": written_table}
     return filled(page, "formats:", lambda name: tables[name]())
 
@@ -53,7 +53,7 @@ def filled(page: str, marker: str, content: Callable[..., str]) -> str:
     """The page with new text between each ``<!-- MARKER WORD WORD … -->`` and the ``<!-- end -->`` after it.
 
     Args:
-        content: gives the text for the words that follow the marker.
+        content: returns the text for the words that follow the marker.
     """
 
     def block(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Calls to the libraries of the extra `io`: they are imported when they are needed, and kept quiet."""
+"""Imports the libraries of the extra `io` when they are needed, and silences them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from olift_fast.errors import MissingExtraError
 
 
 def require(module: str, what: str) -> Any:
-    """The module of this name; `what` is attempted with it, as a phrase: "reading NWB files".
+    """The module of this name. `what` says what needs it, as a phrase: "reading NWB files".
 
     Raises:
         MissingExtraError: the extra `io` is not installed.
@@ -25,7 +25,7 @@ def require(module: str, what: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log lines and no warnings of these libraries: the command line prints its own."""
+    """Silences log lines and warnings of these libraries, because the command line prints its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

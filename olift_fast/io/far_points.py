@@ -1,4 +1,4 @@
-"""Keypoints far outside of all the others: a recording's scale follows its points, so a few can spoil the result."""
+"""Finds keypoints far outside of all others. They distort a recording's scale, so a few of them spoil the result."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-#: Points that are so many times as far from the middle as nearly all others are.
+#: A point is far if it is this many times as far from the middle as nearly all others.
 _TIMES = 100.0
 #: The share of the points that count as nearly all.
 _BULK = 0.95
-#: Points so many pictures beside the picture.
+#: A point is far if it is this many pictures beside the picture.
 _PICTURES = 1.0
 #: The confidence from which the model sees a keypoint by default.
 _SEEN = 0.3
-#: So many places, evenly chosen, tell the middle and the reach; all do, where fewer than `_FEW` of them have a point.
+#: The middle and the reach are found from this many evenly chosen places; from all, if fewer than `_FEW` have a point.
 _SAMPLE, _FEW = 100_000, 1000
 
 
@@ -26,13 +26,13 @@ def warning_of_far_points(
     joints: Sequence[str],
     image_size: tuple[int, int] | None,
 ) -> str | None:
-    """What to tell of keypoints far outside of the rest, or of the picture; None where there are none.
+    """A warning of keypoints far outside of the others or of the picture; None if there are none.
 
-    Where more than one in twenty are, they are no strays, and nothing is told.
+    If more than one in twenty are far outside, they are not strays, and there is no warning.
 
     Args:
         points: (N, T, J, 2) pixels, NaN where there is none.
-        confidence: (N, T, J); points of less than 0.3 do not count.
+        confidence: (N, T, J); points with less than 0.3 do not count.
         tracks: (N) names.
         joints: (J) names.
         image_size: width and height in pixels, if known.
@@ -59,7 +59,7 @@ def warning_of_far_points(
 def _box(
     flat: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], image_size: tuple[int, int] | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The least and the largest x, y (2) that are not far outside; around no points all of the plane.
+    """The smallest and the largest x, y (2) that are not far outside; without points, the whole plane.
 
     Args:
         flat: (P, 2) the points.

@@ -1,4 +1,4 @@
-"""Files that hold no 2D keypoints, or none that can be read here: what they are, told by their first bytes."""
+"""Recognizes, by the first bytes, files without 2D keypoints and files that can't be read, for a helpful error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VIDEO = "a video: run a pose tool on it first"
 _PICTURE = "a picture: run a pose tool on it first"
 _UNPACK = "unpack it first"
 
-#: The place and the bytes that tell a kind of binary file, and what to say of it.
+#: The place and the bytes that identify a kind of binary file, and the text for its error.
 _BINARY: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftyp", _VIDEO),
     (0, b"\x1aE\xdf\xa3", _VIDEO),
@@ -49,7 +49,7 @@ _TEXT_3D: tuple[tuple[str, str], ...] = (
     (r"(?:<\?xml.*?\?>\s*)?<mvnx\b", "an Xsens recording (.mvnx)"),
 )
 
-#: The same for other kinds of text files, and what to say of each.
+#: A pattern and the text of the error for other kinds of text files.
 _TEXT: tuple[tuple[str, str], ...] = (
     (r"version https://git-lfs", "a pointer of Git LFS, not the file: `git lfs pull` fetches it"),
     (r"(?i:<!doctype html|<html\b)", "a web page, not a file of keypoints: was the download refused?"),
@@ -59,11 +59,11 @@ _TEXT: tuple[tuple[str, str], ...] = (
 
 
 def refuse_binary(path: Path, head: bytes) -> None:
-    """Raises InputError, which names the kind of file and the way out, where the first bytes tell one.
+    """Raises InputError, with the kind of file and what to do, if the first bytes identify such a kind.
 
     Args:
-        path: the file; the directory of a zip archive stands at its end.
-        head: the first bytes, 16 at least where the file has as many.
+        path: the file; it is opened for a zip archive, whose directory is at its end.
+        head: the first bytes, at least 16 if the file has as many.
     """
     for place, magic, message in _BINARY:
         if head[place:].startswith(magic):
@@ -81,7 +81,7 @@ def refuse_binary(path: Path, head: bytes) -> None:
 
 
 def refuse_text(text: str) -> None:
-    """Raises InputError where the first lines are those of a motion-capture format, or of another known kind."""
+    """Raises InputError if the first lines are those of a motion-capture format, or of another known kind."""
     # With one kind of line end, and no blank lines, the patterns match in linear time.
     start = re.sub(r"[\r\n]+", "\n", text[:2000].lstrip("\ufeff \t\r\n"))
     for pattern, kind in _TEXT_3D:
@@ -93,7 +93,7 @@ def refuse_text(text: str) -> None:
 
 
 def _zip_kind(path: Path) -> str | None:
-    """What a zip archive without NumPy arrays is; None for one of NumPy's, and for one that can't be opened."""
+    """The kind of a zip archive without NumPy arrays; None for one of NumPy's, and for one that can't be opened."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -111,7 +111,7 @@ def _zip_kind(path: Path) -> str | None:
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Whether the first bytes are those of a pickle: protocols 2 to 5, or of the old ones a list, dict or tuple."""
+    """Whether the first bytes are of a pickle: protocols 2 to 5, or a list, dict or tuple in an old protocol."""
     return (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")) or bool(
         re.match(rb"\((?:lp|dp|tp?)\d+\n", head) or re.match(rb"c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n", head)
     )

@@ -1,4 +1,4 @@
-"""What a reader says of its format, and a writer of its files: one record each."""
+"""The records of formats: one for each reader, and one for each writer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ class Format(NamedTuple):
     """A format that `read_keypoints` knows.
 
     Args:
-        name: what `format=` and `--format` take.
-        extensions: the usual endings of such a file's name; they are shown, but a file is recognized by its content.
-        example: a file's usual name, and the options that lifting it usually takes, as they follow ``olift lift``.
-        extra: the extra that reading needs; None where the package itself is enough.
+        name: the value of `format=` and `--format`.
+        extensions: the usual endings of such a file's name, to be shown; a file is recognized by its content.
+        example: a file's usual name and the usual options for lifting it, as they follow ``olift lift``.
+        extra: the extra that reading needs; None if the package itself is enough.
         description: the tool and the kind of file, in a few words.
-        containers: the kinds of file that hold this format.
-        matches: whether the content of such a file is of this format; the first of `readers.FORMATS` that says so reads
-            the file.
-        read: turns that content into tracks.
+        containers: the kinds of file that can have this format.
+        matches: whether a file's content has this format; the first match in `readers.FORMATS` reads the file.
+        read: turns the content into tracks.
         recognized_by: what `matches` looks for, in a few words of Markdown.
-        takes: what `read` takes from the file and how it reads it, in Markdown.
-        hint: what the error about a file of no known format calls this one; empty leaves it out.
+        takes: what `read` takes from the file, and how, in Markdown.
+        hint: this format's name in the error about a file of no known format; an empty one leaves it out.
     """
 
     name: str
@@ -43,24 +42,24 @@ class Format(NamedTuple):
 
 
 Want = Literal["one track", "fps", "bones"]
-"""What a format can't do without: a single track, a known number of frames a second, a skeleton with edges."""
+"""What a format needs: a single track, a known frame rate, a skeleton with edges."""
 
 
 class OutputFormat(NamedTuple):
     """A format that `write_lifted` writes.
 
     Args:
-        name: what `format=` takes.
+        name: the value of `format=`.
         suffix: the ending of a file's name that chooses this format; the longest one that fits counts.
-        extra: the extra that writing needs; None where the package itself is enough.
+        extra: the extra that writing needs; None if the package itself is enough.
         description: the kind of file, in a few words of Markdown.
-        holds: which parts of a result the file keeps.
-        drops: which parts it has no place for.
+        holds: the parts of a result that the file keeps.
+        drops: the parts that it has no place for.
         write: writes a result to a path that does not exist yet.
-        module: the module that writing needs and the extra brings; None where `extra` is.
-        title: what messages call such files: "BVH".
-        wants: what a result must have to be written so.
-        check: raises InputError for other tracks, lifted or not yet, that can't be written so; None where all can.
+        module: the module of the extra that writing needs; None if `extra` is None.
+        title: the format's name in messages: "BVH".
+        wants: what a result must have to be written in this format.
+        check: raises InputError for tracks, lifted or not yet, that can't be written in this format; None if all can.
     """
 
     name: str

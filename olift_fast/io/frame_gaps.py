@@ -12,10 +12,10 @@ from olift_fast.io.parsed import Parsed, check_size, fill_gaps
 
 
 def with_hidden_frames(parsed: Parsed) -> Parsed:
-    """The same tracks with a frame for each number from the first to the last; the frames that were not there are NaN.
+    """The tracks with a frame for each number from the first to the last; frames that were missing are NaN.
 
     Raises:
-        InputError: so many are missing that these cannot be frame numbers.
+        InputError: so many frames are missing that these can't be frame numbers.
     """
     if parsed.frames is None or len(parsed.frames) < 2:
         return parsed

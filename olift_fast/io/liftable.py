@@ -1,4 +1,4 @@
-"""Reads what is to be lifted: a file's tracks, with bones, or in one line why they can't be."""
+"""Reads a file for lifting: its tracks with bones, or an error of one line on why it can't be lifted."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def read_liftable(
     allow_pickle: bool = False,
     threshold: str = "min_confidence",
 ) -> KeypointTracks:
-    """The file's tracks of these names, or all, with edges inferred where none are given.
+    """The file's tracks, all or those with these names, with inferred edges if the file has none.
 
     Args:
-        path: as for `read_keypoints`, like `format`, `skeleton`, `fps`, `image_size` and `allow_pickle`.
+        path, format, skeleton, fps, image_size, allow_pickle: as for `read_keypoints`.
         infer: as for `with_inferred_skeleton`.
-        min_confidence: keypoints below it are hidden.
-        names: of the tracks that are wanted; joints that only others have are left out.
-        threshold: what the error calls `min_confidence`.
+        min_confidence: keypoints with a lower confidence are hidden.
+        names: of the wanted tracks; joints that only other tracks have are left out.
+        threshold: the name of `min_confidence` in the error.
 
     Raises:
-        InputError: there is one joint only, no track of a name, nothing is visible, or as `read_keypoints`.
+        InputError: there is only one joint, a track is missing, nothing is visible, or as `read_keypoints`.
         MissingExtraError: the format needs an extra that is not installed.
     """
     tracks = read_keypoints(path, format, fps=fps, skeleton=skeleton, image_size=image_size, allow_pickle=allow_pickle)

@@ -1,4 +1,4 @@
-"""How much a file may claim to hold: what it announces is compared with these before any memory is taken for it."""
+"""Limits for the sizes that a file announces. They are checked before any memory is allocated for the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-#: More values than this in one (tracks, frames, joints) array is taken for a mistake: 3.6 GB of keypoints.
+#: An array (tracks, frames, joints) with more values than this counts as a mistake: 3.6 GB of keypoints.
 MAX_VALUES = 300_000_000
 #: A compressed file or array may unpack to this many bytes at most.
 MAX_BYTES = 16 * MAX_VALUES
@@ -16,7 +16,7 @@ MAX_EXPANSION = 1032
 #: A file of up to 1 MB may unpack to this many bytes, and announce this many values: reading it then takes under 1 GB.
 FREE_BYTES = 32 * 2**20
 FREE_VALUES = 8_000_000
-#: Each further byte may unpack to so many, and stand for so many values. Text and keypoints seldom pack better.
+#: Each further byte may unpack to this many bytes or values. Text and keypoints seldom pack better.
 BYTES_A_BYTE = 200
 VALUES_A_BYTE = 20
 
@@ -29,7 +29,7 @@ def most_unpacked(packed: int) -> int:
 
 
 def most_values() -> int:
-    """The most values that an array (tracks, frames, joints) may have, in view of the file that is being read."""
+    """The most values that an array (tracks, frames, joints) may have, given the size of the file being read."""
     return _most_values.get()
 
 

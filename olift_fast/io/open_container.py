@@ -1,7 +1,7 @@
-"""Opens a file once, whatever its format: a folder, an array, HDF5, MATLAB, netCDF, Parquet, JSON, or a text table.
+"""Opens a file of any format once: a folder, an array, HDF5, MATLAB, netCDF, Parquet, JSON, or a text table.
 
-Many formats share one container (an HDF5 file may come from DeepLabCut, SLEAP or movement), so the file is opened and
-parsed here, and its content is then shown to each format in turn.
+Many formats share one container (an HDF5 file may come from DeepLabCut, SLEAP or movement). So the file is opened and
+parsed here, and each format then looks at its content.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Container(NamedTuple):
     """A kind of file.
 
     Args:
-        name: tells containers apart.
-        unknown: the error for content of no known format, given the content and the `hint` of each format that it could
-            have been. If None, one of the container's formats matches whatever the others leave.
-        wrong_format: If set, a format asked for by name is read without asking its `matches`, because its reader
-            explains best what is missing; a format that this container can't hold raises this message, with its name
-            for `{}`. If None, the content must match the format asked for.
+        name: the container's name.
+        unknown: makes the error for content of no known format, from the content and the `hint` of each format that it
+            could have been. If None, one of the container's formats matches everything that the others don't.
+        wrong_format: if set, a format asked for by name is read without its `matches`, because its reader explains best
+            what is missing; and a format that this container can't have raises this message, with its name for `{}`.
+            If None, the content must match the format asked for.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Opened(NamedTuple):
 
     Args:
         container: the kind of file.
-        content: a `Folder`, an array, an `Archive` of arrays, an open h5py.File, a JSON list or object, the list of the
-            values of JSON lines, or a `Table`. Files that only a library of the extra `io` opens stay a Path.
+        content: a `Folder`, an array, an `Archive` of arrays, an open h5py.File, a JSON list or object, the list of
+            values of JSON lines, or a `Table`. For files that only a library of the extra `io` opens, the Path.
     """
 
     container: Container
@@ -64,7 +64,7 @@ class Folder:
         path: the folder.
 
     Attributes:
-        files: its files by name; hidden ones, which begin with a dot as macOS's ``._`` files do, are left out.
+        files: its files by name, without hidden ones, whose names begin with a dot (such as macOS's ``._`` files).
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,9 +78,9 @@ class Folder:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The value of each .json file, by the file's name; of one that is not JSON, the error, which names it.
+        """The value of each .json file, by the file's name; for a file that is not JSON, the error, which names it.
 
-        Packed ones (.json.gz) go by their names without that ending.
+        Packed files (.json.gz) have their names without .gz.
 
         Raises:
             InputError: none of the .json files is JSON.
@@ -102,7 +102,7 @@ def open_container(path: Path, allow_pickle: bool) -> Iterator[Opened]:
     """Opens a file by its first bytes, and closes it afterwards.
 
     Raises:
-        InputError: no such file, an empty one, or one that cannot be opened as what its first bytes say.
+        InputError: the file is missing, is empty, or can't be opened as the kind of file that its first bytes show.
     """
     with reading(path), _opened(path, allow_pickle) as opened:
         yield opened
@@ -142,7 +142,7 @@ def read_text(path: Path) -> str:
     """A file's text, in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets save it; gzip is unpacked.
 
     Raises:
-        InputError: another encoding, or binary.
+        InputError: the file has another encoding, or is binary.
     """
     data = path.read_bytes()
     if data.startswith(b"\x1f\x8b"):
@@ -176,10 +176,10 @@ def _unpacked(path: Path) -> bytes:
 
 
 def load_json(text: str) -> Any:
-    """The value that JSON text holds.
+    """The value of JSON text.
 
     Raises:
-        InputError: not JSON, or nested too deeply.
+        InputError: the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)

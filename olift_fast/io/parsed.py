@@ -1,4 +1,4 @@
-"""What every reader returns, and the steps that all formats share: hide missing keypoints, name joints, check."""
+"""The result of every reader, and the steps of all formats: hide missing keypoints, name joints, check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.rigs import find_rig, rig
 from olift_fast.tracks.skeleton import Skeleton
 
-#: What the readers and the libraries that they use raise for a file that is damaged or not of the format.
+#: Errors of the readers and their libraries for a file that is damaged or not of the format.
 UNUSABLE: tuple[type[Exception], ...] = (
     *(AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, EOFError),
     # HDF5 raises RuntimeError; a header that claims too large an array ends in MemoryError.
@@ -41,22 +41,22 @@ class Parsed:
 
     Args:
         keypoints: (N, T, J, 2) x, y in pixels; NaN or infinite where there is none.
-        confidence: (N, T, J), or None where the format has none; NaN where it has none for a keypoint.
-        names: (J) joint names; None where the format has none.
-        edges: the bones that the file gives, as pairs of joint indices.
+        confidence: (N, T, J), or None if the format has none; NaN for a keypoint without confidence.
+        names: (J) joint names; None if the format has none.
+        edges: the file's bones, as pairs of joint indices.
         tracks: (N) track names.
         frames: (T) frame numbers, increasing; None for 0 … T-1.
-        fps: frames a second, if the file tells.
-        image_size: width and height in pixels, if the file tells.
-        rig_name: a built-in rig whose edges, and whose names if `names` is None, are the format's convention.
-        zero_is_hidden: the format writes (0, 0) for a keypoint that is not there.
+        fps: frames a second, if the file has it.
+        image_size: width and height in pixels, if the file has them.
+        rig_name: a rig whose edges, and whose names if `names` is None, are the format's convention.
+        zero_is_hidden: the format writes (0, 0) for a missing keypoint.
         normalized: the format gives x in widths and y in heights of the image, not in pixels.
-        notes: how the file was read where that is a choice: the convention that was taken, what was left out. Each is a
-            phrase without a full stop; `olift info` shows them.
-        warnings: what is likely to be wrong in the result; every command shows them.
+        notes: choices made in reading: the convention that was used, what was left out. Each is a phrase without a full
+            stop; `olift info` shows them.
+        warnings: likely faults of the result; every command shows them.
 
     Raises:
-        InputError: keypoints or confidence that are no real numbers.
+        InputError: keypoints or confidence are not real numbers.
     """
 
     keypoints: npt.NDArray[Any]
@@ -80,7 +80,7 @@ class Parsed:
 
 
 class Said(NamedTuple):
-    """What a step of `settle` has to say: notes and warnings as in `Parsed`."""
+    """Notes and warnings of a step of `settle`, as in `Parsed`."""
 
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
@@ -94,19 +94,19 @@ def settle(
     skeleton: Skeleton | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> KeypointTracks:
-    """The tracks of a parsed file: a keypoint that is not there is NaN with confidence 0; confidence lies in [0, 1].
+    """The tracks of a parsed file. A missing keypoint is NaN with confidence 0; confidence is within [0, 1].
 
     Args:
-        parsed: what the reader returned.
-        format: its name.
+        parsed: the reader's result.
+        format: the format's name.
         source: where the tracks come from, for messages.
         fps: overrides the file's own.
         skeleton: replaces the file's own.
         image_size: overrides the file's own; coordinates that are, or look, normalized by it are scaled to pixels.
 
     Raises:
-        InputError: no track, no frame, nothing visible, coordinates beyond `MAX_COORDINATE`, names that do not fit
-            `skeleton`, unusable edges or fps.
+        InputError: there are no tracks or frames, nothing is visible, coordinates are beyond `MAX_COORDINATE`, names do
+            not fit `skeleton`, or edges or fps are unusable.
     """
     with np.errstate(over="ignore"):
         points = np.array(parsed.keypoints, dtype=np.float32)
@@ -124,7 +124,7 @@ def settle(
     scale = Said()
     if parsed.confidence is not None:
         given, scale = _confidence_in_shares(np.asarray(parsed.confidence, dtype=np.float32), hidden)
-        # A keypoint may be there without a confidence, as a hand label among predictions is: it counts as certain.
+        # A keypoint without a confidence, such as a hand label among predictions, counts as certain.
         confidence = np.clip(np.where(np.isnan(given), np.float32(1), given), 0, 1)
     hidden |= confidence <= 0
     marked, markers = _marked_missing(points, hidden, confidence)
@@ -159,7 +159,7 @@ def settle(
 def _confidence_in_shares(
     given: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], Said]:
-    """Confidence from 0 to 1: per cent is divided by 100; of larger values, which are no confidence, a warning says so.
+    """Confidence from 0 to 1: per cent is divided by 100; there is a warning of larger values.
 
     Some tools exceed 1 slightly, and a label's visibility is up to 2.
     """
@@ -176,20 +176,20 @@ def _confidence_in_shares(
     return given, Said(warnings=[message + "as 1; are these x, y pairs without a confidence, or 3D points?"])
 
 
-#: What tools write for both coordinates of a keypoint that is not there.
+#: Values that tools write for both coordinates of a missing keypoint.
 _MARKERS = (0, -1, -10, -99, -100, -999, -1000, -9999, -10000)
 
 
 def _marked_missing(
     points: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.bool_], Said]:
-    """Which keypoints (N, T, J) stand for missing ones: the same (0, 0), (-1, -1), … again and again, outside of a
-    picture or in its corner, far from all others.
+    """Which keypoints (N, T, J) mark missing ones: (0, 0), (-1, -1), … again and again, outside of the picture or in
+    its corner, far from all others.
 
-    Of a single one, and of those in a file with confidence, which is high for them, a warning tells.
+    If there is only one, or if the file has a high confidence for them, they are kept, with a warning.
     """
     marked = np.zeros(hidden.shape, np.bool_)
-    # Those that are there alone: few, where many frames show nothing.
+    # Only keypoints that are there: these are few if many frames show nothing.
     places = np.flatnonzero(~hidden)
     seen, scores = points.reshape(-1, 2)[places], confidence.reshape(-1)[places]
     equal = (seen[:, 0] == seen[:, 1]) & np.isin(seen[:, 0], _MARKERS)
@@ -222,11 +222,11 @@ def _finite(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 def _in_pixels(
     points: npt.NDArray[np.float32], parsed: Parsed, size: tuple[int, int] | None, asked: bool
 ) -> tuple[npt.NDArray[np.float32], Said]:
-    """The points in pixels: what is given as shares of the image's sides is scaled by them.
+    """The points in pixels: coordinates given as shares of the image's sides are scaled by them.
 
     Args:
         size: the width and the height of the image, if known.
-        asked: whether the user gave them. Then coordinates that look like shares are scaled in every format.
+        asked: whether the user gave them; then coordinates that look like shares are scaled in every format.
     """
     shares = parsed.normalized or _look_normalized(points)
     if not shares:
@@ -242,18 +242,18 @@ def _in_pixels(
 
 
 def _look_normalized(points: npt.NDArray[np.float32]) -> bool:
-    """Whether nearly all coordinates lie in 0…1: no animal in pixels is that small, and none lies in that corner."""
+    """Whether nearly all coordinates are in 0…1: no animal in pixels is that small."""
     seen = points[_finite(points)]
     return len(seen) > 0 and float(seen.max()) > 0 and share_in_unit(seen) >= 0.99
 
 
 def share_in_unit(points: npt.NDArray[np.float32]) -> float:
-    """The share of the points (P, 2), of which there is one, that lie in 0…1 or half a picture beside it."""
+    """The share of the points (P, 2), at least one, that are in 0…1 or up to half a picture beside it."""
     return float(((points >= -0.5) & (points <= 1.5)).all(axis=-1).mean())
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
-    """Raises InputError before an array is allocated that is larger than any recording of animals, or than its file."""
+    """Raises InputError for an array that is too large for any recording, or for its file, before it is allocated."""
     if tracks * frames * joints > most_values():
         raise InputError(
             f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
@@ -269,7 +269,7 @@ def fill_gaps(numbers: npt.NDArray[np.int64], joints: int) -> tuple[npt.NDArray[
         joints: the number of joints, for the size of the array that will hold all frames.
 
     Raises:
-        InputError: so many are missing that these cannot be frame numbers.
+        InputError: so many are missing that these can't be frame numbers.
     """
     first, last = int(numbers[0]), int(numbers[-1])
     if last - first >= 1000 * (len(numbers) + 10):
@@ -279,7 +279,7 @@ def fill_gaps(numbers: npt.NDArray[np.int64], joints: int) -> tuple[npt.NDArray[
 
 
 def int64(value: Any, what: str) -> int:
-    """`value` as a whole number that fits 64 bits; InputError otherwise."""
+    """`value` as a whole number that fits 64 bits; raises InputError for other values."""
     try:
         number = int(value)
         whole = not isinstance(value, float) or number == value
@@ -291,7 +291,7 @@ def int64(value: Any, what: str) -> int:
 
 
 def one_line(text: str) -> str:
-    """`text`, which may hold words of a file, as one line of printable signs that is not too long."""
+    """`text`, which may have words from a file, as one line of printable characters that is not too long."""
     text = " ".join(text.split())
     text = printable(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -307,10 +307,10 @@ def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
 
 
 def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
-    """The skeleton of a parsed file: `wanted`, matched by name, or that of the file, its convention, or a built-in rig.
+    """The skeleton of a parsed file: `wanted`, matched by name, or that of the file, of its convention, or of a rig.
 
     Raises:
-        InputError: names that do not fit `wanted` or the number of joints, unusable edges.
+        InputError: names do not fit `wanted` or the number of joints, or edges are unusable.
     """
     joints = int(parsed.keypoints.shape[2])
     names = parsed.names
@@ -319,14 +319,14 @@ def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
         names = convention.names
     if wanted is not None:
         if names is None:
-            # Without names only the count can be compared; the skeleton then names the joints in its own order.
+            # Without names only the number of joints can be compared; the joints get the skeleton's names, in order.
             if wanted.num_joints != joints:
                 raise InputError(f"{joints} joints without names, but the skeleton has {wanted.num_joints}")
             return wanted
         try:
             return wanted.match(names)
         except InputError:
-            # Names of a convention, which the number of joints told, give way to those that the user knows.
+            # The user's names replace those of a convention, which was only guessed from the number of joints.
             if parsed.names is None and wanted.num_joints == joints:
                 return wanted
             raise
@@ -342,7 +342,7 @@ def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
 
 
 def _distinct(edges: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
-    """The edges once each: some tools list a bone in both directions."""
+    """The edges, each once: some tools list a bone in both directions."""
     seen: dict[frozenset[int], tuple[int, int]] = {}
     for edge in edges:
         if len(edge) != 2:

@@ -1,4 +1,4 @@
-"""Poses in pictures that have names: frames of one or several recordings, or stills, as the names tell."""
+"""Poses in named pictures: the names decide whether these are frames of one or several recordings, or stills."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from olift_fast.io.detections import Detections, as_recordings, as_stills
 from olift_fast.io.frame_numbers import NUMBERED
 from olift_fast.io.parsed import Parsed
 
-#: How the names of photos begin, as cameras, phones and computers give them.
+#: The beginnings of photos' names from cameras, phones and computers.
 _CAMERAS = r"(?:img|dsc\w?|dji|pxl|gopr|gh\d|mvi|photo|foto|picture|screenshot|screen shot|whatsapp)(?![a-z])"
 
 
@@ -23,8 +23,8 @@ class Pose(NamedTuple):
     """One animal in one picture.
 
     Args:
-        picture: its index in the list of pictures.
-        track: the file's id of the animal; None where it gives none.
+        picture: the picture's index in the list.
+        track: the file's id of the animal; None if it has none.
         points: (J, 2), NaN for a missing keypoint.
         confidence: (J), 0 for a missing keypoint.
     """
@@ -36,7 +36,7 @@ class Pose(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a picture belongs: the recording's name, which is empty where there is only one, and the frame number."""
+    """A picture's recording (an empty name if there is only one) and its frame number."""
 
     recording: str
     frame: int
@@ -47,17 +47,17 @@ def tracks_of_pictures(
 ) -> Parsed:
     """The tracks of poses in pictures.
 
-    Pictures whose names differ in their last number alone are frames of a recording. Stills have nothing to do with
-    each other, and there each pose is a track of one frame, named picture/prefix_0, picture/prefix_1, ….
+    Pictures whose names differ only in their last number are frames of a recording. Stills are unrelated: there each
+    pose is a track of one frame, named picture/prefix_0, picture/prefix_1, ….
 
     Args:
         names: the file name of each picture, with or without a pose in it.
         poses: the poses, in any order.
-        prefix: what an animal without an id is called.
-        labeled: people set the poses: pictures that are far apart in a video are kept one after the other.
+        prefix: the name of animals without an id.
+        labeled: whether the poses are hand labels; then pictures far apart in a video are kept one after the other.
 
     Raises:
-        InputError: poses with different numbers of keypoints, or none with a visible keypoint.
+        InputError: poses have different numbers of keypoints, or no keypoint is visible.
     """
     joints = len(poses[0].points) if poses else 0
     tracked = any(pose.track is not None for pose in poses)
@@ -79,15 +79,15 @@ def tracks_of_pictures(
 def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tuple[dict[str, Any], list[str]]:
     """The files of a folder that are frames, and a note that names the others, which are left out.
 
-    A file that is no frame, but is called like the frames (their names but for the last number), stays among them: it
-    is a broken frame, and the reader has to say so.
+    A file that is not a frame, but has a name like the frames (except for the last number), is kept: it is a broken
+    frame, for which the reader must raise an error.
 
     Args:
-        files: the content of each, by its name; an error for one that could not be opened.
+        files: the content of each file, by its name; an error for a file that could not be opened.
         is_frame: whether a file's content is a frame of the format.
 
     Raises:
-        InputError: that of a file which is called like the frames.
+        InputError: the error of a file with a name like the frames.
     """
     kinds = {name_kind(name) for name, content in files.items() if is_frame(content)}
     kept = {name: content for name, content in files.items() if name_kind(name) in kinds}
@@ -99,18 +99,18 @@ def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tu
 
 
 def name_kind(name: str) -> str:
-    """A file's name with `#` in the place of its last number: the same for all frames of a recording."""
+    """A file's name with `#` for its last number: the same for all frames of a recording."""
     return re.sub(r"(?<!\d)\d+(?!\d)(?=\D*$)", "#", name)
 
 
 def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None:
     """The recording and the frame number of each picture; None if the pictures are stills.
 
-    Pictures are frames if all of their names have a number, and the pictures of each recording (whose names are the
-    same but for the last number) are numbered like frames of a video: densely, or in equal steps. Larger gaps, which
-    frames without an animal leave, are allowed for numbers that count from near 0 or have leading zeros, but not in the
-    names that cameras give; still larger ones for names that are nothing but a number, and for pictures in which
-    animals were tracked. Of several recordings, each needs two pictures at least, for a number tells nothing alone.
+    Pictures are frames if all names have a number, and if the pictures of each recording (whose names differ only in
+    the last number) are numbered like frames of a video: densely, or in equal steps. Frames without an animal leave
+    larger gaps. These are allowed for numbers that count from near 0 or have leading zeros, but not in names that
+    cameras give. Still larger gaps are allowed for names that are only a number, and for pictures in which animals were
+    tracked. Of several recordings, each needs at least two pictures, because a single number means nothing.
     """
     parts = [NUMBERED.fullmatch(_stem(name)) for name in names]
     found = [part for part in parts if part is not None]
@@ -131,7 +131,7 @@ def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None
 
 
 def without_hash(name: str) -> str:
-    """A picture's name without what Roboflow appends: frame_0001_jpg.rf.4a5b6c….jpg is frame_0001."""
+    """A picture's name without Roboflow's hash: frame_0001_jpg.rf.4a5b6c….jpg is frame_0001."""
     return re.sub(r"[_.](?:jpe?g|png|bmp|webp|tiff?)\.rf\.\w+", "", name, flags=re.IGNORECASE)
 
 
@@ -149,7 +149,7 @@ def _stills(names: Sequence[str], poses: Sequence[Pose], joints: int, prefix: st
 
 
 def _are_frames(numbers: Sequence[int], tracked: bool, rest: str, padded: bool) -> bool:
-    """Whether the numbers of pictures whose names share the rest are those of frames."""
+    """Whether the numbers of pictures with names that are otherwise the same are those of frames."""
     count, span = len(numbers), numbers[-1] - numbers[0]
     if span >= 1000 * (count + 10):
         return False

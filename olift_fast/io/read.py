@@ -1,4 +1,4 @@
-"""One function for every file of 2D keypoints: open it, recognize the format by the content, read, check."""
+"""Reads any file of 2D keypoints: opens it, recognizes the format by the content, reads and checks it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def formats() -> tuple[Format, ...]:
     return FORMATS
 
 
-# What is beyond float32 becomes infinite, and is hidden: nothing to warn of.
+# Values beyond float32 become infinite and are hidden, without NumPy's warning.
 @np.errstate(over="ignore", invalid="ignore")
 def read_keypoints(
     source: Any,
@@ -41,22 +41,23 @@ def read_keypoints(
     image_size: tuple[int, int] | None = None,
     allow_pickle: bool = False,
 ) -> KeypointTracks:
-    """The 2D keypoints of a file, a folder, an array or a data set as tracks (N, T, J, 2) in pixels.
+    """Read 2D keypoints from a file, a folder, an array or a data set, as tracks (N, T, J, 2) in pixels.
 
-    A keypoint that is missing in the file (NaN, confidence 0, or however the format says it) is hidden in the result:
-    NaN with confidence 0. Frame numbers that a video's file skips become frames in which everything is hidden.
+    A keypoint that is missing in the file (NaN, confidence 0, or the format's own mark) is hidden in the result: NaN
+    with confidence 0. Frame numbers that the file of a video skips become frames in which all keypoints are hidden.
 
     Args:
-        source: a path; an array (T, J, 2|3) or (N, T, J, 2|3), confidence third; or movement's xarray.Dataset.
-        format: a name of `formats()`; None recognizes it by the content, not by the file's name.
+        source: a path; an array (T, J, 2) or (N, T, J, 2), or with the confidence (T, J, 3) or (N, T, J, 3); or an
+            xarray.Dataset of movement.
+        format: a name from `formats()`; by default recognized by the content, not by the file's name.
         fps: frames a second; overrides the file's own.
-        skeleton: joint names, edges and sides; matched by name, or in order where the file has no names.
+        skeleton: joint names, edges and sides; matched by name, or in order if the file has no names.
         image_size: width and height of the picture in pixels; overrides the file's own. Coordinates that are given as
             shares of the picture's width and height are scaled by it.
         allow_pickle: open pickled Python objects, which can run any code, in NumPy files of VideoPose3D and CalMS21.
 
     Raises:
-        InputError: one line with the file's name and the cause.
+        InputError: the source can't be read; the message is one line with the file's name and the cause.
         MissingExtraError: the format needs an extra that is not installed.
     """
     if format is not None and format not in {known.name for known in FORMATS}:
@@ -75,14 +76,14 @@ def read_keypoints(
 
 
 def read_skeleton(path_or_name: str | Path) -> Skeleton:
-    """The skeleton that a name or a file stands for.
+    """Read a skeleton by a rig's name or from a file.
 
-    It is a built-in rig's name; a JSON file (`Skeleton.from_json`, or one of SLEAP or COCO); the ``config.yaml`` of a
-    DeepLabCut or Lightning Pose project, or SLEAP's skeleton in YAML; or any keypoint file that has joint names, as
-    SLEAP's .slp, NWB and COCO files do.
+    Files are: a JSON file (`Skeleton.from_json`, or one of SLEAP or COCO); the ``config.yaml`` of a DeepLabCut or
+    Lightning Pose project, or SLEAP's skeleton in YAML; and any keypoint file with joint names, such as SLEAP's .slp,
+    NWB and COCO files.
 
     Raises:
-        InputError: neither, or a file without joint names.
+        InputError: there is no such rig or file, or the file has no joint names.
         MissingExtraError: the format of the file needs an extra that is not installed.
     """
     path = Path(path_or_name)
@@ -100,7 +101,7 @@ def read_skeleton(path_or_name: str | Path) -> Skeleton:
 
 
 def _read_skeleton(path: Path) -> Skeleton | Parsed:
-    """The skeleton of a JSON file of one, or the content of a keypoint file."""
+    """The skeleton of a skeleton file, or the content of a keypoint file."""
     with open_container(path, allow_pickle=False) as opened:
         if isinstance(opened.content, Mapping) and opened.container is JSON and "names" in opened.content:
             return Skeleton.from_json(opened.content)
@@ -111,7 +112,7 @@ def _read_skeleton(path: Path) -> Skeleton | Parsed:
 
 @contextmanager
 def _naming(name: str, format: str | None) -> Iterator[None]:
-    """Errors within begin with the name of what is read, and are of the kinds that `read_keypoints` raises."""
+    """Turns errors within into those of `read_keypoints`, with the source's name at the beginning."""
     try:
         yield
     except PickledError as error:
@@ -121,7 +122,7 @@ def _naming(name: str, format: str | None) -> Iterator[None]:
     except OSError as error:
         raise _named(name, error.strerror or str(error)) from error
     except UNUSABLE as error:
-        # Readers don't check everything that they take from a file: what is missing or wrong there ends here.
+        # Readers don't check everything that they take from a file: other errors are handled here.
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise _named(name, f"not a usable {format or 'keypoint'} file: {what}") from error
 
@@ -130,7 +131,7 @@ def _read_file(path: Path, format: str | None, allow_pickle: bool, in_project: b
     """The content of a file or folder, and the name of its format.
 
     Args:
-        in_project: take edges that the file lacks from the DeepLabCut project that it lies in.
+        in_project: take edges that the file lacks from the DeepLabCut project that it is in.
     """
     with as_file(path) as file:
         parsed, chosen = read_safely(_read_opened, file, format, allow_pickle)
@@ -150,10 +151,10 @@ def _read_opened(path: Path, format: str | None, allow_pickle: bool) -> tuple[Pa
 
 
 def _choose(opened: Opened, asked: str | None) -> Format:
-    """The format to read an opened file with: `asked`, a format's name, where that can be, or the first that matches.
+    """The format of an opened file: `asked`, a format's name, if it fits the file, or the first that matches.
 
     Raises:
-        InputError: the file is of no known format, or not of the one that is asked for.
+        InputError: the file has no known format, or not the one asked for.
     """
     container, content = opened
     candidates = [known for known in FORMATS if container in known.containers]

@@ -1,4 +1,4 @@
-"""Skeletons in files of their own: SLEAP's in JSON and YAML, COCO's categories, and lists of nodes and edges."""
+"""Reads skeleton files: SLEAP's in JSON and YAML, COCO's categories, and lists of nodes and edges."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _RECORDINGS = {"annotations", "images", "labels", "skeletons", "scores"}
 
 
 def skeleton_of_object(content: Any) -> Skeleton | None:
-    """The skeleton that a parsed JSON or YAML file holds; None if it is of no kind that is known here.
+    """The skeleton of a parsed JSON or YAML file; None if the file is of an unknown kind.
 
-    Read are SLEAP's skeletons (in JSON a graph of nodes and links, in YAML nodes and edges below the skeleton's name),
+    Known are SLEAP's skeletons (in JSON a graph of nodes and links, in YAML nodes and edges below the skeleton's name),
     COCO's categories (`keypoints` and `skeleton`, whose bones count from 1 or name their joints), and `nodes` or
     `bodyparts` with edges between them by name or by number from 0. Joints are names, or objects with a `name`.
 
     Raises:
-        InputError: several skeletons, edges that join no two joints, references that lead nowhere.
+        InputError: there are several skeletons, edges that don't join two joints, or references to nothing.
     """
     if isinstance(content, Mapping) and isinstance(content.get("nx_graph"), Mapping):
         content = content["nx_graph"]
@@ -49,10 +49,10 @@ def skeleton_of_object(content: Any) -> Skeleton | None:
 
 
 def bones(pairs: Any, names: Sequence[str], first: int) -> list[tuple[int, int]]:
-    """The edges between joints that are named, or numbered from `first`; from 0 where one of them is 0.
+    """The edges between joints given by name, or by number from `first`; from 0 if one of the numbers is 0.
 
     Raises:
-        InputError: no pairs, or a joint that is not there.
+        InputError: the edges are not pairs, or a joint is unknown.
     """
     place = {name: index for index, name in enumerate(names)}
     listed = [_ends(pair) for pair in pairs or ()]
@@ -107,9 +107,9 @@ def _ends(pair: Any) -> tuple[Any, Any]:
 
 
 def _of_graph(content: Mapping[str, Any]) -> Skeleton:
-    """SLEAP's JSON of a skeleton. An object is written out once, and referred to by its number afterwards.
+    """The skeleton of SLEAP's JSON, in which an object is written out once and then referred to by its number.
 
-    SLEAP numbers nodes and types of links together, sleap-io each by themselves (and writes nodes out again).
+    SLEAP numbers nodes and types of links together. sleap-io numbers them separately, and writes nodes out again.
     """
     objects = list(_objects(content))
     nodes = [value for kind, value in objects if kind == "node"]
@@ -161,7 +161,7 @@ def _object(value: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _references(content: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """What a graph refers to by number: nodes, and types of links."""
+    """The nodes and types of links that a graph refers to by number."""
     held = [("node", node.get("id")) for node in content["nodes"] if isinstance(node, Mapping)]
     for link in content["links"]:
         held += [("node", link.get("source")), ("node", link.get("target")), ("type", link.get("type"))]

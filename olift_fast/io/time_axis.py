@@ -1,4 +1,4 @@
-"""One axis of frames for series with times of their own, such as the animals of an NWB file; and units of time."""
+"""Puts series with their own times, such as the animals of an NWB file, on one axis of frames; and units of time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TimeAxis(NamedTuple):
     Args:
         frames: (t) the frame of each time of a series, for each series; increasing.
         fps: frames a second; None if the times tell no rate, and frames are counted from 0.
-        warnings: what could not be read from the times.
+        warnings: problems with the times.
     """
 
     frames: list[_Frames]
@@ -48,15 +48,15 @@ def one_axis(series: Sequence[_Times], rate: float | None = None) -> TimeAxis:
     """The frames of several series on one axis.
 
     Times of different series that are closer than half a frame are the same frame. The series with the most frames a
-    second sets the axis, and the times of the others go to its nearest frames. Series that take turns, so that all
-    together they are steady, share the finer axis of all.
+    second sets the axis, and the times of the others are moved to its nearest frames. Series that take turns, and are
+    regular only together, share the finer axis of all times.
 
     Args:
         series: (t) times in seconds, increasing, for each series.
-        rate: frames a second, where the file tells, for series of one frame.
+        rate: frames a second for series of one frame, if the file has it.
 
     Raises:
-        InputError: series that do not fit one axis: two times of one series go to the same frame.
+        InputError: the series do not fit one axis: two times of one series would be the same frame.
     """
     distinct = {one.tobytes(): one for one in series if len(one)}
     found = _frames_of(list(distinct.values()), rate)
@@ -66,7 +66,7 @@ def one_axis(series: Sequence[_Times], rate: float | None = None) -> TimeAxis:
 
 
 def seconds_of(unit: str) -> float | None:
-    """The seconds of one unit of time ("ms", "seconds", "days since 2024-01-01"); None if it is none."""
+    """The seconds of one unit of time ("ms", "seconds", "days since 2024-01-01"); None if it is not a unit of time."""
     name = re.split(r"\s+since\b", unit.strip().casefold())[0]
     return next((seconds for pattern, seconds in _UNITS.items() if re.fullmatch(pattern, name)), None)
 

@@ -1,4 +1,4 @@
-"""One function for every file of 3D tracks: the ending of the file's name tells the format."""
+"""Writes 3D tracks in any format; the ending of the file's name chooses it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from olift_fast.io.format import OutputFormat
 from olift_fast.io.writers import OUTPUT_FORMATS
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
-#: What `write_lifted` writes, by the ending of the file's name; the longest ending that fits counts.
+#: The formats of `write_lifted` by the ending of the file's name; the longest ending that fits counts.
 SUFFIXES = {known.suffix: known.name for known in OUTPUT_FORMATS}
 
 
 def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = None) -> Path:
-    """Writes a lifted result in one piece or not at all; returns the path.
+    """Write a lifted result to a file, in full or not at all; returns the path.
 
-    "npz" holds everything, exactly, and is what `read_lifted` reads. The others are for other programs: tables ("csv",
+    "npz" keeps everything exactly, and `read_lifted` reads it. The others are for other programs: tables ("csv",
     "long", "parquet"), pose tools ("h5", "netcdf", "nwb", "slp", "points3d", "anipose", "dannce"), motion capture
-    ("trc", "c3d") and animation ("bvh", "glb", "gltf"). docs/formats.md tells what each holds, and in which axes.
+    ("trc", "c3d") and animation ("bvh", "glb", "gltf"). docs/formats.md lists what each keeps, and its axes.
 
     Args:
-        format: one of these names; None goes by the ending: .npz, .csv, .long.csv, .parquet, .h5, .nc, .nwb, .slp,
-            .points3d.h5, .anipose.csv, .mat, .trc, .c3d, .bvh, .glb, .gltf.
+        result: the result.
+        path: the file.
+        format: one of these names; by default chosen by the ending: .npz, .csv, .long.csv, .parquet, .h5, .nc, .nwb,
+            .slp, .points3d.h5, .anipose.csv, .mat, .trc, .c3d, .bvh, .glb, .gltf.
 
     Raises:
-        InputError: an unknown ending, a path that cannot be written, the input file itself, or a format that can't do
-            without what the result lacks: a single track, frames a second, bones.
-        MissingExtraError: the extra `io` is not installed.
+        InputError: the ending is unknown, the path can't be written or is the input file itself, or the format needs
+            something that the result lacks: a single track, a frame rate, bones.
+        MissingExtraError: the format needs the extra `io`, which is not installed.
     """
     path = Path(path)
     known = _known(path, format)
@@ -48,10 +50,12 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
 
 
 def check_can_hold(path: Path, tracks: KeypointTracks | LiftedTracks, *, more_to_come: bool = False) -> None:
-    """Raises InputError where the format of this name can't do without what the tracks lack; says what to do.
+    """Raises InputError if the file's format needs something that the tracks lack. The message says what to do.
 
     Args:
-        more_to_come: there may be further tracks, as in a live stream.
+        path: the file to write.
+        tracks: keypoints or a result.
+        more_to_come: whether there may be further tracks, as in a live stream.
     """
     known = _known(path)
     if more_to_come and "one track" in known.wants:
@@ -95,19 +99,19 @@ def part_path(path: Path, number: int) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """The output format that the ending of a file's name stands for; raises InputError for any other ending."""
+    """The output format by the ending of a file's name; raises InputError for an unknown ending."""
     return SUFFIXES[_suffix(path)]
 
 
 def require_writer(path: Path) -> None:
-    """Raises MissingExtraError where the library for this ending is missing, InputError where no format has it."""
+    """Raises MissingExtraError if the library for this ending is missing, InputError if the ending is unknown."""
     known = _known(path)
     if known.extra is not None and known.module is not None and importlib.util.find_spec(known.module) is None:
         raise MissingExtraError(what=f"writing {_suffix(path)} files", extra=known.extra)
 
 
 def leaves_out(path: Path) -> str:
-    """What a file of this name has no place for, in words; raises InputError where no format has its ending."""
+    """The parts of a result that a file of this name leaves out, in words; raises InputError for an unknown ending."""
     return _known(path).drops
 
 

@@ -1,7 +1,7 @@
 """The complete lifter: its configuration and weights, and the lifting of whole recordings.
 
-`Lifter` is of torch's modules, to train and to run anywhere; `NativeLifter` lifts on the CPU without torch. Importing
-this package loads no torch until `Lifter` is used.
+`Lifter` is a torch module, which can be trained and runs on any device. `NativeLifter` lifts on the CPU without torch.
+Importing this package imports no torch until `Lifter` is used.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _FRAMES = 4096
 
 
 def check_frame(frame: str) -> None:
-    """Raises InputError unless joints can be given in this frame."""
+    """Raises InputError unless `frame` is "camera" or "object"."""
     if frame not in get_args(CoordinateFrame):
         raise InputError(f"frame must be 'camera' or 'object', got {frame!r}")
 
@@ -27,8 +27,8 @@ def check_frame(frame: str) -> None:
 def moments(joints: Array, normalized: Array, visible: Mask) -> Moments:
     """``(5, 5)``: for each pair of joint x, y, z and keypoint x, y the sum of their products over all visible joints.
 
-    Joints are taken relative to the mean of the frame's visible joints. Orthographic Procrustes needs no more of a
-    recording than these sums, and those of its parts add up to those of the whole.
+    Joints are taken relative to the mean of the frame's visible joints. These sums are all that orthographic Procrustes
+    needs of a recording, and the sums of its parts add up to those of the whole.
     """
     points = np.concatenate([joints - _visible_mean(joints, visible), normalized], axis=-1)[visible].astype(np.float64)
     return np.asarray(points.T @ points)
@@ -55,7 +55,7 @@ def sum_moments(parts: list[Moments]) -> Moments:
 def fit_camera(total: Moments) -> tuple[Array, float]:
     """The rotation ``(3, 3)`` and the scale that bring joints with these moments nearest to their keypoints.
 
-    The scale is 1 where the moments tell none: of a track that shows one keypoint at a time, or a line seen end on.
+    The scale is 1 where the moments don't determine one: a track with one keypoint at a time, or a line seen end on.
     """
     rotation, stretch = fit_cameras(total[None])
     return rotation[0], float(stretch[0])
@@ -71,13 +71,13 @@ def fit_cameras(totals: Moments) -> tuple[Array, Moments]:
 
 
 def camera_offsets(joints: Array, visible: Mask, centers: Array, rotation: Array, scale: np.float32) -> Array:
-    """``(T, 2)`` pixels that move each frame's visible joints onto the center of its keypoints; NaN where none is."""
+    """``(T, 2)`` pixels that move each frame's visible joints onto its keypoints' center; NaN if none is visible."""
     mean = _visible_mean(joints, visible)
     return np.asarray(centers - scale * (mean @ rotation.T)[:, 0, :2], dtype=np.float32)
 
 
 def carried(offsets: Array) -> Array:
-    """``(T, 2)`` with NaN filled in: linearly, at the ends by the nearest known frame. One frame must be known."""
+    """``(T, 2)`` with NaN filled in: linearly, at the ends with the nearest known frame. One frame must be known."""
     time = np.arange(len(offsets))
     known = np.isfinite(offsets).all(axis=-1)
     columns = [np.interp(time, time[known], offsets[known, axis]) for axis in range(offsets.shape[1])]

@@ -1,4 +1,4 @@
-"""What lifting needs of a lifter: `Lifter`, of torch's modules, and `NativeLifter`, of arrays alone, both have it."""
+"""The interface that lifting needs. `Lifter` (a torch module) and `NativeLifter` (NumPy arrays) both have it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from olift_fast.runtime.arrays import Array, Counts, Mask
 
 
 class AnyLifter(Protocol):
-    """A lifter, as recordings and streams are lifted by it."""
+    """A lifter of recordings and streams."""
 
     @property
     def config(self) -> LifterConfig:
@@ -19,7 +19,7 @@ class AnyLifter(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the model, as results record it."""
+        """The model's name, as results record it."""
         ...
 
     def lift_arrays(
@@ -54,5 +54,5 @@ class AnyLifter(Protocol):
         ...
 
     def weight_bytes(self) -> Iterator[tuple[str, bytes]]:
-        """Pairs of a weight's name and its bytes, in the order of the names: what tells lifters apart."""
+        """Pairs of a weight's name and its bytes, sorted by name. Their hash identifies a lifter."""
         ...

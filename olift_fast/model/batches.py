@@ -11,7 +11,7 @@ from olift_fast.runtime.arrays import Array, Counts, Mask
 
 
 class Stretch(NamedTuple):
-    """The frames ``start … stop`` of a track, and ``first … last``, which their results depend on."""
+    """The frames ``start … stop`` of a track, and the frames ``first … last`` that their results depend on."""
 
     track: int
     start: int
@@ -21,7 +21,7 @@ class Stretch(NamedTuple):
 
     @property
     def length(self) -> int:
-        """The number of frames that are lifted for it."""
+        """The number of frames from first to last, which are all lifted."""
         return self.last - self.first
 
 
@@ -38,9 +38,9 @@ def stretches_of(track: int, reached: Mask, field: tuple[int, int], chunk: int) 
     """The runs of True in `reached`, cut into stretches of at most `chunk` frames, with the frames around them.
 
     Args:
-        track: its number.
-        reached: ``(T,)`` which frames are to be lifted.
-        field: frames before and after, that a frame depends on.
+        track: the track's number.
+        reached: ``(T,)``, True for frames to lift.
+        field: the number of frames before and after that a frame depends on.
         chunk: frames.
     """
     before, after = field
@@ -52,9 +52,9 @@ def stretches_of(track: int, reached: Mask, field: tuple[int, int], chunk: int) 
 
 
 def batches_of(stretches: Iterable[Stretch], frames: int) -> Iterator[list[Stretch]]:
-    """The stretches, those of like lengths together, in batches of at most `frames` frames with their padding.
+    """The stretches in batches of similar lengths, each of at most `frames` frames with padding.
 
-    A longer stretch is a batch alone.
+    A longer stretch is a batch by itself.
     """
     batch: list[Stretch] = []
     for stretch in sorted(stretches, key=lambda stretch: stretch.length):

@@ -1,4 +1,4 @@
-"""Model cards: the page of a checkpoint on the Hub, which begins with a block of metadata in YAML."""
+"""Model cards: the pages of checkpoints on the Hub, which begin with a block of metadata in YAML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def metadata(license: str | None = None) -> str:
     Args:
         license: its identifier on the Hub, such as "apache-2.0" or "cc-by-nc-4.0".
     """
-    import yaml  # here alone: loading a checkpoint does without
+    import yaml  # only here: loading a checkpoint does not need it
 
     told = {
         **({} if license is None else {"license": license}),
@@ -33,7 +33,7 @@ def metadata(license: str | None = None) -> str:
 
 
 def card_of(config: LifterConfig, name: str, repo: str, license: str | None = None) -> str:
-    """The card of a checkpoint that has none: what it is, what it takes, how it is used; nothing that isn't known."""
+    """A short card for a checkpoint without one: its size, its inputs and how to use it, as far as the config says."""
     (left, right), (before, after) = config.window, config.receptive_field
     taken = [
         word for word, able in (("the camera's pitch", config.pitch), ("the kinds of joints", config.kinds)) if able
@@ -68,12 +68,12 @@ def card_of(config: LifterConfig, name: str, repo: str, license: str | None = No
 
 
 def with_metadata(card: str, license: str | None = None) -> str:
-    """The card, with `metadata` before it where it has no such block."""
+    """The card, with `metadata` put before it if it has none."""
     return card if card.startswith(_METADATA) else metadata(license) + card
 
 
 def without_relative_links(card: str) -> str:
-    """The card with the text in place of links to files that are not in its repository, and without such pictures."""
+    """The card without pictures and links to files outside its repository; the text of such links stays."""
     return _CODE_OR_LINK.sub(_without_link, card)
 
 
@@ -84,5 +84,5 @@ def _without_link(found: re.Match[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as a heading shows it: without signs that Markdown or HTML would obey."""
+    """A name for a heading, without characters that mean something in Markdown or HTML."""
     return re.sub(r"[^\w .,+()-]", " ", name).strip() or "unnamed"

@@ -1,7 +1,7 @@
 """Checkpoints: folders with ``config.json`` and ``model.safetensors``; no code in them is ever executed.
 
-`Lifter.from_pretrained`, `Lifter.save_pretrained` and `Lifter.push_to_hub` build on this module, which reads and writes
-the files. What is fetched from the Hub is a folder in a cache, with the same two files and the same checks.
+`Lifter.from_pretrained`, `Lifter.save_pretrained` and `Lifter.push_to_hub` use this module to read and write the files.
+A model from the Hub is a folder in a cache, with the same two files and the same checks.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ FORMAT_VERSION = 2
 """Version 2 may have `LifterConfig.pitch`, `kinds` and `uncertainty`; a config of version 1 has none of them."""
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 MAX_CONFIG, MAX_NAME, MAX_CARD = 2**16, 300, 2**20
-"""Bytes of a config, signs of a name, and bytes of a model card at most."""
+"""The most bytes of a config, characters of a name, and bytes of a model card."""
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds: the architecture, the lifter's name, and its ``state_dict``, float32."""
+    """The content of a checkpoint: the architecture, the lifter's name, and its ``state_dict``, float32."""
 
     config: LifterConfig
     name: str
@@ -54,20 +54,19 @@ def shipped() -> list[str]:
 
 
 def as_model(folder: Path) -> str:
-    """The folder as a string for `folder_of`: "./small" rather than "small", which is a checkpoint of the package."""
+    """The folder as a string for `folder_of`: "./small", because "small" would mean the package's checkpoint."""
     return f"./{folder}" if str(folder) in shipped() else str(folder)
 
 
 def folder_of(name_or_path: str | Path, revision: str | None = None) -> Path:
-    """The folder of a checkpoint, whether it exists or not; that of a model on the Hub is fetched into the cache.
+    """The folder of a checkpoint, which need not exist. A model on the Hub is fetched into the cache.
 
-    The name of a shipped checkpoint, as a string, means that one even where there is a folder of that name; a `Path`
-    always means a folder. Any other string is a folder where there is one; else "owner/name" and "owner/name@revision"
-    are models on the Hub.
+    A `Path` always means a folder. The string "small" means the shipped checkpoint, even if there is a folder "small".
+    Any other string means a folder if it exists, else "owner/name" and "owner/name@revision" mean models on the Hub.
 
     Raises:
         InputError: the model can't be fetched (`olift_fast.model.hub.fetched`), its config is beyond the limits, or a
-            `revision` is given for what is not on the Hub.
+            `revision` is given for a model that is not on the Hub.
         MissingExtraError: the extra `hub` is not installed.
     """
     model = _on_hub(name_or_path, revision)
@@ -77,10 +76,10 @@ def folder_of(name_or_path: str | Path, revision: str | None = None) -> Path:
 
 
 def pinned(name_or_path: str) -> str:
-    """A name that means the same weights whenever it is loaded: "owner/name@commit" in place of "owner/name".
+    """A name that always means the same weights: "owner/name@commit" for "owner/name".
 
-    Whoever loads a model several times, or in several processes, does so by this name: the Hub is asked once. Folders
-    and shipped names stay as they are.
+    Use it to load a model several times, or in several processes: the Hub is asked only once. Folders and shipped names
+    are returned as they are.
 
     Raises:
         InputError, MissingExtraError: as in `folder_of`.
@@ -90,7 +89,7 @@ def pinned(name_or_path: str) -> str:
 
 
 def _on_hub(name_or_path: str | Path, revision: str | None) -> HubModel | None:
-    """The model on the Hub that a name means; None where it means a folder or a shipped checkpoint, or nothing."""
+    """The model on the Hub that a name means; None if it means a folder, a shipped checkpoint or nothing."""
     model = None
     if isinstance(name_or_path, str) and name_or_path not in shipped() and not os.path.exists(name_or_path):
         model = hub_model(name_or_path, revision)
@@ -100,7 +99,7 @@ def _on_hub(name_or_path: str | Path, revision: str | None) -> HubModel | None:
 
 
 def _fetched_folder(model: HubModel) -> Path:
-    """Both files of one commit, in the cache. The config is checked first: it tells how large the weights may be."""
+    """Both files of one commit, in the cache. The config is checked first, because it limits the weights' size."""
     config = fetched(model, CONFIG, MAX_CONFIG)
     with naming(f"model {str(model)!r}"):
         shape, _ = _read_config(config)
@@ -110,12 +109,12 @@ def _fetched_folder(model: HubModel) -> Path:
 
 
 def load(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
-    """Read a checkpoint: a folder, one that comes with the package, or one on the Hub, see `folder_of`.
+    """Read a checkpoint: a folder, a shipped one, or one on the Hub (see `folder_of`).
 
     Raises:
-        InputError: no such checkpoint, or its files are unreadable, no regular files, beyond the limits
-            (`olift_fast.model.config`), or don't fit together. Nothing is built or allocated by what they say before
-            that is checked.
+        InputError: no such checkpoint, or its files are unreadable, not regular files, beyond the limits
+            (`olift_fast.model.config`), or don't fit together. All this is checked before anything is built or
+            allocated from the files.
         MissingExtraError: it is on the Hub, and the extra `hub` is not installed.
     """
     model = _on_hub(name_or_path, revision)
@@ -135,13 +134,13 @@ class Publication:
     """How a checkpoint is put on the Hub.
 
     Args:
-        card: the card in Markdown; by default the folder's ``README.md``, without links to files that are not there,
-            or a short one of what the config tells, which replaces no card that is there already. A card without
-            metadata gets some.
+        card: the card in Markdown; by default the folder's ``README.md``, without links to files outside the
+            repository. Without a ``README.md`` it is a short card made from the config, which does not replace a card
+            in the repository. Metadata is added to a card that has none.
         license: for the metadata, such as "apache-2.0".
-        private: nobody else may see the repository.
-        revision: the branch, which is made where there is none; the main one by default.
-        message: of the commit.
+        private: make the repository private.
+        revision: the branch, created if missing; the main branch by default.
+        message: the commit message.
     """
 
     card: str | None = None
@@ -155,15 +154,15 @@ def push(name_or_path: str | Path, repo: str, how: Publication) -> str:
     """Put a checkpoint on the Hub: config, weights and the model card, in one commit.
 
     Args:
-        name_or_path: see `folder_of`. It is loaded first, so that nothing broken is published.
-        repo: "owner/name" there; the repository is made where there is none.
-        how: card, branch and the like.
+        name_or_path: see `folder_of`. It is loaded first, so that no broken checkpoint is published.
+        repo: "owner/name" on the Hub; the repository is created if missing.
+        how: card, branch and other options.
 
     Returns:
         The web address of the commit.
 
     Raises:
-        InputError: the checkpoint can't be loaded, `repo` is no "owner/name", or the Hub does not take it
+        InputError: the checkpoint can't be loaded, `repo` is not "owner/name", or the Hub refuses the upload
             (`olift_fast.model.hub.uploaded`).
         MissingExtraError: the extra `hub` is not installed.
     """
@@ -186,7 +185,7 @@ def push(name_or_path: str | Path, repo: str, how: Publication) -> str:
 
 
 def read_card(path: Path) -> str:
-    """The text of a model card; raises InputError where it can't be read, or is no UTF-8."""
+    """The text of a model card; raises InputError if it can't be read or is not UTF-8."""
     content = read_regular(path, MAX_CARD)
     try:
         return content.decode("utf-8")
@@ -195,7 +194,7 @@ def read_card(path: Path) -> str:
 
 
 def ships(config: LifterConfig, name: str, weights: Mapping[str, Array]) -> bool:
-    """Whether a checkpoint is the shipped one of its name, unchanged."""
+    """Whether this is the shipped checkpoint of that name, with the same config and weights."""
     if name not in shipped():
         return False
     known = load(name)
@@ -203,7 +202,7 @@ def ships(config: LifterConfig, name: str, weights: Mapping[str, Array]) -> bool
 
 
 def save(config: LifterConfig, name: str, weights: Mapping[str, Tensor], folder: str | Path) -> Path:
-    """Write config, name and weights into the folder, which is made; each file appears whole or not at all.
+    """Write config, name and weights into the folder, created if missing; each file appears whole or not at all.
 
     Raises:
         InputError: the folder can't be written, or the name is too long.
@@ -217,14 +216,14 @@ def save(config: LifterConfig, name: str, weights: Mapping[str, Tensor], folder:
         "name": name,
         "lifter": asdict(config),
     }
-    # Only who has tensors saves them: reading does without torch.
+    # Imported here, because reading a checkpoint does not need torch.
     from safetensors.torch import save as serialize
 
     held = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-            # Not safetensors' save_file: only the owner could read its file.
+            # Not safetensors' save_file, because only the owner could read the file that it writes.
             (Path(scratch) / WEIGHTS).write_bytes(serialize(held, metadata={"format": "pt"}))
             (Path(scratch) / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
             for file in (WEIGHTS, CONFIG):
@@ -235,14 +234,14 @@ def save(config: LifterConfig, name: str, weights: Mapping[str, Tensor], folder:
 
 
 def validated_drift(name_or_path: str | Path) -> float | None:
-    """How much bones stretch in what a checkpoint lifts, on the recordings that it was validated on; None if untold.
+    """The drift of a checkpoint's results on the recordings that it was validated on; None if the config has none.
 
-    It is ``"validation": {"bone_length_drift": 0.07}`` in the config: the mean of `olift_fast.train.bone_length_drift`
-    over held-out recordings with detector-like faults. `python -m benchmarks.bodies` writes it; `save` does not, for
-    other weights have another one.
+    In the config it is ``"validation": {"bone_length_drift": 0.07}``: the mean of `olift_fast.train.bone_length_drift`
+    over held-out recordings with a detector's faults. `python -m benchmarks.bodies` writes it. `save` does not, because
+    other weights have another drift.
 
     Raises:
-        InputError: the config is unreadable, or that is no number from 0 to 1.
+        InputError: the config is unreadable, or the drift is not a number from 0 to 1.
     """
     path = folder_of(name_or_path) / CONFIG
     told = _read_json(path).get("validation", {})
@@ -279,9 +278,9 @@ def _read_config(path: Path) -> tuple[LifterConfig, str]:
 
 
 def check_name(name: Any) -> None:
-    """Raises InputError where that can't be the name of a lifter in a checkpoint."""
+    """Raises InputError unless `name` can be the name of a lifter in a checkpoint."""
     if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise InputError(f"name must be a string of at most {MAX_NAME} signs, got {shown(name)}")
+        raise InputError(f"name must be a string of at most {MAX_NAME} characters, got {shown(name)}")
 
 
 def _read_weights(path: Path, config: LifterConfig) -> dict[str, Array]:

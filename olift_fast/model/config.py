@@ -1,4 +1,4 @@
-"""The architecture of a lifter, as it is saved beside the weights."""
+"""The configuration of a lifter's architecture, saved beside the weights."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ RANGES: dict[str, tuple[int, int]] = {
     "time_rows": (1, 1_000_000),
     "kinds": (0, 10_000),
 }
-"""The least and the largest value of each field that is a whole number. docs/training.md has all limits."""
+"""The smallest and the largest value of each field that is a whole number. docs/training.md has all limits."""
 MAX_WINDOW = 10_000
-"""Frames to each side."""
+"""The most frames to each side."""
 MAX_SIGMA = 1e6
 MAX_WEIGHTS = 250_000_000
-"""Numbers in all weights together: 1 GB in float32."""
+"""The most numbers in all weights together: 1 GB in float32."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,26 @@ class LifterConfig:
     """The architecture of a `Lifter`.
 
     Args:
-        width: D, of the tokens.
-        heads: H, of every attention.
-        motion_layers: layers over time.
-        space_layers: layers over joints.
-        window: ``(left, right)`` frames that a motion layer attends.
-        hops: how many bones away a joint may be for the local half of the heads to attend it.
+        width: D, the width of the tokens.
+        heads: H, the number of heads of every attention.
+        motion_layers: number of layers over time.
+        space_layers: number of layers over joints.
+        window: ``(left, right)``, the frames before and after that a motion layer attends.
+        hops: the local half of the heads attends joints up to this many bones away.
         mlp_ratio: hidden width of the MLPs, in multiples of D.
         encoding: of keypoints: "rff", "learnable_rff", "sinusoidal" or "linear".
-        frequencies: F, of the keypoint encoding.
+        frequencies: F, the number of frequencies of the keypoint encoding.
         sigma: standard deviation of the frequencies, in turns per RMS radius of the animal.
-        time_encoding: "relative" (what is shifted in time is lifted the same), "absolute" (as in the paper), "table" (a
+        time_encoding: "relative" (a clip shifted in time has the same result), "absolute" (as in the paper), "table" (a
             learned vector for each frame number, as in MotionBERT) or "none".
         time_rows: frames of the longest clip that a "table" can take.
-        pitch: whether it can be told how far the camera looks down.
-        kinds: rows of the table of kinds of joints (`olift_fast.tracks.kinds.KINDS`); 0: it is told no kinds.
-        uncertainty: whether it gives standard deviations beside the joints.
+        pitch: whether the model takes the camera's pitch.
+        kinds: rows of the table of kinds of joints (`olift_fast.tracks.kinds.KINDS`); 0 if the model takes no kinds.
+        uncertainty: whether the model gives standard deviations beside the joints.
 
     Raises:
         InputError: a value is of the wrong type or out of range (`RANGES`), or the model would be larger than
-            `MAX_WEIGHTS`; the message names it.
+            `MAX_WEIGHTS`. The message names the field.
     """
 
     width: int = 128
@@ -105,7 +105,7 @@ class LifterConfig:
         """The preset "small", "small-causal" (looks back only), "base" or "large", with some fields changed.
 
         Args:
-            name: of the preset.
+            name: the preset.
             changes: fields of `LifterConfig`, as ``width=64``.
 
         Raises:
@@ -117,12 +117,12 @@ class LifterConfig:
 
     @property
     def counts_frames(self) -> bool:
-        """Whether a result depends on the frame's number in the clip: then a clip can't be lifted in parts."""
+        """Whether a result depends on the frame's number in the clip. If so, a clip can't be lifted in parts."""
         return self.time_encoding in ("absolute", "table")
 
     @property
     def receptive_field(self) -> tuple[int, int]:
-        """Frames before and after frame t that its result depends on."""
+        """The numbers of frames before and after a frame that its result depends on."""
         return self.motion_layers * self.window[0], self.motion_layers * self.window[1]
 
     def to_json(self) -> str:
@@ -131,10 +131,10 @@ class LifterConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "config") -> LifterConfig:
-        """The config from the fields that `to_json` writes; `source` names their file in errors.
+        """The config from the fields that `to_json` writes; `source` is the file's name for error messages.
 
         Raises:
-            InputError: a key that is not a field, or what `LifterConfig` raises.
+            InputError: a key is not a field, or as `LifterConfig` raises.
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
@@ -144,7 +144,7 @@ class LifterConfig:
 
 
 def latency_window(config: LifterConfig, frames: int) -> tuple[int, int]:
-    """The window with which results depend on this many frames after their own: ``motion_layers`` × right.
+    """The window ``(left, frames / motion_layers)``, with which results depend on `frames` later frames.
 
     Raises:
         InputError: `frames` is not a multiple >= 0 of the number of motion layers.

@@ -1,4 +1,4 @@
-"""Lifters where they are asked to run."""
+"""Moves a lifter to a device and a dtype given by name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from olift_fast.model.lifter import Lifter
 
 
 def on_device(lifter: Lifter, device: str, dtype: str) -> Lifter:
-    """The lifter as `Lifter.optimize` makes it for a device and a dtype by name; itself on a CPU in float32.
+    """`Lifter.optimize` with the device and the dtype given by name. On a CPU in float32, the lifter itself.
 
     Raises:
-        InputError: it can't run there; the message begins with "device", or with "dtype".
+        InputError: the lifter can't run there; the message begins with "device" or "dtype".
     """
     if device == "cpu" and dtype == "float32":
         return lifter

@@ -29,27 +29,27 @@ def export(
     stream: bool = False,
     compiled: bool = False,
 ) -> Path:
-    """Writes a lifter as a file that needs neither this package nor its kernels; returns the path.
+    """Write a lifter as a file that needs neither this package nor its kernels; returns the path.
 
-    Its inputs are those of `Lifter.forward`, all of them needed, for any number B of clips, T of frames and J of
+    The file's inputs are those of `Lifter.forward`, all required, for any number B of clips, T of frames and J of
     joints: ``keypoints (B, T, J, 2)``, ``visible`` bool ``(B, T, J)``, ``graph`` bool ``(B, J, J)``, ``sides (B, J)``;
-    for models that can be told, ``pitch (B,)`` and ``kinds`` int64 ``(B, J)``. What is unknown: True everywhere in
-    `graph`, 0 in `sides` and `kinds`, NaN in `pitch`. Its outputs are ``joints (B, T, J, 3)`` and, from models that
-    give them, ``deviations (B, T, J, 2)``. Memory grows with B · J · T².
+    if the model takes them, ``pitch (B,)`` and ``kinds`` int64 ``(B, J)``. For unknown values pass True everywhere in
+    `graph`, 0 in `sides` and `kinds`, NaN in `pitch`. The outputs are ``joints (B, T, J, 3)`` and, if the model gives
+    them, ``deviations (B, T, J, 2)``. Memory grows with B · J · T².
 
     Args:
         lifter: in float32.
         path: ends in ``.onnx`` (opset 18; for onnxruntime and others) or ``.pt2`` (read with `torch.export.load`).
-        weights: how an ONNX file holds them. "float16" halves the file, and computes in float32; "int8" makes it a
-            third, and multiplies 8-bit numbers, which is less accurate (docs/export.md).
-        stream: the next frame from a state: `keypoints` and `visible` without T, and two more inputs ``past`` and
-            ``seen``, for which the outputs ``next_past`` and ``next_seen`` are put in at the next frame
+        weights: the type of the weights in an ONNX file. "float16" halves the file and computes in float32. "int8"
+            makes the file a third as large and multiplies 8-bit numbers, which is less accurate (docs/export.md).
+        stream: write a model that lifts one frame at a time. `keypoints` and `visible` then have no axis T. There are
+            two more inputs, ``past`` and ``seen``: pass the outputs ``next_past`` and ``next_seen`` of the frame before
             (`olift_fast.model.traceable.LiftFrame`).
-        compiled: a ``.pt2`` of machine code for this kind of CPU, by AOTInductor, which needs a C++ compiler; it is
-            read with `torch._inductor.aoti_load_package`.
+        compiled: write a ``.pt2`` with machine code for this kind of CPU, by AOTInductor, which needs a C++ compiler.
+            Read it with `torch._inductor.aoti_load_package`.
 
     Raises:
-        InputError: another ending, a path that can't be written, or options that don't go with it or with the model.
+        InputError: another ending, a path that can't be written, or options that don't fit the path or the model.
         MissingExtraError: the extra `export` is not installed, for ``.onnx``.
     """
     path = Path(path)
@@ -67,7 +67,7 @@ def export(
 
 
 def check_export(path: Path, weights: str, compiled: bool) -> None:
-    """Raises InputError where `export` could not write what is asked for."""
+    """Raises InputError if `export` does not support this path with these options."""
     if path.suffix not in ENDINGS:
         raise InputError(f"{path}: the name must end in {' or '.join(ENDINGS)}, got {path.suffix!r}")
     if weights not in get_args(Weights):
@@ -90,7 +90,7 @@ def _compile(program: torch.export.ExportedProgram, path: Path) -> None:
 
 
 def _facts(lifter: Lifter, weights: Weights) -> dict[str, str]:
-    """What a program that runs the file must know of the model."""
+    """Metadata for a program that runs the file."""
     before, after = lifter.config.receptive_field
     return {
         "olift.name": lifter.name,
@@ -103,7 +103,7 @@ def _facts(lifter: Lifter, weights: Weights) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress, warnings and log lines of the exporters."""
+    """Silences the exporters' progress, warnings and log lines."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Files of strangers: only regular ones are read, JSON in them is read strictly, and their words are shown escaped."""
+"""Reads untrusted files: only regular files, JSON strictly; text from them is escaped in messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from olift_fast.errors import InputError, printable
 from olift_fast.odd_files import refuse_irregular
 
-#: Digits of a whole number in a file, and signs of a value in a message, at most.
+#: The most digits of a whole number in a file, and the most characters of a value in a message.
 _DIGITS, _SHOWN = 40, 60
 
 
@@ -26,7 +26,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
     """
     try:
         refuse_irregular(path, path.stat().st_mode)
-        # Nobody need write to what has become a pipe in between.
+        # Non-blocking: if the path has become a pipe meanwhile, opening it must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except InputError:
         raise
@@ -41,7 +41,7 @@ def read_regular(path: Path, most: int) -> bytes:
     """The file's content, of `most` bytes at most.
 
     Raises:
-        InputError: it is larger, or as in `open_regular`.
+        InputError: the file is larger, or as in `open_regular`.
     """
     with open_regular(path) as file:
         try:
@@ -54,19 +54,19 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> InputError:
-    """What a user is told when the system can't open or read a file; ValueError is of names that no file can have."""
+    """The error for a file that can't be opened or read. A ValueError comes from names that no file can have."""
     return InputError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}")
 
 
 def parse_json(content: bytes, *, constants: bool = False) -> Any:
-    """The value of JSON in UTF-8 without a key twice in an object, or numbers of more than 40 digits.
+    """The value of JSON text in UTF-8. A key twice in an object, or a number of more than 40 digits, is an error.
 
     Args:
-        content: the file's.
-        constants: whether NaN and Infinity, which are no JSON, are read, too.
+        content: the file's content.
+        constants: also accept NaN and Infinity, which are not JSON.
 
     Raises:
-        InputError: it is something else; the message has no file's name.
+        InputError: the content is not such JSON. The message does not name the file.
     """
     try:
         return json.loads(
@@ -85,7 +85,7 @@ def parse_json(content: bytes, *, constants: bool = False) -> Any:
 
 @contextmanager
 def naming(what: str | Path) -> Iterator[None]:
-    """Puts what an InputError within the block is about before its message, such as the file."""
+    """Puts `what`, such as the file's name, before the message of an InputError within the block."""
     try:
         yield
     except InputError as error:
@@ -93,7 +93,7 @@ def naming(what: str | Path) -> Iterator[None]:
 
 
 def shown(value: Any) -> str:
-    """A value of a file for a message: as Python writes it, in printable signs, cut after 60 of them."""
+    """A value from a file for a message: as Python writes it, in printable characters, cut after 60 of them."""
     try:
         text = repr(value)
     except ValueError:
@@ -109,7 +109,7 @@ def some(names: Iterable[str], most: int = 3) -> str:
 
 
 def plain_line(text: str, most: int = 300) -> str:
-    """Text of a file as one line of printable signs (`printable`), cut after `most` of them."""
+    """Text from a file as one line of printable characters (`printable`), cut after `most` of them."""
     line = printable(text[: most + 1])
     return line if len(line) <= most else f"{line[:most]}…"
 

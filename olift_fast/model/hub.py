@@ -1,7 +1,7 @@
-"""Models on a Hub: single files are fetched into the cache of ``huggingface_hub``, or put into a repository there.
+"""Models on a Hub: fetches single files into the cache of ``huggingface_hub``, and uploads files to a repository.
 
-"owner/name" is a model's newest state, "owner/name@revision" that of a branch, a tag or a commit. Which Hub, and where
-the cache is, say the variables of that library: ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_OFFLINE``, ``HF_TOKEN``.
+"owner/name" is a model's newest state, "owner/name@revision" that of a branch, a tag or a commit. The environment
+variables of that library choose the Hub and the cache: ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_OFFLINE``, ``HF_TOKEN``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _REPO = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
 _COMMIT, _HASH = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MAX_REPO, MAX_REVISION = 96, 200
-"""Signs of "owner/name", and of a revision, at most."""
+"""The most characters of "owner/name", and of a revision."""
 _PIECE = 2**20
 _QUIET = threading.RLock()
-"""What `_quiet` changes holds for the whole process: one call at a time."""
+"""`_quiet` changes settings of the whole process, so only one call runs at a time."""
 
 
 class HubModel(NamedTuple):
@@ -44,10 +44,10 @@ class HubModel(NamedTuple):
 
 
 def hub_model(name: str, revision: str | None = None) -> HubModel | None:
-    """What a name means on the Hub: "owner/name" or "owner/name@revision"; None where it can't be one there.
+    """The model that "owner/name" or "owner/name@revision" means; None if the name has another form.
 
     Raises:
-        InputError: it is one, but the revision can't be, or there are two of them.
+        InputError: the revision is not valid, or there are two of them.
     """
     repo, at, told = name.partition("@")
     if not _REPO.fullmatch(repo) or len(repo) > MAX_REPO or "--" in repo or ".." in repo:
@@ -61,18 +61,18 @@ def hub_model(name: str, revision: str | None = None) -> HubModel | None:
 
 
 def fetched(model: HubModel, name: str, most: int) -> Path:
-    """One file of a model: out of the cache, where it is there and still the newest, else from the Hub.
+    """One file of a model: from the cache if that is the newest, else from the Hub.
 
-    A commit that is in the cache needs no network. Without network, or with ``HF_HUB_OFFLINE=1``, what was fetched last
-    is taken. The content is compared with the hash that the Hub announced, by which the cache names it.
+    A commit that is in the cache needs no network. Without network, or with ``HF_HUB_OFFLINE=1``, the file that was
+    fetched last is taken. The content is compared with the hash from the Hub, which is its name in the cache.
 
     Args:
-        model: where it is.
-        name: of the file.
-        most: bytes that it may have; a larger one is not fetched.
+        model: the model.
+        name: the file's name.
+        most: the most bytes that the file may have; a larger one is not fetched.
 
     Returns:
-        The file in the cache; its folder is named by the commit (`commit_of`).
+        The file in the cache, in a folder named after the commit (`commit_of`).
 
     Raises:
         InputError: no such model, revision or file; no access; no network; or the file is too large or damaged. One
@@ -103,14 +103,14 @@ def commit_of(path: Path) -> str:
 def uploaded(
     folder: Path, files: Mapping[str, bool], model: HubModel, *, private: bool = False, message: str | None = None
 ) -> str:
-    """Put files of a folder into a model's repository, in one commit; the repository is made where there is none.
+    """Put files of a folder into a model's repository, in one commit. The repository is created if missing.
 
     Args:
         folder: where the files are.
         files: their names, each with whether it replaces a file of that name.
-        model: the repository, and the branch, which is made where there is none.
-        private: nobody else may see it.
-        message: of the commit.
+        model: the repository, and the branch, which is created if missing.
+        private: make the repository private.
+        message: the commit message.
 
     Returns:
         The web address of the commit.
@@ -157,7 +157,7 @@ def _library(what: str) -> Any:
 
 @contextmanager
 def _told(hub: Any, model: HubModel, doing: str, writing: bool = False) -> Iterator[None]:
-    """Turns what the library raises within the block into one line that says what to do next."""
+    """Turns the library's errors within the block into an InputError of one line that says what to do next."""
     errors, place = hub.errors, hub.constants.ENDPOINT
     log_in = "log in with `hf auth login`, or set HF_TOKEN"
     here = "" if writing else "no such folder is here, and "
@@ -203,7 +203,7 @@ def _told(hub: Any, model: HubModel, doing: str, writing: bool = False) -> Itera
 
 @contextmanager
 def _quiet(hub: Any) -> Iterator[None]:
-    """Without the library's warnings, and without its bars where stderr is no terminal: commands say one line."""
+    """Silences the library's warnings, and its progress bars where stderr is not a terminal."""
     logger, bars = logging.getLogger("huggingface_hub"), hub.utils.are_progress_bars_disabled()
     level = logger.level
     logger.setLevel(max(level, logging.ERROR))
@@ -221,7 +221,7 @@ def _why_no_answer(hub: Any, error: BaseException) -> str:
     """Why a file that the cache lacks can't be fetched, with the next step."""
     cause = error.__cause__ or error
     if isinstance(cause, hub.errors.OfflineModeIsEnabled) or hub.constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE forbids to fetch it: load it once without that variable"
+        return "HF_HUB_OFFLINE forbids fetching it: load it once without that variable"
     if isinstance(cause, hub.errors.FileMetadataError):
         return f"{hub.constants.ENDPOINT} does not answer as a Hub does: check HF_ENDPOINT and your network's login"
     return (
@@ -236,10 +236,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_content(path: Path, what: str) -> None:
-    """Compares a file of the cache with the hash that names it: SHA-256, of small files git's.
+    """Compares a file of the cache with the hash that is its name: SHA-256, or git's hash for small files.
 
     Raises:
-        InputError: it has other content; it is removed from the cache, so that the next call fetches it again.
+        InputError: the hashes differ. The file is removed from the cache, so that the next call fetches it again.
     """
     if not path.is_symlink():
         # A cache without links keeps no hash.

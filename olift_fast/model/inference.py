@@ -1,11 +1,10 @@
 """Lift whole recordings in three steps: `prepare` the keypoints, `run` the model, `place` the joints in the picture.
 
-`lift_tracks` takes these steps for the tracks of a recording in memory, many short ones at once,
-`olift_fast.streaming.lift_long` for each part of a recording on disk, and `olift bench` times each of them.
+`lift_tracks` does this for a recording in memory, with many short tracks at once. `olift_fast.streaming.lift_long` does
+it for each part of a recording on disk. `olift bench` times each step.
 
-Who calls whom: `lift_tracks` → `lift_recordings` → `prepare_track` for each track, then for many tracks at once
-`run_together` → `lift_together`, and `place_together`. `prepare`, `run`, `lift_in_chunks` and `place` do the same for
-one track.
+The calls: `lift_tracks` → `lift_recordings` → `prepare_track` for each track, then `run_together` → `lift_together` and
+`place_together` for many tracks at once. `prepare`, `run`, `lift_in_chunks` and `place` do the same for one track.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ Progress = Callable[[int, int], None]
 
 CHUNK = 1024
 TOGETHER = 16 * CHUNK
-"""Frames of the tracks that are prepared, lifted and placed together, at most."""
+"""The most frames of tracks that are prepared, lifted and placed together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A track, or some frames of one, as the model takes it.
+    """The model's input for a track, or for some frames of one.
 
     Args:
         keypoints: ``(T, J, 2)`` model units, relative to the center of the frame; 0 where hidden.
         visible: ``(T, J)``.
-        centers: ``(T, 2)`` pixels; NaN in a frame that shows nothing.
+        centers: ``(T, 2)`` pixels; NaN in a frame without visible keypoints.
         normalization: of the whole track.
         skeleton: of the track.
         pitch: degrees by which the camera looks down; None where unknown.
@@ -70,26 +69,26 @@ def lift_tracks(
     progress: Progress | None = None,
     output: CoordinateFrame | None = None,
 ) -> LiftedTracks:
-    """3D joints of every track, any number of frames in bounded memory.
+    """Lift every track to 3D joints. The model runs on chunks of frames, so its memory is bounded for any length.
 
-    The result's warnings tell if the recording looks as if filmed from above or below, and no pitch is given.
+    If the recording looks as if filmed from above or below and no pitch is given, the result has a warning of it.
 
     Args:
         model: the lifter.
-        tracks: what `olift_fast.io.read_keypoints` returns.
-        min_confidence: keypoints below it count as hidden.
+        tracks: the recording, from `olift_fast.io.read_keypoints`.
+        min_confidence: keypoints with a lower confidence count as hidden.
         frame: "camera": x, y overlay the input in pixels and z is depth in pixels relative to the animal's center;
             "object": the model's own frame and unit, centered on each frame's joints.
-        mirror: lift the mirror image, too, and average (see `lift_mirrored`): more accurate, twice the work. A
-            `MirrorDisagreement` does so, and counts how far the two are apart.
-        pitch: degrees by which the camera looks down (90: straight down, negative: from below), for models that can be
-            told (`LifterConfig.pitch`).
+        mirror: also lift the mirror image, and return the mean (see `lift_mirrored`): more accurate, twice the work.
+            With a `MirrorDisagreement`, the distance between the two is measured, too.
+        pitch: degrees by which the camera looks down (90: straight down, negative: from below), for models that take it
+            (`LifterConfig.pitch`).
         progress: called with (frames done, frames in all).
         output: the old name of `frame`.
 
     Raises:
         InputError: no keypoint of any track is visible, `frame` is unknown, or `pitch` is out of range or given to a
-            model that can't be told.
+            model that does not take it.
     """
     frame = old_argument(frame, output, new="frame", old="output")
     given: dict[str, Any] = {"min_confidence": min_confidence, "frame": frame, "mirror": mirror, "pitch": pitch}
@@ -106,13 +105,13 @@ def lift_recordings(
     pitch: float | None = None,
     progress: Progress | None = None,
 ) -> list[LiftedTracks]:
-    """`lift_tracks` for each recording; short tracks of one skeleton share a pass, whichever recordings they are of.
+    """`lift_tracks` for each recording. Short tracks of one skeleton are lifted together, also across recordings.
 
-    The results are those of `lift_tracks`: with the native kernels to the last bit, with others up to rounding.
+    The results are those of `lift_tracks`: bit for bit with the native kernels, up to rounding with others.
 
     Args:
         model: the lifter.
-        recordings: what `olift_fast.io.read_keypoints` returns of each.
+        recordings: each from `olift_fast.io.read_keypoints`.
         min_confidence, frame, mirror, pitch: as for `lift_tracks`.
         progress: called with (frames done, frames in all), of all recordings.
 
@@ -129,7 +128,7 @@ def lift_recordings(
         if progress is not None:
             progress(before + frames, total)
 
-    # Some tracks at a time, so that what only the steps need is in memory for these.
+    # Some tracks at a time: only these need memory for the steps' intermediate arrays.
     for group in groups_of(order, TOGETHER):
         prepared = [replace(_prepared(recording, index), pitch=pitch) for recording, index in group]
         lifted = run_together(model, prepared, mirror=mirror, uncertainty=model.config.uncertainty, advance=advance)
@@ -147,15 +146,15 @@ def _prepared(recording: ResultBuffers, index: int) -> Prepared:
 
 
 def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mask | None = None) -> Prepared:
-    """`prepare` for one of several tracks, without the joints that it never has: they are another animal's.
+    """`prepare` for one of several tracks, without the joints that it never has because they are another animal's.
 
-    A hand is left or right where the track's name says so (`hand_of`).
+    A hand is left or right if the track's name says so (`hand_of`).
 
     Args:
-        tracks: of all animals.
-        index: the track's.
+        tracks: the recording.
+        index: the track's number.
         visible: ``(T, J)`` of the track.
-        absent: ``(J,)`` the joints to leave out.
+        absent: ``(J,)``, True for joints to leave out.
     """
     keypoints, skeleton = tracks.keypoints[index], hand_of(tracks.skeleton, tracks.tracks[index])
     if absent is None or not absent.any():
@@ -167,13 +166,13 @@ def prepare_track(tracks: KeypointTracks, index: int, visible: Mask, absent: Mas
 def prepare(
     keypoints: Array, visible: Mask, skeleton: Skeleton, normalization: Normalization | None = None
 ) -> Prepared:
-    """Pixels to what the model takes.
+    """Keypoints in pixels to the model's input.
 
     Args:
-        keypoints: ``(T, J, 2)`` pixels; hidden ones may hold anything.
+        keypoints: ``(T, J, 2)`` pixels; hidden ones may have any value.
         visible: ``(T, J)``.
         skeleton: of the track.
-        normalization: of the whole track, where these are only some of its frames; fitted to them by default.
+        normalization: of the whole track, if these are only some of its frames; by default fitted to these frames.
     """
     normalization = normalization or Normalization.fit(keypoints, visible)
     normalized, centers = normalization.apply(keypoints, visible)
@@ -189,9 +188,9 @@ def run(
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Array:
-    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints; arguments as `lift_in_chunks`'s.
+    """Joints ``(T, J, 3)`` in model units, centered on each frame's joints. Arguments as in `lift_in_chunks`.
 
-    With `uncertainty` ``(T, J, 5)``: then come the standard deviation of x and y, and that of z.
+    With `uncertainty` ``(T, J, 5)``: x, y, z, the standard deviation of x and y, and that of z.
     """
     options: dict[str, Any] = {"mirror": mirror, "uncertainty": uncertainty, "advance": advance}
     return run_together(model, [prepared], chunk=chunk, **options)[0]
@@ -206,7 +205,7 @@ def run_together(
     uncertainty: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> list[Array]:
-    """`run` for each track; those of one skeleton and pitch are lifted together, see `lift_together`."""
+    """`run` for each track. Tracks of one skeleton and pitch are lifted together, see `lift_together`."""
     alike: dict[tuple[Skeleton, float | None], list[int]] = {}
     for index, track in enumerate(tracks):
         alike.setdefault((track.skeleton, track.pitch), []).append(index)
@@ -236,11 +235,11 @@ def _advance_from(before: int, advance: Callable[[int], None], frames: int) -> N
 
 
 def place(joints: Array, prepared: Prepared, frame: CoordinateFrame = "camera") -> tuple[Array, Array, np.float32]:
-    """What `run` returned for a whole track, in the frame that is asked for.
+    """The joints that `run` returned for a whole track, brought into the frame asked for.
 
     Returns:
-        joints ``(T, J, 3)``, the rotation ``(3, 3)`` that they were turned by, and the pixels in one model unit. The
-        "object" frame, and a track that shows nothing, keep the joints as they are.
+        joints ``(T, J, 3)``, the rotation ``(3, 3)`` that they were turned by, and the pixels in one model unit. In the
+        "object" frame, and for a track without visible keypoints, the joints stay as they are.
     """
     return place_together([joints], [prepared], frame)[0]
 
@@ -248,7 +247,7 @@ def place(joints: Array, prepared: Prepared, frame: CoordinateFrame = "camera") 
 def place_together(
     joints: Sequence[Array], tracks: Sequence[Prepared], frame: CoordinateFrame = "camera"
 ) -> list[tuple[Array, Array, np.float32]]:
-    """`place` for each track; the rotations of all are fitted at once."""
+    """`place` for each track; the rotations of all tracks are fitted at once."""
     turned = [frame == "camera" and bool(track.visible.any()) for track in tracks]
     given = zip(joints, tracks, turned, strict=True)
     sums = [track_moments(own, track.keypoints, track.visible) for own, track, turn in given if turn]
@@ -280,21 +279,23 @@ def lift_in_chunks(
     """Normalized keypoints ``(T, J, 2)``, visible ``(T, J)`` → joints ``(T, J, 3)`` in bounded memory, exactly.
 
     Each chunk is lifted with the frames around it that its results depend on (`LifterConfig.receptive_field`), so the
-    result is that of the whole sequence. Frames with nothing visible among those are not lifted; they hold NaN.
+    result is that of the whole sequence. A frame is not lifted, and its joints are NaN, if nothing is visible in all
+    the frames that it depends on.
 
-    A model that counts frames (`LifterConfig.counts_frames`) can't be lifted in such chunks. With ``time_encoding``
-    "absolute" the sequence is lifted whole; with "table" in clips as long as the table, which don't see one another.
+    With a model that counts frames (`LifterConfig.counts_frames`) this can't be done. With ``time_encoding`` "absolute"
+    the sequence is lifted whole; with "table" in clips as long as the table, which are lifted independently.
 
     Args:
         model: the lifter.
-        keypoints: what `prepare` makes of pixels; hidden ones may hold anything. An array, or a tensor on the CPU: the
-            joints are the same.
+        keypoints: normalized by `prepare`; hidden ones may have any value. An array, or a tensor on the CPU: the joints
+            are of the same type.
         visible: bool.
         skeleton: of the keypoints.
         chunk: frames at a time.
         mirror: see `lift_mirrored`.
-        pitch: degrees by which the camera looks down, for models that can be told.
-        uncertainty: ``(T, J, 5)``, with the standard deviation of x and y and that of z, for models that give it.
+        pitch: degrees by which the camera looks down, for models that take it.
+        uncertainty: return ``(T, J, 5)``, with the standard deviation of x and y and that of z, from models that give
+            them.
         advance: called with the number of frames done.
     """
     options: dict[str, Any] = {"mirror": mirror, "pitch": pitch, "uncertainty": uncertainty, "advance": advance}
@@ -320,14 +321,14 @@ def lift_together(
 ) -> list[Array]:
     """`lift_in_chunks` for each track of one skeleton, in batches of at most `chunk` frames with their padding.
 
-    A frame's result does not depend on what else is in its batch: with the native kernels to the last bit, with others
-    up to rounding.
+    A frame's result does not depend on the rest of its batch: bit for bit with the native kernels, up to rounding with
+    others.
 
     Args:
         keypoints: ``(T, J, 2)`` of each track.
         visible: ``(T, J)`` of each track.
         skeleton, chunk, mirror, pitch, uncertainty: as for `lift_in_chunks`.
-        advance: called with the number of frames done, of all tracks.
+        advance: called with the number of frames done in all tracks.
     """
     config = model.config
     joints = [np.full((*points.shape[:2], 5 if uncertainty else 3), np.nan, np.float32) for points in keypoints]
@@ -361,9 +362,9 @@ def lift_together(
 
 
 def model_inputs(model: AnyLifter, skeleton: Skeleton, pitch: float | None = None) -> dict[str, Any]:
-    """What a lifter is told of one track beside its keypoints: graph, sides and, if the model takes them, more.
+    """A lifter's inputs for one track beside the keypoints: graph, sides and, if the model takes them, pitch and kinds.
 
-    Arrays, as `AnyLifter.lift_arrays` takes them.
+    They are arrays, as `AnyLifter.lift_arrays` takes them.
 
     Raises:
         InputError: see `check_pitch`.
@@ -381,7 +382,7 @@ def model_inputs(model: AnyLifter, skeleton: Skeleton, pitch: float | None = Non
 
 
 def check_pitch(model: AnyLifter, pitch: float | None) -> None:
-    """Raises InputError where the pitch is not from -90 to 90 degrees, or the model can't be told it."""
+    """Raises InputError if the pitch is not from -90 to 90 degrees, or the model takes none."""
     containers.check_pitch(pitch)
     if pitch is not None and not model.config.pitch:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The lifter, from 2D keypoint sequences of any skeleton to 3D joints, and its copy for inference."""
+"""The lifter as a torch module, from 2D keypoint sequences of any skeleton to 3D joints, and its copy for inference."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Lifter(nn.Module):
 
     Args:
         config: the architecture.
-        name: of the model, as results record it.
+        name: the model's name, as results record it.
 
-    Equivalent to `olift_fast.reference.Lifter`, same ``state_dict``. Source: arXiv 2412.01166.
+    Equivalent to `olift_fast.reference.Lifter`, with the same ``state_dict``. Source: arXiv 2412.01166.
     """
 
     def __init__(self, config: LifterConfig | None = None, name: str = "unnamed") -> None:
@@ -81,24 +81,25 @@ class Lifter(nn.Module):
         """Lift normalized keypoints: each frame centered on its visible keypoints, one scale for a clip.
 
         Args:
-            keypoints: ``(B, T, J, 2)``; hidden ones may hold anything, NaN too.
+            keypoints: ``(B, T, J, 2)``; hidden ones may have any value, also NaN.
             visible: bool ``(B, T, J)``; by default True where a keypoint is finite.
-            graph: bool ``(J, J)`` or ``(B, J, J)``, `Skeleton.graph(config.hops)`; None: all heads attend all joints.
+            graph: bool ``(J, J)`` or ``(B, J, J)``, `Skeleton.graph(config.hops)`; by default all heads attend all
+                joints.
             sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
             pitch: ``(B,)``, degrees by which the camera looks down, negative where it looks up; NaN where unknown.
             kinds: int64 ``(J,)`` or ``(B, J)``, the number of each joint's kind (`olift_fast.tracks.kinds.KINDS`); 0
                 where unknown.
             joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
             lengths: int ``(B,)``, frames of each clip that are not padding.
-            uncertainty: return the standard deviations of the joints' errors, too.
+            uncertainty: also return the standard deviations of the joints' errors.
 
         Returns:
             joints ``(B, T, J, 3)``, up to a rotation for each clip and a translation for each frame; with `uncertainty`
             ``(B, T, J, 5)``: x, y, z, the standard deviation of x and y, and that of z. 0 in padding.
 
         Raises:
-            ValueError, TypeError: an argument has the wrong shape, dtype or device, or is one that the model was not
-                made for (`LifterConfig.pitch`, `kinds`, `uncertainty`).
+            ValueError, TypeError: an argument has the wrong shape, dtype or device, or the model does not support it
+                (`LifterConfig.pitch`, `kinds`, `uncertainty`).
         """
         check_floating("keypoints", keypoints)
         if keypoints.dim() != 4 or keypoints.shape[-1] != 2:
@@ -142,13 +143,13 @@ class Lifter(nn.Module):
         return lifted if real is None else torch.where(real[..., None], lifted, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles leave the packed weights out, and pack them again when they are first called."""
+        """Leaves the packed weights out of copies and pickles, which pack them again at their first call."""
         return {**self.__dict__, "_fused": None}
 
     def fused_layers(self, tokens: Tensor) -> ModuleLayers | None:
-        """The layers as native passes over tokens like these; None where those can't run, or a layer has hooks.
+        """The layers as native passes over such tokens; None if those can't run, or if a layer has hooks.
 
-        The weights are packed at the first call, and again after a change. `forward` and streams compute with this.
+        The weights are packed at the first call, and again after they change. `forward` and streams compute with this.
         """
         layers = (self.motion, self.space, self.decoder)
         if why_not_fused(tokens, *layers) is not None:
@@ -158,7 +159,7 @@ class Lifter(nn.Module):
         return None if self._fused.hooked() else self._fused
 
     def lift_arrays(self, keypoints: Array, visible: Mask, **given: Any) -> Array:
-        """`forward` of NumPy arrays, on the device where this lifter is, without gradients: see `AnyLifter`."""
+        """`forward` for NumPy arrays, without gradients, on this lifter's device: see `AnyLifter`."""
         device = next(self.parameters()).device
         arrays = {name: x for name, x in given.items() if isinstance(x, np.ndarray)}
         told = {name: torch.from_numpy(x).to(device) for name, x in arrays.items()}
@@ -182,28 +183,29 @@ class Lifter(nn.Module):
         """A copy for inference, without gradients; its input and output stay float32.
 
         Args:
-            device: where it is to run; where this lifter is, by default.
+            device: where the copy is to run; by default this lifter's device.
             dtype: of the linear layers' products. torch.bfloat16 (on GPUs, and on CPUs with AVX512-BF16) and
-                torch.float16 (on GPUs) round inputs and weights, and add up in float32; joints then move by some 0.5 %
+                torch.float16 (on GPUs) round inputs and weights, and sum in float32; joints then move by about 0.4 %
                 of the animal's size. torch.int16 (on x86-64 CPUs) rounds them to integers, with a scale for
                 each token and each output; joints move by 0.1 %.
-            compile: `torch.compile` the whole forward pass, on a GPU replayed as one CUDA graph for each shape. The
-                first calls take seconds to minutes. On the CPU the native passes, which need no compiler, are faster.
+            compile: `torch.compile` the whole forward pass; on a GPU it is replayed as one CUDA graph for each shape.
+                The first calls take seconds to minutes. On the CPU the native passes, which need no compiler, are
+                faster.
 
         Raises:
-            InputError: `dtype` does not run there; the message tells why.
+            InputError: `dtype` does not run on the device; the message says why.
 
-        Changes of this lifter's weights don't reach the copy. Equivalent to `forward` under ``torch.no_grad()``, and
-        ``torch.autocast`` to `dtype`.
+        Later changes of this lifter's weights don't change the copy. Equivalent to `forward` under
+        ``torch.no_grad()`` and ``torch.autocast`` to `dtype`.
         """
         target = next(self.parameters()).device if device is None else torch.device(device)
         return OptimizedLifter(self, target, dtype, compile)
 
     def with_window(self, window: int | tuple[int, int]) -> Lifter:
-        """A copy with the same weights whose motion layers attend other frames; a stream then has another latency.
+        """A copy with the same weights and another window; the latency of a stream changes with it.
 
-        No parameter depends on the window, so any window works. How accurate the joints are depends on the windows that
-        the weights were trained with: for "small-causal", 0 … 8 frames to the right.
+        No parameter depends on the window, so any window works. The joints are accurate for windows that the weights
+        were trained with: for "small-causal", 0 … 8 frames to the right.
 
         Args:
             window: ``(left, right)`` frames, or α for ``(α, α)``.
@@ -216,9 +218,9 @@ class Lifter(nn.Module):
         return lifter
 
     def with_latency(self, frames: int) -> Lifter:
-        """A copy whose results depend on this many frames after their own; see `with_window`.
+        """A copy whose results depend on this many later frames; see `with_window`.
 
-        That number is ``motion_layers`` × right; left stays as it is.
+        The number of later frames is ``motion_layers`` × right; the left side of the window stays as it is.
 
         Raises:
             InputError: `frames` is not a multiple >= 0 of the number of motion layers.
@@ -239,7 +241,7 @@ class Lifter(nn.Module):
 
     @staticmethod
     def _real(keypoints: Tensor, joint_mask: Tensor | None, lengths: Tensor | None) -> Tensor | None:
-        """Bool ``(B, T, J)``, False in padding; None when nothing is padded."""
+        """Bool ``(B, T, J)``, False in padding; None if nothing is padded."""
         real = None if joint_mask is None else joint_mask[:, None, :].expand(keypoints.shape[:3])
         if lengths is not None:
             inside = (torch.arange(keypoints.shape[1], device=keypoints.device) < lengths[:, None])[:, :, None]
@@ -248,20 +250,20 @@ class Lifter(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "small", *, revision: str | None = None) -> Lifter:
-        """A lifter from a folder that `save_pretrained` wrote, one that ships with the package, or one on the Hub.
+        """Load a lifter from a folder that `save_pretrained` wrote, from the package, or from the Hub.
 
         It is in evaluation mode, float32, on the CPU. The string "small" means the shipped checkpoint; a folder of that
-        name is ``"./small"`` or ``Path("small")``. "owner/name", where there is no such folder, means a model on the
-        Hub; only its ``config.json`` and ``model.safetensors`` are fetched, and kept in the cache.
+        name is ``"./small"`` or ``Path("small")``. "owner/name" means a folder if it exists, else a model on the Hub:
+        its ``config.json`` and ``model.safetensors`` are fetched and kept in the cache.
 
         Args:
-            name_or_path: what to load; "owner/name@revision" is the same as "owner/name" with `revision`.
-            revision: a branch, a tag or a commit of a model on the Hub; the newest state of its main branch by default.
+            name_or_path: the checkpoint; "owner/name@revision" is the same as "owner/name" with `revision`.
+            revision: a branch, a tag or a commit of a model on the Hub; by default the newest state of its main branch.
 
         Raises:
-            InputError: no such checkpoint, or its files are broken, beyond the limits (docs/training.md), or don't fit
-                together; the message names the file. That is found out before the lifter is built. Or it can't be
-                fetched from the Hub; the message says what to do.
+            InputError: there is no such checkpoint; its files are broken, beyond the limits (docs/training.md), or
+                don't fit together; or it can't be fetched from the Hub. The message names the file or the next step.
+                The files are checked before the lifter is built.
             MissingExtraError: it is on the Hub, and the extra `hub` is not installed.
         """
         config, name, weights = checkpoints.load(name_or_path, revision)
@@ -270,7 +272,7 @@ class Lifter(nn.Module):
         return lifter.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``config.json`` and ``model.safetensors`` into the folder, which is made; returns it.
+        """Write ``config.json`` and ``model.safetensors`` into the folder, created if missing; returns the folder.
 
         Raises:
             InputError: the folder can't be written.
@@ -290,20 +292,20 @@ class Lifter(nn.Module):
         """Put config, weights and a model card into a repository on the Hub; returns the web address of the commit.
 
         ``lifter.push_to_hub("me/mouse", license="apache-2.0")``, then ``Lifter.from_pretrained("me/mouse")`` anywhere.
-        A shipped lifter, unchanged, takes its own card along.
+        A shipped lifter is pushed with its own card, if its weights are unchanged.
 
         Args:
-            repo: "owner/name"; it is made where there is none.
-            card: in Markdown; by default a short one of what the config tells, which replaces no card that is there.
-                Its metadata is added where it has none.
+            repo: "owner/name"; the repository is created if missing.
+            card: in Markdown; by default a short card made from the config, which does not replace a card in the
+                repository. Metadata is added to a card that has none.
             license: for the metadata, such as "apache-2.0".
-            private: nobody else may see it.
-            revision: the branch; the main one by default.
-            message: of the commit.
+            private: make the repository private.
+            revision: the branch; the main branch by default.
+            message: the commit message.
 
         Raises:
-            InputError: `repo` is no "owner/name", or the Hub does not take it: not logged in, no right to write there,
-                no network.
+            InputError: `repo` is not "owner/name", or the upload fails: not logged in, no right to write there, no
+                network.
             MissingExtraError: the extra `hub` is not installed.
         """
         config, name, weights = self.config, self.name, self.state_dict()
@@ -316,15 +318,15 @@ class Lifter(nn.Module):
 
 
 def deviations(logarithms: Tensor) -> Tensor:
-    """Standard deviations from the logarithms that the decoder gives, kept from e⁻⁸ to e⁴ model units."""
+    """Standard deviations from the decoder's logarithms, clamped to e⁻⁸ … e⁴ model units."""
     return logarithms.clamp(-8, 4).exp()
 
 
 class OptimizedLifter(Lifter):
-    """What `Lifter.optimize` returns: a copy for inference on one device, without gradients.
+    """The copy that `Lifter.optimize` returns: for inference on one device, without gradients.
 
     Args:
-        lifter: what to copy.
+        lifter: the lifter to copy.
         device, dtype, compile: see `Lifter.optimize`.
     """
 
@@ -356,7 +358,7 @@ class OptimizedLifter(Lifter):
         return f"device={self._device}, dtype={self.dtype}, compile={self._compile}"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles leave the compiled function out, and compile again when they are first called."""
+        """Leaves the compiled function out of copies and pickles, which compile again at their first call."""
         return {**super().__getstate__(), "_compiled": None}
 
     def autocast(self) -> torch.autocast:
@@ -379,7 +381,7 @@ class OptimizedLifter(Lifter):
 
 
 def _check_dtype(device: torch.device, dtype: torch.dtype, compile: bool) -> None:
-    """Raises InputError where products in `dtype` don't run on the device."""
+    """Raises InputError if products in `dtype` don't run on the device."""
     if dtype not in (torch.float32, torch.bfloat16, torch.int16, torch.float16):
         raise InputError(f"dtype must be torch.float32, torch.bfloat16, torch.int16 or torch.float16, got {dtype}")
     if dtype == torch.int16 and (device.type != "cpu" or compile):

@@ -1,4 +1,4 @@
-"""Lifters where they are asked to run: without torch where that can be, else with it."""
+"""Loads a lifter for a device and a dtype, without torch if possible."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str = "float32") -> NativeLifter | Lifter:
-    """A lifter to lift with, not to train: a `NativeLifter` where one can do what is asked, else a `Lifter`.
+    """Load a lifter to lift with, not to train: a `NativeLifter` if it can run as asked, else a `Lifter`.
 
     Args:
-        name_or_path: a checkpoint, as `Lifter.from_pretrained` takes it.
-        device: as torch names it: "cpu", "cuda", "cuda:1".
+        name_or_path: a checkpoint, as in `Lifter.from_pretrained`.
+        device: torch's name: "cpu", "cuda", "cuda:1".
         dtype: of the linear layers' products: "float32", "bfloat16", "int16" or "float16", see `Lifter.optimize`.
 
     Raises:
-        InputError: no such checkpoint, it is broken, or it can't run there (the message begins with "device" or
-            "dtype"); or it needs PyTorch, which can't be imported.
+        InputError: there is no such checkpoint; it is broken; it can't run on this device in this dtype (the message
+            begins with "device" or "dtype"); or it needs PyTorch, which can't be imported.
     """
     check_dtype(dtype)
     reason = why_torch(device, dtype)
@@ -43,13 +43,13 @@ def load(name_or_path: str | Path = "small", *, device: str = "cpu", dtype: str 
 
 
 def check_dtype(dtype: str) -> None:
-    """Raises InputError for what no lifter's products are rounded to."""
+    """Raises InputError unless some lifter has products of this dtype."""
     if dtype not in ("float32", "bfloat16", "int16", "float16"):
         raise InputError(f"dtype must be float32, bfloat16, int16 or float16, got {dtype!r}")
 
 
 def why_torch(device: str = "cpu", dtype: str = "float32") -> str | None:
-    """One line: why `load` takes torch for this; None where it does without."""
+    """One line on why `load` needs torch for this; None if it does not."""
     asked = asked_backend()
     if device != "cpu":
         return f"the device asked for is {device}"

@@ -1,4 +1,4 @@
-"""Lift a clip and its mirror image: the mean of both is more accurate, and how far they are apart tells of errors."""
+"""Lift a clip and its mirror image. Their mean is more accurate, and a large distance between them means errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Points = TypeVar("Points", Array, "Tensor")
-"""Arrays, or tensors of torch's."""
+"""NumPy arrays, or torch tensors."""
 
 
 def lift_mirrored(model: AnyLifter, keypoints: Points, visible: Any, *, sides: Any, **told: Any) -> Points:
-    """The mean of what the model gives for a clip and for its mirror image, mirrored back, ``(B, T, J, 3)`` or more.
+    """The mean of the results for a clip and for its mirror image, mirrored back: ``(B, T, J, 3)`` or ``(B, T, J, 5)``.
 
-    x turns to -x, left to right. It takes a model whose output stands in the camera's frame, as training with a
-    reprojection weight makes it. Arguments as `Lifter.forward`'s: tensors, or arrays where it gives arrays.
+    In the mirror image x is -x, and left is right. The model's output must be in the camera's frame, as it is after
+    training with a reprojection weight. Arguments as in `Lifter.forward`: tensors give tensors, arrays give arrays.
     """
     straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
     return 0.5 * (straight + mirrored)
@@ -29,21 +29,21 @@ def lift_mirrored(model: AnyLifter, keypoints: Points, visible: Any, *, sides: A
 
 @dataclass
 class MirrorDisagreement:
-    """How far a lift and that of the mirror image are apart, summed up while both are lifted."""
+    """The distance between the lift of a clip and that of its mirror image, summed while both are lifted."""
 
     squares: float = 0.0
     joints: int = 0
 
     def lift(self, model: AnyLifter, keypoints: Points, visible: Any, *, sides: Any, **told: Any) -> Points:
-        """`lift_mirrored`, which also counts how far the two are apart."""
+        """`lift_mirrored`, which also adds the distance between the two."""
         straight, mirrored = _straight_and_mirrored(model, keypoints, visible, sides, told)
         self.add(straight[..., :3], mirrored[..., :3], visible)
         return 0.5 * (straight + mirrored)
 
     def add(self, straight: Points, mirrored: Points, visible: Any) -> None:
-        """Counts joints ``(B, T, J, 3)`` and their mirror image's, mirrored back, where they are visible.
+        """Adds the distances between joints ``(B, T, J, 3)`` and those of the mirror image, mirrored back, if visible.
 
-        Each frame is centered on its visible joints first: a lifter does not tell where the body is.
+        Each frame is centered on its visible joints first, because a lifter does not find the body's position.
         """
         one, other, visible = (array_of(x) for x in (straight, mirrored, visible))
         apart = np.where(visible[..., None], one - other, np.float32(0)).astype(np.float64)
@@ -54,7 +54,7 @@ class MirrorDisagreement:
 
     @property
     def share(self) -> float | None:
-        """RMS distance from one to the other in model units, the RMS radius of the keypoints; None before any."""
+        """RMS distance between the two in model units (RMS radii of the keypoints); None before anything is added."""
         return (self.squares / self.joints) ** 0.5 if self.joints else None
 
 
@@ -66,7 +66,7 @@ def _straight_and_mirrored(
 
 
 def lift_straight(model: AnyLifter, keypoints: Points, visible: Any, **told: Any) -> Points:
-    """The clip as it is: arrays by `AnyLifter.lift_arrays`, tensors by the call of a `Lifter`."""
+    """Lifts the clip as it is: arrays by `AnyLifter.lift_arrays`, tensors by calling a `Lifter`."""
     if isinstance(keypoints, np.ndarray):
         return model.lift_arrays(keypoints, visible, **told)
     return model(keypoints, visible, **told)  # type: ignore[operator]
@@ -80,5 +80,5 @@ def _turned(points: Points) -> Points:
 
 
 def array_of(values: Any) -> Any:
-    """The values of an array, or of a tensor wherever it is."""
+    """The values of an array, or of a tensor on any device, as an array."""
     return values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The lifter on the CPU without torch: arrays through the native module."""
+"""The lifter on the CPU without torch: NumPy arrays and the native module."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from olift_fast.runtime.native_module import why_not_bfloat16, why_not_int16, wh
 
 
 class NativeLifter:
-    """What `Lifter` computes without gradients on the CPU, from NumPy arrays, without torch in the process.
+    """A lifter for the CPU that takes NumPy arrays and does not import torch.
 
-    `lift_tracks`, `lift_long`, `StreamingLifter` and `LiftingProcessor` take it in a `Lifter`'s place. The layers are
-    the same code as `Lifter` runs without gradients; joints are the same up to float rounding, because what is told of
-    time, pitch and uncertainty is rounded elsewhere.
+    `lift_tracks`, `lift_long`, `StreamingLifter` and `LiftingProcessor` accept it instead of a `Lifter`. Its layers are
+    the native code that `Lifter` runs without gradients. The joints are the same up to float rounding, because the time
+    encoding, the pitch and the uncertainty are rounded at other places.
 
     Args:
         config: the architecture.
         weights: by their names in ``Lifter.state_dict()``, float32. They are not copied; don't change them.
-        name: of the model, as results record it.
+        name: the model's name, as results record it.
         dtype: of the linear layers' products, "float32", "bfloat16" (on CPUs with AVX512-BF16) or "int16" (on x86-64).
 
     Raises:
-        InputError: the native module, or this dtype, does not run here; the message tells why.
+        InputError: the native module, or this dtype, does not run here; the message says why.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class NativeLifter:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "small", dtype: Products = "float32") -> NativeLifter:
-        """A lifter from a checkpoint, as `Lifter.from_pretrained` takes it.
+        """Load a lifter from a checkpoint, as `Lifter.from_pretrained` does.
 
         Raises:
             InputError: as `Lifter.from_pretrained`, and as `NativeLifter`.
@@ -78,7 +78,7 @@ class NativeLifter:
         """See `AnyLifter.lift_arrays`.
 
         Raises:
-            ValueError, TypeError: an argument has the wrong shape or dtype, or is one that the model was not made for.
+            ValueError, TypeError: an argument has the wrong shape or dtype, or the model does not support it.
             RuntimeError: `olift_fast.ops.use_backend` or ``OLIFT_BACKEND`` asks for another backend.
         """
         check_backend()
@@ -86,7 +86,7 @@ class NativeLifter:
         _check("graph", graph, np.bool_, (joints, joints), (batch, joints, joints))
         _check("lengths", lengths, np.int64, (batch,))
         check_told(self.config, self.name, pitch=pitch is not None, kinds=kinds is not None, uncertainty=uncertainty)
-        # float64 of what is told would be rounded anyway.
+        # The layers take float32: float64 would be rounded anyway.
         sides = None if sides is None else np.asarray(sides, np.float32)
         _check("sides", sides, np.float32, (joints,), (batch, joints))
         pitch = None if pitch is None else np.asarray(pitch, np.float32)
@@ -109,11 +109,11 @@ class NativeLifter:
         return lifted if inside is None else np.where(inside[..., None], lifted, np.float32(0))
 
     def with_window(self, window: tuple[int, int]) -> NativeLifter:
-        """The lifter with the same weights whose motion layers attend other frames: see `Lifter.with_window`."""
+        """The lifter with the same weights and another window: see `Lifter.with_window`."""
         return NativeLifter(replace(self.config, window=window), self.weights, self.name, self.dtype)
 
     def with_latency(self, frames: int) -> NativeLifter:
-        """The lifter whose results depend on this many frames after their own: see `Lifter.with_latency`.
+        """The lifter whose results depend on this many later frames: see `Lifter.with_latency`.
 
         Raises:
             InputError: `frames` is not a multiple >= 0 of the number of motion layers.
@@ -129,7 +129,7 @@ class NativeLifter:
         return f"NativeLifter({self.name!r}, dtype={self.dtype}, {self.config})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles leave the packed weights out: how they are packed depends on the machine."""
+        """Leaves the packed weights out of copies and pickles, because the packing depends on the machine."""
         return {**self.__dict__, "layers": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -150,13 +150,13 @@ class NativeLifter:
 
 
 def check_backend() -> None:
-    """Raises RuntimeError where `use_backend` or ``OLIFT_BACKEND`` asks for one that a `NativeLifter` has not."""
+    """Raises RuntimeError if `use_backend` or ``OLIFT_BACKEND`` asks for a backend that `NativeLifter` doesn't have."""
     if (asked := asked_backend()) not in ("auto", "native"):
         raise RuntimeError(f"NativeLifter has no {asked} backend; a Lifter has")
 
 
 def why_not_here(dtype: str = "float32") -> str | None:
-    """One line: why `NativeLifter` can't compute in this dtype here; None where it can."""
+    """One line on why `NativeLifter` can't compute in this dtype here; None if it can."""
     if (reason := why_not_native()) is not None:
         return reason
     if dtype not in ("float32", "bfloat16", "int16"):
@@ -166,14 +166,14 @@ def why_not_here(dtype: str = "float32") -> str | None:
 
 
 def check_told(config: LifterConfig, name: str, **told: bool) -> None:
-    """Raises ValueError for what is asked of a model (pitch, kinds, uncertainty) that was not made for it."""
+    """Raises ValueError if an argument (pitch, kinds, uncertainty) is used that the model does not support."""
     for what, asked in told.items():
         if asked and not getattr(config, what):
             raise ValueError(f"the model {name!r} was made without {what} (see its config), so leave it out")
 
 
 def deviations(logarithms: Array) -> Array:
-    """Standard deviations from the logarithms that the decoder gives, kept from e⁻⁸ to e⁴ model units."""
+    """Standard deviations from the decoder's logarithms, clamped to e⁻⁸ … e⁴ model units."""
     return np.exp(np.clip(logarithms, np.float32(-8), np.float32(4)))
 
 
@@ -181,7 +181,7 @@ def head_graphs(graph: Mask | None, batch: int, heads: int) -> Mask | None:
     """The graph of each head ``(B, H, J, J)``: the first half of the heads use `graph`, the others attend all joints.
 
     Args:
-        graph: bool ``(J, J)`` or ``(B, J, J)``; None: all heads attend all joints.
+        graph: bool ``(J, J)`` or ``(B, J, J)``. With None all heads attend all joints.
         batch, heads: B and H.
 
     Equivalent to `olift_fast.nn.dual_graph` without a mask of joints.
@@ -194,7 +194,7 @@ def head_graphs(graph: Mask | None, batch: int, heads: int) -> Mask | None:
 
 
 def _check_points(keypoints: Array, visible: Mask) -> tuple[int, int, int]:
-    """B, T and J; raises ValueError or TypeError where these are no keypoints and what is visible of them."""
+    """B, T and J; raises ValueError or TypeError if the arrays have the wrong shape or dtype."""
     if keypoints.ndim != 4 or keypoints.shape[-1] != 2:
         raise ValueError(f"keypoints must be (B, T, J, 2), got {keypoints.shape}")
     if keypoints.dtype.kind != "f":

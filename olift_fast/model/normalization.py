@@ -1,4 +1,4 @@
-"""From pixels to model units: each frame is centered on its visible keypoints, and a clip has one scale."""
+"""Pixels to model units: each frame is centered on its visible keypoints, and a whole clip has one scale."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Normalization:
-    """Model units: ``(keypoint - center of the frame) / scale``.
+    """Normalizes keypoints to model units: ``(keypoint - center of the frame) / scale``.
 
     Args:
         scale: pixels in one model unit, the RMS distance of visible keypoints from their frame's center. It is fitted
-            once for a clip or a stream and then constant, so that chunks and streams give what the whole clip gives.
+            once for a clip or a stream and then constant: chunks and streams have the same results as the whole clip.
     """
 
     scale: float
 
     @classmethod
     def fit(cls, keypoints: Array, visible: Mask) -> Normalization:
-        """From keypoints ``(T, J, 2)`` and visible ``(T, J)``; the scale is 1 where no frame has a spread."""
+        """From keypoints ``(T, J, 2)`` and visible ``(T, J)``. The scale is 1 if no frame has a spread."""
         return cls.of_spread(*spread(keypoints, visible))
 
     @classmethod
@@ -50,7 +50,7 @@ def normalize_frames(keypoints: Array, visible: Mask, scale: Array | np.float32)
 def spread(keypoints: Array, visible: Mask) -> tuple[float, int]:
     """The sum of visible keypoints' squared distances from their frame's center, and the number of these keypoints.
 
-    A frame with one visible keypoint has no spread and says nothing about the scale.
+    A frame with one visible keypoint has no spread and is left out.
     """
     counted = visible & (visible.sum(axis=-1, keepdims=True) > 1)
     offsets = (keypoints - frame_centers(keypoints, visible)[..., None, :])[counted].astype(np.float64)

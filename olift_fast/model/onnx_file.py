@@ -1,4 +1,4 @@
-"""ONNX files of a lifter, with weights of 32, 16 or 8 bits."""
+"""Writes a lifter as ONNX, with weights of 32, 16 or 8 bits."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from olift_fast.errors import MissingExtraError
 from olift_fast.model.traceable import Traceable
 
 Weights = Literal["float32", "float16", "int8"]
-"""How an ONNX file holds the weights."""
+"""The type of the weights in an ONNX file."""
 
 OPSET = 18
 SMALLEST_ROUNDED = 1024
-"""Numbers in a weight: smaller ones stay float32 in a file with float16 weights, where they take no room."""
+"""Weights with fewer numbers stay float32 in a file with float16 weights, because they take little room."""
 
 
 def onnx_bytes(traced: Traceable, facts: Mapping[str, str], weights: Weights = "float32") -> bytes:
     """The content of an ONNX file.
 
     Args:
-        traced: what it computes.
-        facts: its metadata.
-        weights: how it holds them.
+        traced: the model.
+        facts: the file's metadata.
+        weights: the type of its weights.
 
     Raises:
         MissingExtraError: the extra `export` is not installed.
@@ -60,14 +60,14 @@ def onnx_bytes(traced: Traceable, facts: Mapping[str, str], weights: Weights = "
 
 
 def _forget_sources(model: Any) -> None:
-    """Takes out where in which source file of this machine each node was made: nobody who reads the file needs it."""
+    """Removes each node's place in this machine's source files, which readers of the file don't need."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
 
 
 def _round_weights(onnx: Any, model: Any) -> None:
-    """Holds large float32 weights as float16, with a cast to float32 before they are used."""
+    """Stores large float32 weights as float16, with a cast to float32 before they are used."""
     graph = model.graph
     casts = []
     for weight in graph.initializer:

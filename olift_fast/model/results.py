@@ -1,4 +1,4 @@
-"""What is lifted of a recording: arrays that are filled track by track, and the `LiftedTracks` made of them."""
+"""The results of a recording: arrays that are filled track by track, and the `LiftedTracks` made from them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ResultBuffers:
-    """A recording that is being lifted, and the arrays that its results are written to.
+    """A recording that is being lifted, and the arrays for its results.
 
     Args:
         tracks: the recording.
         visible: ``(N, T, J)``.
-        absent: ``(N, J)`` joints that a track never has.
+        absent: ``(N, J)``, True for joints that a track never has.
         joints: ``(N, T, J, 3)``.
-        deviations: ``(N, T, J, 2)`` of x and y, and of z; ``(N, T, J, 0)`` of a model that gives none.
+        deviations: ``(N, T, J, 2)`` of x and y, and of z; ``(N, T, J, 0)`` from a model that gives none.
         centers: ``(N, T, 2)`` pixels.
         rotation: ``(N, 3, 3)``.
         scale: ``(N,)``.
@@ -45,7 +45,7 @@ class ResultBuffers:
 
     @classmethod
     def of(cls, model: AnyLifter, tracks: KeypointTracks, min_confidence: float) -> ResultBuffers:
-        """Nothing of it is lifted yet; raises InputError where nothing is visible."""
+        """Empty buffers for a recording; raises InputError if no keypoint is visible."""
         visible = visible_of(tracks, min_confidence)
         shape = visible.shape
         return cls(
@@ -67,7 +67,7 @@ class ResultBuffers:
         placement: tuple[Array, Array, np.float32],
         frame: CoordinateFrame,
     ) -> None:
-        """Keeps what was lifted of a track, and where it was placed (`inference.place`)."""
+        """Stores a track's joints and their placement (`inference.place`)."""
         there = ~self.absent[index]
         placed_joints, self.rotation[index], self.scale[index] = placement
         self.joints[index][:, there] = placed_joints
@@ -78,7 +78,7 @@ class ResultBuffers:
     def result(
         self, model: AnyLifter, min_confidence: float, frame: CoordinateFrame, pitch: float | None
     ) -> LiftedTracks:
-        """What was lifted, once all tracks are kept."""
+        """The result, after `keep` was called for all tracks."""
         deviations = np.moveaxis(self.deviations, -1, 0)
         return lifted_of(
             model,
@@ -96,11 +96,11 @@ class ResultBuffers:
 
 
 Indexed = tuple[ResultBuffers, int]
-"""A recording, and the number of one of its tracks."""
+"""A recording and the number of one of its tracks."""
 
 
 def groups_of(order: Sequence[Indexed], most: int) -> Iterator[list[Indexed]]:
-    """The tracks in groups of at most `most` frames; a longer one is a group alone."""
+    """The tracks in groups of at most `most` frames; a longer track is a group by itself."""
     group: list[Indexed] = []
     frames = 0
     for recording, index in order:
@@ -115,7 +115,7 @@ def groups_of(order: Sequence[Indexed], most: int) -> Iterator[list[Indexed]]:
 
 
 def visible_of(tracks: KeypointTracks, min_confidence: float) -> Mask:
-    """``(N, T, J)`` which keypoints are visible; raises InputError where none is."""
+    """``(N, T, J)``, True for visible keypoints; raises InputError if there are none."""
     visible = tracks.visible(min_confidence)
     if not visible.any():
         where = f"{tracks.source}: " if tracks.source else ""
@@ -126,7 +126,7 @@ def visible_of(tracks: KeypointTracks, min_confidence: float) -> Mask:
 def lifted_of(
     model: AnyLifter, tracks: KeypointTracks, *, min_confidence: float, pitch: float | None, **found: Any
 ) -> LiftedTracks:
-    """What was found of these tracks, with what is known of them; `found` are the other fields of `LiftedTracks`."""
+    """The result, with the tracks' own fields (names, skeleton, rate); `found` has the other fields."""
     looks = view_warnings(tracks, min_confidence, takes_pitch=model.config.pitch, pitch_told=pitch is not None)
     return LiftedTracks(
         keypoints=tracks.keypoints,

@@ -1,4 +1,4 @@
-"""Names and shapes of a lifter's weights, without building it: the layers' own modules must agree."""
+"""Names and shapes of a lifter's weights, without building it. They must match those of the layers' modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def weight_shapes(config: LifterConfig) -> Shapes:
 
 
 def weight_count(config: LifterConfig) -> int:
-    """How many numbers the weights are in all, counted in the same time for any number of layers."""
+    """The number of numbers in all weights. The time to count them does not depend on the number of layers."""
     return _size(_ends(config)) + sum(count * _size(layer) for _, count, layer in _layers(config))
 
 
@@ -54,7 +54,7 @@ def _ends(config: LifterConfig) -> Shapes:
 
 
 def _layers(config: LifterConfig) -> Iterator[tuple[str, int, Shapes]]:
-    """Of motion layers and of space layers: the name, how many there are, and what one of them has."""
+    """For motion layers and for space layers: their name, their number, and the weights of one of them."""
     width, hidden = config.width, config.mlp_ratio * config.width
     layer = {
         **_norm("attention_norm", width),

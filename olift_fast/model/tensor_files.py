@@ -1,8 +1,8 @@
-"""Reads safetensors files of strangers: nothing is allocated before the header has been compared with the file's size.
+"""Reads untrusted safetensors files: nothing is allocated before the header has been compared with the file's size.
 
 The format is 8 bytes with the header's length, the header in JSON, and the tensors' bytes
-(https://github.com/huggingface/safetensors). The library maps a file into memory, so that a file that is cut while it
-is read ends the process; here it is read, from the one file that was opened and checked.
+(https://github.com/huggingface/safetensors). The safetensors library maps a file into memory: if the file is cut while
+it is read, the process ends. Here the bytes are read from the file that was opened and checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from olift_fast.model.foreign import naming, open_regular, parse_json, shown, so
 from olift_fast.runtime.arrays import BFLOAT16, Array, Elements, widened
 
 MAX_HEADER = 2 * 2**20
-"""Bytes of a header at most: the largest model within the limits needs half of that."""
+"""The most bytes of a header. The largest model within the limits needs half as many."""
 MAX_DIMENSIONS = 8
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -34,12 +34,12 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "I32": np.dtype("<i4"),
     "U8": np.dtype("u1"),
 }
-"""NumPy's dtype for each of the format; of bfloat16, which it lacks, it holds the bits."""
+"""NumPy's dtype for each dtype of the format. NumPy has no bfloat16; its bits are read as integers."""
 FLOATING = ("F64", "F32", "F16", "BF16")
 
 
 class Stored(NamedTuple):
-    """A tensor as the header tells of it: dtype by the format's name, shape, its first byte, and the one after it."""
+    """A tensor by the header: dtype (the format's name), shape, its first byte, and the byte after its last."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -52,10 +52,10 @@ class TensorFile:
     """An open safetensors file.
 
     Args:
-        path: where it is.
-        tensors: what it holds, in the order of their bytes.
-        metadata: strings by name, which the file's writer added.
-        file, start: the file, and its byte at which the tensors begin.
+        path: the file's path.
+        tensors: its tensors by name, in the order of their bytes.
+        metadata: strings by name, added by the file's writer.
+        file, start: the open file, and the byte at which the tensors begin.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class TensorFile:
         """A tensor in its own dtype (`DTYPES`).
 
         Raises:
-            InputError: the file has become shorter, or the disk fails.
+            InputError: the file has become shorter, or the disk failed.
         """
         stored = self.tensors[name]
         flat: Any = np.empty(math.prod(stored.shape), dtype=DTYPES[stored.dtype])
@@ -82,7 +82,7 @@ class TensorFile:
         return flat.reshape(stored.shape)
 
     def read_float32(self, name: str) -> Array:
-        """A tensor of floating-point numbers in float32; a larger number of float64 becomes infinite."""
+        """A floating-point tensor as float32; numbers that are too large for it become infinite."""
         array = self.read(name)
         if self.tensors[name].dtype == "BF16":
             return widened(array)
@@ -92,10 +92,10 @@ class TensorFile:
 
 @contextmanager
 def open_tensors(path: Path, most: int = MAX_HEADER) -> Iterator[TensorFile]:
-    """The file, whose header has at most so many bytes, and fits the file's size.
+    """Opens a file and checks that its header has at most `most` bytes and fits the file's size.
 
     Raises:
-        InputError: it is no regular file, or not in this format, or it has tensors of other dtypes than `DTYPES`.
+        InputError: it is not a regular file, not in this format, or has tensors of other dtypes than `DTYPES`.
     """
     with open_regular(path) as file:
         try:
@@ -110,7 +110,7 @@ def open_tensors(path: Path, most: int = MAX_HEADER) -> Iterator[TensorFile]:
 def check_shapes(
     held: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], dtypes: Sequence[str] = FLOATING
 ) -> None:
-    """Raises InputError, without a file's name, unless the tensors are those that are wanted, of one of the dtypes."""
+    """Raises InputError, without the file's name, unless the tensors have the wanted names, shapes and dtypes."""
     if missing := wanted.keys() - held.keys():
         raise InputError(f"must hold {some(sorted(missing))}, got no such tensors")
     if others := held.keys() - wanted.keys():
@@ -124,16 +124,16 @@ def check_shapes(
 
 
 def check_finite(path: Path, name: str, array: Elements) -> None:
-    """Raises InputError where a number of the array is NaN or infinite."""
+    """Raises InputError if the array has NaN or infinite numbers."""
     if array.size:
-        # NaN is the least and the largest of values with a NaN.
+        # The minimum and the maximum of values with a NaN are NaN.
         for value in map(float, (array.min(), array.max())):
             if not math.isfinite(value):
                 raise InputError(f"{path}: {shown(name)} must hold finite numbers, got {value}")
 
 
 def _header(file: BufferedReader, most: int) -> tuple[dict[str, Any], int, int]:
-    """The header, where it ends in the file, and how many bytes come after it."""
+    """The header, the byte where it ends in the file, and the number of bytes after it."""
     whole = file.seek(0, 2)
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
@@ -149,7 +149,7 @@ def _header(file: BufferedReader, most: int) -> tuple[dict[str, Any], int, int]:
 
 
 def _parsed(header: dict[str, Any], size: int) -> tuple[dict[str, str], dict[str, Stored]]:
-    """Metadata and tensors of a header; `size` bytes of tensors come after it."""
+    """Metadata and tensors of a header that is followed by `size` bytes of tensors."""
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise InputError(f"__metadata__ must be strings by name, got {shown(metadata)}")

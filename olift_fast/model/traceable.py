@@ -1,4 +1,4 @@
-"""A lifter as a module of tensors in and tensors out, which exporters can trace: whole clips, or frame by frame."""
+"""A lifter as a module that exporters can trace, with tensors in and out: for whole clips, or frame by frame."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MOST = {"clips": 2**16, "frames": 2**20, "joints": 2**12}
 
 @dataclass(frozen=True)
 class Traceable:
-    """A module with what an exporter needs to know of it.
+    """A module to trace, with its inputs and outputs.
 
     Args:
         module: takes `inputs` as positional arguments.
-        inputs: an example of each, by name.
-        sizes: for each input, the names of those axes that may have any size: "clips", "frames", "joints".
-        outputs: names.
+        inputs: an example of each input, by name.
+        sizes: for each input, the names of the axes that may have any size: "clips", "frames", "joints".
+        outputs: the names of the outputs.
     """
 
     module: nn.Module
@@ -43,11 +43,11 @@ class Traceable:
 
 @contextlib.contextmanager
 def traceable(lifter: Lifter, stream: bool = False) -> Iterator[Traceable]:
-    """The lifter to trace within the block, in which it computes with plain PyTorch's operations alone.
+    """The lifter to trace within the block. In the block it computes with plain PyTorch operations only.
 
     Args:
         lifter: in float32.
-        stream: frame by frame, with a state in and out, in place of whole clips.
+        stream: trace one frame, with a state in and out, instead of whole clips.
 
     Raises:
         InputError: with `stream`, a model that looks ahead or counts frames.
@@ -65,24 +65,23 @@ def traceable(lifter: Lifter, stream: bool = False) -> Iterator[Traceable]:
 
 
 class LiftClips(nn.Module):
-    """`Lifter.forward` with positional arguments of these names, and its deviations apart from its joints."""
+    """`Lifter.forward` with positional arguments, which returns joints and deviations separately."""
 
     def __init__(self, lifter: Lifter, names: tuple[str, ...]) -> None:
         super().__init__()
         self.lifter, self.names = lifter, names
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """joints, and deviations where the model gives them."""
+        """joints and, if the model gives them, deviations."""
         lifted = self.lifter(**dict(zip(self.names, inputs, strict=True)), uncertainty=self.lifter.config.uncertainty)
         return (lifted[..., :3], lifted[..., 3:]) if self.lifter.config.uncertainty else (lifted,)
 
 
 class LiftFrame(nn.Module):
-    """A causal lifter's next frame, from the frame's keypoints and a state of the frames before.
+    """Lifts a causal lifter's next frame, from the frame's keypoints and the state of the frames before.
 
-    The state is what each motion layer keeps of the last ``left`` frames of its window: keys and values
-    ``past (B, L, left, J, 2, D)``, and which keypoints were visible, bool ``seen (B, left, J)``. A new track's state is
-    0 and False everywhere.
+    The state has each motion layer's keys and values of the last ``left`` frames, ``past (B, L, left, J, 2, D)``, and
+    which keypoints were visible in them, bool ``seen (B, left, J)``. For a new track it is 0 and False everywhere.
     """
 
     def __init__(self, lifter: Lifter, names: tuple[str, ...]) -> None:
@@ -90,7 +89,7 @@ class LiftFrame(nn.Module):
         self.lifter, self.names = lifter, names
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """joints ``(B, J, 3)``, deviations ``(B, J, 2)`` where the model gives them, and the next past and seen."""
+        """joints ``(B, J, 3)``, deviations ``(B, J, 2)`` if the model gives them, and the next past and seen."""
         given = dict(zip(self.names, inputs, strict=True))
         visible, config = given["visible"], self.lifter.config
         told = (given["sides"], given.get("pitch"), given.get("kinds"))
@@ -112,7 +111,7 @@ class LiftFrame(nn.Module):
 
 
 def _attended(layer: MotionLayer, tokens: Tensor, past: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """What the newest frame ``(B, 1, J, D)`` attends to, and the keys and values that the next one needs."""
+    """The attention of the newest frame, ``(B, 1, J, D)``, and the keys and values that the next frame needs."""
     attention, left = layer.attention, past.shape[1]
     q, k, v = attention.qkv(layer.attention_norm(tokens)).chunk(3, dim=-1)
     held = torch.cat([past, torch.stack([k, v], dim=3)], dim=1)
@@ -156,7 +155,7 @@ def _stream(lifter: Lifter) -> Traceable:
 
 
 def _told(lifter: Lifter, clips: int, joints: int) -> tuple[dict[str, Tensor], dict[str, dict[int, str]]]:
-    """What the model is told beside the keypoints, and the axes of any size."""
+    """Examples of the inputs beside the keypoints, and their axes of any size."""
     of_joints = {0: "clips", 1: "joints"}
     inputs = {"graph": torch.ones(clips, joints, joints, dtype=torch.bool), "sides": torch.zeros(clips, joints)}
     sizes = {"graph": of_joints | {2: "joints"}, "sides": of_joints}

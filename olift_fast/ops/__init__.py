@@ -1,4 +1,4 @@
-"""The operations: one public function each, several backends behind it; `use_backend` chooses for a block of code."""
+"""The operations: one public function each, with several backends. `use_backend` chooses one for a block of code."""
 
 from olift_fast.ops.backends import use_backend, why_not
 from olift_fast.ops.banded_attention import banded_attention, banded_attention_packed

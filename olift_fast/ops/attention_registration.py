@@ -36,24 +36,24 @@ def register_attention(
 ) -> Attend:
     """Registers ``olift::{name}`` and its backward; returns ``attend(projection, *options)``, which gives out and lse.
 
-    The projection is a list of q, k, v, or of one tensor ``(B, T, J, 3, H, Dh)`` that holds them; its gradient has the
-    same form, so a packed projection gets its gradient in one tensor, with nothing to stack.
+    The projection is a list of q, k and v, or a list of one tensor ``(B, T, J, 3, H, Dh)`` with all three. Its gradient
+    has the same form, so the gradient of a packed projection is one tensor, and nothing is stacked.
 
     Args:
         forward: ``forward(q, k, v, *options, out, lse)`` writes the output and the log-sum-exp of the scores, float32
-            ``(B, T, J, H)``, -inf in a row without any key. It is to base 2, as the scores are in all kernels: 2^x
-            takes fewer steps than e^x, and the probability of a lone key is exactly 1 in the backward, too.
-        backward: ``backward(grad, q, k, v, out, lse, *options, dq, dk, dv)`` writes every gradient. Where the attention
-            takes a bias, dbias follows, None in a call without one.
+            ``(B, T, J, H)``, -inf in a row without any key. It is to base 2, like the scores in all kernels: 2^x takes
+            fewer steps than e^x, and the probability of a single key is exactly 1 in the backward, too.
+        backward: ``backward(grad, q, k, v, out, lse, *options, dq, dk, dv)`` writes every gradient. If the attention
+            takes a bias, dbias follows, which is None in a call without a bias.
         device: the device type that it runs on; None for any.
         public: the operation's public name, for errors.
-        options: what follows the projection, as a schema of ``torch.library`` has it.
-        prepare: ``prepare(q, *options)`` gives the options as forward and backward take them.
-        fold: ``fold(options, dims, size)`` gives the options of `torch.vmap`'s call as those of one call with a batch
-            that is `size` times as large; dims are the dimensions that are mapped over, None where there is none.
-        bias_at: the place among the options of the bias, the only one that gets a gradient; None if there is no bias.
+        options: the arguments after the projection, in the form of a schema of ``torch.library``.
+        prepare: ``prepare(q, *options)`` returns the options for forward and backward.
+        fold: ``fold(options, dims, size)`` turns the options of a call of `torch.vmap` into those of one call with a
+            batch `size` times as large; dims are the mapped dimensions, None where an option is not mapped.
+        bias_at: the index of the bias among the options, the only one with a gradient; None if there is no bias.
 
-    forward and backward get tensors with a unit last stride, and nothing empty.
+    forward and backward get tensors with a unit last stride, and no empty ones.
     """
     devices = None if device is None else (device,)
 

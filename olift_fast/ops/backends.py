@@ -1,6 +1,6 @@
-"""Which backend runs an operation: its argument, else `use_backend`, else ``OLIFT_BACKEND``, else the fastest that can.
+"""Chooses a backend: the argument, else `use_backend`, else ``OLIFT_BACKEND``, else the fastest that can run.
 
-This is the only place that chooses; what was asked for is in `olift_fast.runtime.asked_backend`.
+Backends are chosen nowhere else. `olift_fast.runtime.asked_backend` knows which one was asked for.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = [
 
 
 def why_not(name: Backend) -> str | None:
-    """One line: why this machine can't run any operation with this backend; None where it can.
+    """One line on why this machine can't run any operation with this backend; None if it can.
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
     """
     reasons = {"native": _why_not_native, "cuda": _why_not_cuda, "triton": _why_not_triton}
     reason = reasons.get(known_backend(name))
@@ -47,13 +47,13 @@ def choose_backend(
 
     Args:
         op: the operation's name, for the error.
-        backend: asked for by the caller; None for `asked_backend`.
-        refusals: for each fast backend, best first, why it can't run this call, or None when it can.
-        slower_than_eager: those that are taken only when asked for, being slower than plain PyTorch here.
+        backend: the caller's choice; None for `asked_backend`.
+        refusals: for each fast backend, best first, why it can't run this call, or None if it can.
+        slower_than_eager: backends that are slower than plain PyTorch here, and used only if asked for.
 
     Raises:
-        ValueError: an unknown backend.
-        RuntimeError: a backend asked for by name can't run; the message says why.
+        ValueError: the backend is unknown.
+        RuntimeError: the backend asked for can't run; the message says why.
     """
     asked = asked_backend() if backend is None else known_backend(backend)
     if asked == "eager":
@@ -70,33 +70,33 @@ def choose_backend(
 
 
 def refuse_native(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
-    """Why the native CPU backend can't take these tensors, or None when it can."""
+    """Why the native CPU backend can't take these tensors; None if it can."""
     return _why_not_native() or _refuse_tensors("cpu", dtypes, tensors)
 
 
 def refuse_cuda(dtypes: tuple[torch.dtype, ...], *tensors: Tensor | None) -> str | None:
-    """Why the native CUDA backend can't take these tensors, or None when it can."""
+    """Why the native CUDA backend can't take these tensors; None if it can."""
     return _why_not_cuda() or _refuse_tensors("cuda", dtypes, tensors)
 
 
 def refuse_triton(*tensors: Tensor | None) -> str | None:
-    """Why the Triton backend can't take these tensors, or None when it can.
+    """Why the Triton backend can't take these tensors; None if it can.
 
-    Tensors on the CPU are taken only by Triton's interpreter, and only by name: see `choose_backend`.
+    Tensors on the CPU run in Triton's interpreter, and only if "triton" is asked for: see `choose_backend`.
     """
     return _refuse_tensors("cpu" if _interpreted() else "cuda", DTYPES, tensors) or _why_not_triton()
 
 
 def refuse_native_attention(q: Tensor) -> str | None:
-    """Why the native backend can't run an attention of these queries, or None when it can.
+    """Why the native backend can't run an attention of these queries; None if it can.
 
-    In bfloat16 it reads and writes bfloat16, and computes in float32.
+    With bfloat16 it reads and writes bfloat16, and computes in float32.
     """
     return refuse_native((torch.float32, torch.bfloat16), q)
 
 
 def refuse_triton_attention(q: Tensor) -> str | None:
-    """Why the Triton backend can't run an attention of these queries ``(..., Dh)``, or None when it can."""
+    """Why the Triton backend can't run an attention of these queries ``(..., Dh)``; None if it can."""
     if q.shape[-1] > WIDEST:
         return f"Dh must be at most {WIDEST}, got {q.shape[-1]}"
     return refuse_triton(q)

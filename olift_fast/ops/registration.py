@@ -1,7 +1,7 @@
-"""What the registration of every operation with ``torch.library`` shares.
+"""Functions for the registration of all operations with ``torch.library``.
 
-`torch.library.custom_op` would do the same in fewer words, and flattens and checks lists of tensors at every call: 0.1
-ms more of Python for a result and its gradient. A clip of 48 frames takes 0.3 ms in all, so that counts.
+`torch.library.custom_op` would take less code, but flattens and checks lists of tensors at every call. This costs 0.1
+ms for a result and its gradient, which is much, because a clip of 48 frames takes 0.3 ms in all.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 Launch = Callable[..., None]
-"""Writes an operation's results into the tensors that it is given last."""
+"""Writes an operation's results into its last arguments."""
 
 NAMESPACE = "olift"
-"""Of all operations in ``torch.ops``."""
+"""The namespace of all operations in ``torch.ops``."""
 LIBRARY = torch.library.Library(NAMESPACE, "FRAGMENT")
 _BELOW_AUTOGRAD = torch._C._after_autograd_keyset
 
@@ -27,13 +27,13 @@ _BELOW_AUTOGRAD = torch._C._after_autograd_keyset
 def operation(
     name: str, devices: Sequence[str] | None, fake: Callable[..., Any], schema: str | None = None
 ) -> Callable[..., OpOverload]:
-    """Registers the function below it as ``olift::{name}`` and puts the registered operation in its place.
+    """A decorator that registers a function as ``olift::{name}`` and returns the registered operation.
 
     Args:
-        name: of the operation.
+        name: the operation's name.
         devices: the device types that it runs on; None for any.
-        fake: called with the same arguments, gives the results' shapes, strides and dtypes.
-        schema: of the operation, ``(Tensor x) -> Tensor`` say; read from the function's annotations by default.
+        fake: takes the same arguments and returns tensors with the results' shapes, strides and dtypes.
+        schema: the operation's schema, such as ``(Tensor x) -> Tensor``; by default from the function's annotations.
     """
 
     def register(function: Callable[..., Any]) -> OpOverload:
@@ -55,9 +55,9 @@ def differentiate(
     """Gives `op` its gradient.
 
     Args:
-        op: an operation made by `operation`. Its first argument may be a list of tensors; no other may.
-        backward: ``backward(ctx, *gradients)`` returns a gradient for each argument: for a list, a list.
-        save: ``save(ctx, inputs, outputs)`` keeps what `backward` needs.
+        op: an operation made by `operation`. Only its first argument may be a list of tensors.
+        backward: ``backward(ctx, *gradients)`` returns a gradient for each argument; for a list, a list.
+        save: ``save(ctx, inputs, outputs)`` stores in ctx what `backward` needs.
     """
 
     name = op._schema.name.removeprefix(f"{NAMESPACE}::")
@@ -75,7 +75,7 @@ def differentiate(
         found = backward(ctx, *gradients)
         return (*found[0], *found[1:], None, None) if ctx.listed else (*found, None, None)
 
-    # Its nodes have the operation's name in profiles and printed graphs: "BandedAttentionNativeBackward".
+    # So nodes have the operation's name in profiles and printed graphs: "BandedAttentionNativeBackward".
     methods = {"forward": staticmethod(forward), "backward": staticmethod(gradient)}
     Gradient = type("".join(map(str.capitalize, name.split("_"))), (torch.autograd.Function,), methods)
 
@@ -92,7 +92,7 @@ def differentiate(
 
 
 def refuse_second_derivative(backward_op: OpOverload, name: str) -> None:
-    """Makes the gradient of `backward_op`, the registered backward of the operation `name`, a clear error."""
+    """Makes differentiating `backward_op`, the registered backward of the operation `name`, a clear error."""
 
     def refuse(_context: Any, *_gradients: Any) -> NoReturn:
         raise RuntimeError(f"{name} has no second derivative on this backend; backend='eager' has one")
@@ -101,49 +101,49 @@ def refuse_second_derivative(backward_op: OpOverload, name: str) -> None:
 
 
 def split_projection(projection: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k, v from a list of the three, or from a list of one ``(B, T, J, 3, H, Dh)`` that holds them."""
+    """q, k and v from a list of the three, or from a list of one ``(B, T, J, 3, H, Dh)`` with all three."""
     q, k, v = projection[0].unbind(dim=3) if len(projection) == 1 else projection
     return q, k, v
 
 
 def gradients_of(inputs: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
-    """Room for the gradients that are wanted, and no other."""
+    """Empty tensors for the wanted gradients."""
     return [x.new_empty(x.shape) for x, want in zip(inputs, wanted, strict=True) if want and x is not None]
 
 
 def in_places(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
-    """The gradients in the places of their inputs, None where no gradient is wanted."""
+    """The gradients in the order of the inputs, None for inputs without a wanted gradient."""
     rest = iter(gradients)
     return [next(rest) if want else None for want in wanted]
 
 
 def into_batch(x: Tensor, dim: int | None, size: int) -> Tensor:
-    """What `torch.vmap` maps over, or gives to each call alike, as one more factor of the batch: ``(size · B, …)``."""
+    """An argument of `torch.vmap`, mapped or shared, with the mapped axis in the batch: ``(size · B, …)``."""
     mapped = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
     return mapped.flatten(0, 1)
 
 
 def rows_of(x: Tensor) -> Tensor:
-    """Any number of leading dimensions as one, contiguous."""
+    """x as a contiguous matrix: all leading dimensions become one."""
     return x.reshape(-1, x.shape[-1]).contiguous()
 
 
 def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Each that there is, contiguous."""
+    """The tensors, each contiguous; None stays None."""
     return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Switches autocast off where it is on; elsewhere nothing, which a compiled or exported graph need not carry."""
+    """Switches autocast off if it is on. Otherwise does nothing, and adds nothing to a compiled or exported graph."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in autocast's dtype where it is on; float64 stays, as with PyTorch's own attention."""
+    """The tensors in autocast's dtype if it is on. float64 stays, as in PyTorch's own attention."""
     if not all(isinstance(x, Tensor) for x in tensors):
-        return tensors  # The checks that follow name the one.
+        return tensors  # Later checks name the wrong one.
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors
@@ -152,9 +152,9 @@ def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def _unseen_by_dynamo(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Keeps ``torch.compile``, where it looks on at an eager call, from compiling a kernel's Python.
+    """Keeps ``torch.compile`` from compiling a kernel's Python code.
 
-    Only where it has been imported already: that takes longer than lifting a clip.
+    Only if dynamo is imported already, because importing it takes longer than lifting a clip.
     """
     hidden: Callable[..., Any] | None = None
 

@@ -1,4 +1,4 @@
-"""Whether Triton kernels can run here, and what their launches share."""
+"""Whether Triton kernels can run here, and functions for their launches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OLDEST = (3, 6)
 
 @functools.cache
 def why_not_triton() -> str | None:
-    """One line: why Triton kernels can't run here on any tensor; None where they can."""
+    """One line on why Triton kernels can't run here on any tensor; None if they can."""
     try:
         import triton
     except ImportError as error:
@@ -59,7 +59,7 @@ def power_of_two(least: int) -> int:
 
 
 def ceil_div(count: int, size: int) -> int:
-    """How many blocks of that size hold so many."""
+    """The number of blocks of `size` for `count` items."""
     return -(-count // size)
 
 

@@ -1,4 +1,4 @@
-"""Compiles what the operations will need, before a stream starts or a CUDA graph is captured."""
+"""Compiles the operations' kernels before a stream starts or a CUDA graph is captured."""
 
 from __future__ import annotations
 
@@ -35,24 +35,23 @@ def warmup(
 ) -> None:
     """Runs every operation of a lifter of this shape on zeros, with and without masks, and waits for the device.
 
-    Afterwards a call of the same widths, window and dtype compiles nothing, whatever its batch, frames and joints:
-    kernels are not compiled anew for those. But the launch configuration depends on them, so give the sizes that the
-    stream will have. Compiled kernels also stay in Triton's cache on disk. On the CPU this loads the native module and
-    starts torch's threads.
+    Afterwards a call with the same widths, window and dtype compiles nothing, for any batch, frames and joints. But the
+    launch configuration depends on these, so give the sizes that the stream will have. Compiled kernels also stay in
+    Triton's cache on disk. On the CPU this loads the native module and starts torch's threads.
 
     Args:
         batch, frames, joints, heads, head_width: B, T, J, H, Dh; the lifter's width D is ``heads · head_width``.
         window: of the motion layers.
         frequencies: F of the keypoint encoder.
         mlp_ratio: hidden width of the MLPs, in multiples of D.
-        dtype: of the products: that of the modules, of autocast, or of `Lifter.optimize`. Under the last two a half
-            precision meets tokens in float32, as the encoder's are: these are run, too.
-        device: where they will be.
-        backward: what training needs, gradients and all; else what inference needs, a stream's step and all.
+        dtype: of the products: that of the modules, of autocast, or of `Lifter.optimize`. With a half precision,
+            tokens in float32, as autocast and `optimize` have them, are run, too.
+        device: where the tensors will be.
+        backward: True for training: runs gradients, too. False for inference: runs a stream's step, too.
 
     Raises:
         ValueError: a size is not positive, or the window is negative.
-        RuntimeError: the device is not there.
+        RuntimeError: there is no such device.
     """
     sizes = {"batch": batch, "frames": frames, "joints": joints, "heads": heads, "head_width": head_width}
     sizes["mlp_ratio"] = mlp_ratio
@@ -119,17 +118,17 @@ def _run_blocks(tokens: Tensor, hidden: int, dtype: torch.dtype) -> None:
 def warmup_model(model: nn.Module, *inputs: Any, backward: bool = False, **options: Any) -> None:
     """Runs a model once on an example, so that later calls of its widths and dtypes compile no kernel.
 
-    Parameters, their gradients, buffers and the states of random numbers are left as they were. Call it where the model
-    will be called: under the same autocast, with the model in the mode and on the device that it will have.
+    Parameters, their gradients, buffers and the states of random numbers are left as they were. Call it under the same
+    autocast as later, with the model in the same mode and on the same device.
 
     Args:
         model: any module that uses these operations.
         inputs: the example, as the model takes it.
-        backward: what training needs, gradients and all; else what inference needs.
+        backward: True for training: runs gradients, too.
         options: keyword arguments of the model.
 
     Raises:
-        ValueError: with `backward`, no output of the model depends on a parameter that can be trained.
+        ValueError: with `backward`, if no output of the model depends on a trainable parameter.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]

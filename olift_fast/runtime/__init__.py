@@ -1,4 +1,4 @@
-"""The lifter on NumPy arrays over the native module: nothing here imports torch.
+"""The lifter's parts on NumPy arrays, with the native module: nothing here imports torch.
 
-`olift_fast.model.NativeLifter` is made of these parts, and `olift_fast.nn` hands its modules' tensors to the same ones.
+`olift_fast.model.NativeLifter` consists of these parts, and `olift_fast.nn` uses the same ones with tensors.
 """

@@ -1,4 +1,4 @@
-"""Rotations and scales that bring joints onto keypoints or onto other joints, in float64."""
+"""Fits rotations and scales that bring joints onto keypoints or onto other joints, in float64."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ITERATIONS = 64
 def orthographic_fit(spread: Floats, cross: Floats) -> tuple[Floats, Floats]:
     """The rotation R and the scale s that minimize ``Σ |s (R source)_xy - target|²`` for centered points.
 
-    It starts at the rotation nearest to the best affine map. Then it alternates: complete the target by the depth that
-    the fit gives, and fit the source to the completed target (Horn 1987). Each step lowers the error.
+    It starts at the rotation nearest to the best affine map. Then it alternates: complete the target with the depth of
+    the fit, and fit the source to the completed target (Horn 1987). Each step lowers the error.
 
     Args:
         spread: ``(N, 3, 3)``, ``Σ source sourceᵀ``.
@@ -28,7 +28,7 @@ def orthographic_fit(spread: Floats, cross: Floats) -> tuple[Floats, Floats]:
         rotations ``(N, 3, 3)`` and scales ``(N,)``.
 
     Equivalent to `olift_fast.reference.orthographic_procrustes` without its translation. The native module's kernel
-    does the same and ends with Newton's steps; NumPy computes where there is none.
+    ends with Newton steps; without the native module this is computed in NumPy.
     """
     native = native_module()
     if native is None or asked_backend() == "eager" or not len(spread):

@@ -1,4 +1,4 @@
-"""Arrays as the runtime holds them."""
+"""Arrays of the runtime: their types, and new arrays aligned for the kernels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 Elements = npt.NDArray[Any]
-"""float32, or bfloat16, which NumPy does not know: its bits as uint16."""
+"""float32, or the bits of bfloat16 as uint16, because NumPy has no bfloat16."""
 Weights = Mapping[str, Array]
 """A lifter's parameters and buffers by their names in its ``state_dict``, float32 and contiguous."""
 
 Products = Literal["float32", "bfloat16", "int16"]
-"""What the factors of products are rounded to."""
+"""The type that the factors of products are rounded to."""
 
 BFLOAT16 = np.dtype(np.uint16)
 """The dtype of arrays with the bits of bfloat16."""
@@ -28,9 +28,9 @@ _LINE = 64
 
 
 def fresh(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Elements:
-    """An array that holds anything, whose memory begins at a cache line, as torch's does; in huge pages if it is large.
+    """An uninitialized array whose memory begins at a cache line, as torch's does, and is in huge pages if it is large.
 
-    An array of ``np.empty`` begins 16 bytes after one, so that every vector of the kernels would lie in two lines.
+    An array of ``np.empty`` begins 16 bytes after a cache line, so every vector of the kernels would be in two lines.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + _LINE, dtype=np.uint8)
@@ -41,17 +41,17 @@ def fresh(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Elements
 
 
 def zeros(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Elements:
-    """`fresh`, with 0 everywhere."""
+    """`fresh`, filled with 0."""
     array = fresh(shape, dtype)
     array[...] = 0
     return array
 
 
 def contiguous(array: Elements, dtype: npt.DTypeLike = np.float32) -> Elements:
-    """The array itself where it is contiguous and of this dtype, else a copy."""
+    """The array itself if it is contiguous and of this dtype, else a copy."""
     return np.ascontiguousarray(array, dtype=dtype)
 
 
 def widened(bits: Elements) -> Array:
-    """float32 of the bits of bfloat16."""
+    """The float32 values of the bits of bfloat16."""
     return np.asarray((bits.astype(np.uint32) << 16).view(np.float32))

@@ -1,4 +1,4 @@
-"""What backend the caller asks for: `use_backend`, else ``OLIFT_BACKEND``. Nothing else reads that variable."""
+"""The backend that the caller asks for: `use_backend`, else ``OLIFT_BACKEND``. Nothing else reads that variable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES: dict[str, Backend] = {name: "eager" if name == "reference" else name for
 
 
 class _Asked(threading.local):
-    """What `use_backend` asks for in this thread. ``torch.compile`` guards on it, as it can't on a `ContextVar`."""
+    """The choice of `use_backend` in this thread. ``torch.compile`` can guard on it, but not on a `ContextVar`."""
 
     def __init__(self) -> None:
         self.name: Backend | None = None
@@ -27,18 +27,19 @@ _asked = _Asked()
 
 @contextmanager
 def use_backend(name: Backend) -> Iterator[None]:
-    """Within the block, operations without a `backend=` of their own take this one, whatever ``OLIFT_BACKEND`` says.
+    """Within the block, operations without a `backend=` of their own use this backend; it overrides ``OLIFT_BACKEND``.
 
-    It holds for the thread that enters it, as `torch.autocast` does. So let no ``await`` and no ``yield`` stand in the
-    block: whatever the thread runs meanwhile would take this backend, too. Blocks nest, and each gives back what was
-    asked for before. A function under ``torch.compile`` may be called in the block, and may hold it: a graph that was
-    compiled for one backend is not used under another.
+    It holds for the thread that enters the block, like `torch.autocast`. So don't use ``await`` or ``yield`` in the
+    block: other code that the thread runs meanwhile would use this backend, too. Blocks may be nested; the end of a
+    block restores the choice before it. A function under ``torch.compile`` can be called in the block, or have the
+    block in it: a graph that was compiled for one backend is not used for another.
 
     Args:
-        name: "auto" for the fastest that can run; any other name is forced, and an operation that can't run it raises.
+        name: "auto" for the fastest that can run. Any other backend is forced, and an operation that can't run on it
+            raises.
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
 
     Example:
         ``with use_backend("eager"): banded_attention(q, k, v, 8)`` runs in plain PyTorch.
@@ -52,9 +53,9 @@ def use_backend(name: Backend) -> Iterator[None]:
 
 
 def asked_backend() -> Backend:
-    """What `use_backend` or ``OLIFT_BACKEND`` asks for, "eager" for "reference"; "auto" where neither does.
+    """The backend that `use_backend` or ``OLIFT_BACKEND`` asks for, "eager" for "reference"; "auto" if neither does.
 
-    The variable may change while the program runs. A graph of ``torch.compile`` keeps what it said at compile time.
+    The variable may change while the program runs. A graph of ``torch.compile`` keeps its value from compile time.
 
     Raises:
         ValueError: ``OLIFT_BACKEND`` names an unknown backend.
@@ -63,16 +64,17 @@ def asked_backend() -> Backend:
 
 
 def known_backend(name: str) -> Backend:
-    """The backend of this name, "eager" for "reference"; raises ValueError where there is none."""
+    """The backend of this name, "eager" for "reference"; raises ValueError if there is none."""
     if name not in _NAMES:
         raise ValueError(f"backend must be one of {', '.join(_NAMES)}, got {name!r}")
     return _NAMES[name]
 
 
 def constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Has ``torch.compile`` call the function when it compiles, and take the answer as a constant of the graph.
+    """Makes ``torch.compile`` call the function at compile time, and use the answer as a constant of the graph.
 
-    As `torch.compiler.assume_constant_result` does, which imports the whole compiler first: longer than lifting a clip.
+    `torch.compiler.assume_constant_result` does the same, but imports the whole compiler first, which takes longer than
+    lifting a clip.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function

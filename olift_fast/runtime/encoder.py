@@ -15,12 +15,12 @@ from olift_fast.runtime.threads import thread_count
 from olift_fast.runtime.time_encoding import TimeEncoding, absolute_time, table_of_time
 
 Encoding = Literal["rff", "learnable_rff", "sinusoidal", "linear"]
-"""Of a keypoint: random Fourier features, fixed or trained; octaves along each axis; or the keypoint itself."""
+"""A keypoint's encoding: random Fourier features, fixed or trained; octaves along each axis; or the keypoint itself."""
 
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """What `olift_fast.nn.KeypointEncoder` computes, without gradients.
+    """`olift_fast.nn.KeypointEncoder` without gradients, on arrays.
 
     Args:
         encoding: of a keypoint.
@@ -28,9 +28,9 @@ class Encoder:
         weight, bias: of the layer, ``(D, 2F)`` and ``(D,)``; ``(D, 2)`` for "linear".
         token: ``(D,)``, for hidden keypoints.
         side: ``(D,)``.
-        pitch: weight ``(D, 2)`` and bias ``(D,)``, where the model can be told it.
-        kind: ``(kinds, D)``, where the model can be told them.
-        time: frames → ``(T, D)``, where the model counts frames.
+        pitch: weight ``(D, 2)`` and bias ``(D,)``, if the model takes the pitch.
+        kind: ``(kinds, D)``, if the model takes kinds.
+        time: frames → ``(T, D)``, if the model counts frames.
     """
 
     encoding: Encoding
@@ -82,12 +82,12 @@ class Encoder:
         loaded_module().rff_forward(points, *layer, seen, self.token, rows, thread_count())
 
     def describe(self, sides: Array | None = None, pitch: Array | None = None, kinds: Any = None) -> Array | None:
-        """What is added to the tokens of every frame, ``(B, J, D)`` or ``(B, 1, D)``; None for nothing.
+        """The vectors added to the tokens of every frame, ``(B, J, D)`` or ``(B, 1, D)``; None if there are none.
 
         Args:
             sides: ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
             pitch: ``(B,)`` degrees, NaN where unknown.
-            kinds: int64 ``(B, J)``, 0 where unknown; numbers that the table has no row for count as unknown.
+            kinds: int64 ``(B, J)``, 0 where unknown; numbers without a row in the table count as unknown.
         """
         parts: list[Array] = []
         if sides is not None:

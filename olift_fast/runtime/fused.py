@@ -13,13 +13,13 @@ from olift_fast.runtime.native_module import loaded_module
 from olift_fast.runtime.threads import thread_count
 from olift_fast.runtime.time_encoding import relative_time_bias
 
-# Bytes of a buffer that is kept for the next call, at most: fresh memory takes time to map.
+# The most bytes of a buffer that is kept for the next call. Mapping new memory takes time.
 KEPT = 128 << 20
 
 Layer = tuple[Array, Array]
-"""Of a linear layer: its weight ``(out, in)`` and its bias."""
+"""A linear layer's weight ``(out, in)`` and bias."""
 Norm = tuple[Array, Array, float]
-"""Weight, bias and epsilon."""
+"""A norm's weight, bias and epsilon."""
 TwoLayers = tuple[Norm, Layer, Layer]
 
 # As `token_block` takes them: a packed weight and a bias.
@@ -57,7 +57,7 @@ class LayerWeights:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """Attention over the frames of a window; over joints where the window is None. bias ``(H, left + right + 1)``."""
+    """Attention over the frames of a window, or over joints if the window is None. bias ``(H, left + right + 1)``."""
 
     heads: int
     window: tuple[int, int] | None
@@ -85,7 +85,7 @@ class Attention:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What is done to the tokens between two attentions, see `token_block` in ``_native.pyi``."""
+    """The layers between two attentions, see `token_block` in ``_native.pyi``."""
 
     projection: Packed | None
     mlp: PackedMlp | None
@@ -107,10 +107,10 @@ class FusedLayers:
     Args:
         layers: those over time, then those over joints.
         decoder: a norm and two layers.
-        products: what the inputs and weights of the linear layers are rounded to. "bfloat16" rounds queries, keys and
-            values, too; "int16" rounds both to integers: a token by its largest value, and an output's weights so that
-            no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` tell where
-            they run.
+        products: the rounding of the linear layers' inputs and weights. "bfloat16" also rounds queries, keys and
+            values. "int16" rounds to integers: a token with a scale by its largest value, and an output's weights so
+            that no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` say where
+            they don't run.
 
     Several threads may call it at once.
     """
@@ -131,9 +131,9 @@ class FusedLayers:
         self._free_buffers: list[Elements] = []
 
     products: Products
-    """What the factors of products are rounded to."""
+    """The type that the factors of products are rounded to."""
     dtype: np.dtype[np.generic]
-    """Of queries, keys, values and the attention's output: float32, or `BFLOAT16`; tokens are float32."""
+    """The dtype of queries, keys, values and the attention's output: float32 or `BFLOAT16`. Tokens are float32."""
     passes: tuple[Pass, ...]
     """The pass before the first attention and the one after each attention, for callers with their own buffers."""
     attentions: tuple[Attention, ...]
@@ -166,8 +166,8 @@ class FusedLayers:
         return {**self.__dict__, "_free_buffers": []}
 
     def _take_buffer(self, size: int) -> Elements:
-        """A buffer of `size` numbers or more: one that an earlier call left, if it is large enough, or a new one."""
-        # Not asked first whether there is one: another thread might take it in between.
+        """A buffer of `size` numbers or more: one of an earlier call, if it is large enough, or a new one."""
+        # Pop without checking first, because another thread might take the buffer in between.
         with contextlib.suppress(IndexError):
             buffer = self._free_buffers.pop()
             if buffer.size >= size:
@@ -198,7 +198,7 @@ def fused_of(
     relative_time: bool,
     products: Products = "float32",
 ) -> FusedLayers:
-    """The layers of a lifter with these weights and so many motion and space layers."""
+    """The layers of a lifter with these weights and these numbers of motion and space layers."""
     layers = [LayerWeights.of(weights, f"motion.{number}.", heads, window, relative_time) for number in range(motion)]
     layers += [LayerWeights.of(weights, f"space.{number}.", heads, None, False) for number in range(space)]
     parts = layer_of(weights, "decoder.mlp.0."), layer_of(weights, "decoder.mlp.2.")

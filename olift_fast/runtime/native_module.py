@@ -1,4 +1,4 @@
-"""Loads the compiled module `olift_fast._native`, or tells why there is none."""
+"""Loads the compiled module `olift_fast._native`, or says why it can't."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _OFF = {"0", "n", "no", "off", "false"}
 
 
 def native_module() -> ModuleType | None:
-    """The module `olift_fast._native`; None where there is none, and `why_not_native` tells why."""
+    """The module `olift_fast._native`; None if it can't be used (`why_not_native` says why)."""
     return _load()[0]
 
 
 def loaded_module() -> ModuleType:
-    """The module `olift_fast._native`, for a caller that has made sure that it is there."""
+    """The module `olift_fast._native`, for a caller that has checked that it is there."""
     native = native_module()
     assert native is not None, why_not_native()
     return native
 
 
 def why_not_native() -> str | None:
-    """One line: why the native module can't be used here; None where it can."""
+    """One line on why the native module can't be used here; None if it can."""
     return _load()[1]
 
 
 def why_not_bfloat16() -> str | None:
-    """One line: why the native layers can't multiply in bfloat16 here, or None when it can."""
+    """One line on why the native layers can't multiply in bfloat16 here; None if they can."""
     native = native_module()
     if native is None:
         return why_not_native()
@@ -41,7 +41,7 @@ def why_not_bfloat16() -> str | None:
 
 
 def why_not_int16() -> str | None:
-    """One line: why the native layers can't multiply 16-bit integers here, or None when they can."""
+    """One line on why the native layers can't multiply 16-bit integers here; None if they can."""
     native = native_module()
     if native is None:
         return why_not_native()
@@ -49,10 +49,10 @@ def why_not_int16() -> str | None:
 
 
 def ask_for_huge_pages(address: int, size: int) -> None:
-    """Before a kernel first touches large fresh results of so many bytes: have them backed by pages of 2 MB.
+    """Asks for pages of 2 MB for large new memory of `size` bytes, before a kernel first touches it.
 
-    In pages of 4 KB, zeroing and mapping them costs the attention of a long sequence a third of its time. A hint: the
-    system may decline, and what the memory holds stays.
+    With pages of 4 KB, zeroing and mapping take a third of the time of the attention of a long sequence. This is a
+    hint, which the system may ignore; the memory's content stays.
     """
     native = native_module()
     if native is not None and size >= _HUGE:

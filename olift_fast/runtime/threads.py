@@ -1,7 +1,7 @@
-"""How many threads the native kernels use, and whose: torch's where the process has torch, else the module's own.
+"""The threads of the native kernels: torch's threads if the process has torch, else the module's own.
 
-Two pools of threads in one process would fight for the cores. So the native module links no OpenMP: it runs on the
-runtime that torch has loaded, and before torch is imported, or without it, on threads that sleep between its loops.
+Two thread pools in one process would compete for the cores. So the native module does not link OpenMP: it uses the
+runtime that torch has loaded. Without torch, it uses its own threads, which sleep between its loops.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 
 class _Own:
-    """What is used while there is no torch, and whether torch's threads have been found since."""
+    """The number of threads used without torch, and whether torch's threads have been found since."""
 
     count: int | None = None
     asked: int | None = None
@@ -27,9 +27,9 @@ class _Own:
 
 
 def thread_count() -> int:
-    """``torch.get_num_threads()`` where torch is imported; else what `set_thread_count` said.
+    """``torch.get_num_threads()`` if torch is imported, else the number of `set_thread_count`.
 
-    Where nobody said: ``OMP_NUM_THREADS``, or the number of cores that the process may use.
+    Without either: ``OMP_NUM_THREADS``, or the number of cores that the process may use.
     """
     torch = imported_torch()
     if torch is not None:
@@ -41,7 +41,7 @@ def thread_count() -> int:
 
 
 def set_thread_count(count: int) -> None:
-    """Has the kernels use so many threads at most; where torch is imported, ``torch.set_num_threads`` is called.
+    """Limits the kernels to this number of threads; if torch is imported, ``torch.set_num_threads`` is called.
 
     Raises:
         ValueError: count is less than 1.
@@ -53,7 +53,7 @@ def set_thread_count(count: int) -> None:
 
 
 def keep_thread_count() -> None:
-    """Has torch, if it is imported, keep to what `set_thread_count` said; for who imports torch after that."""
+    """Gives torch, if it is imported, the number of `set_thread_count`; for code that imports torch after that call."""
     torch = imported_torch()
     if torch is not None and _Own.asked is not None:
         torch.set_num_threads(_Own.asked)
@@ -67,7 +67,7 @@ def imported_torch() -> ModuleType | None:
 
 
 def follow_torch() -> None:
-    """Puts the kernels' loops on the OpenMP threads that torch has, if it has some."""
+    """Makes the kernels' loops use torch's OpenMP threads, if it has some."""
     native = native_module()
     if not _Own.follows_torch and native is not None:
         native.set_openmp(_gomp_parallel())
@@ -75,7 +75,7 @@ def follow_torch() -> None:
 
 
 def _gomp_parallel() -> int:
-    """Address of GOMP_parallel in the OpenMP runtime that torch has loaded; 0 where there is none."""
+    """The address of GOMP_parallel in the OpenMP runtime that torch has loaded; 0 if there is none."""
     torch = imported_torch()
     if sys.platform != "linux" or torch is None or not torch.backends.openmp.is_available():
         return 0
@@ -98,7 +98,7 @@ def _loaded_libraries(home: Path) -> list[Path]:
 
 
 def _usual_count() -> int:
-    """``OMP_NUM_THREADS`` where it is a number; else one thread a core, as torch has it."""
+    """``OMP_NUM_THREADS`` if it is a number, else one thread for each core, as in torch."""
     told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if told.isdecimal() and int(told) > 0:
         return int(told)

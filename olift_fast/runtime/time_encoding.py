@@ -1,4 +1,4 @@
-"""How a frame's place in time enters the lifter: as a vector of its frame number, or as a bias of its attention."""
+"""Time encodings of the lifter: a vector of the frame number, or a bias of the attention."""
 
 from __future__ import annotations
 

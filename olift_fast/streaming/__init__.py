@@ -1,6 +1,6 @@
-"""Live streams and recordings longer than memory, lifted exactly as the whole recording would be.
+"""Lifts live streams and recordings longer than memory; the results are those of the whole recording.
 
-Importing this loads no torch until one of these names is used: `olift stream` refuses unusable options before.
+Importing this package imports no torch until a name is used, so that `olift stream` refuses unusable options at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One connection of a live stream: bytes come in and wait to be read, messages to be lifted, answers to be written."""
+"""One connection of a live stream: its bytes wait to be read, its messages to be lifted, its answers to be written."""
 
 from __future__ import annotations
 
@@ -26,29 +26,28 @@ if TYPE_CHECKING:
 
 OnLag = Literal["drop", "queue"]
 Decode = Callable[[bytes], tuple[bytes, int]]
-"""Takes the next bytes as they came; returns bytes of lines, and how many units of the encoding were taken apart."""
+"""Takes the next raw bytes; returns the bytes of lines in them, and how many units of the encoding were decoded."""
 WriteNow = Callable[[list[bytes]], bool]
-"""Writes lines without waiting; False, and nothing done, where others must be written first."""
+"""Writes lines without waiting. Returns False, and writes nothing, if other lines must be written first."""
 
 LINE = 256
-"""Work is counted in bytes: that of a line, or of a unit of an encoding, is its length and so many more."""
+"""Work is counted in bytes: a line, or a unit of an encoding, counts as its length plus this number."""
 UNREAD = 1 << 14
-"""When more bytes wait to be read, no more are taken from the source."""
+"""If more bytes than this wait to be read, no more are taken from the source."""
 PIECE = 512
-"""Bytes that are decoded at once: 85 empty WebSocket fragments."""
+"""The most bytes that are decoded at once: 85 empty WebSocket fragments."""
 WRITTEN = 1 << 14
-"""Bytes that are handed over at once to be written: a reader that takes them in time is not stuck."""
+"""The most bytes that are handed over at once to be written. A reader that takes them in time is not stuck."""
 
 
 class Channel:
-    """One connection. All that waits is bounded, as long as the transport stops while `ready` waits.
+    """One connection. Its queues are bounded if the transport stops reading while `ready` waits.
 
-    A transport makes one for each connection with `Router.connect`. It hands over bytes with `receive`, stops reading
-    while `ready` waits, writes what `outgoing` returns, and calls `finish` when the source has ended. The router reads
-    the bytes, some of each channel by turns.
+    A transport makes a channel for each connection with `Router.connect`. It passes bytes to `receive`, stops reading
+    while `ready` waits, writes the lines that `outgoing` returns, and calls `finish` when the source has ended. The
+    router reads the bytes, some of each channel in turn.
 
-    Answers take a shorter way where the transport sets `write_now`: what it can write at once is not left to a task
-    that must be woken first.
+    If the transport sets `write_now`, lines that it can write at once are written at once, without waking a task.
     """
 
     def __init__(self, router: Router, name: str, on_lag: OnLag, decode: Decode | None = None) -> None:
@@ -57,13 +56,13 @@ class Channel:
         self.outbox = Outbox()
         self.bad_lines, self.lines, self._lost = 0, 0, 0
         self.work = 0
-        """What has been read, in units of work; the router gives turns by it."""
+        """How much has been read, in units of work. The router gives turns by it."""
         self.write_now: WriteNow | None = None
         self.unwritten: Callable[[], int] = lambda: 0
         """Bytes that were handed over and are still in the transport's buffer; set by transports that have one."""
         self.finished = self.closed = False
         self.why: Literal["gone", "closed"] = "gone"
-        """Why its tracks end when it is finished."""
+        """The reason that its tracks give when they end with it."""
         self._router, self._decode = router, decode
         self._splitter = LineSplitter()
         self._encoded = bytearray()
@@ -73,7 +72,7 @@ class Channel:
         self._room.set()
         self._limits = {"error": RateLimit(), "warning": RateLimit(), "dropped": RateLimit(burst=1, seconds=2)}
         self._untold: dict[str, tuple[Literal["error", "warning"], str]] = {}
-        """By limit: the last message that was withheld, where none was told since."""
+        """For each rate limit, the last message that was withheld, if none was sent since."""
 
     @property
     def dropped(self) -> int:
@@ -87,17 +86,17 @@ class Channel:
 
     @property
     def held_back(self) -> bool:
-        """What came waits until messages are lifted, or answers are written."""
+        """Whether bytes wait until messages are lifted or answers are written."""
         return self.inbox.full or self.outbox.full
 
     @property
     def busy(self) -> bool:
-        """Something of it waits, so that its tracks are not idle."""
+        """Whether anything waits; its tracks are then not idle."""
         return bool(self.inbox or self.unread or self.outbox.full)
 
     @property
     def written(self) -> bool:
-        """No answer waits any more."""
+        """Whether all answers are written."""
         return not (self.outbox or self._handed or self.unwritten())
 
     def receive(self, data: bytes) -> None:
@@ -111,7 +110,7 @@ class Channel:
         self._router.wake()
 
     def receive_datagram(self, data: bytes, room: int) -> None:
-        """Takes whole lines in; where more than `room` bytes of them wait unread, the oldest datagrams are dropped."""
+        """Takes whole lines in. If more than `room` bytes of them wait unread, the oldest datagrams are dropped."""
         self.receive(data if data.endswith(b"\n") else data + b"\n")
         lost = self._splitter.forget(room)
         if lost:
@@ -119,7 +118,7 @@ class Channel:
             self._tell_dropped()
 
     def read(self) -> int:
-        """Reads the next line, or decodes the next piece; returns the work, or 0 where nothing was left to do."""
+        """Reads the next line, or decodes the next piece; returns the work, or 0 if there was nothing to do."""
         for line in self._splitter.lines():
             self._read_line(line)
             self._settle()
@@ -135,12 +134,12 @@ class Channel:
         return len(piece) + LINE * units
 
     def put(self, message: FrameMessage | End) -> None:
-        """Takes a message in that came now."""
+        """Adds a message that has just come."""
         self._put(message, time.perf_counter())
         self._router.wake()
 
     async def ready(self) -> None:
-        """Returns when the transport may read on: most of what came before was read, and there is room for more."""
+        """Waits until the transport may read on: most earlier bytes are read, and there is room for more."""
         await self._room.wait()
 
     def take(self) -> Waiting:
@@ -150,16 +149,16 @@ class Channel:
         return taken
 
     def send(self, line: bytes) -> None:
-        """Adds a line to those that wait to be written."""
+        """Adds a line to the answers that wait to be written."""
         if not self.closed:
             self.outbox.add(line)
             self._router.wake()
 
     def flush(self) -> None:
-        """Writes what can be written at once, and leaves the rest to `outgoing`."""
+        """Writes the lines that can be written at once, and leaves the rest to `outgoing`."""
         if not self.outbox:
             return
-        # What was handed over first is written first.
+        # Lines that `outgoing` has handed over must be written first.
         if self.write_now is not None and not self._handed:
             lines = self.outbox.peek(WRITTEN)
             if self.write_now(lines):
@@ -179,13 +178,13 @@ class Channel:
             return
         self._untold.pop(about or kind, None)
         if withheld and about is None:
-            message += f" ({withheld:,} more like it were not told)"
+            message += f" ({withheld:,} more like it were left out)"
         if not self.outbox.full:
             self.send(answer_line({kind: message}))
         self._router.notice(f"{self.name}: {message}")
 
     def tell_late(self) -> None:
-        """Tells the last message that was withheld, once the rate allows it: its sender may wait for an answer."""
+        """Sends the last withheld message once the rate allows it, because the source may wait for an answer."""
         for about, (kind, message) in list(self._untold.items()):
             limit = self._limits[about]
             if limit.allows(time.monotonic()):
@@ -193,15 +192,15 @@ class Channel:
                 self.tell(kind, message, None if about == kind else about)
 
     def answered(self, came: float) -> None:
-        """A result that was due with a frame that came then has been sent; its latency ends when it is written."""
+        """Notes that the result due with a frame was sent. `came` is when the frame came; latency ends with writing."""
         self.outbox.answered(came)
         if not self.outbox:
             self._count_latencies()
 
     async def outgoing(self) -> list[bytes] | None:
-        """Waits for lines to write and returns some of them; None when there will be no more.
+        """Waits for lines to write and returns some of them; None if there will be no more.
 
-        It is called again when these are written.
+        Call it again when these are written.
         """
         self._handed = False
         while not self.outbox:
@@ -215,7 +214,7 @@ class Channel:
         return lines
 
     def finish(self) -> None:
-        """The source has ended: its tracks end once all that came is read and lifted."""
+        """Notes that the source has ended. Its tracks end when all its bytes are read and lifted."""
         if not self.finished:
             self.finished = True
             # A last line may have come without its newline.
@@ -229,12 +228,12 @@ class Channel:
         self._filled.set()
 
     def vanish(self) -> None:
-        """The other side is gone: what it has not read is discarded."""
+        """Notes that the other side is gone: answers that it has not read are discarded."""
         self.outbox.clear()
         self._handed = False
         self.close()
         self.finish()
-        # What waited for its reader can go on, and then its tracks end.
+        # Frames that waited for the reader can be lifted now, and then the tracks end.
         self._router.wake()
 
     def _read_line(self, line: bytes | None) -> None:

@@ -1,4 +1,4 @@
-"""What is done of a recording that is lifted from disk to disk, so that a killed run can be taken up again."""
+"""The finished chunks of a recording that is lifted from disk to disk, so that a killed run can be continued."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Moments = npt.NDArray[np.float64]
 class ChunkJournal:
     """The chunks' joints in a ``.npy`` file; their bounds, moments and checksums in lines of JSON.
 
-    Where standard deviations are kept, they are two more columns beside each joint's x, y, z. A line is written after
-    its joints, and both are on disk when `add` returns. Whatever a crash, a full disk or another program has done to
-    the files since, a chunk counts as done only if its joints and its line fit its checksum.
+    Standard deviations, if there are any, are two more columns beside each joint's x, y, z. A line is written after its
+    joints, and both are on disk when `add` returns. A chunk counts as done only if its joints and its line fit its
+    checksum: a crash, a full disk or another program may have damaged the files.
 
     Args:
-        out: the result, for messages; the files are hidden ones beside it.
+        out: the result's path, for messages. The two files are hidden files beside it.
         shape: ``(T, J, columns)``.
         chunk: frames of a chunk.
         lines, rows: the two files.
@@ -52,12 +52,13 @@ class ChunkJournal:
         """The journal of the job that writes `out`: a new one, or the one that an earlier run left.
 
         Args:
-            job: what a chunk depends on, by names for messages.
+            job: everything that a chunk depends on, by names for messages.
             shape, chunk: see `ChunkJournal`.
-            restart: begin anew, whatever is there.
+            restart: begin anew, and ignore an earlier run.
 
         Raises:
-            InputError: the files can't be written, another process is at them, or they are of another job or damaged.
+            InputError: the files can't be written, another process uses them, they belong to another job, or they are
+                damaged.
         """
         names = [out.with_name(f".{out.name}.partial.{kind}") for kind in ("jsonl", "npy")]
         with ExitStack() as stack:
@@ -75,15 +76,15 @@ class ChunkJournal:
             if damaged:
                 chunks = "1 chunk" if damaged == 1 else f"{damaged:,} chunks"
                 told = f"{out}: {chunks} that an earlier run left do not fit their checksums, and are lifted again"
-                # Told of the line that called `lift_long`.
+                # The warning shows the line that called `lift_long`.
                 warnings.warn(told, stacklevel=4)
             yield journal
 
     def add(self, start: int, joints: Array, moments: Moments) -> None:
-        """Keeps a chunk that is done.
+        """Stores a finished chunk.
 
         Raises:
-            InputError: the disk is full; what was kept before stays.
+            InputError: the disk is full; earlier chunks stay.
         """
         data = np.ascontiguousarray(joints, dtype="<f4")
         entry = {"start": start, "frames": len(joints), "moments": moments.tolist()}
@@ -98,10 +99,10 @@ class ChunkJournal:
         self.done[start], self._checksums[start] = moments, checksum
 
     def read(self, start: int) -> Array:
-        """The joints of a chunk that is done.
+        """The joints of a finished chunk.
 
         Raises:
-            InputError: they are no longer what was written.
+            InputError: they were changed after they were written.
         """
         entry, joints = self._entry(start), self._joints(start)
         if _checksum(entry, joints) != self._checksums[start]:
@@ -141,7 +142,7 @@ class ChunkJournal:
         return found[1:]
 
     def _is_entry(self, entry: Any) -> bool:
-        """Whether it could be of a chunk."""
+        """Whether `entry` has the form of a chunk's entry."""
         if not isinstance(entry, dict) or type(entry.get("start")) is not int:
             return False
         start, frames = entry["start"], self.shape[0]
@@ -153,7 +154,7 @@ class ChunkJournal:
             return False
 
     def _begin(self, job: dict[str, Any]) -> None:
-        """Empty files, with all the room that the joints need, so that a disk that is too full is noticed now."""
+        """Makes empty files and reserves room for all joints, so that a disk that is too full is noticed now."""
         try:
             self._lines.truncate(0)
             self._rows.truncate(0)
@@ -167,7 +168,7 @@ class ChunkJournal:
             raise
 
     def _take_up(self, entries: list[dict[str, Any]]) -> None:
-        """Counts as done what fits its checksum; where a chunk was lifted twice, the last one counts."""
+        """Counts chunks that fit their checksums as done. If a chunk was lifted twice, the last one counts."""
         self._lines.truncate(self._end)
         self._reserve()
         for start, entry in {entry["start"]: entry for entry in entries}.items():
@@ -213,7 +214,7 @@ class ChunkJournal:
 
 
 def _checksum(entry: dict[str, Any], joints: Array) -> int:
-    """Of the joints of a chunk and what is known of it."""
+    """The checksum of a chunk's joints and its entry."""
     return zlib.crc32(json.dumps(entry).encode(), zlib.crc32(joints.data))
 
 

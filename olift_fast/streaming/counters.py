@@ -1,4 +1,4 @@
-"""What a live stream counts in memory that does not grow: its latencies, and how many messages it has sent."""
+"""Counters of a live stream, in memory that does not grow: latencies, and the rate of messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LatencyHistogram:
         self.longest = max(self.longest, seconds)
 
     def percentile(self, percent: float) -> float:
-        """The seconds that `percent` of the latencies do not exceed, to the width of a bin; NaN before the first."""
+        """The percentile of the latencies in seconds, to the width of a bin; NaN before the first latency."""
         if not self.count:
             return math.nan
         place = int(np.searchsorted(np.cumsum(self._bins), math.ceil(percent / 100 * self.count)))
@@ -45,7 +45,7 @@ class RateLimit:
         self._burst, self._seconds = burst, seconds
         self._tokens, self._last = float(burst), -math.inf
         self.withheld = 0
-        """How many were withheld since the last that was let through."""
+        """How many messages were withheld since the last one that was let through."""
 
     def allows(self, now: float) -> bool:
         """Whether `take` would let a message through."""
@@ -54,7 +54,7 @@ class RateLimit:
         return self._tokens >= 1
 
     def take(self, now: float) -> int | None:
-        """None where this message must not be sent; where it may, how many were withheld before it."""
+        """None if this message must not be sent, else how many were withheld before it."""
         if not self.allows(now):
             self.withheld += 1
             return None

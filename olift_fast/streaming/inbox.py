@@ -1,4 +1,4 @@
-"""The messages of one source that wait to be lifted: all of them, or only the newest frame of each track."""
+"""The queue of a source's messages that wait to be lifted: all of them, or only the newest frame of each track."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Inbox:
     def __init__(self, room: int) -> None:
         self.room = room
         self.dropped = 0
-        """Frames that made room for others."""
+        """The number of frames that were dropped to make room for others."""
         self._waiting: deque[Waiting] = deque()
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        """No more messages should come until some are taken."""
+        """Whether no more messages should come until some are taken."""
         return len(self._waiting) >= self.room
 
     @property
@@ -44,7 +44,7 @@ class Inbox:
         return self._waiting[0].message
 
     def put(self, message: FrameMessage | End, came: float) -> FrameMessage | End | None:
-        """Adds a message; returns one that made room for it and must be dealt with now: here none does."""
+        """Adds a message; returns one that was removed to make room, which the caller must handle. Here always None."""
         self._waiting.append(Waiting(came, message))
         return None
 
@@ -54,29 +54,29 @@ class Inbox:
 
 
 class FreshInbox(Inbox):
-    """The newest frame of each track, with the track's end where it ends; what comes makes room for itself.
+    """The newest frame of each track, and the track's end if it ends. New messages replace old ones.
 
-    A track that has ended and another one that follows with the same name are two tracks: both have their frame here.
+    A track that has ended and a later one with the same name are two tracks, and each has its own frame here.
 
     Args:
-        room: how many tracks may wait. The one that has waited longest makes room for the next.
+        room: how many tracks may wait. With more, the one that has waited longest is removed.
     """
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
         self._last: dict[str, Waiting] = {}
-        """By name: the last that waits of the tracks called so."""
+        """By name: the last waiting track of that name."""
 
     @property
     def full(self) -> bool:
-        """Never: its source need not wait."""
+        """Always False: its source need not wait."""
         return False
 
     def put(self, message: FrameMessage | End, came: float) -> FrameMessage | End | None:
-        """Adds a message. The work does not depend on how much waits.
+        """Adds a message, in constant time.
 
-        A frame replaces the one of its track that waits, and knows of it (`FrameMessage.dropped`). Where too many
-        tracks wait, the message that has waited longest is returned; nothing that waits of its track precedes it.
+        A frame replaces the waiting frame of its track, and counts it (`FrameMessage.dropped`). If too many tracks
+        wait, the message that has waited longest is removed and returned; it is the first of its track.
         """
         last = self._last.get(message.track)
         if last is not None and isinstance(last.message, FrameMessage) and not last.message.end:

@@ -1,4 +1,4 @@
-"""Recordings longer than memory: lifted from disk to disk, and taken up again where a killed run stopped."""
+"""Lifts recordings longer than memory from disk to disk. A killed run is continued where it stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SUFFIXES = (".npy", ".h5")
 
 
 class Rows(Protocol):
-    """Whatever can be sliced by rows: an array, a memory map, an HDF5 dataset, a zarr array."""
+    """Anything that can be sliced by rows: an array, a memory map, an HDF5 dataset, a zarr array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ class Rows(Protocol):
 
 
 class LongResult(NamedTuple):
-    """The file with the joints ``(T, J, 3)``, and what they were normalized, turned and scaled by.
+    """The file with the joints ``(T, J, 3)``, and their normalization, rotation and scale.
 
     In the "object" frame the rotation is the identity and the scale 1.
     """
@@ -67,35 +67,36 @@ def lift_long(
     progress: Progress | None = None,
     output: CoordinateFrame | None = None,
 ) -> LongResult:
-    """3D joints of one track of any length, in bounded memory, exactly as `lift_tracks` gives them.
+    """Lift one track of any length to 3D joints in bounded memory, with exactly the result of `lift_tracks`.
 
-    Until all joints are there, they are kept in two hidden files beside `out`. After a crash, a kill or a full disk the
-    same call goes on from the last finished chunk, and ends with the same bytes. Finished chunks have checksums: one
-    that was damaged since is lifted again, with a warning.
+    Until the result is complete, the joints are in two hidden files beside `out`. After a crash, a kill or a full disk
+    the same call continues after the last finished chunk, and writes the same bytes. Finished chunks have checksums: a
+    chunk that was damaged is lifted again, with a warning.
 
     Args:
-        model: a `Lifter`, what its `optimize` returns, or a `NativeLifter`.
+        model: a `Lifter`, the result of its `optimize`, or a `NativeLifter`.
         keypoints: pixels ``(T, J, 2)``, or ``(T, J, 3)`` with the confidence.
-        out: the result, float32 ``(T, J, 3)``: a ``.npy`` file, to be read with ``np.load(out, mmap_mode="r")``, or
-            ``.h5`` with a dataset "joints". For a model that gives standard deviations, the ``.h5`` has them as well:
+        out: the result's file, float32 ``(T, J, 3)``: a ``.npy``, to be read with ``np.load(out, mmap_mode="r")``, or
+            a ``.h5`` with a dataset "joints". If the model gives standard deviations, the ``.h5`` has them as well:
             "uncertainty" ``(T, J)``, that of z, and "uncertainty_xy", that of x and of y, in the joints' unit. A
-            ``.npy`` can't hold them.
+            ``.npy`` has no place for them.
         skeleton: of the track.
-        visible: bool ``(T, J)``; finite keypoints of enough confidence by default. What is not finite is hidden.
-        min_confidence: keypoints below it count as hidden, where there is a confidence.
+        visible: bool ``(T, J)``; by default True for finite keypoints of enough confidence. A keypoint that is not
+            finite is always hidden.
+        min_confidence: keypoints with a lower confidence count as hidden, if there is a confidence.
         frame, pitch: as for `lift_tracks`.
-        normalization: fitted to the whole track by default.
-        chunk: frames at a time. Each is lifted with the frames around it that its results depend on.
-        restart: begin anew, whatever an earlier run has left.
+        normalization: by default fitted to the whole track.
+        chunk: frames at a time. Each chunk is lifted with the frames around it that its results depend on.
+        restart: begin anew, and ignore an earlier run.
         progress: called with (frames done, frames in all).
         output: the old name of `frame`.
 
     Raises:
-        InputError: shapes don't fit, nothing is visible, the model counts frames or can't be told the pitch, `out`
-            can't be written, the disk is full, another process is at it, or an earlier run left chunks of another
-            input, model or option, or a damaged list of them.
+        InputError: shapes don't fit; nothing is visible; the model counts frames or takes no pitch; `out` can't be
+            written, or the disk is full; another process is writing `out`; or an earlier run left chunks with another
+            input, model or option, or a damaged list of chunks.
 
-    The whole track in memory: `lift_tracks`.
+    For a track that fits in memory, use `lift_tracks`.
     """
     frame = old_argument(frame, output, new="frame", old="output")
     path = Path(out)
@@ -126,7 +127,7 @@ def lift_long(
 
 @dataclass(frozen=True)
 class _Scan:
-    """What one pass over the input finds: a checksum, whether any keypoint is visible, the scale."""
+    """The findings of one pass over the input: a checksum, whether any keypoint is visible, the scale."""
 
     checksum: int
     shows: bool
@@ -261,7 +262,7 @@ def _write_hdf5(path: Path, shape: tuple[int, ...], parts: Iterator[tuple[int, A
 
 @contextmanager
 def _hdf5_errors() -> Iterator[None]:
-    """Turns what HDF5 raises when a disk is full into an OSError."""
+    """Turns HDF5's error for a full disk into an OSError."""
     try:
         yield
     except RuntimeError as error:
@@ -277,7 +278,7 @@ def _fingerprint(
     pitch: float | None,
     chunk: int,
 ) -> dict[str, Any]:
-    """What the result of a chunk depends on, by names for error messages."""
+    """Everything that a chunk's result depends on, by names for error messages."""
     weights = hashlib.sha256(f"{model.config} {model!r}".encode())
     for name, held in model.weight_bytes():
         weights.update(name.encode() + held)

@@ -1,4 +1,4 @@
-"""The lines of a live stream, one JSON object each, parsed into messages and written from results. No I/O here."""
+"""The lines of a live stream, one JSON object each: parses messages and formats results. No I/O here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 MAX_LINE = 1 << 18
-"""Bytes of a line; a frame of 150 joints takes about 9,000."""
+"""The most bytes of a line; a frame of 150 joints takes about 9,000."""
 MAX_COORDINATE = 1e7
-"""Pixels from the origin: beyond it float32 no longer tells neighboring pixels apart."""
+"""The most pixels from the origin: beyond it, neighboring pixels are equal in float32."""
 MAX_NAME = 200
 DEFAULT_TRACK = "track_0"
 
@@ -31,13 +31,13 @@ class FrameMessage:
     """One frame of one track.
 
     Args:
-        track: its name.
+        track: the track's name.
         keypoints: ``(J, 2)`` float32 pixels, NaN where missing.
         confidence: ``(J,)`` float32; 1 where the sender gives none, 0 where the keypoint is missing.
         t: the sender's clock in seconds, or None.
         end: whether the track ends with this frame.
-        came: when it came in, by any clock; comes back in `Lifted.due`.
-        dropped: how many frames of the track were dropped right before it.
+        came: when the frame came in, by any clock; returned in `Lifted.due`.
+        dropped: how many frames of the track were dropped right before this one.
     """
 
     track: str
@@ -65,10 +65,10 @@ Message = FrameMessage | End | StatsRequest
 
 
 def parse_line(line: bytes, joints: int) -> Message | None:
-    """The message in a line; None where the line is blank.
+    """The message in a line; None if the line is blank.
 
     Raises:
-        InputError: the line is no message; says why in one short line.
+        InputError: the line is not a message; the error says why in one short line.
     """
     if not line.strip():
         return None
@@ -93,7 +93,7 @@ def parse_line(line: bytes, joints: int) -> Message | None:
 
 
 class ResultLines:
-    """Writes results ``(J, 3)`` as lines, with nine digits, from which each float32 is read back exactly."""
+    """Formats results ``(J, 3)`` as lines, with nine digits, from which each float32 is read back exactly."""
 
     def __init__(self, joints: int) -> None:
         self._joints = "[" + ",".join(["[%.9g,%.9g,%.9g]"] * joints) + "]"
@@ -110,8 +110,8 @@ class ResultLines:
     ) -> bytes:
         """The line, with a newline; joints that are not finite become ``"joints":null``.
 
-        Where there is `uncertainty` ``(J, 2)``, "uncertainty" lists the standard deviations of z, and "uncertainty_xy"
-        those of x and y. A result whose scale is `provisional` says so.
+        With `uncertainty` ``(J, 2)``, "uncertainty" lists the standard deviations of z, and "uncertainty_xy" those of x
+        and y. With `provisional` the line has ``"provisional":true``: its scale is still being fitted.
         """
         shown = {"joints": _numbers(self._joints, joints)}
         if uncertainty is not None:
@@ -125,42 +125,42 @@ class ResultLines:
 
 
 def _numbers(template: str, values: Array) -> str:
-    """The values as JSON; null where one is not finite."""
+    """The values as JSON; null if one is not finite."""
     listed = tuple(values.ravel().tolist())
     return template % listed if math.isfinite(sum(listed)) else "null"
 
 
 def answer_line(content: Mapping[str, Any]) -> bytes:
-    """Any answer but a result as a line."""
+    """The line of any answer except a result."""
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 class LineSplitter:
-    """Cuts bytes that come in pieces of any size into lines, one when it is asked for.
+    """Cuts bytes that come in pieces of any size into lines, one at a time.
 
     Args:
-        limit: bytes of a line. A longer line is skipped, and None is given in its place.
+        limit: the most bytes of a line. A longer line is skipped, and None is returned instead.
     """
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self.limit = limit
         self.waiting = 0
-        """Bytes that were fed and not yet looked at."""
+        """The number of bytes that were fed and not yet looked at."""
         self.came = 0.0
-        """What `feed` was told of the bytes that `lines` looked at last."""
+        """The `came` of the bytes that `lines` looked at last."""
         self._pieces: deque[tuple[bytes, float]] = deque()
         self._at = 0
         self._rest = bytearray()
         self._skipping = False
 
     def feed(self, data: bytes, came: float = 0.0) -> None:
-        """Takes bytes in; `came` is the time, say, when they came."""
+        """Adds bytes; `came` can be the time when they came."""
         if data:
             self._pieces.append((data, came))
             self.waiting += len(data)
 
     def lines(self) -> Iterator[bytes | None]:
-        """The lines that are complete now, without their newlines; each is cut when the iterator is asked for it."""
+        """The lines that are complete now, without their newlines. Each is cut when the iterator reaches it."""
         while self._pieces:
             piece, self.came = self._pieces[0]
             end = piece.find(b"\n", self._at)
@@ -174,7 +174,7 @@ class LineSplitter:
                 yield self._finish()
 
     def forget(self, bytes_left: int) -> int:
-        """Forgets the pieces fed first until no more than so many bytes wait; returns how many frames were in them."""
+        """Drops the oldest pieces until at most `bytes_left` bytes wait; returns how many frames were in them."""
         frames = 0
         while self.waiting > bytes_left:
             piece, _ = self._pieces.popleft()
@@ -198,7 +198,7 @@ class LineSplitter:
 
 
 def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
-    """The value of "keypoints" as keypoints ``(J, 2)`` and confidence ``(J,)``; None is a frame without keypoints."""
+    """Keypoints ``(J, 2)`` and confidence ``(J,)`` from the value of "keypoints". None is a frame without keypoints."""
     if given is None:
         return np.full((joints, 2), np.nan, np.float32), np.zeros(joints, np.float32)
     if not isinstance(given, list):
@@ -215,7 +215,7 @@ def _keypoints(given: object, joints: int) -> tuple[Array, Array]:
 
 
 def _plain(given: list[Any]) -> tuple[Array, Array] | None:
-    """The fast way for nearly all frames, where all points have as many numbers, all finite and in range."""
+    """The fast path for nearly all frames: all points have the same count of numbers, all finite and in range."""
     if set(map(type, given)) != {list}:
         return None
     numbers = list(chain.from_iterable(given))
@@ -236,7 +236,7 @@ def _plain(given: list[Any]) -> tuple[Array, Array] | None:
 
 
 def _point(index: int, point: object) -> tuple[float, float, float]:
-    """x, y, confidence of a point; NaN where it is missing."""
+    """x, y and confidence of a point; NaN if it is missing."""
     missing = (math.nan, math.nan, math.nan)
     if point is None:
         return missing
@@ -285,7 +285,7 @@ def _flag(content: dict[str, Any], key: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A value for an error message: as JSON, cut to 40 characters."""
+    """A value as JSON, cut to 40 characters, for an error message."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = "a huge number" if _is_huge(value) else json.dumps(value)
@@ -293,7 +293,7 @@ def _shown(value: object) -> str:
 
 
 def _is_huge(value: object) -> bool:
-    """An integer with more digits than Python converts to text."""
+    """Whether a value is an integer with more digits than Python converts to text."""
     return isinstance(value, int) and value.bit_length() > 200
 
 

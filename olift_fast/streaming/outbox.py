@@ -1,4 +1,4 @@
-"""The answers to one source that wait to be written, and when the frames came that they answer."""
+"""The queue of answers to one source that wait to be written, with the times when their frames came."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 LINES = 256
-"""When so many lines wait to be written, nothing more is read from their source, and none of its frames is lifted."""
+"""While this many lines wait to be written, nothing is read from their source, and none of its frames is lifted."""
 BYTES = 1 << 20
-"""The same for bytes. What is due with the last frame that was lifted may exceed both."""
+"""The same limit in bytes. The answers due with the last lifted frame may exceed both limits."""
 
 
 class Outbox:
@@ -17,7 +17,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.bytes = 0
-        """Of the lines that wait."""
+        """The bytes of the lines that wait."""
         self._lines: deque[bytes] = deque()
         self._came: deque[tuple[int, float]] = deque()
         self._added, self._removed = 0, 0
@@ -28,7 +28,7 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        """Its reader is slower than the answers come."""
+        """Whether a limit is reached: the reader is slower than the answers."""
         return len(self._lines) >= LINES or self.bytes >= BYTES
 
     def add(self, line: bytes) -> None:
@@ -38,11 +38,11 @@ class Outbox:
         self._added += 1
 
     def answered(self, came: float) -> None:
-        """The line that was added last was due with a frame that came at this time."""
+        """Notes that the line added last was due with a frame that came at this time."""
         self._came.append((self._added, came))
 
     def peek(self, most: int) -> list[bytes]:
-        """Lines from the front: one, and more while all have no more than `most` bytes."""
+        """Lines from the front: at least one, and more while they have at most `most` bytes together."""
         size = 0
         for count, line in enumerate(self._lines):
             size += len(line)
@@ -58,7 +58,7 @@ class Outbox:
         self._removed += len(lines)
 
     def times(self) -> Iterator[float]:
-        """When the frames came whose answers have all been removed; each is told once."""
+        """The times when frames came whose answers have all been removed. Each is returned once."""
         while self._came and self._came[0][0] <= self._removed:
             yield self._came.popleft()[1]
 

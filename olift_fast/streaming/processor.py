@@ -1,4 +1,4 @@
-"""3D inside somebody else's loop: a processor for DeepLabCut-Live, and the same for anything that yields poses."""
+"""3D inside another program's loop: a processor for DeepLabCut-Live, and a function for any iterable of poses."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ Pose = TypeVar("Pose")
 
 
 class LiftingProcessor:
-    """Lifts the poses that pass through, and passes them on untouched.
+    """Lifts the poses that pass through, and returns them unchanged.
 
-    It has the two methods that DeepLabCut-Live asks of a processor, ``DLCLive(path, processor=LiftingProcessor(…))``.
+    It has the two methods of a DeepLabCut-Live processor: ``DLCLive(path, processor=LiftingProcessor(…))``.
     DeepLabCut-Live itself need not be installed.
 
     Args:
-        skeleton: the body parts in the order of the poses; a built-in rig's name, or a JSON file.
+        skeleton: the body parts in the order of the poses; a rig's name, or a JSON file.
         model: the lifter, or the name of a shipped one.
         tracks: how many animals; with more than one, poses are ``(N, J, 3)`` and row n is track n.
         frame, normalization, align, pitch: see `StreamingLifter`.
-        fit_frames: hold results back until the scale is fitted to so many frames; by default the scale is fitted while
-            poses come, and there is a result from the first one on.
-        min_confidence: keypoints below it count as hidden.
-        fps: frames a second, for `save`; by default told by `frame_time`, where that is given.
+        fit_frames: hold results back until the scale is fitted to this many frames. By default the scale is fitted
+            while poses come, and there is a result from the first one on.
+        min_confidence: keypoints with a lower confidence count as hidden.
+        fps: frames a second, for `save`; by default from `frame_time`, if that is given.
         on_result: called with each result, `latency_frames` frames after its pose.
         output: the old name of `frame`.
 
@@ -85,7 +85,7 @@ class LiftingProcessor:
         self._session = Session(stream, min_confidence=min_confidence, idle=float("inf"))
         self._settings: dict[str, Any] = {"frame": frame, "model": lifter.name, "pitch": pitch, "fps": fps}
         self._recording = Recording(self.skeleton, **self._settings)
-        # Of each pose whose result has not come yet: whether the result is to be kept.
+        # For each pose whose result has not come yet, whether to keep the result.
         self._kept: list[deque[bool]] = [deque() for _ in range(tracks)]
         self._started = False
 
@@ -93,7 +93,7 @@ class LiftingProcessor:
     def joints(self) -> npt.NDArray[np.float32] | None:
         """``(J, 3)`` of the last result of track 0, in the frame and unit that were asked for; None before the first.
 
-        It belongs to the pose that went in `latency_frames` before the last, and is NaN where nothing was visible.
+        They belong to the pose `latency_frames` before the last one, and are NaN if nothing was visible.
         """
         return self.latest[0].joints if 0 in self.latest else None
 
@@ -101,13 +101,13 @@ class LiftingProcessor:
         """Takes a pose in and returns it unchanged.
 
         Args:
-            pose: ``(J, 3)`` x, y, confidence, or ``(J, 2)``; ``(N, J, …)`` of several animals, where N may change.
-            kwargs: what DeepLabCut-Live passes. `frame_time` in seconds becomes the result's `t`; with
+            pose: ``(J, 3)`` x, y, confidence, or ``(J, 2)``; ``(N, J, …)`` for several animals, where N may change.
+            kwargs: as DeepLabCut-Live passes them. `frame_time` in seconds becomes the result's `t`; with
                 ``record=False`` the frame is lifted but not kept for `save`.
 
         Raises:
-            InputError: the first pose does not fit the skeleton. A later one that doesn't is left out with a warning,
-                because an experiment is running.
+            InputError: the first pose does not fit the skeleton. A later pose that does not fit is left out with a
+                warning, because an experiment is running.
         """
         try:
             points = self._points(pose)
@@ -125,16 +125,16 @@ class LiftingProcessor:
         return pose
 
     def save(self, file: str | Path = "") -> bool:
-        """Ends the tracks and writes what was lifted since the last `save`, for `read_lifted` and `olift view`.
+        """Ends the tracks and writes all results since the last `save`, for `read_lifted` and `olift view`.
 
         Args:
-            file: its suffix tells the format, as for `write_lifted`; without one `.npz` is added.
+            file: its suffix chooses the format, as for `write_lifted`; `.npz` is added to a name without a suffix.
 
         Returns:
-            whether there was something to write.
+            whether there were results to write.
 
         Raises:
-            InputError: it can't be written; the next `save` has all of it.
+            InputError: the file can't be written; the results are kept for the next `save`.
         """
         from olift_fast.io.write import SUFFIXES
 
@@ -145,12 +145,12 @@ class LiftingProcessor:
             if not path.name.lower().endswith(tuple(SUFFIXES)):
                 path = path.with_name(f"{path.name}.npz")
             self._recording.write(path)
-        # Not before: what can't be written here can be saved elsewhere.
+        # Only now: if the file can't be written, the results can be saved elsewhere.
         self._recording = Recording(self.skeleton, **self._settings)
         return wanted
 
     def flush(self) -> None:
-        """Ends the tracks: the results still due come now. The next pose starts new tracks."""
+        """Ends the tracks and gives the results still due. The next pose starts new tracks."""
         self._take(self._session.close())
 
     def _take(self, events: Iterable[Event]) -> None:
@@ -190,10 +190,10 @@ def lift_poses(
     """Yields the results of poses ``(J, 3)`` or ``(J, 2)`` as they come, `latency_frames` frames after their pose.
 
     Args:
-        poses: any iterable, a camera's loop, say; see `LiftingProcessor.process`.
+        poses: any iterable, such as a camera's loop; see `LiftingProcessor.process`.
         frame, output, options: as for `LiftingProcessor`.
     """
-    # Not in the generator: that runs only when it is iterated, and the warning would name this file.
+    # Not in the generator, which runs only when it is iterated: the warning would name this file.
     frame = old_argument(frame, output, new="frame", old="output")
     return _lifted_poses(poses, skeleton, frame=frame, **options)
 

@@ -1,4 +1,4 @@
-"""Results of a stream in blocks: a row of numbers for each frame of each track, and what is known of the tracks."""
+"""Results of a stream in blocks: a row of numbers for each frame of each track, and the tracks' names and scales."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from olift_fast.streaming.session import Lifted
 
 Rows = npt.NDArray[np.void]
-"""Records of the type that `row_type` tells."""
+"""A structured array of the type `row_type`."""
 
 BLOCK_BYTES = 1 << 20
-"""A block of more bytes is not added to."""
+"""No rows are added to a block of more bytes than this."""
 
 
 def row_type(joints: int, uncertainty: bool) -> np.dtype[np.void]:
-    """What a row holds: 25 bytes a joint, or 33 with standard deviations, and 28 more."""
+    """The type of a row: 25 bytes a joint, or 33 with standard deviations, and 28 more."""
     fields: list[Any] = [("life", "<i8"), ("tick", "<i8"), ("t", "<f8"), ("scale", "<f4")]
     fields += [("joints", "<f4", (joints, 3)), ("keypoints", "<f4", (joints, 2)), ("confidence", "<f4", (joints,))]
     fields += [("visible", "?", (joints,))]
@@ -41,13 +41,13 @@ class Stored(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some rows in the order in which they came, the names of their tracks, and scales of tracks that have ended.
+    """Rows in the order in which they came, the names of their tracks, and the scales of tracks that have ended.
 
     Args:
-        number: of the block in the recording, from 0.
-        rows: of `row_type`.
-        names: by the number of the track (`Lifted.life`).
-        scales: pixels in a model unit, by the same number.
+        number: the block's number in the recording, from 0.
+        rows: of type `row_type`.
+        names: of the tracks, by their numbers (`Lifted.life`).
+        scales: pixels in a model unit, by the same numbers.
     """
 
     number: int
@@ -77,7 +77,7 @@ class Block:
 
     @classmethod
     def from_bytes(cls, data: bytes, joints: int) -> Block:
-        """What `to_bytes` gave; raises ValueError, TypeError or KeyError for anything else."""
+        """The block from `to_bytes`; raises ValueError, TypeError or KeyError for other bytes."""
         line, _, rest = data.partition(b"\n")
         about = json.loads(line)
         rows = np.frombuffer(rest, row_type(joints, bool(about["uncertainty"])))
@@ -89,7 +89,7 @@ class Block:
 
 
 def checked_scale(scale: Any) -> float:
-    """The scale of a track as a number; raises ValueError where it can't be one."""
+    """The scale of a track as a number; raises ValueError unless it is a positive number."""
     if not 0 < float(scale) <= float(np.finfo(np.float32).max):
         raise ValueError(f"a scale must be a positive number, got {scale!r:.40}")
     return float(scale)
@@ -97,7 +97,7 @@ def checked_scale(scale: Any) -> float:
 
 @dataclass
 class OpenBlock:
-    """The block that results are added to; its rows double where they are full."""
+    """The block that results are added to. Its room for rows doubles when it is full."""
 
     joints: int
     number: int = 0
@@ -108,7 +108,7 @@ class OpenBlock:
     _scales: dict[int, float] = field(default_factory=dict)
 
     def fits(self, result: Lifted) -> bool:
-        """Whether the result is to be added to this block: it is not large yet, and its rows are of the same type."""
+        """Whether the result can be added to this block: the block is not full, and its rows are of the same type."""
         if self._rows is None:
             return True
         held = "uncertainty" in (self._rows.dtype.names or ())
@@ -127,11 +127,11 @@ class OpenBlock:
         self._names.setdefault(result.life, result.track)
 
     def end(self, life: int, scale: float) -> None:
-        """Keeps the scale of a track that has ended."""
+        """Stores the scale of a track that has ended."""
         self._scales[life] = scale
 
     def take(self) -> Block | None:
-        """What was added since the last call; None for nothing. The next block begins empty."""
+        """The rows added since the last call, as a block; None if there are none. The next block begins empty."""
         if not (self._count or self._scales):
             return None
         rows = np.empty(0, row_type(self.joints, False)) if self._rows is None else self._rows[: self._count].copy()

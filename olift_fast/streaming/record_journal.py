@@ -1,8 +1,8 @@
-"""The file that a recording grows in: blocks with checksums, so that what is there can be trusted after a crash.
+"""The file that a recording grows in: blocks with checksums, so that its content can be trusted after a crash.
 
-The file begins with `MARK`. Then come blocks: `_SIGN`, the length and the CRC-32 of what follows, and so many bytes.
-The first block is JSON that describes the recording; each other is a `Block`, or JSON that names the file in which the
-recording goes on.
+The file begins with `MARK`. Blocks follow: each is `_SIGN`, the length and the CRC-32 of its content, and the content.
+The first block is JSON that describes the recording. Each other block is a `Block`, or JSON that names the file in
+which the recording goes on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, Rec
 
 
 def journal_of(out: Path) -> Path:
-    """Where the record `out` grows until it is written."""
+    """The journal's path: the recording for `out` grows there until it is written."""
     return out.with_name(out.name + SUFFIX)
 
 
@@ -44,14 +44,14 @@ class Journal:
     """A journal that is written to, locked against other processes.
 
     Args:
-        path: of the file, which is made; one without results is overwritten.
-        facts: of the recording.
-        number: of the recording: a journal that another one continues has the same.
+        path: the file to create; a journal without results is overwritten.
+        facts: about the recording.
+        number: identifies the recording: a journal and the one that continues it have the same.
 
-    `file` is open until it is closed; till then no other process may write or read the journal.
+    Until `file` is closed, no other process can write or read the journal.
 
     Raises:
-        InputError: it can't be written, another process is at it, or an earlier recording has left its results in it.
+        InputError: the file can't be written, another process uses it, or it has results of an earlier recording.
     """
 
     def __init__(self, path: Path, facts: Facts, number: str) -> None:
@@ -69,7 +69,7 @@ class Journal:
                 raise
 
     def append(self, block: Block) -> OnDisk:
-        """Writes a block, and has it on disk when it returns; after an error the file is as it was.
+        """Writes a block, which is on disk when this returns. After an error the file is as it was.
 
         Raises:
             OSError: the disk is full, or gone.
@@ -79,7 +79,7 @@ class Journal:
         return OnDisk(self.path, place, len(data), self._joints, block.number, len(block.rows), block.span)
 
     def note_continuation(self, path: Path) -> None:
-        """Tells where the recording goes on, if there is room for so much."""
+        """Writes the path where the recording goes on, if there is room for it."""
         with suppress(OSError):
             self._write(_framed(json.dumps({"continued": str(path)}).encode()))
 
@@ -107,7 +107,7 @@ class OnDisk:
     span: tuple[int, int] | None
 
     def load(self) -> Block:
-        """Reads the block; raises InputError where it can't be read any more."""
+        """Reads the block; raises InputError if it can't be read any more."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.place)
@@ -120,13 +120,13 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class Held:
-    """What a journal holds.
+    """The content of a journal.
 
     Args:
         facts, number: see `Journal`.
-        blocks: the whole ones, in their order.
-        damaged: bytes before the last whole block that belong to none.
-        continued: where the recording goes on, if anywhere.
+        blocks: the undamaged blocks, in their order.
+        damaged: the number of bytes before the last undamaged block that belong to no block.
+        continued: the path where the recording goes on, if it does.
     """
 
     facts: Facts
@@ -137,10 +137,10 @@ class Held:
 
 
 def read_journal(file: FileIO, path: Path) -> Held:
-    """What a journal holds, in bounded memory; an unfinished last block is left out.
+    """The content of a journal, in bounded memory. An unfinished last block is left out.
 
     Raises:
-        InputError: it is no journal.
+        InputError: the file is not a journal.
     """
     file.seek(0)
     if file.read(len(MARK)) != MARK:
@@ -175,17 +175,17 @@ def open_locked(path: Path, make: bool = False) -> FileIO:
     """The file, unbuffered, locked against other processes until it is closed.
 
     Args:
-        make: whether it is made where it is not there.
+        make: create the file if it is missing.
 
     Raises:
-        InputError: another process is at it. OSError: it can't be opened.
+        InputError: another process has locked it. OSError: it can't be opened.
     """
     while True:
         more = os.O_CREAT if make else 0
         file = FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags | more, 0o600))  # noqa: B023
         try:
             lock(file, f"{path}: another process is recording into it")
-            # Whoever had it locked may have deleted it meanwhile.
+            # The process that had it locked may have deleted it meanwhile.
             if os.fstat(file.fileno()).st_nlink:
                 return file
         except BaseException:
@@ -195,7 +195,7 @@ def open_locked(path: Path, make: bool = False) -> FileIO:
 
 
 def _refuse_results(file: FileIO, path: Path) -> None:
-    """Raises InputError where the file holds results, or is no journal."""
+    """Raises InputError if the file has results, or is not a journal."""
     file.seek(0)
     start = file.read(len(MARK))
     if not MARK.startswith(start):
@@ -214,7 +214,7 @@ def _framed(data: bytes) -> bytes:
 
 
 def _whole_blocks(file: FileIO) -> Iterator[tuple[int, bytes]]:
-    """The place and the bytes of each whole block; what is damaged between them is skipped."""
+    """The place and the bytes of each undamaged block; damaged bytes between them are skipped."""
     place: int | None = len(MARK)
     while place is not None:
         file.seek(place)
@@ -230,7 +230,7 @@ def _whole_blocks(file: FileIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _next_sign(file: FileIO, place: int) -> int | None:
-    """Where the next block may begin; None where none does."""
+    """The place where the next block may begin; None if there is none."""
     while True:
         file.seek(place)
         window = _read(file, _WINDOW)
@@ -243,7 +243,7 @@ def _next_sign(file: FileIO, place: int) -> int | None:
 
 
 def _read(file: FileIO, size: int) -> bytes:
-    """So many bytes, fewer only at the end."""
+    """The next `size` bytes, fewer only at the end of the file."""
     parts: list[bytes] = []
     while size and (part := file.read(size)):
         parts.append(part)
@@ -252,7 +252,7 @@ def _read(file: FileIO, size: int) -> bytes:
 
 
 def _facts(content: dict[str, Any]) -> Facts:
-    """What `asdict` gave; raises ValueError, TypeError or KeyError for anything else."""
+    """The facts from the result of `asdict`; raises ValueError, TypeError or KeyError for other content."""
     given = {field.name: content[field.name] for field in fields(Facts)}
     for name in ("pitch", "fps"):
         if given[name] is not None and not math.isfinite(given[name]):

@@ -1,4 +1,4 @@
-"""Blocks of a stream's results put together to `LiftedTracks`, one part at a time, in bounded memory."""
+"""Joins blocks of a stream's results to `LiftedTracks`, one part at a time, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from olift_fast.tracks.containers import CoordinateFrame, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
 CELLS = 1 << 25
-"""tracks × moments × joints of one part at most: it takes about 1 GB while it is put together."""
+"""The most tracks × moments × joints of one part, which takes about 1 GB of memory while it is joined."""
 SPARSE = 1 << 22
-"""A part of more cells must have a frame in every eighth of them: many short tracks make a table that is nearly empty.
-"""
+"""In a part of more cells, at least an eighth must have a frame: many short tracks make a nearly empty table."""
 STEPS = 1 << 20
-"""So many steps between times tell the rate."""
+"""The number of steps between times from which the rate is estimated."""
 
 _MERGED = 4096
-"""Blocks whose moments are merged at once."""
+"""The number of blocks whose moments are merged at once."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -40,7 +39,7 @@ _EMPTY: dict[str, tuple[tuple[int, ...], type, Any]] = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a recording beside its results; see `Recording`."""
+    """Facts about a recording beside its results; see `Recording`."""
 
     skeleton: Skeleton
     frame: CoordinateFrame = "camera"
@@ -62,15 +61,15 @@ def parts_of(blocks: Sequence[Stored], facts: Facts, cells: int = CELLS) -> Iter
 
 @dataclass(frozen=True)
 class _Contents:
-    """What one pass over all blocks finds.
+    """The findings of one pass over all blocks.
 
     Args:
         lives: the numbers of the tracks, increasing.
-        first, last: of each track, its moments.
+        first, last: the first and the last moment of each track.
         names: of each track, distinct.
-        scales: of each track; that of its last row where it has not ended.
+        scales: of each track; of its last row if the track has not ended.
         ticks: all moments, increasing.
-        before: rows before each moment, and in all.
+        before: the number of rows before each moment, and in all.
         joints: J.
         uncertainty: whether any row has standard deviations.
         fps: moments a second, if known.
@@ -137,7 +136,7 @@ class _Contents:
         yield from self.cut(half, stop, cells)
 
     def within(self, first: int, last: int) -> npt.NDArray[np.bool_]:
-        """Which tracks begin before these moments end, and end after they begin."""
+        """Which tracks overlap the moments from first to last."""
         return np.asarray((self.first <= last) & (self.last >= first))
 
 
@@ -234,7 +233,7 @@ class _Steps:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """The names, those that come again numbered: "dog", "dog (2)"."""
+    """The names, with repeated ones numbered: "dog", "dog (2)"."""
     found: dict[str, None] = {}
     times: dict[str, int] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""A thread that has a recording on disk while it grows, so that neither a crash nor a full disk loses it."""
+"""A thread that writes a growing recording to disk, so that neither a crash nor a full disk loses it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from olift_fast.streaming.record_journal import SUFFIX, Journal, OnDisk
 from olift_fast.streaming.record_parts import Facts
 
 PERIOD = 0.5
-"""Seconds after which what has come is written."""
+"""Seconds between two writes."""
 RETRY = 10
-"""Periods after which a full disk is tried again."""
+"""The number of periods after which a full disk is tried again."""
 
 Warn = Callable[[str], None]
 
 
 class RecordWriter:
-    """Writes what `take` gives to a journal twice a second, until it is stopped.
+    """Writes the blocks from `take` to a journal twice a second, until it is stopped.
 
-    Where the journal can't be written any more, the recording goes on in another one in the temporary folder. Where
-    that can't be written either, the results wait in memory until there is room again. `warn` is told of each change.
+    If the journal can't be written any more, the recording goes on in another journal in the temporary folder. If that
+    can't be written either, the results wait in memory until there is room again. `warn` is called at each change.
 
     Args:
         path: of the journal.
-        facts: of the recording.
-        take: gives the blocks that have come since it was last called; it is called from a thread.
-        warn: called with a line for people, from that thread.
+        facts: about the recording.
+        take: returns the blocks that have come since its last call; it is called from the thread.
+        warn: called from the thread, with a line for the user.
 
     Raises:
         InputError: see `Journal`.
@@ -53,11 +53,11 @@ class RecordWriter:
         self._thread.start()
 
     def stop(self) -> tuple[list[Stored], list[Path], list[FileIO]]:
-        """Writes the rest, and ends.
+        """Writes the rest, and ends the thread.
 
         Returns:
-            all blocks, of which those that could not be written are in memory; the journals; and the same as open
-            files, which keep other processes from them.
+            all blocks (those that could not be written are in memory); the paths of the journals; and the journals as
+            open files, which keep other processes from them.
         """
         self._stopped.set()
         self._thread.join()
@@ -86,7 +86,7 @@ class RecordWriter:
             self._tell(f"{self._journals[0].path}: there is room again: the record is on disk, in {stored.path}")
 
     def _written(self, block: Block) -> OnDisk | None:
-        """The block on disk; None where there is no room anywhere."""
+        """The block on disk; None if there is no room anywhere."""
         for journal in reversed(self._journals):
             try:
                 return journal.append(block)
@@ -110,7 +110,7 @@ class RecordWriter:
         return None
 
     def _tell(self, message: str) -> None:
-        """Warns, if anybody is there to be warned: the record goes on without."""
+        """Calls `warn` and ignores its errors, so that the recording goes on."""
         with suppress(OSError):
             self._warn(message)
 
@@ -118,7 +118,7 @@ class RecordWriter:
         """A journal in the temporary folder."""
         path = None
         try:
-            # Where no folder has room, there is no temporary one.
+            # If no folder has room, `gettempdir` finds none.
             path = Path(tempfile.gettempdir()) / continuation_name(self._number)
             return Journal(path, self._facts, self._number)
         except (InputError, OSError):

@@ -1,4 +1,4 @@
-"""The results of a live stream, kept to be written as `LiftedTracks`."""
+"""Keeps the results of a live stream, to write them as `LiftedTracks`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from olift_fast.tracks.skeleton import Skeleton
 
 
 class PartSize(NamedTuple):
-    """How much a part of a recording holds."""
+    """The size of a part of a recording."""
 
     num_tracks: int
     num_frames: int
@@ -32,27 +32,27 @@ class PartSize(NamedTuple):
 class Recording:
     """Keeps the results of a `Session` and gives them as `LiftedTracks`.
 
-    A frame of `LiftedTracks` is a moment (`Lifted.tick`); a track holds NaN in the moments in which it had no frame. A
-    name that comes again is another track: "dog", "dog (2)". Results take 25 bytes a joint, or 33 with standard
-    deviations, and 28 bytes a frame of a track: in memory or, with a journal, on disk.
+    A frame of `LiftedTracks` is a moment (`Lifted.tick`); a track is NaN in moments without a frame of it. A name that
+    comes again is another track: "dog", "dog (2)". Results take 25 bytes a joint, or 33 with standard deviations, and
+    28 bytes a frame of a track: in memory or, with a journal, on disk.
 
-    With a journal, a thread writes what has come every half second, and `add` does not wait for it. A crash, a kill or
-    a power cut then loses the last second at most, and `recover_recording` reads the rest. A journal takes as much disk
-    as the results; `write` deletes it when it has written the parts. When the disk is full, `warn` is told where the
-    recording goes on: in the temporary folder, or in memory.
+    With a journal, a thread writes new results every half second, and `add` does not wait for it. A crash, a kill or a
+    power cut then loses at most the last second, and `recover_recording` reads the rest. A journal takes as much disk
+    space as the results; `write` deletes it when it has written the parts. If the disk is full, the recording goes on
+    in the temporary folder or in memory, and `warn` is called.
 
     Args:
         skeleton: of every track.
         frame: of coordinates, "camera" or "object".
         model: the model's name.
-        pitch: of the camera, as the stream was told (`StreamingLifter`).
-        fps: moments a second; by default told by the frames' times, where they have some.
+        pitch: of the camera, as given to the stream (`StreamingLifter`).
+        fps: moments a second; by default from the frames' times, if they have some.
         source: where the keypoints come from.
         journal: a file to grow in; without one the recording is in memory.
-        warn: called with a line for people, from another thread; by default a Python warning.
+        warn: called from another thread, with a line for the user; by default a Python warning.
 
     Raises:
-        InputError: the journal can't be written, another process is at it, or it holds an earlier recording.
+        InputError: the journal can't be written, another process uses it, or it has an earlier recording.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class Recording:
         self._files: list[FileIO] = []
         self._writer = None if journal is None else RecordWriter(Path(journal), self._facts, self._take, warn)
         self.notes: tuple[str, ...] = ()
-        """What is lost of a recovered recording."""
+        """Messages about lost parts of a recovered recording."""
 
     def __len__(self) -> int:
-        """How many frames are kept, of all tracks together."""
+        """The number of frames kept, of all tracks together."""
         return self._count
 
     def add(self, event: Event) -> None:
-        """Keeps an event of the session."""
+        """Stores an event of the session."""
         with self._lock:
             if isinstance(event, Lifted):
                 if not self._open.fits(event):
@@ -99,31 +99,31 @@ class Recording:
                     self._open.end(event.life, event.scale)
 
     def parts(self, cells: int = CELLS) -> list[LiftedTracks]:
-        """All results as one `LiftedTracks`, or as several that follow one another where one would be too large.
+        """All results as one `LiftedTracks`, or as several consecutive ones if one would be too large.
 
-        A part holds only the tracks that have a frame in it: many short tracks would otherwise make a huge table that
-        is nearly empty. `each_part` gives the same one by one.
+        A part has only the tracks with a frame in it; otherwise many short tracks would make a huge, nearly empty
+        table. `each_part` returns the parts one by one.
 
         Args:
-            cells: tracks × moments × joints of a part at most.
+            cells: the most tracks × moments × joints of a part.
         """
         return list(self.each_part(cells))
 
     def each_part(self, cells: int = CELLS) -> Iterator[LiftedTracks]:
-        """The `parts`, each put together when it is asked for: about 33 bytes a cell. What comes later is left out."""
+        """The `parts`, each joined when it is reached: about 33 bytes a cell. Results that come later are left out."""
         return parts_of(self._blocks(), self._facts, cells)
 
     def write(self, path: str | Path) -> list[tuple[Path, PartSize]]:
         """Writes the parts as ``out.npz``, ``out.2.npz``, …, one after another, and then deletes the journal.
 
         Args:
-            path: of the first part; its suffix tells the format, as for `write_lifted`.
+            path: of the first part; its suffix chooses the format, as for `write_lifted`.
 
         Returns:
-            each file, and how much is in it.
+            each file and its size.
 
         Raises:
-            InputError: a part can't be written; the message tells where the results are and what to do.
+            InputError: a part can't be written; the message says where the results are and what to do.
         """
         from olift_fast.io import write_lifted
         from olift_fast.io.write import part_path
@@ -139,7 +139,7 @@ class Recording:
         return written
 
     def close(self) -> None:
-        """Ends the recording: its journal, if it has one, holds all results, and stays."""
+        """Ends the recording. Its journal, if it has one, then has all results, and stays."""
         self._blocks()
         for file in self._files:
             file.close()
@@ -184,12 +184,12 @@ class Recording:
 
 
 def recover_recording(journal: str | Path) -> Recording:
-    """The recording that a crash, a kill or a full disk has left in a journal; its `write` deletes the journal.
+    """The recording that a crash, a kill or a full disk has left in a journal. Its `write` deletes the journal.
 
-    Its `notes` tell what is lost, if more than an unfinished last block. No other process may be at the journal.
+    If more than an unfinished last block is lost, its `notes` say what. No other process may use the journal.
 
     Raises:
-        InputError: it can't be read, is no journal, or is being written.
+        InputError: the journal can't be read, is not a journal, or is being written.
     """
     found, notes = _opened_both(Path(journal)), []
     held, journals = found[0].held, [journal.path for journal in found]
@@ -198,7 +198,7 @@ def recover_recording(journal: str | Path) -> Recording:
     damaged = sum(journal.held.damaged for journal in found)
     if damaged:
         notes.append(f"{damaged:,} bytes of the journal are damaged: the results that were there are missing")
-    # When the second was full, too, there may have been room in the first again.
+    # If the second journal was full, too, later blocks may be in the first again.
     blocks = sorted((block for journal in found for block in journal.held.blocks), key=lambda block: block.number)
     recording = Recording(held.facts.skeleton)
     recording._facts, recording._stored, recording._count = held.facts, [*blocks], sum(block.rows for block in blocks)
@@ -221,7 +221,7 @@ def _opened_both(path: Path) -> list[_Opened]:
         held = found[0].held
         name = continuation_name(held.number)
         places = [path.parent / name, *([held.continued] if held.continued else [])]
-        with suppress(OSError):  # Where no folder has room, there is no temporary one.
+        with suppress(OSError):  # If no folder has room, `gettempdir` finds none.
             places.append(Path(tempfile.gettempdir()) / name)
         second = next((place for place in places if place.is_file()), None)
         if second is not None:
@@ -234,7 +234,7 @@ def _opened_both(path: Path) -> list[_Opened]:
 
 
 def _opened(path: Path) -> _Opened:
-    """A journal, locked, and what it holds."""
+    """A journal, locked, and its content."""
     try:
         file = open_locked(path)
     except OSError as error:

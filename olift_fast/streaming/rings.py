@@ -1,4 +1,4 @@
-"""Ring buffers: what a stream keeps of each track's last frames."""
+"""Ring buffers for the last frames of each track of a stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from olift_fast.model import LifterConfig
 
 Indices = npt.NDArray[np.int64]
 Zeros = Callable[[tuple[int, ...]], Any]
-"""A shape → an array or a tensor of it that holds 0."""
+"""A function from a shape to an array or a tensor of zeros."""
 
 
 class Ring:
@@ -21,9 +21,9 @@ class Ring:
     Each ring has one more slot, which is never read: a track that has no frame in a step writes there.
 
     Args:
-        tracks, slots: how many.
-        row: shape of a frame.
-        zeros: makes its memory.
+        tracks, slots: their numbers.
+        row: the shape of a frame.
+        zeros: allocates the memory.
     """
 
     def __init__(self, tracks: int, slots: int, row: tuple[int, ...], zeros: Zeros) -> None:
@@ -33,7 +33,7 @@ class Ring:
         self.rows = held.reshape(tracks * (slots + 1), *row)
 
     def places(self, tracks: Indices, frames: Indices) -> Indices:
-        """The rows of `rows` that hold these frames of these tracks."""
+        """The indices in `rows` of these frames of these tracks."""
         return tracks * (self.slots + 1) + frames % self.slots
 
     def places_or_none(self, frames: Indices, there: npt.NDArray[np.bool_]) -> Indices:
@@ -42,7 +42,7 @@ class Ring:
 
 
 class MotionRings:
-    """What a motion layer keeps: q, k, v of the frames in its window, and tokens of the frames whose result is due."""
+    """A motion layer's memory: q, k, v of the frames in its window, and tokens of frames whose result is due."""
 
     def __init__(self, config: LifterConfig, tracks: int, joints: int, tokens: Zeros, projected: Zeros) -> None:
         left, right = config.window

@@ -1,4 +1,4 @@
-"""Between the connections of a live stream and its `Session`: whose turn it is, who gets what, and statistics."""
+"""The router between a live stream's connections and its `Session`: turns, the way of each answer, statistics."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from olift_fast.streaming.messages import End, FrameMessage, ResultLines, answer
 from olift_fast.streaming.session import Ended, Event, Lifted, Notice, Session
 
 TURN = 1 << 16
-"""Work in reading lines, as `channel.LINE` counts it, between two steps: 256 blank lines, say."""
+"""The work of reading between two steps, counted as `channel.LINE` explains: 256 blank lines, for example."""
 PASSES = 3
 """Passes of the event loop between two steps: a socket is read in the first, a task woken by it runs in the next."""
 
 
 class Router:
-    """Takes the messages of all channels to the session, and each event of the session to its channel.
+    """Passes the messages of all channels to the session, and each event of the session to its channel.
 
-    In a turn it reads some lines, of those channels first that have had the least read, and lifts one frame of each
-    track that has one waiting. Between the turns, connections are read and written. So no channel holds up the others
-    for longer than a turn, whatever it sends.
+    In a turn it reads some lines, first from the channels that have had the least read, and lifts one frame of each
+    track that has one waiting. Connections are read and written between the turns. So a channel can delay the others by
+    one turn at most, whatever it sends.
 
     Args:
         session: shared by all channels.
-        on_lag: what happens when frames come faster than they are lifted: "queue" stops reading, so that the source
-            waits; "drop" keeps only the newest frame of each track, so that results are recent.
-        queue: how many messages of a channel may wait; on lag "drop", of how many tracks.
+        on_lag: if frames come faster than they are lifted, "queue" stops reading, so that the source waits; "drop"
+            keeps only the newest frame of each track, so that results are recent.
+        queue: the most messages of a channel that may wait; with "drop", the most tracks.
         watch: called with every event of the session, to record it or to show it.
-        notice: called with each error and warning as a line for people.
+        notice: called with each error and warning, as a line for the user.
 
     Raises:
         InputError: `queue` or `on_lag` is out of range.
@@ -72,9 +72,9 @@ class Router:
         """A channel for a new connection.
 
         Args:
-            name: for people.
-            on_lag: replaces the router's, where a source can't be made to wait.
-            decode: takes what came apart into lines, where it is not lines already.
+            name: for messages to the user.
+            on_lag: replaces the router's, for a source that can't be made to wait.
+            decode: decodes the bytes into lines, if they are not lines already.
         """
         channel = Channel(self, name, on_lag or self.on_lag, decode)
         self._channels.append(channel)
@@ -85,16 +85,16 @@ class Router:
         return len(self._channels)
 
     def wake(self) -> None:
-        """Has `run` look for work."""
+        """Makes `run` look for work."""
         self._work.set()
 
     def notice(self, message: str, always: bool = False) -> None:
-        """Tells people an error or a warning: a hundred at once, then ten a second, and all that are told `always`."""
+        """Shows the user an error or a warning: at most a hundred at once, then ten a second; with `always`, all."""
         now = time.monotonic()
         if always and not self._notices.allows(now):
             self._notice(message)
         elif (withheld := self._notices.take(now)) is not None:
-            self._notice(message + (f" ({withheld:,} more messages were not told)" if withheld else ""))
+            self._notice(message + (f" ({withheld:,} more messages were left out)" if withheld else ""))
 
     async def run(self) -> None:
         """Takes turns until it is cancelled."""
@@ -110,10 +110,10 @@ class Router:
             clock.cancel()
 
     def turn(self, last: bool = False) -> bool:
-        """Reads some lines and lifts some frames; False where there was nothing to do.
+        """Reads some lines and lifts some frames; False if there was nothing to do.
 
         Args:
-            last: answers are not waited for: they need not be written before more is lifted.
+            last: don't wait until answers are written before more is lifted.
         """
         self._stats_line = None
         read = self._read(last)
@@ -123,7 +123,7 @@ class Router:
         return read or lifted or left
 
     async def stop(self, seconds: float) -> None:
-        """Lifts what waits and ends all tracks; returns when all is written. Each of both may take so many seconds."""
+        """Lifts waiting frames, ends all tracks and writes the answers. Lifting and writing may take `seconds` each."""
         channels = list(self._channels)
         for channel in channels:
             if not channel.finished:
@@ -132,7 +132,7 @@ class Router:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.turn(last=True):
             pass
-        # What is left was sent by somebody who sends more than can be lifted.
+        # The rest comes from sources that send more than can be lifted.
         for channel in list(self._channels):
             self._close(channel)
         end = time.monotonic() + seconds
@@ -140,7 +140,7 @@ class Router:
             await asyncio.sleep(0.005)
 
     def pass_over(self, channel: Channel, message: FrameMessage | End) -> None:
-        """Called by a channel: the message made room for another one. A frame is not lifted; an end remains an end."""
+        """Called by a channel that dropped a message to make room: a frame is not lifted, an end still counts."""
         now = time.monotonic()
         if isinstance(message, End):
             self._emit(self.session.feed([(channel, message)], now))
@@ -148,7 +148,7 @@ class Router:
             self._emit(self.session.skip(channel, message, now))
 
     def stats_line(self) -> bytes:
-        """The answer to who asks for `stats`; it is the same for all who ask in the same turn."""
+        """The answer to a request for `stats`; the same for all requests in a turn."""
         if self._stats_line is None:
             self._stats_line = answer_line({"stats": self.stats()})
         return self._stats_line
@@ -156,7 +156,7 @@ class Router:
     def stats(self) -> dict[str, Any]:
         """Counts since the start, and latencies: from a frame's arrival until the result due with it is written.
 
-        A result that had to wait for its track's scale counts with all that time.
+        The latency of a result includes the time that it had to wait for its track's scale.
         """
         counts = {name: gone + sum(getattr(c, name) for c in self._channels) for name, gone in self._of_closed.items()}
         return {
@@ -175,8 +175,9 @@ class Router:
     def _read(self, last: bool) -> bool:
         """Reads lines until `TURN` is spent; the channel that has had the least work is always next.
 
-        A channel that was silent does not save up: it is as far as the one that is read now (start-time fair queueing,
-        Goyal et al. 1996). Of two that are as far, the one with fewer bytes is next.
+        A silent channel earns no credit: when it sends again, it counts as having had as much work as the channel that
+        is read now (start-time fair queueing, Goyal et al. 1996). Of two equal channels, the one with fewer unread
+        bytes is next.
         """
         queue: list[tuple[int, int, int, Channel]] = []
         for place, channel in enumerate(self._channels):
@@ -200,7 +201,7 @@ class Router:
         return some
 
     def _lift(self, last: bool) -> bool:
-        """Lifts one frame of every track that has one waiting; where there are too many, the others are next."""
+        """Lifts one frame of every track that has one waiting. If there are too many, the rest come next time."""
         taken: list[tuple[Channel, FrameMessage | End]] = []
         for channel, waiting in self._taken(last):
             message = waiting.message
@@ -216,7 +217,7 @@ class Router:
         for _ in range(len(self._channels)):
             if len(asked) == most:
                 break
-            # Those that are not asked this time are the first the next time.
+            # Channels that are not reached this time come first the next time.
             self._channels.rotate(-1)
             channel = self._channels[-1]
             if channel.inbox and (last or not channel.outbox.full):
@@ -265,7 +266,7 @@ class Router:
                 watch(event)
 
     async def _expire(self) -> None:
-        """Ends idle tracks, but not those whose frames wait or whose source may not send; tells what was withheld."""
+        """Ends idle tracks, except those whose frames wait or whose source may not send; sends withheld messages."""
         while True:
             await asyncio.sleep(0.25)
             busy = [channel for channel in self._channels if channel.busy]
@@ -280,6 +281,6 @@ class Router:
 
     @staticmethod
     async def _others() -> None:
-        """Lets all connections be read and written that can be, so that a step takes in what has come by then."""
+        """Lets connections be read and written, so that a step has all frames that have come by then."""
         for _ in range(PASSES):
             await asyncio.sleep(0)

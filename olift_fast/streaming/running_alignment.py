@@ -1,4 +1,4 @@
-"""The rotation and the scale that bring a stream's joints onto the keypoints, fitted to the frames so far."""
+"""Fits the rotation and the scale that bring a stream's joints onto its keypoints to the frames so far."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from olift_fast.streaming.rings import Indices
 from olift_fast.streaming.steps import Array, Mask
 
 _DAMPING = 0.02
-"""Of the spread of the joints: where the frames so far leave the rotation open, it stays as it was."""
+"""A share of the joints' spread that damps the fit: a rotation that the frames so far don't determine stays."""
 _SPREAD = 1e-12
-"""Squared model units; joints that spread less tell nothing."""
+"""In squared model units: joints with a smaller spread are ignored."""
 
 
 class RunningAlignment:
-    """Follows, track by track, the fit that `olift_fast.model.alignment.fit_camera` makes to a whole recording.
+    """Follows, for each track, the fit that `olift_fast.model.alignment.fit_camera` makes to a whole recording.
 
-    Of the frames so far it keeps the sums that the fit depends on; a frame weighs ``(1 - 1 / frames) ** age``. With
-    each frame the fit goes one step on, from where it stood with the frame before. The step is one of
-    `olift_fast.reference.orthographic_procrustes`: complete the keypoints by the depth that the present fit gives, then
-    fit the joints to these. So the joints move little from frame to frame, and the cost is the same for every frame.
+    It keeps sums over the frames so far, from which the fit follows; a frame weighs ``(1 - 1 / frames) ** age``.
+    Each frame moves the fit by one step of `olift_fast.reference.orthographic_procrustes`: complete the keypoints by
+    the depth of the present fit, then fit the joints to them. So the joints move little from frame to frame, and the
+    cost is the same for every frame.
 
     Args:
-        tracks: how many.
-        frames: how many of the last frames count, about.
+        tracks: the number of tracks.
+        frames: about how many of the last frames count.
     """
 
     def __init__(self, tracks: int, frames: int) -> None:
@@ -41,13 +41,13 @@ class RunningAlignment:
         self._stretches[tracks] = 1
 
     def step(self, tracks: Indices, joints: Array, keypoints: Array, visible: Mask) -> tuple[Array, Array]:
-        """Takes a frame of each track in.
+        """Adds a frame of each track.
 
         Args:
             tracks: ``(N,)``, each once.
             joints: ``(N, J, 3)`` model units.
-            keypoints: ``(N, J, 2)`` model units, relative to the center of the frame; hidden ones may hold anything.
-            visible: ``(N, J)``; a frame that shows less than two keypoints changes nothing.
+            keypoints: ``(N, J, 2)`` model units, relative to the center of the frame; hidden ones may have any value.
+            visible: ``(N, J)``; a frame with fewer than two visible keypoints changes nothing.
 
         Returns:
             rotations ``(N, 3, 3)`` and scales ``(N,)``: ``scale * rotation @ joint`` overlays its keypoint in x and y.
@@ -61,7 +61,7 @@ class RunningAlignment:
         return self._rotations[tracks].astype(np.float32), self._stretches[tracks].astype(np.float32)
 
     def _improve(self, own: Indices) -> None:
-        """One step of the fit for each of these tracks, where their joints do not all lie in one place."""
+        """One step of the fit for each of these tracks whose joints are not all at one point."""
         size = np.trace(self._moments[own, :3, :3], axis1=1, axis2=2)
         own, size = own[size > _SPREAD], size[size > _SPREAD]
         spread, cross = self._moments[own, :3, :3], self._moments[own, :3, 3:]

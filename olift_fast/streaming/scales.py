@@ -1,4 +1,4 @@
-"""The scale of each track of a stream: given, or fitted to its first frames, before or while they are lifted."""
+"""The scale of each track of a stream: given, or fitted to its first frames before or while they are lifted."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from olift_fast.streaming.steps import Array, Mask
 Fit = Literal["hold", "running"]
 
 SETTLED = 0.01
-"""A running scale settles with a frame that changes it by no more than this share."""
+"""A running scale is settled by a frame that changes it by no more than this share."""
 
 Frame = tuple[Array, Mask]
 """Keypoints ``(J, 2)`` and visible ``(J,)``."""
 
 
 class TrackScales:
-    """Holds the first frames of each track back, fits the scale to them, and, if asked to, goes on fitting.
+    """Holds back the first frames of each track, fits the scale to them, and continues to fit if asked to.
 
-    The fit begins at the first frame that shows two keypoints: without two, a frame says nothing of the scale.
+    The fit begins at the first frame with two visible keypoints, because the scale can't be seen in one keypoint.
 
     Args:
-        tracks: how many.
+        tracks: the number of tracks.
     """
 
     def __init__(self, tracks: int) -> None:
         self.values = np.full(tracks, np.nan, dtype=np.float32)
-        """``(tracks,)`` pixels in one model unit; NaN until something is known."""
+        """``(tracks,)`` pixels in one model unit; NaN until there is a scale."""
         self.fitting = np.zeros(tracks, dtype=np.bool_)
-        """``(tracks,)`` whether further frames will change it."""
+        """``(tracks,)``, True if further frames will change the scale."""
         self._normalizations: list[Normalization | None] = [None] * tracks
         self._held: list[list[Frame]] = [[] for _ in range(tracks)]
         self._sums = [(0.0, 0)] * tracks
@@ -43,10 +43,10 @@ class TrackScales:
         """Begins a track.
 
         Args:
-            track: its slot.
-            given: its normalization, if it is known.
-            held: how many frames are held back, and lifted once the scale is fitted to them; 1 holds none.
-            fitted: how many frames the scale is fitted to, at least.
+            track: the track's slot.
+            given: its normalization, if known.
+            held: the number of frames to hold back until the scale is fitted to them; 1 holds none back.
+            fitted: the scale is fitted to at least this many frames.
         """
         self._held[track], self._sums[track], self._counted[track] = [], (0.0, 0), 0
         self._frames[:, track] = held, fitted
@@ -57,7 +57,8 @@ class TrackScales:
         """Takes the next frame of a track whose scale is being fitted.
 
         Returns:
-            the frames before it that were held back and may be lifted now, and whether it may be lifted after them.
+            the earlier frames that were held back and may be lifted now, and whether this frame may be lifted after
+            them.
         """
         if not self._counted[track] and visible.sum() < 2:
             return [], True
@@ -73,18 +74,18 @@ class TrackScales:
         return earlier, True
 
     def release(self, track: int) -> list[Frame]:
-        """Fits the scale to the frames that are held back, if there are some, and returns them: the track ends."""
+        """Called when the track ends: fits the scale to the frames that are held back, if any, and returns them."""
         if not self._held[track]:
             return []
         self.fitting[track] = False
         return self._fit(track)
 
     def of(self, track: int) -> Normalization | None:
-        """The normalization in use; None until something is known."""
+        """The normalization in use; None until there is a scale."""
         return self._normalizations[track]
 
     def held(self) -> int:
-        """How many frames of all tracks are held back."""
+        """The number of frames held back, of all tracks."""
         return sum(map(len, self._held))
 
     def _fit(self, track: int) -> list[Frame]:

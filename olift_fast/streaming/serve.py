@@ -1,4 +1,4 @@
-"""A live server: keypoints in over any transport, joints out the same way, until the source or the user ends it."""
+"""A live server: keypoints come in over any transport and joints go back, until the source or the user ends it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from olift_fast.view.live import LiveView
 
 Handlers = Mapping[signal.Signals, Any]
-"""What `signal.getsignal` gives, by signal."""
+"""By signal, the handler from `signal.getsignal`."""
 
 VIEW_FPS = 25
-"""Frames a second that a live page is sent."""
+"""The most frames a second that are sent to a live page."""
 LAST_WRITES = 2.0
-"""Seconds that clients have to read their last results when the stream is interrupted."""
+"""The seconds that clients have to read their last results when the stream is interrupted."""
 
 
 def _unless_stuck(warn: Callable[[str], None]) -> Callable[[str], None]:
-    """Leaves lines out while nobody reads stderr: writing them there would hold up all clients."""
+    """A `warn` that drops lines while stderr is a full pipe that nobody reads: writing would delay all clients."""
 
     def told(line: str) -> None:
         try:
             ready = bool(select.select([], [sys.stderr.fileno()], [], 0)[1])
         except (OSError, ValueError, AttributeError):
-            ready = True  # It is no file, or a closed one: nothing waits there.
+            ready = True  # stderr is not a file, or is closed: writing does not block.
         if ready:
             warn(line)
 
@@ -48,7 +48,7 @@ def _unless_stuck(warn: Callable[[str], None]) -> Callable[[str], None]:
 
 
 class Served(NamedTuple):
-    """How a stream ended: `Router.stats`, and the signal that stopped it; None where its source ended."""
+    """How a stream ended: `Router.stats`, and the signal that stopped it, or None if its source ended."""
 
     stats: dict[str, Any]
     signal: signal.Signals | None
@@ -75,32 +75,33 @@ def serve_stream(
     say: Callable[[str], None] = _to_stderr,
     warn: Callable[[str], None] = _to_stderr,
 ) -> Served:
-    """Serves a stream until its source ends, or until SIGINT or SIGTERM; lines are as docs/cli.md describes them.
+    """Serve a stream until its source ends, or until SIGINT or SIGTERM. docs/cli.md describes the lines.
 
-    In the main thread the two signals end it in order: what waits is lifted and written first. After the first signal,
-    and after the end, both do again what they did before the call: by default, a second one ends the program at once.
+    In the main thread the first of these signals ends the stream in order: waiting frames are lifted and written first.
+    After it, and after the end, the signals have their earlier handlers again: by default, a second signal ends the
+    program at once.
 
-    A stream that was told neither `fit` nor `fit_frames` answers from the first frame (`StreamingLifter.fit` becomes
-    "running"), because a client may wait for each answer before it sends the next frame.
+    If neither `fit` nor `fit_frames` was given to the stream, it answers from the first frame (`StreamingLifter.fit`
+    becomes "running"), because a client may wait for each answer before it sends the next frame.
 
     Args:
         stream: lifts the frames of all clients; each track takes one of its slots.
-        sources: what each transport is given, by its name: ``{"tcp": 5000, "websocket": 8765}`` listens on two ports
-            (0 picks one), ``{"replay": tracks}`` plays `KeypointTracks`, and ``{"stdin": 0}``, the default, reads lines
+        sources: a value for each transport, by its name: ``{"tcp": 5000, "websocket": 8765}`` listens on two ports (0
+            picks one), ``{"replay": tracks}`` plays `KeypointTracks`, and ``{"stdin": 0}``, the default, reads lines
             from a file descriptor.
-        host: address that ports listen at.
-        fps: frames a second of a replay: 0 plays it as fast as it is lifted; by default as the recording says, or 30.
-        sink: file descriptor that answers to stdin and to a replay are written to, or None.
-        min_confidence: keypoints below it count as hidden.
+        host: the address that ports listen at.
+        fps: frames a second of a replay. 0 plays it as fast as it is lifted; by default the recording's rate, or 30.
+        sink: the file descriptor for answers to stdin and to a replay, or None.
+        min_confidence: keypoints with a lower confidence count as hidden.
         idle: seconds without a frame after which a track ends.
         on_lag, queue: see `Router`.
-        patience: seconds after which a client is closed that reads none of its answers, while some wait. Those on stdin
-            and of a replay may wait for ever: their source waits, too.
-        watch: called with every event: `Recording.add`, say.
-        view: a page that shows each track's latest frame. Whoever opened it closes it.
-        say: called with a line for people: each address that is listened on, and in the end what was served.
-        warn: called with each error and warning of a client as a line for people, but not while stderr is a full pipe:
-            then nobody reads it.
+        patience: seconds after which a client is closed if answers wait and it reads none of them. Answers to stdin and
+            to a replay may wait for ever, because their source waits, too.
+        watch: called with every event; for example `Recording.add`.
+        view: a page that shows each track's latest frame. The caller closes it.
+        say: called with a line for the user: each address that is listened on, and a summary at the end.
+        warn: called with a line for the user, for each error and warning of a client; not called while stderr is a full
+            pipe, because nobody reads it then.
 
     Raises:
         InputError: a source or an argument is unusable.
@@ -141,7 +142,7 @@ async def _serve(
     say: Callable[[str], None],
     handlers: Handlers,
 ) -> signal.Signals | None:
-    """Serves until a source ends, or a signal comes, which is returned."""
+    """Serves until a source ends, or until a signal comes, which is returned."""
     stopped = _stopped_by_signal(handlers)
     tasks = [] if view is None else [asyncio.create_task(_draw(view))]
     opened: list[Opened] = []
@@ -176,7 +177,7 @@ async def _serve(
 
 @contextmanager
 def _gone_clients_unsaid() -> Iterator[None]:
-    """asyncio logs a line for each write to a client that has gone; its transport notices by itself."""
+    """Silences asyncio's log line for each write to a client that has gone, which the transport notices itself."""
 
     def is_news(record: logging.LogRecord) -> bool:
         return record.getMessage() != "socket.send() raised exception."
@@ -190,7 +191,7 @@ def _gone_clients_unsaid() -> Iterator[None]:
 
 
 def _signal_handlers() -> Handlers:
-    """What SIGINT and SIGTERM do now. Python delivers signals to the main thread only; elsewhere there are none."""
+    """The present handlers of SIGINT and SIGTERM; none outside the main thread, where Python delivers no signals."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -198,12 +199,12 @@ def _signal_handlers() -> Handlers:
 
 def _set_handlers(handlers: Handlers) -> None:
     for number, handler in handlers.items():
-        if handler is not None:  # None was not set by Python, which can't set it again.
+        if handler is not None:  # None: not set by Python, which then can't restore it.
             signal.signal(number, handler)
 
 
 def _stopped_by_signal(handlers: Handlers) -> asyncio.Future[signal.Signals]:
-    """Done when one of these signals comes; from then on they have these handlers again."""
+    """A future that is done when one of these signals comes; from then on the signals have these handlers again."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -233,7 +234,7 @@ async def _draw(view: LiveView) -> None:
 
 
 def _summary(stats: dict[str, Any]) -> str:
-    """How it went, in a line."""
+    """A summary in one line."""
     frames, bad_lines = (f"{stats[name]:,} {word}{'s' * (stats[name] != 1)}" for name, word in _COUNTED.items())
     counts = f"{frames} in, {stats['results']:,} out, {stats['dropped']:,} dropped"
     told = f"{counts}, {bad_lines} in {stats['seconds']:.1f} s"

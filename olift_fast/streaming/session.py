@@ -17,10 +17,10 @@ from olift_fast.streaming.streaming_lifter import LiftedFrame, StreamingLifter
 from olift_fast.tracks.skeleton import Skeleton
 
 Source = Hashable
-"""Who sent a message; one name used by two sources is two tracks."""
+"""The sender of a message. One track name used by two sources means two tracks."""
 
 _JUMP = 10.0
-"""Seconds ahead from one frame to the next that are reported as a jump of the sender's clock."""
+"""A step of the sender's clock of more seconds from one frame to the next is reported as a jump."""
 
 
 class Lifted(NamedTuple):
@@ -42,13 +42,13 @@ class Lifted(NamedTuple):
     life: int
     """The number of the track in the session: a name that comes again is another track."""
     uncertainty: Array | None = None
-    """``(J, 2)``: as `LiftedFrame.uncertainty`."""
+    """``(J, 2)``, see `LiftedFrame.uncertainty`."""
     provisional: bool = False
     """As `LiftedFrame.provisional`."""
     scale: float | None = None
     """As `LiftedFrame.scale`."""
     due: float | None = None
-    """`FrameMessage.came` of the frame `latency_frames` later: with that one this result was due, if it came."""
+    """`FrameMessage.came` of the frame `latency_frames` later, with which this result was due; None without it."""
 
 
 class Ended(NamedTuple):
@@ -74,11 +74,11 @@ Event = Lifted | Ended | Notice
 
 
 class Session:
-    """Lifts frames of named tracks: each method takes messages and returns the events that follow from them.
+    """Lifts frames of named tracks. Methods take messages and return the events that follow from them.
 
     Args:
-        stream: its slots are shared by all sources.
-        min_confidence: keypoints below it count as hidden.
+        stream: all sources share its slots.
+        min_confidence: keypoints with a lower confidence count as hidden.
         idle: seconds without a frame after which a track ends.
 
     Raises:
@@ -92,7 +92,7 @@ class Session:
             raise InputError(f"idle must be a positive number of seconds, got {idle:g}")
         self._stream, self._min_confidence, self._idle = stream, min_confidence, idle
         self._tracks: OrderedDict[tuple[Source, str], _Track] = OrderedDict()
-        """In the order of their last frames."""
+        """The tracks, in the order of their last frames."""
         self._of_slot: dict[int, _Track] = {}
         self._free = deque(range(stream.tracks))
         self._moment = _Moment()
@@ -105,17 +105,17 @@ class Session:
 
     @property
     def latency_frames(self) -> int:
-        """How many frames after frame t its result comes."""
+        """The number of frames between frame t and the frame with which its result comes."""
         return self._stream.latency_frames
 
     @property
     def held_frames(self) -> int:
-        """How many frames are held back until their track's scale is known."""
+        """The number of frames held back until their track's scale is known."""
         return self._stream.held_frames
 
     @property
     def together(self) -> int:
-        """How many messages of a batch are worth feeding at once: more gain nothing, and whoever is first waits."""
+        """The most messages that are worth feeding at once: more gain nothing, and the first ones wait longer."""
         return self._stream.frames_a_step
 
     @property
@@ -124,10 +124,10 @@ class Session:
         return [track.name for track in self._tracks.values()]
 
     def feed(self, items: Sequence[tuple[Source, FrameMessage | End]], now: float) -> list[Event]:
-        """Takes messages in; consecutive frames of different tracks are lifted together.
+        """Takes messages; consecutive frames of different tracks are lifted together.
 
         Args:
-            items: who sent what, in order.
+            items: sources and their messages, in order.
             now: seconds of any monotonic clock.
         """
         events: list[Event] = []
@@ -140,7 +140,7 @@ class Session:
                 else:
                     events.append(Notice(source, "error", f"there is no track {message.track!r} to end"))
                 continue
-            # A track that ends makes room for the frames behind it.
+            # A track that ends makes room for the frames after it.
             if key in together.frames or key in together.ending or (together.ending and self._full_for(key)):
                 self._lift(together, events)
             track = self._opened(key, now, events)
@@ -154,7 +154,7 @@ class Session:
         return events
 
     def skip(self, source: Source, frame: FrameMessage, now: float) -> list[Event]:
-        """Counts a frame that was dropped unlifted, and those dropped before it; it would have been the next."""
+        """Counts the next frame of a track, which was dropped without lifting, and the frames dropped before it."""
         events: list[Event] = []
         track = self._opened((source, frame.track), now, events)
         if track is not None:
@@ -182,7 +182,7 @@ class Session:
         return events
 
     def _opened(self, key: tuple[Source, str], now: float, events: list[Event]) -> _Track | None:
-        """The track, started where it is new; None, with an error for its source, where all slots are taken."""
+        """The track, started if it is new; None, with an error for its source, if all slots are taken."""
         if key not in self._tracks:
             if not self._free:
                 events += self.expire(now)
@@ -243,7 +243,7 @@ class Session:
     def _end(
         self, tracks: Sequence[_Track], why: Literal["asked", "idle", "gone", "closed"], events: list[Event]
     ) -> None:
-        """Ends tracks: what is due of all of them is computed together, and told one after the other."""
+        """Ends tracks. Their due results are computed together, and their events come one track after the other."""
         if not tracks:
             return
         scales = [self._scale(track) for track in tracks]
@@ -257,7 +257,7 @@ class Session:
             self._free.append(track.slot)
 
     def _scale(self, track: _Track) -> float | None:
-        """Pixels in a model unit; of a track that ends before its scale was fitted, the scale that `flush` will fit."""
+        """Pixels in a model unit. If a track ends before its scale was fitted, the scale that `flush` will fit."""
         known = self._stream.normalization(track.slot)
         if known is None and any(visible.sum() > 1 for *_, visible in track.waiting):
             keypoints = np.stack([frame.keypoints for _, _, frame, _ in track.waiting])
@@ -275,7 +275,7 @@ class Session:
             )  # fmt: skip
 
     def _due(self, track: _Track, frame: FrameMessage) -> float | None:
-        """When the frame came with which the result of `frame` was due; None where the track ended before."""
+        """When the frame came with which the result of `frame` was due; None if the track ended before."""
         later = self._stream.latency_frames
         if later > len(track.waiting):
             return None
@@ -296,7 +296,7 @@ class _Track:
 
 @dataclass(slots=True)
 class _Together:
-    """Frames of different tracks that are lifted together, and tracks that end afterwards, with them or without."""
+    """Frames of different tracks that are lifted together, and the tracks that end afterwards."""
 
     frames: dict[tuple[Source, str], tuple[_Track, FrameMessage]] = field(default_factory=dict)
     ending: dict[tuple[Source, str], _Track] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Inputs of a step on their way from NumPy to the device."""
+"""Copies a step's inputs from NumPy to the device."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 class Staging:
     """Tensors on a device, and memory of the CPU that they are copied from.
 
-    For a GPU that memory is page-locked, and `send` only asks for the copies: they may wait behind the work of the step
-    before. So `arrays` waits until the last copies have been made, lest the next step's numbers take their place.
+    For a GPU this memory is page-locked, and `send` only queues the copies: they may wait for the work of the step
+    before. So `arrays` waits until the last copies are done; the next step's numbers would overwrite them otherwise.
 
     Args:
         shapes: shape and dtype of each tensor.
@@ -28,14 +28,14 @@ class Staging:
         self._copied: Callable[[], None] | None = None
 
     def arrays(self) -> list[np.ndarray]:
-        """The CPU's memory, to be written before `send`; it holds what was written last."""
+        """The memory on the CPU, to be written before `send`. It has the values that were written last."""
         if self._copied is not None:
             self._copied()
             self._copied = None
         return [x.numpy() for x in self._staged]
 
     def send(self) -> None:
-        """Copies what was written into `tensors`, in order with the device's other work."""
+        """Copies `arrays` into `tensors`, in order with the device's other work."""
         for held, staged in zip(self.tensors, self._staged, strict=True):
             held.copy_(staged, non_blocking=True)
         if self._mark is not None:
@@ -43,7 +43,7 @@ class Staging:
 
 
 def _marker(device: torch.device) -> Callable[[], Callable[[], None]]:
-    """A function that marks a point in the device's work, and returns what waits until the device has come there."""
+    """A function that marks a point in the device's work and returns a function that waits until this point."""
     reached = torch.cuda.Event()
 
     def mark() -> Callable[[], None]:

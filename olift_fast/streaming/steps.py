@@ -1,4 +1,4 @@
-"""What a stream computes for each frame, whatever runs it: `NativeSteps` or `ModuleSteps`."""
+"""The interface of a stream's steps, one for each frame: `NativeSteps` and `ModuleSteps` implement it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Inputs(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the encoder is told of each track beside its keypoints, see `KeypointEncoder`; arrays, or tensors."""
+    """The encoder's inputs for each track beside its keypoints, see `KeypointEncoder`; arrays or tensors."""
 
     sides: Any
     pitch: Any = None
@@ -38,21 +38,21 @@ class Steps(Protocol):
 
     @property
     def together(self) -> int | None:
-        """From how many tracks on a step takes longer in proportion; None: it takes as long for all as for one."""
+        """With more tracks than this, a step's time grows in proportion; None if it is the same for any number."""
 
     def warmup(self) -> None:
         """Compiles and captures what a step needs."""
 
     def step(self, tracks: Indices, times: Indices, lengths: Indices, inputs: Inputs | None) -> Answers | None:
-        """Takes frame ``times[i]`` of track ``tracks[i]`` in, and returns the results of frame ``times[i] - latency``.
+        """Takes frame ``times[i]`` of track ``tracks[i]``, and returns the result of its frame ``times[i] - latency``.
 
         Args:
             tracks: ``(K,)``, each once; the other tracks rest.
-            times: ``(K,)``, the next frame of each; 0 starts a new track, whatever its slot held.
-            lengths: ``(K,)``, how many frames the track has so far: ``times + 1``. After its last frame the track is
-                stepped on with this number fixed, and its last results are computed without the frames to come.
-            inputs: of the tracks whose ``times < lengths``, in their order; None where there are none.
+            times: ``(K,)``, the number of the next frame of each; 0 starts a new track in the slot.
+            lengths: ``(K,)``, the number of the track's frames so far: ``times + 1``. After the last frame, steps go on
+                with this number fixed, to compute the last results without later frames.
+            inputs: of the tracks whose ``times < lengths``, in their order; None if there are none.
 
         Returns:
-            None where no result is due.
+            the results; None if none is due.
         """

@@ -1,4 +1,4 @@
-"""Steps of a stream by the model's modules, on any device and in any dtype; on a GPU a step is one CUDA graph."""
+"""Steps of a stream with the model's modules, on any device and in any dtype. On a GPU a step is one CUDA graph."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from olift_fast.streaming.steps_native import Encode, NativeSteps, encode_by
 
 
 def steps_of_modules(model: Lifter, graph: Mask | None, told: Told, tracks: int) -> Steps:
-    """Native steps where the model's layers can be fused, else steps with its modules.
+    """Native steps if the model's layers can be fused, else steps with its modules.
 
     Args:
         model: the lifter.
         graph: ``(1, H, J, J)`` or None.
         told: sides ``(1, J)`` and so on, arrays.
-        tracks: how many.
+        tracks: the number of slots.
 
     Raises:
         InputError: a motion layer is not one that the lifter makes.
@@ -53,7 +53,7 @@ def steps_of_modules(model: Lifter, graph: Mask | None, told: Told, tracks: int)
 
 
 def _encode_of(model: Lifter, told: Told) -> Encode:
-    """The model's encoder for `NativeSteps`: called itself where it is of another class or has hooks."""
+    """The model's encoder for `NativeSteps`. If it is of another class or has hooks, the module itself is called."""
     encoder = model.encoder
     if type(encoder) is KeypointEncoder and not has_hooks(*encoder.modules()):
         weights = {f"encoder.{name}": copied(tensor) for name, tensor in encoder.state_dict().items()}
@@ -70,16 +70,16 @@ def _encode_of(model: Lifter, told: Told) -> Encode:
 
 
 class ModuleSteps:
-    """Each step computes all tracks; those that rest write into a slot that is never read (`Ring`).
+    """Each step computes all tracks. Tracks that rest write into a slot that is never read (`Ring`).
 
-    A CUDA graph needs this: every step does the same work on the same memory, and what varies, the places in the rings,
-    is read from a tensor on the device.
+    A CUDA graph needs this: every step does the same work on the same memory. Only the places in the rings vary, and
+    they are read from a tensor on the device.
 
     Args:
         model: its modules are called.
         graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
         told: sides ``(1, J)`` and so on.
-        tracks: how many.
+        tracks: the number of slots.
     """
 
     together = None
@@ -112,7 +112,7 @@ class ModuleSteps:
 
     @torch.inference_mode()
     def warmup(self) -> None:
-        """Captures the step on a GPU, runs it once elsewhere; no track changes."""
+        """Captures the step on a GPU; elsewhere runs it once. No track changes."""
         nobody = np.full(self._tracks, -1)
         self._stage(nobody, nobody, None)
         device = self._device
@@ -208,7 +208,7 @@ class ModuleSteps:
     def _over_time(
         self, tokens: Tensor, qkv: Tensor, rings: MotionRings, bias: Tensor | None, at: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Puts a frame into the rings → the tokens of the frame that asks and its attention, ``(B, 1, J, D)`` both.
+        """Puts a frame into the rings; returns the tokens and the attention of the due frame, ``(B, 1, J, D)`` both.
 
         tokens ``(B, 1, J, D)``, qkv ``(B, 1, J, 3D)``, at ``(5, B)``: places in the rings, frame and length.
         """

@@ -1,4 +1,4 @@
-"""Steps of a stream on the CPU by fused passes and native kernels, on buffers that are made once."""
+"""Steps of a stream on the CPU with fused passes and native kernels, in buffers that are allocated once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Encode = Callable[[Array, Mask, Array], None]
 
 
 def encode_by(encoder: Encoder, told: Told) -> Encode:
-    """The encoder, told the same of every track: sides ``(1, J)`` and so on."""
+    """The encoder with the same inputs for every track: sides ``(1, J)`` and so on."""
     description = encoder.describe(*told)
 
     def encode(keypoints: Array, visible: Mask, tokens: Array) -> None:
@@ -34,14 +34,14 @@ def encode_by(encoder: Encoder, told: Told) -> Encode:
 
 
 class NativeSteps:
-    """Each step computes only the tracks that have a frame to take in or a result that is due.
+    """Each step computes only the tracks that have a new frame or a result that is due.
 
     Args:
         config: of the model.
         encode: the model's encoder.
         layers: with packed weights.
         graph: bool ``(1, H, J, J)``, the joints that each head sees, or None.
-        joints, tracks: how many.
+        joints, tracks: their numbers.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class NativeSteps:
 
     @property
     def together(self) -> int:
-        """32 for each thread: by then the fixed part of a step is a twentieth of it."""
+        """32 for each thread: with so many, the fixed cost of a step is a twentieth of it."""
         return 32 * thread_count()
 
     def warmup(self) -> None:

@@ -1,4 +1,4 @@
-"""`StreamingLifter`: frames in as they come, 3D out some frames later, the same as from the whole recording."""
+"""`StreamingLifter` takes frames as they come and returns 3D some frames later, as from the whole recording."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
 
 FIT_FRAMES = 16
-"""Frames that a scale is fitted to, if nobody tells."""
+"""The number of frames that a scale is fitted to by default."""
 _NEVER = -(1 << 62)
 
 
@@ -38,9 +38,9 @@ class _Frame(NamedTuple):
 class LiftedFrame(_Frame):
     """One frame in 3D: its track, its number within the track from 0, and joints ``(J, 3)`` float32.
 
-    Beside these three, `uncertainty` is ``(J, 2)``: the standard deviation of x and y and that of z, in the joints'
-    unit; None where the model gives none. `scale` is pixels in one model unit, as the frame was lifted, and
-    `provisional` tells that it was still being fitted.
+    `uncertainty` is ``(J, 2)``: the standard deviation of x and y and that of z, in the joints' unit; None if the model
+    gives none. `scale` is the pixels in one model unit with which the frame was lifted. `provisional` is True if the
+    scale was still being fitted.
     """
 
     uncertainty: Array | None = None
@@ -49,45 +49,47 @@ class LiftedFrame(_Frame):
 
 
 class StreamingLifter:
-    """Lifts frames as they come, at a cost per frame that does not grow, to what the whole recording would give.
+    """Lifts frames as they come. Results equal those of the whole recording, and the cost per frame is constant.
 
     Each motion layer keeps the keys and values of the frames in its window, so a frame is computed once and not once
-    for each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals that
-    of `Lifter` on the whole sequence at the same scale, to float rounding, however the frames are cut into pushes.
+    for each result that depends on it. The result for frame t comes with frame ``t + latency_frames``. It equals the
+    result of `Lifter` on the whole sequence at the same scale, up to float rounding, however the frames are cut into
+    pushes.
 
-    There is a slot for each track, an animal or a person. A track starts with the first frame that is pushed to its
-    slot and ends with `flush` or `reset`, and then the slot is free for the next one. A track without a frame in a
-    push pauses: its next frame follows on its last.
+    There is a slot for each track. A track starts with the first frame that is pushed to its slot and ends with `flush`
+    or `reset`; then the slot is free for another track. A track without a frame in a push pauses: its next frame counts
+    as the one right after its last.
 
     Args:
-        model: a `Lifter`, what its `optimize` returns, or a `NativeLifter`. On the CPU the native passes run where they
-            can, elsewhere the modules. Weights must not change while the stream runs: packed weights are copies.
+        model: a `Lifter`, the result of its `optimize`, or a `NativeLifter`. On the CPU the native passes run if they
+            can, elsewhere the modules. Weights must not change while the stream runs, because packed weights are
+            copies.
         skeleton: of every track.
-        tracks: how many slots there are.
+        tracks: the number of slots.
         frame: of coordinates. "camera": x, y overlay the input in pixels and z is depth in pixels relative to the
             animal's center; "object": the model's own frame and unit, centered on each frame's joints. For "camera",
-            `lift_tracks` fits a rotation to the whole recording. A stream can't, because frames are still to come: it
-            scales the joints by the track's normalization, and moves them so that the visible joints are centered on
-            the visible keypoints. That holds for models trained with a reprojection weight, as all that ship are.
-            While nothing is visible the last position is kept.
+            `lift_tracks` fits a rotation to the whole recording. A stream can't do this, because frames are still to
+            come: it scales the joints by the track's normalization, and moves them so that the visible joints are
+            centered on the visible keypoints. This needs a model trained with a reprojection weight, as all shipped
+            ones are. While nothing is visible, the last position is kept.
         normalization: of every track; by default each track has its own, fitted to its first `fit_frames` frames (16),
-            from the first that shows two keypoints on.
-        fit: what happens to these frames. "hold": they are held back until all are there, so that the whole track has
-            one scale and equals the recording; up to ``latency_frames`` of them delay no result. "running": their
+            counted from the first frame with two visible keypoints.
+        fit: how these first frames are treated. "hold": they are held back until all have come, so that the whole track
+            has one scale and equals the recording; up to ``latency_frames`` of them delay no result. "running": their
             results come when they are due, at a scale fitted to the frames so far, and are `LiftedFrame.provisional`.
-            The fit ends with the last of these frames, or later, with the first that changes the scale by no more than
-            1 %; a window (`LifterConfig.receptive_field`) after it, results equal the recording's at that scale. None
-            is "hold" where you push; `serve_stream` makes it "running".
-        fit_frames: how many; where `fit` is not told, to give a number means "hold".
-        align: for "camera", turns and scales the joints onto the keypoints as `lift_tracks` does, by a fit to the
-            frames so far, in which about the last `align` count (`RunningAlignment`).
-        pitch: degrees by which the camera looks down (90: straight down, negative: up from below), for models that can
-            be told; one for all tracks.
+            The fit ends with the last of these frames, or with a later one: the first that changes the scale by no more
+            than 1 %. From one receptive field (`LifterConfig.receptive_field`) after it on, results equal the
+            recording's at that scale. The default, None, means "hold" with `push`, and "running" with `serve_stream`.
+        fit_frames: the number of these frames; a number without `fit` means "hold".
+        align: for "camera": turn and scale the joints onto the keypoints as `lift_tracks` does, by a fit to about the
+            last `align` frames (`RunningAlignment`).
+        pitch: degrees by which the camera looks down (90: straight down, negative: up from below), for models that take
+            it; one for all tracks.
         output: the old name of `frame`.
 
     Raises:
-        InputError: the model counts frames (`LifterConfig.counts_frames`) or can't be told the pitch, a motion layer is
-            not one that the lifter makes, or an argument is out of range.
+        InputError: the model counts frames (`LifterConfig.counts_frames`) or takes no pitch, a motion layer is not one
+            that the lifter makes, or an argument is out of range.
     """
 
     def __init__(
@@ -132,11 +134,11 @@ class StreamingLifter:
         self.reset()
 
     latency_frames: int
-    """How many frames after frame t its result comes: ``motion_layers × right``; 0 for a window ``(left, 0)``."""
+    """The result for frame t comes this many frames later: ``motion_layers × right``; 0 for a window ``(left, 0)``."""
 
     @property
     def frames_a_step(self) -> int:
-        """Of how many tracks a push should take a frame: the time for each is the same or longer with more."""
+        """The number of tracks to push a frame of at once: with more, the time for each does not get shorter."""
         return min(self.tracks, self._steps.together or self.tracks)
 
     @property
@@ -157,18 +159,18 @@ class StreamingLifter:
         *,
         tracks: int | Sequence[int] | None = None,
     ) -> list[LiftedFrame]:
-        """Takes frames in and returns the results that are due, each track's in the order of its frames.
+        """Takes frames and returns the results that are due, each track's in the order of its frames.
 
         Args:
-            keypoints: pixels ``(J, 2)``, a frame of one track; ``(T, J, 2)``, some frames of it; or ``(K, T, J, 2)``,
-                frames of each of K tracks.
-            visible: bool, the same shape without the last axis; finite keypoints by default. A keypoint that is not
-                finite is hidden in any case.
-            tracks: the slot or the K slots that the frames belong to; all of them by default. The others pause.
+            keypoints: pixels ``(J, 2)``, a frame of one track; ``(T, J, 2)``, several frames of it; or
+                ``(K, T, J, 2)``, frames of each of K tracks.
+            visible: bool, the same shape without the last axis; by default True for finite keypoints. A keypoint that
+                is not finite is always hidden.
+            tracks: the slot or the K slots that the frames belong to; by default all of them. The others pause.
 
         Returns:
-            results in which joints are NaN where none of the frames that they depend on had a visible keypoint; in the
-            "camera" frame also until the first keypoint was visible and the scale is known.
+            the results. Joints are NaN if none of the frames that they depend on had a visible keypoint, and, in the
+            "camera" frame, until a keypoint was visible and the scale is known.
 
         Raises:
             InputError: shapes don't fit, or there is no such track.
@@ -185,7 +187,7 @@ class StreamingLifter:
         return results
 
     def flush(self, tracks: int | Sequence[int] | None = None) -> list[LiftedFrame]:
-        """Ends tracks, all by default, and returns the results still due: those of a recording that ends here."""
+        """Ends tracks, by default all, and returns the results still due, as for a recording that ends here."""
         own = self._own(tracks)
         results: list[LiftedFrame] = []
         self._catch_up({track: self._scales.release(track) for track in own.tolist()}, results)
@@ -197,11 +199,11 @@ class StreamingLifter:
         return results
 
     def reset(self, tracks: int | Sequence[int] | None = None, *, normalization: Normalization | None = None) -> None:
-        """Forgets tracks, all by default, and drops the results still due; the next push starts new tracks.
+        """Forgets tracks, by default all, and drops the results still due. The next push starts new tracks.
 
         Args:
             tracks: the slot or slots.
-            normalization: of the tracks that start there; the one that this was made with by default.
+            normalization: of the tracks that start there; by default the one given to `StreamingLifter`.
         """
         own = self._own(tracks)
         self._times[own] = 0
@@ -214,22 +216,22 @@ class StreamingLifter:
             self._scales.start(track, normalization or self._normalization, held, self.fit_frames)
 
     def normalization(self, track: int = 0) -> Normalization | None:
-        """The normalization in use, None until there is one; once it is settled, it lifts all frames that follow."""
+        """The normalization in use; None until there is one. Once settled, it holds for all later frames."""
         return self._scales.of(self._own(track)[0])
 
     @property
     def held_frames(self) -> int:
-        """How many frames wait for a scale, of all tracks."""
+        """The number of frames that wait for a scale, of all tracks."""
         return self._scales.held()
 
     def warmup(self) -> None:
-        """Does what would delay the first frame: on a GPU it captures a step as a CUDA graph. No track changes."""
+        """Does work that would delay the first frame: on a GPU it captures a step as a CUDA graph. No track changes."""
         self._steps.warmup()
 
     def _advance(self, tracks: Indices, keypoints: Array, visible: Mask) -> list[LiftedFrame]:
         """The next frame ``(K, J, 2)`` of each track."""
         times, scales = self._times[tracks], self._scales.values[tracks]
-        # Until there is a scale, at most one keypoint is visible: it is the center, whatever the scale.
+        # Until there is a scale, at most one keypoint is visible. It is at the center, so any scale will do.
         normalized, centers = normalize_frames(keypoints, visible, np.where(np.isnan(scales), np.float32(1), scales))
         slots = times % (self.latency_frames + 1)
         self._centers[tracks, slots] = centers
@@ -261,7 +263,7 @@ class StreamingLifter:
         return results
 
     def _placed(self, tracks: Indices, frames: Indices, joints: Array) -> tuple[Array, Array]:
-        """Joints ``(N, J, 3)`` in `frame`, and for each the size ``(N,)`` of a model unit in the unit of `frame`."""
+        """Joints ``(N, J, 3)`` in `frame`, and the size ``(N,)`` of each track's model unit in the unit of `frame`."""
         if self.frame == "object":
             return joints, np.ones(len(joints), dtype=np.float32)
         slots = frames % (self.latency_frames + 1)
@@ -282,7 +284,7 @@ class StreamingLifter:
     def _fit_scales(
         self, tracks: Indices, keypoints: Array, visible: Mask, results: list[LiftedFrame]
     ) -> tuple[Indices, Array, Mask]:
-        """Fits the scales that are still open to these frames too; returns the frames that can be lifted now."""
+        """Adds these frames to the scales that are still being fitted; returns the frames that can be lifted now."""
         ready = np.ones(len(tracks), dtype=np.bool_)
         held: dict[int, list[tuple[Array, Mask]]] = {}
         for index in np.flatnonzero(self._scales.fitting[tracks]).tolist():
@@ -292,7 +294,7 @@ class StreamingLifter:
         return tracks[ready], keypoints[ready], visible[ready]
 
     def _catch_up(self, held: dict[int, list[tuple[Array, Mask]]], results: list[LiftedFrame]) -> None:
-        """Lifts the frames of tracks that were held back, now that their scales are known, a frame of each together."""
+        """Lifts held-back frames of tracks whose scales are known now, one frame of each track at a time."""
         for track in held:
             before = self._units[track]
             before[np.isnan(before)] = self._scales.values[track]
@@ -332,7 +334,7 @@ class StreamingLifter:
 
 
 def _steps_of(model: AnyLifter, skeleton: Skeleton, tracks: int, pitch: float | None) -> Steps:
-    """Steps by the native passes where the model's layers can be fused, else by its modules."""
+    """Steps with the native passes if the model's layers can be fused, else with its modules."""
     config = model.config
     if config.counts_frames:
         wanted = "a stream needs time_encoding 'relative' or 'none'"
@@ -343,7 +345,7 @@ def _steps_of(model: AnyLifter, skeleton: Skeleton, tracks: int, pitch: float | 
     if isinstance(model, NativeLifter):
         check_backend()
         return NativeSteps(config, encode_by(model.encoder, told), model.layers, graph, skeleton.num_joints, tracks)
-    # It loads torch, which the model has loaded already.
+    # This imports torch, which the model has imported already.
     from olift_fast.streaming.steps_modules import steps_of_modules
 
     return steps_of_modules(model, graph, told, tracks)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Skeletons, built-in rigs, and tracks of 2D keypoints and of 3D joints, for all parts of the package; numpy only."""
+"""Skeletons, rigs, and tracks of 2D keypoints and of 3D joints, used by all parts of the package; needs only numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bones from joint names alone: an anatomical template, restricted to the parts that are there."""
+"""Bones from joint names alone: an anatomical template, restricted to the parts that the names have."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = ["Part", "edges_by_name", "read_names", "sides_by_name"]
 
 
 def edges_by_name(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Bones between the joints whose names are anatomical, as pairs of their indices, from the trunk outward.
+    """Bones between the joints with anatomical names, as pairs of joint indices, from the trunk outward.
 
-    The trunk is one chain from nose to tail. Limbs, each a chain by side, hang on its front and rear; fingers on the
-    hand; eyes and ears on the head. A part that is missing is bridged: a knee without a hip hangs on the trunk. The
-    result is one tree over all joints that are read; where there is no trunk at all, shoulders and hips make the loop
-    that COCO draws. () where fewer than two names say anything.
+    The trunk is one chain from nose to tail. Each limb is a chain, joined to the front or the rear of the trunk.
+    Fingers are joined to the hand, eyes and ears to the head. A missing part is bridged: a knee without a hip is joined
+    to the trunk. The result is one tree over all joints with anatomical names. Without any trunk, shoulders and hips
+    make the loop that COCO draws. () if fewer than two names are anatomical.
     """
     parts = read_names(names)
     if sum(part is not None for part in parts) < 2:
@@ -46,7 +46,7 @@ def edges_by_name(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 class _Body:
-    """The joints that are read, sorted into trunk, limbs and what sits on the head."""
+    """The joints with anatomical names, sorted into trunk, limbs and parts of the head."""
 
     def __init__(self, parts: Sequence[Part | None]) -> None:
         self.parts = {index: part for index, part in enumerate(parts) if part is not None}
@@ -61,7 +61,7 @@ class _Body:
             for part in self.parts.values()
         )
         self.is_animal = crossed or bool(kinds & animal)
-        # Landmarks of a face ("face-17") are no part of the trunk.
+        # Landmarks of a face ("face-17") are not part of the trunk.
         self.has_landmarks = len(self._of("face")) > 2
         self.trunk = self._trunk()
 
@@ -97,20 +97,20 @@ class _Body:
     # The trunk
 
     def _trunk(self) -> list[int]:
-        """The joints of the chain from nose to tail, in its order."""
+        """The joints of the chain from nose to tail, in order."""
         ranks = {part.rank for part in self.parts.values() if part.part in TRUNK_PARTS}
-        # The bones of a rig are numbered from the pelvis upward; keypoints, where the nose is one, from the head.
+        # Bones of an animated rig are numbered from the pelvis upward; keypoints with a nose, from the head.
         from_pelvis = any(PELVIS <= rank < TAIL for rank in ranks) and not self._of("nose")
         necks = [part.order for part in self.parts.values() if part.part == "neck"]
         from_head = bool(self._of("nose")) or (min(necks, default=MIDDLE) < MIDDLE and max(necks) >= END)
-        # "back_end" is the rear of a back, unless limbs have ends too: then it is a bone's.
+        # "back_end" is the rear of a back, unless limbs have ends too: then it is the end of a bone.
         bones_end = any(part.order >= END for part in self.parts.values() if part.part in LIMB_PARTS)
 
         def place(joint: int) -> tuple[float, ...]:
             part = self.parts[joint]
             position, number = divmod(part.order, 100)
             if part.part == "neck":
-                # Numbers and positions of a neck count from the trunk, but not those of keypoints.
+                # Numbers and positions of a neck count from the trunk, except among keypoints.
                 return part.rank, part.order if from_head else -part.order, 0
             if part.part in ("spine", "chest", "abdomen") and from_pelvis:
                 return (SPINE if part.part == "spine" else part.rank), position, -number, part.rank
@@ -129,13 +129,13 @@ class _Body:
         if part.part == "face" and self.has_landmarks:
             return False
         if part.part == "root":
-            # The root of a rig is a joint of its own on the ground, or, where no other is there, the pelvis.
+            # An animated rig's root is a joint on the ground. Without a pelvis it takes the pelvis's place.
             return not self._of("pelvis")
         ends_well = part.part in ("nose", "neck", "throat", "tail") or (part.part == "spine" and not bones_end)
         return part.order >= 0 and not part.side and (part.order < END or ends_well)
 
     def _beside_the_trunk(self) -> None:
-        """Ends of bones and twist bones of the trunk, the root, and what is doubled left and right."""
+        """Joins ends of bones and twist bones of the trunk, the root, and joints that come left and right."""
         for joint, part in self.parts.items():
             if part.part not in TRUNK_PARTS or joint in self.trunk or (part.part == "face" and self.has_landmarks):
                 continue
@@ -152,7 +152,7 @@ class _Body:
                 self._join(host, joint)
 
     def _nearest(self, rank: int) -> int | None:
-        """The joint of the trunk next to this rank; of several, the middle one."""
+        """The joint of the trunk nearest to this rank; of several, the middle one."""
 
         def distance(joint: int) -> tuple[float, ...]:
             return abs(self._rank(joint) - rank), abs(self.parts[joint].order - MIDDLE), joint
@@ -160,11 +160,11 @@ class _Body:
         return min(self.trunk, key=distance, default=None)
 
     def _front(self) -> int | None:
-        """Where arms, forelegs and wings hang."""
+        """The trunk's joint for arms, forelegs and wings."""
         trunk = [joint for joint in self.trunk if NECK + 2 < self._rank(joint) < PELVIS]
         necks = [joint for joint in self.trunk if NECK <= self._rank(joint) <= NECK + 2]
         if trunk:
-            # Of a person with a single joint between neck and hips it is far below the shoulders; a "torso" is a bone.
+            # A person's only joint between neck and hips is far below the shoulders, unless it is a bone, a "torso".
             low = (SPINE,) if any(self._rank(joint) >= PELVIS for joint in self.trunk) else (CHEST, SPINE)
             alone = len(trunk) == 1 and self._rank(trunk[0]) in low
             is_person = bool(self._of("head")) and not self.is_animal
@@ -176,7 +176,7 @@ class _Body:
         return before[-1] if before else self._nearest(CHEST)
 
     def _rear(self) -> int | None:
-        """Where legs hang."""
+        """The trunk's joint for legs."""
         if self.is_insect:
             return self._front()
         pelvis = [joint for joint in self.trunk if PELVIS <= self._rank(joint) <= ROOT]
@@ -191,7 +191,7 @@ class _Body:
     # Limbs
 
     def _limbs(self) -> list[tuple[str, int, int, str]]:
-        """Join the joints of each limb; its girdle, side and first joint, and if it is a leg, wing, fin or flipper."""
+        """Joins the joints of each limb; returns its girdle, side, first joint and kind: leg, wing, fin or flipper."""
         limbs: dict[tuple[str, int, int, str], list[int]] = {}
         for joint, part in self.parts.items():
             if part.part in LIMB_PARTS:
@@ -205,7 +205,7 @@ class _Body:
         ]
 
     def _hang(self, limbs: Sequence[tuple[str, int, int, str]]) -> None:
-        """Join the limbs to the trunk; without one, to the first of them."""
+        """Joins the limbs to the trunk, or without a trunk to the first limb."""
         for girdle, side, root, kind in limbs:
             host = self._rear() if girdle == "hind" else self._front()
             if kind == "fin" and not side:
@@ -213,7 +213,7 @@ class _Body:
             self._join(limbs[0][2] if host is None else host, root)
 
     def _wings_on_shoulders(self, limbs: dict[tuple[str, int, int, str], list[int]]) -> None:
-        """A wing whose side has an arm is the rest of it: a bird's goes on at the shoulder, a bat's is its fingers."""
+        """A wing on a side with an arm continues the arm: a bird's from the shoulder; a bat's wing is its fingers."""
         for girdle, side, index, kind in list(limbs):
             arm = limbs.get((girdle, side, 0, "leg"), [])
             tip = all(self.parts[joint].order >= END for joint in limbs[girdle, side, index, kind])
@@ -226,7 +226,7 @@ class _Body:
                     self._join(hand, self._wing(limbs.pop((girdle, side, index, kind)), hand))
 
     def _limb(self, joints: list[int]) -> int:
-        """Join one limb; its first joint."""
+        """Joins one limb; returns its first joint."""
         rank = self._rank
         joints = sorted(joints, key=lambda joint: (rank(joint), self.parts[joint].order))
         digits = [joint for joint in joints if self.parts[joint].part in DIGITS]
@@ -251,7 +251,7 @@ class _Body:
         return self._digits(main, digits)
 
     def _digits(self, main: list[int], digits: list[int]) -> int:
-        """Join fingers or toes to the limb; the limb's first joint."""
+        """Joins fingers or toes to the limb; returns the limb's first joint."""
         rays: dict[tuple[str, int], list[int]] = {}
         for joint in digits:
             rays.setdefault((self.parts[joint].part, self.parts[joint].number), []).append(joint)
@@ -263,7 +263,7 @@ class _Body:
         hand = [joint for joint in main if self._rank(joint) in range(PALM, DIGIT)]
         carrier = None
         if len(starts) > 2 and starts[0][0] < starts[1][0] and self.parts[starts[0][1]].part != "thumb":
-            # One finger that begins before the others carries them: its first bone is the hand's.
+            # A finger that begins before the others carries them: its first bone is that of the hand.
             carrier = starts[0][1]
         wrist = [joint for joint in main if self._rank(joint) == WRIST and self._rank(main[-1]) == PALM]
         for _, first in starts:
@@ -283,7 +283,7 @@ class _Body:
         return main[0] if main else starts[0][1]
 
     def _wing(self, joints: list[int], hand: int | None = None) -> int:
-        """Join one wing's rays, at the hand or at the first of them; its first joint."""
+        """Joins the rays of one wing, at the hand or at the first ray; returns the wing's first joint."""
         rays: dict[int, list[int]] = {}
         for joint in sorted(joints, key=lambda joint: self.parts[joint].order):
             rays.setdefault(self.parts[joint].number, []).append(joint)
@@ -312,7 +312,7 @@ class _Body:
     # The head
 
     def _features(self, roots: dict[tuple[str, int], int]) -> None:
-        """Join eyes, ears, jaws, horns to the head, or to what stands for it, and what is on the trunk's sides."""
+        """Joins eyes, ears, jaws and horns to the head or its substitute, and joins parts at the trunk's sides."""
         groups: dict[tuple[str, int, int], list[int]] = {}
         for joint, part in self.parts.items():
             is_landmark = part.part == "face" and self.has_landmarks
@@ -343,7 +343,7 @@ class _Body:
         return nose if nose is not None else self._nearest(NOSE)
 
     def _join_pieces(self) -> None:
-        """What has found no place hangs on the trunk, or on the first joint where there is none."""
+        """Joins the remaining pieces to the trunk, or without a trunk to the first joint."""
         piece = {joint: joint for joint in self.parts}
         for a, b in self.joined:
             old, new = piece[a], piece[b]

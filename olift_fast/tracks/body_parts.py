@@ -1,4 +1,4 @@
-"""The vocabulary of body parts: the words that pose tools, papers and animators have for them."""
+"""The vocabulary of body parts: the words that pose tools, papers and animators use for them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ Girdle = Literal["fore", "mid", "hind", ""]
 
 
 class Part(NamedTuple):
-    """What a joint's name says.
+    """The meaning of a joint's name.
 
     `part` is one of `PARTS`. `side` is +1 left, -1 right, 0 middle or unknown. `girdle` is the pair of limbs that the
-    joint belongs to, "" away from limbs. `rank` is the part's place in its chain: from the nose (0) to the tail along
+    joint belongs to, "" for other joints. `rank` is the part's place in its chain: from the nose (0) to the tail along
     the trunk, from the girdle to the claws along a limb. `order` is the place among joints of one part, from the trunk
-    outward or from head to tail, except that numbers count as they stand ("spine2"); a joint beside its chain (a twist
-    bone) has a negative one, the end of a bone at least `END`. `number` tells alike limbs, fingers and fins apart.
+    outward or from head to tail, except that numbers keep their order ("spine2"). It is negative for a joint beside its
+    chain (a twist bone), and at least `END` for the end of a bone. `number` distinguishes limbs, fingers and fins of
+    one kind.
     """
 
     part: str
@@ -159,7 +160,7 @@ LETTERED_LEG = re.compile(r"[LR][123][A-E]")
 LETTERED = {"A": ("coxa", 12), "B": ("trochanter", 16), "C": ("shank", 35), "D": ("ankle", WRIST), "E": ("claw", 65)}
 # Vertebrae that marker sets name by number.
 VERTEBRAE = {"c7": "withers", "t8": "spine", "t10": "spine", "l5": "lumbar"}
-# Words that change nothing, and those that make a joint a handle of the animator and no part of the body.
+# Words without meaning, and words for handles of the animator, which are not parts of the body.
 EMPTY = _set("of the bone joint jnt jt j def org sk mixamorig cc valvebiped armature point marker kp pos skel c")
 HANDLES = _set(
     "ik fk pole target ctrl control ctl helper goal vector prop weapon camera arena box cage corner wall lever object "

@@ -13,10 +13,10 @@ from olift_fast.tracks.skeleton import Skeleton, check_writable
 from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 CoordinateFrame = Literal["camera", "object"]
-"""What a model's coordinates are given in."""
+"""The frames of coordinates that a lift can give."""
 
 ResultFrame = CoordinateFrame | Literal["world"]
-"""What the coordinates of a result are given in; `LiftedTracks.frame` tells them apart."""
+"""The frames of coordinates of a result, see `LiftedTracks.frame`."""
 
 AXES = {
     "camera": "x right, y down, z away from the camera",
@@ -26,28 +26,28 @@ AXES = {
 _CALIBRATED_AXES = "those of the calibration's world"
 
 MAX_COORDINATE = 1e9
-"""Pixels from the origin. Their squares, and sums of many of those, are far from what float32 can hold."""
+"""The most pixels from the origin. Sums of many such squares are still far below the largest float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class KeypointTracks:
-    """2D keypoints of N tracked animals over T frames, as a file holds them.
+    """2D keypoints of N tracks over T frames, as in a file.
 
     Args:
         keypoints: (N, T, J, 2) x to the right and y down, pixels; NaN where nothing was detected.
-        confidence: (N, T, J) 1 where the file gives none and the keypoint is there, 0 where there is no keypoint.
-        skeleton: the joints, J of them; its edges are () when the file does not tell.
+        confidence: (N, T, J) from 0 to 1. If the file has none, 1 where there is a keypoint; 0 where there is none.
+        skeleton: the J joints; its edges are () if the file has none.
         tracks: (N) track names.
         fps: frames a second, if known.
         frames: (T) frame numbers in the original video, increasing; None means 0 … T-1.
         image_size: width and height in pixels, if known.
         source: where the tracks come from, for messages.
         format: the format that was read.
-        notes: how the file was read where that was a choice, for `olift info`: the convention, what was left out.
-        warnings: what is likely to be wrong with the keypoints, for every command.
+        notes: choices made when the file was read, for `olift info`: its convention, and what was left out.
+        warnings: likely faults of the keypoints, which every command shows.
 
     Raises:
-        InputError: shapes that disagree, or values that cannot be, as coordinates beyond `MAX_COORDINATE`; the message
+        InputError: shapes that disagree, or impossible values, such as coordinates beyond `MAX_COORDINATE`. The message
             begins with `source`.
     """
 
@@ -89,8 +89,8 @@ class KeypointTracks:
     def absent(self) -> npt.NDArray[np.bool_]:
         """(N, J) True where a track never has a joint that another track has.
 
-        Such are the body parts of another animal: files hold one list of joints for all tracks. A track that has no
-        joint at all counts as having all of them.
+        These are the body parts of another kind of animal: a file has one list of joints for all tracks. A track
+        without any keypoint counts as having all joints.
         """
         has = np.asarray((np.isfinite(self.keypoints).all(axis=-1) & (self.confidence > 0)).any(axis=1))
         return np.asarray(~has & has.any(axis=0) & has.any(axis=1, keepdims=True), dtype=np.bool_)
@@ -98,15 +98,15 @@ class KeypointTracks:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LiftedTracks:
-    """3D joints of N tracked animals over T frames, with the 2D input that they were lifted from.
+    """3D joints of N tracks over T frames, with the 2D input that they were lifted from.
 
     Args:
-        joints: (N, T, J, 3) in the axes of `frame`, in `units`; NaN in the frames of a track that
-            have no visible keypoint within the model's reach, and in joints that a track never has while another has
-            them (`KeypointTracks.absent`); finite everywhere else.
+        joints: (N, T, J, 3) in the axes of `frame`, in `units`. NaN in frames of a track without a visible keypoint in
+            the model's receptive field, and for joints that the track never has but another track has
+            (`KeypointTracks.absent`). Finite everywhere else.
         keypoints, confidence, skeleton, tracks, fps, frames, image_size, source, format, notes, warnings: the input
             (`KeypointTracks`).
-        visible: (N, T, J) which keypoints the model saw.
+        visible: (N, T, J) True for keypoints that the model saw.
         frame: "camera": x right, y down, z away from the camera; x and y overlay the input's pixels, z is depth in
             pixels relative to the animal's center. "object": the model's own frame and unit. "world": z up, against
             gravity; x to the camera's right and y away from it, both level; or the axes of the calibration's world
@@ -114,22 +114,22 @@ class LiftedTracks:
         scale: (N) pixels in one model unit.
         centers: (N, T, 2) the center in pixels that normalization subtracted.
         rotation: (N, 3, 3) the rotation from the object's to the camera's frame that was applied.
-        pitch: degrees by which the camera looks down (90: straight down, negative: up from below), as the model was
-            told; None where it was not.
+        pitch: degrees by which the camera looks down (90: straight down, negative: up from below), as given to the
+            model; None if none was given.
         model: the name of the model.
         version: its version.
-        uncertainty: (N, T, J) the standard deviation of z, in the unit of `joints`: within one of it, up or down, the
-            truth is in about two of three cases. NaN where the joint is. None from models that give none.
-            In the world frame it is that along the camera's viewing direction.
-        uncertainty_xy: (N, T, J) the same of x and of y, in the camera's axes.
-        meters_per_pixel: (N) the size of a pixel at each animal, where a length of it is known; `joints` are in meters
-            then. None where no length is known.
-        contacts: (N, T, J) True where a joint stands on the floor; None where nobody looked for the floor.
+        uncertainty: (N, T, J) the standard deviation of z, in the unit of `joints`: in about two of three cases the
+            truth is within one standard deviation. NaN where the joint is NaN. None from models that give none. In the
+            world frame it is the standard deviation along the camera's viewing direction.
+        uncertainty_xy: (N, T, J) the standard deviation of x and of y, in the camera's axes.
+        meters_per_pixel: (N) the size of a pixel at each animal, if a length is known; `joints` are then in meters.
+            None if no length is known.
+        contacts: (N, T, J) True where a joint stands on the floor; None if no floor was looked for.
         world: how the joints got into the world frame; None in other frames.
-        calibration: the camera of the recording, where it is known; the keypoints are without its lens distortion.
+        calibration: the camera of the recording, if known; its lens distortion is removed from the keypoints.
 
     Raises:
-        InputError: shapes that disagree, or values that cannot be; the message begins with `source`.
+        InputError: shapes that disagree, or impossible values. The message begins with `source`.
     """
 
     joints: npt.NDArray[np.float32]
@@ -205,9 +205,9 @@ class LiftedTracks:
 
     @property
     def units(self) -> str:
-        """The unit of `joints`: "meters" where a length is known, else "pixels".
+        """The unit of `joints`: "meters" if a length is known, else "pixels".
 
-        In the object's frame without a known length it is "model units": one is `scale` pixels.
+        In the object frame without a known length it is "model units": one is `scale` pixels.
         """
         if self.meters_per_pixel is not None:
             return "meters"
@@ -220,7 +220,7 @@ class LiftedTracks:
 
     @property
     def camera(self) -> str | None:
-        """How the camera looks, in words, where the model was told: "camera looks down by 60°"."""
+        """The pitch in words, "camera looks down by 60°"; None if the model was given none."""
         if self.pitch is None:
             return None
         return f"camera looks {'up' if self.pitch < 0 else 'down'} by {abs(self.pitch):g}°"
@@ -234,7 +234,7 @@ def check_pitch(pitch: float | None, name: str = "pitch") -> None:
 
 
 def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
-    """Checks the fields that both classes share, and turns lists and numpy scalars into the documented types."""
+    """Checks the fields of both classes, and turns lists and numpy scalars into the documented types."""
     source = value.source
     for name in ("tracks", "notes", "warnings"):
         _set(value, name, tuple(str(text) for text in getattr(value, name)))
@@ -262,7 +262,7 @@ def _settle_shared(value: KeypointTracks | LiftedTracks) -> None:
 
 
 def _check_range(value: KeypointTracks) -> None:
-    """Raises InputError where a finite coordinate is beyond `MAX_COORDINATE`; what is not finite is no keypoint."""
+    """Raises InputError if a finite coordinate is beyond `MAX_COORDINATE`; others are not keypoints."""
     if not (np.abs(value.keypoints) > MAX_COORDINATE).any():
         return
     points = np.where(np.isfinite(value.keypoints), np.abs(value.keypoints), 0)

@@ -1,4 +1,4 @@
-"""Draft skeletons: the bones between joints that nobody wrote any down for, from names and from motion."""
+"""Draft skeletons: infers bones from the joints' names and from motion, for files without edges."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from olift_fast.tracks.rigid_pairs import MIN_FRAMES, edges_by_motion
 from olift_fast.tracks.skeleton import Skeleton
 
 Source = Literal["name", "motion"]
-"""What an edge was inferred from."""
+"""The source of an inferred edge."""
 Infer = Literal["names", "motion", "none"]
-"""What edges are inferred from: names alone, names completed by motion, or nothing."""
+"""How edges are inferred: from names alone, from names and motion, or not at all."""
 
 ENOUGH_JOINED = 0.9
-"""Edges are used where they join such a share of an animal's joints: one that has bones at some joints only is lifted
-worse than one without any. Chosen on human_cmu, rat_dannce23, fly_df3d_30, human_uiprmd, qs_horse, qs_wolf and
+"""Edges are used if they join at least this share of an animal's joints: an animal with bones at only some joints is
+lifted worse than one without any. Chosen on human_cmu, rat_dannce23, fly_df3d_30, human_uiprmd, qs_horse, qs_wolf and
 qs_dog_shiba, with the names of some joints hidden."""
 
 Edge = tuple[int, int]
@@ -32,7 +32,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Draft(NamedTuple):
-    """A skeleton whose edges were all inferred; for each edge its source, and a confidence within 0 … 1."""
+    """A skeleton whose edges were all inferred. Each edge has its source, and a confidence within 0 … 1."""
 
     skeleton: Skeleton
     sources: tuple[Source, ...]
@@ -40,7 +40,7 @@ class Draft(NamedTuple):
 
     @property
     def said(self) -> str:
-        """Where the edges come from, in one line: "edges: 21 inferred from names, 2 from motion"."""
+        """One line about the edges' sources: "edges: 21 inferred from names, 2 from motion"."""
         named, moved = self.sources.count("name"), self.sources.count("motion")
         if not named:
             return f"edges: {moved} inferred from motion"
@@ -50,17 +50,17 @@ class Draft(NamedTuple):
 def draft_skeleton(
     names: Sequence[str], keypoints: Points, visible: Mask, *, by_motion: bool = True, least: float = 0.0
 ) -> Draft | None:
-    """The bones that names tell, completed to one piece by those that motion tells; None where neither tells any.
+    """Bones inferred from names, completed to one piece by bones inferred from motion; None if there are none.
 
-    Joints are joined by motion only where some frame shows both: those of two animals, of which no track has both,
-    stay apart. `draft_or_reason` says why there is no draft.
+    Motion joins two joints only if some frame shows both. So the joints of two kinds of animals, which no track has
+    together, stay apart. `draft_or_reason` says why there is no draft.
 
     Args:
         names: (J) distinct joint names.
-        keypoints: (N, T, J, 2) x to the right and y down, pixels; hidden ones may hold anything.
+        keypoints: (N, T, J, 2) x to the right and y down, pixels; hidden ones may have any value.
         visible: (N, T, J).
-        by_motion: False to take the edges of names alone.
-        least: an animal gets edges where they join at least this share of its joints.
+        by_motion: False to infer from names alone.
+        least: an animal gets edges only if they join at least this share of its joints.
 
     Raises:
         InputError: names that are not distinct, or shapes that disagree.
@@ -72,7 +72,7 @@ def draft_skeleton(
 def draft_or_reason(
     names: Sequence[str], keypoints: Points, visible: Mask, *, by_motion: bool = True, least: float = 0.0
 ) -> Draft | str:
-    """As `draft_skeleton`, with the reason in place of None: "the names tell no bones, and 12 frames are too few …"."""
+    """`draft_skeleton`, but returns the reason instead of None: "the names tell no bones, and bones by motion …"."""
     skeleton = Skeleton(tuple(names))
     keypoints, visible = np.asarray(keypoints), np.asarray(visible, dtype=np.bool_)
     if keypoints.shape != (*visible.shape, 2) or visible.ndim != 3 or visible.shape[-1] != skeleton.num_joints:
@@ -103,18 +103,18 @@ def draft_or_reason(
 def with_inferred_skeleton(
     tracks: KeypointTracks, infer: Infer = "names", *, min_confidence: float = 0.3
 ) -> KeypointTracks:
-    """The tracks with edges: their own where there are any, else inferred ones, and a note that says so.
+    """The tracks with edges: their own if they have some, else inferred ones, with a note about them.
 
-    Edges that leave the joints of a track in several pieces are kept, with a warning.
+    If the edges leave the joints of a track in several pieces, there is a warning.
 
     Args:
-        tracks: as `read_keypoints` returns them.
-        infer: "names": from the joints' names; "motion": from names, completed to one piece by motion; "none": no edge.
-            Edges are used where they join nine tenths of an animal's joints.
-        min_confidence: keypoints below it count as hidden.
+        tracks: from `read_keypoints`.
+        infer: "names": from the joints' names; "motion": from names, completed to one piece by motion; "none": no
+            edges. Edges are used if they join nine tenths of an animal's joints.
+        min_confidence: keypoints with a lower confidence count as hidden.
 
     Raises:
-        InputError: `infer` is none of the three.
+        InputError: `infer` has another value.
     """
     return with_draft(tracks, draft_of(tracks, infer, min_confidence))
 
@@ -124,7 +124,7 @@ def draft_of(
 ) -> Draft | str | None:
     """The draft for tracks without edges, with the sides and the name of their skeleton.
 
-    The reason where there is no draft; None where none is asked for, or the edges are given.
+    If there is no draft, the reason. None if none is asked for, or if the tracks have edges.
     """
     if infer not in get_args(Infer):
         raise InputError(f"infer must be {' or '.join(map(repr, get_args(Infer)))}, got {infer!r}")
@@ -140,7 +140,7 @@ def draft_of(
 
 
 def with_draft(tracks: KeypointTracks, draft: Draft | str | None) -> KeypointTracks:
-    """The tracks with what `draft_of` found for them, a note of it, and a warning of a skeleton in several pieces."""
+    """The tracks with the draft of `draft_of`, a note of it, and a warning if the skeleton is in several pieces."""
     if isinstance(draft, Draft):
         tracks = replace(tracks, skeleton=draft.skeleton, notes=(*tracks.notes, draft.said))
     elif draft is not None:
@@ -150,9 +150,9 @@ def with_draft(tracks: KeypointTracks, draft: Draft | str | None) -> KeypointTra
 
 
 def _kinds(visible: Mask) -> list[tuple[Joints, Mask]]:
-    """For each kind of animal the joints (K) that tracks have together, and which tracks (N) are of the kind.
+    """For each kind of animal, the joints (K) that its tracks have, and which tracks (N) are of the kind.
 
-    A single kind has all of the joints, also those that are never seen.
+    If there is only one kind, it has all joints, even those that are never seen.
     """
     has: Mask = np.asarray(visible.any(axis=1))
     left: Mask = np.asarray(has.any(axis=0))
@@ -169,11 +169,11 @@ def _kinds(visible: Mask) -> list[tuple[Joints, Mask]]:
 
 
 def _completed(start: tuple[Edge, ...], joints: Joints, keypoints: Points, visible: Mask) -> dict[Edge, float]:
-    """The edges that motion adds to `start`, which joins some of these joints, with their confidence.
+    """The edges that motion adds to `start`, with their confidence.
 
     Args:
-        start: edges by names, as places in `joints`.
-        joints: (K) indices of the joints of one kind.
+        start: edges from names, as places in `joints`.
+        joints: (K) indices of the joints of one kind of animal.
         keypoints: (N, T, J, 2) of the tracks of that kind.
         visible: (N, T, J).
     """
@@ -197,7 +197,7 @@ def _joined(edges: Iterable[Edge]) -> int:
 
 
 def _reason(told: int, visible: Mask, by_motion: bool) -> str:
-    """Why there is no edge; `told` is the number of joints that names alone would join."""
+    """Why there are no edges; `told` is the number of joints that names alone would join."""
     joints = visible.shape[-1]
     names = f"the names join {told} of {joints} joints, too few to go by" if told else "the names tell no bones"
     frames = int((visible.sum(axis=-1) >= 2).sum())
@@ -212,7 +212,7 @@ def _reason(told: int, visible: Mask, by_motion: bool) -> str:
 
 
 def _pieces_told(tracks: KeypointTracks) -> str | None:
-    """A warning where bones leave the joints of a track in several pieces."""
+    """A warning if bones leave the joints of a track in several pieces."""
     most: list[list[str]] = []
     for lacks in tracks.absent():
         names = [name for name, missing in zip(tracks.skeleton.names, lacks, strict=True) if not missing]

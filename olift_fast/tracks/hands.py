@@ -1,4 +1,4 @@
-"""Hands on their own: which hand a track is."""
+"""Tracks of single hands: left or right."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _FINGER = KINDS.index("finger")
 
 
 def is_hand(skeleton: Skeleton) -> bool:
-    """Whether the joints' names are those of one hand alone."""
+    """Whether all joints' names are those of one hand."""
     kinds = set(skeleton.kinds)
     return _FINGER in kinds and kinds <= _OF_HANDS
 
 
 def hand_of(skeleton: Skeleton, track: str) -> Skeleton:
-    """The skeleton of a track: all joints left or right where it is a hand and the track's name says which.
+    """The skeleton of a track. For a hand, all joints are left or right if the track's name says which it is.
 
-    A left hand is the mirror image of a right one, so a picture of a hand has two readings in depth until somebody says
-    which hand it is. Readers name tracks so ("left_hand"). A skeleton that has sides, or joints that no hand has, is
-    returned as it is.
+    A left hand is the mirror image of a right hand, so a picture of a hand has two depths unless it is known which hand
+    it is. Readers name such tracks "left_hand" and "right_hand". A skeleton with sides, or with joints that no hand
+    has, is returned as it is.
 
     Args:
         skeleton: of all tracks of a file.

@@ -1,4 +1,4 @@
-"""What the names of joints say: each joint's body part, its side and its place on the body."""
+"""Reads joint names: each joint's body part, its side and its place on the body."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _CODES = frozenset(a + b for side in "lr" for girdle in "fhbm" for a, b in ((sid
 
 
 def read_names(names: Sequence[str]) -> tuple[Part | None, ...]:
-    """The body part that each of J joint names stands for; None for a name that says nothing.
+    """The body part that each of J joint names means; None for a name without meaning.
 
-    Names are read together: "RF" is a right foreleg where "LF" is there, "Leg" a lower leg where "UpLeg" is.
+    Names are read together: "RF" is a right foreleg if there is an "LF", "Leg" is a lower leg if there is an "UpLeg".
     """
     names = tuple(map(str, names))
     words = [_words(name) for name in names]
@@ -71,7 +71,7 @@ def read_names(names: Sequence[str]) -> tuple[Part | None, ...]:
 def sides_by_name(names: Sequence[str]) -> tuple[int, ...]:
     """(J) +1 left, -1 right, 0 middle or unknown: `infer_sides`, and side letters of paired parts without a twin.
 
-    "Hand.L_end" is left without a "Hand.R_end" where other joints of the skeleton are sided.
+    "Hand.L_end" is left even without a "Hand.R_end", if other joints of the skeleton have sides.
     """
     names = tuple(map(str, names))
     words = [_words(name) for name in names]
@@ -91,7 +91,7 @@ def _sides(names: Sequence[str], words: Sequence[list[str]], readings: Sequence[
 
 
 def _words(name: str) -> list[str]:
-    """The name's words in lower case; compounds in pieces that the vocabulary has ("tailbase" → tail, base)."""
+    """The name's words in lower case; compounds are split into words of the vocabulary ("tailbase" → tail, base)."""
     if name.casefold() in VERTEBRAE:
         return [VERTEBRAE[name.casefold()]]
     for joint, segment in INSECT.items():
@@ -104,7 +104,7 @@ def _words(name: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _split(word: str) -> tuple[str, ...]:
-    """The fewest words of the vocabulary that make up this one, a side letter at one end allowed; () if none do."""
+    """The fewest words of the vocabulary that make up this word, with a side letter at one end or not; else ()."""
     if word in _VOCABULARY:
         return (word,)
     best: list[tuple[str, ...] | None] = [(), *([None] * len(word))]
@@ -132,7 +132,7 @@ def _readings(words: Sequence[list[str]], sides: Sequence[int]) -> list[Part | N
 
 
 def _lettered_leg(name: str) -> Part:
-    """The joint of a fly's leg by side, number of the leg and letter of the joint: "R2C"."""
+    """The joint of a fly's leg, from side, number of the leg and letter of the joint: "R2C"."""
     part, rank = LETTERED[name[2]]
     girdles: tuple[Girdle, ...] = ("fore", "mid", "hind")
     return Part(part, SIDES[name[0].casefold()], girdles[int(name[1]) - 1], rank, MIDDLE, 0)
@@ -190,7 +190,7 @@ def _part_and_rank(word: str, rest: Sequence[str], side: int, is_limb: bool) -> 
 
 
 def _without_side(words: Sequence[str], side: int) -> tuple[list[str], Girdle]:
-    """The words without the one that tells the side, and the girdle where that one tells it too ("LF", "HR")."""
+    """The words without the one for the side, and the girdle if that word has it too ("LF", "HR")."""
     left = list(words)
     if not side:
         return left, ""
@@ -208,7 +208,7 @@ def _without_side(words: Sequence[str], side: int) -> tuple[list[str], Girdle]:
 
 
 def _most_telling(words: Sequence[str], fingers: bool) -> str | None:
-    """The word that names the part: the most distal one of a limb ("hand index"), else the first ("tail root")."""
+    """The word that names the part: for a limb the most distal one ("hand index"), else the first ("tail root")."""
     known = [word for word in words if word in MEANING and word not in ("middle", "mid", "center", "centre", "bottom")]
     limb = [word for word in known if MEANING[word][0] in LIMB_PARTS]
     middle = [word for word in words if word in ("middle", "mid")]
@@ -240,7 +240,7 @@ def _girdle(words: Sequence[str], part: str) -> Girdle:
 
 
 def _order(part: str, words: Sequence[str], numbers: Sequence[str]) -> tuple[float, int]:
-    """The place among joints of one part, and which of several alike limbs, fingers or rays it is."""
+    """The place among joints of one part, and the number of the limb, finger or ray."""
     which = 0
     if part in DIGITS and (joints := [JOINTS[word] for word in words if word in JOINTS]):
         return MIDDLE + joints[0], int(numbers[0]) if numbers else 0
@@ -266,7 +266,7 @@ def _order(part: str, words: Sequence[str], numbers: Sequence[str]) -> tuple[flo
 
 
 def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[str]]) -> list[Part | None]:
-    """What only the other names tell: which of "UpLeg" and "Leg" is the shank, and whether "Back" is the hind part."""
+    """Readings that need the other names: which of "UpLeg" and "Leg" is the shank, whether "Back" is the hind part."""
     known = [part for part in readings if part is not None]
     kinds = {(part.part, part.girdle) for part in known}
     hind_is_back = any(
@@ -275,7 +275,7 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
     )
     shared = _shared_numbers(readings)
     limbs = any(part.part in ("elbow", "wrist", "knee") for part in known)
-    # A horse's knee is that of the foreleg: the hind leg has stifle and hock.
+    # A horse's knee is in the foreleg: the hind leg has stifle and hock.
     is_horse = any(word in ("hock", "stifle") for spoken in words for word in spoken)
     plain = {(part.part, part.side, part.girdle) for part in known if part.order >= 0}
     result: list[Part | None] = []
@@ -298,7 +298,7 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
         ):
             part = part._replace(part="wrist", girdle="fore", rank=WRIST)
         if "middle" in spoken and (part.part, "fore") in kinds and part.girdle == "hind":
-            # An insect's "left_middle_femur"; a finger's "middle" stands beside no other pair of limbs.
+            # An insect's "left_middle_femur", but not a finger's "middle", for which there is no other pair of limbs.
             part = part if _girdle(spoken, part.part) else part._replace(girdle="mid")
         if part.order < 0 and (part.part, part.side, part.girdle) not in plain:
             part = part._replace(order=-1 - part.order)
@@ -311,7 +311,7 @@ def _after_a_look_around(readings: Sequence[Part | None], words: Sequence[list[s
 
 
 def _shared_numbers(readings: Sequence[Part | None]) -> set[tuple[str, str]]:
-    """Parts of limbs whose numbers count limbs: each of several parts comes with the same few numbers."""
+    """Parts of limbs whose numbers count limbs: several parts come with the same few numbers."""
     numbers: dict[tuple[str, str], set[float]] = {}
     for part in readings:
         if part is not None and part.part in LIMB_PARTS and part.part not in DIGITS and part.order >= 0:

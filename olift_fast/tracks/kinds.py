@@ -1,4 +1,4 @@
-"""Kinds of joints: what a name says of a joint, as one of a few numbers that a lifter can be told."""
+"""Kinds of joints: what a joint is by its name, as a number that some lifters take as input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from olift_fast.tracks.body_parts import END, FIRST, Part
 from olift_fast.tracks.joint_names import read_names
 
-# Checkpoints hold a row for each kind, by its place here: new kinds go to the end.
+# Checkpoints have a row for each kind, by its place here: new kinds must go to the end.
 KINDS: tuple[str, ...] = (
     *("unknown", "nose", "head", "crown", "face", "eye", "ear", "horn", "jaw", "antenna"),
     *("neck", "throat", "chest", "spine", "abdomen", "belly", "flank", "pelvis", "root"),
@@ -17,9 +17,9 @@ KINDS: tuple[str, ...] = (
     *("hip", "thigh", "knee", "shank", "ankle", "heel", "foot", "toe"),
     *("wing", "flipper", "fin"),
 )
-"""The kinds by their numbers. 0 is that of a joint whose name says nothing. Sides are told apart from kinds."""
+"""The kinds by their numbers. 0 means that the name has no meaning. A kind does not include the side."""
 
-# What a kind is called in each pair of limbs, and the parts that are of it.
+# The name of a kind in each pair of limbs, and the parts of that kind.
 _LIMBS = (
     ("collar", "mid_coxa", "hip", "collar"),
     ("shoulder", "mid_coxa", "hip", "shoulder hip coxa"),
@@ -43,7 +43,7 @@ _ALIKE = {"side": "flank", "tongue": "jaw", "whisker": "face", "brow": "face"}
 
 @lru_cache(maxsize=1024)
 def kinds_of(names: tuple[str, ...]) -> tuple[int, ...]:
-    """(J) the kind of each joint, an index into `KINDS`; 0 for a name that says nothing."""
+    """(J) the kind of each joint, an index into `KINDS`; 0 for a name without meaning."""
     return tuple(0 if part is None else KINDS.index(_kind(part)) for part in read_names(names))
 
 

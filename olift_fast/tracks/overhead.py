@@ -1,4 +1,4 @@
-"""Whether a recording looks as if it was filmed from above or from below, by its 2D keypoints alone."""
+"""Judges from 2D keypoints alone whether a recording was filmed from above or from below."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 MIN_FRAMES = 20
-"""Frames that show three joints or more, below which nothing is said."""
+"""The fewest frames with three visible joints or more that a judgment needs."""
 
 THRESHOLD = 0.9
-"""Chance of a steep camera from which on a recording is warned of. Of held-out recordings by cameras that look down by
+"""There is a warning from this chance of a steep camera on. Of held-out recordings by cameras that look down by
 0 … 40°, 2.8 % reach it (`python -m benchmarks.overhead`)."""
 
 CLEAR = 0.8
-"""Share of that chance from which on the warning says from which of the two sides."""
+"""From this share of the chance on, the warning says whether from above or from below."""
 
 FACTS = (
     "spread", "still_x", "still_y", "shape", "axis", "level", "narrow", "size", "low_moves", "travel", "turn", "turned",
@@ -55,18 +55,18 @@ class Steep(NamedTuple):
 
     @property
     def chance(self) -> float:
-        """That it does either."""
+        """The chance of either."""
         return self.above + self.below
 
     @property
     def said(self) -> str:
-        """From where the recording was filmed: where the names of the joints don't tell, "above or below"."""
+        """From where the recording was filmed: "above or below" if the joints' names don't tell."""
         share = self.above / max(self.chance, 1e-9)
         return "above" if share > CLEAR else "below" if share < 1 - CLEAR else "above or below"
 
 
 class TrackFacts:
-    """The facts of a recording's tracks, each found once, when it is first asked for.
+    """The facts of a recording's tracks, each computed once, when it is first used.
 
     Args:
         keypoints: (N, T, J, 2) x to the right and y down, pixels; not read where not visible.
@@ -80,7 +80,7 @@ class TrackFacts:
 
     @classmethod
     def of(cls, tracks: KeypointTracks, min_confidence: float) -> TrackFacts:
-        """Of tracks as `read_keypoints` returns them; keypoints below the confidence count as hidden."""
+        """From tracks of `read_keypoints`; keypoints with a lower confidence count as hidden."""
         return cls(tracks.keypoints, tracks.visible(min_confidence), tracks.skeleton)
 
     def __getitem__(self, track: int) -> Floats | None:
@@ -91,20 +91,20 @@ class TrackFacts:
 
 
 def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton, told: TrackFacts | None = None) -> Steep | None:
-    """How likely a recording was filmed from above or below.
+    """The chances that a recording was filmed from above or below.
 
-    A small network weighs some facts of the picture: whether the body turns within it, how high its parts stay, and,
-    where the joints' names tell them, legs, trunk and sides. All tracks are of one camera: the mean of their logits
-    counts, weighted by their frames.
+    A small network weighs facts of the picture: whether the body turns within it, how high its parts stay, and, if the
+    joints' names have them, legs, trunk and sides. All tracks have one camera, so the mean of their logits counts,
+    weighted by their frames.
 
     Args:
         keypoints: (N, T, J, 2) or (T, J, 2) x to the right and y down, pixels; not read where not visible.
         visible: (N, T, J) or (T, J).
         skeleton: the joints; names and sides are used, edges are not.
-        told: the facts of these tracks, if others ask for them, too.
+        told: the facts of these tracks, to share them with other functions.
 
     Returns:
-        None where fewer than 20 frames show three joints.
+        the chances; None if fewer than 20 frames show three joints.
     """
     keypoints = keypoints.reshape(-1, *keypoints.shape[-3:])
     told = told or TrackFacts(keypoints, visible.reshape(-1, *visible.shape[-2:]), skeleton)
@@ -125,13 +125,13 @@ def steep_camera(keypoints: Points, visible: Bools, skeleton: Skeleton, told: Tr
 def steep_warning(
     tracks: KeypointTracks, min_confidence: float = 0.3, *, takes_pitch: bool = False, told: TrackFacts | None = None
 ) -> str | None:
-    """A warning where a recording looks as if filmed from above or below and the camera's pitch is not told.
+    """A warning if a recording looks as if filmed from above or below; for recordings without a given pitch.
 
     Args:
-        tracks: as `read_keypoints` returns them.
-        min_confidence: keypoints below it count as hidden.
-        takes_pitch: the model can be told the pitch.
-        told: the facts of these tracks, if others ask for them, too.
+        tracks: from `read_keypoints`.
+        min_confidence: keypoints with a lower confidence count as hidden.
+        takes_pitch: whether the model takes the pitch.
+        told: the facts of these tracks, to share them with other functions.
     """
     told = told or TrackFacts.of(tracks, min_confidence)
     steep = steep_camera(told.keypoints, told.visible, told.skeleton, told)
@@ -144,9 +144,9 @@ def steep_warning(
 
 
 def facts(keypoints: Points, visible: Bools, skeleton: Skeleton) -> Floats | None:
-    """What one track (T, J, 2) shows, in the order of `FACTS`; 0 for what its names don't tell.
+    """The facts of one track (T, J, 2), in the order of `FACTS`; 0 for facts that its names don't have.
 
-    None where fewer than 20 frames show three joints, or all of them are in one place.
+    None if fewer than 20 frames show three joints, or if all joints are at one point.
     """
     seen = np.flatnonzero(visible.sum(axis=1) >= _MIN_JOINTS)
     if len(seen) < MIN_FRAMES:
@@ -169,7 +169,7 @@ def facts(keypoints: Points, visible: Bools, skeleton: Skeleton) -> Floats | Non
 
 
 def _filled(keypoints: Points, visible: Bools) -> Floats:
-    """(T, J, 2) with gaps interpolated, and single outliers taken out by a median of three frames."""
+    """(T, J, 2) with gaps interpolated, and single outliers removed by a median of three frames."""
     times = np.arange(len(visible))
     points = np.empty(keypoints.shape, dtype=np.float64)
     for joint, there in enumerate(visible.T):
@@ -187,7 +187,7 @@ def _picture(points: Floats, center: Floats) -> dict[str, float]:
     step = np.log(np.median(np.abs(np.diff(points, axis=0)).sum(-1), axis=0) + 3e-3)
     height = y.mean(0)
     travel = center.std(axis=0) + 0.03
-    # Frames far apart: from above one is the other turned within the picture, from the side narrower or wider.
+    # Compare frames far apart: from above, one is the other turned in the picture; from the side, narrower or wider.
     first = np.tile(x + 1j * y, (4, 1))
     second = np.concatenate([np.roll(x + 1j * y, len(x) // parts, axis=0) for parts in (2, 3, 5, 9)])
     inner = (first * second.conj()).sum(1)
@@ -212,7 +212,7 @@ def _picture(points: Floats, center: Floats) -> dict[str, float]:
 
 
 def _body(points: Floats, parts: Sequence[Part | None], sides: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Facts of legs, trunk and sides of points (T, J, 2); only of those that the parts (J) and sides (J) tell."""
+    """Facts of legs, trunk and sides of points (T, J, 2), as far as the parts (J) and sides (J) are known."""
     is_person = _is_person(parts)
 
     def middle(wanted: frozenset[str]) -> Floats | None:
@@ -257,7 +257,7 @@ def _trunk(axis: Floats) -> dict[str, float]:
 
 
 def _legs_below(down: Floats, axis: Floats | None) -> dict[str, float]:
-    """Facts of the legs, from the back to the feet (T, 2), also beside the trunk's axis where that is known."""
+    """Facts of the legs, from the back to the feet (T, 2), and relative to the trunk's axis if known."""
     found = {
         "legs": 1.0,
         "legs_down": (down[:, 1] / (_length(down) + 0.2)).mean(),
@@ -271,7 +271,7 @@ def _legs_below(down: Floats, axis: Floats | None) -> dict[str, float]:
 
 
 def _left_and_right(across: Floats, axis: Floats | None, ahead: Sequence[Floats]) -> dict[str, float]:
-    """Facts of the sides, from right to left (T, 2), beside the trunk's axis and what points ahead: nose and toes."""
+    """Facts of the sides, from right to left (T, 2), relative to the trunk's axis and to nose and toes."""
     width = _length(across)
     found = {
         "sides": 1.0,
@@ -289,7 +289,7 @@ def _left_and_right(across: Floats, axis: Floats | None, ahead: Sequence[Floats]
 
 
 def _is_person(parts: Sequence[Part | None]) -> bool:
-    """Arms, and nothing that only an animal has, such as a tail or forelegs."""
+    """Whether there are arms, and no parts that only animals have, such as a tail or forelegs."""
     known = [part for part in parts if part is not None]
     is_animal = any(
         part.part in _ANIMAL

@@ -1,8 +1,8 @@
-"""Bones from motion alone: which pairs of joints stay close, keep their distance and move as one.
+"""Bones from motion alone: pairs of joints that stay close, keep their distance and move together.
 
-What a bone looks like in 2D: the upper envelope of its projected length is short, its length and direction change
-slowly, and no third joint lies between its ends. Each pair of joints gets a score of such facts, and the bones are the
-spanning tree of the highest total score.
+In 2D, a bone's projected length has a short upper envelope, its length and direction change slowly, and no third joint
+is between its ends. Each pair of joints gets a score from such facts. The bones are the spanning tree with the highest
+total score.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 MIN_FRAMES = 20
-"""Frames with two visible joints, or more, below which no bone is guessed."""
+"""The fewest frames with two or more visible joints from which bones are guessed."""
 
 # Weights of the columns of `Evidence.facts`. `python -m benchmarks.skeletons fit` finds them on generated animals.
 FACTS = ("length", "envelope", "turning", "fast", "slow", "far", "residual", "speed", "together", "between", "detour")
@@ -38,26 +38,26 @@ _FLOOR = np.float32(0.01)
 def edges_by_motion(
     keypoints: npt.NDArray[np.floating], visible: Bools, *, start: Iterable[tuple[int, int]] = ()
 ) -> tuple[Edges, tuple[float, ...]]:
-    """Bones that join the joints to a tree, and how sure each is, from 2D motion alone.
+    """Bones that join the joints to a tree, and the chance of each, from 2D motion alone.
 
-    Joints that were seen in the same 8 frames or more, directly or through others, become one tree; one that was never
-    seen gets no bone. The tree is the maximum spanning tree (Prim 1957) of a linear score of pairs, whose few weights
-    were fitted on generated animals so that a true bone wins against all pairs that could replace it.
+    Joints that are seen together in at least 8 frames, directly or through others, become one tree. A joint that is
+    never seen gets no bone. The tree is the maximum spanning tree (Prim 1957) of a linear score of pairs. Its few
+    weights were fitted on generated animals, so that a true bone wins against all pairs that could replace it.
 
     Args:
         keypoints: (T, J, 2), or (N, T, J, 2) tracks of one skeleton, in any unit; not read where not visible.
         visible: (T, J) or (N, T, J) False where a keypoint is missing.
-        start: pairs of joints that are known to be bones; they are kept, come first, and are completed.
+        start: pairs of joints that are known to be bones. They are kept, come first, and are completed.
 
     Returns:
-        The bones, and for each the chance that it is true, from its share of exp(score) among the pairs that could
-        replace it. Of bones with 0.9, nine in ten are true on generated animals. It is 1 for those of `start`.
-        None is found, and both are () unless there is `start`, where fewer than 20 frames have two visible joints, or
-        all joints are in one place.
+        The bones, and for each the chance that it is true: its share of exp(score) among the pairs that could replace
+        it. On generated animals, nine in ten bones with a chance of 0.9 are true. The chance is 1 for bones of `start`.
+        If fewer than 20 frames have two visible joints, or all joints are at one point, only the bones of `start` are
+        returned, and () without `start`.
 
     Raises:
-        InputError: shapes that disagree, a visible keypoint that is not finite, or a pair in `start` that is not one of
-            two joints.
+        InputError: shapes that disagree, a visible keypoint that is not finite, or a pair in `start` that is not two
+            different joints.
     """
     keypoints, visible = _checked(keypoints, visible)
     joints = visible.shape[-1]
@@ -81,7 +81,7 @@ def edges_by_motion(
 
 
 class Evidence(NamedTuple):
-    """What 2D motion says of pairs of joints; a pair that was hardly ever seen together is left out.
+    """Facts about pairs of joints from 2D motion; pairs that were hardly ever seen together are left out.
 
     first, second: (P) the pairs' joints, first < second. facts: (P, 11) see `FACTS`; each but "together", "between" and
     "detour" is the logarithm of a length in units of the body's 2D radius.
@@ -93,7 +93,7 @@ class Evidence(NamedTuple):
 
 
 def pair_evidence(keypoints: npt.NDArray[np.floating], visible: Bools) -> Evidence | None:
-    """The facts of all pairs, pooled over the tracks; None where they are too few to guess from.
+    """The facts of all pairs, pooled over the tracks; None if there are too few to guess from.
 
     keypoints (N, T, J, 2), visible (N, T, J).
     """
@@ -124,7 +124,7 @@ class _Track(NamedTuple):
 
 
 def _smooth(keypoints: npt.NDArray[np.floating], visible: Bools) -> _Track | None:
-    """One track without outliers, translation and zoom; None if it shows nothing but a point."""
+    """One track without outliers, translation and zoom; None if its keypoints are all at one point."""
     there = visible.any(axis=1)
     visible = visible[np.flatnonzero(there)[0] : np.flatnonzero(there)[-1] + 1] if there.any() else visible[:0]
     if len(visible) < 2:
@@ -143,7 +143,7 @@ def _smooth(keypoints: npt.NDArray[np.floating], visible: Bools) -> _Track | Non
     radius = np.sqrt(np.median(np.square(filled[moving]).sum(axis=-1), axis=0))
     if not radius.max() > 0:
         return None
-    # Slow changes of size are the camera's; a quick one is a pose, and stays.
+    # Slow changes of size come from the camera and are removed; quick ones come from the pose and stay.
     size = np.log(np.maximum(radius, 1e-3 * radius.max()))
     window = np.hanning(63)[1:-1] / np.hanning(63).sum()
     size = np.convolve(np.pad(size, 30, mode="edge"), window, mode="valid")
@@ -152,7 +152,7 @@ def _smooth(keypoints: npt.NDArray[np.floating], visible: Bools) -> _Track | Non
 
 
 def _distance_facts(tracks: list[_Track], frames: int) -> npt.NDArray[np.float64]:
-    """(6, J, J) how long a pair is, and how much length and direction change; NaN where hardly ever seen together."""
+    """(6, J, J) a pair's length, and the changes of its length and direction; NaN if hardly ever seen together."""
     joints = len(tracks[0].positions)
     facts = np.full((6, joints, joints), np.nan)
     samples = []
@@ -201,12 +201,12 @@ def _quantiles(values: Floats, shares: tuple[float, ...]) -> list[Floats]:
 
 
 def _shared_motion(tracks: list[_Track]) -> npt.NDArray[np.float64]:
-    """(3, J, J) how differently two joints move: beside the body's main motion, in velocity, and as a correlation."""
+    """(3, J, J) differences in motion of two joints: without the body's main motion, in velocity, as a correlation."""
     joints = len(tracks[0].positions)
     residual, speed, frames = np.zeros((joints, joints)), np.zeros((joints, joints)), 0
     for positions, _ in tracks:
         flat = positions.astype(np.float64).reshape(joints, -1)
-        # Four shapes span what a rigid body can show, its mean included; the rest is the joints' own motion.
+        # Four shapes, with the mean, span all views of a rigid body; the rest is the joints' own motion.
         _, vectors = np.linalg.eigh(flat @ flat.T)
         own = flat - vectors[:, -4:] @ (vectors[:, -4:].T @ flat)
         lag = min(4, positions.shape[1] - 1)
@@ -226,7 +226,7 @@ def _shared_motion(tracks: list[_Track]) -> npt.NDArray[np.float64]:
 
 
 def _between(length: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(2, J, J) the log number of joints that are nearer to both ends than these to each other, and how much nearer."""
+    """(2, J, J) the log number of joints nearer to both ends than these are to each other, and how much nearer."""
     length = np.where(np.isnan(length), np.inf, length)
     count, nearest = np.zeros_like(length), np.zeros_like(length)
     for joint, row in enumerate(length):
@@ -238,9 +238,9 @@ def _between(length: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _spanning_tree(score: npt.NDArray[np.float64], known: Edges) -> tuple[list[int], npt.NDArray[np.int64]]:
-    """Prim's maximum spanning tree that holds the known bones: joints in the order they joined, and their parents.
+    """Prim's maximum spanning tree with the known bones: joints in the order in which they joined, and their parents.
 
-    A joint without a parent (-1) begins a new tree: no pair with a score leads to it.
+    A joint without a parent (-1) begins a new tree, because no pair with a score leads to it.
     """
     score = score.copy()
     for a, b in known:
@@ -263,7 +263,7 @@ def _spanning_tree(score: npt.NDArray[np.float64], known: Edges) -> tuple[list[i
 def _confidence(
     score: npt.NDArray[np.float64], order: list[int], parent: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """(J) the chance that the bone to each joint's parent is the right one of all pairs that could replace it."""
+    """(J) the chance that the bone to each joint's parent is right, among all pairs that could replace it."""
     joints = len(score)
     below = np.eye(joints, dtype=bool)
     for joint in reversed(order):

@@ -1,7 +1,7 @@
-"""Skeletons that come with the package: the rigs of AnimalSyn3D and the keypoint sets of common pose estimators.
+"""Rigs, the skeletons that come with the package: those of AnimalSyn3D, and keypoint sets of common pose estimators.
 
-Joint names and their order are those of the source. A rig is written as chains of joints; `*` in a chain stands for
-left and for right.
+Joint names and their order are those of the source. A rig is written as chains of joints; `*` in a chain means left
+and right.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton, plain
 
 _PLAIN = 1_000_000
-"""Bytes of a skeleton's file, at most, that `plain_skeleton` opens."""
+"""The most bytes of a skeleton's file that `plain_skeleton` opens."""
 
 
 def rig(name: str) -> Skeleton:
-    """The built-in skeleton of this name; an AnimalSyn3D model's name ("foxZED") works as well.
+    """The rig of this name; an AnimalSyn3D model's name ("foxZED") works as well.
 
     Raises:
-        InputError: no such rig; the message offers close names.
+        InputError: there is no such rig; the message suggests similar names.
     """
     wanted = f"animalsyn3d_{ANIMALSYN3D_MODELS[name]}" if name in ANIMALSYN3D_MODELS else name
     if wanted not in _RIGS:
@@ -34,15 +34,15 @@ def rig(name: str) -> Skeleton:
 
 
 def rig_names() -> tuple[str, ...]:
-    """The names of the built-in skeletons."""
+    """The names of the rigs."""
     return tuple(_RIGS)
 
 
 def find_rig(names: Iterable[str]) -> Skeleton | None:
-    """The built-in skeleton that has exactly these joints, in their order and spelling; None if there is none.
+    """The rig with exactly these joints, in the order and spelling of `names`; None if there is none.
 
-    Order, case and separators of `names` don't matter. Rigs that share all joint names (fox, puma, elk) share their
-    edges too; the first one is returned.
+    The order, case and separators of `names` need not be those of the rig. Rigs with the same joint names (fox, puma,
+    elk) have the same edges, too; the first one is returned.
     """
     given = tuple(map(str, names))
     wanted = frozenset(map(plain, given))
@@ -53,10 +53,10 @@ def find_rig(names: Iterable[str]) -> Skeleton | None:
 
 
 def load_skeleton(path_or_name: str | Path) -> Skeleton:
-    """The skeleton in a JSON file (see `Skeleton.from_json`), or the built-in rig of that name.
+    """The skeleton in a JSON file (see `Skeleton.from_json`), or the rig of that name.
 
     Raises:
-        InputError: neither a file nor a built-in rig, or a file that holds no valid skeleton.
+        InputError: there is no such file or rig, or the file is not a valid skeleton.
     """
     path = Path(path_or_name)
     if str(path_or_name) in rig_names():
@@ -75,7 +75,7 @@ def load_skeleton(path_or_name: str | Path) -> Skeleton:
 
 
 def _near(name: str) -> str:
-    """The rigs of like names; where there are none all, of which those of AnimalSyn3D come last."""
+    """The rigs with similar names; if there are none, all rigs, those of AnimalSyn3D last."""
     close = difflib.get_close_matches(name, _RIGS, n=3)
     if close:
         return f"did you mean {' or '.join(close)}?"
@@ -83,9 +83,9 @@ def _near(name: str) -> str:
 
 
 def plain_skeleton(path_or_name: str | Path) -> Skeleton | None:
-    """The built-in rig of that name, or the skeleton of a JSON file with `names`; None for all else, and for bad ones.
+    """The rig of that name, or the skeleton in a JSON file with `names`; None for other and for bad files.
 
-    It is what `olift_fast.io.read_skeleton` gives, but needs none of the libraries that read other files.
+    `olift_fast.io.read_skeleton` gives the same, but needs the libraries that read other files.
     """
     if str(path_or_name) in rig_names():
         return rig(str(path_or_name))

@@ -1,4 +1,4 @@
-"""Which side of the body each joint is on, read from the names of all joints together."""
+"""Finds the side of the body of each joint from the names of all joints together."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from functools import lru_cache
 
 
 def infer_sides(names: Sequence[str]) -> tuple[int, ...]:
-    """(J) +1 for a left joint, -1 for a right joint, 0 for a middle or unknown one, read from the names.
+    """(J) +1 for a left joint, -1 for a right joint, 0 for a middle or unknown one, by the names.
 
-    A name is sided when it holds the word left or right, or a side letter ("LHip", "hip_l", "EarL", "LF_Coxa", "lhip")
-    whose mirrored name is there as well. Numbers may differ between twins ("paw1LH", "paw4RH") where nothing else fits.
-    Where all names have the same letter as a word of its own ("Thumb_Tip_L", "Wrist_L"), all joints are of that side.
+    A joint has a side if its name has the word left or right, or a side letter ("LHip", "hip_l", "EarL", "LF_Coxa",
+    "lhip") and the mirrored name is there, too. The numbers of twins may differ ("paw1LH", "paw4RH") if nothing else
+    fits. If all names have the same letter as a word of its own ("Thumb_Tip_L", "Wrist_L"), all joints are on that
+    side.
     """
     return tuple(side for _, side in twins(tuple(map(str, names))))
 
@@ -50,7 +51,7 @@ def twins(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
         plain_words = {word for word in words if word in _WORDS}
         if not found[index][1] and len(plain_words) == 1:
             found[index][1] = _SIDE[plain_words.pop()]
-    # All of one side, as a hand: no name has a twin, and all have the same letter.
+    # All joints on one side, such as a hand: no name has a twin, and all have the same letter.
     letters = {"".join(sorted(_LETTERS.keys() & words)) for words in tokens}
     if len(names) > 2 and len(letters) == 1 and letters <= _LETTERS.keys() and not any(side for _, side in found):
         found = [[twin, _SIDE[letter]] for letter in letters for twin, _ in found]
@@ -58,7 +59,7 @@ def twins(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def _mirrored(words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """The names that this one could mirror, as (words, this one's side, rank): the surest reading has rank 0."""
+    """Names that this name could be the mirror of, as (words, side of this name, rank); rank 0 is the surest."""
     for place, word in enumerate(words):
         before, after = words[:place], words[place + 1 :]
         if word in _WORDS:

@@ -22,19 +22,19 @@ from olift_fast.tracks.sides import infer_sides, twins
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Joint names, edges and sides: what makes a rig. Immutable and hashable.
+    """Joint names, edges and sides. Immutable and hashable.
 
     Args:
         names: (J) distinct joint names.
-        edges: pairs of joint indices, the bones; () when they are not known.
+        edges: the bones as pairs of joint indices; () if they are not known.
         sides: (J) +1 left, -1 right, 0 middle or unknown; () to infer them from the names.
-        name: what the rig is called, if it has a name.
-        inferred: (E) True for the edges that were guessed from names or motion, not given; () when all were given.
+        name: the rig's name, if it has one.
+        inferred: (E) True for edges that were inferred from names or motion, not given; () if all were given.
 
     Raises:
-        InputError: no joints, a repeated name, one that no file holds (`check_writable`), an edge that leaves the
-            skeleton, joins a joint to itself or comes twice, sides that are not J values of -1, 0, +1, or `inferred`
-            that is not a value for each edge.
+        InputError: no joints; a repeated name, or one that can't be written to files (`check_writable`); an edge with
+            an index outside of the joints, from a joint to itself, or twice; sides that are not J values of -1, 0, +1;
+            or `inferred` without a value for each edge.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class Skeleton:
     inferred: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
-        # Lists, numpy strings and numpy integers are welcome: files and arrays bring them.
+        # Accept lists, numpy strings and numpy integers, which come from files and arrays.
         names = tuple(str(name) for name in self.names)
         edges = tuple((int(a), int(b)) for a, b in self.edges)
         sides = tuple(int(side) for side in self.sides) or infer_sides(names)
@@ -52,7 +52,7 @@ class Skeleton:
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "sides", sides)
         inferred = tuple(bool(guessed) for guessed in self.inferred)
-        # All given is () however it was said, so that equal skeletons are equal.
+        # If all edges are given this is always (), so that equal skeletons compare equal.
         object.__setattr__(self, "inferred", inferred if any(inferred) else ())
         check_writable("a skeleton's name", [str(self.name or "")])
         what = f"skeleton {self.name!r}" if self.name else "skeleton"
@@ -67,7 +67,7 @@ class Skeleton:
 
     @cached_property
     def kinds(self) -> tuple[int, ...]:
-        """(J) what kind of joint each is, by its name: an index into `KINDS`, 0 where the name says nothing."""
+        """(J) the kind of each joint by its name, an index into `KINDS`; 0 for a name without meaning."""
         return kinds_of(self.names)
 
     def pieces(self) -> tuple[tuple[int, ...], ...]:
@@ -76,11 +76,11 @@ class Skeleton:
         return tuple(dict.fromkeys(tuple(np.flatnonzero(row).tolist()) for row in connected))
 
     def hop_distances(self) -> npt.NDArray[np.int64]:
-        """(J, J) edges on the shortest path between two joints; 0 on the diagonal, J where there is no path."""
+        """(J, J) the number of edges on the shortest path between two joints; 0 on the diagonal, J without a path."""
         return _hop_distances(self.num_joints, self.edges).copy()
 
     def graph(self, hops: int) -> npt.NDArray[np.bool_]:
-        """(J, J) True where two joints are at most `hops` edges apart; True everywhere when no edges are known.
+        """(J, J) True where two joints are at most `hops` edges apart; True everywhere if no edges are known.
 
         Raises:
             InputError: `hops` is negative.
@@ -93,7 +93,7 @@ class Skeleton:
         return (distances <= hops) & (distances < self.num_joints)
 
     def mirror(self) -> npt.NDArray[np.int64]:
-        """(J) index of each joint's twin on the other side, by name; a joint without one is its own twin."""
+        """(J) index of each joint's twin on the other side, by name; a joint without a twin has its own index."""
         return np.array([twin for twin, _ in twins(self.names)], dtype=np.int64)
 
     def permute(self, order: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Skeleton:
@@ -111,7 +111,7 @@ class Skeleton:
         """The joints with these exact names, in this order, and the edges between them.
 
         Raises:
-            InputError: a name that is not in the skeleton, or comes twice.
+            InputError: a name is not in the skeleton, or comes twice.
         """
         place = {name: index for index, name in enumerate(self.names)}
         missing = [name for name in names if name not in place]
@@ -120,12 +120,12 @@ class Skeleton:
         return self._take([place[name] for name in names])
 
     def match(self, names: Sequence[str]) -> Skeleton:
-        """This skeleton in the order and with the spelling of `names`, whatever their case and separators.
+        """This skeleton in the order and with the spelling of `names`; case and separators may differ.
 
-        "Ear L", "ear_l" and "EarL" are one joint. Joints that `names` leaves out are dropped with their edges.
+        "Ear L", "ear_l" and "EarL" mean one joint. Joints that `names` leaves out are dropped with their edges.
 
         Raises:
-            InputError: a name without a counterpart (the message offers close ones), or two that are the same joint.
+            InputError: a name without a counterpart (the message suggests similar names), or two names of one joint.
         """
         exact = {name: index for index, name in enumerate(self.names)}
         loose: dict[str, list[int]] = {}
@@ -145,7 +145,7 @@ class Skeleton:
         return replace(matched, names=tuple(names))
 
     def to_json(self) -> str:
-        """One line of JSON that `from_json` reads back."""
+        """The skeleton as one line of JSON, for `from_json`."""
         content: dict[str, Any] = {"name": self.name, "names": self.names, "edges": self.edges, "sides": self.sides}
         if self.inferred:
             content["inferred"] = tuple(compress(self.edges, self.inferred))
@@ -155,11 +155,11 @@ class Skeleton:
     def from_json(text: str | Mapping[str, Any]) -> Skeleton:
         """A skeleton from JSON text or the parsed object.
 
-        The object has "names"; optional are "edges" (pairs of indices or of names), "sides", "name" and "inferred":
-        those of the edges that were guessed. A pair there that is no edge, or no longer, counts for nothing.
+        The object has "names", and optionally "edges" (pairs of indices or of names), "sides", "name" and "inferred"
+        (those of the edges that were inferred; pairs that are not edges are ignored).
 
         Raises:
-            InputError: not JSON, not that object, or not a valid skeleton.
+            InputError: not JSON, not such an object, or not a valid skeleton.
         """
         if isinstance(text, str):
             try:
@@ -194,7 +194,7 @@ class Skeleton:
 def check_writable(what: str, names: Iterable[str]) -> None:
     """Raises InputError, which begins with `what`, for a name with a NUL or half of a surrogate pair.
 
-    Tables can't be written with such a name, and other files lose a part of it.
+    Tables can't be written with such a name, and other files would lose a part of it.
     """
     wrong = next((name for name in names if _UNWRITABLE.search(name)), None)
     if wrong is not None:
@@ -205,7 +205,7 @@ _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def plain(name: str) -> str:
-    """The name in lower case without separators: what `Skeleton.match` compares."""
+    """The name in lower case without separators, as `Skeleton.match` compares it."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
@@ -286,7 +286,7 @@ def _from_object(content: Any) -> Skeleton:
 
 
 def _known_pairs(pairs: Sequence[Sequence[Any]], place: Mapping[str, int]) -> Iterator[tuple[int, int]]:
-    """The pairs as indices, without those that name a joint that is not there: it may have been renamed."""
+    """The pairs as indices, without pairs that name an unknown joint, which may have been renamed."""
     for pair in pairs:
         a, b = (place.get(value, -1) if isinstance(value, str) else value for value in pair)
         if isinstance(a, int) and isinstance(b, int) and min(a, b) >= 0:

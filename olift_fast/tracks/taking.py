@@ -1,4 +1,4 @@
-"""Some tracks of a recording, or of a lifted result."""
+"""Takes some tracks out of a recording or a lifted result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _OF_TRACKS = ("scale", "centers", "rotation", "meters_per_pixel")
 
 
 def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
-    """The tracks of these names, in this order; joints that only other tracks have are left out.
+    """The tracks with these names, in this order; joints that only other tracks have are left out.
 
     Raises:
-        InputError: no such track; the message lists those that there are.
+        InputError: there is no such track; the message lists all tracks.
     """
     kept = places_of(names, result.tracks)
     finite = np.asarray(np.isfinite(result.joints).all(axis=-1))
@@ -37,10 +37,10 @@ def take_tracks(result: LiftedTracks, names: Sequence[str]) -> LiftedTracks:
 
 
 def take_keypoints(tracks: KeypointTracks, names: Sequence[str]) -> KeypointTracks:
-    """The tracks of these names, in this order, before they are lifted; joints that only others have are left out.
+    """`take_tracks` for keypoints, before they are lifted.
 
     Raises:
-        InputError: no such track; the message lists those that there are.
+        InputError: there is no such track; the message lists all tracks.
     """
     kept = places_of(names, tracks.tracks)
     joints = np.flatnonzero(~tracks.absent()[kept].all(axis=0))
@@ -54,7 +54,7 @@ def take_keypoints(tracks: KeypointTracks, names: Sequence[str]) -> KeypointTrac
 
 
 def places_of(names: Sequence[str], tracks: Sequence[str]) -> list[int]:
-    """Where the tracks of these names are among all; raises InputError, which lists all, where one is not."""
+    """The indices of the tracks with these names; raises InputError, which lists all tracks, if one is missing."""
     missing = [name for name in names if name not in tracks]
     if missing:
         raise InputError(f"has no track {', '.join(map(repr, missing))}; it has {', '.join(tracks)}")

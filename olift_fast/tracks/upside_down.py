@@ -1,4 +1,4 @@
-"""Whether a recording looks upside down, by its 2D keypoints alone: y may point up in its file."""
+"""Judges from 2D keypoints alone whether a recording is upside down: in some files y points up."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.overhead import FACTS, TrackFacts, steep_warning
 
 THRESHOLD = -0.5
-"""How far the legs point down in the picture (1: straight down, -1: up), in the mean, below which there is a warning.
-Bodies that stand before cameras that look down by -10 … 40° are at 0.2 … 0.9, and from above about 0."""
+"""There is a warning if the legs' mean direction in the picture (1: straight down, -1: up) is below this. For standing
+bodies it is 0.2 … 0.9 with cameras that look down by -10 … 40°, and about 0 from above."""
 
 _MOST_TRACKS = 8
 
@@ -17,11 +17,11 @@ _MOST_TRACKS = 8
 def view_warnings(
     tracks: KeypointTracks, min_confidence: float = 0.3, *, takes_pitch: bool = False, pitch_told: bool = False
 ) -> tuple[str, ...]:
-    """What the 2D keypoints alone say of the camera: `steep_warning`, unless the pitch is told, and upside down.
+    """Warnings about the camera from the 2D keypoints: `steep_warning`, unless a pitch is given, and upside down.
 
     Args:
         tracks, min_confidence, takes_pitch: as for `steep_warning`.
-        pitch_told: nothing is to be said of a steep camera.
+        pitch_told: whether a pitch is given; then there is no warning of a steep camera.
     """
     told = TrackFacts.of(tracks, min_confidence)
     steep = None if pitch_told else steep_warning(tracks, takes_pitch=takes_pitch, told=told)
@@ -31,12 +31,12 @@ def view_warnings(
 def upside_down_warning(
     tracks: KeypointTracks, min_confidence: float = 0.3, *, told: TrackFacts | None = None
 ) -> str | None:
-    """A warning where the legs point up in the picture, by the joints' names; None where these tell no legs.
+    """A warning if the legs point up in the picture; None if they don't, or if the joints' names have no legs.
 
     Args:
-        tracks: as `read_keypoints` returns them.
-        min_confidence: keypoints below it count as hidden.
-        told: the facts of these tracks, if others ask for them, too.
+        tracks: from `read_keypoints`.
+        min_confidence: keypoints with a lower confidence count as hidden.
+        told: the facts of these tracks, to share them with other functions.
     """
     told = told or TrackFacts.of(tracks, min_confidence)
     known, down = FACTS.index("legs"), FACTS.index("legs_down")

@@ -1,4 +1,4 @@
-"""Where the axes of a result in the world frame come from, and the calibrated camera that a recording was made by."""
+"""How a result got into the world frame, and the calibrated camera of a recording."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from olift_fast.errors import InputError
 Floats = npt.NDArray[np.float64]
 
 Gravity = Literal["given", "joints", "calibration", "pitch", "feet", "body", "assumed"]
-"""What told which way is up; `docs/world.md` has a line for each."""
+"""The source of the direction of gravity; `docs/world.md` has a line for each."""
 
 Path = Literal["in-plane", "floor", "size", "size and floor"]
-"""What told the depth of the root path; "in-plane": nothing did."""
+"""The source of the root path's depth; "in-plane": none."""
 
 LENS_TERMS = (0, 4, 5, 8, 12, 14)
 """How many distortion coefficients OpenCV knows: k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [tx ty]]]]."""
@@ -30,14 +30,14 @@ class Calibration:
     Args:
         matrix: (3, 3) the camera matrix K, pixels.
         distortion: (D) lens distortion: k1 k2 p1 p2 k3 …, at most 8 of them, or the 4 of a fisheye lens; () for none.
-        rotation: (3, 3) from the calibration's world to the camera; None where unknown.
+        rotation: (3, 3) from the calibration's world to the camera; None if unknown.
         translation: (3) of the camera, in the calibration's unit: ``x_camera = rotation @ x_world + translation``.
-        image_size: width and height in pixels; None where unknown.
-        name: what the camera is called.
-        fisheye: whether `distortion` is that of OpenCV's fisheye model.
+        image_size: width and height in pixels; None if unknown.
+        name: the camera's name.
+        fisheye: whether `distortion` is of OpenCV's fisheye model.
 
     Raises:
-        InputError: shapes or values that cannot be; the message begins with the camera's name.
+        InputError: impossible shapes or values. The message begins with the camera's name.
     """
 
     matrix: Floats
@@ -79,21 +79,22 @@ class WorldFrame:
 
     Args:
         rotation: (3, 3) from the camera's axes (x right, y down, z away) to the world's.
-        origin: (N, 3) where the camera's origin is in the world of each track, in the unit of the joints. Without
-            `matrix` that is the upper left corner of the picture at the animal's depth.
-        gravity: what told which way is up.
-        gravity_error: degrees by which that may be off: in about two of three cases the error is smaller.
-        floor: (N) the height of the floor under each track, in the unit of the joints: 0, but in a calibrated world;
-            NaN where no floor was found. None where nobody looked for it.
-        path: what told the depth of the root path. "in-plane": nothing did, and the tracks move in the picture's plane.
-        path_error: (N) the standard deviation of the root's depth, in the unit of the joints; NaN where nothing tells.
+        origin: (N, 3) the camera's origin in the world of each track, in the unit of the joints. Without `matrix` it is
+            the upper left corner of the picture at the animal's depth.
+        gravity: the source of the direction of gravity.
+        gravity_error: the error of that direction in degrees: in about two of three cases it is smaller.
+        floor: (N) the height of the floor under each track, in the unit of the joints: 0, except in a calibrated world;
+            NaN if no floor was found. None if no floor was looked for.
+        path: the source of the root path's depth. "in-plane": there is none, and the tracks move in the picture's
+            plane.
+        path_error: (N) the standard deviation of the root's depth, in the unit of the joints; NaN if unknown.
         matrix: (3, 3) the camera matrix that `path` was computed with; None for a camera that is far away.
-        size_spread: (N) the spread (one standard deviation) of the frames' sizes about their median, as a share of
-            it; None where no length is known.
+        size_spread: (N) the standard deviation of the frames' sizes about their median, as a share of the median; None
+            if no length is known.
         calibrated: whether the axes and the origin are those of the calibration's world.
 
     Raises:
-        InputError: shapes or values that cannot be.
+        InputError: impossible shapes or values.
     """
 
     rotation: Floats
@@ -133,7 +134,7 @@ class WorldFrame:
         return np.asarray(self.rotation[2])
 
     def of_tracks(self, places: Sequence[int]) -> WorldFrame:
-        """The same of the tracks at these places, in this order."""
+        """The world frame of the tracks at these places, in this order."""
         own = {name: getattr(self, name) for name in ("origin", "path_error", "floor", "size_spread")}
         return replace(self, **{name: values[list(places)] for name, values in own.items() if values is not None})
 

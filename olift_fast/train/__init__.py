@@ -1,6 +1,6 @@
 """Training and evaluation: data mixture, loss, `fit`, `adapt`, metrics, scores on held-out clips.
 
-``olift train`` trains a checkpoint, ``olift adapt`` teaches one a body by 2D alone, ``olift eval`` scores one.
+``olift train`` trains a checkpoint, ``olift adapt`` teaches it a body from 2D alone, and ``olift eval`` scores it.
 """
 
 from olift_fast.bodies.body import Body

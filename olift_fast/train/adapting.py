@@ -1,7 +1,8 @@
-"""Learn a body from its own 2D: a lifter's weights are trained on keypoints whose 3D nobody knows.
+"""Learns a body from its own 2D: trains a lifter on keypoints whose 3D is not known.
 
-Bones keep their lengths in every frame, view and recording of an individual. The 2D tells these lengths: no bone looks
-longer than it is. Where the lifter's own lengths are others, its depth is wrong in a way that training can put right.
+Bones keep their lengths in every frame, view and recording of an individual. These lengths follow from the 2D, because
+no bone looks longer than it is. If the lifter's own lengths differ from them, its depth is wrong, and training can
+correct it.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ from olift_fast.train.own_clips import OwnClips, copies_in, held_apart, own_clip
 from olift_fast.train.schedule import warm_cosine
 
 Watch = Callable[[int, int], None]
-"""Called with the steps done and those in all."""
+"""Called with the number of steps done, and the number of all steps."""
 
 Foresee = Callable[["Outlook"], None]
-"""Called once, before the training; what it raises ends the work."""
+"""Called once before the training; it can raise an error to end the work."""
 
 MOST_LEARNED, MOST_HELD_OUT = 400, 80
-"""Clips, at most; of more, some all over the recordings are taken."""
+"""The most clips; of more, this many are taken, spread over the recordings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +58,16 @@ class AdaptPlan:
 
     Args:
         steps: of the optimizer.
-        minutes: that the steps may take; then it stops early. None for no limit.
+        minutes: the most time for the steps; after it the training stops early. None for no limit.
         clips, frames: of a step.
         learning_rate: after `warmup` steps; it falls to 0 along a cosine.
-        looseness: how much of its own change over time a bone's length keeps, 0 … 1: 0 asks for one length, 1 corrects
-            the mean alone.
-        tolerance: (least, most) of a bone's length, in mean bones: what is off by much more counts little. It is the
-            least more than the lifter's lengths are off from those of the 2D.
-        share: of the way from the old weights to the trained ones, 0 … 1, at which the new weights are.
-        own_depth: weight of the lifter's own depth, where its bones have the right lengths already.
-        doubt: how far its lengths are off where that weight is halved, and where half of the difference is believed.
+        looseness: the share of its own change over time that a bone's length keeps, 0 … 1: 0 asks for one length, 1
+            corrects only the mean.
+        tolerance: (smallest, largest) tolerance of a bone's length, in mean bones: larger errors count little. The
+            tolerance is the smallest one plus the error of the lifter's lengths against those of the 2D.
+        share: the new weights are this share of the way from the old weights to the trained ones, 0 … 1.
+        own_depth: weight of the lifter's own depth, if its bones have the right lengths already.
+        doubt: the error of its lengths at which that weight is halved, and half of the difference is trusted.
         seed: of the order of clips.
     """
 
@@ -104,19 +105,19 @@ class AdaptPlan:
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """What is known of the recordings before the training.
+    """Facts about the recordings before the training.
 
     Args:
-        body: bone lengths that the 2D tells, and those of individuals.
-        apart: how far the lifter's bone lengths are from those that the 2D tells, on the clips to learn from.
-        views: how much of their lengths the bones show (`olift_fast.train.body.shown_share`).
-        along: how much of the bones lies along the view (`olift_fast.train.body.share_along_view`).
+        body: bone lengths from the 2D, shared and of individuals.
+        apart: the distance of the lifter's bone lengths from those of the 2D, on the clips to learn from.
+        views: the share of their lengths that bones show in the picture (`olift_fast.train.body.shown_share`).
+        along: the share of the bones along the view (`olift_fast.train.body.share_along_view`).
         mixed: names of individuals whose recordings differ in proportions, and by how much (`mixed_names`).
-        copies: numbers of recordings that are left out, since others show the same (`copies_in`).
-        foreshortened: names of the ends of bones that no camera sees at their full length: these are guesses.
-        learned, held_out: clips.
+        copies: numbers of recordings that are left out as copies of others (`copies_in`).
+        foreshortened: the ends of bones that are never seen at full length; the lengths of these are guesses.
+        learned, held_out: the numbers of clips.
         frames: of a clip.
-        tracks: that the clips are of.
+        tracks: the number of tracks that the clips are from.
     """
 
     body: Body
@@ -134,14 +135,14 @@ class Outlook:
 
 @dataclass(frozen=True, eq=False)
 class Adaptation(Outlook):
-    """What came of it, beside what was known before.
+    """The outcome of `adapt`, and the facts from before the training.
 
     Args:
         lifter: with the new weights, in evaluation mode, whether they are better or not.
-        verdict: whether they are, as far as can be told without the truth.
-        before, after: signs on the clips held out.
-        steps: that were taken.
-        seconds: that all of it took.
+        verdict: whether they are better, judged without known 3D.
+        before, after: signs on the held-out clips.
+        steps: the number of steps taken.
+        seconds: the time of all the work.
     """
 
     lifter: Lifter
@@ -152,7 +153,7 @@ class Adaptation(Outlook):
     seconds: float
 
     def changes(self) -> Iterator[tuple[str, float, float]]:
-        """What each sign of `LabelFree` is, in words, with its values before and after."""
+        """Each sign of `LabelFree` in words, with its values before and after."""
         for name, words in SIGNS.items():
             yield words, getattr(self.before, name), getattr(self.after, name)
 
@@ -167,27 +168,28 @@ def adapt(
     foresee: Foresee | None = None,
     watch: Watch | None = None,
 ) -> Adaptation:
-    """Train a copy of a lifter on keypoints alone, and tell whether that helped.
+    """Train a copy of a lifter on keypoints alone, and judge whether it became better.
 
-    A fifth of the clips is held out. The copy's bones are drawn towards the lengths that the 2D tells
-    (`lengths_in_picture`), x and y and, by `AdaptPlan.own_depth`, z towards what the lifter gave at first, averaged
-    with its mirror image. With the same threads, and where `minutes` don't end it, the weights are the same each time.
+    A fifth of the clips is held out. The training draws the copy's bones towards their lengths in the 2D
+    (`lengths_in_picture`). It draws x and y, and z with the weight `AdaptPlan.own_depth`, towards the lifter's first
+    result, which is averaged with that of the mirror image. With the same number of threads, and if `minutes` don't end
+    the training, the weights are the same each time.
 
-    Each individual has lengths of its own (`olift_fast.train.body.by_individual`), each clip a size. A recording's
-    tracks are of individuals with their names, or, where these say nothing, of one with the recording's name.
+    Each individual has its own lengths (`olift_fast.train.body.by_individual`), and each clip its own size. A track's
+    individual has the track's name, or the recording's name if the track's name is like `track_0`.
 
     Args:
-        lifter: what to start from, on the CPU; it is not changed.
-        recordings: of one skeleton with bones; a copy of another counts once (`copies_in`).
-        plan: how to learn.
-        min_confidence: keypoints below it count as hidden.
-        pitch: degrees by which the camera of all recordings looks down, for lifters that can be told.
-        foresee: called before the training, with what is known by then; what it raises ends the work.
+        lifter: the lifter to start from, on the CPU; it is not changed.
+        recordings: all with the same skeleton, which must have bones; copies count once (`copies_in`).
+        plan: the settings of the training.
+        min_confidence: keypoints with a lower confidence count as hidden.
+        pitch: degrees by which the camera of all recordings looks down, for lifters that take it.
+        foresee: called before the training with the facts so far; it can raise an error to end the work.
         watch: called after every step.
 
     Raises:
-        InputError: recordings that nothing can be learned from (`own_clips`), or a lifter that counts fewer frames
-            than a clip has.
+        InputError: nothing can be learned from the recordings (`own_clips`), or the lifter counts fewer frames than a
+            clip has.
     """
     begun = time.monotonic()
     check_time_table(lifter.name, lifter.config)
@@ -261,7 +263,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
     sized = logs - scales[:, None, None]
     own = by_individual(clips, lambda rows: length_over_frames(sized[rows], clips.skeleton, 0.5))
     told = by_individual(clips, lambda rows: lengths_in_picture(clips.take(rows), scales[rows]))
-    # A bone that always points at the camera looks short: there the lifter's own length is the better guess.
+    # A bone that always points at the camera looks short; the lifter's own length is then the better guess.
     well = torch.stack([seen_in_full(first[rows], clips.take(rows)) for rows in clips.rows()])
     off = torch.where(well, told, torch.maximum(told, own)) - own
     off = off - off.nanmedian(dim=1, keepdim=True).values
@@ -290,7 +292,7 @@ def _goal(lifter: Lifter, clips: OwnClips, plan: AdaptPlan) -> _Goal:
 
 
 def _train(lifter: Lifter, clips: OwnClips, goal: _Goal, plan: AdaptPlan, watch: Watch | None) -> tuple[Lifter, int]:
-    """The copy that was trained, and the number of steps."""
+    """The trained copy, and the number of steps."""
     trained = copy.deepcopy(lifter).train().requires_grad_(True)
     weights = list(trained.parameters())
     optimizer = torch.optim.AdamW(weights, lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
@@ -361,7 +363,7 @@ def _rounded_off(squares: Tensor, knee: float = 0.1) -> Tensor:
 
 
 def _thinned(clips: OwnClips, most: int) -> OwnClips:
-    """At most so many of the clips, evenly spread."""
+    """At most `most` of the clips, evenly spread."""
     if len(clips) <= most:
         return clips
     return clips.take(torch.arange(most) * len(clips) // most)

@@ -15,7 +15,7 @@ from olift_fast.model.normalization import Normalization
 from olift_fast.tracks.skeleton import Skeleton
 
 LARGEST_RADIUS = 4.0
-"""Model units. A clip whose joints are farther than this from their center (RMS) is not trained on."""
+"""In model units: a clip whose joints are farther than this from their center (RMS) is not trained on."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Batch:
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
     def told(self, config: LifterConfig) -> dict[str, Tensor]:
-        """What a lifter of this config is told beside the keypoints, as arguments of its `forward`."""
+        """The inputs of a lifter with this config beside the keypoints, as arguments of its `forward`."""
         told = {"graph": self.graph, "sides": self.sides}
         if config.pitch:
             told["pitch"] = self.pitch
@@ -54,7 +54,7 @@ class Batch:
         return told
 
     def split(self, clips: int) -> Iterator[Batch]:
-        """The batch in parts of so many clips; the last may have fewer."""
+        """The batch in parts of `clips` clips; the last part may have fewer."""
         parts = (getattr(self, f.name).split(clips) for f in fields(self))
         return (Batch(*tensors) for tensors in zip(*parts, strict=True))
 
@@ -70,9 +70,9 @@ def collate(
     Args:
         groups: at least one.
         hops: how far along the skeleton the local heads see.
-        sides: for each group, whether the model is told the joints' sides; True by default.
-        told: for each group, the skeleton whose graph, sides and kinds of joints the model is told
-            (`olift_fast.data.told`); its own by default.
+        sides: for each group, whether the model gets the joints' sides; by default True.
+        told: for each group, the skeleton whose graph, sides and kinds of joints the model gets
+            (`olift_fast.data.told`); by default its own.
     """
     clips = sum(len(group) for group in groups)
     frames = groups[0].visible.shape[1]
@@ -118,8 +118,7 @@ def normalize_clips(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
 def _of_plausible_size(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """``(B,)`` False for clips whose target is so large in model units that their loss would dominate all others.
 
-    That happens where only a few neighboring joints are visible: the unit is their spread, which says little of the
-    animal's size.
+    This happens if only a few neighboring joints are visible: the unit is then their spread, and not the animal's size.
     """
     squares = np.square(target).sum(axis=-1)
     mean = squares.sum(axis=(1, 2), where=labelled) / np.maximum(labelled.sum(axis=(1, 2)), 1)

@@ -1,4 +1,4 @@
-"""Standard deviations that hold on clips that a lifter was not trained on."""
+"""Calibrates standard deviations on clips that a lifter was not trained on."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from olift_fast.train.evaluate import CLIPS_AT_ONCE, lifted_by
 from olift_fast.train.uncertainty import errors_in_deviations
 
 SHARE = math.erf(math.sqrt(0.5))
-"""Of a normal distribution within one standard deviation: 68.3 %."""
+"""The share of a normal distribution within one standard deviation: 68.3 %."""
 
 
 def calibrated(lifter: Lifter, batches: Sequence[Batch]) -> Lifter:
-    """A copy whose standard deviations hold 68.3 % of the errors on these clips; its joints are the same.
+    """A copy of a lifter with the same joints, in which 68.3 % of the errors are within one standard deviation.
 
-    There are two factors, one for x and y and one for z, each the smallest with which this share of the errors, after
-    one similarity alignment a clip, is within one standard deviation. They go into the bias of the decoder's last
-    layer, which gives logarithms.
+    Its deviations are multiplied by two factors, one for x and y and one for z. Each is the smallest factor with which
+    this share of the errors on these clips, after one similarity alignment for each clip, is within one standard
+    deviation. The factors are added to the bias of the decoder's last layer, which gives logarithms.
 
     Args:
-        lifter: one that gives standard deviations.
-        batches: one a source (`collate`); each source counts the same, however many clips it has. They should be of
-            animals that training left out: errors on those are larger than on animals that it had.
+        lifter: gives standard deviations.
+        batches: one for each source (`collate`); each source counts the same, however many clips it has. The animals
+            should not be in the training, because errors are larger on new animals.
 
     Raises:
         InputError: the lifter gives no standard deviations, or nothing is labeled.
@@ -62,7 +62,7 @@ def _ratios(lifter: Lifter, batch: Batch) -> Tensor:
 
 
 def _quantile(sources: Sequence[Tensor]) -> float:
-    """The smallest value that `SHARE` of all values are not above, where every source has the same weight."""
+    """The `SHARE` quantile of all values, in which every source has the same weight."""
     values, order = torch.cat(list(sources)).sort()
     weights = torch.cat([torch.full_like(own, 1 / own.numel(), dtype=torch.float64) for own in sources])[order]
     place = int(torch.searchsorted(weights.cumsum(dim=0), SHARE * len(sources)))

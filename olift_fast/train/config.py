@@ -1,4 +1,4 @@
-"""The configuration of a training, and reading it from a TOML file."""
+"""The configuration of a training, read from a TOML file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class ModelPlan:
     """The lifter that is trained.
 
     Args:
-        preset: a name of `LifterConfig.preset`; "small" by default. With `start`, the window is the preset's, and all
-            else must be as in the checkpoint.
-        start: checkpoint whose weights training starts from, by name or folder; None draws random weights.
-        name: what results say they were lifted with; the preset's name by default.
-        changes: fields of `LifterConfig` that differ from the preset's; with `start`, the window may,
-            and `pitch`, `kinds` and `uncertainty` may be added: at first they change no joint.
-        share: of the way from the weights of `start` to the trained ones, above 0, at most 1: there are the weights
-            that are saved at the end. At 0.6 most is learned, and little of what the start knew is lost. The early
-            stop scores the trained weights themselves. Source: Wortsman et al., "Robust fine-tuning of zero-shot
-            models" (arXiv 2109.01903).
+        preset: a name of `LifterConfig.preset`; by default "small". With `start`, the window is the preset's, and all
+            other fields must be as in the checkpoint.
+        start: checkpoint whose weights training starts from, by name or folder; None for random weights.
+        name: the model's name, as results record it; by default the preset's name.
+        changes: fields of `LifterConfig` that differ from the preset's. With `start`, the window may differ, and
+            `pitch`, `kinds` and `uncertainty` may be added; at first they change no joint.
+        share: the saved weights are this share of the way from the weights of `start` to the trained ones, above 0, at
+            most 1. At 0.6 most of the gain is kept, and little of what the start knew is lost. The early stop scores
+            the trained weights themselves. Source: Wortsman et al., "Robust fine-tuning of zero-shot models" (arXiv
+            2109.01903).
 
     Raises:
-        InputError: a share outside this range, or below 1 without `start`.
+        InputError: `share` is outside this range, or below 1 without `start`.
     """
 
     preset: str | None = None
@@ -55,19 +55,18 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class EarlyStop:
-    """Stopping before the last step, when the score of the averaged weights no longer falls.
+    """Stops a training before its last step if the score of the averaged weights no longer falls.
 
     The score is the mean SA-MPJPE over held-out sources, in % of the clips' RMS 2D radius; the weights with the best
     score are kept.
 
     Args:
         every: steps between scores.
-        patience: training stops after so many scores in a row without a gain.
-        min_gain: how much lower than the best a score must be to count as a gain.
+        patience: training stops after this many scores in a row without a gain.
+        min_gain: a score must be this much lower than the best one to count as a gain.
         data: folder of real recordings (motion3d/, paired/) whose held-out part is scored. None scores generated
             animals, from a seed that training does not use.
-        held_out: whether the families and persons of `Mixture.held_out` are scored: with the recordings of `data`, or
-            without it, alone.
+        held_out: also score the families and persons of `Mixture.held_out`; without `data`, score only these.
     """
 
     every: int = 500
@@ -84,14 +83,14 @@ class EarlyStop:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibrating the standard deviations that a lifter gives, at the end of its training (`calibrated`).
+    """Calibrates a lifter's standard deviations at the end of its training (`calibrated`).
 
     Args:
-        data: folder of real recordings (motion3d/, paired/) whose held-out part decides, with detector-like faults on
+        data: folder of real recordings (motion3d/, paired/) whose held-out part is used, with a detector's faults on
             the 2D of its motion. None takes generated animals, from a seed that training does not use.
-        sources: names of the recordings of `data` that decide; all of them by default.
-        held_out: whether the families and persons of `Mixture.held_out` decide: with the recordings of `data`, or
-            without it, alone. Each family counts as much as each recording.
+        sources: names of the recordings of `data` to use; by default all.
+        held_out: also use the families and persons of `Mixture.held_out`; without `data`, use only these. Each family
+            counts as much as each recording.
     """
 
     data: Path | None = None
@@ -106,14 +105,15 @@ class Run:
     Args:
         out: folder for the checkpoint, the state to resume from and the logs.
         seed: of weights and data.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        device: "cpu", "cuda", or "auto" for a GPU if there is one.
         precision: of the linear layers; attention, loss and weights are always float32. "auto": bfloat16 on GPUs; on
-            CPUs the faster of the two, timed for the model at the start. A run that resumes keeps what it had.
-        compile: whether forward and backward run through `torch.compile`.
-        workers: processes that make data, for each process that trains; 0 makes it in that process.
+            CPUs the faster of float32 and bfloat16, timed for the model at the start. A resumed run keeps its
+            precision.
+        compile: run forward and backward through `torch.compile`.
+        workers: the number of processes that make data, for each training process; with 0 the training process does.
         save_every, report_every: steps between saves, and between lines of the log.
-        stop_after: the step at which this run ends; the learning rate still follows `Schedule.steps`, and a later run
-            may go on.
+        stop_after: the step at which this run ends. The learning rate still follows `Schedule.steps`, and a later run
+            can go on.
     """
 
     out: Path
@@ -159,7 +159,7 @@ ELSEWHERE = {
     "data.hops": "model.changes.hops",
     "data.sources": "`Mixture(sources=…)` in Python",
 }
-"""Fields that a file may not set, and what sets them."""
+"""Fields that a file may not set, and where their values come from."""
 
 
 def recipes() -> list[str]:
@@ -171,9 +171,9 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> Config
     """A training from a TOML file, or from a recipe of this package by name.
 
     Args:
-        name_or_path: the file has a table for each field of `Config`: ``[schedule]``, ``[run]`` and, where they are
-            wanted, ``[model]``, ``[data]``, ``[early_stop]`` and ``[calibration]``.
-        changes: like "schedule.steps=300": values in TOML notation, or text, that override the file's.
+        name_or_path: the file has a table for each field of `Config`: ``[schedule]``, ``[run]`` and, if needed,
+            ``[model]``, ``[data]``, ``[early_stop]`` and ``[calibration]``.
+        changes: such as "schedule.steps=300": values in TOML notation, or text, which override the file's.
 
     Raises:
         InputError: the file is unreadable or not TOML, a key is unknown, or a value has the wrong type or is out of

@@ -1,4 +1,4 @@
-"""Scores of lifters on held-out clips, beside the flat guess: what `olift eval` prints and early stopping watches."""
+"""Scores lifters and the flat guess on held-out clips, for `olift eval` and for early stopping."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from olift_fast.train.scores import Mean, Scores
 from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 
 Method = Callable[[Batch], Tensor]
-"""What gives joints for a batch: a lifter used in some way, or the flat guess.
+"""A function from a batch to joints: a lifter used in some way, or the flat guess.
 
-They are ``(B, T, J, 3)``; or ``(B, T, J, 5)`` with the standard deviation of x and y and that of z.
+Joints are ``(B, T, J, 3)``; or ``(B, T, J, 5)`` with the standard deviation of x and y and that of z.
 """
 
 
 class Way(NamedTuple):
-    """A method, the hops of the graph that its local heads see, and which bones it is told."""
+    """A method, the hops of the graph that its local heads see, and the bones that it is given."""
 
     method: Method
     hops: int = 1
@@ -46,9 +46,9 @@ EDGES: dict[Graph, str] = {
     "damaged": "damaged edges",
     "absent": "no edges",
 }
-"""What scores call the bones that a method is told."""
+"""The names, in scores, of the bones that a method is given."""
 FLAT = "flat guess"
-"""What scores call the method `flat`."""
+"""The name of the method `flat` in scores."""
 
 CLIPS_AT_ONCE = 32
 
@@ -58,9 +58,9 @@ class Score:
     """Mean scores of a method on the clips of a source.
 
     values: by the names of `METRICS` (docs/metrics.md), all times 100: errors in % of the clips' RMS 2D radius after
-    one similarity alignment a clip, or what the metric's record says (`legend`). None where there is nothing to
-    score, such as motion in single frames, or where joints are not finite. For methods that give standard deviations,
-    those of `UNCERTAINTY_METRICS` are there as well.
+    one similarity alignment for each clip, or as the metric's record says (`legend`). None if there is nothing to
+    score, such as motion in single frames, or if joints are not finite. Methods that give standard deviations have the
+    values of `UNCERTAINTY_METRICS` as well.
     """
 
     source: str
@@ -69,12 +69,12 @@ class Score:
     values: Mapping[str, float | None]
 
     def as_row(self) -> dict[str, str | int | float | None]:
-        """All of it by name, as `olift eval --json` writes it."""
+        """All fields and values by name, as `olift eval --json` writes them."""
         return {"source": self.source, "method": self.method, "clips": self.clips, **self.values}
 
 
 def legend(metrics: Sequence[Metric] = METRICS) -> str:
-    """What the values of a `Score` are, in one sentence."""
+    """One sentence that explains the values of a `Score`."""
     fits = "; ".join(f"{metric.column}: {metric.fit}" for metric in metrics if metric.fit)
     others = [f"{metric.column}: {metric.percent}" for metric in metrics if metric.percent]
     lengths = "in % of the clips' RMS 2D radius after one similarity alignment a clip" + (f" ({fits})" if fits else "")
@@ -82,7 +82,7 @@ def legend(metrics: Sequence[Metric] = METRICS) -> str:
 
 
 def flat(batch: Batch) -> Tensor:
-    """The guess that all joints are at one depth: x, y as seen (where hidden, interpolated over time), z = 0."""
+    """The flat guess: x, y as seen (interpolated over time where hidden), and z = 0."""
     filled = np.stack([_filled(k, v) for k, v in zip(batch.keypoints.numpy(), batch.visible.numpy(), strict=True)])
     return torch.nn.functional.pad(torch.from_numpy(filled), (0, 1))
 
@@ -100,11 +100,11 @@ def lifted_by(
 
     Args:
         lifter: in evaluation mode.
-        sides: whether it is told the joints' sides.
-        pitch: whether it is told the camera's pitch, if it can be (`LifterConfig.pitch`).
-        alone: whether it lifts each frame by itself.
-        mirror: whether it averages each clip with its mirror image (`lift_mirrored`).
-        uncertainty: whether standard deviations are given with the joints.
+        sides: give it the joints' sides.
+        pitch: give it the camera's pitch, if it takes one (`LifterConfig.pitch`).
+        alone: lift each frame by itself.
+        mirror: take the mean of each clip and its mirror image (`lift_mirrored`).
+        uncertainty: also return standard deviations.
     """
     lift = lift_mirrored if mirror else Lifter.__call__
 
@@ -130,7 +130,7 @@ def score(
 ) -> Score:
     """The scores of a method on the clips of one source.
 
-    `hops` are those of the graph that its local heads see, `told` the skeleton that it is told in place of the clips'.
+    `hops` is the reach of the graph that its local heads see, `told` a skeleton to give it instead of the clips' own.
     """
     edges = clips.skeleton.edges
     scores = Scores({metric.name: partial(metric.of_clips, edges=edges) for metric in METRICS})
@@ -176,11 +176,11 @@ def evaluate(
 
     Args:
         lifters: by the name to show. Each lifts whole clips in every dtype, with its mirror image, with the sides
-            hidden, with the camera's pitch hidden if it can be told that, and single frames; or, where there are
-            delays, whole clips with each of them in every dtype.
+            hidden, with the camera's pitch hidden if it takes one, and single frames; or, with `delays`, whole clips
+            with each of them in every dtype.
         data: folder with ``motion3d/``, ``paired/`` or both.
-        noise: whether the 2D of the motion has detector-like faults.
-        dtypes: that the lifters' products are rounded to (`Lifter.optimize`).
+        noise: add a detector's faults to the 2D of the motion.
+        dtypes: the rounding of the lifters' products (`Lifter.optimize`).
         delays: frames to look ahead (`Lifter.with_latency`).
         families: patterns of families and persons (`Mixture.held_out`). All clips of these, from all folders of
             recordings in `data`, are then scored in place of the held-out parts, and last come the means over them.

@@ -1,4 +1,4 @@
-"""Recordings by name: weights of groups of them, and which families and persons are held out whole."""
+"""Recordings by name: weights of patterns of recordings, and the families and persons that are held out whole."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def recordings(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a key of weights stands for a group: it has `*`, `?` or `[`."""
+    """Whether a key of weights is a pattern: it has `*`, `?` or `[`."""
     return any(sign in name for sign in "*?[")
 
 
 def shared_weights(names: Iterable[str], weights: Mapping[str, float]) -> dict[str, float]:
     """How often each recording is drawn.
 
-    A recording that is named has its own weight. Of the others, each belongs to the first pattern that matches it, and
-    the weight of a pattern is shared equally by those that belong to it. A recording without either has weight 1.
+    A recording that is named has its own weight. Each of the others belongs to the first pattern that matches it; the
+    recordings of a pattern share its weight equally. All other recordings have weight 1.
     """
     patterns = [key for key in weights if is_pattern(key)]
     group = {
@@ -75,7 +75,7 @@ def shared_weights(names: Iterable[str], weights: Mapping[str, float]) -> dict[s
 
 
 def expanded(patterns: Sequence[str]) -> tuple[str, ...]:
-    """The patterns, with `VALIDATION` in place of its name."""
+    """The patterns, with the name of `VALIDATION` replaced by its patterns."""
     parts = (VALIDATION if pattern == VALIDATION_NAME else (pattern,) for pattern in patterns)
     return tuple(itertools.chain.from_iterable(parts))
 

@@ -47,34 +47,34 @@ Watch = Callable[[int, Report | None], None]
 
 
 class Data(Protocol):
-    """Where batches come from: a `Mixture`, or an object of your own."""
+    """The source of batches: a `Mixture`, or an object of your own."""
 
     def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Batches without end, from number `start` on: those of process `rank` out of `world`."""
+        """Batches without end, from number `start` on, for process `rank` of `world`."""
         ...
 
 
 def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch: Watch | None = None) -> Lifter:
-    """Train a lifter and return the average of its weights; with early stopping, the average with the best score.
+    """Train a lifter and return it with its average weights; with early stopping, with the best-scored average.
 
-    With ``config.calibration`` its standard deviations are calibrated in the end.
+    With ``config.calibration`` its standard deviations are calibrated at the end.
 
-    Into ``config.run.out`` go the average as a checkpoint (``config.json``, ``model.safetensors``), ``log.csv``,
-    TensorBoard's files where it is installed, and ``training.safetensors``, from which a run resumes.
+    The files in ``config.run.out`` are the average as a checkpoint (``config.json``, ``model.safetensors``),
+    ``log.csv``, TensorBoard's files if it is installed, and ``training.safetensors``, from which a run resumes.
 
     Args:
         config: all settings.
-        data: used in place of ``config.data``; to resume exactly, its batch k must be the same each time.
-        resume: whether to go on where the folder's run stopped, if it holds one. On a CPU with the same number of
-            threads, the weights are then bit for bit those of a run that never stopped.
-        watch: called after every step with the number of steps done and, where there is a new one, the report.
+        data: used instead of ``config.data``; to resume exactly, its batch k must be the same each time.
+        resume: go on where the folder's run stopped, if there is one. On a CPU with the same number of threads, the
+            weights are then bit for bit those of a run that never stopped.
+        watch: called after every step with the number of steps done and the new report, or None if there is none.
 
-    Under ``torchrun`` every process calls this, each trains on batches of its own, gradients are averaged (DDP), and
-    the first process writes. A process without ``torchrun`` uses one device.
+    Under ``torchrun`` every process calls this. Each process trains on its own batches, gradients are averaged (DDP),
+    and the first process writes. A process without ``torchrun`` uses one device.
 
     Raises:
-        InputError: the configuration can't be trained, or the folder can't be written, or it holds another run, or
-            another training writes into it (`olift_fast.train.lock`).
+        InputError: the configuration can't be trained, the folder can't be written, it has another run, or another
+            training writes into it (`olift_fast.train.lock`).
         MissingExtraError: lightning-fabric is not installed.
     """
     fabric = _fabric(config.run)
@@ -85,7 +85,7 @@ def fit(config: Config, *, data: Data | None = None, resume: bool = False, watch
 
 
 def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, fabric: Fabric) -> Lifter:
-    """`fit` on these devices, in a folder that is this training's alone."""
+    """`fit` on these devices, in a folder that no other training uses."""
     out = config.run.out
     torch.manual_seed(config.run.seed)
     _check_out(out, resume)
@@ -143,7 +143,7 @@ def _fit(config: Config, data: Data | None, resume: bool, watch: Watch | None, f
 
 @contextmanager
 def _locked(out: Path, fabric: Fabric) -> Iterator[None]:
-    """The first process locks the folder; where it can't, all processes raise why."""
+    """The first process locks the folder; if it can't, all processes raise the error."""
     with ExitStack() as held:
         refused = None
         if fabric.is_global_zero:
@@ -288,7 +288,7 @@ def _fabric(run: Run) -> Fabric:
 
 
 def _with_precision(config: Config, lifter: Lifter, fabric: Fabric, kept: Precision | None) -> Config:
-    """The settings with the precision that "auto" stands for: the one that is kept, or the faster one."""
+    """The settings with "auto" replaced by a precision: that of the resumed run, or the faster one."""
     precision = kept or resolved(config.run.precision, lifter)
     # Timings differ from process to process, and all have to train in one precision.
     precision = fabric.broadcast(precision)
@@ -296,7 +296,7 @@ def _with_precision(config: Config, lifter: Lifter, fabric: Fabric, kept: Precis
 
 
 def _check_told(mixture: Mixture, config: LifterConfig) -> None:
-    """Raises InputError where the data tells what the model can't be told, or never tells what it can."""
+    """Raises InputError if the data has inputs that the model does not take, or never has inputs that it takes."""
     for name, able, share in (("pitch", config.pitch, mixture.pitch_told), ("kinds", config.kinds, mixture.kinds_told)):
         if bool(able) != (share > 0):
             wanted = f"be above 0 with model.changes.{name} = {able}" if able else f"be 0 without model.changes.{name}"
@@ -314,7 +314,7 @@ def _check_table(config: LifterConfig, mixture: Mixture | None, held_out: Sequen
 
 
 def _calibration_batches(config: Config, lifter: Lifter) -> list[Batch]:
-    """What decides on the standard deviations."""
+    """The batches for the calibration of standard deviations."""
     own = config.calibration
     if own is None:
         return []
@@ -371,7 +371,7 @@ def _score(state: State, stop: EarlyStop, held_out: list[Batch], fabric: Fabric)
 
 
 def _held_out(config: Config, hops: int) -> list[Batch]:
-    """What early stopping scores."""
+    """The batches that early stopping scores."""
     stop = config.early_stop
     return [] if stop is None else held_out_batches(stop.data, hops, *_families(config, stop.held_out))
 

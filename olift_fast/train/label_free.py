@@ -1,4 +1,4 @@
-"""What tells without the truth whether a lifter knows a body: its results of clips whose 3D nobody knows."""
+"""Judges without known 3D whether a lifter knows a body, from its results for clips."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from olift_fast.train.own_clips import OwnClips
 
 CLIPS_AT_ONCE = 32
 GAIN = 0.05
-"""By how much bones must be steadier, so that the new weights are kept."""
+"""Bones must be steadier by this share for the new weights to be kept."""
 VIEWS = 0.92
-"""How much of their lengths the bones must show (`Adaptation.views`), so that the 2D can tell these."""
+"""The bones must show this share of their lengths (`Adaptation.views`) for the lengths to follow from the 2D."""
 RISE = 0.01
-"""By how much the error on turned results may rise."""
+"""The most by which the error on turned results may rise."""
 APART = 0.05
-"""By how much the distance from the keypoints may rise."""
+"""The most by which the distance from the keypoints may rise."""
 LEAST = 1e-6
 SIGNS = {
     "body": "bone lengths off from those that the 2D tells",
@@ -32,21 +32,21 @@ SIGNS = {
     "mirror": "distance from the mirror image's result",
     "turned": "error on its own results, turned and seen anew",
 }
-"""What the signs of `LabelFree` are, in words."""
+"""The signs of `LabelFree` in words."""
 
 
 @dataclass(frozen=True)
 class LabelFree:
-    """Signs of how well a lifter knows a body, on clips without 3D; less is better in each.
+    """Signs of how well a lifter knows a body, on clips without 3D. For each sign, less is better.
 
     Args:
-        body: how far the bones' lengths, over all clips and frames, are from those that the 2D tells
-            (`lengths_in_picture`): the mean over bones, and individuals, of the difference of their logarithms.
-        steadiness: the mean difference of a bone's length in a frame from its one length in all clips of the
-            individual, as logarithms.
-        picture: distance of x, y from the keypoints, in the clips' RMS 2D radius.
-        mirror: distance between the result of a clip and that of its mirror image, in the same unit.
-        turned: error of what the lifter gives for its own results, seen from another side (`turned_error`).
+        body: the difference of the bones' lengths, over all clips and frames, from those in the 2D
+            (`lengths_in_picture`): the mean over bones and individuals of the difference of logarithms.
+        steadiness: the mean difference of a bone's length in a frame from its length in all clips of the individual,
+            as logarithms.
+        picture: the distance of x, y from the keypoints, in the clips' RMS 2D radius.
+        mirror: the distance between the result of a clip and that of its mirror image, in the same unit.
+        turned: the lifter's error on its own results, seen from another side (`turned_error`).
     """
 
     body: float
@@ -56,7 +56,7 @@ class LabelFree:
     turned: float
 
     def as_json(self) -> dict[str, Any]:
-        """All of it by name, rounded."""
+        """All signs by name, rounded."""
         return {name: round(value, 5) for name, value in asdict(self).items()}
 
 
@@ -68,7 +68,7 @@ def lifted_clips(lifter: Lifter, clips: OwnClips) -> Tensor:
 
 
 def mirrored_back(lifter: Lifter, clips: OwnClips) -> Tensor:
-    """What the lifter gives for the clips' mirror images, mirrored back."""
+    """The lifter's results for the clips' mirror images, mirrored back."""
     return lifted_clips(lifter, clips.mirror()) * torch.tensor([-1.0, 1.0, 1.0])
 
 
@@ -78,9 +78,9 @@ def label_free(lifter: Lifter, clips: OwnClips, told: Tensor) -> LabelFree:
 
     Args:
         lifter: in evaluation mode.
-        clips: that it was not adapted to.
-        told: ``(1 + I, E)`` logarithms of the bone lengths that the 2D tells, of all clips and of each individual,
-            NaN where it tells none.
+        clips: it was not adapted to them.
+        told: ``(1 + I, E)`` logarithms of the bone lengths from the 2D, of all clips and of each individual; NaN where
+            unknown.
     """
     joints, mirrored = lifted_clips(lifter, clips), mirrored_back(lifter, clips)
     logs = logarithms(joints, clips.visible, clips.skeleton)
@@ -99,14 +99,14 @@ def label_free(lifter: Lifter, clips: OwnClips, told: Tensor) -> LabelFree:
 
 
 def turned_error(lifter: Lifter, clips: OwnClips, joints: Tensor) -> float:
-    """The sequence-aligned error of the lifter on its own results, whose 3D is known: seen from another side.
+    """The sequence-aligned error of the lifter on its own results, whose 3D is known, seen from another side.
 
-    They are turned about the vertical axis, each clip by another angle of 40 to 320 degrees, and seen from far away. A
-    lifter whose bodies are false gives other bodies for other views.
+    The results are turned about the vertical axis, each clip by another angle of 40 to 320 degrees, and seen from far
+    away. A lifter that does not know the body gives other bodies for other views.
 
     Args:
         lifter: in evaluation mode.
-        clips: that the joints were lifted of.
+        clips: the joints were lifted from them.
         joints: ``(B, T, J, 3)``, in the camera's axes.
 
     Returns:
@@ -124,17 +124,17 @@ def turned_error(lifter: Lifter, clips: OwnClips, joints: Tensor) -> float:
 
 
 def _distance(points: Tensor, others: Tensor, visible: Tensor) -> float:
-    """The mean distance of visible points, each frame centered on them; what is far off counts little."""
+    """The mean distance of visible points, each frame centered on them; outliers count little."""
     apart = (center(points, visible) - center(others, visible)).norm(dim=-1).clamp(max=0.5)
     return float(masked_mean(apart, visible))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a lifter became better, as far as can be told without the truth.
+    """Whether a lifter became better, judged without known 3D.
 
     Args:
-        helped: whether its new weights are to be kept.
+        helped: whether to keep its new weights.
         reason: why, in words.
     """
 
@@ -143,15 +143,15 @@ class Verdict:
 
 
 def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
-    """Judge two lifters: `steadiness` must fall by `GAIN`; `turned` must not rise by more than `RISE`, and
-    `picture` not by more than `APART`.
+    """Compare a lifter before and after: `steadiness` must fall by `GAIN`; `turned` must not rise by more than `RISE`,
+    and `picture` not by more than `APART`.
 
-    Over adaptations whose true change is known the first two follow it best (docs/studies.md). `body` and `mirror`
-    improve nearly always, since that is what is trained for.
+    In adaptations whose true change is known, the first two follow it best (docs/studies.md). `body` and `mirror`
+    nearly always improve, because the training minimizes them.
 
     Args:
-        before, after: on the same clips, which neither was adapted to.
-        views: `olift_fast.train.body.shown_share` of the clips that were adapted to, which must reach `VIEWS`.
+        before, after: the signs on the same clips, to which the lifter was not adapted.
+        views: `olift_fast.train.body.shown_share` of the clips that it was adapted to, which must reach `VIEWS`.
     """
     if few := too_few_views(views):
         return Verdict(False, few)
@@ -167,7 +167,7 @@ def verdict(before: LabelFree, after: LabelFree, views: float) -> Verdict:
 
 
 def too_few_views(views: float) -> str | None:
-    """Why nothing is kept, whatever the training brings, where bones show less than `VIEWS` of their lengths."""
+    """Why no weights will be kept, if the bones show less than `VIEWS` of their lengths; else None."""
     if views >= VIEWS:
         return None
     return f"bones show {views:.1%} of their lengths (wanted: {VIEWS:.0%}), views of more sides do"

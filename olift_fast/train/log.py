@@ -1,4 +1,4 @@
-"""The log of a training: ``log.csv``, and TensorBoard's files where it is installed."""
+"""The log of a training: ``log.csv``, and TensorBoard's files if it is installed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Report:
     """A line of the log.
 
     Args:
-        step: steps done.
+        step: the number of steps done.
         loss: mean over the steps since the last report, and over all processes.
         learning_rate: of this step.
         clips_per_second: of all processes together, since the last report.
-        score: the last one, with early stopping (`olift_fast.train.EarlyStop`).
+        score: the last score, with early stopping (`olift_fast.train.EarlyStop`).
     """
 
     step: int
@@ -38,11 +38,11 @@ COLUMNS = [f.name for f in fields(Report)]
 
 
 class Log:
-    """Appends to the logs in a folder. Lines of a killed run beyond the step that it resumes from are removed.
+    """Appends to the logs in a folder. Lines of a killed run after the step that it resumes from are removed.
 
     Args:
         folder: of the run.
-        step: steps done.
+        step: the number of steps done.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -72,7 +72,7 @@ class Log:
 
 
 def _rows(path: Path, last: int) -> list[dict[str, str]]:
-    """The whole lines of a log up to a step; a killed process may have left half a line."""
+    """The complete lines of a log up to a step; a killed process may have left half a line."""
     if not path.is_file():
         return []
     try:

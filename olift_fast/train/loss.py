@@ -1,4 +1,4 @@
-"""The training loss, on the fast operations."""
+"""The training loss, with the fast operations."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def lifting_loss(
 ) -> Tensor:
     """Squared joint error after rigid alignment + λ · squared velocity error + weighted terms of 2D and of the bones.
 
-    With `uncertainty`, a weight · the negative log-likelihood of the error is added, whose gradient reaches the
-    standard deviations alone and not the joints (`deviance`).
+    With `uncertainty`, the weighted negative log-likelihood of the error (`deviance`) is added. Its gradient reaches
+    only the standard deviations, not the joints.
 
-    The gradient holds the alignment constant. That is exact for the squared error (envelope theorem), and keeps the
+    The gradient holds the alignment constant. This is exact for the squared error (envelope theorem), and keeps the
     gradient finite where the rotation is ambiguous.
 
     Args:
@@ -41,13 +41,13 @@ def lifting_loss(
         alignment: one Procrustes fit for a "sequence", or one for each "frame".
         velocity_weight: λ.
         keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term.
-        reprojection_weight: of x, y of the joints against the input, both centered on the visible keypoints.
+        reprojection_weight: weight of the error of x, y against the input, both centered on the visible keypoints.
         bones: int64 ``(B, E, 2)``, pairs of joints, padded with -1, for the terms of the bones (`bone_errors`).
-        bone_variance_weight: of how much more the bones' lengths vary within a clip than the truth's.
-        bone_ratio_weight: of the error of their proportions.
+        bone_variance_weight: weight of the excess of the lengths' variance within a clip over the truth's.
+        bone_ratio_weight: weight of the error of the bones' proportions.
         uncertainty: ``(B, T, J, 2)``, the standard deviations of the error, that of x and y and that of z; > 0 where
             labeled.
-        uncertainty_weight: of the likelihood.
+        uncertainty_weight: weight of the negative log-likelihood.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -82,16 +82,16 @@ def lifting_loss(
 
 
 def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """How much more bones stretch than the truth's, and how wrong their proportions are.
+    """How much more the bones stretch than the true bones, and the error of their proportions.
 
     ``variance = mean of max(0, var_t(ℓ̂) / m̂² - var_t(ℓ) / m²)``, over bones whose ends are labeled in two frames or
-    more, and ``ratio = mean of (mean_t(ℓ̂) / m̂ - mean_t(ℓ) / m)²``, over bones whose ends are labeled in any. ℓ is a
-    bone's length in the frames that have both ends labeled, m the mean of mean_t(ℓ) over the clip's bones, and the hat
-    is for the prediction.
+    more, and ``ratio = mean of (mean_t(ℓ̂) / m̂ - mean_t(ℓ) / m)²``, over bones whose ends are labeled in any frame. ℓ is
+    a bone's length in the frames with both ends labeled, m the mean of mean_t(ℓ) over the clip's bones. The hat marks
+    the prediction.
 
-    Measured bones vary, too, by 4 to 16 % of their length in tracked animals: to vary as much costs nothing. Lengths
-    are compared with the clip's mean bone and not with their own, so that short bones, whose ratios are mostly noise,
-    count little. Neither depends on the prediction's size, rotation or place.
+    Measured bones vary, too, by 4 to 16 % of their length in tracked animals; the same variance costs nothing. Lengths
+    are divided by the clip's mean bone and not by their own mean, so that short bones, whose ratios are mostly noise,
+    count little. Neither result depends on the prediction's size, rotation or place.
 
     Args:
         joints, target: ``(B, T, J, 3)``, any unit of length.
@@ -113,7 +113,7 @@ def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor)
 def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
     """``log σ_a + 2.5 log(1 + e_a² / 4 σ_a²)``, the mean over the axes a: Student's t of 4 degrees, less a constant.
 
-    Its tails are heavy, so a keypoint gone wild pulls its standard deviation no more than four good ones do.
+    Its tails are heavy, so an outlier changes the standard deviation no more than four good keypoints do.
 
     Args:
         error: ``(B, T, J, 3)``, in the target's axes.

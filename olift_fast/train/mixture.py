@@ -38,7 +38,7 @@ from olift_fast.train.families import (
 )
 
 POOL = 16
-"""Batches that are drawn together."""
+"""The number of batches that are drawn together."""
 
 REAL_WEIGHTS: dict[str, float] = {
     "human_cmu": 5.0,
@@ -56,21 +56,21 @@ class Mixture:
     Args:
         seed: of everything that is drawn.
         frames: T of every clip.
-        lengths: in place of `frames`, how often a batch has clips of T frames, by T. `clips` is then the number of the
-            longest clips; a group of shorter ones has more, about as many frames in all.
-        skeletons: groups in a batch; each has clips of one skeleton.
-        clips: clips in a group.
-        real: folder of real motion (see `olift_fast.data.mocap`), of whose recordings the training part is used
-            (`split`); None trains on generated animals alone.
-        real_whole: folders of real motion whose recordings are used whole, but for what `held_out` names.
+        lengths: instead of `frames`, how often a batch has clips of T frames, by T. `clips` is then the number of the
+            longest clips; a group of shorter clips has more, so that the number of frames is about the same.
+        skeletons: the number of groups in a batch; each has clips of one skeleton.
+        clips: the number of clips in a group.
+        real: folder of real motion (see `olift_fast.data.mocap`); the training part of its recordings is used
+            (`split`). With None only generated animals are used.
+        real_whole: folders of real motion whose recordings are used whole, except for `held_out`.
         held_out: recordings, and persons in them, that are never trained on: "qs_wolf", "qs_dog_*", "human_uiprmd:s01",
-            "@validation" for `olift_fast.train.families.VALIDATION`. Before a colon stands a recording, after it a
-            subject or a take; both may have `*`, `?` and `[…]`.
-        real_share: share of the groups that are not of generated animals, where there is another source.
-        real_weights: how often each recording, "animalsyn3d" and "human36m" are drawn; 1 where not named, 0 for never.
-            A key with `*`, `?` or `[…]` is a group: its weight is that of the group, shared equally by the recordings
-            that it matches, but for those that are named or that a group before it matches.
-        real_frames: for some recordings, how many frames are used, from the start of the training part.
+            "@validation" for `olift_fast.train.families.VALIDATION`. Before a colon is a recording, after it a subject
+            or a take; both may have `*`, `?` and `[…]`.
+        real_share: share of the groups that are not of generated animals, if there is another source.
+        real_weights: how often each recording, "animalsyn3d" and "human36m" are drawn; by default 1, 0 for never. A key
+            with `*`, `?` or `[…]` is a pattern: the recordings that it matches share its weight equally, except those
+            that are named or that an earlier pattern matches.
+        real_frames: for some recordings, the number of frames to use, from the start of the training part.
         recombined: share of the clips of real motion in which a part of the body moves as in another clip.
         bent: share of the clips of real motion in which some joints are held at other angles.
         proportions: how much bone lengths of real motion vary between clips; 0.15 times this is the standard deviation
@@ -78,15 +78,15 @@ class Mixture:
         speed: range of time stretches of real motion.
         families: how often each family of generated bodies is drawn; None leaves it to the generator.
         no_sides: share of groups whose joints' sides are hidden from the model.
-        pitch_told: share of groups whose cameras' pitch is told to the model, where it is known.
-        kinds_told: share of groups whose kinds of joints, by their names, are told to the model; in half of these, some
+        pitch_told: share of groups for which the model gets the cameras' pitch, if it is known.
+        kinds_told: share of groups for which the model gets the kinds of joints by their names; in half of these, some
             joints' kinds are hidden.
-        graphs: how often the model is told which bones (`olift_fast.data.told.Graph`): the skeleton's own ("true"),
-            none ("absent"), its own with faults ("damaged"), or those inferred from names ("named") or from the group's
-            own 2D ("motion", which takes three times as long as drawing the group).
+        graphs: how often the model gets which bones (`olift_fast.data.told.Graph`): the skeleton's own ("true"), none
+            ("absent"), its own with faults ("damaged"), or those inferred from names ("named") or from the group's own
+            2D ("motion", which takes three times as long as drawing the group).
         mirrored: share of groups that are mirrored, left and right swapped.
         hops: of the graph that local heads see.
-        camera, corruption: of what the cameras see, for generated animals and real motion.
+        camera, corruption: the cameras, and the faults of the 2D, for generated animals and real motion.
         animalsyn3d: its folder (see `olift_fast.data.animalsyn3d`); the data set's own cameras are used.
         human36m: its .npz without pickles (see `olift_fast.data.human36m`).
         sources: other sources, each with how often it is drawn, on the scale of `real_weights`.
@@ -151,11 +151,11 @@ class Mixture:
         return (*([self.real] if self.real else ()), *self.real_whole)
 
     def groups(self, stream: int = 0, frames: int | None = None, clips: int | None = None) -> Iterator[ClipBatch]:
-        """Groups of clips without end; they depend on the seed and the stream alone.
+        """Groups of clips without end; they depend only on the seed and the stream.
 
         Args:
-            stream: number of the stream.
-            frames, clips: of each group; the mixture's by default.
+            stream: the number of the stream.
+            frames, clips: of each group; by default those of the mixture.
         """
         frames, clips = frames or self.frames, clips or self.clips
         rng = np.random.default_rng((self.seed, stream, 1))
@@ -174,8 +174,8 @@ class Mixture:
         """Sources other than generated animals, with their weights; recordings of `real` first. Files are read once.
 
         Raises:
-            InputError: a weight is not a finite number >= 0, or all are 0, or one is for a recording that is missing;
-                or what is held out is missing.
+            InputError: a weight is not a finite number >= 0, all weights are 0, a weight is for a missing recording, or
+                a held-out recording is missing.
         """
         paths = recordings(self.folders)
         others = [name for name in ("animalsyn3d", "human36m") if getattr(self, name)]
@@ -199,7 +199,7 @@ class Mixture:
     def _recorded(
         self, paths: Mapping[str, Path], names: Sequence[str], weights: Mapping[str, float]
     ) -> Iterator[ClipSource]:
-        """What is trained on of recordings, `paths` of those among `names` that are used at all."""
+        """The sources of the recordings to train on; `paths` are those of `names` that are used at all."""
         motions = {name: load_motion(path) for name, path in paths.items()}
         check_patterns(self.held_out, names, (part for motion in motions.values() for part in segments_of(motion)))
         for name, motion in motions.items():
@@ -231,16 +231,17 @@ class Mixture:
                 raise InputError(f"{key} must name recordings of {known}, got {', '.join(unknown)}")
 
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Training batches without end, from number `start` on: what batch k holds depends on the seed and k alone.
+        """Training batches without end, from number `start` on; batch k depends only on the seed and k.
 
         Args:
-            start: the first batch.
-            rank, world: of how many processes that train together this is which; no two get the same batch.
+            start: the number of the first batch.
+            rank, world: the number of this process, and of all processes that train together; no two get the same
+                batch.
         """
         return _from_pools(map(self.pool, _turns(start, rank, world)), start)
 
     def loader(self, workers: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """`batches`, made by worker processes (0: by this one), which end with it; the same for any number of them."""
+        """`batches` from worker processes (0: from this one), which end with it; the same for any number of them."""
         if workers == 0:
             return self.batches(start, rank, world)
         made = DataLoader(
@@ -282,7 +283,7 @@ class Mixture:
         return made
 
     def _told(self, group: ClipBatch, rng: np.random.Generator) -> tuple[ClipBatch, Skeleton]:
-        """The group with or without pitch, and the skeleton that the model is told."""
+        """The group with or without pitch, and the skeleton that the model gets."""
         shares = np.array(list(self.graphs.values()))
         graph = list(self.graphs)[int(rng.choice(len(shares), p=shares / shares.sum()))]
         pitch, kinds = rng.random() < self.pitch_told, rng.random() < self.kinds_told
@@ -301,7 +302,7 @@ def _from_pools(pools: Iterable[Sequence[Batch]], start: int) -> Iterator[Batch]
 
 
 class _Pools(Dataset[list[list[np.ndarray]]]):
-    """Pools as arrays: each tensor that leaves a worker would hold a file descriptor."""
+    """Pools as arrays, because each tensor from a worker would keep a file descriptor open."""
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture

@@ -1,4 +1,4 @@
-"""Clips of one's own keypoints, whose 3D nobody knows: what `adapt` learns from, and what tells whether it helped."""
+"""Clips of your own keypoints without 3D: `adapt` learns from some of them, and is judged on the others."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
 
 LENGTHS = (48, 24)
-"""Frames of a clip: the first number, or the second where the first makes fewer clips than `ENOUGH`."""
+"""Frames of a clip: the first number, or the second if the first gives fewer clips than `ENOUGH`."""
 ENOUGH, FEWEST = 40, 10
 SEEN = 0.5
-"""Share of a clip's keypoints that must be visible."""
+"""The share of a clip's keypoints that must be visible."""
 HELD_OUT = 5
-"""One clip of so many is held out."""
+"""One clip in this many is held out."""
 APART = 12
-"""An individual with fewer clips than that is not told apart from the others."""
+"""An individual with fewer clips than this has no lengths of its own."""
 COPY_FRAMES, COPY = 48, 0.03
 """Frames in which two recordings are compared, and the median distance of their keypoints, in RMS radii of the body in
 a frame, below which one is a copy of the other, as DeepLabCut's filtered files are."""
@@ -49,10 +49,10 @@ class OwnClips:
             which hand it is (`hand_of`).
         track: int64 ``(B,)``, the number of each clip's track.
         recording: int64 ``(B,)``, the number of each clip's recording.
-        individual: int64 ``(B,)``, 1 for the first of `individuals` and so on, 0 for those that are not told apart.
-        individuals: names of the I individuals that are told apart: none where all clips are of one.
-        pitch: degrees by which all cameras look down; None where unknown.
-        mirrored: whether the clips are seen in a mirror.
+        individual: int64 ``(B,)``, 1 for the first of `individuals` and so on, 0 for all others.
+        individuals: names of the I individuals with lengths of their own; none if all clips are of one.
+        pitch: degrees by which all cameras look down; None if unknown.
+        mirrored: whether these are the mirror images of the clips.
     """
 
     keypoints: Tensor
@@ -76,7 +76,7 @@ class OwnClips:
         return replace(self, **{name: getattr(self, name)[rows] for name in clipwise})
 
     def rows(self) -> list[Tensor]:
-        """The numbers of all clips, and then those of each individual that is told apart."""
+        """The numbers of all clips, and then those of each of `individuals`."""
         numbers = range(1, 1 + len(self.individuals))
         return [torch.arange(len(self)), *((self.individual == number).nonzero()[:, 0] for number in numbers)]
 
@@ -95,7 +95,7 @@ class OwnClips:
         return (self.take(rows) for rows in torch.arange(len(self)).split(clips))
 
     def told(self, config: LifterConfig) -> dict[str, Tensor]:
-        """What a lifter of this config is told beside keypoints and visibility, as arguments of its `forward`."""
+        """The inputs of a lifter with this config beside keypoints and visibility, as arguments of its `forward`."""
         count, joints = self.present.shape
         told = {"sides": -self.sides if self.mirrored else self.sides}
         if self.skeleton.edges:
@@ -116,19 +116,19 @@ def own_clips(
     min_confidence: float = 0.3,
     pitch: float | None = None,
 ) -> OwnClips:
-    """The recordings' tracks, normalized as `lift_tracks` normalizes them, cut into clips one after another.
+    """The recordings' tracks, normalized as by `lift_tracks`, cut into consecutive clips.
 
-    A clip counts where half of its keypoints are visible or more. It has 48 frames, or 24 where that makes fewer than
-    40 clips. Individuals (`individual_of`) with 12 clips or more are told apart, where there are several.
+    A clip is used if at least half of its keypoints are visible. It has 48 frames, or 24 if 48 would give fewer than 40
+    clips. If there are several individuals (`individual_of`), those with 12 clips or more have lengths of their own.
 
     Args:
-        lifter: what shall learn from them.
-        recordings: of one skeleton: the same joints, bones and sides; without copies (`copies_in`).
+        lifter: the lifter that learns from them.
+        recordings: of one skeleton, with the same joints, bones and sides; without copies (`copies_in`).
         min_confidence, pitch: as for `lift_tracks`.
 
     Raises:
-        InputError: no recording, several skeletons, no bones or one alone, too few clips, or a pitch that the lifter
-            can't be told.
+        InputError: there are no recordings, several skeletons, fewer than two bones or too few clips, or the lifter
+            takes no pitch.
     """
     if not recordings:
         raise InputError("adapt needs at least one recording, got none")
@@ -148,10 +148,10 @@ def own_clips(
 
 
 def copies_in(recordings: Sequence[KeypointTracks]) -> list[int]:
-    """The numbers of recordings that show what one before them shows, in the same frames and nearly the same places.
+    """The numbers of recordings that are copies of an earlier one: the same frames, and nearly the same keypoints.
 
-    DeepLabCut writes each recording as .csv and as .h5, and filtered ones beside them. A copy's clips would be learned
-    from and held out at once.
+    DeepLabCut writes each recording as .csv and as .h5, and filtered ones beside them. With copies, the same clip would
+    be learned from and held out.
     """
     found: list[int] = []
     kept: dict[tuple[object, ...], list[npt.NDArray[np.float32]]] = {}
@@ -183,7 +183,7 @@ def _same(points: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> b
 
 
 def held_apart(clips: OwnClips) -> tuple[OwnClips, OwnClips]:
-    """The clips to learn from, and those that are held out: every fifth."""
+    """The clips to learn from, and the held-out clips: every fifth."""
     number = torch.arange(len(clips))
     held = number % HELD_OUT == HELD_OUT - 1
     return clips.take(~held), clips.take(held)
@@ -196,10 +196,12 @@ def _shared_skeleton(recordings: Sequence[KeypointTracks]) -> Skeleton:
         if (ours.names, ours.sides) != (theirs.names, theirs.sides):
             differing = sorted({*ours.names} ^ {*theirs.names})
             what = f"{', '.join(differing[:3])} in one of them only" if differing else "other order or sides"
-            raise InputError(f"{other.source}: has not the joints of {first.source} ({what}): adapt to each by itself")
+            raise InputError(
+                f"{other.source}: does not have the joints of {first.source} ({what}): adapt to each by itself"
+            )
         if {*map(frozenset, ours.edges)} != {*map(frozenset, theirs.edges)}:
             raise InputError(
-                f"{other.source}: has not the bones of {first.source}; --skeleton gives all of them the same"
+                f"{other.source}: does not have the bones of {first.source}; --skeleton gives all of them the same"
             )
     if not first.skeleton.edges:
         raise InputError(

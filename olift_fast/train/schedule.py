@@ -1,4 +1,4 @@
-"""How long and how fast to train: learning rate, window of each step, weights of the loss."""
+"""The schedule of a training: steps, learning rate, window of each step, weights of the loss."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from olift_fast.ops.procrustes import Alignment
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """The schedule of a training.
 
     Args:
-        steps: optimizer steps.
-        optimizer: "adamw"; or "muon", which takes AdamW for all but the large matrices.
-        learning_rate: its peak, on the scale of AdamW's for both optimizers.
+        steps: the number of optimizer steps.
+        optimizer: "adamw"; or "muon", which uses AdamW for all except the large matrices.
+        learning_rate: the peak rate, on AdamW's scale for both optimizers.
         warmup: steps in which the rate rises linearly; after them it falls along a cosine to 1 %.
         weight_decay: of matrices only.
         clip: the largest norm of the gradient.
         average: the decay of the exponential average of the weights; the average is what is saved.
-        velocity_weight, reprojection_weight, bone_variance_weight, bone_ratio_weight: of the terms of the loss
+        velocity_weight, reprojection_weight, bone_variance_weight, bone_ratio_weight: weights of the terms of the loss
             (`olift_fast.train.loss.lifting_loss`).
-        bones_from: the step from which the terms on bones count. They cost depth that is not learned yet.
-        uncertainty_weight: of the likelihood in it, for lifters that give standard deviations.
-        alignment: one Procrustes fit a "sequence" or a "frame", before the error is taken.
+        bones_from: the step from which the terms on bones count. Earlier they would hinder the learning of depth.
+        uncertainty_weight: weight of the likelihood in the loss, for lifters that give standard deviations.
+        alignment: the error is taken after one Procrustes fit for each "sequence" or each "frame".
         look_ahead: the right side of the motion layers' window, in frames, and how often a step uses it, for a lifter
-            that is to serve streams of several delays; None keeps the lifter's window.
+            for streams with several latencies; None keeps the lifter's window.
 
     Raises:
         InputError: a value is out of range; the message names it.

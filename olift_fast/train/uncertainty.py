@@ -1,4 +1,4 @@
-"""Metrics of the standard deviations that a lifter gives with its joints: do they hold, and do they tell bad from good?
+"""Metrics of a lifter's standard deviations: whether errors are as large as they say, and whether they find bad joints.
 
 Every metric takes lifted ``(B, T, J, 5)``, as `Lifter.forward` gives it with `uncertainty`, and target ``(B, T, J, 3)``
 in one unit of length, and labelled, bool ``(B, T, J)``, where the target is known. It returns one value a clip
@@ -16,16 +16,16 @@ from olift_fast.train.metrics import Metric, aligned_difference
 
 Axes = Literal["xy", "z"]
 SURE = (0.9, 0.8, 0.7, 0.6, 0.5)
-"""Shares of the joints of which `olift eval` shows the error: a sparsification curve."""
+"""The shares of the surest joints whose error `olift eval` shows: a sparsification curve."""
 
 
 def coverage(lifted: Tensor, target: Tensor, labelled: Tensor, *, axes: Axes, deviations: float = 1.0) -> Tensor:
-    """Share of true positions within so many standard deviations: ``mean over (t, j) in M and a of [|e_a| ≤ k σ_a]``.
+    """Share of true positions within k standard deviations: ``mean over (t, j) in M and a of [|e_a| ≤ k σ_a]``.
 
     Args:
         lifted, target, labelled: see above.
         axes: a is x and y, or z alone.
-        deviations: k. Of a normal distribution 1 holds 68.3 %, and 1.96 hold 95 %.
+        deviations: k. Of a normal distribution, 68.3 % are within 1, and 95 % within 1.96.
 
     Returns:
         ``(B,)`` from 0 to 1. A joint that is not finite is outside.
@@ -40,8 +40,8 @@ def coverage(lifted: Tensor, target: Tensor, labelled: Tensor, *, axes: Axes, de
 def error_of_the_surest(lifted: Tensor, target: Tensor, labelled: Tensor, *, share: float) -> Tensor:
     """`sa_mpjpe` of the share of a clip's labeled joints whose standard deviations are smallest, same fit.
 
-    A joint's is ``√(2 σ_xy² + σ_z²)``. By how much it is below the error of all joints tells what leaving out the
-    others gains (sparsification).
+    A joint's standard deviation is ``√(2 σ_xy² + σ_z²)``. The difference to the error of all joints is the gain of
+    leaving out the other joints (sparsification).
 
     Args:
         lifted, target, labelled: see above.
@@ -94,4 +94,4 @@ UNCERTAINTY_METRICS = (
         for percent, deviations in ((68, 1.0), (95, 1.96))
     ),
 )
-"""What `olift eval` shows of lifters that give standard deviations, in the order of its columns."""
+"""The metrics that `olift eval` shows for lifters with standard deviations, in the order of its columns."""

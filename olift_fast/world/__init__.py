@@ -1,4 +1,4 @@
-"""From the camera to the world: gravity, floor, size, root path, and calibrated cameras; numpy only."""
+"""From the camera frame to the world frame: gravity, floor, size, root path, calibrated cameras; needs only numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means and medians of what is there: NaN where nothing is, without a warning."""
+"""Means and medians of finite values; NaN where there are none, without NumPy's warning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def mean_of(values: Floats, axis: int, keepdims: bool = False) -> Floats:
-    """The mean over the axis of what is finite."""
+    """The mean of the finite values along the axis."""
     there = np.isfinite(values)
     count = there.sum(axis=axis, keepdims=keepdims)
     total = np.where(there, values, 0).sum(axis=axis, keepdims=keepdims)
@@ -17,7 +17,7 @@ def mean_of(values: Floats, axis: int, keepdims: bool = False) -> Floats:
 
 
 def median_of(values: Floats, axis: int, keepdims: bool = False) -> Floats:
-    """The median over the axis of what is finite."""
+    """The median of the finite values along the axis."""
     there = np.isfinite(values)
     some = there.any(axis=axis, keepdims=True)
     filled = np.where(some, np.where(there, values, np.nan), 0)

@@ -1,4 +1,4 @@
-"""Calibrated cameras from files: TOML of Anipose and Pose2Sim, and JSON with K, dist, R and t."""
+"""Reads calibrated cameras: TOML of Anipose and Pose2Sim, and JSON with K, dist, R and t."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from olift_fast.tracks.world_frame import Calibration
 Floats = npt.NDArray[np.float64]
 
 MAX_BYTES = 10_000_000
-"""No file of calibrations is larger."""
+"""The most bytes of a calibration file."""
 
-# What files call the parts of a calibration; letters' case does not matter.
+# Names of a calibration's parts in files; case does not matter.
 _MATRIX = ("matrix", "k", "camera_matrix", "cameramatrix", "intrinsic_matrix", "intrinsics", "mtx", "intrinsicmatrix")
 _DISTORTION = ("distortions", "distortion", "dist", "dist_coeffs", "distcoeffs", "distortion_coefficients", "d")
 _ROTATION = ("rotation", "r", "rvec", "rotation_matrix", "rot", "rvecs")
@@ -30,7 +30,7 @@ _SIZE = ("size", "image_size", "imagesize", "resolution", "img_size")
 
 
 def read_calibration(path: str | Path, camera: str | None = None) -> Calibration:
-    """One calibrated camera of a file.
+    """Read one calibrated camera from a file.
 
     Anipose and Pose2Sim write TOML with a table for each camera: `matrix`, `distortions`, `rotation` (a rotation
     vector), `translation`, `size`. JSON has the same, or `K`, `dist`, `R` (a matrix or a vector) and `t`; one camera, a
@@ -38,11 +38,11 @@ def read_calibration(path: str | Path, camera: str | None = None) -> Calibration
     "data": [...]}`, are read as well.
 
     Args:
-        path: the file; a pipe works as well.
-        camera: the camera's name; needed where the file has several.
+        path: the file or a pipe.
+        camera: the camera's name; needed if the file has several.
 
     Raises:
-        InputError: no such file, not such a file, no camera of this name, or values that cannot be.
+        InputError: the file is missing or of another format, has no camera of this name, or has impossible values.
     """
     cameras = read_calibrations(path)
     if camera is None:
@@ -63,7 +63,7 @@ def read_calibrations(path: str | Path) -> dict[str, Calibration]:
     """All calibrated cameras of a file, by their names; see `read_calibration`.
 
     Raises:
-        InputError: no such file, not such a file, or values that cannot be.
+        InputError: the file is missing or of another format, or has impossible values.
     """
     path = Path(path)
     try:
@@ -139,7 +139,7 @@ def _camera(name: str, content: Mapping[str, Any]) -> Calibration:
 
 
 def rotation_of(turned: Floats) -> Floats:
-    """(3, 3) of a rotation matrix, or of a rotation vector (3), by Rodrigues' formula."""
+    """(3, 3) from a rotation matrix, or from a rotation vector (3) by Rodrigues' formula."""
     if turned.size == 9:
         return turned.reshape(3, 3)
     vector = turned.reshape(3)
@@ -168,7 +168,7 @@ def _numbers(name: str, what: str, value: Any, sizes: tuple[int, ...]) -> Floats
         wanted = " or ".join(str(size) for size in sizes if size)
         raise InputError(f"camera {name!r}: {what} must have {wanted} numbers, got {numbers.size}")
     if what == "distortion" and numbers.size in (1, 2):
-        # Radial terms alone, as some tools write them.
+        # Some tools write only the radial terms.
         numbers = np.pad(numbers.ravel(), (0, 4 - numbers.size))
     return numbers
 

@@ -1,4 +1,4 @@
-"""Which joints of a skeleton may stand on the floor, and which of its parts tell upright."""
+"""Finds by names the joints that may stand on the floor, and the parts whose direction shows which way is up."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _TOP = frozenset(("neck", "chest", "head", "face", "eye", "ear", "nose", "crown"
 
 @lru_cache(maxsize=256)
 def parts_of(names: tuple[str, ...]) -> tuple[Part | None, ...]:
-    """What the names of the joints say of them."""
+    """The parts that the joints' names mean."""
     return read_names(names)
 
 
 def is_upright(skeleton: Skeleton) -> bool:
-    """Whether the names are those of a body that stands on two legs: arms, and nothing that only an animal has."""
+    """Whether the names are of a body that stands on two legs: arms, and no parts that only animals have."""
     known = [part for part in parts_of(skeleton.names) if part is not None]
     on_legs = any(part.part in ("knee", "ankle", "foot", "hip", "thigh", "shank") for part in known)
     animal = any(part.part in _ANIMAL or (part.part in ("knee", "foot") and part.girdle == "fore") for part in known)
@@ -43,9 +43,9 @@ def is_upright(skeleton: Skeleton) -> bool:
 
 
 def feet_of(skeleton: Skeleton) -> Ints:
-    """(F) the joints that the animal stands on, by their names: of each limb the outermost; empty if no name tells.
+    """(F) the joints that the animal stands on: the outermost joint of each leg, by the names; empty if there is none.
 
-    The arms of an upright body, and wings, are no legs.
+    The arms of an upright body, and wings, are not legs.
     """
     upright, limbs = is_upright(skeleton), dict[tuple[str, int, int], list[int]]()
     parts = parts_of(skeleton.names)
@@ -60,7 +60,7 @@ def feet_of(skeleton: Skeleton) -> Ints:
         ranks = [_OUTERMOST.index(parts[joint].part) for joint in joints]  # type: ignore[union-attr]
         found += [joint for joint, rank in zip(joints, ranks, strict=True) if rank == min(ranks)]
         if min(ranks) < _OUTERMOST.index("heel"):
-            # A heel stands as well as the toes before it.
+            # A heel stands on the floor, too, like the toes in front of it.
             found += [joint for joint in joints if parts[joint].part == "heel"]  # type: ignore[union-attr]
     return np.array(sorted(found), dtype=np.int64)
 
@@ -76,10 +76,10 @@ def pairs_of(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
 
 
 def upright_trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
-    """The joints at the lower and at the upper end of an upright body's trunk; two empty ones for other bodies.
+    """The joints at the lower and at the upper end of an upright body's trunk; two empty arrays for other bodies.
 
-    Gravity is told by it, so it is only what points up: a horse's trunk is none. `bodies.trunk.trunk_of` is the trunk
-    along any body.
+    Gravity is estimated from it, so the trunk must point up: a horse's does not. `bodies.trunk.trunk_of` finds the
+    trunk of any body.
     """
     parts = parts_of(skeleton.names)
     if not is_upright(skeleton):
@@ -91,7 +91,7 @@ def upright_trunk_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
 
 
 def limbs_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
-    """The upper ends of the legs that the animal stands on, and their outermost joints; empty if no name tells."""
+    """The upper ends and the outermost joints of the legs that the animal stands on; empty if the names have none."""
     parts, upright = parts_of(skeleton.names), is_upright(skeleton)
     limbs = dict[tuple[str, int, int], list[tuple[int, int]]]()
     for joint, part in enumerate(parts):
@@ -103,12 +103,12 @@ def limbs_of(skeleton: Skeleton) -> tuple[Ints, Ints]:
 
 
 def _limb_number(part: Part) -> int:
-    """Which of several alike limbs: fingers and toes have numbers of their own, and are of one limb."""
+    """The number of a limb among limbs of one kind; 0 for fingers and toes, whose numbers count within one limb."""
     return 0 if part.part in ("toe", "finger", "claw") else part.number
 
 
 def _fore_limbs_are_wings(parts: Sequence[Part | None]) -> bool:
-    """Whether no joint of a fore limb stands, and one is a wing's."""
+    """Whether the fore limbs are wings: one joint is a wing's, and no joint of a fore limb can stand."""
     return any(part is not None and part.part == "wing" and part.girdle == "fore" for part in parts) and not any(
         part is not None and part.girdle in ("fore", "mid") and part.part in ("paw", "foot", "claw", "toe", "ankle")
         for part in parts

@@ -1,4 +1,4 @@
-"""The floor under the animals, and which joints stand on it: those that are low and slow."""
+"""Finds the floor under the animals, and the joints that stand on it: those that are low and slow."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 FLATNESS = 0.03
-"""Share of the body's height by which the floor is sure where feet stand on it."""
+"""The standard deviation of the floor's height where feet stand on it, as a share of the body's height."""
 
-# Shares of the body's size. Feet are allowed more than other joints: their joints are at several heights, and where the
-# estimate of gravity is off, those on one side of the body rise. The highest at which one stands is beyond that.
+# Shares of the body's size. Feet have a wider band than other joints: their joints are at several heights, and if the
+# estimate of gravity is wrong, those on one side of the body rise. _HIGHEST_FOOT is the highest at which a foot stands.
 _FOOT_BAND, _HIGHEST_FOOT, _JOINT_BAND = 0.2, 0.35, 0.04
 # Standard deviations of the velocity of a foot that stands and of one that swings, in shares of the speed of feet that
 # swing; the noise of positions is added to both by this share.
 _STANDS, _SWINGS, _NOISE = 0.09, 0.5, 0.85
-# The speed of feet that swing is this quantile of the feet's speeds, and at least so many body sizes a second.
+# The speed of swinging feet is this quantile of the feet's speeds, and at least this many body sizes a second.
 _SWINGING, _LEAST_SWING = 0.9, 0.9
 CHANGE = 1.0  # the log-likelihood that a change between standing and swinging costs
 _UNKNOWN = -0.5  # the evidence of a frame without the joint
-_RATE = 30.0  # frames a second, of more each counts for less
-_WIDTHS = 1.5  # a body counts as this many radii high where it is flat
-_LOW_SHARE = 0.1  # joints that are lowest in so large a share of the frames are feet, where no name tells
+_RATE = 30.0  # frames a second; at a higher rate each frame counts less
+_WIDTHS = 1.5  # a flat body counts as this many radii high
+_LOW_SHARE = 0.1  # without names of feet, joints that are lowest in this share of the frames are feet
 
 
 class Floor(NamedTuple):
-    """What stands on what: contacts (T, J); the height (T) of the floor under the animal; the body's size.
-
-    The floor's heights are NaN where it was not found.
-    """
+    """Contacts (T, J); the height (T) of the floor under the animal, NaN where it was not found; the body's size."""
 
     contacts: Bools
     heights: Floats
@@ -48,14 +45,13 @@ class Floor(NamedTuple):
 def find_floor(joints: Floats, seen: Bools, skeleton: Skeleton, view: Floats, fps: float | None) -> Floor:
     """The floor under one animal, over time, and the joints that stand on it.
 
-    The floor is where feet are slow and low. Speeds are those across the view alone: what stands still in the picture
-    stands still, and depth is less sure. Contacts are the likeliest sequence of standing and swinging, in which each
-    change costs something (Viterbi 1967): the velocity of a foot is normally distributed, narrowly where it stands, and
-    widely where it swings.
+    The floor is where feet are slow and low. Speeds are measured in the picture's plane only, because depth is less
+    sure. Contacts are the likeliest sequence of standing and swinging, with a cost for each change (Viterbi 1967): a
+    foot's velocity is normally distributed, narrowly if it stands and widely if it swings.
 
     Args:
-        joints: (T, J, 3) in world axes, z up; NaN where a joint is not there.
-        seen: (T, J) which joints the model saw.
+        joints: (T, J, 3) in world axes, z up; NaN where a joint is missing.
+        seen: (T, J) True for joints that the model saw.
         skeleton: of the joints.
         view: (3) the camera's viewing direction, in world axes.
         fps: frames a second; 30 where unknown.
@@ -84,7 +80,7 @@ def find_floor(joints: Floats, seen: Bools, skeleton: Skeleton, view: Floats, fp
 
 
 def _feet(heights: Floats, skeleton: Skeleton) -> Ints:
-    """The feet by their names, else the joints that are often the lowest."""
+    """The feet by their names, or else the joints that are often the lowest."""
     feet = feet_of(skeleton)
     feet = feet[np.isfinite(heights[:, feet]).any(axis=0)]
     if len(feet):
@@ -98,7 +94,7 @@ def _feet(heights: Floats, skeleton: Skeleton) -> Ints:
 
 
 def _body_size(joints: Floats) -> float:
-    """The median over time of the height of all joints, or 1.5 root mean square radii where that is larger."""
+    """The median over time of the height of all joints, or 1.5 root mean square radii if that is larger."""
     some = np.isfinite(joints[..., 2]).any(axis=1)
     if not some.any():
         return 0.0
@@ -109,7 +105,7 @@ def _body_size(joints: Floats) -> float:
 
 
 def _evidence(joints: Floats, seen: Bools, feet: Ints, view: Floats, rate: float, body: float) -> Floats:
-    """(T, J) the log-likelihood of the joints' velocities if they stand, less that if they swing."""
+    """(T, J) the log-likelihood of the joints' velocities if they stand, minus that if they swing."""
     speeds, noise = _speeds(joints, view, rate)
     known = speeds[:, feet][seen[:, feet] & np.isfinite(speeds[:, feet])]
     swing = max(float(np.quantile(known, _SWINGING)) if len(known) else 0.0, _LEAST_SWING * body)
@@ -132,14 +128,14 @@ def _speeds(joints: Floats, view: Floats, rate: float) -> tuple[Floats, Floats]:
 
 
 def _floor_under(heights: Floats, slow: Bools, body: float, fps: float | None) -> Floats:
-    """(T) the height of the floor: of the lowest slow foot at first, then of all feet that stand near it."""
+    """(T) the height of the floor: first of the lowest slow foot, then of all feet that stand near that height."""
     standing = np.where(slow, heights, np.nan)
     floor = np.full(len(heights), np.nan)
     some = np.isfinite(standing).any(axis=1)
     if not some.any():
         return floor
     floor[some] = np.nanmin(standing[some], axis=1)
-    # A slow foot in the air beside no standing one is no floor.
+    # A slow foot in the air, without a standing one beside it, does not mark the floor.
     floor = np.where(floor < np.nanmedian(floor) + 2 * _FOOT_BAND * body, floor, np.nan)
     floor = smoothed(floor[None], fps)[0]
     with np.errstate(invalid="ignore"):
@@ -149,15 +145,15 @@ def _floor_under(heights: Floats, slow: Bools, body: float, fps: float | None) -
 
 
 def likeliest(evidence: Floats) -> Bools:
-    """(T, J) the sequence of True and False of the largest sum of evidence (T, J), less `CHANGE` for each change."""
+    """(T, J) the sequence of True and False with the largest sum of evidence (T, J) minus `CHANGE` for each change."""
     lead, balance = np.zeros_like(evidence), np.zeros(evidence.shape[1])
     for frame, own in enumerate(evidence):
-        # By how much the best sequence that ends in True leads; more than a change costs is of no use.
+        # The lead of the best sequence that ends in True. A lead larger than the cost of a change is cut to it.
         balance = np.minimum(np.maximum(balance, -CHANGE), CHANGE) + own
         lead[frame] = balance
     if not len(lead):
         return np.zeros(evidence.shape, dtype=np.bool_)
-    # Backward in time, a state lasts until a lead says that another sequence came to it.
+    # Backward in time, a state lasts until the lead shows that the best sequence changed.
     sure = np.abs(lead) > CHANGE
     sure[-1] = True
     frames = np.where(sure, np.arange(len(lead))[:, None], len(lead))

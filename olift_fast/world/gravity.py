@@ -1,4 +1,4 @@
-"""Which way is up, in the camera's axes: told by the camera's pitch, or estimated from how the animals stand."""
+"""The direction up in the camera's axes: from the camera's pitch, or estimated from how the animals stand."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from olift_fast.world.feet import Ints, feet_of, limbs_of, pairs_of, upright_tru
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# Cameras, before anything is seen: most stand upright and look down a little; tripods tilt sideways by little.
+# The prior of cameras: most stand upright and look down a little; tripods tilt sideways by little.
 _PITCH, _PITCH_SPREAD, _ROLL_SPREAD = 18.0, 14.0, 3.0
 _STEEP_ANYHOW, _ROLLED_ANYHOW = 0.04, 0.02
-# A pitch that is told is right to about so many degrees, roll included.
+# The error of a given pitch in degrees, roll included.
 PITCH_ERROR = 3.0
-# The feet: so large a share of their places is on the floor, which is flat to so many radii.
+# This share of the feet's places is on the floor, which is flat to this many radii.
 _STANDING, _FLAT = 0.4, 0.03
 _WINDOW_SECONDS, _MOST_FRAMES = 2.0, 240
-# What each piece of evidence is worth; fitted on generated animals that are lifted (`python -m benchmarks.world`).
+# Weights of the evidence, fitted on lifted generated animals (`python -m benchmarks.world`).
 _FEET_WEIGHT, _ACROSS_DEGREES, _TRUNK_DEGREES, _LIMB_DEGREES = 8.0, 8.0, 10.0, 28.0
 _DOUBT, _PEAK = 1.1, 10.0
 _UPRIGHT = 0.4  # cosine of the angle between an upright trunk and the legs, at least
 
 
 class Up(NamedTuple):
-    """Which way is up: (3) a unit vector in the camera's axes, what told it, and the degrees that it may be off."""
+    """The direction up: (3) a unit vector in the camera's axes, its source, and its error in degrees."""
 
     vector: Floats
     source: Gravity
@@ -62,14 +62,13 @@ def axes_of(up: Floats) -> Floats:
 
 
 def estimate_up(result: LiftedTracks) -> Up:
-    """Which way is up, from the joints of all tracks in the camera frame.
+    """Estimate the direction up from the joints of all tracks in the camera frame.
 
-    Every direction of a grid is weighed by what is known of cameras, and by what is seen: the plane under the feet,
-    left and right joints that are at one height, legs that stand upright, and the trunk of an upright body. The error
-    is the posterior's root mean square angle.
+    Every direction of a grid is weighted by a prior of cameras and by evidence: feet on a plane, left and right joints
+    at one height, upright legs, and the trunk of an upright body. The error is the posterior's root mean square angle.
 
     Args:
-        result: a lifted result in the camera frame.
+        result: in the camera frame.
     """
     pitch, roll = np.meshgrid(np.arange(-90.0, 90.1, 2.5), np.arange(-40.0, 40.1, 2.5), indexing="ij")
     pitch, roll = pitch.ravel(), roll.ravel()
@@ -87,7 +86,7 @@ def estimate_up(result: LiftedTracks) -> Up:
 
 
 def _likeliest(weights: Floats, directions: Floats) -> Floats:
-    """(3) the mean direction about the place that has the most weight within some degrees: of two peaks the larger."""
+    """(3) the mean direction near the peak with the most weight around it, so that a second peak does not count."""
     likely = directions[weights > 1e-3 * weights.max()]
     near = weights * np.exp(-0.5 * np.square(np.degrees(np.arccos(np.clip(likely @ directions.T, -1, 1))) / _PEAK))
     mean = near[near.sum(axis=1).argmax()] @ directions
@@ -95,12 +94,12 @@ def _likeliest(weights: Floats, directions: Floats) -> Floats:
 
 
 def _mean(evidence: Sequence[Floats]) -> Floats | float:
-    """Of what several tracks tell, which one camera sees; 0 where there are none."""
+    """The mean evidence of several tracks, which one camera sees; 0 if there are none."""
     return np.mean(evidence, axis=0) if evidence else 0.0
 
 
 class _Body(NamedTuple):
-    """One track, in units of its radius and relative to its middle: joints (T, J, 3), which are there (T, J)."""
+    """One track in units of its radius, relative to its middle: joints (T, J, 3), and whether each is there (T, J)."""
 
     joints: Floats
     there: Bools
@@ -160,7 +159,7 @@ def _across(body: _Body, directions: Floats) -> Floats:
 def _along(body: _Body, directions: Floats) -> Floats:
     """(G) how well the trunk of an upright body, or the legs of another, point along each direction."""
     trunk, legs = (_mean_ends(body, *ends) for ends in (upright_trunk_of(body.skeleton), limbs_of(body.skeleton)[::-1]))
-    # The names of a rat's joints may be those of a person's: a trunk across the legs is no upright one.
+    # A rat's joints may have a person's names, but a trunk across the legs is not upright.
     if np.isfinite(trunk).all() and not trunk @ legs < _UPRIGHT:
         along, degrees = trunk, _TRUNK_DEGREES
     else:
@@ -171,13 +170,13 @@ def _along(body: _Body, directions: Floats) -> Floats:
 
 
 def _mean_ends(body: _Body, low: Ints, high: Ints) -> Floats:
-    """(3) the mean direction from some joints to others; NaN where no frame tells."""
+    """(3) the mean direction from some joints to others; NaN if no frame has both."""
     ends = mean_of(body.joints[:, high], axis=1) - mean_of(body.joints[:, low], axis=1)
     return _unit(mean_of(_unit(ends), axis=0))
 
 
 def _log_prior(result: LiftedTracks, pitch: Floats, roll: Floats) -> Floats:
-    """(G) what is known of cameras before the joints are looked at; of steep ones, what the keypoints tell."""
+    """(G) the prior of cameras; for steep ones it uses the chance of a steep camera from the keypoints."""
     steep = steep_camera(result.keypoints, result.visible, result.skeleton)
     above, below = (steep.above, steep.below) if steep is not None else (0.0, 0.0)
     usual = _normal(pitch, _PITCH, _PITCH_SPREAD)

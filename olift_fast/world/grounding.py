@@ -1,4 +1,4 @@
-"""Animals on their floor: it is found under each track, and the track moved in depth so that it stays level."""
+"""Puts animals on the floor: finds it under each track, and moves the track in depth so that the floor is level."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 LEAST_SLOPE = 0.17
-"""Sine of the 10 degrees by which a camera must look down, or up, for the floor to tell the depth of feet on it."""
+"""Sine of 10 degrees: a camera must look down or up by this much to get the depth of feet from the floor."""
 
 
 class Grounded(NamedTuple):
-    """Joints (N, T, J, 3) in the camera's axes, on their path; what stands; the floor's level (N) along up."""
+    """Joints (N, T, J, 3) in the camera's axes, on their path; contacts; the floor's level (N) along up."""
 
     joints: Floats
     depth_error: Floats
@@ -33,14 +33,14 @@ class Grounded(NamedTuple):
 
 
 def ground(result: LiftedTracks, placed: Placed, up: Floats, matrix: Floats | None, wanted: bool) -> Grounded:
-    """Finds the floor under each track, and moves joints along the rays so that it is level, as far as it is surer.
+    """Finds the floor under each track, and moves joints along the rays to make it level, weighted by how sure it is.
 
     Args:
         result: in the camera frame.
         placed: its joints on their path, in the camera's axes.
         up: (3) in these axes.
         matrix: (3, 3) the camera matrix; None for a far camera.
-        wanted: without it, nobody looks for a floor, and the joints stay where they are.
+        wanted: False to look for no floor and leave the joints where they are.
     """
     path: Path = "in-plane" if matrix is None else "size"
     contacts = np.zeros(result.visible.shape, dtype=np.bool_)
@@ -72,7 +72,7 @@ def _floor_of(result: LiftedTracks, track: int, joints: Floats, up: Floats) -> F
 
 
 def _gain(found: Floor, slope: Floats, depth_error: float) -> tuple[float, float]:
-    """The share of what the floor says of depth that is believed, beside what the size says, and the error of both."""
+    """The weight of the floor's depth against the size's depth, and the error of the combination."""
     steep = float(median_of(np.abs(slope), axis=0))
     if steep < LEAST_SLOPE:
         return 0.0, depth_error
@@ -84,7 +84,7 @@ def _gain(found: Floor, slope: Floats, depth_error: float) -> tuple[float, float
 
 
 def _directions(joints: Floats, matrix: Floats | None) -> Floats:
-    """(T, 3) along which a frame's joints can be moved without a change of their picture."""
+    """(T, 3) directions along which a frame's joints can be moved without changing the picture."""
     if matrix is None:
         return np.tile(np.array([0.0, 0.0, 1.0]), (len(joints), 1))
     middle = mean_of(joints, axis=1)

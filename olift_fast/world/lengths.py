@@ -1,4 +1,4 @@
-"""Known lengths, as "shoulder-elbow=310mm" says them, and the joints that they are between."""
+"""Known lengths, written as "shoulder-elbow=310mm", and the joints that they are between."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal["bone", "length", "height", "pixel"]
 
 UNITS = {"um": 1e-6, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254, "ft": 0.3048}
 SHORTEST, LONGEST = 1e-6, 100.0
-"""Meters: no known length is shorter or longer."""
+"""The limits of a known length, in meters."""
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zµμ]*)\s*", re.I)
 _SIDES = frozenset(("l", "r", "left", "right"))
@@ -25,14 +25,14 @@ _SIDES = frozenset(("l", "r", "left", "right"))
 
 @dataclass(frozen=True)
 class KnownLength:
-    """A length that somebody measured.
+    """A measured length.
 
     Args:
-        kind: "bone": the distance of two joints. "length": that when the animal is stretched out. "height": of a person
-            who stands, from the floor to the crown. "pixel": of a pixel at the animal.
+        kind: "bone": the distance between two joints. "length": that distance at full stretch of the animal. "height":
+            of a standing person, from the floor to the crown. "pixel": of a pixel at the animal.
         meters: the length.
-        joints: pairs of joints that are so far apart, left and right ones, say; empty for "height" and "pixel".
-        text: what was said, for messages.
+        joints: pairs of joints with this distance, such as the left and the right pair; empty for "height" and "pixel".
+        text: as the user wrote it, for messages.
     """
 
     kind: Kind
@@ -42,17 +42,18 @@ class KnownLength:
 
 
 def parse_length(text: str, kind: Kind, skeleton: Skeleton) -> KnownLength:
-    """What a user says of a length: "shoulder-elbow=310mm", "nose-tail_base=8.5cm", "1.75m" for a height.
+    """Parse a known length: "shoulder-elbow=310mm", "nose-tail_base=8.5cm", "1.75m" for a height.
 
-    A name without a side stands for the joints of both sides: "shoulder" for "left_shoulder" and "right_shoulder".
+    A name without a side means the joints of both sides: "shoulder" is "left_shoulder" and "right_shoulder".
 
     Args:
-        text: joints, "=", a number and its unit; only the last two for "height"; millimeters for "pixel".
-        kind: what is said of it.
-        skeleton: whose joints are named.
+        text: joints, "=", a number and its unit; for "height" a number and its unit; for "pixel" millimeters.
+        kind: the kind of length.
+        skeleton: has the joints.
 
     Raises:
-        InputError: it has another form, names no joint (close ones are offered), or can't be a length.
+        InputError: the text has another form, names an unknown joint (similar names are suggested), or the length is
+            out of range.
     """
     if kind == "pixel":
         return KnownLength(kind, _meters(f"{text}mm" if _unitless(text) else text, text), (), text)
@@ -65,7 +66,7 @@ def parse_length(text: str, kind: Kind, skeleton: Skeleton) -> KnownLength:
 
 
 def joints_named(name: str, skeleton: Skeleton) -> tuple[int, ...]:
-    """The joints of this name, whatever its case and separators; without a side, those of both sides. () if none."""
+    """The joints with this name, ignoring case and separators; without a side, those of both sides. () if none."""
     if name in skeleton.names:
         return (skeleton.names.index(name),)
     wanted = plain(name)
@@ -78,17 +79,17 @@ def joints_named(name: str, skeleton: Skeleton) -> tuple[int, ...]:
 
 
 def close_names(name: str, skeleton: Skeleton) -> str:
-    """How the message about an unknown joint ends: with close names, or with all."""
+    """The end of the message about an unknown joint: similar names, or all names."""
     known = {plain(own): own for own in skeleton.names} | {_sideless(own): own for own in skeleton.names}
     close = list(dict.fromkeys(known[key] for key in difflib.get_close_matches(plain(name), list(known), n=3)))
     return f"did you mean {' or '.join(close)}?" if close else f"the joints are {', '.join(skeleton.names)}"
 
 
 def split_pair(names: str, skeleton: Skeleton, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The joints on the two sides of the hyphen; names may hold hyphens themselves.
+    """The joints on the two sides of the hyphen; the names may have hyphens, too.
 
     Raises:
-        InputError: an unknown name.
+        InputError: a name is unknown.
     """
     places = [place for place, sign in enumerate(names) if sign == "-"]
     halves = [(names[:place].strip(), names[place + 1 :].strip()) for place in places]
@@ -104,7 +105,7 @@ def split_pair(names: str, skeleton: Skeleton, text: str) -> tuple[tuple[int, ..
 
 
 def _pairs(names: str, skeleton: Skeleton, text: str) -> Iterator[tuple[int, int]]:
-    """Pairs of joints on one side of the body; of two that are on different sides all."""
+    """The pairs of joints on the same side of the body; if there are none, all pairs."""
     first, second = split_pair(names, skeleton, text)
     every = [(a, b) for a in first for b in second if a != b]
     alike = [(a, b) for a, b in every if skeleton.sides[a] * skeleton.sides[b] >= 0]

@@ -1,4 +1,4 @@
-"""What a calibrated lens does to points, and its inverse: OpenCV's pinhole and fisheye models in numpy."""
+"""Lens distortion of calibrated cameras and its inverse: OpenCV's pinhole and fisheye models in numpy."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Floats = npt.NDArray[np.float64]
 _STEPS = 20
 _NOTICEABLE = 1.0  # pixels
 _WITHIN = 0.01
-"""Pixels: points that the lens doesn't bring back so near were not undone."""
+"""In pixels: if distorting an undistorted point does not lead back this near, it could not be undistorted."""
 
 
 def undistorted(tracks: KeypointTracks, calibration: Calibration) -> KeypointTracks:
-    """The keypoints as a lens without distortion would have shown them, with the same camera matrix.
+    """The keypoints without lens distortion, with the same camera matrix.
 
-    Points beyond what the lens model can tell, far outside of the picture, become NaN with confidence 0; a note tells
+    Points for which the lens model has no answer, far outside of the picture, become NaN with confidence 0. A note says
     how far the others moved.
 
     Args:
         tracks: keypoints as the camera shows them, pixels.
-        calibration: of that camera.
+        calibration: the camera.
     """
     if not calibration.distortion.any():
         return replace(tracks, image_size=tracks.image_size or calibration.image_size)
@@ -47,7 +47,7 @@ def undistorted(tracks: KeypointTracks, calibration: Calibration) -> KeypointTra
 
 
 def lens_warning(result: LiftedTracks, calibration: Calibration | None) -> str | None:
-    """What a calibration that is told after lifting leaves undone: the keypoints were lifted with the distortion."""
+    """A warning for a calibration given after lifting: the keypoints were lifted with the lens distortion."""
     if calibration is None or not calibration.distortion.any():
         return None
     moved = np.linalg.norm(undistort(result.keypoints, calibration) - result.keypoints, axis=-1)[result.visible]
@@ -71,7 +71,7 @@ def undistort(points: npt.NDArray[np.floating], calibration: Calibration) -> Flo
 
 
 def distort(points: npt.NDArray[np.floating], calibration: Calibration) -> Floats:
-    """(..., 2) pixels as the lens shows them, of those that a lens without distortion would show."""
+    """(..., 2) pixels with lens distortion, from pixels without it."""
     straight = _normalized(points, calibration)
     if calibration.fisheye:
         bent = straight * (_bent_angle(straight, calibration) / np.maximum(_radius(straight), 1e-12))
@@ -135,7 +135,7 @@ def _bent_angle(points: Floats, calibration: Calibration) -> Floats:
 
 
 def _straight_fisheye(seen: Floats, calibration: Calibration) -> Floats:
-    """Undoes `_bent_angle` by Newton's steps."""
+    """Undoes `_bent_angle` by Newton steps."""
     k1, k2, k3, k4 = _terms(calibration)[:4]
     bent = _radius(seen)
     angle = bent.copy()

@@ -1,4 +1,4 @@
-"""Where the animals are before the camera: the root's place in the picture, its depth by the bones' apparent size."""
+"""The animals' paths in front of the camera: the root's place in the picture, and its depth from the bones' size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from olift_fast.world.averages import mean_of, median_of
 Floats = npt.NDArray[np.float64]
 
 SMOOTHED_SECONDS = 0.3
-"""Standard deviation of the kernel that smooths what changes slowly: sizes, and the floor under an animal."""
+"""Standard deviation of the kernel that smooths slow changes: of sizes, and of the floor under an animal."""
 SYSTEMATIC = 0.03
-"""Share of the distance by which sizes of lifted animals drift with their pose, beside what single frames scatter."""
+"""Share of the distance by which sizes of lifted animals drift with their pose, besides single frames' scatter."""
 OF_LENGTH = 0.06
-"""Share of the distance by which one known length is off, since a bone may be lifted too long or too short."""
+"""Share of the distance by which one known length is wrong, because a bone may be lifted too long or too short."""
 
 
 class Placed(NamedTuple):
@@ -29,16 +29,16 @@ class Placed(NamedTuple):
 
 
 def in_plane(result: LiftedTracks, meters: Floats) -> Placed:
-    """The joints in the plane of the picture, `meters` (N) in a pixel; nothing tells the depth of the root."""
+    """The joints in the picture's plane, with `meters` (N) in a pixel; the root's depth is unknown."""
     joints = result.joints.astype(np.float64) * meters[:, None, None, None]
     return Placed(joints, np.full(result.num_tracks, np.nan))
 
 
 def along_rays(result: LiftedTracks, matrix: Floats) -> Floats:
-    """(N, T, J, 3) the joints in pixels and the camera's axes, each frame turned to the ray that it is seen along.
+    """(N, T, J, 3) the joints in pixels and the camera's axes, each frame turned to its ray.
 
-    A model lifts an animal as if it were in the middle of the picture. At its edge, the same picture is that of an
-    animal that is turned by the angle between the ray and the camera's axis.
+    A model lifts an animal as if it were in the middle of the picture. At the picture's edge, an animal that looks the
+    same is turned by the angle between its ray and the camera's axis.
     """
     turns = turns_to(rays_of(_centers(result), matrix))
     return np.einsum("ntij,ntkj->ntki", turns, result.joints.astype(np.float64))
@@ -47,18 +47,18 @@ def along_rays(result: LiftedTracks, matrix: Floats) -> Floats:
 def by_size(
     result: LiftedTracks, turned: Floats, matrix: Floats, meters: Floats, relative: Floats, scatter: Floats
 ) -> Placed:
-    """The joints at the distance at which their bones look as large as they do.
+    """The joints at the depth that follows from the apparent size of their bones.
 
-    ``depth = focal length · meters in a pixel / relative size``; then the place across the view by least squares of the
-    reprojection on all visible keypoints.
+    ``depth = focal length · meters in a pixel / relative size``. Then the place across the view is fitted to all
+    visible keypoints, by least squares of the reprojection.
 
     Args:
         result: in the camera frame.
         turned: (N, T, J, 3) the joints as `along_rays` turns them.
         matrix: (3, 3) the camera matrix.
         meters: (N) in a pixel at the track's median size.
-        relative: (N, T) the size of each frame over that, smoothed.
-        scatter: (N) how far single frames scatter about it, a share.
+        relative: (N, T) each frame's size divided by the track's median size, smoothed.
+        scatter: (N) the scatter of single frames about it, as a share.
     """
     focal = 0.5 * (matrix[0, 0] + matrix[1, 1])
     middle = mean_of(turned, axis=2, keepdims=True)
@@ -76,10 +76,10 @@ def by_size(
 
 
 def smoothed(values: Floats, fps: float | None) -> Floats:
-    """(N, T) smoothed over time by local lines; gaps are filled, by the nearest value at the ends.
+    """(N, T) smoothed over time by local lines; gaps are filled, at the ends with the nearest value.
 
-    The kernel is Gaussian, of `SMOOTHED_SECONDS`; outliers are taken out before by a median of five frames. Rows
-    without any value stay NaN.
+    The kernel is Gaussian, of `SMOOTHED_SECONDS`; before, outliers are removed by a median of five frames. Rows without
+    any value stay NaN.
     """
     deviation = SMOOTHED_SECONDS * (fps or 30.0)
     reach = max(min(round(3 * deviation), values.shape[1] - 1), 0)
@@ -95,12 +95,12 @@ def smoothed(values: Floats, fps: float | None) -> Floats:
 
 
 def smoothed_frames(fps: float | None) -> float:
-    """How many frames a smoothed value rests on."""
+    """The number of frames that a smoothed value is computed from."""
     return max(2 * np.sqrt(np.pi) * SMOOTHED_SECONDS * (fps or 30.0), 1.0)
 
 
 def _local_lines(values: Floats, known: npt.NDArray[np.bool_], kernel: Floats, lags: npt.NDArray[np.int64]) -> Floats:
-    """At each frame the value of the line that is fitted to the frames around it, weighted by the kernel."""
+    """At each frame, the value of a line fitted to the frames around it, weighted by the kernel."""
     weights = np.where(known, 1.0, 1e-3)  # frames in gaps count for nearly nothing, so that no sum is 0
 
     def moment(power: int, factor: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""A lifted result from the camera frame to the world: upright, on the floor, at its size, on its path."""
+"""Brings a result from the camera frame to the world frame: upright, on the floor, at its size, on its path."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from olift_fast.world.size import Size, keeps_lengths, measure, relative_sizes
 Floats = npt.NDArray[np.float64]
 
 DISAGREEMENT = 45.0
-"""Degrees between what was told of gravity and what the animals look like, from which on there is a warning."""
+"""There is a warning if the given gravity is this many degrees or more from how the animals stand."""
 MILLIMETERS_FROM = 50.0
-"""A camera that is farther from its world's origin is taken to be calibrated in millimeters, a nearer one in meters."""
+"""A camera farther than this from its world's origin is assumed to be calibrated in millimeters, else in meters."""
 
 
 def to_world(
@@ -39,28 +39,28 @@ def to_world(
     calibration_unit: float | None = None,
     floor: bool = True,
 ) -> LiftedTracks:
-    """The result in the world frame: z up, the floor at z = 0, in meters where a length is known.
+    """Bring a result to the world frame: z up, the floor at z = 0, in meters if a length is known.
 
-    Gravity is `up`, or that of a calibrated world, or of the camera's pitch, or estimated (`estimate_up`). With a focal
-    length the root's depth follows from the bones' apparent size; without one, from the floor under the feet where the
-    camera looks down (or up) by 10 degrees or more; else the tracks move in the plane of the picture alone.
-    `WorldFrame` in the result tells which, and how sure it is.
+    The direction up comes from `up`, a calibrated world, the camera's pitch, or an estimate (`estimate_up`), the first
+    of these that is known. With a focal length, the root's depth follows from the bones' apparent size. Without one, it
+    follows from the floor under the feet, if the camera looks down or up by 10 degrees or more. Else the tracks move in
+    the picture's plane only. `WorldFrame` in the result says which of these was used, and how sure it is.
 
     Args:
-        result: in the camera frame; its bones not yet made steady where a focal length is to tell depth.
-        pitch: degrees by which the camera looks down; by default what the model was told.
-        up: (3) in the camera's axes (x right, y down, z away), or a pair of joints, "hip-neck", the second above.
-        lengths: known lengths (`parse_length`); several make it surer.
+        result: in the camera frame. To get depth from a focal length, don't make its bones steady before.
+        pitch: degrees by which the camera looks down; by default the pitch that was given to the model.
+        up: (3) in the camera's axes (x right, y down, z away), or a pair of joints, "hip-neck", the second one above.
+        lengths: known lengths (`parse_length`); with several, the size is surer.
         focal: the focal length in pixels, of a camera whose axis goes through the picture's middle.
-        calibration: the camera; by default that of the result. Where its place is known and a length, too, the result
-            is in the calibration's world, whose z is taken to be up; with `up` it is not.
-        calibration_unit: meters in one unit of the calibration's translation; by default 0.001 where the camera is more
+        calibration: the camera; by default that of the result. If its place and a length are known, the result is in
+            the calibration's world, whose z is assumed to be up; not so with `up`.
+        calibration_unit: meters in one unit of the calibration's translation; by default 0.001 if the camera is more
             than 50 units from the origin, else 1.
-        floor: whether the animals stand on one.
+        floor: whether the animals stand on a floor.
 
     Raises:
-        InputError: another frame, options that contradict each other or can't be, unknown joints, or lengths of what no
-            frame shows.
+        InputError: the result is in another frame, options contradict each other or are out of range, joints are
+            unknown, or no frame shows what a length is of.
     """
     _check(result, pitch, up, focal, calibration)
     calibration = calibration or result.calibration
@@ -109,10 +109,10 @@ def to_world(
 
 
 def reproject(result: LiftedTracks) -> Floats:
-    """(N, T, J, 2) pixels at which the camera sees the joints of a result in the world frame; NaN where there is none.
+    """(N, T, J, 2) the camera's pixels of the joints of a result in the world frame; NaN where a joint is NaN.
 
     Raises:
-        InputError: the result is in another frame, or does not tell where its axes come from.
+        InputError: the result is in another frame, or has no `WorldFrame`.
     """
     world = result.world
     if world is None:
@@ -125,7 +125,7 @@ def reproject(result: LiftedTracks) -> Floats:
 
 
 def _origins(grounded: Grounded, rotation: Floats, far: bool, calibrated: bool) -> Floats:
-    """(N, 3) what is added so that the floor is at z = 0 and, before a far camera, the tracks about x = y = 0."""
+    """(N, 3) the shift that puts the floor at z = 0 and, with a far camera, the tracks around x = y = 0."""
     origins = np.zeros((len(grounded.joints), 3))
     if calibrated:
         return origins
@@ -138,7 +138,7 @@ def _origins(grounded: Grounded, rotation: Floats, far: bool, calibrated: bool) 
 
 
 def _depth_error(grounded: Grounded, matrix: Floats | None, lengths: int) -> Floats:
-    """(N) the standard deviation of the root's depth, with that of the size, which several lengths make less."""
+    """(N) the standard deviation of the root's depth, with that of the size, which is less with several lengths."""
     if matrix is None or not lengths:
         return grounded.depth_error
     depth = median_of(grounded.joints[..., 2].reshape(len(grounded.joints), -1), axis=1)
@@ -191,7 +191,7 @@ def _result(
 def _upward(
     result: LiftedTracks, pitch: float | None, up: str | Sequence[float] | None, calibration: Calibration | None
 ) -> tuple[Up, list[str]]:
-    """Which way is up, and a warning where the animals look as if it were another."""
+    """The direction up, and a warning if the animals look as if it were another direction."""
     if up is not None:
         return _given_up(result, up), []
     if calibration is not None and calibration.rotation is not None:
@@ -246,7 +246,7 @@ def focal_of(fov: float, image_size: tuple[int, int] | None) -> float:
 
 
 def _of_calibration(calibration: Calibration, unit: float | None) -> tuple[Floats, Floats, list[str]]:
-    """The rotation (3, 3) from the camera to the calibration's world, the camera's place there in meters, warnings."""
+    """The rotation (3, 3) from the camera to the calibration's world, the camera's place in meters, and warnings."""
     rotation, translation = calibration.rotation, calibration.translation
     assert rotation is not None and translation is not None
     warnings = []

@@ -1,4 +1,4 @@
-"""What is said of a result in the world frame: where its axes, size and path come from, and how sure they are."""
+"""Describes a result in the world frame: the sources of its axes, size and path, and how sure they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from olift_fast.world.gravity import pitch_and_roll
 Floats = npt.NDArray[np.float64]
 
 MOST_LINES = 4
-"""Tracks that have a line each; of more, one line tells of all."""
+"""Up to this many tracks have a line each; more tracks have one line together."""
 _GRAVITY = {
     "given": "as told",
     "joints": "along the joints told",
@@ -33,7 +33,7 @@ _PATHS = {
 
 
 def describe(result: LiftedTracks) -> tuple[str, ...]:
-    """Lines for people: gravity, floor, size and root path; none for a result in another frame."""
+    """Lines for the user about gravity, floor, size and root path; none for a result in another frame."""
     world = result.world
     if world is None:
         return ()
@@ -51,7 +51,7 @@ def describe(result: LiftedTracks) -> tuple[str, ...]:
 
 
 def facts(result: LiftedTracks) -> dict[str, Any] | None:
-    """The same for JSON; None for a result in another frame."""
+    """The facts of `describe` for JSON; None for a result in another frame."""
     world = result.world
     if world is None:
         return None
@@ -73,7 +73,7 @@ def facts(result: LiftedTracks) -> dict[str, Any] | None:
 
 
 def _sizes(tracks: Sequence[str], pixels: Floats, spreads: Floats) -> list[str]:
-    """How large a pixel is, in millimeters: a line for each track, and one for all where they are many."""
+    """Lines about the size of a pixel in millimeters: one for each track, or one for all if they are many."""
     if len(tracks) <= MOST_LINES:
         return [
             f"size of {name}: a pixel is {pixel:.3g} mm at it"
@@ -89,12 +89,12 @@ def _sizes(tracks: Sequence[str], pixels: Floats, spreads: Floats) -> list[str]:
 
 
 def _contact_share(result: LiftedTracks) -> float:
-    """The share of the frames in which any joint stands on the floor, of those that a track is in."""
+    """The share of the frames with a track in which any joint stands on the floor."""
     assert result.contacts is not None
     there = np.isfinite(result.joints[..., 0]).any(axis=-1)
     return float((result.contacts.any(axis=-1) & there).sum() / max(there.sum(), 1))
 
 
 def _numbers(values: Any) -> list[float | None]:
-    """JSON has no NaN."""
+    """The values with None for NaN, which JSON does not have."""
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=np.float64)]

@@ -1,4 +1,4 @@
-"""How large the animals are: meters in a pixel from known lengths, and each frame's size in the picture."""
+"""The animals' size: meters in a pixel from known lengths, and each frame's size in the picture."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SPREADS = 3.0
-"""Known lengths that are more of their spreads apart from what all of them say are warned of."""
+"""There is a warning of a known length that is more than this many of its spreads from the size by all lengths."""
 SMALLEST, LARGEST = 5e-5, 30.0
-"""Meters across an animal, below and above which a known length is taken for a slip."""
+"""The limits of an animal's size in meters. Outside of them a known length is probably a mistake."""
 
-_STRETCHED = 0.9  # quantile of time at which an animal is stretched out, or a person stands
-# A bone counts in a frame by this power of the cosine of its angle to the picture's plane, since depth is less sure.
+_STRETCHED = 0.9  # the quantile over time at which an animal is at full stretch, or a person stands
+# A bone's weight in a frame is this power of the cosine of its angle to the picture's plane: depth is less sure.
 _ACROSS = 16.0
-_BONE = 0.85  # … and this quantile of its lengths counts: lifters make bones too short more often than too long
-_STEADY = 1e-3  # the share by which lengths that were made steady still differ
+_BONE = 0.85  # this quantile of a bone's lengths is taken: lifters make bones too short more often than too long
+_STEADY = 1e-3  # the share by which lengths of steady bones still differ
 # Where the joints of a person's head and foot are, as shares of the height (Drillis and Contini 1966).
 _UP_TO = {"crown": 1.0, "eye": 0.936, "ear": 0.93, "head": 0.93, "face": 0.92, "nose": 0.915}
 _DOWN_TO = {"ankle": 0.039, "heel": 0.01, "foot": 0.02, "toe": 0.01}
 
 
 class Size(NamedTuple):
-    """Of each track (N): meters in a pixel, how much that spreads over the frames (a share), and what is odd of it."""
+    """For each track (N): meters in a pixel and its spread over the frames (as a share); and warnings."""
 
     meters_per_pixel: Floats
     spread: Floats
@@ -44,7 +44,7 @@ class Size(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """What one known length says of one track: meters in a pixel, the spread over frames, the frames that tell."""
+    """One track's size by one known length: meters in a pixel, the spread over frames, the number of frames."""
 
     meters_per_pixel: float
     spread: float
@@ -54,15 +54,15 @@ class _Measured(NamedTuple):
 def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, relative: Floats) -> Size:
     """Meters in a pixel at each animal, from known lengths.
 
-    Of a bone, frames count that show both of its ends, the more, the better it lies across the view, and those of its
-    twin on the other side of the body as well. Their 85th percentile decides after smoothing over time, since lifted
-    bones are rather too short; over the lengths, where there are several, the median.
+    For a bone, all frames that show both of its ends count, and those of its twin on the other side of the body. A
+    frame counts more if the bone is parallel to the picture's plane. After smoothing over time, the 85th percentile is
+    taken, because lifted bones tend to be too short. With several lengths, the median over them is taken.
 
     Args:
         result: in the camera frame.
         lengths: at least one.
         up: (3) in the camera's axes; a person's height is measured along it.
-        relative: (N, T) the size of each frame over the track's median size, by which what is measured is divided.
+        relative: (N, T) each frame's size divided by the track's median size; measured lengths are divided by it.
 
     Raises:
         InputError: no frame of any track shows what a length is of.
@@ -87,10 +87,10 @@ def measure(result: LiftedTracks, lengths: Sequence[KnownLength], up: Floats, re
 
 
 def relative_sizes(result: LiftedTracks) -> tuple[Floats, Floats]:
-    """(N, T) the size of each frame's bones over their median in the track, and (N) how far single frames scatter.
+    """(N, T) the size of each frame's bones divided by the track's median size, and (N) the scatter of single frames.
 
-    The median over all bones, weighted by their lengths; NaN in frames that show none. Without edges, the distances of
-    the joints from the middle of the frame take the bones' place.
+    It is the median over all bones, weighted by their lengths; NaN in frames without visible bones. Without edges, the
+    distances of the joints from the frame's middle are used instead of bones.
     """
     joints = result.joints.astype(np.float64)
     sizes, scatter = [], []
@@ -110,7 +110,7 @@ def relative_sizes(result: LiftedTracks) -> tuple[Floats, Floats]:
 
 
 def keeps_lengths(result: LiftedTracks) -> bool:
-    """Whether bones of a track keep their lengths in the picture to 0.1 %, as only bones do that were made steady."""
+    """Whether the bones of a track keep their lengths in pixels to 0.1 %, as only steady bones do."""
     for joints in result.joints:
         lengths, _ = _bone_lengths(joints.astype(np.float64), np.isfinite(joints).all(axis=-1), result.skeleton)
         usual = median_of(lengths, axis=0)
@@ -137,7 +137,7 @@ def _measure(result: LiftedTracks, track: int, length: KnownLength, up: Floats, 
 
 
 def _told(length: KnownLength, pixels: Floats, steady: Floats, weights: Floats, quantile: float) -> _Measured:
-    """What `pixels` say of a length: the quantile of the `steady` ones, each counting by its weight."""
+    """The size by one length: the weighted quantile of the smoothed lengths `steady`, and its spread."""
     known = np.isfinite(pixels) & (pixels > 0)
     if not known.any():
         return _Measured(np.nan, np.nan, 0)
@@ -147,7 +147,7 @@ def _told(length: KnownLength, pixels: Floats, steady: Floats, weights: Floats, 
 
 
 def _steadied(pixels: Floats, weights: Floats, rate: float) -> Floats:
-    """(T, P) the weighted means over the frames around each one: a high quantile of noise would be the noise's."""
+    """(T, P) the weighted means over the frames around each one, because a high quantile would measure the noise."""
     deviation = SMOOTHED_SECONDS * rate
     reach = max(min(round(3 * deviation), len(pixels) - 1), 0)
     kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / deviation))
@@ -179,7 +179,7 @@ def _distances(joints: Floats, visible: Bools, pairs: Sequence[tuple[int, int]])
 
 
 def _quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> list[float]:
-    """Quantiles of values (V) that count by their weights (V); all alike, they are `np.quantile`."""
+    """Weighted quantiles of values (V); with equal weights they are `np.quantile`."""
     order = np.argsort(values)
     weights = weights if weights.any() else np.ones_like(weights)
     ranked, middles = values[order], weights[order].cumsum() - 0.5 * weights[order]
@@ -188,10 +188,10 @@ def _quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> list
 
 
 def _heights(joints: Floats, visible: Bools, skeleton: Skeleton, up: Floats) -> Floats:
-    """(T) pixels from the floor to the crown of a person, of frames that show head and feet.
+    """(T) pixels from the floor to the crown of a person, in frames that show head and feet.
 
     Raises:
-        InputError: the skeleton is none of a person, or has no head or no feet.
+        InputError: the skeleton is not a person's, or has no head or no feet.
     """
     parts = parts_of(skeleton.names)
     top = {joint: _UP_TO[part.part] for joint, part in enumerate(parts) if part is not None and part.part in _UP_TO}
@@ -217,7 +217,7 @@ def _bone_lengths(joints: Floats, visible: Bools, skeleton: Skeleton) -> tuple[F
 
 
 def _weighted_median(values: Floats, weights: Floats) -> Floats:
-    """(T) of (T, E), each value counting by its weight (E); NaN where a row has no value."""
+    """(T) the medians of rows (T, E) with weights (E); NaN where a row has no value."""
     order = np.argsort(values, axis=1)  # NaN comes last
     ranked = np.take_along_axis(values, order, axis=1)
     share = np.where(np.isfinite(ranked), weights[order], 0).cumsum(axis=1)
@@ -234,7 +234,7 @@ def _disagreements(
     found: Sequence[Sequence[_Measured]],
     values: Sequence[float],
 ) -> Iterator[str]:
-    """A line for each length that says another size than the lengths together, with the tracks in which it does."""
+    """A line for each length that gives another size than all lengths together, with the tracks where it does."""
     for place, length in enumerate(lengths):
         off = {}
         for name, of_track, value in zip(tracks, found, values, strict=True):
@@ -251,7 +251,7 @@ def _disagreements(
 
 
 def _unseen(tracks: Sequence[str], values: Sequence[float]) -> Iterator[str]:
-    """A line about the tracks that show no known length."""
+    """A line about the tracks in which no known length is seen."""
     names = [name for name, value in zip(tracks, values, strict=True) if np.isnan(value)]
     if names:
         whose = "its size is that" if len(names) == 1 else "their size is that"
@@ -259,7 +259,7 @@ def _unseen(tracks: Sequence[str], values: Sequence[float]) -> Iterator[str]:
 
 
 def _absurd(result: LiftedTracks, meters: Floats) -> Iterator[str]:
-    """A line about the tracks that are of no animal's size."""
+    """A line about the tracks whose size is impossible for an animal."""
     across = 2 * np.asarray(result.scale, np.float64) * meters
     off = {name: size for name, size in zip(result.tracks, across, strict=True) if not SMALLEST <= size <= LARGEST}
     if off:

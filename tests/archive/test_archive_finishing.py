@@ -238,7 +238,7 @@ def test_files_of_other_bones_fail_before_they_are_lifted(
     monkeypatch.setattr(lifting, "lift_recordings", lambda *_, **__: pytest.fail("was lifted"))
     body.write_text(body.read_text().replace('"tail"', '"ear"'))
     assert run(source, tmp_path / "out", body=str(body)).failed == 3
-    assert "has not the bones of" in records(tmp_path / "out")["mouse 0.csv"]["error"]
+    assert "does not have the bones of" in records(tmp_path / "out")["mouse 0.csv"]["error"]
     assert run(source, tmp_path / "other", smooth=0.3).failed == 3
     assert "--smooth needs the frames a second" in records(tmp_path / "other")["mouse 0.csv"]["error"]
 

@@ -235,7 +235,7 @@ def test_other_bones_are_refused_with_both_names(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         steady_bones(replace(lifted(joints, FOX), source="fox.csv"), body)
     message = str(error.value)
-    assert message.startswith(f"{tmp_path / 'body.json'}: has not the bones of fox.csv: fox.csv alone has ")
+    assert message.startswith(f"{tmp_path / 'body.json'}: does not have the bones of fox.csv: fox.csv alone has ")
     assert message.endswith(f"{tmp_path / 'body.json'} alone has hip-left_knee, hip-right_knee")
     fewer = Skeleton(SMALL.names, SMALL.edges[:1])
     with pytest.raises(InputError, match=r"the recording: .*body.json alone has hip-right_knee$"):

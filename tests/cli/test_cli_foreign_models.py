@@ -32,7 +32,7 @@ def change(folder: Path, **values: Any) -> None:
         ({"lifter": {"\x1b[2J": 1}}, r"unknown keys \x1b[2J; written by a newer version?"),
         ({"lifter": {"motion_layers": 10**6}}, "motion_layers must be <= 256, got 1000000"),
         ({"lifter": {"encoding": "\x1b]0;x\x07"}}, "encoding must be one of rff"),
-        ({"name": ["\x1b[2J"]}, r"name must be a string of at most 300 signs, got ['\x1b[2J']"),
+        ({"name": ["\x1b[2J"]}, r"name must be a string of at most 300 characters, got ['\x1b[2J']"),
     ],
 )
 def test_a_config_that_does_not_fit_is_one_line(

@@ -107,7 +107,7 @@ def test_two_that_tell_the_size_of_a_lifted_result_are_refused(
             run("world", lifted, "--body", body, *told), f"--body and {told[0]} tell the size: leave out one"
         )
     body.write_text(json.dumps(json.loads(body.read_text()) | {"bones": [write_row("nose", "ear")]}))
-    assert_one_line(run("world", lifted, "--body", body), f"{body}: has not the bones of")
+    assert_one_line(run("world", lifted, "--body", body), f"{body}: does not have the bones of")
 
 
 def write_row(first: str, second: str) -> dict[str, Any]:

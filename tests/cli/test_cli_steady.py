@@ -115,7 +115,7 @@ def test_a_body_of_other_bones_is_refused_before_anything_is_lifted(
     content = {**BODY, "bones": BODY["bones"][:2]}  # type: ignore[index]
     body.write_text(json.dumps(content))
     outcome = lift(mouse, "--skeleton", bones, "--body", body)
-    assert_one_line(outcome, f"{body}: has not the bones of {mouse}: {mouse} alone has nose-tail")
+    assert_one_line(outcome, f"{body}: does not have the bones of {mouse}: {mouse} alone has nose-tail")
     assert_one_line(lift(mouse, "--no-infer", "--body", body), "steady bones need the skeleton's edges", "--skeleton")
     body.write_text("{}")
     assert_one_line(lift(mouse, "--body", body), f"{body}: is no body: wanted an object")

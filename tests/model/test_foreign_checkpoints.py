@@ -139,7 +139,7 @@ CONFIGS: dict[str, tuple[Damage, str]] = {
     "version is a list": (whole(lambda config: config.update(format_version=[1])), r"1 to 2, got \[1\]"),
     "name is a number": (whole(lambda config: config.update(name=5)), "name must be a string .*, got 5"),
     "name is null": (whole(lambda config: config.update(name=None)), "name must be a string .*, got None"),
-    "a long name": (whole(lambda config: config.update(name="x" * 50_000)), "at most 300 signs, got 'xxx"),
+    "a long name": (whole(lambda config: config.update(name="x" * 50_000)), "at most 300 characters, got 'xxx"),
     "an unknown key": (given(depth=1), "unknown keys depth; written by a newer version"),
     "an unknown key with codes": (given(**{"\x1b[2J\n\u202e": 1}), r"unknown keys \\x1b\[2J\\n\\u202e; written"),
     "many unknown keys": (given(**{f"{number:09}": 1 for number in range(3000)}), "unknown keys 000000000, 000"),
@@ -341,7 +341,7 @@ def test_files_in_any_order_of_bytes_and_names_are_read(tmp_path: Path, content:
 
 
 def test_a_name_that_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"config\.json: name must be a string of at most 300 signs"):
+    with pytest.raises(InputError, match=r"config\.json: name must be a string of at most 300 characters"):
         Lifter(TINY, name="x" * 301).save_pretrained(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 

@@ -164,7 +164,9 @@ def test_without_network_the_cache_is_enough(hub: FakeHub, files: dict[str, byte
     hub.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert Lifter.from_pretrained("me/mouse").name == "tiny"
-    with pytest.raises(InputError, match=r"^model 'me/rat' is not in the cache, and HF_HUB_OFFLINE forbids to fetch"):
+    with pytest.raises(
+        InputError, match=r"^model 'me/rat' is not in the cache, and HF_HUB_OFFLINE forbids fetching it"
+    ):
         Lifter.from_pretrained("me/rat")
     assert hub.requests == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

@@ -255,7 +255,7 @@ def test_torch_without_dlpacks_c_interface_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("OLIFT_NATIVE", raising=False)
     monkeypatch.setattr(native_module, "torch", SimpleNamespace(Tensor=object, __version__="2.8.0"))
     assert native_module.native_module() is None
-    assert str(native_module.why_not_native()).endswith("which torch 2.8.0 has not")
+    assert str(native_module.why_not_native()).endswith("which torch 2.8.0 lacks")
 
 
 def test_info_names_what_was_built() -> None:

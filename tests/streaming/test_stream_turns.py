@@ -417,7 +417,7 @@ def test_client_that_waits_for_each_answer_gets_one_though_errors_are_withheld(l
         for _ in range(3):
             channel.receive(b"garbage\n")
         got = await asyncio.wait_for(channel.outgoing(), 20)
-        assert got is not None and b"line 14: not JSON" in got[0] and b"(2 more like it were not told)" in got[0]
+        assert got is not None and b"line 14: not JSON" in got[0] and b"(2 more like it were left out)" in got[0]
         lifting.cancel()
 
     in_loop(run)

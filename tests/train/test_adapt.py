@@ -97,7 +97,7 @@ def test_copies_of_a_recording_count_once() -> None:
     alone, both = (adapt(random_lifter(), recordings, plan=quick(1)) for recordings in ([other], [other, other]))
     assert both.copies == (1,) and alone.copies == () and both.after == alone.after
     assert (both.learned, both.held_out, both.tracks) == (alone.learned, alone.held_out, alone.tracks)
-    with pytest.raises(InputError, match="has not the bones of"):
+    with pytest.raises(InputError, match="does not have the bones of"):
         own_clips(random_lifter(), [tracks, replace(rounded, skeleton=Skeleton(NAMES, EDGES[:5]))])
 
 
@@ -161,11 +161,11 @@ def test_a_joint_that_a_track_never_has_is_left_out_of_it() -> None:
         ),
         (
             [moving_body(12, 24)[0], replace(moving_body(12, 24)[0], skeleton=Skeleton((*NAMES[:6], "tail"), EDGES))],
-            "a.csv: has not the joints of a.csv (right_foot, tail in one of them only)",
+            "a.csv: does not have the joints of a.csv (right_foot, tail in one of them only)",
         ),
         (
             [moving_body(12, 24)[0], replace(moving_body(12, 24)[0], skeleton=Skeleton(NAMES, EDGES[:5]))],
-            "a.csv: has not the bones of a.csv",
+            "a.csv: does not have the bones of a.csv",
         ),
     ],
 )

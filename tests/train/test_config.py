@@ -82,7 +82,7 @@ data = "recordings"
         (f"schedule.steps={'9' * 5000}", "schedule.steps must be a whole number, got '9999"),
         (f"schedule.steps={'[' * 5000}", "schedule.steps must be a whole number, got '[[[["),
         (f"schedule.steps=[{'1,' * 5000}]", "schedule.steps must be a whole number, got [1, 1, 1"),
-        (f"model.name={'x' * 301}", "model: name must be a string of at most 300 signs, got 'xxx"),
+        (f"model.name={'x' * 301}", "model: name must be a string of at most 300 characters, got 'xxx"),
         (f"data.camera.views={{level=1, {'x' * 9000}=1}}", "level, top, below, not all 0, got {'level': 1.0, 'xxxx"),
         ("\x1b[2Jx=1", "\\x1b[2Jx must be one of schedule, run"),
         ("optimizer=1", "optimizer must be one of schedule, run, model, data, early_stop"),

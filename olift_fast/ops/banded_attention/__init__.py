@@ -33,21 +33,21 @@ def banded_attention(
 
     Args:
         q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one; views of one projection are read in place.
-            Under autocast they are taken to its dtype first, as `scaled_dot_product_attention` does.
+            Under autocast they are cast to its dtype first, as in `scaled_dot_product_attention`.
         window: ``(left, right)`` in frames, or α for ``(α, α)``.
         bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``; entry ``s - t + left``.
         visible: bool ``(B, T, J)``; keys that are not visible are left out and never read into arithmetic.
         lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
+            "eager"; by default the one of `use_backend` or ``OLIFT_BACKEND``, else the fastest that can run.
 
     Returns:
-        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. NaN in a visible key reaches every row
-        whose band holds it; with "triton" and "eager", which work in blocks of frames, its neighbors' too.
+        ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. NaN in a visible key makes every row NaN
+        whose band has it; with "triton" and "eager", which work in blocks of frames, also rows near it.
 
     Raises:
-        ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is no int >= 0.
+        ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is not an int >= 0.
         RuntimeError: the backend asked for can't run; the message says why.
 
     Equivalent to:
@@ -71,9 +71,9 @@ def banded_attention_packed(
     scale: float | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
-    """`banded_attention` of one projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v.
+    """`banded_attention` for one projection ``(B, T, J, 3, H, Dh)`` with q, k and v.
 
-    Its gradient is written into one tensor of that shape, where three views would have theirs stacked by a copy.
+    Its gradient is written into one tensor of that shape; the gradients of three views would be copied to be stacked.
 
     Equivalent to ``banded_attention(*qkv.unbind(3), window, …)``; the other arguments and errors are the same.
     """
@@ -118,8 +118,8 @@ def check_window(window: int | tuple[int, int]) -> tuple[int, int]:
     """The window as ``(left, right)``.
 
     Raises:
-        TypeError: it is neither an int nor a pair of ints.
-        ValueError: it is negative.
+        TypeError: the window is neither an int nor a pair of ints.
+        ValueError: the window is negative.
     """
     pair = tuple(window) if isinstance(window, tuple | list) else (window, window)
     if len(pair) != 2 or not all(isinstance(x, int) and not isinstance(x, bool) for x in pair):

@@ -18,8 +18,8 @@ def eager_attention(
     """`olift_fast.reference.banded_attention` with ``keys`` bool ``(B, T, J)`` for all masks; any float dtype.
 
     Sequences of up to 64 frames are one block. Longer ones are cut into blocks of 48 queries, each with the
-    ``48 + left + right`` keys that its band touches, so memory grows with T and not with T². A program that
-    `torch.export` makes is one block for any T; otherwise the example's T would fix the number of blocks.
+    ``48 + left + right`` keys in its band, so memory grows with T and not with T². In a program of `torch.export` there
+    is one block for any T; otherwise the example's T would fix the number of blocks.
     """
     left, right = window
     if keys is None:
@@ -41,7 +41,7 @@ def eager_attention(
 
 
 def _layout(frames: int, window: Window) -> tuple[int, int, int, int]:
-    """Number of blocks, frames of a block, and how many frames its span reaches before and after it."""
+    """The number of blocks, the frames of a block, and the frames before and after a block that its keys include."""
     if torch.compiler.is_exporting() or frames <= ONE_BLOCK:
         return 1, frames, 0, 0
     return (frames + BLOCK - 1) // BLOCK, BLOCK, *window

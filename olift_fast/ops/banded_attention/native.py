@@ -1,4 +1,4 @@
-"""The native CPU backend of `banded_attention`: one pass over q, k, v where they lie, threads as torch has them."""
+"""The native CPU backend of `banded_attention`: one pass over q, k and v in place, with torch's number of threads."""
 
 from __future__ import annotations
 

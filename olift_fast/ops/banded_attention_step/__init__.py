@@ -1,4 +1,4 @@
-"""One step of temporal proximity attention: a frame against the frames around it that a ring holds."""
+"""One step of temporal proximity attention: one frame attends the frames around it in a ring buffer."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ def banded_attention_step(
     scale: float | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
-    """Row ``t = frames[b]`` of `banded_attention` over a sequence of which rings hold the latest frames.
+    """Row ``t = frames[b]`` of `banded_attention` over a sequence whose latest frames are in ring buffers.
 
-    A ring holds frame s of its sequence in slot ``s % slots`` until frame ``s + slots`` takes it; ``left + right + 1``
-    slots are enough. Each of the B sequences stands at a frame of its own. Nothing is written but the result, and
-    nothing depends on how long the sequences are, so a step can be captured in a CUDA graph.
+    Frame s of a sequence is in slot ``s % slots`` until frame ``s + slots`` overwrites it; ``left + right + 1`` slots
+    are enough. Each of the B sequences has its own current frame. Only the result is written, and the work does not
+    depend on the lengths of the sequences, so a step can be captured in a CUDA graph.
 
     Args:
-        q: ``(B, slots of its own, J, H, Dh)``; one slot holds the query alone.
+        q: ``(B, its own number of slots, J, H, Dh)``; with one slot, this is the query.
         k, v: ``(B, slots, J, H, Dh)``. Like q any strides with a unit last one; views of one projection are read in
             place.
-        frames: int64 ``(B,)``, the frame that asks; -1 for none.
-        lengths: int64 ``(B,)``, how many frames there have been: of those, k and v hold the last ``slots``. Frames from
-            there on, and frames that are held no more, are left out.
+        frames: int64 ``(B,)``, the frame of the query; -1 for none.
+        lengths: int64 ``(B,)``, the number of frames so far; k and v have the last ``slots`` of them. Frames at or past
+            this number, and frames that were overwritten, are left out.
         window: ``(left, right)`` in frames, or α for ``(α, α)``.
         bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``; entry ``s - t + left``.
-        visible: bool ``(B, slots of its own, J)``; hidden keys are left out and never read into arithmetic.
+        visible: bool ``(B, its own number of slots, J)``; hidden keys are left out and never read into arithmetic.
         scale: of the scores, ``Dh ** -0.5`` by default.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh up to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
+            "eager"; by default the one of `use_backend` or ``OLIFT_BACKEND``, else the fastest that can run.
 
     Returns:
-        ``(B, J, H, Dh)``; 0 where there is no key, and where ``frames[b]`` is none of ``0 … lengths[b] - 1``.
+        ``(B, J, H, Dh)``; 0 if there is no key, or if ``frames[b]`` is not one of ``0 … lengths[b] - 1``.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device, or the window is negative.
-        RuntimeError: gradients are wanted, and this operation has none; or the backend asked for can't run.
+        RuntimeError: gradients are needed, which this operation does not have; or the backend asked for can't run.
 
     Equivalent to:
         ``banded_attention(q, k, v, window, …)[b, frames[b]]`` of whole sequences of ``lengths[b]`` frames.

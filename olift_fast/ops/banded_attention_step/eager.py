@@ -18,7 +18,7 @@ def eager_step(
     visible: Tensor | None,
     scale: float,
 ) -> Tensor:
-    """`banded_attention_step` in any float dtype, on any device, without waiting for it."""
+    """`banded_attention_step` in any float dtype on any device, without synchronization."""
     wanted = frames[:, None] + torch.arange(-left, right + 1, device=q.device)
     held = (wanted >= 0) & (wanted < lengths[:, None]) & (wanted >= lengths[:, None] - k.shape[1])
     asked = (frames >= 0) & (frames < lengths)
@@ -39,6 +39,6 @@ def eager_step(
 
 
 def _taken(ring: Tensor, frames: Tensor) -> Tensor:
-    """Frames ``(B, N)`` out of a ring ``(B, slots, …)`` → ``(B, N, …)``; any slot for a frame that is not there."""
+    """Takes frames ``(B, N)`` from a ring ``(B, slots, …)`` → ``(B, N, …)``; for a missing frame, any slot."""
     batch = torch.arange(ring.shape[0], device=ring.device)
     return ring[batch[:, None], frames % ring.shape[1]]

@@ -1,4 +1,4 @@
-"""The native CPU backend of `banded_attention_step`: rows of the rings where they lie."""
+"""The native CPU backend of `banded_attention_step`: reads the rings in place."""
 
 from __future__ import annotations
 

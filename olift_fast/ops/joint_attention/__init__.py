@@ -23,20 +23,20 @@ def joint_attention(
     visible: Tensor | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
-    """``softmax(Dh^-½ q_i k_j) v_j`` over the joints j that head h's graph lets joint i see.
+    """``softmax(Dh^-½ q_i k_j) v_j`` over the joints j that joint i may see by the graph of head h.
 
     Args:
         q, k, v: ``(B, T, J, H, Dh)``, any strides with a unit last one; views of one projection are read in place.
-            Under autocast they are taken to its dtype first, as `scaled_dot_product_attention` does.
+            Under autocast they are cast to its dtype first, as in `scaled_dot_product_attention`.
         graph: bool ``(J, J)`` for all heads, ``(H, J, J)`` or ``(B, H, J, J)``, any strides; True where a query (row)
             may see a key (column).
         visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
         backend: "triton" (GPU; float32, float16, bfloat16; Dh to 128), "native" (CPU; float32, bfloat16) or
-            "eager"; by default what `use_backend` or ``OLIFT_BACKEND`` asks for, else the fastest that can run.
+            "eager"; by default the one of `use_backend` or ``OLIFT_BACKEND``, else the fastest that can run.
 
     Returns:
         ``(B, T, J, H, Dh)``; a row without any key is 0, with zero gradients. A key that is not visible, or that no
-        query sees, is never read into arithmetic: it may hold NaN.
+        query sees, is never read into arithmetic: it may be NaN.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device.
@@ -59,9 +59,9 @@ def joint_attention_packed(
     visible: Tensor | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
-    """`joint_attention` of one projection ``(B, T, J, 3, H, Dh)`` that holds q, k and v.
+    """`joint_attention` for one projection ``(B, T, J, 3, H, Dh)`` with q, k and v.
 
-    Its gradient is written into one tensor of that shape, where three views would have theirs stacked by a copy.
+    Its gradient is written into one tensor of that shape; the gradients of three views would be copied to be stacked.
 
     Equivalent to ``joint_attention(*qkv.unbind(3), …)``; the other arguments and errors are the same.
     """

@@ -1,4 +1,4 @@
-"""The native CPU backend of `joint_attention`: one frame and head at a time, threads as torch has them."""
+"""The native CPU backend of `joint_attention`: one frame and head at a time, with torch's number of threads."""
 
 from __future__ import annotations
 

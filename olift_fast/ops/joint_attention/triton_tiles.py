@@ -1,4 +1,4 @@
-"""What the Triton kernels of `joint_attention` share: tiles of rows, and their products.
+"""Functions for the Triton kernels of `joint_attention`: tiles of rows, and their products.
 
 A tile of q, of k and so on is [BLOCK, D]: a row is a joint of a frame, D its channels with DH of them real.
 """

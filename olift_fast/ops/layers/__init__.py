@@ -1,4 +1,4 @@
-"""The linear layers of a transformer layer, with the norm, the GELU and the sum around them."""
+"""The linear layers of a transformer layer, fused with the norm, the GELU and the residual sum."""
 
 from __future__ import annotations
 
@@ -101,15 +101,14 @@ def norm_mlp(
 ) -> Tensor:
     """``x + gelu(layer_norm(x) @ weight.T + bias) @ second_weight.T + second_bias``, the exact GELU (with erf).
 
-    Between forward and backward, what goes into the GELU is kept; what comes out of it, and the normed rows, are
-    computed again.
+    The GELU's input is kept for the backward; its output and the normed rows are computed again.
 
     Args:
         x: ``(..., D)``.
         norm_weight, norm_bias: ``(D,)``.
         weight, bias: of the first layer, ``(E, D)`` and ``(E,)``.
-        second_weight, second_bias: of the second, ``(D, E)`` and ``(D,)``; without `residual` of any width.
-        residual: whether x is added.
+        second_weight, second_bias: of the second layer, ``(D, E)`` and ``(D,)``; without `residual` of any width.
+        residual: whether to add x.
         epsilon: what the norm adds to the variance.
         backend: "native" (CPU; float32, or bfloat16 under autocast) or "eager"; by default "native" where it can,
             and has AVX2 or better.
@@ -138,7 +137,7 @@ def norm_mlp(
 
 
 def _float(x: Tensor) -> Tensor:
-    """What a norm takes: under autocast, it may have come as what a layer gave."""
+    """x in the norm's dtype: under autocast, it may be a layer's output in autocast's dtype."""
     return x.to(torch.float32)
 
 

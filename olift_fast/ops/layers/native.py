@@ -1,4 +1,4 @@
-"""The native CPU backend of the layers between two attentions: a few rows at a time through all of them."""
+"""The native CPU backend of the layers between two attentions: a few rows at a time go through all layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module, nati
 
 
 def refuse_native_layers(x: Tensor, *parameters: Tensor | None) -> str | None:
-    """Why the native backend can't run these layers, or None when it can."""
+    """Why the native backend can't run these layers; None if it can."""
     refusal = refuse_native((torch.float32,), *parameters)
     if refusal is not None or not torch.is_autocast_enabled("cpu"):
         return refusal or refuse_native((torch.float32,), x)
@@ -23,14 +23,14 @@ def refuse_native_layers(x: Tensor, *parameters: Tensor | None) -> str | None:
 
 
 def product_dtype() -> torch.dtype:
-    """What products are made in, where `refuse_native_layers` refuses nothing."""
+    """The dtype of products, if `refuse_native_layers` returns None."""
     return torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
 
 
 def slower_than_eager() -> tuple[str, ...]:
-    """The backend where it is slower than plain PyTorch, for `choose_backend`; none where it is faster.
+    """("native",) if it is slower than plain PyTorch here, for `choose_backend`; else ().
 
-    Without AVX2 its products run in vectors of four numbers, and PyTorch's are faster.
+    Without AVX2 its products use vectors of four numbers, and PyTorch's are faster.
     """
     return ("native",) if _instruction_set() == "baseline" else ()
 
@@ -82,5 +82,5 @@ def _backward(
     native.layers_backward(grad, x, hidden, *parameters, epsilon, residual, dx, *rest, torch.get_num_threads())
 
 
-# Exported programs hold "olift::dense" and "olift::dense_backward", so these names stay.
+# Exported programs use the names "olift::dense" and "olift::dense_backward", so they must stay.
 native_layers = register("dense", _forward, _backward, "cpu")

@@ -24,14 +24,14 @@ Layers = Callable[..., Tensor]
 def register(name: str, forward: Launch, backward: Launch, device: str | None) -> Layers:
     """Registers ``olift::{name}`` and its backward; returns ``layers(x, added, norm, first, second, ...)``.
 
-    It gives ``second(gelu(first(norm(x)))) + added``; norm, second and added may be left out (None, or a pair of None).
-    With `residual`, x itself is added. norm, first and second are pairs of weight and bias. Parameters are float32.
-    Products are made in `dtype`: if that is bfloat16, so is x unless a norm takes it, and so is the output if it comes
-    from one layer after a norm.
+    It computes ``second(gelu(first(norm(x)))) + added``; norm, second and added may be left out (None, or a pair of
+    None). With `residual`, x itself is added. norm, first and second are pairs of weight and bias. Parameters are
+    float32. Products are computed in `dtype`. If that is bfloat16, x is bfloat16 unless a norm follows, and the output
+    is bfloat16 if it comes from one layer after a norm.
 
     Args:
         forward: ``forward(x, added, norm_weight, norm_bias, weight, bias, second_weight, second_bias, epsilon, hidden,
-            out)`` writes the output, and into `hidden`, unless that is empty, what the first layer gives, in `dtype`.
+            out)`` writes the output and, into `hidden` unless that is empty, the first layer's output, in `dtype`.
         backward: ``backward(grad, x, hidden, parameters, epsilon, residual, gradients)`` writes the gradients that are
             not None: of x and of the six parameters.
         device: the device type that it runs on; None for any.
@@ -125,7 +125,7 @@ def register(name: str, forward: Launch, backward: Launch, device: str | None) -
 def _outputs(
     x: Tensor, norm: Tensor | None, weight: Tensor, second: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Room for the output, and for what lies between two layers: empty where there is one."""
+    """Empty tensors for the output, and for the values between two layers (of size 0 if there is one layer)."""
     inner = weight.shape[0]
     if second is None:
         given = dtype if norm is not None else torch.float32
@@ -135,5 +135,5 @@ def _outputs(
 
 
 def _flat(hidden: Tensor) -> Tensor:
-    """Its rows along one dimension, as those of x are; it is always contiguous."""
+    """`hidden` with its rows along one dimension, as x has; it is always contiguous."""
     return hidden.flatten(0, -2) if hidden.dim() > 2 else hidden

@@ -1,4 +1,4 @@
-"""Procrustes alignment of batches of weighted 3D point sets, and its orthographic kin."""
+"""Procrustes alignment of batches of weighted 3D point sets, also onto 2D points (orthographic)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Procrustes(NamedTuple):
     """``target ≈ scale · rotation @ source + translation``.
 
     Fields: rotation ``(*batch, 3, 3)``; scale ``(*batch)``; translation ``(*batch, 3)``; conditioning ``(*batch)``,
-    ``(λ1 - λ2) / 2λ1`` of Davenport's matrix: 0 where the rotation is ambiguous, 2/3 at best, no gradient.
+    ``(λ1 - λ2) / 2λ1`` of Davenport's matrix: 0 where the rotation is ambiguous, at most 2/3. It has no gradient.
     """
 
     rotation: Tensor
@@ -48,13 +48,13 @@ def procrustes(
     """The rotation, scale and translation that minimize ``Σ w |s R source + t - target|²``.
 
     Args:
-        source, target: ``(*batch, P, 3)``. Either may be of half precision; all is computed in float32 at least.
+        source, target: ``(*batch, P, 3)``. Either may be in half precision; the computation is at least in float32.
         weights: ``(*batch, P)``, >= 0; a point of weight 0 is never read into arithmetic.
         kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
         reflection: allow det R = -1; proper rotations only by default.
-        alignment: "frame": one fit for each ``(P, 3)``, so of joints ``(B, T, J, 3)`` one for each frame. "sequence":
-            one fit for all points of the last two axes, ``(*batch, T, J, 3)``, with results ``(*batch, …)``.
-        backend: "cuda" or "native" (CPU), for float32 and float64, or "eager"; the fastest that can run by default.
+        alignment: "frame": one fit for each ``(P, 3)``; for joints ``(B, T, J, 3)`` this is each frame. "sequence": one
+            fit for all frames and joints of ``(*batch, T, J, 3)``, with results ``(*batch, …)``.
+        backend: "cuda" or "native" (CPU), for float32 and float64, or "eager"; by default the fastest that can run.
 
     Returns:
         `Procrustes`. Where the rotation is ambiguous it is still proper, and its gradient is 0.
@@ -88,8 +88,8 @@ def procrustes_align(
 ) -> Tensor:
     """``s R source + t``: the source moved onto the target, in the source's shape; arguments as in `procrustes`.
 
-    A point of weight 0 does not count in the fit and is moved all the same. In the gradient, a point that holds NaN
-    does no harm if its weight is 0 and so is the gradient of where it is moved.
+    A point of weight 0 does not count in the fit, but is moved. A point with NaN leaves the other gradients finite, if
+    its weight is 0 and the gradient of its moved point is 0.
     """
     _check(source, target, weights, last=3, alignment=alignment)
     _check_kind(kind)
@@ -184,8 +184,8 @@ def orthographic_procrustes(
         RuntimeError: the backend asked for can't run.
 
     Equivalent to `olift_fast.reference.orthographic_procrustes`, which lowers the error step by step. The native
-    backend does the same and ends with Newton's steps, so it arrives where the reference may be on its way still. Its
-    gradient is that of the optimum; it is 0 where the camera is ambiguous.
+    backend ends with Newton steps, so it reaches the optimum where the reference may not have converged. Its gradient
+    is that of the optimum, and 0 where the camera is ambiguous.
     """
     _check(source, target, weights, last=2, alignment=alignment)
     source, target, weights = _sets(alignment, *_upcast(source, target, weights))
@@ -235,7 +235,7 @@ def _upcast(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Ten
 def _sets(
     alignment: Alignment, source: Tensor, target: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The points of each fit in one axis."""
+    """The arguments with all points of each fit in one axis."""
     if alignment == "frame":
         return source, target, weights
     return source.flatten(-3, -2), target.flatten(-3, -2), None if weights is None else weights.flatten(-2)

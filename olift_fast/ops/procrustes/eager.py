@@ -1,4 +1,4 @@
-"""The plain-PyTorch backend of the Procrustes fits: the reference's, and how well the points determine the rotation."""
+"""The plain-PyTorch backend of the Procrustes fits: the reference, plus the conditioning of the rotation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The native backends of Procrustes alignment, on the CPU and on CUDA devices: one source, csrc/geometry.
+"""The native backends of Procrustes alignment on the CPU and on CUDA devices, from one source, csrc/geometry.
 
-The orthographic kin has kernels for the CPU alone.
+Orthographic Procrustes has kernels for the CPU only.
 """
 
 from __future__ import annotations

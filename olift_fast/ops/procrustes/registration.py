@@ -202,7 +202,7 @@ refuse_second_derivative(orthographic_backward, "orthographic_procrustes")
 
 
 def _fold_batch(op):  # type: ignore[no-untyped-def]
-    """The rule by which `torch.vmap` calls `op`: one more batch dimension is only more problems."""
+    """The rule of `torch.vmap` for `op`: the mapped dimension becomes part of the batch."""
 
     def rule(info, in_dims, source, target, weights, *options):  # type: ignore[no-untyped-def]
         points = zip((source, target, weights), in_dims, strict=False)

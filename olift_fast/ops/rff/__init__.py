@@ -15,7 +15,7 @@ __all__ = ["rff_encode", "rff_linear"]
 
 
 def rff_encode(x: Tensor, freqs: Tensor, *, visible: Tensor | None = None, backend: Backend | None = None) -> Tensor:
-    """``[cos 2πxB, sin 2πxB]``, the phase reduced in turns first, so that large ones stay accurate.
+    """``[cos 2πxB, sin 2πxB]``; phases are reduced in turns first, so that large ones stay accurate.
 
     Args:
         x: points ``(..., C)``.
@@ -64,12 +64,12 @@ def rff_linear(
         freqs: frequencies ``(C, F)``.
         weight: ``(D, 2F)``; its dtype is that of the product (under autocast: autocast's), phases are at least float32.
         bias: ``(D,)``, in weight's dtype.
-        visible: bool ``(...)``; what is hidden is not read into arithmetic.
-        token: ``(D,)``, stands for a hidden point; zeros by default.
+        visible: bool ``(...)``; hidden points are not read into arithmetic.
+        token: ``(D,)``, the output of a hidden point; by default zeros.
         backend: "triton" (GPU), "native" (CPU, float32) or "eager"; by default the first that takes these tensors.
 
     Returns:
-        ``(..., D)`` in the product's dtype, or in token's where that is wider.
+        ``(..., D)`` in the wider dtype of the product's and token's.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device.

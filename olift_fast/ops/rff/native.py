@@ -1,4 +1,4 @@
-"""The native CPU backend of the Fourier features: a block of features at a time, kept in the cache."""
+"""The native CPU backend of the Fourier features: computes blocks of features that stay in the cache."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _UPCAST = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def refuse_native_encode(x: Tensor, freqs: Tensor) -> str | None:
-    """Why the native backend can't encode these points, or None when it can."""
+    """Why the native backend can't encode these points; None if it can."""
     return refuse_native(_UPCAST, x, freqs)
 
 
 def refuse_native_linear(
     x: Tensor, freqs: Tensor, weight: Tensor, bias: Tensor | None, token: Tensor | None
 ) -> str | None:
-    """Why the native backend can't run this layer, or None when it can: under autocast it stays in float32."""
+    """Why the native backend can't run this layer; None if it can. Under autocast it stays in float32."""
     dtypes = _UPCAST if torch.is_autocast_enabled("cpu") else (torch.float32,)
     return refuse_native_encode(x, freqs) or refuse_native(dtypes, weight, bias, token)
 
@@ -29,7 +29,7 @@ def refuse_native_linear(
 def native_linear(
     x: Tensor, freqs: Tensor, weight: Tensor, bias: Tensor | None, visible: Tensor | None, token: Tensor | None
 ) -> Tensor:
-    """`rff_linear` in float32, whatever the layer's dtype."""
+    """`rff_linear` in float32 for a layer of any dtype."""
     bias, token = (None if vector is None else vector.to(torch.float32) for vector in (bias, token))
     return _linear(x, freqs, weight.to(torch.float32), bias, visible, token, torch.float32)
 

@@ -1,4 +1,4 @@
-"""The Triton backend of the Fourier features: they live in registers, between the points and the product."""
+"""The Triton backend of the Fourier features: the features stay in registers, from the points to the product."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GRADIENT = {True: (32, 16, 32), False: (64, 32, 64)}
 
 
 def refuse_triton_rff(x: Tensor, *others: Tensor | None) -> str | None:
-    """Why the Triton backend can't run this call, or None when it can."""
+    """Why the Triton backend can't run this call; None if it can."""
     if x.shape[-1] > _MOST_CHANNELS:
         return f"x must have at most {_MOST_CHANNELS} coordinates, got {x.shape[-1]}"
     return refuse_triton(x, *others)

@@ -1,4 +1,4 @@
-"""All that lies between two attentions, for inference: one pass over the tokens."""
+"""All layers between two attentions in one pass over the tokens, for inference."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def token_block(
 ) -> tuple[Tensor | None, Tensor]:
     """``x = tokens + projection(attended)``, then ``x + mlp(norm(x))``, then ``head(norm(x))``.
 
-    Between two attentions of a transformer, `mlp` is that of the layer before, and `head` makes the queries, keys and
-    values of the layer after. Nothing between is written to memory but x.
+    Between two attentions of a transformer, `mlp` is of the layer before, and `head` computes the queries, keys and
+    values of the layer after. Of the intermediate values only x is written to memory.
 
     Args:
         tokens: ``(..., D)``.
-        attended: what the attention gave, ``(..., D)``; None without `projection`.
-        projection: weight ``(D, D)`` and bias ``(D,)`` of a linear layer, as all layers here; a bias may be None. None
-            adds nothing.
+        attended: the attention's output, ``(..., D)``; None without `projection`.
+        projection: weight ``(D, D)`` and bias ``(D,)`` of a linear layer. In all layers the bias may be None. None adds
+            nothing.
         mlp: a norm (weight and bias, ``(D,)`` both), a layer D → E, the exact GELU (with erf) and a layer E → D. None
             adds nothing.
         head: a norm, a layer D → F, and None or, after a GELU, a layer F → G.
         epsilon: what the norms add to the variance.
-        keep: whether x is wanted.
+        keep: whether to return x.
         backend: "triton" (GPU; float32, float16, bfloat16; D up to 256, G up to 64; no gradients) or "eager"; by
             default the first that takes these tensors, and for many tokens of D > 128 in float32 "eager".
 
     Returns:
         x ``(..., D)`` in tokens' dtype, or None without `keep`; and the head's output: ``(..., F)`` in the dtype of the
-        products, that of the weights or under autocast autocast's, or ``(..., G)`` in tokens' dtype.
+        products (the weights' dtype, or autocast's under autocast), or ``(..., G)`` in tokens' dtype.
 
     Raises:
         ValueError, TypeError: an argument has the wrong shape, dtype or device.

@@ -11,16 +11,16 @@ from torch import Tensor
 from olift_fast.ops.registration import Launch, contiguous, differentiate, operation, rows_of
 
 Norm = tuple[Tensor, Tensor]
-"""Weight and bias, ``(D,)`` both."""
+"""A norm's weight and bias, ``(D,)`` both."""
 Linear = tuple[Tensor, Tensor | None]
-"""Weight ``(outputs, inputs)`` and bias ``(outputs,)``."""
+"""A layer's weight ``(outputs, inputs)`` and bias ``(outputs,)``."""
 Mlp = tuple[Norm, Linear, Linear]
 Head = tuple[Norm, Linear, Linear | None]
 Block = Callable[..., tuple[Tensor | None, Tensor]]
 
 
 def tensors_of(projection: Linear | None, mlp: Mlp | None, head: Head) -> list[Tensor | None]:
-    """All parameters, as the operation takes them: a weight and a bias of each norm and layer."""
+    """All parameters as the operation takes them: a weight and a bias for each norm and layer."""
     nothing = (None, None)
     norm, inner, outer = (nothing, nothing, nothing) if mlp is None else mlp
     head_norm, first, last = head
@@ -29,7 +29,7 @@ def tensors_of(projection: Linear | None, mlp: Mlp | None, head: Head) -> list[T
 
 
 def product_dtype(head: Head) -> torch.dtype:
-    """What products are made in: the dtype of the weights, or under autocast autocast's."""
+    """The dtype of the products: that of the weights, or autocast's under autocast."""
     weight, device = head[1][0], head[1][0].device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
@@ -104,13 +104,13 @@ def register(name: str, forward: Launch, device: str | None) -> Block:
 
 
 def _as(layer: Linear, dtype: torch.dtype) -> Linear:
-    """The layer in the dtype of the products, as autocast takes it."""
+    """The layer in the dtype of the products, as autocast casts it."""
     weight, bias = layer
     return weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 def _outputs(tokens: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    """Room for the tokens, empty where they are not kept, and for the head's output."""
+    """Empty tensors for the tokens (of size 0 if they are not kept) and for the head's output."""
     *_, head, _head_bias, last, _last_bias, _epsilon, keep = rest
     outputs, dtype = (head.shape[0], head.dtype) if last is None else (last.shape[0], tokens.dtype)
     kept = tokens.shape if keep else (0, tokens.shape[-1])

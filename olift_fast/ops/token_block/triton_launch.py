@@ -13,7 +13,7 @@ from olift_fast.ops.triton_runtime import ceil_div, interpreted, launch, power_o
 
 MOST_WIDTH, MOST_OUTPUTS = 256, 64
 FEW = 4096
-"""Rows up to which a program takes 16 of them: with more in each, many multiprocessors of a GPU would have none."""
+"""Up to this many rows a program takes 16 of them: with more in each, many multiprocessors would have no work."""
 
 # Rows, chunks of the projection's inputs, of hidden numbers and of outputs; warps and stages of loads: what fits into
 # registers and shared memory. By whether the weights have two bytes, the width is over 128, and rows are few.
@@ -32,7 +32,7 @@ _BLOCKS = {
 def refuse_triton_block(
     tokens: Tensor, attended: Tensor | None, projection: Linear | None, mlp: Mlp | None, head: Head
 ) -> str | None:
-    """Why the Triton backend can't run this call, or None when it can."""
+    """Why the Triton backend can't run this call; None if it can."""
     tensors = [tokens, attended, *tensors_of(projection, mlp, head)]
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
         return "it has no gradient: call it under torch.inference_mode() or torch.no_grad()"

@@ -1,6 +1,6 @@
-"""The ways into a live stream and out of it. A new one is a file beside these and a line in `TRANSPORTS`.
+"""The transports of a live stream. A new one is a file in this folder and a line in `TRANSPORTS`.
 
-Importing this loads no torch, so that `olift stream` can refuse unusable options at once.
+Importing this package imports no torch, so that `olift stream` can refuse unusable options at once.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def check_sources(sources: Mapping[str, Any], *, by_option: bool = False) -> Non
     """Raises InputError or MissingExtraError unless these sources can be opened together.
 
     Args:
-        sources: what is given to each transport, by its name.
-        by_option: calls transports by their options in errors.
+        sources: a value for each transport, by its name.
+        by_option: errors name the options instead of the transports.
     """
     names = {transport.name for transport in TRANSPORTS}
     for name in sources:

@@ -25,7 +25,7 @@ def writer(sink: int | None) -> Write:
 
 
 async def when_possible(descriptor: int, *, writing: bool = False) -> None:
-    """Waits until it can be read or written without blocking; a regular file always can."""
+    """Waits until a descriptor can be read or written without blocking. A regular file always can."""
     loop = asyncio.get_running_loop()
     possible = asyncio.Event()
     add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)

@@ -1,4 +1,4 @@
-"""A recording played as if it came now."""
+"""Plays a recording as if it came now."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
 
 DEFAULT_FPS = 30.0
-"""Frames a second where neither the settings nor the recording tell."""
+"""Frames a second if neither the settings nor the recording have a rate."""
 
 
 async def open_replay(router: Router, tracks: KeypointTracks, settings: Settings) -> Opened:
-    """A recording at its speed or another, answers to the sink; ended when all is lifted and written."""
+    """Plays a recording at its own or another rate, with answers to the sink. Ends when all is lifted and written."""
     fps = tracks.fps if settings.fps is None else settings.fps
     return until_it_ends(_play(router, tracks, DEFAULT_FPS if fps is None else fps, settings.sink))
 

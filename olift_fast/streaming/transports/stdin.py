@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 async def open_stdin(router: Router, source: int, settings: Settings) -> Opened:
-    """Lines from a file descriptor, answers to the sink; ended when all is read, lifted and written.
+    """Reads lines from a file descriptor, with answers to the sink. Ends when all is read, lifted and written.
 
-    Neither descriptor is made non-blocking: other programs that share a terminal would find it changed, too.
+    The descriptors are not made non-blocking, because this would change the terminal for other programs, too.
 
     Raises:
-        BrokenPipeError: from `Opened.ended`: nobody reads the answers any more.
+        BrokenPipeError: from `Opened.ended`, if nobody reads the answers any more.
     """
 
     async def read() -> bytes:

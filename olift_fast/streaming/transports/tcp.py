@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PRI", "PUT", "TRACE")
 _OTHERS = {b"\x16\x03": "TLS"} | {f"{method} ".encode(): f"HTTP ({method})" for method in _METHODS}
-"""First bytes of the protocols that browsers speak, and what they are. No frame begins like this."""
+"""The first bytes of the protocols that browsers speak, and their names. No frame begins with these bytes."""
 
 
 async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
-    """Lines on TCP, answers on the same connection. A client that has closed its side still gets what is due.
+    """Lines on TCP, answers on the same connection. A client that has closed its side still gets its due results.
 
-    One that reads none of them for `Settings.patience` seconds is closed.
+    A client that reads no answers for `Settings.patience` seconds is closed.
 
-    A connection that begins as a browser's does is closed: otherwise a page of any site could send frames here, as the
-    text of a form, say.
+    A connection that begins like a browser's is closed, because otherwise a page of any website could send frames here,
+    for example as the text of a form.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
                 channel = router.connect(name)
                 channel.write_now, channel.unwritten = write_now, writer.transport.get_write_buffer_size
                 await pump(channel, _reading(reader, channel), write, settings.patience)
-                # What `write_now` wrote last may still be here, and would keep a connection that nobody reads open.
+                # The last bytes of `write_now` may still wait here: without a limit, an unread client stays connected.
                 await in_time(write([]), settings.patience)
             writer.close()
         except NotReadError as error:
@@ -84,7 +84,7 @@ async def open_tcp(router: Router, port: int, settings: Settings) -> Opened:
 
 
 def _reading(reader: asyncio.StreamReader, channel: Channel) -> Read:
-    """Reads a connection; one that speaks another protocol is told so and ends before anything of it is taken."""
+    """Reads a connection. One in another protocol gets an error and ends before any of its bytes are taken."""
     begun = False
 
     async def read() -> bytes:
@@ -102,7 +102,7 @@ def _reading(reader: asyncio.StreamReader, channel: Channel) -> Read:
 
 
 async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
-    """What comes first, at least as much as tells whether it is one of `_OTHERS`."""
+    """The first bytes, enough to decide whether they are one of `_OTHERS`."""
     data = b""
     while piece := await reader.read(CHUNK):
         data += piece
@@ -112,7 +112,7 @@ async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
 
 
 def _keep_alive(connection: socket.socket) -> None:
-    """A client that vanishes without closing its connection is noticed after half a minute."""
+    """Makes the system notice, within half a minute, a client that vanished without closing its connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, option):

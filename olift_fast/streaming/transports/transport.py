@@ -1,4 +1,4 @@
-"""What a transport is, and what several of them share: moving bytes between a connection and its channel."""
+"""The description of a transport, and functions that several share: moving bytes between connection and channel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
 
 CHUNK = 1 << 16
-"""Bytes that are read at once."""
+"""The most bytes that are read at once."""
 CLIENTS = 64
-"""Connections that a port serves at once."""
+"""The most connections that a server has at once."""
 ACCEPTED = 16
-"""Connections that are accepted in a row."""
+"""The most connections that are accepted in a row."""
 QUEUED = 1024
-"""Connections that may wait for it. A client that finds no room there tries again after a second, then after two."""
+"""The most connections that wait to be accepted. A client without room tries again after one second, then two."""
 
 Read = Callable[[], Awaitable[bytes]]
 Write = Callable[[list[bytes]], Awaitable[None]]
@@ -34,13 +34,13 @@ class NotReadError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What `serve_stream` hands to every transport.
+    """The settings that `serve_stream` passes to every transport.
 
     Args:
-        host: address that ports listen at.
-        idle: seconds of silence after which a source counts as gone, where a transport can't tell otherwise.
-        fps: frames a second of a replay; 0 as fast as they are lifted, None as the recording says.
-        sink: file descriptor that answers to stdin and to a replay are written to; None writes them nowhere.
+        host: the address that ports listen at.
+        idle: seconds of silence after which a source counts as gone, if the transport has no other sign.
+        fps: frames a second of a replay; 0 plays it as fast as it is lifted, None at the recording's rate.
+        sink: the file descriptor for answers to stdin and to a replay; with None they are not written.
         patience: seconds after which a client that reads none of its answers is closed.
     """
 
@@ -56,8 +56,8 @@ class Opened(NamedTuple):
 
     Args:
         close: closes it.
-        address: where clients reach it, "tcp 127.0.0.1:5000"; None where it takes no clients.
-        ended: done when the source has ended and all answers are written; None where it is open until it is closed.
+        address: where clients reach it, "tcp 127.0.0.1:5000"; None if it takes no clients.
+        ended: done when the source has ended and all answers are written; None if it stays open until it is closed.
     """
 
     close: Callable[[], Awaitable[None]]
@@ -71,12 +71,12 @@ class Transport:
 
     Args:
         name: its key among the sources of `serve_stream`.
-        option: of `olift stream`; None for what it does without an option.
-        takes: what the source is given as, in words: "port".
-        description: what comes and goes, in words; docs/streaming.md has it.
-        open: opens a source; its arguments are the router, what the source is given as, and the settings.
-        check: raises InputError where that is unusable; its arguments are the same value, and its name for the error.
-        alone: no other source can be open beside it, because the stream ends when it does.
+        option: of `olift stream`; None for the transport that is used without an option.
+        takes: the kind of the source's value, in words: "port".
+        description: of the messages, in words, as in docs/streaming.md.
+        open: opens a source; called with the router, the source's value, and the settings.
+        check: raises InputError if the value is unusable; called with the value, and its name for the error.
+        alone: no other source can be open beside it, because the stream ends with it.
         extra, package: the extra of this project and the package from it that the transport needs.
     """
 
@@ -92,20 +92,20 @@ class Transport:
 
 
 def check_port(port: int, called: str) -> None:
-    """Raises InputError unless it is the number of a port; 0 stands for any free port."""
+    """Raises InputError unless `port` is the number of a port; 0 stands for any free port."""
     if not 0 <= port < 1 << 16:
         raise InputError(f"{called} must be a port, 0 … 65535, got {port}")
 
 
 def let_wait(listening: Iterable[socket.socket]) -> None:
-    """Lets `QUEUED` connections wait; asyncio takes one number for these and for those that it accepts in a row."""
+    """Lets `QUEUED` connections wait. asyncio has one number for these and for those that it accepts in a row."""
     for port in listening:
         with socket.fromfd(port.fileno(), port.family, port.type) as same:
             same.listen(QUEUED)
 
 
 def full(router: Router) -> str | None:
-    """What a client is told where no more are taken; None where there is room for one."""
+    """The message to a client if no more clients are taken; None if there is room."""
     return f"{CLIENTS} clients are connected, and no more are taken" if len(router) >= CLIENTS else None
 
 
@@ -120,15 +120,15 @@ def until_it_ends(work: Coroutine[Any, Any, None]) -> Opened:
 
 
 async def pump(channel: Channel, read: Read, write: Write, patience: float | None = None) -> None:
-    """Moves bytes both ways until the source has ended and all is written, or one of the two is gone.
+    """Moves bytes both ways until the source has ended and all answers are written, or the other side is gone.
 
     Args:
-        read: returns bytes that have come; none at the end.
+        read: returns bytes that have come, and no bytes at the end.
         write: writes lines, and returns when there is room for more.
         patience: seconds that `write` may take.
 
     Raises:
-        NotReadError: what `write` was given could not be written in that time.
+        NotReadError: `write` took longer.
     """
 
     async def listen() -> None:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from olift_fast.streaming.router import Router
 
 DATAGRAMS = 64
-"""Datagrams that are read in a row."""
+"""The most datagrams that are read in a row."""
 
 
 async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
-    """Datagrams of one or more lines; answers go to where they came from, one a datagram.
+    """Datagrams of one or more lines; answers go to their senders, one in each datagram.
 
     A sender can't be made to wait, so on lag frames are dropped. It counts as gone when nothing has come from it for
     `Settings.idle` seconds and one more.
@@ -40,7 +40,7 @@ async def open_udp(router: Router, port: int, settings: Settings) -> Opened:
 
 
 def _bound(addresses: list[Any]) -> socket.socket:
-    """A socket at the first of these addresses, as `socket.getaddrinfo` gives them, where there can be one."""
+    """A socket bound to the first usable address of a list from `socket.getaddrinfo`."""
     failed: list[OSError] = []
     for family, kind, protocol, _, address in addresses:
         endpoint = socket.socket(family, kind, protocol)
@@ -63,12 +63,12 @@ class _Peers:
         self._heard: dict[Any, float] = {}
 
     def read(self) -> None:
-        """Hands the datagrams that have come to their senders' channels; others that come meanwhile are next."""
+        """Passes the datagrams that have come to their senders' channels; at most so many that others get a turn."""
         for _ in range(DATAGRAMS):
             try:
                 data, address = self._endpoint.recvfrom(1 << 16)
             except OSError:
-                # There is no more, or an answer could not be delivered: its receiver will count as gone.
+                # There are no more, or an answer could not be delivered: its receiver will count as gone.
                 return
             self._receive(data, address)
 
@@ -77,7 +77,7 @@ class _Peers:
         while True:
             await asyncio.sleep(min(self._idle, 0.5))
             for address, heard in list(self._heard.items()):
-                # A second later than the router ends its tracks: they end as idle, and not as those of a lost sender.
+                # One second after the router: so the tracks end as idle, and not as those of a lost sender.
                 if time.monotonic() - heard > self._idle + 1:
                     self._peers[address][0].finish()
 
@@ -100,7 +100,7 @@ class _Peers:
             del self._peers[address], self._heard[address]
 
     def _send(self, line: bytes, address: Any) -> None:
-        # What the socket can't take is lost, as the network would lose it.
+        # Lines that the socket can't take are lost, as they could be in the network.
         with suppress(OSError):
             self._endpoint.sendto(line, address)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 async def open_websocket(router: Router, port: int, settings: Settings) -> Opened:
-    """Messages of one or more lines, answers one a message. Pages of other machines are refused.
+    """Messages of one or more lines, each answer in its own message. Web pages of other machines are refused.
 
     Raises:
         MissingExtraError: websockets is not installed.
@@ -71,7 +71,7 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
         write_limit=(0, 0),
         close_timeout=1,
         ping_interval=PINGS,
-        # The answer to a ping waits behind the frames that came before it; `coming` tells who is gone.
+        # The answer to a ping waits behind earlier frames; `coming` notices clients that are gone.
         ping_timeout=None,
         server_header=None,
         logger=_logger(router),
@@ -90,13 +90,13 @@ async def open_websocket(router: Router, port: int, settings: Settings) -> Opene
 
 
 def _abort_unread(connection: ServerConnection) -> None:
-    """Breaks a connection off that is not read: it would not end otherwise, as what it was sent is to be read first."""
+    """Aborts a connection that is not read: a normal end would wait until all that was sent is read."""
     if connection.transport.get_write_buffer_size():
         connection.transport.abort()
 
 
 def _logger(router: Router) -> logging.Logger:
-    """A logger that hands warnings, of a failed handshake, say, to the router's `notice` as one line each."""
+    """A logger that passes warnings, such as of a failed handshake, to the router's `notice`, one line each."""
 
     class Notice(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""A WebSocket whose frames are taken apart in small pieces, when it is its turn. Importing this loads websockets."""
+"""A WebSocket whose frames are decoded in small pieces, in turns. Importing this imports websockets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from websockets.frames import DATA_OPCODES, CloseCode
 from websockets.protocol import SEND_EOF, State
 
 PINGS = 20.0
-"""Seconds between pings, which each client answers."""
+"""Seconds between pings, which every client must answer."""
 FRAGMENTS = 1024
-"""Fragments of a message; empty ones would let it grow for ever."""
+"""The most fragments of a message: with empty ones it could grow for ever."""
 PIECE = 512
-"""Bytes of the handshakes at the beginning and at the end that are looked at together, and of what may come there."""
+"""The most bytes of the opening and the closing handshake that are looked at together, or may come there."""
 
 
 class PacedConnection(ServerConnection):
-    """A connection that hands on what comes without looking at it: `coming` returns it, `decode` takes it apart.
+    """A connection that does not decode bytes when they come: `coming` returns them, `decode` decodes them.
 
-    websockets itself takes apart all that has come at once: 256 KiB are 40,000 empty frames, and take seconds.
+    websockets itself decodes all bytes that have come at once: 256 KiB can be 40,000 empty frames, which take seconds.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -37,7 +37,7 @@ class PacedConnection(ServerConnection):
         self._reading_since = 0.0
 
     async def coming(self) -> bytes:
-        """Waits for bytes; there are none when the connection ends, or when two pings are not answered."""
+        """Waits for bytes; returns none if the connection has ended, or if two pings were not answered."""
         while not self._came:
             if self._over or self.protocol.state is not State.OPEN:
                 self.release()
@@ -57,7 +57,7 @@ class PacedConnection(ServerConnection):
         return came
 
     def decode(self, data: bytes) -> tuple[bytes, int]:
-        """The lines of the messages that are complete with these bytes, and how many frames were taken apart."""
+        """The lines of the messages that these bytes complete, and the number of frames that were decoded."""
         if not self.transport.is_closing():
             super().data_received(data)
         self._undecoded -= len(data)
@@ -68,7 +68,7 @@ class PacedConnection(ServerConnection):
         return lines, units
 
     def release(self) -> None:
-        """Nobody asks for what is `coming` any more: it is only searched for the end of the connection."""
+        """Called when `coming` is used no more: later bytes are only searched for the end of the connection."""
         self._released = True
         self._search()
 
@@ -88,7 +88,7 @@ class PacedConnection(ServerConnection):
             raise ConnectionResetError from error
 
     def write_now(self, lines: list[bytes]) -> bool:
-        """The same without waiting; False, and nothing done, where it is not its turn or the connection is closed."""
+        """`write` without waiting. Returns False, and writes nothing, if its buffer is full or it is closed."""
         if self.paused or self.transport.is_closing() or self.protocol.state is not State.OPEN:
             return False
         for line in lines:
@@ -97,7 +97,7 @@ class PacedConnection(ServerConnection):
         return True
 
     def send_data(self) -> None:
-        """Sends what there is to send, as one piece."""
+        """Sends all waiting bytes as one piece."""
         pieces = self.protocol.data_to_send()
         if data := b"".join(pieces):
             self.transport.write(data)
@@ -107,7 +107,7 @@ class PacedConnection(ServerConnection):
                 self.transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
-        """Called with what has come."""
+        """Called by asyncio with the bytes that have come."""
         self._came += data
         while self._came and self.request is None:
             self._look_at_a_piece()
@@ -117,19 +117,19 @@ class PacedConnection(ServerConnection):
             self._search()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called at the end."""
+        """Called by asyncio at the end of the connection."""
         super().connection_lost(exc)
         self._over = True
         self._something.set()
 
     def resume_writing(self) -> None:
-        """Called when all that was to be sent has been sent."""
+        """Called by asyncio when its buffer has room again."""
         super().resume_writing()
         self._reading_since = self.loop.time()
         self._read_on()
 
     def _read_on(self) -> None:
-        """Reads more once all is decoded that came before, and while the other side reads, answers to pings too."""
+        """Reads more if earlier bytes are decoded and the other side reads its answers and pongs."""
         if not (self._came or self._undecoded or self.paused or self._over or self.transport.is_reading()):
             self._reading_since = self.loop.time()
             self.transport.resume_reading()
@@ -150,7 +150,7 @@ class PacedConnection(ServerConnection):
         super().data_received(piece)
 
     def process_event(self, event: Any) -> None:
-        """Called with each frame, and before them with the request."""
+        """Called with the request, and then with each frame."""
         self._units += 1
         if self.request is None or event.opcode not in DATA_OPCODES:
             super().process_event(event)

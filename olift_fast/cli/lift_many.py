@@ -48,8 +48,8 @@ def recordings_in(files: Sequence[Path]) -> Path | Several:
     """What the FILEs mean: the path of one recording, or all recordings in several files, a glob, or a folder.
 
     A folder whose files are the frames of one recording, as OpenPose writes them, is one recording. So is a folder with
-    one JSON file and nothing else to lift, as MMPose writes for each video. Files with names of results or skeletons are
-    passed over: ``rec/*`` includes them on a second run.
+    one JSON file and nothing else to lift, as MMPose writes for each video. Files with names of results or skeletons
+    are passed over: ``rec/*`` includes them on a second run.
 
     Raises:
         InputError: a file is missing, or has no recording.
@@ -90,8 +90,8 @@ def with_results(several: Several, out: Path | None, suffix: str) -> Recordings:
         suffix: the ending of the results, ``.npz``.
 
     Raises:
-        InputError: `out`, or a folder above it, is a file, `suffix` is not an ending, two recordings would have the same
-            result, or a result would replace a recording.
+        InputError: `out`, or a folder above it, is a file, `suffix` is not an ending, two recordings would have the
+            same result, or a result would replace a recording.
     """
     from olift_fast.archive.sources import RESULT, Entry, check_apart, told_apart
 

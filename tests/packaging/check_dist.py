@@ -42,7 +42,7 @@ IN_WHEELS = (
     "olift_fast/checkpoints/small/model.safetensors",
     "olift_fast/checkpoints/small/README.md",
 )
-SOURCE_TESTS = ("test_arm.py", "test_compile.py", "test_procrustes_cuda.py")
+SOURCE_TESTS = ("test_arm.py", "test_compile.py", "test_procrustes_cuda.py", "test_procrustes_ptx.py")
 """Tests of the sources, which need them, a compiler or the benchmarks: they are left out."""
 REPEATED = "test_every_instruction_set"
 """It runs the other tests again."""

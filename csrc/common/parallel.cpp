@@ -20,18 +20,33 @@ using GompParallel = void (*)(void (*body)(void*), void* data, unsigned num_thre
 
 std::atomic<GompParallel> gomp_parallel{nullptr};
 
+// The loop that is run: its slots are handed out to the threads that come.
 struct Region {
   void (*run)(void*, int64_t);
   void* context;
   int64_t slots;
-  std::atomic<int64_t> next{0};
+  std::atomic<uint64_t> taken{0};  // the first 64 slots, a bit each
+  std::atomic<int64_t> next{64};   // the others
+
+  // Any free slot, the wanted one before others; `slots` or more if there is none.
+  int64_t take(int64_t wanted) {
+    const int64_t few = slots < 64 ? slots : 64;
+    for (int64_t tried = 0; tried < few; ++tried) {
+      const int64_t slot = (wanted + tried) % few;
+      const uint64_t bit = uint64_t{1} << slot;
+      if (!(taken.fetch_or(bit, std::memory_order_relaxed) & bit)) return slot;
+    }
+    return next.fetch_add(1, std::memory_order_relaxed);
+  }
 };
 
 void work(void* raw) {
+  // A thread begins with the slot that it began with in its last loop: its cache holds what that slot wrote.
+  thread_local int64_t usual = 0;
   Region& region = *static_cast<Region*>(raw);
-  for (int64_t slot; (slot = region.next.fetch_add(1, std::memory_order_relaxed)) < region.slots;) {
-    region.run(region.context, slot);
-  }
+  int64_t slot = region.take(usual);
+  if (slot < region.slots) usual = slot;
+  for (; slot < region.slots; slot = region.take(usual)) region.run(region.context, slot);
 }
 
 // Spins for some 50 microseconds, until `holds`: the passes of a lifter follow each other faster than a thread wakes.

@@ -213,7 +213,7 @@ def test_threads_change_no_bit(products: str) -> None:
     tokens = random.normal(size=(333, 36)).astype(np.float32)
     mlp, head = Layers(random, 36, 70, 36), Layers(random, 36, 108)
     first, first_out = run(tokens, mlp=mlp, head=head, threads=1, products=products)
-    for threads in (2, 3, 8):
+    for threads in (2, 3, 8, 80):
         got, out = run(tokens, mlp=mlp, head=head, threads=threads, products=products)
         assert np.array_equal(got, first) and np.array_equal(np.asarray(out), np.asarray(first_out))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import is_
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +44,10 @@ class ModuleLayers:
     ) -> None:
         layers: list[Layer] = [*motion, *space]  # type: ignore[list-item]
         self._modules = [module for part in (motion, space, decoder) for module in part.modules()]
-        self._children = self._children_now()
-        self._watched = Watched(self._tensors_now())
+        parts = [part for module in self._modules for part in (module._modules, module._parameters, module._buffers)]
+        self._parts = [part for part in parts if part]
+        self._held = self._held_now()
+        self._watched = Watched([x for x in self._held if isinstance(x, Tensor)])
         with torch.no_grad():
             own = [
                 LayerWeights(
@@ -63,7 +66,9 @@ class ModuleLayers:
 
     def current(self) -> bool:
         """Whether modules, parameters and buffers are still those that were packed, and hold the same values."""
-        return self._children == self._children_now() and self._watched.are(self._tensors_now())
+        held = self._held_now()
+        same = len(held) == len(self._held) and all(map(is_, held, self._held))
+        return same and self._watched.unchanged()
 
     def hooked(self) -> bool:
         """Whether a module has hooks, which a fused pass would not call."""
@@ -77,13 +82,9 @@ class ModuleLayers:
         parts = (None if x is None else x.numpy() for x in (visible, lengths, graph))
         return torch.from_numpy(self.layers(tokens.numpy(), *parts))  # type: ignore[arg-type]
 
-    def _children_now(self) -> list[int]:
-        return [id(child) for module in self._modules for child in module._modules.values()]
-
-    def _tensors_now(self) -> list[Tensor]:
-        """Parameters and buffers."""
-        held = [x for module in self._modules for x in (*module._parameters.values(), *module._buffers.values())]
-        return [x for x in held if x is not None]
+    def _held_now(self) -> list[object]:
+        """Children, parameters and buffers."""
+        return [x for part in self._parts for x in part.values()]
 
 
 def attention_of(layer: Layer) -> Attention:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 
 from torch import Tensor
 
@@ -17,15 +18,20 @@ class Watched:
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors = tuple(tensors)
         self._memory = [x.untyped_storage() for x in self._tensors]
-        self._states = self._now()
+        self._counted = [x for x in self._tensors if not x.is_inference()]
+        self._state = self._now()
 
     def are(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether these are the same tensors, none of them changed in place since, as far as PyTorch counts it.
+        """Whether these are the same tensors, and `unchanged`."""
+        return len(tensors) == len(self._tensors) and all(map(is_, tensors, self._tensors)) and self.unchanged()
+
+    def unchanged(self) -> bool:
+        """Whether none of the tensors was changed in place since, as far as PyTorch counts it.
 
         It counts no changes of tensors made in inference mode; of them, only new memory is seen.
         """
-        same = len(tensors) == len(self._tensors) and all(a is b for a, b in zip(tensors, self._tensors, strict=True))
-        return same and self._states == self._now()
+        return self._state == self._now()
 
-    def _now(self) -> list[tuple[int, int]]:
-        return [(0 if x.is_inference() else x._version, x.data_ptr()) for x in self._tensors]
+    def _now(self) -> list[int]:
+        # One list: this runs at each call, when other data have pushed the tensors out of the cache.
+        return [x._version for x in self._counted] + [x.data_ptr() for x in self._tensors]

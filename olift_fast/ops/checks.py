@@ -12,8 +12,9 @@ def check_projections(q: Tensor, k: Tensor, v: Tensor) -> None:
         check_floating(name, tensor)
         if tensor.dim() != 5:
             raise ValueError(f"{name} must be (B, T, J, H, Dh), got {tuple(tensor.shape)}")
-        check_shape(name, tensor, q.shape)
-        check_like(name, tensor, q)
+        if tensor is not q:
+            check_shape(name, tensor, q.shape)
+            check_like(name, tensor, q)
         check_unit_stride(name, tensor)
 
 
@@ -47,11 +48,13 @@ def check_floating(name: str, tensor: Tensor) -> None:
 def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...]) -> None:
     """The tensor must have one of these shapes."""
     check_tensor(name, tensor)
+    seen = tensor.shape
     # Not `in`: under torch.compile it finds a dynamic size unequal to a number even if they are equal.
     # Only shapes with as many axes are compared, because comparing others would fix dynamic sizes that differ.
-    if not any(tensor.shape == tuple(shape) for shape in allowed if len(shape) == tensor.dim()):
-        wanted = " or ".join(str(tuple(shape)) for shape in allowed)
-        raise ValueError(f"{name} must be {wanted}, got {tuple(tensor.shape)}")
+    for shape in allowed:
+        if len(shape) == len(seen) and seen == shape:
+            return
+    raise ValueError(f"{name} must be {' or '.join(str(tuple(shape)) for shape in allowed)}, got {tuple(seen)}")
 
 
 def check_like(name: str, tensor: Tensor, like: Tensor) -> None:

@@ -1,7 +1,8 @@
 """Functions for the registration of all operations with ``torch.library``.
 
 `torch.library.custom_op` would take less code, but flattens and checks lists of tensors at every call. This costs 0.1
-ms for a result and its gradient, which is much, because a clip of 48 frames takes 0.3 ms in all.
+ms for a result and its gradient, which is much, because a clip of 48 frames takes 0.3 ms in all. For the same reason
+an `Operation` goes past PyTorch's dispatcher where nobody listens there.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._ops import OpOverload
+from torch.autograd import forward_ad
 
 Launch = Callable[..., None]
 """Writes an operation's results into its last arguments."""
@@ -22,11 +24,62 @@ NAMESPACE = "olift"
 """The namespace of all operations in ``torch.ops``."""
 LIBRARY = torch.library.Library(NAMESPACE, "FRAGMENT")
 _BELOW_AUTOGRAD = torch._C._after_autograd_keyset
+_NUMBERS = (type(None), bool, int, float, str, torch.dtype)
+
+
+class Operation:
+    """A registered operation.
+
+    A call goes through the dispatcher, which takes 11 microseconds, only where something there may want to see it:
+    gradients, autocast, `torch.compile`, `torch.func`, a mode, a subclass of tensors, a profiler. Else it calls the
+    function.
+
+    Args:
+        op: the operation in ``torch.ops``.
+        function: what it computes, without gradients.
+    """
+
+    def __init__(self, op: OpOverload, function: Callable[..., Any]) -> None:
+        self.op, self._function = op, function
+
+    op: OpOverload
+    """The operation in ``torch.ops``."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self._function(*inputs) if _unobserved(inputs) else self.op(*inputs)
+
+
+def _unobserved(inputs: Sequence[Any]) -> bool:
+    """Whether the dispatcher would do nothing with these inputs but call the operation's function."""
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._is_any_autocast_enabled()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or forward_ad._current_level >= 0
+        or torch._C._autograd._profiler_enabled()
+        or torch._C._get_tracing_state() is not None
+    ):
+        return False
+    return _plain(inputs, torch.is_grad_enabled())
+
+
+def _plain(inputs: Sequence[Any], gradients: bool) -> bool:
+    """Whether all inputs are numbers and ordinary tensors in memory, none of which wants a gradient."""
+    for x in inputs:
+        kind = type(x)
+        if kind is Tensor or kind is nn.Parameter:
+            if (gradients and x.requires_grad) or x.is_meta:
+                return False
+        elif not (_plain(x, gradients) if kind is list else kind in _NUMBERS):
+            return False
+    return True
 
 
 def operation(
     name: str, devices: Sequence[str] | None, fake: Callable[..., Any], schema: str | None = None
-) -> Callable[..., OpOverload]:
+) -> Callable[[Callable[..., Any]], Operation]:
     """A decorator that registers a function as ``olift::{name}`` and returns the registered operation.
 
     Args:
@@ -36,30 +89,30 @@ def operation(
         schema: the operation's schema, such as ``(Tensor x) -> Tensor``; by default from the function's annotations.
     """
 
-    def register(function: Callable[..., Any]) -> OpOverload:
+    def register(function: Callable[..., Any]) -> Operation:
         signature = schema or torch.library.infer_schema(function, mutates_args=())
         LIBRARY.define(name + signature, tags=torch.Tag.pt2_compliant_tag)
         keys = ["CompositeExplicitAutograd"] if devices is None else [device.upper() for device in devices]
         for key in keys:
             LIBRARY.impl(name, _unseen_by_dynamo(function), key)
         torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=LIBRARY)
-        registered: OpOverload = getattr(getattr(torch.ops, NAMESPACE), name).default
-        return registered
+        return Operation(getattr(getattr(torch.ops, NAMESPACE), name).default, function)
 
     return register
 
 
 def differentiate(
-    op: OpOverload, backward: Callable[..., Any], save: Callable[..., None] = lambda ctx, inputs, outputs: None
+    operation: Operation, backward: Callable[..., Any], save: Callable[..., None] = lambda ctx, inputs, outputs: None
 ) -> None:
-    """Gives `op` its gradient.
+    """Gives an operation its gradient.
 
     Args:
-        op: an operation made by `operation`. Only its first argument may be a list of tensors.
+        operation: made by the decorator of this name. Only its first argument may be a list of tensors.
         backward: ``backward(ctx, *gradients)`` returns a gradient for each argument; for a list, a list.
         save: ``save(ctx, inputs, outputs)`` stores in ctx what `backward` needs.
     """
 
+    op = operation.op
     name = op._schema.name.removeprefix(f"{NAMESPACE}::")
 
     def forward(ctx: Any, *call: Any) -> Any:
@@ -83,6 +136,8 @@ def differentiate(
         first, *rest = inputs
         listed = len(first) if isinstance(first, list) else 0
         flat = (*first, *rest) if listed else inputs
+        if forward_ad._current_level >= 0 and any(map(_has_tangent, flat)):
+            raise NotImplementedError(f"{name} has no derivative in forward mode; backend='eager' has one")
         if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in flat):
             return Gradient.apply(*flat, listed, keys)  # type: ignore[attr-defined]
         with torch._C._AutoDispatchBelowAutograd():
@@ -91,7 +146,11 @@ def differentiate(
     LIBRARY.impl(name, differentiated, "Autograd", with_keyset=True)
 
 
-def refuse_second_derivative(backward_op: OpOverload, name: str) -> None:
+def _has_tangent(x: Any) -> bool:
+    return isinstance(x, Tensor) and forward_ad.unpack_dual(x).tangent is not None
+
+
+def refuse_second_derivative(backward_op: Operation, name: str) -> None:
     """Makes differentiating `backward_op`, the registered backward of the operation `name`, a clear error."""
 
     def refuse(_context: Any, *_gradients: Any) -> NoReturn:

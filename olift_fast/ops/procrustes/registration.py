@@ -214,7 +214,7 @@ def _fold_batch(op):  # type: ignore[no-untyped-def]
 
 
 for _op in (fit, error, align, orthographic):
-    torch.library.register_vmap(_op._schema.name, _fold_batch(_op), lib=LIBRARY)
+    torch.library.register_vmap(_op.op._schema.name, _fold_batch(_op), lib=LIBRARY)
 
 
 def _fit_outputs(source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

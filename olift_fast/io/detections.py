@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, plural
 from olift_fast.io.parsed import Parsed, check_size, fill_gaps
 
 #: A pose continues a track if the mean distance of their joints is below this share of the pose's size.
@@ -105,7 +105,7 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         confidence[where] = found.confidence[pose]
     lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
     left_out = f"{lost} of {len(owner)} poses left out: another one in the frame has the same id and is more confident"
-    joining = f"poses without an id are joined by nearness, into {made} track{'s' * (made != 1)}"
+    joining = f"poses without an id are joined by nearness, into {plural(made, 'track')}"
     return Parsed(
         keypoints,
         confidence,

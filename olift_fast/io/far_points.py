@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from olift_fast.errors import plural
+
 #: A point is far if it is this many times as far from the middle as nearly all others.
 _TIMES = 100.0
 #: The share of the points that count as nearly all.
@@ -51,7 +53,7 @@ def warning_of_far_points(
     x, y = far[worst].tolist()
     which = f"{joints[joint]!r} of track {tracks[track]!r} in frame {frame} (the first is 0)"
     return (
-        f"{count} keypoint{'s' * (count > 1)} far outside of all others, the farthest {which} at ({x:.6g}, {y:.6g}): "
+        f"{plural(count, 'keypoint')} far outside of all others, the farthest {which} at ({x:.6g}, {y:.6g}): "
         "such points set the scale of what is lifted; remove them, or give them a low confidence"
     )
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError, printable
+from olift_fast.errors import InputError, plural, printable
 from olift_fast.io.far_points import warning_of_far_points
 from olift_fast.io.limits import most_values
 from olift_fast.tracks.containers import KeypointTracks
@@ -136,8 +136,8 @@ def settle(
     points[hidden] = np.nan
     confidence[hidden] = 0
     if hidden.all():
-        count = f"{tracks} track{'s' * (tracks > 1)}, {frames} frame{'s' * (frames > 1)}, {joints} joint"
-        raise InputError(f"no keypoint is visible ({count}{'s' * (joints > 1)}), wanted at least one")
+        size_of_all = f"{plural(tracks, 'track')}, {plural(frames, 'frame')}, {plural(joints, 'joint')}"
+        raise InputError(f"no keypoint is visible ({size_of_all}), wanted at least one")
     named = skeleton_of(parsed, skeleton)
     far = warning_of_far_points(points, confidence, parsed.tracks, named.names, size)
     warnings = (*parsed.warnings, *scale.warnings, *markers.warnings, *shares.warnings, *filter(None, [far]))
@@ -205,7 +205,7 @@ def _marked_missing(
         if float((np.abs(others - value).max(axis=-1) <= reach).mean()) > 0.001:
             continue
         count = int(here.sum())
-        what = f"{count} keypoint{'s' * (count > 1)} at exactly ({value:g}, {value:g})"
+        what = f"{plural(count, 'keypoint')} at exactly ({value:g}, {value:g})"
         if not scored and count > 1:
             marked.reshape(-1)[places[here]] = True
             notes.append(f"{what} are taken as missing")

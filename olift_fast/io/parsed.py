@@ -1,4 +1,4 @@
-"""The result of every reader, and the steps of all formats: hide missing keypoints, name joints, check."""
+"""What every reader returns, and what happens to it in every format: hide missing keypoints, name joints, check."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Parsed:
     """A file's content before the checks that all formats share.
 
     Args:
-        keypoints: (N, T, J, 2) x, y in pixels; NaN or infinite where there is none.
+        keypoints: (N, T, J, 2) x, y in pixels; NaN or infinite for a missing keypoint.
         confidence: (N, T, J), or None if the format has none; NaN for a keypoint without confidence.
         names: (J) joint names; None if the format has none.
         edges: the file's bones, as pairs of joint indices.
@@ -48,12 +48,13 @@ class Parsed:
         frames: (T) frame numbers, increasing; None for 0 … T-1.
         fps: frames a second, if the file has it.
         image_size: width and height in pixels, if the file has them.
-        rig_name: a rig whose edges, and whose names if `names` is None, are the format's convention.
+        rig_name: the built-in rig that the format uses. Its edges are taken if the file has none, and its names if
+            `names` is None.
         zero_is_hidden: the format writes (0, 0) for a missing keypoint.
         normalized: the format gives x in widths and y in heights of the image, not in pixels.
-        notes: choices made in reading: the convention that was used, what was left out. Each is a phrase without a full
+        notes: what the reader decided: which convention it used, what it left out. Each is a phrase without a full
             stop; `olift info` shows them.
-        warnings: likely faults of the result; every command shows them.
+        warnings: what is probably wrong with the result; every command shows them.
 
     Raises:
         InputError: keypoints or confidence are not real numbers.
@@ -183,10 +184,9 @@ _MARKERS = (0, -1, -10, -99, -100, -999, -1000, -9999, -10000)
 def _marked_missing(
     points: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.bool_], Said]:
-    """Which keypoints (N, T, J) mark missing ones: (0, 0), (-1, -1), … again and again, outside of the picture or in
-    its corner, far from all others.
+    """Finds keypoints (N, T, J) that stand for missing ones: several at exactly (0, 0), (-1, -1), …, and no other near.
 
-    If there is only one, or if the file has a high confidence for them, they are kept, with a warning.
+    A single one is kept, with a warning. So are several to which the file gives a high confidence.
     """
     marked = np.zeros(hidden.shape, np.bool_)
     # Only keypoints that are there: these are few if many frames show nothing.
@@ -194,7 +194,7 @@ def _marked_missing(
     seen, scores = points.reshape(-1, 2)[places], confidence.reshape(-1)[places]
     equal = (seen[:, 0] == seen[:, 1]) & np.isin(seen[:, 0], _MARKERS)
     others = seen[~equal]
-    # Coordinates that count from the animal's or the picture's center may well be (0, 0).
+    # Where coordinates are negative, they count from the animal's or the picture's center, and (0, 0) is a real point.
     if not equal.any() or not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
         return marked, Said()
     scored = bool((scores != 1).any())
@@ -210,7 +210,7 @@ def _marked_missing(
             marked.reshape(-1)[places[here]] = True
             notes.append(f"{what} are taken as missing")
         elif not scored or float(np.median(scores[here])) >= 0.5:
-            warnings.append(f"{what} may stand for missing ones, but are kept")
+            warnings.append(f"{what} may stand for missing keypoints, but are kept")
     return marked, Said(notes, warnings)
 
 
@@ -226,7 +226,7 @@ def _in_pixels(
 
     Args:
         size: the width and the height of the image, if known.
-        asked: whether the user gave them; then coordinates that look like shares are scaled in every format.
+        asked: whether the user gave the size; then coordinates that look like shares are scaled in every format.
     """
     shares = parsed.normalized or _look_normalized(points)
     if not shares:
@@ -253,11 +253,14 @@ def share_in_unit(points: npt.NDArray[np.float32]) -> float:
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
-    """Raises InputError for an array that is too large for any recording, or for its file, before it is allocated."""
+    """Raises InputError for an array that is larger than any recording, or than its file can hold.
+
+    To be called before the array is allocated.
+    """
     if tracks * frames * joints > most_values():
         raise InputError(
             f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
-            f"{most_values()} keypoints; are these frame numbers, and do the tracks have ids?"
+            f"{most_values()} keypoints: are the frame numbers and the ids of the tracks right?"
         )
 
 
@@ -307,7 +310,9 @@ def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
 
 
 def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
-    """The skeleton of a parsed file: `wanted`, matched by name, or that of the file, of its convention, or of a rig.
+    """The skeleton of a parsed file: `wanted`, with its joints matched by name; without it, the file's own.
+
+    If the file has no edges, they are those of its format's rig, or of the built-in rig with the same joint names.
 
     Raises:
         InputError: names do not fit `wanted` or the number of joints, or edges are unusable.
@@ -326,7 +331,7 @@ def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
         try:
             return wanted.match(names)
         except InputError:
-            # The user's names replace those of a convention, which was only guessed from the number of joints.
+            # The file itself has no names: the reader guessed the rig from the number of joints. The user knows better.
             if parsed.names is None and wanted.num_joints == joints:
                 return wanted
             raise

@@ -59,14 +59,14 @@ export function asTracks({ J, poses }, { prefix = "track", allFrames = [] } = {}
   const without = poses.filter((pose) => pose.owner < 0).length;
   adopt(poses, used);
   const loose = poses.filter((pose) => pose.owner < 0), adopted = without - loose.length;
-  if (adopted) notes.push(`${adopted} of ${poses.length} poses have no id, and are joined to the tracks that lack one there`);
+  if (adopted) notes.push(`${adopted} of ${poses.length} poses have no id: each joins the nearest track without a pose there`);
   const alone = new Set(loose.map((pose) => pose.frame)).size === loose.length;
   const made = loose.length ? join(loose, named.length, alone) : 0;
   if (!alone) notes.push(`poses without an id are joined by nearness, into ${plural(made, "track")}`);
   while (Array.from({ length: made }, (_, number) => `${prefix}_${number}`).some((name) => named.includes(name))) prefix += "_";
   const tracks = [...named, ...Array.from({ length: made }, (_, number) => `${prefix}_${number}`)];
   const lost = poses.length - new Set(poses.map((pose) => `${pose.owner}/${pose.frame}`)).size;
-  if (lost) warnings.push(`${lost} of ${poses.length} poses left out: another one in the frame has the same id and is more confident`);
+  if (lost) warnings.push(`${lost} of ${poses.length} poses left out: their frame has another pose of the same id, more confident`);
   const N = tracks.length, T = frames.length;
   checkSize(N, T, J);
   const keypoints = new Float32Array(N * T * J * 2).fill(NaN), confidence = new Float32Array(N * T * J);

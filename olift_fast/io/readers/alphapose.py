@@ -1,4 +1,4 @@
-"""AlphaPose: one JSON list of results for a whole video or a folder of pictures, close kin of COCO's lists."""
+"""AlphaPose: one JSON list of results, much like COCO's, for a whole video or a folder of pictures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from olift_fast.io.point_sets import PEOPLE
 
 
 def read_alphapose(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """A list of AlphaPose's results: image_id "12.jpg", flat keypoints, idx of the person if tracking was on.
+    """A list of AlphaPose's results: `image_id` ("12.jpg"), flat `keypoints`, `idx` of the person if tracking was on.
 
     17 joints are COCO's, 26 Halpe's; of 133 or 136 the 17 or 26 of the body are taken. Without tracking, AlphaPose
-    gives everybody the idx 0, so there people are joined by nearness. Photos, whose names do not count frames, are
-    stills.
+    gives everybody the idx 0; then people are joined by nearness. Photos, whose names do not count frames, are stills.
 
     Raises:
-        InputError: poses with different numbers of keypoints.
+        InputError: an empty list, or poses with different numbers of keypoints.
     """
     if not content:
         raise InputError("holds no tracks: the list is empty")

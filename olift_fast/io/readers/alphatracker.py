@@ -1,4 +1,4 @@
-"""AlphaTracker: labels of pictures, one JSON list."""
+"""AlphaTracker: hand labels of pictures, in one JSON list."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from olift_fast.io.parsed import Parsed
 
 
 def read_alphatracker(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """Labels of pictures: each animal is a box of class "Face" followed by its points; the n-th box is track n.
+    """Hand labels of pictures: each animal is a box of class "Face" and the points after it. The n-th box of a picture
+    is track n.
 
     Raises:
-        InputError: a point before the first box, animals that differ in their number of points.
+        InputError: no animal, a point before the first box, or animals that differ in their number of points.
     """
     pictures: list[list[list[tuple[float, float]]]] = []
     for picture in content:

@@ -47,8 +47,8 @@ BADJA_BONES = (
 def read_badja(content: Sequence[Mapping[str, Any]]) -> Parsed:
     """One animal in the annotated frames of a video: `joints` (37, 2) as (row, column), `visibility` (37).
 
-    The 21 joints that are ever annotated are taken. Frames are those that were annotated, about every fifth; their
-    numbers are kept.
+    BADJA annotates 21 of the 37 joints; these are taken. The frames are the annotated ones, about every fifth of the
+    video; their numbers are kept.
 
     Raises:
         InputError: no frame, or frames of another shape.

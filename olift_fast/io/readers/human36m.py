@@ -1,4 +1,4 @@
-"""Human3.6M-style archives of VideoPose3D: pickled dictionaries, opened only where that is allowed."""
+"""Human3.6M-style archives of VideoPose3D: pickled dictionaries, opened only if the caller allows it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _RIGS = {"h36m": "human36m_17", "coco": "coco_17"}
 
 
 def read_human36m(archive: Archive) -> Parsed:
-    """VideoPose3D's data_2d_*.npz: positions_2d[subject][action][camera] (T, J, 2); each is a track, padded at its end.
+    """VideoPose3D's data_2d_*.npz: positions_2d[subject][action][camera] (T, J, 2). Each array is a track; shorter ones
+    are padded at their end.
 
-    Its dictionaries are pickled, and a pickle can run any code when it is opened, so the archive must have been opened
-    with `allow_pickle`.
+    A third value of a point is its confidence. The dictionaries are pickled, and a pickle can run any code when it is
+    opened, so the archive must have been opened with `allow_pickle`.
 
     Raises:
         PickledError: the archive was opened without `allow_pickle`.

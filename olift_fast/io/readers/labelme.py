@@ -1,4 +1,4 @@
-"""Labelme, and X-AnyLabeling in its form: points that were set in pictures, one JSON for each."""
+"""Labelme, and X-AnyLabeling in the same form: points labeled by hand, one JSON file for each picture."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def read_labelme(content: Folder | Mapping[str, Any]) -> Parsed:
     """The points of a folder's pictures, or of a single one: `shapes` with `shape_type` "point".
 
     A point's label is the joint's name, its `group_id` tells the animal. Other shapes (boxes, polygons) are left out.
-    The number in the file's name is the frame; pictures that are not numbered like a video's are stills.
-    Every tenth frame of a video, for example, is kept as one frame after the other.
+    The number in the file's name is the frame; pictures that are not numbered like a video's are stills. If every tenth
+    frame of a video is labeled, for example, these frames follow each other, without hidden ones between them.
 
     Raises:
-        InputError: no point in any picture; two points of one animal with the same label.
+        InputError: no point in any picture, or two points of one animal with the same label.
     """
     files, notes = frame_files(content.json, _is_labelme) if isinstance(content, Folder) else ({"0.json": content}, [])
     names: dict[str, int] = {}

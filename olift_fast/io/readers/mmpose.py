@@ -21,11 +21,11 @@ from olift_fast.io.point_sets import of_people
 def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Parsed:
     """Tracks of predictions: {"instance_info": […], "meta_info": {…}}, the list alone, or one picture's instances.
 
-    Frames may as well be lists of instances, or what MMPoseInferencer yields: {"predictions": [[instance, …]]}.
-    Names and edges are those of `meta_info`. Animals are told apart by `track_id` (or `instance_id`), else by nearness.
+    A frame may also be a list of instances, or what MMPoseInferencer yields: {"predictions": [[instance, …]]}. Names
+    and edges are those of `meta_info`. Animals are told apart by `track_id` or `instance_id`, else by nearness.
 
     Raises:
-        InputError: 3D predictions, poses that differ in their number of keypoints.
+        InputError: 3D predictions, no instance in any frame, poses that differ in their number of keypoints.
     """
     if "preds" in item_keys(content):
         return _of_test(content)
@@ -49,7 +49,7 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
 
 
 def _of_test(content: Any) -> Parsed:
-    """The results that MMPose's test script before 1.0 wrote: `preds` (poses, J, 3) of the pictures `image_paths`."""
+    """The results of the test script of MMPose before 1.0: `preds` (poses, J, 3) of the pictures `image_paths`."""
     names: dict[str, int] = {}
     poses = []
     for batch in content:
@@ -65,11 +65,11 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
     """A folder with one JSON for each picture, which holds the picture's instances; Sapiens writes these as well.
 
     The number in the file's name is the frame; pictures that are not numbered like a video's are stills. JSON files of
-    another kind are left out, which a note says.
+    another kind are left out, and a note names them.
 
     Raises:
-        InputError: files that each hold a whole recording, 3D predictions, poses that differ in their number of
-            keypoints.
+        InputError: several files, one of which holds a whole recording; 3D predictions; no instance in any picture;
+            poses that differ in their number of keypoints.
     """
     files, notes = frame_files(folder.json, lambda content: _is_mmpose(content) or content == [])
     poses: list[Pose] = []
@@ -93,7 +93,7 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
 
 
 def _parts(content: Any) -> tuple[Any, Mapping[str, Any]]:
-    """The list of frames or of instances, and the meta information, which the list alone lacks."""
+    """The list of frames or of instances, and the meta information; empty for a file that is only the list."""
     if isinstance(content, Mapping):
         listed = content["instance_info"] if "instance_info" in content else content["predictions"]
         return listed or [], content.get("meta_info") or {}
@@ -104,7 +104,7 @@ def _of_frame(item: Any) -> list[Any] | None:
     """The instances of a frame that is a list of them, or what MMPoseInferencer yields; None for anything else."""
     if isinstance(item, Mapping) and isinstance(item.get("predictions"), list):
         item = item["predictions"]
-        # One list for each picture of the batch, of which there is one.
+        # MMPoseInferencer yields a list for each picture of its batch, and the batch has one picture.
         if len(item) == 1 and isinstance(item[0], list):
             item = item[0]
     elif item is None:
@@ -130,7 +130,7 @@ def _pose(picture: int, instance: Mapping[str, Any]) -> Pose:
 
 
 def _named(parsed: Parsed, meta: Mapping[str, Any]) -> Parsed:
-    """`parsed` with the names and edges of the meta information; without it, with those that the points tell."""
+    """`parsed` with the names and edges of the meta information; without it, with the rig for its number of points."""
     if not meta.get("keypoint_id2name"):
         return of_people(parsed)
     names = _names(meta, parsed.keypoints.shape[2])

@@ -55,10 +55,10 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
 
 
 def read_npy(array: npt.NDArray[Any]) -> Parsed:
-    """As `from_array`; but (frames, tracks, J, 2|3), as most tools for people write it, is told by the motion.
+    """`from_array`, but also for (frames, tracks, J, 2|3), as most tools for people write it.
 
-    From frame to frame points move less than half as far as from animal to animal. Several frames of a single animal
-    (T, 1, J, 2|3) cannot be told from stills of one animal each, and are taken as frames.
+    The motion tells which axis is time: from frame to frame, points move less than half as far as from animal to
+    animal. (T, 1, J, 2|3) may be frames of one animal, or stills of one animal each; it is taken as frames.
 
     Raises:
         InputError: as `from_array`.
@@ -70,7 +70,7 @@ def read_npy(array: npt.NDArray[Any]) -> Parsed:
 
 
 def _frames_first(array: npt.NDArray[Any]) -> bool:
-    """Whether the first axis of (A, B, J, 2|3) is time, and not the second: points move little along it."""
+    """Whether the first axis of (A, B, J, 2|3) is time, and not the second: along time, points move little."""
     if array.shape[1] == 1:
         return True
     if array.dtype.kind not in "iuf":
@@ -86,10 +86,10 @@ def _frames_first(array: npt.NDArray[Any]) -> bool:
 
 
 def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Parsed:
-    """Tracks of an array (T, J, 2|3) or (N, T, J, 2|3), the third value being the confidence.
+    """Tracks of an array (T, J, 2|3) or (N, T, J, 2|3); a third value is the confidence.
 
     Raises:
-        InputError: another shape, a type that is no real number.
+        InputError: another shape, values that are not real numbers, or a third value that is not a confidence.
     """
     array = np.asarray(points)
     if array.dtype.kind not in "iuf":
@@ -131,7 +131,7 @@ NPZ = Format(
     extra=None,
     description="our own keypoints",
     containers=(ARCHIVE,),
-    # The last of the archives' formats takes all that the others leave: its error says which keys are wanted.
+    # The last format of an archive takes every archive that the others leave: its error says which keys are wanted.
     matches=lambda archive: True,
     read=read_npz,
     recognized_by="NumPy archive with `keypoints`",

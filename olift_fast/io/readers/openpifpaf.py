@@ -21,8 +21,8 @@ _ENDING = ".predictions.json"
 def read_openpifpaf(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Parsed:
     """Frames {"frame": 1, "predictions": [{"keypoints": [x, y, confidence, …], …}, …]}, one on each line.
 
-    People are told apart by `id_`, which tracking writes, else by nearness. 17 keypoints are COCO's; of 133 the body is
-    taken.
+    People are told apart by `id_`, which OpenPifPaf writes when it tracks, else by nearness. 17 keypoints are COCO's;
+    of 133 the body is taken.
 
     Raises:
         InputError: no prediction in any frame, poses with different numbers of keypoints.

@@ -1,4 +1,4 @@
-"""SLEAP: its analysis files, h5 and csv."""
+"""SLEAP's analysis files, in HDF5 and csv."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MATLAB_ORDER = ("track", "xy", "node", "frame")
 
 
 def read_sleap_analysis(file: h5py.File) -> Parsed:
-    """The tracks of an analysis file: `tracks` (N, 2, J, T) or any order that its `dims` attribute names.
+    """The tracks of an analysis file: `tracks` (N, 2, J, T), or the order that its attribute `dims` names.
 
     Raises:
         InputError: 3D points, or names that do not fit the array.
@@ -52,11 +52,11 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
 def read_sleap_csv(table: Table) -> Parsed:
     """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node.
 
-    Rows without a track are one animal, or are joined by nearness where a frame has several. sleap-io also writes all
-    animals of a frame in one row (inst0.name.x, inst1.name.x), and the video of each row.
+    Rows without a track are one animal; if a frame has several such rows, they are joined by nearness. sleap-io also
+    writes all animals of a frame in one row (inst0.name.x, inst1.name.x), and the video of each row.
 
     Raises:
-        InputError: columns that are missing or come twice, 3D points, or cells that are no numbers.
+        InputError: columns that are missing or come twice, 3D points, or cells that are not numbers.
     """
     header = table.rows(0, 1)[0]
     while header and not header[-1]:
@@ -113,8 +113,8 @@ def _is_sleap_csv(table: Table) -> bool:
     return "frame_idx" in header and ("track" in header or any(map(_INSTANCE.match, header)))
 
 
-#: The confidence of a hand label: above any prediction's score, so that of two poses of one animal in one frame the
-#: label is kept. `settle`, the last step for all formats, clips it to 1.
+#: The confidence of a hand label. It is above any prediction's score, so if a frame has a label and a prediction of one
+#: animal, the label is kept. `settle`, the last step for all formats, clips it to 1.
 _LABELED = 2.0
 
 

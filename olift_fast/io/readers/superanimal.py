@@ -23,11 +23,11 @@ _RIGS = {39: "superanimal_quadruped", 27: "superanimal_topviewmouse"}
 def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]) -> Parsed:
     """Frames in a list: {"bodyparts": [animal][part][x, y, likelihood], …}; or such objects by the names of pictures.
 
-    In a list, animals are told apart by their place in each frame. -1 stands for what is not there. The file has no
+    In a list, animals are told apart by their place in each frame. A part at (-1, -1) is missing. The file has no
     names: 39 parts are the quadruped's, 27 the top view mouse's.
 
     Raises:
-        InputError: frames that differ in their body parts, or no animal in any.
+        InputError: frames that differ in their body parts, or no animal in any frame.
     """
     frames = list(content.values()) if isinstance(content, Mapping) else list(content)
     poses = [_animals(frame) for frame in frames]
@@ -54,7 +54,7 @@ def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping
 
 
 def _animals(frame: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    """(animals, parts, 3) x, y, likelihood, which is 0 for a part that is not there."""
+    """(animals, parts, 3) x, y, likelihood; the likelihood is 0 for a missing part."""
     array = numbers(frame["bodyparts"], "bodyparts")
     if array.size == 0:
         return np.zeros((0, 0, 3))

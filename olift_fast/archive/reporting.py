@@ -177,10 +177,7 @@ def _totals_table(totals: _Totals) -> str:
         ("input", f"{totals.input_bytes / 1e6:,.1f} MB"),
         ("results", f"{totals.output_bytes / 1e6:,.1f} MB"),
         *((f"process hours, {stage}", f"{seconds / 3600:,.3f}") for stage, seconds in totals.seconds.items()),
-        *(
-            (f"lifted by {model}", plural(count, "file"))
-            for model, count in totals.models.most_common(10)
-        ),
+        *((f"lifted by {model}", plural(count, "file")) for model, count in totals.models.most_common(10)),
     ]
     return _table((), rows)
 

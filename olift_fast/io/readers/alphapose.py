@@ -63,6 +63,6 @@ FORMAT = Format(
     matches=_is_alphapose,
     read=read_alphapose,
     recognized_by="JSON list with `idx` or an `image_id` that is a file name",
-    takes="17 points (COCO) or 26 (Halpe); of 133 or 136 those of the body. Photos, whose names do not count frames, "
-    "are stills: each person a track of one frame",
+    takes="17 points (COCO) or 26 (Halpe); of 133 or 136 those of the body; people by `idx`. Photos, whose names do "
+    "not count frames, are stills: each person is a track of one frame",
 )

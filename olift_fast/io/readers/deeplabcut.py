@@ -299,8 +299,8 @@ FORMAT = Format(
     matches=_is_deeplabcut,
     read=read_deeplabcut,
     recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`, with or without these names; "
-    "lines above, and row numbers beside them, are left out",
-    takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
-    "columns, several videos side by side; unique body parts join the skeleton and belong to the track `single`",
+    "lines above them, and row numbers to their left, are left out",
+    takes="x, y, likelihood; 1 to 3 index columns of frame numbers, times, or names of labeled pictures, whose numbers "
+    "are the frames; several videos side by side; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

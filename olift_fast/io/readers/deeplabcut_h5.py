@@ -126,6 +126,6 @@ FORMAT = Format(
     read=read_deeplabcut_h5,
     recognized_by="a pandas table in HDF5",
     takes="as `deeplabcut`, or as `flat-csv` by the names of the columns; both of pandas' layouts (`table`, `fixed`), "
-    "uncompressed or with zlib; of several tables, `df_with_missing`, or the only one of body parts",
+    "uncompressed or with zlib; of several tables the one called `df_with_missing`, or the only one of body parts",
     hint="DeepLabCut",
 )

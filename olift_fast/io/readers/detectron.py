@@ -67,6 +67,6 @@ FORMAT = Format(
     matches=lambda archive: {"boxes", "keypoints", "metadata"} <= set(archive),
     read=read_detectron,
     recognized_by="NumPy archive with `boxes`, `keypoints`, `metadata`",
-    takes="the people of each frame, with COCO's 17 keypoints, joined by nearness; image size. Its lists are pickled: "
-    "refused unless `allow_pickle=True`",
+    takes="the people of each frame, with COCO's 17 keypoints, joined by nearness; the score of a person's box as "
+    "confidence; image size. Its lists are pickled: refused unless `allow_pickle=True`",
 )

@@ -155,8 +155,8 @@ FORMAT = Format(
     matches=_is_flat_csv,
     read=read_flat_csv,
     recognized_by="names such as `nose_x`, `nose_y`; `nose.x`, `x_nose`, `noseX`, `x0`",
-    takes="x, y and a confidence named `_p`, `_likelihood`, `_score`, …; `frame`, `time`, `image`, `track` where there "
-    "are such columns; the recordings of a `video` or `camera` side by side; one track an animal in SimBA's "
+    takes="x, y and a confidence named `_p`, `_likelihood`, `_score`, …; `frame`, `time`, `image`, `track` if there "
+    "are such columns; the recordings of a `video` or `camera` side by side; one track for each animal in SimBA's "
     "`Nose_1_x`; other columns are left out",
     hint="nose_x,nose_y,…",
 )

@@ -200,8 +200,9 @@ FORMAT = Format(
     containers=(TABLE,),
     matches=lambda table: is_mediapipe(grid_of(table)),
     read=read_mediapipe_csv,
-    recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, a row a frame "
-    "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z; some of the body's by name, with both",
-    takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; the body "
-    "where there are hands and faces too, left and right hands as tracks; (0, 0) is hidden",
+    recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, with visibility or "
+    "z, in a row for each frame (`x0`, `nose_x`, `landmark_0_x`) or for each landmark; also some of the body's "
+    "landmarks, by name, with visibility and z",
+    takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; of body, "
+    "hands and face only the body; left and right hands as tracks; (0, 0) is hidden",
 )

@@ -147,7 +147,6 @@ NPY = Format(
     matches=lambda array: True,
     read=read_npy,
     recognized_by="NumPy array",
-    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; `(T, N, J, 2 or 3)` is told by the "
-    "motion; freemocap's (cameras, frames, points, 2) is "
-    "of this form, with a track for each camera",
+    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; `(T, N, J, 2 or 3)` is recognized by the motion; "
+    "freemocap's (cameras, frames, points, 2) is of the second form, with a track for each camera",
 )

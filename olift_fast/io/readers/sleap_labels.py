@@ -267,8 +267,8 @@ LABELS = Format(
     matches=lambda file: {"metadata", "frames", "instances", "pred_points"} <= set(file),
     read=read_sleap_labels,
     recognized_by="HDF5 with `metadata`, `frames`, `instances`, `pred_points`",
-    takes="hand labels in the place of the predictions that they correct, else predictions; names, edges without "
-    "symmetries, tracks; each video by itself; pixel origin of old versions (below 1.1) corrected",
+    takes="hand labels, and the predictions that no hand label corrects; names, edges without symmetries, tracks; each "
+    "video by itself; the pixel origin of old files (format below 1.1) is corrected",
 )
 JSON_LABELS = Format(
     name="sleap-json",

@@ -28,7 +28,7 @@ class Detections:
         frames: a frame number for each pose.
         tracks: the file's id of the animal for each pose; None if it has none.
         points: (J, 2) for each pose, NaN for a missing keypoint.
-        confidence: (J) for each pose, 0 for a missing keypoint.
+        confidence: (J) for each pose, 0 for a missing keypoint, 1 for one without a confidence.
     """
 
     num_joints: int
@@ -42,12 +42,19 @@ class Detections:
     ) -> bool:
         """Adds one pose and returns True. A pose without any keypoint is left out, and False is returned.
 
+        Args:
+            frame: the number of its frame.
+            track: the file's id of the animal; None if it has none.
+            points: (J, 2), NaN for a missing keypoint.
+            confidence: (J), 0 for a missing keypoint, NaN for one without a confidence, which counts as certain.
+
         Raises:
             InputError: the pose has another number of keypoints than `num_joints`.
         """
         if len(points) != self.num_joints:
             raise InputError(f"a pose in frame {frame} has {len(points)} keypoints, wanted {self.num_joints}")
-        there = np.isfinite(points).all(axis=-1) & ~(confidence <= 0)
+        confidence = np.where(np.isnan(confidence), 1.0, confidence)
+        there = np.isfinite(points).all(axis=-1) & (confidence > 0)
         if not there.any():
             return False
         self.frames.append(frame)

@@ -208,16 +208,38 @@ def last_number(name: str) -> int | None:
     return int(found[-1]) if found else None
 
 
-def picture_numbers(paths: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """(T) the last number in the name of each picture, its ending included: the frames that the pictures are of.
+class PictureOrder(NamedTuple):
+    """The order of labeled pictures by the numbers in their names.
 
-    None if a name has no number, or if the numbers do not increase.
+    Args:
+        places: (T) the place in the file of each picture, in this order; the file's order without numbers.
+        numbers: (T) their frame numbers, increasing; None if the pictures are simply counted.
+        notes: why they are counted.
+        warnings: the same, if the order may be wrong.
+    """
+
+    places: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64] | None
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def picture_order(paths: Sequence[str]) -> PictureOrder:
+    """The order of labeled pictures by the last number in each name, its ending included.
+
+    Names without a number, and numbers that come twice, tell no order: the pictures are counted as they come.
     """
     found = [re.findall(r"\d+", _file_name(path)) for path in paths]
+    given = np.arange(len(paths))
     if not all(found) or any(len(digits[-1]) > 18 for digits in found):
-        return None
+        return PictureOrder(given, None, notes=["pictures have names without a number: they count as frames 0, 1, …"])
     numbers = np.array([int(digits[-1]) for digits in found], dtype=np.int64)
-    return numbers if (np.diff(numbers) > 0).all() else None
+    places = np.argsort(numbers, kind="stable")
+    if (np.diff(numbers[places]) == 0).any():
+        twice = int(numbers[places][1:][np.diff(numbers[places]) == 0][0])
+        told = f"several pictures have the number {twice}: they count as frames 0, 1, …, in the order of the file"
+        return PictureOrder(given, None, warnings=[told])
+    return PictureOrder(places, numbers[places])
 
 
 def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:

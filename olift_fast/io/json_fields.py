@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,13 @@ def frame_number(item: Any) -> int | None:
     """
     given = next((item[key] for key in FRAME_KEYS if key in item), None) if isinstance(item, Mapping) else None
     return int64(given, "frame number") if isinstance(given, int | float) and not isinstance(given, bool) else None
+
+
+def refuse_repeated_frames(numbers: Iterable[int]) -> None:
+    """Raises InputError if a frame number comes twice: in a list of frames, each has a number of its own."""
+    twice = next((number for number, count in Counter(numbers).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"frame {twice} comes twice")
 
 
 def object_keys(content: Any) -> Set[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 import tokenize
@@ -293,6 +294,11 @@ def int64(value: Any, what: str) -> int:
     return number
 
 
+def known_rate(fps: float | None) -> float | None:
+    """The stored frame rate; NaN stands for an unknown one."""
+    return None if fps is None or math.isnan(fps) else fps
+
+
 def one_line(text: str) -> str:
     """`text`, which may have words from a file, as one line of printable characters that is not too long."""
     text = " ".join(text.split())
@@ -352,6 +358,6 @@ def _distinct(edges: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     for edge in edges:
         if len(edge) != 2:
             raise InputError(f"an edge must join two joints, got {list(edge)}")
-        a, b = int(edge[0]), int(edge[1])
+        a, b = (int64(end, "a joint of an edge") for end in edge)
         seen.setdefault(frozenset((a, b)), (a, b))
     return tuple(seen.values())

@@ -15,13 +15,17 @@ export class Detections {
     this.poses = [];
   }
 
-  /** Adds a pose of points (2·J) and scores (J), of the animal `id` or null; false where it has no keypoint. */
+  /**
+   * Adds a pose of points (2·J) and scores (J) of the animal `id`, or null; false if the pose has no keypoint.
+   * A keypoint with a score of NaN has none, and counts as certain.
+   */
   add(frame, id, points, scores) {
     if (scores.length !== this.J) throw new InputError(`a pose in frame ${frame} has ${scores.length} keypoints, wanted ${this.J}`);
-    const there = scores.map((score, joint) => isFinite(points[2 * joint]) && isFinite(points[2 * joint + 1]) && !(score <= 0));
+    const certain = scores.map((score) => (Number.isNaN(score) ? 1 : score));
+    const there = certain.map((score, joint) => isFinite(points[2 * joint]) && isFinite(points[2 * joint + 1]) && score > 0);
     if (!there.includes(true)) return false;
     const kept = points.map((value, at) => (there[at >> 1] ? value : NaN));
-    this.poses.push({ frame, id, owner: -1, points: kept, scores: scores.map((score, joint) => (there[joint] ? score : 0)), size: 0 });
+    this.poses.push({ frame, id, owner: -1, points: kept, scores: certain.map((score, joint) => (there[joint] ? score : 0)), size: 0 });
     return true;
   }
 }
@@ -33,6 +37,15 @@ export function identity(value) {
   if (typeof value === "object") return null;
   if (typeof value === "number") return value >= 0 && isFinite(value) ? String(value) : null;
   return String(value);
+}
+
+/** Throws if a frame number comes twice: in a list of frames, each has a number of its own. */
+export function refuseRepeatedFrames(numbers) {
+  const seen = new Set();
+  for (const number of numbers) {
+    if (seen.has(number)) throw new InputError(`frame ${number} comes twice`);
+    seen.add(number);
+  }
 }
 
 /** Numbers from the first to the last of some frames; throws where so many are missing that they can't be frames. */
@@ -82,13 +95,18 @@ export function asTracks({ J, poses }, { prefix = "track", allFrames = [] } = {}
 /** Each pose as a track of one frame: pictures that have nothing to do with each other. */
 export function asStills({ J, poses }, labels) {
   if (!poses.length) throw new InputError("no keypoint is visible, wanted at least one animal");
-  const count = new Map();
-  labels.forEach((label) => count.set(label, (count.get(label) ?? 0) + 1));
   return {
     N: poses.length, T: 1, J, keypoints: Float32Array.from(poses.flatMap((pose) => [...pose.points])),
     confidence: Float32Array.from(poses.flatMap((pose) => [...pose.scores])), names: null,
-    tracks: labels.map((label, place) => (count.get(label) === 1 ? label : `${label}_${place}`)), frames: [0], notes: [], warnings: [],
+    tracks: distinctNames(labels), frames: [0], notes: [], warnings: [],
   };
+}
+
+/** The names, with the place in the list appended to repeated ones. */
+export function distinctNames(names) {
+  const count = new Map();
+  names.forEach((name) => count.set(name, (count.get(name) ?? 0) + 1));
+  return names.map((name, place) => (count.get(name) === 1 ? name : `${name}_${place}`));
 }
 
 /** The diagonal of each pose's box; a twentieth of the field of view where a pose is a point. */

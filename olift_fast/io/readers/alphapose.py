@@ -23,21 +23,26 @@ def read_alphapose(content: Sequence[Mapping[str, Any]]) -> Parsed:
     gives everybody the idx 0; then people are joined by nearness. Photos, whose names do not count frames, are stills.
 
     Raises:
-        InputError: an empty list, or poses with different numbers of keypoints.
+        InputError: no result with keypoints, or poses with different numbers of keypoints.
     """
     if not content:
         raise InputError("holds no tracks: the list is empty")
-    total = len(triplets(content[0]["keypoints"], "keypoints")[0])
+    first = next((item["keypoints"] for item in content if item.get("keypoints")), None)
+    if first is None:
+        raise InputError(f"holds no tracks: none of {len(content)} results has keypoints")
+    total = len(triplets(first, "keypoints")[0])
     rig_name, joints = PEOPLE.get(total, (None, total))
     people = [identity(item.get("idx")) for item in content]
     tracked = set(people) - {None, "0"}
     pictures: dict[str, int] = {}
     poses = []
     for item, person in zip(content, people, strict=True):
+        place = pictures.setdefault(_picture(item["image_id"]), len(pictures))
+        if not item.get("keypoints"):
+            continue
         points, score = triplets(item["keypoints"], "keypoints")
         if len(points) != total:
             raise InputError(f"a pose of {item['image_id']!r:.40} has {len(points)} keypoints, wanted {total}")
-        place = pictures.setdefault(_picture(item["image_id"]), len(pictures))
         track = f"person_{person}" if tracked and person is not None else None
         poses.append(Pose(place, track, points[:joints], score[:joints]))
     return replace(tracks_of_pictures(list(pictures), poses), rig_name=rig_name)

@@ -76,14 +76,18 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
     `read_coco`.
 
     Raises:
-        InputError: an empty list, image ids that are not whole numbers, poses with different numbers of keypoints.
+        InputError: no result with keypoints, image ids that are not whole numbers, poses with different numbers of
+            keypoints.
     """
     if not content:
         raise InputError("holds no tracks: the list is empty")
-    poses = [triplets(item["keypoints"], "keypoints") for item in content]
     ids = [int64(item["image_id"], "image_id") for item in content]
-    joints = len(poses[0][0])
-    tracks, notes = _track_ids(content)
+    with_pose = [(item, image) for item, image in zip(content, ids, strict=True) if item.get("keypoints")]
+    if not with_pose:
+        raise InputError(f"holds no tracks: none of {len(content)} results has keypoints")
+    poses = [(image, *triplets(item["keypoints"], "keypoints")) for item, image in with_pose]
+    joints = len(poses[0][1])
+    tracks, notes = _track_ids([item for item, _ in with_pose])
     distinct = sorted(set(ids))
     even = len(distinct) > 2 and len(set(np.diff(distinct))) == 1
     video = any(tracks) or even or distinct[-1] - distinct[0] < 2 * len(distinct) + 10
@@ -91,18 +95,17 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
         notes.append(f"{len(distinct)} images are taken as stills: their ids do not number them like frames")
     found = Detections(joints)
     labels: list[str] = []
-    for track, image, (points, score) in zip(tracks, ids, poses, strict=True):
+    for track, (image, points, score) in zip(tracks, poses, strict=True):
         if found.add(image if video else 0, track, points, score):
             labels.append(f"image_{image}/animal_{len(labels)}")
     tracked = as_tracks(found, all_frames=ids) if video else as_stills(found, labels)
-    person = joints == 17 and {item.get("category_id", 1) for item in content} == {1}
+    person = joints == 17 and {item.get("category_id", 1) for item, _ in with_pose} == {1}
     return replace(tracked, rig_name="coco_17" if person else None, notes=[*tracked.notes, *notes])
 
 
 def _confidence(visibility: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """1 for a visibility of 1 or 2. Other positive values are confidences: some tools write them in its place."""
-    flag = (visibility == 1) | (visibility == 2)
-    return np.where(flag, 1.0, np.where(visibility > 0, visibility, 0.0))
+    """1 for a visibility of 1 or 2. Other values are confidences: some tools write them in its place."""
+    return np.where((visibility == 1) | (visibility == 2), 1.0, visibility)
 
 
 #: The names under which tools write which animal it is, in an annotation or in its `attributes`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ def read_human36m(archive: Archive) -> Parsed:
         PickledError: the archive was opened without `allow_pickle`.
         InputError: no sequence, sequences that differ in their joints.
     """
-    positions = archive["positions_2d"].item()
+    positions = archive["positions_2d"].item() if archive["positions_2d"].ndim == 0 else None
+    if not isinstance(positions, Mapping) or not all(isinstance(actions, Mapping) for actions in positions.values()):
+        raise InputError("positions_2d must be a dictionary of subjects, each a dictionary of actions")
     metadata = archive["metadata"].item() if "metadata" in archive else {}
     found: dict[str, npt.NDArray[Any]] = {}
     for subject, actions in positions.items():
@@ -37,6 +40,8 @@ def read_human36m(archive: Archive) -> Parsed:
             for camera, view in enumerate(views):
                 name = f"{subject}/{action}" + (f"/camera_{camera}" if len(views) > 1 else "")
                 found[name] = np.asarray(view, dtype=np.float32)
+    if not found:
+        raise InputError("holds no tracks: positions_2d has no sequence")
     shapes = sorted({view.shape[1:] for view in found.values()})
     if len(shapes) != 1 or len(shapes[0]) != 2:
         raise InputError(f"sequences must all be (frames, joints, 2), got (…, {shapes})")

@@ -37,7 +37,10 @@ def read_jabs(file: h5py.File) -> Parsed:
     if points.ndim != 4 or points.shape[-1] != 2 or points.dtype.kind not in "fiu":
         raise InputError(f"poseest/points must be (frames, poses, joints, 2) numbers, got {points.shape}")
     frames, poses, joints = points.shape[:3]
-    confidence = array(group, "confidence").reshape(points.shape[:3])
+    confidence = array(group, "confidence")
+    if confidence.size != frames * poses * joints:
+        raise InputError(f"poseest/confidence must be {points.shape[:3]}, got {confidence.shape}")
+    confidence = confidence.reshape(points.shape[:3])
     known = joints == len(_NAMES)
     names, edges = (_NAMES, _EDGES) if known else (None, ())
     ids, notes = _identities(group, frames, poses)

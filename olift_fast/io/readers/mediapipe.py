@@ -14,7 +14,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import frame_number, numbers
+from olift_fast.io.json_fields import frame_number, numbers, refuse_repeated_frames
 from olift_fast.io.open_container import ARRAY, FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, refuse_3d
 from olift_fast.io.pictures import frame_files, frames_of
@@ -49,8 +49,8 @@ def read_mediapipe(content: Any) -> Parsed:
     shares of the picture's sides; z is not read. A frame without landmarks is null or empty.
 
     Raises:
-        InputError: nothing but world landmarks (3D), no landmark in any frame, or sets of different numbers of
-            landmarks.
+        InputError: nothing but world landmarks (3D), no landmark in any frame, sets of different numbers of landmarks,
+            or a frame number that comes twice.
     """
     return _read(*_frames(content))
 
@@ -75,6 +75,7 @@ def _read(frames: Sequence[tuple[int, Any]], meta: Mapping[str, Any]) -> Parsed:
     Args:
         meta: what the file says about the video: frames a second, width and height.
     """
+    refuse_repeated_frames(number for number, _ in frames)
     parts = {part for _, frame in frames for part in _sets(frame)}
     taken = _taken(parts)
     if taken is None:
@@ -146,8 +147,7 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
         if _holds_points(content, bare=True):
             return [(0, content)], {}
         known = [number for number in map(frame_number, content) if number is not None]
-        numbered = zip(known, content, strict=True) if len(set(known)) == len(content) else enumerate(content)
-        return list(numbered), {}
+        return list(zip(known, content, strict=True) if len(known) == len(content) else enumerate(content)), {}
     if not isinstance(content, Mapping):
         return [], {}
     inner = [content[key] for key in ("frames", "results", "data") if isinstance(content.get(key), list)]

@@ -22,7 +22,7 @@ from olift_fast.io.frame_gaps import with_hidden_frames
 from olift_fast.io.frame_numbers import frames_of_seconds
 from olift_fast.io.hdf5 import array, read_in_child, text
 from olift_fast.io.open_container import HDF5, NETCDF
-from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.parsed import Parsed, known_rate, refuse_3d
 from olift_fast.io.time_axis import seconds_of
 
 
@@ -112,7 +112,7 @@ def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str,
         if sorted(given.dims) != sorted(order[:3]):
             raise InputError(f"confidence must have the dimensions {', '.join(order[:3])}, got {', '.join(given.dims)}")
         confidence = given.values.transpose([given.dims.index(name) for name in order[:3]])
-    fps = _number(attributes.get("fps"))
+    fps = known_rate(_number(attributes.get("fps")))
     frames = None
     warnings: tuple[str, ...] = ()
     if "time" in variables:

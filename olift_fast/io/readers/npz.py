@@ -12,7 +12,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import ARCHIVE, ARRAY
-from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.parsed import Parsed, known_rate, refuse_3d
 
 _KEYS = ("keypoints", "confidence", "names", "edges", "tracks", "fps", "frames", "image_size")
 
@@ -22,7 +22,7 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
     image_size.
 
     Raises:
-        InputError: no `keypoints`, another shape, 3D points.
+        InputError: no `keypoints`, an array of another shape, frames that are not whole numbers, 3D points.
     """
     keys = sorted(archive)
     if "joints" in keys and "keypoints" in keys:
@@ -36,20 +36,30 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         if content[key].dtype.kind not in "biuf":
             raise InputError(f"{key} must be numbers, got dtype {content[key].dtype}")
     parsed = from_array(content["keypoints"], content.get("confidence"))
-    tracks, joints = len(parsed.keypoints), parsed.keypoints.shape[2]
-    if "tracks" in content and content["tracks"].shape != (tracks,):
-        raise InputError(f"tracks must be {tracks} names, got shape {content['tracks'].shape}")
-    if "names" in content and content["names"].shape != (joints,):
-        raise InputError(f"names must be {joints} names, got shape {content['names'].shape}")
+    tracks, frames, joints = parsed.keypoints.shape[:3]
+    wanted = {"tracks": (f"{tracks} names", (tracks,)), "names": (f"{joints} names", (joints,))}
+    wanted |= {"frames": (f"{frames} whole numbers", (frames,)), "image_size": ("width and height", (2,))}
+    for key, (what, shape) in wanted.items():
+        if key in content and content[key].shape != shape:
+            raise InputError(f"{key} must be {what}, got shape {content[key].shape}")
+    if "fps" in content and content["fps"].size != 1:
+        raise InputError(f"fps must be one number, got shape {content['fps'].shape}")
+    edges = content.get("edges", np.zeros((0, 2), np.int64))
+    if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
+        raise InputError(f"edges must be pairs of joints, (E, 2), got shape {edges.shape}")
+    numbers = content.get("frames", np.zeros(0))
+    odd = numbers[~(np.isfinite(numbers) & (numbers == np.rint(numbers)))]
+    if len(odd):
+        raise InputError(f"frames must be {frames} whole numbers, got {odd[0]}")
     size = content["image_size"].tolist() if "image_size" in content else None
     return Parsed(
         parsed.keypoints,
         parsed.confidence,
         [str(name) for name in content["names"]] if "names" in content else None,
-        content["edges"].reshape(-1, 2).tolist() if "edges" in content else (),
+        edges.reshape(-1, 2).tolist(),
         [str(name) for name in content["tracks"]] if "tracks" in content else parsed.tracks,
-        content["frames"].astype(np.int64) if "frames" in content else None,
-        fps=_fps(content["fps"]) if "fps" in content else None,
+        numbers.astype(np.int64) if "frames" in content else None,
+        fps=known_rate(float(content["fps"].item())) if "fps" in content else None,
         image_size=(int(size[0]), int(size[1])) if size else None,
     )
 
@@ -116,12 +126,6 @@ def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -
         raise InputError(f"confidence must be {array.shape[:3]}, got {given.shape}")
     names = tuple(f"track_{track}" for track in range(len(array)))
     return Parsed(array[..., :2], given, None, tracks=names)
-
-
-def _fps(value: Any) -> float | None:
-    """The stored frame rate; NaN stands for unknown."""
-    rate = float(value)
-    return None if np.isnan(rate) else rate
 
 
 NPZ = Format(

@@ -77,6 +77,9 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     made_from: dict[int, int] = {}
     for *row, source in zip(*(rows[field].tolist() for field in fields), sources, strict=True):
         number, kind, frame, track, start, stop = map(int, row)
+        if frame not in where or kind not in poses:
+            what = f"frame_id {frame}, which is not among the frames" if frame not in where else f"instance_type {kind}"
+            raise InputError(f"instance {number} has {what}")
         points, score = poses[kind]
         place = where[frame]
         instances[number] = _Instance(

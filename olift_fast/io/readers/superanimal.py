@@ -45,11 +45,12 @@ def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping
     points = np.full((tracks, len(poses), joints, 3), np.nan, np.float32)
     for frame, array in enumerate(poses):
         points[: len(array), frame] = array
-    seen = np.asarray((points[..., 2] > 0).any(axis=(1, 2)))
+    there = np.isfinite(points[..., :2]).all(axis=-1) & ~(points[..., 2] <= 0)
+    seen = np.asarray(there.any(axis=(1, 2)))
     names = [f"animal_{track}" for track in range(tracks) if seen[track]]
     never = tracks - len(names)
     notes = [f"{never} of {tracks} animals are never seen, and are left out"] if never and names else []
-    return Parsed(points[seen, ..., :2], np.nan_to_num(points[seen, ..., 2]), None, tracks=names, notes=notes,
+    return Parsed(points[seen, ..., :2], points[seen, ..., 2], None, tracks=names, notes=notes,
                   rig_name=_RIGS.get(joints))  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from olift_fast.io.csv_table import Table
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers
+from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers, refuse_repeated_frames
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, TABLE, Folder, load_json, read_text
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
@@ -86,8 +86,8 @@ def read_ultralytics_json(content: Any) -> Parsed:
     of the picture's sides; then the boxes are shares, too. 17 keypoints are COCO's.
 
     Raises:
-        InputError: no animal with keypoints, animals with different numbers of keypoints, a `track_id` that comes twice
-            in a list without frame numbers.
+        InputError: no animal with keypoints, animals with different numbers of keypoints, a frame number that comes
+            twice, or a `track_id` that comes twice in a list without frame numbers.
     """
     frames = _frames(content)
     found: Detections | None = None
@@ -105,7 +105,7 @@ def read_ultralytics_json(content: Any) -> Parsed:
             score = np.where((points == 0).all(axis=-1), 0.0, score)
             found = found or Detections(len(points))
             found.add(number, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
-            largest = max(largest, *(float(value) for value in item["box"].values()))
+            largest = max([largest, *(float(value) for value in (item.get("box") or {}).values())])
     if found is None:
         raise InputError(f"none of {len(frames)} frames has an animal with keypoints: was this a pose model?")
     parsed = as_tracks(found, all_frames=[number for number, _ in frames])
@@ -117,6 +117,7 @@ def _frames(content: Any) -> list[tuple[int, list[Any]]]:
     """The number of each frame and its animals."""
     if isinstance(content, Mapping):
         numbered = [(last_number(f"{key}."), frame) for key, frame in content.items()]
+        refuse_repeated_frames(number or 0 for number, _ in numbered)
         return [(number or 0, frame or []) for number, frame in numbered]
     if not isinstance(first_item(content), Mapping):
         return [(place, _listed(frame) or []) for place, frame in enumerate(content)]

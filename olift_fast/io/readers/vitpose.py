@@ -24,6 +24,8 @@ def read_vitpose(content: Mapping[str, Any]) -> Parsed:
     found: Detections | None = None
     for number, people in enumerate(frames):
         for person, rows in (people or {}).items():
+            if not rows:
+                continue
             values = numbers(rows, "keypoints")
             if values.ndim != 2 or values.shape[1] != 3:
                 raise InputError(f"keypoints must be a list of (y, x, score), got shape {values.shape}")

@@ -88,9 +88,12 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
     """Tracks from the rows of keypoints; z is not read.
 
     Raises:
-        InputError: no column of frames, a keypoint that comes twice, cells that are not numbers.
+        InputError: no column of frames, a row without a keypoint's name, a keypoint that comes twice, cells that are
+            not numbers.
     """
     cells = grid.column(columns.keypoint)
+    if "" in cells:
+        raise InputError(f"row {list(cells).index('') + 1} of {len(cells)} names no keypoint, but has other cells")
     names = list(dict.fromkeys(cells))
     joint_of = {name: joint for joint, name in enumerate(names)}
     joint = np.array([joint_of[cell] for cell in cells], dtype=np.int64)

@@ -99,6 +99,11 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
+def plural(count: int, word: str) -> str:
+    """The count with its word: "1 frame", "2,400 frames"."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def check_shares(name: str, shares: Mapping[str, float], known: Iterable[str]) -> None:
     """Raises InputError unless all names in `shares` are known, and the shares are finite, >= 0 and not all 0."""
     known, values = tuple(known), shares.values()

@@ -1,4 +1,4 @@
-"""Lifts files of an archive one after another, with a model that is loaded once; a bad file becomes a record."""
+"""Lifts files of an archive with a model that is loaded once. If a file can't be lifted, its record tells why."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ PACKED = 256
 LONG = 100_000
 """Recordings of more frames are lifted from disk to disk."""
 WORK = "work"
-"""The folder below DEST with what is done of long recordings."""
+"""The folder below DEST with the finished chunks of long recordings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a process which lifts has to know.
+    """What a process must know to lift files.
 
     Args:
-        settings: of the archive.
-        facts: of the model.
+        settings: how to lift.
+        facts: the model and the program.
         place: DEST, a path or a URL.
-        long: recordings of more frames are lifted from disk to disk.
+        long: recordings of more frames than this are lifted from disk to disk.
     """
 
     settings: LiftSettings
@@ -62,7 +62,7 @@ class Setup:
 
 @dataclass(eq=False)
 class _Read:
-    """A file that was read, and what its record has so far."""
+    """A file that was read, with its record so far."""
 
     job: Job
     settings: LiftSettings
@@ -73,18 +73,18 @@ class _Read:
 
     @property
     def alike(self) -> tuple[Any, ...]:
-        """Files are lifted together where these are the same."""
+        """Only files for which these are the same are lifted together."""
         return tuple(_options(self).values())
 
 
 class Lifting:
-    """Lifts files and writes their results; a process has one.
+    """Lifts files and writes their results. A process has one `Lifting`.
 
     Args:
-        setup: what to do.
+        setup: how to lift, and where the results go.
 
     Raises:
-        InputError: the model can't be loaded, or not on the device.
+        InputError: the model can't be loaded, or can't run on the device.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -93,9 +93,9 @@ class Lifting:
         self._model = loaded_model(setup.settings)
 
     def lift(self, jobs: Sequence[Job]) -> Iterator[Record]:
-        """The record of each job, as soon as its result is written; in any order.
+        """Yields the record of each job as soon as its result is written, in any order.
 
-        Files of fewer than `PACKED` frames are lifted together. No file's error keeps others from being lifted.
+        Files of fewer than `PACKED` frames are lifted together. If a file can't be lifted, the others still are.
         """
         waiting: list[_Read] = []
         frames = 0
@@ -126,7 +126,7 @@ class Lifting:
                     finishing = _finishing(settings)
                     tracks = finishing.prepared(_tracks_of(path, job.entry.path, settings))
                     _check_can_hold(job.output, tracks)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, others go on
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, the others are lifted
             return failed(record | stages.rounded("seconds_"), error)
         record |= stages.rounded("seconds_") | _known_of(tracks, settings)
         pitch = finishing.pitch_for_model(self._model.config.pitch)
@@ -154,7 +154,7 @@ class Lifting:
                 start = time.perf_counter()
                 results = lift_recordings(self._model, [read.tracks for read in group], **_options(group[0]))
                 seconds = time.perf_counter() - start
-            except Exception:  # noqa: BLE001 - one of them is to blame, and gets its record alone
+            except Exception:  # noqa: BLE001 - lifted one by one, only the file that is to blame fails
                 yield from map(self._lifted_alone, group)
                 continue
             frames = sum(read.tracks.num_frames for read in group)
@@ -185,7 +185,7 @@ class Lifting:
         return long and not whole
 
     def _work(self, read: _Read) -> Path | None:
-        """Where a long recording is taken up again after a kill: of this input, model and settings alone."""
+        """The folder from which a long recording goes on after a kill; its name follows from input, model, settings."""
         if self._destination.folder is None:
             return None
         own = {key: read.record[key] for key in ("input_sha256", "model_sha256", "version", "settings", "output")}
@@ -195,7 +195,7 @@ class Lifting:
         stages, record, output = Stages(), read.record, read.job.output
         try:
             absent = read.tracks.absent()
-            # Quality is that of the model's joints: what finishes them hides faults.
+            # Quality is measured on the model's joints: smoothing and rigid bones hide faults.
             tracks = [_track_record(lifted, index, absent[index]) for index in range(lifted.num_tracks)]
             start = time.perf_counter()
             result = read.finishing.finished(lifted, Stages())
@@ -208,7 +208,7 @@ class Lifting:
         return finished(record | stages.rounded("seconds_"), "done") | own
 
     def _kept(self, result: LiftedTracks, output: str) -> Record:
-        """Writes a result; its size and hash."""
+        """Writes a result, and returns its size and hash for the record."""
         if self._destination.folder is not None:
             path = self._destination.folder / output
             with writing(path):
@@ -223,12 +223,12 @@ class Lifting:
 
 
 def loaded_model(settings: LiftSettings) -> AnyLifter:
-    """The lifter on the settings' device, in their precision; raises InputError where it can't run there."""
+    """The lifter on the settings' device, in their precision; raises InputError if it can't run there."""
     return load(settings.model, device=settings.device, dtype=settings.dtype)
 
 
 def started(job: Job, setup: Setup) -> Record:
-    """The record of a job that nothing is done of."""
+    """The record of a job at its beginning."""
     wanted = wanted_of(job.entry, job.output, setup.settings, setup.facts)
     entry = {"input_bytes": job.entry.bytes, "input_modified": job.entry.modified, "why": job.why}
     return wanted | entry | {"host": platform.node()}
@@ -256,7 +256,7 @@ def failed(record: Record, error: BaseException | str) -> Record:
 
 
 def _tracks_of(path: Path, name: str, settings: LiftSettings) -> KeypointTracks:
-    """As `olift lift` reads a file; `name` is what messages and results call it."""
+    """The tracks of a file, read as by `olift lift`; messages and results call the file `name`."""
     try:
         tracks = read_liftable(
             path,
@@ -275,7 +275,7 @@ def _tracks_of(path: Path, name: str, settings: LiftSettings) -> KeypointTracks:
 
 
 def _check_can_hold(output: str, tracks: KeypointTracks) -> None:
-    """Raises InputError, without the result's name, where its format can't do without what the tracks lack."""
+    """Raises InputError if the result's format needs something that the tracks lack. The message names no file."""
     try:
         check_can_hold(Path(output), tracks)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The executor on one machine: a process for each core, with one thread each."""
+"""Lifts the jobs of an archive on one machine: by default a process for each core, with one thread each."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from olift_fast.archive.records import Record
 from olift_fast.errors import InputError
 
 ATTEMPTS = 2
-"""A file whose worker ends so many times while it is lifted has failed."""
+"""A file has failed when this many workers have ended while they lifted it."""
 _STARTS = 3
-"""How often a worker is started again that ends before it has the model."""
+"""How often a worker is started if it ends before it has loaded the model."""
 LARGE = 2**28
-"""Files of more bytes are read by one worker at a time: a reader may need several times the size in memory."""
+"""Only one worker at a time reads a file of more bytes: a reader may need several times the size in memory."""
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from olift_fast.archive.worker import serve; serve(int(sys.argv[2]))"
 )
 _PATIENCE = 5.0
-"""Seconds within which a worker that is killed has ended."""
+"""Seconds to wait for the threads when the work is given up: they kill their workers."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class _Died(NamedTuple):
-    """A worker has ended; with what it had not done."""
+    """A worker has ended: the jobs that it had not done, and its exit code."""
 
     jobs: list[Job]
     code: int | None
@@ -43,16 +43,16 @@ class _Died(NamedTuple):
 def lift_locally(
     packs: Iterable[Sequence[Job]], setup: Setup, workers: int, stop: threading.Event
 ) -> Generator[Record]:
-    """The record of each job, as it is done, from so many processes.
+    """Lifts the jobs in several processes, and yields the record of each job as soon as it is done.
 
-    Where a worker ends, killed by hand or for want of memory, what it had is given to others, file by file. A file that
-    `ATTEMPTS` workers have not survived has failed.
+    If a worker ends, because somebody kills it or the memory runs out, another worker gets its jobs, file by file. A
+    file has failed when `ATTEMPTS` workers have ended while they lifted it.
 
     Args:
-        packs: jobs that go to a worker together.
-        setup: of the workers.
-        workers: how many.
-        stop: once it is set, no more jobs are begun, and those in work are finished.
+        packs: the jobs; those of a pack go to one worker together.
+        setup: what the workers have to know.
+        workers: the number of processes.
+        stop: once it is set, no more packs are begun, and those in work are finished.
 
     Raises:
         InputError: the model can't be loaded.
@@ -83,7 +83,7 @@ def lift_locally(
             else:
                 yield answer
     finally:
-        # Left before the end, by an error or a second Ctrl-C: what is in work is given up.
+        # The caller stopped before the end, because of an error or a second Ctrl-C: give up what is in work.
         given_up.set()
         stop.set()
         for thread in threads:
@@ -98,7 +98,7 @@ def _drive(
     given_up: threading.Event,
     large: threading.Lock,
 ) -> None:
-    """The life of a thread that has a worker: gives it jobs, and starts another where it ends."""
+    """What each thread does: it gives jobs to a worker of its own, and starts another worker if that one ends."""
     worker: _Worker | None = None
     retries: list[Sequence[Job]] = []
     try:
@@ -132,10 +132,12 @@ def _drive(
 
 
 def _started_worker(setup: Setup, given_up: threading.Event) -> _Worker | None:
-    """A worker that has loaded the model; tried again where one is killed before. None once the work is given up.
+    """A worker that has loaded the model; None if the work was given up meanwhile.
+
+    If a worker is killed while it loads the model, another is started, `_STARTS` in all.
 
     Raises:
-        InputError: the model can't be loaded, or workers end before they have.
+        InputError: the model can't be loaded, or all these workers ended before they had loaded it.
     """
     for _ in range(_STARTS):
         worker = _Worker(setup, given_up)
@@ -147,13 +149,13 @@ def _started_worker(setup: Setup, given_up: threading.Event) -> _Worker | None:
 
 
 class _Worker:
-    """A process that lifts, as this one sees it.
+    """A process that lifts files, as its parent sees it.
 
     Attributes:
-        ready: False where it has ended before it could lift.
+        ready: False if the process ended before it had loaded the model.
 
     Raises:
-        InputError: it can't load the model.
+        InputError: the process can't load the model.
     """
 
     def __init__(self, setup: Setup, given_up: threading.Event) -> None:
@@ -177,7 +179,7 @@ class _Worker:
             raise answer[1]
 
     def lift(self, pack: Sequence[Job], answers: queue.SimpleQueue[Any]) -> _Died | None:
-        """Hands on the records of a pack; what was not done where the worker ends."""
+        """Has a pack lifted, and puts its records into `answers`. If the worker ends, returns what it had not done."""
         rest = {job.entry.path: job for job in pack}
         self._send(list(pack))
         while (answer := self._receive()) is not None:
@@ -201,7 +203,7 @@ class _Worker:
         self._process.stdout.close()
 
     def _watch(self, given_up: threading.Event) -> None:
-        """Kills the process where its work is given up."""
+        """Kills the process as soon as the work is given up."""
         while not self._ended.wait(0.2):
             if given_up.is_set():
                 self._process.kill()
@@ -209,13 +211,13 @@ class _Worker:
 
     def _send(self, value: Any) -> None:
         assert self._process.stdin is not None
-        # Where the process has ended, `_receive` tells so.
+        # If the process has ended, `_receive` will notice.
         with suppress(OSError):
             pickle.dump(value, self._process.stdin)
             self._process.stdin.flush()
 
     def _receive(self) -> tuple[str, Any] | None:
-        """An answer; None where the process has ended. It runs this program's own code."""
+        """An answer; None if the process has ended. Unpickling is safe: the process runs this program's own code."""
         assert self._process.stdout is not None
         try:
             return pickle.load(self._process.stdout)

@@ -1,4 +1,4 @@
-"""Long recordings of an archive, whose joints are on disk and not in memory."""
+"""Lifts long recordings of an archive, with their joints on disk and not in memory."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ def lift_on_disk(
     mirror: bool,
     pitch: float | None,
 ) -> Iterator[LiftedTracks]:
-    """What `lift_tracks` gives, up to 1e-6 of the scale, with joints in a memory map that lasts as long as the block.
+    """The result of `lift_tracks`, up to 1e-6 of the scale, with the joints in a memory map on disk.
 
-    Beside the keypoints, what is in memory does not grow with the recording but for a visible flag a keypoint, centers
-    (8 bytes a frame) and the uncertainties of models that give them. A track that a killed process has begun in `work`
-    is taken up from its last finished chunk (`lift_long`).
+    The memory map is there until the block ends. In memory are the keypoints with their confidence, a flag for each
+    keypoint, a center for each frame (8 bytes), and the uncertainties of a model that gives them. If a killed process
+    has begun a track in `work`, the track goes on from its last finished chunk (`lift_long`).
 
     Args:
-        work: the folder for files, which is made, and removed when the block ends; a temporary one by default.
+        model: the lifter.
+        tracks: the recording.
+        work: the folder for the files. It is made, and removed when the block ends. If None, a temporary folder.
         min_confidence, frame, pitch: as for `lift_tracks`.
         mirror: must be False.
 
@@ -108,7 +110,7 @@ def _without(skeleton: Skeleton, there: Any) -> Skeleton:
 
 
 def _copy(found: LongResult, joints: Any, deviations: Array | None, there: Any) -> None:
-    """Copies a track's joints, and its standard deviations, by parts; joints that it never has stay NaN."""
+    """Copies a track's joints, part by part, and its standard deviations. Joints that it never has stay NaN."""
     if deviations is None:
         _copy_rows(np.load(found.path, mmap_mode="r"), joints, there)
         return

@@ -1,4 +1,4 @@
-"""The manifest of an archive: a record for each file in appended parts, and from them a table in csv and Parquet."""
+"""The manifest of an archive: a record for each file, in parts that the runs append to, and as a table."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from olift_fast.atomic import atomic_path, cause, sync_folder, writing
 from olift_fast.errors import InputError
 
 PARTS = "manifest"
-"""The folder of the parts below DEST."""
+"""The folder with the parts, below DEST."""
 TABLES = ("manifest.csv", "manifest.parquet")
 _ROWS = 10_000
-"""Rows of a group in Parquet."""
+"""How many rows a group in Parquet has."""
 _SEND = 5.0
-"""Seconds after which what was appended is sent to a store: each time is a request."""
+"""New records are sent to a store every so many seconds: each time costs a request."""
 _SYNC = 1.0
-"""Seconds after which what was appended is on disk, and not only with the system."""
+"""New records are synced to the disk every so many seconds."""
 _PART = 2**48
-"""A record's place is one number, as there is one for each file: its part times this, and the byte where it begins."""
+"""The place of a record is one number, to save memory: the number of its part times this, plus its first byte there."""
 
 
 class Manifest:
-    """What is known of the files of an archive; use it within `with`, after `load`.
+    """The records of the files of an archive. Use it in a `with` block, and call `load` first.
 
-    A part is a file of JSON lines that only one run appends to. Where several parts tell of a file, the last one
-    counts: their names begin with the time. A line that is cut off, or no record, is left out, and the file that it was
-    of is lifted again. In a store, the lines of some seconds become an object of their own.
+    A part is a file of JSON lines, and only one run appends to it. If several parts have a record of one file, the last
+    part counts: the parts' names begin with the time. A line that is cut off, or is not a record, is left out, and its
+    file is lifted again. In a store, the records of every few seconds are an object of their own.
 
     Args:
         destination: DEST.
-        shard: K and N, where this run has a shard; the name of its part tells it.
+        shard: K and N if this run lifts a shard; the name of its part has them.
 
     Attributes:
-        damaged: lines that were left out.
+        damaged: how many lines were left out.
     """
 
     def __init__(self, destination: Destination, shard: tuple[int, int] | None = None) -> None:
@@ -88,7 +88,7 @@ class Manifest:
         return self._end > 0
 
     def load(self) -> None:
-        """Reads the parts that earlier runs left.
+        """Reads the parts of earlier runs.
 
         Raises:
             InputError: they can't be read.
@@ -106,7 +106,7 @@ class Manifest:
                 raise InputError(f"{path}: {error.strerror or error}") from error
 
     def record(self, path: str) -> Record | None:
-        """What is known of a file."""
+        """The record of a file; None if there is none."""
         place = self._places.get(path)
         return None if place is None else self._read(place)
 
@@ -118,9 +118,9 @@ class Manifest:
     def add(self, records: Iterable[Record]) -> None:
         """Appends records.
 
-        On a full disk, or where a store can't be reached, they wait for the next call, and for `close`.
+        If the disk is full, or the store can't be reached, they wait for the next call, or for `close`.
         """
-        # The index then holds the string that the plan has, and not another for each file.
+        # So the index shares the path's string with the plan, and does not hold a copy for each file.
         self._waiting += [(sys.intern(record["path"]), json.dumps(record).encode() + b"\n") for record in records]
         with suppress(OSError, InputError):
             self._append()
@@ -128,10 +128,11 @@ class Manifest:
                 self._send()
 
     def close(self) -> None:
-        """Has on disk what was added.
+        """Writes what is still waiting to the disk or the store.
 
         Raises:
-            InputError: the disk is full, or the store can't be reached; what is not kept will be lifted again.
+            InputError: the disk is full, or the store can't be reached. Files whose records are lost are lifted again
+                by the next run.
         """
         if self._open is not None:
             self._open[1].close()
@@ -154,7 +155,7 @@ class Manifest:
                 self._file = None
 
     def write_tables(self) -> list[str]:
-        """Writes the table of all rows in csv, and in Parquet where pyarrow is installed; the names of what is written.
+        """Writes the table of all rows in csv, and in Parquet if pyarrow is installed; returns the files' names.
 
         Raises:
             InputError: DEST can't be written.
@@ -175,13 +176,13 @@ class Manifest:
         return written
 
     def compact(self) -> None:
-        """Puts what counts of all parts into one, sorted by path; only while no other run has DEST.
+        """Replaces all parts by one, which has the last record of each file, by path. No other run may use DEST.
 
         Raises:
             InputError: DEST can't be written.
         """
         self.close()
-        # Those that this run knows of: what others have added since stays.
+        # Only the parts that this run has read are removed: others may have added parts since.
         old = [part.name for part in self._parts] if self._scratch is None else self._stored
         if len(old) < 2:
             return
@@ -259,7 +260,7 @@ class Manifest:
             self._synced = time.monotonic()
 
     def _send(self) -> None:
-        """Sends what was appended since the last time to the store."""
+        """Sends the records that were appended since the last time to the store."""
         self._synced = time.monotonic()
         path = self._folder / "upload"
         path.write_bytes(b"".join(self._unsent))
@@ -271,7 +272,7 @@ class Manifest:
 
 
 def _parsed(line: bytes) -> Record | None:
-    """The record of a line; None where it is cut off, or no record."""
+    """The record in a line; None if the line is cut off or is not a record."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -300,7 +301,7 @@ def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
-    # Of a name, Arrow takes a "~" at its beginning for the home folder.
+    # Opened here, because Arrow reads a "~" at the beginning of a path as the home folder.
     with path.open("wb") as opened, pq.ParquetWriter(opened, schema) as file:
         for group in _groups(rows):
             columns = {name: [_encodable(row[name]) for row in group] for name in COLUMNS}
@@ -318,7 +319,7 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _encodable(value: Any) -> Any:
-    """Names of files may hold halves of surrogate pairs, which no UTF-8 does."""
+    """The value; in a text, lone surrogates become escapes. Names of files may have them, but UTF-8 can't."""
     if not isinstance(value, str) or value.isascii():
         return value
     return value.encode("utf-8", "backslashreplace").decode()

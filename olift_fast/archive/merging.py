@@ -28,6 +28,9 @@ class Merged(NamedTuple):
 def merge_archive(out: str | Path) -> Merged:
     """Join the manifests of all shards, and write the tables.
 
+    Args:
+        out: DEST, a path or a URL.
+
     Raises:
         InputError: there is no manifest, a run uses `out`, or it can't be written.
     """

@@ -1,4 +1,4 @@
-"""What there is to do: the recordings of a SOURCE, without those that an earlier run has done."""
+"""Plans a run: which recordings of a SOURCE are to be lifted, and which an earlier run has done."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from olift_fast.archive.stores import is_url
 from olift_fast.errors import InputError
 
 PACK_BYTES, PACK_FILES = 2**18, 32
-"""Files of at most so many bytes go to a worker together, at most so many of them, and so many bytes in all."""
+"""Files of at most `PACK_BYTES` go to a worker together: up to `PACK_FILES` of them, with up to 4 * `PACK_BYTES`."""
 
 
 class Facts(NamedTuple):
-    """What is known of the model and the program before any file is read.
+    """The model and the program of a run, which are the same for all of its files.
 
     Args:
-        model: its name.
-        model_sha256: of its config and weights.
-        version: of this package.
+        model: the model's name.
+        model_sha256: the hash of its config and weights.
+        version: the version of this package.
     """
 
     model: str
@@ -45,9 +45,9 @@ class Job:
 
     Args:
         entry: the recording.
-        output: the result, below DEST.
-        why: why it is lifted.
-        attempts: how often a worker has ended while it had it.
+        output: the path of the result, below DEST.
+        why: the reason to lift it, in words.
+        attempts: how many workers have ended while they had this job.
     """
 
     entry: Entry
@@ -56,7 +56,7 @@ class Job:
     attempts: int = 0
 
     def again(self) -> Job:
-        """The same, after another attempt."""
+        """The same job after one more attempt."""
         return replace(self, attempts=self.attempts + 1)
 
 
@@ -64,13 +64,13 @@ class Plan(NamedTuple):
     """What a run has to do.
 
     Args:
-        jobs: what is to be lifted.
-        found: the number of recordings, of this shard where there are some.
-        kept: how many are done.
-        failed_before: how many failed before and are left.
-        passed_over: files that are no recordings by their endings.
-        bytes: of the jobs' files.
-        reasons: how many jobs there are for each reason; the part behind a colon is left out.
+        jobs: the recordings to lift.
+        found: how many recordings there are, in this shard if the run has one.
+        kept: how many of them are done.
+        failed_before: how many of them failed before, and are not tried again.
+        passed_over: how many files are not recordings, by the endings of their names.
+        bytes: the size of the jobs' files together.
+        reasons: how many jobs there are for each reason, without what follows a colon.
     """
 
     jobs: list[Job]
@@ -92,11 +92,20 @@ def plan(
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
 ) -> Plan:
-    """Looks at the source, at what the manifest tells, and at what is there of the results.
+    """Compares the recordings in SOURCE with the records in the manifest and with the results in DEST.
+
+    Args:
+        source: SOURCE: a file, a folder, a glob, a URL or a list.
+        destination: DEST.
+        manifest: the records of earlier runs.
+        settings: how to lift.
+        facts: the model and the program.
+        shard: K and N, to take only shard K of N.
+        retry_failed: also lift what failed before.
 
     Raises:
-        InputError: nothing to lift in it, two recordings that would be one result, DEST inside SOURCE, or a setting of
-            a list's row that can't be.
+        InputError: SOURCE has nothing to lift, two recordings would have one result, DEST is in SOURCE, or a row of a
+            list has a setting that is not possible.
     """
     found = listed_in(source) or found_in(source)
     check_place(source, found, destination)
@@ -122,7 +131,7 @@ def plan(
 
 
 def wanted_of(entry: Entry, output: str, settings: LiftSettings, facts: Facts) -> Record:
-    """What the record of a recording has that can be told before it is read."""
+    """The part of a recording's record that is known before the recording is read."""
     own = with_changes(settings, entry.changes)
     return {"path": entry.path, "output": output, "settings": own.told(), **facts._asdict()}
 
@@ -131,7 +140,7 @@ def with_outputs(entries: Sequence[Entry], settings: LiftSettings) -> list[tuple
     """Each recording with the path of its result below DEST.
 
     Raises:
-        InputError: two have the same, or one's settings can't be.
+        InputError: two recordings have the same result, one is listed twice, or one has settings that are not possible.
     """
     named = []
     for entry in entries:
@@ -149,7 +158,7 @@ def with_outputs(entries: Sequence[Entry], settings: LiftSettings) -> list[tuple
 
 
 def check_place(source: str, found: Found, destination: Destination) -> None:
-    """Raises InputError where results would lie among the input."""
+    """Raises InputError if the results would be among the input."""
     if is_url(source) and not (glob.has_magic(source) and "**" not in source):
         fixed = re.split(r"[*?\[]", source)[0].rpartition("/")[0] if glob.has_magic(source) else source.rstrip("/")
         if f"{destination.place.rstrip('/')}/".startswith(f"{fixed}/"):
@@ -162,13 +171,13 @@ def check_place(source: str, found: Found, destination: Destination) -> None:
 
 
 def in_shard(name: str, shard: tuple[int, int]) -> bool:
-    """Whether shard K of N (from 1) has the recording whose result has this name: by a hash, the same everywhere."""
+    """Whether a recording belongs to shard K of N (from 1), by a hash of its result's name, on any machine the same."""
     number, count = shard
     return zlib.crc32(name.encode("utf-8", "surrogateescape")) % count == number - 1
 
 
 def packs(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    """The jobs in groups for a worker each: long files first and alone, then short ones together."""
+    """The jobs in packs, each for one worker: first large files, alone, the largest first; then small ones together."""
     ordered = list(jobs)
     small = [job for job in ordered if 0 < job.entry.bytes <= PACK_BYTES and not job.attempts]
     alone = {id(job) for job in small}
@@ -187,7 +196,7 @@ def packs(jobs: Iterable[Job]) -> Iterator[list[Job]]:
 
 
 def _changed(record: Record | None, entry: Entry, sizes: Mapping[str, int] | Callable[[str], int | None]) -> str | None:
-    """Why a recording is lifted anew though its settings are the same; None where nothing has changed."""
+    """Why a recording is lifted again although its settings are the same; None if nothing has changed."""
     assert record is not None
     same = (record.get("input_bytes"), record.get("input_modified")) == (entry.bytes, entry.modified)
     if not same and (record.get("input_bytes") != entry.bytes or not _same_content(record, entry)):

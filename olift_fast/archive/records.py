@@ -1,4 +1,4 @@
-"""What is known of each recording of an archive: a record for each file, rows of a table for each of its tracks."""
+"""What an archive notes about its recordings: a record for each file, and from it a row of the table for each track."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from olift_fast.archive.settings import LiftSettings
 
 Status = Literal["done", "failed", "skipped"]
 Record = dict[str, Any]
-"""Of one file, as JSON holds it. `COLUMNS` tells what is in it; what differs between its tracks is in "tracks"."""
+"""The record of one file, as a JSON object. Its keys are those of `COLUMNS`; those of a track are in "tracks"."""
 
 _OF_FILE: dict[str, str] = {
     "path": "string",
@@ -56,13 +56,14 @@ QUALITY = {
     "uncertainty": "mean standard deviation of depth, in the animal's sizes",
     "jump_share": "share of frames in which a joint jumps, as in the line of trust",
 }
-"""Figures of a track's quality, less is better, and what they are."""
+"""Figures of a track's quality, and what each is; less is better."""
 
 
 def rows_of(record: Record) -> Iterator[dict[str, Any]]:
-    """The rows of a file, with all of `COLUMNS`: one a track; of a file without tracks one, in which they are None.
+    """The rows of a file, with all of `COLUMNS`: one for each track. A file without tracks has one row, and the columns
+    of a track are None in it.
 
-    A track without a visible keypoint is "skipped" in a file that is done.
+    In a file that is done, the status of a track without a visible keypoint is "skipped".
     """
     shared = {name: record.get(name) for name in _OF_FILE}
     shared["settings_sha256"] = hash_of_json(record.get("settings"))
@@ -79,20 +80,20 @@ def _unset() -> dict[str, Any]:
 
 
 def reason_to_lift(record: Record | None, wanted: Record, *, retry_failed: bool) -> str | None:
-    """Why a file is lifted (again), in words; None where nothing has changed since its record.
+    """Why a file is to be lifted, in words; None if nothing has changed since its record.
 
-    The input's content and the result's presence are not looked at here.
+    This compares neither the input's content nor the result in DEST.
 
     Args:
-        record: of an earlier run, if there is one.
-        wanted: what a record would have now, of "settings", "model", "model_sha256", "version" and "output".
-        retry_failed: lift anew what failed.
+        record: the file's record from an earlier run, if there is one.
+        wanted: what a record would say now about "settings", "model", "model_sha256", "version" and "output".
+        retry_failed: lift again what failed.
     """
     if record is None:
         return "new"
     if retry_failed and record["status"] == "failed":
         return "it failed before"
-    # A record of before an option was there was lifted without it.
+    # A record that is older than an option was lifted with the option's default.
     old, new = _unset() | (record.get("settings") or {}), wanted["settings"]
     differ = [f"{name} was {old.get(name)!r}, is {new[name]!r}" for name in new if old.get(name) != new[name]]
     if differ:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from olift_fast.archive.destination import Destination
 from olift_fast.archive.manifest import Manifest
 from olift_fast.archive.records import QUALITY, rows_of
-from olift_fast.errors import InputError, MissingExtraError, printable
+from olift_fast.errors import InputError, MissingExtraError, plural, printable
 from olift_fast.io import read_lifted
 from olift_fast.view import write_html
 
@@ -177,10 +177,7 @@ def _totals_table(totals: _Totals) -> str:
         ("input", f"{totals.input_bytes / 1e6:,.1f} MB"),
         ("results", f"{totals.output_bytes / 1e6:,.1f} MB"),
         *((f"process hours, {stage}", f"{seconds / 3600:,.3f}") for stage, seconds in totals.seconds.items()),
-        *(
-            (f"lifted by {model}", f"{count:,} file{'' if count == 1 else 's'}")
-            for model, count in totals.models.most_common(10)
-        ),
+        *((f"lifted by {model}", plural(count, "file")) for model, count in totals.models.most_common(10)),
     ]
     return _table((), rows)
 

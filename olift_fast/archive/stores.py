@@ -1,4 +1,4 @@
-"""Files that are not on this machine, through fsspec: ``s3://``, ``gs://``, ``https://`` and others."""
+"""Reads and writes files on other machines through fsspec: ``s3://``, ``gs://``, ``https://`` and others."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from olift_fast.errors import InputError, MissingExtraError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _IN_ONE_PIECE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"}
-"""Stores in which an object is there in full or not at all; elsewhere files are renamed."""
+"""In these stores a new object is there in full or not at all. In others, a file is uploaded, and then renamed."""
 
 
 def is_url(text: str) -> bool:
-    """Whether it begins as a URL does."""
+    """Whether the text begins like a URL."""
     return _URL.match(text) is not None
 
 
 class Stored(NamedTuple):
-    """A file of a store: its path there, its size, and what changes with its content."""
+    """A file in a store: its path there, its size, and a mark that changes with its content."""
 
     path: str
     bytes: int
@@ -37,9 +37,9 @@ class Remote:
     """A store that `fsspec` opens.
 
     Args:
-        files: of fsspec.
-        scheme: of its URLs: "s3".
-        prefix: what a path follows in a URL: "sftp://host/".
+        files: fsspec's file system.
+        scheme: what its URLs begin with: "s3".
+        prefix: the part of a URL before the path: "sftp://host/".
     """
 
     def __init__(self, files: Any, scheme: str, prefix: str) -> None:
@@ -50,8 +50,8 @@ class Remote:
         """The store of a URL, and the path in it.
 
         Raises:
-            MissingExtraError: fsspec, or what it needs for https, is not installed.
-            InputError: fsspec knows no such URLs, or needs a package for them that no extra brings.
+            MissingExtraError: fsspec is not installed, or the package that it needs for https.
+            InputError: fsspec does not know such URLs, or needs a package for them that no extra installs.
         """
         scheme = url.partition("://")[0].lower()
         try:
@@ -71,10 +71,10 @@ class Remote:
         return path if is_url(path) else self._prefix + path.lstrip("/")
 
     def found(self, path: str) -> Iterator[Stored]:
-        """The file at a path, the files below it, or those that fit it, where it is a glob; by path.
+        """The file at a path, the files below it, or those that match it if it is a glob; in the order of their paths.
 
         Raises:
-            InputError: there is nothing, or the store refuses.
+            InputError: there is no such file, or the store refuses.
         """
         with telling(self.url_of(path)):
             if glob.has_magic(path):
@@ -90,7 +90,7 @@ class Remote:
                 yield Stored(name, int(found[name].get("size") or 0), _modified(found[name]))
 
     def sizes(self, path: str) -> dict[str, int]:
-        """Sizes of all files below a path, by their paths below it; nothing where there is none."""
+        """The sizes of all files below a path, by their paths relative to it; empty if there are none."""
         with telling(self.url_of(path)):
             try:
                 self._files.invalidate_cache()
@@ -104,18 +104,18 @@ class Remote:
         """Copies a file, or the files of a folder, to this machine.
 
         Raises:
-            InputError: it is not there, or the store refuses.
+            InputError: there is no such file, or the store refuses.
         """
         with telling(self.url_of(path)):
             self._files.get_file(path, str(local))
 
     def read(self, path: str) -> bytes:
-        """The content of a small file; raises InputError where there is none."""
+        """The content of a small file; raises InputError if there is no such file."""
         with telling(self.url_of(path)):
             return bytes(self._files.cat_file(path))
 
     def put(self, local: Path, path: str) -> None:
-        """Uploads a file: it is there in full or not at all.
+        """Uploads a file, in full or not at all.
 
         Raises:
             InputError: the store refuses.
@@ -144,16 +144,16 @@ class Remote:
 
 @lru_cache(maxsize=256)
 def remote_of(url: str) -> tuple[Remote, str]:
-    """`Remote.of`, once for each of the last URLs."""
+    """`Remote.of`; the answers for the last 256 URLs are kept."""
     return Remote.of(url)
 
 
 @contextmanager
 def telling(url: str) -> Iterator[None]:
-    """Turns what a store's library raises into one line that names the URL.
+    """Turns the errors of a store's library into an InputError of one line that names the URL.
 
     Raises:
-        InputError: whatever went wrong: no such file, no credentials, no network.
+        InputError: no such file, no credentials, no network, or whatever else went wrong.
     """
     try:
         yield

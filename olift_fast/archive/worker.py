@@ -1,4 +1,4 @@
-"""A process that lifts files for `lift_locally`: it reads jobs from its input, and writes records to its output."""
+"""The process that lifts files for `lift_locally`: it reads jobs from its input, and writes records to its output."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from olift_fast.child_processes import end_with_process
 
 
 def serve(parent: int) -> None:
-    """Lifts what it is given until its input ends.
+    """Lifts the jobs that it reads from its input, until the input ends.
 
-    It reads a `lifting.Setup` first, and answers ``("ready", None)``, or ``("error", ERROR)`` and ends. Then it reads
-    lists of jobs, and answers ``("record", RECORD)`` for each job and ``("end", None)`` for the list.
+    It reads a `lifting.Setup` first, and answers ``("ready", None)``. If the model can't be loaded, it answers
+    ``("error", ERROR)`` and ends. Then it reads lists of jobs. It answers ``("record", RECORD)`` for each job, and
+    ``("end", None)`` after each list.
 
     Args:
-        parent: number of the process that it ends with.
+        parent: the id of the parent process; this process ends when the parent does.
     """
     end_with_process(parent)
-    # Ctrl-C goes to all processes of a terminal, and SIGTERM to all of a cluster's job: the parent ends this one.
+    # Ctrl-C goes to all processes of a terminal, and SIGTERM to all of a cluster's job. Here the parent decides.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")

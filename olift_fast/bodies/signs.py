@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olift_fast.bodies.bones import body_radius, length_drift
+from olift_fast.errors import plural
 from olift_fast.tracks.containers import LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
 
@@ -52,7 +53,7 @@ class Trust:
     def line(self) -> str:
         """All signs in one line, for the user."""
         sides = f"{self.left} left, {self.right} right" if self.left or self.right else "no sides"
-        parts = [f"{self.bones} bone{'' if self.bones == 1 else 's'} ({sides})" if self.bones else "no bones"]
+        parts = [f"{plural(self.bones, 'bone')} ({sides})" if self.bones else "no bones"]
         parts.append(f"{self.estimated:.1%} of the keypoints estimated")
         if self.drift is not None:
             usual = "" if self.usual_drift is None else f" (in validation {self.usual_drift:.1%})"

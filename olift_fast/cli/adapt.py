@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence, check_not_model
-from olift_fast.cli.console import SOME_FAILED, plural, print_json, progress_bar, reported, say, tell, warn
+from olift_fast.cli.console import SOME_FAILED, print_json, progress_bar, reported, say, tell, warn
 from olift_fast.cli.lift_many import each_once, recordings_in
 from olift_fast.cli.lifting_job import read_tracks, skeleton_warnings
 from olift_fast.cli.options import (
@@ -31,7 +31,7 @@ from olift_fast.cli.options import (
     inferring,
     pitch_told,
 )
-from olift_fast.errors import InputError, by_option, by_options
+from olift_fast.errors import InputError, by_option, by_options, plural
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks

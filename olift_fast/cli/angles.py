@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_lifted, check_output
-from olift_fast.cli.console import about, plural, print_json, reported, say, tell, warn
+from olift_fast.cli.console import about, print_json, reported, say, tell, warn
 from olift_fast.cli.options import Debug, Json
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, plural
 
 if TYPE_CHECKING:
     from olift_fast.bodies import Angle

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_count, check_ending, check_image_size, check_min_confidence
-from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, plural, print_json_line, reported, say, tell, warn
+from olift_fast.cli.console import INTERRUPTED, SOME_FAILED, print_json_line, reported, say, tell, warn
 from olift_fast.cli.lifting_job import skeleton_told
 from olift_fast.cli.options import (
     AllowPickle,
@@ -52,7 +52,7 @@ from olift_fast.cli.world_options import (
     UpOption,
     WorldFlag,
 )
-from olift_fast.errors import InputError, by_options, printable
+from olift_fast.errors import InputError, by_options, plural, printable
 from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from olift_fast.cli.checks import check_count, check_output
-from olift_fast.cli.console import plural, print_json, reported, say, table, warn, write_json
+from olift_fast.cli.console import print_json, reported, say, table, warn, write_json
 from olift_fast.cli.doctor import examine
 from olift_fast.cli.lift import heading
 from olift_fast.cli.lifting_job import LiftingJob, hidden_share
@@ -36,7 +36,7 @@ from olift_fast.cli.options import (
     pitch_told,
 )
 from olift_fast.cli.stage_timing import EAGER_LIFT, Shape, Timings, time_stages
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, plural
 
 SHAPE = Shape(frames=2000, joints=26, tracks=1)
 

@@ -173,10 +173,6 @@ def open_page(page: Path) -> None:
         warn(f"no browser to open here; the page is at {address}")
 
 
-def plural(count: int, word: str) -> str:
-    """ "1 frame", "2,400 frames"."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
 
 def ordinal(number: int) -> str:
     """ "1st", "2nd", "13th"."""

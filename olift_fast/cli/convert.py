@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olift_fast.cli.checks import check_lifted, check_result
-from olift_fast.cli.console import plural, reported, say, tell
+from olift_fast.cli.console import reported, say, tell
 from olift_fast.cli.options import Debug
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, plural
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from olift_fast._version import __version__
-from olift_fast.cli.console import plural, print_json, reported
+from olift_fast.cli.console import print_json, reported
 from olift_fast.cli.options import Debug, Json
-from olift_fast.errors import printable
+from olift_fast.errors import plural, printable
 
 if TYPE_CHECKING:
     from olift_fast.ops.backends import Backend

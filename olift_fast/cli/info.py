@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olift_fast.cli.checks import check_image_size, check_input, check_min_confidence
-from olift_fast.cli.console import plural, print_json, reported, table, warn
+from olift_fast.cli.console import print_json, reported, table, warn
 from olift_fast.cli.lifting_job import skeleton_told
 from olift_fast.cli.options import (
     AllowPickle,
@@ -22,7 +22,7 @@ from olift_fast.cli.options import (
     SkeletonName,
     inferring,
 )
-from olift_fast.errors import printable
+from olift_fast.errors import plural, printable
 
 if TYPE_CHECKING:
     from olift_fast.tracks.containers import KeypointTracks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olift_fast.cli.console import SOME_FAILED, old_option, open_page, plural, print_json, reported, say, tell, warn
+from olift_fast.cli.console import SOME_FAILED, old_option, open_page, print_json, reported, say, tell, warn
 from olift_fast.cli.lift_many import Recordings, Several, lift_each, recordings_in, with_results
 from olift_fast.cli.lifting_job import LiftingJob, Outcome, hidden_share, lift_file
 from olift_fast.cli.options import (
@@ -53,7 +53,7 @@ from olift_fast.cli.world_options import (
     UpOption,
     WorldFlag,
 )
-from olift_fast.errors import InputError, by_option
+from olift_fast.errors import InputError, by_option, plural
 from olift_fast.finishing import WorldOptions
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from olift_fast.cli.checks import (
     check_result,
     check_threads,
 )
-from olift_fast.cli.console import plural, progress_bar
-from olift_fast.errors import InputError, by_option, listed
+from olift_fast.cli.console import progress_bar
+from olift_fast.errors import InputError, by_option, listed, plural
 from olift_fast.finishing import AS_LIFTED, Finishing, WorldOptions
 from olift_fast.stages import Stages
 

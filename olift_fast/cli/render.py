@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from olift_fast.cli.checks import check_lifted, check_offset_of_video, check_output
-from olift_fast.cli.console import ordinal, plural, progress_bar, reported, say, tell
+from olift_fast.cli.console import ordinal, progress_bar, reported, say, tell
 from olift_fast.cli.options import Debug, VideoFile, VideoOffset
-from olift_fast.errors import by_options
+from olift_fast.errors import by_options, plural
 
 
 class ThemeName(StrEnum):

@@ -16,14 +16,14 @@ from olift_fast.io.csv_table import Table
 from olift_fast.io.parsed import Parsed
 from olift_fast.tracks.skeleton import plain
 
-#: Names of the confidence in tools' files; some use single letters, too.
+#: The names that tools give to the confidence. Some use single letters, too: those in `_PART`.
 SCORES = "likelihood|confidence|conf|score|probability|prob|visibility|visible|vis"
 _PART = f"(?P<part>x|y|z|{SCORES}|lh|ll|p|c|v|s)"
 _CAMEL = "Likelihood|Conf(?:idence)?|Score|Prob(?:ability)?|Vis(?:ibility)?"
-# Possessive (++): a name of only separators would be tried in very many ways.
+# Possessive (++), so that a name of nothing but separators is not tried in very many ways.
 _BETWEEN = r"[\s_.:/#-]++"
 
-# No tool writes longer names or more columns, and searching them would take long.
+# No tool writes longer names or more columns, and searching longer ones would take long.
 _MAX_NAME, _MAX_COLUMNS = 100, 20_000
 
 # The ways to name the columns of a joint. Each joint of a table is named in the same way.
@@ -37,13 +37,13 @@ _SCHEMES = tuple(
         (rf"(?P<joint>.*?){_PART}(?P<number>\d+)", re.IGNORECASE),  # x0, poseX0
     )
 )
-# A run of spaces is looked at once, from its start.
+# The look-behind makes the search begin only at the first of several spaces.
 _PIXELS = re.compile(r"(?<![\s_])[\s_]*[(\[]?(?:px|pix|pixels?)[)\]]?$", re.IGNORECASE)
 # Names with x and y that are not joints: whole names, or words in them.
 _NO_JOINT = {"bbox", "box", "boxcenter", "boxcentre", "boundingbox", "roi", "imagesize"}
 _NO_JOINT_WORDS = {"bbox", "velocity", "speed", "acceleration"}
 
-# What names of columns end in.
+# How a column's name may end: `keypoint_id`, `trackNumber`.
 COUNT = "(?:s|id|ids|idx|index|no|nr|num|number|name|count)?"
 KEYPOINT = rf"(?:keypoint|kpt?|bodypart|part|node|joint|landmark|marker|point){COUNT}|name|label"
 
@@ -62,10 +62,10 @@ class Grid:
     """A table with one row of column names.
 
     Args:
-        header: the name of each column; "" for none.
-        column: returns the texts of a column's cells, by its place.
-        values: returns (rows, columns) float32 of some columns, by their places.
-        padding: (rows) the number of empty rows before each row; None if there are none.
+        header: the name of each column; "" for a column without one.
+        column: a function of a column's place, which returns the text of each cell.
+        values: a function of the places of columns, which returns their numbers, (rows, columns) float32.
+        padding: (rows) how many empty rows come before each row; None if there are none.
     """
 
     header: Sequence[str]
@@ -91,7 +91,7 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
         header.pop()
     header = untupled(header)
     if skip and header:
-        # With rows above it, the first cell names the rows of the header, and not a column.
+        # In a header of several rows, the first cell of a row is that row's name, and not the name of a column.
         header[0] = ""
     first = table.data_start(skip + 1, 1)
     before = np.searchsorted(table.padding, table.numbers[first:]) if table.padding else np.zeros(0, np.int64)
@@ -104,7 +104,7 @@ def grid_of(table: Table, skip: int = 0) -> Grid:
 
 
 def untupled(header: Sequence[str]) -> list[str]:
-    """The names without the tuples that pandas makes of several rows of names: ('s', 'nose', 'x') is nose_x."""
+    """The names in plain form where pandas made tuples of several rows of names: ('s', 'nose', 'x') becomes nose_x."""
     found = [re.findall(r"'([^']*)'", name) if re.match(r"\('.*'\)$", name[:_MAX_NAME]) else [] for name in header]
     tuples = [parts for parts in found if parts]
     if len({len(parts) for parts in tuples}) != 1 or len(tuples[0]) not in (2, 3):
@@ -115,12 +115,12 @@ def untupled(header: Sequence[str]) -> list[str]:
 
 
 def imported_rows(table: Table) -> int:
-    """The number of rows above the names that SimBA fills with IMPORTED_POSE: 2, or 0 in other tables."""
+    """How many rows with IMPORTED_POSE stand above the names: 2 in SimBA's tables, 0 in others."""
     return 2 if [set(row[1:]) - {""} for row in table.rows(0, 2)] == [{"IMPORTED_POSE"}] * 2 else 0
 
 
 def joint_columns(header: Sequence[str]) -> dict[str, Joint]:
-    """The joints of the columns, in their order; empty if no joint has an x and a y.
+    """The joints whose columns the header has, in the header's order; empty if no joint has an x and a y.
 
     Raises:
         InputError: a joint has only x or only y, or two columns have the same value.
@@ -149,7 +149,7 @@ def _joint_columns(header: tuple[str, ...]) -> dict[str, Joint]:
 
 
 def _parts_of_joints(scheme: re.Pattern[str], names: Sequence[str]) -> dict[str, dict[str, list[int]]]:
-    """The places of the columns x, y, z and score of each joint, with names read by this scheme."""
+    """For each joint the places of its columns x, y, z and score, if the names are of this scheme."""
     joints: dict[str, dict[str, list[int]]] = {}
     for place, name in enumerate(names):
         match = scheme.fullmatch(name)
@@ -166,13 +166,13 @@ def _words(name: str) -> set[str]:
 
 
 def without_marks(parsed: Parsed, *, deep: bool) -> Parsed:
-    """`parsed` without points that mark missing keypoints, and with a note on each kind of them.
+    """`parsed` without the points that stand for missing keypoints; a note tells of each kind of them.
 
     Such points are (-1, -1), (-9999, -9999), …, and (0, 0) without a score, if no other coordinate is negative.
 
     Args:
-        parsed: the table's content; its confidence is NaN where there is none.
-        deep: whether the table has an empty column z, for a note.
+        parsed: the table's content; its confidence is NaN for keypoints without one.
+        deep: whether the table has a column z. It is empty or 0, and a note says that it is left out.
     """
     points, scores = parsed.keypoints, np.asarray(parsed.confidence)
     notes = ["z, which is empty or 0 in all rows, is left out"] if deep else []
@@ -182,7 +182,7 @@ def without_marks(parsed: Parsed, *, deep: bool) -> Parsed:
     values, counts = np.unique(points[alike][:, 0], return_counts=True)
     if 0 < len(values) <= 3 and len(others) and others.min() >= 0:
         notes += [
-            f"({value:g}, {value:g}) is taken for a keypoint that is not there ({count} in all)"
+            f"({value:g}, {value:g}) is taken for a missing keypoint ({count} in all)"
             for value, count in zip(values + 0.0, counts, strict=True)
         ]
         points = np.where(alike[..., None], np.float32(np.nan), points)

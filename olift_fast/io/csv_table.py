@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 
-# Quoted cells are split, and then joined by this character, which no text has and which does not end a line.
+# A table with quoted cells is split by the csv module, and joined again by this character: no text has it.
 _UNQUOTED = "\x1f"
 
 # Marks of a missing number, besides an empty cell and those that numpy's parser knows (nan, inf).
 _MISSING = r"<?#?n/?a>?|nat|none|null|nil|missing|undefined|-++|\?|\.|\\N|#value!|#div/0!|#num!|-?1\.#\w+|-?nan\(\w*\)|"
-# The beginning of a cell in quotes, for any separator, and the content of such a cell.
+# The beginning of a cell in quotes, after any separator, and the content of such a cell.
 _QUOTE, _QUOTED = re.compile(r'(?:^|[,;|\t])"'), re.compile(r'[^"]*+(?:""[^"]*+)*+')
 # A quote that is not closed within this many lines does not begin a cell in quotes.
 _MOST_LINES = 20
@@ -32,7 +32,7 @@ class Table:
         lines: the lines in which a cell has text.
         delimiter: the character between cells.
         numbers: each line's number in the file, from 1.
-        padding: the numbers in the file of lines with only delimiters.
+        padding: the numbers in the file of the lines that have delimiters but no text.
     """
 
     lines: Sequence[str]
@@ -60,9 +60,10 @@ class Table:
         return [cells[index].strip() if len(cells) > index else "" for cells in split]
 
     def data_start(self, start: int, index: int) -> int:
-        """The first line of data: `start`, or the next one if pandas wrote the index's name on that line.
+        """The first line of data: `start`, or the line after it if pandas wrote the index's name on line `start`.
 
-        Such a line has text only in the first `index` columns, which is neither a number nor a picture's name.
+        A line with the index's name has text in the first `index` columns alone; that text is neither a number nor the
+        name of a picture.
         """
         rows = self.rows(start, start + 2)
         if not rows or any(rows[0][index:]):
@@ -125,10 +126,10 @@ class Table:
 
 
 def split_table(text: str) -> Table:
-    """The lines of `text` and their delimiter: one of , ; | or a tab, spaces, or that of Excel's `sep=`.
+    """The lines of `text` and their delimiter: , or ; or | or a tab, spaces, or the one that Excel's line `sep=` names.
 
-    Lines without text in any cell are left out, because spreadsheets pad a table with them. A cell in quotes may go on
-    in the next lines, such as a joint's name with a newline.
+    Lines without text in any cell are left out, because spreadsheets pad a table with them. A cell in quotes may have
+    several lines, for example a joint's name with a newline.
 
     Raises:
         InputError: there are no lines.
@@ -153,7 +154,7 @@ def split_table(text: str) -> Table:
 
 
 def _rows_of(text: str) -> tuple[list[str], Sequence[int]]:
-    """The lines, and the number of each; lines that are joined by a quoted cell count as one line."""
+    """The lines, and the number of each; the lines of a cell in quotes count as one."""
     lines = text.splitlines()
     if '"' not in text or not any(line.count('"') % 2 for line in lines):
         return lines, range(1, len(lines) + 1)
@@ -169,7 +170,7 @@ def _rows_of(text: str) -> tuple[list[str], Sequence[int]]:
 
 
 def _end_of_row(lines: Sequence[str], start: int) -> int:
-    """The place after the row that begins at `start`: the next line, unless a quoted cell goes on and soon ends."""
+    """The place after the row that begins at line `start`: the next line, unless a cell in quotes has several lines."""
     if lines[start].count('"') % 2 == 0:
         return start + 1
     for stop in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
@@ -179,7 +180,7 @@ def _end_of_row(lines: Sequence[str], start: int) -> int:
 
 
 def _goes_on(text: str) -> bool:
-    """Whether the text ends within a cell in quotes. A quote that does not begin its cell is an ordinary character."""
+    """Whether the text ends inside a cell in quotes. A quote in the middle of a cell is an ordinary character."""
     place = 0
     while (begin := _QUOTE.search(text, place)) is not None:
         end = _QUOTED.match(text, begin.end())
@@ -196,14 +197,17 @@ def is_missing(cell: str) -> bool:
 
 
 def left_out(names: Iterable[str]) -> list[str]:
-    """A note that columns with these names were left out; no note without names."""
+    """A note that names the columns that were left out; empty if there are none."""
     distinct = list(dict.fromkeys(names))
     more = f", … ({len(distinct)} in all)" if len(distinct) > 6 else ""
     return [f"columns left out: {', '.join(distinct[:6])}{more}"] if distinct else []
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The most frequent of , ; | and tab in the first line that has one, apart from comments, quotes and padding."""
+    """Which of , ; | and tab is the most frequent in the first line that has one.
+
+    Comments, text in quotes, and lines of nothing but delimiters do not count.
+    """
     for line in lines:
         bare = re.sub(r'"[^"]*"', "x", line)
         if not bare.startswith("# ") and bare.strip(",;|\t ") and any(character in bare for character in ",;|\t"):
@@ -212,7 +216,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _by_spaces(lines: Sequence[str]) -> bool:
-    """Whether only spaces separate cells: the first lines have equally many words, and x and y are among the names."""
+    """Whether spaces separate the cells: the first lines have equally many words, and the first has an x and a y."""
     rows = [line.split() for line in lines[:20] if line.strip()]
     if len(rows) < 2 or any("," in line or '"' in line for line in lines) or len({len(row) for row in rows}) != 1:
         return False
@@ -250,11 +254,11 @@ def _plain_numbers(text: str, delimiter: str, delimiter_in_file: str) -> str:
     if delimiter == "," or "," not in text:
         return text
     if re.search(rf"{before}[+-]?\d[\d,]*\.\d[\d,]*{after}", text):
-        return text  # Both marks: it is not known which one separates thousands.
+        return text  # Numbers with a point and a comma: either may separate thousands.
     if delimiter_in_file == ",":
         commas = re.findall(f"{before}([+-]?[\\d]+,\\d+){after}", text)
         if all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas):
-            return text  # "1,234" in a file of commas may be a thousand.
+            return text  # "1,234" in a file separated by commas may be one thousand.
     return text.replace(",", ".")
 
 

@@ -1,4 +1,4 @@
-"""Joins detections, a list of poses with frame numbers, to tracks: by the file's ids, or else by nearness."""
+"""Joins detections, a list of poses with frame numbers, into tracks: by the file's ids, or else by nearness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError
+from olift_fast.errors import InputError, plural
 from olift_fast.io.parsed import Parsed, check_size, fill_gaps
 
 #: A pose continues a track if the mean distance of their joints is below this share of the pose's size.
@@ -28,7 +28,7 @@ class Detections:
         frames: a frame number for each pose.
         tracks: the file's id of the animal for each pose; None if it has none.
         points: (J, 2) for each pose, NaN for a missing keypoint.
-        confidence: (J) for each pose, 0 for a missing keypoint.
+        confidence: (J) for each pose, 0 for a missing keypoint, 1 for one without a confidence.
     """
 
     num_joints: int
@@ -40,14 +40,21 @@ class Detections:
     def add(
         self, frame: int, track: str | None, points: npt.NDArray[np.float64], confidence: npt.NDArray[np.float64]
     ) -> bool:
-        """Adds one pose and returns True; a pose without keypoints is left out, and False is returned.
+        """Adds one pose and returns True. A pose without any keypoint is left out, and False is returned.
+
+        Args:
+            frame: the number of its frame.
+            track: the file's id of the animal; None if it has none.
+            points: (J, 2), NaN for a missing keypoint.
+            confidence: (J), 0 for a missing keypoint, NaN for one without a confidence, which counts as certain.
 
         Raises:
-            InputError: the number of keypoints is not that of the poses before.
+            InputError: the pose has another number of keypoints than `num_joints`.
         """
         if len(points) != self.num_joints:
             raise InputError(f"a pose in frame {frame} has {len(points)} keypoints, wanted {self.num_joints}")
-        there = np.isfinite(points).all(axis=-1) & ~(confidence <= 0)
+        confidence = np.where(np.isnan(confidence), 1.0, confidence)
+        there = np.isfinite(points).all(axis=-1) & (confidence > 0)
         if not there.any():
             return False
         self.frames.append(frame)
@@ -58,21 +65,22 @@ class Detections:
 
 
 def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True) -> Parsed:
-    """Assigns each pose to a track and a frame. The readers add names, edges and other content of their files.
+    """Assigns each pose to a track and a frame. The reader adds the names, edges and other content of its file.
 
-    A pose with an id belongs to the track with that id. Of two in one frame, the more confident one stays, and there is
-    a warning. If all poses have the same id, even several in one frame, the id is ignored.
+    A pose with an id belongs to the track with that id. If a frame has two poses with one id, the more confident one
+    stays, with a warning. If frames have several poses and all poses have the same id, the id is ignored.
 
     A pose without an id joins a track with an id if that is safe: if the file has one animal, or if the nearest track
     has no pose in that frame. If no frame has two of the remaining poses, they are one animal. Otherwise they are
-    joined frame by frame, with a note: of all pairs of a pose and a live track, the nearest pair is joined first, then
-    the next, while the mean distance of their shared joints is below `REACH` of the pose's size (the diagonal of its
-    box). A pose that is left over starts a track. A track ends when it was not seen for `PATIENCE` frames.
+    joined frame by frame, with a note. Of all pairs of a pose and a live track, the nearest pair is joined first, then
+    the next, as long as the mean distance of their shared joints is below `REACH` of the pose's size (the diagonal of
+    its box). A pose that no track takes starts a track of its own. A track ends when it was not seen for `PATIENCE`
+    frames.
 
     Args:
-        prefix: joined tracks are named prefix_0, prefix_1, … in the order in which they appear.
+        prefix: tracks that are joined by nearness are named prefix_0, prefix_1, … in the order in which they appear.
         all_frames: the numbers of the file's frames, with or without a pose in them.
-        fill: whether frame numbers count video frames; then a missing one becomes a frame in which all is hidden.
+        fill: whether the numbers count the frames of a video; then each missing number becomes a hidden frame.
 
     Raises:
         InputError: there are no poses, or frame numbers are too far apart to be frames of a video.
@@ -89,7 +97,7 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
     owner = _adopted(found, owner)
     loose = np.flatnonzero(owner < 0)
     if adopted := without - len(loose):
-        notes.append(f"{adopted} of {len(owner)} poses have no id, and are joined to the tracks that lack one there")
+        notes.append(f"{adopted} of {len(owner)} poses have no id: each joins the nearest track without a pose there")
     alone = len({found.frames[pose] for pose in loose}) == len(loose)
     joined = np.zeros(len(loose), np.int64) if alone else _join(found, loose)
     owner[loose] = joined + len(named)
@@ -104,8 +112,8 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         keypoints[where] = found.points[pose]
         confidence[where] = found.confidence[pose]
     lost = len(owner) - len(set(zip(owner.tolist(), found.frames, strict=True)))
-    left_out = f"{lost} of {len(owner)} poses left out: another one in the frame has the same id and is more confident"
-    joining = f"poses without an id are joined by nearness, into {made} track{'s' * (made != 1)}"
+    left_out = f"{lost} of {len(owner)} poses left out: their frame has another pose of the same id, more confident"
+    joining = f"poses without an id are joined by nearness, into {plural(made, 'track')}"
     return Parsed(
         keypoints,
         confidence,
@@ -120,14 +128,14 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
 def as_recordings(
     recordings: Mapping[str, Detections], *, prefix: str = "track", all_frames: Sequence[int] = (), fill: bool = True
 ) -> Parsed:
-    """The tracks of several recordings, named recording/track; for a single recording the same as `as_tracks`.
+    """The tracks of several recordings, named recording/track; a single recording is read as by `as_tracks`.
 
-    Poses of different recordings are never joined. All recordings have the same frames.
+    Poses of different recordings are never joined. The result has the frames of all recordings together.
 
     Args:
         recordings: the poses of each recording, by its name.
         prefix: as in `as_tracks`.
-        all_frames: the numbers of frames that any of the recordings has.
+        all_frames: the numbers of the frames of all recordings together.
         fill: as in `as_tracks`.
 
     Raises:
@@ -194,7 +202,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _telling_ids(found: Detections) -> tuple[list[str | None], list[str]]:
-    """The id of each pose; no ids, and a note, if all are the same although frames have several poses."""
+    """The id of each pose. If all ids are the same although frames have several poses: no ids, and a note."""
     ids = set(found.tracks)
     frames = set(found.frames)
     if len(ids) > 1 or ids == {None} or 10 * (len(found.frames) - len(frames)) < len(frames):
@@ -203,7 +211,7 @@ def _telling_ids(found: Detections) -> tuple[list[str | None], list[str]]:
 
 
 def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The track of each pose (-1 for none), after poses without an id joined the file's tracks where that is safe."""
+    """The track of each pose, -1 for none. Poses without an id have joined the file's tracks where that is safe."""
     if owner.min() >= 0 or owner.max() < 0:
         return owner
     if owner.max() == 0 and len(set(found.frames)) == len(owner):
@@ -228,7 +236,7 @@ def _adopted(found: Detections, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.
             settled: set[int] = set()
             for row, column in _near_pairs(cost):
                 pose, track = int(loose[row]), known[column]
-                # If the nearest track has another pose in this frame, skip this one: it may be of any animal.
+                # If the nearest track has another pose in this frame, this pose stays without: it may be any animal.
                 if pose not in settled and track not in there:
                     owner[pose] = track
                     live[track] = (now, _update(live[track][1], points[pose]))

@@ -1,7 +1,7 @@
 """Rewrites the tables of docs/formats.md from the format records: ``python -m olift_fast.io.docs docs/formats.md``.
 
-A table is between ``<!-- formats: read -->`` or ``<!-- formats: written -->`` and ``<!-- end -->``. Other pages have
-such tables of scores and of metrics, which `benchmarks.scores` writes with the functions of this module.
+A table begins after ``<!-- formats: read -->`` or ``<!-- formats: written -->``, and ends before ``<!-- end -->``.
+`benchmarks.scores` writes the tables of scores and metrics of other pages with the functions of this module.
 """
 
 from __future__ import annotations

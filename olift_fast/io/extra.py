@@ -1,4 +1,4 @@
-"""Imports the libraries of the extra `io` when they are needed, and silences them."""
+"""Imports the libraries of the extra `io` when a file needs them, and silences their log lines and warnings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from olift_fast.errors import MissingExtraError
 
 
 def require(module: str, what: str) -> Any:
-    """The module of this name. `what` says what needs it, as a phrase: "reading NWB files".
+    """The module of this name. `what` is a phrase for the error, which names what needs it: "reading NWB files".
 
     Raises:
         MissingExtraError: the extra `io` is not installed.

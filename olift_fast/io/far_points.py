@@ -1,4 +1,4 @@
-"""Finds keypoints far outside of all others. They distort a recording's scale, so a few of them spoil the result."""
+"""Finds keypoints far outside of all others. A few of them spoil a result, because they set the recording's scale."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-#: A point is far if it is this many times as far from the middle as nearly all others.
+from olift_fast.errors import plural
+
+#: A point is far if its distance from the middle is this many times that of nearly all others.
 _TIMES = 100.0
 #: The share of the points that count as nearly all.
 _BULK = 0.95
-#: A point is far if it is this many pictures beside the picture.
+#: A point is also far if it lies this many widths or heights of the picture outside of the picture.
 _PICTURES = 1.0
-#: The confidence from which the model sees a keypoint by default.
+#: By default the model sees the keypoints with this confidence or more.
 _SEEN = 0.3
-#: The middle and the reach are found from this many evenly chosen places; from all, if fewer than `_FEW` have a point.
+#: The middle and the reach are found from this many keypoints, evenly chosen. If fewer than `_FEW` of these are seen,
+#: all keypoints are used.
 _SAMPLE, _FEW = 100_000, 1000
 
 
@@ -28,10 +31,10 @@ def warning_of_far_points(
 ) -> str | None:
     """A warning of keypoints far outside of the others or of the picture; None if there are none.
 
-    If more than one in twenty are far outside, they are not strays, and there is no warning.
+    If more than one keypoint in twenty is far outside, there is no warning: then these are not strays.
 
     Args:
-        points: (N, T, J, 2) pixels, NaN where there is none.
+        points: (N, T, J, 2) pixels, NaN for hidden ones.
         confidence: (N, T, J); points with less than 0.3 do not count.
         tracks: (N) names.
         joints: (J) names.
@@ -51,8 +54,8 @@ def warning_of_far_points(
     x, y = far[worst].tolist()
     which = f"{joints[joint]!r} of track {tracks[track]!r} in frame {frame} (the first is 0)"
     return (
-        f"{count} keypoint{'s' * (count > 1)} far outside of all others, the farthest {which} at ({x:.6g}, {y:.6g}): "
-        "such points set the scale of what is lifted; remove them, or give them a low confidence"
+        f"{plural(count, 'keypoint')} far outside of all others, the farthest {which} at ({x:.6g}, {y:.6g}): "
+        "such points spoil the scale of the result; remove them, or give them a low confidence"
     )
 
 

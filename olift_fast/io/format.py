@@ -1,4 +1,4 @@
-"""The records of formats: one for each reader, and one for each writer."""
+"""The records of formats: a `Format` for each one that is read, an `OutputFormat` for each one that is written."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Format(NamedTuple):
 
     Args:
         name: the value of `format=` and `--format`.
-        extensions: the usual endings of such a file's name, to be shown; a file is recognized by its content.
-        example: a file's usual name and the usual options for lifting it, as they follow ``olift lift``.
+        extensions: the usual endings of such a file's name, for docs/formats.md; a file is recognized by its content.
+        example: what follows ``olift lift`` in an example: a usual name, and the options that such a file needs.
         extra: the extra that reading needs; None if the package itself is enough.
         description: the tool and the kind of file, in a few words.
         containers: the kinds of file that can have this format.
@@ -25,7 +25,7 @@ class Format(NamedTuple):
         read: turns the content into tracks.
         recognized_by: what `matches` looks for, in a few words of Markdown.
         takes: what `read` takes from the file, and how, in Markdown.
-        hint: this format's name in the error about a file of no known format; an empty one leaves it out.
+        hint: this format's name in the error about a file of no known format; "" if the error shall not name it.
     """
 
     name: str
@@ -50,16 +50,17 @@ class OutputFormat(NamedTuple):
 
     Args:
         name: the value of `format=`.
-        suffix: the ending of a file's name that chooses this format; the longest one that fits counts.
+        suffix: the ending of a file's name that chooses this format. If several endings fit, the longest counts.
         extra: the extra that writing needs; None if the package itself is enough.
         description: the kind of file, in a few words of Markdown.
         holds: the parts of a result that the file keeps.
-        drops: the parts that it has no place for.
+        drops: the parts that it leaves out.
         write: writes a result to a path that does not exist yet.
-        module: the module of the extra that writing needs; None if `extra` is None.
+        module: the module that writing needs, which the extra installs; None if `extra` is None.
         title: the format's name in messages: "BVH".
         wants: what a result must have to be written in this format.
-        check: raises InputError for tracks, lifted or not yet, that can't be written in this format; None if all can.
+        check: raises InputError for tracks, lifted or not, that can't be written in this format. None if `wants` says
+            all.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Frames that a file skips become frames in which everything is hidden."""
+"""Fills in the frames that a file skips: in these, all keypoints are hidden."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from olift_fast.io.parsed import Parsed, check_size, fill_gaps
 
 
 def with_hidden_frames(parsed: Parsed) -> Parsed:
-    """The tracks with a frame for each number from the first to the last; frames that were missing are NaN.
+    """The tracks with a frame for each number from the first to the last; the added frames are NaN.
 
     Raises:
-        InputError: so many frames are missing that these can't be frame numbers.
+        InputError: so many frames are missing that the numbers can't be frame numbers.
     """
     if parsed.frames is None or len(parsed.frames) < 2:
         return parsed

@@ -1,4 +1,4 @@
-"""Frame numbers of rows that are marked by a number, a time, the name of a picture or of a file."""
+"""Frame numbers of rows that are marked by a number, a time, or the name of a picture."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.parsed import fill_gaps, int64
 
-#: The endings of videos; a digit in them is no number of a frame.
+#: The endings of videos. A digit in an ending (.mp4) is not a frame number.
 VIDEO = r"\.(?:mp4|avi|mov|mkv|m4v|wmv|webm|mpe?g|h26[45])"
-#: A name as what comes before its last number, that number, and the rest.
+#: A name in three parts: what comes before its last number, that number, and the rest.
 NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
 _DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
-# Clocks; but not the names of files, which have an ending.
+# Times with a colon, but not the names of files with one: these have an ending.
 _LIKE_A_TIME = re.compile(r".*?\d:\d\d(?!.*\.[a-z]\w{1,4}$)", re.IGNORECASE)
-#: Times of so many seconds, three years, are a clock's, which counts from 1970, say: frames count from the first then.
+#: Times of more seconds than this (three years) are those of a clock, which may count from 1970. Frames then count from
+#: the first time, and not from 0.
 LONGEST_VIDEO = 1e8
 
 
@@ -28,12 +29,12 @@ class RowFrames(NamedTuple):
     """The frames that the rows of a table belong to.
 
     Args:
-        numbers: (T) frame numbers in any order; None where the rows are simply counted.
-        fps: frames a second, where the rows are marked by times.
-        pictures: the numbers are those in the names of pictures: between them there are no frames.
-        recordings: (T) the recording of each row, where the names of pictures tell several; else nothing.
+        numbers: (T) frame numbers in any order; None if the rows are simply counted.
+        fps: frames a second, if the rows are marked by times.
+        pictures: whether the numbers are from the names of pictures; then no frames are added between them.
+        recordings: (T) the recording of each row, if the names of the pictures are those of several; else empty.
         notes: how the marks were read.
-        warnings: what could not be read from them.
+        warnings: what could not be read.
     """
 
     numbers: npt.NDArray[np.int64] | None
@@ -44,13 +45,15 @@ class RowFrames(NamedTuple):
     warnings: Sequence[str] = ()
 
     def places(self, joints: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The numbers of all frames in their order, and (T) the place of each row among them; `numbers` are needed.
+        """The numbers of all frames in their order, and (T) the place of each row among them.
+
+        `numbers` must not be None.
 
         Args:
             joints: J, for the size of the array that will hold all frames.
 
         Raises:
-            InputError: so many are missing that these cannot be frame numbers.
+            InputError: so many are missing that these can't be frame numbers.
         """
         assert self.numbers is not None
         numbers, inverse = np.unique(self.numbers, return_inverse=True)
@@ -59,18 +62,18 @@ class RowFrames(NamedTuple):
 
 
 def frames_of_rows(cells: Sequence[str], unit: float | None = None, named: str = "") -> RowFrames:
-    """Frame numbers from the cells that mark the rows: numbers, times, or pictures.
+    """Frame numbers from the cells that mark the rows: numbers, times, or the names of pictures.
 
-    Whole numbers ("7", "7.0") are frame numbers. Other numbers, clocks ("00:00:01.5") and dates are times; frames count
-    from the first of the dates.
+    Whole numbers ("7", "7.0") are frame numbers. Other numbers, clocks ("00:00:01.5") and dates are times. Where rows
+    are marked by dates, frames count from the earliest.
 
     Args:
         cells: (T) one cell a row.
-        unit: the seconds of one unit, where the cells are known to be times; None tells times by their look.
-        named: "frame" or "time", where the name of the column says that it holds them.
+        unit: the length of one unit in seconds, if the cells are known to be times; None if their form has to tell.
+        named: "frame" or "time" if the column's name says that it holds such; else "".
 
     Raises:
-        InputError: a row without a frame number among rows that have one, or a number beyond 64 bits.
+        InputError: a row without a frame number or a time among rows that have one, or a number beyond 64 bits.
     """
     given = [cell for cell in cells if cell]
     if not given:
@@ -105,10 +108,13 @@ def frames_of_rows(cells: Sequence[str], unit: float | None = None, named: str =
 
 
 def _frames_of_names(cells: Sequence[str], times: bool) -> RowFrames:
-    """The same for cells that are not all numbers or times; `times` tells that they should be.
+    """`frames_of_rows` for cells that are not all numbers or times.
+
+    Args:
+        times: whether the column's name says that they are times.
 
     Raises:
-        InputError: most of them are numbers or times.
+        InputError: half of them or more are numbers or times.
     """
     other = [row for row, cell in enumerate(cells) if not _is_mark(cell)]
     odd = next((row for row in other if cells[row]), other[0])
@@ -116,13 +122,13 @@ def _frames_of_names(cells: Sequence[str], times: bool) -> RowFrames:
         wanted = "wanted a frame number or a time, as in the other rows"
         raise InputError(f"row {odd + 1} of {len(cells)} is marked by {cells[odd]!r:.40}, {wanted}")
     if times or all(_LIKE_A_TIME.match(cells[row][:100]) for row in other):
-        unread = f"rows are marked by times that are not understood, such as {cells[odd]!r:.40}"
+        unread = f"rows are marked by times that can't be read, such as {cells[odd]!r:.40}"
         return RowFrames(None, warnings=[f"{unread}: they count as frames 0, 1, …"])
     return _frames_of_pictures(cells)
 
 
 def _frames_of_pictures(cells: Sequence[str]) -> RowFrames:
-    """Frame numbers from the names of pictures: the last number of each; recordings have different names without it."""
+    """Frame numbers from the names of pictures: the last number of each. The rest of the name tells the recording."""
     found = [NUMBERED.fullmatch(re.sub(rf"{VIDEO}$", "", cell, flags=re.IGNORECASE)) for cell in cells]
     parts = [part for part in found if part is not None and re.search(r"\d", _file_name(part[0]))]
     counted = "they count as frames 0, 1, …"
@@ -145,7 +151,7 @@ def _frames_of_pictures(cells: Sequence[str]) -> RowFrames:
 
 
 def _labels(kinds: Sequence[str]) -> dict[str, str]:
-    """A short name for each recording: its folder, where folders tell them apart."""
+    """A short name for each recording: its folder's, if these differ, else what its pictures' names have in common."""
     folders = [re.split(r"[\\/]", kind)[-2] if re.search(r"[\\/]", kind) else "" for kind in kinds]
     names = [kind.rsplit(".", 1)[0].strip("_-. /\\") for kind in kinds]
     for labels in (folders, names):
@@ -155,14 +161,14 @@ def _labels(kinds: Sequence[str]) -> dict[str, str]:
 
 
 def same_times(cells: Sequence[str], owner: npt.NDArray[np.int64]) -> Sequence[str]:
-    """The cells with one text for one time: those of several tracks that lie closer than half a frame are the same.
+    """The cells with one text for each frame: times of different tracks that lie closer than half a frame are one.
 
     Args:
         cells: (rows) times.
         owner: (rows) the track of each row.
 
     Returns:
-        (rows) cells; as they were where they are no times, or no two are the same.
+        (rows) cells; unchanged if they are not times, or if no two of them are of one frame.
     """
     distinct = list(dict.fromkeys(cells))
     seconds = seconds_in(distinct) if all(distinct) else None
@@ -202,16 +208,38 @@ def last_number(name: str) -> int | None:
     return int(found[-1]) if found else None
 
 
-def picture_numbers(paths: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """The last number in the name of each picture, suffix included: the frames that labeled pictures were taken from.
+class PictureOrder(NamedTuple):
+    """The order of labeled pictures by the numbers in their names.
 
-    None if a name has no number, or if the numbers do not increase.
+    Args:
+        places: (T) the place in the file of each picture, in this order; the file's order without numbers.
+        numbers: (T) their frame numbers, increasing; None if the pictures are simply counted.
+        notes: why they are counted.
+        warnings: the same, if the order may be wrong.
+    """
+
+    places: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64] | None
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def picture_order(paths: Sequence[str]) -> PictureOrder:
+    """The order of labeled pictures by the last number in each name, its ending included.
+
+    Names without a number, and numbers that come twice, tell no order: the pictures are counted as they come.
     """
     found = [re.findall(r"\d+", _file_name(path)) for path in paths]
+    given = np.arange(len(paths))
     if not all(found) or any(len(digits[-1]) > 18 for digits in found):
-        return None
+        return PictureOrder(given, None, notes=["pictures have names without a number: they count as frames 0, 1, …"])
     numbers = np.array([int(digits[-1]) for digits in found], dtype=np.int64)
-    return numbers if (np.diff(numbers) > 0).all() else None
+    places = np.argsort(numbers, kind="stable")
+    if (np.diff(numbers[places]) == 0).any():
+        twice = int(numbers[places][1:][np.diff(numbers[places]) == 0][0])
+        told = f"several pictures have the number {twice}: they count as frames 0, 1, …, in the order of the file"
+        return PictureOrder(given, None, warnings=[told])
+    return PictureOrder(places, numbers[places])
 
 
 def whole_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64] | None:
@@ -234,7 +262,8 @@ def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
     """The times in a column of text, in seconds; None if a cell is anything else.
 
     Times are written "0.033", "0,033", "0.033 s", "33 ms", "00:00:00.033", "10:00:00.033 AM", "0 days 00:00:00.033",
-    or as date and time. A date that is not written 2024-12-31 is left out where it is the same in all cells.
+    or as date and time. Of dates only the form 2024-12-31 is read. Another form is left out if all cells have the same
+    date.
     """
     dated = [re.fullmatch(rf"({_DATE})[ T,]{{1,3}}(.*:.*)", cell) for cell in cells]
     days = {date and date[1] for date in dated}
@@ -249,9 +278,9 @@ def seconds_in(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
 def frames_of_seconds(seconds: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], float] | None:
     """The frame of each time, and the frames a second; gaps between the times become gaps between the frames.
 
-    The time between frames is the one that most neighbors are apart. Frames count from time 0 where all times are whole
-    numbers of frames after it, as in a cut from a longer video; otherwise from the earliest time, as for a camera's
-    clock, or times since 1970.
+    The time between frames is the step that most neighboring times are apart. If all times are whole numbers of frames
+    after time 0, frames count from time 0: the times may be a cut from a longer video. Otherwise frames count from the
+    earliest time: the times may be those of a camera's clock, or count from 1970.
 
     Args:
         seconds: (T) times in seconds, in any order.
@@ -290,7 +319,7 @@ def _period(steps: npt.NDArray[np.float64]) -> float | None:
     """The time between frames, of which most steps are multiples; None if there is none."""
     for share, off in ((0.5, 0.25), (0.25, 0.15), (0.0, 0.15)):
         guess = np.quantile(steps, share, method="lower")
-        # The mean of the single steps is finer than any of them where the times are rounded.
+        # If the times are rounded, the mean of the single steps is more exact than any of them.
         period = float(steps[np.abs(steps - guess) < 0.6 * guess].mean())
         with np.errstate(over="ignore", invalid="ignore"):
             counts = steps / period
@@ -300,7 +329,7 @@ def _period(steps: npt.NDArray[np.float64]) -> float | None:
 
 
 def _usual_rate(rate: float, tolerance: float) -> float:
-    """The whole, NTSC (29.97) or 2-digit rate that lies within this share of `rate`; else `rate` itself."""
+    """A usual rate that differs from `rate` by at most this share: whole, NTSC (29.97) or of 2 digits; else `rate`."""
     for usual in (float(round(rate)), round(rate * 1.001) / 1.001, round(rate, 2)):
         if usual > 0 and abs(usual - rate) <= tolerance * rate:
             return usual

@@ -1,8 +1,8 @@
-"""HDF5 files, read so that a broken or hostile one costs neither the process nor memory nor trust.
+"""Reads HDF5 files, so that a broken or hostile one can neither end the process, nor fill the memory, nor run code.
 
-The HDF5 library can crash or hang on a broken file, so a child process reads it (`read_safely`). What a file announces
-is compared with what it stores before an array is taken, and nothing outside the file is followed: no link to another
-file, no external storage, no virtual data set, and no filter but those that the library itself brings.
+The HDF5 library can crash or hang on a broken file, so a child process reads it (`read_safely`). Before an array is
+read, the size that the file announces is compared with the bytes that it stores. Nothing outside of the file is opened:
+no link to another file, no external storage, no virtual data set, and no filter that the library does not bring.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 
-#: What every HDF5 library can undo: deflate, shuffle, Fletcher's checksum, szip, n-bit, scale-offset; and h5py's lzf.
+#: The filters that every HDF5 library has: deflate, shuffle, Fletcher's checksum, szip, n-bit, scale-offset; and lzf,
+#: which h5py brings.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
 _FOREIGN_FILTERS = {
     305: "LZO",
@@ -36,14 +37,14 @@ _FOREIGN_FILTERS = {
     32015: "Zstandard",
     32026: "Blosc2",
 }
-#: An array of so many bytes is taken even where the file stores less of it: parts that were never written are 0 or NaN.
+#: An array of up to this many bytes is read even if the file stores less: parts that were never written are 0 or NaN.
 _UNWRITTEN = 2**26
 #: The memory in bytes that reading a small file may take.
 _MEMORY = 800_000_000
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5, by its signature; MATLAB puts 512 bytes before it."""
+    """Whether a file is HDF5, by the signature at its beginning, or after MATLAB's 512 bytes."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -56,7 +57,7 @@ def begins_hdf5(head: bytes) -> bool:
 
 
 def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
-    """``function(path, *arguments)``, which reads a file; a child process does it if that is an HDF5 file.
+    """``function(path, *arguments)``, which reads a file; a child process runs it if the file is HDF5.
 
     Raises:
         InputError: as `read_in_child`, and all that `function` raises.
@@ -69,12 +70,12 @@ def read_safely(function: Callable[..., T], path: Path, *arguments: Any) -> T:
 def read_in_child(kind: str, function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """``function(path, *arguments)``, called in a child process.
 
-    The child may compute for 1 s, and 1 s more for each MB of the file, which is ten times what it needs; and take 0.8
-    GB of memory, and 100 times the file's size.
+    The child may compute for 1 s, and 1 s more for each MB of the file: ten times what it needs. It may take 0.8 GB of
+    memory, and 100 times the file's size.
 
     Args:
         kind: the kind of file, for messages.
-        function: a function of a module whose result can be pickled.
+        function: a function at the top of a module. Its result can be pickled.
 
     Raises:
         InputError: reading the file crashed the library, or took too long or too much memory; and all that `function`
@@ -93,7 +94,7 @@ def _read(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     try:
         return function(path, *arguments)
     except (OSError, RuntimeError, ValueError) as error:
-        # HDF5 says so in words only.
+        # HDF5 has no error of its own for a lack of memory: only the words tell.
         if "memory allocation failed" in str(error):
             raise MemoryError(str(error)) from error
         raise
@@ -125,11 +126,11 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
-    """The array of this name, read once what the file announces has been compared with what it stores.
+    """The array of this name. The size that the file announces is compared with the stored bytes before it is read.
 
     Raises:
-        InputError: no such array, one that is stored elsewhere, one that is compressed in a way that the library
-            doesn't know, one that claims to be larger than its bytes can be, or damaged ones.
+        InputError: there is no such array, or it is stored in another file, is compressed in a way that the library
+            does not know, claims more bytes than its stored ones can hold, has complex numbers, or is damaged.
     """
     dataset = group.get(name)
     what = f"{group.name.rstrip('/')}/{name}"
@@ -164,14 +165,14 @@ def strings(group: h5py.Group, name: str) -> list[str]:
 
 
 def text(value: Any) -> str:
-    """A string as HDF5 gives it, in bytes or as text; of an array of one, that one."""
+    """A string as text: HDF5 gives it in bytes, as text, or as an array of one."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.ravel()[0]
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _leads_outside(name: bytes, link: Any) -> bytes | None:
-    """The link's name if it is neither a hard nor a soft one, which stay in the file."""
+    """The link's name if it leads out of the file: hard and soft links do not."""
     return None if link.type in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT) else name
 
 

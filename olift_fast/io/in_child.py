@@ -1,7 +1,7 @@
-"""Calls a function in a child process: for libraries that a broken file can crash, hang, or fill the memory with.
+"""Calls a function in a child process: for libraries that a broken file can make crash, hang, or fill the memory.
 
-The child does the work and sends the result back, so the parent never touches the file. On Linux it is a fork, which
-takes a few milliseconds; elsewhere forking is not safe, and the child is a new interpreter.
+The child does the work and sends the result back, so the parent never opens the file. On Linux the child is a fork,
+which takes a few milliseconds. Elsewhere forking is not safe, and the child is a new interpreter.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from olift_fast.errors import InputError
 
 T = TypeVar("T")
 
-#: Only one child at a time is begun: one that inherits another's pipe would keep it open.
+#: Children are begun one at a time: a child that inherited another's pipe would keep that open.
 _BEGINNING = threading.Lock()
 
-#: So many seconds may pass, besides the time to compute, while a disk or a busy machine keeps the child waiting.
+#: Seconds that the child may spend waiting for a disk or a busy machine, besides its time to compute.
 _WAITING = 20
 
 _NEW_INTERPRETER = (
@@ -39,17 +39,18 @@ _NEW_INTERPRETER = (
 
 
 class ChildDiedError(Exception):
-    """The child ended without a result: it crashed, or was ended because it took too long."""
+    """The child ended without a result: it crashed, or was killed because it took too long."""
 
 
 def in_child(function: Callable[..., T], *arguments: Any, seconds: float, memory: int) -> T:
     """What ``function(*arguments)`` returns or raises, computed in a child process.
 
     Args:
-        function: a function of a module, without effects outside its process; its result or error is pickled.
+        function: a function at the top of a module, without effects outside of its process. Its result or error is
+            pickled.
         arguments: what it is called with.
-        seconds: the child is ended after computing for so long, or after waiting a few times as long for a slow disk.
-        memory: how many bytes the child may take; only on Linux.
+        seconds: the child is killed after computing for this long, or after 20 s and three times this long in all.
+        memory: how many bytes the child may take; limited only on Linux.
 
     Raises:
         ChildDiedError: the child ended without a result.
@@ -73,13 +74,13 @@ def _forked(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: f
     with _BEGINNING:
         reading, writing = os.pipe()
         with warnings.catch_warnings():
-            # Since 3.12 Python warns of forks beside threads, whose locks the child may find taken. The readers take
-            # none but the allocator's, the interpreter's and h5py's, and all three see to it themselves.
+            # Since 3.12 Python warns of forks beside threads: the child may find their locks taken. The readers take no
+            # locks but those of the allocator, the interpreter and h5py, and all three handle forks themselves.
             warnings.simplefilter("ignore", DeprecationWarning)
             try:
                 child = os.fork()
             except OSError:
-                # Some systems promise no memory for a copy of a large process.
+                # Some systems refuse memory for a copy of a large process.
                 os.close(reading)
                 os.close(writing)
                 return spawned(function, arguments, seconds)
@@ -108,15 +109,15 @@ def _work(
     writing: int,
     end_with_parent: Callable[[], None],
 ) -> NoReturn:
-    """The child's life: it leaves no core file, prints nothing, and ends without the parent's clean-up."""
+    """What the child does. It leaves no core file, prints nothing, and ends without the parent's clean-up."""
     try:
         end_with_parent()
-        # The parent's garbage is the parent's to collect.
+        # Only the parent collects its garbage.
         gc.disable()
         faulthandler.disable()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         with suppress(OSError, ValueError):
-            # A system may not say what a process takes, or may not let it set limits.
+            # Some systems do not tell how much memory a process takes, or do not let it set limits.
             _limit(seconds, memory)
         with open(writing, "wb") as pipe:
             _send(_outcome(function, arguments), pipe)
@@ -125,7 +126,7 @@ def _work(
 
 
 def _limit(seconds: float, memory: int) -> None:
-    """Limits what this process may take from now on."""
+    """Limits the time and the memory that this process may take from now on."""
     import resource
 
     with open("/proc/self/statm", "rb") as statm:
@@ -160,7 +161,7 @@ def serve(parent: int) -> None:
     """What the new interpreter does: it reads a call from its input, and writes the outcome to its output.
 
     Args:
-        parent: number of the process that it ends with.
+        parent: the id of the parent process; this process ends when the parent does.
     """
     end_with_process(parent)
     output = sys.stdout.buffer
@@ -184,7 +185,7 @@ def _send(outcome: tuple[bool, Any], pipe: Any) -> None:
 
 
 def _received(pipe: BinaryIO | Any) -> tuple[bool, Any]:
-    """The outcome that the child, which runs this program's own code, has sent."""
+    """The outcome that the child has sent. It is safe to unpickle, because the child runs this program's own code."""
     try:
         return pickle.load(pipe)
     except (EOFError, pickle.UnpicklingError) as error:

@@ -1,8 +1,9 @@
-"""What JSON holds, as the readers need it: the keys that tell formats apart, and lists of numbers as arrays."""
+"""What the readers of JSON share: the keys of objects, by which formats are recognized, and numbers as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,20 @@ FRAME_KEYS = ("frame", "frame_number", "frame_idx", "frame_index", "frame_id", "
 
 
 def frame_number(item: Any) -> int | None:
-    """The frame number that a JSON object has; None if it has none.
+    """The frame number of a JSON object, under one of `FRAME_KEYS`; None if it has none.
 
     Raises:
-        InputError: a number that is not whole.
+        InputError: a number that is not whole, or beyond 64 bits.
     """
     given = next((item[key] for key in FRAME_KEYS if key in item), None) if isinstance(item, Mapping) else None
     return int64(given, "frame number") if isinstance(given, int | float) and not isinstance(given, bool) else None
+
+
+def refuse_repeated_frames(numbers: Iterable[int]) -> None:
+    """Raises InputError if a frame number comes twice: in a list of frames, each has a number of its own."""
+    twice = next((number for number, count in Counter(numbers).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"frame {twice} comes twice")
 
 
 def object_keys(content: Any) -> Set[Any]:
@@ -36,7 +44,7 @@ def item_keys(content: Any) -> Set[Any]:
 
 
 def first_item(content: Any) -> Any:
-    """The first item of a JSON list that is not empty: frames without detections are null or empty lists."""
+    """The first item of a JSON list that holds something; None if none does. Frames without poses are null or empty."""
     return next((item for item in content if item not in (None, [], {})), None) if isinstance(content, list) else None
 
 
@@ -44,7 +52,7 @@ def triplets(values: Any, what: str) -> tuple[npt.NDArray[np.float64], npt.NDArr
     """Points (J, 2) and third values (J) of a flat list x0, y0, c0, x1, y1, c1, … or of rows of three.
 
     Raises:
-        InputError: a length that is no multiple of three, or values that are no numbers.
+        InputError: a length that is not a multiple of three, or values that are not numbers.
     """
     flat = numbers(values, what)
     if flat.ndim == 2 and flat.shape[1] == 3:
@@ -59,7 +67,7 @@ def points2d(values: Any, what: str) -> npt.NDArray[np.float64]:
     """Points (J, 2) of a list of pairs.
 
     Raises:
-        InputError: triples (3D points), or no list of pairs.
+        InputError: a list of triples, which are 3D points, or something other than a list of pairs.
     """
     points = numbers(values, what)
     if points.ndim == 2 and points.shape[1] == 3:
@@ -73,7 +81,7 @@ def numbers(values: Any, what: str) -> npt.NDArray[np.float64]:
     """`values`, lists of numbers, as an array; null is NaN.
 
     Raises:
-        InputError: ragged lists, or values that are no numbers.
+        InputError: lists of different lengths, or values that are not numbers.
     """
     try:
         return np.array(values, dtype=np.float64)

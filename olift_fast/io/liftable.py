@@ -1,4 +1,4 @@
-"""Reads a file for lifting: its tracks with bones, or an error of one line on why it can't be lifted."""
+"""Reads a file for lifting: its tracks with bones, or an error that says in one line why it can't be lifted."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def read_liftable(
     Args:
         path, format, skeleton, fps, image_size, allow_pickle: as for `read_keypoints`.
         infer: as for `with_inferred_skeleton`.
-        min_confidence: keypoints with a lower confidence are hidden.
-        names: of the wanted tracks; joints that only other tracks have are left out.
-        threshold: the name of `min_confidence` in the error.
+        min_confidence: keypoints with a lower confidence count as hidden.
+        names: the names of the wanted tracks; joints that only other tracks have are left out.
+        threshold: what the error calls `min_confidence`: the command line's option, for example.
 
     Raises:
         InputError: there is only one joint, a track is missing, nothing is visible, or as `read_keypoints`.

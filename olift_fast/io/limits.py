@@ -13,10 +13,10 @@ MAX_VALUES = 300_000_000
 MAX_BYTES = 16 * MAX_VALUES
 #: Deflate, which gzip, zip and HDF5 use, packs at most 1032 bytes into one.
 MAX_EXPANSION = 1032
-#: A file of up to 1 MB may unpack to this many bytes, and announce this many values: reading it then takes under 1 GB.
+#: A file of up to 1 MB may unpack to this many bytes, and announce this many values. Reading it takes less than 1 GB.
 FREE_BYTES = 32 * 2**20
 FREE_VALUES = 8_000_000
-#: Each further byte may unpack to this many bytes or values. Text and keypoints seldom pack better.
+#: Each byte of a file beyond 1 MB adds this many bytes or values. Text and keypoints seldom pack better.
 BYTES_A_BYTE = 200
 VALUES_A_BYTE = 20
 
@@ -35,7 +35,7 @@ def most_values() -> int:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """While this file or folder is read, `most_values` follows from its size."""
+    """Within the block, `most_values` follows from the size of this file or folder."""
     size = sum(file.stat().st_size for file in _files(path))
     before = _most_values.set(min(MAX_VALUES, FREE_VALUES + VALUES_A_BYTE * max(size - 10**6, 0)))
     try:
@@ -45,7 +45,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The file itself, or those of a folder and of its folders; links that lead nowhere are left out."""
+    """The file itself, or the files of a folder and of the folders in it; links that lead nowhere are left out."""
     inside = path.iterdir() if path.is_dir() else [path]
     for member in inside:
         yield from (file for file in (member.iterdir() if member.is_dir() else [member]) if file.is_file())

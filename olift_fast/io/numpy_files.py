@@ -1,7 +1,7 @@
-"""NumPy's two kinds of file, opened so that a broken or hostile one costs neither memory nor trust.
+"""Reads NumPy's .npy and .npz files, so that a broken or hostile one can neither fill the memory nor run code.
 
-`numpy.load` allocates what a file's header announces before it looks whether the file is as long. Here the header is
-compared with the file first, and nothing is unpickled unless that is allowed.
+`numpy.load` allocates the memory that a file's header announces before it checks that the file is that long. Here the
+header is compared with the file's size first, and nothing is unpickled unless the caller allows it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Archive(Mapping[str, npt.NDArray[Any]]):
         allow_pickle: whether arrays of Python objects may be unpickled, which can run any code.
 
     Raises:
-        InputError: not a zip archive, or one that claims to be larger when unpacked than its bytes can be.
+        InputError: not a zip archive; on reading an array, one that claims more bytes than its packed ones can hold.
         PickledError: on reading an array of objects without `allow_pickle`.
     """
 
@@ -71,7 +71,7 @@ class Archive(Mapping[str, npt.NDArray[Any]]):
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         info = self._members[name]
         packed = min(info.compress_size, self._size)
-        # The whole archive tells how much is plausible: confidence that is 1 throughout packs as far as deflate can.
+        # The limit follows from the whole archive's size: confidence that is 1 throughout packs as far as deflate can.
         if info.file_size > min(most_unpacked(self._size), MAX_EXPANSION * packed):
             raise InputError(
                 f"array {name!r} claims {info.file_size:,} bytes from {packed:,}: too many; "
@@ -93,7 +93,7 @@ def read_npy(path: Path, allow_pickle: bool = False) -> npt.NDArray[Any]:
 
 
 def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDArray[Any]:
-    """The array that stands in an open file of `size` bytes."""
+    """The array in an open file of `size` bytes."""
     try:
         version = npy_format.read_magic(file)
         if version not in ((1, 0), (2, 0), (3, 0)):
@@ -104,7 +104,7 @@ def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDAr
             if length > size:
                 raise InputError(f"not a readable NumPy file (cut short?): a header of {length:,} bytes, of {size:,}")
             file.seek(-4, os.SEEK_CUR)
-        # Version 3 differs from 2 in the encoding of names alone.
+        # Version 3 differs from version 2 only in the encoding of names.
         read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran, dtype = read_header(file)
     except InputError:
@@ -116,8 +116,8 @@ def _read(file: IO[bytes], size: int, what: str, allow_pickle: bool) -> npt.NDAr
             raise PickledError(what)
         return np.asarray(pickle.load(file)).reshape(shape)
     count = math.prod(shape)
-    # Items of no bytes, such as "<U0", count as one byte: any number of them would fit in any file. So would an empty
-    # array with an axis of any length, which takes memory once it is gone through.
+    # Items of no bytes, such as "<U0", count as one byte, because any number of them would fit in any file. So would an
+    # empty array with a very long axis, which takes memory as soon as somebody loops over it.
     endless = max(shape, default=0) > max(size, FREE_VALUES)
     if count < 0 or endless or count * max(dtype.itemsize, 1) > size:
         announced = f"shape {shape} of {dtype}, {count * dtype.itemsize:,} bytes"

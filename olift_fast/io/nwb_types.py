@@ -1,4 +1,4 @@
-"""The groups of an NWB file by their type, also where the type is an extension of a known one."""
+"""Finds the groups of an NWB file by their type, or by the type that theirs extends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TypedGroups:
     """The groups of a file that have an NWB type.
 
     Args:
-        file: the file; the definitions of the types that its extensions add are in its group `specifications`.
+        file: the file. Its group `specifications` defines the types that its extensions add.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -27,16 +27,16 @@ class TypedGroups:
         file.visititems(self._note)
 
     def all_of(self, kind: str) -> list[h5py.Group]:
-        """The groups of a type, in the order of their names."""
+        """The groups of a type, or of one that extends it, in the order of their names."""
         return [group for group, found in self._groups if self._is_a(found, kind)]
 
     def within(self, group: h5py.Group, kind: str) -> list[h5py.Group]:
-        """The members of a group that are of a type, or links to such."""
+        """The members of a group that are of a type, or that are links to groups of that type."""
         members = [member for member in group.values() if isinstance(member, h5py.Group)]
         return [member for member in members if self._is_a(text(member.attrs.get("neurodata_type", "")), kind)]
 
     def interfaces(self) -> list[tuple[h5py.Group, str]]:
-        """What the processing modules hold, with its type."""
+        """The groups directly in the processing modules, each with its type."""
         return [(group, kind) for group, kind in self._groups if re.fullmatch("/processing/[^/]+/[^/]+", group.name)]
 
     def _note(self, name: str, member: Any) -> None:
@@ -64,7 +64,7 @@ def _definitions(file: h5py.File) -> Iterator[tuple[str, str]]:
                 try:
                     yield from _defined(load_json(text(array(version, source))))
                 except InputError:
-                    # A definition that can't be read tells nothing; the types of ndx-pose itself need none.
+                    # A definition that can't be read is left out. The types of ndx-pose itself need no definition.
                     continue
 
 

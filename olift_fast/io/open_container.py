@@ -32,11 +32,11 @@ class Container(NamedTuple):
 
     Args:
         name: the container's name.
-        unknown: makes the error for content of no known format, from the content and the `hint` of each format that it
-            could have been. If None, one of the container's formats matches everything that the others don't.
-        wrong_format: if set, a format asked for by name is read without its `matches`, because its reader explains best
-            what is missing; and a format that this container can't have raises this message, with its name for `{}`.
-            If None, the content must match the format asked for.
+        unknown: makes the error for content of no known format, from the content and the `hint` of each format that
+            this container can have. None if the last of the container's formats takes all that the others don't.
+        wrong_format: None if the content must match the format that the user asks for. Otherwise a format that this
+            container can have is read without asking its `matches`, because its reader explains best what is missing.
+            For any other format this text is the error's message, with the format's name in place of `{}`.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Opened(NamedTuple):
     Args:
         container: the kind of file.
         content: a `Folder`, an array, an `Archive` of arrays, an open h5py.File, a JSON list or object, the list of
-            values of JSON lines, or a `Table`. For files that only a library of the extra `io` opens, the Path.
+            values of JSON lines, or a `Table`. If only a library of the extra `io` can open the file, its Path.
     """
 
     container: Container

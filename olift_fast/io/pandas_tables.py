@@ -1,4 +1,4 @@
-"""Tables that pandas wrote to HDF5, in both of its layouts, read without pandas.
+"""Reads the tables that pandas writes to HDF5, in both of its layouts, without pandas.
 
 ``format="table"`` is one compound array: the index and blocks of columns, whose labels are pickled attributes.
 ``format="fixed"`` is an array for each block and for each level of its labels. PyTables pickles attributes that are
@@ -28,11 +28,12 @@ class PandasTable:
     """The content of a data frame.
 
     Args:
-        levels: the names of the levels of the columns' labels, "" for one without; None where the file doesn't tell.
+        levels: the names of the levels of the columns' labels, "" for a level without a name; None if the file does not
+            tell.
         columns: the label of each column, with a text for each level.
-        values: (rows, columns); with one level of labels, where columns may be times, in 64 bits.
-        index: (rows) numbers, texts, or times as datetime64; of an index with several levels, the
-            last if it holds numbers, else all as a path.
+        values: (rows, columns) float32; float64 if the labels have one level, because columns may then hold times.
+        index: (rows) numbers, texts, or times as datetime64 or timedelta64. An index with several levels becomes its
+            last level if that holds numbers, else a path of all levels.
     """
 
     levels: tuple[str, ...] | None
@@ -47,10 +48,11 @@ def holds_tables(file: h5py.File) -> bool:
 
 
 def read_table(file: h5py.File) -> PandasTable:
-    """The only data frame of a file; of several, the one under DeepLabCut's key, or the only one of body parts.
+    """The data frame of a file. Of several, the one under DeepLabCut's key, or the only one of body parts.
 
     Raises:
-        InputError: none, or several under other keys; values or labels that are neither numbers nor texts.
+        InputError: there is none, or several are left; values that are not numbers, or labels that are neither numbers
+            nor texts.
     """
     groups = _pandas_groups(file)
     frames = {key: group for key, group in groups.items() if _kind(group) in ("frame", "frame_table")}
@@ -58,7 +60,6 @@ def read_table(file: h5py.File) -> PandasTable:
         kinds = ", ".join(f"{key!r} ({_kind(group)})" for key, group in list(groups.items())[:6])
         raise InputError(f"holds no table of pandas, but {kinds}")
     if len(frames) > 1:
-        # DeepLabCut's own, or the only one of poses.
         usual = {key: group for key, group in frames.items() if key == _USUAL_KEY}
         frames = usual or {key: group for key, group in frames.items() if _has_bodyparts(group)} or frames
     if len(frames) > 1:
@@ -107,7 +108,7 @@ def _level_names(group: h5py.Group) -> tuple[str, ...] | None:
     try:
         names = _pickled(group, "info")[1]["names"]
     except (InputError, LookupError, TypeError):
-        # The information on the index may hold a pandas object, which is not built.
+        # The pickle may hold a pandas object, which is not built.
         return None
     return tuple("" if name is None else str(name) for name in names)
 
@@ -119,7 +120,7 @@ def _read_fixed(group: h5py.Group) -> PandasTable:
     for block in range(int(group.attrs["nblocks"])):
         name = f"block{block}_values"
         values = array(group, name)
-        # PyTables keeps what pandas calls the first dimension last, and says so.
+        # PyTables stores pandas' first dimension last, and marks the array as transposed.
         values = values if bool(group[name].attrs.get("transposed", False)) else values.T
         labeled.append((values, _multi_index(group, f"block{block}_items")[1]))
     if isinstance(index, list):
@@ -130,7 +131,7 @@ def _read_fixed(group: h5py.Group) -> PandasTable:
 
 
 def _multi_index(group: h5py.Group, key: str) -> tuple[list[str], Any]:
-    """The names of an index's levels, and its labels: tuples of texts; of rows with one level, an array."""
+    """The names of an index's levels, and its labels: tuples of texts; an array for rows with one level."""
     if text(group.attrs[f"{key}_variety"]) != "multi":
         kind = text(group[key].attrs.get("kind", ""))
         labels = _unconverted(array(group, key), kind, key)
@@ -149,7 +150,7 @@ def _multi_index(group: h5py.Group, key: str) -> tuple[list[str], Any]:
 
 def _name(node: h5py.Dataset) -> str:
     name = text(node.attrs["name"]) if "name" in node.attrs else ""
-    # A name that is None is written as its pickle.
+    # "N." is the pickle of None, which pandas writes for a level without a name.
     return "" if name == "N." else name
 
 
@@ -186,7 +187,7 @@ def _pickled(node: h5py.HLObject, name: str) -> Any:
 
 
 def _unconverted(values: npt.NDArray[Any], kind: str, what: str) -> npt.NDArray[Any]:
-    """An index as pandas had it, from numbers or bytes and the kind that is noted beside them."""
+    """An index as pandas had it. The file stores numbers or bytes, and beside them their kind."""
     if kind.startswith(("datetime64", "timedelta64")) and values.dtype.kind == "i":
         return values.astype(np.int64).view(kind if "[" in kind else f"{kind}[ns]")
     if values.dtype.kind == "S":

@@ -1,7 +1,8 @@
-"""The result of every reader, and the steps of all formats: hide missing keypoints, name joints, check."""
+"""What every reader returns, and what happens to it in every format: hide missing keypoints, name joints, check."""
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 import tokenize
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from olift_fast.errors import InputError, printable
+from olift_fast.errors import InputError, plural, printable
 from olift_fast.io.far_points import warning_of_far_points
 from olift_fast.io.limits import most_values
 from olift_fast.tracks.containers import KeypointTracks
@@ -40,7 +41,7 @@ class Parsed:
     """A file's content before the checks that all formats share.
 
     Args:
-        keypoints: (N, T, J, 2) x, y in pixels; NaN or infinite where there is none.
+        keypoints: (N, T, J, 2) x, y in pixels; NaN or infinite for a missing keypoint.
         confidence: (N, T, J), or None if the format has none; NaN for a keypoint without confidence.
         names: (J) joint names; None if the format has none.
         edges: the file's bones, as pairs of joint indices.
@@ -48,12 +49,13 @@ class Parsed:
         frames: (T) frame numbers, increasing; None for 0 … T-1.
         fps: frames a second, if the file has it.
         image_size: width and height in pixels, if the file has them.
-        rig_name: a rig whose edges, and whose names if `names` is None, are the format's convention.
+        rig_name: the built-in rig that the format uses. Its edges are taken if the file has none, and its names if
+            `names` is None.
         zero_is_hidden: the format writes (0, 0) for a missing keypoint.
         normalized: the format gives x in widths and y in heights of the image, not in pixels.
-        notes: choices made in reading: the convention that was used, what was left out. Each is a phrase without a full
+        notes: what the reader decided: which convention it used, what it left out. Each is a phrase without a full
             stop; `olift info` shows them.
-        warnings: likely faults of the result; every command shows them.
+        warnings: what is probably wrong with the result; every command shows them.
 
     Raises:
         InputError: keypoints or confidence are not real numbers.
@@ -136,8 +138,8 @@ def settle(
     points[hidden] = np.nan
     confidence[hidden] = 0
     if hidden.all():
-        count = f"{tracks} track{'s' * (tracks > 1)}, {frames} frame{'s' * (frames > 1)}, {joints} joint"
-        raise InputError(f"no keypoint is visible ({count}{'s' * (joints > 1)}), wanted at least one")
+        size_of_all = f"{plural(tracks, 'track')}, {plural(frames, 'frame')}, {plural(joints, 'joint')}"
+        raise InputError(f"no keypoint is visible ({size_of_all}), wanted at least one")
     named = skeleton_of(parsed, skeleton)
     far = warning_of_far_points(points, confidence, parsed.tracks, named.names, size)
     warnings = (*parsed.warnings, *scale.warnings, *markers.warnings, *shares.warnings, *filter(None, [far]))
@@ -183,10 +185,9 @@ _MARKERS = (0, -1, -10, -99, -100, -999, -1000, -9999, -10000)
 def _marked_missing(
     points: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.bool_], Said]:
-    """Which keypoints (N, T, J) mark missing ones: (0, 0), (-1, -1), … again and again, outside of the picture or in
-    its corner, far from all others.
+    """Finds keypoints (N, T, J) that stand for missing ones: several at exactly (0, 0), (-1, -1), …, and no other near.
 
-    If there is only one, or if the file has a high confidence for them, they are kept, with a warning.
+    A single one is kept, with a warning. So are several to which the file gives a high confidence.
     """
     marked = np.zeros(hidden.shape, np.bool_)
     # Only keypoints that are there: these are few if many frames show nothing.
@@ -194,7 +195,7 @@ def _marked_missing(
     seen, scores = points.reshape(-1, 2)[places], confidence.reshape(-1)[places]
     equal = (seen[:, 0] == seen[:, 1]) & np.isin(seen[:, 0], _MARKERS)
     others = seen[~equal]
-    # Coordinates that count from the animal's or the picture's center may well be (0, 0).
+    # Where coordinates are negative, they count from the animal's or the picture's center, and (0, 0) is a real point.
     if not equal.any() or not len(others) or float((others < 0).any(axis=-1).mean()) > 0.01:
         return marked, Said()
     scored = bool((scores != 1).any())
@@ -205,12 +206,12 @@ def _marked_missing(
         if float((np.abs(others - value).max(axis=-1) <= reach).mean()) > 0.001:
             continue
         count = int(here.sum())
-        what = f"{count} keypoint{'s' * (count > 1)} at exactly ({value:g}, {value:g})"
+        what = f"{plural(count, 'keypoint')} at exactly ({value:g}, {value:g})"
         if not scored and count > 1:
             marked.reshape(-1)[places[here]] = True
             notes.append(f"{what} are taken as missing")
         elif not scored or float(np.median(scores[here])) >= 0.5:
-            warnings.append(f"{what} may stand for missing ones, but are kept")
+            warnings.append(f"{what} may stand for missing keypoints, but are kept")
     return marked, Said(notes, warnings)
 
 
@@ -226,7 +227,7 @@ def _in_pixels(
 
     Args:
         size: the width and the height of the image, if known.
-        asked: whether the user gave them; then coordinates that look like shares are scaled in every format.
+        asked: whether the user gave the size; then coordinates that look like shares are scaled in every format.
     """
     shares = parsed.normalized or _look_normalized(points)
     if not shares:
@@ -253,11 +254,14 @@ def share_in_unit(points: npt.NDArray[np.float32]) -> float:
 
 
 def check_size(tracks: int, frames: int, joints: int) -> None:
-    """Raises InputError for an array that is too large for any recording, or for its file, before it is allocated."""
+    """Raises InputError for an array that is larger than any recording, or than its file can hold.
+
+    To be called before the array is allocated.
+    """
     if tracks * frames * joints > most_values():
         raise InputError(
             f"{tracks} tracks x {frames} frames x {joints} joints is too much to hold, wanted at most "
-            f"{most_values()} keypoints; are these frame numbers, and do the tracks have ids?"
+            f"{most_values()} keypoints: are the frame numbers and the ids of the tracks right?"
         )
 
 
@@ -290,6 +294,11 @@ def int64(value: Any, what: str) -> int:
     return number
 
 
+def known_rate(fps: float | None) -> float | None:
+    """The stored frame rate; NaN stands for an unknown one."""
+    return None if fps is None or math.isnan(fps) else fps
+
+
 def one_line(text: str) -> str:
     """`text`, which may have words from a file, as one line of printable characters that is not too long."""
     text = " ".join(text.split())
@@ -307,7 +316,9 @@ def _counts_from_zero(frames: npt.NDArray[np.int64]) -> bool:
 
 
 def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
-    """The skeleton of a parsed file: `wanted`, matched by name, or that of the file, of its convention, or of a rig.
+    """The skeleton of a parsed file: `wanted`, with its joints matched by name; without it, the file's own.
+
+    If the file has no edges, they are those of its format's rig, or of the built-in rig with the same joint names.
 
     Raises:
         InputError: names do not fit `wanted` or the number of joints, or edges are unusable.
@@ -326,7 +337,7 @@ def skeleton_of(parsed: Parsed, wanted: Skeleton | None = None) -> Skeleton:
         try:
             return wanted.match(names)
         except InputError:
-            # The user's names replace those of a convention, which was only guessed from the number of joints.
+            # The file itself has no names: the reader guessed the rig from the number of joints. The user knows better.
             if parsed.names is None and wanted.num_joints == joints:
                 return wanted
             raise
@@ -347,6 +358,6 @@ def _distinct(edges: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     for edge in edges:
         if len(edge) != 2:
             raise InputError(f"an edge must join two joints, got {list(edge)}")
-        a, b = int(edge[0]), int(edge[1])
+        a, b = (int64(end, "a joint of an edge") for end in edge)
         seen.setdefault(frozenset((a, b)), (a, b))
     return tuple(seen.values())

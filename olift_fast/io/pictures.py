@@ -1,4 +1,4 @@
-"""Poses in named pictures: the names decide whether these are frames of one or several recordings, or stills."""
+"""Poses in named pictures: the names tell whether the pictures are frames of recordings, or stills."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def tracks_of_pictures(
     Args:
         names: the file name of each picture, with or without a pose in it.
         poses: the poses, in any order.
-        prefix: the name of animals without an id.
-        labeled: whether the poses are hand labels; then pictures far apart in a video are kept one after the other.
+        prefix: what the names of animals without an id begin with.
+        labeled: whether the poses are hand labels. Pictures that are far apart in the video then follow each other
+            without hidden frames between them.
 
     Raises:
         InputError: poses have different numbers of keypoints, or no keypoint is visible.
@@ -79,15 +80,15 @@ def tracks_of_pictures(
 def frame_files(files: Mapping[str, Any], is_frame: Callable[[Any], bool]) -> tuple[dict[str, Any], list[str]]:
     """The files of a folder that are frames, and a note that names the others, which are left out.
 
-    A file that is not a frame, but has a name like the frames (except for the last number), is kept: it is a broken
-    frame, for which the reader must raise an error.
+    A file that is not a frame, but whose name differs from that of a frame only in its last number, is kept: it is a
+    broken frame, and the reader must raise an error for it.
 
     Args:
-        files: the content of each file, by its name; an error for a file that could not be opened.
-        is_frame: whether a file's content is a frame of the format.
+        files: the content of each file, by its name; the error of a file that could not be opened.
+        is_frame: tells whether a file's content is a frame of the format.
 
     Raises:
-        InputError: the error of a file with a name like the frames.
+        InputError: a frame's file could not be opened.
     """
     kinds = {name_kind(name) for name, content in files.items() if is_frame(content)}
     kept = {name: content for name, content in files.items() if name_kind(name) in kinds}
@@ -106,11 +107,12 @@ def name_kind(name: str) -> str:
 def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None:
     """The recording and the frame number of each picture; None if the pictures are stills.
 
-    Pictures are frames if all names have a number, and if the pictures of each recording (whose names differ only in
-    the last number) are numbered like frames of a video: densely, or in equal steps. Frames without an animal leave
-    larger gaps. These are allowed for numbers that count from near 0 or have leading zeros, but not in names that
-    cameras give. Still larger gaps are allowed for names that are only a number, and for pictures in which animals were
-    tracked. Of several recordings, each needs at least two pictures, because a single number means nothing.
+    Pictures are of one recording if their names differ only in the last number. They are frames if all names have a
+    number, and if the numbers of each recording are those of a video: without large gaps, or in equal steps. Larger
+    gaps, as frames without an animal leave them, are allowed if the numbers count from near 0 or have leading zeros,
+    and if the name is not one that cameras give. Still larger gaps are allowed if the names are nothing but numbers, or
+    if the animals were tracked. If there are several recordings, each needs at least two pictures, because a single
+    number tells nothing.
     """
     parts = [NUMBERED.fullmatch(_stem(name)) for name in names]
     found = [part for part in parts if part is not None]
@@ -131,7 +133,7 @@ def frames_of(names: Sequence[str], tracked: bool = False) -> list[Place] | None
 
 
 def without_hash(name: str) -> str:
-    """A picture's name without Roboflow's hash: frame_0001_jpg.rf.4a5b6c….jpg is frame_0001."""
+    """A picture's name without Roboflow's hash: frame_0001_jpg.rf.4a5b6c.jpg becomes frame_0001.jpg."""
     return re.sub(r"[_.](?:jpe?g|png|bmp|webp|tiff?)\.rf\.\w+", "", name, flags=re.IGNORECASE)
 
 
@@ -149,7 +151,7 @@ def _stills(names: Sequence[str], poses: Sequence[Pose], joints: int, prefix: st
 
 
 def _are_frames(numbers: Sequence[int], tracked: bool, rest: str, padded: bool) -> bool:
-    """Whether the numbers of pictures with names that are otherwise the same are those of frames."""
+    """Whether these numbers are those of frames. The names of their pictures are otherwise the same (`rest`)."""
     count, span = len(numbers), numbers[-1] - numbers[0]
     if span >= 1000 * (count + 10):
         return False
@@ -157,7 +159,7 @@ def _are_frames(numbers: Sequence[int], tracked: bool, rest: str, padded: bool) 
     even = len(set(np.diff(numbers))) == 1 and count > 2
     if tracked or even or span < 2 * count + 10 or (not name and not padded):
         return True
-    # Frames count from 0, or fill up with zeros; a time of day does neither, and a camera's photos may.
+    # Numbers of frames count from near 0, or have leading zeros. A time of day has neither; a camera's photos may.
     counts = padded or numbers[0] <= span
     return counts and span < 50 * (count + 10) and not re.match(_CAMERAS, name, re.IGNORECASE)
 
@@ -167,6 +169,6 @@ def _padded(digits: Sequence[str]) -> bool:
 
 
 def _stem(name: str) -> str:
-    """A file's name without its ending; with its folders, which tell recordings apart."""
+    """A file's name with its folders, which tell recordings apart, and without its ending."""
     head, dot, ending = without_hash(name).rpartition(".")
     return head if dot and re.fullmatch(r"\w{0,5}", ending) and not ending.isdigit() else head + dot + ending

@@ -1,7 +1,8 @@
-"""Pickles of plain values, as PyTables keeps the labels of a table in its attributes, read without running anything.
+"""Reads pickles of plain values without running anything. PyTables stores the labels of a table as such pickles.
 
-A pickle is a program. This one may only build numbers, strings, lists, tuples and dictionaries of them; it can't name
-a class or a function. NumPy's strings, which some pandas tables have as labels, are built by functions of this module.
+A pickle is a program. The ones read here can only build numbers, strings, lists, tuples and dictionaries. They can't
+use a class or a function of another module. Functions of this module build the NumPy strings that some pandas tables
+have as labels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from olift_fast.errors import InputError
 
-#: HDF5 keeps no attribute in a table's header that is larger than 64 KiB; this leaves room for other ways to keep it.
+#: An attribute in an HDF5 header has at most 64 KiB; HDF5 can store larger ones elsewhere.
 _MAX_BYTES = 2**24
 
 _ALLOWED = frozenset(
@@ -35,13 +36,13 @@ def load_plain(data: bytes, what: str) -> Any:
         what: what the pickle is, for messages.
 
     Raises:
-        InputError: anything but plain values, which is not built, or not a pickle.
+        InputError: the data hold anything but plain values, or are not a pickle.
     """
     if len(data) > _MAX_BYTES:
         raise InputError(f"{what} is a pickle of {len(data):,} bytes, wanted at most {_MAX_BYTES:,}")
     try:
         for operation, argument, _ in pickletools.genops(data):
-            # The memo grows to the highest number in it.
+            # The unpickler's memo takes memory up to its highest index.
             puts_far = operation.name.endswith("PUT") and not 0 <= int(argument or 0) < len(data)
             if operation.name not in _ALLOWED or puts_far:
                 raise InputError(f"{what} is a pickle with the operation {operation.name}, which is not run")
@@ -58,7 +59,7 @@ class _Plain(pickle.Unpickler):
         self._what = what
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        """The stand-in for NumPy's functions that make strings; nothing else.
+        """This module's function in place of NumPy's function of that name, if it is one that makes strings.
 
         Raises:
             InputError: any other name.
@@ -70,17 +71,17 @@ class _Plain(pickle.Unpickler):
 
 
 class _Type:
-    """In place of numpy.dtype: the kind of a NumPy scalar, as "U4"."""
+    """In place of numpy.dtype: the kind of a NumPy scalar, such as "U4"."""
 
     def __init__(self, name: str = "", *_: Any) -> None:
         self.name = str(name)
 
     def __setstate__(self, state: Any) -> None:
-        """NumPy's byte order, sizes and alignment; the name tells enough."""
+        """Ignores NumPy's byte order, sizes and alignment: the name tells enough."""
 
 
 def _scalar(kind: Any, data: Any) -> str:
-    """In place of numpy's scalar: the text of a NumPy string."""
+    """In place of NumPy's function `scalar`: the text of a NumPy string."""
     raw = data.encode("latin-1") if isinstance(data, str) else bytes(data)
     if not isinstance(kind, _Type) or kind.name[:1] not in ("U", "S"):
         raise InputError("labels must be texts or whole numbers")
@@ -88,7 +89,7 @@ def _scalar(kind: Any, data: Any) -> str:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """In place of _codecs.encode, by which old pickles write bytes."""
+    """In place of `_codecs.encode`, which old pickles call to make bytes."""
     if encoding != "latin1":
         raise InputError(f"labels in the encoding {encoding!r:.20} are not known")
     return text.encode("latin-1")

@@ -1,4 +1,4 @@
-"""Which built-in rig a pose is of, where a file has no names: told by the number of its points."""
+"""Chooses the built-in rig for a file without joint names, by the number of its points."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 from olift_fast.io.parsed import Parsed
 from olift_fast.tracks.rigs import rig
 
-#: People, by the number of points: the rig, and how many of the points it has. Sets of the whole body begin with the
-#: joints of the rig; what follows (feet, face and hands) is left out.
+#: The rig of a person by the number of points, and how many of the points are the rig's. Sets of the whole body begin
+#: with the rig's joints; the points that follow (feet, face and hands) are left out.
 PEOPLE = {17: ("coco_17", 17), 26: ("halpe_26", 26), 133: ("coco_17", 17), 136: ("halpe_26", 26)}
 
 
 def of_people(parsed: Parsed) -> Parsed:
-    """`parsed` of people with the rig that its number of points tells; unchanged where that number tells none.
+    """`parsed` with the rig of a person that has this number of points; unchanged if there is no such rig.
 
-    17 points may be AP-10K's animal as well: it is taken where its bones are clearly the shorter ones in the file.
+    17 points may also be AP-10K's animal. That rig is taken if its bones are clearly shorter in the file than COCO's.
     """
     total = parsed.keypoints.shape[2]
     if total not in PEOPLE:
@@ -40,12 +40,13 @@ def of_people(parsed: Parsed) -> Parsed:
 
 
 def shortest_bones(keypoints: npt.NDArray[np.float32], names: Sequence[str]) -> str:
-    """The rig of `names` whose bones are the shortest in the keypoints (N, T, J, 2): the wrong ones cross the body."""
+    """The rig of `names` whose bones are the shortest in the keypoints (N, T, J, 2): bones of a wrong rig are longer,
+    because they cross the body."""
     return min(names, key=lambda name: mean_bone_length(keypoints, name))
 
 
 def mean_bone_length(keypoints: npt.NDArray[np.float32], name: str) -> float:
-    """The mean over a rig's bones of their median length in the file; a bone that is never seen does not count."""
+    """The mean of the bones' median lengths in the file, without bones that are never seen; infinite if none is."""
     edges = np.array(rig(name).edges)
     lengths = np.linalg.norm(keypoints[:, :, edges[:, 0]] - keypoints[:, :, edges[:, 1]], axis=-1)
     lengths = lengths.reshape(-1, len(edges))

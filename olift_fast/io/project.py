@@ -1,4 +1,4 @@
-"""Skeletons in the configuration files of projects: ``config.yaml`` of DeepLabCut, Lightning Pose and their kin."""
+"""Reads skeletons from the ``config.yaml`` of a DeepLabCut, Lightning Pose or Keypoint-MoSeq project."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from olift_fast.errors import InputError
 from olift_fast.io.skeleton_files import skeleton_of_object
 from olift_fast.tracks.skeleton import Skeleton
 
-#: No project's configuration is longer than this many bytes.
+#: A longer configuration is refused.
 _MAX_BYTES = 10_000_000
-#: A DeepLabCut file lies at most so many folders below its project's: PROJECT/labeled-data/VIDEO/CollectedData.csv.
+#: How many folders above a file are searched for its project. PROJECT/labeled-data/VIDEO/CollectedData.csv needs 3.
 _DEPTH = 4
 
 
 def skeleton_of_config(path: Path) -> Skeleton:
     """The body parts and edges of a project's configuration.
 
-    Read are DeepLabCut's `bodyparts`, `multianimalbodyparts`, `uniquebodyparts` and `skeleton` (Keypoint-MoSeq's
-    ``config.yml`` has the same), and Lightning Pose's `data.keypoint_names`, which come without edges. Edges that name
-    no body part are left out: DeepLabCut's template has some, which stay when the body parts are renamed. SLEAP's
-    skeletons in YAML are read as well.
+    DeepLabCut's are `bodyparts`, or `multianimalbodyparts` and `uniquebodyparts`, and `skeleton`; Keypoint-MoSeq's
+    ``config.yml`` has the same keys. Lightning Pose's are `data.keypoint_names`, usually without edges. A SLEAP
+    skeleton in YAML is read, too. Edges with a name that is not a body part are left out: DeepLabCut's template has
+    such edges, and they stay in the file when the user renames the body parts.
 
     Raises:
-        InputError: not YAML, or without body parts.
+        InputError: not YAML, or no body parts in it.
     """
     content = _load(path)
     skeleton = None if "bodyparts" in content or "multianimalbodyparts" in content else skeleton_of_object(content)
@@ -50,9 +50,10 @@ def skeleton_of_config(path: Path) -> Skeleton:
 
 
 def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] | None:
-    """The skeleton of the DeepLabCut project that a file lies in, and the project's configuration; None outside of one.
+    """The skeleton of the DeepLabCut project that a file is in, and the path of the project's configuration.
 
-    The project's folder has a ``config.yaml`` whose body parts include these `names`, and edges between them.
+    None if no folder above the file has a ``config.yaml`` with these `names` among its body parts and edges between
+    them.
     """
     wanted = list(names)
     for folder in list(file.resolve().parents)[:_DEPTH]:
@@ -61,7 +62,7 @@ def project_skeleton(file: Path, names: Iterable[str]) -> tuple[Skeleton, Path] 
             try:
                 skeleton = skeleton_of_config(config).match(wanted)
             except (InputError, OSError):
-                # Another tool's configuration, another project's, or somebody else's.
+                # The configuration of another tool or of another project.
                 continue
             if skeleton.edges:
                 return skeleton, config
@@ -73,7 +74,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise InputError(f"is larger than a project's configuration, which has at most {_MAX_BYTES:,} bytes")
-    import yaml  # takes long, and most recordings lie in no project
+    import yaml  # here, because it takes long and most recordings are in no project
 
     try:
         content = yaml.load(data, _loader())
@@ -86,7 +87,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 @cache
 def _loader() -> Any:
-    """PyYAML's safe loader without merge keys (``<<``): a few lines of those can stand for billions of keys."""
+    """PyYAML's safe loader without merge keys (``<<``): a few lines of them can expand to billions of keys."""
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The frame and the track of each row of a table, by columns such as `frame`, `time`, `image`, `track`, `video`."""
+"""Finds the frame and the track of each row of a table, by columns such as `frame`, `time`, `image` and `track`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _ID = "ids?"
 _VIDEO = (
     "(?:source|src)?(?:video|recording|camera|cam|view)(?:s|id|idx|index|no|nr|num|number|name|file|filename|path)?"
 )
-# These tell recordings apart only where their frames are numbered anew.
+# These columns tell recordings apart only if each recording's frames are numbered anew.
 _TRIAL = "(?:trial|session|clip|sequence)(?:id|idx|index|no|nr|num|number|name)?"
-# What pandas leaves over the index: nothing, a name of its own, or the name of the columns.
+# What pandas may write above the index: nothing, a name of its own, or the name of the columns' labels.
 _ROW = "index|unnamed0|level0|bodyparts|keypoints|coords|scorer"
 
 
@@ -41,13 +41,14 @@ class RowPlaces(NamedTuple):
 
     Args:
         tracks: the names of the tracks.
-        frames: the frame numbers, without gaps; None where frames are simply counted.
+        frames: the frame numbers, without gaps; None if frames are simply counted.
         num_frames: T.
         track: (rows) the index of each row's track.
         frame: (rows) the index of each row's frame.
         fps: frames a second, if the table tells.
         columns: the places of the columns that were used.
-        notes, warnings: how they were read.
+        notes: how these columns were read.
+        warnings: what could not be read from them.
     """
 
     tracks: Sequence[str]
@@ -67,18 +68,19 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
     Args:
         rows: the number of rows.
         joints: J, for the size of the array that will hold all frames.
-        used: columns that are something else.
-        each: the most rows that one track has in a frame.
+        used: the places of columns that hold something else.
+        each: how many rows one track has in a frame, at most.
 
     Raises:
-        InputError: frame numbers that cannot be.
+        InputError: several tracks without a column of frames, a row without a frame number among rows that have one,
+            or numbers that are too far apart to be frame numbers.
     """
     columns, cells, recordings = _columns_of(grid, rows, used, each)
     own = grid.column(columns.track) if columns.track is not None else [""] * rows
     names, track_of = _tracks(own, cells, recordings)
     if cells is None:
         if 1 < len(names) == rows and not recordings:
-            # A number for each row is not an animal's.
+            # A column with another value in each row numbers the rows, not the animals.
             names, track_of = _tracks([""] * rows)
         if len(names) > 1:
             raise InputError(f"has {len(names)} tracks but no column of frames, wanted one named frame or time")
@@ -111,9 +113,9 @@ def row_places(grid: Grid, rows: int, joints: int, used: Collection[int], each: 
 
 
 class _Columns(NamedTuple):
-    """The places of the columns that tell where a row belongs; None for those that the table has not.
+    """The places of the columns that tell where a row belongs; None for a column that the table does not have.
 
-    `mark` is the one that tells the rows' frames: of frame numbers, of times, of pictures, or the rows' own index.
+    `mark` is the column that tells the frame of a row: the one of frame numbers, of times, of pictures, or the index.
     """
 
     frame: int | None
@@ -132,9 +134,9 @@ class _Columns(NamedTuple):
 def _columns_of(
     grid: Grid, rows: int, used: Collection[int], each: int
 ) -> tuple[_Columns, Sequence[str] | None, Sequence[str]]:
-    """The columns beside those that are `used`, what marks each row's frame, and each row's recording.
+    """The columns that are not `used`, the cells that mark the rows' frames, and the recording of each row.
 
-    The marks are None without such a column; recordings are empty where there is but one.
+    The cells are None without such a column. The recordings are empty if there is only one.
     """
     free = replace(grid, header=["" if place in used else name for place, name in enumerate(grid.header)])
     frame, time, picture = (free.find(pattern) for pattern in (_FRAME, _TIME, _PICTURE))
@@ -153,10 +155,10 @@ def _columns_of(
 def _marks(
     grid: Grid, columns: _Columns, cells: Sequence[str], track_of: npt.NDArray[np.int64], tracks: int
 ) -> tuple[Sequence[str], RowFrames]:
-    """What marks the frame of each row, times that stand for the same frame made equal, and what they say of frames.
+    """The cells that mark the rows' frames, with one text for each frame, and the frame numbers that they give.
 
     Raises:
-        InputError: frame numbers that cannot be, or a row without one.
+        InputError: as `frames_of_rows`.
     """
     mark, unit = columns.mark, None
     assert mark is not None
@@ -176,12 +178,12 @@ def _marks(
 
 
 def _names_no_frame(cells: Sequence[str], most: int) -> bool:
-    """Whether a column of files names the video, or what is the same in more rows than one frame has."""
+    """Whether a column of files names no frame: it names the video, or one file in more rows than a frame has."""
     return (len(set(cells)) == 1 and len(cells) > most) or _all_videos(cells)
 
 
 def _track_column(free: Grid, marks: Sequence[str] | None, rows: int, each: int) -> int | None:
-    """The place of the column that tells the animal; not one that numbers the rows."""
+    """The place of the column that tells the animal; None if there is none, or only one that numbers the rows."""
     several = marks is None or len(set(marks)) > 1 or each > 1
     for pattern in (_TRACK, _ID):
         place = free.find(pattern)
@@ -196,7 +198,7 @@ def _track_column(free: Grid, marks: Sequence[str] | None, rows: int, each: int)
 def _recordings(
     free: Grid, marks: Sequence[str] | None, track: int | None, numbered: bool
 ) -> tuple[int | None, Sequence[str]]:
-    """The column that tells several recordings, and the recording of each row; None and nothing if there is but one.
+    """The column that tells recordings apart, and the recording of each row; None and nothing if there is only one.
 
     Args:
         marks: (rows) what marks the frame of each row.
@@ -231,16 +233,16 @@ def _all_videos(cells: Sequence[str]) -> bool:
 def _counted(
     grid: Grid, rows: int, columns: Collection[int], names: Sequence[str], track_of: npt.NDArray[np.int64]
 ) -> RowPlaces:
-    """Rows without a mark: each is the next frame, those without any cell too."""
+    """The places of rows without a mark: each is the next frame. Empty rows of the file count as frames, too."""
     if grid.padding is None:
         return RowPlaces(names, None, rows, track_of, np.arange(rows), None, columns, (), ())
     frame = np.arange(rows) + grid.padding
-    note = f"rows without any cell: {grid.padding[-1]}; they are frames in which everything is hidden"
+    note = f"empty rows: {grid.padding[-1]}; they are frames in which everything is hidden"
     return RowPlaces(names, None, int(frame[-1]) + 1, track_of, frame, None, columns, (note,), ())
 
 
 def placed(parsed: Parsed, places: RowPlaces, grid: Grid, used: Collection[int]) -> Parsed:
-    """`parsed` with what the rows' places tell, and a note of the columns that were left out.
+    """`parsed` with the tracks, frames and notes of `places`, and a note of the columns that were left out.
 
     Args:
         used: the places of the columns that were read.
@@ -258,7 +260,13 @@ def placed(parsed: Parsed, places: RowPlaces, grid: Grid, used: Collection[int])
 
 
 def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Sequence[str] | None = None) -> None:
-    """Raises InputError where two rows have the same key, which tells track, frame and, with `names`, joint apart."""
+    """Raises InputError if two rows have the same key.
+
+    Args:
+        places: the rows' places.
+        key: (rows) a number that differs for each track and frame, and with `names` for each joint.
+        names: (rows) the names of the joints, for the message.
+    """
     order = np.argsort(key, kind="stable")
     twice = order[1:][np.diff(key[order]) == 0]
     if len(twice) == 0:
@@ -273,9 +281,10 @@ def refuse_repeated(places: RowPlaces, key: npt.NDArray[np.int64], names: Sequen
 def _tracks(
     cells: Sequence[str], marks: Sequence[str] | None = None, recordings: Sequence[str] = ()
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The names of the tracks, and the index of each row's.
+    """The names of the tracks, and the index of each row's track.
 
-    A row without a name belongs to the one animal that has none in its frame; else to a track of its own.
+    A row without a name belongs to the only animal that has no row in its frame. If that is not clear, the row belongs
+    to a track "unnamed".
 
     Args:
         cells: (rows) the names.
@@ -294,13 +303,13 @@ def _tracks(
 
 
 def _track_name(cell: str) -> str:
-    """The name of a track by its cell: track_3 for a number; "" for what tools write in the place of none."""
+    """The name of a track from its cell: track_3 for a number; "" for the marks that tools write for no track."""
     number = re.fullmatch(r"(-?\d+)(?:\.0*)?", cell)
     return f"track_{number[1]}" if number is not None else "" if is_missing(cell) else cell
 
 
 def _with_lost_names(labels: Sequence[str], named: Sequence[str], frames: Sequence[tuple[str, str]]) -> list[str]:
-    """The names with those of the animals that have none in one frame, where only one animal is missing there."""
+    """The names, filled in where a row of a frame has none and only one animal is missing in that frame."""
     there: dict[tuple[str, str], set[str]] = {}
     for frame, label in zip(frames, labels, strict=True):
         there.setdefault(frame, set()).add(label)
@@ -322,13 +331,13 @@ def _side_by_side(
 
 
 def kind_of(name: str) -> str:
-    """What a column of this name marks the rows by: "frame", "time", or "" for neither."""
+    """What a column of this name holds: "frame" numbers, "time", or "" for neither."""
     kinds = (("frame", _FRAME), ("time", _TIME))
     return next((kind for kind, pattern in kinds if re.fullmatch(pattern, plain(name[:100]))), "")
 
 
 def unit_of(name: str, cells: Sequence[str]) -> float | None:
-    """The seconds of one unit of a column of times; None for seconds or frame numbers, to be told by the cells."""
+    """The length of one unit of a column of times, in seconds; None if the form of the cells has to tell."""
     if re.fullmatch(_MILLISECONDS, plain(name)):
         return 1e-3
     if any(not re.fullmatch(r"[-+\d.,eE]*", cell) for cell in cells):
@@ -339,12 +348,12 @@ def unit_of(name: str, cells: Sequence[str]) -> float | None:
     if re.fullmatch(_SECONDS, plain(name)) and "." in "".join(cells[:3]):
         return 1.0
     step = float(np.median(np.diff(np.unique(times)))) if times.max() > times.min() else 0.0
-    # Whole numbers: of the units, the one that gives a camera's frame rate.
+    # Whole numbers: take the unit by which the times between frames are those of a camera.
     return next((unit for unit, least in ((1e-9, 1e6), (1e-6, 1e3), (1e-3, 2)) if step >= least), None)
 
 
 def _rate(name: str, time_of_frame: Mapping[str, str]) -> float | None:
-    """Frames a second, where the column of times tells a steady rate beside the frame numbers."""
+    """Frames a second, if a column of times beside the frame numbers has a steady rate; else None."""
     cells = list(time_of_frame.values())
     times = seconds_in(cells)
     read = frames_of_seconds(times * (unit_of(name, cells) or 1)) if times is not None else None

@@ -8,22 +8,23 @@ from typing import Any
 from olift_fast.errors import InputError
 from olift_fast.tracks.skeleton import Skeleton
 
-#: The names under which tools list the joints, each with those of the bones.
+#: The keys under which tools list the joints and the bones.
 _LISTS = (("nodes", "edges"), ("keypoints", "skeleton"), ("bodyparts", "skeleton"), ("keypoint_names", "skeleton"))
 
-#: Keys of files of keypoints, whose readers find the joints.
+#: An object with one of these keys is a file of keypoints: its reader finds the joints.
 _RECORDINGS = {"annotations", "images", "labels", "skeletons", "scores"}
 
 
 def skeleton_of_object(content: Any) -> Skeleton | None:
-    """The skeleton of a parsed JSON or YAML file; None if the file is of an unknown kind.
+    """The skeleton of a parsed JSON or YAML file; None if the file is of another kind.
 
-    Known are SLEAP's skeletons (in JSON a graph of nodes and links, in YAML nodes and edges below the skeleton's name),
-    COCO's categories (`keypoints` and `skeleton`, whose bones count from 1 or name their joints), and `nodes` or
-    `bodyparts` with edges between them by name or by number from 0. Joints are names, or objects with a `name`.
+    The kinds are: SLEAP's skeleton (in JSON a graph of nodes and links, in YAML nodes and edges below the skeleton's
+    name); COCO's category (`keypoints` and `skeleton`, whose bones give joints by number from 1, or by name); and
+    `nodes`, `bodyparts` or `keypoint_names` with edges that give joints by name, or by number from 0. A joint is a
+    name, or an object with a `name`.
 
     Raises:
-        InputError: there are several skeletons, edges that don't join two joints, or references to nothing.
+        InputError: there are several skeletons, an edge does not join two joints, or a link refers to nothing.
     """
     if isinstance(content, Mapping) and isinstance(content.get("nx_graph"), Mapping):
         content = content["nx_graph"]
@@ -49,10 +50,15 @@ def skeleton_of_object(content: Any) -> Skeleton | None:
 
 
 def bones(pairs: Any, names: Sequence[str], first: int) -> list[tuple[int, int]]:
-    """The edges between joints given by name, or by number from `first`; from 0 if one of the numbers is 0.
+    """The edges as pairs of joint indices. They give joints by name or by number.
+
+    Args:
+        pairs: the edges.
+        names: the joints' names.
+        first: the number of the first joint; 0 if one of the edges has a 0.
 
     Raises:
-        InputError: the edges are not pairs, or a joint is unknown.
+        InputError: an edge is not a pair, or names no joint.
     """
     place = {name: index for index, name in enumerate(names)}
     listed = [_ends(pair) for pair in pairs or ()]
@@ -73,7 +79,7 @@ def bones(pairs: Any, names: Sequence[str], first: int) -> list[tuple[int, int]]
 
 
 def _lists(content: Any) -> tuple[str, str] | None:
-    """The keys of the joints and of the bones in an object; None where it has none."""
+    """The keys of an object's joints and bones; None if it has no joints."""
     if not isinstance(content, Mapping) or _RECORDINGS & set(content):
         return None
     for keys in _LISTS:
@@ -107,9 +113,9 @@ def _ends(pair: Any) -> tuple[Any, Any]:
 
 
 def _of_graph(content: Mapping[str, Any]) -> Skeleton:
-    """The skeleton of SLEAP's JSON, in which an object is written out once and then referred to by its number.
+    """The skeleton of SLEAP's JSON, which writes an object out once, and refers to it by its number afterwards.
 
-    SLEAP numbers nodes and types of links together. sleap-io numbers them separately, and writes nodes out again.
+    SLEAP numbers nodes and types of links together. sleap-io numbers them separately, and may write a node out again.
     """
     objects = list(_objects(content))
     nodes = [value for kind, value in objects if kind == "node"]
@@ -143,7 +149,7 @@ def _of_graph(content: Mapping[str, Any]) -> Skeleton:
 
 
 def _objects(value: Any) -> Iterator[tuple[str, Any]]:
-    """The nodes (by name) and types of links (by number) that a graph writes out, in its order."""
+    """The nodes (their names) and types of links (their numbers) that a graph writes out, in its order."""
     if isinstance(value, Mapping):
         if "py/reduce" in value or "py/state" in value:
             yield _object(value)

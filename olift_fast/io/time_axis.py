@@ -1,4 +1,4 @@
-"""Puts series with their own times, such as the animals of an NWB file, on one axis of frames; and units of time."""
+"""Gives several series with times of their own, such as the joints of an NWB file, common frames; and units of time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from olift_fast.io.frame_numbers import LONGEST_VIDEO, frames_of_seconds
 _Times = npt.NDArray[np.float64]
 _Frames = npt.NDArray[np.int64]
 
-#: Times that are so many seconds apart are one time, where nothing tells the time between frames.
+#: Times that are at most this many seconds apart are one time, if nothing tells the time between frames.
 _SAME = 2e-6
 
-#: The seconds of one unit, by the ways to write it.
+#: The length of a unit in seconds, by the ways to write the unit.
 _UNITS = {
     "nanoseconds?|nsecs?|ns": 1e-9,
     "microseconds?|usecs?|us|µs": 1e-6,
@@ -34,9 +34,9 @@ class TimeAxis(NamedTuple):
     """The frames of several series.
 
     Args:
-        frames: (t) the frame of each time of a series, for each series; increasing.
-        fps: frames a second; None if the times tell no rate, and frames are counted from 0.
-        warnings: problems with the times.
+        frames: for each series, (t) the frame of each of its times; increasing.
+        fps: frames a second; None if the times have no steady rate, and frames are counted from 0.
+        warnings: what is wrong with the times.
     """
 
     frames: list[_Frames]
@@ -47,13 +47,13 @@ class TimeAxis(NamedTuple):
 def one_axis(series: Sequence[_Times], rate: float | None = None) -> TimeAxis:
     """The frames of several series on one axis.
 
-    Times of different series that are closer than half a frame are the same frame. The series with the most frames a
-    second sets the axis, and the times of the others are moved to its nearest frames. Series that take turns, and are
-    regular only together, share the finer axis of all times.
+    Times of different series that are closer than half a frame belong to the same frame. The series with the most
+    frames a second sets the axis; a time of another series goes to the nearest of its frames. If the series take turns,
+    so that only all times together are regular, the axis has a frame for each time of any series.
 
     Args:
-        series: (t) times in seconds, increasing, for each series.
-        rate: frames a second for series of one frame, if the file has it.
+        series: for each series, (t) times in seconds, increasing.
+        rate: frames a second, if the file has it; used for series of one frame.
 
     Raises:
         InputError: the series do not fit one axis: two times of one series would be the same frame.
@@ -66,15 +66,15 @@ def one_axis(series: Sequence[_Times], rate: float | None = None) -> TimeAxis:
 
 
 def seconds_of(unit: str) -> float | None:
-    """The seconds of one unit of time ("ms", "seconds", "days since 2024-01-01"); None if it is not a unit of time."""
+    """The length in seconds of a unit of time: "ms", "seconds", "days since 2024-01-01"; None if it is no such unit."""
     name = re.split(r"\s+since\b", unit.strip().casefold())[0]
     return next((seconds for pattern, seconds in _UNITS.items() if re.fullmatch(pattern, name)), None)
 
 
 def _frames_of(series: Sequence[_Times], rate: float | None) -> TimeAxis:
-    """The same for series that have times, each of them different ones."""
+    """`one_axis` for series of which each has times, and no two have the same ones."""
     readings = [(one, *read) for one in series if (read := frames_of_seconds(one)) is not None]
-    # Two times alone tell little of a rate.
+    # A rate from two times alone is uncertain.
     readings = [reading for reading in readings if len(reading[0]) > 2] or readings
     together, place = _together(series)
     read = frames_of_seconds(together)
@@ -92,27 +92,27 @@ def _frames_of(series: Sequence[_Times], rate: float | None) -> TimeAxis:
     fitted = [_nearest(_frame_at(one, times, numbers, fps), one, fps) for one in series]
     worst = max(off for _, off in fitted)
     if worst > 0.45 and read is not None and len(together) >= 0.6 * (np.ptp(read[0]) + 1):
-        turns = f"the series' times lie between each other: frames are those of all, {read[1]:.6g} a second"
+        turns = f"the series take turns: each time of any of them is a frame, {read[1]:.6g} a second"
         return TimeAxis([read[0][at] for at in place], read[1], (turns,))
     frames = [one for one, _ in fitted]
     first, start = min(int(one[0]) for one in frames), min(float(one[0]) for one in series)
     if first < 0 <= start or start > LONGEST_VIDEO:
         frames = [one - first for one in frames]
     apart = (
-        f"the times of some series lie up to {worst:.2g} frames beside those of others: each is taken to the nearest"
+        f"times of some series are up to {worst:.2g} frames off from those of others: each goes to the nearest frame"
     )
     return TimeAxis(frames, fps, (apart,) if worst > 0.25 else ())
 
 
 def _together(series: Sequence[_Times]) -> tuple[_Times, list[_Frames]]:
-    """The times of all series, with near ones as one, and the place of each series' times among them."""
+    """The times of all series, with near ones as one, and the places of each series' times among them."""
     steps = [float(np.diff(one).min()) for one in series if len(one) > 1]
     tolerance = 0.1 * min(steps) if steps else _SAME
     times = np.unique(np.concatenate(series)) if series else np.zeros(0)
     cluster = np.concatenate([[0], np.cumsum(np.diff(times) > tolerance)])[: len(times)]
     place = [cluster[np.searchsorted(times, one)] for one in series]
     if any((np.diff(at) <= 0).any() for at in place):
-        # So many times are near each other that they form chains.
+        # Chains of near times would put two times of one series in one place.
         cluster = np.arange(len(times))
         place = [np.searchsorted(times, one) for one in series]
     counts = np.bincount(cluster)
@@ -120,7 +120,8 @@ def _together(series: Sequence[_Times]) -> tuple[_Times, list[_Frames]]:
 
 
 def _alike(series: Sequence[_Times]) -> bool:
-    """Whether the series have as many times, most of them closer to their like than half a step, all than one."""
+    """Whether all series have equally many times, each less than a step from its counterpart in the first series, and
+    most of them less than half a step."""
     if len({len(one) for one in series}) != 1 or len(series[0]) < 2:
         return False
     step = float(np.median(np.diff(series[0])))
@@ -129,7 +130,7 @@ def _alike(series: Sequence[_Times]) -> bool:
 
 
 def _frame_at(times: _Times, known: _Times, frames: _Frames, fps: float) -> _Times:
-    """The frame, with its fraction, at each time, by those of another series."""
+    """The frame, with a fraction, at each time, interpolated between the `known` times and their `frames`."""
     found = np.interp(times, known, frames.astype(np.float64))
     before, after = times < known[0], times > known[-1]
     found[before] = frames[0] + (times[before] - known[0]) * fps
@@ -138,13 +139,13 @@ def _frame_at(times: _Times, known: _Times, frames: _Frames, fps: float) -> _Tim
 
 
 def _nearest(found: _Times, times: _Times, fps: float) -> tuple[_Frames, float]:
-    """Whole frames for those with fractions, and how far off they are: at most a half.
+    """Whole frames for frames with fractions, and how far off they are: at most a half.
 
-    A series that lies beside the others by the same part of a frame is moved as a whole.
+    A series that is off by the same part of a frame throughout is moved as a whole.
     """
     if not np.abs(found).max() < 2**53:
         raise InputError("timestamps of different series are too far apart for frames of one recording")
-    # The mean of the fractions, which end where they begin.
+    # The circular mean of the fractions: 0.99 and 0.01 are close.
     mean = np.exp(2j * np.pi * found).mean()
     beside = float(np.angle(mean)) / (2 * np.pi)
     steady = abs(mean) > 0.7

@@ -25,12 +25,12 @@ def write_lifted(result: LiftedTracks, path: str | Path, format: str | None = No
     Args:
         result: the result.
         path: the file.
-        format: one of these names; by default chosen by the ending: .npz, .csv, .long.csv, .parquet, .h5, .nc, .nwb,
-            .slp, .points3d.h5, .anipose.csv, .mat, .trc, .c3d, .bvh, .glb, .gltf.
+        format: one of these names; by default the ending of the path chooses it: .npz, .csv, .long.csv, .parquet, .h5,
+            .nc, .nwb, .slp, .points3d.h5, .anipose.csv, .mat, .trc, .c3d, .bvh, .glb, .gltf.
 
     Raises:
         InputError: the ending is unknown, the path can't be written or is the input file itself, or the format needs
-            something that the result lacks: a single track, a frame rate, bones.
+            what the result lacks: a single track, a frame rate, bones.
         MissingExtraError: the format needs the extra `io`, which is not installed.
     """
     path = Path(path)
@@ -60,8 +60,8 @@ def check_can_hold(path: Path, tracks: KeypointTracks | LiftedTracks, *, more_to
     known = _known(path)
     if more_to_come and "one track" in known.wants:
         raise InputError(
-            f"{path}: {known.title} holds one track a file, and a live stream may have several: record an .npz, of "
-            "which `olift convert --each-track` makes a file of each"
+            f"{path}: {known.title} holds one track a file, and a live stream may have several: record an .npz, and "
+            "`olift convert --each-track` makes a file of each track"
         )
     _check(path, known, tracks)
 
@@ -71,8 +71,8 @@ def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTrack
     if "one track" in wants and tracks.num_tracks != 1:
         names = ", ".join(map(repr, tracks.tracks))
         raise InputError(
-            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}): write an .npz, of which "
-            "`olift convert --track` takes one, and `olift convert --each-track` makes a file of each"
+            f"{path}: {title} holds one track a file, got {tracks.num_tracks} ({names:.100}): write an .npz, from "
+            "which `olift convert --track` takes one track, and `olift convert --each-track` makes a file of each"
         )
     if "fps" in wants and tracks.fps is None:
         raise InputError(
@@ -91,7 +91,8 @@ def _check(path: Path, known: OutputFormat, tracks: KeypointTracks | LiftedTrack
 
 
 def part_path(path: Path, number: int) -> Path:
-    """The path of one part of a result: the first part of "out.long.csv" is that file, the second "out.2.long.csv"."""
+    """The path of one part of a result: of "out.long.csv", the first part has this name, the second is
+    "out.2.long.csv"."""
     if number == 1:
         return path
     stem = len(path.name) - len(_suffix(path))
@@ -111,12 +112,12 @@ def require_writer(path: Path) -> None:
 
 
 def leaves_out(path: Path) -> str:
-    """The parts of a result that a file of this name leaves out, in words; raises InputError for an unknown ending."""
+    """What a file of this name leaves out of a result, in words; raises InputError for an unknown ending."""
     return _known(path).drops
 
 
 def stem_of(path: Path) -> str:
-    """The name without its ending: "out" of "out.long.csv"; any other name without its last suffix."""
+    """The name without its ending: "out" of "out.long.csv". If the ending is unknown: without its last suffix."""
     known = _ending(path)
     return path.name[: -len(known)] if known else path.stem
 

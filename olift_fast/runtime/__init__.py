@@ -1,4 +1,4 @@
-"""The lifter's parts on NumPy arrays, with the native module: nothing here imports torch.
+"""The parts of a lifter on NumPy arrays, computed by the native module. Nothing here imports torch.
 
-`olift_fast.model.NativeLifter` consists of these parts, and `olift_fast.nn` uses the same ones with tensors.
+`olift_fast.model.NativeLifter` is made of these parts; `olift_fast.nn` uses the same ones with tensors.
 """

@@ -17,8 +17,8 @@ ITERATIONS = 64
 def orthographic_fit(spread: Floats, cross: Floats) -> tuple[Floats, Floats]:
     """The rotation R and the scale s that minimize ``Σ |s (R source)_xy - target|²`` for centered points.
 
-    It starts at the rotation nearest to the best affine map. Then it alternates: complete the target with the depth of
-    the fit, and fit the source to the completed target (Horn 1987). Each step lowers the error.
+    The fit starts at the rotation nearest to the best affine map. Then two steps alternate: complete the target with
+    the depth of the fit, and fit the source to the completed target (Horn 1987). Each step lowers the error.
 
     Args:
         spread: ``(N, 3, 3)``, ``Σ source sourceᵀ``.
@@ -28,7 +28,7 @@ def orthographic_fit(spread: Floats, cross: Floats) -> tuple[Floats, Floats]:
         rotations ``(N, 3, 3)`` and scales ``(N,)``.
 
     Equivalent to `olift_fast.reference.orthographic_procrustes` without its translation. The native module's kernel
-    ends with Newton steps; without the native module this is computed in NumPy.
+    ends with Newton steps. Without the native module, NumPy computes the fit.
     """
     native = native_module()
     if native is None or asked_backend() == "eager" or not len(spread):

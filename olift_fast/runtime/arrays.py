@@ -1,4 +1,4 @@
-"""Arrays of the runtime: their types, and new arrays aligned for the kernels."""
+"""The types of the runtime's arrays, and new arrays that are aligned for the kernels."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _LINE = 64
 
 
 def fresh(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Elements:
-    """An uninitialized array whose memory begins at a cache line, as torch's does, and is in huge pages if it is large.
+    """An uninitialized array whose memory begins at a cache line, as torch's does; a large one is in huge pages.
 
-    An array of ``np.empty`` begins 16 bytes after a cache line, so every vector of the kernels would be in two lines.
+    An array of ``np.empty`` begins 16 bytes after a cache line, so each vector of a kernel would be in two cache lines.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + _LINE, dtype=np.uint8)
@@ -53,5 +53,5 @@ def contiguous(array: Elements, dtype: npt.DTypeLike = np.float32) -> Elements:
 
 
 def widened(bits: Elements) -> Array:
-    """The float32 values of the bits of bfloat16."""
+    """The float32 values of numbers that are given as the bits of bfloat16."""
     return np.asarray((bits.astype(np.uint32) << 16).view(np.float32))

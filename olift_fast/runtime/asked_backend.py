@@ -29,10 +29,10 @@ _asked = _Asked()
 def use_backend(name: Backend) -> Iterator[None]:
     """Within the block, operations without a `backend=` of their own use this backend; it overrides ``OLIFT_BACKEND``.
 
-    It holds for the thread that enters the block, like `torch.autocast`. So don't use ``await`` or ``yield`` in the
-    block: other code that the thread runs meanwhile would use this backend, too. Blocks may be nested; the end of a
-    block restores the choice before it. A function under ``torch.compile`` can be called in the block, or have the
-    block in it: a graph that was compiled for one backend is not used for another.
+    The choice holds for the thread that enters the block, like `torch.autocast`. So don't use ``await`` or ``yield`` in
+    the block: other code that the thread runs meanwhile would use this backend, too. Blocks may be nested; the end of a
+    block restores the choice before it. A function under ``torch.compile`` can be called in the block, or contain the
+    block: a graph that was compiled for one backend is not used for another.
 
     Args:
         name: "auto" for the fastest that can run. Any other backend is forced, and an operation that can't run on it
@@ -53,7 +53,7 @@ def use_backend(name: Backend) -> Iterator[None]:
 
 
 def asked_backend() -> Backend:
-    """The backend that `use_backend` or ``OLIFT_BACKEND`` asks for, "eager" for "reference"; "auto" if neither does.
+    """The backend that `use_backend` or ``OLIFT_BACKEND`` asks for; "auto" if neither does, "eager" for "reference".
 
     The variable may change while the program runs. A graph of ``torch.compile`` keeps its value from compile time.
 
@@ -71,9 +71,9 @@ def known_backend(name: str) -> Backend:
 
 
 def constant(function: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Makes ``torch.compile`` call the function at compile time, and use the answer as a constant of the graph.
+    """Makes ``torch.compile`` call the function when it compiles, and use the answer as a constant of the graph.
 
-    `torch.compiler.assume_constant_result` does the same, but imports the whole compiler first, which takes longer than
+    `torch.compiler.assume_constant_result` does the same, but first imports the whole compiler, which takes longer than
     lifting a clip.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]

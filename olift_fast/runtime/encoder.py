@@ -1,4 +1,4 @@
-"""Keypoints to tokens, on arrays."""
+"""The encoder on arrays: it makes a token of each keypoint."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Encoder:
     """`olift_fast.nn.KeypointEncoder` without gradients, on arrays.
 
     Args:
-        encoding: of a keypoint.
-        freqs: ``(2, F)``.
-        weight, bias: of the layer, ``(D, 2F)`` and ``(D,)``; ``(D, 2)`` for "linear".
-        token: ``(D,)``, for hidden keypoints.
-        side: ``(D,)``.
-        pitch: weight ``(D, 2)`` and bias ``(D,)``, if the model takes the pitch.
-        kind: ``(kinds, D)``, if the model takes kinds.
-        time: frames → ``(T, D)``, if the model counts frames.
+        encoding: how the numbers of a keypoint become features.
+        freqs: ``(2, F)``, the frequencies of the features.
+        weight, bias: the layer after the features, ``(D, 2F)`` and ``(D,)``; for "linear" the weight is ``(D, 2)``.
+        token: ``(D,)``, the token of a hidden keypoint.
+        side: ``(D,)``, added for a joint on the left, subtracted for one on the right.
+        pitch: weight ``(D, 2)`` and bias ``(D,)`` for the pitch; None if the model does not take it.
+        kind: ``(kinds, D)``, a row for each kind of joint; None if the model does not take kinds.
+        time: a function of the number of frames that returns ``(T, D)``; None if the model does not count frames.
     """
 
     encoding: Encoding
@@ -45,7 +45,7 @@ class Encoder:
 
     @classmethod
     def of(cls, weights: Weights, encoding: Encoding, time_encoding: TimeEncoding) -> Encoder:
-        """From the weights of a lifter whose names begin with "encoder."."""
+        """The encoder with those of a lifter's weights whose names begin with "encoder."."""
         own = {name.removeprefix("encoder."): array for name, array in weights.items() if name.startswith("encoder.")}
         time: Callable[[int], Array] | None = None
         if time_encoding == "absolute":
@@ -57,9 +57,9 @@ class Encoder:
         return cls(encoding, own["freqs"], *layer, own["token"], own["side"], pitch, own.get("kind.weight"), time)
 
     def __call__(self, keypoints: Array, visible: Mask, description: Array | None = None) -> Array:
-        """Tokens ``(B, T, J, D)`` of keypoints ``(B, T, J, 2)`` and visible ``(B, T, J)``, which may be of any strides.
+        """Tokens ``(B, T, J, D)`` of keypoints ``(B, T, J, 2)`` and visible ``(B, T, J)``, which may have any strides.
 
-        `description` is what `describe` returned.
+        `description` is the result of `describe`.
         """
         tokens: Array = fresh((*visible.shape, len(self.bias)))
         self.encode_into(keypoints, visible, tokens)
@@ -70,7 +70,7 @@ class Encoder:
         return tokens
 
     def encode_into(self, keypoints: Array, visible: Mask, tokens: Array) -> None:
-        """Writes each keypoint's own token into `tokens` ``(..., D)``, contiguous."""
+        """Writes the tokens of keypoints, without description and time, into `tokens` ``(..., D)``, contiguous."""
         if self.encoding == "linear":
             x, y = np.moveaxis(np.where(visible[..., None], keypoints, np.float32(0)), -1, 0)[..., None]
             tokens[...] = np.where(visible[..., None], _through(x, y, self.weight, self.bias), self.token)
@@ -104,5 +104,8 @@ class Encoder:
 
 
 def _through(first: Any, second: Any, weight: Array, bias: Array) -> Any:
-    """Two numbers ``(..., 1)`` through a linear layer ``(D, 2)``; a product of matrices would depend on their rows."""
+    """Two numbers ``(..., 1)`` through a linear layer ``(D, 2)``: ``(..., D)``.
+
+    It is no product of matrices, whose rounding can depend on the number of rows.
+    """
     return first * weight[:, 0] + second * weight[:, 1] + bias

@@ -1,4 +1,4 @@
-"""A lifter's layers as native passes over arrays: one before the first attention, one after each."""
+"""The layers of a lifter as native passes over arrays: one before the first attention, and one after each attention."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Head = tuple[Norm, Packed, Packed | None]
 
 @dataclass(frozen=True, eq=False)
 class LayerWeights:
-    """A pre-norm transformer layer: its attention, and the parameters of all else."""
+    """A pre-norm transformer layer: its attention, and the weights of its norms and linear layers."""
 
     attention: Attention
     norm: Norm
@@ -40,7 +40,12 @@ class LayerWeights:
 
     @classmethod
     def of(cls, weights: Weights, prefix: str, heads: int, window: tuple[int, int] | None, bias: bool) -> LayerWeights:
-        """From a lifter's weights whose names have this prefix, such as "motion.0."; no window: over the joints."""
+        """The layer with those of a lifter's weights whose names have this prefix, such as "motion.0.".
+
+        Args:
+            window: the frames that its attention sees; None for attention over joints.
+            bias: whether attention over time has a bias for each offset.
+        """
         told = relative_time_bias(weights, f"{prefix}attention.time_bias.", window) if window and bias else None
         return cls(
             attention=Attention(heads, window, told),
@@ -85,14 +90,14 @@ class Attention:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """The layers between two attentions, see `token_block` in ``_native.pyi``."""
+    """All layers between two attentions; `token_block` in ``_native.pyi`` describes the parts."""
 
     projection: Packed | None
     mlp: PackedMlp | None
     head: Head
 
     def run(self, tokens: Array, attended: Elements | None, out: Elements, threads: int | None = None) -> None:
-        """Changes the tokens in place and writes `out`; with `thread_count` threads by default."""
+        """Changes the tokens in place, and writes `out`. The number of threads is `thread_count` by default."""
         given = (self.projection, self.mlp, self.head)
         loaded_module().token_block(tokens, attended, out, *given, threads or thread_count())
 
@@ -101,16 +106,16 @@ class FusedLayers:
     """Motion layers, space layers and decoder as native passes: one before the first attention, one after each.
 
     A pass takes 48 tokens at a time through ``tokens + projection(attended)``, ``tokens + mlp(norm(tokens))`` and the
-    next layer's ``qkv(norm(tokens))``, or the decoder. Intermediate results stay in the cache; layer by layer they
+    next layer's ``qkv(norm(tokens))``, or the decoder. So intermediate results stay in the cache. Layer by layer, they
     would be written to memory and read back ten times. Weights are packed once.
 
     Args:
         layers: those over time, then those over joints.
         decoder: a norm and two layers.
-        products: the rounding of the linear layers' inputs and weights. "bfloat16" also rounds queries, keys and
-            values. "int16" rounds to integers: a token with a scale by its largest value, and an output's weights so
-            that no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` say where
-            they don't run.
+        products: the type that the linear layers' inputs and weights are rounded to. "bfloat16" also rounds queries,
+            keys and values. "int16" rounds to integers: each token is scaled by its largest value, and the weights of
+            each output so that no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and
+            `why_not_int16` say why a machine can't use them.
 
     Several threads may call it at once.
     """
@@ -167,7 +172,7 @@ class FusedLayers:
 
     def _take_buffer(self, size: int) -> Elements:
         """A buffer of `size` numbers or more: one of an earlier call, if it is large enough, or a new one."""
-        # Pop without checking first, because another thread might take the buffer in between.
+        # Pop without looking first: another thread might take the buffer in between.
         with contextlib.suppress(IndexError):
             buffer = self._free_buffers.pop()
             if buffer.size >= size:

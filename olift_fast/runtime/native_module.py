@@ -28,12 +28,12 @@ def loaded_module() -> ModuleType:
 
 
 def why_not_native() -> str | None:
-    """One line on why the native module can't be used here; None if it can."""
+    """Why the native module can't be used here, in one line; None if it can."""
     return _load()[1]
 
 
 def why_not_bfloat16() -> str | None:
-    """One line on why the native layers can't multiply in bfloat16 here; None if they can."""
+    """Why the native layers can't multiply in bfloat16 here, in one line; None if they can."""
     native = native_module()
     if native is None:
         return why_not_native()
@@ -41,7 +41,7 @@ def why_not_bfloat16() -> str | None:
 
 
 def why_not_int16() -> str | None:
-    """One line on why the native layers can't multiply 16-bit integers here; None if they can."""
+    """Why the native layers can't multiply 16-bit integers here, in one line; None if they can."""
     native = native_module()
     if native is None:
         return why_not_native()
@@ -49,10 +49,10 @@ def why_not_int16() -> str | None:
 
 
 def ask_for_huge_pages(address: int, size: int) -> None:
-    """Asks for pages of 2 MB for large new memory of `size` bytes, before a kernel first touches it.
+    """Asks the system for pages of 2 MB for new memory of `size` bytes, if that is large.
 
-    With pages of 4 KB, zeroing and mapping take a third of the time of the attention of a long sequence. This is a
-    hint, which the system may ignore; the memory's content stays.
+    To be called before a kernel first touches the memory. With pages of 4 KB, zeroing and mapping take a third of the
+    time of attention over a long sequence. The system may ignore this hint. The memory's content stays.
     """
     native = native_module()
     if native is not None and size >= _HUGE:
@@ -77,7 +77,7 @@ def _load() -> tuple[ModuleType | None, str | None]:
 
 
 def _import_from(path: str) -> ModuleType:
-    """The module of another build, say with sanitizers."""
+    """The module of another build, for example with sanitizers."""
     spec = importlib.util.spec_from_file_location("olift_fast._native", path)
     if spec is None or spec.loader is None or not Path(path).is_file():
         raise ImportError(f"OLIFT_NATIVE names a file that is not there: {path}")

@@ -19,7 +19,7 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 
 class _Own:
-    """The number of threads used without torch, and whether torch's threads have been found since."""
+    """The number of threads without torch, the number of `set_thread_count`, and whether torch's threads are used."""
 
     count: int | None = None
     asked: int | None = None
@@ -27,9 +27,10 @@ class _Own:
 
 
 def thread_count() -> int:
-    """``torch.get_num_threads()`` if torch is imported, else the number of `set_thread_count`.
+    """The number of threads that the kernels use.
 
-    Without either: ``OMP_NUM_THREADS``, or the number of cores that the process may use.
+    ``torch.get_num_threads()`` if torch is imported, else the number given to `set_thread_count`, else
+    ``OMP_NUM_THREADS``, else the number of cores that the process may use.
     """
     torch = imported_torch()
     if torch is not None:
@@ -41,7 +42,7 @@ def thread_count() -> int:
 
 
 def set_thread_count(count: int) -> None:
-    """Limits the kernels to this number of threads; if torch is imported, ``torch.set_num_threads`` is called.
+    """Limits the kernels to this number of threads; if torch is imported, also calls ``torch.set_num_threads``.
 
     Raises:
         ValueError: count is less than 1.
@@ -53,7 +54,7 @@ def set_thread_count(count: int) -> None:
 
 
 def keep_thread_count() -> None:
-    """Gives torch, if it is imported, the number of `set_thread_count`; for code that imports torch after that call."""
+    """Gives torch the number that `set_thread_count` was given. For code that imports torch after that call."""
     torch = imported_torch()
     if torch is not None and _Own.asked is not None:
         torch.set_num_threads(_Own.asked)
@@ -104,7 +105,7 @@ def _usual_count() -> int:
         return int(told)
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
-    # Two processors that are one core have the same siblings.
+    # Two logical processors of one core have the same siblings.
     cores = {_siblings(cpu) for cpu in os.sched_getaffinity(0)}
     return max(len(cores), 1)
 

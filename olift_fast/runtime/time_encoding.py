@@ -1,4 +1,4 @@
-"""Time encodings of the lifter: a vector of the frame number, or a bias of the attention."""
+"""How a lifter knows the time: by a vector for each frame number, or by a bias of its attention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def relative_time_bias(weights: Weights, prefix: str, window: tuple[int, int]) -
     """``(H, left + right + 1)``, from offset ``-left`` to offset ``right``.
 
     Args:
-        weights: hold ``freqs`` ``(1, F)`` and a layer ``projection`` by names with this prefix.
+        weights: have ``freqs`` ``(1, F)`` and a layer ``projection`` under names with this prefix.
         prefix: such as "motion.0.attention.time_bias.".
         window: ``(left, right)`` frames.
 
@@ -34,7 +34,7 @@ def absolute_time(weights: Weights, prefix: str, frames: int) -> Array:
 
 
 def table_of_time(table: Array, frames: int) -> Array:
-    """``(T, D)``: the rows of the learned table.
+    """``(T, D)``: the first rows of the learned table.
 
     Raises:
         ValueError: more frames than rows.
@@ -45,7 +45,7 @@ def table_of_time(table: Array, frames: int) -> Array:
 
 
 def _projected(weights: Weights, prefix: str, start: int, stop: int) -> Array:
-    """Fourier features of the whole numbers from start to stop through the linear layer, ``(stop - start, out)``."""
+    """``(stop - start, out)``: Fourier features of the numbers from start to stop - 1, through the linear layer."""
     freqs, weight, bias = (
         weights[prefix + name].astype(np.float64) for name in ("freqs", "projection.weight", "projection.bias")
     )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from olift_fast.errors import InputError, printable
+from olift_fast.errors import InputError, plural, printable
 from olift_fast.streaming.channel import OnLag
 from olift_fast.streaming.router import Router
 from olift_fast.streaming.session import Ended, Event, Lifted, Session
@@ -235,7 +235,7 @@ async def _draw(view: LiveView) -> None:
 
 def _summary(stats: dict[str, Any]) -> str:
     """A summary in one line."""
-    frames, bad_lines = (f"{stats[name]:,} {word}{'s' * (stats[name] != 1)}" for name, word in _COUNTED.items())
+    frames, bad_lines = (plural(stats[name], word) for name, word in _COUNTED.items())
     counts = f"{frames} in, {stats['results']:,} out, {stats['dropped']:,} dropped"
     told = f"{counts}, {bad_lines} in {stats['seconds']:.1f} s"
     latencies = stats["latency_ms"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from olift_fast._version import __version__
-from olift_fast.errors import printable
+from olift_fast.errors import plural, printable
 from olift_fast.model.cards import with_metadata
 from olift_fast.train.adapting import Adaptation
 
@@ -26,7 +26,7 @@ def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
     rows = [f"| {words} | {100 * before:.1f} % | {100 * after:.1f} % |" for words, before, after in outcome.changes()]
     skeleton = outcome.body.skeleton
     count = len(outcome.body.individuals)
-    individuals = f", with those of {count} individual{'s' * (count > 1)}" if count else ""
+    individuals = f", with those of {plural(count, 'individual')}" if count else ""
     lines = [
         f"# {printable(outcome.lifter.name)}",
         "",
@@ -34,7 +34,8 @@ def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
         "3D was used, and nobody has measured its error.",
         "",
         f"- learned from: {names}{more}",
-        f"- {outcome.learned} clips of {outcome.frames} frames of {outcome.tracks} tracks; {outcome.held_out} held out",
+        f"- {plural(outcome.learned, 'clip')} of {outcome.frames} frames of {plural(outcome.tracks, 'track')}; "
+        f"{outcome.held_out} held out",
         f"- {skeleton.num_joints} joints, {len(skeleton.edges)} bones, whose lengths are in `body.json`{individuals}",
         f"- {outcome.steps} steps",
         f"- {'judged better' if outcome.verdict.helped else 'not judged better'}: {outcome.verdict.reason}",

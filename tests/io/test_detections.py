@@ -78,7 +78,7 @@ def test_ids_win_over_nearness_and_the_more_confident_of_two_stays() -> None:
     assert tracked.tracks == ("a", "b")
     assert _corner(tracked.keypoints, 0) == [0, 80]
     assert tracked.confidence[0, 1, 0] == np.float32(0.9)
-    assert tracked.warnings == ["1 of 4 poses left out: another one in the frame has the same id and is more confident"]
+    assert tracked.warnings == ["1 of 4 poses left out: their frame has another pose of the same id, more confident"]
 
 
 def test_made_up_names_stay_clear_of_ids_in_the_file() -> None:
@@ -94,7 +94,7 @@ def test_pose_without_an_id_is_that_of_the_only_animal() -> None:
         _add(found, frame, 300.0 * frame, None if frame in (0, 3) else "mia")
     tracked = as_tracks(found)
     assert tracked.tracks == ("mia",) and _corner(tracked.keypoints, 0) == [300 * frame for frame in range(6)]
-    assert tracked.notes == ["2 of 6 poses have no id, and are joined to the tracks that lack one there"]
+    assert tracked.notes == ["2 of 6 poses have no id: each joins the nearest track without a pose there"]
 
 
 def test_poses_without_an_id_join_the_nearest_track_that_lacks_one() -> None:

@@ -73,7 +73,7 @@ def test_without_a_mark_a_row_without_cells_in_between_is_a_hidden_frame(read: C
     points = "nose_x,nose_y,tail_x,tail_y\n"
     found = read(",,,\n" + points + "100,2,3,4\n,,,\n\n5,6,7,8\n,,,\n")
     assert found.visible(0.0)[0, :, 0].tolist() == [True, False, True]
-    assert found.notes == ("rows without any cell: 1; they are frames in which everything is hidden",)
+    assert found.notes == ("empty rows: 1; they are frames in which everything is hidden",)
     marked = read("frame," + points + "0,100,2,3,4\n,,,,\n1,5,6,7,8\n")
     assert marked.num_frames == 2 and marked.notes == ()
 
@@ -145,7 +145,7 @@ def test_other_numbered_joints_stay_joints(read: Callable[[str], KeypointTracks]
     head = "," + ",".join(f"{part}_{axis}" for part in parts for axis in "xyp")
     found = read(head + "\n0" + ",100,200,.5" * len(parts) + "\n")
     assert found.num_tracks == 1 and found.skeleton.names == parts
-    assert any("taken for those of one animal" in note for note in found.notes) == (len(parts) == 4)
+    assert any("taken as those of one animal" in note for note in found.notes) == (len(parts) == 4)
 
 
 def test_the_only_row_keeps_the_name_of_its_track(read: Callable[[str], KeypointTracks]) -> None:

@@ -132,7 +132,7 @@ def test_coco_videos_are_read_each_by_itself(write_json: Writer, by: str, tracke
 def test_coco_two_poses_with_one_id_in_one_image_are_told(write_json: Writer) -> None:
     content = _two_crossing(track_id=lambda animal, frame: animal if frame else 1)
     found = read_keypoints(write_json(content))
-    assert found.warnings == ("1 of 8 poses left out: another one in the frame has the same id and is more confident",)
+    assert found.warnings == ("1 of 8 poses left out: their frame has another pose of the same id, more confident",)
 
 
 def test_coco_one_id_for_all_tells_no_animals_apart(write_json: Writer) -> None:

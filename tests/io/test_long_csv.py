@@ -54,6 +54,7 @@ def test_movements_data_frame_has_x_and_y_in_rows_of_their_own(read: Callable[[s
         ("frame,keypoint,x,y\n4,nose,1,2\n4,nose,3,4\n", "frame 4 of 'nose' comes twice; several animals need"),
         ("keypoint,x,y\nnose,1,2\ntail,3,4\n", "a row for each keypoint but no column of frames"),
         ("frame,keypoint,x,y\n4,nose,1,two\n", "line 2, column 4: wanted a number, got 'two'"),
+        ("frame,keypoint,x,y\n4,nose,1,2\n4,,3,4\n", "row 2 of 2 names no keypoint"),
         ("frame,keypoint,x,y\n", "holds no frames"),
     ],
 )

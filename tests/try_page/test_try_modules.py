@@ -162,6 +162,7 @@ BROKEN = {
     "cell.csv": (MARKED.replace("41", "4l").encode(), "cell.csv: line 5, column 2: wanted a number, got '4l'"),
     "deep.csv": (MARKED.replace("x,y\n3", "x,z\n3").encode(), "holds 3D points (x, y, z), needs 2D (x, y)"),
     "twice.csv": (MARKED.replace("\n5,", "\n3,").encode(), "frame 3 comes twice"),
+    "joined.json": (MMPOSE.replace('"frame_id": 4', '"frame_id": 1').encode(), "frame 1 comes twice"),
     "cut.json": (MMPOSE[:200].encode(), "not valid JSON (cut short?)"),
     "other.json": (b'{"a": 1}', "JSON of no format that this page reads, with keys a"),
     "cut.npz": (b"PK\x03\x04 cut", "not a readable NumPy archive (cut short?)"),

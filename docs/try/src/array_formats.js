@@ -1,5 +1,6 @@
 // Keypoints in arrays: our own .npz, a bare .npy, SLEAP's analysis files.
 
+import { distinctNames } from "./detections.js";
 import { InputError } from "./errors.js";
 import { readNpy } from "./numpy.js";
 import { unzip } from "./zip.js";
@@ -20,6 +21,9 @@ export async function readNpz(bytes) {
   if (names && names.values.length !== parsed.J) throw new InputError(`names must be ${parsed.J} names, got ${names.values.length}`);
   if (tracks && tracks.values.length !== parsed.N) throw new InputError(`tracks must be ${parsed.N} names, got ${tracks.values.length}`);
   if (frames && frames.values.length !== parsed.T) throw new InputError(`frames must have ${parsed.T} values, got ${frames.values.length}`);
+  if (edges?.values.length && (edges.shape.length !== 2 || edges.shape[1] !== 2)) {
+    throw new InputError(`edges must be pairs of joints, (E, 2), got shape (${edges.shape.join(", ")})`);
+  }
   const pairs = edges ? Array.from({ length: edges.values.length / 2 }, (_, edge) => [...edges.values.slice(2 * edge, 2 * edge + 2)]) : [];
   return {
     ...parsed, format: "npz", names: names ? names.values.map(String) : null, edges: pairs,
@@ -85,7 +89,7 @@ function readAnalysis(file) {
   const scores = keys.includes("point_scores") ? ordered(file, "point_scores", ["track", "node", "frame"], ["track", "frame", "node"]) : null;
   if (scores && scores.values.length !== N * T * J) throw new InputError("'point_scores' does not fit 'tracks'");
   const texts = (key) => (keys.includes(key) ? [...(file.get(key).value ?? [])].map(String) : []);
-  const given = texts("track_names"), edges = keys.includes("edge_inds") ? file.get("edge_inds") : null;
+  const given = distinctNames(texts("track_names")), edges = keys.includes("edge_inds") ? file.get("edge_inds") : null;
   return {
     format: "sleap-analysis", N, T, J, keypoints: tracks.values, confidence: scores?.values ?? null, names: texts("node_names"),
     edges: edges ? pairsOf(edges) : [], zeroIsHidden: true,

@@ -15,13 +15,17 @@ export class Detections {
     this.poses = [];
   }
 
-  /** Adds a pose of points (2·J) and scores (J), of the animal `id` or null; false where it has no keypoint. */
+  /**
+   * Adds a pose of points (2·J) and scores (J) of the animal `id`, or null; false if the pose has no keypoint.
+   * A keypoint with a score of NaN has none, and counts as certain.
+   */
   add(frame, id, points, scores) {
     if (scores.length !== this.J) throw new InputError(`a pose in frame ${frame} has ${scores.length} keypoints, wanted ${this.J}`);
-    const there = scores.map((score, joint) => isFinite(points[2 * joint]) && isFinite(points[2 * joint + 1]) && !(score <= 0));
+    const certain = scores.map((score) => (Number.isNaN(score) ? 1 : score));
+    const there = certain.map((score, joint) => isFinite(points[2 * joint]) && isFinite(points[2 * joint + 1]) && score > 0);
     if (!there.includes(true)) return false;
     const kept = points.map((value, at) => (there[at >> 1] ? value : NaN));
-    this.poses.push({ frame, id, owner: -1, points: kept, scores: scores.map((score, joint) => (there[joint] ? score : 0)), size: 0 });
+    this.poses.push({ frame, id, owner: -1, points: kept, scores: certain.map((score, joint) => (there[joint] ? score : 0)), size: 0 });
     return true;
   }
 }
@@ -33,6 +37,15 @@ export function identity(value) {
   if (typeof value === "object") return null;
   if (typeof value === "number") return value >= 0 && isFinite(value) ? String(value) : null;
   return String(value);
+}
+
+/** Throws if a frame number comes twice: in a list of frames, each has a number of its own. */
+export function refuseRepeatedFrames(numbers) {
+  const seen = new Set();
+  for (const number of numbers) {
+    if (seen.has(number)) throw new InputError(`frame ${number} comes twice`);
+    seen.add(number);
+  }
 }
 
 /** Numbers from the first to the last of some frames; throws where so many are missing that they can't be frames. */
@@ -59,14 +72,14 @@ export function asTracks({ J, poses }, { prefix = "track", allFrames = [] } = {}
   const without = poses.filter((pose) => pose.owner < 0).length;
   adopt(poses, used);
   const loose = poses.filter((pose) => pose.owner < 0), adopted = without - loose.length;
-  if (adopted) notes.push(`${adopted} of ${poses.length} poses have no id, and are joined to the tracks that lack one there`);
+  if (adopted) notes.push(`${adopted} of ${poses.length} poses have no id: each joins the nearest track without a pose there`);
   const alone = new Set(loose.map((pose) => pose.frame)).size === loose.length;
   const made = loose.length ? join(loose, named.length, alone) : 0;
   if (!alone) notes.push(`poses without an id are joined by nearness, into ${plural(made, "track")}`);
   while (Array.from({ length: made }, (_, number) => `${prefix}_${number}`).some((name) => named.includes(name))) prefix += "_";
   const tracks = [...named, ...Array.from({ length: made }, (_, number) => `${prefix}_${number}`)];
   const lost = poses.length - new Set(poses.map((pose) => `${pose.owner}/${pose.frame}`)).size;
-  if (lost) warnings.push(`${lost} of ${poses.length} poses left out: another one in the frame has the same id and is more confident`);
+  if (lost) warnings.push(`${lost} of ${poses.length} poses left out: their frame has another pose of the same id, more confident`);
   const N = tracks.length, T = frames.length;
   checkSize(N, T, J);
   const keypoints = new Float32Array(N * T * J * 2).fill(NaN), confidence = new Float32Array(N * T * J);
@@ -82,13 +95,18 @@ export function asTracks({ J, poses }, { prefix = "track", allFrames = [] } = {}
 /** Each pose as a track of one frame: pictures that have nothing to do with each other. */
 export function asStills({ J, poses }, labels) {
   if (!poses.length) throw new InputError("no keypoint is visible, wanted at least one animal");
-  const count = new Map();
-  labels.forEach((label) => count.set(label, (count.get(label) ?? 0) + 1));
   return {
     N: poses.length, T: 1, J, keypoints: Float32Array.from(poses.flatMap((pose) => [...pose.points])),
     confidence: Float32Array.from(poses.flatMap((pose) => [...pose.scores])), names: null,
-    tracks: labels.map((label, place) => (count.get(label) === 1 ? label : `${label}_${place}`)), frames: [0], notes: [], warnings: [],
+    tracks: distinctNames(labels), frames: [0], notes: [], warnings: [],
   };
+}
+
+/** The names, with the place in the list appended to repeated ones. */
+export function distinctNames(names) {
+  const count = new Map();
+  names.forEach((name) => count.set(name, (count.get(name) ?? 0) + 1));
+  return names.map((name, place) => (count.get(name) === 1 ? name : `${name}_${place}`));
 }
 
 /** The diagonal of each pose's box; a twentieth of the field of view where a pose is a point. */

@@ -1,6 +1,6 @@
 // Keypoints in JSON: COCO's annotations and results, MMPose's predictions, OpenPose's frames.
 
-import { Detections, asStills, asTracks, identity } from "./detections.js";
+import { Detections, asStills, asTracks, identity, refuseRepeatedFrames } from "./detections.js";
 import { InputError, shown } from "./errors.js";
 import { tables } from "./tables.js";
 
@@ -73,16 +73,18 @@ function readCoco(content) {
 
 /** A list of results, each with an image_id and keypoints x, y, score, …. */
 function readCocoResults(content) {
-  const poses = content.map((item) => triplets(item.keypoints, "keypoints"));
-  const numbers = content.map((item) => wholeNumber(item.image_id, "image_id")), { ids, notes } = animalIds(content);
+  const items = content.filter((item) => item.keypoints?.length);
+  if (!items.length) throw new InputError(`holds no tracks: none of ${content.length} results has keypoints`);
+  const poses = items.map((item) => ({ image: item.image_id, ...triplets(item.keypoints, "keypoints") }));
+  const numbers = content.map((item) => wholeNumber(item.image_id, "image_id")), { ids, notes } = animalIds(items);
   const isVideo = ids.some((id) => id !== null) || areFrames(numbers, 10);
   if (!isVideo) notes.push(`${new Set(numbers).size} images are taken as stills: their ids do not number them like frames`);
   const J = poses[0].scores.length, found = new Detections(J), labels = [];
-  poses.forEach(({ points, scores }, index) => {
-    if (found.add(isVideo ? numbers[index] : 0, ids[index], points, scores)) labels.push(`image_${numbers[index]}/animal_${labels.length}`);
+  poses.forEach(({ image, points, scores }, index) => {
+    if (found.add(isVideo ? image : 0, ids[index], points, scores)) labels.push(`image_${image}/animal_${labels.length}`);
   });
   const tracked = isVideo ? asTracks(found, { allFrames: numbers }) : asStills(found, labels);
-  const isPerson = J === 17 && content.every((item) => (item.category_id ?? 1) === 1);
+  const isPerson = J === 17 && items.every((item) => (item.category_id ?? 1) === 1);
   return { ...tracked, format: "coco-results", rig: isPerson ? "coco_17" : null, notes: [...tracked.notes, ...notes] };
 }
 
@@ -156,11 +158,13 @@ function readMMPose(content) {
     const frame = wholeNumber(item.frame_id ?? place, "frame_id");
     frames.push(frame);
     for (const instance of item.instances ?? []) {
+      if (Array.isArray(instance.keypoints) ? !instance.keypoints.length : instance.keypoints === null) continue;
       const pose = poseOf(instance);
       found ??= new Detections(pose.scores.length);
       found.add(frame, pose.id, pose.points, pose.scores);
     }
   });
+  refuseRepeatedFrames(frames);
   if (!found) throw new InputError(`holds no tracks: none of ${frames.length} frames has an instance`);
   const tracked = { ...asTracks(found, { allFrames: frames }), format: "mmpose" };
   if (!meta.keypoint_id2name) return ofPeople(tracked);
@@ -180,7 +184,7 @@ function poseOf(instance) {
   if (given.some((row) => row.length !== 2)) throw new InputError("holds 3D points (x, y, z), needs 2D (x, y)");
   const scores = instance.keypoint_scores ?? given.map(() => 1);
   if (scores.length !== given.length) throw new InputError(`keypoint_scores must have ${given.length} values, got ${scores.length}`);
-  return { id: named, points: given.flat().map((value) => value ?? NaN), scores: scores.map((score) => score || 0) };
+  return { id: named, points: given.flat().map((value) => value ?? NaN), scores: scores.map((score) => score ?? NaN) };
 }
 
 // OpenPose
@@ -188,7 +192,8 @@ function poseOf(instance) {
 /** A list of frames in one file. */
 function readOpenPoseList(content) {
   const numbers = content.map((frame) => FRAME_KEYS.map((key) => frame?.[key]).find(Number.isInteger));
-  const known = numbers.every((number) => number >= 0) && new Set(numbers).size === numbers.length;
+  const known = numbers.every((number) => number >= 0);
+  if (known) refuseRepeatedFrames(numbers);
   const read = readOpenPose(content.map((frame, place) => [`${known ? numbers[place] : place}.json`, frame]));
   return { ...read, format: "openpose-list" };
 }

@@ -125,7 +125,7 @@ function hideMarkers(points, hidden, confidence, notes, warnings) {
       places.forEach((at) => { hidden[at] = 1; });
       notes.push(`${what} are taken as missing`);
     } else if (!scored || scores[scores.length >> 1] >= 0.5) {
-      warnings.push(`${what} may stand for missing ones, but are kept`);
+      warnings.push(`${what} may stand for missing keypoints, but are kept`);
     }
   }
 }

@@ -1,7 +1,7 @@
 """The formats that are read, one file for each tool, and the order in which they are tried.
 
-To add a format, write a file with its reader and its `Format` record, add the record to `FORMATS`, and run
-`make report`, which adds it to docs/formats.md.
+To add a format, write a file with its reader and its `Format` record, and add the record to `FORMATS`. Then run
+`make report`, which adds the format to docs/formats.md.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from olift_fast.io.readers import (
     vitpose,
 )
 
-#: All formats. Of those of one container, the first that matches reads the file, so the more specific come first.
+#: All formats. The first one of a file's container that matches reads the file, so the more specific ones come first.
 FORMATS: tuple[Format, ...] = (
     deeplabcut.FORMAT,
     sleap.ANALYSIS,

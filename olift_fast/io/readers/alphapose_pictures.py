@@ -13,12 +13,12 @@ from olift_fast.io.readers.openpose import from_frames
 
 
 def read_alphapose_pictures(content: Mapping[str, Any]) -> Parsed:
-    """The people of each picture: {"12.jpg": {"bodies": [{"joints": […]}]}}, or OpenPose's `people` in their place.
+    """The people of each picture: {"12.jpg": {"bodies": [{"joints": […]}]}}, or OpenPose's `people` in place of bodies.
 
-    AlphaPose writes OpenPose's 18 points there. Frames and stills are told as in `read_alphapose`.
+    AlphaPose writes OpenPose's 18 points. Pictures are frames or stills by the same rules as in `read_alphapose`.
 
     Raises:
-        InputError: something else than a frame of these; the message names the picture.
+        InputError: a picture that is not such a frame; the message names it.
     """
     return from_frames(content)
 

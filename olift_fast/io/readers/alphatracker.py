@@ -1,4 +1,4 @@
-"""AlphaTracker: labels of pictures, one JSON list."""
+"""AlphaTracker: hand labels of pictures, in one JSON list."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import picture_numbers
+from olift_fast.io.frame_numbers import picture_order
 from olift_fast.io.json_fields import item_keys
 from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed
 
 
 def read_alphatracker(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """Labels of pictures: each animal is a box of class "Face" followed by its points; the n-th box is track n.
+    """Hand labels of pictures: each animal is a box of class "Face" and the points after it. The n-th box of a picture
+    is track n. Frames are in the order of the numbers in the pictures' names.
 
     Raises:
-        InputError: a point before the first box, animals that differ in their number of points.
+        InputError: no animal, a point before the first box, or animals that differ in their number of points.
     """
     pictures: list[list[list[tuple[float, float]]]] = []
     for picture in content:
@@ -40,12 +41,15 @@ def read_alphatracker(content: Sequence[Mapping[str, Any]]) -> Parsed:
     for frame, animals in enumerate(pictures):
         for track, animal in enumerate(animals):
             keypoints[track, frame] = np.array(animal).reshape(-1, 2)
+    order = picture_order([str(picture.get("filename", "")) for picture in content])
     return Parsed(
-        keypoints,
+        keypoints[:, order.places],
         None,
         None,
         tracks=[f"animal_{track}" for track in range(tracks)],
-        frames=picture_numbers([str(picture.get("filename", "")) for picture in content]),
+        frames=order.numbers,
+        notes=order.notes,
+        warnings=order.warnings,
     )
 
 

@@ -1,4 +1,4 @@
-"""AnimalSyn3D: animations of animals, one in a JSON file."""
+"""AnimalSyn3D: animations of animals, one JSON file for each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from olift_fast.tracks.rigs import rig
 def read_animalsyn3d(content: Mapping[str, Any]) -> Parsed:
     """One animation: `points.2d` (T, J, 2) pixels, `connections`, the image's size, names from the model's rig.
 
-    The y axis of the data set's cameras, and of its pixels, points up. Where `camera.extrinsic` says so, y is turned
-    down: otherwise the animal would be upside down, with left and right exchanged.
+    The y axis of the data set's cameras, and of its pixels, points up. If `camera.extrinsic` says so, y is turned down:
+    otherwise the animal would be upside down, with left and right exchanged.
 
     Raises:
-        InputError: points of another shape.
+        InputError: points of another shape, or 3D points.
     """
     points = numbers(content["points"]["2d"], "points.2d")
     if points.ndim == 3 and points.shape[-1] == 3:

@@ -9,7 +9,7 @@ import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
-from olift_fast.io.frame_numbers import picture_numbers
+from olift_fast.io.frame_numbers import picture_order
 from olift_fast.io.json_fields import item_keys, numbers
 from olift_fast.io.open_container import JSON
 from olift_fast.io.parsed import Parsed
@@ -47,8 +47,8 @@ BADJA_BONES = (
 def read_badja(content: Sequence[Mapping[str, Any]]) -> Parsed:
     """One animal in the annotated frames of a video: `joints` (37, 2) as (row, column), `visibility` (37).
 
-    The 21 joints that are ever annotated are taken. Frames are those that were annotated, about every fifth; their
-    numbers are kept.
+    BADJA annotates 21 of the 37 joints; these are taken. The frames are the annotated ones, about every fifth of the
+    video, in the order of the numbers in their pictures' names; these numbers are kept.
 
     Raises:
         InputError: no frame, or frames of another shape.
@@ -58,12 +58,15 @@ def read_badja(content: Sequence[Mapping[str, Any]]) -> Parsed:
     if joints.ndim != 3 or joints.shape[1:] != (37, 2) or visible.shape != joints.shape[:2]:
         raise InputError(f"joints and visibility must hold 37 joints a frame, got {joints.shape} and {visible.shape}")
     order = list(BADJA_JOINTS)
+    pictures = picture_order([str(frame.get("image_path", "")) for frame in content])
     return Parsed(
-        joints[None, :, order, ::-1],
-        visible[None, :, order].astype(np.float32),
+        joints[pictures.places][None, :, order, ::-1],
+        visible[pictures.places][None, :, order].astype(np.float32),
         list(BADJA_JOINTS.values()),
         [(order.index(a), order.index(b)) for a, b in BADJA_BONES],
-        frames=picture_numbers([str(frame.get("image_path", "")) for frame in content]),
+        frames=pictures.numbers,
+        notes=pictures.notes,
+        warnings=pictures.warnings,
     )
 
 

@@ -25,14 +25,15 @@ from olift_fast.io.skeleton_files import bones
 def read_coco(content: Mapping[str, Any]) -> Parsed:
     """An annotation file: images are frames, categories give names and edges (1-based in the file).
 
-    A keypoint with visibility 1 (labeled, but hidden from view) or 2 is there, with 0 it is not. Animals are told
-    apart by the ids that the tool writes (`track_id`, CVAT's `attributes.track_id`, …), within each video. Without ids
-    they are joined by nearness if the images are a video's: one size, numbered without large gaps, in equal steps, or
-    as frames are (`pictures.frames_of`). Otherwise the images are stills, and each animal is a track of one frame.
-    A visibility between 0 and 1 is a confidence.
+    A keypoint with visibility 1 (labeled, but hidden from view) or 2 is read; one with 0 is missing. A visibility
+    between 0 and 1 is a confidence. Within each video, animals are told apart by the ids that the tool writes
+    (`track_id`, CVAT's `attributes.track_id`, …). Without ids, they are joined by nearness if the images are those of a
+    video: of one size, and numbered without large gaps, in equal steps, or as frames are (`pictures.frames_of`).
+    Otherwise the images are stills, and each animal is a track of one frame.
 
     Raises:
-        InputError: no annotation with keypoints, categories with different joints, annotations of unknown images.
+        InputError: no annotation with keypoints, categories with different joints, annotations of unknown images, two
+            images with one id.
     """
     annotations = [item for item in content["annotations"] if item.get("keypoints")]
     if not annotations:
@@ -71,17 +72,22 @@ def read_coco(content: Mapping[str, Any]) -> Parsed:
 def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
     """A list of results, each with an image_id and keypoints x, y, score, …; one video if few image ids are skipped.
 
-    The file has no names: 17 joints, all of category 1, are taken as COCO's person. Tracks as in `read_coco`.
+    The file has no names: 17 joints, all of category 1, are taken as COCO's person. Animals are told apart as in
+    `read_coco`.
 
     Raises:
-        InputError: image ids that are no whole numbers, poses with different numbers of keypoints.
+        InputError: no result with keypoints, image ids that are not whole numbers, poses with different numbers of
+            keypoints.
     """
     if not content:
         raise InputError("holds no tracks: the list is empty")
-    poses = [triplets(item["keypoints"], "keypoints") for item in content]
     ids = [int64(item["image_id"], "image_id") for item in content]
-    joints = len(poses[0][0])
-    tracks, notes = _track_ids(content)
+    with_pose = [(item, image) for item, image in zip(content, ids, strict=True) if item.get("keypoints")]
+    if not with_pose:
+        raise InputError(f"holds no tracks: none of {len(content)} results has keypoints")
+    poses = [(image, *triplets(item["keypoints"], "keypoints")) for item, image in with_pose]
+    joints = len(poses[0][1])
+    tracks, notes = _track_ids([item for item, _ in with_pose])
     distinct = sorted(set(ids))
     even = len(distinct) > 2 and len(set(np.diff(distinct))) == 1
     video = any(tracks) or even or distinct[-1] - distinct[0] < 2 * len(distinct) + 10
@@ -89,18 +95,17 @@ def read_coco_results(content: Sequence[Mapping[str, Any]]) -> Parsed:
         notes.append(f"{len(distinct)} images are taken as stills: their ids do not number them like frames")
     found = Detections(joints)
     labels: list[str] = []
-    for track, image, (points, score) in zip(tracks, ids, poses, strict=True):
+    for track, (image, points, score) in zip(tracks, poses, strict=True):
         if found.add(image if video else 0, track, points, score):
             labels.append(f"image_{image}/animal_{len(labels)}")
     tracked = as_tracks(found, all_frames=ids) if video else as_stills(found, labels)
-    person = joints == 17 and {item.get("category_id", 1) for item in content} == {1}
+    person = joints == 17 and {item.get("category_id", 1) for item, _ in with_pose} == {1}
     return replace(tracked, rig_name="coco_17" if person else None, notes=[*tracked.notes, *notes])
 
 
 def _confidence(visibility: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """1 for a visibility of 1 or 2; what is no such flag is a confidence that some tools write in its place."""
-    flag = (visibility == 1) | (visibility == 2)
-    return np.where(flag, 1.0, np.where(visibility > 0, visibility, 0.0))
+    """1 for a visibility of 1 or 2. Other values are confidences: some tools write them in its place."""
+    return np.where((visibility == 1) | (visibility == 2), 1.0, visibility)
 
 
 #: The names under which tools write which animal it is, in an annotation or in its `attributes`.
@@ -111,10 +116,10 @@ _TRACK_KEYS = (
 
 
 def _track_ids(items: Sequence[Mapping[str, Any]]) -> tuple[list[str | None], list[str]]:
-    """The id of the animal in each item, None where it has none, and a note if they were found in an unusual place.
+    """The id of the animal in each item, None if it has none, and a note if the ids were found in an unusual place.
 
-    Other keys than `track_id` may as well number the annotations, or tell the species: they count only if an id comes
-    again in another image, and never twice in one. `id` beside the keypoints always numbers the annotations.
+    Keys other than `track_id` may number the annotations, or tell the species. They count only if an id comes again in
+    another image, and never twice in one. `id` beside the keypoints always numbers the annotations.
     """
     for inside in (False, True):
         for key in _TRACK_KEYS:
@@ -142,15 +147,15 @@ def _category(
         if list(map(str, other["keypoints"])) != names:
             both = f"{chosen[0].get('name')!r} and {other.get('name')!r}"
             raise InputError(f"categories {both} have different keypoints, wanted one set")
-    # Edges count from 1, but for tools that count from 0, whose edges have a joint 0; some name the joints.
+    # Edges count from 1. Some tools count from 0, and then an edge has a joint 0; some give the joints by name.
     return names, bones(chosen[0].get("skeleton"), names, 1)
 
 
 def _videos(images: Sequence[Mapping[str, Any]], tracked: bool) -> dict[Any, str]:
-    """The name of the video of each image id, empty where all are of one.
+    """The name of the video of each image, by the image's id; "" if all images are of one video.
 
-    Videos are told apart by their ids, or by the folders of the images' files and what the names in a folder have
-    before their number (v_000.png, w_000.png).
+    Videos are told apart by their ids. Without ids, by the folders of the images' files, and within a folder by what
+    comes before the number in their names (v_000.png, w_000.png).
 
     Args:
         tracked: whether the annotations have ids of animals.
@@ -173,14 +178,14 @@ def _videos(images: Sequence[Mapping[str, Any]], tracked: bool) -> dict[Any, str
 
 
 def _prefixes(names: Sequence[str], tracked: bool) -> list[str]:
-    """What tells apart the videos in one folder, for each of its images; empty where they are of one video."""
+    """What tells the videos in one folder apart, for each of its images; "" if they are of one video."""
     places = frames_of(names, tracked)
     if places is not None:
         return [place.recording for place in places]
     kinds = [name_kind(without_hash(name)) for name in names]
     count = Counter(kinds)
     twice = Counter(last_number(without_hash(name)) for name in set(names))
-    # Numbers that come again and again are of as many videos; other names may be of one.
+    # If a number comes several times, the images are of several videos. Otherwise different names may be of one.
     clash = min(count.values()) > 1 and any(times > 1 for number, times in twice.items() if number is not None)
     return kinds if clash else [""] * len(names)
 
@@ -216,7 +221,7 @@ def _is_video(images: Sequence[Mapping[str, Any]], videos: Mapping[Any, str], nu
 
 
 def _named_like_frames(images: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> bool:
-    """Whether the names of the images' files say that they are frames of one video, with these numbers."""
+    """Whether the names of the images' files are those of frames of one video, with these numbers."""
     places = frames_of([str(image.get("file_name") or "") for image in images])
     if places is None or len({place.recording for place in places}) > 1:
         return False

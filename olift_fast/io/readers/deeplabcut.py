@@ -29,11 +29,12 @@ def read_deeplabcut(table: Table) -> Parsed:
     """The tracks of a table with the header rows scorer, [individuals,] bodyparts, coords.
 
     The index is a frame number, a time, or the path of a picture in one to three columns. All individuals get one
-    skeleton with the body parts of all; those that an individual does not have (DeepLabCut's unique body parts) are
-    hidden in it.
+    skeleton with the body parts of all. A body part that an individual does not have, such as DeepLabCut's unique body
+    parts, is hidden in that individual.
 
     Raises:
-        InputError: a header row that is missing, a repeated column, cells that are no numbers, 3D points.
+        InputError: a header row that is missing, a repeated column, cells that are not numbers, 3D points, a frame
+            number that comes twice.
     """
     table, above = _framed(table)
     header = _header_rows(table)
@@ -58,7 +59,7 @@ def read_deeplabcut(table: Table) -> Parsed:
 
 
 def _marks(table: Table, first: int, index_columns: int, header: dict[str, list[str]]) -> RowFrames:
-    """The frames of the rows from line `first` on, by the last column of the index; of pictures, by all columns."""
+    """The frames of the rows from line `first` on, by the last column of the index, or for pictures by all of them."""
     cells = table.column(first, index_columns - 1)
     if index_columns > 1 and seconds_in(cells) is None:
         folders = [table.column(first, place) for place in range(index_columns - 1)]
@@ -69,12 +70,12 @@ def _marks(table: Table, first: int, index_columns: int, header: dict[str, list[
 
 
 def from_columns(columns: Sequence[tuple[str, str, str]], values: npt.NDArray[np.float32], marks: RowFrames) -> Parsed:
-    """Tracks from the values of a table; those of several recordings, which pictures may tell, side by side.
+    """Tracks from the values of a table. Several recordings, told by the names of pictures, are side by side.
 
     Args:
         columns: the individual, the body part and the coordinate of each column.
         values: (T, columns).
-        marks: the frames of the rows; where they have no numbers, the rows stay as they are.
+        marks: the frames of the rows. If they have no numbers, the rows are the frames, in their order.
 
     Raises:
         InputError: a repeated column, a body part without x or y, 3D points, a frame number that comes twice.
@@ -120,7 +121,7 @@ def from_columns(columns: Sequence[tuple[str, str, str]], values: npt.NDArray[np
 
 
 def _in_order(parsed: Parsed, marks: RowFrames) -> Parsed:
-    """The frames in the order of their numbers, hidden where one is missing; each recording as tracks of its own.
+    """The frames in the order of their numbers, with hidden frames for missing ones; each recording as its own tracks.
 
     Args:
         parsed: the rows as frames.
@@ -159,7 +160,10 @@ def _is_deeplabcut(table: Table) -> bool:
 
 
 def _corner(table: Table) -> tuple[int, int] | None:
-    """The line and the column in which the header's names begin: below titles, and beside a column of row numbers."""
+    """The line and the column of the header's first name; None if there is none.
+
+    There may be titles above the header, and a column of row numbers to the left of it.
+    """
     rows = table.rows(0, 8)
     for column in (0, 1):
         named = [len(row) > column and row[column].casefold() in HEADER for row in rows]
@@ -170,7 +174,7 @@ def _corner(table: Table) -> tuple[int, int] | None:
 
 
 def _framed(table: Table) -> tuple[Table, list[str]]:
-    """The table from its header's first cell on, and a note on lines that were above it."""
+    """The table from the first cell of its header on, and a note if there were lines above it."""
     line, column = _corner(table) or (0, 0)
     notes = [f"lines above the header left out: {line}"] if line else []
     lines = list(table.lines[line:])
@@ -185,14 +189,17 @@ def _framed(table: Table) -> tuple[Table, list[str]]:
 
 
 def _as_line(cells: Sequence[str], delimiter: str) -> str:
-    # It quotes what its own end of a line has.
+    # csv quotes cells with a character of the writer's end of a line: \r\n, so that cells with either are quoted.
     end, out = "\r\n", io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator=end).writerow(cells)
     return out.getvalue().removesuffix(end)
 
 
 def _nameless(table: Table) -> Sequence[str]:
-    """The names of the header rows where they are lost: the last of 2 to 4 rows has nothing but x, y and a score."""
+    """The names of the header rows, for a table that has lost them; else empty.
+
+    Such a header has 2 to 4 rows without a name, and the last of them has nothing but x, y and a score.
+    """
     rows = table.rows(0, 4)
     for last in range(1, len(rows)):
         coords = [cell.casefold() for cell in rows[last][1:] if cell]
@@ -219,11 +226,11 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
             raise InputError(f"header row {name!r} is missing: wanted {wanted}, got {seen}")
     if list(rows) != [name for name in HEADER if name in rows]:
         raise InputError(f"header rows must be scorer, [individuals,] bodyparts, coords in this order, got {seen}")
-    # The row of the scorer is not used, so one that is cut short, as in files made by hand, does no harm.
+    # The row of the scorer is not used, so it may be cut short, as in files made by hand.
     if "scorer" in rows:
         rows["scorer"] += [""] * (len(rows["coords"]) - len(rows["scorer"]))
     for name, row in rows.items():
-        # pandas' name for a blank cell of a header that it has read and written again.
+        # pandas writes this name for a blank cell of a header that it has read.
         row[:] = ["" if re.fullmatch(r"Unnamed: \d+_level_\d+", cell) else cell for cell in row]
         if name != "scorer" and len(row) != len(rows["coords"]):
             raise InputError(f"header row {name!r} has {len(row)} cells, wanted {len(rows['coords'])} as in 'coords'")
@@ -231,7 +238,7 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
     parts = [cell for cell in rows["bodyparts"][1:] if cell]
     known = set(parts)
     if len(known) == len(parts) > 1:
-        # pandas numbers names that repeat: nose, nose.1, nose.2.
+        # pandas numbers names that come again: nose, nose.1, nose.2.
         bare = [re.sub(r"\.\d+$", "", cell) for cell in rows["bodyparts"]]
         rows["bodyparts"] = [
             name if name in known else cell for name, cell in zip(bare, rows["bodyparts"], strict=True)
@@ -242,7 +249,11 @@ def _header_rows(table: Table) -> dict[str, list[str]]:
 
 
 def _beside(table: Table, header: dict[str, list[str]], place: int, first: int) -> str:
-    """The name of a column without a coordinate, such as Lightning Pose's `set`; "" for an empty one without a name."""
+    """The name of a column without a coordinate, such as Lightning Pose's `set`; "" for an empty column without a name.
+
+    Raises:
+        InputError: the column has values but no name.
+    """
     name = header.get("scorer", header["bodyparts"])[place] or header["bodyparts"][place]
     if not name and any(table.column(first, place)):
         raise InputError(f"column {place + 1} has values but no header")
@@ -260,7 +271,7 @@ def _index_columns(header: dict[str, list[str]], width: int) -> int:
 
 
 def _spread_merged_cells(header: dict[str, list[str]], first: int) -> None:
-    """Repeats a name over the blank cells at its right: in a workbook, one merged cell stands over x, y, likelihood."""
+    """Repeats a name in the blank cells to its right: in a workbook, one merged cell is above x, y and likelihood."""
     for name in ("individuals", "bodyparts"):
         row = header.get(name, [])
         for place in range(first + 1, len(row)):
@@ -288,8 +299,8 @@ FORMAT = Format(
     matches=_is_deeplabcut,
     read=read_deeplabcut,
     recognized_by="header rows `scorer`, `[individuals]`, `bodyparts`, `coords`, with or without these names; "
-    "lines above, and row numbers beside them, are left out",
-    takes="x, y, likelihood; frame numbers, times in seconds, or the numbers of labeled pictures in 1 to 3 index "
-    "columns, several videos side by side; unique body parts join the skeleton and belong to the track `single`",
+    "lines above them, and row numbers to their left, are left out",
+    takes="x, y, likelihood; 1 to 3 index columns of frame numbers, times, or names of labeled pictures, whose numbers "
+    "are the frames; several videos side by side; unique body parts join the skeleton and belong to the track `single`",
     hint="DeepLabCut's scorer, [individuals,] bodyparts, coords",
 )

@@ -32,7 +32,7 @@ def read_deeplabcut_h5(file: h5py.File) -> Parsed:
     A table whose columns have one name each, such as nose_x, is read like a csv of such names.
 
     Raises:
-        InputError: no table of keypoints, or 3D points.
+        InputError: no table of keypoints, several tables, 3D points, and as `from_columns`.
     """
     table = read_table(file)
     if table.columns and len(table.columns[0]) == 1:
@@ -40,7 +40,7 @@ def read_deeplabcut_h5(file: h5py.File) -> Parsed:
     columns, notes = _columns(table)
     index, made = table.index, 0
     if columns and not columns[0][2] and table.columns[0][0].casefold() in _INDEX:
-        # The index was made a column.
+        # The table's index has become its first column.
         index, made = table.values[:, 0], 1
     values = table.values
     others = [max(label, key=len) for label, (*_, axis) in zip(table.columns, columns, strict=True) if not axis]
@@ -71,12 +71,12 @@ def _read_flat(table: PandasTable) -> Parsed:
 
 
 def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:
-    """The index as a csv would have it, and the seconds of one unit where it is known to hold times."""
+    """The index as a csv has it, and the length of its unit in seconds if it is known to hold times."""
     if index.dtype.kind not in "mM":
         return [str(mark) for mark in index.tolist()], None
     nanoseconds = index.astype(f"{index.dtype.kind}8[ns]").astype(np.int64)
     if index.dtype.kind == "M" and len(index):
-        # A double has too few digits for seconds since 1970.
+        # float64 has too few digits for seconds since 1970.
         nanoseconds = nanoseconds - nanoseconds[0]
     return [str(mark) for mark in (nanoseconds / 1e9).tolist()], 1.0
 
@@ -84,7 +84,7 @@ def _cells(index: npt.NDArray[Any]) -> tuple[list[str], float | None]:
 def _columns(table: PandasTable) -> tuple[list[tuple[str, str, str]], list[str]]:
     """The individual, the body part and the coordinate of each column, and notes.
 
-    Levels without names are told by their labels: coords has x and y, and scorer has one label alone.
+    Levels without names are recognized by their labels: coords has x and y, and scorer has only one label.
     """
     depth = len(table.columns[0]) if table.columns else 0
     named = tuple(table.levels or [""] * depth)
@@ -92,7 +92,7 @@ def _columns(table: PandasTable) -> tuple[list[tuple[str, str, str]], list[str]]
     if 1 < depth <= len(_LEVELS) and len(named) == depth and "" in named:
         told = _told_by_labels(table.columns)
         if told and all(name in ("", guess) for name, guess in zip(named, told, strict=True)):
-            levels, notes = told, [f"levels of the columns have no names: they are taken for {', '.join(told)}"]
+            levels, notes = told, [f"levels of the columns have no names: they are taken as {', '.join(told)}"]
     if "bodyparts" not in levels or "coords" not in levels or len(levels) != depth:
         got = ", ".join(name or "one without a name" for name in table.levels or ()) or f"{depth} levels"
         raise InputError(f"columns must be scorer, [individuals,] bodyparts, coords, got {got}")
@@ -104,7 +104,7 @@ def _columns(table: PandasTable) -> tuple[list[tuple[str, str, str]], list[str]]
 
 
 def _told_by_labels(columns: Sequence[tuple[str, ...]]) -> list[str]:
-    """The names of the levels in DeepLabCut's order, where the labels fit; else nothing."""
+    """The names of the levels in DeepLabCut's order if the labels fit them; else nothing."""
     labels = [dict.fromkeys(level) for level in zip(*columns, strict=True)]
     if not {"x", "y"} <= {label.casefold() for label in labels[-1]}:
         return []
@@ -126,6 +126,6 @@ FORMAT = Format(
     read=read_deeplabcut_h5,
     recognized_by="a pandas table in HDF5",
     takes="as `deeplabcut`, or as `flat-csv` by the names of the columns; both of pandas' layouts (`table`, `fixed`), "
-    "uncompressed or with zlib; of several tables, `df_with_missing`, or the only one of body parts",
+    "uncompressed or with zlib; of several tables the one called `df_with_missing`, or the only one of body parts",
     hint="DeepLabCut",
 )

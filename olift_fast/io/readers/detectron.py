@@ -1,4 +1,4 @@
-"""VideoPose3D's detections, before its script makes a data set of them: pickled lists in a NumPy archive."""
+"""VideoPose3D's detections of a video, as its inference scripts write them: pickled lists in a NumPy archive."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from olift_fast.io.parsed import Parsed
 def read_detectron(archive: Archive) -> Parsed:
     """`keypoints` [frame][class] of (people, 4, 17) x, y, logit, probability; `boxes` with a score; `metadata` w, h.
 
-    People are joined by nearness. A person's confidence is the score of the box: the probabilities of the keypoints are
-    shares of a heat map, which are small for good points, too. The lists are pickled, and a pickle can run any code
-    when it is opened, so the archive must have been opened with `allow_pickle`.
+    People are joined by nearness. The confidence of a keypoint is the score of its person's box: the keypoints' own
+    probabilities are shares of a heat map, which are small even for good points. The lists are pickled, and a pickle
+    can run any code when it is opened, so the archive must have been opened with `allow_pickle`.
 
     Raises:
         PickledError: the archive was opened without `allow_pickle`.
@@ -46,7 +46,7 @@ def read_detectron(archive: Archive) -> Parsed:
     size = (int(metadata["w"]), int(metadata["h"])) if {"w", "h"} <= set(metadata) else None
     tracked = as_tracks(found, prefix="person", all_frames=range(len(keypoints)))
     rig_name = "coco_17" if found.num_joints == 17 else None
-    notes = ["confidence is that of the person's box: the keypoints' own are shares of a heat map"]
+    notes = ["confidence is the score of the person's box: the keypoints' own values are shares of a heat map"]
     return replace(tracked, rig_name=rig_name, image_size=size, notes=[*tracked.notes, *notes])
 
 
@@ -67,6 +67,6 @@ FORMAT = Format(
     matches=lambda archive: {"boxes", "keypoints", "metadata"} <= set(archive),
     read=read_detectron,
     recognized_by="NumPy archive with `boxes`, `keypoints`, `metadata`",
-    takes="the people of each frame, with COCO's 17 keypoints, joined by nearness; image size. Its lists are pickled: "
-    "refused unless `allow_pickle=True`",
+    takes="the people of each frame, with COCO's 17 keypoints, joined by nearness; the score of a person's box as "
+    "confidence; image size. Its lists are pickled: refused unless `allow_pickle=True`",
 )

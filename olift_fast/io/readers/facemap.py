@@ -1,4 +1,4 @@
-"""Facemap's keypoints of the mouse face, as it writes them since version 1 (older ones are pandas tables)."""
+"""Facemap's keypoints of the mouse face, in the form that it writes since version 1 (before: pandas tables)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from olift_fast.io.parsed import Parsed, check_size
 
 
 def read_facemap(file: h5py.File) -> Parsed:
-    """The group of each body part, which holds arrays x, y and likelihood with a number for each frame.
+    """The body parts: each is a group with arrays x, y and likelihood, which hold a number for each frame.
 
     Raises:
-        InputError: a body part without them, or arrays that differ in length.
+        InputError: a body part without x or y, or arrays that differ in length.
     """
     group = file["Facemap"]
     names = [name for name, member in group.items() if isinstance(member, h5py.Group)]

@@ -1,4 +1,4 @@
-"""Tables with one row of names such as nose_x, nose_y, nose_p: of many labs, and of SimBA."""
+"""Tables with one row of names such as nose_x, nose_y, nose_p, as many labs and SimBA write them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from olift_fast.io.row_places import placed, refuse_repeated, row_places
 def read_flat_csv(table: Table) -> Parsed:
     """The joints of a table with one row of names: nose_x, nose_y and, where there is one, nose_p or nose_likelihood.
 
-    Rows are frames, or frames of a track where a column such as `track` or `individual` tells several. Two rows
-    IMPORTED_POSE above the names, as in SimBA's input_csv, are skipped. Columns that are no joint's are left out.
+    Rows are frames, or frames of one track if a column such as `track` or `individual` names it. Two rows IMPORTED_POSE
+    above the names, as in SimBA's input_csv, are skipped. Columns that belong to no joint are left out.
 
     Raises:
-        InputError: a joint with x or y alone, 3D points, cells that are no numbers, a frame that comes twice.
+        InputError: a joint with x or y alone, 3D points, cells that are not numbers, a frame that comes twice.
     """
     above = imported_rows(table)
     return read_grid(grid_of(table, above), imported=above > 0)
 
 
 def read_grid(grid: Grid, *, imported: bool = False) -> Parsed:
-    """The same for a table that is opened already; `imported` tells that SimBA's rows were above it.
+    """`read_flat_csv` for a table that is open already; `imported` says that SimBA's rows were above it.
 
     Raises:
         InputError: as `read_flat_csv`.
@@ -48,10 +48,10 @@ def read_grid(grid: Grid, *, imported: bool = False) -> Parsed:
 
 
 def read_joints(grid: Grid, joints: Mapping[str, Joint]) -> Parsed:
-    """Tracks from the columns of some joints; the other columns tell frame and track, or are left out.
+    """Tracks from the columns of these joints; the other columns tell frame and track, or are left out.
 
     Raises:
-        InputError: cells that are no numbers, or a frame that comes twice.
+        InputError: cells that are not numbers, or a frame that comes twice.
     """
     points = grid.values([column for joint in joints.values() for column in (joint.x, joint.y)])
     points = points.reshape(-1, len(joints), 2)
@@ -79,10 +79,11 @@ def _is_flat_csv(table: Table) -> bool:
 
 
 def _simba_animals(joints: Mapping[str, Joint], imported: bool) -> dict[str, list[str]]:
-    """The joints of each animal by its number, where they are named as SimBA does for several animals; else nothing.
+    """The joints of each animal by its number, if they are named as SimBA names those of several animals; else empty.
 
     SimBA appends the animal's number to each body part (Nose_1_x), and writes one animal after the other. Other tables
-    number legs or segments, so without SimBA's rows IMPORTED_POSE the names must be those of its configurations.
+    number legs or segments, so without SimBA's rows IMPORTED_POSE there must be a nose and a left ear, and a score for
+    each joint.
     """
     animals: dict[str, list[str]] = {}
     for joint in joints:
@@ -102,7 +103,7 @@ def _simba_animals(joints: Mapping[str, Joint], imported: bool) -> dict[str, lis
 
 
 def _numbered_alike(joints: Sequence[str]) -> list[str]:
-    """The note that numbered joints are taken for one animal's, where they could be those of several."""
+    """A note that numbered joints are taken as one animal's, if they could be those of several; else empty."""
     numbers: dict[str, set[str]] = {}
     for joint in joints:
         found = re.findall(r"\d+", joint)
@@ -112,7 +113,7 @@ def _numbered_alike(joints: Sequence[str]) -> list[str]:
     groups = list(numbers.values())
     if len(groups) < 2 or len(groups[0]) < 2 or any(group != groups[0] for group in groups):
         return []
-    return [f"joints are numbered alike ({', '.join(joints[:2])}, …): they are taken for those of one animal"]
+    return [f"joints are numbered alike ({', '.join(joints[:2])}, …): they are taken as those of one animal"]
 
 
 def _part(joint: str) -> str:
@@ -123,7 +124,7 @@ def _part(joint: str) -> str:
 
 
 def _split_animals(parsed: Parsed, animals: Mapping[str, list[str]]) -> Parsed:
-    """One track an animal, with the body parts in the order and with the names of the first one."""
+    """One track for each animal, with the body parts named and ordered as those of the first."""
     names = list(parsed.names or ())
     first = next(iter(animals.values()))
     order = [_part(joint) for joint in first]
@@ -154,8 +155,8 @@ FORMAT = Format(
     matches=_is_flat_csv,
     read=read_flat_csv,
     recognized_by="names such as `nose_x`, `nose_y`; `nose.x`, `x_nose`, `noseX`, `x0`",
-    takes="x, y and a confidence named `_p`, `_likelihood`, `_score`, …; `frame`, `time`, `image`, `track` where there "
-    "are such columns; the recordings of a `video` or `camera` side by side; one track an animal in SimBA's "
+    takes="x, y and a confidence named `_p`, `_likelihood`, `_score`, …; `frame`, `time`, `image`, `track` if there "
+    "are such columns; the recordings of a `video` or `camera` side by side; one track for each animal in SimBA's "
     "`Nose_1_x`; other columns are left out",
     hint="nose_x,nose_y,…",
 )

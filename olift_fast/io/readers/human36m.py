@@ -1,7 +1,8 @@
-"""Human3.6M-style archives of VideoPose3D: pickled dictionaries, opened only where that is allowed."""
+"""Human3.6M-style archives of VideoPose3D: pickled dictionaries, opened only if the caller allows it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,19 @@ _RIGS = {"h36m": "human36m_17", "coco": "coco_17"}
 
 
 def read_human36m(archive: Archive) -> Parsed:
-    """VideoPose3D's data_2d_*.npz: positions_2d[subject][action][camera] (T, J, 2); each is a track, padded at its end.
+    """VideoPose3D's data_2d_*.npz: positions_2d[subject][action][camera] (T, J, 2). Each array is a track; shorter ones
+    are padded at their end.
 
-    Its dictionaries are pickled, and a pickle can run any code when it is opened, so the archive must have been opened
-    with `allow_pickle`.
+    A third value of a point is its confidence. The dictionaries are pickled, and a pickle can run any code when it is
+    opened, so the archive must have been opened with `allow_pickle`.
 
     Raises:
         PickledError: the archive was opened without `allow_pickle`.
         InputError: no sequence, sequences that differ in their joints.
     """
-    positions = archive["positions_2d"].item()
+    positions = archive["positions_2d"].item() if archive["positions_2d"].ndim == 0 else None
+    if not isinstance(positions, Mapping) or not all(isinstance(actions, Mapping) for actions in positions.values()):
+        raise InputError("positions_2d must be a dictionary of subjects, each a dictionary of actions")
     metadata = archive["metadata"].item() if "metadata" in archive else {}
     found: dict[str, npt.NDArray[Any]] = {}
     for subject, actions in positions.items():
@@ -36,6 +40,8 @@ def read_human36m(archive: Archive) -> Parsed:
             for camera, view in enumerate(views):
                 name = f"{subject}/{action}" + (f"/camera_{camera}" if len(views) > 1 else "")
                 found[name] = np.asarray(view, dtype=np.float32)
+    if not found:
+        raise InputError("holds no tracks: positions_2d has no sequence")
     shapes = sorted({view.shape[1:] for view in found.values()})
     if len(shapes) != 1 or len(shapes[0]) != 2:
         raise InputError(f"sequences must all be (frames, joints, 2), got (…, {shapes})")

@@ -22,9 +22,10 @@ _EDGES = ((3, 0), (3, 6), (6, 9), (9, 10), (10, 11), (0, 1), (0, 2), (6, 4), (6,
 def read_jabs(file: h5py.File) -> Parsed:
     """The poses, which are stored as (y, x), by identity.
 
-    Version 2 holds one mouse: points (T, 12, 2). Later ones have room for several poses a frame: points (T, N, 12, 2).
-    In version 3 a pose belongs to a tracklet (`instance_track_id`); since version 4 to a mouse (`instance_embed_id`,
-    above 0, where `id_mask` is 0), and poses of no mouse are left out.
+    Version 2 holds one mouse: points (T, 12, 2). Later versions have several poses a frame: points (T, N, 12, 2). In
+    version 3, `instance_track_id` tells the tracklet of a pose, and each tracklet is a track. Since version 4,
+    `instance_embed_id` tells the mouse: a pose has one if this id is above 0 and `id_mask` is 0. Poses without a mouse
+    are left out.
 
     Raises:
         InputError: other shapes, or no pose with an identity.
@@ -36,7 +37,10 @@ def read_jabs(file: h5py.File) -> Parsed:
     if points.ndim != 4 or points.shape[-1] != 2 or points.dtype.kind not in "fiu":
         raise InputError(f"poseest/points must be (frames, poses, joints, 2) numbers, got {points.shape}")
     frames, poses, joints = points.shape[:3]
-    confidence = array(group, "confidence").reshape(points.shape[:3])
+    confidence = array(group, "confidence")
+    if confidence.size != frames * poses * joints:
+        raise InputError(f"poseest/confidence must be {points.shape[:3]}, got {confidence.shape}")
+    confidence = confidence.reshape(points.shape[:3])
     known = joints == len(_NAMES)
     names, edges = (_NAMES, _EDGES) if known else (None, ())
     ids, notes = _identities(group, frames, poses)
@@ -57,7 +61,7 @@ def read_jabs(file: h5py.File) -> Parsed:
 
 
 def _identities(group: h5py.Group, frames: int, poses: int) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
-    """The identity (frames, poses) of each pose, -1 where there is none, and notes; None for a file of one mouse."""
+    """The identity (frames, poses) of each pose, -1 for none, and notes. The identities are None for one mouse."""
     count = array(group, "instance_count").ravel() if "instance_count" in group else np.full(frames, poses)
     if count.shape != (frames,):
         raise InputError(f"poseest/instance_count must have {frames} values, got {len(count)}")

@@ -1,4 +1,4 @@
-"""Labelme, and X-AnyLabeling in its form: points that were set in pictures, one JSON for each."""
+"""Labelme, and X-AnyLabeling in the same form: points labeled by hand, one JSON file for each picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from olift_fast.errors import InputError
 from olift_fast.io.detections import identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import object_keys
+from olift_fast.io.json_fields import object_keys, points2d
 from olift_fast.io.open_container import FOLDER, JSON, Folder
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
@@ -21,11 +21,12 @@ def read_labelme(content: Folder | Mapping[str, Any]) -> Parsed:
     """The points of a folder's pictures, or of a single one: `shapes` with `shape_type` "point".
 
     A point's label is the joint's name, its `group_id` tells the animal. Other shapes (boxes, polygons) are left out.
-    The number in the file's name is the frame; pictures that are not numbered like a video's are stills.
-    Every tenth frame of a video, for example, is kept as one frame after the other.
+    The number in the file's name is the frame; pictures that are not numbered like a video's are stills. If every tenth
+    frame of a video is labeled, for example, these frames follow each other, without hidden ones between them.
 
     Raises:
-        InputError: no point in any picture; two points of one animal with the same label.
+        InputError: no point in any picture, two points of one animal with the same label, or a shape "point" that is
+            not one point.
     """
     files, notes = frame_files(content.json, _is_labelme) if isinstance(content, Folder) else ({"0.json": content}, [])
     names: dict[str, int] = {}
@@ -38,7 +39,10 @@ def read_labelme(content: Folder | Mapping[str, Any]) -> Parsed:
             label = str(shape["label"])
             if label in points:
                 raise InputError(f"{name}: {label!r:.40} comes twice for one animal: give each animal a group_id")
-            points[label] = (float(shape["points"][0][0]), float(shape["points"][0][1]))
+            place_in_picture = points2d(shape["points"], f"{name}: the points of {label!r:.40}")
+            if len(place_in_picture) != 1:
+                raise InputError(f"{name}: {label!r:.40} must be one point (x, y), got {len(place_in_picture)}")
+            points[label] = (float(place_in_picture[0, 0]), float(place_in_picture[0, 1]))
             names.setdefault(label, len(names))
         animals.extend((place, group, points) for group, points in groups.items())
         sizes.add((int(picture.get("imageWidth") or 0), int(picture.get("imageHeight") or 0)))

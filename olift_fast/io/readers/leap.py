@@ -1,4 +1,4 @@
-"""LEAP's labels in a MATLAB file: version 7.3 is HDF5, which needs no extra; older ones need SciPy (the extra `io`)."""
+"""LEAP's labels in a MATLAB file. Version 7.3 is HDF5 and needs no extra; older files need SciPy (the extra `io`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_leap(content: h5py.File | Path) -> Parsed:
 
     Raises:
         InputError: no positions, or another shape.
-        MissingExtraError: the file is of a version before 7.3, and SciPy is not installed.
+        MissingExtraError: the file's version is before 7.3, and SciPy is not installed.
     """
     if isinstance(content, Path):
         require("scipy.io", _MATLAB_5)
@@ -39,7 +39,7 @@ def _read_matlab5(path: Path) -> Parsed:
     except MemoryError:
         raise
     except Exception as error:
-        # Of a damaged file, SciPy raises errors of all kinds.
+        # For a damaged file, SciPy may raise any kind of error.
         raise InputError(f"not a readable MATLAB file (cut short?): {error}") from error
     if "positions" not in content:
         raise InputError("a MATLAB file without the labels' 'positions'")
@@ -71,7 +71,7 @@ def _parsed(positions: Any, nodes: list[str] | None, edges: Any) -> Parsed:
 
 
 def _string(file: h5py.File, reference: Any) -> str:
-    """The text that a cell of a MATLAB cell array refers to: the code of each letter."""
+    """The text that a cell of a MATLAB cell array refers to. It is stored as the codes of its letters."""
     return "".join(chr(int(code)) for code in array(file, file[reference].name).ravel())
 
 

@@ -28,7 +28,7 @@ class LongColumns:
     Args:
         keypoint: the keypoint's name or number.
         x, y, z: its coordinates.
-        space, position: in their stead, the axis and the coordinate on it.
+        space, position: instead of x and y: the axis, and the coordinate on it.
         score: its confidence.
     """
 
@@ -42,12 +42,12 @@ class LongColumns:
 
     @property
     def used(self) -> set[int]:
-        """All of them."""
+        """The places of the columns that are there."""
         return {place for place in vars(self).values() if place is not None}
 
 
 def long_columns(grid: Grid) -> LongColumns | None:
-    """The columns of a table with a row for each keypoint; None for another table."""
+    """The columns of a table with a row for each keypoint; None if this is another kind of table."""
     keypoint = grid.find(KEYPOINT)
     x, y, z = (grid.find(_AXIS.format(axis)) for axis in "xyz")
     space, position = grid.find(_SPACE), grid.find(_POSITION)
@@ -59,12 +59,12 @@ def long_columns(grid: Grid) -> LongColumns | None:
 
 
 def read_long_csv(table: Table) -> Parsed:
-    """The keypoints of a table with a row for each: frame or time, keypoint, x, y; score and track where there are any.
+    """The keypoints of a table with a row for each: frame or time, keypoint, x, y, and optionally score and track.
 
-    In a data frame of movement, x and y stand in rows of their own, told apart by the column `space`.
+    In a data frame of movement, x and y are in rows of their own, and the column `space` tells which is which.
 
     Raises:
-        InputError: 3D points, no column of frames, a keypoint that comes twice, cells that are no numbers.
+        InputError: 3D points, no column of frames, a keypoint that comes twice, cells that are not numbers.
     """
     grid = grid_of(table)
     columns = long_columns(grid)
@@ -74,7 +74,7 @@ def read_long_csv(table: Table) -> Parsed:
 
 
 def read_grid(grid: Grid, columns: LongColumns) -> Parsed:
-    """The same for a table that is opened already.
+    """`read_long_csv` for a table that is open already.
 
     Raises:
         InputError: as `read_long_csv`.
@@ -88,9 +88,12 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
     """Tracks from the rows of keypoints; z is not read.
 
     Raises:
-        InputError: no column of frames, a keypoint that comes twice, cells that are no numbers.
+        InputError: no column of frames, a row without a keypoint's name, a keypoint that comes twice, cells that are
+            not numbers.
     """
     cells = grid.column(columns.keypoint)
+    if "" in cells:
+        raise InputError(f"row {list(cells).index('') + 1} of {len(cells)} names no keypoint, but has other cells")
     names = list(dict.fromkeys(cells))
     joint_of = {name: joint for joint, name in enumerate(names)}
     joint = np.array([joint_of[cell] for cell in cells], dtype=np.int64)
@@ -122,7 +125,7 @@ def read_rows(grid: Grid, columns: LongColumns) -> Parsed:
 
 
 def _axes(cells: Sequence[str]) -> npt.NDArray[np.int64]:
-    """0 for x, 1 for y, and 2 for the score, which may stand in rows of its own."""
+    """0 for x, 1 for y, and 2 for the score, which may be in rows of its own."""
     number = {"x": 0, "y": 1, **dict.fromkeys(_SCORE.split("|"), 2)}
     found = [cell.casefold() for cell in cells]
     if "z" in found:

@@ -21,8 +21,8 @@ _EDGES = ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4), (3, 5), (4, 6), (5, 6))
 def read_mars(content: Any) -> Parsed:
     """`keypoints` (frames, animals, 2, joints), all x before all y, and `scores` (frames, animals, joints).
 
-    MARS writes one recording in a file. CalMS21 holds many, by group and name: each is read with its own tracks, named
-    sequence/animal, and padded with hidden frames at its end.
+    A file of MARS holds one recording. A file of CalMS21 holds many, by group and name. Each gets tracks of its own,
+    named sequence/animal, which are padded with hidden frames at their end.
 
     Raises:
         InputError: arrays of another shape, or sequences that differ in their joints.
@@ -56,7 +56,7 @@ def read_mars(content: Any) -> Parsed:
 
 
 def _sequences(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The recordings by their names: the file itself, or those in its groups."""
+    """The recordings by their names: one named "" if the file is a recording itself, else those in its groups."""
     if _is_sequence(content):
         return {"": content}
     found = {}

@@ -14,7 +14,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import frame_number, numbers
+from olift_fast.io.json_fields import frame_number, numbers, refuse_repeated_frames
 from olift_fast.io.open_container import ARRAY, FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, refuse_3d
 from olift_fast.io.pictures import frame_files, frames_of
@@ -22,18 +22,19 @@ from olift_fast.io.pictures import frame_files, frames_of
 #: The built-in rig by the number of landmarks. Faces have 468 or 478, and no rig.
 RIGS = {33: "mediapipe_pose_33", 21: "mediapipe_hand_21"}
 _COUNTS = (33, 21, 468, 478)
-#: The parts of a frame in the order in which one is taken; keys are compared without case, `_` and "landmarks".
+#: The parts of a frame. The first one that a file has is taken. Keys are compared without case, `_` and "landmarks".
 _PARTS = ("pose", "body", "", "normalized", "keypoints", "points", "lefthand", "righthand", "hand", "hands",
           "multihand", "face", "multiface")  # fmt: skip
 _HANDS = {"lefthand": "left_hand", "righthand": "right_hand"}
-#: Flat frames of pose (33 x 4), face (468 x 3) and hands (21 x 3 each), as tutorials concatenate them: by their length.
+#: The lengths of flat frames, as tutorials make them: a pose (33 x 4) alone, with two hands (21 x 3 each), or with a
+#: face (468 x 3) and two hands.
 _FLAT = (132, 258, 1662)
 
 Points = npt.NDArray[np.float64]
 
 
 class _Found(NamedTuple):
-    """One set of landmarks: x, y and confidence (J, 3), and the names that the file gives."""
+    """One set of landmarks: x, y and confidence (J, 3), and the names in the file; None if it has none."""
 
     values: Points
     names: tuple[str, ...] | None
@@ -42,13 +43,14 @@ class _Found(NamedTuple):
 def read_mediapipe(content: Any) -> Parsed:
     """Frames of landmarks {"x": …, "y": …, "z": …, "visibility": …} or [x, y, z, visibility], in a list or an object.
 
-    A frame has its landmarks under `landmarks`, `pose_landmarks`, `poseLandmarks`, …, or is the list of them; they are
-    of one person, or lists of several. TensorFlow.js's poses, a list of {"keypoints": […]} a frame, are read as well.
-    The body is taken where there is one, else the hands, else the face. x and y are shares of the picture's sides; z is
-    not read. A frame without landmarks is null or empty.
+    A frame has its landmarks under `landmarks`, `pose_landmarks`, `poseLandmarks`, …, or is the list of them: the
+    landmarks of one person, or a list for each of several people. TensorFlow.js's poses, a list of {"keypoints": […]}
+    for each frame, are read as well. The body is taken if there is one, else the hands, else the face. x and y are
+    shares of the picture's sides; z is not read. A frame without landmarks is null or empty.
 
     Raises:
-        InputError: world landmarks alone (3D), no landmark in any frame, or sets that differ in their number.
+        InputError: nothing but world landmarks (3D), no landmark in any frame, sets of different numbers of landmarks,
+            or a frame number that comes twice.
     """
     return _read(*_frames(content))
 
@@ -57,7 +59,7 @@ def read_mediapipe_folder(folder: Folder) -> Parsed:
     """A folder with one JSON for each picture, which holds one frame of `read_mediapipe`.
 
     Raises:
-        InputError: names that do not number the files like frames of one video, and as `read_mediapipe`.
+        InputError: the files' names do not number them like frames of one video; and as `read_mediapipe`.
     """
     files, notes = frame_files(folder.json, _is_json)
     places = frames_of(list(files))
@@ -71,8 +73,9 @@ def _read(frames: Sequence[tuple[int, Any]], meta: Mapping[str, Any]) -> Parsed:
     """The tracks of numbered frames.
 
     Args:
-        meta: what the file says of the video.
+        meta: what the file says about the video: frames a second, width and height.
     """
+    refuse_repeated_frames(number for number, _ in frames)
     parts = {part for _, frame in frames for part in _sets(frame)}
     taken = _taken(parts)
     if taken is None:
@@ -97,7 +100,7 @@ def _read(frames: Sequence[tuple[int, Any]], meta: Mapping[str, Any]) -> Parsed:
     return replace(
         parsed,
         names=names,
-        # Names of the file's own are matched with the rigs, whatever their order.
+        # Names in the file are compared with all built-in rigs, in any order.
         rig_name=parsed.rig_name if names is None else None,
         fps=_number(meta, "fps", "frame_rate", "frameRate"),
         image_size=_size(meta) or _size(next((frame for _, frame in frames if isinstance(frame, Mapping)), {})),
@@ -105,14 +108,11 @@ def _read(frames: Sequence[tuple[int, Any]], meta: Mapping[str, Any]) -> Parsed:
 
 
 def read_mediapipe_array(array: npt.NDArray[Any]) -> Parsed:
-    """Landmarks (frames, 33, 4) of x, y, z, visibility, or (frames, 33, 3) of x, y, z; several people before or after
-    the frames.
+    """Landmarks (frames, 33, 4) of x, y, z, visibility, or (frames, 33, 3) of x, y, z.
 
-    The numbers of landmarks are 33 (body), 21 (hand), 468 or 478 (face). Frames of 132, 258 or 1662 values begin with
-    the body; the face and the hands that follow are left out.
-
-    Raises:
-        InputError: no landmark is there.
+    There are 33 landmarks of a body, 21 of a hand, 468 or 478 of a face. An array of several people has an axis more,
+    before or after the frames; the longer axis is time. In flat frames of 132, 258 or 1662 values, the body comes
+    first; the face and the hands after it are left out.
     """
     notes = []
     if array.ndim == 2:
@@ -121,7 +121,7 @@ def read_mediapipe_array(array: npt.NDArray[Any]) -> Parsed:
         array = array[:, :132].reshape(len(array), 33, 4)
     values = np.asarray(array if array.ndim == 4 else array[None], dtype=np.float64)
     if len(values) > values.shape[1]:
-        # (frames, people, …): there are fewer people than frames.
+        # (frames, people, …): a recording has more frames than people.
         values = values.swapaxes(0, 1)
     there = np.isfinite(values[..., :2]).all(axis=-1) & (values[..., :2] != 0).any(axis=-1)
     score = values[..., 3] if values.shape[-1] == 4 else np.ones(values.shape[:3])
@@ -132,9 +132,9 @@ def read_mediapipe_array(array: npt.NDArray[Any]) -> Parsed:
 
 
 def _finished(parsed: Parsed, notes: Sequence[str]) -> Parsed:
-    """`parsed` with the rig that the number of landmarks tells, and marked as shares where it is no pixels."""
+    """`parsed` with the rig for its number of landmarks, marked as normalized if its points are not pixels."""
     points = parsed.keypoints[np.isfinite(parsed.keypoints).all(axis=-1)]
-    # Landmarks outside of the picture lie outside of 0 … 1, but never most of them.
+    # Landmarks outside of the picture are outside of 0 … 1, but most landmarks are in the picture.
     shares = len(points) > 0 and float(np.median(np.abs(points))) <= 2
     return replace(
         parsed, rig_name=RIGS.get(parsed.keypoints.shape[2]), normalized=shares, notes=[*parsed.notes, *notes]
@@ -142,13 +142,12 @@ def _finished(parsed: Parsed, notes: Sequence[str]) -> Parsed:
 
 
 def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
-    """The frames with their numbers, and the object that they are in with what it says of the video."""
+    """The frames with their numbers, and the object around them, which may tell the video's size and frame rate."""
     if isinstance(content, list):
         if _holds_points(content, bare=True):
             return [(0, content)], {}
         known = [number for number in map(frame_number, content) if number is not None]
-        numbered = zip(known, content, strict=True) if len(set(known)) == len(content) else enumerate(content)
-        return list(numbered), {}
+        return list(zip(known, content, strict=True) if len(known) == len(content) else enumerate(content)), {}
     if not isinstance(content, Mapping):
         return [], {}
     inner = [content[key] for key in ("frames", "results", "data") if isinstance(content.get(key), list)]
@@ -163,13 +162,13 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
 
 
 def _list_of_frames(value: Any) -> list[Any] | None:
-    """A list of frames, not of landmarks: its items have landmarks of their own."""
+    """The value itself if it is a list of frames, which have landmarks of their own; None for a list of landmarks."""
     items = [item for item in value if item] if isinstance(value, list) else []
     return value if items and isinstance(items[0], Mapping) and _sets(items[0]) and "x" not in items[0] else None
 
 
 def _sets(frame: Any) -> dict[str, Any]:
-    """The sets of landmarks of a frame by their parts' names; those that hold no points are left out."""
+    """The sets of landmarks in a frame by the names of their parts; parts without points are left out."""
     if _holds_points(frame, bare=True) or (isinstance(frame, list) and any(_holds_points(one, True) for one in frame)):
         return {"": frame}
     poses = [pose.get("keypoints") for pose in frame if isinstance(pose, Mapping)] if isinstance(frame, list) else []
@@ -189,7 +188,7 @@ def _sets(frame: Any) -> dict[str, Any]:
 
 
 def _taken(parts: Iterable[str]) -> list[str] | None:
-    """The parts to take: the first that is there; of the two hands both."""
+    """The parts to take: the first of `_PARTS` that is there, or both hands; None if none is there."""
     first = next((part for part in _PARTS if part in parts), None)
     if first in ("lefthand", "righthand"):
         return [part for part in ("lefthand", "righthand") if part in parts]
@@ -205,7 +204,7 @@ def _holds_points(value: Any, bare: bool = False) -> bool:
     """Whether a value is one set of landmarks, by its first point.
 
     Args:
-        bare: whether nothing else says that these are landmarks: then they must be as many as MediaPipe's.
+        bare: whether no key says that these are landmarks; then their number must be one of MediaPipe's.
     """
     points = _listed(value)
     if not points:
@@ -219,7 +218,7 @@ def _holds_points(value: Any, bare: bool = False) -> bool:
 
 
 def _listed(value: Any) -> Any:
-    """The points of a set of landmarks, which may be a list, protobuf's {"landmark": […]}, or points by their names."""
+    """The points of a set of landmarks: a list, protobuf's {"landmark": […]}, or an object of points by their names."""
     if isinstance(value, Mapping):
         return value["landmark"] if isinstance(value.get("landmark"), list) else list(value.values())
     return value if isinstance(value, list) else None
@@ -248,7 +247,8 @@ def _points(value: Any) -> _Found:
 
 
 def _trusted(points: Points, score: npt.NDArray[np.float64]) -> Points:
-    """Points and confidence (J, 3): 1 where there is no visibility, or where it is 0 throughout, as it is for hands."""
+    """x, y and confidence (J, 3). The confidence is 1 for points without a visibility, and for all points if every
+    visibility is 0, as MediaPipe writes it for hands."""
     score = np.nan_to_num(score, nan=1.0) if (score > 0).any() else np.ones(len(points))
     return np.concatenate([points, score[:, None]], axis=1)
 

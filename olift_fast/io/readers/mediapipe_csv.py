@@ -1,4 +1,4 @@
-"""MediaPipe's landmarks as the usual scripts dump them: a row a frame, or a row a landmark."""
+"""MediaPipe's landmarks in tables, as the usual scripts write them: a row for each frame, or for each landmark."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Group(NamedTuple):
     """The landmarks of one body, hand or face.
 
     Args:
-        label: what the columns' names begin with.
+        label: what the names of the columns begin with.
         rig: the built-in rig; None for a face.
         names: the name in the file of each landmark, in MediaPipe's order.
     """
@@ -44,19 +44,19 @@ class _Group(NamedTuple):
 def read_mediapipe_csv(table: Table) -> Parsed:
     """MediaPipe's 33 landmarks of a body, or 21 of each hand, or 468 or 478 of a face.
 
-    x and y are shares of the picture's width and height; z, a depth that is relative to the hips or the wrist, is left
-    out; the visibility is the confidence. Where a table holds bodies, hands and faces are left out; where it holds
-    left and right hands, they are tracks.
+    x and y are shares of the picture's width and height. z, a depth relative to the hips or the wrist, is left out. The
+    visibility is the confidence. If a table has bodies, its hands and faces are left out. If it has left and right
+    hands, each is a track.
 
     Raises:
-        InputError: landmarks in meters (MediaPipe's world landmarks), cells that are no numbers, a frame that comes
+        InputError: landmarks in meters (MediaPipe's world landmarks), cells that are not numbers, a frame that comes
             twice.
     """
     return read_grid(grid_of(table))
 
 
 def read_grid(grid: Grid) -> Parsed:
-    """The same for a table that is opened already.
+    """`read_mediapipe_csv` for a table that is open already.
 
     Raises:
         InputError: as `read_mediapipe_csv`.
@@ -101,7 +101,7 @@ def _settled(parsed: Parsed, groups: Sequence[_Group], deep: bool) -> Parsed:
     if deep and not normalized and (some or not (seen >= 0).mean() > 0.9):
         raise refuse_3d()
     if not (confidence > 0).any():
-        # MediaPipe gives hands and faces no visibility, and dumps it as 0.
+        # Hands and faces have no visibility: MediaPipe gives 0 for all.
         confidence = np.full_like(confidence, np.nan)
     note = f"MediaPipe's {len(groups[0].names)} landmarks" + ("; z, a relative depth, is left out" if deep else "")
     return replace(
@@ -118,7 +118,7 @@ def _settled(parsed: Parsed, groups: Sequence[_Group], deep: bool) -> Parsed:
 
 
 def _groups(names: Sequence[str]) -> list[_Group]:
-    """The bodies, else the hands, else the face that the names make up; nothing if they are not MediaPipe's."""
+    """The body, else the hands, else the face that the names make up; empty if they are not MediaPipe's."""
     by_name = _named(names)
     if by_name is not None:
         return [by_name]
@@ -127,7 +127,7 @@ def _groups(names: Sequence[str]) -> list[_Group]:
         size = len(members)
         first = min(members)
         if set(members) != set(range(first, first + size)) or first not in (0, 1) or "world" in label.casefold():
-            continue  # Not all of them, or those in meters.
+            continue  # Some landmarks are missing, or they are in meters.
         ordered = [members[number] for number in sorted(members)]
         if size in _BODIES:
             return [_Group(label, _RIGS[0], ordered[:_BODY])]
@@ -140,7 +140,7 @@ def _groups(names: Sequence[str]) -> list[_Group]:
 
 
 def _named(names: Sequence[str]) -> _Group | None:
-    """The body or the hand that is named in full, alone or with one word before each name."""
+    """The body or the hand whose landmarks are all there by name, with the same word or none before each name."""
     given = {plain(name): name for name in names}
     for known in _RIGS:
         wanted = [plain(name) for name in rig(known).names]
@@ -151,7 +151,7 @@ def _named(names: Sequence[str]) -> _Group | None:
 
 
 def _some(grid: Grid) -> list[_Group]:
-    """Some landmarks of a body, named as MediaPipe does, each with a depth and a visibility; nothing for others."""
+    """Some landmarks of a body with MediaPipe's names, each with a depth and a visibility; else empty."""
     joints = joint_columns(grid.header)
     wanted = {plain(name) for name in rig(_RIGS[0]).names}
     whole = all(joint.z is not None and joint.score is not None for joint in joints.values())
@@ -159,7 +159,7 @@ def _some(grid: Grid) -> list[_Group]:
 
 
 def _numbered(names: Sequence[str]) -> Mapping[str, dict[int, str]]:
-    """The names that are a label and a number, by label and number."""
+    """The names that consist of a label and a number, by label and number."""
     groups: dict[str, dict[int, str]] = {}
     for name in names:
         match = re.fullmatch(r"(.*?)[\s_.:-]*(\d{1,4})(?:\.0)?", name[-100:])
@@ -200,8 +200,9 @@ FORMAT = Format(
     containers=(TABLE,),
     matches=lambda table: is_mediapipe(grid_of(table)),
     read=read_mediapipe_csv,
-    recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, a row a frame "
-    "(`x0`, `nose_x`, `landmark_0_x`) or a row a landmark, with visibility or z; some of the body's by name, with both",
-    takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; the body "
-    "where there are hands and faces too, left and right hands as tracks; (0, 0) is hidden",
+    recognized_by="33 landmarks of a body, 21 of a hand, 468 or 478 of a face, by name or number, with visibility or "
+    "z, in a row for each frame (`x0`, `nose_x`, `landmark_0_x`) or for each landmark; also some of the body's "
+    "landmarks, by name, with visibility and z",
+    takes="x and y as shares of the picture's sides, so `--image-size` is needed; visibility; z is left out; of body, "
+    "hands and face only the body; left and right hands as tracks; (0, 0) is hidden",
 )

@@ -6,12 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers, object_keys, points2d, triplets
+from olift_fast.io.json_fields import (
+    first_item,
+    frame_number,
+    item_keys,
+    numbers,
+    object_keys,
+    points2d,
+    refuse_repeated_frames,
+    triplets,
+)
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
@@ -21,11 +28,12 @@ from olift_fast.io.point_sets import of_people
 def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Parsed:
     """Tracks of predictions: {"instance_info": […], "meta_info": {…}}, the list alone, or one picture's instances.
 
-    Frames may as well be lists of instances, or what MMPoseInferencer yields: {"predictions": [[instance, …]]}.
-    Names and edges are those of `meta_info`. Animals are told apart by `track_id` (or `instance_id`), else by nearness.
+    A frame may also be a list of instances, or what MMPoseInferencer yields: {"predictions": [[instance, …]]}. Names
+    and edges are those of `meta_info`. Animals are told apart by `track_id` or `instance_id`, else by nearness.
 
     Raises:
-        InputError: 3D predictions, poses that differ in their number of keypoints.
+        InputError: 3D predictions, no instance in any frame, poses that differ in their number of keypoints, a frame
+            number that comes twice.
     """
     if "preds" in item_keys(content):
         return _of_test(content)
@@ -41,15 +49,18 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
         frames.append(int64(item.get("frame_id", place), "frame_id"))
         for instance in item["instances"] or []:
             pose = _pose(0, instance)
+            if pose is None:
+                continue
             found = found or Detections(len(pose.points))
             found.add(frames[-1], pose.track, pose.points, pose.confidence)
+    refuse_repeated_frames(frames)
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has an instance")
     return _named(as_tracks(found, all_frames=frames), meta)
 
 
 def _of_test(content: Any) -> Parsed:
-    """The results that MMPose's test script before 1.0 wrote: `preds` (poses, J, 3) of the pictures `image_paths`."""
+    """The results of the test script of MMPose before 1.0: `preds` (poses, J, 3) of the pictures `image_paths`."""
     names: dict[str, int] = {}
     poses = []
     for batch in content:
@@ -65,11 +76,11 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
     """A folder with one JSON for each picture, which holds the picture's instances; Sapiens writes these as well.
 
     The number in the file's name is the frame; pictures that are not numbered like a video's are stills. JSON files of
-    another kind are left out, which a note says.
+    another kind are left out, and a note names them.
 
     Raises:
-        InputError: files that each hold a whole recording, 3D predictions, poses that differ in their number of
-            keypoints.
+        InputError: several files, one of which holds a whole recording; 3D predictions; no instance in any picture;
+            poses that differ in their number of keypoints.
     """
     files, notes = frame_files(folder.json, lambda content: _is_mmpose(content) or content == [])
     poses: list[Pose] = []
@@ -81,7 +92,7 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
                 if len(files) == 1:
                     return read_mmpose(content)
                 raise InputError("holds a whole recording: give this file alone, not the folder")
-            poses.extend(_pose(place, instance) for instance in instances)
+            poses.extend(pose for pose in (_pose(place, instance) for instance in instances) if pose is not None)
         except (InputError, LookupError, TypeError, AttributeError) as error:
             message = error if isinstance(error, InputError) else "not a list of instances"
             raise InputError(f"{name}: {message}") from error
@@ -93,7 +104,7 @@ def read_mmpose_folder(folder: Folder) -> Parsed:
 
 
 def _parts(content: Any) -> tuple[Any, Mapping[str, Any]]:
-    """The list of frames or of instances, and the meta information, which the list alone lacks."""
+    """The list of frames or of instances, and the meta information; empty for a file that is only the list."""
     if isinstance(content, Mapping):
         listed = content["instance_info"] if "instance_info" in content else content["predictions"]
         return listed or [], content.get("meta_info") or {}
@@ -104,7 +115,7 @@ def _of_frame(item: Any) -> list[Any] | None:
     """The instances of a frame that is a list of them, or what MMPoseInferencer yields; None for anything else."""
     if isinstance(item, Mapping) and isinstance(item.get("predictions"), list):
         item = item["predictions"]
-        # One list for each picture of the batch, of which there is one.
+        # MMPoseInferencer yields a list for each picture of its batch, and the batch has one picture.
         if len(item) == 1 and isinstance(item[0], list):
             item = item[0]
     elif item is None:
@@ -116,7 +127,10 @@ def _are_frames(items: Any) -> bool:
     return "instances" in item_keys(items)
 
 
-def _pose(picture: int, instance: Mapping[str, Any]) -> Pose:
+def _pose(picture: int, instance: Mapping[str, Any]) -> Pose | None:
+    """The pose of an instance; None if it has no keypoints."""
+    if not instance["keypoints"]:
+        return None
     given = numbers(instance["keypoints"], "keypoints")
     scores = instance.get("keypoint_scores")
     if scores is None and given.ndim == 2 and given.shape[1] == 3 and ((given[:, 2] >= 0) & (given[:, 2] <= 1.1)).all():
@@ -126,11 +140,11 @@ def _pose(picture: int, instance: Mapping[str, Any]) -> Pose:
     if score.shape != (len(points),):
         raise InputError(f"keypoint_scores must have {len(points)} values, got shape {score.shape}")
     track = identity(instance.get("track_id", instance.get("instance_id")))
-    return Pose(picture, None if track is None else f"track_{track}", points, np.nan_to_num(score))
+    return Pose(picture, None if track is None else f"track_{track}", points, score)
 
 
 def _named(parsed: Parsed, meta: Mapping[str, Any]) -> Parsed:
-    """`parsed` with the names and edges of the meta information; without it, with those that the points tell."""
+    """`parsed` with the names and edges of the meta information; without it, with the rig for its number of points."""
     if not meta.get("keypoint_id2name"):
         return of_people(parsed)
     names = _names(meta, parsed.keypoints.shape[2])

@@ -1,8 +1,8 @@
-"""Data sets of movement: xarray's in memory, and netCDF files of them.
+"""The data sets of movement: xarray data sets in memory, and netCDF files.
 
-`movement` called its dimensions "keypoints" and "individuals" up to 0.15 and "keypoint" and "individual" since. Files
-of netCDF 4 are HDF5 and need no extra; older netCDF files have a form of their own, which SciPy opens (the extra
-`io`).
+movement's dimensions were called "keypoints" and "individuals" up to version 0.15, and are called "keypoint" and
+"individual" since. netCDF 4 files are HDF5 and need no extra. Older netCDF files have a form of their own, and SciPy
+opens them (the extra `io`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from olift_fast.io.frame_gaps import with_hidden_frames
 from olift_fast.io.frame_numbers import frames_of_seconds
 from olift_fast.io.hdf5 import array, read_in_child, text
 from olift_fast.io.open_container import HDF5, NETCDF
-from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.parsed import Parsed, known_rate, refuse_3d
 from olift_fast.io.time_axis import seconds_of
 
 
@@ -33,14 +33,14 @@ class _Variable(NamedTuple):
 
 
 def from_dataset(dataset: Any) -> Parsed:
-    """Tracks of an xarray data set of movement's schema: position (time, space, keypoint, individual), confidence.
+    """Tracks from an xarray data set in movement's form: position (time, space, keypoint, individual), confidence.
 
     Raises:
-        InputError: not that schema, or 3D points.
+        InputError: the data set has another form, or 3D points.
     """
     _check_names(map(str, dataset))
     position = dataset["position"]
-    # The animal of a data set that was cut to one is a coordinate without a dimension.
+    # If the user has selected one animal, its name is a coordinate without a dimension.
     coordinates = dict.fromkeys([*map(str, position.dims), "individual", "individuals"])
     names = [*("position", "confidence"), *(name for name in coordinates if name in position.coords)]
     variables = {}
@@ -54,11 +54,11 @@ def from_dataset(dataset: Any) -> Parsed:
 
 
 def read_netcdf(content: h5py.File | Path) -> Parsed:
-    """A netCDF file of movement's data set: version 4 is HDF5, older ones are of netCDF's own form.
+    """A netCDF file of movement's data set: version 4, which is HDF5, or an older one.
 
     Raises:
-        InputError: not movement's schema, or 3D points.
-        MissingExtraError: an older one, and the extra `io` is not installed.
+        InputError: the data set has another form, or 3D points.
+        MissingExtraError: the file's version is below 4, and the extra `io` is not installed.
     """
     if isinstance(content, Path):
         require("scipy.io", "reading classic netCDF files")
@@ -76,7 +76,8 @@ def _read_classic(path: Path) -> Parsed:
     netcdf_file: Any = require("scipy.io", "reading classic netCDF files").netcdf_file
 
     class File(netcdf_file):  # type: ignore[misc, valid-type]
-        """A file whose attributes may have any name: SciPy lets one called "fp" take the place of its own handle."""
+        """A file whose attributes may have any name. SciPy's class sets them on itself, so that one called "fp" would
+        replace the file's handle."""
 
         def _read_gatt_array(self) -> None:
             self._attributes.update(self._read_att_array())
@@ -87,7 +88,7 @@ def _read_classic(path: Path) -> Parsed:
         for name, variable in file.variables.items():
             values, dims = _unpacked(np.asarray(variable.data), variable._attributes), tuple(variable.dimensions)
             if values.dtype == "S1" and values.ndim and dims[-1] != name:
-                # A text is an array of letters, along a dimension of its own.
+                # A text is stored as an array of letters, along a dimension of its own.
                 values, dims = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], dims[:-1]
             variables[name] = _Variable(values, dims, text(variable._attributes.get("units", "")))
         return _from_variables(variables, file._attributes)
@@ -111,7 +112,7 @@ def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str,
         if sorted(given.dims) != sorted(order[:3]):
             raise InputError(f"confidence must have the dimensions {', '.join(order[:3])}, got {', '.join(given.dims)}")
         confidence = given.values.transpose([given.dims.index(name) for name in order[:3]])
-    fps = _number(attributes.get("fps"))
+    fps = known_rate(_number(attributes.get("fps")))
     frames = None
     warnings: tuple[str, ...] = ()
     if "time" in variables:
@@ -130,7 +131,7 @@ def _from_variables(variables: Mapping[str, _Variable], attributes: Mapping[str,
 
 
 def _with_individual(variable: _Variable) -> _Variable:
-    """The variable with a dimension for animals, which a data set that was cut to one of them has lost."""
+    """The variable with a dimension for animals, which it lacks if the user has selected one animal."""
     for name in ("individual", "individuals"):
         if name in variable.dims:
             return variable
@@ -141,12 +142,12 @@ def _with_individual(variable: _Variable) -> _Variable:
 def _frames(
     time: _Variable, unit: str, fps: float | None
 ) -> tuple[npt.NDArray[np.int64] | None, float | None, tuple[str, ...]]:
-    """The frame of each time if they increase, frames a second, and warnings.
+    """The frame of each time, or None if they do not increase; frames a second; and warnings.
 
     Args:
-        time: (T) frames, or times. xarray writes dates and times as numbers, whose unit is the variable's.
-        unit: the unit that the data set tells; "" if it doesn't. Some data sets say "frames", and hold seconds.
-        fps: frames a second, if the data set tells.
+        time: (T) frame numbers or times. xarray writes dates and times as numbers in the variable's unit.
+        unit: the unit that the data set names; "" if it names none. Some data sets say "frames", and hold seconds.
+        fps: frames a second, if the data set has it.
     """
     if len(time.values) == 0:
         return None, fps, ()
@@ -181,9 +182,9 @@ def _frames(
 
 
 def _seconds(time: _Variable, unit: str) -> tuple[npt.NDArray[np.float64] | None, bool]:
-    """The times in seconds, and True where they are known to be that; None if they are in a unit that is not known.
+    """The times in seconds, and whether it is known that they are seconds; None if their unit is not known.
 
-    Without a unit, they are returned as they are. Dates count from the first.
+    Without a unit, the times are returned as they are. Dates count from the earliest.
     """
     values = time.values
     if values.dtype.kind in "mM":
@@ -196,7 +197,7 @@ def _seconds(time: _Variable, unit: str) -> tuple[npt.NDArray[np.float64] | None
         return None, False
     numbers = values.astype(np.float64)
     if values.dtype.kind == "i":
-        # A date that is missing is written so.
+        # xarray writes a missing date as the smallest integer.
         numbers[values == np.iinfo(values.dtype).min] = np.nan
     scale = seconds_of(time.units)
     if scale is not None:
@@ -204,7 +205,7 @@ def _seconds(time: _Variable, unit: str) -> tuple[npt.NDArray[np.float64] | None
         return (numbers - first) * scale, True
     scale = seconds_of(unit)
     if scale is not None:
-        # movement's own seconds may count frames where there is no frame rate.
+        # Without a frame rate, movement may say "seconds" and count frames.
         return numbers * scale, scale != 1
     known = "frame" in f"{time.units or unit}".casefold() or not (time.units or unit)
     return (numbers if known else None), False
@@ -226,7 +227,7 @@ def _check_names(names: Iterable[str]) -> None:
 
 
 def _unpacked(values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> npt.NDArray[Any]:
-    """The values of a variable, unpacked as netCDF's conventions say."""
+    """The values of a variable, unpacked by netCDF's conventions: times `scale_factor`, plus `add_offset`."""
     factor, offset = _number(attributes.get("scale_factor")), _number(attributes.get("add_offset"))
     if factor is None and offset is None:
         return values
@@ -237,7 +238,7 @@ def _unpacked(values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> npt.ND
 
 
 def _dimensions(variable: h5py.Dataset) -> tuple[str, ...]:
-    """The names of a variable's dimensions: those of the scales that are attached; a scale is its own."""
+    """The names of a variable's dimensions: those of the scales attached to it. A scale has its own name."""
     name = variable.name.rsplit("/")[-1]
     if "DIMENSION_LIST" not in variable.attrs:
         return (name,) if variable.ndim == 1 else tuple(f"dimension_{axis}" for axis in range(variable.ndim))
@@ -258,7 +259,7 @@ def _labels(variables: Mapping[str, _Variable], dimension: str, count: int) -> l
 
 
 def _number(value: Any) -> float | None:
-    """A number, or an array of one; None where an attribute says so in its own way."""
+    """An attribute that is a number or an array of one; None if it is missing, empty or a text."""
     if value is None or isinstance(value, str | bytes | h5py.Empty):
         return None
     return float(np.asarray(value).ravel()[0])

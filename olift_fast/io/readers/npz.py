@@ -12,7 +12,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.io.format import Format
 from olift_fast.io.open_container import ARCHIVE, ARRAY
-from olift_fast.io.parsed import Parsed, refuse_3d
+from olift_fast.io.parsed import Parsed, known_rate, refuse_3d
 
 _KEYS = ("keypoints", "confidence", "names", "edges", "tracks", "fps", "frames", "image_size")
 
@@ -22,7 +22,7 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
     image_size.
 
     Raises:
-        InputError: no `keypoints`, another shape, 3D points.
+        InputError: no `keypoints`, an array of another shape, frames that are not whole numbers, 3D points.
     """
     keys = sorted(archive)
     if "joints" in keys and "keypoints" in keys:
@@ -36,29 +36,39 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
         if content[key].dtype.kind not in "biuf":
             raise InputError(f"{key} must be numbers, got dtype {content[key].dtype}")
     parsed = from_array(content["keypoints"], content.get("confidence"))
-    tracks, joints = len(parsed.keypoints), parsed.keypoints.shape[2]
-    if "tracks" in content and content["tracks"].shape != (tracks,):
-        raise InputError(f"tracks must be {tracks} names, got shape {content['tracks'].shape}")
-    if "names" in content and content["names"].shape != (joints,):
-        raise InputError(f"names must be {joints} names, got shape {content['names'].shape}")
+    tracks, frames, joints = parsed.keypoints.shape[:3]
+    wanted = {"tracks": (f"{tracks} names", (tracks,)), "names": (f"{joints} names", (joints,))}
+    wanted |= {"frames": (f"{frames} whole numbers", (frames,)), "image_size": ("width and height", (2,))}
+    for key, (what, shape) in wanted.items():
+        if key in content and content[key].shape != shape:
+            raise InputError(f"{key} must be {what}, got shape {content[key].shape}")
+    if "fps" in content and content["fps"].size != 1:
+        raise InputError(f"fps must be one number, got shape {content['fps'].shape}")
+    edges = content.get("edges", np.zeros((0, 2), np.int64))
+    if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
+        raise InputError(f"edges must be pairs of joints, (E, 2), got shape {edges.shape}")
+    numbers = content.get("frames", np.zeros(0))
+    odd = numbers[~(np.isfinite(numbers) & (numbers == np.rint(numbers)))]
+    if len(odd):
+        raise InputError(f"frames must be {frames} whole numbers, got {odd[0]}")
     size = content["image_size"].tolist() if "image_size" in content else None
     return Parsed(
         parsed.keypoints,
         parsed.confidence,
         [str(name) for name in content["names"]] if "names" in content else None,
-        content["edges"].reshape(-1, 2).tolist() if "edges" in content else (),
+        edges.reshape(-1, 2).tolist(),
         [str(name) for name in content["tracks"]] if "tracks" in content else parsed.tracks,
-        content["frames"].astype(np.int64) if "frames" in content else None,
-        fps=_fps(content["fps"]) if "fps" in content else None,
+        numbers.astype(np.int64) if "frames" in content else None,
+        fps=known_rate(float(content["fps"].item())) if "fps" in content else None,
         image_size=(int(size[0]), int(size[1])) if size else None,
     )
 
 
 def read_npy(array: npt.NDArray[Any]) -> Parsed:
-    """As `from_array`; but (frames, tracks, J, 2|3), as most tools for people write it, is told by the motion.
+    """`from_array`, but also for (frames, tracks, J, 2|3), as most tools for people write it.
 
-    From frame to frame points move less than half as far as from animal to animal. Several frames of a single animal
-    (T, 1, J, 2|3) cannot be told from stills of one animal each, and are taken as frames.
+    The motion tells which axis is time: from frame to frame, points move less than half as far as from animal to
+    animal. (T, 1, J, 2|3) may be frames of one animal, or stills of one animal each; it is taken as frames.
 
     Raises:
         InputError: as `from_array`.
@@ -70,7 +80,7 @@ def read_npy(array: npt.NDArray[Any]) -> Parsed:
 
 
 def _frames_first(array: npt.NDArray[Any]) -> bool:
-    """Whether the first axis of (A, B, J, 2|3) is time, and not the second: points move little along it."""
+    """Whether the first axis of (A, B, J, 2|3) is time, and not the second: along time, points move little."""
     if array.shape[1] == 1:
         return True
     if array.dtype.kind not in "iuf":
@@ -86,10 +96,10 @@ def _frames_first(array: npt.NDArray[Any]) -> bool:
 
 
 def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Parsed:
-    """Tracks of an array (T, J, 2|3) or (N, T, J, 2|3), the third value being the confidence.
+    """Tracks of an array (T, J, 2|3) or (N, T, J, 2|3); a third value is the confidence.
 
     Raises:
-        InputError: another shape, a type that is no real number.
+        InputError: another shape, values that are not real numbers, or a third value that is not a confidence.
     """
     array = np.asarray(points)
     if array.dtype.kind not in "iuf":
@@ -118,12 +128,6 @@ def from_array(points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -
     return Parsed(array[..., :2], given, None, tracks=names)
 
 
-def _fps(value: Any) -> float | None:
-    """The stored frame rate; NaN stands for unknown."""
-    rate = float(value)
-    return None if np.isnan(rate) else rate
-
-
 NPZ = Format(
     name="npz",
     extensions=(".npz",),
@@ -131,7 +135,7 @@ NPZ = Format(
     extra=None,
     description="our own keypoints",
     containers=(ARCHIVE,),
-    # The last of the archives' formats takes all that the others leave: its error says which keys are wanted.
+    # The last format of an archive takes every archive that the others leave: its error says which keys are wanted.
     matches=lambda archive: True,
     read=read_npz,
     recognized_by="NumPy archive with `keypoints`",
@@ -147,7 +151,6 @@ NPY = Format(
     matches=lambda array: True,
     read=read_npy,
     recognized_by="NumPy array",
-    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; `(T, N, J, 2 or 3)` is told by the "
-    "motion; freemocap's (cameras, frames, points, 2) is "
-    "of this form, with a track for each camera",
+    takes="`(T, J, 2 or 3)` or `(N, T, J, 2 or 3)`, confidence third; `(T, N, J, 2 or 3)` is recognized by the motion; "
+    "freemocap's (cameras, frames, points, 2) is of the second form, with a track for each camera",
 )

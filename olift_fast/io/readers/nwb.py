@@ -1,4 +1,4 @@
-"""NWB files with poses of the extension ndx-pose, of any tool: movement, neuroconv, sleap-io; read by h5py alone."""
+"""NWB files with poses of the extension ndx-pose, as movement, neuroconv or sleap-io write them; read by h5py alone."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from olift_fast.io.time_axis import one_axis, seconds_of
 
 
 class _Series(NamedTuple):
-    """The points of one joint: (t, 2), their confidence (t), NaN where there is none, and their times (t) in seconds.
+    """One joint: its points (t, 2), their confidence (t), NaN if there is none, and their times (t) in seconds.
 
-    `rate` is frames a second, if the file says so in place of the times.
+    `rate` is frames a second, if the file has a rate instead of times.
     """
 
     points: npt.NDArray[np.float64]
@@ -39,13 +39,14 @@ class _Skeleton(NamedTuple):
 
 
 def read_nwb(file: h5py.File) -> Parsed:
-    """The PoseEstimation containers of a file, wherever they lie and whatever they are called; each one is a track.
+    """The PoseEstimation containers of a file, in any place and under any name; each one is a track.
 
-    The joints are the nodes of the Skeleton, in their order, and series are matched to them by name. Without a
-    Skeleton, they are the series.
+    The joints are the nodes of the Skeleton, in their order, and the series are matched to them by name. Without a
+    Skeleton, each series is a joint.
 
     Raises:
-        InputError: no such container, 3D points, containers of different skeletons or of several cameras.
+        InputError: no such container, 3D points, containers of different skeletons or of several cameras, times that do
+            not fit one axis of frames.
     """
     types = TypedGroups(file)
     containers = types.all_of("PoseEstimation")
@@ -105,7 +106,7 @@ def _assembled(poses: Sequence[Mapping[str, _Series]], names: Sequence[str], tra
         return replace(parsed, fps=rate)
     fps = axis.fps if rate is None or abs(axis.fps - rate) > 0.01 * rate else rate
     if fps == 1:
-        note = "timestamps are 1 s apart, as frame numbers without a frame rate are written: taken for frame numbers"
+        note = "timestamps are 1 s apart, as files without a frame rate have them: they are taken as frame numbers"
         return replace(parsed, frames=numbers, notes=(note,))
     if fps < 1 and rate is None:
         slow = f"timestamps are {1 / fps:.6g} s apart; if they are milliseconds, give the frame rate (--fps)"
@@ -136,10 +137,11 @@ def _series(group: h5py.Group) -> _Series:
 
 
 def _times(group: h5py.Group, frames: int) -> tuple[npt.NDArray[np.float64], float | None]:
-    """The times of a series in seconds: listed, or by a rate from a starting time; and the rate."""
+    """The times of a series in seconds: its timestamps, or those that follow from a starting time and a rate; and the
+    rate, or None."""
     if "timestamps" in group:
         times = array(group, "timestamps").astype(np.float64).ravel()
-        # NWB wants seconds; a file that says otherwise is taken at its word.
+        # NWB prescribes seconds, but some files have another unit and say so.
         return times * (seconds_of(text(group["timestamps"].attrs.get("unit", ""))) or 1), None
     if "starting_time" not in group:
         raise InputError(f"{group.name} has neither timestamps nor starting_time")
@@ -150,7 +152,7 @@ def _times(group: h5py.Group, frames: int) -> tuple[npt.NDArray[np.float64], flo
 
 
 def _skeleton(types: TypedGroups, container: h5py.Group) -> _Skeleton | None:
-    """The skeleton that a container links to, or holds (up to ndx-pose 0.1), or the only one of the file."""
+    """The skeleton that a container links to, or has in itself (up to ndx-pose 0.1), or the only one of the file."""
     linked = types.within(container, "Skeleton")
     if not linked and "nodes" in container:
         linked = [container]
@@ -166,7 +168,8 @@ def _skeleton(types: TypedGroups, container: h5py.Group) -> _Skeleton | None:
 
 
 def _by_joint(series: dict[str, _Series], skeleton: _Skeleton | None) -> dict[str, _Series]:
-    """The series by joint, in the order of the nodes; a node without one is hidden, series without a node come last."""
+    """The series by joint, in the order of the nodes. A node without a series is hidden; series without a node come
+    last."""
     if skeleton is None:
         return {_short(name): one for name, one in series.items()} if _distinct(map(_short, series)) else series
     plain = {_plain(name): name for name in series}
@@ -185,7 +188,7 @@ def _by_joint(series: dict[str, _Series], skeleton: _Skeleton | None) -> dict[st
 
 
 def _track_names(file: h5py.File, containers: Sequence[h5py.Group]) -> list[str]:
-    """The containers' names; of one container, its track's or the subject's."""
+    """The containers' names. A single container has its track's name, or else that of the file's subject."""
     names = [_base(group).removeprefix("track=") for group in containers]
     if len(containers) == 1:
         if names[0] != _base(containers[0]):
@@ -210,7 +213,7 @@ def _short(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as it is compared: the letters and digits without the prefix, for "left_ear" and "…SeriesLeftEar"."""
+    """A name's letters and digits without the prefix, so that "left_ear" and "…SeriesLeftEar" are the same."""
     return re.sub(r"[\W_]", "", _short(name).casefold()) or name
 
 

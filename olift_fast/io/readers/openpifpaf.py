@@ -9,7 +9,7 @@ from typing import Any
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import item_keys, object_keys, triplets
+from olift_fast.io.json_fields import item_keys, object_keys, refuse_repeated_frames, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, int64
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
@@ -21,11 +21,11 @@ _ENDING = ".predictions.json"
 def read_openpifpaf(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Parsed:
     """Frames {"frame": 1, "predictions": [{"keypoints": [x, y, confidence, …], …}, …]}, one on each line.
 
-    People are told apart by `id_`, which tracking writes, else by nearness. 17 keypoints are COCO's; of 133 the body is
-    taken.
+    People are told apart by `id_`, which OpenPifPaf writes when it tracks, else by nearness. 17 keypoints are COCO's;
+    of 133 the body is taken.
 
     Raises:
-        InputError: no prediction in any frame, poses with different numbers of keypoints.
+        InputError: no prediction in any frame, poses with different numbers of keypoints, a frame that comes twice.
     """
     lines = [content] if isinstance(content, Mapping) else content
     frames = []
@@ -33,10 +33,11 @@ def read_openpifpaf(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) ->
     for place, line in enumerate(lines):
         frames.append(int64(line.get("frame", place), "frame"))
         for item in line["predictions"] or []:
-            if "keypoints" in item:
+            if item.get("keypoints"):
                 points, score = triplets(item["keypoints"], "keypoints")
                 found = found or Detections(len(points))
                 found.add(frames[-1], identity(item.get("id_")), points, score)
+    refuse_repeated_frames(frames)
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has a prediction with keypoints")
     return of_people(as_tracks(found, prefix="person", all_frames=frames))
@@ -55,7 +56,7 @@ def read_openpifpaf_folder(folder: Folder) -> Parsed:
         if not isinstance(predictions, list):
             raise InputError(f"{name}: not a list of predictions")
         for item in predictions:
-            if "keypoints" in item:
+            if item.get("keypoints"):
                 poses.append(Pose(place, identity(item.get("id_")), *triplets(item["keypoints"], "keypoints")))
     if not poses:
         raise InputError(f"holds no tracks: none of {len(files)} pictures has a prediction with keypoints")

@@ -14,21 +14,21 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import identity
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import first_item, frame_number, object_keys, triplets
+from olift_fast.io.json_fields import first_item, frame_number, object_keys, refuse_repeated_frames, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, frames_of, name_kind, tracks_of_pictures
 from olift_fast.io.point_sets import PEOPLE, of_people, shortest_bones
 
-#: Built-in rigs by their number of points. Of two with as many, the one with the shorter bones in the file is taken.
+#: Built-in rigs by their number of points. Of two, the one with the shorter bones in the file is taken.
 RIGS = {
     15: ("openpose_mpi_15",),
     18: ("openpose_coco_18",),
     25: ("openpose_body_25", "openpose_body_25b"),
     135: ("openpose_body_25b",),
 }
-#: The names of a frame's list of people, and of a person's list of points. OpenPose before 1.3 had `pose_keypoints`;
-#: AlphaPose's form `cmu` has `bodies` and `joints`; ComfyUI writes animals (AP-10K's 17 points) as bare lists.
+#: The keys of a frame's list of people, and of a person's list of points. OpenPose before 1.3 had `pose_keypoints`;
+#: AlphaPose's form `cmu` has `bodies` and `joints`; ComfyUI writes an animal (AP-10K's 17 points) as a list of points.
 _PEOPLE = ("people", "bodies", "animals")
 _POINTS = ("pose_keypoints_2d", "pose_keypoints", "joints")
 _WANTED = "not an OpenPose frame: wanted {'people': [{'pose_keypoints_2d': […]}, …]}"
@@ -37,12 +37,13 @@ _WANTED = "not an OpenPose frame: wanted {'people': [{'pose_keypoints_2d': […]
 def read_openpose(content: Folder | Mapping[str, Any]) -> Parsed:
     """The people of a folder's frames, in the order of the numbers in the file names, or of a single frame.
 
-    A number that is missing in a folder is a frame without people. People are told apart by `person_id` where it is
-    set, else by nearness. Points (0, 0, 0) are hidden. Only the body is read: no face, no hands. Files of another kind
-    (neither people, nor a name like the frames' names) are left out, which a note says.
+    A number that is missing in a folder is a frame without people. People are told apart by `person_id` if it is set,
+    else by nearness. Points (0, 0, 0) are hidden. Only the body is read: no face, no hands. Files without people whose
+    names are not like those of the frames are left out, and a note names them.
 
     Raises:
-        InputError: no JSON file, a file that is not OpenPose's, two files of one frame number.
+        InputError: no JSON file, no person in any frame, a frame's file that is not OpenPose's, two files with one
+            frame number.
     """
     if not isinstance(content, Folder):
         _people(content)
@@ -53,23 +54,28 @@ def read_openpose(content: Folder | Mapping[str, Any]) -> Parsed:
 
 
 def read_openpose_list(content: Sequence[Mapping[str, Any]]) -> Parsed:
-    """A list of frames, or one on each line, as ComfyUI and DWPose write them; `canvas_width` and `canvas_height` are
-    the picture's size.
+    """A list of frames, or one frame on each line, as ComfyUI and DWPose write them.
+
+    `canvas_width` and `canvas_height` are the picture's size.
 
     Raises:
-        InputError: something else than a frame among them; the message says which.
+        InputError: an item that is not a frame, which the message tells; a frame number that comes twice; no person in
+            any frame.
     """
     numbers = [frame_number(frame) for frame in content]
     known = [number for number in numbers if number is not None and number >= 0]
-    places = known if len(set(known)) == len(content) else range(len(content))
+    if len(known) == len(content):
+        refuse_repeated_frames(known)
+    places = known if len(known) == len(content) else range(len(content))
     return from_frames({str(place): frame for place, frame in zip(places, content, strict=True)})
 
 
 def from_frames(frames: Mapping[str, Any]) -> Parsed:
-    """The people of OpenPose's frames by the names of their files, which number them.
+    """The people of OpenPose's frames, given by the names of their files, which number them.
 
     Raises:
-        InputError: something else than a frame; the message names it. Two frames with one number.
+        InputError: something that is not a frame, which the message names; two frames with one number; no person in any
+            frame.
     """
     names = [name.replace("_keypoints", "") for name in frames]
     poses: list[Pose] = []
@@ -119,7 +125,7 @@ def _people(frame: Any) -> list[tuple[str | None, npt.NDArray[np.float64], npt.N
 
 
 def _key(frame: Any) -> str | None:
-    """The name of a frame's list of people: of those that it has, the first that is not empty."""
+    """The key of a frame's list of people: the first one of `_PEOPLE` with a list that is not empty."""
     keys = [key for key in _PEOPLE if key in object_keys(frame)]
     return next((key for key in keys if frame[key]), keys[0] if keys else None)
 
@@ -129,7 +135,7 @@ def _is_frame(frame: Any) -> bool:
 
 
 def _check_numbers(names: Sequence[str]) -> None:
-    """Raises where two frames have one number and are not of two recordings: one would hide the other."""
+    """Raises InputError if two frames of one recording have the same number: one would hide the other."""
     places = frames_of(names)
     if places is not None and len(set(places)) == len(places):
         return
@@ -159,8 +165,11 @@ def _with_rig(parsed: Parsed) -> Parsed:
 
 
 def _in_shares(parsed: Parsed, canvas: bool) -> Parsed:
-    """`parsed` with coordinates from 0 to 1 marked as such, where the file tells: DWPose gives them beside the size of
-    the canvas, and OpenPose's `--keypoint_scale 4` gives them from -1 to 1."""
+    """`parsed`, marked as normalized if its coordinates are shares of the picture.
+
+    DWPose gives coordinates from 0 to 1 beside the size of the canvas. OpenPose's `--keypoint_scale 4` gives them from
+    -1 to 1.
+    """
     points = parsed.keypoints
     low, high = float(np.nanmin(points)), float(np.nanmax(points))
     if low < -0.5 and low >= -1.01 and high <= 1.01:

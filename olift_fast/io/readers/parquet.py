@@ -25,7 +25,7 @@ def read_parquet(path: Path) -> Parsed:
     The International Brain Lab's _ibl_leftCamera.dlc.pqt and _ibl_leftCamera.lightningPose.pqt are of the first kind.
 
     Raises:
-        InputError: not a readable Parquet file, too large a one, no keypoints, 3D points, or cells that are no numbers.
+        InputError: the file is not readable or too large, has no keypoints, 3D points, or cells that are not numbers.
         MissingExtraError: the extra `io` is not installed.
     """
     grid = _open(path)
@@ -56,7 +56,7 @@ def _open(path: Path) -> Grid:
         columns = [compute.cast(content.column(place), "float32", safe=False) for place in places]
         return np.stack([column.to_numpy() for column in columns], axis=-1).astype(np.float32)
 
-    # pandas names a column of the index so where the index has no name.
+    # pandas gives this name to the column of an index without a name.
     names = untupled(["index" if re.fullmatch(r"__index_level_\d+__", name) else name for name in content.column_names])
     rows = _range_index(content.schema.pandas_metadata, content.num_rows)
     if rows is not None and "index" not in names and joint_columns(names):
@@ -66,7 +66,7 @@ def _open(path: Path) -> Grid:
 
 
 def _range_index(metadata: Mapping[str, Any] | None, rows: int) -> range | None:
-    """The numbers of the rows, which pandas keeps beside the columns; None where they just count from 0."""
+    """The numbers of the rows, which pandas keeps beside the columns; None if they just count from 0."""
     given = (metadata or {}).get("index_columns") or [None]
     if not isinstance(given[0], dict) or given[0].get("kind") != "range":
         return None

@@ -1,4 +1,4 @@
-"""SLEAP: its analysis files, h5 and csv."""
+"""SLEAP's analysis files, in HDF5 and csv."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from olift_fast.errors import InputError
 from olift_fast.io.csv_table import Table, is_missing, left_out
-from olift_fast.io.detections import Detections, as_recordings
+from olift_fast.io.detections import Detections, as_recordings, distinct_names
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import whole_numbers
 from olift_fast.io.hdf5 import array, strings, text
@@ -25,7 +25,7 @@ _MATLAB_ORDER = ("track", "xy", "node", "frame")
 
 
 def read_sleap_analysis(file: h5py.File) -> Parsed:
-    """The tracks of an analysis file: `tracks` (N, 2, J, T) or any order that its `dims` attribute names.
+    """The tracks of an analysis file: `tracks` (N, 2, J, T), or the order that its attribute `dims` names.
 
     Raises:
         InputError: 3D points, or names that do not fit the array.
@@ -41,7 +41,8 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
         if scores.shape != tracks.shape[:-1]:
             raise InputError(f"'point_scores' does not fit 'tracks': {file['point_scores'].shape}")
     names = strings(file, "node_names") if "node_names" in file else None
-    given = strings(file, "track_names") if "track_names" in file else []
+    # Merged projects may have a name twice.
+    given = distinct_names(strings(file, "track_names")) if "track_names" in file else []
     track_names = given if len(given) == len(tracks) else [f"track_{index}" for index in range(len(tracks))]
     edges = array(file, "edge_inds") if "edge_inds" in file else np.zeros((0, 2), int)
     if edges.ndim == 2 and edges.shape[0] == 2 and edges.shape[1] != 2:
@@ -52,12 +53,65 @@ def read_sleap_analysis(file: h5py.File) -> Parsed:
 def read_sleap_csv(table: Table) -> Parsed:
     """The rows of an analysis csv: track, frame_idx, instance.score, then name.x, name.y, name.score of each node.
 
-    Rows without a track are one animal, or are joined by nearness where a frame has several. sleap-io also writes all
-    animals of a frame in one row (inst0.name.x, inst1.name.x), and the video of each row.
+    Rows without a track are one animal; if a frame has several such rows, they are joined by nearness. sleap-io also
+    writes all animals of a frame in one row (inst0.name.x, inst1.name.x), and the video of each row.
 
     Raises:
-        InputError: columns that are missing or come twice, 3D points, or cells that are no numbers.
+        InputError: columns that are missing or come twice, 3D points, or cells that are not numbers.
     """
+    columns = _columns(table)
+    place, width = columns.place, len(columns.place)
+    values = table.values(1, [place[cell] for cell in columns.points], width)
+    values = values.reshape(-1, len(columns.prefixes), len(columns.names), 2).astype(np.float64)
+    confidence = _scores(table, columns, len(values))
+    frames = _frame_numbers(table.column(1, place["frame_idx"]))
+    video = place.get("video_path", place.get("video"))
+    videos = table.column(1, video) if video is not None else [""] * len(frames)
+    found = {name: Detections(len(columns.names)) for name in dict.fromkeys(videos)}
+    for animal, prefix in enumerate(columns.prefixes):
+        tracks = table.column(1, place[f"{prefix}track"])
+        for row, (name, track, frame) in enumerate(zip(videos, tracks, frames.tolist(), strict=True)):
+            known = None if is_missing(track) else track
+            found[name].add(frame, known, values[row, animal], confidence[row, animal])
+    tracked = as_recordings(found)
+    several, used = len(found) > 1, columns.used
+    beside = [cell for cell in place if cell not in used and not (several and place[cell] == video)]
+    notes = [*tracked.notes, *([f"{len(found)} videos, side by side"] if several else []), *left_out(beside)]
+    return replace(tracked, names=columns.names, notes=notes)
+
+
+class _Columns(NamedTuple):
+    """The columns of an analysis csv.
+
+    Args:
+        place: the place of each column by its name.
+        prefixes: what the names of each animal's columns begin with: "inst0.", …; one "" if a row is one animal.
+        names: the names of the nodes.
+    """
+
+    place: dict[str, int]
+    prefixes: list[str]
+    names: list[str]
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes of all animals, with prefix."""
+        return [f"{prefix}{name}" for prefix in self.prefixes for name in self.names]
+
+    @property
+    def points(self) -> list[str]:
+        """The names of the columns of coordinates: x and y of each node of each animal."""
+        return [f"{node}.{axis}" for node in self.nodes for axis in "xy"]
+
+    @property
+    def used(self) -> set[str]:
+        """The names of all columns that are read, or known to hold the scores of whole animals."""
+        own = {f"{prefix}{cell}" for prefix in self.prefixes for cell in ("track", *(("score",) if prefix else ()))}
+        return {"", "instance.score", "frame_idx", *self.points, *(f"{node}.score" for node in self.nodes), *own}
+
+
+def _columns(table: Table) -> _Columns:
+    """The columns by the table's header; raises InputError if it lacks one, or has one twice or of 3D points."""
     header = table.rows(0, 1)[0]
     while header and not header[-1]:
         header.pop()
@@ -69,40 +123,31 @@ def read_sleap_csv(table: Table) -> Parsed:
     prefixes = list(dict.fromkeys(match[0] for match in map(_INSTANCE.match, header) if match)) or [""]
     first = prefixes[0]
     names = [cell[len(first) : -2] for cell in header if cell.endswith(".x") and cell.startswith(first)]
-    nodes = [f"{prefix}{name}" for prefix in prefixes for name in names]
-    points = [f"{node}.{axis}" for node in nodes for axis in "xy"]
-    missing = [cell for cell in (*(f"{prefix}track" for prefix in prefixes), "frame_idx", *points) if cell not in place]
+    columns = _Columns(place, prefixes, names)
+    wanted = (*(f"{prefix}track" for prefix in prefixes), "frame_idx", *columns.points)
+    missing = [cell for cell in wanted if cell not in place]
     if missing or not names:
         raise InputError(f"header lacks {missing[0] if missing else 'columns NAME.x and NAME.y'!r}")
-    values = table.values(1, [place[cell] for cell in points], len(header))
-    values = values.reshape(-1, len(prefixes), len(names), 2)
-    confidence = np.full((len(values), len(nodes)), np.nan, np.float32)
-    scored = {node: place[f"{name}.score"] for node, name in enumerate(nodes) if f"{name}.score" in place}
+    return columns
+
+
+def _scores(table: Table, columns: _Columns, rows: int) -> npt.NDArray[np.float64]:
+    """(rows, animals, nodes) scores; those of points without one are a hand label's."""
+    place = columns.place
+    scores = np.full((rows, len(columns.nodes)), np.nan, np.float32)
+    scored = {node: place[f"{name}.score"] for node, name in enumerate(columns.nodes) if f"{name}.score" in place}
     if scored:
-        confidence[:, list(scored)] = table.values(1, list(scored.values()), len(header))
-    confidence = np.nan_to_num(confidence.reshape(values.shape[:3]), nan=_LABELED)
-    given = table.column(1, place["frame_idx"])
-    frames = whole_numbers(given)
+        scores[:, list(scored)] = table.values(1, list(scored.values()), len(place))
+    scores = np.nan_to_num(scores, nan=_LABELED)
+    return scores.reshape(rows, len(columns.prefixes), len(columns.names)).astype(np.float64)
+
+
+def _frame_numbers(cells: Sequence[str]) -> npt.NDArray[np.int64]:
+    frames = whole_numbers(cells)
     if frames is None:
-        other = next(cell for cell in given if whole_numbers([cell]) is None)
+        other = next(cell for cell in cells if whole_numbers([cell]) is None)
         raise InputError(f"frame_idx must be a whole number below 2^63, got {other!r:.40}")
-    video = place.get("video_path", place.get("video"))
-    videos = table.column(1, video) if video is not None else [""] * len(given)
-    found = {name: Detections(len(names)) for name in dict.fromkeys(videos)}
-    for animal, prefix in enumerate(prefixes):
-        tracks = table.column(1, place[f"{prefix}track"])
-        for row, (name, track, frame) in enumerate(zip(videos, tracks, frames.tolist(), strict=True)):
-            score = confidence[row, animal].astype(np.float64)
-            known = None if is_missing(track) else track
-            found[name].add(frame, known, values[row, animal].astype(np.float64), score)
-    used = {"", "instance.score", "frame_idx", *points, *(f"{node}.score" for node in nodes)}
-    used |= {f"{prefix}{cell}" for prefix in prefixes for cell in ("track", *(("score",) if prefix else ()))}
-    tracked = as_recordings(found)
-    notes = list(tracked.notes)
-    if len(found) > 1:
-        notes.append(f"{len(found)} videos, side by side")
-    beside = left_out(cell for cell in header if cell not in used and not (len(found) > 1 and place[cell] == video))
-    return replace(tracked, names=names, notes=[*notes, *beside])
+    return frames
 
 
 _INSTANCE = re.compile(r"inst\d+\.")
@@ -113,8 +158,8 @@ def _is_sleap_csv(table: Table) -> bool:
     return "frame_idx" in header and ("track" in header or any(map(_INSTANCE.match, header)))
 
 
-#: The confidence of a hand label: above any prediction's score, so that of two poses of one animal in one frame the
-#: label is kept. `settle`, the last step for all formats, clips it to 1.
+#: The confidence of a hand label. It is above any prediction's score, so if a frame has a label and a prediction of one
+#: animal, the label is kept. `settle`, the last step for all formats, clips it to 1.
 _LABELED = 2.0
 
 

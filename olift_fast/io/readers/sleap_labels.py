@@ -1,4 +1,4 @@
-"""SLEAP's projects: .slp (HDF5) and .json. A hand label takes the place of the prediction that it corrects."""
+"""SLEAP's projects: .slp (HDF5) and .json. A hand label replaces the prediction that it corrects."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from olift_fast.io.json_fields import object_keys
 from olift_fast.io.open_container import HDF5, JSON
 from olift_fast.io.parsed import Parsed, int64
 
-#: A hand label without a link to a prediction corrects one whose joints are, on average, nearer than this share of the
-#: label's size (the diagonal of its box).
+#: A hand label without a link to a prediction corrects a prediction if their joints are, on average, nearer than this
+#: share of the label's size (the diagonal of its box).
 _SAME_ANIMAL = 0.15
 
 
@@ -33,9 +33,9 @@ class _Instance:
         frame: the number of its frame.
         track: the number of its track; None for none.
         points: (J, 2).
-        score: (J), 0 for a point that is not there, 1 for one of a hand label.
-        labeled: whether a person set the points.
-        source: of a hand label, the points (J, 2) of the prediction that it was made from; None for none.
+        score: (J), 0 for a missing point, 1 for a point of a hand label.
+        labeled: whether this is a hand label.
+        source: the points (J, 2) of the prediction that a hand label was made from; None if there is none.
     """
 
     video: int
@@ -48,11 +48,11 @@ class _Instance:
 
 
 def read_sleap_labels(file: h5py.File) -> Parsed:
-    """The instances of a .slp project, of each animal the hand label where a frame has one, else the prediction.
+    """The instances of a .slp project: of each animal in a frame the hand label if there is one, else the prediction.
 
-    A hand label takes the place of the prediction that it was made from (`from_predicted`), of that of the same track,
-    and of one that lies under it; where no frame has two animals, of any. Instances without a track are joined by
-    nearness. With several videos, tracks are named video0/track.
+    A hand label replaces the prediction that it was made from (`from_predicted`), the prediction of the same track, and
+    one in the same place. If no frame has two animals, it replaces any prediction of its frame. Instances without a
+    track are joined by nearness. If there are several videos, tracks are named video0/track.
 
     Raises:
         InputError: no instance with a visible point, or instances of skeletons with different nodes.
@@ -77,6 +77,9 @@ def read_sleap_labels(file: h5py.File) -> Parsed:
     made_from: dict[int, int] = {}
     for *row, source in zip(*(rows[field].tolist() for field in fields), sources, strict=True):
         number, kind, frame, track, start, stop = map(int, row)
+        if frame not in where or kind not in poses:
+            what = f"frame_id {frame}, which is not among the frames" if frame not in where else f"instance_type {kind}"
+            raise InputError(f"instance {number} has {what}")
         points, score = poses[kind]
         place = where[frame]
         instances[number] = _Instance(
@@ -151,8 +154,9 @@ def _tracks(instances: Sequence[_Instance], joints: int, track_names: Sequence[s
 
 
 def _corrected(group: Sequence[_Instance], alone: bool) -> list[_Instance]:
-    """The instances of a frame without the predictions that a hand label replaces; a label without a track inherits the
-    track of the one that it replaces.
+    """The instances of a frame without the predictions that a hand label replaces.
+
+    A label without a track gets the track of the prediction that it replaces.
 
     Args:
         group: the instances of one frame.
@@ -191,7 +195,7 @@ def _replaces(label: _Instance, prediction: _Instance) -> bool:
 
 
 def _points(points: npt.NDArray[Any], shift: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Coordinates (P, 2) and confidence (P) of a project's points; hand labels have no score, predictions have one."""
+    """Coordinates (P, 2) and confidence (P) of a project's points. Only predictions have a score; labels get 1."""
     names = points.dtype.names or ()
     score = np.nan_to_num(points["score"], nan=1.0) if "score" in names else np.ones(len(points))
     return np.stack([points["x"], points["y"]], axis=-1) - shift, np.where(points["visible"], score, 0.0)
@@ -200,7 +204,7 @@ def _points(points: npt.NDArray[Any], shift: float) -> tuple[npt.NDArray[np.floa
 def _json_points(
     instance: Mapping[str, Any], joints: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], bool]:
-    """Points (J, 2) and scores (J) of an instance, and whether it is a prediction, whose points have scores."""
+    """Points (J, 2) and scores (J) of an instance, and whether it is a prediction: predictions have scores."""
     points = np.full((joints, 2), np.nan)
     score = np.zeros(joints)
     given = instance.get("_points") or instance.get("points") or {}
@@ -239,7 +243,7 @@ def _skeleton(skeleton: Mapping[str, Any], nodes: Sequence[Any]) -> tuple[list[s
     for link in skeleton.get("links", ()):
         kind = link.get("type", {})
         if "py/reduce" in kind:
-            # jsonpickle writes an edge type out once and refers to it by number afterwards.
+            # jsonpickle writes the type of an edge out once, and refers to it by its number afterwards.
             kinds.append(int(next(part["py/tuple"][0] for part in kind["py/reduce"] if part and "py/tuple" in part)))
             value = kinds[-1]
         else:
@@ -266,8 +270,8 @@ LABELS = Format(
     matches=lambda file: {"metadata", "frames", "instances", "pred_points"} <= set(file),
     read=read_sleap_labels,
     recognized_by="HDF5 with `metadata`, `frames`, `instances`, `pred_points`",
-    takes="hand labels in the place of the predictions that they correct, else predictions; names, edges without "
-    "symmetries, tracks; each video by itself; pixel origin of old versions (below 1.1) corrected",
+    takes="hand labels, and the predictions that no hand label corrects; names, edges without symmetries, tracks; each "
+    "video by itself; the pixel origin of old files (format below 1.1) is corrected",
 )
 JSON_LABELS = Format(
     name="sleap-json",

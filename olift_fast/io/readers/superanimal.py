@@ -23,11 +23,11 @@ _RIGS = {39: "superanimal_quadruped", 27: "superanimal_topviewmouse"}
 def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]) -> Parsed:
     """Frames in a list: {"bodyparts": [animal][part][x, y, likelihood], …}; or such objects by the names of pictures.
 
-    In a list, animals are told apart by their place in each frame. -1 stands for what is not there. The file has no
+    In a list, animals are told apart by their place in each frame. A part at (-1, -1) is missing. The file has no
     names: 39 parts are the quadruped's, 27 the top view mouse's.
 
     Raises:
-        InputError: frames that differ in their body parts, or no animal in any.
+        InputError: frames that differ in their body parts, or no animal in any frame.
     """
     frames = list(content.values()) if isinstance(content, Mapping) else list(content)
     poses = [_animals(frame) for frame in frames]
@@ -45,16 +45,17 @@ def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping
     points = np.full((tracks, len(poses), joints, 3), np.nan, np.float32)
     for frame, array in enumerate(poses):
         points[: len(array), frame] = array
-    seen = np.asarray((points[..., 2] > 0).any(axis=(1, 2)))
+    there = np.isfinite(points[..., :2]).all(axis=-1) & ~(points[..., 2] <= 0)
+    seen = np.asarray(there.any(axis=(1, 2)))
     names = [f"animal_{track}" for track in range(tracks) if seen[track]]
     never = tracks - len(names)
     notes = [f"{never} of {tracks} animals are never seen, and are left out"] if never and names else []
-    return Parsed(points[seen, ..., :2], np.nan_to_num(points[seen, ..., 2]), None, tracks=names, notes=notes,
+    return Parsed(points[seen, ..., :2], points[seen, ..., 2], None, tracks=names, notes=notes,
                   rig_name=_RIGS.get(joints))  # fmt: skip
 
 
 def _animals(frame: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    """(animals, parts, 3) x, y, likelihood, which is 0 for a part that is not there."""
+    """(animals, parts, 3) x, y, likelihood; the likelihood is 0 for a missing part."""
     array = numbers(frame["bodyparts"], "bodyparts")
     if array.size == 0:
         return np.zeros((0, 0, 3))

@@ -18,13 +18,13 @@ from olift_fast.io.csv_table import Table
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers
+from olift_fast.io.json_fields import first_item, frame_number, item_keys, numbers, refuse_repeated_frames
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, TABLE, Folder, load_json, read_text
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
 from olift_fast.io.point_sets import of_people
 
-#: Of a line of a label file: the class and the box (center x and y, width and height).
+#: How many values a line of a label file begins with: the class and the box (center x and y, width and height).
 _HEAD = 5
 
 Rows = list[npt.NDArray[np.float64]]
@@ -34,9 +34,9 @@ class _Layout(NamedTuple):
     """What follows the box in a line.
 
     Args:
-        dims: values of each keypoint, 2 or 3: x, y and, if it is 3, the confidence.
+        dims: how many values a keypoint has: 2 (x, y) or 3 (x, y, confidence).
         joints: the number of keypoints.
-        scored: whether the confidence of the box follows them. An id follows where a line has one value more.
+        scored: whether the confidence of the box follows the keypoints. A line with one more value ends with an id.
     """
 
     dims: int
@@ -51,12 +51,13 @@ class _Layout(NamedTuple):
 def read_ultralytics_labels(content: Folder | Table) -> Parsed:
     """The poses of a folder of label files, or of one of them: class, box, keypoints, box confidence, track id.
 
-    Coordinates are shares of the picture's sides. Whether keypoints have a confidence, and whether the box's confidence
-    and an id follow, is told by the number of values and by the box, which holds the keypoints. The frame is the number
-    in the file's name; a frame without a file has no animal. 17 keypoints are COCO's.
+    Coordinates are shares of the picture's sides. The number of values in a line tells whether keypoints have a
+    confidence, and whether the box's confidence and an id follow. If several layouts have this number, the one is taken
+    whose keypoints are in their boxes. The frame is the number in the file's name; a frame without a file has no
+    animal. 17 keypoints are COCO's.
 
     Raises:
-        InputError: lines that are no numbers or differ in their keypoints, boxes without keypoints.
+        InputError: lines that are not numbers or differ in their keypoints, boxes without keypoints.
     """
     given = _rows_of(content) if isinstance(content, Folder) else {"0.txt": _parse(content.lines)}
     files, notes = frame_files(given, lambda rows: rows is not None)
@@ -80,13 +81,13 @@ def read_ultralytics_labels(content: Folder | Table) -> Parsed:
 def read_ultralytics_json(content: Any) -> Parsed:
     """The JSON of `Results.to_json()`: a list of animals for one picture, a list of such lists, or one on each line.
 
-    The lists may also be text, or be in an object by the number of the frame; and the animals of all frames may be in
-    one list, each with its `frame`. Coordinates are shares of the picture's sides if the boxes are, as `normalize=True`
-    writes them. 17 keypoints are COCO's.
+    The list of a frame may also be JSON text, or the value of an object whose keys are frame numbers. Or the animals of
+    all frames are in one list, each with its `frame`. With `normalize=True`, Ultralytics writes coordinates as shares
+    of the picture's sides; then the boxes are shares, too. 17 keypoints are COCO's.
 
     Raises:
-        InputError: no animal with keypoints, animals that differ in their number, a `track_id` that comes twice in a
-            list without frame numbers.
+        InputError: no animal with keypoints, animals with different numbers of keypoints, a frame number that comes
+            twice, or a `track_id` that comes twice in a list without frame numbers.
     """
     frames = _frames(content)
     found: Detections | None = None
@@ -104,7 +105,7 @@ def read_ultralytics_json(content: Any) -> Parsed:
             score = np.where((points == 0).all(axis=-1), 0.0, score)
             found = found or Detections(len(points))
             found.add(number, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
-            largest = max(largest, *(float(value) for value in item["box"].values()))
+            largest = max([largest, *(float(value) for value in (item.get("box") or {}).values())])
     if found is None:
         raise InputError(f"none of {len(frames)} frames has an animal with keypoints: was this a pose model?")
     parsed = as_tracks(found, all_frames=[number for number, _ in frames])
@@ -116,6 +117,7 @@ def _frames(content: Any) -> list[tuple[int, list[Any]]]:
     """The number of each frame and its animals."""
     if isinstance(content, Mapping):
         numbered = [(last_number(f"{key}."), frame) for key, frame in content.items()]
+        refuse_repeated_frames(number or 0 for number, _ in numbered)
         return [(number or 0, frame or []) for number, frame in numbered]
     if not isinstance(first_item(content), Mapping):
         return [(place, _listed(frame) or []) for place, frame in enumerate(content)]
@@ -138,7 +140,7 @@ def _listed(frame: Any) -> Any:
 
 
 def _rows_of(folder: Folder) -> dict[str, Rows | None]:
-    """The lines of each text file by its name; None for a file that is no label file."""
+    """The lines of each text file by its name; None for a file that is not a label file."""
     return {file.name: _parsed(file) for file in _text_files(folder)}
 
 
@@ -146,12 +148,12 @@ def _parsed(file: Path) -> Rows | None:
     try:
         return _parse(read_text(file).splitlines())
     except InputError:
-        # Notes in another encoding.
+        # Not UTF-8, so not a label file.
         return None
 
 
 def _text_files(folder: Folder) -> list[Path]:
-    """The text files of a folder of labels, or of the folder of a run, which holds that one."""
+    """The text files of a folder of labels, or of a run's folder, which has a folder `labels`."""
     own = folder.ending(".txt")
     if any(map(_parsed, own)):
         return own
@@ -160,7 +162,7 @@ def _text_files(folder: Folder) -> list[Path]:
 
 
 def _parse(lines: Sequence[str]) -> Rows | None:
-    """The numbers of a label file's lines; None for lines of something else."""
+    """The numbers in a label file's lines; None if the lines are something else."""
     try:
         rows = [np.array(line.split(), dtype=np.float64) for line in lines if line.strip()]
     except ValueError:
@@ -175,7 +177,7 @@ def _is_row(row: npt.NDArray[np.float64]) -> bool:
 
 
 def _layout(rows: Rows) -> _Layout:
-    """The layout that all lines have: the one whose keypoints lie best in their boxes."""
+    """The layout of all lines: of those with the right number of values, the one that fits the boxes best."""
     lengths = {len(row) for row in rows}
     if not lengths:
         raise InputError("holds no tracks: no label file has a line")
@@ -197,7 +199,8 @@ def _layout(rows: Rows) -> _Layout:
 
 
 def _fit(rows: Rows, layout: _Layout) -> float:
-    """How well a layout explains the lines: the share of keypoints in or near their boxes, and of sensible values."""
+    """How well a layout fits the lines: the mean share of keypoints in or near their boxes, plus the share of lines
+    with sensible confidences and ids."""
     scores = []
     for row in rows:
         values = row[_HEAD : _HEAD + layout.dims * layout.joints].reshape(layout.joints, layout.dims)
@@ -226,7 +229,7 @@ def _is_json(content: Any) -> bool:
         return all(re.search(r"\d", str(key)) for key in content) and _is_json(list(content.values()))
     first = first_item(content)
     if isinstance(first, str):
-        # Texts of frames without an animal are "[]".
+        # The text of a frame without an animal is "[]".
         first = next((text for text in content if isinstance(text, str) and len(text.strip()) > 2), "")
         if not re.match(r"\s*\[\s*\{", first):
             return False

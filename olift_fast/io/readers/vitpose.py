@@ -1,4 +1,4 @@
-"""easy_ViTPose: one JSON of the frames' people, with y before x."""
+"""easy_ViTPose: one JSON file with the people of each frame, and y before x."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ def read_vitpose(content: Mapping[str, Any]) -> Parsed:
     """`keypoints`: for each frame {id: [[y, x, score], …]}; `skeleton`: the joints' names by their numbers.
 
     Raises:
-        InputError: no one in any frame, points of another shape, or names that do not fit them.
+        InputError: no person in any frame, points of another shape, or names for another number of points.
     """
     frames = content["keypoints"]
     found: Detections | None = None
     for number, people in enumerate(frames):
         for person, rows in (people or {}).items():
+            if not rows:
+                continue
             values = numbers(rows, "keypoints")
             if values.ndim != 2 or values.shape[1] != 3:
                 raise InputError(f"keypoints must be a list of (y, x, score), got shape {values.shape}")
@@ -33,7 +35,9 @@ def read_vitpose(content: Mapping[str, Any]) -> Parsed:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has a person")
     skeleton = content["skeleton"]
     by_number = {int(number): str(name) for number, name in skeleton.items()} if object_keys(skeleton) else {}
-    names = [by_number[number] for number in sorted(by_number)] if len(by_number) == found.num_joints else None
+    if by_number and len(by_number) != found.num_joints:
+        raise InputError(f"skeleton names {len(by_number)} keypoints, wanted {found.num_joints}")
+    names = [by_number[number] for number in sorted(by_number)] or None
     return replace(as_tracks(found, all_frames=range(len(frames))), names=names)
 
 

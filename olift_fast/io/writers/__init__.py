@@ -1,7 +1,7 @@
 """The formats that a result is written in.
 
-To add a format, write a file with its writer and its `OutputFormat` record, list the record in `OUTPUT_FORMATS`, and
-`make report`, which adds it to docs/formats.md.
+To add a format, write a file with its writer and its `OutputFormat` record, and add the record to `OUTPUT_FORMATS`.
+Then run `make report`, which adds the format to docs/formats.md.
 """
 
 from __future__ import annotations

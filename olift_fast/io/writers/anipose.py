@@ -1,4 +1,4 @@
-"""A result as Anipose and sleap-anipose write their triangulated points."""
+"""Writes a result in the forms of Anipose's and sleap-anipose's triangulated points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from olift_fast.io.writers.provenance import provenance_json
 from olift_fast.io.writers.timing import frame_numbers
 from olift_fast.tracks.containers import LiftedTracks
 
-# Anipose turns points by M and moves them by a center, to axes of the user's choice; these are the input's own.
+# Anipose can turn points by a matrix M and move them by a center, to axes of the user's choice. Here neither happens.
 _AXES = {f"M_{row}{column}": int(row == column) for row in range(3) for column in range(3)}
 _AXES |= {f"center_{axis}": 0 for axis in range(3)}
 _PARTS = ("x", "y", "z", "error", "ncams", "score")
@@ -23,8 +23,8 @@ _PARTS = ("x", "y", "z", "error", "ncams", "score")
 def write_anipose_csv(result: LiftedTracks, path: Path) -> None:
     """Writes Anipose's table of one track: a row for each frame, six columns for each joint.
 
-    The columns are x, y, z, the error of reprojection in pixels (in the camera's frame and without a known size; else
-    empty), the number of cameras that saw the joint, 0 or 1, and the confidence as score.
+    The columns are x, y, z; error, the distance in pixels from the keypoint to x, y (only if the result is in pixels in
+    the camera frame, else empty); ncams, 1 if the keypoint was visible, else 0; and score, the confidence.
     """
     columns = [quoted(f"{name}_{part}") for name in result.skeleton.names for part in _PARTS]
     errors = np.full(result.visible.shape[1:], np.nan, np.float32)
@@ -40,7 +40,8 @@ def write_anipose_csv(result: LiftedTracks, path: Path) -> None:
 
 
 def write_points3d(result: LiftedTracks, path: Path) -> None:
-    """Writes sleap-anipose's `tracks` (T, N, J, 3), and beside it what names, scores and edges the result has."""
+    """Writes sleap-anipose's `tracks` (T, N, J, 3), and beside it the result's names, edges, confidence, visibility and
+    uncertainty."""
     reserve_space(result, path)
     numbers, packed = frame_numbers(result), {"compression": "gzip", "compression_opts": 1}
     with h5py.File(path, "w") as file:

@@ -1,4 +1,4 @@
-"""The bones of a skeleton as trees of joints, as animation formats want them."""
+"""Makes trees of a skeleton's bones, because animation formats need trees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from olift_fast.tracks.kinds import KINDS
 from olift_fast.tracks.skeleton import Skeleton
 
-# What a body hangs from, where the skeleton has such a joint.
+# A tree has such a joint as its root, if the skeleton has one.
 _ROOTS = ("pelvis", "root")
 
 
@@ -21,7 +21,7 @@ class BoneTree(NamedTuple):
     Args:
         order: the joints, each after its parent, tree by tree.
         parents: the parent of each joint in `order`; None for roots.
-        children: the children of each joint in `order`, that with the most joints below it first.
+        children: the children of each joint in `order`; the child with the most joints below it comes first.
     """
 
     order: tuple[int, ...]
@@ -41,12 +41,13 @@ class BoneTree(NamedTuple):
 
 
 def bone_tree(skeleton: Skeleton, known: npt.NDArray[np.bool_]) -> BoneTree:
-    """The shortest paths from a root to all joints of a piece; an edge that closes a loop is in no tree.
+    """A tree for each piece of the skeleton: the shortest paths from its root to all its joints.
 
-    The root is a joint that is the pelvis or is called root, else the joint with the fewest edges to all others.
+    An edge that closes a loop is in no tree. The root is a joint in the middle whose kind is pelvis or root, else the
+    joint with the fewest edges to all others.
 
     Args:
-        known: (J) False for joints that take no part, nor their edges.
+        known: (J) False for joints that are left out with their edges.
     """
     near: dict[int, list[int]] = {joint: [] for joint in np.flatnonzero(known).tolist()}
     for a, b in skeleton.edges:
@@ -88,7 +89,7 @@ def _root(skeleton: Skeleton, piece: dict[int, int], near: dict[int, list[int]])
 
 
 def _reached(joint: int, near: dict[int, list[int]]) -> dict[int, int]:
-    """All joints that edges lead to, and how many edges away they are."""
+    """The joints that edges lead to from this one, and how many edges away each is."""
     away = {joint: 0}
     waiting = deque([joint])
     while waiting:

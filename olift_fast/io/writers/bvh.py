@@ -1,4 +1,4 @@
-"""A result as BVH: a skeleton at rest and the rotations of its joints, for Blender, Maya, Unreal and MotionBuilder."""
+"""Writes BVH: a skeleton at rest and the rotations of its joints, for Blender, Maya, Unreal and MotionBuilder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from olift_fast.tracks.containers import LiftedTracks
 
 _PLACE = ("Xposition", "Yposition", "Zposition")
 _TURN = ("Zrotation", "Xrotation", "Yrotation")
-# The end of a limb goes on beyond its last joint by this share of the bone, so that the joint is one with a direction.
+# BVH continues a limb beyond its last joint, so that this joint has a direction: here by this share of the last bone.
 _END = 0.25
 
 
 def write_bvh(result: LiftedTracks, path: Path) -> None:
-    """Writes the motion of one track, with y up, in meters or, where the size is not known, in model units.
+    """Writes the motion of one track, with y up, in meters, or in model units if the size is not known.
 
-    Each bone has one length, and the direction that it has in the result. Where bones fork, the bone with the most
-    joints behind it belongs to the joint itself, and each other one to an added joint in the same place,
-    "neck_to_shoulder". The trunk of a body whose hips are joined by an edge gets a middle (`with_trunk`). A skeleton in
-    several pieces hangs from an added joint "scene", and each piece has a place of its own.
+    Each bone has one length, and in each frame the direction that it has in the result. If several bones begin at a
+    joint, the joint's own rotation turns the bone with the most joints behind it. Each other bone gets an added joint
+    in the same place, such as "neck_to_shoulder". If an edge joins the hips, the trunk gets a joint in the middle
+    (`with_trunk`). A skeleton in several pieces gets an added root "scene", and each piece has its own position.
 
     Raises:
         InputError: no joint is known in any frame.
@@ -54,7 +54,7 @@ def write_bvh(result: LiftedTracks, path: Path) -> None:
 
 
 class _Joint(NamedTuple):
-    """A joint of the file: one of the skeleton's, or an added one, from which the bone to `bone` begins."""
+    """A joint of the file: the skeleton's joint `joint`, or one that is added there for the bone to joint `bone`."""
 
     joint: int
     bone: int | None
@@ -62,7 +62,7 @@ class _Joint(NamedTuple):
 
 
 def _walk(motion: SkeletalMotion) -> Iterator[_Joint]:
-    """The joints of the file, each followed by all below it."""
+    """The joints of the file; each is followed by all joints below it."""
     together = len(motion.tree.roots) > 1
     waiting = [_Joint(root, None, int(together)) for root in reversed(motion.tree.roots)]
     while waiting:
@@ -77,7 +77,7 @@ def _walk(motion: SkeletalMotion) -> Iterator[_Joint]:
 
 
 def _hierarchy(motion: SkeletalMotion, names: Sequence[str]) -> Iterator[str]:
-    """The lines of the joints at rest."""
+    """The lines of the part HIERARCHY: the joints at rest."""
     taken, depth = list(names), 0
     if len(motion.tree.roots) > 1:
         yield from (f"ROOT {_free('scene', names)}", "{", "\tOFFSET 0 0 0", f"\t{_channels(_PLACE + _TURN)}")
@@ -94,11 +94,11 @@ def _hierarchy(motion: SkeletalMotion, names: Sequence[str]) -> Iterator[str]:
 
 
 def _opened(motion: SkeletalMotion, here: _Joint, name: str) -> Iterator[str]:
-    """The lines of a joint up to those of its children, or its end."""
+    """The lines of a joint before those of its children; for a joint without children, with its end."""
     joint, parent = here.joint, motion.tree.parents[here.joint]
     offset = np.zeros(3)
     if here.bone is None:
-        # A root of several is at rest where it is on average; the only one is at the origin.
+        # One of several roots is at rest in its mean position, a single root at the origin.
         offset = (
             motion.rest[joint] - motion.rest[parent] if parent is not None else motion.joints[:, joint].mean(axis=0)
         )
@@ -136,7 +136,7 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def _names(names: Sequence[str]) -> list[str]:
-    """Names without blanks and braces, which end a name in BVH; all different."""
+    """The names without blanks and braces, which end a name in BVH; all different."""
     plain: list[str] = []
     for name in names:
         plain.append(_free(re.sub(r"[\s{}]+", "_", name) or "joint", plain))
@@ -144,7 +144,7 @@ def _names(names: Sequence[str]) -> list[str]:
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
-    """The name, with a number where it is taken."""
+    """The name, with a number if it is taken."""
     free, number = name, 2
     while free in taken:
         free, number = f"{name}_{number}", number + 1

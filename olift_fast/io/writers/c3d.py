@@ -1,4 +1,4 @@
-"""A result as C3D, the file of motion-capture laboratories: points with Z up, by way of ezc3d."""
+"""Writes C3D, the format of motion-capture laboratories: points with Z up. ezc3d writes the file."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from olift_fast.io.writers.provenance import provenance
 from olift_fast.io.writers.timing import Timeline, timeline
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
-# What a header counts with 16 bits; readers lose what is beyond, or read it wrongly.
+# The header counts frames with 16 bits. Of more frames, readers lose some, or read them wrongly.
 _MOST_FRAMES = 65535
 _UNITS = {"meters": "m", "pixels": "px", "model units": "unit"}
-# Parameters are strings of at most so many bytes.
+# A parameter's string has at most this many bytes.
 _MOST_BYTES = 255
-# All parameters together have 130 kB, of which hundreds of labels take their part.
+# All parameters together have 130 kB, and hundreds of labels need a part of it.
 _MOST_JSON = 20_000
-# Residuals are whole numbers up to here, times the absolute value of the parameter POINT:SCALE.
+# A residual is a whole number up to this one, times the absolute value of the parameter POINT:SCALE.
 _STEPS = 127
 
 
 def write_c3d(result: LiftedTracks, path: Path) -> None:
-    """Writes the joints as points; those of several tracks are called "track:joint", as Vicon calls subjects' markers.
+    """Writes the joints as points. Points of several tracks are called "track:joint", as Vicon names subjects' markers.
 
-    The residual of a point is its standard deviation, the larger one of two, in steps of a 127th of the largest, or 0
-    where there is none; -1 says that the joint is not known. Camera 1 saw the joints that were visible.
+    The residual of a point is the larger one of its two standard deviations (`uncertainty`, `uncertainty_xy`), in steps
+    of a 127th of the largest in the file. It is 0 if the result has none, and -1 if the joint is not known. Camera 1
+    saw the joints that were visible.
 
     Raises:
         MissingExtraError: the extra `io` is not installed.
@@ -52,7 +53,7 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
     _tell(file, result, times)
     points["SCALE"]["value"] = [-_fill(file["data"], result, times)]
     reserve_space(result, path)
-    # ezc3d adds the ending to other names, and does not tell of a full disk.
+    # ezc3d adds the ending .c3d to other names, and raises no error if the disk is full.
     ending = path.with_name(f"{path.name}.c3d")
     try:
         file.write(str(ending))
@@ -64,13 +65,17 @@ def write_c3d(result: LiftedTracks, path: Path) -> None:
 
 
 def _check(tracks: KeypointTracks | LiftedTracks) -> None:
-    """Raises InputError for frames far apart, and for more than 65,535."""
+    """Raises InputError for frames that are far apart, and for more than 65,535 frames."""
     if (count := timeline(tracks).length) > _MOST_FRAMES:
         raise InputError(f"C3D holds {_MOST_FRAMES:,} frames at most, got {count:,}; write .trc, .npz or .nc")
 
 
 def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
-    """Points (4, points, frames), their residuals and the cameras that saw them; returns the step of the residuals."""
+    """Fills in the points (4, points, frames), their residuals and the cameras that saw them.
+
+    Returns:
+        the step of the residuals.
+    """
     count = result.num_tracks * result.skeleton.num_joints
     joints = times.spread(z_up(result.joints, result.frame).transpose(1, 0, 2, 3)).reshape(times.length, count, 3)
     points = np.ones((4, count, times.length))
@@ -83,7 +88,7 @@ def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
         return times.spread(values.transpose(1, 0, 2).astype(np.float32)).reshape(times.length, count).T
 
     step = float(np.nanmax(deviations, initial=0)) / _STEPS or 1.0
-    # A quarter more, since ezc3d cuts off what is behind the point.
+    # A quarter more, because ezc3d rounds down.
     steps = np.rint(np.nan_to_num(over_time(deviations)) / step) + 0.25
     residuals = np.where(np.isfinite(joints).all(axis=-1).T, steps * step, -1)
     seen = np.zeros((7, count, times.length), np.bool_)
@@ -94,7 +99,7 @@ def _fill(data: Any, result: LiftedTracks, times: Timeline) -> float:
 
 
 def _tell(file: Any, result: LiftedTracks, times: Timeline) -> None:
-    """The number of the first frame, the subjects, and in a group of its own how it was lifted."""
+    """Writes the number of the first frame, the subjects, and in the group OLIFT how the result was lifted."""
     if times.step == 1 and 0 <= times.first <= _MOST_FRAMES - times.length:
         file["header"]["points"]["first_frame"] = times.first
     if result.num_tracks > 1:

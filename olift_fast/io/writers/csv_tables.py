@@ -1,4 +1,4 @@
-"""A result as text: DeepLabCut's wide table, and a long one with a row for each joint."""
+"""Writes csv: DeepLabCut's wide table, and a long one with a row for each joint."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _lines(frames: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> It
 
 
 def write_long_csv(result: LiftedTracks, path: Path) -> None:
-    """Writes a row for each track, frame and joint; with what is known of uncertainty and contacts."""
+    """Writes a row for each track, frame and joint, with uncertainty and contacts if the result has them."""
     frames = frame_numbers(result)
     known = {"uncertainty": result.uncertainty, "uncertainty_xy": result.uncertainty_xy, "contact": result.contacts}
     extra = {name: values for name, values in known.items() if values is not None}
@@ -62,18 +62,18 @@ def write_long_csv(result: LiftedTracks, path: Path) -> None:
 
 
 def cells(values: list[float], before: str = "") -> str:
-    """Numbers as cells, that restore a float32 exactly; empty where NaN."""
+    """Numbers as cells, with enough digits to restore a float32 exactly; NaN is an empty cell."""
     return (before if values else "") + ",".join("" if value != value else f"{value:.9g}" for value in values)
 
 
 def quoted(cell: str) -> str:
-    """A cell of text as csv has it: in quotes where it holds commas, quotes or ends of lines."""
+    """A cell of text as csv writes it: in quotes if it holds commas, quotes or ends of lines."""
     return '"' + cell.replace('"', '""') + '"' if any(character in cell for character in ',"\n\r') else cell
 
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """A file of text in UTF-8 to be written, with line ends as they are."""
+    """A new text file in UTF-8, open for writing; ends of lines are written unchanged."""
     with path.open("wb") as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         yield text
 

@@ -1,4 +1,4 @@
-"""A result as DANNCE's predictions: a MATLAB file with `pred`."""
+"""Writes a result in the form of DANNCE's predictions: a MATLAB file with `pred`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from olift_fast.tracks.containers import LiftedTracks
 
 
 def write_dannce(result: LiftedTracks, path: Path) -> None:
-    """Writes `pred`, (T, 3, J) of one track or (T, N, 3, J) of several as social DANNCE has it, and what belongs to it.
+    """Writes `pred`: (T, 3, J) of one track, or (T, N, 3, J) of several as social DANNCE has it.
 
-    `p_max` is the confidence, `sampleID` the frames' numbers; `joint_names` and `joints_idx` (from 1) are the skeleton,
-    as DANNCE's files of skeletons name them.
+    Beside it, `p_max` is the confidence and `sampleID` the frame numbers. `joint_names` and `joints_idx` (joints from
+    1) are the skeleton, under the names that DANNCE's own skeleton files use.
 
     Raises:
         MissingExtraError: the extra `io` is not installed.

@@ -1,4 +1,4 @@
-"""A result as DeepLabCut's pandas table in HDF5, written by h5py alone; `pandas.read_hdf` opens it."""
+"""Writes DeepLabCut's pandas table in HDF5 by h5py alone; `pandas.read_hdf` opens it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from olift_fast.tracks.containers import LiftedTracks
 def write_deeplabcut_h5(result: LiftedTracks, path: Path) -> None:
     """Writes the table of `write_csv`, with x, y, z for each joint, under the key ``df_with_missing``.
 
-    pandas calls the layout "fixed": the values are one array, and the labels are an array for each of their levels.
+    The layout is the one that pandas calls "fixed": one array of values, and an array for each level of the labels.
     """
     reserve_space(result, path)
     labels = [
@@ -59,10 +59,10 @@ def write_deeplabcut_h5(result: LiftedTracks, path: Path) -> None:
 
 
 def reserve_space(result: LiftedTracks, path: Path) -> None:
-    """Tries out whether the disk has room: the HDF5 libraries don't clean up when it is full.
+    """Checks that the disk has room for the result: the HDF5 libraries don't clean up when it is full.
 
     Raises:
-        OSError: it has not.
+        OSError: the disk has too little room.
     """
     with path.open("wb") as file:
         reserve(file, result.joints.nbytes * 3 + 2**20)
@@ -70,26 +70,26 @@ def reserve_space(result: LiftedTracks, path: Path) -> None:
 
 
 def _write(group: h5py.Group, node: str, values: Any, /, **attributes: Any) -> None:
-    """An array as PyTables writes it; `transposed` says that pandas' first dimension is the last here."""
+    """Writes an array as PyTables does; `transposed` marks that pandas' first dimension is the last in the file."""
     group.create_dataset(node, data=np.ascontiguousarray(values))
     _mark(group[node], "ARRAY", "2.4", FLAVOR=_text("numpy"), transposed=np.uint8(1), **attributes)
 
 
 def _mark(node: h5py.HLObject, class_: str, version: str, /, **attributes: Any) -> None:
-    """The attributes by which PyTables knows what a node is."""
+    """Writes the attributes by which PyTables knows what a node is."""
     known = {"CLASS": _text(class_), "VERSION": _text(version), "TITLE": h5py.Empty("S1")}
     for name, value in {**known, **attributes}.items():
         node.attrs[name] = value
 
 
 def _text(value: str) -> npt.NDArray[np.bytes_]:
-    """A string as PyTables takes it: of fixed length, and marked as UTF-8. Bytes it would take for bytes."""
+    """A string in PyTables' form: of fixed length, and marked as UTF-8. Without the mark it would be read as bytes."""
     data = value.encode("utf-8")
     return np.array(data, h5py.string_dtype("utf-8", max(len(data), 1)))
 
 
 def _code_type(levels: int) -> type[np.signedinteger[Any]]:
-    """The smallest type of the codes of so many labels, as pandas chooses it."""
+    """The type that pandas chooses for the codes of this many labels: the smallest that can count them."""
     return np.int8 if levels < 2**7 else np.int16 if levels < 2**15 else np.int32
 
 

@@ -1,4 +1,4 @@
-"""A result as an animation in glTF 2.0: nodes that move and turn, for Blender, three.js and viewers of systems."""
+"""Writes an animation in glTF 2.0: nodes that move and turn, for Blender, three.js and other viewers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from olift_fast.tracks.containers import LiftedTracks
 
 _FLOAT, _SHORT = 5126, 5123
 _TYPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4"}
-# The radius of a joint and of a bone in typical bones.
+# The radius of a joint and of a bone, as a share of a typical bone's length.
 _BALL, _STICK = 0.12, 0.06
 _UP = np.array([0.0, 1.0, 0.0])
 
@@ -48,7 +48,7 @@ def write_glb(result: LiftedTracks, path: Path) -> None:
 
 
 def write_gltf(result: LiftedTracks, path: Path) -> None:
-    """Writes the same as JSON, with the numbers in it (base64)."""
+    """Writes the same as `write_glb`, but as JSON, with the binary data in base64."""
     scene = _Scene(result)
     content = scene.content(len(scene.data))
     content["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(scene.data).decode()
@@ -57,11 +57,11 @@ def write_gltf(result: LiftedTracks, path: Path) -> None:
 
 
 class _Scene:
-    """The nodes of a file: one that scales to meters, in it one for each track, in that the joints along the bones.
+    """The nodes of a file: one that scales to meters, below it one for each track, below that the joints by the bones.
 
-    Joints are where the result has them, in its own unit, at all frames that know them. They turn as `skeletal_motion`
-    finds it. A joint has a ball as its mesh, and each bone is a stick below the joint where it begins. One meter is a
-    meter, or one unit of the model where no size is known.
+    In every frame in which a joint is known, it has its position from the result, in the result's unit. Its rotation is
+    that of `skeletal_motion`. A joint's mesh is a ball; each bone is a stick below the joint where it begins. A unit in
+    the file is a meter, or a unit of the model if no size is known.
 
     Raises:
         InputError: no joint is known in any frame.
@@ -126,7 +126,7 @@ class _Scene:
 
     def _add_bone(self, at: int, name: str, mesh: int, motion: SkeletalMotion, a: int, b: int) -> None:
         """A stick from joint a to joint b, stretched and turned below the first one's node."""
-        # Before the motion the way at rest, where viewers that play no animation show the joints.
+        # The first row is the bone at rest: viewers that play no animation show the joints there.
         way = np.concatenate([[motion.rest[b] - motion.rest[a]], motion.offsets(a, b)])
         length = np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-6 * motion.length)
         turn = quaternions(swing(np.broadcast_to(_UP, way.shape), _unit(way)))
@@ -162,7 +162,7 @@ class _Scene:
         return made[0], made[1]
 
     def _numbers(self, values: npt.NDArray[Any]) -> int:
-        """Appends an array to the buffer; its accessor."""
+        """Appends an array to the buffer and returns the index of its accessor."""
         data = np.ascontiguousarray(values).tobytes()
         self.views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)})
         self.data += data + b"\0" * (-len(data) % 4)

@@ -1,4 +1,4 @@
-"""The shapes that joints and bones are drawn with in glTF: small meshes, in the colors of left, middle and right."""
+"""The meshes of joints and bones in glTF, and their colors for left, middle and right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ball(radius: float) -> Mesh:
 
 
 def stick(radius: float) -> Mesh:
-    """A tapering stick of length 1 from the origin along y; its radius stays as it is when y alone is stretched."""
+    """A tapering stick of length 1 from the origin along y. To change its length alone, scale y."""
     angles = np.arange(_SIDES_OF_STICK) * 2 * np.pi / _SIDES_OF_STICK
     around = np.stack([np.cos(angles), np.zeros_like(angles), np.sin(angles)], axis=-1)
     corners = np.concatenate([around * radius, around * radius * 0.5 + (0, 1, 0)])

@@ -1,4 +1,4 @@
-"""What movement writes: its xarray data set as netCDF."""
+"""Writes movement's xarray data set as netCDF."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ def write_netcdf(result: LiftedTracks, path: Path) -> None:
 
 
 def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
-    """A lifted result as movement's data set in 3D; its attributes say how it was lifted."""
+    """A lifted result as movement's data set in 3D; its attributes say how it was lifted.
+
+    Args:
+        result: the result.
+        what: what needs movement, for the error: "writing netCDF files".
+
+    Raises:
+        MissingExtraError: the extra `io` is not installed.
+    """
     load = require("movement.io.load_poses", what)
     dataset = load.from_numpy(
         position_array=np.ascontiguousarray(result.joints.transpose(1, 3, 2, 0)),
@@ -58,7 +66,7 @@ def to_dataset(result: LiftedTracks, what: str = "an xarray data set") -> Any:
     if result.skeleton.inferred:
         attributes["inferred"] = np.array(result.skeleton.inferred, dtype=np.int8)
     dataset.attrs.update(attributes)
-    # The name of a file may be no text.
+    # A file's name may have characters that are not valid text.
     source = None if result.source is None else printable(result.source)
     optional = {
         "source_file": source,

@@ -1,4 +1,4 @@
-"""A result as .npz, which holds everything exactly, and reading it back."""
+"""Writes a result as .npz, which holds everything exactly, and reads it back."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_lifted(path: str | Path) -> LiftedTracks:
 
 
 def _content(path: Path) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
-    """The names of all arrays of a file, and those arrays that a result has."""
+    """The names of all arrays of a file, and the arrays that belong to a result."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             raise InputError("not a lifted result: wanted an .npz that `olift lift` wrote")
@@ -136,7 +136,7 @@ def _parts(name: str, record: WorldFrame | Calibration | None) -> dict[str, Any]
 
 
 def _record(name: str, content: dict[str, npt.NDArray[Any]]) -> Any:
-    """The record of this name, or None where a file has none."""
+    """The record of this name, or None if the file has none."""
     own = {key.partition(".")[2]: value for key, value in content.items() if key.startswith(f"{name}.")}
     given: dict[str, Any] = {key: value if value.ndim else value.item() for key, value in own.items()}
     return _RECORDS[name](**given) if own else None

@@ -1,4 +1,4 @@
-"""A result as NWB with the extension ndx-pose: a PoseEstimation container for each track."""
+"""Writes NWB with the extension ndx-pose: a PoseEstimation container for each track."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _content(pynwb: Any, pose: Any, result: LiftedTracks) -> Any:
     alone = result.num_tracks == 1
     file = pynwb.NWBFile(
         session_description="3D joints, lifted by olift-fast from 2D keypoints",
-        # movement takes the identifier for the animal's name.
+        # movement reads the identifier as the animal's name.
         identifier=result.tracks[0] if alone else " ".join(result.tracks),
         session_start_time=datetime.now(UTC),
         source_script=provenance_json(result),
@@ -61,7 +61,7 @@ def _content(pynwb: Any, pose: Any, result: LiftedTracks) -> Any:
 
 
 def _poses(pose: Any, result: LiftedTracks, track: int, name: str, skeleton: Any) -> Any:
-    # Without a known rate the times are the frames' numbers.
+    # Without a known frame rate, the times are the frame numbers.
     times = frame_numbers(result) / (result.fps or 1.0)
     first: Any = None
     series = []

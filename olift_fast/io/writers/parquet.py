@@ -1,4 +1,4 @@
-"""A result as a Parquet table with a row for each joint, for R, pandas, polars and DuckDB."""
+"""Writes a Parquet table with a row for each joint, for R, pandas, polars and DuckDB."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from olift_fast.tracks.containers import LiftedTracks
 
 
 def write_parquet(result: LiftedTracks, path: Path) -> None:
-    """Writes the columns of the long csv, and `contact` where the result has contacts; a group of rows for each track.
+    """Writes the columns of the long csv, with a group of rows for each track.
 
-    What is not known is null. How it was lifted is JSON in the table's metadata, under the key `olift_fast`.
+    Values that are not known are null. How the result was lifted is JSON in the table's metadata, under the key
+    `olift_fast`.
 
     Raises:
         MissingExtraError: the extra `io` is not installed.

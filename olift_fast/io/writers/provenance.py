@@ -1,4 +1,4 @@
-"""What formats with room for it tell of a result beside its joints: where it comes from, and how it was lifted."""
+"""What a file says about a result beside its joints, if the format has room: its source, and how it was lifted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from olift_fast.tracks.world_frame import Calibration, WorldFrame
 
 
 def provenance(result: LiftedTracks) -> dict[str, Any]:
-    """The facts of a result as values of JSON, by their names in `LiftedTracks`; what is not known is left out."""
+    """The facts of a result as JSON values, by their names in `LiftedTracks`; unknown ones are left out."""
     skeleton = result.skeleton
     facts = {
         "program": "olift-fast",
@@ -36,7 +36,7 @@ def provenance(result: LiftedTracks) -> dict[str, Any]:
         "world": record_facts(result.world),
         "calibration": record_facts(result.calibration),
         "image_size": None if result.image_size is None else list(result.image_size),
-        # The name of a file may be no text.
+        # A file's name may have characters that are not valid text.
         "source": None if result.source is None else printable(result.source),
         "format": result.format,
         "notes": list(result.notes) or None,
@@ -51,7 +51,7 @@ def provenance_json(result: LiftedTracks) -> str:
 
 
 def record_facts(record: WorldFrame | Calibration | None) -> dict[str, Any] | None:
-    """The fields of a record as values of JSON, by their names; what is not known is left out."""
+    """The fields of a record as JSON values, by their names; unknown ones are left out. None for no record."""
     if record is None:
         return None
     known = {name: value for name, value in vars(record).items() if value is not None}
@@ -59,5 +59,5 @@ def record_facts(record: WorldFrame | Calibration | None) -> dict[str, Any] | No
 
 
 def _numbers(values: npt.NDArray[Any]) -> Any:
-    """The numbers as lists, with None for NaN, which JSON has not."""
+    """The numbers as lists, with None for NaN and infinity, which JSON does not have."""
     return np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()

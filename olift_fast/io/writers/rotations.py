@@ -1,4 +1,4 @@
-"""Rotations: those that turn directions onto others, and as Euler angles and quaternions that do not jump."""
+"""Finds rotations that turn directions onto others, and makes Euler angles and quaternions that do not jump."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# What the first direction leaves open the others decide, and what they leave open the base.
+# Weights beside 1 for the first direction: the others decide only what it leaves open, the base what all leave open.
 _OTHERS, _BASE = 1e-3, 1e-6
-# The squared sine of the angle to the first direction up to which another is in one line with it.
+# A direction is in line with the first one if the squared sine of the angle between them is at most this.
 _IN_LINE = 0.3
 
 
 def turning(directions: Array, onto: Array, base: Array) -> Array:
-    """(T, 3, 3) rotations that turn the first direction onto where it is, to 0.1°, and the others as near as they can.
+    """(T, 3, 3) rotations that turn the first direction onto its target, to 0.1°, and the others as near as possible.
 
-    They are best fits with weights (Kabsch, 1976). Of the others, those in one line with the first count for nothing:
-    as they bend to one side or the other, they would roll the joint over.
+    They are weighted best fits (Kabsch, 1976). Directions in line with the first have no weight: when such a bone bends
+    to one side and then to the other, it would roll the joint over.
 
     Args:
         directions: (K, 3) of unit length.
-        onto: (T, K, 3) of unit length.
-        base: (T, 3, 3) rotations; what the directions leave open is as there.
+        onto: (T, K, 3) of unit length, the targets.
+        base: (T, 3, 3) rotations, which decide what the directions leave open.
     """
     aside = np.maximum(1 - (directions @ directions[0]) ** 2 - _IN_LINE, 0)
     weights = np.where(np.arange(len(directions)) == 0, 1, _OTHERS * aside / len(directions))[:, np.newaxis]
@@ -39,7 +39,7 @@ def proper(matrices: Array) -> Array:
 def swing(start: Array, end: Array) -> Array:
     """(..., 3, 3) the smallest rotations from unit vectors (..., 3) to others.
 
-    Between opposite vectors, the axis is one that is square to both.
+    For opposite vectors, the rotation is a half turn about an axis perpendicular to both.
     """
     cosine = np.einsum("...i,...i->...", start, end)[..., np.newaxis, np.newaxis]
     axis = np.cross(start, end)
@@ -66,10 +66,10 @@ def about_y(angle: float) -> Array:
 
 
 def euler_zxy(rotations: Array) -> Array:
-    """(T, ..., 3) angles z, x, y in degrees of rotations (T, ..., 3, 3) ``Rz Rx Ry``, as steady over time as can be.
+    """(T, ..., 3) angles z, x, y in degrees of rotations (T, ..., 3, 3) ``Rz Rx Ry``, without jumps over time.
 
-    Each set of angles has a twin, ``(z + 180, 180 - x, y + 180)``, and equals itself plus full turns; of these the one
-    nearest to the frame before is taken.
+    A rotation has several sets of angles: (z, x, y), its twin ``(z + 180, 180 - x, y + 180)``, and either plus full
+    turns. The one nearest to the angles of the frame before is taken.
     """
     sine = np.clip(rotations[..., 2, 1], -1, 1)
     locked = np.abs(sine) > 1 - 1e-12
@@ -81,7 +81,8 @@ def euler_zxy(rotations: Array) -> Array:
     y = np.where(locked, 0, np.arctan2(-rotations[..., 2, 0], rotations[..., 2, 2]))
     angles = np.stack([z, np.arcsin(sine), y], axis=-1)
     twins = np.stack([z + np.pi, np.pi - angles[..., 1], y + np.pi], axis=-1)
-    # Twins are as far apart as the angles themselves, so whether to change over does not depend on the frames before.
+    # From one frame to the next, two twins are as far apart as the two sets themselves. So whether to change from one
+    # to the other does not depend on which was chosen before.
     change = np.zeros(angles.shape[:-1], np.int64)
     change[1:] = _distance(twins[1:], angles[:-1]) < _distance(angles[1:], angles[:-1])
     chosen = np.where((change.cumsum(axis=0) % 2 == 1)[..., np.newaxis], twins, angles)
@@ -93,10 +94,10 @@ def _distance(a: Array, b: Array) -> Array:
 
 
 def quaternions(rotations: Array) -> Array:
-    """(T, ..., 4) unit quaternions x, y, z, w of rotations (T, ..., 3, 3), without changes of sign over time."""
+    """(T, ..., 4) unit quaternions x, y, z, w of rotations (T, ..., 3, 3); their signs do not flip over time."""
     trace = np.einsum("...ii->...", rotations)
     diagonal = np.einsum("...ii->...i", rotations)
-    # Of four formulas, the one that divides by the largest component.
+    # Of the four formulas, use the one that divides by the largest component.
     squares = np.concatenate([1 + 2 * diagonal - trace[..., np.newaxis], 1 + trace[..., np.newaxis]], axis=-1)
     best = squares.argmax(axis=-1)
     m = rotations

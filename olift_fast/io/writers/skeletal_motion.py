@@ -1,4 +1,4 @@
-"""Positions of joints as a motion of bones: a rest pose, and how each joint is turned from it in each frame."""
+"""Turns positions of joints into a motion of bones: a rest pose, and each joint's rotation from it in each frame."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from olift_fast.io.writers.bone_tree import BoneTree, bone_tree
 from olift_fast.io.writers.rotations import Array, about_y, proper, swing, turning
 from olift_fast.tracks.skeleton import Skeleton
 
-# The rest pose is found from so many frames at most, evenly spaced.
+# The rest pose is found from at most this many frames, evenly spaced.
 _SAMPLES = 2000
-# A mean of unit vectors that is shorter says nothing of their direction.
+# A mean of unit vectors that is shorter than this has no direction.
 _SURE = 0.3
-# How much a body as a whole keeps its turn from frame to frame, beside 1 for its bones: it lags by a frame or two.
+# The weight of the frame before in the rotation of the whole body, beside 1 for its bones: it lags by a frame or two.
 _STEADY = 1.0
-# The length of a bone whose joints are always in one place, in typical bones.
+# The length of a bone whose joints are always in one place, as a share of a typical bone's length.
 _SHORTEST = 0.01
 
 
@@ -26,9 +26,9 @@ class SkeletalMotion(NamedTuple):
 
     Args:
         tree: its bones; joints that the track never has are in no tree.
-        joints: (T, J, 3) positions, with y up; frames without a joint are bridged by a straight line.
+        joints: (T, J, 3) positions, with y up; where a joint is not known, it moves in a straight line.
         rest: (J, 3) the rest pose; the offset from parent to child is the bone's direction and length.
-        rotations: (T, J, 3, 3) how each joint is turned from the rest pose, in the axes of `joints`.
+        rotations: (T, J, 3, 3) each joint's rotation from the rest pose, in the axes of `joints`.
         length: a typical bone's length.
     """
 
@@ -39,32 +39,33 @@ class SkeletalMotion(NamedTuple):
     length: float
 
     def offsets(self, joint: int, other: int) -> Array:
-        """(T, 3) the way from a joint to another, in the first one's turned axes."""
+        """(T, 3) the offset from a joint to another, in the first joint's turned axes."""
         way = self.joints[:, other] - self.joints[:, joint]
         return np.einsum("tji,tj->ti", self.rotations[:, joint], way)
 
     def turned(self, joint: int, child: int) -> Array:
-        """(T, 3, 3) the smallest turn, in a joint's turned axes, that brings the bone to a child to where it is."""
+        """(T, 3, 3) the smallest rotation, in a joint's turned axes, that brings the bone to a child from its rest to
+        its direction in each frame."""
         rest, way = self.rest[child] - self.rest[joint], self.offsets(joint, child)
         length = np.linalg.norm(way, axis=-1, keepdims=True)
         rest = rest / np.linalg.norm(rest)
         return swing(np.broadcast_to(rest, way.shape), np.where(length > 0, way / np.maximum(length, 1e-300), rest))
 
     def local(self, joint: int) -> Array:
-        """(T, 3, 3) how a joint is turned within its parent, or a root within the scene."""
+        """(T, 3, 3) a joint's rotation relative to its parent, or a root's in the scene."""
         parent = self.tree.parents[joint]
         own = self.rotations[:, joint]
         return own if parent is None else np.swapaxes(self.rotations[:, parent], -1, -2) @ own
 
 
 def skeletal_motion(joints: npt.NDArray[np.floating], skeleton: Skeleton) -> SkeletalMotion:
-    """The motion of one track; along the tree, each joint turns its first bone onto where it is.
+    """The motion of one track. From the root on, each joint is turned so that its first bone has its direction.
 
-    A joint with one bone turns no more than it must, so it does not twist. One with several twists about the first as
-    the others say, but one rotation can't turn them all: `turned` tells how each is.
+    A joint with one bone turns no more than it must, so it does not twist. A joint with several bones twists about the
+    first so that the others fit best. One rotation can't fit them all: `turned` gives the rest for each.
 
-    The rest pose has each bone's median length. Its directions are means over time in the turning body's axes. It
-    stands as upright as the body does on average, and faces +z where the skeleton has left and right.
+    The rest pose has each bone's median length. Its directions are means over time, in axes that turn with the body. It
+    is as upright as the body is on average, and faces +z if the skeleton has left and right.
 
     Args:
         joints: (T, J, 3) with y up; NaN where not known. At least one joint is known in one frame.
@@ -102,7 +103,7 @@ def _turn(rotations: Array, tree: BoneTree, rest: Array, directions: Array, body
 
 
 def _bridged(joints: Array, known: npt.NDArray[np.bool_]) -> Array:
-    """The joints, straight on between the frames that have them, and still before the first and after the last."""
+    """The joints, interpolated linearly between the frames that have them, and constant before and after these."""
     filled = joints.copy()
     frames = np.arange(len(joints))
     for joint in np.flatnonzero(known.any(axis=0) & ~known.all(axis=0)):
@@ -124,7 +125,8 @@ def _lengths(ways: Array, known: npt.NDArray[np.bool_]) -> Array:
 
 
 def _directions(ways: Array) -> Array:
-    """(T, B, 3) of unit length; a bone without length keeps the direction of the nearest frame before, or after."""
+    """(T, B, 3) the bones' directions, of unit length. Where a bone has no length, it has the direction of the last
+    frame before that has one, else of the first."""
     lengths = np.linalg.norm(ways, axis=-1)
     frames, bones = lengths.shape
     there = lengths > 0
@@ -145,7 +147,7 @@ def _rest_directions(directions: Array, lengths: Array) -> tuple[Array, Array]:
         turns = _body(some, mean, weights)
         own = np.einsum("tji,tbj->tbi", turns, some)
         mean = _unit(own.mean(axis=0), some[0])
-    # A bone that points all ways is at rest as in the frame nearest to the mean.
+    # A bone without a mean direction is at rest as in the frame that is nearest to the mean pose.
     nearest = own[np.sum(weights * (own - mean) ** 2, axis=(1, 2)).argmin()] if own.size else mean
     mean = _unit(own.mean(axis=0), nearest)
     upward = _body(some, mean, weights)[:, 1].mean(axis=0)
@@ -155,9 +157,9 @@ def _rest_directions(directions: Array, lengths: Array) -> tuple[Array, Array]:
 
 
 def _body(directions: Array, rest: Array, weights: Array) -> Array:
-    """(T, 3, 3) the rotations that turn all bones best from rest, each near the one of the frame before.
+    """(T, 3, 3) the rotations of the whole body from rest that fit all bones best, each near that of the frame before.
 
-    A body in nearly one line would else roll over whenever it bends to the other side.
+    Otherwise a body in nearly one line would roll over whenever it bends to the other side.
     """
     turns = np.einsum("tbi,bj->tij", directions, rest * weights)
     before = np.eye(3)
@@ -167,13 +169,13 @@ def _body(directions: Array, rest: Array, weights: Array) -> Array:
 
 
 def _unit(vectors: Array, otherwise: Array) -> Array:
-    """Vectors (B, 3) at unit length; those that are too short for a direction as in `otherwise`."""
+    """Vectors (B, 3) at unit length; for those that are too short to have a direction, the rows of `otherwise`."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.where(lengths > _SURE, vectors / np.maximum(lengths, _SURE), otherwise)
 
 
 def _facing(ways: Array, bones: npt.NDArray[np.int64], skeleton: Skeleton, joints: int) -> Array:
-    """(3, 3) the turn about y by which the rest pose has its left at +x, and so faces +z."""
+    """(3, 3) the rotation about y that brings the left of the rest pose to +x, so that it faces +z."""
     rest = np.full((joints, 3), np.nan)
     for (parent, joint), way in zip(bones.tolist(), ways, strict=True):
         rest[joint] = np.nan_to_num(rest[parent]) + way

@@ -1,4 +1,4 @@
-"""A result as a SLEAP project: the 2D keypoints, and beside each animal its joints in 3D, by way of sleap-io."""
+"""Writes a SLEAP project by sleap-io: the 2D keypoints, and beside each animal its joints in 3D."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the frames of a result are, and the same frames evenly spaced, as motion-capture formats want them."""
+"""The frame numbers of a result, and the same frames evenly spaced, as motion-capture formats need them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from olift_fast.errors import InputError
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
-# Beyond it, numbers that are far apart are pictures, not a motion with gaps.
+# With more than this many times as many frames, the numbers are those of single pictures, not of a motion with gaps.
 _MOST_FILLED = 10
 
 
@@ -18,11 +18,11 @@ class Timeline(NamedTuple):
     """Evenly spaced frames that hold those of a result.
 
     Args:
-        rate: of these frames a second.
-        first: the number of the first.
-        step: by which their numbers grow.
-        length: how many there are.
-        places: (T) which of them each frame of the result is; the others are empty.
+        rate: how many of these frames there are a second.
+        first: the number of the first frame.
+        step: the difference between the numbers of two neighbors.
+        length: how many frames there are.
+        places: (T) the place of each frame of the result among them; the others are empty.
     """
 
     rate: float
@@ -44,7 +44,7 @@ class Timeline(NamedTuple):
 
 
 def frame_numbers(result: KeypointTracks | LiftedTracks) -> npt.NDArray[np.int64]:
-    """(T) the frames' numbers in the video; 0 … T-1 where they are not known."""
+    """(T) the frames' numbers in the video; 0 … T-1 if they are not known."""
     return np.arange(result.num_frames, dtype=np.int64) if result.frames is None else result.frames
 
 

@@ -1,4 +1,4 @@
-"""A result as OpenSim's markers: a TRC file, in text, with Y up."""
+"""Writes TRC, OpenSim's text file of markers, with Y up."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from olift_fast.io.writers.axes import y_up
 from olift_fast.io.writers.timing import timeline
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 
-# OpenSim reads lengths in "m" and converts them; a unit that it does not know it keeps, and converts nothing.
+# OpenSim converts lengths in "m". If it does not know the unit, it keeps the numbers as they are.
 _UNITS = {"meters": "m", "pixels": "px", "model units": "model_units"}
 
 
 def write_trc(result: LiftedTracks, path: Path) -> None:
-    """Writes the joints of one track as markers; numbers skipped in the video become frames without markers."""
+    """Writes the joints of one track as markers. Frame numbers that the result skips become frames without markers."""
     names, times = result.skeleton.names, timeline(result)
     rate, first, count = f"{times.rate:.9g}", times.first, times.length
     joints = times.spread(y_up(result.joints[0], result.frame)).reshape(count, -1)
@@ -39,7 +39,7 @@ def write_trc(result: LiftedTracks, path: Path) -> None:
 
 
 def _check(tracks: KeypointTracks | LiftedTracks) -> None:
-    """Raises InputError for frames far apart, and for a joint's name that is empty, or has a tab or a line's end."""
+    """Raises InputError for frames that are far apart, and for a joint's name that is empty or has a tab or newline."""
     timeline(tracks)
     for name in tracks.skeleton.names:
         if not name.strip() or len(name.splitlines()) > 1 or "\t" in name:

@@ -1,4 +1,4 @@
-"""The middle of a trunk that is drawn as a box from hips to shoulders, so that a body hangs from its hips."""
+"""Gives a trunk that is drawn as a box from hips to shoulders a middle, so that the hips can be the body's root."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from olift_fast.tracks.skeleton import Skeleton
 
 
 def with_trunk(skeleton: Skeleton, joints: npt.NDArray[np.floating]) -> tuple[Skeleton, npt.NDArray[np.floating]]:
-    """The skeleton and its joints (T, J, 3), with a joint "hips" halfway between hips that an edge joins.
+    """The skeleton and its joints (T, J, 3), with a joint "hips" added halfway between hips that an edge joins.
 
-    Where left and right hip are joined to left and right shoulder, these edges become one, from there to the joint
-    between the shoulders, which is added as "chest" where no joint is next to both; edges from ears to shoulders become
-    one from the nose. Other skeletons stay as they are.
+    If edges join left and right hip with left and right shoulder, one edge replaces both: from "hips" to the joint
+    between the shoulders. That joint is added as "chest" if the skeleton has no joint next to both shoulders. Edges
+    from ears to shoulders become one from the nose. Other skeletons stay as they are.
     """
     hips = _pair(skeleton, "hip")
     edges = {frozenset(edge) for edge in skeleton.edges}
@@ -41,7 +41,7 @@ def with_trunk(skeleton: Skeleton, joints: npt.NDArray[np.floating]) -> tuple[Sk
 
 
 def _add(name: str, pair: tuple[int, int], names: list[str], edges: set[frozenset[int]]) -> int:
-    """Adds a joint halfway between two: it takes over the edges of those that are next to both."""
+    """Adds a joint halfway between two. Joints that were next to both are now next to it."""
     for other in _next_to(pair, edges):
         edges -= {frozenset((other, joint)) for joint in pair}
         edges.add(frozenset((other, len(names))))
@@ -72,7 +72,7 @@ def _next_to(pair: tuple[int, int], edges: set[frozenset[int]]) -> set[int]:
 
 
 def _pair(skeleton: Skeleton, kind: str) -> tuple[int, int] | None:
-    """Left and right joint of a kind, where there is just one of each."""
+    """Left and right joint of a kind; None if there is not exactly one of each."""
     found = [joint for joint, number in enumerate(skeleton.kinds) if KINDS[number] == kind]
     sides = [[joint for joint in found if skeleton.sides[joint] == side] for side in (1, -1)]
     left, right = sides

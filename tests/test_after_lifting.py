@@ -39,6 +39,11 @@ def test_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert len(table) == 46 and table[0][:3] == ["frame", "seconds", "nose_x"] and len(table[5]) == 2 + 51
 
 
+def test_recording_that_readers_get_is_the_one_of_the_tests(tmp_path: Path) -> None:
+    walk(tmp_path / "walk.csv")
+    assert (tmp_path / "walk.csv").read_bytes() == (ROOT / "docs/tutorials/data/walk.csv").read_bytes()
+
+
 def test_page_has_the_blocks_that_it_promises() -> None:
     assert sum(bool(block) for block, _ in STEPS) >= 4 and sum(bool(command) for _, command in STEPS) >= 5
 

@@ -1,11 +1,15 @@
-"""The clients of docs/streaming.md, in Python and JavaScript, as they stand there, with a running `olift stream`."""
+"""The clients of docs/streaming.md, in Python, C++ and JavaScript, with a running `olift stream`."""
 
 from __future__ import annotations
 
 import functools
 import http.server
 import json
+import os
 import re
+import shutil
+import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +45,60 @@ def test_python_client_gets_an_answer_for_each_frame(stream: Stream, capsys: pyt
     assert [line.split(" ")[0] for line in printed[:20]] == [str(number) for number in range(20)]
     assert all(len(json.loads(line.partition(" ")[2])) == 3 for line in printed[:20])
     assert printed[20].startswith("left out: ")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The client in C++, compiled."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    made = tmp_path_factory.mktemp("client") / "stream_client"
+    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", ROOT / "examples/stream_client.cpp", "-o", made]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return made
+
+
+def asked_of(program: Path, port: int, frames: np.ndarray) -> subprocess.CompletedProcess[str]:
+    """What the client prints for frames (T, J, 3), NaN where a joint was not found."""
+    lines = "".join(" ".join(map(str, frame.ravel().tolist())) + "\n" for frame in frames)
+    command = [str(program), "127.0.0.1", str(port)]
+    return subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_cpp_client_prints_the_joints_of_the_answers(stream: Stream, program: Path) -> None:
+    """From the first frame, in which nothing is seen, on."""
+    points = np.concatenate([FRAMES, np.full((20, 17, 1), 0.9)], axis=-1)
+    points[0] = np.nan
+    points[5:9, 3] = np.nan
+    done = asked_of(program, stream.port("tcp"), points)
+    assert done.returncode == 0 and re.search(r"^20 frames; an answer took [\d.]+ ms", done.stderr), done.stderr
+    with socket.create_connection(("127.0.0.1", stream.port("tcp"))) as connection:
+        given = [[None if np.isnan(point).any() else point for point in frame] for frame in points.tolist()]
+        connection.sendall("".join(json.dumps({"keypoints": frame}) + "\n" for frame in given).encode())
+        lines = connection.makefile(encoding="utf-8")
+        wanted = [json.loads(next(lines))["joints"] for _ in points]
+    assert wanted[0] is None and all(wanted[1:])
+    found = [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+    assert found == [[] if joints is None else np.ravel(joints).tolist() for joints in wanted]
+
+
+@pytest.mark.slow
+def test_what_the_cpp_client_cant_do_is_told_in_one_line(stream: Stream, program: Path) -> None:
+    port = stream.port("tcp")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = free.getsockname()[1]
+    for wrong, frames, told in (
+        (port, np.ones((1, 2, 3)), "wanted 17"),
+        (port, np.ones((1, 1, 2)), "wanted x, y and confidence of each joint, got 2 numbers"),
+        (nobody, np.ones((1, 17, 3)), f"no stream at 127.0.0.1 {nobody}"),
+    ):
+        done = asked_of(program, wrong, frames)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr and done.stderr.startswith("stream_client: ") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

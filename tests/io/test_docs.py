@@ -18,6 +18,11 @@ def test_page_is_as_the_records_have_it() -> None:
         assert page.count(f"\n| `{name}` |") == 1
 
 
+def test_readme_counts_the_formats() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"From any of {len(formats())} formats" in readme
+
+
 def test_tables_are_replaced_and_the_rest_stays() -> None:
     page = "# Title\n\n<!-- formats: written -->\nwhat was here\n<!-- end -->\n\nEnd.\n"
     new = rewritten(page)

@@ -23,9 +23,10 @@ SPEEDS = ("slow", "middling", "fast")
 def windows(lifter: Lifter, data: Path) -> Iterator[Row]:
     """Rows of SA-MPJPE and SA-MPVE, in % of the clips' RMS 2D radius, by window α, clip length T and the clips' speed.
 
-    The weights are the same for every window (`Lifter.with_window`). The clips are held-out motion, seen by one random
-    upright camera each, with detector-like faults. A clip's speed is the mean step of its joints over its RMS radius;
-    the clips of a source are divided into thirds by it. A clip without a label counts as an error of 0.
+    The weights are the same for every window (`Lifter.with_window`). The clips are held-out motion with a detector's
+    faults, each seen by one random upright camera. A clip's speed is the mean distance that its joints move from frame
+    to frame, in RMS 2D radii. The clips of a source are divided into thirds by speed. A clip without a label counts as
+    an error of 0.
     """
     for frames in LENGTHS:
         for source, clips in held_out(data, noise=True, frames=frames, cameras=1, paired=False).items():

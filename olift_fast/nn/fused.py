@@ -12,17 +12,12 @@ from olift_fast.nn.decoder import Decoder
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.nn.watched import Watched
-from olift_fast.ops.native_module import why_not_native
-from olift_fast.runtime.arrays import Array, Products
+from olift_fast.ops.native_module import PRODUCTS, why_not_native
+from olift_fast.runtime.arrays import Array
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.fused import Attention, FusedLayers, LayerWeights, Norm, TwoLayers
 
 Layer = MotionLayer | SpaceLayer
-_NAMES: dict[torch.dtype, Products] = {
-    torch.float32: "float32",
-    torch.bfloat16: "bfloat16",
-    torch.int16: "int16",
-}
 
 
 class ModuleLayers:
@@ -56,7 +51,7 @@ class ModuleLayers:
                 )
                 for layer in layers
             ]
-            self.layers = FusedLayers(own, _two_layers(decoder.norm, decoder.mlp), _NAMES[products])
+            self.layers = FusedLayers(own, _two_layers(decoder.norm, decoder.mlp), PRODUCTS[products])
 
     layers: FusedLayers
     """The passes over NumPy arrays."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from olift_fast.runtime.arrays import BFLOAT16, Array, Counts, Elements, Mask, Products, Weights, contiguous, fresh
-from olift_fast.runtime.native_module import loaded_module
+from olift_fast.runtime.arrays import BFLOAT16, Array, Counts, Elements, Mask, Weights, contiguous, fresh
+from olift_fast.runtime.native_module import Products, loaded_module
 from olift_fast.runtime.threads import thread_count
 from olift_fast.runtime.time_encoding import relative_time_bias
 
@@ -109,8 +109,7 @@ class FusedLayers:
         decoder: a norm and two layers.
         products: the rounding of the linear layers' inputs and weights. "bfloat16" also rounds queries, keys and
             values. "int16" rounds to integers: a token with a scale by its largest value, and an output's weights so
-            that no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and `why_not_int16` say where
-            they don't run.
+            that no sum of 256 products overflows. All else is float32. `why_not_products` says where they don't run.
 
     Several threads may call it at once.
     """

@@ -1,4 +1,4 @@
-"""Clips whose skeleton or pitch a model is told only in part, or wrongly, so that it learns to work without them."""
+"""Hides or damages what a model gets beside keypoints (bones, kinds, pitch), so that it learns to work without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from olift_fast.tracks.rigid_pairs import edges_by_motion
 from olift_fast.tracks.skeleton import Skeleton
 
 Graph = Literal["true", "absent", "damaged", "named", "motion"]
-"""The bones that a model is told. "true": the skeleton's own. "absent": none, so all joints attend each other.
+"""The bones that a model gets. "true": the skeleton's own. "absent": none, so all joints attend each other.
 "damaged": the skeleton's own, with some lost and some at another joint. "named": inferred from the joints' names.
 "motion": inferred from the clips' 2D motion."""
 

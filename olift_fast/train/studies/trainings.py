@@ -53,8 +53,8 @@ class Test:
     Args:
         corruption, camera: as in `Mixture`.
         frames: T of a clip.
-        sides, pitch, kinds: whether the lifter is told the joints' sides, the cameras' pitch and the joints' kinds.
-        graph: which bones it is told.
+        sides, pitch, kinds: whether the lifter gets the joints' sides, the cameras' pitch and the joints' kinds.
+        graph: which bones it gets.
         cameras: for each clip.
         end_on: keep only clips of bodies that point at the camera (`end_on`).
         families: patterns of `Mixture.held_out`. If given, the clips are of these families of ``animated/`` and

@@ -94,8 +94,8 @@ def lift_long(
 
     Raises:
         InputError: shapes don't fit; nothing is visible; the model counts frames or does not take the pitch; `out`
-            can't be written, or the disk is full; another process is writing `out`; or an earlier run left chunks with another
-            input, model or option, or a damaged list of chunks.
+            can't be written, or the disk is full; another process is writing `out`; or an earlier run left chunks with
+            another input, model or option, or a damaged list of chunks.
 
     Warns:
         UserWarning: the skeleton has no bones; or a chunk was damaged.

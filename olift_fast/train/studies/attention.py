@@ -31,10 +31,11 @@ def attention(lifter: Lifter, data: Path) -> Iterator[Row]:
         hops = torch.from_numpy(clips.skeleton.hop_distances()).clamp(max=FARTHEST)
         for number, (module, inputs) in enumerate(_inputs(lifter, batch)):
             if isinstance(module, TemporalProximityAttention):
-                weights, distances = _over_frames(module, inputs[0], batch.visible), module_offsets(module)
+                over, distances = "frames", module_offsets(module)
+                weights = _over_frames(module, inputs[0], batch.visible)
             else:
-                weights, distances = _over_joints(module, inputs[0], inputs[1], hops), list(range(FARTHEST + 1))
-            over = "frames" if isinstance(module, TemporalProximityAttention) else "hops"
+                over, distances = "hops", list(range(FARTHEST + 1))
+                weights = _over_joints(module, inputs[0], inputs[1], hops)
             for head, shares in enumerate(weights.tolist()):
                 for distance, weight in zip(distances, shares, strict=True):
                     yield {

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ import torch
 from olift_fast._version import __version__
 from olift_fast.child_processes import ends_with_this_process
 from olift_fast.data.cameras import CameraRange
+from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.told import Graph, with_graph, without_kinds
 from olift_fast.errors import InputError
@@ -256,6 +258,7 @@ def _fitted(config: Config) -> Lifter:
 
 
 def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
+    """Rows of the plan's metrics for a lifter, or for the flat guess, by test and source."""
     rows: list[Row] = []
     for name, test in plan.tests.items():
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
@@ -264,19 +267,22 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         method = flat if lifter is None else lifted_by(lifter, sides=test.sides, pitch=test.pitch, uncertainty=spread)
         hops = 1 if lifter is None else lifter.config.hops
         reported = [*plan.metrics, *(metric.name for metric in UNCERTAINTY_METRICS if spread)]
-        folders = [data / folder for folder in WHOLE]
-        take = (
-            partial(held_out_families, folders, test.families)
-            if test.families
-            else partial(held_out, data, paired=False)
-        )
-        seen = take(frames=test.frames, cameras=test.cameras, corruption=test.corruption, seen=test.camera)
-        for source, clips in seen.items():
-            clips = end_on(clips) if test.end_on else clips
-            if len(clips) and clips.visible.shape[1] == test.frames:
-                skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
-                told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
-                found = score(source, clips, "", method, hops, told)
-                errors = {metric: found.values[metric] for metric in reported}
-                rows.append({"test": name, "source": source, "clips": len(clips), **errors})
+        for source, clips in _clips_of(test, data).items():
+            skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
+            told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
+            found = score(source, clips, "", method, hops, told)
+            errors = {metric: found.values[metric] for metric in reported}
+            rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows
+
+
+def _clips_of(test: Test, data: Path) -> dict[str, ClipBatch]:
+    """The clips of a test, by source. Sources without clips of the test's length are left out."""
+    views: dict[str, Any] = {"cameras": test.cameras, "corruption": test.corruption, "seen": test.camera}
+    if test.families:
+        folders = [data / folder for folder in WHOLE]
+        found = held_out_families(folders, test.families, frames=test.frames, **views)
+    else:
+        found = held_out(data, paired=False, frames=test.frames, **views)
+    found = {source: end_on(clips) if test.end_on else clips for source, clips in found.items()}
+    return {source: clips for source, clips in found.items() if len(clips) and clips.visible.shape[1] == test.frames}

@@ -121,9 +121,9 @@ def _parts(layers: Sequence[MotionLayer | SpaceLayer], decoder: Decoder) -> Part
 
 def _why_not_plain(norms: list[nn.LayerNorm], linears: list[nn.Linear], mlps: list[nn.Sequential]) -> str | None:
     if not all(is_plain_norm(norm) for norm in norms) or len({norm.eps for norm in norms}) > 1:
-        return "a norm is not as it was made, or has hooks"
+        return "a norm is not an nn.LayerNorm as the lifter makes it, or has hooks"
     if not all(is_plain(linear, nn.Linear) for linear in linears) or not all(is_plain_mlp(mlp) for mlp in mlps):
-        return "a linear layer or an MLP is not as it was made, or has hooks"
+        return "a linear layer or an MLP is not as the lifter makes it, or has hooks"
     return None
 
 

@@ -163,7 +163,7 @@ def by_individual(clips: OwnClips, measure: Measure) -> Tensor:
     other by no more than these errors, all get the shared lengths.
 
     Args:
-        clips: of I individuals, and of tracks without a name (`OwnClips.rows`).
+        clips: of I individuals and of others (`OwnClips.rows`).
         measure: gives logarithms ``(E,)`` of lengths for some of the clips.
     """
     every, *rows = clips.rows()

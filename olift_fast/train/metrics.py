@@ -159,7 +159,7 @@ def pck(
         kind: of the fit.
 
     Returns:
-        ``(B,)`` from 0 to 1, more is better. A joint that is not finite is a miss. The gradient is 0.
+        ``(B,)`` from 0 to 1, more is better. A joint that is not finite is a miss. It has no gradient.
 
     Source: 3DPCK, Mehta et al. 2017, who use 150 mm, relative to the root, without a fit.
     """

@@ -111,7 +111,7 @@ class LiveView:
             key: identifies the track.
             name: of the track, on the page.
             frame: number of the frame.
-            joints: ``(J, 3)``, y down, z away. A track with NaN is not moved in the 3D view.
+            joints: ``(J, 3)``, y down, z away. A track with NaN stays as it is in the 3D view.
             keypoints: ``(J, 2)`` pixels of the same frame.
             visible: ``(J,)``; hidden joints are drawn pale.
             uncertainty: ``(J, 2)``, the standard deviation of x and y, and that of z, in the joints' unit. A checkbox

@@ -23,7 +23,7 @@ def forward_kinematics(parents: Ints, offsets: Floats, turning: Ints, rotation_v
         rotation_vectors: (M, 3, S) of these joints, in radians.
 
     Returns:
-        Positions (N, 3, S) in the axes of the world that the root is in.
+        Positions (N, 3, S), in the axes and from the origin of the root's offset.
     """
     row_of = {int(node): row for row, node in enumerate(turning)}
     local = rotation_matrices(rotation_vectors)

@@ -76,9 +76,9 @@ def backward_kernel(
     """One program: all gradients of one joint and head, for a span of ``blocks`` blocks of queries.
 
     Grid: heads × joints × spans × clips, in one dimension, heads fastest. A span writes dq of its queries, and dk and
-    dv of the frames of its queries less BACK; the last span also those up to the clip's end. It starts one block early,
-    because queries before its own attended these keys. No two programs add to one place, so results are the same
-    bitwise from run to run. Besides dq, dk and dv, which have the same strides, a program writes one row of
+    dv of as many frames that start BACK frames earlier; the last span also those up to the clip's end. It starts one
+    block early, because queries before its own attended these keys. No two programs add to one place, so results are
+    the same bitwise from run to run. Besides dq, dk and dv, which have the same strides, a program writes one row of
     ``REACH + 1`` sums of the gradient of the bias.
 
     In registers are the near and far halves of k and v, dk and dv of the near half, and the sums for the bias. ALIKE:

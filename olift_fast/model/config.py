@@ -59,7 +59,7 @@ class LifterConfig:
             learned vector for each frame number, as in MotionBERT) or "none".
         time_rows: frames of the longest clip that a "table" can take.
         pitch: whether the model takes the camera's pitch.
-        kinds: rows of the table of kinds of joints (`olift_fast.tracks.kinds.KINDS`); 0 if the model does not take kinds.
+        kinds: rows of the table of kinds of joints (`olift_fast.tracks.kinds.KINDS`); 0 if the model takes no kinds.
         uncertainty: whether the model gives standard deviations beside the joints.
 
     Raises:

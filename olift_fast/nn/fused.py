@@ -126,7 +126,7 @@ def why_not_fused(
     if asked_backend() not in ("auto", "native"):
         return f"the backend asked for is {asked_backend()}"
     if tokens.device.type != "cpu" or tokens.dtype != torch.float32 or tokens.numel() == 0:
-        found = f"{tuple(tokens.shape)} of {tokens.dtype} on {tokens.device}"
+        found = f"{tokens.dtype} on {tokens.device} of shape {tuple(tokens.shape)}"
         return f"tokens must be float32 on the CPU and not empty, got {found}"
     return why_not_as_made(motion, space, decoder) or why_not_native()
 

@@ -145,7 +145,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "one frame at a time": ("level", "one frame at a time"),
     "a detector's faults": ("faults", "its own edges"),
     "from above": ("from above", "its own edges"),
-    "from above, pitch not told": ("from above", "pitch hidden"),
+    "from above, pitch hidden": ("from above", "pitch hidden"),
 }
 """The columns of `families`, and the test and way that each is of."""
 

@@ -10,7 +10,7 @@ from side_by_side import FULL
 from torch import Tensor
 
 from olift_fast import ops, reference
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_native, why_not_products
 
 WIDTH, INNER = 128, 256
 SHAPES = {
@@ -18,7 +18,7 @@ SHAPES = {
     "linear_residual": [(WIDTH, WIDTH), (WIDTH,)],
     "norm_mlp": [(WIDTH,), (WIDTH,), (INNER, WIDTH), (INNER,), (WIDTH, INNER), (WIDTH,)],
 }
-PRECISIONS = ["float32", *(["bfloat16"] if why_not_bfloat16() is None else [])]
+PRECISIONS = ["float32", *(["bfloat16"] if why_not_products(torch.bfloat16) is None else [])]
 
 
 @pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))

@@ -22,7 +22,7 @@ from whole_models import (
 )
 
 from olift_fast.model import Lifter, LifterConfig, lift_in_chunks
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16, why_not_native
+from olift_fast.ops.native_module import why_not_native, why_not_products
 from olift_fast.runtime import fused
 from olift_fast.tracks.rigs import rig
 
@@ -34,11 +34,10 @@ LENGTHS = [2000, *([20_000, 100_000] if FULL else [])]
 
 def rounded(lifter: Lifter) -> dict[str, Lifter]:
     """By their ways' names, the lifters whose products are rounded to what this CPU has instructions for."""
-    reasons = {torch.bfloat16: why_not_bfloat16(), torch.int16: why_not_int16()}
     return {
         f"olift_fast, {str(dtype).removeprefix('torch.')}": lifter.optimize(dtype=dtype)
-        for dtype, reason in reasons.items()
-        if reason is None
+        for dtype in (torch.bfloat16, torch.int16)
+        if why_not_products(dtype) is None
     }
 
 

@@ -21,7 +21,7 @@ from whole_models import operations
 
 from olift_fast import Skeleton, StreamingLifter
 from olift_fast.model import Lifter, LifterConfig, Normalization
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16
+from olift_fast.ops.native_module import why_not_products
 from olift_fast.tracks.rigs import rig
 
 JOINTS = 26
@@ -29,7 +29,8 @@ FRAMES = 64
 SCALE = Normalization(50.0)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 # float32, and the fastest that this CPU has instructions for.
-DTYPES = ["float32", *(["bfloat16"] if why_not_bfloat16() is None else ["int16"] if why_not_int16() is None else [])]
+ROUNDED = [dtype for dtype in ("bfloat16", "int16") if why_not_products(getattr(torch, dtype)) is None]
+DTYPES = ["float32", *ROUNDED[:1]]
 PRESETS = ["small", *(["base"] if FULL else [])]
 
 

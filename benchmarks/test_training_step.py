@@ -19,7 +19,7 @@ from whole_models import as_in_the_paper, clip, with_fused_attention_of_torch
 from olift_fast import reference
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.ops.backends import Backend, use_backend
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_native
+from olift_fast.ops.native_module import why_not_native, why_not_products
 from olift_fast.train import Mixture, Schedule, fitting
 from olift_fast.train.loss import lifting_loss
 from olift_fast.train.state import State
@@ -92,8 +92,8 @@ def test_training_throughput(side_by_side: Callable[..., None], frames: int, pre
     """
     if why_not_native() is not None:
         pytest.skip(str(why_not_native()))
-    if precision == "bfloat16" and why_not_bfloat16() is not None:
-        pytest.skip(str(why_not_bfloat16()))
+    if (reason := why_not_products(getattr(torch, precision))) is not None:
+        pytest.skip(reason)
     fabric = pytest.importorskip("lightning_fabric").Fabric(accelerator="cpu")
     batch = next(Mixture(seed=1, frames=frames, skeletons=4, clips=max(144 // frames, 1)).batches())
     schedule = Schedule(steps=10**9)

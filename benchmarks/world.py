@@ -100,7 +100,7 @@ def _lifts(model: Lifter, walker: Walker, number: int) -> Iterator[tuple[str, Li
 
 
 def _gravity(walker: Walker, result: LiftedTracks) -> dict[str, Any]:
-    """Degrees between the true gravity and that of a pitch told to the degree, of an estimate, and what that says."""
+    """Degrees between the true gravity and that of a pitch given to the degree, of an estimate, and what that says."""
     pitch, _ = pitch_and_roll(walker.up)
     told = to_world(result, pitch=round(pitch)).world
     plain = to_world(result).world

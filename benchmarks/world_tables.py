@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 LIFTS = {"truth": "without error but noise", "small": "by `small`"}
 QUANTITIES: Mapping[str, tuple[Callable[[Row], float], str]] = {
-    "gravity, pitch told to the degree": (lambda row: row["gravity_told"], "°"),
+    "gravity, pitch given to the degree": (lambda row: row["gravity_told"], "°"),
     "gravity, estimated": (lambda row: row["gravity"], "°"),
     "gravity, estimated, focal length known": (lambda row: row["gravity_lens"], "°"),
     "what the estimate says of its error": (lambda row: row["gravity_said"], "°"),

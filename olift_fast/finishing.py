@@ -261,7 +261,7 @@ class Finishing:
         return tracks
 
     def pitch_for_model(self, told: bool) -> float | None:
-        """The pitch to give to the model, or None if the model takes none and the pitch is for the world frame."""
+        """The pitch to give to the model; None if the model does not take it and the world frame does."""
         return self.pitch if told or not self.placement.world else None
 
     def finished(self, lifted: LiftedTracks, stages: Stages) -> LiftedTracks:

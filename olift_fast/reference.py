@@ -1,8 +1,8 @@
 """The lifter of "Object Agnostic 3D Lifting in Space and Time" (arXiv 2412.01166) in plain PyTorch.
 
-Written to be read beside the paper, from top to bottom: encoding, attention in time, attention over joints, the
-network, alignment, losses and metrics. Nothing here is fast, everything here works in float64, and nothing here
-imports the rest of the package: it is what the fast operations are measured against.
+Read it beside the paper, from top to bottom: encoding, attention over time, attention over joints, the network,
+alignment, losses and metrics. This module is the specification that the fast operations are tested against. So it is
+written to be read, not to be fast; all of it works in float64; and it imports nothing of the rest of the package.
 
 Shapes: B clips, T frames, J joints, H heads, D model width, Dh = D / H head width, F frequencies.
 """
@@ -62,7 +62,7 @@ def rff_linear(
         weight: ``(D, 2F)``.
         bias: ``(D,)``.
         visible: bool ``(...)``.
-        token: ``(D,)``, what stands for a hidden point; zeros when None.
+        token: ``(D,)``, the result for a hidden point; zeros if None.
 
     Returns:
         ``(..., D)``.
@@ -92,13 +92,13 @@ def banded_attention(
     Args:
         q, k, v: ``(B, T, J, H, Dh)``.
         window: ``(left, right)``, or α for ``(α, α)``.
-        bias: ``(H, left+right+1)``, added to the score of the key at offset ``s - t``, entry ``s - t + left``.
+        bias: ``(H, left+right+1)``; the score of query t and key s gets entry ``s - t + left``.
         visible: bool ``(B, T, J)``; keys that are not visible are left out.
-        lengths: int ``(B,)``; keys at or past a clip's length are left out, queries there give 0.
+        lengths: int ``(B,)``; frames from a clip's length on are left out as keys, and as queries give 0.
         scale: of the scores, ``Dh ** -0.5`` by default.
 
     Returns:
-        ``(B, T, J, H, Dh)``; 0 in a row without any key.
+        ``(B, T, J, H, Dh)``; 0 for a query without any key.
     """
     left, right = (window, window) if isinstance(window, int) else window
     frames = q.shape[1]
@@ -128,11 +128,11 @@ def joint_attention(
 
     Args:
         q, k, v: ``(B, T, J, H, Dh)``.
-        graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may see a key (column).
+        graph: bool ``(H, J, J)`` or ``(B, H, J, J)``, True where a query (row) may attend a key (column).
         visible: bool ``(B, T, J)``; joints that are not visible are left out as keys.
 
     Returns:
-        ``(B, T, J, H, Dh)``; 0 in a row without any key.
+        ``(B, T, J, H, Dh)``; 0 for a query without any key.
     """
     batch, _, joints, heads, _ = q.shape
     mask = torch.ones(batch, 1, heads, joints, joints, dtype=torch.bool, device=q.device)
@@ -209,7 +209,7 @@ def token_block(
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last axis where ``mask`` is True; 0 elsewhere, and in rows that are masked throughout."""
+    """Softmax over the last axis where ``mask`` is True, and 0 elsewhere. A row without any True is 0."""
     lowest = torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~mask, lowest).softmax(dim=-1)
     return weights.masked_fill(~mask, 0.0)
@@ -227,9 +227,9 @@ def encoding_frequencies(encoding: Encoding, count: int, sigma: float) -> Tensor
 
 
 class KeypointEncoder(nn.Module):
-    """Keypoints to tokens: Fourier features and a linear layer, or a token where hidden.
+    """Keypoints to tokens: Fourier features and a linear layer, or a learned token for a hidden keypoint.
 
-    Vectors for the joint's side, its kind, and the camera's pitch are added; what is unknown adds nothing.
+    Vectors for the joint's side, its kind and the camera's pitch are added; an unknown one adds nothing.
     """
 
     def __init__(
@@ -267,7 +267,8 @@ class KeypointEncoder(nn.Module):
     ) -> Tensor:
         """keypoints ``(B, T, J, 2)``, visible ``(B, T, J)``, sides ``(B, J)`` → tokens ``(B, T, J, D)``.
 
-        pitch ``(B,)`` degrees, NaN where unknown; kinds int64 ``(B, J)``, 0 (or one without a row) where unknown.
+        pitch ``(B,)`` in degrees, NaN if unknown; kinds int64 ``(B, J)``, 0 if unknown. A kind past the table's last
+        row counts as unknown.
         """
         weight, bias = self.projection.weight, self.projection.bias
         if self.encoding == "linear":
@@ -286,7 +287,7 @@ class KeypointEncoder(nn.Module):
 
 
 def absolute_time(time_encoding: TimeEncoding, width: int, rows: int) -> AbsoluteTime | TimeTable | None:
-    """What adds a vector of the frame number to the tokens; None where the time encoding adds nothing to them."""
+    """The module whose vectors for frame numbers are added to the tokens; None if the time encoding adds none."""
     if time_encoding == "absolute":
         return AbsoluteTime(width)
     return TimeTable(width, rows) if time_encoding == "table" else None
@@ -307,7 +308,7 @@ class TimeTable(nn.Module):
 
 
 class AbsoluteTime(nn.Module):
-    """Fourier features of the frame number, projected to D (the paper's analytic time encoding)."""
+    """Fourier features of the frame number through a linear layer to D (the paper's analytic time encoding)."""
 
     freqs: Tensor
 
@@ -359,7 +360,7 @@ class TemporalProximityAttention(nn.Module):
 
 
 class JointAttention(nn.Module):
-    """Multi-head attention over the joints of each frame; the first half of the heads sees only the graph."""
+    """Multi-head attention over the joints of each frame; the first half of the heads attends only along the graph."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -476,11 +477,11 @@ class Lifter(nn.Module):
 
         Args:
             keypoints: ``(B, T, J, 2)``.
-            visible: bool ``(B, T, J)``; finite keypoints by default.
-            graph: bool ``(J, J)`` or ``(B, J, J)``, True within the hops that local heads may see.
+            visible: bool ``(B, T, J)``; by default True for finite keypoints.
+            graph: bool ``(J, J)`` or ``(B, J, J)``, True for pairs of joints that local heads may attend.
             sides: ``(J,)`` or ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
-            pitch: ``(B,)``, degrees by which the camera looks down; NaN where unknown.
-            kinds: int64 ``(J,)`` or ``(B, J)``, each joint's kind; 0 where unknown.
+            pitch: ``(B,)``, degrees by which the camera looks down; NaN if unknown.
+            kinds: int64 ``(J,)`` or ``(B, J)``, each joint's kind; 0 if unknown.
             joint_mask: bool ``(B, J)``, False for joints that only pad the batch.
             lengths: int ``(B,)``, frames of each clip that are not padding.
             uncertainty: return the standard deviations of the joints' errors, too.
@@ -525,11 +526,11 @@ def procrustes(
     kind: ProcrustesKind = "rigid",
     reflection: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The R, s, t that minimize ``Σ w |s R source + t - target|²``, by an SVD (Kabsch 1976, Umeyama 1991).
+    """The R, s and t that minimize ``Σ w |s R source + t - target|²``, by an SVD (Kabsch 1976, Umeyama 1991).
 
     Args:
         source, target: ``(..., P, 3)``.
-        weights: ``(..., P)``, >= 0; points of weight 0 are ignored whatever they hold.
+        weights: ``(..., P)``, >= 0; points of weight 0 are never read, and may be NaN.
         kind: "rigid" (s = 1), "similarity", or "rotation" (s = 1, t = 0).
         reflection: allow det R = -1.
 
@@ -560,7 +561,7 @@ def procrustes_quaternion(
 def _centered(
     source: Tensor, target: Tensor, weights: Tensor | None, kind: ProcrustesKind
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Points less their weighted means, weights ``(..., P, 1)``, and the means ``(..., 1, 3)``."""
+    """Source and target less their weighted means, weights ``(..., P, 1)``, and the two means ``(..., 1, 3)``."""
     weights = source.new_ones(source.shape[:-1]) if weights is None else weights
     weights = weights.unsqueeze(-1)
     source = torch.where(weights > 0, source, 0.0)
@@ -594,7 +595,7 @@ def _with_scale_and_translation(
 def davenport(covariance: Tensor) -> Tensor:
     """The symmetric ``(..., 4, 4)`` matrix whose top eigenvector is the quaternion (w, x, y, z) of the best rotation.
 
-    ``covariance[..., i, j] = Σ w source_i target_j``.
+    The top eigenvector is that of the largest eigenvalue. ``covariance[..., i, j] = Σ w source_i target_j``.
     """
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
     skew = covariance - covariance.mT
@@ -638,10 +639,11 @@ def procrustes_mse(
 def orthographic_procrustes(
     source: Tensor, target: Tensor, weights: Tensor | None = None, *, iterations: int = 64
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The R, s, t that minimize ``Σ w |s (R source)_xy + t - target|²`` (orthographic N-point, scaled).
+    """The R, s and t that minimize ``Σ w |s (R source)_xy + t - target|²`` (scaled orthographic N-point problem).
 
-    Starts at the rotation nearest to the best affine map, then alternates: complete the target by the depth that the
-    fit gives, fit the completed target by `procrustes`. Each step works on 3×3 moments only and lowers the error.
+    It starts from the rotation nearest to the best affine map. Then two steps alternate: take the target's depth from
+    the current fit, and fit source to the completed target as `procrustes` does. Both steps need only 3×3 moments, and
+    no step raises the error.
 
     Args:
         source: ``(..., P, 3)``.
@@ -685,9 +687,9 @@ def orthographic_procrustes(
 
 
 def center(points: Tensor, mask: Tensor) -> Tensor:
-    """Each frame's points less the mean of those under the mask: ``(..., J, C)``, bool ``(..., J)`` → ``(..., J, C)``.
+    """Each frame's points less the mean of the points whose mask is True; points whose mask is False become 0.
 
-    Points outside the mask become 0.
+    points ``(..., J, C)``, mask bool ``(..., J)`` → ``(..., J, C)``.
     """
     kept = torch.where(mask.unsqueeze(-1), points, 0.0)
     count = mask.sum(dim=-1)[..., None, None].clamp(min=1)
@@ -697,10 +699,10 @@ def center(points: Tensor, mask: Tensor) -> Tensor:
 def align_clip(
     joints: Tensor, target: Tensor, labelled: Tensor, *, alignment: Alignment, kind: ProcrustesKind
 ) -> tuple[Tensor, Tensor]:
-    """Both centered in each frame on the labeled joints; then `joints` moved onto `target`, by one fit a clip or frame.
+    """Center both in each frame on the labeled joints, and align `joints` with `target` by one fit a clip or a frame.
 
-    The alignment is held constant for the gradient, which is exact for a squared error: at the optimum its derivative
-    vanishes (envelope theorem).
+    The gradient holds the fit constant. That is exact for a squared error, whose derivative by the fit is 0 at the
+    optimum (envelope theorem).
     """
     joints, target = center(joints, labelled), center(target, labelled)
     weights = labelled.to(joints.dtype)
@@ -739,7 +741,8 @@ def lifting_loss(
         keypoints, visible: ``(B, T, J, 2)`` and bool ``(B, T, J)``, the normalized input, for the reprojection term:
             x and y of the joints against the input, both centered on the visible keypoints.
         bones: int64 ``(B, E, 2)``, pairs of joints, padded with -1, for the two terms of `bone_errors`.
-        uncertainty: ``(B, T, J, 2)`` for a fourth term, the `deviance`; the error counts as given there.
+        uncertainty: ``(B, T, J, 2)`` standard deviations for one more term, the `deviance`, through which no gradient
+            reaches the joints.
 
     Returns:
         Scalar: each term is a mean over what is labeled (visible) in the batch.
@@ -763,9 +766,9 @@ def lifting_loss(
 
 
 def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-    """How much more bones stretch within a clip than the truth's, and how wrong their proportions are.
+    """How much more the bones stretch within a clip than those of the target, and how wrong their proportions are.
 
-    All lengths are in units of the clip's mean bone, so that nothing depends on the prediction's size.
+    All lengths are in units of the clip's mean bone, so the prediction's size has no effect.
 
     Args:
         joints, target: ``(B, T, J, 3)``.
@@ -773,8 +776,9 @@ def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor)
         bones: int64 ``(B, E, 2)``, padded with -1.
 
     Returns:
-        The mean excess of a bone's variance over the truth's, over bones seen in two frames or more; and the mean
-        squared error of its mean length, over bones seen in any. 0 where there is none.
+        Two scalars. The mean over bones of how much the variance of a bone's length exceeds the target's (at least 0),
+        for bones labeled in two frames or more; and the mean squared error of the bones' mean lengths, for bones
+        labeled in any frame. 0 if there is no such bone.
     """
     excess, ratio = [joints.new_zeros(0)], [joints.new_zeros(0)]
     for clip in range(len(joints)):
@@ -796,9 +800,10 @@ def bone_errors(joints: Tensor, target: Tensor, labelled: Tensor, bones: Tensor)
 
 
 def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
-    """Negative log-likelihood of the error ``(B, T, J, 3)`` under Student's t of 4 degrees, ``(B, T, J)``.
+    """Negative log-likelihood ``(B, T, J)`` of the error ``(B, T, J, 3)`` under Student's t with 4 degrees of freedom.
 
-    The mean over x, y and z, less the constant. uncertainty ``(B, T, J, 2)`` has the scale of x and y, and of z.
+    It is the mean over x, y and z, without the constant term. uncertainty ``(B, T, J, 2)`` has the scale of the
+    distribution for x and y, and that for z.
     """
     known = torch.where(labelled[..., None], uncertainty, 1.0)
     scale = torch.stack([known[..., 0], known[..., 0], known[..., 1]], dim=-1)
@@ -807,7 +812,7 @@ def deviance(error: Tensor, uncertainty: Tensor, labelled: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values under the mask; 0 when there is none."""
+    """Mean of the values whose mask is True; 0 if there are none."""
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
@@ -819,7 +824,7 @@ def fa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Procrust
 def sa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: ProcrustesKind = "similarity") -> Tensor:
     """Mean joint error of each clip ``(B,)`` after aligning the whole sequence by one Procrustes fit.
 
-    Root-relative, as the paper's protocol is, with the mean of a frame's labeled joints as the root.
+    Both are relative to a root, as in the paper's protocol. The root is the mean of a frame's labeled joints.
     """
     return _clip_error(joints, target, labelled, "sequence", kind)
 

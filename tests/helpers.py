@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from olift_fast.model import Lifter, LifterConfig
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16, why_not_native
+from olift_fast.ops.native_module import why_not_native, why_not_products
 from olift_fast.ops.triton_runtime import interpreted, why_not_triton
 
 needs_native = pytest.mark.skipif(why_not_native() is not None, reason=str(why_not_native()))
 needs_triton = pytest.mark.triton
 needs_interpreter = pytest.mark.skipif(not interpreted() or why_not_triton() is not None, reason="no interpreter")
-needs_bfloat16 = pytest.mark.skipif(why_not_bfloat16() is not None, reason=str(why_not_bfloat16()))
-needs_int16 = pytest.mark.skipif(why_not_int16() is not None, reason=str(why_not_int16()))
+needs_bfloat16, needs_int16 = (
+    pytest.mark.skipif(why_not_products(dtype) is not None, reason=str(why_not_products(dtype)))
+    for dtype in (torch.bfloat16, torch.int16)
+)
 ROUNDED = [pytest.param("bfloat16", marks=needs_bfloat16), pytest.param("int16", marks=needs_int16)]
 """What the native passes on the CPU round products to."""
 

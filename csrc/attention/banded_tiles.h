@@ -1,6 +1,7 @@
-// The two products of banded attention, in tiles that stay in registers.
+// The two products of banded attention, in tiles whose sums stay in registers.
 //
-// Both are bound by multiply-adds where each vector loaded enters enough of them: two a cycle, against two loads.
+// A core does two multiply-adds and two loads a cycle. So each loaded vector must enter more than one multiply-add for
+// the multiply-adds to be the limit.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +11,9 @@
 
 namespace {
 
-// dots[a · across + g · L] = Σ_c x[a][c] · y[a + g][c] for a < Q, g < G: a query against the keys of G offsets. `More`:
-// added to what is there. A frame is `Step` floats from the next, in x and in y.
+// dots[a · across + g · L] = Σ_c x[a][c] · y[a + g][c] for a < Q and g < G: Q queries, each against the keys at G
+// offsets. With `More` the sums are added to dots. Frames are `Step` floats apart, in x and in y. Registers: the Q · G
+// sums, the Q vectors of x and one of y.
 template <int L, int64_t Step, int Q, bool More, int G>
 OLIFT_INLINE void dots_tile(const float* x, const float* y, int64_t channels, float* dots, int64_t across) {
   Vec<L> sums[Q][G] = {};
@@ -35,8 +37,8 @@ OLIFT_INLINE void dots_tile(const float* x, const float* y, int64_t channels, fl
   }
 }
 
-// The same for `offsets` offsets: six at a time, then the rest. Two queries and six offsets are twelve sums for nine
-// loads, and fit in sixteen registers.
+// The same for any number of offsets: six at a time, then the rest. Two queries and six offsets have twelve sums and
+// nine loads for each channel, and fit in sixteen registers.
 template <int L, int64_t Step, int Q, bool More>
 OLIFT_INLINE void dots_of(const float* x, const float* y, int64_t channels, int64_t offsets, float* dots,
                           int64_t across) {
@@ -53,8 +55,8 @@ OLIFT_INLINE void dots_of(const float* x, const float* y, int64_t channels, int6
   }
 }
 
-// Code of its own for the first panel: where sums may start in memory or not, the compiler moves all of them through
-// the stack.
+// The two cases are compiled separately. If one code had to start its sums from memory or from 0, the compiler would
+// move all of them through the stack.
 template <int L, int64_t Step, int Q>
 OLIFT_INLINE void band_dots(const float* x, const float* y, int64_t channels, bool more, int64_t offsets, float* dots,
                             int64_t across) {
@@ -68,7 +70,8 @@ struct Span {
 };
 
 // sums[a][c] = Σ_m weights[a · across + m · along] · rows[m][c] for c < 4 and m in spans[a].
-// Spans rise with a and overlap: their middle is common, at the ends each row enters the sums that it belongs to alone.
+// Both ends of spans[a] increase with a, and all spans overlap. Rows in the common middle enter all sums; rows at the
+// ends enter only the sums whose span has them.
 template <int L, int64_t Step, int Q>
 OLIFT_INLINE void band_sums(const float* weights, int64_t across, int64_t along, const float* rows,
                             const Span (&spans)[Q], Vec<L> (&sums)[Q][4]) {

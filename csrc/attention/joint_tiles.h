@@ -1,9 +1,9 @@
-// What the forward and the backward of joint attention share: rows of one frame and head copied next to each other,
-// masks as bytes, and products of small matrices held in registers.
+// Shared by the forward and the backward of joint attention: contiguous copies of the rows of one frame and head, masks
+// as bytes, and products of small matrices with their sums in registers.
 //
-// All products have one form: out[r, c] = Σ_n a[r, n] b[n, c], a read element by element (by rows or by columns), b by
-// whole vectors along c. A tile of it is up to 6 rows by 2 vectors: 12 sums, enough to keep two multiply-add units
-// busy.
+// All products have the form out[r, c] = Σ_n a[r, n] b[n, c]. a is read element by element, by rows or by columns; b is
+// read in whole vectors along c. A tile is up to 6 rows by 2 vectors. Its 12 sums are enough to keep two multiply-add
+// units busy.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ using olift::Joint;
 using olift::kBatch, olift::kFrame, olift::kHead, olift::kJoint;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kLog2E = 1.44269504f;  // scores are in powers of two: exp takes fewer steps then
+constexpr float kLog2E = 1.44269504f;  // scores are to base 2, because exp2 takes fewer steps than exp
 constexpr int64_t kTileRows = 6;
 
 template <int N>
@@ -30,7 +30,7 @@ using Constant = std::integral_constant<int, N>;
 template <int L>
 using ByteVec = typename VecOf<int8_t, L>::Type;
 
-// One stage of a transpose: swaps the upper half of each 2·Half lanes of a with the lower half of b's.
+// One stage of a transpose: of each run of 2 · Half lanes, exchanges the upper half in a with the lower half in b.
 template <int L, int Half, int... I>
 OLIFT_INLINE void swap_halves(Vec<L>& a, Vec<L>& b, std::integer_sequence<int, I...>) {
 #if defined(__clang__)
@@ -55,7 +55,7 @@ OLIFT_INLINE void transpose(Vec<L> (&rows)[L]) {
   }
 }
 
-// `rows` (count, width), both multiples of L → `to` (width, count).
+// Transposes `rows` (count, width) to `to` (width, count); both are multiples of L.
 template <int L>
 OLIFT_INLINE void transpose_rows(const float* rows, int64_t count, int64_t width, float* to) {
   for (int64_t i = 0; i < count; i += L) {
@@ -92,7 +92,8 @@ OLIFT_INLINE void multiply_tile(const float* a, int64_t a_row, int64_t a_step, c
   }
 }
 
-// Calls store(r, c, vector) for the R rows of the product and each vector of its columns c … c + L - 1 under `columns`.
+// Computes R rows of the product, and calls store(r, c, vector) for its columns c … c + L - 1, for each such c below
+// `columns`.
 template <int L, int R, class Store>
 OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,
                            int64_t columns, int64_t count, const Store& store) {
@@ -104,7 +105,8 @@ OLIFT_INLINE void multiply(const float* a, int64_t a_row, int64_t a_step, const 
   if (first < columns) multiply_tile<L, R, 1>(a, a_row, a_step, b + first, b_step, count, shifted);
 }
 
-// Cuts `count` rows into as few tiles as 6 rows allow, of sizes as equal as can be, and calls run(size, first row).
+// Cuts `count` rows into as few tiles as possible, of at most 6 rows and nearly equal sizes, and calls
+// run(size, first row) for each.
 template <class Run>
 OLIFT_INLINE void for_tiles(int64_t count, const Run& run) {
   const int64_t tiles = (count + kTileRows - 1) / kTileRows;
@@ -121,7 +123,7 @@ OLIFT_INLINE void for_tiles(int64_t count, const Run& run) {
   }
 }
 
-// Floats that start at a cache line: a vector that straddles two costs two loads.
+// Floats that start at a cache line, because a vector across two cache lines costs two loads.
 class Floats {
  public:
   explicit Floats(int64_t count) : held_(static_cast<size_t>(count) + kLine) {
@@ -136,8 +138,8 @@ class Floats {
   float* first_;
 };
 
-// The graph of a sample, a byte a pair, rows padded to whole vectors: -1 where a query may see a key, else 0. With no
-// graph one row stands for all. And, for the frame at hand, which keys are read at all.
+// The graph of a sample, a byte for each pair, with rows padded to whole vectors: -1 if the query may attend the key,
+// else 0. Without a graph there is one row, for all queries. Also, for the current frame, which keys any query attends.
 class Masks {
  public:
   Masks(const Joint& args, int64_t padded)
@@ -168,7 +170,7 @@ class Masks {
 
   bool reads(int64_t key) const { return keys_[static_cast<size_t>(key)] != 0; }
 
-  // Which of the keys first … first + L - 1 the query sees.
+  // Which of the keys first … first + L - 1 the query may attend: -1 or 0.
   template <int L>
   __attribute__((always_inline)) IntVec<L> sees(int64_t query, int64_t first) const {
     const int64_t row = rows_ == 1 ? head_ : head_ * rows_ + query;
@@ -205,14 +207,14 @@ struct Place {
   int64_t batch, frame, head;
 };
 
-// The row of joint 0.
+// The row of joint 0 in a frame and head.
 template <class Element>
 Element* rows_at(const olift::Tensor& x, const Place& place) {
   return static_cast<Element*>(x.data) + place.batch * x.strides[kBatch] + place.frame * x.strides[kFrame] +
          place.head * x.strides[kHead];
 }
 
-// Copies a row into whole vectors, times `factor`; the next head's row is asked for meanwhile.
+// Copies a row, times `factor`, into whole vectors, and prefetches the row that is `ahead` elements further on.
 template <int L, class Element>
 OLIFT_INLINE void copy_row(float* to, const Element* from, int64_t width, float factor, int64_t ahead) {
   __builtin_prefetch(from + ahead);

@@ -1,8 +1,9 @@
-// Alignment of weighted point sets, point by point and problem by problem, for the host and the device.
+// The mathematics of aligning weighted point sets, for each point and for each problem, on the host and the device.
 //
-// A problem is summed up twice: for its centroids, of points relative to one of them, and for its covariance about the
-// centroids; so a set far from the origin loses no accuracy. A point's numbers are of type `Real`, a problem's
-// of type `Number`: the same, or a vector for several points at once beside one number for their problem.
+// A problem has two passes of sums: one for its centroids, over points relative to one of the points, and one for the
+// covariance about the centroids. So a set far from the origin loses no accuracy. The numbers of points are of type
+// `Real`, those of a problem of type `Number`. These are the same, or `Real` is a vector of several points of one
+// problem.
 #pragma once
 
 #include "common/hd.h"
@@ -16,7 +17,7 @@ struct Point {
   Real weight, source[3], target[3];
 };
 
-// A point, the same source whatever it weighs, and the gradient of where it is moved.
+// A point; its source again, which here is also set if the weight is 0; and the gradient of the moved source.
 template <class Real>
 struct Pulled {
   Point<Real> point;
@@ -36,7 +37,7 @@ OLIFT_HD void add_to_center(const Point<Real>& x, Real (&sums)[kCenterSums]) {
   }
 }
 
-// Total weight, and centroids relative to the shift of the points.
+// The total weight, and the centroids relative to the shift of the points.
 template <class Real>
 struct Center {
   Real total, source[3], target[3];
@@ -68,7 +69,7 @@ OLIFT_HD Point<Real> about(const Point<Real>& x, const Center<Number>& center) {
   return moved;
 }
 
-// A source whose pull is 0 counts as 0: it may hold anything.
+// A source whose pull is 0 counts as 0, because it may be NaN.
 template <class Real, class Number>
 OLIFT_HD Pulled<Real> about(const Pulled<Real>& x, const Center<Number>& center) {
   Pulled<Real> moved;
@@ -87,7 +88,7 @@ OLIFT_HD Real dot(const Real (&a)[3], const Real (&b)[3]) {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-// Of a point about the centroids: sums[3 i + j] gathers w · source_i · target_j, sums[9] w · |source|².
+// Adds a point about the centroids: w · source_i · target_j to sums[3 i + j], and w · |source|² to sums[9].
 template <class Real>
 OLIFT_HD void add_to_covariance(const Point<Real>& x, Real (&sums)[kCovarianceSums]) {
   for (int i = 0; i < 3; ++i) {
@@ -97,7 +98,7 @@ OLIFT_HD void add_to_covariance(const Point<Real>& x, Real (&sums)[kCovarianceSu
   sums[9] = sums[9] + x.weight * dot(x.source, x.source);
 }
 
-// Rotation, scale, translation from one centroid to the other, and how far the rotation stands out.
+// Rotation, scale, translation, and conditioning (rotation.h).
 template <class Real>
 struct Fit {
   Real rotation[9], scale, translation[3], conditioning;
@@ -129,7 +130,7 @@ OLIFT_HD Fit<Real> fit_from(const Real (&sums)[kCovarianceSums], const Real (&so
   return fit;
 }
 
-// Where the fit puts a source, given relative to the shift of the points; `target_center` is relative to the origin.
+// The source after the fit. It is given relative to the shift of the points; `target_center` is relative to the origin.
 template <class Real, class Number>
 OLIFT_HD void move(const Real (&source)[3], const Center<Number>& center, const Number (&target_center)[3],
                    const Fit<Number>& fit, Real (&moved)[3]) {
@@ -141,7 +142,7 @@ OLIFT_HD void move(const Real (&source)[3], const Center<Number>& center, const 
   }
 }
 
-// Of a point about the centroids: sums[3 i + j] gathers pull_i · source_j, sums[9 + i] pull_i.
+// Adds a point about the centroids: pull_i · source_j to sums[3 i + j], and pull_i to sums[9 + i].
 template <class Real>
 OLIFT_HD void add_to_pull(const Pulled<Real>& x, Real (&sums)[kPullSums]) {
   for (int i = 0; i < 3; ++i) {
@@ -150,7 +151,7 @@ OLIFT_HD void add_to_pull(const Pulled<Real>& x, Real (&sums)[kPullSums]) {
   }
 }
 
-// The gradient of the fit about the centroids, where the translation is from one centroid to the other.
+// The gradient of the fit, from the gradients of the moved points; about the centroids.
 template <class Real>
 OLIFT_HD Fit<Real> gradient_of_moved(const Real (&pulls)[kPullSums], const Fit<Real>& fit) {
   Fit<Real> gradient{};
@@ -189,17 +190,17 @@ struct PointGradient {
   Real weight, source[3], target[3];
 };
 
-// What the gradients of a problem's points have in common.
-// With s and t about the centroids, M = Σ w t sᵀ and G = dL/dM:
+// The part of the gradients that all points of a problem share. With s and t about the centroids, M = Σ w t sᵀ and
+// G = dL/dM:
 //   dL/ds = w (Gᵀ t - 2 e s + a),  dL/dt = w (G s + b),  dL/dw = tᵀ G s - e |s|² + a·s + b·t.
 template <class Real>
 struct Slope {
   Real moment[9], spread, source[3], target[3];
 };
 
-// Of the fit, given the gradients of its rotation, scale and translation. A change dM turns R by dR = R [ω]×, where
+// From the gradients of the fit's rotation, scale and translation. A change dM changes R by dR = R [ω]×, where
 // (tr(S) I - S) ω = vee(Rᵀ dM - dMᵀ R) with the symmetric S = Rᵀ M. So G = R [b]× with
-// (tr(S) I - S) b = vee(Rᵀ dL/dR): one 3×3 solve, singular only where the rotation itself is ambiguous. There b is 0.
+// (tr(S) I - S) b = vee(Rᵀ dL/dR). This is one 3×3 solve, singular only if the rotation is ambiguous; b is then 0.
 template <class Real>
 OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Real& total,
                                   const Real (&source_center)[3], const Fit<Real>& fit, Fit<Real> gradient,
@@ -246,7 +247,7 @@ OLIFT_HD Slope<Real> slope_of_fit(const Real (&sums)[kCovarianceSums], const Rea
   const Real cxx = yy * zz - yz * yz, cxy = xz * yz - xy * zz, cxz = xy * yz - xz * yy;
   const Real cyy = xx * zz - xz * xz, cyz = xy * xz - xx * yz, czz = xx * yy - xy * xy;
   const Real determinant = xx * cxx + xy * cxy + xz * cxz;
-  const auto singular = determinant <= zero;  // by rounding, beside an ambiguous rotation
+  const auto singular = determinant <= zero;  // by rounding, near an ambiguous rotation
   const Real inverse = O::select(fit.conditioning <= zero + O::kAmbiguous, zero,
                                  O::select(singular, zero, unit / O::select(singular, one, determinant)));
   const Real b[3] = {(cxx * right[0] + cxy * right[1] + cxz * right[2]) * inverse,
@@ -294,7 +295,7 @@ OLIFT_HD PointGradient<Real> point_gradient(const Point<Real>& x, const Slope<Nu
   return g;
 }
 
-// Of a moved point: through the fit, and by itself.
+// The gradient of a moved point: through the fit, and directly.
 template <class Real, class Number>
 OLIFT_HD PointGradient<Real> point_gradient(const Pulled<Real>& x, const Slope<Number>& slope, const Fit<Number>& fit) {
   PointGradient<Real> g = point_gradient(x.point, slope);
@@ -305,8 +306,9 @@ OLIFT_HD PointGradient<Real> point_gradient(const Pulled<Real>& x, const Slope<N
   return g;
 }
 
-// Of the error. At the optimum it does not change with rotation, scale and translation (envelope theorem), so they are
-// held constant: with the residual r, dL/ds = c w scale Rᵀ r, dL/dt = -c w r and dL/dw = c (|r|² - error) / 2.
+// The same for the gradient of the error. At the optimum the error does not change with rotation, scale and translation
+// (envelope theorem), so these are held constant. With the residual r,
+//   dL/ds = c w scale Rᵀ r,  dL/dt = -c w r,  dL/dw = c (|r|² - error) / 2.
 template <class Real>
 struct ErrorSlope {
   Real rotation[9], scale, error, factor;

@@ -24,7 +24,7 @@ int position(const char* name, const std::string& found, const std::array<const 
   throw py::value_error(text(name, " must be one of ", wanted, ", got ", found));
 }
 
-// Of an argument of the dtype and on the device of `like`, which is the source or the spread.
+// The strides of an argument, which must have the shape, and the dtype and device of `like` (the source or the spread).
 Strides2 strides_of(const char* name, const Argument& x, const Argument& like, std::initializer_list<int64_t> shape,
                     const char* name_of_like = "source") {
   require_dtype(name, x, like.dtype);
@@ -43,7 +43,7 @@ void* data_of(const char* name, const Optional& x, const Argument& like, std::in
   return x->data;
 }
 
-// The points, whose target has `width` coordinates, and their gradients.
+// Checks the points, whose target has `width` coordinates, and their gradients, and puts them into `p`.
 void take_points(PointSets& p, const PointArguments& points, const GradientArguments& gradients, int64_t width) {
   const auto& [source, target, weights] = points;
   require(source.axes == 3, "source must have 3 axes, got ", source.axes);
@@ -70,7 +70,7 @@ void take_points(PointSets& p, const PointArguments& points, const GradientArgum
   p.grad_weights = data_of("grad_weights", std::get<2>(gradients), source, {n, places}, false);
 }
 
-// Everything but the number of threads.
+// All arguments of the kernel but the number of threads.
 Procrustes arguments(const std::string& step, const PointArguments& points, const FitArguments& fit,
                      const Optional& error, const Optional& moved, const UpstreamArguments& upstream,
                      const GradientArguments& gradients, const std::string& kind, bool reflection) {

@@ -1,11 +1,12 @@
-// The weak-perspective camera that best sees a point set as its picture, from their moments: rotation and scale, and
-// their gradients. `Real` is as in rotation.h.
+// The weak-perspective camera under which a point set fits its picture best, from their moments: rotation and scale,
+// and their gradients. `Real` is as in rotation.h.
 //
 // About the centroids, with spread A = Σ w s sᵀ and cross C = Σ w s tᵀ, the squared error is
 //   scale² (A~11 + A~22) - 2 scale (C~11 + C~22) + Σ w |t|²,  A~ = R A Rᵀ and C~ = R C.
-// From the rotation nearest to the best affine map it is lowered by completing the target with the depth of the present
-// fit and fitting to that (Horn 1987), which never fails and may be slow; and by Newton's steps of (ω, σ),
-// R → exp([ω]×) R and scale → (1 + σ) scale, where the error curves upward and the step is short.
+// The start is the rotation nearest to the best affine map. Two kinds of steps lower the error. One completes the
+// target with the depth of the current fit, and fits to the completed target (Horn 1987); it always works, but may
+// converge slowly. The other is a Newton step of (ω, σ), R → exp([ω]×) R and scale → (1 + σ) scale; it is taken if the
+// second derivative is positive definite and the step is short.
 #pragma once
 
 #include "geometry/alignment.h"
@@ -13,17 +14,17 @@
 namespace olift {
 
 constexpr int kMomentSums = 12;
-constexpr int kCompletions = 4;   // before the first of Newton's steps
+constexpr int kCompletions = 4;   // before the first Newton step
 constexpr int kCameraSteps = 64;  // of both kinds
 constexpr float kShortStep = 0.2f;
 
-// A[i][j], i <= j, in their order, and C[i][j] = cross[2 i + j].
+// spread: A[i][j] for i <= j, row by row. C[i][j] = cross[2 i + j].
 template <class Real>
 struct Moments {
   Real spread[6], cross[6];
 };
 
-// Of a point about the centroids.
+// Adds the terms of a point, which is relative to the centroids.
 template <class Real>
 OLIFT_HD void add_to_moments(const Point<Real>& x, Real (&sums)[kMomentSums]) {
   int k = 0;
@@ -74,10 +75,10 @@ OLIFT_HD Moments<Real> turn_moments(const Real (&rotation)[9], const Moments<Rea
   return turned;
 }
 
-// Half the gradient and half the second derivative of the error / scale² by (ω, σ), of A~ and C~ / scale.
+// Half the gradient and half the second derivative of the error / scale² by (ω, σ), from A~ and C~ / scale.
 template <class Real>
 struct Curve {
-  Real slope[4], bend[4][4];  // the upper triangle is kept
+  Real slope[4], bend[4][4];  // only the upper triangle is used
 };
 
 template <class Real>
@@ -104,7 +105,7 @@ OLIFT_HD Curve<Real> curve_of(const Moments<Real>& turned) {
   return curve;
 }
 
-// The solution x of bend · x = right, and the smallest pivot: x means something where that is above 0.
+// Solves bend · x = right, and returns the smallest pivot; x is valid if that is above 0.
 template <class Real>
 OLIFT_HD Real solve_bend(const Real (&bend)[4][4], const Real (&right)[4], Real (&x)[4]) {
   using O = Ops<Real>;
@@ -138,7 +139,8 @@ struct Camera {
   Real rotation[9], scale;
 };
 
-// The rotation nearest to the best affine map from the source to the target, and the mean of that map's two stretches.
+// The rotation nearest to the best affine map from the source to the target, and the mean of the map's two singular
+// values as the scale.
 template <class Real>
 OLIFT_HD Camera<Real> first_camera(const Moments<Real>& moments) {
   using O = Ops<Real>;
@@ -174,7 +176,7 @@ OLIFT_HD Camera<Real> first_camera(const Moments<Real>& moments) {
   return camera;
 }
 
-// Fits the source to the target completed by the depth that the camera gives it; of moments whose spread has trace 1.
+// Fits the source to the target completed with the depth under `camera`, for moments whose spread has trace 1.
 template <class Real>
 OLIFT_HD Camera<Real> complete(const Moments<Real>& moments, const Camera<Real>& camera) {
   const auto& a = moments.spread;
@@ -192,7 +194,7 @@ OLIFT_HD Camera<Real> complete(const Moments<Real>& moments, const Camera<Real>&
   return next;
 }
 
-// exp([ω]×) R, to the second order in ω, and a rotation up to rounding.
+// R becomes exp([ω]×) R up to the second order in ω; the result is a rotation up to rounding.
 template <class Real>
 OLIFT_HD void turn_on(const Real (&step)[4], Real (&rotation)[9]) {
   Real q[4] = {Real{} + 1, step[0] * Real(Real{} + 0.5f), step[1] * Real(Real{} + 0.5f), step[2] * Real(Real{} + 0.5f)};
@@ -210,13 +212,13 @@ OLIFT_HD void turn_on(const Real (&step)[4], Real (&rotation)[9]) {
   for (int k = 0; k < 9; ++k) rotation[k] = turned[k];
 }
 
-// The camera of moments; the identity and scale 0 where they are all 0.
+// The best camera for these moments; if all of them are 0, the identity and scale 0.
 template <class Real>
 OLIFT_HD Camera<Real> camera_from(const Moments<Real>& given) {
   using O = Ops<Real>;
   const Real zero{};
   const Real one = zero + 1;
-  // Of size 1: the trace of the spread, and the sum of magnitudes of the cross.
+  // Moments of size 1: the spread has trace 1, and the magnitudes of the cross add up to 1.
   const Real spread = given.spread[0] + given.spread[3] + given.spread[5];
   Real cross = zero;
   for (int k = 0; k < 6; ++k) cross = cross + magnitude(given.cross[k]);
@@ -229,7 +231,7 @@ OLIFT_HD Camera<Real> camera_from(const Moments<Real>& given) {
   }
 
   Camera<Real> camera = first_camera(moments);
-  // A problem that has arrived stays as it is, whatever its neighbors in a vector still do.
+  // A problem that has converged does not change while others in the same vector still do.
   auto moving = spread == spread;  // not NaN
   for (int step = 0; step < kCameraSteps && O::any(moving); ++step) {
     auto completed = moving;
@@ -263,16 +265,16 @@ OLIFT_HD Camera<Real> camera_from(const Moments<Real>& given) {
   return camera;
 }
 
-// What the gradients of a problem's points have in common: with s and t about the centroids,
+// The part of the gradients that all points of a problem share. With s and t about the centroids,
 //   dL/ds = w (2 E s + G t + a),  dL/dt = w (Gᵀ s + b),  dL/dw = sᵀ E s + sᵀ G t + a·s + b·t.
 template <class Real>
 struct CameraSlope {
   Real spread[6], cross[6], source[3], target[2];  // E, G, a, b
 };
 
-// Given the gradients of rotation, scale and translation. At the optimum the error's slope by (ω, σ) is 0 and stays so:
-// its second derivative gives how both follow a change of the moments. Where it is singular, that is where the camera
-// is ambiguous, they have no gradient.
+// From the gradients of rotation, scale and translation. At the optimum the derivative of the error by (ω, σ) is 0,
+// also after a change of the moments, so the second derivative says how ω and σ follow the change (implicit function
+// theorem). If it is singular, the camera is ambiguous, and rotation and scale have no gradient.
 template <class Real>
 OLIFT_HD CameraSlope<Real> slope_of_camera(const Moments<Real>& moments, const Real& total,
                                            const Real (&source_center)[3], const Camera<Real>& camera,

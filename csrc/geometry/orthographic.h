@@ -1,4 +1,4 @@
-// Weighted alignment of point sets with their pictures under a weak-perspective camera: the arguments of the kernels.
+// The arguments of the kernels that align weighted point sets with their pictures under a weak-perspective camera.
 #pragma once
 
 #include "geometry/procrustes.h"
@@ -11,8 +11,8 @@ enum class OrthographicStep : int { kFit = 0, kFitGradient = 1, kMoments = 2 };
 //
 // kFit         writes the fit.
 // kFitGradient reads rotation, scale and the gradients of the fit; writes the gradients of the points.
-// kMoments     reads spread (N, 3, 3) = Σ w source sourceᵀ and cross (N, 3, 2) = Σ w source targetᵀ about the
-//              centroids in place of points; writes rotation and scale.
+// kMoments     reads, in place of points, spread (N, 3, 3) = Σ w source sourceᵀ and cross (N, 3, 2) =
+//              Σ w source targetᵀ about the centroids; writes rotation and scale.
 struct Orthographic : PointSets {
   OrthographicStep step;
   void *rotation, *scale, *translation;

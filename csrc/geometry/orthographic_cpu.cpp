@@ -10,7 +10,7 @@ namespace {
 
 using namespace olift;
 
-// Both steps of one problem, or of one problem a lane.
+// The fit or its gradient, for one problem, or for one problem in each lane.
 template <class Number, class Real, class Points>
 OLIFT_INLINE void solve(const Orthographic& p, const Lane<Real>& lane, Points& sets) {
   Number center_sums[kCenterSums], sums[kMomentSums];

@@ -1,8 +1,8 @@
-// Passes over weighted point sets on the CPU, for a kernel that solves one problem of each.
+// Passes over weighted point sets on the CPU, for kernels that solve a problem for each set.
 //
-// A vector holds one coordinate of as many problems as it has lanes: points are transposed into such vectors a block at
-// a time, and stay in the cache for the passes over them (centroids, covariance, residuals or gradients). A problem of
-// many points, where there are few, is cut into slices, and each slice into one stretch of points a lane. Internal
+// A vector has one coordinate of one point of each of L problems. Points are transposed into such vectors in blocks,
+// which stay in the cache for all passes (centroids, covariance, residuals or gradients). If there are few problems of
+// many points, a problem is cut into slices, and each slice into L stretches of points, one for each lane. Internal
 // linkage: see simd.h.
 #pragma once
 
@@ -18,7 +18,8 @@ namespace {
 
 using namespace olift;
 
-// By way of an array: the compiler makes one vector instruction of the loop, which it does not of lanes of a vector.
+// Square roots through an array, because the compiler makes one vector instruction of a loop over an array, but not of
+// a loop over the lanes of a vector.
 template <class Real>
 OLIFT_INLINE Lanes<Real> roots(Lanes<Real> x) {
   Real values[kLanes<Real>];
@@ -61,17 +62,17 @@ struct Ops<Lanes<double>> : Ops<double> {
 
 namespace {
 
-constexpr int kBlock = 160;            // points in the cache at a time: a whole body with hands and face fits
+constexpr int kBlock = 160;            // points in the cache at a time; enough for a body with hands and face
 constexpr int64_t kSlice = 16384;      // points of a slice of a long problem
-constexpr int64_t kLongPoints = 4096;  // above, there is nothing to gain from several problems in a vector
+constexpr int64_t kLongPoints = 4096;  // with more points, several problems in a vector are not faster
 
 template <class Real>
 struct Staged {
   Lanes<Real> source[3 * kBlock], target[3 * kBlock], weight[kBlock], pull[3 * kBlock];
 };
 
-// As many point sets as a vector has lanes. Where fewer are present, the last one stands in for those that are not.
-// The target has `Width` coordinates; the third of two is 0.
+// As many point sets as a vector has lanes. If fewer are present, the last one fills the other lanes. The target has
+// `Width` coordinates; if these are two, the third is 0.
 template <class Real, bool Weighted, int Width>
 class Sets {
  public:
@@ -94,7 +95,7 @@ class Sets {
     }
   }
 
-  // Points are relative to the first of their problem that counts; found here for whole problems.
+  // Makes points relative to the first point of their problem with a weight; for whole problems, not slices.
   void shift_to_first_that_counts() {
     for (int i = 0; i < L; ++i) {
       int64_t first = 0;
@@ -107,7 +108,7 @@ class Sets {
     }
   }
 
-  // Adds up `terms(Seen<V>, sums)` over the points of each lane.
+  // Calls `terms(Seen<V>, sums)`, which adds to sums, for the points of each lane.
   template <template <class> class Seen = Point, int Count, class Terms>
   OLIFT_HD void sum(const Terms& terms, V (&sums)[Count]) {
     for (V& sum : sums) sum = V{};
@@ -118,7 +119,7 @@ class Sets {
     });
   }
 
-  // Writes `gradient(Seen<V>)` of each point; it takes the point's place in the cache.
+  // Writes `gradient(Seen<V>)` for each point. The gradients replace the points in the cache.
   template <template <class> class Seen = Point, class Gradient>
   OLIFT_HD void write(const Gradient& gradient) {
     const bool of_target = p_.grad_target != nullptr;
@@ -138,7 +139,7 @@ class Sets {
     loaded_ = -1;
   }
 
-  // Writes the source moved by `move(source, moved)`, whatever a point weighs.
+  // Writes the source moved by `move(source, moved)`, for all points, also those of weight 0.
   template <class Move>
   OLIFT_HD void write_moved(const Move& move) {
     blocks([&](int64_t first, int count) {
@@ -200,7 +201,8 @@ class Sets {
   }
 
   void load(int64_t first, int count) {
-    // The next problems lie as far on as these lie apart from one another; the processor does not guess that itself.
+    // Prefetches the next L problems. Their distance in memory is L times that of two problems; the hardware's
+    // prefetcher does not find this pattern.
     const auto load_ahead = [&](const Real* const(&bases)[L], int64_t stride, int width, V* out) {
       load(bases, stride, width, first, count, L * (bases[1] - bases[0]), out);
     };
@@ -241,7 +243,7 @@ class Sets {
   int present_;
 };
 
-// What a problem, or one problem a lane, reads and writes beside its points; rows are contiguous.
+// Loads and stores the numbers of a problem, or of one problem in each lane, beside its points. Rows are contiguous.
 template <class Real>
 struct Lane {
   static constexpr int L = kLanes<Real>;
@@ -266,8 +268,8 @@ struct Lane {
   }
 };
 
-// One problem of many points. The slices depend on the number of points alone, and are added up in double in their
-// order: the result is the same for any number of threads.
+// One problem of many points. The slices depend only on the number of points, and their sums are added up in double and
+// in order. So the result is the same for any number of threads.
 template <class Real, bool Weighted, int Width>
 struct LongSet {
   static constexpr bool kMoves = true;
@@ -291,7 +293,8 @@ struct LongSet {
     for (int c = 0; c < Width; ++c) target_shift[c] = target[first * p.target_strides.point + c];
   }
 
-  // Calls body(slice, sets) for the whole vectors of each slice and again for the points left over, one a lane.
+  // Calls body(slice, sets, present) for the L equal stretches of each slice, and again for the remaining points, one
+  // in each lane.
   template <class Body>
   void slices(const Body& body) const {
     parallel_for((p.points + kSlice - 1) / kSlice, 1, p.threads, [&](int64_t begin, int64_t end) {
@@ -347,8 +350,9 @@ struct Of {
   using Type = T;
 };
 
-// Calls solve(Of<Number>{}, lane, sets) for each problem, or for each vector of them; Number is a problem's, and
-// `sets.sum` and `sets.write` go over the points, which are relative to the first that counts where `shifted`.
+// Calls solve(Of<Number>{}, lane, sets) for each problem, or for each vector of problems. Number is the type of a
+// problem's numbers. `sets.sum` and `sets.write` go over the points; if `shifted`, these are relative to the first
+// point with a weight.
 template <class Real, bool Weighted, int Width, class Solve>
 void for_each_problem(const PointSets& p, bool shifted, const Solve& solve) {
   constexpr int L = kLanes<Real>;

@@ -1,4 +1,4 @@
-// Weighted rigid, similarity or rotation-only alignment of point sets: the arguments of the kernels.
+// The arguments of the kernels for weighted rigid, similarity or rotation-only alignment of point sets.
 #pragma once
 
 #include "common/tensor.h"
@@ -20,12 +20,12 @@ struct Strides2 {  // in elements; coordinates have stride 1
   int64_t problem, point;
 };
 
-// source (N, P, 3), target (N, P, 3) or (N, P, 2), and weights (N, P) with any strides; weights null: all 1. A point of
-// weight 0 is never read into a fit. Everything else is contiguous, and all of one dtype, float or double.
+// source (N, P, 3), target (N, P, 3) or (N, P, 2), and weights (N, P) have any strides; null weights mean 1 for all. A
+// point of weight 0 is never read into a fit. All else is contiguous, and all arrays have one dtype, float or double.
 struct PointSets {
   const void *source, *target, *weights;
-  void *grad_source, *grad_target, *grad_weights;  // like source, target and weights; null: not wanted
-  void* moved;                                     // (N, P, 3), the source where the fit puts it
+  void *grad_source, *grad_target, *grad_weights;  // shaped as source, target and weights; null if not wanted
+  void* moved;                                     // (N, P, 3), the source after the fit
   const void* grad_moved;                          // the gradient of `moved`
   int64_t count, points;
   Dtype dtype;
@@ -40,7 +40,7 @@ struct PointSets {
 // kFitGradient   reads rotation, scale, conditioning and the gradients of the fit; writes the gradients of the points.
 // kError         writes rotation, scale and error.
 // kErrorGradient reads rotation, scale, error and the gradient of the error; writes the gradients of the points.
-// kAlign         writes rotation, scale, conditioning, and every point of the source moved, also one of weight 0.
+// kAlign         writes rotation, scale, conditioning, and all moved points of the source, also those of weight 0.
 // kAlignGradient reads these three and the gradient of the moved points; writes the gradients of the points.
 struct Procrustes : PointSets {
   ProcrustesStep step;
@@ -50,8 +50,8 @@ struct Procrustes : PointSets {
   bool reflection;
 };
 
-// On the current device's stream `stream` (a cudaStream_t), without waiting for it; returns a CUDA error's text or
-// null. `workspace` holds procrustes_workspace() doubles.
+// Runs on the current device's stream `stream` (a cudaStream_t), without waiting for it. Returns the text of a CUDA
+// error, or null. `workspace` has room for procrustes_workspace() doubles.
 const char* procrustes_cuda(const Procrustes&, double* workspace, void* stream);
 int64_t procrustes_workspace(int64_t count, int64_t points);
 

@@ -1,12 +1,13 @@
 // Procrustes alignment on a CUDA device: the same mathematics as on the CPU, from alignment.h.
 //
-// Many small sets: a lane takes a problem (rows_cuda.cuh); each point is read once, also by an error and its gradient.
-// Fewer, or larger, sets: 8 lanes take a problem of at most 64 points, a warp one of at most 256; sums of coordinates
-// cross lanes by shuffles. The 4×4 eigenproblem of a fit is left until a warp has up to 32 of them, one a lane. Each
-// point is read once, and a second time by the error, after the fit: 24 bytes a point in float32 (28 with weights).
-// Large sets: a problem is cut into slices of fixed size, a block each; blocks leave their sums in the workspace, and
-// the next kernel adds them up in double, in their order. Sums have a fixed order, so results are the same from run to
-// run; nothing here waits for the device or allocates.
+// Many small sets: each lane solves a problem (rows_cuda.cuh). Each point is read once, also for an error and its
+// gradient.
+// Fewer or larger sets: 8 lanes share a problem of at most 64 points, a warp one of at most 256. Sums cross lanes by
+// shuffles. A warp first sums up to 32 problems, and then solves their 4×4 eigenproblems at once, one in each lane.
+// Each point is read once, 24 bytes in float32 (28 with weights); the error reads it a second time, after the fit.
+// Large sets: a problem is cut into slices of a fixed size, and each block takes a slice. Blocks leave their sums in
+// the workspace, and the next kernel adds them up in double.
+// Sums have a fixed order, so results are the same from run to run. Nothing here waits for the device or allocates.
 
 #include "geometry/rows_cuda.cuh"
 #include "geometry/staging_cuda.cuh"
@@ -18,7 +19,7 @@ constexpr int64_t kNarrowPoints = kStage * 8 / kWarp;
 constexpr int64_t kSlice = 4096;
 constexpr int kWorkspace = kCenterSums + kCovarianceSums + 1;  // doubles a slice
 
-// What a lane holds for its problem between the passes over the points.
+// The numbers that a lane keeps in registers for its problem between the passes over the points.
 template <class Real>
 struct Held {
   Real sums[kCovarianceSums], source_center[3], target_center[3];
@@ -29,7 +30,7 @@ __device__ Fit<Real> fit_of(const Procrustes& p, const Held<Real>& held) {
   return fit_from(held.sums, held.source_center, held.target_center, p.kind, p.reflection);
 }
 
-// Grid: a warp for each `each` consecutive problems, a multiple of the groups of a warp and at most 32.
+// Each warp fits `each` consecutive problems: a multiple of its groups, and at most 32.
 template <class Real, int Width>
 __global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, int each) {
   __shared__ Stage<Real> stages[kWarps<Real>];
@@ -50,7 +51,7 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, in
     group.sum(AddToCenter<Real>{}, center_sums);
     const Center<Real> center = center_from(center_sums, p.kind);
     group.sum(AddToCovariance<Real>{center}, sums);
-    // Lane first + g takes what group g has found.
+    // Lane first + g keeps the sums of group g.
     const int from = (lane - first) * Width;
     const bool takes = lane >= first && lane < first + here;
     for (int k = 0; k < kCovarianceSums; ++k) {
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_fits(Procrustes p, in
   }
 }
 
-// Grid: a warp for as many problems as it has groups. Reads the points and writes their gradients, once.
+// Each warp takes as many problems as it has groups. Points are read once, and their gradients written once.
 template <class Real, int Width>
 __global__ void __launch_bounds__(kThreads<Real>, 5) small_gradients(Procrustes p) {
   __shared__ Stage<Real> stages[kWarps<Real>];
@@ -121,7 +122,7 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_gradients(Procrustes 
     Real sums[kCovarianceSums];
     group.sum(AddToCovariance<Real>{center}, sums);
     const Slope<Real> slope = fit_slope(p, n, center, sums, group.source_shift);
-    __syncwarp();  // the point that others are relative to has been read
+    __syncwarp();  // all lanes have read the point that others are relative to, before gradients replace it
     group.write(GradientOf<Real, Slope<Real>>{center, slope});
   } else {
     const ErrorSlope<Real> slope = error_slope(p, n, center);
@@ -131,7 +132,7 @@ __global__ void __launch_bounds__(kThreads<Real>, 5) small_gradients(Procrustes 
   unstage_gradients(p, base * points, here * points, stage);
 }
 
-// A block's slice of a large problem.
+// A block's slice of a large problem: points first … end - 1 of problem n.
 template <class Real>
 struct Slice {
   int64_t n, first, end;
@@ -163,7 +164,7 @@ struct Slice {
     }
   }
 
-  // Calls body(group, first point, points) for each stage of points that is this warp's.
+  // Calls body(group, first point, points) for each stage of points of this warp.
   template <class Body>
   __device__ void each_stage(const Procrustes& p, Stage<Real>& stage, Body& body) const {
     for (int64_t at = first + warp_index() * kStage; at < end; at += kWarps<Real> * kStage) {
@@ -179,7 +180,7 @@ struct Slice {
   }
 };
 
-// Adds the sums of each stage up in double.
+// Adds up the sums of all stages in double.
 template <class Real, int Count, class Terms>
 struct Totals {
   const Terms& terms;
@@ -223,7 +224,7 @@ __device__ void sum_slice(const Procrustes& p, const Slice<Real>& slice, Stage<R
   }
 }
 
-// The totals of all slices of a problem, in every thread; each warp adds them up for itself.
+// The totals over all slices of a problem, in every thread; each warp computes them.
 template <class Real, int Count>
 __device__ void sum_partials(const double* partials, int64_t slices, Real (&sums)[Count]) {
 #pragma unroll
@@ -234,7 +235,7 @@ __device__ void sum_partials(const double* partials, int64_t slices, Real (&sums
   }
 }
 
-// Where the workspace keeps the partial sums of problem n.
+// The places of the partial sums in the workspace.
 struct Partials {
   double *center, *covariance, *squares;
   int64_t slices;
@@ -253,7 +254,7 @@ __device__ Center<Real> center_of(const Procrustes& p, const Partials& partials,
   return center_from(sums, p.kind);
 }
 
-// Grid of the next four: a block for each slice.
+// The next four kernels have a block for each slice.
 template <class Real>
 __global__ void __launch_bounds__(kThreads<Real>, 4) large_centers(Procrustes p, Partials partials) {
   __shared__ Stage<Real> stages[kWarps<Real>];
@@ -304,7 +305,7 @@ __global__ void __launch_bounds__(kThreads<Real>, 4) large_gradients(Procrustes 
   }
 }
 
-// Grid of the last two: a warp for each problem.
+// The last two kernels have a block of one warp for each problem.
 template <class Real>
 __global__ void __launch_bounds__(kWarp) large_fits(Procrustes p, Partials partials) {
   const int64_t n = blockIdx.x;
@@ -334,7 +335,7 @@ __global__ void __launch_bounds__(kWarp) large_errors(Procrustes p, Partials par
   if (threadIdx.x == 0) static_cast<Real*>(p.error)[n] = mean_square(squares[0], center.total);
 }
 
-// `shared`: bytes of shared memory beside what the kernel declares.
+// `shared`: bytes of dynamic shared memory.
 template <class... Parameters, class... Arguments>
 void start_with(int64_t shared, void (*kernel)(Parameters...), int64_t blocks, int threads, cudaStream_t stream,
                 const Arguments&... arguments) {
@@ -356,7 +357,7 @@ template <class Real, int Width>
 void run_small(const Procrustes& p, cudaStream_t stream) {
   constexpr int kGroups = kWarp / Width;
   const bool fits = p.step == ProcrustesStep::kFit || p.step == ProcrustesStep::kError;
-  // Few problems: spread them over warps; more: let every lane solve one.
+  // A few problems are spread over warps. With many, every lane solves one.
   const int each = !fits || p.count < (1 << 12) ? kGroups : p.count < (1 << 16) ? 8 : 32;
   const int64_t blocks = (p.count + each * kWarps<Real> - 1) / (each * kWarps<Real>);
   if (fits) start(small_fits<Real, Width>, blocks, kThreads<Real>, stream, p, each);

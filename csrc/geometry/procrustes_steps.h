@@ -1,15 +1,15 @@
-// The steps of Procrustes alignment for one problem, or for one problem a lane, on the host and the device.
+// The steps of Procrustes alignment for one problem, or for one problem in each lane, on the host and the device.
 //
-// `sets` goes over the points: `sum` adds up terms of each, `write` writes the gradients of each, `write_moved` the
-// source moved where `kMoves`; all relative to `source_shift` and `target_shift`. `lane` loads and stores what a
-// problem has once.
+// `sets` goes over the points, which are relative to `source_shift` and `target_shift`: `sum` adds up terms, `write`
+// writes gradients, and `write_moved` (only if `kMoves`) writes the moved source. `lane` loads and stores the numbers
+// that a problem has once, such as its rotation.
 #pragma once
 
 #include "geometry/alignment.h"
 
 namespace olift {
 
-// The gradients of the points, given the problem's centroids `center`.
+// Writes the gradients of the points; `center` has the problem's centroids.
 template <class Number, class Lane, class Sets>
 OLIFT_HD void write_gradients(const Procrustes& p, const Lane& lane, Sets& sets, const Center<Number>& center) {
   if (p.step == ProcrustesStep::kErrorGradient) {

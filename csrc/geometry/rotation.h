@@ -1,9 +1,9 @@
-// The rotation that best turns one set of vectors into another, from their 3×3 covariance, with no singular values.
+// The rotation that best turns one set of vectors into another, from their 3×3 covariance, without an SVD.
 //
-// It is the eigenvector with the largest eigenvalue of the symmetric 4×4 matrix that Davenport (1968) and Horn (1987)
-// build from the covariance, found by a fixed number of cyclic Jacobi sweeps: branch-free, and a proper rotation for
-// any input. One source for the host, the device and vectors of problems: `Real` is float, double, or a vector of
-// either for which `Ops` is specialized.
+// As a quaternion it is the eigenvector with the largest eigenvalue of the symmetric 4×4 matrix that Davenport (1968)
+// and Horn (1987) build from the covariance. A fixed number of cyclic Jacobi sweeps finds it, without branches, and
+// gives a proper rotation for any input. The host, the device and vectors of problems share this source: `Real` is
+// float, double, or a vector of either for which `Ops` is specialized.
 #pragma once
 
 #include <cmath>
@@ -12,8 +12,10 @@
 
 namespace olift {
 
-// kAmbiguous: the conditioning up to which a rotation counts as ambiguous and has no gradient.
-// Sweeps: of a million random matrices, 4 leave at most 5e-9 of the size off the diagonal, 5 nothing above 2e-16.
+// kAmbiguous: a rotation with a conditioning up to this counts as ambiguous, and has no gradient.
+// kSweeps: for a million random matrices, the largest entry off the diagonal, relative to the matrix, was 5e-9 after 4
+// sweeps and 2e-16 after 5.
+// kNothing: smaller entries count as 0.
 template <class Real>
 struct Ops;
 
@@ -41,7 +43,7 @@ struct Ops<double> {
 
 template <class Real>
 struct Symmetric4 {
-  Real m[4][4];  // the upper triangle is kept
+  Real m[4][4];  // only the upper triangle is used
   template <int I, int J>
   OLIFT_HD Real& at() {
     return m[I < J ? I : J][I < J ? J : I];
@@ -53,8 +55,8 @@ OLIFT_HD Real magnitude(Real x) {
   return Ops<Real>::select(x < Real{}, -x, x);
 }
 
-// To the last bits of a float, in fewer instructions on a device; its angle need not be exact for a Jacobi rotation,
-// only the rotation's length.
+// The quotient. On a device the last bits of a float may be wrong, which saves instructions. A Jacobi rotation's angle
+// may have such an error, as long as c² + s² = 1.
 template <class Real>
 OLIFT_HD Real near_quotient(Real a, Real b) {
 #if defined(__CUDA_ARCH__)
@@ -89,13 +91,13 @@ OLIFT_HD void turn(Real& x, Real& y, Real c, Real s) {
   y = s * old + c * y;
 }
 
-// One Jacobi rotation: a[P][Q] becomes 0, the columns P and Q of `vectors` turn with it.
+// One Jacobi rotation: it makes a[P][Q] 0, and is applied to the rows P and Q of `vectors`, too.
 template <int P, int Q, class Real>
 OLIFT_HD void annihilate(Symmetric4<Real>& a, Real (&vectors)[4][4]) {
   constexpr int R = P != 0 ? 0 : (Q != 1 ? 1 : 2);
   constexpr int S = 6 - P - Q - R;
-  // Entries that are negligible beside a matrix of size 1 become 0: their squares would be denormal numbers, which are
-  // slow.
+  // Entries that are negligible in a matrix of size 1 become 0, because their squares would be denormal numbers, which
+  // are slow.
   const Real left = a.template at<P, Q>();
   const Real zero{};
   const Real off = Ops<Real>::select(magnitude(left) < zero + Ops<Real>::kNothing, zero, left);
@@ -117,7 +119,7 @@ OLIFT_HD void annihilate(Symmetric4<Real>& a, Real (&vectors)[4][4]) {
   turn(vectors[P][3], vectors[Q][3], c, s);
 }
 
-// The largest and the second largest of four values, and the row of `vectors` that belongs to the largest.
+// The largest and the second largest of four values, and the row of `vectors` of the largest.
 template <class Real>
 OLIFT_HD void largest(const Real (&values)[4], const Real (&vectors)[4][4], Real& first, Real& second, Real (&row)[4]) {
   using O = Ops<Real>;
@@ -146,8 +148,8 @@ OLIFT_HD void rotation_matrix(const Real (&q)[4], Real (&r)[9]) {
   r[8] = 1 - 2 * (x * x + y * y);
 }
 
-// The rotation that maximizes Σ w · target · R source = Σ_ij h[i, j] R[j, i], that maximum in `top`, and
-// conditioning = (λ1 - λ2) / (2 λ1): how far the best rotation stands out, 0 where it is ambiguous.
+// The rotation R that maximizes Σ w · target · R source = Σ_ij h[i, j] R[j, i], and the maximum, `top`.
+// conditioning = (λ1 - λ2) / (2 λ1) of the two largest eigenvalues says how well R is determined: 0 if it is ambiguous.
 template <class Real>
 OLIFT_HD void best_rotation(const Real (&h)[9], bool reflection, Real (&rotation)[9], Real& top, Real& conditioning) {
   using O = Ops<Real>;
@@ -178,7 +180,7 @@ OLIFT_HD void best_rotation(const Real (&h)[9], bool reflection, Real (&rotation
     for (int j = 0; j < 4; ++j) vectors[i][j] = i == j ? one : zero;
   }
   for (int sweep = 0; sweep < O::kSweeps; ++sweep) {
-    // Two by two they touch different rows, so that the processor can work on both at once.
+    // Each pair of lines touches different rows, so the processor can work on both at once.
     annihilate<0, 1>(a, vectors);
     annihilate<2, 3>(a, vectors);
     annihilate<0, 2>(a, vectors);
@@ -195,7 +197,7 @@ OLIFT_HD void best_rotation(const Real (&h)[9], bool reflection, Real (&rotation
     Real opposite[4], turned_first, turned_second, turned_q[4];
     for (int i = 0; i < 4; ++i) opposite[i] = -values[i];
     largest(opposite, vectors, turned_first, turned_second, turned_q);
-    const auto turned = turned_first > first * (1 + 16 * O::kEpsilon);  // a flat set fits both ways: stay proper
+    const auto turned = turned_first > first * (1 + 16 * O::kEpsilon);  // a flat set fits both ways: proper
     first = O::select(turned, turned_first, first);
     second = O::select(turned, turned_second, second);
     for (int j = 0; j < 4; ++j) q[j] = O::select(turned, turned_q[j], q[j]);

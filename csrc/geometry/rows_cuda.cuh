@@ -1,9 +1,10 @@
-// Many small problems on a CUDA device, one a lane: no sum crosses lanes, and every number of a problem is held once.
+// Many small problems on a CUDA device, one in each lane: no sum crosses lanes, and only one lane has a problem's
+// numbers in registers.
 //
-// A warp is a block. It copies the points of its 32 problems into shared memory, 24 bytes a point in float32 (28 with
-// weights), all of them in flight at once (cp.async); then each lane goes over its own row as often as the step needs.
-// Rows are an odd number of words apart, so that lanes never meet in a bank. Gradients take the points' places and go
-// back row by row. Internal linkage: included once.
+// A block is one warp. It copies the points of its 32 problems into shared memory, 24 bytes a point in float32 (28 with
+// weights), all at once (cp.async). Then each lane goes over its own row as often as the step needs. Rows are an odd
+// number of words apart, so no two lanes use the same bank. Gradients replace the points, and are copied back row by
+// row. Internal linkage: included once.
 #pragma once
 
 #include <cuda_pipeline_primitives.h>
@@ -14,8 +15,8 @@
 
 namespace {
 
-constexpr int64_t kManyProblems = 1 << 14;  // from here on: there are warps enough for every multiprocessor
-constexpr int64_t kRowsBytes = 48 << 10;    // of a block, at most
+constexpr int64_t kManyProblems = 1 << 14;  // from this number on, there are enough warps for all multiprocessors
+constexpr int64_t kRowsBytes = 48 << 10;    // of shared memory for a block, at most
 
 __host__ __device__ constexpr int64_t row_words(int64_t points) { return 3 * points | 1; }
 __host__ __device__ constexpr int64_t weight_words(int64_t points) { return points | 1; }
@@ -26,8 +27,8 @@ int64_t rows_bytes(const Procrustes& p) {
   return kWarp * words * static_cast<int64_t>(sizeof(Real));
 }
 
-// Begins to copy `width` numbers of each of `points` points of each problem into rows of shared memory, `stride` apart,
-// all lanes of a warp together: a lane takes the same places of every row.
+// Starts to copy `width` numbers of each of `points` points of each problem into rows of shared memory, `stride` apart.
+// The lanes of a warp share this; a lane copies the same places of all rows.
 template <class Real>
 __device__ void fetch_rows(const void* base, const Strides2& strides, int width, int64_t n, int problems, int points,
                            int stride, Real* to) {
@@ -73,7 +74,7 @@ struct Row {
     return x;
   }
 
-  // Points are relative to the first one that counts.
+  // Makes points relative to the first one with a weight.
   __device__ void shift_to_first_that_counts() {
     int first = 0;
     while (Weighted && first < points && weights[first] == 0) ++first;
@@ -90,7 +91,7 @@ struct Row {
     for (int i = 0; i < points; ++i) terms(point(i), sums);
   }
 
-  // The gradient of each point takes its place.
+  // Replaces each point by its gradient.
   template <class Gradient>
   OLIFT_HD void write(const Gradient& gradient) const {
     for (int i = 0; i < points; ++i) {
@@ -104,7 +105,8 @@ struct Row {
   }
 };
 
-// What problem n has once. Those of a warp follow each other, and meet in the cache.
+// Loads and stores the numbers that problem n has once. Those of a warp's problems are next to each other, and so in
+// the same cache lines.
 template <class Real>
 struct Own {
   int64_t n;
@@ -117,7 +119,7 @@ struct Own {
   }
 };
 
-// Grid: a block of one warp for 32 consecutive problems; shared memory: rows_bytes.
+// A block is one warp, for 32 consecutive problems, with rows_bytes of shared memory.
 template <class Real, bool Weighted>
 __global__ void __launch_bounds__(kWarp) row_problems(Procrustes p) {
   const int points = static_cast<int>(p.points), lane = lane_index();

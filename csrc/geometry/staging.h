@@ -1,8 +1,8 @@
-// Copies point sets between memory, where a point's coordinates follow each other, and vectors that hold one coordinate
+// Copies point sets between memory, where a point's coordinates are next to each other, and vectors with one coordinate
 // of several sets.
 //
-// With L lanes in a vector, blocks of L floats of L rows are transposed in registers. What is left over, or does not
-// lie in one run, is copied element by element. Internal linkage: see simd.h.
+// With L lanes in a vector, blocks of L numbers of L rows are transposed in registers. Rows of fewer than L numbers are
+// copied one by one. Internal linkage: see simd.h.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +39,8 @@ OLIFT_INLINE V pick(V a, V b) {
 #endif
 }
 
-// Lanes without bit `Half` of their index take a, the others b moved down (low) or stay (high).
+// One stage of a transpose: exchanges the lanes of a whose index has the bit `Half` with the lanes of b whose index
+// does not have it.
 template <class Real, int Half, int... I>
 OLIFT_INLINE void exchange(Lanes<Real>& a, Lanes<Real>& b, std::integer_sequence<int, I...>) {
   constexpr int L = kLanes<Real>;
@@ -59,7 +60,7 @@ OLIFT_INLINE void transpose(Lanes<Real> (&rows)[kLanes<Real>]) {
   if constexpr (Half > 1) transpose<Real, Half / 2>(rows);
 }
 
-// Lane i of out[k] is rows[i][k], k in 0 … count - 1. Prefetches what lies `ahead` elements further on.
+// Lane i of out[k] becomes rows[i][k], for k in 0 … count - 1. Also prefetches the elements `ahead` further on.
 template <class Real>
 OLIFT_INLINE void load_rows(const Real* const (&rows)[kLanes<Real>], int count, int64_t ahead, Lanes<Real>* out) {
   constexpr int L = kLanes<Real>;
@@ -70,7 +71,7 @@ OLIFT_INLINE void load_rows(const Real* const (&rows)[kLanes<Real>], int count, 
     return;
   }
   for (int k = 0; k < count; k += L) {
-    k = std::min(k, count - L);  // the last block reaches back, over what is there already
+    k = std::min(k, count - L);  // the last block starts earlier, and overlaps the one before
     Lanes<Real> block[L];
     OLIFT_UNROLL
     for (int i = 0; i < L; ++i) {

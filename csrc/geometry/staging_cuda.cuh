@@ -1,7 +1,7 @@
-// Points of a CUDA kernel in shared memory, and the lanes that share them.
+// Points of a CUDA kernel in shared memory, and the group of lanes that share a problem.
 //
-// Points come in one run, 16 bytes a lane where the address allows it, source, target and weights in flight at once
-// (cp.async), and gradients go back the same way. Internal linkage: included once.
+// Source, target and weights are copied at the same time (cp.async), 16 bytes for each lane if they are contiguous and
+// aligned. Gradients are copied back in the same way. Internal linkage: included once.
 #pragma once
 
 #include <cuda_pipeline_primitives.h>
@@ -19,7 +19,7 @@ constexpr unsigned kAll = 0xffffffffu;
 constexpr int kStage = 256;  // points of a warp in shared memory
 
 template <class Real>
-constexpr int kWarps = sizeof(Real) == 4 ? 4 : 2;  // of a block: 28 KiB of shared memory
+constexpr int kWarps = sizeof(Real) == 4 ? 4 : 2;  // of a block, which has 28 KiB of shared memory
 
 template <class Real>
 constexpr int kThreads = kWarps<Real> * kWarp;
@@ -37,7 +37,7 @@ __device__ bool in_vectors(const Real* memory) {
   return reinterpret_cast<uintptr_t>(memory) % sizeof(uint4) == 0;
 }
 
-// What a launch has asked for.
+// The dynamic shared memory of the launch.
 __device__ void* shared_memory() {
 #if defined(OLIFT_SHARED_MEMORY)
   return OLIFT_SHARED_MEMORY;
@@ -47,7 +47,7 @@ __device__ void* shared_memory() {
 #endif
 }
 
-// Begins to copy `count` numbers of a run of memory to the start of a stage's array, all lanes of a warp together.
+// Starts to copy `count` contiguous numbers to the start of a stage's array; the lanes of a warp share this.
 template <class Real>
 __device__ void fetch_run(const Real* from, Real* to, int count) {
   constexpr int kEach = static_cast<int>(sizeof(uint4) / sizeof(Real));
@@ -60,7 +60,7 @@ __device__ void fetch_run(const Real* from, Real* to, int count) {
   }
 }
 
-// Copies `count` numbers from the start of a stage's array to a run of memory, all lanes of a warp together.
+// Copies `count` numbers from the start of a stage's array to contiguous memory; the lanes of a warp share this.
 template <class Real>
 __device__ void copy_run(const Real* from, Real* to, int count, bool vectors) {
   const int whole = vectors ? count / static_cast<int>(sizeof(uint4) / sizeof(Real)) : 0;
@@ -72,7 +72,7 @@ __device__ void copy_run(const Real* from, Real* to, int count, bool vectors) {
   }
 }
 
-// Begins to copy `width` numbers of each of `points` points of each of `problems` problems.
+// Starts to copy `width` numbers of each of `points` points of each of `problems` problems.
 template <class Real>
 __device__ void stage_array(const void* base, const Strides2& strides, int width, int64_t n, int64_t first,
                             int problems, int points, Real* to) {
@@ -90,7 +90,7 @@ __device__ void stage_array(const void* base, const Strides2& strides, int width
 
 template <class Real>
 __device__ void stage_points(const Procrustes& p, int64_t n, int64_t first, int problems, int points, Stage<Real>& to) {
-  __syncwarp();  // what was staged before has been read
+  __syncwarp();  // all lanes have read the points that were here before
   stage_array(p.source, p.source_strides, 3, n, first, problems, points, to.source);
   stage_array(p.target, p.target_strides, 3, n, first, problems, points, to.target);
   if (p.weights) stage_array(p.weights, p.weights_strides, 1, n, first, problems, points, to.weights);
@@ -99,7 +99,7 @@ __device__ void stage_points(const Procrustes& p, int64_t n, int64_t first, int 
   __syncwarp();
 }
 
-// Writes the gradients that stand in the stage; `at` is the first point's place among all points.
+// Writes the gradients in the stage to memory; `at` is the index of the first point among all points.
 template <class Real>
 __device__ void unstage_gradients(const Procrustes& p, int64_t at, int count, const Stage<Real>& from) {
   __syncwarp();
@@ -116,7 +116,7 @@ __device__ Real sum_over_lanes(Real x) {
   return x;
 }
 
-// `Width` lanes and the staged points that they share; `points` is 0 where there is no problem for them.
+// `Width` lanes and the staged points that they share; `points` is 0 if there is no problem for them.
 template <class Real, int Width>
 struct Group {
   Real *source, *target, *weights;
@@ -133,7 +133,7 @@ struct Group {
 
   __device__ int lane() const { return lane_index() % Width; }
 
-  // Points are relative to the first one that counts.
+  // Makes points relative to the first one with a weight.
   __device__ void shift_to_first_that_counts() {
     int first = 0;
     if (weights) {
@@ -173,7 +173,7 @@ struct Group {
     for (int k = 0; k < Count; ++k) sums[k] = sum_over_lanes<Width>(sums[k]);
   }
 
-  // The gradient of each point takes its place.
+  // Replaces each point by its gradient.
   template <class Gradient>
   __device__ void write(const Gradient& gradient) const {
     for (int i = lane(); i < points; i += Width) {

@@ -1,5 +1,5 @@
-// Weights rounded to integers, as the token block reads them; compiled once for each instruction set, whose vectors set
-// the width of a panel.
+// Packs weights as integers for the token block. Compiled once for each instruction set, because the width of a panel
+// is that of its vectors.
 
 #include "common/isa.h"
 #include "integers/rounded_rows.h"

@@ -1,10 +1,10 @@
-// Rows and weights rounded to integers, whose products are added up exactly.
+// Rows and weights rounded to 16-bit integers. Sums of up to 256 of their products are exact.
 //
 //   x · w  ≈  scale(x) · scale(w) · Σ q(x) q(w)      q(x) = round(x / scale(x)), scale(x) = max |x| / 8191
 //
-// A row has one scale, and so has each output of a weight: the finest at which no sum of 256 products can overflow. One
-// instruction multiplies two pairs of 16-bit integers in each lane and adds both products up, where a float
-// multiply-add does one.
+// A row has one scale, and so has each output of a weight: the smallest with which no sum of 256 products can overflow.
+// One instruction multiplies two pairs of 16-bit integers in each lane and adds both products; a multiply-add of floats
+// does one.
 #pragma once
 
 #include "layers/rows.h"
@@ -17,15 +17,15 @@ namespace {
 
 constexpr float kLargestOfRow = 8191.0f, kLargestOfWeight = 32767.0f;
 constexpr int64_t kPair = 2;
-constexpr int64_t kSummed = 256;            // so many products are added up as integers
-constexpr float kLargestTotal = 262000.0f;  // of the sizes of so many weights: times 8191 it is below 2^31
-constexpr float kTiny = 1e-30f;             // smaller values are taken as 0
+constexpr int64_t kSummed = 256;            // number of products that are added up as integers
+constexpr float kLargestTotal = 262000.0f;  // of the magnitudes of kSummed weights; times 8191 it is below 2^31
+constexpr float kTiny = 1e-30f;             // smaller values count as 0
 
-// Rows a power of two apart would share a few cache sets: a line is added.
+// Rows whose distance is a power of two would share a few cache sets, so a cache line is added to each.
 constexpr int64_t integer_stride(int64_t width) { return round_up(width, 32) + 32; }
 
-// Of a packed weight, each panel: the scales of its 2L outputs as floats, each in the place of two integers; then the
-// integers, pair by pair.
+// A panel of a packed weight has the scales of 2L outputs as floats, each in the space of two integers. The integers
+// follow: for each pair of inputs, the two integers of each output.
 template <int L>
 constexpr int64_t kScales = 2 * L * 2;
 
@@ -34,7 +34,7 @@ constexpr int64_t integer_panel(int64_t in) {
   return kScales<L> + 2 * L * round_up(in, kPair);
 }
 
-// In each lane, sum + the products of the lower and of the upper 16 bits of a and b.
+// In each lane of 32 bits: sum + low(a) · low(b) + high(a) · high(b), of the lower and the upper 16 bits.
 template <int L>
 OLIFT_INLINE IntVec<L> add_pair(IntVec<L> sum, IntVec<L> a, IntVec<L> b) {
 #if defined(__AVX512VNNI__)
@@ -68,7 +68,7 @@ OLIFT_INLINE IntVec<L> load_pairs(const int16_t* from) {
   return pairs;
 }
 
-// sums += R rows of `a` · the integers of a panel.
+// sums += R rows of `a` times the integers of a panel. `whole` has the exact sums in registers.
 template <int L, int R>
 OLIFT_INLINE void multiply_integers(const int16_t* a, int64_t a_row, const int16_t* panel, int64_t in,
                                     Vec<L> (&sums)[R][2]) {
@@ -98,7 +98,7 @@ OLIFT_INLINE void multiply_integers(const int16_t* a, int64_t a_row, const int16
 template <int L>
 OLIFT_INLINE void round_values(const float* from, int64_t width, float factor, int16_t* to) {
   typedef typename VecOf<int16_t, L>::Type Shorts;
-  const float magic = 12582912.0f;  // 1.5 · 2^23: adding it leaves an integer in the low bits
+  const float magic = 12582912.0f;  // 1.5 · 2^23; after adding it, the low bits are the rounded integer
   for (int64_t d = 0; d < width; d += L) {
     const Vec<L> shifted = load_up_to<L>(from + d, width - d) * factor + magic;
     IntVec<L> bits;
@@ -108,7 +108,7 @@ OLIFT_INLINE void round_values(const float* from, int64_t width, float factor, i
   }
 }
 
-// Rounds a row to integers up to kLargestOfRow, and returns what one of them is worth: NaN where a value is not finite.
+// Rounds a row to integers up to kLargestOfRow, and returns its scale: NaN if a value is not finite.
 template <int L>
 OLIFT_INLINE float round_row(const float* from, int64_t width, int16_t* to) {
   Vec<L> largest{}, spoilt{};
@@ -126,7 +126,7 @@ OLIFT_INLINE float round_row(const float* from, int64_t width, int16_t* to) {
   return most / kLargestOfRow;
 }
 
-// Rows that are written as floats, and that layers are applied to as integers.
+// Rows that are written as floats and multiplied as integers.
 template <int L>
 class RoundedRows {
  public:
@@ -140,14 +140,14 @@ class RoundedRows {
   Value* row(int64_t i) { return values_.at(i * stride_); }
   int64_t stride() const { return stride_; }
 
-  // The first `count` rows hold `width` values now.
+  // To be called when the first `count` rows have `width` values: rounds them.
   OLIFT_APART void written(int64_t count, int64_t width) {
     for (int64_t i = 0; i < count; ++i) {
       *scales_.at(i) = round_row<L>(row(i), width, integers_.at(i * integer_stride_));
     }
   }
 
-  // As `apply` of rows.h, of the rows as they are rounded.
+  // As `apply` of rows.h, of the rounded rows.
   template <class Finish>
   void apply(const Linear& layer, int64_t count, const Finish& finish) const {
     const int16_t* panel = static_cast<const int16_t*>(layer.weight);
@@ -176,7 +176,7 @@ class RoundedRows {
   Floats scales_;
 };
 
-// How many integers 1 is worth in the weights of an output, at most: NaN where one is not finite.
+// 1 / scale of the weights of an output, as large as allowed: NaN if a weight is not finite.
 OLIFT_INLINE float finest_factor(const float* weight, int64_t in) {
   float largest = kTiny, most = kTiny;
   for (int64_t first = 0; first < in; first += kSummed) {
@@ -192,7 +192,7 @@ OLIFT_INLINE float finest_factor(const float* weight, int64_t in) {
   return std::min(kLargestOfWeight / largest, kLargestTotal / most);
 }
 
-// Packs a weight as `RoundedRows` read it, unless there is no room for it, and returns how many int16 that takes.
+// Packs a weight for `RoundedRows`, unless `packed` is null, and returns the number of int16 that this takes.
 template <int L>
 int64_t pack_integers(const olift::Packing& p) {
   constexpr int wide = 2 * L;

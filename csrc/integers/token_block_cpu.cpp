@@ -1,5 +1,4 @@
-// The linear layers of a transformer layer, inference, by products of integers; compiled once for each instruction
-// set.
+// The token block for inference by products of integers. Compiled once for each instruction set.
 
 #include "common/isa.h"
 #include "integers/rounded_rows.h"

@@ -34,6 +34,7 @@ from olift_fast.odd_files import check_file
 from olift_fast.stages import Stages
 from olift_fast.tracks.containers import KeypointTracks, LiftedTracks
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.without_bones import bones_reported
 
 PACKED = 256
 """Recordings of fewer frames are lifted together."""
@@ -152,7 +153,8 @@ class Lifting:
         for group in groups.values():
             try:
                 start = time.perf_counter()
-                results = lift_recordings(self._model, [read.tracks for read in group], **_options(group[0]))
+                with bones_reported():  # by the manifest
+                    results = lift_recordings(self._model, [read.tracks for read in group], **_options(group[0]))
                 seconds = time.perf_counter() - start
             except Exception:  # noqa: BLE001 - lifted one by one, only the file that is to blame fails
                 yield from map(self._lifted_alone, group)
@@ -173,7 +175,8 @@ class Lifting:
                             lift_on_disk(self._model, read.tracks, self._work(read), **options)
                         )
                     else:
-                        result = lift_recordings(self._model, [read.tracks], **_options(read))[0]
+                        with bones_reported():
+                            result = lift_recordings(self._model, [read.tracks], **_options(read))[0]
                 read.record |= stages.rounded("seconds_")
                 return self._written(read, result)
         except Exception as error:  # noqa: BLE001 - as in `_read`

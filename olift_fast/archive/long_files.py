@@ -20,6 +20,7 @@ from olift_fast.streaming.long_recordings import LongResult, lift_long
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.without_bones import bones_reported
 
 _FRAMES = 16384
 
@@ -72,15 +73,16 @@ def lift_on_disk(
                 continue
             skeleton = _without(hand_of(tracks.skeleton, tracks.tracks[index]), there)
             out = folder / f"track {index}{'.npy' if deviations is None else '.h5'}"
-            found = lift_long(
-                model,
-                own[:, there],
-                out,
-                skeleton=skeleton,
-                visible=visible[index][:, there],
-                frame=frame,
-                pitch=pitch,
-            )
+            with bones_reported():  # by the manifest
+                found = lift_long(
+                    model,
+                    own[:, there],
+                    out,
+                    skeleton=skeleton,
+                    visible=visible[index][:, there],
+                    frame=frame,
+                    pitch=pitch,
+                )
             _copy(found, joints[index], None if deviations is None else deviations[:, index], there)
             rotation[index] = found.rotation
             scale[index] = found.scale if frame == "camera" else found.normalization.scale

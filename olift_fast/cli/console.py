@@ -173,7 +173,6 @@ def open_page(page: Path) -> None:
         warn(f"no browser to open here; the page is at {address}")
 
 
-
 def ordinal(number: int) -> str:
     """ "1st", "2nd", "13th"."""
     last = 0 if number % 100 in (11, 12, 13) else number % 10

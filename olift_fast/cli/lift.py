@@ -164,7 +164,7 @@ def lift(
       olift lift openpose_json/ --fps 60 --html walk.html
       olift lift dog.csv --skeleton ap10k_17 --min-confidence 0.5
       olift lift clip.slp --json | jq .seconds.lift
-      olift lift openfield.csv --view top --model small-all    filmed from above; this model can use the pitch
+      olift lift openfield.csv --view top --model small-all    filmed from above; this model takes the pitch
       olift lift walk.json --world --height 1.75m --calibration Calib.toml --camera cam_01
       olift lift recordings/ -o lifted/ --format-out .csv      all files of a folder and its subfolders
     """

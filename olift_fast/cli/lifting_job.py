@@ -146,9 +146,11 @@ def _lift(
     """The model's joints and, with ``--mirror``, how far those of the mirror image differ."""
     with stages.measure("start"), computing_with(job.backend):
         from olift_fast.model import MirrorDisagreement, lift_tracks
+        from olift_fast.tracks.without_bones import bones_reported
 
     mirror = MirrorDisagreement() if job.mirror else None
     with (
+        bones_reported(),  # by `skeleton_warnings`
         stages.measure("lift"),
         computing_with(job.backend),
         progress_bar(f"lifting {job.file.name}", quiet) as progress,
@@ -317,11 +319,11 @@ def hidden_share(result: LiftedTracks) -> float:
 
 
 def _camera_notes(model: AnyLifter, result: LiftedTracks) -> Iterator[str]:
-    """Notes on the camera's pitch: the one that the model was given, or that it could be given one."""
+    """A note on the camera's pitch: the one that was given to the model, or that it takes one."""
     if result.camera is not None:
-        yield f"the model was told: {result.camera}"
+        yield f"given to the model: {result.camera}"
     elif model.config.pitch:
-        yield "the model may be told how the camera looks: --pitch DEGREES, or --view top, level or below"
+        yield "the model takes the camera's pitch: --pitch DEGREES, or --view top, level or below"
 
 
 def skeleton_warnings(skeleton: Skeleton, tracks: Sequence[str] = ()) -> Iterator[str]:

@@ -87,6 +87,7 @@ def time_stages(
 
         from olift_fast.model import lift_tracks
         from olift_fast.ops.backends import why_not
+        from olift_fast.tracks.without_bones import bones_reported
 
         on_cpu = job.device == "cpu"
         missing = why_not("native") if on_cpu else None
@@ -98,7 +99,7 @@ def time_stages(
     prepared = _prepare(tracks, job)
     with start.measure("first_lift"), computing_with(backend):
         joints = _run(model, prepared)
-    with computing_with(backend):
+    with bones_reported(), computing_with(backend):
         result = lift_tracks(model, tracks, min_confidence=job.min_confidence, pitch=job.pitch)
     backends, error = [backend], None
     if compare and backend != "eager":

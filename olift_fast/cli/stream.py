@@ -205,23 +205,25 @@ def stream(
     from olift_fast.streaming import Recording, StreamingLifter, serve_stream
     from olift_fast.streaming.record_journal import journal_of
     from olift_fast.tracks.containers import AXES
+    from olift_fast.tracks.without_bones import bones_reported
 
     lifter = load_model(model, "cpu", dtype.value)
     set_thread_count(threads)
     if latency_frames is not None:
         with by_option("latency_frames", "--latency-frames"):
             lifter = lifter.with_latency(latency_frames)
-    lifting = StreamingLifter(
-        lifter,
-        joints,
-        tracks=tracks or (replayed.num_tracks if replayed else TRACKS),
-        frame=frame.value,
-        normalization=None if scale is None else Normalization(scale),
-        fit="running" if fit_frames is None else "hold",
-        fit_frames=fit_frames,
-        align=align,
-        pitch=degrees,
-    )
+    with bones_reported():  # by `skeleton_warnings`
+        lifting = StreamingLifter(
+            lifter,
+            joints,
+            tracks=tracks or (replayed.num_tracks if replayed else TRACKS),
+            frame=frame.value,
+            normalization=None if scale is None else Normalization(scale),
+            fit="running" if fit_frames is None else "hold",
+            fit_frames=fit_frames,
+            align=align,
+            pitch=degrees,
+        )
     lifting.warmup()
     recording = Recording(
         joints,

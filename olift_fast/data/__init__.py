@@ -1,4 +1,4 @@
-"""Training data: generated animals, cameras, detector faults, and readers of 3D recordings. Needs numpy alone."""
+"""Training data: generated animals, cameras, a detector's faults, and readers of 3D recordings. Needs only numpy."""
 
 from __future__ import annotations
 

@@ -1,24 +1,24 @@
 """AnimalSyn3D: synthetic animals with exact 3D, the data set of "Object Agnostic 3D Lifting in Space and Time".
 
-The folder of an animal holds a JSON file for each animation: ``AnimalSyn3D/foxZED/Walk1.json`` with
+An animal's folder has a JSON file for each animation, such as ``AnimalSyn3D/foxZED/Walk1.json``, with
 
-    model, animation         names; the joints of a known model (`olift_fast.tracks.rigs`) get its joint names
+    model, animation         names; a known model (`olift_fast.tracks.rigs`) names the joints
     connections              pairs of joint indices
     camera.intrinsic         (3, 3) in pixels, camera.extrinsic (3, 4) or (4, 4) from world to camera
     camera.width, .height    of the image in pixels
     points.2d                (T, J, 2) pixels
     points.cam_3d            (T, J, 3) camera space
 
-This follows the README and the code of the data set's public tooling (CJcool06/AnimalSyn3D). The published files
-themselves have not been read with it. In particular:
+This module follows the README and the code of the data set's public tooling (CJcool06/AnimalSyn3D). It has not been
+tried on the published files.
 
-- The tooling's camera is level, its y axis points **up**, and so do its pixels; and it exchanges the y and z of the
-  meshes, which are right-handed with Z up, so that its world is a mirror image. Both are undone here: 2D and 3D have y
-  down as everywhere in this package, left is left, and the world has Z up. Any other camera is refused, because
-  nothing tells how its world is to be read.
-- `points.3d` is `points.cam_3d` times a `points.scaling_factor` for each frame; neither is read, nor are
+- The tooling's camera is level. Its y axis points **up**, and so do its pixels. The tooling also exchanges y and z of
+  the meshes, which are right-handed with Z up, so its world is a mirror image. Both are undone here: 2D and 3D have y
+  down, as everywhere in this package; left is left; and the world has Z up. Any other camera is refused, because its
+  world can't be known.
+- `points.3d` is `points.cam_3d` times `points.scaling_factor` of each frame. These two are not read, and neither are
   `joint_group_idxs`, `optimised_joints` and `rel_mesh_path`.
-- The frame rate is not recorded; 30 is assumed.
+- The files have no frame rate; 30 is assumed.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ SEED = 2412
 
 
 def load_animalsyn3d(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, list[Paired]]:
-    """All animations, by the name of their animal's folder, each in the order of its file's name.
+    """All animations by the name of their animal's folder, in the order of the files' names.
 
     Args:
-        folder: holds a folder for each animal.
+        folder: has a folder for each animal.
         on_bad: "skip" leaves unusable files out, with a warning that counts and names them.
 
     Raises:
-        InputError: no such files, a bad one (with "skip": none that is good), or animations of one animal that differ
-            in their skeletons.
+        InputError: there are no such files, one is unusable (with "skip": all are), or the animations of one animal
+            have different skeletons.
     """
     paths = sorted(path for path in Path(folder).glob("*/*.json") if path.is_file())
     if not paths:
@@ -85,12 +85,13 @@ def load_animalsyn3d(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, l
 
 
 def load_animation(path: str | Path) -> Paired:
-    """One animation: its 3D in a world with Z up, one camera, and the 2D in that camera.
+    """One animation: its 3D in a world with Z up, one camera, and the 2D of that camera.
 
-    A null or NaN coordinate makes its point unknown: unlabeled in 3D, hidden in 2D.
+    A point with a null or NaN coordinate is unknown: unlabeled in 3D, hidden in 2D.
 
     Raises:
-        InputError: not a readable file of the format above, shapes that disagree, 2D that is not the 3D's projection.
+        InputError: the file can't be read or has another format, its shapes disagree, or its 2D is not the projection
+            of its 3D.
     """
     path = Path(path)
     refuse_odd(path)
@@ -103,11 +104,16 @@ def load_animation(path: str | Path) -> Paired:
 def split_animations(
     animals: Mapping[str, Sequence[Paired]], seed: int = SEED, held_out: float = 0.2
 ) -> tuple[dict[str, list[Paired]], dict[str, list[Paired]]]:
-    """Animations to train on and animations to hold out, both of every animal.
+    """Animations to train on and animations to hold out, both by animal.
 
-    Of each animal's n animations ⌊0.2 n⌋ are held out (the paper's 80 % for training, rounded up as its tooling does).
-    They are drawn with a fixed seed from the sorted names, so the order of the files and the other animals do not
-    matter. Which ones the paper held out is not known.
+    Of each animal's n animations ⌊0.2 n⌋ are held out: the paper trains on 80 %, which its tooling rounds up. They are
+    drawn with a fixed seed from the sorted names, so they do not depend on the order of the files or on other animals.
+    Which ones the paper held out is not known.
+
+    Args:
+        animals: of `load_animalsyn3d`.
+        seed: of the draw.
+        held_out: share to hold out.
 
     Raises:
         InputError: `held_out` is not between 0 and 1, two animations have one name, or an animal has too few to split.
@@ -134,9 +140,9 @@ def split_animations(
 
 
 def clips_of(animations: Sequence[Paired], family: str, frames: int = FRAMES) -> ClipBatch:
-    """The animations of one animal cut into clips from their first frame on, as their own camera sees them.
+    """The animations of one animal, cut into clips one after another, as their own camera sees them.
 
-    The 2D is that of the files, without faults; frames at an animation's end that do not fill a clip are left out.
+    The 2D is that of the files, without a detector's faults. Frames at the end that do not fill a clip are left out.
 
     Args:
         animations: of one skeleton, as `load_animalsyn3d` gives them.
@@ -174,7 +180,7 @@ def clips_of(animations: Sequence[Paired], family: str, frames: int = FRAMES) ->
     return ClipBatch(keypoints, visible, joints, labelled, animations[0].skeleton, family, cameras.pitch)
 
 
-# The tooling's world has Y up and is mirrored: y and z of the Z-up world, exchanged.
+# To the tooling's world, which has Y up and is mirrored, from a world with Z up: y and z are exchanged.
 _WORLD = np.array([[1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
 _Y_DOWN = np.diag([1.0, -1.0, 1.0])
 _NEEDED = (
@@ -184,7 +190,7 @@ _NEEDED = (
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The values that are needed, by their dotted names."""
+    """The values of `_NEEDED`, by their dotted names."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

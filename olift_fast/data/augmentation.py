@@ -1,4 +1,4 @@
-"""New motion out of recorded motion: parts of other clips, other joint angles, other bone lengths."""
+"""New motion from recorded motion: with parts of other clips, with other joint angles, with other bone lengths."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ANGLE = np.radians(15.0)
 def recombine(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share: float) -> Floats:
     """In a share of the clips, the joints beyond a random bone are taken from another clip of the batch.
 
-    The part is turned about the vertical by the angle that makes the rest of the other body face as this one does, and
-    attached to this body's end of the bone. All bones keep their lengths but the one that was cut. Bones that lie in a
-    loop can't be cut; a skeleton of loops alone, or without edges, is left as it is.
+    That part is turned about the vertical, by the angle by which the two bodies face differently, and attached to this
+    body's end of the bone. All bones keep their lengths, except the one that was cut. Bones in a loop can't be cut; a
+    skeleton of loops alone, or without edges, is unchanged.
 
     Args:
-        clips: (B, T, J, 3) world, Z up; NaN where a joint is not known. A part is not known where the joint that it is
-            attached to is not.
+        clips: ``(B, T, J, 3)`` in a world with Z up; NaN where a joint is not known. If the joint that a part is
+            attached to is not known, neither is the part.
         skeleton: of all clips.
         share: of the clips that are changed.
     """
@@ -51,12 +51,12 @@ def recombine(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share
 def bend_joints(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, share: float) -> Floats:
     """In a share of the clips, one, two or three joints are held at other angles.
 
-    At such a joint, all that lies beyond one of its bones is turned by a rotation that is the same in all frames: a
-    normal angle of standard deviation `ANGLE` about each axis. Bones keep their lengths.
+    At such a joint, all that lies beyond one of its bones is rotated, by the same rotation in all frames: a normal
+    angle of standard deviation `ANGLE` about each axis. Bones keep their lengths.
 
     Args:
-        clips: (B, T, J, 3); NaN where a joint is not known. A part is not known where the joint that it is turned about
-            is not.
+        clips: ``(B, T, J, 3)``; NaN where a joint is not known. If the joint that a part is turned about is not known,
+            neither is the part.
         skeleton: of all clips.
         share: of the clips that are changed.
     """
@@ -77,11 +77,11 @@ def bend_joints(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, sha
 def rescale_bones(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, proportions: float) -> Floats:
     """In every clip, each bone gets longer or shorter by a factor of its own, the same in all frames.
 
-    The factors are log-normal about 1, and the same on the left and the right. All bones keep their directions. Bones
-    that lie in a loop keep their lengths.
+    The factors are log-normal about 1, and the same on the left and the right. Bones keep their directions. Bones in a
+    loop keep their lengths.
 
     Args:
-        clips: (B, T, J, 3); NaN where a joint is not known, and in the result, too.
+        clips: ``(B, T, J, 3)``; NaN where a joint is not known, and in the result, too.
         skeleton: of all clips.
         proportions: how much the lengths vary: their logarithms' standard deviation is `LENGTH` times this.
     """
@@ -102,7 +102,7 @@ def rescale_bones(clips: Floats, skeleton: Skeleton, rng: np.random.Generator, p
 
 @lru_cache(maxsize=512)
 def _parts(skeleton: Skeleton) -> tuple[tuple[int, NDArray[np.bool_]], ...]:
-    """For each bone that divides the skeleton in two: the joint of it that stays, and (J) True for the smaller part."""
+    """For each bone whose cut divides the skeleton: its end in the larger part, and bool ``(J,)``, the smaller part."""
     joints = skeleton.num_joints
     found = []
     for a, b in skeleton.edges:
@@ -115,7 +115,7 @@ def _parts(skeleton: Skeleton) -> tuple[tuple[int, NDArray[np.bool_]], ...]:
 
 
 def _reached_without(skeleton: Skeleton, a: int, b: int) -> NDArray[np.bool_]:
-    """(J) True for what b is connected to when the bone from a to b is cut: for a, too, if the bone lies in a loop."""
+    """Bool ``(J,)``: the joints that are connected with b without the bone (a, b); a, too, if the bone is in a loop."""
     edges = tuple(edge for edge in skeleton.edges if set(edge) != {a, b})
     distances = Skeleton(skeleton.names, edges, skeleton.sides).hop_distances()
     return np.asarray(distances[b] < skeleton.num_joints)
@@ -123,7 +123,7 @@ def _reached_without(skeleton: Skeleton, a: int, b: int) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=512)
 def _tree(skeleton: Skeleton) -> tuple[tuple[tuple[int, int], ...], NDArray[np.bool_]]:
-    """Bones from a root of each connected part outward, nearer joint first; and which of them lie in a loop."""
+    """Bones outward from a root of each connected part, nearer joint first; and which of the bones are in a loop."""
     neighbors: list[list[int]] = [[] for _ in skeleton.names]
     for a, b in skeleton.edges:
         neighbors[a].append(b)
@@ -146,7 +146,7 @@ def _tree(skeleton: Skeleton) -> tuple[tuple[tuple[int, int], ...], NDArray[np.b
 
 
 def _held(vectors: Floats) -> Floats:
-    """Vectors (B, T, 3); an unknown one becomes the last known before it, else the first known after it, else 0."""
+    """Vectors ``(B, T, 3)``; an unknown one becomes the last known before it, else the first known after it, else 0."""
     known = np.isfinite(vectors).all(axis=-1)
     if known.all():
         return vectors

@@ -1,4 +1,4 @@
-"""Reading many files of which some are unusable: stop at the first, or skip them with a warning."""
+"""Reads many files of which some may be unusable: stops at the first unusable one, or skips them with a warning."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Item = TypeVar("Item", bound=Hashable)
 Value = TypeVar("Value")
 
 NAMED = 5
-"""Unusable files that a warning names; the others are counted."""
+"""A warning names this many unusable files at most, and counts all."""
 
 
 def read_each(
     items: Collection[Item], read: Callable[[Item], Value], on_bad: OnBad, what: str = "files"
 ) -> dict[Item, Value]:
-    """What `read` makes of each item, in their order.
+    """The result of `read` for each item, in their order.
 
     Args:
-        items: files, or names of parts of one.
-        read: raises InputError for an item that is unusable.
-        on_bad: "raise" passes the first such error on; "skip" leaves these items out, with one warning that counts
-            them and names the first five.
-        what: what messages call the items, in the plural.
+        items: files, or names of parts of one file.
+        read: raises InputError for an unusable item.
+        on_bad: "raise" passes on the first such error. "skip" leaves these items out, with one warning that counts them
+            and names the first five.
+        what: the plural that messages call the items by.
 
     Raises:
-        InputError: `on_bad` is neither; or an item is unusable and `on_bad` is "raise"; or all of them are.
+        InputError: `on_bad` is neither; or an item is unusable and `on_bad` is "raise"; or all items are unusable.
     """
     if on_bad not in ("raise", "skip"):
         raise InputError(f"on_bad must be 'raise' or 'skip', got {on_bad!r}")

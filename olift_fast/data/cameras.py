@@ -1,4 +1,4 @@
-"""Pinhole cameras: upright ones placed around a clip, or real calibrated ones, and the projection with its target."""
+"""Pinhole cameras, random ones around a clip or calibrated ones; and the projection to keypoints and target joints."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from olift_fast.errors import check_shares
 Floats = NDArray[np.float32]
 
 VIEWS: dict[str, tuple[float, float]] = {"level": (0.0, 40.0), "top": (40.0, 90.0), "below": (-90.0, -20.0)}
-"""Degrees by which a camera of each view looks down: about level, from above, or up through a glass floor."""
+"""Range of the degrees by which a camera of each view looks down; "below" looks up through a glass floor."""
 
 
 @dataclass(frozen=True)
 class CameraRange:
-    """Ranges that random cameras are drawn from, one camera a clip, at random azimuth.
+    """Ranges that random cameras are drawn from, one camera for each clip, at random azimuth.
 
-    elevation: degrees by which a camera looks down; negative ones look up from below. roll: degrees of turn about the
-        viewing axis.
-    focal: 35 mm-equivalent focal length in units of 35/36 of the image width, drawn log-uniformly.
-    fill: how much of the image half-size the clip may fill. offset: how far the clip is off the image center, in clip
-    radii. image_size: width and height in pixels; None draws them from 320 ... 1920.
-    weak: share of clips seen from very far away (weak perspective).
-    follow, pan: shares of clips whose camera moves along with the body, or turns slowly about the vertical; all others
-        are static.
-    views: how often each of `VIEWS` is drawn, in place of `elevation`, which is not read then.
-    end_on: share of clips seen along the body's longest level axis, from either end, give or take 15 degrees.
-    close: share of clips that a wide lens sees from nearby, whose focal length is 0.4 ... 0.7.
+    Args:
+        elevation: degrees by which a camera looks down; negative cameras look up.
+        roll: degrees of rotation about the viewing axis.
+        focal: focal length in units of 35/36 of the image's longer side, drawn log-uniformly.
+        fill: share of half the image that the clip may fill.
+        offset: how far the clip may be from the image center, in RMS radii of the clip.
+        image_size: width and height in pixels; None draws both from 320 … 1920.
+        weak: share of clips seen from very far away (weak perspective).
+        follow: share of clips whose camera moves along with the body.
+        pan: share of clips whose camera turns slowly about the vertical. All others are static.
+        views: how often each of `VIEWS` is drawn; if given, `elevation` is not used.
+        end_on: share of clips seen along the body's longest level axis, from either end, with a standard deviation of
+            15 degrees.
+        close: share of clips seen by a wide lens from nearby, with a focal length of 0.4 … 0.7.
 
-    Raises InputError for views of other names, or without shares.
+    Raises:
+        InputError: a view has another name, or no share is above 0.
     """
 
     elevation: tuple[float, float] = (0.0, 40.0)
@@ -55,10 +59,13 @@ class CameraRange:
 
 @dataclass(frozen=True)
 class Cameras:
-    """One pinhole camera a clip: x_camera = rotation (x_world - position), pixel = focal x_camera / z + center.
+    """One pinhole camera a clip: ``x_camera = rotation (x_world - position)``, ``pixel = focal x_camera / z + center``.
 
-    rotation (B, F, 3, 3): world to camera (x right, y down, z ahead); F is 1 for a static camera, else T.
-    position (B, F, 3): in world units. focal (B, 2), center (B, 2): pixels. image_size (B, 2): width, height in pixels.
+    Args:
+        rotation: ``(B, F, 3, 3)``, world to camera (x right, y down, z ahead). F is 1 for static cameras, else T.
+        position: ``(B, F, 3)`` in world units.
+        focal, center: ``(B, 2)`` in pixels.
+        image_size: ``(B, 2)``, width and height in pixels.
     """
 
     rotation: Floats
@@ -69,7 +76,7 @@ class Cameras:
 
     @property
     def pitch(self) -> Floats:
-        """(B,) degrees by which each camera looks down, on average over time, where the world's Z is up."""
+        """Degrees ``(B,)`` by which each camera looks down, averaged over time, for a world with Z up."""
         x, y, z = np.moveaxis(self.rotation[:, :, 2], -1, 0)
         return np.degrees(np.arctan2(-z, np.hypot(x, y))).mean(axis=1)
 
@@ -80,9 +87,13 @@ class Cameras:
         translation: NDArray[np.floating],
         image_size: tuple[int, int] | NDArray[np.integer],
     ) -> Cameras:
-        """Real cameras: K (B, 3, 3) in pixels, x_camera = rotation (B, 3, 3) x_world + translation (B, 3).
+        """Static cameras from a calibration: ``x_camera = rotation x_world + translation``.
 
-        image_size: width and height in pixels, of all cameras or (B, 2) of each.
+        Args:
+            intrinsics: K ``(B, 3, 3)`` in pixels.
+            rotation: ``(B, 3, 3)``.
+            translation: ``(B, 3)`` in world units.
+            image_size: width and height in pixels: of all cameras, or ``(B, 2)``.
         """
         position = -np.einsum("bji,bj->bi", rotation, translation)
         count = len(intrinsics)
@@ -98,18 +109,25 @@ class Cameras:
 def project(
     positions: NDArray[np.floating], cameras: Cameras, labelled: NDArray[np.bool_] | None = None
 ) -> tuple[Floats, Floats]:
-    """What the cameras see, and the target joints for it.
+    """The keypoints that the cameras see, and the joints that are the target of lifting them.
 
-    positions (B, T, J, 3): world, Z up. labelled (B, T, J): False where a position is unknown (it is not read).
-    Returns keypoints (B, T, J, 2) in pixels and joints (B, T, J, 3) in camera axes, relative to the frame's mean over
-    the labeled joints and scaled by focal / depth of that mean, so that x and y overlay the keypoints up to
-    perspective (AnimalSyn3D's "camera space scaled to pixels", arXiv 2412.01166). Both are 0 where not labeled.
+    Args:
+        positions: ``(B, T, J, 3)`` in the world.
+        cameras: B cameras.
+        labelled: bool ``(B, T, J)``, False where a position is unknown; it is not read. By default all are known.
+
+    Returns:
+        Keypoints ``(B, T, J, 2)`` in pixels, and joints ``(B, T, J, 3)`` in camera axes. The joints are relative to the
+        mean of the frame's labeled joints, and scaled by focal / depth of that mean. So their x and y fit the
+        keypoints, except for perspective (AnimalSyn3D's "camera space scaled to pixels", arXiv 2412.01166). Both are 0
+        where not labeled.
     """
     positions = np.asarray(positions)
     if labelled is not None:
         positions = np.where(labelled[..., None], positions, 0)
         count = np.maximum(labelled.sum(axis=-1, dtype=np.float32), 1)[..., None, None]
-    # The center is subtracted before the rotation: beside a far camera's distance, float32 has few digits left for it.
+    # The center is subtracted before the rotation. After adding a far camera's distance, float32 would have few digits
+    # left for the body.
     center = positions.sum(axis=-2, keepdims=True)
     center = center / (positions.shape[-2] if labelled is None else count)
     turn = np.swapaxes(cameras.rotation, -1, -2)
@@ -134,9 +152,13 @@ def random_cameras(
     ranges: CameraRange | None = None,
     labelled: NDArray[np.bool_] | None = None,
 ) -> Cameras:
-    """Upright cameras around each clip, moved back until every labeled joint of the clip is in view.
+    """Random cameras around each clip, moved back until every labeled joint of the clip is in view.
 
-    positions (B, T, J, 3): world, Z up; labelled (B, T, J): False where a position is unknown.
+    Args:
+        rng: draws them.
+        positions: ``(B, T, J, 3)`` in a world with Z up.
+        ranges: `CameraRange()` by default.
+        labelled: bool ``(B, T, J)``, False where a position is unknown. By default all are known.
     """
     ranges = ranges or CameraRange()
     count, frames = len(positions), positions.shape[1]
@@ -163,7 +185,7 @@ def random_cameras(
         path = np.where((kind < ranges.follow)[:, None, None], middle, path)
     if ranges.pan > 0:
         panning = (kind > 1 - ranges.pan).astype(float)[:, None]
-        # A pan of less than the half-width that is filled: otherwise the clip would leave the view at any distance.
+        # The pan is less than the filled half-width. With a larger one the clip would leave the view at any distance.
         reach = np.arctan(0.5 * fill * size.min(axis=-1) / focal)[:, None]
         swing = rng.uniform(-0.6, 0.6, (count, 1)) * reach * panning
         rotation = _yawed(rotation, swing * np.linspace(-1, 1, frames))
@@ -188,7 +210,10 @@ def random_cameras(
 def upright_rotation(
     azimuth: NDArray[np.floating], elevation: NDArray[np.floating], roll: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """World (Z up) to camera rotations (B, 3, 3), looking along `azimuth` and down by `elevation`; radians (B,)."""
+    """Rotations ``(B, 3, 3)`` from a world with Z up to cameras that look along `azimuth` and down by `elevation`.
+
+    All angles are ``(B,)`` in radians; `roll` is about the viewing axis.
+    """
     ahead = np.stack(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), -np.sin(elevation)], axis=-1
     )
@@ -199,7 +224,7 @@ def upright_rotation(
 
 
 def _elevations(rng: np.random.Generator, ranges: CameraRange, count: int) -> NDArray[np.float64]:
-    """(B,) degrees."""
+    """Degrees ``(B,)`` by which the cameras look down."""
     if ranges.views is None:
         return rng.uniform(*ranges.elevation, size=count)
     shares = np.array(list(ranges.views.values()), np.float64)
@@ -209,14 +234,14 @@ def _elevations(rng: np.random.Generator, ranges: CameraRange, count: int) -> ND
 
 
 def _long_axis(positions: Floats) -> NDArray[np.floating]:
-    """Azimuth (B,) of the axis along which each clip's joints (B, T, J, 3) reach farthest from their frame's mean."""
+    """Azimuth ``(B,)`` of the level axis along which each clip's joints ``(B, T, J, 3)`` spread most."""
     level = positions[..., :2] - positions[..., :2].mean(axis=2, keepdims=True)
     xx, xy, yy = (np.einsum("btj,btj->b", level[..., a], level[..., b]) for a, b in ((0, 0), (0, 1), (1, 1)))
     return np.asarray(0.5 * np.arctan2(2 * xy, xx - yy))
 
 
 def _filled(positions: Floats, labelled: NDArray[np.bool_]) -> Floats:
-    """Unknown positions replaced by a known one of their clip, so that they don't move the camera."""
+    """Positions with each unknown one replaced by a known one of its clip, so that it doesn't move the camera."""
     flat = labelled.reshape(len(labelled), -1)
     first = positions.reshape(len(positions), -1, 3)[np.arange(len(flat)), flat.argmax(axis=1)]
     return np.where(labelled[..., None], positions, np.nan_to_num(first)[:, None, None])
@@ -229,7 +254,7 @@ def _image_sizes(rng: np.random.Generator, ranges: CameraRange, count: int) -> N
 
 
 def _yawed(rotation: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cameras (B, 1, 3, 3) turned about the world's vertical by angles (B, T)."""
+    """Rotations ``(B, T, 3, 3)`` of cameras ``(B, 1, 3, 3)`` turned about the world's vertical by angles ``(B, T)``."""
     cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     turn = np.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], axis=-1).reshape(*angle.shape, 3, 3)
     return np.matmul(rotation, turn)
@@ -242,7 +267,10 @@ def _distance(
     fill: NDArray[np.float64],
     size: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The least distance (B,) that shows every joint; they lie at seen (3, B, T, J) + distance x forward (B, F, 3)."""
+    """The least distance ``(B,)`` from which every joint is in view.
+
+    In camera axes the joints are at seen ``(3, B, T, J)`` + distance · forward ``(B, F, 3)``.
+    """
     slope = fill[:, None] * 0.5 * size / focal[:, None]
     seen = seen.reshape(*seen.shape[:3], -1)
     ahead = seen[2].min(axis=(1, 2))

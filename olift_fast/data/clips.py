@@ -1,4 +1,4 @@
-"""Clips of one skeleton: 2D keypoints with the 3D joints they came from."""
+"""Clips of one skeleton: 2D keypoints and the 3D joints that they are projections of."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from olift_fast.tracks.skeleton import Skeleton
 class ClipBatch:
     """B clips of T frames of one skeleton with J joints.
 
-    keypoints (B, T, J, 2): float32 pixels; 0 where not visible.
-    visible (B, T, J): bool, False where the keypoint is missing.
-    joints (B, T, J, 3): float32 target, camera axes (x right, y down, z away), relative to the frame's mean over the
-        labeled joints, in pixels at that mean's depth; 0 where not labeled.
-    labelled (B, T, J): bool, False where the target is unknown.
-    family: what kind of body or data set the clips show.
-    pitch (B,): float32 degrees by which each clip's camera looks down below the horizon: 90 straight down, negative up
-        from below, NaN where unknown; by default it is unknown everywhere.
+    Args:
+        keypoints: float32 ``(B, T, J, 2)`` pixels; 0 where not visible.
+        visible: bool ``(B, T, J)``, False where the keypoint is missing.
+        joints: float32 ``(B, T, J, 3)``, the target in camera axes (x right, y down, z away), relative to the mean of
+            the frame's labeled joints, in pixels at that mean's depth; 0 where not labeled.
+        labelled: bool ``(B, T, J)``, False where the target is unknown.
+        skeleton: of all clips.
+        family: the kind of body, or the data set.
+        pitch: float32 ``(B,)``, degrees by which each clip's camera looks down: 90 straight down, negative up; NaN
+            where unknown. By default it is unknown for all.
+
+    Raises:
+        ValueError: the shapes do not fit each other or the skeleton.
     """
 
     keypoints: NDArray[np.float32]
@@ -48,7 +53,7 @@ class ClipBatch:
         return len(self.visible)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> ClipBatch:
-        """Some of the clips, by a mask ``(B,)`` or by their numbers."""
+        """Some of the clips, by a mask ``(B,)`` or by their indices."""
         return replace(
             self,
             keypoints=self.keypoints[rows],
@@ -60,10 +65,10 @@ class ClipBatch:
 
 
 def mirror(batch: ClipBatch) -> ClipBatch:
-    """The clips seen in a mirror: x -> -x in 2D and 3D, left and right sides swapped; joints keep their order.
+    """The clips seen in a mirror: x becomes -x in 2D and 3D, left becomes right; joints keep their order.
 
-    The 2D is reflected about x = 0, so that pixel coordinates become negative. Lifters center each clip, so it does no
-    harm.
+    The 2D is reflected about x = 0, so pixel coordinates become negative. That does no harm, because clips are centered
+    before lifting.
     """
     keypoints, joints = batch.keypoints.copy(), batch.joints.copy()
     keypoints[..., 0] *= -1
@@ -73,7 +78,11 @@ def mirror(batch: ClipBatch) -> ClipBatch:
 
 
 def concatenate(batches: Sequence[ClipBatch]) -> ClipBatch:
-    """One batch of all clips; raises ValueError where skeletons or lengths differ, or there are none."""
+    """One batch of all clips.
+
+    Raises:
+        ValueError: skeletons or numbers of frames differ, or there are no batches.
+    """
     if not batches:
         raise ValueError("concatenate needs at least one batch, got none")
     first = batches[0]

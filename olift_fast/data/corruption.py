@@ -1,4 +1,4 @@
-"""The faults of detectors: noise, left and right swapped, keypoints lost, and scores that tell some of it."""
+"""A detector's faults: noise, swapped sides and lost keypoints, and confidences that tell some of the faults."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Corruption:
-    """How much of each fault there is: noise in units of the clip's RMS 2D radius, all others as probabilities.
+    """How much there is of each fault.
 
-    noise: median standard deviation of a joint's error; noise_spread: log-standard deviation between clips and joints.
-    correlated: share of the error's variance that drifts slowly; the rest is independent from frame to frame.
-    outliers: share of keypoints thrown far off, by about `outlier_size`.
-    swaps: share of clips in which a left and a right joint, limbs, or all pairs are exchanged for a few frames.
-    missing: expected share of single keypoints lost; spans, limbs, frames: expected share of keypoints lost to spans
-        of one joint, of a joint with its neighbors, of all joints. never: share of joints never seen in a clip.
-    occlusion: share of keypoints lost to self-occlusion, in spans; joints on the far side are hidden first.
-    spread: log-standard deviation of all these shares between clips; clean: share of clips without any fault.
+    `noise` and `outlier_size` are in units of the clip's RMS 2D radius; shares are from 0 to 1.
+
+    Args:
+        noise: median standard deviation of a keypoint's error.
+        noise_spread: standard deviation of the logarithm of that error between clips and joints.
+        correlated: share of the error's variance that drifts slowly. The rest is independent from frame to frame.
+        outliers: share of keypoints that are far off.
+        outlier_size: standard deviation of how far they are off.
+        swaps: share of clips in which a left and a right joint, limbs, or all pairs are exchanged for a few frames.
+        missing: expected share of keypoints that are lost one by one.
+        spans: expected share of keypoints that are lost with one joint hidden for some frames.
+        limbs: the same, with a joint and its neighbors hidden.
+        frames: the same, with all joints hidden.
+        never: expected share of joints that are never seen in a clip.
+        occlusion: share of keypoints lost to self-occlusion, for some frames. Joints on the far side are hidden first.
+        spread: standard deviation of the logarithm of the shares of lost keypoints between clips.
+        clean: share of clips without any fault. All other shares are of the remaining clips.
     """
 
     noise: float = 0.012
@@ -43,7 +52,7 @@ class Corruption:
 
     @staticmethod
     def none() -> Corruption:
-        """No fault at all."""
+        """No faults."""
         return Corruption(
             noise=0, outliers=0, swaps=0, missing=0, spans=0, limbs=0, frames=0, never=0, occlusion=0, clean=1
         )
@@ -59,16 +68,24 @@ def corrupt(
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Keypoints as a detector would give them.
 
-    keypoints (B, T, J, 2): true, in pixels. depth (B, T, J): larger is farther away; None: no self-occlusion.
-    labelled (B, T, J): bool, False where the keypoint is unknown; it stays invisible.
-    Returns noisy keypoints (B, T, J, 2), 0 where not visible; visible (B, T, J) bool; score (B, T, J) in 0 ... 1, low
-    where the error is large, though not reliably, and 0 where not visible.
+    Args:
+        rng: draws the faults.
+        keypoints: the true ones, ``(B, T, J, 2)`` in pixels.
+        skeleton: its sides and edges say which joints are swapped or hidden together.
+        levels: how much of each fault.
+        depth: ``(B, T, J)``, larger is farther away. None: no self-occlusion.
+        labelled: bool ``(B, T, J)``, False where the keypoint is unknown; it is never visible. All are known by
+            default.
+
+    Returns:
+        Keypoints ``(B, T, J, 2)``, 0 where not visible; visible, bool ``(B, T, J)``; and confidence ``(B, T, J)`` from
+        0 to 1, which tends to be low where the error is large, and is 0 where not visible.
     """
     count, frames, joints = len(keypoints), *keypoints.shape[1:3]
     touched = rng.random(count) >= levels.clean
     radius = _radius(keypoints, labelled)
     if labelled is not None:
-        # NaN, so that an unknown keypoint stays unknown wherever a swap takes it.
+        # NaN marks unknown keypoints, also after they were swapped.
         keypoints = np.where(labelled[..., None], keypoints, np.float32(np.nan))
     noisy = _swapped(rng, keypoints, skeleton, levels.swaps * touched)
     error = _noise(rng, count, frames, joints, levels)
@@ -85,7 +102,7 @@ def corrupt(
 
 
 def _radius(keypoints: Floats, labelled: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    """RMS distance (B,) of a clip's known keypoints to their frame's mean, in pixels."""
+    """The RMS 2D radius ``(B,)`` of each clip in pixels: of its known keypoints about their frame's mean."""
     if labelled is None:
         spread = keypoints - keypoints.mean(axis=2, keepdims=True)
         return np.sqrt(np.einsum("btjk,btjk->b", spread, spread) / spread[0, ..., 0].size)
@@ -97,7 +114,7 @@ def _radius(keypoints: Floats, labelled: NDArray[np.bool_] | None) -> NDArray[np
 
 
 def _noise(rng: np.random.Generator, count: int, frames: int, joints: int, levels: Corruption) -> Floats:
-    """Errors (B, T, J, 2) in radii: white, slowly drifting, and rare outliers."""
+    """Errors ``(B, T, J, 2)`` in RMS 2D radii: white noise, slow drift and rare outliers."""
     if levels.noise == 0 and levels.outliers == 0:
         return np.zeros((count, frames, joints, 2), np.float32)
     shape = (count, frames, joints, 2)
@@ -115,7 +132,11 @@ def _noise(rng: np.random.Generator, count: int, frames: int, joints: int, level
 
 
 def _drift(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Smooth noise (B, T, J, 2) of unit variance: knots every few frames, blended so that the variance stays."""
+    """Smooth noise ``(B, T, J, 2)`` of unit variance.
+
+    Every few frames there is an independent normal knot. Between knots they are blended by cosine and sine, whose
+    squares add up to 1, so the variance is 1 in every frame.
+    """
     count, frames = shape[:2]
     every = int(rng.integers(4, 13))
     knots = rng.standard_normal((count, frames // every + 3, *shape[2:]), dtype=np.float32)
@@ -126,7 +147,7 @@ def _drift(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _swapped(rng: np.random.Generator, keypoints: Floats, skeleton: Skeleton, chance: NDArray[np.floating]) -> Floats:
-    """The keypoints, in some clips with a left and a right joint, a limb, or all pairs exchanged for some frames."""
+    """The keypoints; in some clips a left and a right joint, a limb, or all pairs are exchanged for some frames."""
     twins = skeleton.mirror()
     paired = np.flatnonzero(twins != np.arange(len(twins)))
     chosen = np.flatnonzero(rng.random(len(keypoints)) < chance)
@@ -184,7 +205,7 @@ def _visible(
 
 
 def _spans(rng: np.random.Generator, share: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """True (B, T, J) over random spans that cover about `share` (B,) of the frames of each joint."""
+    """Bool ``(B, T, J)``, True in random spans of frames that cover about `share` ``(B,)`` of each joint's frames."""
     frames = shape[1]
     typical = max(min(8.0, frames / 3), 1.0)
     starts = rng.random(shape, dtype=np.float32) < (share / typical)[:, None, None]

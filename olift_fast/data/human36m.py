@@ -1,8 +1,8 @@
 """Human3.6M: people at everyday actions, as `olift_fast.data.mocap.Motion` in meters, Z up, 50 frames a second.
 
-Two kinds of .npz are read: ``data_3d_h36m.npz`` as VideoPose3D's scripts write it (one pickled dictionary, subject →
-action → (T, 32, 3)), and what `convert` makes of it, without pickles: an array for each take, named "S1/Walking".
-The data set's license does not let others distribute it; get it at its source.
+Two kinds of .npz are read. VideoPose3D's scripts write ``data_3d_h36m.npz`` with one pickled dictionary, subject →
+action → (T, 32, 3). `convert` turns it into a file without pickles, with an array for each take, named "S1/Walking".
+The license of the data set does not allow others to distribute it; get it at its source.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ HELD_OUT = ("S9", "S11")
 """The usual split by subject."""
 FPS = 50.0
 JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
-"""Those of the 32 joints that move on their own, in the order of the rig human36m_17."""
+"""Indices of the 17 joints that are kept of the 32, in the order of the rig human36m_17."""
 
 
 def load_human36m(path: str | Path, *, allow_pickle: bool = False, on_bad: OnBad = "raise") -> dict[str, Motion]:
-    """The takes of each subject, reduced to the usual 17 joints. A joint that is NaN in a frame is unlabeled there.
+    """The takes of each subject, with the usual 17 joints. A joint that is NaN in a frame is unlabeled there.
 
     Args:
-        path: an .npz of either kind. Takes of 32 joints are reduced, takes of 17 are as they are.
-        allow_pickle: open pickled dictionaries, which can run any code that they bring.
+        path: an .npz of either kind. Takes of 32 joints are reduced to 17.
+        allow_pickle: open pickled dictionaries. They can run any code, so allow it only for files that you trust.
         on_bad: "skip" leaves unusable takes out, with a warning that counts and names them.
 
     Raises:
-        InputError: not a readable .npz, a pickled one without `allow_pickle`, no take, or a bad one.
+        InputError: the file is no readable .npz, is pickled without `allow_pickle`, has no take, or an unusable one
+            (with "skip": only unusable ones).
     """
     path = Path(path)
     takes = _takes(path, allow_pickle)
@@ -59,10 +60,14 @@ def split_subjects(
 ) -> tuple[list[Segment], list[Segment]]:
     """The takes of the subjects to train on, and those of the subjects to hold out.
 
-    Subjects that are missing are no error, as long as each side that names any has one.
+    Some of the named subjects may be missing, but not all of one side.
+
+    Args:
+        motions: of `load_human36m`.
+        train, held_out: names of subjects.
 
     Raises:
-        InputError: a subject is on both sides, or all subjects that a side names are missing.
+        InputError: a subject is on both sides, or all subjects that one side names are missing.
     """
     both = sorted(set(train) & set(held_out))
     if both:
@@ -78,10 +83,11 @@ def split_subjects(
 def convert(source: str | Path, target: str | Path) -> None:
     """Rewrite VideoPose3D's pickled .npz without pickles: (T, 17, 3) float32 arrays by "SUBJECT/ACTION".
 
-    Opening a pickle can run any code that it brings: only for a file that you trust.
+    A pickle can run any code when it is opened, so call this only for a file that you trust.
 
     Raises:
-        InputError: `source` is not such a file, or `target` is the same file or no .npz by its name.
+        InputError: `source` is not such a file; or `target` is the same file, does not end in .npz, or is in a folder
+            that does not exist.
     """
     source, target = Path(source), Path(target)
     takes = _takes(source, allow_pickle=True)
@@ -96,7 +102,7 @@ def convert(source: str | Path, target: str | Path) -> None:
 
 
 def _takes(path: Path, allow_pickle: bool) -> dict[str, Callable[[], npt.NDArray[np.float32]]]:
-    """What reads each take, by "SUBJECT/ACTION"."""
+    """For each "SUBJECT/ACTION", the function that reads its take."""
     check_file(path)
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a readable .npz: it is no zip archive")
@@ -127,7 +133,7 @@ def _from_archive(path: Path, name: str) -> npt.NDArray[np.float32]:
 
 
 def _stored(path: Path, name: str | None, allow_pickle: bool) -> Any:
-    """An array of the archive; None lists their names."""
+    """An array of the archive by its name; the names of all arrays if `name` is None."""
     where = f"{path}: {name}" if name else path
     try:
         with np.load(path, allow_pickle=allow_pickle) as archive:
@@ -136,7 +142,7 @@ def _stored(path: Path, name: str | None, allow_pickle: bool) -> Any:
         raise InputError(f"{where}: not readable (cut short?): {' '.join(str(error).split())}") from error
 
 
-# What reading a damaged archive, or a pickle of classes that are not installed, may raise.
+# The errors that a damaged archive, or a pickle of classes that are not installed, may raise.
 _UNUSABLE = (
     *(OSError, ValueError, EOFError, LookupError, ImportError, AttributeError, TypeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, SyntaxError, NotImplementedError),

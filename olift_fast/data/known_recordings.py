@@ -1,4 +1,4 @@
-"""What is known of public recordings besides their files, by the files' names."""
+"""Facts about public recordings that are not in their files, by the files' names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Up = Callable[[Floats, Skeleton], npt.NDArray[np.float64]]
 
 
 def what_is_known(source: str) -> Known:
-    """What is known of the recording of that name; of an unknown one, that it is Z up."""
+    """The facts about the recording of that name. An unknown recording is taken to have Z up."""
     return next((known for name, known in RECORDINGS.items() if fnmatchcase(source, name)), Known())
 
 
@@ -31,7 +31,7 @@ def _up_from_floor(feet: Sequence[str], trunk: Sequence[str]) -> Up:
         place = [skeleton.names.index(name) for name in feet]
         points = positions[:, place].reshape(-1, 3).astype(np.float64)
         on_floor = points
-        # Each round leaves out lifted and mistracked feet: those farther off the plane than 2 median deviations.
+        # Each round leaves out lifted and badly tracked feet: those farther from the plane than twice the median.
         for _ in range(10):
             middle = on_floor.mean(axis=0)
             normal = np.linalg.svd(on_floor - middle, full_matrices=False)[2][2]
@@ -44,16 +44,17 @@ def _up_from_floor(feet: Sequence[str], trunk: Sequence[str]) -> Up:
 
 
 class Known(NamedTuple):
-    """What is known of a recording besides its file.
+    """Facts about a recording that are not in its file.
 
-    up: the direction that is up, in the file's axes, where the file doesn't say.
-    up_known: whether that, or what the file says, is against gravity.
-    forward: where the body faces, in the file's axes; None where it differs or nobody knows.
-    side: +1 or -1 where all joints are left or right, as a left or right hand's are; 0 where they are not.
-    mirrored: how the names of takes end that were recorded of the other side; `load_motion` mirrors them.
-    there_and_back: whether takes end where they can be played backward to their start.
-    held_out: names of the takes to score on.
-    notes: what to know before trusting it.
+    Args:
+        up: gives the direction that is up, in the file's axes; used only if the file has no `up_axis`.
+        up_known: whether up is known to be against gravity.
+        forward: the direction that the body faces, in the file's axes; None if it varies or is unknown.
+        side: +1 or -1 if all joints are left or right, as those of a hand; else 0.
+        mirrored: the end of the names of takes that show the other side; `load_motion` mirrors these takes.
+        there_and_back: whether each take is continued by playing it backward, which makes it cyclic.
+        held_out: names of the takes to score on.
+        notes: what to know before trusting the recording.
     """
 
     up: Up = _up_is(0, 0, 1)
@@ -73,17 +74,17 @@ RECORDINGS: dict[str, Known] = {
         notes=("bones are rigid", "some takes climb and swing, with no ground under the feet"),
     ),
     "rat_dannce23": Known(notes=("fps is assumed", "bone lengths vary by 4.5 %", "stays in place, hardly walks")),
-    # Gravity is not recorded. The toes keep to a plane within 0.3 mm over 60 mm, 8 degrees off -Y (the axes are a
-    # camera's, y down): that plane is the floor, and the trunk is above it.
+    # Gravity is not recorded. The toes stay within 0.3 mm of a plane over 60 mm, so that plane is the floor, and the
+    # trunk is above it. Its normal is 8 degrees off -Y (the axes are a camera's, y down).
     "mouse_salk34": Known(
         up=_up_from_floor(feet=("MTP_L", "MTP_R"), trunk=("Trunk", "Spine")),
         notes=("fps is unknown", "bone lengths vary by 16 %, the fore paws' far more", "up is fitted to the hind toes"),
         up_known=False,
     ),
-    # Tethered, so there is no floor; both are aligned to the body: x forward, y left, z from claws to thorax.
+    # Tethered, so there is no floor. The axes of both are the body's: x forward, y left, z from claws to thorax.
     "fly_df3d_30": Known(notes=("tethered, on a ball", "fps is assumed", "bone lengths vary by 6.5 %")),
     "fly_anipose_17": Known(notes=("tethered", "front half only", "fps is assumed")),
-    # Poses in the wrist's frame, each reached from rest in 16 frames.
+    # Poses in the wrist's axes. In each take the hand goes from rest to a pose in 16 frames.
     **{
         f"hands_{source}_{name}": Known(
             up_known=False, side=side, there_and_back=True, notes=("blended from single poses",)
@@ -92,6 +93,6 @@ RECORDINGS: dict[str, Known] = {
         for name, side in (("left", 1), ("right", -1))
     },
     "hands_leap": Known(side=-1, mirrored="_left", notes=("left hands are mirrored",)),
-    # Bodies of boxes, whose joints have no telling names. All of them are modeled to face -Z.
+    # Bodies made of boxes; the joints' names tell no sides. All bodies face -Z.
     **dict.fromkeys(("aw_*", "lf_*", "pp_*"), Known(forward=(0, 0, -1), notes=("links between boxes vary",))),
 }

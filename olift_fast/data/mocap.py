@@ -1,8 +1,8 @@
-"""Recorded 3D motion: read, turned to a common Z-up frame, split into training and held-out parts, cut into clips.
+"""Recorded 3D motion: read, turned so that Z is up, split into training and held-out parts, cut into clips.
 
-A recording is an .npz with `positions` (T, J, 3), `fps`, `joint_names`, `edges` and, where known, `clip_starts`,
-`clip_names`, `subjects`, `cyclic`, `clip_fps`, `up_axis`, `mirror` and `units`. A paired file also has 2D keypoints and
-calibrated cameras of the same moments.
+A recording is an .npz with `positions` (T, J, 3), `fps`, `joint_names`, `edges` and, if known, `clip_starts`,
+`clip_names`, `subjects`, `cyclic`, `clip_fps`, `up_axis`, `mirror` and `units`. A paired file also has 2D keypoints of
+the same moments, and calibrated cameras.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class Motion:
     """One recording, takes end to end, in a right-handed frame with Z up.
 
     Args:
-        positions: (T, J, 3) in `units`; NaN where a joint is not known.
+        positions: ``(T, J, 3)`` in `units`; NaN where a joint is not known.
         clips: first and one-past-last frame of each take; together they are all T frames.
         clip_names: one name for each take.
-        fps: frames a second of all takes (`notes` say where it is a guess).
+        fps: frames a second of all takes; `notes` say so if it is assumed.
         skeleton: the joints, their bones and sides.
-        source: the recording's name, "human_cmu".
+        source: the recording's name, such as "human_cmu".
         units: of `positions`.
         notes: what to know before trusting it.
-        up_known: False where up is a guess: then nothing tells by how much a camera looks down.
-        cyclic: for each take, whether its first frame follows its last; () where none is.
-        subjects: who is seen in each take; () where nobody wrote it down.
+        up_known: False if up is a guess; a camera's pitch is then unknown.
+        cyclic: for each take, whether its first frame follows its last; () if none is cyclic.
+        subjects: the subject of each take; () if unknown.
     """
 
     positions: Floats
@@ -69,10 +69,10 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` (stop - start, J, 3).
+    """A stretch of one take: frames `start` … `stop` - 1 of the recording, `positions` ``(stop - start, J, 3)``.
 
-    A position is NaN where a joint is not known. `up_known` and `subject` are those of the `Motion`. A cyclic one goes
-    on at its first frame after its last.
+    A position is NaN where a joint is not known. `up_known` and `subject` are those of the `Motion`. In a cyclic
+    segment the first frame follows the last.
     """
 
     positions: Floats
@@ -89,22 +89,22 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Paired:
-    """2D keypoints in C calibrated cameras and the 3D joints of the same T moments, in the cameras' world frame.
+    """2D keypoints in C calibrated cameras, and the 3D joints of the same T moments in the world of the calibration.
 
     A camera sees a world point X at K · distort(R X + t), in OpenCV's convention.
 
     Args:
-        positions: (T, J, 3) in `units`; NaN where a joint has no 3D.
-        keypoints_2d: (C, T, J, 2) pixels; NaN where nothing was detected.
-        confidence: (C, T, J) 1 where the file gives none and the keypoint is there, 0 where there is no keypoint.
-        K: (C, 3, 3) intrinsics in pixels.
-        dist: (C, 5) lens distortion k1, k2, p1, p2, k3.
-        R: (C, 3, 3) rotations from world to camera.
-        t: (C, 3) translations from world to camera, in `units`.
-        image_sizes: (C, 2) width and height in pixels.
-        camera_names: (C) names.
+        positions: ``(T, J, 3)`` in `units`; NaN where a joint has no 3D.
+        keypoints_2d: ``(C, T, J, 2)`` in pixels; NaN where nothing was detected.
+        confidence: ``(C, T, J)``, 0 where there is no keypoint; 1 for all others if the file has no confidences.
+        K: ``(C, 3, 3)`` intrinsics in pixels.
+        dist: ``(C, 5)`` lens distortion k1, k2, p1, p2, k3.
+        R: ``(C, 3, 3)`` rotations from world to camera.
+        t: ``(C, 3)`` translations from world to camera, in `units`.
+        image_sizes: ``(C, 2)`` width and height in pixels.
+        camera_names: C names.
         fps: frames a second.
-        sequence: False where the frames are single moments, not consecutive.
+        sequence: False if the frames are single moments, not consecutive.
         skeleton: the joints, their bones and sides.
         source: the recording's name.
         units: of `positions`.
@@ -133,10 +133,10 @@ def load_all(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, Motion]:
 
     Args:
         folder: of .npz files.
-        on_bad: "skip" leaves unusable files out, with a warning that names them.
+        on_bad: "skip" leaves unusable files out, with a warning that counts and names them.
 
     Raises:
-        InputError: no folder, no .npz in it, or a bad one (with "skip": none that is good).
+        InputError: there is no such folder or no .npz in it, or a file is unusable (with "skip": all are).
     """
     paths = sorted(Path(folder).glob("*.npz"))
     if not paths:
@@ -147,13 +147,13 @@ def load_all(folder: str | Path, on_bad: OnBad = "raise") -> dict[str, Motion]:
 def load_motion(path: str | Path) -> Motion:
     """The recording in an .npz file, turned so that Z is up.
 
-    Up is what the file's `up_axis` says. A file without it is taken to be Z up already, unless it is of a recording
-    that is known to be otherwise (`olift_fast.data.known_recordings`). Takes of another rate than `fps` (`clip_fps`)
-    are resampled to it. Where a joint is NaN, it is unlabeled.
+    `up_axis` in the file says which axis is up. A file without it is taken to have Z up, except for recordings that are
+    known to have another (`olift_fast.data.known_recordings`). Takes whose rate (`clip_fps`) is not `fps` are resampled
+    to `fps`. A joint that is NaN in a frame is not labeled there.
 
     Raises:
-        InputError: not a readable .npz, an array missing, shapes that disagree, positions that are infinite, or none
-            that is known.
+        InputError: the file is no readable .npz, an array is missing, shapes disagree, a position is infinite, or all
+            positions are unknown.
     """
     path = Path(path)
     content = read_arrays(path, ("positions", "joint_names", "edges", "fps"))
@@ -200,7 +200,7 @@ def _with_sides(
     up: npt.NDArray[np.float64],
     known: Known,
 ) -> Skeleton:
-    """The skeleton with sides where its names tell none: by its left-right partners, or by what is known of it."""
+    """The skeleton with sides. If the names tell none, they come from left-right partners or from `known`."""
     if any(skeleton.sides):
         return skeleton
     if partners is not None and known.forward is not None:
@@ -209,12 +209,12 @@ def _with_sides(
 
 
 def load_paired(path: str | Path) -> Paired:
-    """The 2D keypoints, cameras and 3D joints in an .npz file; the world frame is the file's.
+    """The 2D keypoints, cameras and 3D joints in an .npz file, in the file's world axes.
 
-    Z is known to be up where `up_axis` says "+z", or `units` "m (z up)".
+    Z is known to be up if `up_axis` is "+z", or `units` has "z up".
 
     Raises:
-        InputError: not a readable .npz, an array missing, or shapes that disagree.
+        InputError: the file is no readable .npz, an array is missing, or shapes disagree.
     """
     path = Path(path)
     content = read_arrays(
@@ -259,11 +259,12 @@ def load_paired(path: str | Path) -> Paired:
 def split(motion: Motion, gap: int = 48, fraction: float = 0.2) -> tuple[list[Segment], list[Segment]]:
     """The segments to train on and the segments to hold out; no frame is in both.
 
-    A source with named held-out takes holds out those (CMU: 02_05 … 02_10), any other recording of several takes the
-    last `fraction` of them. A single take holds out its last `fraction`, and `gap` frames before that go unused.
+    For some recordings the takes to hold out are named (`Known.held_out`; for CMU 02_05 … 02_10). Of other recordings
+    with several takes, the last `fraction` of the takes is held out. Of a single take, the last `fraction` of its
+    frames is held out, and the `gap` frames before these are not used.
 
     Raises:
-        InputError: `gap` or `fraction` out of range, or nothing is left to train on.
+        InputError: `gap` or `fraction` is out of range, or nothing is left to train on.
     """
     if gap < 0 or not 0 < fraction < 1:
         raise InputError(f"gap must be >= 0 and fraction between 0 and 1, got {gap} and {fraction}")
@@ -288,12 +289,12 @@ def split(motion: Motion, gap: int = 48, fraction: float = 0.2) -> tuple[list[Se
 
 
 def segments_of(motion: Motion) -> list[Segment]:
-    """Every take of a recording, whole."""
+    """Every take of a recording, as one segment each."""
     return [_segment(motion, clip, start, stop) for clip, (start, stop) in enumerate(motion.clips)]
 
 
 def first_frames(segments: Sequence[Segment], count: int | None) -> list[Segment]:
-    """The first `count` frames of the segments together; all of them for None."""
+    """The first `count` frames of all segments together; all frames if None."""
     kept: list[Segment] = []
     for segment in segments:
         frames = len(segment.positions) if count is None else min(count, len(segment.positions))
@@ -304,7 +305,7 @@ def first_frames(segments: Sequence[Segment], count: int | None) -> list[Segment
 
 
 def known_stretches(segments: Sequence[Segment]) -> list[Segment]:
-    """The segments without the frames in which no joint is known: a segment ends before such a frame."""
+    """The stretches of the segments in which at least one joint is known in every frame."""
     stretches: list[Segment] = []
     for segment in segments:
         known = ~np.isnan(segment.positions[..., 0]).all(axis=1)
@@ -321,16 +322,17 @@ def sample_clips(
     rng: np.random.Generator,
     speed: tuple[float, float] = (1.0, 1.0),
 ) -> Floats:
-    """(count, frames, J, 3) clips at random places of segments of one skeleton; the same for the same `rng`.
+    """Clips ``(count, frames, J, 3)`` at random places of segments of one skeleton; the same for the same `rng`.
 
-    Each clip steps through its segment by a factor drawn log-uniformly from `speed`, with linear interpolation between
-    frames: 2 plays twice as fast, or stands for half the frame rate. Where a segment is too short for the factor drawn,
-    the factor is the largest that fits; segments too short for the smallest one are not drawn from. A cyclic segment is
-    never too short: it starts at any frame, and goes round. A segment is drawn in proportion to its number of starting
-    frames. Between a known position and an unknown one (NaN), it is unknown.
+    Each clip has a speed, drawn log-uniformly from the range `speed`: 2 plays twice as fast, as half the frame rate
+    does. Positions between two frames are interpolated linearly; they are unknown (NaN) if one of the two is. If a
+    segment is too short for its speed, the speed is the highest that fits. Segments that are too short for the lowest
+    speed are not used. A cyclic segment is never too short: a clip starts at any of its frames, and goes round. A
+    segment is drawn in proportion to the number of its frames at which a clip can start.
 
     Raises:
-        InputError: no segments, different skeletons, a range that is not 0 < low <= high, or all segments too short.
+        InputError: there are no segments, or of different skeletons; `count`, `frames` or `speed` is out of range; or
+            all segments are too short.
     """
     low, high = speed
     if count < 0 or frames < 1 or not 0 < low <= high < float("inf"):
@@ -353,14 +355,14 @@ def sample_clips(
         if frames > 1 and not segment.cyclic:
             factor = min(factor, last / (frames - 1))
         spare = last if segment.cyclic else last - (frames - 1) * factor
-        # A start on a frame keeps a clip at speed 1 exactly as recorded.
+        # The start is a whole frame, so that a clip at speed 1 is exactly as recorded.
         start = float(rng.integers(0, int(spare + 1e-6) + 1))
         clip[:] = at_times(segment.positions, start + factor * np.arange(frames, dtype=np.float64), segment.cyclic)
     return clips
 
 
 def held_out_clips(motion: Motion, frames: int = 48, stride: int = 48) -> Floats:
-    """(n, frames, J, 3) the fixed clips to evaluate on: the held-out segments cut by `cut_clips`.
+    """Clips ``(n, frames, J, 3)`` to score on: the held-out segments, cut by `cut_clips`.
 
     Raises:
         InputError: `frames` < 1 or `stride` < `frames`, which would overlap.
@@ -369,10 +371,10 @@ def held_out_clips(motion: Motion, frames: int = 48, stride: int = 48) -> Floats
 
 
 def cut_clips(segments: Sequence[Segment], frames: int = 48, stride: int = 48) -> Floats:
-    """(n, frames, J, 3) clips of `frames` frames of segments of one skeleton, one every `stride` frames, in order.
+    """Clips ``(n, frames, J, 3)`` of segments of one skeleton: one starts every `stride` frames.
 
-    A cyclic segment shorter than a clip goes round; nothing else is padded. Where no segment has `frames` frames, the
-    longest is returned whole as one clip.
+    A cyclic segment that is shorter than a clip goes round; no other one is padded. If no segment gives a clip, the
+    longest segment is returned as one clip.
 
     Raises:
         InputError: `frames` < 1 or `stride` < `frames`, which would overlap.
@@ -403,7 +405,7 @@ def _segment(motion: Motion, clip: int, start: int, stop: int) -> Segment:
 
 
 def _part(segment: Segment, start: int, stop: int) -> Segment:
-    """Frames `start` … `stop` - 1 of a segment; only the whole of it goes round."""
+    """Frames `start` … `stop` - 1 of a segment. It is cyclic only if it is all of a cyclic segment."""
     return replace(
         segment,
         positions=segment.positions[start:stop],

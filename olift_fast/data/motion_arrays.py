@@ -1,6 +1,6 @@
-"""The arrays of a recording's .npz, and whether they fit together.
+"""Reads and checks the arrays of a recording's .npz.
 
-Each function takes the file's path, for its errors, and the arrays. All raise InputError for what is no recording.
+Each function takes the file's path, for error messages, and the arrays. All raise InputError if an array is wrong.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float32]
 
 UP_AXES = {sign + axis: float(sign + "1") * np.eye(3)[place] for place, axis in enumerate("xyz") for sign in "+-"}
-"""Directions that `up_axis` may name. "" is for a direction that nobody knows."""
+"""Directions that `up_axis` may name. It may also be "", for an unknown direction."""
 
 
 def read_arrays(path: Path, required: Sequence[str]) -> Arrays:
-    """All arrays of an .npz that has at least the required ones; nothing in it is unpickled."""
+    """All arrays of an .npz, which must have the required ones. Nothing is unpickled."""
     check_file(path)
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a readable .npz: it is no zip archive")
@@ -42,7 +42,7 @@ def read_arrays(path: Path, required: Sequence[str]) -> Arrays:
 
 
 def positions_of(path: Path, content: Arrays) -> Floats:
-    """(T, J, 3) as the file has them."""
+    """The file's positions ``(T, J, 3)``."""
     positions = np.asarray(content["positions"], dtype=np.float32)
     joints = len(content["joint_names"])
     if positions.ndim != 3 or positions.shape[1:] != (joints, 3) or not len(positions):
@@ -51,7 +51,7 @@ def positions_of(path: Path, content: Arrays) -> Floats:
 
 
 def known_positions(path: Path, content: Arrays) -> Floats:
-    """(T, J, 3), of which some are known; a joint that is NaN in one coordinate is NaN in all."""
+    """Positions ``(T, J, 3)``, not all unknown. A joint with one NaN coordinate is NaN in all three."""
     positions = positions_of(path, content)
     infinite = int(np.isinf(positions).sum())
     if infinite:
@@ -63,7 +63,7 @@ def known_positions(path: Path, content: Arrays) -> Floats:
 
 
 def skeleton_of(path: Path, content: Arrays) -> Skeleton:
-    """Joints, bones, and the sides that the names tell."""
+    """The skeleton: joints, bones, and the sides that the joints' names tell."""
     edges = np.asarray(content["edges"]).reshape(-1, 2)
     try:
         return Skeleton(
@@ -82,7 +82,7 @@ def fps_of(path: Path, content: Arrays) -> float:
 
 
 def bounds_of_takes(path: Path, content: Arrays, frames: int) -> tuple[tuple[int, int], ...]:
-    """First and one-past-last frame of each take; one take of all frames where the file tells none."""
+    """First and one-past-last frame of each take; a file without `clip_starts` is one take."""
     starts = [int(start) for start in np.atleast_1d(content.get("clip_starts", np.zeros(1)))]
     bounds = tuple(zip(starts, [*starts[1:], frames], strict=True))
     if not starts or starts[0] != 0 or any(start >= stop for start, stop in bounds):
@@ -93,7 +93,7 @@ def bounds_of_takes(path: Path, content: Arrays, frames: int) -> tuple[tuple[int
 def values_of_takes(
     path: Path, content: Arrays, key: str, what: str, clips: int, absent: Sequence[Any]
 ) -> Sequence[Any]:
-    """The values of an array that has one for each take, or `absent` where the file doesn't have it."""
+    """The values of an array with one value for each take; `absent` if the file does not have the array."""
     if key not in content:
         return absent
     values = np.asarray(content[key])
@@ -105,7 +105,7 @@ def values_of_takes(
 
 
 def rates_of_takes(path: Path, content: Arrays, clips: int, fps: float) -> tuple[float, ...]:
-    """Frames a second of each take: `fps` where the file has one rate for all."""
+    """Frames a second of each take: `fps` for all if the file has no `clip_fps`."""
     rates = tuple(map(float, values_of_takes(path, content, "clip_fps", "rates", clips, [fps] * clips)))
     if not all(fps / 100 <= rate <= fps * 100 for rate in rates):
         raise InputError(f"{path}: clip_fps must be from a hundredth to a hundred times fps = {fps:g}, got {rates}")
@@ -113,7 +113,7 @@ def rates_of_takes(path: Path, content: Arrays, clips: int, fps: float) -> tuple
 
 
 def up_axis_of(path: Path, content: Arrays) -> str | None:
-    """A key of `UP_AXES`; "" where nobody knows, None where the file has no `up_axis`."""
+    """A key of `UP_AXES`; "" if up is unknown, None if the file has no `up_axis`."""
     if "up_axis" not in content:
         return None
     axis = str(content["up_axis"])
@@ -123,7 +123,7 @@ def up_axis_of(path: Path, content: Arrays) -> str | None:
 
 
 def partners_of(path: Path, content: Arrays, joints: int) -> npt.NDArray[np.int64] | None:
-    """(J) each joint's left-right partner, itself on the midline, -1 where it has none; None if the file has none."""
+    """Left-right partners ``(J,)``: a joint itself on the midline, -1 for none; None if the file has no `mirror`."""
     if "mirror" not in content:
         return None
     partners = np.asarray(content["mirror"])

@@ -1,4 +1,4 @@
-"""Turns positions of joints, and plays them at other rates."""
+"""Rotates positions of joints, and resamples them to other frame rates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def turned_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
-    """The positions rotated by the smallest rotation that takes the direction `up` to Z."""
+    """The positions after the smallest rotation that turns the direction `up` to Z."""
     x, y, z = up / np.linalg.norm(up)
     if z < -0.999999:
         rotation = np.diag([1.0, -1.0, -1.0])
@@ -24,9 +24,9 @@ def turned_up(positions: Floats, up: npt.NDArray[np.float64]) -> Floats:
 def sides_of_partners(
     positions: Floats, partners: npt.NDArray[np.int64], left: npt.NDArray[np.float64]
 ) -> tuple[int, ...]:
-    """(J) +1 for the partner farther in the direction `left` on average, -1 for the other, 0 where there is none."""
+    """For each joint +1 if it is farther in the direction `left` than its partner, on average, else -1; 0 for none."""
     with warnings.catch_warnings():
-        # A joint that is never known has no mean, and no side.
+        # A joint that is never known has a NaN mean, with a warning of NumPy, and gets side 0.
         warnings.simplefilter("ignore", RuntimeWarning)
         place = np.nanmean(positions, axis=0) @ left
     other = np.where(partners < 0, np.arange(len(partners)), partners)
@@ -34,7 +34,7 @@ def sides_of_partners(
 
 
 def rotation_about(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(3, 3) the rotation about the vector by its length in radians."""
+    """The rotation ``(3, 3)`` about a vector, by the vector's length in radians (Rodrigues, 1840)."""
     angle = float(np.linalg.norm(rotation_vector))
     if angle < 1e-12:
         return np.eye(3)
@@ -44,12 +44,12 @@ def rotation_about(rotation_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.f
 
 
 def at_times(positions: Floats, times: npt.NDArray[np.float64], cyclic: bool = False) -> Floats:
-    """(len(times), J, 3) the positions at times in frames, linear between frames; round and round where cyclic."""
+    """Positions ``(len(times), J, 3)`` at times in frames, interpolated linearly. A cyclic motion goes round."""
     last = len(positions) - 1
     before = np.floor(times + 1e-6).astype(np.int64)
     before = before if cyclic else np.clip(before, 0, last)
     weight = np.clip(times - before, 0, 1).astype(np.float32)
-    # Where the next frame has no weight it isn't read: it may be unknown.
+    # A next frame of weight 0 is not read, because it may be NaN.
     after = np.where(weight > 0, before + 1, before)
     before, after = (index % len(positions) if cyclic else np.minimum(index, last) for index in (before, after))
     weight = weight[:, None, None]
@@ -57,7 +57,7 @@ def at_times(positions: Floats, times: npt.NDArray[np.float64], cyclic: bool = F
 
 
 def at_rate(take: Floats, cyclic: bool, rate: float, fps: float) -> Floats:
-    """A take of `rate` frames a second at `fps`; one that is cyclic keeps a whole number of frames in a round."""
+    """A take of `rate` frames a second, resampled to `fps`; a cyclic one to the nearest whole number of frames."""
     if rate == fps:
         return take
     spans = len(take) if cyclic else len(take) - 1

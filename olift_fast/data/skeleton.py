@@ -1,4 +1,4 @@
-"""The old place of some names of `olift_fast.tracks`: they are found there, with a warning, for one release."""
+"""The old place of some names of `olift_fast.tracks`. They still work here for one release, with a warning."""
 
 from __future__ import annotations
 

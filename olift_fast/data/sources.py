@@ -1,6 +1,6 @@
-"""Where training clips come from: recorded motion, recordings with their own cameras, generated animals.
+"""Sources of training clips: recorded motion, recordings with their own cameras, generated animals.
 
-Whatever has a name and draws clips is a source; a mixture (`olift_fast.train.mixture`) draws from several.
+A source is any object with a name and a method `draw`. A mixture (`olift_fast.train.mixture`) draws from several.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ClipSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages and logs call it."""
+        """Its name in messages and logs."""
 
     def draw(self, rng: np.random.Generator, clips: int, frames: int) -> ClipBatch:
         """`clips` clips of `frames` frames of one skeleton; the same for the same state of `rng`."""
@@ -41,15 +41,16 @@ class MotionSource:
 
     Args:
         name: of the source, and of the clips' family.
-        segments: stretches from which clips are cut at random places.
-        camera, corruption: of what the cameras see.
-        speed: range of time stretches.
-        recombined: share of the clips in which a part of the body moves as in another clip.
+        segments: clips are cut from these at random places.
+        camera: ranges of the cameras.
+        corruption: the detector's faults.
+        speed: range of speeds (`sample_clips`).
+        recombined: share of the clips in which a part of the body moves as in another clip (`recombine`).
         bent: share of the clips in which some joints are held at other angles (`bend_joints`).
-        proportions: how much bone lengths vary between clips (`rescale_bones`); 0 keeps those that were recorded.
+        proportions: how much bone lengths vary between clips (`rescale_bones`); 0 keeps the recorded lengths.
 
     Raises:
-        InputError: no segment in which a joint is known, or segments of several skeletons.
+        InputError: no joint is known in any segment, or the segments are of several skeletons.
     """
 
     name: str
@@ -93,17 +94,18 @@ class MotionSource:
 class PairedSource:
     """Recordings with calibrated cameras, each clip seen by a camera of its own recording.
 
-    Their 3D is projected (without lens distortion); the recordings' own 2D is not used, so that time can be stretched.
+    The 2D is the projected 3D, without lens distortion. The recordings' own 2D is not used, because it can't be played
+    at other speeds.
 
     Args:
-        name: the family of clips whose skeleton has no name.
-        recordings: of any skeletons; each skeleton is drawn equally often, and of it each recording by its length.
-        camera: random cameras instead of the recordings' own; the world must be Z up then.
-        corruption: of what the cameras see.
-        speed: range of time stretches.
+        name: of the source, and the family of clips whose skeleton has no name.
+        recordings: of any skeletons. Each skeleton is drawn equally often, and its recordings by their lengths.
+        camera: random cameras instead of the recordings' own; the world must have Z up.
+        corruption: the detector's faults.
+        speed: range of speeds (`sample_clips`).
 
     Raises:
-        InputError: no recording in which a joint is known.
+        InputError: no joint is known in any recording.
     """
 
     name: str
@@ -156,13 +158,13 @@ class PairedSource:
 
 
 class GeneratorSource:
-    """Generated animals: the clips of an `AnimalGenerator`, seen with its cameras and faults.
+    """Generated animals: clips of an `AnimalGenerator`, with its cameras and detector's faults.
 
     Args:
-        generator: each draw is its next batch, which depends on its seed and on how many came before, not on the `rng`
-            that is passed. None makes a new generator from `rng` for each draw.
-        name: of the source; the clips' family is the animal's.
-        families, camera, corruption: of the generators that are made.
+        generator: each draw is its next batch, which depends on its seed and on the number of batches before, not on
+            the `rng` of `draw`. None makes a new generator from that `rng` for each draw.
+        name: of the source; the family of clips is that of the animal.
+        families, camera, corruption: of the new generators.
     """
 
     def __init__(
@@ -193,9 +195,9 @@ def observe(
     corruption: Corruption,
     family: str,
 ) -> ClipBatch:
-    """Clips (B, T, J, 3) of motion as random cameras and a detector would see them; unlabeled where NaN.
+    """Clips ``(B, T, J, 3)`` of motion, seen by random cameras, with a detector's faults. NaN is not labeled.
 
-    The cameras' pitch is told where the segment's up is known.
+    The clips have the cameras' pitch if the segment's up is known.
     """
     labelled = _labelled(positions)
     cameras = random_cameras(rng, positions, camera, labelled)
@@ -221,13 +223,13 @@ def _seen(
 
 
 def _labelled(positions: Floats) -> NDArray[np.bool_] | None:
-    """(B, T, J) where a position is known; None if all are."""
+    """Bool ``(B, T, J)``, True where a position is known; None if all are."""
     known: NDArray[np.bool_] = np.asarray(np.isfinite(positions).all(axis=-1))
     return None if known.all() else known
 
 
 def _segments(recording: Paired) -> list[Segment]:
-    """The recording as one segment, or each frame as one where they are single moments."""
+    """The recording as one segment; if its frames are single moments, each frame as a segment."""
     frames = len(recording.positions)
     bounds = [(0, frames)] if recording.sequence else [(frame, frame + 1) for frame in range(frames)]
     described = (recording.fps, recording.skeleton, recording.source, "")
@@ -235,7 +237,7 @@ def _segments(recording: Paired) -> list[Segment]:
 
 
 def _own_cameras(rng: np.random.Generator, recordings: Sequence[Paired]) -> Cameras:
-    """One camera of each recording."""
+    """One random camera of each recording."""
     chosen = [(recording, int(rng.integers(len(recording.K)))) for recording in recordings]
     return Cameras.from_calibration(
         np.stack([recording.K[camera] for recording, camera in chosen]),

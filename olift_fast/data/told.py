@@ -1,4 +1,4 @@
-"""What a model is told about clips beside their keypoints, where that is less than what is known, or wrong."""
+"""Hides or damages what a model gets beside keypoints (bones, kinds, pitch), so that it learns to work without it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from olift_fast.tracks.rigid_pairs import edges_by_motion
 from olift_fast.tracks.skeleton import Skeleton
 
 Graph = Literal["true", "absent", "damaged", "named", "motion"]
-"""Which bones a model is told: the skeleton's own; none, so that all joints see each other; its own with some missing
-and some hung elsewhere; those that the joints' names tell; those that the clips' 2D motion tells."""
+"""The bones that a model gets. "true": the skeleton's own. "absent": none, so all joints attend each other.
+"damaged": the skeleton's own, with some lost and some at another joint. "named": inferred from the joints' names.
+"motion": inferred from the clips' 2D motion."""
 
 DAMAGE = (0.05, 0.5)
-"""Range of the share of bones that are damaged, half of them lost and half hung elsewhere."""
+"""Range of the share of damaged bones; half of these are lost, and half are moved to another joint."""
 
 
 def with_graph(clips: ClipBatch, graph: Graph, rng: np.random.Generator) -> Skeleton:
-    """The clips' skeleton with the bones that a model is told; `rng` draws the damage alone.
+    """The clips' skeleton with the bones of `graph`; `rng` draws only the damage.
 
-    Bones by names are those that a file without edges would get, and none where it would get none. Bones by motion are
-    found from all clips together; 20 frames or more are needed, else there are none.
+    "named" gives the bones that a file without edges gets from its joints' names, which may be none. "motion" infers
+    them from all clips together; it gives none from fewer than 20 frames.
     """
     skeleton = clips.skeleton
     if graph == "true":
@@ -43,7 +44,7 @@ def with_graph(clips: ClipBatch, graph: Graph, rng: np.random.Generator) -> Skel
 
 
 def without_kinds(skeleton: Skeleton, hidden: npt.NDArray[np.bool_]) -> Skeleton:
-    """The skeleton with names that say nothing for the joints (J) whose kinds are hidden. Sides stay."""
+    """The skeleton with meaningless names for the joints whose kinds are hidden, by a mask ``(J,)``. Sides stay."""
     names = tuple(f"?{joint}" if hidden[joint] else name for joint, name in enumerate(skeleton.names))
     return replace(skeleton, names=names)
 

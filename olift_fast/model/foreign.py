@@ -76,7 +76,7 @@ def parse_json(content: bytes, *, constants: bool = False) -> Any:
             parse_constant=float if constants else _no_constant,
         )
     except RecursionError:
-        raise InputError("is not JSON that can be read: too many brackets within each other") from None
+        raise InputError("is not JSON that can be read: brackets are nested too deeply") from None
     except InputError:
         raise
     except ValueError as error:

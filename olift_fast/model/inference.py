@@ -29,6 +29,7 @@ from olift_fast.tracks import containers
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.without_bones import warn_of_tracks
 
 Progress = Callable[[int, int], None]
 
@@ -89,10 +90,14 @@ def lift_tracks(
     Raises:
         InputError: no keypoint of any track is visible, `frame` is unknown, or `pitch` is out of range or given to a
             model that does not take it.
+
+    Warns:
+        UserWarning: a track has no bones; `olift_fast.tracks.with_inferred_skeleton` infers them.
     """
     frame = old_argument(frame, output, new="frame", old="output")
+    warn_of_tracks([tracks])
     given: dict[str, Any] = {"min_confidence": min_confidence, "frame": frame, "mirror": mirror, "pitch": pitch}
-    return lift_recordings(model, [tracks], **given, progress=progress)[0]
+    return _lifted(model, [tracks], **given, progress=progress)[0]
 
 
 def lift_recordings(
@@ -117,7 +122,25 @@ def lift_recordings(
 
     Raises:
         InputError: as `lift_tracks`, for any of the recordings.
+
+    Warns:
+        UserWarning: as `lift_tracks`, in one line for all recordings.
     """
+    warn_of_tracks(recordings)
+    given: dict[str, Any] = {"min_confidence": min_confidence, "frame": frame, "mirror": mirror, "pitch": pitch}
+    return _lifted(model, recordings, **given, progress=progress)
+
+
+def _lifted(
+    model: AnyLifter,
+    recordings: Sequence[KeypointTracks],
+    *,
+    min_confidence: float,
+    frame: CoordinateFrame,
+    mirror: bool | MirrorDisagreement,
+    pitch: float | None,
+    progress: Progress | None,
+) -> list[LiftedTracks]:
     check_frame(frame)
     check_pitch(model, pitch)
     results = [ResultBuffers.of(model, tracks, min_confidence) for tracks in recordings]
@@ -382,10 +405,10 @@ def model_inputs(model: AnyLifter, skeleton: Skeleton, pitch: float | None = Non
 
 
 def check_pitch(model: AnyLifter, pitch: float | None) -> None:
-    """Raises InputError if the pitch is not from -90 to 90 degrees, or the model takes none."""
+    """Raises InputError if the pitch is not from -90 to 90 degrees, or the model does not take it."""
     containers.check_pitch(pitch)
     if pitch is not None and not model.config.pitch:
         raise InputError(
-            f"the model {model.name!r} can't be told the camera's pitch, got {pitch:g}: leave it out, "
-            "or take a model that can, such as small-all"
+            f"the model {model.name!r} does not take the camera's pitch, got {pitch:g}: leave it out, "
+            "or use a model that takes it, such as small-all"
         )

@@ -24,7 +24,7 @@ from olift_fast.nn.fused import ModuleLayers, why_not_fused
 from olift_fast.nn.passes import run_passes, why_not_passes
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
-from olift_fast.ops.native_module import why_not_bfloat16, why_not_int16
+from olift_fast.ops.native_module import why_not_products
 from olift_fast.renamed import warn_of_old_name
 from olift_fast.runtime.arrays import Array, Mask
 
@@ -392,6 +392,6 @@ def _check_dtype(device: torch.device, dtype: torch.dtype, compile: bool) -> Non
         return
     if dtype == torch.float16:
         raise InputError("dtype torch.float16 is for GPUs; on the CPU there are torch.float32, bfloat16 and int16")
-    reason = why_not_int16() if dtype == torch.int16 else None if compile else why_not_bfloat16()
+    reason = None if compile else why_not_products(dtype)
     if reason is not None:
         raise InputError(f"dtype {dtype} does not run on this CPU: {reason}; torch.float32 does")

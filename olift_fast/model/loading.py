@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 from olift_fast.errors import InputError
 from olift_fast.model.native_lifter import NativeLifter, why_not_here
-from olift_fast.runtime.arrays import Products
 from olift_fast.runtime.asked_backend import asked_backend
+from olift_fast.runtime.native_module import Products
 from olift_fast.runtime.threads import keep_thread_count
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from olift_fast.errors import InputError
 from olift_fast.model import checkpoints
 from olift_fast.model.config import LifterConfig, latency_window
-from olift_fast.runtime.arrays import Array, Counts, Mask, Products, contiguous
+from olift_fast.runtime.arrays import Array, Counts, Mask, contiguous
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.encoder import Encoder
 from olift_fast.runtime.fused import FusedLayers, fused_of
-from olift_fast.runtime.native_module import why_not_bfloat16, why_not_int16, why_not_native
+from olift_fast.runtime.native_module import Products, why_not_native, why_not_products
 
 
 class NativeLifter:
@@ -159,9 +159,9 @@ def why_not_here(dtype: str = "float32") -> str | None:
     """One line on why `NativeLifter` can't compute in this dtype here; None if it can."""
     if (reason := why_not_native()) is not None:
         return reason
-    if dtype not in ("float32", "bfloat16", "int16"):
+    if dtype not in get_args(Products):
         return f"dtype must be 'float32', 'bfloat16' or 'int16', got {dtype!r}"
-    reason = why_not_bfloat16() if dtype == "bfloat16" else why_not_int16() if dtype == "int16" else None
+    reason = why_not_products(cast(Products, dtype))
     return reason and f"dtype {dtype} does not run on this CPU: {reason}; float32 does"
 
 

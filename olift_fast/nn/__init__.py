@@ -1,4 +1,4 @@
-"""Modules over the operations; the ``state_dict`` fits the module of the same name in `olift_fast.reference`."""
+"""Modules over the operations. A ``state_dict`` also fits the module of the same name in `olift_fast.reference`."""
 
 from olift_fast.nn.attention import JointAttention, TemporalProximityAttention, dual_graph
 from olift_fast.nn.encoder import KeypointEncoder

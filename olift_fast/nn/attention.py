@@ -45,7 +45,7 @@ class TemporalProximityAttention(nn.Module):
         return banded_attention_packed(heads, self.window, bias=bias, visible=visible, lengths=lengths).flatten(-2)
 
     def set_window(self, window: int | tuple[int, int]) -> None:
-        """Attend other frames with the same weights, which do not depend on the window."""
+        """Change the window. The weights stay, because none depends on the window."""
         self.window = check_window(window)
         if self.time_bias is not None:
             self.time_bias.window = self.window
@@ -54,10 +54,10 @@ class TemporalProximityAttention(nn.Module):
     def from_multihead(
         cls, attention: nn.MultiheadAttention, window: int | tuple[int, int] = 8
     ) -> TemporalProximityAttention:
-        """Attention over time with a copy of PyTorch's weights; outputs are the same where the window covers the clip.
+        """Attention over time with a copy of PyTorch's weights. Outputs are the same if the window covers the clip.
 
         Args:
-            attention: whose weights to copy. The new module takes ``(B, T, J, D)``, whatever its batch_first is.
+            attention: its weights are copied. The new module takes ``(B, T, J, D)``, whatever `batch_first` is.
             window: ``(left, right)`` frames, or α for ``(α, α)``.
 
         Raises:
@@ -113,13 +113,16 @@ class JointAttention(nn.Module):
 
 
 def dual_graph(graph: Tensor | None, joint_mask: Tensor | None, heads: int) -> Tensor | None:
-    """The graph of each head ``(B, H, J, J)``: the first half of the heads use `graph`, the others attend all joints.
+    """The graph of each head, bool ``(B, H, J, J)``: the first half of the heads use `graph`, the others all joints.
 
     Args:
-        graph: bool ``(B, J, J)``, True where a local head may attend from the first joint to the second; None: all
-            heads attend all joints.
-        joint_mask: bool ``(B, J)``, False for joints that only pad the batch; no head attends those.
+        graph: bool ``(B, J, J)``, True where a query (row) may attend a key (column). If None, all heads attend all
+            joints.
+        joint_mask: bool ``(B, J)``, False for joints that only pad the batch; no head attends them.
         heads: H.
+
+    Returns:
+        None if both are None.
     """
     if graph is None and joint_mask is None:
         return None

@@ -13,10 +13,11 @@ from olift_fast.runtime.time_encoding import TimeEncoding
 
 
 class KeypointEncoder(nn.Module):
-    """A keypoint's random Fourier features through a linear layer, or a learned token where it is hidden.
+    """A token for each keypoint: its random Fourier features through a linear layer; a learned token if it is hidden.
 
-    Added are the joint's side times a learned vector, a learned vector for its kind, a linear map of the camera's pitch
-    p (of sin p and cos p), and what the time encoding gives for the frame. What is unknown adds nothing.
+    Four vectors are added to it: the joint's side (+1, -1 or 0) times a learned vector, a learned vector for its kind,
+    a linear map of sin p and cos p for the camera's pitch p, and the time encoding of the frame. An unknown side, kind
+    or pitch adds nothing.
 
     Args:
         width: D.
@@ -26,8 +27,8 @@ class KeypointEncoder(nn.Module):
         time_encoding: "absolute" adds Fourier features of the frame number, "table" a learned vector for each number
             below `time_rows`; "relative" and "none" leave time to the attention.
         time_rows: frames of the longest clip that a "table" can take.
-        pitch: whether it can be told the camera's pitch.
-        kinds: rows of the table of kinds; 0 for none.
+        pitch: whether it takes the camera's pitch.
+        kinds: whether it takes kinds of joints: rows of their table; 0 for no.
 
     Equivalent to `olift_fast.reference.KeypointEncoder`, same ``state_dict``.
     """
@@ -72,7 +73,7 @@ class KeypointEncoder(nn.Module):
             visible: bool ``(B, T, J)``.
             sides: ``(B, J)``, +1 left, -1 right, 0 middle or unknown.
             pitch: ``(B,)`` degrees, NaN where unknown.
-            kinds: int64 ``(B, J)``, 0 where unknown; numbers that the table has no row for count as unknown.
+            kinds: int64 ``(B, J)``, 0 where unknown. A number without a row in the table counts as unknown.
         """
         weight, bias = self.projection.weight, self.projection.bias
         if self.encoding == "linear":
@@ -88,14 +89,17 @@ class KeypointEncoder(nn.Module):
     def describe(
         self, sides: Tensor | None = None, pitch: Tensor | None = None, kinds: Tensor | None = None
     ) -> Tensor | None:
-        """What is added to the tokens of every frame, ``(B, J, D)`` or ``(B, 1, D)``; None for nothing."""
+        """The sum of side, pitch and kind, added to the tokens of every frame: ``(B, J, D)`` or ``(B, 1, D)``, or None.
+
+        The arguments are as for `forward`.
+        """
         parts = []
         if sides is not None:
             parts.append(sides[..., None] * self.side)
         if pitch is not None and self.pitch is not None:
             known = ~pitch.isnan()
             radians = torch.where(known, pitch, 0.0).deg2rad()
-            # Not by a matrix product, whose rounding depends on how many cameras a batch has.
+            # Elementwise, because the rounding of a matrix product depends on the number of rows, here of clips.
             of_sine, of_cosine = self.pitch.weight.unbind(dim=1)
             seen = radians.sin()[:, None] * of_sine + radians.cos()[:, None] * of_cosine + self.pitch.bias
             parts.append(torch.where(known[:, None], seen, 0.0)[:, None])

@@ -17,8 +17,8 @@ class RandomFourierFeatures(nn.Module):
         width: D.
         frequencies: F.
         sigma: standard deviation of the frequencies, in turns per unit of the points.
-        learnable: train the frequencies, which are fixed by default; they are saved in both cases.
-        token: learn a vector that stands for a hidden point; without it, zeros do.
+        learnable: train the frequencies. By default they are fixed; they are saved in both cases.
+        token: learn a vector that is the result for a hidden point. Without it, the result is zeros.
 
     Raises:
         ValueError: a size is less than 1.
@@ -49,7 +49,7 @@ class RandomFourierFeatures(nn.Module):
         self.token = nn.Parameter(torch.randn(width) * 0.02) if token else None
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Points ``(..., C)``, visible bool ``(...)`` → ``(..., D)``; a hidden point may hold anything, NaN too."""
+        """Points ``(..., C)``, visible bool ``(...)`` → ``(..., D)``. The coordinates of a hidden point may be NaN."""
         check_floating("x", x)
         check_shape("x", x, (*x.shape[:-1], self.freqs.shape[0]))
         weight, bias = self.projection.weight, self.projection.bias

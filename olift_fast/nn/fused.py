@@ -1,4 +1,4 @@
-"""A lifter's layers for inference on the CPU: between two attentions, one native pass over the tokens."""
+"""A lifter's layers for inference on the CPU: all between two attentions is one native pass over the tokens."""
 
 from __future__ import annotations
 
@@ -13,28 +13,23 @@ from olift_fast.nn.decoder import Decoder
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.nn.watched import Watched
-from olift_fast.ops.native_module import why_not_native
-from olift_fast.runtime.arrays import Array, Products
+from olift_fast.ops.native_module import PRODUCTS, why_not_native
+from olift_fast.runtime.arrays import Array
 from olift_fast.runtime.asked_backend import asked_backend
 from olift_fast.runtime.fused import Attention, FusedLayers, LayerWeights, Norm, TwoLayers
 
 Layer = MotionLayer | SpaceLayer
-_NAMES: dict[torch.dtype, Products] = {
-    torch.float32: "float32",
-    torch.bfloat16: "bfloat16",
-    torch.int16: "int16",
-}
 
 
 class ModuleLayers:
-    """`olift_fast.runtime.fused.FusedLayers` of modules: motion layers, space layers and decoder.
+    """`olift_fast.runtime.fused.FusedLayers` with the parameters of modules: motion layers, space layers and decoder.
 
-    Weights are packed once: before each call, ask `current` whether they are still those of the modules.
+    The weights are packed once. So ask `current` before each call whether the modules still have these weights.
 
     Args:
-        motion, space, decoder: whose parameters to use, float32 on the CPU.
-        products: what the inputs and weights of the linear layers are rounded to: float32, bfloat16 or int16, see
-            `FusedLayers`.
+        motion, space, decoder: modules with parameters in float32 on the CPU.
+        products: the dtype that the inputs and weights of the linear layers are rounded to: float32, bfloat16 or int16
+            (`FusedLayers`).
 
     Equivalent to calling the modules one after the other without gradients, up to rounding.
     """
@@ -59,13 +54,13 @@ class ModuleLayers:
                 )
                 for layer in layers
             ]
-            self.layers = FusedLayers(own, _two_layers(decoder.norm, decoder.mlp), _NAMES[products])
+            self.layers = FusedLayers(own, _two_layers(decoder.norm, decoder.mlp), PRODUCTS[products])
 
     layers: FusedLayers
-    """The passes, over arrays."""
+    """The passes over NumPy arrays."""
 
     def current(self) -> bool:
-        """Whether modules, parameters and buffers are still those that were packed, and hold the same values."""
+        """Whether the modules, parameters and buffers are the same objects as when packed, with the same values."""
         held = self._held_now()
         same = len(held) == len(self._held) and all(map(is_, held, self._held))
         return same and self._watched.unchanged()
@@ -75,9 +70,13 @@ class ModuleLayers:
         return has_hooks(*self._modules)
 
     def __call__(self, tokens: Tensor, visible: Tensor, lengths: Tensor | None, graph: Tensor | None) -> Tensor:
-        """tokens ``(B, T, J, D)``, contiguous, overwritten → the decoder's ``(B, T, J, outputs)``.
+        """The decoder's outputs ``(B, T, J, outputs)``.
 
-        visible bool ``(B, T, J)`` (keys over time), lengths int64 ``(B,)``, graph bool ``(B, H, J, J)``.
+        Args:
+            tokens: ``(B, T, J, D)``, contiguous; overwritten.
+            visible: bool ``(B, T, J)``, of keys in attention over time.
+            lengths: int64 ``(B,)``.
+            graph: bool ``(B, H, J, J)``.
         """
         parts = (None if x is None else x.numpy() for x in (visible, lengths, graph))
         return torch.from_numpy(self.layers(tokens.numpy(), *parts))  # type: ignore[arg-type]
@@ -97,13 +96,13 @@ def attention_of(layer: Layer) -> Attention:
 
 
 def copied(tensor: Tensor) -> Array:
-    """The values of a tensor on the CPU, which later changes of the tensor don't reach."""
+    """A copy of a CPU tensor's values; later changes of the tensor don't change it."""
     array: Array = tensor.detach().clone(memory_format=torch.contiguous_format).numpy()
     return array
 
 
 def _linear(layer: nn.Linear) -> tuple[Array, Array]:
-    weight: Array = layer.weight.detach().contiguous().numpy()  # It is packed at once.
+    weight: Array = layer.weight.detach().contiguous().numpy()  # Not copied, because FusedLayers packs it at once.
     return weight, copied(layer.bias)
 
 
@@ -120,7 +119,7 @@ def _norm(norm: nn.LayerNorm) -> Norm:
 def why_not_fused(
     tokens: Tensor, motion: Iterable[nn.Module], space: Iterable[nn.Module], decoder: nn.Module
 ) -> str | None:
-    """One line: why `ModuleLayers` can't take these layers and tokens; None where it can."""
+    """One line that says why `ModuleLayers` can't take these layers and tokens; None if it can."""
     if torch.is_grad_enabled():
         return "gradients are on: call it under torch.no_grad() or torch.inference_mode()"
     if torch.compiler.is_compiling() or type(tokens) is not Tensor or torch.is_autocast_enabled("cpu"):
@@ -128,17 +127,19 @@ def why_not_fused(
     if asked_backend() not in ("auto", "native"):
         return f"the backend asked for is {asked_backend()}"
     if tokens.device.type != "cpu" or tokens.dtype != torch.float32 or tokens.numel() == 0:
-        return f"tokens must be float32 on the CPU, and some, got {tokens.dtype} on {tokens.device}"
+        found = f"{tokens.dtype} on {tokens.device} of shape {tuple(tokens.shape)}"
+        return f"tokens must be float32 on the CPU and not empty, got {found}"
     return why_not_as_made(motion, space, decoder) or why_not_native()
 
 
 def why_not_as_made(motion: Iterable[nn.Module], space: Iterable[nn.Module], decoder: nn.Module) -> str | None:
-    """One line: which of the parts is not of the class that the lifter makes; None where all are."""
+    """One line that names a part whose class is not the one that the lifter makes; None if there is none."""
     for layers, kind, attention in (
         (motion, MotionLayer, TemporalProximityAttention),
         (space, SpaceLayer, JointAttention),
     ):
         for layer in layers:
             if type(layer) is not kind or type(layer.attention) is not attention:
-                return f"a layer is a {type(layer).__name__}, and must be a {kind.__name__} as it was made"
-    return None if type(decoder) is Decoder else f"the decoder is a {type(decoder).__name__}"
+                found = f"{type(layer).__name__} with {type(layer.attention).__name__}"
+                return f"a layer must be a {kind.__name__} with {attention.__name__}, got a {found}"
+    return None if type(decoder) is Decoder else f"the decoder must be a Decoder, got a {type(decoder).__name__}"

@@ -1,4 +1,4 @@
-"""Whether modules have hooks: code that computes a module's result without calling the module would skip them."""
+"""Whether modules have hooks. Code that computes a module's result without calling the module must ask this first."""
 
 from __future__ import annotations
 

@@ -72,7 +72,11 @@ def _mlp(width: int, ratio: int) -> nn.Sequential:
 def _layer(
     layer: MotionLayer | SpaceLayer, kind: type[nn.Module], x: Tensor, first: Tensor | None, second: Tensor | None
 ) -> Tensor:
-    """The forward pass of a layer made with attention of class `kind`, which takes `first` and `second`."""
+    """The forward pass of a layer; its attention takes `first` and `second`.
+
+    If the attention is of class `kind` and has no hooks, its linear layers are computed together with the norm before
+    and the sum after them. If not, the module is called.
+    """
     attention = layer.attention
     if type(attention) is kind and not has_hooks(attention):
         qkv = apply_norm_linear(x, layer.attention_norm, attention.qkv)

@@ -1,4 +1,4 @@
-"""Squared error of 3D points up to the motion that fits them best."""
+"""Squared error of 3D points after the Procrustes fit."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class ProcrustesLoss(nn.Module):
     Raises:
         ValueError: an unknown kind, alignment or reduction.
 
-    The gradient holds R, s and t constant, which is exact for a squared error (envelope theorem), and finite where
-    the fit is ambiguous, as it is for a flat prediction. Where the position of each frame is unknown, center joints and
-    target on the frame's mean first; `olift_fast.train.loss.lifting_loss` does so, and adds a velocity term.
+    The gradient holds R, s and t constant. That is exact for a squared error (envelope theorem), and the gradient is
+    finite even if the fit is ambiguous, as for a flat prediction. If the position of the frames is unknown, center the
+    joints and the target of each frame on their means first. `olift_fast.train.loss.lifting_loss` does so, and adds a
+    velocity term.
     """
 
     def __init__(
@@ -45,8 +46,8 @@ class ProcrustesLoss(nn.Module):
         """The loss: a scalar; with reduction "none" one for each sequence, ``(...)``, or for each frame, ``(..., T)``.
 
         Args:
-            joints, target: ``(..., T, J, 3)``; also ``(..., J, 3)`` where each frame is aligned. Either may be of half
-                precision: the loss is computed in float32 at least.
+            joints, target: ``(..., T, J, 3)``; with alignment "frame" also ``(..., J, 3)``. Half precision is allowed;
+                the loss is computed in float32 or float64.
             weights: ``(..., T, J)``, bool or >= 0, all 1 by default. A point of weight 0 is never read into
                 arithmetic: its target may be NaN.
 

@@ -1,4 +1,4 @@
-"""Sums and means over what a mask keeps; what it leaves out may hold anything, NaN too."""
+"""Means and softmax over the values that a mask keeps. The other values are never read into arithmetic: NaN is fine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def center(points: Tensor, mask: Tensor) -> Tensor:
-    """Each frame's points, less the mean of those that the mask keeps; 0 where it keeps none.
+    """Each frame's points less the mean of the points that the mask keeps.
 
     Args:
         points: ``(..., J, C)``.
@@ -32,7 +32,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last axis of what the mask keeps; 0 elsewhere. Rows with nothing kept are 0.
+    """Softmax over the last axis of the scores that the mask keeps; 0 elsewhere, so a row with none kept is 0.
 
     Equivalent to `olift_fast.reference.masked_softmax`.
     """

@@ -1,4 +1,4 @@
-"""A replacement for `nn.MultiheadAttention` over a window of time: the same parameters, the same call."""
+"""Attention over a window of time with the parameters and the call of `nn.MultiheadAttention`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from olift_fast.ops.banded_attention import check_window
 class BandedMultihead(nn.Module):
     """Replaces an `nn.MultiheadAttention`: self-attention of each frame t over the frames t-left … t+right.
 
-    It holds the parameters of the module that it replaces, the same objects under the same names: optimizers keep
-    working, and a ``state_dict`` fits both. The attention weights are never written to memory, so they are not
+    It has the parameters of the module that it replaces: the same objects under the same names. So optimizers keep
+    working, and a ``state_dict`` fits both. The attention weights are never written to memory. So they are not
     returned, and dropout of them is left out.
 
     Args:
-        attention: the module to replace; `refuse_multihead` tells which can't be.
+        attention: the module to replace; `refuse_multihead` says why a module can't be.
         window: ``(left, right)`` frames, or α for ``(α, α)``.
 
     Raises:
@@ -55,19 +55,19 @@ class BandedMultihead(nn.Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, None]:
-        """Self-attention, called as `nn.MultiheadAttention` is; the weights are None whatever `need_weights` says.
+        """Self-attention, with the arguments of `nn.MultiheadAttention`. The returned weights are always None.
 
         Args:
             query, key, value: the same tensor: ``(N, T, D)``, or ``(T, N, D)`` without batch_first; ``(T, D)``; or
                 ``(B, T, J, D)``, where each joint is a sequence of its own.
-            key_padding_mask: ``(N, T)``, ``(T,)`` or ``(B, T, J)``: True, or -inf, where a key is left out; it is
-                never read into arithmetic. A query without a key gives 0, not NaN, before the output projection.
-            attn_mask: allowed with `is_causal` only, and not read: the window masks already.
-            is_causal: needs a window ``(left, 0)``.
+            key_padding_mask: ``(N, T)``, ``(T,)`` or ``(B, T, J)``: True, or -inf, where a key is left out. Such a key
+                is never read into arithmetic. A query without any key gives 0, not NaN, before the output projection.
+            attn_mask: allowed only with `is_causal`, and not read, because the window is the mask.
+            is_causal: allowed only with a window ``(left, 0)``.
 
         Raises:
-            ValueError, TypeError: an argument has the wrong shape or dtype, or asks for what attention over a window
-                can't do.
+            ValueError, TypeError: an argument has the wrong shape or dtype, or attention over a window can't do what
+                it asks for.
         """
         if key is not query or value is not query:
             raise ValueError("query, key and value must be one tensor: a window is for self-attention")
@@ -85,7 +85,7 @@ class BandedMultihead(nn.Module):
         return self.out_proj(out.reshape(query.shape)), None
 
     def _clips(self, x: Tensor) -> Tensor:
-        """A view ``(B, T, J, …)`` of the input in any layout; ``(T, N, …)`` is seen as one clip of N joints."""
+        """A view ``(B, T, J, …)`` of an input in any layout; ``(T, N, …)`` becomes one clip of N joints."""
         if x.dim() == 2:
             return x[None, :, None]
         if x.dim() == 3:
@@ -100,8 +100,8 @@ class BandedMultihead(nn.Module):
         if mask.dtype == torch.bool:
             visible = ~mask
         elif mask.is_floating_point():
-            # nn.TransformerEncoderLayer turns a bool mask into this form. Looking at its values costs a
-            # synchronization anywhere but on the CPU.
+            # nn.TransformerEncoderLayer turns a bool mask into this form. Its values are checked on the CPU only,
+            # because a check elsewhere needs a synchronization.
             visible = ~mask.isneginf()
             if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool((mask[visible] != 0).any()):
                 raise ValueError("key_padding_mask must be bool, or hold 0 and -inf alone, got other values")
@@ -115,7 +115,7 @@ class BandedMultihead(nn.Module):
 
 
 def refuse_multihead(attention: nn.Module) -> str | None:
-    """Why `BandedMultihead` can't replace this module; None where it can."""
+    """Why `BandedMultihead` can't replace this module; None if it can."""
     if type(attention) is not nn.MultiheadAttention:
         return f"must be an nn.MultiheadAttention itself, got {type(attention).__name__}"
     if not attention._qkv_same_embed_dim:

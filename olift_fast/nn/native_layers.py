@@ -1,7 +1,7 @@
-"""A norm, linear layers and a sum as one native operation, where the modules are PyTorch's own and have no hooks.
+"""A norm, linear layers and a sum as one native operation, if the modules are PyTorch's own and have no hooks.
 
-Elsewhere each function calls the modules that it is given, so that a module of another class, a hook or another backend
-has its effect.
+If not, each function calls the modules that it is given. So modules of other classes, hooks and other backends have
+their effect.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def apply_norm_mlp(x: Tensor, norm: nn.Module, mlp: nn.Module, residual: bool = 
 
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether the module is of this very class, not of a subclass, and has no hooks."""
+    """Whether the module is of this class, not of a subclass, and has no hooks."""
     return type(module) is kind and not has_hooks(module)
 
 
 def is_plain_mlp(mlp: nn.Module) -> bool:
-    """Whether it is a linear layer, a GELU (with erf) and a linear layer in a row."""
+    """Whether it is an `nn.Sequential` of a linear layer, a GELU (with erf) and a linear layer."""
     if not is_plain(mlp, nn.Sequential):
         return False
     parts = list(cast(nn.Sequential, mlp))
@@ -67,7 +67,7 @@ def is_plain_norm(norm: nn.Module) -> bool:
 
 
 def _runs_natively(x: Tensor, *modules: nn.Module, residual: Tensor | None = None) -> bool:
-    """Whether the native backend is the one to use, and takes these tensors and the modules' parameters."""
+    """Whether the native backend is chosen, and takes these tensors and the modules' parameters."""
     asked = asked_backend()
     if asked not in ("auto", "native") or (asked == "auto" and slower_than_eager()):
         return False

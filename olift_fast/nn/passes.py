@@ -1,4 +1,4 @@
-"""A lifter's layers for inference on a GPU: between two attentions, one launch over the tokens."""
+"""A lifter's layers for inference on a GPU: all between two attentions is one launch over the tokens."""
 
 from __future__ import annotations
 
@@ -31,9 +31,14 @@ def run_passes(
     lengths: Tensor | None,
     graph: Tensor | None,
 ) -> Tensor:
-    """tokens ``(B, T, J, D)`` → the decoder's ``(B, T, J, outputs)``; where `why_not_passes` has no reason against it.
+    """The decoder's outputs ``(B, T, J, outputs)``. Call it only if `why_not_passes` returns None.
 
-    visible bool ``(B, T, J)`` (keys over time), lengths ``(B,)``, graph bool ``(B, H, J, J)``.
+    Args:
+        tokens: ``(B, T, J, D)``.
+        motion, space, decoder: the modules.
+        visible: bool ``(B, T, J)``, of keys in attention over time.
+        lengths: ``(B,)``.
+        graph: bool ``(B, H, J, J)``.
 
     Equivalent to calling the modules one after the other without gradients, up to rounding.
     """
@@ -47,7 +52,7 @@ def run_passes(
 
 
 class Pass(NamedTuple):
-    """All between two attentions, as `token_block` takes it; before the first there is only a head."""
+    """The layers between two attentions, as arguments of `token_block`. Before the first attention, only a head."""
 
     projection: Linear | None
     mlp: Mlp | None
@@ -55,9 +60,10 @@ class Pass(NamedTuple):
     epsilon: float
 
     def run(self, tokens: Tensor | None, attended: Tensor | None = None) -> tuple[Tensor | None, Tensor]:
-        """tokens ``(..., D)`` and what the attention gave, ``(..., D)`` → tokens, and what the head makes of them.
+        """The new tokens ``(..., D)`` and the head's output, from the tokens and the attention's output ``(..., D)``.
 
-        The head makes queries, keys and values, ``(..., 3D)``; the last one the decoder's output, without tokens.
+        A head gives queries, keys and values, ``(..., 3D)``. The last head gives the decoder's output, and None in
+        place of the tokens, which nobody needs.
         """
         assert tokens is not None
         keep = self.head[2] is None
@@ -65,7 +71,7 @@ class Pass(NamedTuple):
 
 
 def passes_of(motion: Layers, space: Layers, decoder: nn.Module) -> list[Pass]:
-    """One pass before the first attention and one after each; where `why_not_passes` has no reason against it."""
+    """One pass before the first attention and one after each. Call it only if `why_not_passes` returns None."""
     decoder = cast(Decoder, decoder)
     layers = cast(Sequence[MotionLayer | SpaceLayer], [*motion, *space])
     heads: list[Head] = [(_norm(layer.attention_norm), _linear(layer.attention.qkv), None) for layer in layers]
@@ -75,7 +81,7 @@ def passes_of(motion: Layers, space: Layers, decoder: nn.Module) -> list[Pass]:
 
 
 def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Module) -> str | None:
-    """One line: why `run_passes` can't take these layers and tokens; None where it can."""
+    """One line that says why `run_passes` can't take these layers and tokens; None if it can."""
     if torch.is_grad_enabled():
         return "gradients are on: call it under torch.no_grad() or torch.inference_mode()"
     if asked_backend() not in ("auto", "triton"):
@@ -92,7 +98,7 @@ def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Mo
         return refusal
     dtypes = {linear.weight.dtype for linear in linears}
     if dtypes != {tokens.dtype} and not torch.is_autocast_enabled(tokens.device.type):
-        return f"weights must be {tokens.dtype}, as the tokens"
+        return f"weights must be {tokens.dtype}, as the tokens are, got {', '.join(sorted(map(str, dtypes)))}"
     pairs = [*map(_norm, norms), *map(_linear, linears)]
     refusal = refuse_triton(*(parameter for pair in pairs for parameter in pair))
     slower = slower_than_eager(tokens, product_dtype(_mlp(norms[-1], mlps[-1])))
@@ -105,7 +111,7 @@ Parts = tuple[list[nn.LayerNorm], list[nn.Linear], list[nn.Sequential]]
 
 
 def _parts(layers: Sequence[MotionLayer | SpaceLayer], decoder: Decoder) -> Parts:
-    """The norms, linear layers and MLPs; the decoder's last."""
+    """The norms, linear layers and MLPs, each list with the decoder's at the end."""
     norms = [norm for layer in layers for norm in (layer.attention_norm, layer.mlp_norm)]
     mlps = [*(layer.mlp for layer in layers), decoder.mlp]
     linears = [linear for layer in layers for linear in (layer.attention.qkv, layer.attention.projection)]
@@ -115,9 +121,9 @@ def _parts(layers: Sequence[MotionLayer | SpaceLayer], decoder: Decoder) -> Part
 
 def _why_not_plain(norms: list[nn.LayerNorm], linears: list[nn.Linear], mlps: list[nn.Sequential]) -> str | None:
     if not all(is_plain_norm(norm) for norm in norms) or len({norm.eps for norm in norms}) > 1:
-        return "a norm is not as it was made, or has hooks"
+        return "a norm is not an nn.LayerNorm as the lifter makes it, or has hooks"
     if not all(is_plain(linear, nn.Linear) for linear in linears) or not all(is_plain_mlp(mlp) for mlp in mlps):
-        return "a linear layer or an MLP is not as it was made, or has hooks"
+        return "a linear layer or an MLP is not as the lifter makes it, or has hooks"
     return None
 
 

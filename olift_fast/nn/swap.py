@@ -1,4 +1,4 @@
-"""Attention over a window of time in place of the full self-attention of an existing model."""
+"""Replaces the full self-attention of an existing model by attention over a window of time."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def swap_attention(
 ) -> Swap:
     """Replace a model's self-attention over time, in place, by attention over a window of time.
 
-    The replacements hold the same parameters under the same names, so optimizers and checkpoints keep working before,
-    during and after. With a window of T or more frames outputs and gradients are the same too.
+    The replacements have the same parameters under the same names, so optimizers and checkpoints keep working. If the
+    window covers the whole clip, outputs and gradients stay the same, too.
 
     Args:
-        model: holds `nn.MultiheadAttention` somewhere, alone or in an `nn.TransformerEncoderLayer`.
+        model: contains `nn.MultiheadAttention`, alone or in an `nn.TransformerEncoderLayer`.
         window: ``(left, right)`` frames, or α for ``(α, α)``.
-        predicate: called with the qualified name and the module for each `nn.MultiheadAttention` and
-            `nn.TransformerEncoderLayer` (whose ``self_attn`` is meant), True for those that attend over time. By
-            default all are replaced; give it where the model attends over joints as well.
+        predicate: picks the attentions over time. It is called with the qualified name and the module for each
+            `nn.MultiheadAttention` and each `nn.TransformerEncoderLayer` (True picks its ``self_attn``). By default
+            all are replaced, so it is needed for a model that also attends over joints.
         convert: called with a module and the window, returns the replacement; for a model whose attention is a class of
             its own. The predicate is then required, and called for every module of the model.
 
     Returns:
-        `Swap`: the names of what was replaced; its `undo` puts the originals back.
+        `Swap`: the names of the replaced modules; its `undo` puts the originals back.
 
     Raises:
         ValueError: nothing was picked, a picked module can't be replaced (the message says which and why), or the
-            window is negative. The model is then left as it was.
+            window is negative. The model is then unchanged.
 
     Warns:
         UserWarning: an attention had dropout of its weights, which is left out.
@@ -75,10 +75,10 @@ def swap_attention(
 
 
 class Swap:
-    """What `swap_attention` replaced in a model. As a context manager it calls `undo` at the end.
+    """The modules that `swap_attention` replaced in a model. As a context manager it calls `undo` at the end.
 
     Args:
-        model: whose modules to replace.
+        model: its modules are replaced.
         modules: original and replacement by qualified name.
     """
 
@@ -88,7 +88,7 @@ class Swap:
         self._encoders: list[nn.TransformerEncoder] = []
         for name, (_, replacement) in modules.items():
             model.set_submodule(name, replacement)
-        # With use_nested_tensor an encoder gives its layers nested tensors, which attention over a window can't read.
+        # With use_nested_tensor an encoder passes nested tensors to its layers, but BandedMultihead can't read them.
         for name, module in model.named_modules():
             inside = any(picked.startswith(f"{name}." if name else "") for picked in modules)
             if isinstance(module, nn.TransformerEncoder) and inside and module.use_nested_tensor:
@@ -110,7 +110,7 @@ class Swap:
         return f"Swap({', '.join(self._modules)})"
 
     def undo(self) -> None:
-        """Put the originals back, with the values that the parameters have now; a second call does nothing.
+        """Put the originals back, with the current values of the parameters. A second call does nothing.
 
         Raises:
             ValueError: the parameters of a replacement made by `convert` don't fit the original's names and shapes.
@@ -133,14 +133,14 @@ class Swap:
 
 
 def _own_attention(model: nn.Module) -> str:
-    """The way out for a model whose attention is a class of its own, with the modules that look like it."""
+    """The rest of a message, for a model with its own class of attention: what to do, and which modules it may be."""
     names = [name for name, module in model.named_modules() if "attention" in type(module).__name__.lower() and name]
     found = f" (these may be: {', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
     return f"; where its attention is a class of its own{found}, give predicate and convert"
 
 
 def _picked(model: nn.Module, predicate: Predicate | None, everything: bool) -> dict[str, nn.Module]:
-    """What to replace, by name; a module that is held in two places is listed under both names."""
+    """The modules to replace, by name. A module that is in two places is listed under both names."""
     picked = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if everything:
@@ -156,10 +156,10 @@ def _picked(model: nn.Module, predicate: Predicate | None, everything: bool) -> 
 
 
 def _hand_back(original: nn.Module, replacement: nn.Module) -> None:
-    """Gives the original the parameters that the replacement has now.
+    """Give the original the current parameters of the replacement.
 
-    A `BandedMultihead` shares them with the original, until ``load_state_dict(assign=True)`` or a move to another
-    device, say, replaces them.
+    A `BandedMultihead` shares its parameters with the original. But ``load_state_dict(assign=True)``, or a move to
+    another device, replaces the parameters of the `BandedMultihead` alone.
     """
     if isinstance(replacement, BandedMultihead):
         for name, parameter in replacement.named_parameters():

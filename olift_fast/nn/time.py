@@ -1,4 +1,4 @@
-"""How a frame's place in time enters the model: as a vector of its frame number, or as a bias of its attention."""
+"""Time encodings: a vector for each frame number, or a bias of the attention for each offset in time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from olift_fast.runtime.time_encoding import TimeEncoding
 
 
 def absolute_time(time_encoding: TimeEncoding, width: int, rows: int) -> AbsoluteTime | TimeTable | None:
-    """What adds a vector of the frame number to the tokens; None where the time encoding adds nothing to them."""
+    """The module whose vectors for frame numbers are added to the tokens; None if the time encoding adds none."""
     if time_encoding == "absolute":
         return AbsoluteTime(width)
     return TimeTable(width, rows) if time_encoding == "table" else None
@@ -22,7 +22,7 @@ def absolute_time(time_encoding: TimeEncoding, width: int, rows: int) -> Absolut
 class RelativeTimeBias(nn.Module):
     """A bias for each head and frame offset: Fourier features of the offset through a linear layer.
 
-    The parameters do not depend on the window, so that a trained bias serves any window.
+    The parameters do not depend on the window, so a trained bias works with any window.
 
     Args:
         heads: H.
@@ -30,10 +30,10 @@ class RelativeTimeBias(nn.Module):
         frequencies: F.
         sigma: standard deviation of the frequencies, in turns per frame.
 
-    In eval mode and without gradients the bias is computed once, and again after a change of the parameters, the
-    window, the device or the dtype. Of a half precision it is then held in float32, as the attentions take it. A change
-    that PyTorch does not count, ``parameter.data.add_(…)``, shows after the next ``eval()``. The values change in
-    place: a CUDA graph reads those of the last call outside of one.
+    In eval mode and without gradients the bias is computed once and kept. It is computed again after a change of the
+    parameters, the window, the device or the dtype. A kept bias of half precision is in float32, as the attentions take
+    it. PyTorch does not count some changes, such as ``parameter.data.add_(…)``; they take effect at the next
+    ``eval()``. The kept values change in place, so a CUDA graph reads those of the last call outside of the graph.
 
     Equivalent to `olift_fast.reference.RelativeTimeBias`, same ``state_dict``.
     """
@@ -58,7 +58,7 @@ class RelativeTimeBias(nn.Module):
         key = (tuple(self.window), device, dtype)
         held, watched = self._held.get(key, (None, None))
         if held is None or watched is None or not watched.are((held, *sources)):
-            # Not in inference mode, whose tensors later gradients could not use.
+            # A tensor made in inference mode could not be used later with gradients.
             with torch.inference_mode(False), torch.no_grad():
                 bias = self._computed()
                 bias = bias.to(torch.promote_types(bias.dtype, torch.float32)).contiguous()
@@ -71,20 +71,20 @@ class RelativeTimeBias(nn.Module):
         return held
 
     def train(self, mode: bool = True) -> RelativeTimeBias:
-        """See `nn.Module.train`; what was computed before is computed again."""
+        """See `nn.Module.train`. The bias is computed again at the next call."""
         for key, (held, _) in tuple(self._held.items()):
             self._held[key] = held, Watched(())
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, object]:
-        """Copies and pickles compute their own."""
+        """Without the kept bias: a copy computes its own."""
         return {**self.__dict__, "_held": {}}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__({"_held": {}, **state})
 
     def _sources(self) -> tuple[Tensor, ...] | None:
-        """What the bias is computed of, to be watched; None where that is not all that it depends on."""
+        """The tensors that the bias is computed from, to be watched; None if it must be computed at every call."""
         linear = self.projection
         traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
         if self.training or traced or torch.jit.is_tracing():  # type: ignore[attr-defined]
@@ -152,6 +152,6 @@ class TimeTable(nn.Module):
 def _features(start: int, stop: int, freqs: Tensor) -> Tensor:
     """Fourier features ``(stop - start, 2F)`` of the whole numbers from start to stop, for freqs ``(1, F)``."""
     turns = torch.arange(start, stop, device=freqs.device, dtype=freqs.dtype)[:, None] * freqs
-    # Whole turns change neither cosine nor sine; without them the phase is small, and exact.
+    # Whole turns change neither cosine nor sine. Without them the phase is small and has little rounding error.
     phase = 2 * math.pi * (turns - turns.round())
     return torch.cat([phase.cos(), phase.sin()], dim=-1)

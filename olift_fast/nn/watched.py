@@ -1,4 +1,4 @@
-"""What was computed of some tensors is held; have they changed since?"""
+"""Whether tensors have changed since a result was computed from them and kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class Watched:
-    """Some tensors, as they were when this was made.
+    """Remembers the state of some tensors at the time when it is made.
 
-    They and their memory are held, so that no other tensor comes to have the identity of one, and no other values come
-    to lie at its address, whatever is assigned to `data`.
+    It holds references to the tensors and to their memory. So no new tensor can get the identity of one of them, and no
+    new memory its address, even if its ``data`` is assigned.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -28,7 +28,7 @@ class Watched:
     def unchanged(self) -> bool:
         """Whether none of the tensors was changed in place since, as far as PyTorch counts it.
 
-        It counts no changes of tensors made in inference mode; of them, only new memory is seen.
+        PyTorch does not count changes of tensors that were made in inference mode. For them only new memory is noticed.
         """
         return self._state == self._now()
 

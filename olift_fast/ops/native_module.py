@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from olift_fast.runtime import native_module as arrays
+from olift_fast.runtime.native_module import Products
 from olift_fast.runtime.threads import follow_torch
+
+PRODUCTS: Mapping[torch.dtype, Products] = {
+    torch.float32: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.int16: "int16",
+}
+"""The dtypes in which native layers can multiply, and their names in `olift_fast.runtime`."""
 
 
 def native_module() -> ModuleType | None:
@@ -35,14 +44,9 @@ def why_not_native() -> str | None:
     return None
 
 
-def why_not_bfloat16() -> str | None:
-    """One line on why the native layers can't multiply in bfloat16 here; None if they can."""
-    return why_not_native() or arrays.why_not_bfloat16()
-
-
-def why_not_int16() -> str | None:
-    """One line on why the native layers can't multiply 16-bit integers here; None if they can."""
-    return why_not_native() or arrays.why_not_int16()
+def why_not_products(dtype: torch.dtype) -> str | None:
+    """One line on why the native layers can't multiply in this dtype of `PRODUCTS` here; None if they can."""
+    return why_not_native() or arrays.why_not_products(PRODUCTS[dtype])
 
 
 def ask_for_huge_pages(*fresh: Tensor) -> None:

@@ -46,6 +46,7 @@ class Operation:
     """The operation in ``torch.ops``."""
 
     def __call__(self, *inputs: Any) -> Any:
+        """What the operation returns."""
         return self._function(*inputs) if _unobserved(inputs) else self.op(*inputs)
 
 

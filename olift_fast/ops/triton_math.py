@@ -1,6 +1,6 @@
-"""Functions that a GPU has instructions for, which Triton's language does not give; of float32, on the GPU alone.
+"""Functions of float32 by instructions of the GPU that Triton's language does not have.
 
-Triton's interpreter knows no PTX: there, they are the functions of the language.
+Triton's interpreter can't run PTX, so there they are the functions of the language.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -17,7 +17,7 @@ _INTERPRETED = tl.constexpr(interpreted())
 
 @triton.jit
 def hardware_log2(x):
-    """log2(x) within 2^-22, relative or, where x is between 1/2 and 2, absolute."""
+    """log2(x) with a relative error of at most 2^-22, or, for x between 1/2 and 2, an absolute one."""
     if _INTERPRETED:
         return tl.log2(x)
     else:
@@ -26,7 +26,7 @@ def hardware_log2(x):
 
 @triton.jit
 def hardware_cosine(x):
-    """cos(x) within 2^-20 where x is between -π and π."""
+    """cos(x) with an error of at most 2^-20, for x between -π and π."""
     if _INTERPRETED:
         return tl.cos(x)
     else:
@@ -35,7 +35,7 @@ def hardware_cosine(x):
 
 @triton.jit
 def hardware_sine(x):
-    """sin(x) within 2^-20 where x is between -π and π."""
+    """sin(x) with an error of at most 2^-20, for x between -π and π."""
     if _INTERPRETED:
         return tl.sin(x)
     else:

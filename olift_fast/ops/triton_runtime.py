@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-"""What every kernel takes."""
+"""The dtypes that every kernel takes."""
 WIDEST = 128
 """The widest head that the attentions' kernels take."""
 
@@ -47,7 +47,7 @@ def interpreted() -> bool:
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
-    """Runs a Triton kernel on the GPU that holds its first argument."""
+    """Run a Triton kernel on the GPU of its first argument."""
     first: Tensor = arguments[0]
     with torch.cuda.device(first.device) if first.is_cuda else nullcontext():
         kernel[grid](*arguments, **options)
@@ -66,8 +66,8 @@ def ceil_div(count: int, size: int) -> int:
 def stride_unit(*tensors: Tensor | None, most: int = 8) -> int:
     """The largest power of two up to `most` that divides every stride but the last of every tensor.
 
-    A kernel takes strides in this unit, a compile-time constant: it can then prove that its loads are aligned, although
-    it is not compiled anew for each value of a stride, and with them for each T and J.
+    A kernel takes strides in units of this compile-time constant. So the compiler knows that loads are aligned, and yet
+    the kernel is not compiled again for each stride, that is for each T and J.
     """
     strides = (s for x in tensors if x is not None for s in x.stride()[:-1])
     return functools.reduce(gcd, strides, most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,6 @@ Elements = npt.NDArray[Any]
 """float32, or the bits of bfloat16 as uint16, because NumPy has no bfloat16."""
 Weights = Mapping[str, Array]
 """A lifter's parameters and buffers by their names in its ``state_dict``, float32 and contiguous."""
-
-Products = Literal["float32", "bfloat16", "int16"]
-"""The type that the factors of products are rounded to."""
 
 BFLOAT16 = np.dtype(np.uint16)
 """The dtype of arrays with the bits of bfloat16."""

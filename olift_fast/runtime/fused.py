@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from olift_fast.runtime.arrays import BFLOAT16, Array, Counts, Elements, Mask, Products, Weights, contiguous, fresh
-from olift_fast.runtime.native_module import loaded_module
+from olift_fast.runtime.arrays import BFLOAT16, Array, Counts, Elements, Mask, Weights, contiguous, fresh
+from olift_fast.runtime.native_module import Products, loaded_module
 from olift_fast.runtime.threads import thread_count
 from olift_fast.runtime.time_encoding import relative_time_bias
 
@@ -114,8 +114,8 @@ class FusedLayers:
         decoder: a norm and two layers.
         products: the type that the linear layers' inputs and weights are rounded to. "bfloat16" also rounds queries,
             keys and values. "int16" rounds to integers: each token is scaled by its largest value, and the weights of
-            each output so that no sum of 256 products overflows. All else is float32. `why_not_bfloat16` and
-            `why_not_int16` say why a machine can't use them.
+            each output so that no sum of 256 products overflows. All else is float32. `why_not_products` says why a
+            machine can't use them.
 
     Several threads may call it at once.
     """

@@ -8,11 +8,19 @@ import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from olift_fast._version import __version__
 
+Products = Literal["float32", "bfloat16", "int16"]
+"""The type that the factors of products in native layers are rounded to."""
+
 _HUGE = 4 << 20
 _OFF = {"0", "n", "no", "off", "false"}
+_MISSING = {
+    "bfloat16": "the processor, or the native module's compiler, has no AVX512-BF16",
+    "int16": "only x86-64 processors have the instruction for it",
+}
 
 
 def native_module() -> ModuleType | None:
@@ -32,20 +40,12 @@ def why_not_native() -> str | None:
     return _load()[1]
 
 
-def why_not_bfloat16() -> str | None:
-    """Why the native layers can't multiply in bfloat16 here, in one line; None if they can."""
+def why_not_products(dtype: Products) -> str | None:
+    """One line on why the native layers can't multiply in this dtype here; None if they can."""
     native = native_module()
     if native is None:
         return why_not_native()
-    return None if native.info()["bfloat16"] else "the processor, or the native module's compiler, lacks AVX512-BF16"
-
-
-def why_not_int16() -> str | None:
-    """Why the native layers can't multiply 16-bit integers here, in one line; None if they can."""
-    native = native_module()
-    if native is None:
-        return why_not_native()
-    return None if native.info()["int16"] else "only x86-64 processors have the instruction for it"
+    return None if dtype == "float32" or native.info()[dtype] else _MISSING[dtype]
 
 
 def ask_for_huge_pages(address: int, size: int) -> None:

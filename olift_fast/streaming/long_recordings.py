@@ -24,6 +24,7 @@ from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.streaming.chunk_journal import ChunkJournal
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.without_bones import warn_of_skeleton
 
 SUFFIXES = (".npy", ".h5")
 
@@ -92,13 +93,17 @@ def lift_long(
         output: the old name of `frame`.
 
     Raises:
-        InputError: shapes don't fit; nothing is visible; the model counts frames or takes no pitch; `out` can't be
-            written, or the disk is full; another process is writing `out`; or an earlier run left chunks with another
-            input, model or option, or a damaged list of chunks.
+        InputError: shapes don't fit; nothing is visible; the model counts frames or does not take the pitch; `out`
+            can't be written, or the disk is full; another process is writing `out`; or an earlier run left chunks with
+            another input, model or option, or a damaged list of chunks.
+
+    Warns:
+        UserWarning: the skeleton has no bones; or a chunk was damaged.
 
     For a track that fits in memory, use `lift_tracks`.
     """
     frame = old_argument(frame, output, new="frame", old="output")
+    warn_of_skeleton(skeleton)
     path = Path(out)
     source = _Source(keypoints, visible, min_confidence, skeleton)
     check_frame(frame)

@@ -21,6 +21,7 @@ from olift_fast.streaming.streaming_lifter import StreamingLifter
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.rigs import load_skeleton
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.without_bones import bones_reported, warn_of_skeleton
 
 Pose = TypeVar("Pose")
 
@@ -45,6 +46,9 @@ class LiftingProcessor:
 
     Raises:
         InputError: an unknown skeleton or model, or an argument is out of range.
+
+    Warns:
+        UserWarning: the skeleton has no bones.
     """
 
     def __init__(
@@ -64,19 +68,21 @@ class LiftingProcessor:
         output: CoordinateFrame | None = None,
     ) -> None:
         frame = old_argument(frame, output, new="frame", old="output")
-        self.skeleton = skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
+        self.skeleton = _skeleton_of(skeleton)
+        warn_of_skeleton(self.skeleton)
         lifter = load(model) if isinstance(model, str) else model
-        stream = StreamingLifter(
-            lifter,
-            self.skeleton,
-            tracks=tracks,
-            frame=frame,
-            fit="running" if fit_frames is None else "hold",
-            fit_frames=fit_frames,
-            normalization=normalization,
-            align=align,
-            pitch=pitch,
-        )
+        with bones_reported():
+            stream = StreamingLifter(
+                lifter,
+                self.skeleton,
+                tracks=tracks,
+                frame=frame,
+                fit="running" if fit_frames is None else "hold",
+                fit_frames=fit_frames,
+                normalization=normalization,
+                align=align,
+                pitch=pitch,
+            )
         stream.warmup()
         self.latency_frames = stream.latency_frames
         self.latest: dict[int, Lifted] = {}
@@ -193,14 +199,21 @@ def lift_poses(
         poses: any iterable, such as a camera's loop; see `LiftingProcessor.process`.
         frame, output, options: as for `LiftingProcessor`.
     """
-    # Not in the generator, which runs only when it is iterated: the warning would name this file.
+    # The generator runs only when it is iterated. Warnings in it would name this file, not the caller's.
     frame = old_argument(frame, output, new="frame", old="output")
+    skeleton = _skeleton_of(skeleton)
+    warn_of_skeleton(skeleton)
     return _lifted_poses(poses, skeleton, frame=frame, **options)
 
 
-def _lifted_poses(poses: Iterable[Any], skeleton: Skeleton | str | Path, **options: Any) -> Iterator[Lifted]:
+def _skeleton_of(skeleton: Skeleton | str | Path) -> Skeleton:
+    return skeleton if isinstance(skeleton, Skeleton) else load_skeleton(str(skeleton))
+
+
+def _lifted_poses(poses: Iterable[Any], skeleton: Skeleton, **options: Any) -> Iterator[Lifted]:
     results: list[Lifted] = []
-    processor = LiftingProcessor(skeleton, on_result=results.append, **options)
+    with bones_reported():
+        processor = LiftingProcessor(skeleton, on_result=results.append, **options)
     for pose in poses:
         processor.process(pose, record=False)
         yield from results

@@ -23,6 +23,7 @@ from olift_fast.streaming.steps import Array, Inputs, Mask, Steps, Told
 from olift_fast.streaming.steps_native import NativeSteps, encode_by
 from olift_fast.tracks.containers import CoordinateFrame
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.tracks.without_bones import warn_of_skeleton
 
 FIT_FRAMES = 16
 """The number of frames that a scale is fitted to by default."""
@@ -88,8 +89,11 @@ class StreamingLifter:
         output: the old name of `frame`.
 
     Raises:
-        InputError: the model counts frames (`LifterConfig.counts_frames`) or takes no pitch, a motion layer is not one
-            that the lifter makes, or an argument is out of range.
+        InputError: the model counts frames (`LifterConfig.counts_frames`) or does not take the pitch, a motion layer is
+            not one that the lifter makes, or an argument is out of range.
+
+    Warns:
+        UserWarning: the skeleton has no bones.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class StreamingLifter:
         for name, value in (("tracks", tracks), ("fit_frames", fit_frames), ("align", align)):
             if value is not None and value < 1:
                 raise InputError(f"{name} must be >= 1, got {value}")
+        warn_of_skeleton(skeleton)
         self.skeleton, self.tracks, self.frame, self.pitch = skeleton, tracks, frame, pitch
         self.fit: Fit | None = fit if fit_frames is None or fit is not None else "hold"
         self.fit_frames = FIT_FRAMES if fit_frames is None else fit_frames

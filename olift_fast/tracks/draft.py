@@ -25,6 +25,9 @@ ENOUGH_JOINED = 0.9
 lifted worse than one without any. Chosen on human_cmu, rat_dannce23, fly_df3d_30, human_uiprmd, qs_horse, qs_wolf and
 qs_dog_shiba, with the names of some joints hidden."""
 
+NONE_INFERRED = "edges: none inferred"
+"""The beginning of a note in tracks for which `with_inferred_skeleton` found no edges."""
+
 Edge = tuple[int, int]
 Joints = npt.NDArray[np.intp]
 Points = npt.NDArray[np.floating]
@@ -144,7 +147,7 @@ def with_draft(tracks: KeypointTracks, draft: Draft | str | None) -> KeypointTra
     if isinstance(draft, Draft):
         tracks = replace(tracks, skeleton=draft.skeleton, notes=(*tracks.notes, draft.said))
     elif draft is not None:
-        tracks = replace(tracks, notes=(*tracks.notes, f"edges: none inferred: {draft}"))
+        tracks = replace(tracks, notes=(*tracks.notes, f"{NONE_INFERRED}: {draft}"))
     warning = _pieces_told(tracks)
     return replace(tracks, warnings=(*tracks.warnings, warning)) if warning else tracks
 

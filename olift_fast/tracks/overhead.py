@@ -139,7 +139,7 @@ def steep_warning(
         return None
     looks = f"the recording looks as if filmed from {steep.said} (chance {min(steep.chance, 0.99):.0%})"
     if takes_pitch:
-        return f"{looks}: if so, tell the camera's pitch (--pitch, pitch=), or expect larger errors"
+        return f"{looks}: if so, give the camera's pitch (--pitch, pitch=), or expect larger errors"
     return f"{looks}: if so, expect larger errors, for the model expects a camera that looks down by at most 40°"
 
 

@@ -1,4 +1,4 @@
-"""The model card of a lifter that was adapted to a body."""
+"""Writes the model card of a lifter that was adapted to a body."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MOST_NAMES = 12
 
 
 def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
-    """The card: what the lifter started from, what it learned from, and what tells whether it helped.
+    """The card: the checkpoint at the start, the recordings, and the signs of whether adapting helped.
 
     Args:
-        outcome: what came of it.
-        model: the checkpoint that it started from.
-        files: that it learned from; the card names them, not the folders that they are in.
+        outcome: of `adapt`.
+        model: the checkpoint that was adapted.
+        files: the recordings. The card has their names without folders.
     """
     names = ", ".join(f"`{printable(path.name).replace('`', '')}`" for path in files[:MOST_NAMES])
     more = f", and {len(files) - MOST_NAMES} more" if len(files) > MOST_NAMES else ""
@@ -30,8 +30,8 @@ def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
     lines = [
         f"# {printable(outcome.lifter.name)}",
         "",
-        f"`{printable(str(model))}`, adapted by `olift adapt` of olift-fast {__version__} to a body, from 2D alone: no",
-        "3D was used, and nobody has measured its error.",
+        f"`{printable(str(model))}`, adapted to a body by `olift adapt` of olift-fast {__version__}, from 2D alone. No",
+        "3D was used, and its error has not been measured.",
         "",
         f"- learned from: {names}{more}",
         f"- {plural(outcome.learned, 'clip')} of {outcome.frames} frames of {plural(outcome.tracks, 'track')}; "

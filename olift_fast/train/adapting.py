@@ -20,7 +20,7 @@ from olift_fast.bodies.body import Body
 from olift_fast.errors import InputError
 from olift_fast.model import Lifter
 from olift_fast.nn.masked import center, masked_mean
-from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_products
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.train.body import (
     body_of,
@@ -297,7 +297,7 @@ def _train(lifter: Lifter, clips: OwnClips, goal: _Goal, plan: AdaptPlan, watch:
     weights = list(trained.parameters())
     optimizer = torch.optim.AdamW(weights, lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     order = torch.Generator().manual_seed(plan.seed)
-    precision = torch.bfloat16 if why_not_bfloat16() is None else torch.float32
+    precision = torch.bfloat16 if why_not_products(torch.bfloat16) is None else torch.float32
     frames = min(plan.frames, clips.visible.shape[1])
     waiting: list[int] = []
     started = time.monotonic()

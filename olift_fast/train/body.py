@@ -1,4 +1,4 @@
-"""Bone lengths that 2D tells, of clips of one body or of several."""
+"""Bone lengths from 2D clips of one individual or of several."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from olift_fast.train.bones import bone_lengths
 from olift_fast.train.own_clips import OwnClips
 
 QUANTILE = 0.75
-"""Of a bone's lengths in the picture, over all frames: in so many of them it is seen shorter."""
+"""A bone's length is this quantile of its lengths in the picture, over all frames."""
 FULL, OFTEN = 0.8, 0.1
-"""A bone is seen in full where it looks that long, as a share of its length, in that share of its frames."""
+"""A bone is seen in full if it shows more than `FULL` of its length in at least `OFTEN` of its frames."""
 LOOSE = 2.0
-"""A bone whose spread is more than so many times that of the median bone counts less."""
+"""A bone counts less if its standard error is more than so many times that of the median bone."""
 DIFFERS, SURELY = 0.08, 4.0
-"""Lengths of one name's recordings differ where they do by that share of a length, and by so many standard errors."""
+"""Recordings of one name differ if their lengths do by more than this share and by so many standard errors."""
 
 Measure = Callable[[Tensor], Tensor]
-"""Gives ``(E,)`` values of the clips whose numbers it gets."""
+"""A function from the indices of clips to one value for each bone, ``(E,)``."""
 
 
 def bones_of(skeleton: Skeleton, clips: int) -> Tensor:
@@ -33,7 +33,7 @@ def bones_of(skeleton: Skeleton, clips: int) -> Tensor:
 
 
 def logarithms(joints: Tensor, seen: Tensor, skeleton: Skeleton) -> Tensor:
-    """``(B, T, E)`` logarithms of bone lengths; NaN where an end is not seen, or the bone has no length.
+    """``(B, T, E)`` logarithms of bone lengths; NaN where an end of the bone is not seen, or its length is 0.
 
     Args:
         joints: ``(B, T, J, 3)`` or, in the picture, ``(B, T, J, 2)``.
@@ -47,12 +47,12 @@ def logarithms(joints: Tensor, seen: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def shared_lengths(logs: Tensor, skeleton: Skeleton, rounds: int = 5) -> tuple[Tensor, Tensor]:
-    """The median of each bone over all frames, and of each clip's size, in turns.
+    """One length for each bone and one size for each clip, as medians, computed in turns.
 
     Args:
         logs: ``(B, T, E)`` of `logarithms`.
-        skeleton: the bones; twins get one length.
-        rounds: of the two in turns.
+        skeleton: the bones; a left bone and its right twin get one length.
+        rounds: how often both are computed.
 
     Returns:
         Logarithms of lengths ``(E,)``, NaN for a bone that is never seen, and of the clips' sizes ``(B,)``.
@@ -65,20 +65,21 @@ def shared_lengths(logs: Tensor, skeleton: Skeleton, rounds: int = 5) -> tuple[T
 
 
 def scales_of(logs: Tensor, lengths: Tensor) -> Tensor:
-    """``(B,)`` how much larger each clip is than these lengths, as a logarithm: the median over frames and bones.
+    """``(B,)`` logarithms of the clips' sizes, relative to these lengths: medians over frames and bones.
 
     Args:
-        logs: ``(B, T, E)``.
-        lengths: ``(E,)``, or ``(B, 1, E)`` for each clip its own.
+        logs: ``(B, T, E)`` of `logarithms`.
+        lengths: logarithms ``(E,)``, or ``(B, 1, E)`` with lengths for each clip.
     """
     return (logs - lengths).flatten(1).nanmedian(dim=1).values.nan_to_num(0.0)
 
 
 def lengths_in_picture(clips: OwnClips, scales: Tensor) -> Tensor:
-    """Logarithms of bone lengths ``(E,)`` by how long the bones are in the picture, in units of `scales`.
+    """Logarithms ``(E,)`` of bone lengths, estimated from how long the bones are in the picture, in units of `scales`.
 
-    No bone looks longer than it is, and seen from many sides each lies in the picture's plane now and then: the upper
-    quartile is near its length, and keypoints gone wild don't reach it. NaN for a bone that is never seen.
+    A bone never looks longer than it is. If it is seen from many sides, it is parallel to the picture in some frames.
+    So the upper quartile of its lengths in the picture is near its true length, and a few wild keypoints don't change
+    it. NaN for a bone that is never seen.
 
     Args:
         clips: B clips.
@@ -89,9 +90,10 @@ def lengths_in_picture(clips: OwnClips, scales: Tensor) -> Tensor:
 
 
 def shown_share(joints: Tensor, clips: OwnClips) -> float:
-    """How much of its length the median bone shows in the picture, in the upper quartile of its frames; 0 if none does.
+    """The share of its length that a bone shows in the picture: the upper quartile over frames, the median over bones.
 
-    It is near 1 where the views are from many sides, and less where all are from above, say.
+    It is near 1 if the views are from many sides, and less if they are all from above, for example. It is 0 if no bone
+    is seen.
 
     Args:
         joints, clips: as for `seen_in_full`.
@@ -104,10 +106,10 @@ def shown_share(joints: Tensor, clips: OwnClips) -> float:
 
 
 def share_along_view(joints: Tensor, clips: OwnClips) -> float:
-    """Depth's share of the bones' squared lengths: the mean over frames, then over bones; 0 if none is seen.
+    """Depth's share of the bones' squared lengths: the mean over frames, then over bones; 0 if no bone is seen.
 
-    Were all directions alike, it would be a third. Views from the sides have less, for nothing that stands points at
-    the camera, and views from above or from one end more.
+    It is 1/3 if bones point in all directions equally often. Views from the side give less, because the bones of a
+    standing animal's legs do not point at the camera. Views from above or from one end give more.
 
     Args:
         joints, clips: as for `seen_in_full`.
@@ -119,10 +121,10 @@ def share_along_view(joints: Tensor, clips: OwnClips) -> float:
 
 
 def seen_in_full(joints: Tensor, clips: OwnClips) -> Tensor:
-    """Bool ``(E,)``: whether the clips show a bone across the view often enough to tell its length.
+    """Bool ``(E,)``: whether a bone is parallel to the picture often enough to tell its length (`FULL`, `OFTEN`).
 
     Args:
-        joints: ``(B, T, J, 3)``, what a lifter gives for the clips.
+        joints: ``(B, T, J, 3)``, the lifted clips.
         clips: B clips.
     """
     share = _shares(joints, clips)
@@ -130,13 +132,13 @@ def seen_in_full(joints: Tensor, clips: OwnClips) -> Tensor:
 
 
 def _shares(joints: Tensor, clips: OwnClips) -> Tensor:
-    """``(B, T, E)`` each bone's length in the picture, as a share of its length; NaN where an end is not seen."""
+    """``(B, T, E)`` each bone's length in the picture, as a share of its length in 3D; NaN where an end is not seen."""
     flat = logarithms(joints[..., :2], clips.visible, clips.skeleton)
     return (flat - logarithms(joints, clips.visible, clips.skeleton)).exp()
 
 
 def body_of(clips: OwnClips, scales: Tensor) -> Body:
-    """The body that `lengths_in_picture` tells of, with its spread between parts of the clips, and its individuals.
+    """The body with the lengths of `lengths_in_picture`, their spread between parts of the clips, and its individuals.
 
     Args:
         clips: B clips.
@@ -156,12 +158,13 @@ def body_of(clips: OwnClips, scales: Tensor) -> Body:
 def by_individual(clips: OwnClips, measure: Measure) -> Tensor:
     """``(1 + I, E)`` logarithms of lengths: those of all clips, then those of each individual.
 
-    An individual's own are drawn towards those of all, which are the prior, by how much they differ between parts of
-    its clips: where all individuals differ from each other by no more than that, they get what all share.
+    An individual's lengths are drawn towards those of all clips (empirical Bayes). The more uncertain a length is, by
+    its standard error between parts of the individual's clips, the more it is drawn. If individuals differ from each
+    other by no more than these errors, all get the shared lengths.
 
     Args:
-        clips: I individuals' and others' (`OwnClips.rows`).
-        measure: logarithms ``(E,)`` of the lengths of some clips.
+        clips: of I individuals and of others (`OwnClips.rows`).
+        measure: gives logarithms ``(E,)`` of lengths for some of the clips.
     """
     every, *rows = clips.rows()
     shared = measure(every)
@@ -169,7 +172,7 @@ def by_individual(clips: OwnClips, measure: Measure) -> Tensor:
         return shared[None]
     own = torch.stack([measure(those) for those in rows])
     off = own - shared
-    # A size is no proportion.
+    # The common factor of all bones is the size, which is not compared.
     off = (off - off.nanmedian(dim=1, keepdim=True).values).nan_to_num(0.0)
     error = torch.stack([_standard_error(those, measure) for those in rows])
     known = error.isfinite() & own.isfinite()
@@ -179,9 +182,10 @@ def by_individual(clips: OwnClips, measure: Measure) -> Tensor:
 
 
 def bone_weights(clips: OwnClips, scales: Tensor) -> Tensor:
-    """``(E,)`` how much each bone counts, 0 … 1: less where its length is not one, as of tails and loose markers.
+    """``(E,)`` how much each bone counts, 0 … 1: less if its length varies, as of tails and loose markers.
 
-    The weight is 1 up to twice the spread of the median bone, between parts of the clips, and falls with its square.
+    The weight is 1 up to `LOOSE` times the standard error of the median bone, and falls with the square of the error
+    above that.
 
     Args:
         clips, scales: as for `body_of`.
@@ -193,9 +197,10 @@ def bone_weights(clips: OwnClips, scales: Tensor) -> Tensor:
 
 
 def mixed_names(clips: OwnClips, scales: Tensor) -> list[tuple[str, float]]:
-    """Individuals whose recordings differ in proportions, as if several had one name, and by how much, as a share.
+    """Names whose recordings differ in proportions, as if of several individuals, and by how much, as a share.
 
-    Of one recording the halves of its clips are compared. The name is "" where all clips are of one individual.
+    If a name has one recording, the halves of its clips are compared. The name is "" if all clips are of one
+    individual.
 
     Args:
         clips, scales: as for `body_of`.
@@ -229,23 +234,23 @@ def _body(clips: OwnClips, lengths: Tensor, spread: Tensor) -> Body:
 
 
 def _parts(rows: Tensor, measure: Measure) -> Tensor:
-    """``(P, E)`` what the parts of some clips measure, in turns."""
+    """``(P, E)`` the measure of each of P parts of the clips; clip i is in part i mod P."""
     return torch.stack([measure(rows[part::PARTS]) for part in range(max(1, min(PARTS, len(rows))))])
 
 
 def _spread(rows: Tensor, measure: Measure) -> Tensor:
-    """``(E,)`` the standard deviation of lengths, not of their logarithms, between parts of the clips."""
+    """``(E,)`` the standard deviation between parts of the clips of lengths, not of their logarithms."""
     return _deviation(_parts(rows, measure).double().exp())
 
 
 def _standard_error(rows: Tensor, measure: Measure) -> Tensor:
-    """``(E,)`` of the logarithms of lengths, by how much they differ between parts of the clips; NaN of one part."""
+    """``(E,)`` the standard error of the logarithms of lengths, from parts of the clips; NaN if there is one part."""
     parts = _parts(rows, measure)
     return _deviation(_without_sizes(parts)) / len(parts) ** 0.5
 
 
 def _without_sizes(logs: Tensor) -> Tensor:
-    """``(P, E)`` how far lengths are from their mean over the first dimension, but for what all bones have alike."""
+    """``(P, E)`` logarithms less their mean over the P parts, and less each part's size, the median over bones."""
     off = logs - logs.nanmean(dim=0)
     return off - off.nanmedian(dim=1, keepdim=True).values
 
@@ -255,7 +260,7 @@ def _root_mean_square(values: Tensor) -> float:
 
 
 def length_over_frames(logs: Tensor, skeleton: Skeleton, quantile: float) -> Tensor:
-    """``(E,)`` the quantile of each bone with its twin, over clips and frames."""
+    """``(E,)`` the quantile over clips and frames of each bone, taken together with its twin."""
     twins = twin_bones(skeleton)
     found = logs.new_full((len(twins),), torch.nan)
     for bone, twin in enumerate(twins.tolist()):
@@ -270,12 +275,12 @@ def length_over_frames(logs: Tensor, skeleton: Skeleton, quantile: float) -> Ten
 
 
 def _quantile(values: Tensor, quantile: float) -> Tensor:
-    """The value of that rank: torch.quantile takes no more than 16 million values."""
+    """The quantile, without interpolation; `torch.quantile` takes no more than 16 million values."""
     return values.kthvalue(1 + round(quantile * (len(values) - 1))).values
 
 
 def _deviation(parts: Tensor) -> Tensor:
-    """``(E,)`` the standard deviation over the first dimension, of what is finite; NaN of less than two values."""
+    """``(E,)`` the standard deviation of the finite values over the first dimension; NaN of fewer than two."""
     known = parts.isfinite()
     count = known.sum(dim=0)
     mean = torch.where(known, parts, 0.0).sum(dim=0) / count

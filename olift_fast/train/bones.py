@@ -18,7 +18,7 @@ def bone_lengths(joints: Tensor, labelled: Tensor, bones: Tensor) -> tuple[Tenso
         Lengths ``(B, T, E)``, and bool ``(B, T, E)``, True where both ends are labeled; elsewhere the length is 0.
     """
     ends = (bones.unsqueeze(-1) == torch.arange(joints.shape[2], device=bones.device)).unbind(dim=2)
-    # A product with ±1, because the gradient of an indexed read is summed by atomics on a GPU.
+    # A product with ±1, because on a GPU the gradient of an indexed read is summed by atomics, in any order.
     step = (ends[0].to(joints.dtype) - ends[1].to(joints.dtype)).unsqueeze(1)
     with torch.autocast(joints.device.type, enabled=False):
         length = (step @ torch.where(labelled.unsqueeze(-1), joints, 0.0)).norm(dim=-1)
@@ -28,13 +28,14 @@ def bone_lengths(joints: Tensor, labelled: Tensor, bones: Tensor) -> tuple[Tenso
 
 
 def proportions(length: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each bone's length over time, in units of the clip's mean bone and of its square.
+    """Mean and variance over time of each bone's length, in units of the clip's mean bone.
 
     Args:
         length, seen: ``(B, T, E)``, of `bone_lengths`.
 
     Returns:
-        Means ``(B, E)``, whose mean over a clip's bones is 1, and variances ``(B, E)``; 0 for a bone that is not seen.
+        Means ``(B, E)``, whose mean over a clip's bones is 1, and variances ``(B, E)`` in the square of that unit. Both
+        are 0 for a bone that is never seen.
     """
     frames = seen.sum(dim=1).clamp(min=1)
     mean = length.sum(dim=1) / frames

@@ -101,7 +101,7 @@ def lifted_by(
     Args:
         lifter: in evaluation mode.
         sides: give it the joints' sides.
-        pitch: give it the camera's pitch, if it takes one (`LifterConfig.pitch`).
+        pitch: give it the camera's pitch, if it takes the pitch (`LifterConfig.pitch`).
         alone: lift each frame by itself.
         mirror: take the mean of each clip and its mirror image (`lift_mirrored`).
         uncertainty: also return standard deviations.
@@ -176,8 +176,8 @@ def evaluate(
 
     Args:
         lifters: by the name to show. Each lifts whole clips in every dtype, with its mirror image, with the sides
-            hidden, with the camera's pitch hidden if it takes one, and single frames; or, with `delays`, whole clips
-            with each of them in every dtype.
+            hidden, with the pitch hidden if it takes the pitch, and single frames; or, with `delays`, whole clips with
+            each delay in every dtype.
         data: folder with ``motion3d/``, ``paired/`` or both.
         noise: add a detector's faults to the 2D of the motion.
         dtypes: the rounding of the lifters' products (`Lifter.optimize`).

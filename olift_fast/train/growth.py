@@ -1,4 +1,4 @@
-"""Inputs and outputs that a trained lifter did not have, so that it can be trained on with them."""
+"""Adds inputs and outputs to a trained lifter, so that its training can continue with them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from olift_fast.errors import InputError
 from olift_fast.model import Lifter, LifterConfig
 
 ADDED = ("pitch", "kinds", "uncertainty")
-"""The fields of `LifterConfig` that a checkpoint can be given after it was trained."""
+"""The fields of `LifterConfig` whose inputs or output can be added to a trained checkpoint."""
 
 
 def with_added(lifter: Lifter, config: LifterConfig) -> Lifter:
-    """The lifter with the inputs and outputs of a config. What is new starts at 0: its joints stay what they were.
+    """A copy of the lifter with the inputs and outputs of a config. New weights are 0, so its joints do not change.
 
     Args:
         lifter: it is not changed.
-        config: its `pitch`, `kinds` and `uncertainty` are taken, and its other fields are not looked at.
+        config: of which only `pitch`, `kinds` and `uncertainty` are used.
 
     Raises:
-        InputError: the lifter has an input or output that the config leaves out.
+        InputError: the lifter has an input or output that the config does not have.
     """
     wanted = replace(lifter.config, **{name: getattr(config, name) for name in ADDED})
     if wanted == lifter.config:
@@ -36,6 +36,6 @@ def with_added(lifter: Lifter, config: LifterConfig) -> Lifter:
         for name, weights in larger.state_dict().items():
             weights.zero_()
             if name in before:
-                # Kinds and outputs are rows, those that it had first.
+                # Kinds and outputs are rows; the lifter's own rows come first.
                 weights[: len(before[name])] = before[name]
     return larger

@@ -1,4 +1,4 @@
-"""Clips to score a lifter on, which it is never trained on: of held-out recordings or families, or generated ones."""
+"""Clips that a lifter is scored on and never trained on: held-out recordings or families, or generated animals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CAMERAS = 4
 MIN_CONFIDENCE = 0.3
 
 GENERATED_SEED = (2412, 1166, 0)
-"""Training seeds its generators with pairs of numbers; three numbers give animals that it never sees."""
+"""Three numbers. The generators of a training have pairs of numbers as seeds, so these animals are never trained on."""
 GENERATED_SKELETONS, GENERATED_CLIPS, GENERATED_FRAMES = 12, 4, 24
 
 
@@ -49,19 +49,21 @@ def held_out(
     corruption: Corruption | None = None,
     seen: CameraRange | None = None,
 ) -> dict[str, ClipBatch]:
-    """Clips of `frames` frames of recordings, by source; where no stretch is that long, the longest as one clip.
+    """Held-out clips of real recordings, by source.
 
-    Real motion (``folder/motion3d``) is seen by 4 random upright cameras a clip, looking down 0 … 40°, the same for
-    the same seed. Paired recordings (``folder/paired``) are seen by their own calibrated cameras; their 2D is what is
-    in the file: a detector's for the human, hand labels' for the mouse.
+    Recorded motion (``folder/motion3d``) is seen by random upright cameras, 4 for each clip by default, that look down
+    0 … 40°. Paired recordings (``folder/paired``) are seen by their own calibrated cameras. Their 2D is that of the
+    file: a detector's keypoints for the human, hand labels for the mouse.
 
     Args:
         folder: the folder of real recordings.
-        noise: whether the 2D of the real motion has detector-like faults.
-        frames, cameras: of a clip of real motion.
+        noise: whether the 2D of recorded motion has a detector's faults.
+        seed: of cameras and faults.
+        frames: in a clip. If no stretch of a recording is that long, its longest stretch is one clip.
+        cameras: for each clip of recorded motion.
         paired: whether the paired recordings are included.
-        corruption: other faults on the 2D of the real motion, in place of `noise`.
-        seen: other cameras for the real motion.
+        corruption: other faults for the 2D of recorded motion, in place of `noise`.
+        seen: other cameras for recorded motion.
 
     Raises:
         InputError: the folder holds no recordings.
@@ -83,10 +85,10 @@ def held_out(
 
 
 def end_on(clips: ClipBatch, degrees: float = 30.0) -> ClipBatch:
-    """The clips of bodies that point at the camera: whose longest axis is within so many degrees of its viewing axis.
+    """The clips in which the body points at the camera: its longest axis is within `degrees` of the viewing axis.
 
-    The longest axis is that in which the labeled joints of all frames, each centered, spread most. It is upright for
-    a standing person, whom no level camera sees end-on.
+    The longest axis is the first principal axis of the labeled joints of all frames, with each frame centered. A
+    standing person's is upright, so no level camera sees a standing person end-on.
     """
     centered = np.where(clips.labelled[..., None], clips.joints, 0.0).astype(np.float64)
     count = np.maximum(clips.labelled.sum(axis=2), 1)[..., None, None]
@@ -106,18 +108,18 @@ def held_out_families(
     corruption: Corruption | None = None,
     seen: CameraRange | None = None,
 ) -> dict[str, ClipBatch]:
-    """Clips of all takes of families and persons that are held out whole, by family.
+    """Clips of families and persons that are held out whole, by family.
 
-    The clips are of `frames` frames, one after another; a cyclic take that is shorter goes round, and other short takes
-    are left out, but for the longest where there is nothing else. A family's clips and cameras depend on the seed and
-    its name alone.
+    All takes of a family are cut into clips, one after another. A shorter take is repeated if it is cyclic, and left
+    out if not; but if a family has only short takes, its longest is a clip. A family's clips and cameras depend on the
+    seed and its name alone.
 
     Args:
         folders: of .npz recordings.
         patterns: as in `Mixture.held_out`. A family is named by its recording, or by a pattern of persons.
-        noise, corruption, seen: as in `held_out`.
-        seed: of cameras and faults.
-        frames, cameras: of a clip.
+        noise, seed, corruption, seen: as in `held_out`.
+        frames: in a clip.
+        cameras: for each clip.
 
     Raises:
         InputError: a pattern matches nothing, or a folder has no recordings.
@@ -153,20 +155,20 @@ def held_out_batches(
     noise: bool = False,
     sources: Sequence[str] = (),
 ) -> list[Batch]:
-    """What early stopping scores and calibration takes: a batch for each source of `held_out`, and for each family.
+    """A batch for each source of `held_out` and for each family, for early stopping and calibration.
 
-    With neither folder nor patterns, there is a batch for each of 12 generated skeletons, whose 2D has detector-like
+    With neither folder nor patterns, there is a batch for each of 12 generated skeletons, whose 2D has a detector's
     faults.
 
     Args:
         folder: of real recordings.
-        hops: of the graph that local heads see.
+        hops: how far along the bones the local heads see.
         folders, patterns: of families, as for `held_out_families`. They are seen by one camera a clip.
         noise: as for `held_out`.
-        sources: the names of the recordings of `folder` to take; all by default.
+        sources: names of the recordings of `folder`; all by default.
 
     Raises:
-        InputError: the folder holds no recordings, or not these, or a pattern matches nothing.
+        InputError: the folder holds no recordings, or not these; or a pattern matches nothing.
     """
     groups: list[ClipBatch] = []
     if patterns:
@@ -183,7 +185,7 @@ def held_out_batches(
 
 
 def _through_real_cameras(paired: Paired, name: str) -> ClipBatch:
-    """The clips of every camera: consecutive frames if the recording is a sequence, else single frames."""
+    """Clips of every camera: of consecutive frames if the recording is a sequence, else of single frames."""
     frames = min(FRAMES, len(paired.positions)) if paired.sequence else 1
     return concatenate([_one_camera(paired, camera, frames, name) for camera in range(len(paired.K))])
 

@@ -12,10 +12,10 @@ InUseError = folder_lock.InUseError
 
 
 def locked(folder: Path) -> AbstractContextManager[None]:
-    """Keeps other trainings out of the folder, which is made, while the block runs (`olift_fast.folder_lock`).
+    """Makes the folder, and keeps other trainings out of it while the block runs (`olift_fast.folder_lock`).
 
     Raises:
-        InUseError: another process has the lock; the message names it.
+        InUseError: another process has the lock; the message names the process.
         InputError: the folder can't be written.
     """
     return folder_lock.locked(folder / FILE, "another training", "wait until it ends, or give another run.out")

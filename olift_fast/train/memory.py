@@ -7,10 +7,11 @@ import sys
 
 
 def keep_freed_memory() -> bool:
-    """Make glibc's malloc keep freed memory for reuse, in the whole process; False where malloc is not glibc's.
+    """Make glibc's malloc keep freed memory for reuse, in the whole process. Returns False if malloc is not glibc's.
 
-    By default the memory of a large tensor goes back to the system when it is freed, and the next tensor's is faulted
-    in page by page, which can take longer than the computation. `olift train` calls this; your own program may, too.
+    By default the memory of a large tensor goes back to the system when the tensor is freed. The system then has to map
+    the memory of the next tensor page by page, which can take longer than the computation. `olift train` calls this;
+    your own program may call it, too.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4
     if not sys.platform.startswith("linux"):

@@ -1,20 +1,22 @@
-"""Metrics of lifted clips against the truth: functions that give one number a clip, and what to call and show them as.
+"""Metrics of lifted clips against the truth: functions that give one number for each clip, and a table of them.
 
-Every metric takes joints and target ``(B, T, J, 3)`` in one unit of length (model units, pixels, millimeters) and
-labelled, bool ``(B, T, J)``, where the target is known; what is not labeled is never read into arithmetic. B clips, T
-frames, J joints, all but B at least 1. Every metric returns one value a clip ``(B,)``, float32 or, where an argument is
-float64, float64:
+A metric takes joints and target ``(B, T, J, 3)`` in one unit of length (model units, pixels, millimeters), and
+labelled, bool ``(B, T, J)``, True where the target is known. B clips, T frames, J joints; all but B are at least 1.
+What is not labeled is never read into arithmetic. A metric returns one value for each clip ``(B,)``, in float32, or in
+float64 if an argument is float64:
 
-- NaN where there is nothing to score: a clip without a label, a velocity in a clip of one frame;
-- infinity (for `pck`, a miss) where a labeled joint is not finite, so that a lifter gone wrong never looks good.
+- NaN if there is nothing to score: a clip without a label, the velocity of a clip of one frame;
+- infinity (for `pck`, a miss) if a labeled joint is not finite, so that a broken lifter never scores well.
 
-Both point sets are first centered, frame by frame, on the mean of the labeled joints: ŷ are the joints and y the target
-after that, M the labeled (frame, joint) pairs. ``kind`` is the alignment's: "similarity" (R, s and translation) or
-"rigid" (s = 1). Values are differentiable, through the fit as well.
+Both point sets are first centered, frame by frame, on the mean of the labeled joints. In the formulas, ŷ are the joints
+and y the target after that, and M is the set of labeled pairs (frame, joint). ``kind`` is that of the alignment:
+"similarity" (rotation R, scale s and translation d) or "rigid" (s = 1). Values are differentiable, also through the
+fit.
 
-All raise ValueError where a shape, ``kind`` or an option is wrong, and TypeError where labelled is not bool.
+All raise ValueError if a shape, ``kind`` or an option is wrong, and TypeError if labelled is not bool.
 
-To add a metric, write its function here and its record into `METRICS`: `olift eval` and docs/metrics.md walk that.
+To add a metric, write its function here and add its record to `METRICS`; `olift eval` and docs/metrics.md read them
+there.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ def fa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit, of the target. A frame of one labeled joint adds 0, and so does one of two under
-        "similarity": they fit whatever was predicted.
+        ``(B,)`` in the target's unit. A frame with one labeled joint adds 0, and under "similarity" one with two, too:
+        it can be fitted exactly, whatever was predicted.
 
     Source: arXiv 2412.01166; known as PA-MPJPE or protocol 2 (Martinez et al. 2017). Equivalent to
     `olift_fast.reference.fa_mpjpe`, but for NaN where nothing is labeled.
@@ -61,7 +63,7 @@ def sa_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit, of the target.
+        ``(B,)`` in the target's unit.
 
     Source: arXiv 2412.01166. Equivalent to `olift_fast.reference.sa_mpjpe`, but for NaN where nothing is labeled.
     """
@@ -79,10 +81,10 @@ def sa_mpve(joints: Tensor, target: Tensor, labelled: Tensor, *, kind: Kind = "s
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit a frame; NaN where no joint is labeled in two consecutive frames.
+        ``(B,)`` in the target's unit per frame; NaN if no joint is labeled in two consecutive frames.
 
     Source: arXiv 2412.01166; MPJVE (Pavllo et al. 2019) after alignment. Equivalent to `olift_fast.reference.sa_mpve`,
-    but for NaN where that gives 0 because there is no such pair.
+    but NaN if no joint is labeled in two consecutive frames, where that gives 0.
     """
     step = aligned_difference(joints, target, labelled, "sequence", kind).diff(dim=1)
     return _mean(step.norm(dim=-1), labelled[:, 1:] & labelled[:, :-1])
@@ -99,8 +101,8 @@ def acceleration_error(joints: Tensor, target: Tensor, labelled: Tensor, *, kind
         kind: of the fit.
 
     Returns:
-        ``(B,)`` in that unit a frame² (times the frame rate squared: a second²); NaN where no joint is labeled in
-        three consecutive frames.
+        ``(B,)`` in the target's unit per frame² (times the frame rate squared: per second²); NaN if no joint is labeled
+        in three consecutive frames.
 
     Source: Kanazawa et al. 2019, who do not align.
     """
@@ -116,11 +118,11 @@ def n_mpjpe(joints: Tensor, target: Tensor, labelled: Tensor, *, root: int | Non
     Args:
         joints, target: ``(B, T, J, 3)``, one unit of length.
         labelled: bool ``(B, T, J)``.
-        root: index of the joint on which each frame is centered, as published; frames without it are left out. None
+        root: index of the joint on which each frame is centered, as in the source; frames without it are left out. None
             centers on the mean of the labeled joints.
 
     Returns:
-        ``(B,)`` in that unit, of the target. Also NaN where no frame has a labeled root.
+        ``(B,)`` in the target's unit; NaN also if no frame has a labeled root.
 
     Source: Rhodin et al. 2018.
     """
@@ -152,14 +154,14 @@ def pck(
     Args:
         joints, target: ``(B, T, J, 3)``, one unit of length.
         labelled: bool ``(B, T, J)``.
-        threshold: > 0, in that unit.
-        alignment: one fit a "sequence" or a "frame".
+        threshold: > 0, in the target's unit.
+        alignment: one fit for each "sequence" or for each "frame".
         kind: of the fit.
 
     Returns:
-        ``(B,)`` from 0 to 1, more is better. A joint that is not finite is a miss. It has no useful gradient.
+        ``(B,)`` from 0 to 1, more is better. A joint that is not finite is a miss. It has no gradient.
 
-    Source: 3DPCK, Mehta et al. 2017, at 150 mm and relative to the root, without a fit.
+    Source: 3DPCK, Mehta et al. 2017, who use 150 mm, relative to the root, without a fit.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be > 0, got {threshold}")
@@ -172,9 +174,9 @@ def pck(
 def bone_length_drift(joints: Tensor, labelled: Tensor, edges: Sequence[tuple[int, int]]) -> Tensor:
     """How much bones stretch: ``mean over bones of std_t(ℓ) / mean_t(ℓ)``, ``ℓ_t = |joint a - joint b|``.
 
-    The coefficient of variation of each bone's length (its standard deviation, with divisor n, over its mean) in the
-    frames that have both ends labeled. Bones with fewer than two such frames are left out; one of length 0 throughout
-    does not drift. No target is needed. A target that was measured without fixed bone lengths drifts as well.
+    This is the coefficient of variation of each bone's length (standard deviation, with divisor n, over mean) in the
+    frames that have both ends labeled. Bones with fewer than two such frames are left out. A bone of length 0 in all
+    frames has drift 0. No target is needed. A target measured without fixed bone lengths drifts, too.
 
     Args:
         joints: ``(B, T, J, 3)``, any unit of length.
@@ -182,7 +184,7 @@ def bone_length_drift(joints: Tensor, labelled: Tensor, edges: Sequence[tuple[in
         edges: (E) pairs of joint indices, as `olift_fast.tracks.Skeleton.edges` holds them.
 
     Returns:
-        ``(B,)`` without a unit, 0 for rigid bones; NaN where no bone is seen twice.
+        ``(B,)`` without a unit, 0 for rigid bones; NaN if no bone has both ends labeled in two frames.
     """
     joints, _ = _checked(joints, joints, labelled)
     length, both = bone_lengths(joints, labelled, _bones(edges, joints))
@@ -196,7 +198,7 @@ def bone_ratio_error(joints: Tensor, target: Tensor, labelled: Tensor, edges: Se
     """How wrong the proportions of the body are: ``mean over bones of |r̂ - r|``, ``r = mean_t(ℓ) / m``.
 
     ℓ_t are a bone's lengths in the frames that have both ends labeled, and m is the mean of mean_t(ℓ) over the clip's
-    bones, so short bones count little. Nothing is fitted: size, rotation and place don't matter.
+    bones. So short bones count little. Nothing is fitted: the metric does not depend on size, rotation or place.
 
     Args:
         joints, target: ``(B, T, J, 3)``, any unit of length.
@@ -204,7 +206,7 @@ def bone_ratio_error(joints: Tensor, target: Tensor, labelled: Tensor, edges: Se
         edges: (E) pairs of joint indices, as `olift_fast.tracks.Skeleton.edges` holds them.
 
     Returns:
-        ``(B,)``, in units of the mean bone; NaN where fewer than two bones are seen.
+        ``(B,)``, in units of the mean bone; NaN if fewer than two bones have both ends labeled.
     """
     joints, target = _checked(joints, target, labelled)
     bones = _bones(edges, joints)
@@ -215,17 +217,17 @@ def bone_ratio_error(joints: Tensor, target: Tensor, labelled: Tensor, edges: Se
 
 
 def depth_ratio(joints: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-    """Depth of the body against the true one: ``d(ŷ) / d(y)``, ``d = (Σ_M z² / Σ_M (x² + y²))^½``; 1 is right.
+    """The body's depth over the true depth: ``d(ŷ) / d(y)``, ``d = (Σ_M z² / Σ_M (x² + y²))^½``; 1 is right.
 
-    The extent along the camera's axis in units of that in the picture. A lifter that is unsure of the depth draws
-    bodies too flat, most of all those seen end-on. The joints must be in the target's camera frame.
+    d is the extent along the camera's axis in units of the extent in the picture. A lifter that is unsure of the depth
+    makes bodies too flat, most of all those seen end-on. The joints must be in the target's camera frame.
 
     Args:
         joints, target: ``(B, T, J, 3)``, any unit of length; x and y in the picture, z away from the camera.
         labelled: bool ``(B, T, J)``.
 
     Returns:
-        ``(B,)`` without a unit; 0 for the flat guess. NaN where the target has no extent in depth or in the picture.
+        ``(B,)`` without a unit; 0 for the flat guess. NaN if the target has no extent in depth or in the picture.
     """
     joints, target = _checked(joints, target, labelled)
     known = labelled & _finite(joints, target)
@@ -244,16 +246,16 @@ class Metric:
         name: its key in scores, and in the JSON of `olift eval`.
         column: heading of its column.
         function: ``(joints, target, labelled)`` → ``(B,)``.
-        mean_of: what it is the mean of over the labeled joints, as a formula.
+        mean_of: a formula; the metric is its mean over the labeled joints.
         unit: of the function's values.
         use: when to look at it.
         options: of the function.
-        other_name: what else it is called.
-        of_bones: whether it takes the skeleton's edges too, as its last argument.
-        of_target: whether it takes the target.
+        other_name: another name of the metric.
+        of_bones: whether the function takes the skeleton's edges, too, as its last argument.
+        of_target: whether the function takes the target.
         more_is_better: True for shares of correct joints; the others are errors.
-        fit: how the joints are fitted to the target, where not by one similarity alignment a clip.
-        percent: what 100 times the value is, where not % of the clips' RMS 2D radius.
+        fit: how the joints are fitted to the target; "" means by one similarity alignment for each clip.
+        percent: what 100 times the value means; "" means % of the clips' RMS 2D radius.
     """
 
     name: str
@@ -364,13 +366,13 @@ METRICS = (
         percent="extent in % of the true one",
     ),
 )
-"""In the order of the columns of `olift eval`; the first tells how much better a lifter is than the flat guess."""
+"""In the order of the columns of `olift eval`. The first metric compares a lifter with the flat guess."""
 
 
 def aligned_difference(
     joints: Tensor, target: Tensor, labelled: Tensor, alignment: Alignment = "sequence", kind: Kind = "similarity"
 ) -> Tensor:
-    """``s R ŷ + d - y``, ``(B, T, J, 3)``, what the errors are taken of; NaN where a labeled joint is not finite."""
+    """``s R ŷ + d - y``, ``(B, T, J, 3)``, after the fit; NaN at labeled joints that are not finite."""
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
     joints, target = _checked(joints, target, labelled)
@@ -385,7 +387,7 @@ def aligned_difference(
 
 
 def _bones(edges: Sequence[tuple[int, int]], joints: Tensor) -> Tensor:
-    """int64 ``(B, E, 2)``, the edges of each clip of the joints."""
+    """The edges for each clip, int64 ``(B, E, 2)``, on the device of the joints."""
     pairs, last = [tuple(int(joint) for joint in edge) for edge in edges], joints.shape[2] - 1
     if any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) <= last for pair in pairs):
         raise ValueError(f"edges must be pairs of joints 0 … {last}, got {pairs}")
@@ -397,18 +399,18 @@ def _finite(joints: Tensor, target: Tensor) -> Tensor:
 
 
 def _lost(difference: Tensor, known: Tensor, labelled: Tensor) -> Tensor:
-    """The difference; NaN at labeled joints that the fit had to leave out."""
+    """The difference; NaN at labeled joints that the fit left out, because they are not finite."""
     return torch.where((known == labelled)[..., None], difference, torch.nan)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of each clip's values under the mask ``(B,)``: NaN for none, infinity where one of them is NaN."""
+    """Mean of each clip's values under the mask, ``(B,)``: NaN if there are none, infinity if one of them is NaN."""
     values = torch.where(mask, torch.where(values.isnan(), torch.inf, values), 0.0)
     return values.flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1)
 
 
 def _checked(joints: Tensor, target: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
-    """joints and target in one dtype, at least float32, in which sums are exact enough."""
+    """Raises for wrong shapes and dtypes; returns joints and target in one dtype, float32 or float64."""
     if joints.dim() != 4 or joints.shape[-1] != 3 or 0 in joints.shape[1:]:
         raise ValueError(f"joints must be (B, T, J, 3) with T, J >= 1, got {tuple(joints.shape)}")
     if target.shape != joints.shape:

@@ -1,4 +1,4 @@
-"""Muon with its matrices stacked by shape, shared out among the processes, and in float32 on the CPU."""
+"""The optimizer Muon. Matrices are stacked by shape and divided among the processes; on the CPU they are in float32."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import Tensor
 class Muon(torch.optim.Muon):
     """The steps of ``torch.optim.Muon``, with its arguments and its state.
 
-    PyTorch's multiplies one matrix at a time in bfloat16, and does so in every process. A CPU without bfloat16 products
-    then spends half of a training step here. This one differs in three ways:
+    PyTorch's own multiplies one matrix at a time, in bfloat16, and repeats all of it in every process. A CPU without
+    instructions for bfloat16 then spends half of a training step here. This class differs in three ways:
 
-    - On the CPU the products are in float32. On a GPU they are in bfloat16, as there.
+    - On the CPU the products are in float32. On a GPU they are in bfloat16, as in PyTorch.
     - Matrices of one shape (or its transpose) go through the iteration together.
-    - In a distributed training each process takes a share of the matrices, and all get the results. So all processes
-      must hold the same gradients, as those of ``DistributedDataParallel`` do.
+    - In a distributed training each process computes a share of the matrices, and all get the results. So all processes
+      must have the same gradients, as with ``DistributedDataParallel``.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/.
@@ -56,20 +56,20 @@ class Muon(torch.optim.Muon):
 def orthogonal(
     matrices: Sequence[Tensor], coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> list[Tensor]:
-    """``U Vᵀ`` of each matrix ``U S Vᵀ``, nearly: singular values end between 0.7 and 1.2.
+    """``U Vᵀ`` of each matrix ``U S Vᵀ``, approximately: the singular values of the results are from 0.7 to 1.2.
 
-    With ``X`` a matrix over its Frobenius norm, each step computes ``X ← a X + (b X Xᵀ + c (X Xᵀ)²) X``.
+    ``X`` starts as the matrix divided by its Frobenius norm. Each step computes ``X ← a X + (b X Xᵀ + c (X Xᵀ)²) X``.
 
     Args:
         matrices: (rows, columns) each, of any shapes, on one device.
         coefficients: a, b, c.
-        steps: how often.
-        eps: the least norm that a matrix is divided by.
+        steps: their number.
+        eps: a smaller norm counts as `eps`, so that nothing is divided by 0.
 
     Returns:
-        A new tensor for each matrix, of its shape: float32, or bfloat16 on a GPU. Where ``torch.distributed`` runs, all
+        A new tensor for each matrix, of its shape: float32, or bfloat16 on a GPU. If ``torch.distributed`` runs, all
         processes must call this with the same matrices, and each computes a share of them. So the same parameters must
-        have gradients in all of them.
+        have gradients in all processes.
     """
     if not matrices:
         return []
@@ -102,7 +102,7 @@ def _newton_schulz(x: Tensor, coefficients: tuple[float, float, float], steps: i
 
 
 def _gathered(stacks: Sequence[Tensor], world: int) -> list[Tensor]:
-    """The shares (n, rows, columns) of all processes, one after the other, by a single exchange."""
+    """The shares (n, rows, columns) of all processes, concatenated for each stack, by one ``all_gather``."""
     flat = torch.cat([stack.flatten() for stack in stacks])
     everything = [torch.empty_like(flat) for _ in range(world)]
     dist.all_gather(everything, flat)
@@ -111,7 +111,7 @@ def _gathered(stacks: Sequence[Tensor], world: int) -> list[Tensor]:
 
 
 def _by_shape(matrices: Sequence[Tensor]) -> list[list[int]]:
-    """The indices of the matrices that have one shape, or its transpose."""
+    """Groups of indices: the matrices of a group have one shape, or its transpose."""
     places: dict[tuple[int, ...], list[int]] = {}
     for k, matrix in enumerate(matrices):
         places.setdefault(tuple(sorted(matrix.shape)), []).append(k)
@@ -127,7 +127,7 @@ def _wide(matrix: Tensor) -> Tensor:
 
 
 def _scale(adjust: str | None, rows: int, columns: int) -> float:
-    """What the learning rate is multiplied by, for a matrix of this shape."""
+    """The factor of the learning rate for a matrix of this shape."""
     if adjust == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
     return math.sqrt(max(1, rows / columns))

@@ -128,7 +128,7 @@ def own_clips(
 
     Raises:
         InputError: there are no recordings, several skeletons, fewer than two bones or too few clips, or the lifter
-            takes no pitch.
+            does not take the pitch.
     """
     if not recordings:
         raise InputError("adapt needs at least one recording, got none")
@@ -205,7 +205,8 @@ def _shared_skeleton(recordings: Sequence[KeypointTracks]) -> Skeleton:
             )
     if not first.skeleton.edges:
         raise InputError(
-            f"{first.source}: no bones are known, and bones are what tells a body: --skeleton FILE or RIG gives them"
+            f"{first.source}: no bones are known, and a body is their lengths: --skeleton FILE or RIG gives bones, and "
+            "olift_fast.tracks.with_inferred_skeleton infers them"
         )
     if len({frozenset(pair) for pair in enumerate(twin_bones(first.skeleton).tolist())}) < 2:
         a, b = (first.skeleton.names[joint] for joint in first.skeleton.edges[0])

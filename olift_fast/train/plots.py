@@ -1,4 +1,4 @@
-"""Plots of scores; they need the extra `bench`."""
+"""Plots of scores (extra `bench`)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 DRAWN = ("sa_mpjpe", "sa_mpve")
 
-# Of the studies' plots and the benchmarks'.
+# Also used by the plots of the studies and of the benchmarks.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 130}
 
 
 def draw_scores(scores: Sequence[Score], path: Path) -> None:
-    """A bar for each source and method: joint errors on the left, errors of velocity on the right.
+    """Draw a bar for each source and method: errors of joints on the left, errors of velocities on the right.
 
     Args:
         scores: what `evaluate` returns.

@@ -1,4 +1,4 @@
-"""The precision of a training's linear layers: what is asked for, or the faster one on this machine."""
+"""The precision of a training's products: the one that is set, or the faster one on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from olift_fast.model import Lifter
-from olift_fast.ops.native_module import why_not_bfloat16
+from olift_fast.ops.native_module import why_not_products
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -20,13 +20,15 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 def resolved(wanted: Literal["auto", "float32", "bfloat16"], lifter: Lifter) -> Precision:
     """The precision to train a lifter in, on the device that its weights are on.
 
-    "auto" is bfloat16 on GPUs. On CPUs it is the faster of the two for this lifter, by a timing: some processors
-    multiply in bfloat16 at twice the rate of float32, some at the same. Without the instructions it is float32.
+    "auto" is bfloat16 on GPUs. On CPUs both are timed with this lifter, because some processors multiply in bfloat16 at
+    twice the rate of float32 and some at the same rate; "auto" is the faster one. On processors without instructions
+    for bfloat16 it is float32.
 
-    Warns where bfloat16 is asked for and the processor has no instructions for it.
+    Warns:
+        RuntimeWarning: "bfloat16" is wanted, and the processor has no instructions for it.
     """
     cuda = next(lifter.parameters()).is_cuda
-    reason = None if cuda else why_not_bfloat16()
+    reason = None if cuda else why_not_products(torch.bfloat16)
     if wanted == "bfloat16" and reason is not None:
         slow = f"training in bfloat16 will be many times slower than in float32: {reason}"
         warnings.warn(f'{slow}; run.precision = "auto" chooses by itself', RuntimeWarning, stacklevel=3)
@@ -38,7 +40,7 @@ def resolved(wanted: Literal["auto", "float32", "bfloat16"], lifter: Lifter) -> 
 
 
 def faster(lifter: Lifter, clips: int = 8, frames: int = 48, joints: int = 20, rounds: int = 3) -> Precision:
-    """The precision whose forward and backward pass takes less time here: the shortest of some rounds, in turns."""
+    """The precision whose forward and backward pass takes less time here, by the shortest of some rounds in turns."""
     lifter = copy.deepcopy(lifter).train()
     keypoints = torch.linspace(-2, 2, clips * frames * joints * 2).view(clips, frames, joints, 2)
     visible = torch.ones(clips, frames, joints, dtype=torch.bool)
@@ -50,5 +52,5 @@ def faster(lifter: Lifter, clips: int = 8, frames: int = 48, joints: int = 20, r
                 lifted = lifter(keypoints, visible)
             lifted.float().square().mean().backward()
             times.append(time.perf_counter() - start)
-    # The first round makes buffers and starts threads.
+    # The first round is left out, because it allocates buffers and starts threads.
     return min(PRECISIONS, key=lambda precision: min(seconds[precision][1:]))

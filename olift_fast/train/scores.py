@@ -1,4 +1,4 @@
-"""Means of metrics over many batches and processes: `Mean` of one, `Scores` of several by category."""
+"""Means of metrics over many batches and processes: `Mean` for one metric, `Scores` for several, by category."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Mean:
 
     Args:
         metric: a function that gives one value a clip ``(B,)``; `functools.partial` sets its options.
-        device: where the state is kept. On the data's device an update needs no synchronization; NCCL needs a GPU.
+        device: of the state. On the data's device an update needs no synchronization; NCCL needs a GPU.
 
     Fields:
-        state: float64 ``(2,)``, the sum of the values and their count, which an ``all_reduce`` may sum over processes.
+        state: float64 ``(2,)``, the sum of the values and their count. An ``all_reduce`` may sum it over processes.
     """
 
     def __init__(self, metric: Callable[..., Tensor], device: torch.device | str = "cpu") -> None:
@@ -28,15 +28,15 @@ class Mean:
         self.state = torch.zeros(2, dtype=torch.float64, device=device)
 
     def update(self, *arguments: Any, **options: Any) -> None:
-        """Score a batch; the arguments are the metric's, for most ``(joints, target, labelled)``."""
+        """Score a batch. The arguments are those of the metric, for most ``(joints, target, labelled)``."""
         with torch.no_grad():
             self.add(self.metric(*arguments, **options))
 
     def add(self, values: Tensor) -> None:
-        """Count values ``(B,)`` that the metric has already given."""
+        """Add values ``(B,)`` of the metric that were computed before."""
         values = values.detach().to(self.state)
         scored = ~values.isnan()
-        # Not in place: a state made under `inference_mode` could not be updated outside it.
+        # Not in place, because a state made under `inference_mode` could not be updated outside of it.
         self.state = self.state + torch.stack([torch.where(scored, values, 0.0).sum(), scored.sum().to(values)])
 
     def merge(self, other: Mean) -> None:
@@ -44,29 +44,29 @@ class Mean:
         self.state = self.state + other.state.to(self.state)
 
     def over_processes(self, group: torch.distributed.ProcessGroup | None = None) -> Mean:
-        """A new `Mean` of what all processes of a group have counted; all must call this, and `self` is unchanged."""
+        """A new `Mean` over all processes of a group; all of them must call this, and `self` is unchanged."""
         whole = Mean(self.metric, self.state.device)
         whole.state = _summed(self.state, group)
         return whole
 
     def compute(self) -> Tensor:
-        """The mean, a float64 scalar; NaN when nothing was counted."""
+        """The mean, a float64 scalar; NaN if nothing was counted."""
         return self.state[0] / self.state[1]
 
     def reset(self) -> None:
-        """Forget everything counted."""
+        """Forget all counted values."""
         self.state = torch.zeros_like(self.state)
 
 
 class Scores:
-    """Means of several metrics by category: species, actions, data sets, or whatever else tells the clips apart.
+    """Means of several metrics by category, such as species, actions or data sets.
 
     Args:
         metrics: by name, each a function of ``(joints, target, labelled)``; `functools.partial` sets options.
-        device: where the states are kept, as in `Mean`.
+        device: of the states, as in `Mean`.
 
     Fields:
-        means: `Mean` by category and name; a category is there once a clip of it has been scored.
+        means: `Mean` by category and name; a category is added with its first clip.
     """
 
     def __init__(self, metrics: Mapping[str, Callable[..., Tensor]], device: torch.device | str = "cpu") -> None:
@@ -87,11 +87,11 @@ class Scores:
         Args:
             joints, target: ``(B, T, J, 3)``, one unit of length.
             labelled: bool ``(B, T, J)``.
-            categories: of all clips, or one a clip.
-            edges: the bones of all clips; where given, "bone_length_drift" is scored as well.
+            categories: one for all clips, or one for each clip.
+            edges: the bones of all clips; if given, "bone_length_drift" is scored as well.
 
         Raises:
-            ValueError: there is not one category a clip, or a metric raises it.
+            ValueError: the number of categories is not that of the clips, or a metric raises it.
         """
         names = [categories] * len(joints) if isinstance(categories, str) else list(categories)
         if len(names) != len(joints):
@@ -114,9 +114,9 @@ class Scores:
                 self._mean(category, name).merge(mean)
 
     def over_processes(self, group: torch.distributed.ProcessGroup | None = None) -> Scores:
-        """New `Scores` of what all processes of a group have counted; all must call this, and `self` is unchanged.
+        """New `Scores` over all processes of a group; all of them must call this, and `self` is unchanged.
 
-        The processes need not have seen the same categories.
+        The processes may have different categories.
         """
         keys = [(category, name) for category, means in self.means.items() for name in means]
         if _several_processes():
@@ -133,14 +133,14 @@ class Scores:
         return whole
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The mean by category and metric; NaN where nothing could be scored."""
+        """The mean by category and metric; NaN if nothing could be scored."""
         return {
             category: dict(zip(means, torch.stack([mean.compute() for mean in means.values()]).tolist(), strict=True))
             for category, means in self.means.items()
         }
 
     def reset(self) -> None:
-        """Forget everything counted, categories too."""
+        """Forget all counted values and the categories."""
         self.means = {}
 
     def _mean(self, category: str, name: str) -> Mean:
@@ -151,7 +151,7 @@ class Scores:
 
 
 def _summed(state: Tensor, group: torch.distributed.ProcessGroup | None) -> Tensor:
-    """A copy of the state, summed over the processes where there are several."""
+    """A copy of the state, summed over the processes if there are several."""
     total = state.clone()
     if _several_processes():
         torch.distributed.all_reduce(total, group=group)

@@ -1,4 +1,4 @@
-"""The state of a training, saved so that it can resume: one safetensors file with JSON in its header."""
+"""The saved state of a training, from which it resumes: one safetensors file with JSON in its header."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ FILE = "training.safetensors"
 FORMAT = "olift-fast training"
 FORMAT_VERSION = 2
 CHECKSUM = "sha256"
-"""Its key among the facts; states of earlier versions have none."""
+"""The key of the checksum in the header's JSON; states of earlier versions have none."""
 MAX_HEADER = 8 * tensor_files.MAX_HEADER
-"""Bytes: there are weights, their average, the best ones, and up to three moments of each."""
+"""Bytes. A state lists weights, their average, the best weights, and up to three moments of each weight."""
 TOLD = 5
-"""Settings that differ, which a message names at most."""
-# Settings that may change when a run resumes, because no weight depends on them.
+"""A message names at most this many settings that differ."""
+# Settings that may change when a run resumes: the weights after a given step do not depend on them.
 FREE = ("run.out", "run.workers", "run.save_every", "run.report_every", "run.stop_after")
 PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
 
 
 @dataclass
 class State:
-    """All that the next step depends on besides the configuration. The position in the data is the step.
+    """All that the next step depends on besides the configuration. The batches follow from the number of the step.
 
     Args:
         lifter: the model that is trained.
-        average: the exponential average of its weights.
-        optimizers: each has its own parameters.
+        average: a lifter with the exponential average of its weights.
+        optimizers: each of them has its own parameters.
         step: steps done.
-        losses: of the steps since the last line of the log, a scalar each.
-        score: the last one, with early stopping.
-        best, best_score: the weights with the best score, and that score.
-        stale: how many scores there were since the best.
+        losses: a scalar for each step since the last line of the log.
+        score: the last score of early stopping; None before the first.
+        best, best_score: the lifter with the best score, and that score.
+        stale: number of scores since the best one.
     """
 
     lifter: Lifter
@@ -67,10 +67,16 @@ class State:
 
 
 def save_state(state: State, config: Config, world: int, folder: Path) -> None:
-    """Write the state into the folder. The previous state is replaced once this one is on disk.
+    """Write the state into the folder. It replaces the previous state after it was written completely.
+
+    Args:
+        state: of the training.
+        config: of the training; saved with the state.
+        world: number of the training's processes.
+        folder: of the training.
 
     Raises:
-        InputError: the file can't be written; the previous one is still there.
+        InputError: the file can't be written; the previous state is still there.
     """
     tensors = _named("lifter", state.lifter.state_dict()) | _named("average", state.average.state_dict())
     if state.best is not None:
@@ -97,7 +103,7 @@ def save_state(state: State, config: Config, world: int, folder: Path) -> None:
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts[CHECKSUM] = checksum(facts, tensors)
-    # One string: the library writes several in an order that changes from run to run.
+    # One entry of metadata, because the library writes several in an order that changes from run to run.
     content = serialize(tensors, metadata={"training": json.dumps(facts)})
     with atomic_path(folder / FILE) as temporary:
         temporary.write_bytes(content)
@@ -106,9 +112,13 @@ def save_state(state: State, config: Config, world: int, folder: Path) -> None:
 def load_state(state: State, config: Config, world: int, folder: Path) -> None:
     """Restore the state from the folder's file, bit for bit.
 
+    Args:
+        state: of a training that has just begun; it is filled in.
+        config, world, folder: as for `save_state`.
+
     Raises:
-        InputError: the file is unreadable, damaged, a pickle, of another version, or of a run that differs; the message
-            names what differs.
+        InputError: the file is unreadable, damaged, a pickle, of another version, or of a run with other settings; the
+            message names the settings.
     """
     path = folder / FILE
     refuse_pickle(path)
@@ -145,12 +155,12 @@ def load_state(state: State, config: Config, world: int, folder: Path) -> None:
 
 
 def _refuse_other_run(facts: Mapping[str, Any], config: Config, world: int, device: torch.device, folder: Path) -> None:
-    """Raises InputError, which names what differs, where a state is not of this run."""
+    """Raises InputError unless the state is of this run; the message names the settings that differ."""
     here = {"version": __version__, "processes": world, "device": device.type, "config": plain(config)}
     there = {name: facts.get(name) for name in here}
     found = differences(there, json.loads(json.dumps(here)))
     found = [(key.removeprefix("config."), *values) for key, *values in found]
-    # The state is of before the calibration, so a run that goes on may be calibrated in another way.
+    # Calibration comes after the last step, so its settings may change when a run resumes.
     found = [entry for entry in found if entry[0].partition(".")[0] != "calibration" and entry[0] not in FREE]
     if found:
         told = [f"{plain_line(key, 60)} is {shown(old)} there, {shown(new)} here" for key, old, new in found[:TOLD]]
@@ -162,7 +172,7 @@ def _refuse_other_run(facts: Mapping[str, Any], config: Config, world: int, devi
 
 
 def precision_of(folder: Path) -> Precision:
-    """The precision that the folder's run is trained in.
+    """The precision of the folder's run.
 
     Raises:
         InputError: the folder's file is not the state of a training.
@@ -180,13 +190,13 @@ def precision_of(folder: Path) -> Precision:
 
 
 def clear_away(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in the folder, which is locked."""
+    """Remove the temporary files that a killed process left in the folder. The caller holds the folder's lock."""
     for name in (FILE, LOG):
         for path in folder.glob(f".{name}.*.tmp*"):
             with suppress(OSError):
                 path.unlink()
     for scratch in folder.glob(".writing-*"):
-        # Never through a link: what it leads to is not the training's.
+        # A link may lead to files that are not the training's.
         if not scratch.is_symlink():
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -195,7 +205,7 @@ def refuse_pickle(path: Path) -> None:
     """Refuse to read weights from a pickle, which can run code.
 
     Raises:
-        InputError: the file is a pickle by its ending or its first bytes; the message tells how to convert it.
+        InputError: the ending or the first bytes are those of a pickle; the message tells how to convert it.
     """
     if not path.is_file():
         return
@@ -211,7 +221,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def refuse_pickles(paths: Iterable[Path]) -> None:
-    """`refuse_pickle` for the files with an ending of pickles."""
+    """Call `refuse_pickle` for each path whose ending is one of `PICKLES`."""
     for path in sorted(paths):
         if path.suffix in PICKLES:
             refuse_pickle(path)

@@ -1,4 +1,4 @@
-"""Whether a saved state is one of this training: checked by its header, before anything in it is read."""
+"""Checks by its header that a saved state belongs to this training, before any tensor is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from olift_fast.train.state import State
 
 MOMENTS: dict[str, tuple[str, ...]] = {"AdamW": ("step", "exp_avg", "exp_avg_sq"), "Muon": ("momentum_buffer",)}
-"""What each optimizer keeps of a parameter: a count of its steps, or a tensor of its shape."""
+"""What each optimizer keeps for a parameter: "step" is a scalar, the others are tensors of the parameter's shape."""
 
 
 def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
@@ -27,7 +27,7 @@ def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.reshape(-1)
-        if flat.stride(0) != 1:  # as one element may have it, which `view` refuses
+        if flat.stride(0) != 1:  # A tensor of one element may have any stride; `view` refuses it.
             flat = flat.clone(memory_format=torch.contiguous_format)
         content: Any = flat.view(torch.uint8).numpy()
         found.update(content)
@@ -35,7 +35,7 @@ def checksum(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 
 def check_progress(facts: Mapping[str, Any], steps: int) -> None:
-    """Raises InputError where what a state tells of its progress can't be, for a training of so many steps."""
+    """Raises InputError if the progress in `facts` (step, scores) is impossible for a training of so many steps."""
     most = steps
     for name in ("step", "stale"):
         value = facts.get(name)
@@ -48,12 +48,12 @@ def check_progress(facts: Mapping[str, Any], steps: int) -> None:
 
 
 def check_tensors(state: State, facts: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
-    """Raises InputError unless the tensors are of the names, shapes and dtypes that this training saves.
+    """Raises InputError unless names, shapes and dtypes of the tensors are those that this training saves.
 
     Args:
         state: of a training that has just begun.
-        facts: checked by `check_progress`.
-        held: by name, as the file's header tells.
+        facts: as `check_progress` has checked them.
+        held: the file's tensors by name, from its header.
     """
     weights = {name: tuple(tensor.shape) for name, tensor in state.lifter.state_dict().items()}
     parts = ["lifter", "average"] + ["best"] * (facts["best_score"] is not None)
@@ -72,7 +72,7 @@ def check_tensors(state: State, facts: Mapping[str, Any], held: Mapping[str, Sto
 def _moments(
     optimizer: torch.optim.Optimizer, prefix: str, held: Mapping[str, Stored]
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of an optimizer's moments: of a parameter that had no gradient yet, it has none."""
+    """Names and shapes of an optimizer's moments. A parameter that had no gradient yet has no moments."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, parameter in enumerate(parameters):
         names = {moment: f"{prefix}.{index}.{moment}" for moment in MOMENTS[type(optimizer).__name__]}

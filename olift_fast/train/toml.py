@@ -1,4 +1,4 @@
-"""TOML tables to dataclasses, by their type hints, and dataclasses to values that JSON can hold."""
+"""Reads TOML tables into dataclasses, by their type hints, and turns dataclasses into values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from olift_fast.model.foreign import plain_line, shown, unreadable
 from olift_fast.odd_files import refuse_odd
 
 MAX_BYTES = 2**20
-"""Of a TOML file."""
+"""The largest TOML file that is read."""
 _LONGEST = 500
-"""Signs of a message about a table, which may hold names and values of the file."""
+"""Characters of a message about a table at most; such a message may quote names and values of the file."""
 WANTED = {
     bool: "true or false",
     int: "a whole number",
@@ -29,12 +29,12 @@ WANTED = {
 
 
 class Reader:
-    """Reads tables into dataclasses. What does not fit is an InputError that names file, key, value and what is wanted.
+    """Reads tables into dataclasses. A wrong entry is an InputError that names file, key, value and the value wanted.
 
     Args:
         source: the file's name.
-        origins: where keys come from that are not from the file ("--set").
-        elsewhere: fields that the file may not set, and what sets them.
+        origins: for keys that do not come from the file, where they come from ("--set").
+        elsewhere: fields that the file may not set, and the keys that set them.
     """
 
     def __init__(self, source: str, origins: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ class Reader:
         self.elsewhere = elsewhere
 
     def dataclass(self, kind: Any, table: Any, key: str) -> Any:
-        """An instance of the dataclass `kind` from the table at `key`; "" is the whole file."""
+        """An instance of the dataclass `kind` from the table at `key`; the key "" is the whole file."""
         if not isinstance(table, dict):
             self._fail(key, "a table", table)
         hints = get_type_hints(kind)
@@ -67,7 +67,7 @@ class Reader:
         """The value converted to the type `hint`: whole numbers to floats, arrays to tuples, strings to paths."""
         kind, parts = get_origin(hint), get_args(hint)
         if kind in (Union, types.UnionType):
-            # TOML has no None: leaving the key out stands for it.
+            # TOML has no None; a key that is left out means None.
             (hint,) = (part for part in parts if part is not type(None))
             return self.value(hint, value, key)
         if is_dataclass(hint):
@@ -111,20 +111,21 @@ class Reader:
             return name
         if name.isascii() and name.isdigit():
             return int(name)
-        return self._fail(f"{key}.{name}", "a whole number before the sign", name)
+        message = f"{plain_line(f'{key}.{name}', 100)} must have a whole number as its key, got {shown(name)}"
+        raise InputError(f"{self._origin(f'{key}.{name}')}: {message}")
 
     def _unknown(self, key: str, value: Any, known: list[str]) -> NoReturn:
         where = self._origin(key)
         if key in self.elsewhere:
             raise InputError(f"{where}: {key} follows {self.elsewhere[key]}: set that, got {key} = {shown(value)}")
-        wanted = f"one of {', '.join(known)}, got a key of that name = {shown(value)}"
-        raise InputError(f"{where}: {plain_line(key, 100)} must be {wanted}")
+        wanted = f"wanted one of {', '.join(known)}"
+        raise InputError(f"{where}: there is no key {plain_line(key, 100)} (= {shown(value)}), {wanted}")
 
     def _fail(self, key: str, wanted: str, value: Any) -> NoReturn:
         raise InputError(f"{self._origin(key)}: {plain_line(key, 100)} must be {wanted}, got {shown(value)}")
 
     def _origin(self, key: str) -> str:
-        """Where a value comes from: the file, or "--set" of its key or of a table that it lies in."""
+        """Where a value comes from: the file, or "--set" of its key or of a table that contains it."""
         above = (
             origin for name, origin in self.origins.items() if key == name or key.startswith((f"{name}.", f"{name}["))
         )
@@ -136,14 +137,18 @@ class Reader:
 
 
 def read_toml(path: Path, absent: str) -> dict[str, Any]:
-    """The content of a TOML file. Where there is none, the error is "PATH: no such file" followed by `absent`.
+    """The content of a TOML file.
+
+    Args:
+        path: the file.
+        absent: what follows "PATH: no such file" in the error if there is no such file.
 
     Raises:
         InputError: the file is missing, unreadable, larger than `MAX_BYTES` or not TOML.
     """
     refuse_odd(path)
     try:
-        # What has no end is read to the limit; a pipe is fine.
+        # A file without an end, such as a device, is read to the limit only; a pipe is fine.
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -155,20 +160,20 @@ def read_toml(path: Path, absent: str) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n"))
     except RecursionError:
-        raise InputError(f"{path}: is not TOML that can be read: too many brackets within each other") from None
+        raise InputError(f"{path}: is not TOML that can be read: brackets are nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{path}: is not TOML: {plain_line(str(error))}") from error
 
 
 def as_change(key: str, value: Any) -> str:
-    """A change as `load_config` takes it, "key=value"; the value is a string, a number or a table of numbers."""
+    """A change in the form that `load_config` takes, "key=value"; value is a string, a number or a table of numbers."""
     if isinstance(value, Mapping):
         return f"{key}={{{', '.join(as_change(json.dumps(name), item) for name, item in value.items())}}}"
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def plain(value: Any) -> Any:
-    """A dataclass and all that it holds as JSON values: dictionaries with string keys, lists, numbers, strings, None.
+    """A dataclass as JSON values: dictionaries with string keys, lists, numbers, strings, None.
 
     A source of clips (`olift_fast.data.sources.ClipSource`) becomes its name.
     """

@@ -1,4 +1,4 @@
-"""Viewers of lifted skeletons: one self-contained HTML page (extra `view`), and the live page of a stream (`live`)."""
+"""Viewers of lifted skeletons: an HTML page in one file (extra `view`), and the live page of a stream (`live`)."""
 
 from __future__ import annotations
 

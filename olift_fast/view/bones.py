@@ -1,4 +1,4 @@
-"""What all drawings of skeletons share: the colors of tracks and sides, and the dashes of bones that were inferred."""
+"""Shared by all drawings of skeletons: the colors of tracks and sides, and the dashes of inferred bones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy.typing as npt
 from olift_fast.tracks.skeleton import Skeleton
 
 DASHES = 4
-"""Of a bone that was inferred."""
+"""The number of dashes of an inferred bone."""
 
-# Hue, saturation and lightness of each track's middle color: easy to tell apart on white and on near-black.
+# Hue, saturation and lightness of each track's middle color; they are easy to tell apart on white and on near-black.
 TRACK_COLORS = (
     (0.59, 0.80, 0.52),
     (0.05, 0.82, 0.54),
@@ -27,17 +27,17 @@ TRACK_COLORS = (
 
 
 def edge_side(skeleton: Skeleton, a: int, b: int) -> int:
-    """The side of a bone is that of its joints, +1 left, -1 right; of a bone from the middle to a side, that side."""
+    """The side of a bone: +1 left, -1 right, 0 middle. A bone from the middle to a side is of that side."""
     return int(np.sign(skeleton.sides[a] + skeleton.sides[b]))
 
 
 def inferred_edges(skeleton: Skeleton) -> tuple[bool, ...]:
-    """(E) for each edge whether it was inferred: those are drawn dashed."""
+    """For each of the E edges, whether it was inferred. Inferred edges are drawn dashed."""
     return skeleton.inferred or (False,) * len(skeleton.edges)
 
 
 def shades_of(index: int, theme: str) -> list[str]:
-    """Colors of a track's left, middle and right parts: shades of one hue, so that sides differ, and tracks more so."""
+    """Colors of a track's left, middle and right parts: shades of one hue, so that tracks differ more than sides."""
     hue, saturation, lightness = TRACK_COLORS[index % len(TRACK_COLORS)]
     hue += 0.045 * (index // len(TRACK_COLORS))
     shades = []
@@ -54,7 +54,7 @@ def rgb(shade: str) -> tuple[int, int, int]:
 
 
 def dashes(bones: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The dashes ``(E · DASHES, 2, D)`` of bones ``(E, 2, D)``, from end to end, with gaps as long as they are."""
+    """The dashes ``(E · DASHES, 2, D)`` of bones ``(E, 2, D)``, from end to end; gaps are as long as dashes."""
     at = np.linspace(0, 1, 2 * DASHES, dtype=bones.dtype).reshape(1, DASHES, 2, 1)
     drawn = (1 - at) * bones[:, None, None, 0] + at * bones[:, None, None, 1]
     return np.asarray(drawn.reshape(-1, 2, bones.shape[-1]))

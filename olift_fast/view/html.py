@@ -1,4 +1,4 @@
-"""One self-contained HTML page that plays a lifted clip: 2D input beside the 3D skeleton, no network needed."""
+"""An HTML page in one file that plays a lifted clip, 2D input beside the 3D skeleton, without a network."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
 
 _SCRIPTS = ("data.js", "drawing.js", "plots.js", "side_view.js", "video.js", "joints.js", "controls.js", "main.js")
-"""Parts of one script, which share their names."""
+"""Parts of one script, in order; all names are shared."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was written: the page, the video file beside it where there is one, and what a user should know."""
+    """A page that was written.
+
+    Args:
+        path: the page.
+        video: the video file beside it, if there is one.
+        notes: what the user should know, a line each.
+    """
 
     path: Path
     video: Path | None = None
@@ -46,23 +52,23 @@ def write_html(
 ) -> Path:
     """Write a page that plays `result` in any browser of 2023 or later, offline: 2D input left, 3D skeleton right.
 
-    Coordinates are stored in 16 bits (an error of at most 1/130,000 of the clip's extent), plotly.js is packed into the
-    page, and a page of one animal and 600 frames takes about 2 MB. A button draws the uncertainty, where the result has
-    it: through each joint a bar from one standard deviation of its depth before it to one behind it.
+    Coordinates are stored in 16 bits (an error of at most 1/130,000 of the clip's extent), and plotly.js is packed into
+    the page. A page of one animal and 600 frames takes about 2 MB. If the result has uncertainties, a button draws them
+    as a bar through each joint, of one standard deviation of its depth to each side.
 
-    The video below the keypoints is a copy of the frames that are drawn, at most 960 pixels wide, in H.264. Up to 12 MB
-    of it are in the page; a larger one is written beside it, as `NAME.video.mp4`, and the page refers to that name.
+    The video below the keypoints is a copy of the drawn frames, at most 960 pixels wide, in H.264. Up to 12 MB of video
+    are in the page. A larger video is written beside the page as `NAME.video.mp4`, and the page refers to that name.
 
     Args:
         result: joints `(N, T, J, 3)` and the keypoints `(N, T, J, 2)` that they were lifted from.
-        path: the page to write; it is replaced only once the new one is complete.
-        max_frames: draw at most this many frames, evenly spaced; the page says so when it leaves some out.
+        path: the page to write; an old page is replaced only by a complete new one.
+        max_frames: draw at most this many frames, evenly spaced; the page says if it leaves frames out.
         title: heading of the page; by default the name of the source file.
-        video: what the keypoints come from (extra `video`).
+        video: the video that the keypoints come from (extra `video`).
         offset: as for `olift_fast.view.render.render`.
 
     Returns:
-        the path written.
+        the path of the page.
 
     Raises:
         MissingExtraError: plotly is not installed, or, for a video, the extra `video`.
@@ -82,7 +88,7 @@ def write_page(
     offset: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Page:
-    """As `write_html`, but tells more of what was written; `progress` is called with the pictures that are copied."""
+    """As `write_html`, but returns more. `progress` is called with the number of copied video frames, and of all."""
     if max_frames < 1:
         raise InputError(f"max_frames must be >= 1, got {max_frames}")
     require_plotly()
@@ -98,7 +104,7 @@ def write_page(
 
 
 def require_plotly() -> None:
-    """Raise MissingExtraError unless plotly is installed. Call it before the work whose result is to be drawn."""
+    """Raise MissingExtraError unless plotly is installed. Call it before long work whose result will be drawn."""
     if importlib.util.find_spec("plotly") is None:
         raise MissingExtraError(what="drawing the viewer page", extra="view")
 
@@ -128,8 +134,9 @@ def _write(result: LiftedTracks, path: Path, stride: int, title: str | None, vid
 
 
 def page_template() -> str:
-    """The page without a result: its style, its scripts and plotly are in place, and `{{title}}`, `{{info}}`,
-    `{{blob}}` and `{{video}}` are left to be filled in.
+    """The page without a result: with its style, its scripts and plotly.
+
+    `{{title}}`, `{{info}}`, `{{blob}}` and `{{video}}` are left to be filled in.
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -146,7 +153,7 @@ def page_template() -> str:
 
 
 def _filled(page: str, parts: Mapping[str, str]) -> str:
-    """The page with these parts in their places; other places stay as they are."""
+    """The page with each `{{name}}` replaced by the part of that name, if there is one."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts.get(match[1], match[0]), page)
 
 
@@ -155,5 +162,5 @@ def _asset(name: str) -> str:
 
 
 def _packed(data: bytes) -> str:
-    # mtime 0: the same result gives the same page, byte for byte.
+    # mtime=0, so that the same result gives the same page, byte for byte.
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode("ascii")

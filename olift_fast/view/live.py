@@ -1,4 +1,4 @@
-"""A page that shows a live stream: the 3D skeletons to turn, and beside them the 2D keypoints (extra `stream`)."""
+"""A page that shows a live stream: 3D skeletons that can be turned, beside the 2D keypoints (extra `stream`)."""
 
 from __future__ import annotations
 
@@ -25,32 +25,31 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _EYE = np.array([1.2, -1.0, -3.5])
-"""Where the viewer stands, in sizes of the animal: in front of it, to its side, and somewhat above."""
+"""The first view, in sizes of the animal: from in front of it, from the side and from above."""
 _FLOOR = 1.7
 _CORNER = np.array([-1.6, _FLOOR, -1.2])
-"""Where the axes begin: on the grid."""
+"""The origin of the drawn axes, on the grid."""
 _AXES = {"x": (1, 0, 0), "up": (0, -1, 0), "depth": (0, 0, 1)}
 _REMEMBERED = 30
-"""Latencies of which the median is told: those of the last drawings."""
+"""The page shows the median latency of so many drawings."""
 
 
 class LiveView:
     """Shows the latest frame of each track. Frames may come faster than they are drawn.
 
-    Browsers get the page, and the data behind it, only under a name of this machine or under `host`
-    (`olift_fast.view.own_pages`), so that a page of another site can't read along.
+    Browsers get the page and its data only under a name of this machine or under `host` (`olift_fast.view.own_pages`).
+    So pages of other sites can't read the stream.
 
     Args:
         skeleton: of every track.
-        host, port: where the page is served; the next free port where that one is taken.
+        host, port: where the page is served; if the port is taken, at the next free one.
         title: heading of the page.
         axes: the axes of the joints, in words, for the legend (`LiftedTracks.axes`).
 
     Raises:
         MissingExtraError: viser is not installed.
-        OSError: no free port.
-        InputError: `host` is no address of this machine, or the installed viser opens its port in a way in which
-            requests can't be checked.
+        OSError: there is no free port.
+        InputError: `host` is no address of this machine, or requests to the installed viser can't be checked.
     """
 
     def __init__(
@@ -106,16 +105,18 @@ class LiveView:
         uncertainty: Array | None = None,
         came: float | None = None,
     ) -> None:
-        """The latest frame of a track.
+        """Set the latest frame of a track; `draw` shows it.
 
         Args:
-            key: tells tracks apart; `name` is what is shown.
-            joints: ``(J, 3)``, y down, z away; NaN where there is nothing to show.
+            key: identifies the track.
+            name: of the track, on the page.
+            frame: number of the frame.
+            joints: ``(J, 3)``, y down, z away. A track with NaN stays as it is in the 3D view.
             keypoints: ``(J, 2)`` pixels of the same frame.
             visible: ``(J,)``; hidden joints are drawn pale.
-            uncertainty: ``(J, 2)``, standard deviations of x and y and of z, in the joints' unit; a checkbox shows that
-                of z as a bar through each joint.
-            came: when the frame came, by `time.perf_counter`; the page tells how long it took from then.
+            uncertainty: ``(J, 2)``, the standard deviation of x and y, and that of z, in the joints' unit. A checkbox
+                shows that of z as a bar through each joint.
+            came: when the frame arrived, by `time.perf_counter`; the page shows the latency from then on.
         """
         if uncertainty is not None and self._bars is None:
             hint = "Bars of ± one standard deviation of the depth"
@@ -131,7 +132,7 @@ class LiveView:
         self._changed = True
 
     def remove(self, key: Hashable) -> None:
-        """Takes a track that has ended off the page."""
+        """Remove a track that has ended from the page."""
         track = self._tracks.pop(key, None)
         if track is not None:
             self._colors.discard(track.color)
@@ -140,7 +141,7 @@ class LiveView:
             self._changed = True
 
     def draw(self) -> None:
-        """Sends the latest frames to the open pages, if anything is new."""
+        """Send the latest frames to the open pages, if anything is new."""
         if not self._changed:
             return
         self._changed = False
@@ -166,7 +167,7 @@ class LiveView:
         self._note.content = told(self._tracks.values(), float(np.median(self._latencies)) if self._latencies else None)
 
     def close(self) -> None:
-        """Stops serving the page."""
+        """Stop serving the page."""
         with _nothing_printed():
             self._server.stop()
 
@@ -203,7 +204,7 @@ class LiveView:
         track.handles["bars"].visible = self._bars.value
 
     def _draw_names(self, track: LiveTrack, joints: Array) -> None:
-        """The labels are made when they are first asked for; there may be hundreds."""
+        """Move the labels of joints. They are made when first shown, because there may be hundreds."""
         if "name 0" not in track.handles:
             if not self._names.value:
                 return
@@ -232,7 +233,7 @@ def require_viser() -> None:
 
 
 def _check_host(host: str) -> None:
-    """Raises InputError unless a port can listen there: viser would wait for it for ever."""
+    """Raise InputError unless a port can listen at `host`; viser would wait forever."""
     try:
         *others, last = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         for address in others:
@@ -256,10 +257,11 @@ _opening = threading.Lock()
 
 @contextmanager
 def _requests_checked(host: str) -> Iterator[Callable[[], bool]]:
-    """Within it, a port that viser opens answers only what `check_request` lets through; tells whether there is one.
+    """A port that viser opens within the block answers only requests that `check_request` allows.
 
-    viser serves its page and its WebSocket by one call of `websockets.asyncio.server.serve`, and has no argument for
-    who may connect. So that call is given a check that comes before viser's own answer.
+    Gives a function that tells whether such a port was opened. viser serves its page and its WebSocket by one call of
+    `websockets.asyncio.server.serve`, and has no argument for who may connect. So this adds a check to that call, which
+    comes before viser's own answer.
     """
     from websockets.asyncio import server
 
@@ -288,12 +290,12 @@ def _requests_checked(host: str) -> Iterator[Callable[[], bool]]:
 
 
 def _nothing_printed() -> redirect_stdout[io.StringIO]:
-    """Drops what viser prints when a server starts and stops: stdout is for the stream's answers."""
+    """Drops what viser prints when a server starts and stops, because stdout may be the stream's output."""
     return redirect_stdout(io.StringIO())
 
 
 def _look(client: Any) -> None:
-    """The first view of a page that has just opened."""
+    """Set the first view of a page that has just opened."""
     client.camera.up_direction = (0.0, -1.0, 0.0)
     client.camera.position = tuple(_EYE)
     client.camera.look_at = (0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What stands beside the live view: the keypoints drawn in 2D, the legend, and a line for each track."""
+"""The panel beside the live view: the keypoints in 2D, the legend, and a line for each track."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LiveTrack:
 
 
 class Panel:
-    """Draws the 2D input of all tracks; the drawing covers all places where keypoints have been so far."""
+    """Draws the 2D input of all tracks. The drawing covers all places where visible keypoints have been so far."""
 
     def __init__(self, skeleton: Skeleton, title: str) -> None:
         self._skeleton, self._title = skeleton, title
@@ -45,7 +45,7 @@ class Panel:
         self._range: tuple[Array, Array] | None = None
 
     def svg(self, tracks: Iterable[LiveTrack]) -> str:
-        """The drawing, with the joints' names under the mouse; "" until a keypoint was seen."""
+        """The drawing as HTML; the mouse over a joint shows its name. "" until a keypoint was visible."""
         tracks = list(tracks)
         seen = [track.keypoints[track.visible] for track in tracks if track.visible.any()]
         if seen:
@@ -70,7 +70,7 @@ class Panel:
         )
 
     def legend(self, axes: str | None) -> str:
-        """What colors, marks and axes mean."""
+        """The meaning of colors, marks and axes, as HTML."""
         rows = []
         if any(self._skeleton.sides):
             rows.append("Shades of a track: light left, middle, dark right.")
@@ -103,7 +103,7 @@ class Panel:
 
 
 def told(tracks: Iterable[LiveTrack], latency: float | None) -> str:
-    """A line for each track, and the time that a frame takes, in seconds, where it is known."""
+    """A line for each track, and one for the latency (in seconds), if it is known, as HTML."""
     rows = [
         f"<span style='color:{track.shades[1]}'>●</span> {html.escape(track.name)}: frame {track.frame:,}, "
         f"{track.visible.sum()} of {len(track.visible)} joints visible"

@@ -1,4 +1,4 @@
-"""Which web pages a browser may connect from to a port of this program: those of this machine."""
+"""Lets browsers connect to a port of this program only from web pages of this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def refusal(hosts: Sequence[str], origins: Sequence[str], names: Iterable[str]) -> str | None:
-    """Why a request is not answered, in one line; None where it may be.
+    """Why a request must not be answered, in one line; None if it may be.
 
-    A page of any site can ask its browser to connect to this machine. The browser then says in the header Origin which
-    site the page is of. A site can also let its own name point to this machine (DNS rebinding); then the header Host
-    holds that name. Programs that are no browsers send no Origin, and are served.
+    A page of any site can make the browser connect to this machine. The header Origin then names the site. A site can
+    also make its own name point to this machine (DNS rebinding); the header Host then has that name. Programs other
+    than browsers send no Origin, and are served.
 
     Args:
         hosts: the values of the header Host; there must be one.
-        origins: the values of the header Origin; none for programs that are no browsers.
-        names: where the port is reached, besides the names of the machine's own loopback: names and IP addresses.
+        origins: the values of the header Origin; none for programs other than browsers.
+        names: names and IP addresses at which the port is reached; the loopback's are allowed in any case.
     """
     own = {*_LOCAL, *(name.lower() for name in names)}
     wanted = ", ".join(sorted(own))
@@ -34,12 +34,13 @@ def refusal(hosts: Sequence[str], origins: Sequence[str], names: Iterable[str]) 
 
 
 def check_request(connection: Any, request: Any, host: str) -> Any | None:
-    """A response with status 403 where `refusal` gives a reason, else None; for the `websockets` server.
+    """A response with status 403 if `refusal` gives a reason, else None. For the `websockets` server.
 
-    A port that listens on all addresses is reached at the address that the connection came to.
+    Allowed are `host` and the address that the connection arrived at, which matters if the port listens on all
+    addresses.
 
     Args:
-        connection: a `ServerConnection`, whose logger gets a refusal as a warning.
+        connection: a `ServerConnection`; its logger gets a refusal as a warning.
         request: its `Request`.
         host: the address that the port listens at.
     """
@@ -53,11 +54,11 @@ def check_request(connection: Any, request: Any, host: str) -> Any | None:
 
 
 def _name(authority: str) -> str | None:
-    """The name or the address before the port, in lower case; None where it is neither."""
+    """The name or the address before the port, in lower case; None if there is neither."""
     match = _AUTHORITY.fullmatch(authority)
     return None if match is None else (match[1] or match[2]).lower()
 
 
 def _listed(values: Sequence[str]) -> str:
-    """Values for an error message, cut to 60 characters, without what a terminal would obey."""
+    """Values for an error message, cut to 60 characters, with control characters escaped."""
     return repr(", ".join(values)[:60]) if values else "none"

@@ -1,4 +1,4 @@
-"""A result as the viewer page holds it: facts for its script, and the drawn frames' numbers as bytes."""
+"""Packs a result for the viewer page: facts for its script, and the arrays of the drawn frames as bytes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
 
 MISSING = -32768
-"""Code of a coordinate that is not there; the others use -32500 … 32500."""
+"""Code of a missing coordinate; the others use -32500 … 32500."""
 
 
 def pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
-    """What the page's script reads: facts for its JSON, and the arrays of the drawn frames, frames first, as bytes."""
+    """The facts that the page's script reads from JSON, and the arrays of the drawn frames, frames first, as bytes."""
     joints = np.swapaxes(result.joints[:, ::stride], 0, 1)
     keypoints = np.swapaxes(result.keypoints[:, ::stride], 0, 1)
     confidence = np.swapaxes(result.confidence[:, ::stride], 0, 1)
@@ -28,7 +28,7 @@ def pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
 
     joint_codes, joint_offset, joint_step = quantize(joints)
     keypoint_codes, keypoint_offset, keypoint_step = quantize(keypoints)
-    # Only visible keypoints set the panels' size, or one stray detection would shrink the animal to a dot.
+    # The panels' size comes from visible keypoints only. One stray detection would shrink the animal to a dot.
     seen = np.where(visible[..., None], keypoints, np.nan)
     tracks, skeleton = len(result.tracks), result.skeleton
     info: dict[str, Any] = {
@@ -69,7 +69,7 @@ def pack(result: LiftedTracks, stride: int) -> tuple[dict[str, Any], bytes]:
 
 
 def quantize(values: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Codes `(...)` int16 with values = offset + step × code; what is not finite becomes MISSING."""
+    """Codes int16 `(...)`, offset and step: values = offset + step × code. Values that aren't finite become MISSING."""
     finite = np.isfinite(values)
     if not finite.any():
         return np.full(values.shape, MISSING, "<i2"), 0.0, 1.0
@@ -80,7 +80,7 @@ def quantize(values: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 
 def _ranges(points: np.ndarray) -> list[list[float]]:
-    """Drawn range of each coordinate, and a margin: of all points but those that are far beyond 99.6 % of them."""
+    """The drawn range of each coordinate, with a margin; points far outside of the range of 99.6 % are left out."""
     flat = points.reshape(-1, points.shape[-1])
     flat = flat[np.isfinite(flat).all(axis=1)]
     if not len(flat):
@@ -96,7 +96,7 @@ def _ranges(points: np.ndarray) -> list[list[float]]:
 
 
 def _reach(points: np.ndarray) -> list[float]:
-    """Half the size of a box around the points' common center that holds them in nearly every frame."""
+    """Half the sides of a box about the center of a frame's points that contains the points of nearly every frame."""
     frames = points.reshape(points.shape[0], -1, points.shape[-1])
     reach = []
     for values in np.moveaxis(frames, -1, 0):
@@ -110,12 +110,12 @@ def _reach(points: np.ndarray) -> list[float]:
 
 
 def _floor(result: LiftedTracks) -> dict[str, Any] | None:
-    """The height of the floor in the world's frame, and whether one was found."""
+    """The height of the floor in the world frame, and whether a floor was found; None in other frames."""
     if result.frame != "world":
         return None
     return {"height": _rounded(floor_of(result, result.joints)), "known": known_floor(result) is not None}
 
 
 def _rounded(value: float) -> float:
-    """Five digits: enough to draw with, in pixels and in meters."""
+    """The value to five digits, which are enough for drawing, in pixels and in meters."""
     return float(f"{value:.5g}")

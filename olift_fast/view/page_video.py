@@ -1,4 +1,4 @@
-"""The video of a viewer page: a copy of the drawn frames that every browser plays, frame i of it below frame i."""
+"""The video of a viewer page: a copy of the drawn frames that every browser plays; its frame i is drawn frame i."""
 
 from __future__ import annotations
 
@@ -23,14 +23,21 @@ if TYPE_CHECKING:
     from olift_fast.tracks.containers import LiftedTracks
 
 EMBEDDED = 12_000_000
-"""Bytes of a video that are put into the page; a larger one is written beside it."""
+"""A video of at most so many bytes is put into the page; a larger one is written beside it."""
 _WIDEST = 960
 _NO_PICTURE = (34, 26, 21)
 
 
 @dataclass(frozen=True)
 class PageVideo:
-    """What the page's script reads of the video, its bytes or the file beside the page, and notes for the user."""
+    """The video of a page.
+
+    Args:
+        info: facts for the page's script.
+        data: the bytes, if the video is in the page.
+        beside: the file, if the video is beside the page.
+        notes: what the user should know, a line each.
+    """
 
     info: dict[str, Any]
     data: bytes | None
@@ -47,7 +54,7 @@ def page_video(
     stride: int,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[PageVideo]:
-    """Copies the drawn frames; a file beside the page takes its name once the block, which writes the page, has ended.
+    """Copies the drawn frames of the video. The block writes the page; a file beside the page gets its name after it.
 
     Raises:
         InputError: the video can't be read or does not fit the result, or the copy can't be written.
@@ -65,7 +72,7 @@ def page_video(
         if missing:
             notes = (*notes, f"{missing:,} of {len(numbers):,} frames have no picture in the video")
         size = copy.stat().st_size
-        # Coordinates are those of the original's pixels.
+        # The size is the original's, because the page's coordinates are in its pixels.
         info = {"size": list(video.size), "rate": rate, "source": None}
         if size <= EMBEDDED:
             yield PageVideo(info, copy.read_bytes(), None, (*notes, f"the video is in the page ({size / 1e6:.1f} MB)"))
@@ -80,7 +87,7 @@ def page_video(
 
 
 def _copy(video: Video, numbers: Any, rate: float, path: Path, progress: Callable[[int, int], None] | None) -> int:
-    """Writes the pictures with these numbers; returns how many the video lacks."""
+    """Write the pictures with these numbers; returns how many of them the video does not have."""
     width, height = video.size
     shrink = min(1.0, _WIDEST / width)
     size = max(2, 2 * round(shrink * width / 2)), max(2, 2 * round(shrink * height / 2))

@@ -1,4 +1,4 @@
-"""Skeletons, lines and words drawn into pictures with OpenCV, to a fraction of a pixel, so that they move smoothly."""
+"""Draws skeletons, lines and text into pictures with OpenCV, in fractions of a pixel, so that they move smoothly."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ THEMES: dict[str, dict[str, Color]] = {
               "text": (48, 36, 28), "soft": (133, 112, 102)},
 }  # fmt: skip
 _BITS = 4
-"""Of a pixel's fraction in the coordinates that OpenCV takes."""
+"""Bits of a pixel's fraction in the coordinates that OpenCV takes."""
 _FAR = 2**14
-"""Pixels beyond which nothing is drawn: OpenCV's own arithmetic ends at some 2^15."""
+"""Nothing is drawn farther than this many pixels away: OpenCV's arithmetic overflows at about 2^15."""
 _FURTHEST = np.float32(2 * _FAR * (1 << _BITS))
 _SHADES = 6
-"""Of a path, from its beginning to its end."""
+"""Number of shades of a path, from its beginning to its end."""
 
 
 class Painter:
@@ -56,7 +56,7 @@ class Painter:
         self.bone, self.radius = max(2, round(thick)), max(2.0, 1.1 * thick)
 
     def flat(self, picture: Picture, track: int, points: Array, visible: Mask) -> None:
-        """The keypoints (J, 2) that are visible (J), and the bones between such."""
+        """Draw the visible ones of the keypoints (J, 2), and the bones between them; visible is (J,)."""
         shown = visible[self.edges].all(axis=1)
         for side in (1, 0, -1):
             color = self.colors[track][1 - side]
@@ -66,7 +66,7 @@ class Painter:
         self._dots(picture, track, points, np.flatnonzero(visible), visible)
 
     def solid(self, picture: Picture, track: int, points: Array, depth: Array, visible: Mask) -> None:
-        """Joints at (J, 2) pixels and (J) depths, NaN where there is none, far ones first; hidden ones are hollow."""
+        """Draw joints at (J, 2) pixels and (J,) depths, NaN for no joint, far ones first; hidden joints are hollow."""
         there = np.isfinite(depth) & (np.abs(np.nan_to_num(points)) < _FAR).all(axis=1)
         edges = np.flatnonzero(there[self.edges].all(axis=1))
         order = edges[np.argsort(-depth[self.edges[edges]].mean(axis=1), kind="stable")]
@@ -80,7 +80,7 @@ class Painter:
         self._dots(picture, track, points, joints[np.argsort(-depth[joints], kind="stable")], visible)
 
     def shadow(self, picture: Picture, points: Array, color: Color) -> None:
-        """The bones' shadow: where the joints (J, 2) are on the floor."""
+        """Draw the bones' shadow on the floor, from the joints' places on the floor (J, 2)."""
         there = np.asarray(np.isfinite(points).all(axis=1))
         lines(picture, points[self.edges[there[self.edges].all(axis=1)]], color, self.bone)
 
@@ -97,16 +97,16 @@ class Painter:
 
 
 def lines(picture: Picture, ends: Array, color: Color, thickness: int) -> None:
-    """Draws lines (L, 2, 2) from end to end; those that leave the picture far behind are left out."""
+    """Draw lines (L, 2, 2) from end to end. Lines with an end far outside of the picture are left out."""
     if len(ends) and not np.abs(ends).max() < _FAR:
         ends = ends[(np.abs(ends) < _FAR).all(axis=(1, 2))]
     _draw(picture, _fixed(ends), color, thickness)
 
 
 def path(picture: Picture, points: Array, color: Color, behind: Color, thickness: int) -> None:
-    """Draws a path (P, 2) that fades into the color `behind` it toward its beginning.
+    """Draw a path (P, 2) that fades toward its beginning into the color `behind` it.
 
-    Points that are not finite are skipped; one that leaves the picture far behind ends the line, which begins anew.
+    Points that are not finite are skipped. The line is interrupted at points far outside of the picture.
     """
     there = points[np.isfinite(points).all(axis=1)]
     if len(there) < 2:
@@ -125,7 +125,7 @@ def path(picture: Picture, points: Array, color: Color, behind: Color, thickness
 
 
 def _draw(picture: Picture, lines: Iterable[npt.NDArray[np.int32]], color: Color, thickness: int) -> None:
-    """Lines (P, 2) through P points of `_fixed`, none of them far away."""
+    """Draw lines (P, 2), each through P points of `_fixed`, none of them far away."""
     import cv2
 
     if lines := [line for line in lines if len(line) > 1]:
@@ -133,7 +133,7 @@ def _draw(picture: Picture, lines: Iterable[npt.NDArray[np.int32]], color: Color
 
 
 def dot(picture: Picture, place: tuple[float, float], radius: float, color: Color) -> None:
-    """Draws a filled circle."""
+    """Draw a filled circle."""
     import cv2
 
     x, y, size = (round(value * (1 << _BITS)) for value in (*place, radius))
@@ -141,7 +141,7 @@ def dot(picture: Picture, place: tuple[float, float], radius: float, color: Colo
 
 
 def words(picture: Picture, place: tuple[int, int], text: str, color: Color, size: int) -> int:
-    """Writes a text whose upper left corner is at `place`; returns where it ends, in pixels from the left."""
+    """Write a text with its upper left corner at `place`; returns where it ends, in pixels from the left."""
     x, y = float(place[0]), place[1]
     for sign in text:
         mask, step = _sign(sign, size)
@@ -164,7 +164,7 @@ def _mixed(behind: Color, color: Color, share: float) -> Color:
 
 @lru_cache(maxsize=2048)
 def _sign(sign: str, size: int) -> tuple[Array, float]:
-    """A sign as a mask (H, W), 0 … 1, and how far it is to the next sign."""
+    """A character as a mask (H, W), 0 … 1, and the distance to the next character in pixels."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size)
@@ -175,7 +175,7 @@ def _sign(sign: str, size: int) -> tuple[Array, float]:
 
 
 def _fixed(points: Array) -> npt.NDArray[np.int32]:
-    """The points in fractions of a pixel, as OpenCV takes them; far ones are still far."""
+    """The points as OpenCV's integers, with `_BITS` bits of fraction. Points that are far away stay far away."""
     fixed = np.multiply(points, 1 << _BITS, dtype=np.float32)
     np.minimum(np.maximum(fixed, -_FURTHEST, out=fixed), _FURTHEST, out=fixed)
     return np.rint(fixed, out=fixed).astype(np.int32)
@@ -187,5 +187,5 @@ def _bgr(shade: str) -> Color:
 
 
 def names_of(tracks: Sequence[str], longest: int) -> list[str]:
-    """Names cut to a number of signs."""
+    """The names, each cut to at most so many characters."""
     return [name if len(name) <= longest else name[: longest - 1] + "…" for name in tracks]

@@ -1,4 +1,4 @@
-"""A picture of a skeleton on one frame of keypoints (extra `bench`)."""
+"""Draws a skeleton on one frame of keypoints, as a picture (extra `bench`)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DASHES = (0, (3, 2))
 def draw_skeleton(tracks: KeypointTracks, path: Path, *, min_confidence: float = 0.3) -> int:
     """Draw the skeleton of `tracks` on the frame that shows most joints, with their names; inferred bones are dashed.
 
-    Where no track shows all of the joints, those that add some are drawn side by side, as they are in that frame. Left,
-    middle and right have the shades that the viewer gives them.
+    If no track shows all joints in that frame, several tracks are drawn, each where it is. Left, middle and right have
+    the shades of the viewer.
 
     Args:
-        tracks: keypoints (N, T, J, 2) in pixels, of which something is visible.
-        path: a .png; it is replaced only once the new one is complete.
+        tracks: keypoints (N, T, J, 2) in pixels, not all hidden.
+        path: a .png; an old one is replaced only by a complete new one.
         min_confidence: keypoints below it are not drawn.
 
     Returns:
@@ -84,12 +84,12 @@ def require_matplotlib() -> None:
 
 
 def clearest_frame(visible: npt.NDArray[np.bool_]) -> int:
-    """The frame of `visible` (N, T, J) in which most joints are seen in one track or another; of several the first."""
+    """The first frame of `visible` (N, T, J) in which most joints are visible in any of the tracks."""
     return int(visible.any(axis=0).sum(axis=-1).argmax())
 
 
 def _chosen(visible: npt.NDArray[np.bool_]) -> list[int]:
-    """Of tracks (N, J) those that are drawn: the one that shows most joints, and others that show joints it lacks."""
+    """The tracks of `visible` (N, J) to draw: the one with most joints, then those that add most joints to these."""
     chosen: list[int] = []
     shown = np.zeros(visible.shape[-1], dtype=np.bool_)
     while (adds := (visible & ~shown).sum(axis=-1)).any():

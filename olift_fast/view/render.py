@@ -1,4 +1,4 @@
-"""A movie of a lifted result: keypoints over the video, beside turning views of the 3D skeletons (extra `video`)."""
+"""A movie of a lifted result: keypoints on the video, beside turning views of the 3D skeletons (extra `video`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ENDINGS = (".mp4", ".gif")
 SIZES = {".mp4": (1280, 720), ".gif": (640, 360)}
 RATES = {".mp4": 60.0, ".gif": 25.0}
-"""Frames per second of a movie at most, where nobody asks for another rate: of more, some are left out."""
+"""The highest default frame rate of a movie. Of faster recordings, some frames are left out."""
 _GIF_RATE = 50.0
 _SMALLEST, _LARGEST = 160, 8192
 _ELEVATION = np.deg2rad(16.0)
@@ -36,7 +36,16 @@ _FOLLOWED = 1.0
 
 @dataclass(frozen=True)
 class Rendered:
-    """The movie: its path, number of frames, size, frames per second, of how many frames each one is drawn, notes."""
+    """A movie that was written.
+
+    Args:
+        path: of the movie.
+        frames: number of its frames.
+        size: width and height in pixels.
+        fps: frames per second of the movie.
+        stride: of the result's frames, every `stride`-th is in the movie.
+        notes: what the user should know, a line each.
+    """
 
     path: Path
     frames: int
@@ -48,7 +57,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class _Panel:
-    """The 2D panel: its rectangle, and where a pixel of the input is in it: scale · pixel + shift."""
+    """The 2D panel: its rectangle. A pixel of the input is at scale · pixel + shift in it."""
 
     box: tuple[int, int, int, int]
     scale: float
@@ -74,31 +83,31 @@ def render(
 ) -> Rendered:
     """Write a movie of `result`: the 2D input on the left, on the video if there is one, and the 3D on the right.
 
-    In 3D the animals stand over a grid: the floor in a result of the world's frame, else a level plane below the lowest
-    joint. Behind each one is its path of the last second. Hollow joints were hidden in the input; in 2D they are left
-    out. The same input gives the same file, byte for byte.
+    In 3D the animals stand above a grid: on the floor in the world frame, else above a level plane at the lowest joint.
+    Behind each animal is its path of the last second. Joints that were hidden in the input are hollow in 3D and left
+    out in 2D. The same input gives the same file, byte for byte.
 
     Args:
         result: joints `(N, T, J, 3)` and the keypoints `(N, T, J, 2)` that they were lifted from.
-        path: the movie, .mp4 (H.264) or .gif; it is replaced only once the new one is complete.
-        video: what the keypoints come from; without it they are drawn on a plain background.
-        offset: frame n of the result is frame n + `offset` of the video. Where it is None, the video must have
-            the frames of the result and no others, or be longer where the result tells its frames' numbers.
+        path: the movie, .mp4 (H.264) or .gif; an old one is replaced only by a complete new one.
+        video: the video that the keypoints come from; without it they are drawn on a plain background.
+        offset: frame n of the result is frame n + `offset` of the video. If it is None, the video must have as many
+            frames as the result; it may have more if the result has numbers of frames.
         start, stop: the first frame that is drawn and the one after the last, by the result's numbers.
-        fps: frames per second of the movie, in which all frames are then drawn. By default it plays as fast as the
-            animal moved, at up to 60 frames per second (.gif: 25), and leaves out frames where there are more.
+        fps: frames per second of the movie, which then has all frames. By default the movie plays as fast as the animal
+            moved, at up to 60 frames per second (.gif: 25); frames are left out if there are more.
         size: width and height in pixels; 1280 × 720 by default, .gif 640 × 360.
-        views: 3D views, 1 or 2; the second one looks at a right angle to the first.
-        turn: degrees per second of the movie by which the views turn.
-        follow: the 3D camera follows the animals; else it shows the whole way.
+        views: 3D views, 1 or 2; the second is at a right angle to the first.
+        turn: degrees by which the views turn per second of the movie.
+        follow: whether the 3D camera follows the animals. If not, it shows all of their way.
         trail: seconds of the path behind each animal.
         theme: "dark" or "light".
-        progress: called with the frames that are done, and all.
+        progress: called with the number of finished frames, and of all.
 
     Raises:
         MissingExtraError: the extra `video` is not installed.
-        InputError: an argument is out of range, nothing is to be drawn, the video can't be read or does not fit, or the
-            movie can't be written; nothing is left behind.
+        InputError: an argument is out of range, there is nothing to draw, the video can't be read or does not fit, or
+            the movie can't be written; nothing is left behind.
     """
     require_video()
     path = Path(path)
@@ -126,7 +135,7 @@ def render(
 
 
 def check_ending(path: Path) -> str:
-    """The ending of a movie's name, in lower case; raises InputError for any that is not written."""
+    """The ending of a movie's name, in lower case; raises InputError if it is none of `ENDINGS`."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise InputError(
@@ -136,7 +145,7 @@ def check_ending(path: Path) -> str:
 
 
 class _Movie:
-    """Draws one frame after the other."""
+    """Draws the frames of a movie."""
 
     def __init__(
         self,
@@ -166,7 +175,7 @@ class _Movie:
         self._ground = self._background(video)
 
     def draw(self, place: int, picture: Picture | None) -> Picture:
-        """The frame at this place, over a picture of the video where there is one; the next one overwrites it."""
+        """Frame number `place`, on a picture of the video if there is one. The next call overwrites the result."""
         np.copyto(self._canvas, self._ground)
         left, top, width, height = self.panel.box
         panel = self._canvas[top : top + height, left : left + width]
@@ -184,7 +193,7 @@ class _Movie:
         return self._canvas
 
     def _draw_scene(self, place: int, camera: Camera, box: tuple[int, int, int, int], ground: Array) -> None:
-        """One view; `ground` (L, 2, 3) are the lines of the floor."""
+        """Draw one view; `ground` (L, 2, 3) are the lines of the floor."""
         left, top, width, height = box
         view, scene, theme = self._canvas[top : top + height, left : left + width], self._scene, self._theme
         target = scene.targets[place]
@@ -204,7 +213,7 @@ class _Movie:
             self._painter.solid(view, track, points[track], depth[track], self._visible[track, place])
 
     def _region(self, video: Video | None) -> tuple[float, float, float, float]:
-        """Left, top, width and height of what the 2D panel shows, in pixels of the input."""
+        """Left, top, width and height of the region that the 2D panel shows, in pixels of the input."""
         if video is not None:
             return 0.0, 0.0, float(video.size[0]), float(video.size[1])
         points = self._keypoints[self._visible]
@@ -212,7 +221,7 @@ class _Movie:
             wide, tall = self._result.image_size or (16, 9)
             return 0.0, 0.0, float(wide), float(tall)
         low, high = np.percentile(points, [0.2, 99.8], axis=0)
-        # What is a little beyond is shown, too; a stray detection far away is not.
+        # Keypoints a little beyond are shown, too, but not stray detections far away.
         near = 0.25 * (high - low).max()
         kept = points[((points >= low - near) & (points <= high + near)).all(axis=1)]
         low, high = kept.min(axis=0), kept.max(axis=0)
@@ -223,7 +232,7 @@ class _Movie:
         return float(left), float(top), float(width), float(height)
 
     def _background(self, video: Video | None) -> Picture:
-        """What stays the same in all frames: the panels, the title, the names of the tracks, what the colors mean."""
+        """The picture below all frames: the panels, the title, the names of the tracks, the meaning of the colors."""
         canvas, theme, unit = np.empty_like(self._canvas), self._theme, self._unit
         canvas[:] = theme["page"]
         for left, top, width, height in (self.panel.box, *self._boxes):
@@ -244,7 +253,7 @@ class _Movie:
         if self._result.num_tracks > 1:
             for name, shades in zip(painting.names_of(self._result.tracks, 16), colors, strict=True):
                 if x + step + painting.width_of(printable(name), size) > end - gap:
-                    break  # of many tracks those for which there is room
+                    break  # No room for more names.
                 x = key(x, printable(name), shades[1])
         x = end
         for word, shade in zip(sides, colors[0] if sides else (), strict=True):
@@ -252,7 +261,7 @@ class _Movie:
         return canvas
 
     def _write(self, place: int) -> None:
-        """The frame's number and time, below on the left."""
+        """Write the frame's number and time, at the bottom left."""
         number = int(self._numbers[place])
         seconds = f"{number / self._result.fps:.2f} s   " if self._result.fps else ""
         size = _text_size(self._unit)
@@ -263,7 +272,7 @@ class _Movie:
 def _layout(
     size: tuple[int, int], views: int, region: tuple[float, float, float, float]
 ) -> tuple[_Panel, list[tuple[int, int, int, int]]]:
-    """The 2D panel, as wide as its picture needs up to 60 % of the movie, and the 3D views beside it."""
+    """The 2D panel, as wide as its picture needs but at most 60 % of the movie, and the 3D views beside it."""
     width, height = size
     gap, bar = max(2, round(height / 90)), round(height / 18)
     left, top, wide, tall = region
@@ -280,7 +289,7 @@ def _layout(
 
 
 def _chosen(result: LiftedTracks, start: int | None, stop: int | None, stride: int) -> slice:
-    """The frames from number `start` up to number `stop`, each `stride`-th."""
+    """Every `stride`-th frame from number `start` on, before number `stop`."""
     numbers = video_frames(result, 0)
     first, last = (int(numbers[0]), int(numbers[-1])) if len(numbers) else (0, -1)
     begin, end = (first if start is None else start), (last + 1 if stop is None else stop)
@@ -293,7 +302,7 @@ def _chosen(result: LiftedTracks, start: int | None, stop: int | None, stride: i
 
 
 def _rate(result: LiftedTracks, fps: float | None, ending: str) -> tuple[int, float]:
-    """Of how many frames one is drawn, and the movie's frames per second."""
+    """The stride over the result's frames, and the movie's frames per second."""
     if fps is not None:
         return 1, fps
     recorded = rate_of(result) or 30.0

@@ -1,4 +1,4 @@
-"""Joints before a camera that turns about them: axes with z up, the floor, and where each point is in the picture."""
+"""The 3D view of a movie: joints with z up, the floor, and the projection by a camera that turns about them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 _DISTANCE = 4.0
-"""From the camera to what it looks at, in radii of what is shown."""
+"""From the camera to its target, in radii of the scene."""
 _FILLED = 0.46
-"""The share of a picture's side that the radius fills."""
+"""The share of a picture's side that the scene's radius fills."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be seen in 3D: x right, y away from the camera, z up.
+    """The joints to draw: x right, y away from the camera, z up.
 
     Args:
-        joints: (N, T, J, 3), NaN where there is none.
-        centers: (N, T, 3) the middle of each track's joints.
-        targets: (T, 3) what the camera looks at.
-        radius: how far joints are from the targets, level; of nearly all frames.
-        height: the same, up and down.
-        floor: height of the floor, or of the lowest joint where no floor is known.
+        joints: (N, T, J, 3), NaN for no joint.
+        centers: (N, T, 3), the mean of each track's joints.
+        targets: (T, 3), the points that the camera looks at.
+        radius: level distance from the targets that nearly all joints are within.
+        height: vertical distance from the targets that nearly all joints are within.
+        floor: height of the floor, or of the lowest joint if no floor is known.
     """
 
     joints: Array
@@ -43,10 +43,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that looks at the middle of a rectangle (left, top, width, height) of the picture.
+    """A camera for one view; its target is in the middle of the view.
 
     Args:
-        azimuth: radians that it is turned to the left about what it looks at; at 0 it looks along y.
+        box: the view in the picture: left, top, width and height.
+        radius, height: of the `Scene`.
+        azimuth: radians by which it is turned to the left about its target; at 0 it looks along y.
         elevation: radians by which it looks down.
     """
 
@@ -57,7 +59,7 @@ class Camera:
     elevation: float
 
     def project(self, points: Array, target: Array) -> tuple[Array, Array]:
-        """Where points (..., 3) are in the picture (..., 2), in pixels, and how far off (...)."""
+        """The places of points (..., 3) in the picture, (..., 2) in pixels, and their depths along the view (...)."""
         left, top, width, height = self.box
         sine, cosine = np.sin(self.azimuth), np.cos(self.azimuth)
         down, level = np.sin(self.elevation), np.cos(self.elevation)
@@ -79,9 +81,10 @@ def scene_of(result: LiftedTracks, chosen: slice, *, follow: bool, smooth: int) 
     """The scene of some frames of a result.
 
     Args:
+        result: of which to take frames.
         chosen: the frames.
-        follow: the camera looks at the animals wherever they go; else at the middle of all frames.
-        smooth: frames over which the path that it follows is averaged.
+        follow: whether the camera looks at the animals wherever they go. If not, it looks at the middle of all frames.
+        smooth: number of frames over which the path of a following camera is averaged.
     """
     joints = upright(result)[:, chosen]
     with warnings.catch_warnings():
@@ -94,7 +97,7 @@ def scene_of(result: LiftedTracks, chosen: slice, *, follow: bool, smooth: int) 
     level = np.hypot(away[..., 0], away[..., 1])
     low, high = min(floor, _share(joints[..., 2], 0.5)), _share(joints[..., 2], 99.5)
     height, own = (high - low) / 2, _share(np.abs(away[..., 2]), 99.5)
-    if follow and height > 3 * own:  # it climbs or flies, and the camera with it
+    if follow and height > 3 * own:  # The animal climbs or flies, and the camera follows it up and down.
         height = own
     else:
         targets[:, 2] = (low + high) / 2
@@ -104,7 +107,7 @@ def scene_of(result: LiftedTracks, chosen: slice, *, follow: bool, smooth: int) 
 
 
 def upright(result: LiftedTracks) -> Array:
-    """The joints (N, T, J, 3) with z up: turned by the camera's pitch where that is known, else as if it were level."""
+    """The joints (N, T, J, 3) with z up: turned by the camera's pitch. An unknown pitch is taken as 0."""
     if result.frame == "world":
         return result.joints
     x, y, z = np.moveaxis(result.joints, -1, 0)
@@ -114,7 +117,7 @@ def upright(result: LiftedTracks) -> Array:
 
 
 def floor_lines(scene: Scene, target: Array) -> Array:
-    """Lines (L, 2, 3) of the floor about what the camera looks at; they stay where they are when that moves."""
+    """Lines (L, 2, 3) of the floor's grid around the target. The grid is fixed in the world, so it shows motion."""
     reach = 1.5 * scene.radius
     step = nice_step(scene.radius / 2)
     lines = []
@@ -132,16 +135,16 @@ def floor_lines(scene: Scene, target: Array) -> Array:
 
 
 def nice_step(rough: float) -> float:
-    """The number 1, 2 or 5 times a power of ten that is nearest to a positive one."""
+    """The nearest number to `rough` of the form 1, 2 or 5 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(rough))
     lead = rough / power
     return float(power * (1 if lead < 1.5 else 2 if lead < 3.5 else 5 if lead < 7.5 else 10))
 
 
 def known_floor(result: LiftedTracks) -> float | None:
-    """The floor's height in a world where one was found, the middle one of several tracks; else None.
+    """The floor's height in the world frame, the median over tracks; None if no floor was found.
 
-    That is 0 but in a calibrated world, whose joints are not moved to the floor.
+    It is 0, except in a calibrated world, whose joints are not moved to the floor.
     """
     if result.frame != "world" or result.contacts is None:
         return None
@@ -152,7 +155,7 @@ def known_floor(result: LiftedTracks) -> float | None:
 
 
 def floor_of(result: LiftedTracks, joints: Array) -> float:
-    """The height of the floor, or, where none is known, of the lowest joint, but for 0.5 %."""
+    """The height of the floor. If it is unknown, the height that 0.5 % of the joints are below."""
     known = known_floor(result)
     return _share(joints[..., 2], 0.5) if known is None else known
 
@@ -163,7 +166,7 @@ def _share(values: Array, percent: float) -> float:
 
 
 def _filled(path: Array) -> Array:
-    """A path (T, 3) whose gaps are filled by straight lines."""
+    """A path (T, 3) with its gaps filled by straight lines."""
     known = np.isfinite(path).all(axis=1)
     if not known.any():
         return np.zeros_like(path)
@@ -173,7 +176,7 @@ def _filled(path: Array) -> Array:
 
 
 def _smoothed(path: Array, frames: int) -> Array:
-    """The mean of a path (T, 3) over so many frames; over all of it where that is 0: a place that stays."""
+    """The running mean of a path (T, 3) over so many frames; for 0, the middle of the path in all frames."""
     if frames == 0:
         middle = (path.min(axis=0) + path.max(axis=0)) / 2
         return np.tile(middle, (len(path), 1))

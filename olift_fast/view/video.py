@@ -1,6 +1,6 @@
-"""Pictures out of video files and into movies, through the program ffmpeg (extra `video`).
+"""Reads pictures from video files and writes them to movies, by the program ffmpeg (extra `video`).
 
-ffmpeg runs as a child process: a broken video can end that process, not this one, and both work at the same time.
+ffmpeg runs as a child process. So a broken video can crash only that process, and both work at the same time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Picture = npt.NDArray[np.uint8]
 """(H, W, 3): blue, green and red."""
 
 _PLAIN = ("-nostdin", "-hide_banner", "-v", "error")
-# Containers that hold pictures themselves. Playlists do not: they name other files and addresses to open.
+# Containers that hold pictures themselves. Playlists are left out, because they name other files and addresses.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,ogg,asf,flv,gif,apng,nut,dv,mxf,h264,hevc,m4v,"
     "mjpeg,yuv4mpegpipe,ivf,obu"
@@ -38,7 +38,7 @@ _SAME_BYTES = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bite
 
 @dataclass(frozen=True)
 class Video:
-    """A video file: its pictures' width and height as they are shown, frames per second if known, number of frames."""
+    """A video file: width and height of its pictures as shown, frames per second if known, number of frames."""
 
     path: Path
     size: tuple[int, int]
@@ -47,16 +47,16 @@ class Video:
 
 
 def require_video() -> None:
-    """Raise MissingExtraError unless what reads, draws and writes pictures is installed."""
+    """Raise MissingExtraError unless the packages that read, draw and write pictures are installed."""
     if any(importlib.util.find_spec(name) is None for name in ("cv2", "imageio_ffmpeg", "PIL")):
         raise MissingExtraError(what="reading videos and drawing movies", extra="video")
 
 
 def open_video(path: Path) -> Video:
-    """What is in a video file. Its first picture is decoded, and its frames are counted without decoding them.
+    """The facts about a video file. Its first picture is decoded; its frames are counted without decoding them.
 
     Raises:
-        InputError: no such file, no video, or a codec that ffmpeg can't decode: one line.
+        InputError: there is no such file, it is no video, or ffmpeg can't decode its codec: one line.
         MissingExtraError: the extra `video` is needed.
     """
     require_video()
@@ -78,9 +78,10 @@ def open_video(path: Path) -> Video:
 def read_pictures(
     video: Video, numbers: Sequence[int] | npt.NDArray[np.int64], size: tuple[int, int]
 ) -> Iterator[Picture | None]:
-    """The pictures with these increasing numbers, counted from 0 as they are decoded, scaled to a width and a height.
+    """The pictures with these numbers, scaled to `size`, width and height.
 
-    A number that the video does not have gives None. A picture is overwritten when the next one is asked for.
+    Numbers increase, and count from 0. A number that the video does not have gives None. The next picture overwrites
+    the one before.
     """
     wanted = np.asarray(numbers, dtype=np.int64)
     there = wanted[(wanted >= 0) & (wanted < video.frames)]
@@ -108,20 +109,20 @@ def read_pictures(
 def movie_writer(
     path: Path, size: tuple[int, int], fps: float, *, dither: bool = False
 ) -> Iterator[Callable[..., None]]:
-    """Gives a function that appends a picture (H, W, 3) to the movie `path`, which is complete when the block ends.
+    """Gives a function that appends a picture (H, W, 3) to the movie `path`. The movie is complete when the block ends.
 
-    The ending tells what is written: .gif, with one palette for all pictures, or .mp4, H.264 that every player and
+    The ending of the name is the format: .gif has one palette for all pictures; .mp4 is H.264 that every player and
     browser plays. The same pictures give the same bytes.
 
     Args:
         path: a temporary file; see `olift_fast.atomic`.
-        size: width and height, even for .mp4.
+        size: width and height; both even for .mp4.
         fps: frames per second.
-        dither: for .gif, mix colors that the palette lacks: for photographs.
+        dither: for .gif, mix colors that the palette does not have. Use it for photographs.
 
     Raises:
         InputError: ffmpeg can't write the file: one line.
-        OSError: the disk is full; `olift_fast.atomic` tells it with the movie's own name.
+        OSError: the disk is full; `olift_fast.atomic` reports it with the movie's own name.
     """
     if path.suffix.lower() == ".gif":
         with _gif_writer(path, size, fps, dither) as write:
@@ -139,21 +140,21 @@ H264 = (
 
 @contextmanager
 def page_video_writer(path: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[..., None]]:
-    """As `movie_writer`, for a small .mp4 in which a browser finds any frame quickly: every tenth stands alone."""
+    """As `movie_writer`, for a small .mp4 in which a browser finds any frame quickly: every tenth is a key frame."""
     with _encoder(path, size, fps, *H264, "-crf", "27", "-g", "10") as write:
         yield write
 
 
 @contextmanager
 def _encoder(path: Path, size: tuple[int, int], fps: float, *options: str) -> Iterator[Callable[..., None]]:
-    """Pictures go to ffmpeg as YUV 4:2:0 where they end as that, which is half of what goes through the pipe."""
+    """Sends pictures to ffmpeg. If the movie is YUV 4:2:0, they are sent as that, which is half the bytes."""
     import cv2
 
     width, height = size
     plain = "yuv420p" in options
     taken = "yuv420p" if plain else "bgr24"
     source = ("-f", "rawvideo", "-pix_fmt", taken, "-s", f"{width}x{height}", "-r", f"{fps:.6f}", "-i", "pipe:0")
-    # What cv2's conversion computes.
+    # The color range and matrix of OpenCV's conversion.
     colors = ("-color_range", "tv", "-colorspace", "smpte170m") if plain else ()
     command = (*source, "-an", *options, *colors, *_SAME_BYTES, "-y", _address(path))
     with _one_thread(), _ffmpeg(*command, stdin=subprocess.PIPE) as (process, told):
@@ -176,7 +177,7 @@ def _encoder(path: Path, size: tuple[int, int], fps: float, *options: str) -> It
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """OpenCV computes in this thread: the encoder needs the other cores, and pictures are too small to share."""
+    """OpenCV runs in one thread, because the encoder needs the other cores and pictures are small."""
     import cv2
 
     before = cv2.getNumThreads()
@@ -189,7 +190,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _gif_writer(path: Path, size: tuple[int, int], fps: float, dither: bool) -> Iterator[Callable[..., None]]:
-    """Keeps the pictures in a file without loss first: the palette comes from all of them."""
+    """Writes the pictures to a lossless file first, because the palette is computed from all of them."""
     with tempfile.TemporaryDirectory(prefix="olift-") as folder:
         kept, palette = Path(folder) / "pictures.mkv", Path(folder) / "palette.png"
         with _encoder(kept, size, fps, "-c:v", "ffv1", "-pix_fmt", "bgr0") as write:
@@ -206,7 +207,7 @@ def _gif_writer(path: Path, size: tuple[int, int], fps: float, dither: bool) -> 
 
 
 def _reading(path: Path) -> tuple[str, ...]:
-    """The options before a file of a stranger: only that file is opened, and only if it holds pictures itself."""
+    """The options for reading an untrusted file: ffmpeg opens only that file, and only if it holds pictures itself."""
     kinds = ("-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-max_pixels", str(_MAX_PIXELS))
     return (*kinds, "-i", _address(path), "-map", "0:v:0")
 
@@ -216,7 +217,7 @@ def _address(path: Path) -> str:
 
 
 def _output(path: Path, *command: str, limit: int | None = None) -> bytes:
-    """What ffmpeg prints of a file, or the first `limit` bytes of it."""
+    """The output of ffmpeg for a file, or its first `limit` bytes."""
     with _ffmpeg(*_reading(path), *command, stdout=subprocess.PIPE) as (process, told):
         out: bytes = process.stdout.read(-1 if limit is None else limit)
         if not out or (limit is None and process.wait() != 0):
@@ -227,7 +228,7 @@ def _output(path: Path, *command: str, limit: int | None = None) -> bytes:
 
 @contextmanager
 def _ffmpeg(*command: str, stdin: int | None = None, stdout: int | None = None) -> Iterator[tuple[Any, IO[bytes]]]:
-    """The process and the file that its messages go to; it is stopped when the block ends."""
+    """Gives the process and the file of its messages. The process is stopped when the block ends."""
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(
             [_program(), *_PLAIN, *command],
@@ -256,7 +257,7 @@ def _program() -> str:
 
 
 def _fill(stream: Any, picture: Picture) -> bool:
-    """Reads a picture; False at the end of the stream."""
+    """Read a picture; False at the end of the stream."""
     rest = picture.data.cast("B")
     while len(rest):
         count = stream.readinto(rest)
@@ -267,10 +268,10 @@ def _fill(stream: Any, picture: Picture) -> bool:
 
 
 def _failure(path: Path, what: str, told: IO[bytes]) -> InputError:
-    """The last thing that ffmpeg said, without the addresses in memory that it names its parts by.
+    """An error with ffmpeg's first message, without the memory addresses in it.
 
     Raises:
-        OSError: the disk is full, for whoever knows the final name of `path`.
+        OSError: the disk is full. The caller knows the final name of `path`.
     """
     told.seek(0)
     lines = [line for line in told.read().decode(errors="replace").splitlines() if line.strip()]

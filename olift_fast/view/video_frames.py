@@ -1,4 +1,4 @@
-"""Which frames of a video are those of a result."""
+"""Matches the frames of a result with those of a video."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _FARTHEST = 2**40
 
 
 def video_frames(result: LiftedTracks, offset: int) -> npt.NDArray[np.int64]:
-    """(T) the number of each frame of `result` in its video, moved by `offset`."""
+    """The number ``(T,)`` of each frame of `result` in its video, plus `offset`."""
     numbers = np.arange(result.num_frames) if result.frames is None else result.frames
     return np.asarray(numbers + offset, dtype=np.int64)
 
 
 def check_offset(result: LiftedTracks, video: Video, offset: int | None) -> tuple[str, ...]:
-    """What a user should know of how a video fits a result, in words.
+    """Notes for the user on how a video fits a result, a line each.
 
     Raises:
-        InputError: the video has fewer frames, or more where the result does not number its own, and no offset is
-            given; or no frame of the result is in the video.
+        InputError: no offset is given, and the video has fewer frames than the result, or has more and the result has
+            no numbers of frames; or no frame of the result is in the video.
     """
     if offset is not None and abs(offset) > _FARTHEST:
         raise InputError(f"offset must be within ±{_FARTHEST:,} frames, got {offset:,}")
@@ -50,7 +50,7 @@ def check_offset(result: LiftedTracks, video: Video, offset: int | None) -> tupl
 
 
 def _rates(result: LiftedTracks, video: Video) -> str:
-    """How the frame rates differ, in words, where they do."""
+    """How the frame rates differ, in words; "" if they do not."""
     if result.fps is None or video.fps is None or abs(video.fps / result.fps - 1) <= 0.01:
         return ""
     return f"the video has {video.fps:.4g} frames/s, the result {result.fps:.4g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import torch
 from torch import Tensor
 
 WHY = "this package has Triton kernels alone; the package olift-fast has compiled kernels, too"
@@ -28,8 +29,8 @@ def why_not_cuda() -> str:
     return WHY
 
 
-def why_not_bfloat16() -> str:
-    """One line: why the compiled kernels can't multiply in bfloat16."""
+def why_not_products(dtype: torch.dtype) -> str:
+    """One line: why the compiled kernels can't multiply in this dtype."""
     return WHY
 
 

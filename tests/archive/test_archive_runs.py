@@ -248,7 +248,7 @@ def test_settings_and_models_that_cannot_be_are_told_before_anything_is_made(run
     for options, told in (
         ({"skeleton": "absent.json"}, "absent.json"),
         ({"model": "absent"}, "model 'absent' is neither"),
-        ({"pitch": 30.0}, "can't be told the camera's pitch"),
+        ({"pitch": 30.0}, "does not take the camera's pitch"),
         ({"pitch": 100.0}, "pitch must be from -90"),
         ({"suffix": ".mp4"}, "the name must end in"),
         ({"fps": -1.0}, "fps must be a positive number"),

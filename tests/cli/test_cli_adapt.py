@@ -268,14 +268,14 @@ def test_a_length_of_no_bone_is_refused_before_anything_is_learned(
         (("absent.csv", "--out", "OUT"), "absent.csv: no such file or folder"),
         (
             ("WALKS", "--out", "OUT", "--infer", "none"),
-            "monday.csv: no bones are known, and bones are what tells a body",
+            "monday.csv: no bones are known, and a body is their lengths",
         ),
         (("WALKS", "--out", "OUT", "--minutes", "0"), "--minutes must be above 0, got 0"),
         (("WALKS", "--out", "OUT", "--min-confidence", "2"), "--min-confidence must be within 0 … 1"),
         (("WALKS", "--out", "WALKS/monday.csv", "--skeleton", "BONES"), "monday.csv: is a file, wanted a folder"),
         (("WALKS", "--out", "MODEL", "--skeleton", "BONES"), "--out must be another folder than --model"),
         (("WALKS", "--out", "OUT", "--skeleton", "BONES", "--bone", "nose-knee=3mm"), "knee"),
-        (("WALKS", "--out", "OUT", "--skeleton", "BONES", "--pitch", "90"), "can't be told the camera's pitch"),
+        (("WALKS", "--out", "OUT", "--skeleton", "BONES", "--pitch", "90"), "does not take the camera's pitch"),
         (("SHORT", "--out", "OUT", "--skeleton", "BONES"), "adapt needs 10 clips of 24 frames"),
     ],
 )

@@ -45,8 +45,8 @@ def test_a_checkpoint_learns_the_animal_and_both_are_scored(
     [
         (("absent", "--out", "x"), "absent: must hold recordings in motion3d/, found none"),
         (("RECORDINGS", "--out", "x", "--model", "absent"), "absent"),
-        (("RECORDINGS", "--out", "x", "--set", "data.stretch=2"), "data.stretch must be one of"),
-        (("absent", "--out", "x", "--set", "data.stretch=2"), "data.stretch must be one of"),
+        (("RECORDINGS", "--out", "x", "--set", "data.stretch=2"), "there is no key data.stretch (= 2), wanted one of"),
+        (("absent", "--out", "x", "--set", "data.stretch=2"), "there is no key data.stretch (= 2), wanted one of"),
         (("RECORDINGS", "--out", "x", "--set", "run.out=y"), "--set run.out must be given as --out"),
         (("RECORDINGS", "--out", "absent", "--model", "./absent"), "--out must be another folder than --model"),
     ],

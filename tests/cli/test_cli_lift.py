@@ -109,7 +109,9 @@ def test_skeleton_and_fps_reach_the_result(lift: Run, mouse: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_edges_are_inferred_unless_told_not_to(lift: Run, mouse: Path, tmp_path: Path) -> None:
+def test_edges_are_inferred_unless_told_not_to(
+    lift: Run, mouse: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     out = tmp_path / "out.npz"
     outcome = lift(mouse, "-o", out)
     assert "note: edges: 3 inferred from names" in outcome.stderr and "no skeleton edges" not in outcome.stderr
@@ -120,6 +122,7 @@ def test_edges_are_inferred_unless_told_not_to(lift: Run, mouse: Path, tmp_path:
         outcome = lift(mouse, "-o", out, *option)
         assert "warning: no skeleton edges are known" in outcome.stderr and "inferred" not in outcome.stderr
         assert read_lifted(out).skeleton.edges == ()
+    assert not [str(warning.message) for warning in recwarn if "no bones" in str(warning.message)]
 
 
 @pytest.mark.slow

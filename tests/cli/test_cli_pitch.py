@@ -22,7 +22,7 @@ from .test_cli_errors import assert_one_line
 
 @pytest.fixture(scope="session")
 def told_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with a small untrained lifter that can be told the pitch."""
+    """A folder with a small untrained lifter that takes the pitch."""
     folder = tmp_path_factory.mktemp("models") / "told"
     with torch.random.fork_rng():
         torch.manual_seed(8)
@@ -56,7 +56,7 @@ def test_lift_gives_what_lift_tracks_gives(run: Run, told_model: str, mouse: Pat
 def test_what_the_model_was_told_is_noted(run: Run, told_model: str, mouse: Path, tmp_path: Path) -> None:
     options = ["--model", told_model, "-o", tmp_path / "out.npz"]
     content = json.loads(run("lift", mouse, *options, "--pitch", 47.5, "--json").stdout)
-    assert content["pitch"] == 47.5 and content["notes"][-1] == "the model was told: camera looks down by 47.5°"
+    assert content["pitch"] == 47.5 and content["notes"][-1] == "given to the model: camera looks down by 47.5°"
     content = json.loads(run("lift", mouse, *options, "--json").stdout)
     assert content["pitch"] is None and "--pitch DEGREES, or --view top, level or below" in content["notes"][-1]
 
@@ -96,8 +96,8 @@ def test_bench_lifts_at_the_pitch(run: Run, told_model: str, mouse: Path, monkey
         (("--pitch", "91"), ["--pitch must be from -90", "got 91"]),
         (("--pitch", "nan"), ["--pitch must be from -90", "got nan"]),
         (("--pitch", "10", "--view", "top"), ["--pitch 10 and --view top", "leave out one"]),
-        (("--pitch", "60"), ["'random' can't be told the camera's pitch, got 60"]),
-        (("--view", "below"), ["'random' can't be told the camera's pitch, got -90"]),
+        (("--pitch", "60"), ["'random' does not take the camera's pitch, got 60"]),
+        (("--view", "below"), ["'random' does not take the camera's pitch, got -90"]),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
 )

@@ -48,7 +48,7 @@ def test_trains_resumes_and_lifts(run: Run, recipe: Path, mouse: Path, tmp_path:
 def test_errors_take_one_line(run: Run, recipe: Path, tmp_path: Path) -> None:
     for arguments, told in (
         (("absent.toml",), "absent.toml: no such file, nor a recipe of this package (finetune, small, "),
-        ((recipe, "--set", "run.stop=3"), "--set: run.stop must be one of out, seed, "),
+        ((recipe, "--set", "run.stop=3"), "--set: there is no key run.stop (= 3), wanted one of out, seed, "),
         ((recipe, "--set", "model.preset=tiny"), "preset must be one of small, small-causal, base, large, got 'tiny'"),
         ((recipe, "--set", f"data.real={tmp_path}"), f"data: {tmp_path}: no .npz recordings here"),
     ):

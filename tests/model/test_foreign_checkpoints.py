@@ -125,8 +125,8 @@ CONFIGS: dict[str, tuple[Damage, str]] = {
     "utf-8 with a mark": (raw(lambda data: b"\xef\xbb\xbf" + data), "is not JSON"),
     "latin-1": (raw(lambda data: data.replace(b"tiny", b"t\xefny")), "is not JSON"),
     "NUL": (raw(lambda data: data + b"\0"), "is not JSON"),
-    "a bomb of lists": (text(lambda _: "[" * 60_000), "is not JSON that can be read: too many brackets"),
-    "a bomb of objects": (text(lambda _: '{"a":' * 10_000), "is not JSON that can be read: too many brackets"),
+    "a bomb of lists": (text(lambda _: "[" * 60_000), "is not JSON that can be read: brackets are nested"),
+    "a bomb of objects": (text(lambda _: '{"a":' * 10_000), "is not JSON that can be read: brackets are nested"),
     "too large": (text(lambda written: written + " " * 10**6), "must be a file of at most 65,536 bytes"),
     "a key twice": (
         text(lambda written: written.replace('"width": 8,', '"width": 8, "width": 8,')),
@@ -205,7 +205,7 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     ),
     "a bomb": (
         raw(lambda _: struct.pack("<Q", 10**5) + b"[" * 10**5, "model.safetensors"),
-        "its header: is not JSON that can be read: too many brackets",
+        "its header: is not JSON that can be read: brackets are nested",
     ),
     "a name twice": (
         raw(lambda data: data.replace(b'"decoder.mlp.0.bias"', b'"decoder.mlp.2.bias"'), "model.safetensors"),

@@ -249,8 +249,7 @@ def test_rounded_products_give_the_same_as_the_modules(tmp_path: Path, dtype: An
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int16"])
 def test_what_does_not_run_here_is_refused(tmp_path: Path, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("olift_fast.model.native_lifter.why_not_bfloat16", lambda: "no such instructions")
-    monkeypatch.setattr("olift_fast.model.native_lifter.why_not_int16", lambda: "no such instructions")
+    monkeypatch.setattr("olift_fast.model.native_lifter.why_not_products", lambda dtype: "no such instructions")
     with pytest.raises(InputError, match=r"no such instructions|'float32', 'bfloat16' or 'int16', got 'float16'"):
         pair(tmp_path, dtype)
 

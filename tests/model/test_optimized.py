@@ -143,10 +143,10 @@ def test_refuses_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
         lifter.optimize(dtype=torch.float64)
     with pytest.raises(ValueError, match=r"float16 is for GPUs"):
         lifter.optimize("cpu", torch.float16)
-    monkeypatch.setattr("olift_fast.model.lifter.why_not_bfloat16", lambda: "an old processor")
+    monkeypatch.setattr("olift_fast.model.lifter.why_not_products", lambda dtype: "an old processor")
     with pytest.raises(ValueError, match=r"bfloat16 does not run on this CPU: an old processor; torch\.float32 does"):
         lifter.optimize(dtype=torch.bfloat16)
-    monkeypatch.setattr("olift_fast.model.lifter.why_not_int16", lambda: "another kind")
+    monkeypatch.setattr("olift_fast.model.lifter.why_not_products", lambda dtype: "another kind")
     with pytest.raises(ValueError, match=r"int16 does not run on this CPU: another kind; torch\.float32 does"):
         lifter.optimize(dtype=torch.int16)
     for where, options in (("cuda", {}), ("cpu", {"compile": True})):

@@ -205,7 +205,8 @@ def test_says_why_not() -> None:
     assert "gradients are on" in str(why_not_passes(tokens, *layers))
     with torch.no_grad():
         assert "got torch.float64" in str(why_not_passes(tokens.double(), *layers))
-        assert why_not_passes(tokens.half(), *layers) == "weights must be torch.float16, as the tokens"
+        reason = "weights must be torch.float16, as the tokens are, got torch.float32"
+        assert why_not_passes(tokens.half(), *layers) == reason
         assert "at most 256, got 300" in str(why_not_passes(torch.zeros(1, 1, 1, 300, device=DEVICE), *layers))
         with ops.use_backend("eager"):
             assert why_not_passes(tokens, *layers) == "the backend asked for is eager"

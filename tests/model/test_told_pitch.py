@@ -79,5 +79,5 @@ def test_pitch_out_of_range_is_refused(lifter: Lifter, pitch: float) -> None:
 
 
 def test_model_that_can_not_be_told_refuses_it() -> None:
-    with pytest.raises(InputError, match=r"the model 'plain' can't be told the camera's pitch, got 30: leave it out"):
+    with pytest.raises(InputError, match=r"the model 'plain' does not take the camera's pitch, got 30: leave it out"):
         lift_tracks(Lifter(PLAIN, name="plain"), recording(), pitch=30)

@@ -215,7 +215,7 @@ def test_wrong_arguments_are_named() -> None:
         (ValueError, r"second layer must be \(8, 16\)", (tokens, None, None, (mlp[0], mlp[1], mlp[1]), head)),
         (ValueError, r"head's first layer must be \(24, 8\), got \(24, 3\)",
          (tokens, None, None, None, (head[0], (head[1][0][:, :3], None), None))),
-        (TypeError, "weights must be torch.float32, as the tokens", (tokens.float(), None, None, None, head)),
+        (TypeError, "weights must be torch.float32, as the tokens are", (tokens.float(), None, None, None, head)),
         (TypeError, "tokens must be a floating-point", (tokens.int(), None, None, None, head)),
     ]  # fmt: skip
     for kind, message, given in cases:

@@ -107,6 +107,6 @@ def test_unusable_pitch_is_refused_everywhere(lifter: Lifter, tmp_path: Path, en
     for pitch in (-90.1, float("nan")):
         with pytest.raises(InputError, match=rf"pitch must be from -90 .* to 90 degrees .*, got {pitch:g}"):
             ENTRIES[entry](lifter, tmp_path, pitch=pitch)
-    with pytest.raises(InputError, match="'plain' can't be told the camera's pitch, got 90"):
+    with pytest.raises(InputError, match="'plain' does not take the camera's pitch, got 90"):
         ENTRIES[entry](Lifter(PLAIN, name="plain"), tmp_path, pitch=90)
     assert not list(tmp_path.iterdir())

@@ -354,7 +354,7 @@ def test_a_model_that_takes_all_is_told_all() -> None:
     told = own_clips(random_lifter(config=config), [tracks], pitch=30.0).told(config)
     assert told["pitch"].tolist() == [30.0] * 12 and told["kinds"].shape == (12, 7)
     assert adapt(random_lifter(config=config), [tracks], plan=quick(2), pitch=30.0).lifter.config == config
-    with pytest.raises(InputError, match="can't be told the camera's pitch"):
+    with pytest.raises(InputError, match="does not take the camera's pitch"):
         adapt(random_lifter(), [tracks], pitch=30.0)
 
 

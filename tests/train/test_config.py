@@ -52,13 +52,13 @@ data = "recordings"
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("schedule.stepz=3", "schedule.stepz must be one of steps, optimizer, learning_rate,"),
+        ("schedule.stepz=3", "there is no key schedule.stepz (= 3), wanted one of steps, optimizer, learning_rate,"),
         ("schedule.steps=3.5", "schedule.steps must be a whole number, got 3.5"),
         ("schedule.steps=true", "schedule.steps must be a whole number, got True"),
         ("schedule.steps=many", "schedule.steps must be a whole number, got 'many'"),
         ("schedule.steps=0", "schedule: steps must be >= 1, got 0"),
         ("schedule.learning_rate=nan", "schedule.learning_rate must be a finite number, got nan"),
-        ("schedule.look_ahead.soon=1", "schedule.look_ahead.soon must be a whole number before the sign, got 'soon'"),
+        ("schedule.look_ahead.soon=1", "schedule.look_ahead.soon must have a whole number as its key, got 'soon'"),
         ("schedule.look_ahead={}", "look_ahead must be frames >= 0 with shares >= 0, not all 0, got {}"),
         ("data.speed=[1]", "data.speed must be an array of 2, got [1]"),
         ("data.speed=[1, 'fast']", "data.speed[1] must be a number, got 'fast'"),
@@ -84,8 +84,8 @@ data = "recordings"
         (f"schedule.steps=[{'1,' * 5000}]", "schedule.steps must be a whole number, got [1, 1, 1"),
         (f"model.name={'x' * 301}", "model: name must be a string of at most 300 characters, got 'xxx"),
         (f"data.camera.views={{level=1, {'x' * 9000}=1}}", "level, top, below, not all 0, got {'level': 1.0, 'xxxx"),
-        ("\x1b[2Jx=1", "\\x1b[2Jx must be one of schedule, run"),
-        ("optimizer=1", "optimizer must be one of schedule, run, model, data, early_stop"),
+        ("\x1b[2Jx=1", "there is no key \\x1b[2Jx (= 1), wanted one of schedule, run"),
+        ("optimizer=1", "there is no key optimizer (= 1), wanted one of schedule, run, model, data, early_stop"),
         ("schedule=1", "schedule must be a table, got 1"),
     ],
 )

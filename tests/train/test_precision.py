@@ -46,20 +46,20 @@ def test_the_faster_precision_is_chosen(lifter: Lifter, slow: bool, wanted: str)
 
 def test_a_processor_without_bfloat16_is_not_timed(lifter: Lifter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "faster", lambda _: "bfloat16")
-    monkeypatch.setattr(precision, "why_not_bfloat16", lambda: "no AVX512-BF16")
+    monkeypatch.setattr(precision, "why_not_products", lambda dtype: "no AVX512-BF16")
     assert resolved("auto", lifter) == "float32"
-    monkeypatch.setattr(precision, "why_not_bfloat16", lambda: None)
+    monkeypatch.setattr(precision, "why_not_products", lambda dtype: None)
     assert resolved("auto", lifter) == "bfloat16"
     assert resolved("float32", lifter) == "float32"
 
 
 def test_bfloat16_that_the_processor_lacks_is_warned_about(lifter: Lifter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "why_not_bfloat16", lambda: "no AVX512-BF16")
+    monkeypatch.setattr(precision, "why_not_products", lambda dtype: "no AVX512-BF16")
     with pytest.warns(RuntimeWarning, match="many times slower than in float32: no AVX512-BF16"):
         assert resolved("bfloat16", lifter) == "bfloat16"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        monkeypatch.setattr(precision, "why_not_bfloat16", lambda: None)
+        monkeypatch.setattr(precision, "why_not_products", lambda dtype: None)
         assert resolved("bfloat16", lifter) == "bfloat16"
 
 
@@ -68,7 +68,7 @@ def test_bfloat16_that_the_processor_lacks_is_warned_about(lifter: Lifter, monke
 def test_a_run_that_resumes_keeps_its_precision(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: precision.Precision
 ) -> None:
-    monkeypatch.setattr(precision, "why_not_bfloat16", lambda: None)
+    monkeypatch.setattr(precision, "why_not_products", lambda dtype: None)
     monkeypatch.setattr(precision, "faster", lambda lifter: first)
     fit(load_config(tiny, ["run.precision=auto", "run.stop_after=1"]))
     other = next(name for name in precision.PRECISIONS if name != first)

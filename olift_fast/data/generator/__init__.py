@@ -1,6 +1,6 @@
-"""Procedural animals and things: endless clips of varied bodies in motion, with exact 3D.
+"""Generated animals, people and things: clips of varied bodies in motion, without end, with exact 3D.
 
-All clips of a batch have one skeleton; they differ in proportions, posture, gait, camera and detector faults.
+All clips of a batch have one skeleton. They differ in proportions, posture, gait, camera and the detector's faults.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator], Body]] = {
     "articulated": articulated_object,
 }
 
-# Of the families that are drawn where none are named; the others are drawn only by name.
+# How often each family is drawn if no families are named. Families that are not here are drawn only by name.
 WEIGHTS: dict[str, float] = {
     "quadruped": 6.0,
     "human": 3.0,
@@ -57,12 +57,16 @@ WEIGHTS: dict[str, float] = {
 class AnimalGenerator:
     """Random clips of animals, people, hands and things; the same seed gives the same clips, bit for bit.
 
-    seed: an int or a sequence of ints, such as (seed, worker) for several processes.
-    families: names out of FAMILIES, or a mapping of names to weights; None for those of WEIGHTS.
-    camera, corruption: of what the cameras see. fps: range of frame rates, drawn log-uniformly.
-    without_edges: share of skeletons that come with no edges.
+    Args:
+        seed: an int, or several, such as (seed, worker) for several processes.
+        families: names of `FAMILIES`, or a mapping of names to weights; None means `WEIGHTS`.
+        camera: ranges of the cameras.
+        corruption: the detector's faults.
+        fps: range of frame rates, drawn log-uniformly.
+        without_edges: share of skeletons without edges.
 
-    Raises ValueError for an unknown family.
+    Raises:
+        ValueError: a family is unknown, or there is none.
     """
 
     def __init__(
@@ -91,9 +95,12 @@ class AnimalGenerator:
         self.batches = 0
 
     def batch(self, count: int, frames: int, family: str | None = None) -> ClipBatch:
-        """`count` clips of `frames` frames of one new skeleton; of a random family unless one is named.
+        """`count` clips of `frames` frames of one new skeleton, of a random family unless one is named.
 
-        The n-th call of a generator depends on its seed, n and the arguments alone.
+        The result of a generator's n-th call depends only on its seed, n and the arguments.
+
+        Raises:
+            ValueError: `count` or `frames` is less than 1, or the family is unknown.
         """
         if count < 1 or frames < 1:
             raise ValueError(f"count and frames must be >= 1, got {count} and {frames}")

@@ -1,4 +1,4 @@
-"""A generated body: a tree of joints with bone lengths, how its joints turn, its postures and its gaits."""
+"""A generated body: a tree of joints with bone lengths, the turns of its joints, its postures and its gaits."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ import numpy as np
 
 Vector = tuple[float, float, float]
 
-# Body axes: x forward, y left, z up. Turning about PITCH by a positive angle lifts what points forward and swings
-# forward what hangs down; about YAW turns to the left; about ROLL swings what hangs down to the left.
+# Body axes: x forward, y left, z up. A positive angle about PITCH turns forward to up, and down to forward. About YAW
+# it turns forward to left; about ROLL it turns down to left.
 PITCH: Vector = (0.0, -1.0, 0.0)
 YAW: Vector = (0.0, 0.0, 1.0)
 ROLL: Vector = (1.0, 0.0, 0.0)
-# No axis: the joint slides, and its bone grows by so many percent.
+# Not a rotation: the joint slides along its bone, which gets longer by "angle" percent.
 STRETCH: Vector = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One way in which a joint turns. Angles are in degrees about `axis`; on the right side about the mirrored axis.
+    """A rotation of a joint about one axis. Its angle over time is a sum, held between `low` and `high`.
 
-    The angle is the sum of: `rest` (or what the posture sets), with standard deviation `spread` between clips; idle
-    motion of standard deviation `idle`; `swing` x the leg's sweep (+1 front, -1 back); `lift` x 0..1 while the leg is
-    in the air; `press` x 0..1 while it bears weight; and a traveling wave of amplitude `wave`. It stays between `low`
-    and `high`.
+    All angles are in degrees.
+
+    Args:
+        name: postures set the angle by this name.
+        axis: in body axes; of joints on the right side, the mirrored one.
+        low, high: limits of the angle.
+        rest: the angle at rest, unless the posture sets another.
+        spread: standard deviation of the rest angle between clips.
+        idle: standard deviation of the idle motion.
+        swing: times the leg's sweep, from +1 in front to -1 behind.
+        lift: times 0 … 1, above 0 while the leg is in the air.
+        press: times 0 … 1, above 0 while the leg bears weight.
+        wave: amplitude of the wave that travels along the body.
     """
 
     name: str
@@ -43,10 +52,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Posture:
-    """A way to hold the body: angles in degrees that replace the rest angles (by turn name), and the trunk's tilt.
+    """A way to hold the body.
 
-    support: "ground" (the lowest joint stays on the ground), or "free" (tethered, swimming, flying, climbing).
-    gait: how strongly legs step in this posture, 0..1. shake: degrees by which the body is shaken about its length.
+    Args:
+        weight: how often it is drawn.
+        angles: degrees by the name of a turn, in place of its rest angle.
+        pitch, roll: ranges of the trunk's tilt, in degrees.
+        support: "ground" (the lowest joint stays on the ground), or "free" (tethered, swimming, flying, climbing).
+        gait: how strongly legs step in this posture, 0 … 1.
+        shake: degrees by which the body shakes about its length.
     """
 
     weight: float = 1.0
@@ -60,10 +74,15 @@ class Posture:
 
 @dataclass(frozen=True)
 class Gait:
-    """Step timing: in cycles, the right side lags the left by `side`, and each leg pair the one behind it by `pair`.
+    """The timing of steps.
 
-    duty: range of the share of a cycle that a foot is on the ground. hz: range of cycles a second. airborne: height of
-    the hops, in heights of the body.
+    Args:
+        weight: how often it is drawn.
+        side: cycles by which the right side lags behind the left.
+        pair: cycles by which each pair of legs lags behind the pair at its back.
+        duty: range of the share of a cycle in which a foot is on the ground.
+        hz: range of cycles a second.
+        airborne: height of the hops, in heights of the body.
     """
 
     weight: float
@@ -76,7 +95,20 @@ class Gait:
 
 @dataclass
 class Node:
-    """One joint of a body. twin: its mirror image (itself in the middle). leg: which leg it belongs to, or -1."""
+    """One joint of a body.
+
+    Args:
+        name: its name in skeletons: the label, and the side before it.
+        label: its name without its side.
+        group: the part of the body; bones of a group vary in length together.
+        parent: index of the parent, -1 for the root.
+        offset: (3,) from the parent, in body axes.
+        side: +1 left, -1 right, 0 middle.
+        twin: index of its mirror image; its own index in the middle.
+        turns: its rotations.
+        leg: index of its leg, or -1.
+        place: along the traveling wave, in cycles.
+    """
 
     name: str
     label: str
@@ -91,15 +123,22 @@ class Node:
 
 
 class Body:
-    """A tree of joints, grown parent first; a joint's `label` is its name without its side.
+    """A tree of joints, to which joints are added parent first.
 
-    legs: (pair, side) of each leg. wave_hz: range of the traveling wave's frequency. any_attitude: share of clips whose
-    body is turned at random in space. walks_level: whether the trunk is tilted so that hind and front feet are at one
-    height, by at most `steepest` degrees. energy: scale of the idle motion. still: share of clips that hardly move.
-    variety: scale of how much bone lengths vary between clips. in_unison: share of clips in which left and right have
-    the same idle motion. changes: how often a second the posture changes; change_seconds: range of how long that takes.
-    carried: how often the body is moved in each of `paths.WAYS`; empty for a body that moves by itself. side: +1 or -1
-    where all joints are left or right, as a left or right hand's are.
+    Fields:
+        legs: (pair, side) of each leg.
+        wave_hz: range of the traveling wave's frequency.
+        any_attitude: share of clips in which the body has a random rotation in space.
+        walks_level: whether the trunk is tilted so that hind and front feet are at one height.
+        steepest: that tilt is at most so many degrees.
+        energy: factor of the idle motion.
+        still: share of clips that hardly move.
+        variety: factor of how much bone lengths vary between clips.
+        in_unison: share of clips in which left and right have nearly the same idle motion.
+        changes: changes of posture a second.
+        change_seconds: range of the duration of a change.
+        carried: how often the body is moved in each of `paths.WAYS`; empty for a body that moves by itself.
+        side: +1 or -1 if all joints are left or right, as those of a hand; else 0.
     """
 
     def __init__(self, family: str, postures: Sequence[Posture], gaits: Sequence[Gait]) -> None:
@@ -130,7 +169,7 @@ class Body:
         turns: Sequence[Turn] = (),
         place: float = 0.0,
     ) -> int:
-        """Adds a joint in the middle of the body; returns its index. `place`: along the traveling wave, in cycles."""
+        """Add a joint in the middle of the body; returns its index. The arguments are those of `Node`."""
         node = len(self.nodes)
         middle = Node(label, label, group, parent, np.asarray(offset, float), 0, node, tuple(turns), -1, place)
         self.nodes.append(middle)
@@ -146,7 +185,7 @@ class Body:
         legs: tuple[int, int] = (-1, -1),
         place: float = 0.0,
     ) -> tuple[int, int]:
-        """Adds a left joint and its mirror image on the right; returns both indices."""
+        """Add a left joint and its mirror image on the right; returns both indices."""
         left = len(self.nodes)
         turns = tuple(turns)
         mirrored = tuple(_mirrored(turn) for turn in turns)
@@ -160,13 +199,13 @@ class Body:
         return left, left + 1
 
     def leg_pair(self, pair: int) -> tuple[int, int]:
-        """Registers a left and a right leg that step together in pair number `pair` (counted from behind)."""
+        """Add a left and a right leg as pair number `pair`, counted from behind; returns their indices."""
         self.legs += [(pair, 1), (pair, -1)]
         return len(self.legs) - 2, len(self.legs) - 1
 
 
 def log_normal(rng: np.random.Generator, value: float, sigma: float) -> float:
-    """A random number about `value`: its logarithm has standard deviation `sigma`, and is at most 2 of them off."""
+    """`value` times a random factor, whose logarithm has standard deviation `sigma` and is cut at 2 of these."""
     return float(value * np.exp(np.clip(rng.normal(), -2, 2) * sigma))
 
 

@@ -204,7 +204,10 @@ def _chain(
     axis: tuple[float, float, float],
     spread: float,
 ) -> tuple[list[int], int]:
-    """A chain of `count` segments of length 2 from head to tail, with `waves` waves along it; tail nodes and head."""
+    """Add a chain of `count` segments, of total length 2, with `waves` waves along it.
+
+    Returns the joints from the middle to the tail, and the head.
+    """
     step = 2.0 / count
     front = max(count // 3, 1)
     across = "lift" if axis is YAW else "turn"

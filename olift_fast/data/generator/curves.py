@@ -1,4 +1,4 @@
-"""Random curves over time that motion is made of, vectorized over B clips of T frames; rate (B,): frames a second."""
+"""Random curves over time that make up motion, for B clips of T frames at once. rate (B,) is in frames a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], count: in
 
 
 def idle(rng: np.random.Generator, rows: int, rate: NDArray[np.float64], frames: int, waves: int = 6) -> Floats:
-    """Band-limited noise (rows, B, T) of unit variance: sums of a few sines, whose frequencies differ between clips."""
+    """Band-limited noise (rows, B, T) of unit variance: a sum of sines, whose frequencies differ between clips."""
     count = len(rate)
     top = log_uniform(rng, (0.3, 4.0), count)[:, None]
     hz = np.exp(np.log(0.05) + rng.random((count, waves)) * np.log(top / 0.05))
@@ -29,7 +29,7 @@ def idle(rng: np.random.Generator, rows: int, rate: NDArray[np.float64], frames:
 
 
 def gate(rng: np.random.Generator, count: int, frames: int, share: float) -> NDArray[np.float64]:
-    """(B, T): 1 for most clips; in a `share` of them it rises from 0 or falls to 0 smoothly: motion starts or stops."""
+    """A factor (B, T) of motion: 1 for most clips; in a `share` of them it rises from 0, or falls to 0, smoothly."""
     moment = rng.uniform(0.1, 0.9, (count, 1)) * frames
     slope = rng.choice((-1.0, 1.0), (count, 1)) * rng.uniform(4, 12, (count, 1)) / max(frames, 12)
     opening = 0.5 + 0.5 * np.tanh(slope * (np.arange(frames) - moment))
@@ -41,7 +41,7 @@ def moves(
 ) -> Floats:
     """The progress (K, B, T) of K moves, one after the other, each from 0 to 1 with least jerk (Flash & Hogan, 1985).
 
-    per_second: moves a second of the pauses between them. lasting: range of the seconds that one takes.
+    per_second: the mean pause between two moves is 1 / per_second. lasting: range of a move's duration in seconds.
     """
     count = len(rate)
     steps = int(np.clip(np.ceil(frames / rate.min() * per_second), 1, 6))
@@ -57,13 +57,13 @@ def moves(
 
 
 def random_turns(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Rotation vectors (3, B): about any axis, by up to half a turn."""
+    """Rotation vectors (3, B) in radians, about any axis, by up to half a turn."""
     vectors = rng.normal(size=(3, count))
     vectors *= rng.uniform(0, np.pi, count) / np.linalg.norm(vectors, axis=0)
     return vectors
 
 
 def smoothed(values: Floats) -> Floats:
-    """A running mean over five frames (B, T), ends repeated."""
+    """The running mean (B, T) over five frames; the first and the last frame are repeated at the ends."""
     padded = np.concatenate([values[:, :1]] * 2 + [values] + [values[:, -1:]] * 2, axis=1)
     return np.stack([padded[:, k : k + values.shape[1]] for k in range(5)]).mean(axis=0)

@@ -1,7 +1,7 @@
-"""Forward kinematics of a tree of joints, vectorized over clips and frames.
+"""Forward kinematics of a tree of joints, for all clips and frames at once.
 
-Arrays keep one row per joint and all samples (clips x frames) along the last axis, so that every numpy operation
-runs over long contiguous rows.
+Arrays have the S samples (clips x frames) along the last axis, so that every NumPy operation runs over long contiguous
+rows.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ Ints = NDArray[np.int64]
 def forward_kinematics(parents: Ints, offsets: Floats, turning: Ints, rotation_vectors: Floats) -> Floats:
     """Positions of all joints: p_child = p_parent + G_parent offset_child, G_child = G_parent exp(rotation vector).
 
-    parents (N,): index of each joint's parent, -1 for the root; parents come before their children.
-    offsets (N, 3, S): from the parent to the joint, in the parent's axes.
-    turning (M,): the joints that turn; rotation_vectors (M, 3, S): how, in radians; all others are rigid.
-    Returns positions (N, 3, S), in the root's parent's axes, relative to the root's parent.
+    Args:
+        parents: (N,) index of each joint's parent, -1 for the root; parents come before their children.
+        offsets: (N, 3, S) from the parent to the joint, in the parent's axes.
+        turning: (M,) indices of the joints that turn. The others are rigid.
+        rotation_vectors: (M, 3, S) of these joints, in radians.
+
+    Returns:
+        Positions (N, 3, S), in the axes and from the origin of the root's offset.
     """
     row_of = {int(node): row for row, node in enumerate(turning)}
     local = rotation_matrices(rotation_vectors)
@@ -43,7 +47,7 @@ def forward_kinematics(parents: Ints, offsets: Floats, turning: Ints, rotation_v
 def rotation_matrices(vectors: Floats) -> Floats:
     """exp of rotation vectors (..., 3, S) in radians, as matrices (..., 3, 3, S) (Rodrigues, 1840)."""
     x, y, z = vectors[..., 0, :], vectors[..., 1, :], vectors[..., 2, :]
-    # Offset by less than float32 can tell from a real angle, so that the quotients below have a limit at zero.
+    # 1e-12 is too small to change a real angle in float32, and avoids 0 / 0 at the angle 0.
     half = np.sqrt(0.25 * (x * x + y * y + z * z) + np.float32(1e-12))
     quotient = np.sin(half) / half
     sinc = quotient * np.cos(half)

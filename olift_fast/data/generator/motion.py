@@ -1,4 +1,4 @@
-"""How a generated body moves: joint angles from gaits, waves and idle motion, and the path of its root."""
+"""The motion of a generated body: joint angles from gaits, waves and idle motion, and the path of its root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from olift_fast.data.generator.stages import Stages, choose_stages, shares_of
 
 @dataclass(frozen=True)
 class GeneratedMotion:
-    """B clips: joint positions (N, 3, B, T) in the world, Z up; angles (D, B, T) in radians; bone vectors (N, 3, B)."""
+    """The motion of B clips.
+
+    Args:
+        positions: (N, 3, B, T), the joints in a world with Z up.
+        angles: (D, B, T), of all turns, in radians.
+        offsets: (N, 3, B), the bones at angle 0.
+    """
 
     positions: Floats
     angles: Floats
@@ -28,7 +34,7 @@ def animate(
 ) -> GeneratedMotion:
     """`count` clips of the body, each with its own proportions, posture, gait, rhythm and path.
 
-    fps: range of the clips' frame rates. proportions: how much bone lengths vary between clips.
+    fps: range of the clips' frame rates. proportions: factor of how much bone lengths vary between clips.
     """
     rate = log_uniform(rng, fps, count)
     offsets = _offsets(body, rng, count, proportions * body.variety)
@@ -59,8 +65,17 @@ def limits(body: Body) -> NDArray[np.float32]:
 
 
 class _Beat:
-    """The rhythm of B clips: step phase (B, T) in cycles; legs' sweep, lift, press (L, B, T); strength of stride (B,),
-    and how much of it there is in the course of postures (B, T or 1)."""
+    """The rhythm of B clips with L legs.
+
+    Fields:
+        cycles: (B,) step cycles a frame.
+        duty: (B,) share of a cycle in which a foot is on the ground.
+        airborne: (B,) height of the hops.
+        phase: (B, T) of the steps, in cycles.
+        stride: (B,) strength of the steps; 0 for clips that do not walk.
+        share: (B, T or 1) factor of the stride over time, as the posture changes.
+        sweep, lift, press: (L, B, T), of the legs, see `Turn`; only if there are legs.
+    """
 
     def __init__(self, body: Body, rng: np.random.Generator, stages: Stages, rate: NDArray[np.float64], frames: int):
         count = len(rate)
@@ -99,7 +114,7 @@ class _Beat:
 
 
 def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: float) -> NDArray[np.float64]:
-    """Bone vectors (N, 3, B): the body's, of log-normal lengths and tilted a little, the same on left and right."""
+    """Bone vectors (N, 3, B): the body's, with random lengths and small tilts that are the same on left and right."""
     groups = sorted({node.group for node in body.nodes})
     by_group = dict(zip(groups, rng.normal(0, 0.14, (len(groups), count)), strict=True))
     labels = {node.label: rng.normal(0, 0.07, count) for node in body.nodes}
@@ -119,7 +134,7 @@ def _offsets(body: Body, rng: np.random.Generator, count: int, proportions: floa
 def _angles(
     body: Body, rng: np.random.Generator, stages: Stages, beat: _Beat, rate: NDArray[np.float64], frames: int
 ) -> Floats:
-    """Angles (D, B, T) in radians, within the limits of every turn."""
+    """Angles (D, B, T) of all turns in radians, within their limits."""
     count = len(rate)
     turns = [(node, turn) for node in body.nodes for turn in node.turns]
     if not turns:
@@ -159,7 +174,7 @@ def _rest(
     twin_draws: NDArray[np.float64],
     own_draws: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Angles (D, B) in degrees of B postures, off what these say by random amounts, `loose` (B,) times the usual."""
+    """Rest angles (D, B) in degrees in B postures, with random deviations; `loose` (B,) is a factor of these."""
     rest = np.empty_like(own_draws)
     names: dict[str, NDArray[np.float64]] = {}
     turns = [(index, place) for index, node in enumerate(body.nodes) for place in range(len(node.turns))]
@@ -175,7 +190,7 @@ def _rest(
 
 
 def _follow_twins(body: Body, idle: Floats, clips: Ints) -> None:
-    """In these clips, the idle motion (D, B, T) of each right joint becomes mostly that of its left twin, in place."""
+    """In these clips, make the idle motion (D, B, T) of each right joint mostly that of its left twin, in place."""
     turns = [(index, k) for index, node in enumerate(body.nodes) for k in range(len(node.turns))]
     pairs = [(turns.index((body.nodes[index].twin, k)), row) for row, (index, k) in enumerate(turns)]
     first, second = np.array([pair for pair in pairs if pair[0] < pair[1]]).T
@@ -184,7 +199,7 @@ def _follow_twins(body: Body, idle: Floats, clips: Ints) -> None:
 
 
 def _within(angles: Floats, bounds: NDArray[np.float32]) -> Floats:
-    """Angles held within their limits, in place: nearly unchanged inside, saturating toward the ends."""
+    """The angles, held within their limits, in place: nearly unchanged well inside, and saturating at the limits."""
     middle, half = bounds.mean(axis=1)[:, None, None], (0.5 * (bounds[:, 1] - bounds[:, 0]))[:, None, None]
     angles -= middle
     angles /= half
@@ -209,7 +224,7 @@ def _wave(
     rate: NDArray[np.float64],
     frames: int,
 ) -> Floats:
-    """A wave (rows, B, T) that travels from head to tail; in most clips that walk, in time with the steps."""
+    """A wave (rows, B, T) that travels from head to tail. In most clips that walk it is in time with the steps."""
     count = len(rate)
     hz = log_uniform(rng, body.wave_hz, count)
     stepping = (beat.stride > 0) & (rng.random(count) < 0.7) & bool(body.legs)
@@ -226,7 +241,7 @@ def _wave(
 
 
 def _rotation_vectors(body: Body, angles: Floats) -> tuple[Ints, Floats]:
-    """Which joints turn (M,), and their rotation vectors (M, 3, B, T): the sum of their turns."""
+    """The indices (M,) of the joints that turn, and their rotation vectors (M, 3, B, T): the sums of their turns."""
     owners = [index for index, node in enumerate(body.nodes) for _ in node.turns]
     axes = np.array([turn.axis for node in body.nodes for turn in node.turns], dtype=np.float32)
     turning = sorted(set(owners))
@@ -240,7 +255,7 @@ def _rotation_vectors(body: Body, angles: Floats) -> tuple[Ints, Floats]:
 
 
 def _stretch(body: Body, offsets: Floats, angles: Floats) -> None:
-    """Bone vectors (N, 3, B * T) made longer by the turns (D, B, T) that are slides, in place."""
+    """Make the bones (N, 3, B * T) longer by the angles (D, B, T) of turns whose axis is `STRETCH`, in place."""
     turns = [(index, turn) for index, node in enumerate(body.nodes) for turn in node.turns]
     for row, (index, turn) in enumerate(turns):
         if turn.axis == STRETCH:
@@ -291,9 +306,9 @@ def _attitude(
 
 
 def _level(body: Body, stages: Stages, ahead: Floats, up: Floats) -> list[NDArray[np.float64]]:
-    """Degrees (B,) of pitch that bring hind and front feet to one height, in each of the postures that are level.
+    """For each posture, the degrees (B,) of pitch that bring hind and front feet to one height; 0 if it is not level.
 
-    ahead, up (N, B, T): joints in body axes.
+    ahead, up (N, B, T): x and z of the joints in body axes.
     """
     degrees = np.zeros(ahead.shape[1])
     if not body.walks_level:
@@ -323,7 +338,7 @@ def _travel(
     beat: _Beat,
     rate: NDArray[np.float64],
 ) -> None:
-    """Adds the root's path to the positions, in place: forward by the steps, up and down by ground contact and hops."""
+    """Add the root's path to the positions, in place: forward by the steps, up and down by ground contact and hops."""
     count, frames = positions.shape[2:]
     low = positions[:, 2].min(axis=0)
     standing = [[posture.support == "ground" for posture in postures] for postures in stages.postures]

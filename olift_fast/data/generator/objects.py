@@ -1,4 +1,4 @@
-"""Things: rigid ones (boxes, tools, furniture, vehicles, any set of points) and ones with hinges, slides and arms."""
+"""Things: rigid ones (boxes, tools, furniture, vehicles, sets of points) and ones with hinges, slides and arms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOWHERE = np.zeros((0, 3))
 
 
 def rigid_object(rng: np.random.Generator) -> Body:
-    """Points that keep their distances, linked by a tree; most often along short links, as along a box's edges."""
+    """Points that keep their distances, linked by a tree. Most of its links are short, such as the edges of a box."""
     return _made(rng, RIGID, "object")
 
 
@@ -37,18 +37,18 @@ def _made(rng: np.random.Generator, makers: Sequence[tuple[float, Maker]], famil
 
 
 class _Thing:
-    """A body in the making, given by where its points are while all its angles are zero."""
+    """A body under construction; its points are given by their places at angle 0."""
 
     def __init__(self, body: Body, rng: np.random.Generator) -> None:
         self.body, self.rng = body, rng
         self.places: list[Points] = []
-        # Some rigs link points that are far apart.
+        # Real rigs of things sometimes link points that are far apart.
         self.anyhow = rng.random() < 0.25
 
     def part(self, points: Points, parents: Sequence[int] = (), left: Points = NOWHERE) -> list[int]:
-        """Adds rigid points (N, 3) to a part whose points are `parents`; `left` (M, 3) have mirror images on the right.
+        """Add rigid points (N, 3) to the part with the points `parents`, and points `left` (M, 3) with mirror images.
 
-        Returns the part's points, the parents among them.
+        Returns the indices of all points of the part, with the parents.
         """
         known = list(parents)
         for point in _nearest_first(points, [self.places[node] for node in known]):
@@ -63,7 +63,7 @@ class _Thing:
         return known + [node for pair in pairs for node in pair]
 
     def point(self, place: Points, parents: Sequence[int], turns: Sequence[Turn] = ()) -> int:
-        """Adds one point, which turns what is linked to it later on."""
+        """Add one point, linked to one of `parents`. Its turns move all points that are linked to it later."""
         parent = parents[self._choose(place, parents)] if parents else -1
         offset = place - self.places[parent] if parents else place
         self.places.append(place)
@@ -88,12 +88,12 @@ def _nearest_first(points: Points, known: Sequence[Points]) -> list[Points]:
 
 
 def _hinge(name: str, axis: Vector, low: float, high: float) -> Turn:
-    """A joint that may rest anywhere between its limits, and goes from there to elsewhere."""
+    """A turn whose rest angle varies over the whole range between its limits."""
     return Turn(name, axis, low, high, 0.5 * (low + high), 0.33 * (high - low), 1.0)
 
 
 def _corners(low: Place, high: Place) -> Points:
-    """The 8 corners of a box that stands upright; those of its floor first."""
+    """The 8 corners of an upright box, the lower ones first."""
     return np.array([(x, y, z) for z in (low[2], high[2]) for x in (low[0], high[0]) for y in (low[1], high[1])], float)
 
 
@@ -139,7 +139,7 @@ def _tool(thing: _Thing) -> None:
 
 
 def _ring(low: Place, high: Place) -> Points:
-    """Points around a hoop in the box's middle plane."""
+    """8 points on a level ellipse that fills the box, at half its height."""
     ends = np.array([low, high], float)
     angle = np.linspace(0, 2 * np.pi, 9)[:-1]
     return ends.mean(axis=0) + 0.5 * (ends[1] - ends[0]) * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
@@ -190,7 +190,7 @@ def _vehicle(thing: _Thing) -> None:
 
 
 def _halves(thing: _Thing, points: Points) -> None:
-    """Adds symmetric points: those of the left named so, or, as in most rigs of things, all without a side."""
+    """Add symmetric points: as left and right, or, as in most rigs of things, without sides."""
     if thing.rng.random() < 0.4:
         middle = np.array([[0, 0, points[:, 2].mean()]])
         thing.part(middle, left=points[points[:, 1] > 0])

@@ -1,4 +1,4 @@
-"""How things move that don't move by themselves: held in a hand, thrown, driven, turned, or left standing."""
+"""The motion of things that don't move by themselves: held in a hand, thrown, driven, turned, or standing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ Path = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 
 
 def carry(rng: np.random.Generator, shapes: Floats, ways: Mapping[str, float], rate: NDArray[np.float64]) -> Floats:
-    """Positions (N, 3, B, T) in the world of bodies (N, 3, B, T) in their own axes, each moved in a random way.
+    """World positions (N, 3, B, T) of bodies, each moved in a random way.
 
-    ways: how often each of WAYS is drawn. rate (B,): frames a second.
+    Args:
+        rng: draws the ways and the motion.
+        shapes: (N, 3, B, T), the bodies in their own axes.
+        ways: how often each of `WAYS` is drawn.
+        rate: (B,) frames a second.
     """
     count, frames = shapes.shape[2:]
     centered = shapes - shapes.mean(axis=(0, 3), keepdims=True)
@@ -41,7 +45,7 @@ def carry(rng: np.random.Generator, shapes: Floats, ways: Mapping[str, float], r
 
 
 def _held(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Path:
-    """In a hand: trembles and sways, and is brought elsewhere and turned, with pauses."""
+    """In a hand: it trembles and sways; now and then it is moved and turned."""
     count = len(rate)
     liveliness = np.exp(rng.normal(0, 0.7, count))[:, None]
     noise = idle(rng, 6, rate, frames, waves=4) * liveliness
@@ -53,7 +57,7 @@ def _held(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> P
 
 
 def _thrown(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Path:
-    """In the air: tumbles about one axis, up and down again, or bounces."""
+    """In the air: it flies up and down and bounces, and rotates about one axis."""
     count = len(rate)
     seconds = np.arange(frames) / rate[:, None]
     axis = rng.normal(size=(3, count, 1))
@@ -67,7 +71,7 @@ def _thrown(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) ->
 
 
 def _driven(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Path:
-    """Along the ground, ahead or back, in curves; some set off or stop."""
+    """Along the ground, forward or backward, in curves; in some clips it starts or stops."""
     count = len(rate)
     pace = rng.normal(0.9, 0.9, (count, 1)) * gate(rng, count, frames, 0.4)
     steered = idle(rng, 1, rate, frames, waves=3)[0] * rng.uniform(0, 1.2, (count, 1)) + rng.normal(0, 0.4, (count, 1))
@@ -78,7 +82,7 @@ def _driven(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) ->
 
 
 def _turned(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Path:
-    """On a table, about the vertical, steadily or to and fro: what a camera sees, too, that is led around a thing."""
+    """About the vertical, steadily or to and fro. A camera that moves around a thing sees the same."""
     count = len(rate)
     seconds = np.arange(frames) / rate[:, None]
     angle = rng.normal(0, 1.0, (count, 1)) * seconds + idle(rng, 1, rate, frames)[0] * rng.uniform(0, 0.6, (count, 1))
@@ -86,7 +90,7 @@ def _turned(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) ->
 
 
 def _standing(rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Path:
-    """Where it is."""
+    """Not at all."""
     still = np.zeros((3, len(rate), frames))
     return _upright(rng, len(rate)), still, still
 

@@ -36,7 +36,7 @@ def human(rng: np.random.Generator) -> Body:
     body.energy = 1.6
     body.in_unison = 0.3
     build = rng.uniform(0, 1)
-    # Most are people, whose bones are much alike; the rest are apes, robots and cartoons.
+    # Most are people, with similar proportions; the others are apes, robots and cartoons.
     body.variety, spread = (0.35, 0.04) if rng.random() < 0.75 else (1.0, 0.12)
     leg, arm = log_normal(rng, 0.94, spread), log_normal(rng, 0.68, spread)
     last = pelvis = body.add("pelvis", -1, (0, 0, 0), "trunk")
@@ -62,7 +62,7 @@ def human(rng: np.random.Generator) -> Body:
 
 
 def hand(rng: np.random.Generator) -> Body:
-    """A hand on its own: wrist and five fingers, held any way round."""
+    """A hand alone: wrist and five fingers, often with a random rotation in space."""
     postures = (
         Posture(3, _fingers(-25, -30), support="free"),
         Posture(2, _fingers(-5, -8), support="free"),
@@ -104,7 +104,7 @@ _FINGERS = ("index", "middle", "ring", "little")
 
 
 def _fingers(knuckle: float, curl: float, **other: tuple[float, float]) -> dict[str, float]:
-    """Angles of the fingers' turns, all alike but for those that are named."""
+    """Angles of the fingers' turns: the same for all fingers but those in `other`."""
     angles: dict[str, float] = {}
     for finger in _FINGERS:
         angles[f"{finger}_knuckle"], angles[f"{finger}_curl"] = other.get(finger, (knuckle, curl))
@@ -112,7 +112,7 @@ def _fingers(knuckle: float, curl: float, **other: tuple[float, float]) -> dict[
 
 
 def _grow_hand(body: Body, rng: np.random.Generator, metacarpals: bool = False, idle: float = 1.0) -> None:
-    """Wrist, sometimes after an elbow; thumb and fingers; with metacarpals, also where these begin, and the palm."""
+    """Add wrist, thumb and fingers, sometimes an elbow; with metacarpals also the palm and the fingers' bases."""
     chiral = rng.choice((-1.0, 1.0))
     # With the palm down and the fingers ahead, a right hand's thumb is on the left.
     body.side = -int(chiral)

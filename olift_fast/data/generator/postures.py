@@ -1,4 +1,4 @@
-"""Bodies that do more than walk: animals and people that sit, lie, roll, climb or rear, and change between these."""
+"""Animals and people that also sit, lie, roll, climb or rear, and change from one to another within a clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which joints of a body are reported as keypoints, in which order, and how they are linked."""
+"""Chooses which joints of a body become keypoints, in which order, and the bones between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from olift_fast.tracks.skeleton import Skeleton
 
 FEWEST, MOST = 5, 45
 
-# Labels that common rigs report, by family.
+# Sets of labels that common rigs have, by family.
 _ARMS = ("shoulder", "elbow", "wrist")
 _LEGS = ("hip", "knee", "ankle")
 _FACE = ("nose", "eye", "ear")
@@ -56,7 +56,7 @@ USUAL: dict[str, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True)
 class ReportedJoints:
-    """The skeleton that is reported; nodes (J,): which joint of the body each of its joints is."""
+    """A skeleton of some of a body's joints; `nodes` (J,) are their indices in the body."""
 
     skeleton: Skeleton
     nodes: NDArray[np.int64]
@@ -68,7 +68,7 @@ def all_joints(body: Body) -> ReportedJoints:
 
 
 def choose_joints(body: Body, rng: np.random.Generator, without_edges: float = 0.05) -> ReportedJoints:
-    """Random joints of the body in random order: a set common for the family, or any other; sometimes without edges."""
+    """Random joints of the body in random order: a common set of its family, or another one; some without edges."""
     labels = list(dict.fromkeys(node.label for node in body.nodes))
     usual = USUAL.get(body.family, ())
     if usual and rng.random() < 0.45:
@@ -105,7 +105,7 @@ def _odd_subset(body: Body, rng: np.random.Generator, labels: list[str]) -> list
 
 
 def _reach(body: Body, label: str) -> float:
-    """How far ahead of (or above) the root a joint is when all angles are zero."""
+    """How far in front of the root (of a person: above it) a joint is at angle 0, less 0.2 except for insects."""
     index = next(i for i, node in enumerate(body.nodes) if node.label == label)
     ahead = 0.0
     while index >= 0:
@@ -124,7 +124,10 @@ def _reported(body: Body, nodes: list[int], without_edges: bool) -> ReportedJoin
 
 
 def _links(body: Body, kept: set[int]) -> list[tuple[int, int]]:
-    """A tree over the kept joints: each is linked to its nearest kept ancestor, else to the nearest kept joint."""
+    """A tree over the kept joints: each is linked to its nearest kept ancestor.
+
+    A joint without a kept ancestor is linked to a kept joint of another branch.
+    """
     head: dict[int, int] = {}
     links: list[tuple[int, int]] = []
     for index in range(len(body.nodes) - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""The postures that a body goes through in a clip, and how it gets from one to the next."""
+"""The postures of a body in a clip, one after another, and the changes between them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from olift_fast.data.generator.kinematics import Floats
 
 @dataclass(frozen=True)
 class Stages:
-    """What K postures B clips go through.
+    """The K postures of B clips, one after another.
 
-    postures: K lists of B. progress (K - 1, B, T): rises from 0 to 1 as a clip goes from one posture to the next.
-    energy (B,): scale of the idle motion. still (B,): which clips hardly move.
+    Args:
+        postures: K lists of B.
+        progress: (K - 1, B, T), rises from 0 to 1 while a clip goes from one posture to the next.
+        energy: (B,) factor of the idle motion.
+        still: bool (B,), True for clips that hardly move.
     """
 
     postures: list[list[Posture]]
@@ -27,7 +30,7 @@ class Stages:
     still: NDArray[np.bool_]
 
     def over_time(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.floating]:
-        """The course (..., B, T) of a quantity with a value (..., B) for each posture; (..., B, 1) if there is one."""
+        """A quantity over time (..., B, T), from its values (..., B) in the postures; (..., B, 1) if K is 1."""
         if len(values) == 1:
             return values[0][..., None]
         course = np.repeat(values[0].astype(np.float32)[..., None], self.progress.shape[-1], axis=-1)
@@ -36,18 +39,18 @@ class Stages:
         return course
 
     def middle(self, curve: Floats) -> list[NDArray[np.floating]]:
-        """The middle (B,) of a curve (B, T) in each of the K postures: its median, or with several its mean."""
+        """The mean (B,) of a curve (B, T) in each of the K postures; its median over the clip if K is 1."""
         if len(self.postures) == 1:
             return [np.median(curve, axis=-1)]
         ends = np.ones((1, *curve.shape), np.float32)
         shares = np.concatenate([ends, self.progress]) - np.concatenate([self.progress, 0 * ends])
-        # A posture that is hardly reached within the clip counts as the clip's mean.
+        # For a posture that is hardly reached within the clip, this gives the mean over the clip.
         shares += np.float32(1e-3)
         return list((shares * curve).sum(axis=-1) / shares.sum(axis=-1))
 
 
 def choose_stages(body: Body, rng: np.random.Generator, rate: NDArray[np.float64], frames: int) -> Stages:
-    """Random postures of B clips, at their frame rates (B,); several in a clip if the body changes them."""
+    """Random postures for B clips with frame rates (B,); several in a clip if the body changes its posture."""
     count = len(rate)
     weights = shares_of(body.postures)
     picks = rng.choice(len(body.postures), count, p=weights)

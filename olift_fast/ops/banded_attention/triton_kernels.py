@@ -1,21 +1,22 @@
-"""The forward Triton kernel of `banded_attention`, and what the backward shares with it.
+"""The forward Triton kernel of `banded_attention`, and functions that the backward shares with it.
 
-The work of one joint, head and block of BLOCK frames is one small problem: those frames against the span of
-``BLOCK + left + right`` frames around them. At window 8 that is 16 frames against 32, one tile, whatever T is, so no
-tile is mostly outside the band. A program takes ITEMS joints of one head and block. Programs follow each other as heads
-do in memory, and those of neighboring blocks, whose spans overlap, run at the same time: a row comes once from memory
-and then from the L2 cache.
+A program computes BLOCK frames of ITEMS joints of one head. The keys of BLOCK frames are in a span of
+``BLOCK + left + right`` frames around them. With a window of 8 these are 16 queries against 32 keys, which is one tile
+for any T, so no tile is mostly outside of the band. Programs are in the order of heads in memory, and programs of
+neighboring blocks, whose spans overlap, run at the same time. So a row is read once from memory, and then from the L2
+cache.
 
-Products of tiles, not multiply-adds over the band: 17/32 of a tile are in the band, yet on tensor cores a row takes a
-fraction of the instructions that 17 reloads, conversions and reductions of each key would, which would bound 16-bit
-elements by instructions and not by memory. In float32 each product is three of TF32 on the tensor cores, whose error is
-that of float32 sums; in wide heads, whose operands would not fit in registers, true float32 on the ordinary cores.
+The kernel multiplies tiles, although only 17/32 of a tile are in the band. On tensor cores this takes far fewer
+instructions for a row than to load, convert and reduce 17 keys for each query. With the latter, instructions and not
+memory would limit the speed in 16 bits. In float32 a product of tiles is three products of TF32 on the tensor cores,
+with the error of float32 sums. For wide heads these operands would not fit in registers, so the products are true
+float32 on the ordinary cores.
 
-A NaN in a frame that is masked is never read. One in a frame that is not may reach the other frames of its tile.
+A NaN in a masked frame is never read. A NaN in another frame may reach all frames of its tile.
 
 Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, p the
-softmax. ``at`` is a program's clip, joints [ITEMS] and head, ``first`` its first frame. BACK is ``left`` and REACH
-``left + right``. DH is the head's width, D that of the tile, a power of two. UNIT divides every stride.
+softmax. ``at`` is a program's clip, joints [ITEMS] and head; ``first`` is its first frame. BACK is ``left`` and REACH
+is ``left + right``. DH is the width of a head, D that of the tile, the next power of two. Strides are in units of UNIT.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -75,12 +76,13 @@ def forward_kernel(
     ITEMS: tl.constexpr,
     D: tl.constexpr,
 ):
-    """The output and log-sum-exp, to base 2, of BLOCK frames of ITEMS joints of one head.
+    """One program: the output, and the log-sum-exp to base 2, of BLOCK frames of ITEMS joints of one head.
 
-    Grid: heads × groups of ITEMS joints × blocks × clips, in one dimension, heads first. Reads q once and k and v of
-    the span, writes out and lse, each contiguous: (4 Dh e + 4) bytes a row from memory, and the spans' overlap,
-    ``(left + right) / BLOCK`` of k and v, from the L2 cache. Of the tiles of a wide window only those inside the
-    clip are visited, with a running maximum; at window 8 there is one. ALIKE: q, k, v have the same strides.
+    Grid: heads × groups of ITEMS joints × blocks × clips, in one dimension, heads fastest. A program reads q once, and
+    k and v of its span; it writes out and lse, both contiguous. These are (4 Dh e + 4) bytes a row from memory for
+    elements of e bytes; the overlap of spans, ``(left + right) / BLOCK`` of k and v, comes from the L2 cache. The keys
+    are in TILES tiles of TILE frames; only those inside the clip are visited, with a running maximum. With a window of
+    8 there is one tile. ALIKE: q, k and v have the same strides.
     """
     at, first = locate(frames, joints, H, BLOCK, ITEMS)
     q_strides = in_units(q_clip, q_frame, q_joint, q_head, UNIT)
@@ -122,7 +124,7 @@ def forward_kernel(
 
 @triton.jit
 def locate(frames, joints, H: tl.constexpr, BLOCK: tl.constexpr, ITEMS: tl.constexpr):
-    """The program's clip, joints [ITEMS] and head; and its first frame."""
+    """A program's ``at`` (clip, joints [ITEMS] and head), and its first frame."""
     program = tl.program_id(0)
     groups = (joints + ITEMS - 1) // ITEMS
     blocks = (frames + BLOCK - 1) // BLOCK
@@ -134,7 +136,7 @@ def locate(frames, joints, H: tl.constexpr, BLOCK: tl.constexpr, ITEMS: tl.const
 
 @triton.jit
 def clip_length(lengths_ptr, at, frames):
-    """How many frames of the clip are to be read."""
+    """The number of frames of the clip that are not padding."""
     length = frames
     if lengths_ptr is not None:
         length = tl.minimum(tl.load(lengths_ptr + at[0]), frames).to(tl.int32)
@@ -143,14 +145,14 @@ def clip_length(lengths_ptr, at, frames):
 
 @triton.jit
 def inside(at, first, length, joints, N: tl.constexpr):
-    """Whether the N frames from ``first`` of each joint are frames of the clip, [ITEMS, N]."""
+    """Bool [ITEMS, N]: whether the N frames from ``first`` on are in the clip, and the joint exists."""
     frame = first + tl.arange(0, N)[None, :]
     return (frame >= 0) & (frame < length) & (at[1] < joints)[:, None]
 
 
 @triton.jit
 def keys_within(visible_ptr, visible_strides, at, first, length, joints, N: tl.constexpr):
-    """Whether the N frames from ``first`` of each joint are keys: inside the clip, and visible, [ITEMS, N]."""
+    """Bool [ITEMS, N]: whether the N frames from ``first`` on are keys: inside the clip, and visible."""
     mask = inside(at, first, length, joints, N)
     if visible_ptr is not None:
         place = rows(visible_strides, at, first, N)
@@ -160,14 +162,14 @@ def keys_within(visible_ptr, visible_strides, at, first, length, joints, N: tl.c
 
 @triton.jit
 def tiles_within(first, length, BACK: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr):
-    """The tiles of the span from ``first - BACK`` that hold frames of the clip: start, stop."""
+    """Start and stop of the tiles that have frames of the clip; tile 0 begins at ``first - BACK``."""
     start = tl.maximum((BACK - first) // TILE, 0)
     return start, tl.minimum((length + BACK - first + TILE - 1) // TILE, TILES)
 
 
 @triton.jit
 def in_units(clip, frame, joint, head, UNIT: tl.constexpr):
-    """Strides that were given in units of UNIT."""
+    """The strides in elements, from strides in units of UNIT."""
     return clip * UNIT, frame * UNIT, joint * UNIT, head * UNIT
 
 
@@ -180,7 +182,7 @@ def contiguous_strides(frames, joints, joint: tl.constexpr, head: tl.constexpr):
 
 @triton.jit
 def rows(strides, at, first, N: tl.constexpr):
-    """Where the N frames from ``first`` of each joint lie, int64 [ITEMS, N]."""
+    """The offsets in memory of N frames of each joint, from ``first`` on: int64 [ITEMS, N]."""
     clip, joint, head = at
     start = clip * strides[0] + first * strides[1] + head.to(tl.int64) * strides[3]
     start += joint.to(tl.int64)[:, None] * strides[2]
@@ -189,14 +191,14 @@ def rows(strides, at, first, N: tl.constexpr):
 
 @triton.jit
 def tile_offsets(tile, REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr):
-    """How far each column of a tile lies into the band of each row, and whether within it: both [BLOCK, TILE]."""
+    """The place of each column of a tile in the band of each row, and whether it is in the band: both [BLOCK, TILE]."""
     offset = tile * TILE + tl.arange(0, TILE)[None, :] - tl.arange(0, BLOCK)[:, None]
     return offset, (offset >= 0) & (offset <= REACH)
 
 
 @triton.jit
 def score(a, b, bias_ptr, at, entry, band, scale, REACH: tl.constexpr, PRECISION: tl.constexpr):
-    """``scale · a·b`` of each row of ``a`` and each of ``b``, plus the bias at ``entry`` in the band; in base 2."""
+    """``scale · a·b`` of all pairs of rows of a and b, plus the bias at ``entry`` in the band; to base 2."""
     scores = tl.dot(a, tl.permute(b, (0, 2, 1)), input_precision=PRECISION) * (scale * LOG2E)
     if bias_ptr is not None:
         bias = tl.load(bias_ptr + at[2] * (REACH + 1) + entry, mask=band, other=0.0)
@@ -206,10 +208,10 @@ def score(a, b, bias_ptr, at, entry, band, scale, REACH: tl.constexpr, PRECISION
 
 @triton.jit
 def as_tf32(x):
-    """``x`` as the sum of two numbers that tensor cores take, for `product`; a half precision is one already.
+    """``x`` as the sum of two numbers for the tensor cores, for `product`. Half precision needs no second number.
 
-    The first is rounded to the 10 bits of TF32, half to the greater, and the second, the rest, is exact: at most
-    ``2 ** -11`` of x. An infinity becomes NaN.
+    The first is x rounded to the 10 bits of TF32, ties away from zero. The second is the rest, at most ``2 ** -11`` of
+    x, and exact. An infinity becomes NaN.
     """
     high = x
     low = x
@@ -222,10 +224,10 @@ def as_tf32(x):
 
 @triton.jit
 def product(a, b, acc):
-    """``a @ b + acc`` of what `as_tf32` made of two matrices.
+    """``a @ b + acc``, of two matrices in the form of `as_tf32`.
 
-    In float32 three products on tensor cores. What they leave out of a term, the product of both rests and what TF32
-    cuts off each rest, is at most ``1.25 * 2 ** -20`` of it.
+    In float32 these are three products on tensor cores. They leave out the product of both rests, and the bits of each
+    rest that TF32 cuts off: at most ``1.25 * 2 ** -20`` of a term.
     """
     if a[0].dtype == tl.float32:
         acc = tl.dot(a[1], b[0], acc, input_precision="tf32")

@@ -1,13 +1,14 @@
 """The backward Triton kernel of `banded_attention`, for bands of up to BLOCK + 1 frames.
 
-A program walks along time, BLOCK queries at a step, against the 2 BLOCK keys that hold their bands. The first half of
-these keys, ``near``, was the second half, ``far``, of the step before, and has all its queries after this one. So each
-row is read once, and the softmax of each pair computed once. `triton_kernels_wide_backward` has wider bands.
+A program walks along time. A step takes BLOCK queries and the 2 BLOCK keys that contain their bands. The first half of
+these keys, ``near``, was the second half, ``far``, of the step before. After this step the near keys have had all their
+queries, so their gradients are complete. So each row is read once, and the softmax of each pair is computed once.
+`triton_kernels_wide_backward` is for wider bands.
 
 Names are those of FlashAttention's papers: do is the gradient of out, p the softmax, dp and ds the gradients of p and
-of the scores. delta is the sum of ``p * dp`` over the keys of a query, all of which a step holds: out is not read.
-Tiles of pairs are [keys, queries]. Of rows and tiles, ``at`` is where the step's begin, an int64, and ``lane`` what is
-added to it for each element. DH is the head's width, D that of the tile, a power of two.
+of the scores. delta is the sum of ``p * dp`` over the keys of a query. A step has all these keys, so out is not read.
+Tiles of pairs are [keys, queries]. ``at`` is the offset in memory at which a step's rows or tiles begin, an int64;
+``lane`` is the offset of each element from there. DH is the width of a head, D that of the tile, the next power of two.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -72,16 +73,17 @@ def backward_kernel(
     D: tl.constexpr,
     LONG: tl.constexpr,
 ):
-    """All gradients of one joint and head: of a span of ``blocks`` blocks of queries, and of the keys before its end.
+    """One program: all gradients of one joint and head, for a span of ``blocks`` blocks of queries.
 
-    Grid: heads × joints × spans × clips, in one dimension, heads first. A span owns the rows of dq of its queries, and
-    of dk and dv from ``BACK`` frames before them on; the last one those to the clip's end. It starts one block early,
-    for the queries before its own that attended these keys. No two programs add to one place, so results repeat
-    bitwise. The launch tells what is read; written are dq, dk and dv, which share their strides, and one row of
-    ``REACH + 1`` sums of the bias gradient a program.
+    Grid: heads × joints × spans × clips, in one dimension, heads fastest. A span writes dq of its queries, and dk and
+    dv of as many frames that start BACK frames earlier; the last span also those up to the clip's end. It starts one
+    block early, because queries before its own attended these keys. No two programs add to one place, so results are
+    the same bitwise from run to run. Besides dq, dk and dv, which have the same strides, a program writes one row of
+    ``REACH + 1`` sums of the gradient of the bias.
 
-    ALIKE: q, k, v, dq have the same strides, and do is contiguous. LONG: the rows of a block lie more than 31 bits
-    apart. The visibility and the log-sum-exp of a step are read one step ahead, because they decide which rows are.
+    In registers are the near and far halves of k and v, dk and dv of the near half, and the sums for the bias. ALIKE:
+    q, k, v and dq have the same strides, and do is contiguous. LONG: the offsets of a block's rows need more than 31
+    bits. The visibility and the log-sum-exp are read one step ahead, because they decide which rows are read.
     """
     program = tl.program_id(0)
     spans = (frames + blocks * BLOCK - 1) // (blocks * BLOCK)
@@ -190,7 +192,7 @@ def backward_kernel(
 
 @triton.jit
 def pairs(q_parts, do_parts, k, v, table, scale, lse, hidden):
-    """p and dp of each key and query; p is 0 where ``hidden`` or ``table`` is -inf, and where ``lse`` is inf."""
+    """p and dp [keys, queries]; p is 0 where ``hidden`` or ``table`` is -inf, or ``lse`` is inf."""
     k_parts = as_tf32(k)
     zero = tl.zeros(table.shape, tl.float32)
     s = product(k_parts, transposed(q_parts), zero) * (scale * LOG2E) + table
@@ -200,13 +202,16 @@ def pairs(q_parts, do_parts, k, v, table, scale, lse, hidden):
 
 @triton.jit
 def transposed(parts):
-    """The two parts of a matrix, each transposed."""
+    """Both parts of `as_tf32` of a matrix, each transposed."""
     return tl.permute(parts[0], (1, 0)), tl.permute(parts[1], (1, 0))
 
 
 @triton.jit
 def band_table(bias_ptr, head, ahead, BLOCK: tl.constexpr, REACH: tl.constexpr):
-    """The bias of each pair to base 2, -inf outside of the band; the keys begin ``ahead`` of the first query's band."""
+    """The bias of each pair to base 2, [keys, queries], -inf outside of the band.
+
+    The first key is ``ahead`` frames after the start of the first query's band.
+    """
     entry = ahead + tl.arange(0, BLOCK)[:, None] - tl.arange(0, BLOCK)[None, :]
     band = (entry >= 0) & (entry <= REACH)
     table = tl.where(band, 0.0, float("-inf"))
@@ -218,10 +223,11 @@ def band_table(bias_ptr, head, ahead, BLOCK: tl.constexpr, REACH: tl.constexpr):
 
 @triton.jit
 def store_offsets(dbias_ptr, near, far, BLOCK: tl.constexpr, REACH: tl.constexpr):
-    """Writes the sums of ds over the pairs of each offset, to the program's row.
+    """Write the sums of ds over all pairs with the same offset to the program's row.
 
-    The offset is ``key - query`` in the near half and BLOCK more in the far one. So it is ``key - query`` modulo BLOCK
-    of near where that is in the band, and of far elsewhere, but for offset BLOCK, the far half's diagonal.
+    The offset is ``key - query`` in the near half and ``key - query + BLOCK`` in the far half. So an offset below BLOCK
+    is ``(key - query) % BLOCK`` of the pairs of near with key >= query and the pairs of far with key < query. The
+    offset BLOCK is the diagonal of far.
     """
     query = tl.arange(0, BLOCK)[None, :]
     key = tl.arange(0, BLOCK)[:, None]
@@ -236,7 +242,7 @@ def store_offsets(dbias_ptr, near, far, BLOCK: tl.constexpr, REACH: tl.constexpr
 
 @triton.jit
 def rows_at(strides, place, first, BLOCK: tl.constexpr, LONG: tl.constexpr):
-    """Where frame ``first`` of a place lies, and how far from there each of the BLOCK frames from it on."""
+    """The offset in memory of frame ``first``, and the offsets from there of the BLOCK frames from it on."""
     at = place[0] * strides[0] + first * strides[1] + place[1] * strides[2] + place[2] * strides[3]
     frame = strides[1]
     if not LONG:
@@ -246,14 +252,14 @@ def rows_at(strides, place, first, BLOCK: tl.constexpr, LONG: tl.constexpr):
 
 @triton.jit
 def tile_at(strides, place, first, BLOCK: tl.constexpr, D: tl.constexpr, LONG: tl.constexpr):
-    """`rows_at`, and how far each channel of these rows, [BLOCK, D]."""
+    """`rows_at`, with the offsets of all channels of these rows, [BLOCK, D]."""
     at, lane = rows_at(strides, place, first, BLOCK, LONG)
     return at, lane[:, None] + tl.arange(0, D)[None, :]
 
 
 @triton.jit
 def frames_from(first, length, BLOCK: tl.constexpr):
-    """Whether the BLOCK frames from ``first`` on are in a clip of so many."""
+    """Whether the BLOCK frames from ``first`` on are in a clip of ``length`` frames."""
     frame = first + tl.arange(0, BLOCK)
     return (frame >= 0) & (frame < length)
 
@@ -269,7 +275,7 @@ def keys_from(visible_ptr, row, first, length, BLOCK: tl.constexpr):
 
 @triton.jit
 def load_tile(pointer, lane, mask, DH: tl.constexpr, D: tl.constexpr):
-    """The channels of BLOCK rows, [BLOCK, D]; 0, unread, without ``mask``."""
+    """The channels of BLOCK rows, [BLOCK, D]. Rows without ``mask`` are not read, and 0."""
     mask = mask[:, None]
     if D != DH:
         mask = mask & (tl.arange(0, D)[None, :] < DH)
@@ -278,7 +284,7 @@ def load_tile(pointer, lane, mask, DH: tl.constexpr, D: tl.constexpr):
 
 @triton.jit
 def store_tile(pointer, lane, mask, value, DH: tl.constexpr, D: tl.constexpr):
-    """Writes ``value`` [BLOCK, D] to the rows of ``mask``, in the memory's type."""
+    """Write ``value`` [BLOCK, D] to the rows of ``mask``, in the memory's dtype."""
     mask = mask[:, None]
     if D != DH:
         mask = mask & (tl.arange(0, D)[None, :] < DH)

@@ -1,4 +1,4 @@
-"""The backward Triton kernel of `banded_attention` for wide bands and heads; `triton_kernels` tells how work is cut.
+"""The backward Triton kernel of `banded_attention` for wide bands and wide heads. Programs are as in `triton_kernels`.
 
 Names are those of FlashAttention's papers: do is the gradient of out, p the softmax, dp and ds the gradients of p and
 of the scores, and delta is ``sum(do * out)`` of a row.
@@ -81,15 +81,17 @@ def wide_backward_kernel(
     D: tl.constexpr,
     OFFSETS: tl.constexpr,
 ):
-    """All gradients of BLOCK frames of ITEMS joints of one head, in one pass over what the forward read and wrote.
+    """One program: all gradients of BLOCK frames of ITEMS joints of one head.
 
-    First the block as keys, over the queries that attended them: dk and dv. Then the block as queries, over the keys
-    that they attended: dq, and a partial dbias. No two programs add to one place, so results repeat bitwise. The
-    softmax is computed twice, which costs less than a second launch and a second reading of q, k, v and do.
+    First the block's frames are keys: over the queries that attended them it sums dk and dv. Then they are queries:
+    over the keys that they attended it sums dq, and a part of dbias. No two programs add to one place, so results are
+    the same bitwise from run to run. The softmax is computed twice, which costs less than a second launch that reads q,
+    k, v and do again.
 
-    Grid: as the forward's. Reads q, k, v, do, out and lse, writes dq, dk, dv, which share their strides: (8 Dh e + 4)
-    bytes a row from memory, the overlaps from the L2 cache; and the sums over its joints of the bias gradient, one row
-    of ``left + right + 1`` a program. ALIKE: q, k, v, dq have the same strides, and do is contiguous.
+    The grid is that of the forward kernel. A program reads q, k, v, do, out and lse, and writes dq, dk and dv, which
+    have the same strides: (8 Dh e + 4) bytes a row from memory, the overlaps from the L2 cache. It also writes the sums
+    over its joints of the gradient of the bias, a row of ``left + right + 1``. ALIKE: q, k, v and dq have the same
+    strides, and do is contiguous.
     """
     at, first = locate(frames, joints, H, BLOCK, ITEMS)
     lse_strides = contiguous_strides(frames, joints, H, 1)
@@ -122,7 +124,8 @@ def wide_backward_kernel(
         *(pointers, strides, bias_ptr, at, first, length, joints, scale, DH, BACK, REACH),
         *(BLOCK, TILE, TILES, ITEMS, D, OFFSETS),
     )
-    # `first`, which the compiler can't know: it computes the rows anew and keeps no registers for them.
+    # This is `first`, but the compiler does not know it. So it computes the rows again, and keeps no registers for
+    # them.
     again = tl.minimum(first, frames)
     exists = inside(at, again, frames, joints, BLOCK)
     store_rows(dq_ptr, rows(dq_strides, at, again, BLOCK), exists, dq * scale, DH, D)
@@ -137,7 +140,7 @@ def queries_gradient(
     REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ITEMS: tl.constexpr,
     D: tl.constexpr, OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """The block as queries, over the keys that they attended: dq / scale, and the block's part of dbias [OFFSETS]."""
+    """For the block's frames as queries: dq / scale, and the block's part of dbias [OFFSETS]."""
     do_ptr, q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, visible_ptr = pointers
     do_strides, q_strides, k_strides, v_strides, out_strides, lse_strides, visible_strides = strides
     q_mask = inside(at, first, length, joints, BLOCK)
@@ -171,7 +174,7 @@ def keys_gradients(
     REACH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ITEMS: tl.constexpr,
     D: tl.constexpr,
 ):  # fmt: skip
-    """The block as keys, over the queries that attended them: dk / scale, and dv."""
+    """For the block's frames as keys: dk / scale, and dv."""
     do_ptr, q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, visible_ptr = pointers
     do_strides, q_strides, k_strides, v_strides, out_strides, lse_strides, visible_strides = strides
     k_mask = keys_within(visible_ptr, visible_strides, at, first, length, joints, BLOCK)
@@ -202,14 +205,14 @@ def keys_gradients(
 
 @triton.jit
 def load_lse(lse_ptr, strides, at, first, mask, N: tl.constexpr):
-    """The log-sum-exp of N frames in base 2, as the scores are, [ITEMS, N]; -inf without ``mask``."""
+    """The log-sum-exp of N frames to base 2, [ITEMS, N]; -inf without ``mask``."""
     return tl.load(lse_ptr + rows(strides, at, first, N), mask=mask, other=float("-inf"))
 
 
 @triton.jit
 def sum_offsets(ds, tile, BLOCK: tl.constexpr, TILE: tl.constexpr, OFFSETS: tl.constexpr):
-    """Sums ``ds`` [BLOCK, TILE] over its diagonals: entry o of [OFFSETS] is the sum where the offset is o."""
-    # First the diagonals of the tile, then each to its place.
+    """The sums of ``ds`` [BLOCK, TILE] over its diagonals: entry o of [OFFSETS] is the sum over pairs with offset o."""
+    # First sum the diagonals of the tile, then move each sum to its entry.
     column = tl.arange(0, 2 * TILE)[None, :] + tl.arange(0, BLOCK)[:, None] - (BLOCK - 1)
     within = (column >= 0) & (column < TILE)
     diagonals = tl.sum(tl.where(within, tl.gather(ds, tl.where(within, column, 0), 1), 0.0), axis=0)

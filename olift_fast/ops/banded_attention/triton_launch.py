@@ -1,4 +1,4 @@
-"""The Triton backend of `banded_attention`: forward and backward in one launch each, on tensors where they lie."""
+"""The Triton backend of `banded_attention`: one launch for the forward, one for the backward, without copies."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_
 
 BLOCK = 16
 PROGRAMS = 2048
-"""More than an H100 holds at once, of the backward that walks along time."""
+"""Programs of the backward that walks along time: more than an H100 runs at once."""
 FARTHEST = 1 << 26
-"""Elements between frames: BLOCK times as many still fit in 31 bits."""
+"""Elements from frame to frame, at most: BLOCK times as many still fit in 31 bits."""
 SPAN_WARPS = {2: {16: 1, 32: 1, 64: 4, 128: 4}, 4: {16: 4, 32: 4, 64: 8}}
-"""Warps of a program that walks along time, by bytes of an element and width: as few as have registers for it."""
+"""Warps of a program that walks along time, by bytes of an element and width: the fewest with enough registers."""
 
 
 def _forward(
@@ -68,7 +68,7 @@ def _backward(
 ) -> None:
     unit = stride_unit(q, k, v, grad, dq)
     H = q.shape[3]
-    # The gradients of wide heads in float32, kept along a span, would not fit in registers.
+    # In float32 the gradients of wide heads, which a program keeps along a span, would not fit in registers.
     wide = left + right > BLOCK or (q.element_size() == 4 and q.shape[4] > 64)
     programs, sizes, options = (
         _configuration(q, left, right, backward=True) if wide else span_configuration(q, left, right)
@@ -94,10 +94,11 @@ def _backward(
 
 
 def span_configuration(q: Tensor, left: int, right: int) -> tuple[int, tuple[int, int, int], dict[str, Any]]:
-    """What `_configuration` says, of the backward that walks along time; the last size is the blocks of a span.
+    """As `_configuration`, for the backward that walks along time; the last size is the number of blocks of a span.
 
-    A span starts one block early, so few long ones read and compute least: up to 8 blocks, but so few that there are
-    programs for all multiprocessors. Programs of one warp get as many registers as let a multiprocessor hold 9.
+    Every span starts one block early, so long spans read and compute less. They have up to 8 blocks, but fewer if there
+    would be too few programs for all multiprocessors. Programs of one warp get as many registers as allow 9 of them on
+    a multiprocessor.
     """
     B, T, J, H, Dh = q.shape
     width = max(16, power_of_two(Dh))
@@ -119,11 +120,11 @@ def span_configuration(q: Tensor, left: int, right: int) -> tuple[int, tuple[int
 
 
 def _configuration(q: Tensor, left: int, right: int, backward: bool) -> tuple[int, tuple[int, int], dict[str, Any]]:
-    """How many programs to launch, the sizes that vary, and what the kernel is compiled for."""
+    """The number of programs, the sizes that vary, and the constants that the kernel is compiled for."""
     B, T, J, H, Dh = q.shape
     width = max(16, power_of_two(Dh))
     joints, warps = _team(width, q.element_size(), backward)
-    # The gradients of wide heads in float32: a tile of twice as many keys would not fit in registers.
+    # In float32 the gradients of wide heads with twice as many keys in a tile would not fit in registers.
     narrow = left + right == 0 or (backward and q.element_size() == 4 and width > 64)
     tile = BLOCK if narrow else 2 * BLOCK
     if joints > J:
@@ -147,9 +148,9 @@ def _configuration(q: Tensor, left: int, right: int, backward: bool) -> tuple[in
 def _team(width: int, bytes_per_element: int, backward: bool) -> tuple[int, int]:
     """Joints and warps of a program.
 
-    Each joint gets one warp where the warp's registers hold the operands, and the backward has more of them. Products
-    in float32 on the ordinary cores have each thread hold rows of both operands. So several warps share a joint there:
-    in the backward, and of wide heads.
+    Each joint gets one warp if the operands fit in the warp's registers; the backward has more operands. For products
+    of float32 on the ordinary cores each thread holds rows of both operands. So several warps share a joint there, in
+    the backward and for wide heads.
     """
     if bytes_per_element == 2:
         return (4, 4) if width <= 64 else (1, 8) if backward else (2, 2)

@@ -1,8 +1,8 @@
 """The Triton kernel of `banded_attention_step`.
 
-A step is small: 26 joints of 8 heads read 17 frames, 0.9 MB in float32, so a launch takes longer than the memory. It is
-made of many little programs that need nothing of each other, and of sums instead of products of tiles: a query alone
-would leave 15/16 of a tensor core's tile empty.
+A step is small: 26 joints of 8 heads of width 32 read 17 frames of k and v, 0.9 MB in float32. So a launch takes longer
+than reading the memory. There are many small, independent programs. They use sums and not products of tiles, because
+one query would leave 15/16 of a tensor core's tile empty.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -63,11 +63,11 @@ def step_kernel(
     ITEMS: tl.constexpr,
     D: tl.constexpr,
 ):
-    """The output of one frame of ITEMS joints of one head.
+    """One program: the output of one frame of ITEMS joints of one head.
 
-    Grid: heads × groups of ITEMS joints × sequences, in one dimension, heads first. Reads its frame and length, q once
-    and each k and v of the window once, TILE frames at a time with a running maximum; writes out, contiguous:
-    ``(2 (left + right) + 4) Dh e`` bytes a row.
+    Grid: heads × groups of ITEMS joints × sequences, in one dimension, heads fastest. A program reads the frame's
+    number and the length of its sequence, q once, and k and v of the window once, TILE frames at a time, with a running
+    maximum. It writes out, contiguous: ``(2 (left + right) + 4) Dh e`` bytes a row.
     """
     program = tl.program_id(0)
     groups = (joints + ITEMS - 1) // ITEMS

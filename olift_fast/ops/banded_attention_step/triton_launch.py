@@ -1,4 +1,4 @@
-"""The Triton backend of `banded_attention_step`: one launch, the place in the rings read on the device."""
+"""The Triton backend of `banded_attention_step`: one launch, which reads the place in the rings on the device."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def _step(
 
 
 def _configuration(q: Tensor, left: int, right: int) -> tuple[int, int, dict[str, Any]]:
-    """How many programs to launch, J, and what the kernel is compiled for.
+    """The number of programs, J, and the constants that the kernel is compiled for.
 
-    A program's tile of keys is 2048 elements: 16 registers a thread of four warps, for k and for v.
+    A program's tile of keys has 2048 elements: with four warps 16 registers a thread for k, and 16 for v.
     """
     B, _, J, H, Dh = q.shape
     width = max(16, power_of_two(Dh))

@@ -1,11 +1,11 @@
 """Triton kernels of `joint_attention` for skeletons of several tiles.
 
-A tile is BLOCK joints of a frame, which go through the keys tile by tile. Scores are kept in base 2: their exponentials
-are single instructions.
+A tile is BLOCK joints of a frame. A tile of queries goes through the keys tile by tile. Scores are to base 2, because
+``exp2`` is one instruction.
 
 Names are those of FlashAttention's papers: m_i, l_i and acc are the running maximum, sum and output of each row, do is
 the gradient of out, p the softmax, dp and ds the gradients of p and of the scores, and delta is ``sum(do * out)``.
-``place`` is what `locate` gives, ``queries`` and ``keys`` are what `joints_from` gives. UNIT divides every stride.
+``place`` is a result of `locate`; ``queries`` and ``keys`` are results of `joints_from`. Strides are in units of UNIT.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -65,10 +65,11 @@ def forward_kernel(
     BLOCK: tl.constexpr,
     D: tl.constexpr,
 ):
-    """One program: BLOCK queries of one head in one frame, over all the keys of the frame.
+    """One program: BLOCK queries of one head in one frame, over all keys of the frame.
 
-    Grid (frames × H, blocks of queries): the heads of a frame, which share cache lines, run side by side. Reads q once,
-    and k and v once for each block of queries; writes out and the log-sum-exp to base 2.
+    Grid (frames × H, blocks of queries). The heads of a frame, which share cache lines, run side by side. q is read
+    once, k and v once for each block of queries. A program writes out and the log-sum-exp to base 2. In registers are
+    q, m_i, l_i and acc.
     """
     q_strides = (q_clip, q_frame, q_joint, q_head)
     k_strides = (k_clip, k_frame, k_joint, k_head)
@@ -148,10 +149,11 @@ def backward_kernel(
     BLOCK: tl.constexpr,
     D: tl.constexpr,
 ):
-    """One program: the gradients of one head in one frame, each gathered from the rows that it depends on.
+    """One program: the gradients of one head in one frame.
 
-    Grid (frames × H,). A frame's pairs of blocks are gone through twice, along the queries for dk and dv, along the
-    keys for dq, with ``delta = sum(do * out)`` in place of the sum over all keys.
+    Grid (frames × H,). The program goes twice through all pairs of blocks: for each block of keys over the queries,
+    which gives dk and dv, and for each block of queries over the keys, which gives dq. ``delta = sum(do * out)`` stands
+    for the sum of ``p * dp`` over all keys.
     """
     q_strides = (q_clip, q_frame, q_joint, q_head)
     k_strides = (k_clip, k_frame, k_joint, k_head)
@@ -197,7 +199,7 @@ def queries_gradient(
     q_side, k_side, masks, place, queries, frames, joints, scale, H: tl.constexpr, UNIT: tl.constexpr,
     DH: tl.constexpr, BLOCK: tl.constexpr, D: tl.constexpr,
 ):  # fmt: skip
-    """dq / scale of a block of queries, over all the keys of their frames."""
+    """dq / scale of a block of queries, over all keys of the frame."""
     row = contiguous_rows(place, queries, frames, joints, H)
     q, do, lse = load_queries(q_side, place, queries, row, UNIT, DH, D)
     delta = row_dots(do, load_tile(q_side[4], row * DH, queries[1], DH, D))
@@ -214,7 +216,7 @@ def queries_gradient(
 
 @triton.jit
 def load_queries(q_side, place, queries, row, UNIT: tl.constexpr, DH: tl.constexpr, D: tl.constexpr):
-    """q, do and lse of a block of queries; q and do are 0 in a row without any key."""
+    """q, do and lse of a block of queries; q and do are 0 for a query without any key."""
     q_ptr, q_strides, do_ptr, do_strides, _, lse_ptr = q_side
     lse = tl.load(lse_ptr + row, mask=queries[1], other=float("-inf"))
     q_row, do_row = strided_rows(place, queries, q_strides, UNIT), strided_rows(place, queries, do_strides, UNIT)
@@ -225,7 +227,7 @@ def load_queries(q_side, place, queries, row, UNIT: tl.constexpr, DH: tl.constex
 
 @triton.jit
 def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D: tl.constexpr):
-    """k and v of a block of keys, 0 where no query sees them."""
+    """k and v of a block of keys, 0 for a key that no query may attend."""
     k_ptr, k_strides, v_ptr, v_strides = k_side
     k_row, v_row = strided_rows(place, keys, k_strides, UNIT), strided_rows(place, keys, v_strides, UNIT)
     k = keep(load_tile(k_ptr, k_row, keys[1], DH, D), seen)
@@ -235,7 +237,7 @@ def load_keys(k_side, place, keys, seen, UNIT: tl.constexpr, DH: tl.constexpr, D
 
 @triton.jit
 def softmax_gradient(q, k, v, do, lse, mask, scale):
-    """p and dp of each pair of a query and a key, 0 without ``mask``."""
+    """p and dp [queries, keys], 0 without ``mask``."""
     level = tl.where(lse > float("-inf"), lse, 0.0)
     scores = multiply(q, tl.trans(k)) * (scale * LOG2E)
     p = tl.where(mask, tl.exp2(scores - level[:, None]), 0.0)
@@ -253,14 +255,14 @@ def locate(frames, H: tl.constexpr):
 
 @triton.jit
 def joints_from(begin, joints, BLOCK: tl.constexpr):
-    """(joint, whether it exists) of BLOCK joints from ``begin`` on."""
+    """BLOCK joints from ``begin`` on: their indices, and whether they exist."""
     joint = begin + tl.arange(0, BLOCK)
     return joint.to(tl.int64), joint < joints
 
 
 @triton.jit
 def pairs(place, queries, keys, masks):
-    """bool [queries, keys]: whether each query sees each key; and [keys]: whether any query does."""
+    """Bool [queries, keys], whether a query may attend a key; and bool [keys], whether any query may."""
     graph_ptr, graph_strides, visible_ptr, visible_strides = masks
     clip, frame, head = place
     exist = queries[1][:, None] & keys[1][None, :]
@@ -277,7 +279,7 @@ def pairs(place, queries, keys, masks):
 
 @triton.jit
 def strided_rows(place, rows, strides, UNIT: tl.constexpr):
-    """Where each row starts, with strides in units, so that their alignment is known when this is compiled."""
+    """The offset in memory of each row. Strides are in units of UNIT, so that the compiler knows the alignment."""
     clip, frame, head = place
     return (clip * strides[0] + frame * strides[1] + head * strides[3]) * UNIT + rows[0] * strides[2] * UNIT
 
@@ -291,5 +293,5 @@ def contiguous_rows(place, rows, frames, joints, H: tl.constexpr):
 
 @triton.jit
 def keep(rows, mask):
-    """The rows with 0 where they are masked; after the load, which then waits for no mask."""
+    """The rows, with 0 in those without ``mask``. Masked after the load, so that the load doesn't wait for the mask."""
     return tl.where(mask[:, None], rows, 0.0)

@@ -1,7 +1,7 @@
-"""Triton kernels of `joint_attention` for skeletons of up to 32 joints: a tile holds all joints of a frame.
+"""Triton kernels of `joint_attention` for skeletons of up to 32 joints: one tile has all joints of a frame.
 
-What a query may see is a word of 32 bits, bit j for joint j: the graph is packed once a program, and serves all its
-frames. In half precision one warp holds a tile.
+The keys that a query may attend are a word of 32 bits, bit j for joint j. A program packs the graph into words once,
+for all its frames. In half precision one warp has enough registers for a tile.
 
 Names are those of `triton_kernels`.
 """
@@ -69,8 +69,8 @@ def whole_forward_kernel(
 ):
     """One program: one head in ``each`` frames of a clip, one after the other.
 
-    Grid (clips × groups of frames × H,): the heads of a frame, which share cache lines, run side by side. Reads q, k
-    and v once; writes out and the log-sum-exp to base 2.
+    Grid (clips × groups of frames × H,). The heads of a frame, which share cache lines, run side by side. A program
+    reads q, k and v once, and writes out and the log-sum-exp to base 2. The words of the graph stay in registers.
     """
     clip, head, first, count = locate(frames, each, groups, H)
     joint = tl.arange(0, BLOCK)
@@ -86,7 +86,7 @@ def whole_forward_kernel(
     for step in range(0, count):
         frame = (first + step).to(tl.int64)
         seen = load_visible(visible_ptr, clip * visible_clip + frame * visible_frame, visible_row, bit)
-        # What is hidden in q and k stays in rows and columns that are masked.
+        # q and k need no mask: a hidden joint affects only rows and columns of the scores that are masked.
         q = load_tile(q_ptr + (clip * q_clip + frame * q_frame + head * q_head) * UNIT, q_row, None, DH, D)
         k = load_tile(k_ptr + (clip * k_clip + frame * k_frame + head * k_head) * UNIT, k_row, None, DH, D)
         v_at = v_ptr + (clip * v_clip + frame * v_frame + head * v_head) * UNIT
@@ -159,8 +159,8 @@ def whole_backward_kernel(
 ):
     """One program: the gradients of one head in ``each`` frames of a clip, one after the other.
 
-    Grid and options are those of `whole_forward_kernel`. Reads q, k, v, do and lse once; writes dq, dk and dv. Queries
-    without a key and keys without a query are not read, and get 0.
+    Grid and options are those of `whole_forward_kernel`. A program reads q, k, v, do and lse once, and writes dq, dk
+    and dv. Queries without a key and keys without a query are not read, and their gradients are 0.
     """
     clip, head, first, count = locate(frames, each, groups, H)
     joint = tl.arange(0, BLOCK)
@@ -191,7 +191,8 @@ def whole_backward_kernel(
         p = tl.where(mask, tl.exp2(scores - lse[:, None]), 0.0)
         dp = multiply(do, tl.trans(v))
         delta = tl.sum(p * dp, axis=1)
-        # The scale belongs to dq and dk. float16 has too few exponents to take it into ds, which has fewer elements.
+        # dq and dk need the factor scale. ds has fewer elements, so it gets the factor; but not in float16, whose range
+        # of exponents is too small for that.
         of_ds = 1.0 if q.dtype == tl.float16 else scale
         ds = (p * (dp * of_ds - (delta * of_ds)[:, None])).to(q.dtype)
         dv = multiply(tl.trans(p.to(do.dtype)), do)
@@ -218,7 +219,7 @@ def locate(frames, each, groups, H: tl.constexpr):
 
 @triton.jit
 def pack(graph_ptr, start, of_query, of_key, row, joints):
-    """The word of each query: a bit for each joint that exists and that its graph lets it see; 0 beyond the last."""
+    """The word of each query: a bit for each joint that it may attend by the graph. 0 for queries that don't exist."""
     joint = tl.arange(0, row.shape[0])
     word = tl.where(joint < joints, (2 << (joints - 1)) - 1, 0)  # 2 << 31 is 0.
     if graph_ptr is not None:
@@ -229,7 +230,7 @@ def pack(graph_ptr, start, of_query, of_key, row, joints):
 
 @triton.jit
 def load_visible(visible_ptr, start, visible_row, bit):
-    """The bits of the joints that are visible."""
+    """The word with the bits of the visible joints; all bits without a mask."""
     if visible_ptr is not None:
         return tl.sum(tl.where(tl.load(visible_ptr + start + visible_row) != 0, bit, 0), axis=0)
     else:

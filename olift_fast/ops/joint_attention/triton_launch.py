@@ -1,4 +1,4 @@
-"""The Triton backend of `joint_attention`: forward and backward in one launch each, on tensors where they lie."""
+"""The Triton backend of `joint_attention`: one launch for the forward, one for the backward, without copies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from olift_fast.ops.joint_attention.registration import register
 from olift_fast.ops.triton_runtime import ceil_div, launch, mask_strides, power_of_two, stride_unit, strides_in
 
 _BLOCK = 32
-"""Joints of a tile: what a word of 32 bits can mask."""
+"""Joints of a tile; as many as a word of 32 bits can mask."""
 _PROGRAMS = 4096
-"""So many programs fill the largest GPU several times; where there are more frames and heads, each takes several."""
+"""So many programs fill the largest GPU several times. With more frames and heads, a program takes several frames."""
 _MOST_FRAMES = 8
 
 
@@ -105,17 +105,17 @@ class _Plan:
 def _plan(
     q: Tensor, graph: Tensor | None, visible: Tensor | None, tensors: Sequence[Tensor], unit: int, backward: bool
 ) -> _Plan | None:
-    """How tiles hold all joints of a frame; None where there are too many of them, or they lie too far apart."""
+    """The launch if a tile can have all joints of a frame; None if these are too many, or too far apart in memory."""
     B, T, J, H, _ = q.shape
     if J > _BLOCK:
         return None
     strides = [tuple(stride // unit for stride in x.stride()[:4]) for x in tensors]
     of_graph, of_visible = mask_strides(graph, 4), mask_strides(visible, 3)
     over_frames = [*strides, of_visible]
-    if T == 1:  # The stride of a lone frame says nothing.
+    if T == 1:  # The stride over frames is then arbitrary.
         over_frames = [(clip, clip, *rest) for clip, _, *rest in over_frames]
     if of_graph[0] == 0 and all(clip == T * frame for clip, frame, *_ in over_frames):
-        B, T = 1, B * T  # The frames of all clips lie one after the other, under one graph.
+        B, T = 1, B * T  # The frames of all clips are evenly spaced and have one graph, so they count as one clip.
     reach = [unit * joint for _, _, joint, *_ in over_frames]
     if (J - 1) * max(*reach, of_graph[2] + of_graph[3]) >= 2**31 - 256:
         return None
@@ -128,17 +128,17 @@ def _plan(
 
 
 def _options(q: Tensor, unit: int) -> dict[str, Any]:
-    """What all kernels are compiled for."""
+    """The constants that all kernels are compiled for."""
     H, Dh = q.shape[3:]
     return {"H": H, "DH": Dh, "UNIT": unit, "D": max(16, power_of_two(Dh)), "num_stages": 1}
 
 
 def _warps(q: Tensor, backward: bool, masked: bool) -> int:
-    """The warps that hold a tile of a whole skeleton in their registers.
+    """The number of warps whose registers can hold a tile of a whole skeleton.
 
-    In float32 the products are exact, without tensor cores, and keep whole rows of both factors: that takes more warps.
-    So do wide heads, the masks of heads whose width is no power of two, and a backward all of whose masks are known
-    before the first tile.
+    Products in float32 run without tensor cores and keep whole rows of both factors, so they take more warps. So do
+    wide heads, heads whose width is no power of two because of their masks, and a backward without graph and
+    visibility.
     """
     small, Dh = q.shape[2] <= 16, q.shape[-1]
     if q.dtype == torch.float32:
@@ -150,7 +150,7 @@ def _warps(q: Tensor, backward: bool, masked: bool) -> int:
 
 
 def _warps_of_a_block(q: Tensor) -> int:
-    """The warps that hold a tile of a part of a skeleton."""
+    """The number of warps whose registers can hold a tile of a part of a skeleton."""
     Dh = q.shape[-1]
     if q.dtype == torch.float32 or Dh > 64:
         return 8

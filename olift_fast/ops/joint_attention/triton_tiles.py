@@ -1,6 +1,6 @@
-"""Functions for the Triton kernels of `joint_attention`: tiles of rows, and their products.
+"""Functions for the Triton kernels of `joint_attention`: loads and stores of tiles, and their products.
 
-A tile of q, of k and so on is [BLOCK, D]: a row is a joint of a frame, D its channels with DH of them real.
+A tile of q, k, v and so on is [BLOCK, D]. A row is a joint of a frame, with DH channels, padded to D.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -13,7 +13,7 @@ import triton.language as tl
 
 @triton.jit
 def load_tile(pointer, row, mask, DH: tl.constexpr, D: tl.constexpr):
-    """The rows that begin at ``row`` [BLOCK]; 0, unread, without ``mask`` [BLOCK], which may be None for all rows."""
+    """The rows at offsets ``row`` [BLOCK]. Rows without ``mask`` [BLOCK] are not read, and 0; None reads all rows."""
     channel = tl.arange(0, D)[None, :]
     at = pointer + (row[:, None] + channel)
     if mask is None and D == DH:
@@ -28,7 +28,7 @@ def load_tile(pointer, row, mask, DH: tl.constexpr, D: tl.constexpr):
 
 @triton.jit
 def store_tile(pointer, row, mask, value, DH: tl.constexpr, D: tl.constexpr):
-    """Writes ``value`` [BLOCK, D] to the rows of ``mask`` that begin at ``row``, in the memory's type."""
+    """Write ``value`` [BLOCK, D] to the rows of ``mask`` at offsets ``row``, in the memory's dtype."""
     channel = tl.arange(0, D)[None, :]
     mask = mask[:, None]
     if D != DH:
@@ -38,12 +38,12 @@ def store_tile(pointer, row, mask, value, DH: tl.constexpr, D: tl.constexpr):
 
 @triton.jit
 def store_some(pointer, row, exists, mask, value, DH: tl.constexpr, D: tl.constexpr):
-    """`store_tile` of ``value`` where ``mask``, and of 0 in the other rows that exist."""
+    """`store_tile` of ``value`` in the rows of ``mask``, and of 0 in the other rows that exist."""
     store_tile(pointer, row, exists & mask, value, DH, D)
     store_tile(pointer, row, exists & (mask == 0), tl.zeros(value.shape, tl.float32), DH, D)
 
 
 @triton.jit
 def multiply(a, b):
-    """The matrix product, in float32; float32 factors are not rounded."""
+    """The matrix product, added up in float32; float32 factors are not rounded."""
     return tl.dot(a, b, input_precision="ieee")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from olift_fast.ops.backends import constant, refuse_native
 from olift_fast.ops.layers.registration import register
-from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module, native_module, why_not_bfloat16
+from olift_fast.ops.native_module import ask_for_huge_pages, loaded_module, native_module, why_not_products
 
 
 def refuse_native_layers(x: Tensor, *parameters: Tensor | None) -> str | None:
@@ -43,7 +43,7 @@ def _instruction_set() -> str | None:
 
 @constant
 def _why_not_bfloat16() -> str | None:
-    return why_not_bfloat16()
+    return why_not_products(torch.bfloat16)
 
 
 def _forward(

@@ -1,9 +1,10 @@
 """Triton kernels of the Fourier features.
 
-A row of x, of out, and of dout, its gradient, belongs to a point. What is hidden is never loaded.
+A row of x, of out and of dout, the gradient of out, belongs to a point. Hidden points are never loaded.
 
-Phases are made in float32 from products that are exact there: x and the frequencies are split into halves of 12 bits.
-The features of a tile of points and frequencies are computed in registers, and never written to memory.
+Phases are computed in float32 from exact products: x and the frequencies are each split into two numbers of 12 bits.
+The features of a tile of points × frequencies stay in registers. Only `encode_kernel`, whose result they are, writes
+them to memory.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -20,29 +21,30 @@ _VARYING = ["points", "dout_stride"]
 
 @triton.jit
 def _split(value):
-    """Two floats of 12 bits each that add up to value: the product of two halves is exact."""
+    """Two floats of 12 bits each whose sum is value. So products of such floats are exact."""
     high = (value.to(tl.int32, bitcast=True) & -4096).to(tl.float32, bitcast=True)
     return high, value - high
 
 
 @triton.jit
 def _features(x_ptr, freqs_ptr, rows, seen, columns, C: tl.constexpr, F: tl.constexpr, operand: tl.constexpr):
-    """cos and sin of 2π x·B, (rows, columns), for products in operand; x counts as 0 where a row is not seen."""
+    """cos and sin of 2π x·B, (rows, columns), exact enough for products in ``operand``; x is 0 in rows not ``seen``."""
     known = columns < F
     turns = tl.zeros((rows.shape[0], columns.shape[0]), tl.float32)
     for c in tl.static_range(C):
         x_high, x_low = _split(tl.load(x_ptr + rows * C + c, mask=seen, other=0.0))
         b_high, b_low = _split(tl.load(freqs_ptr + c * F + columns, mask=known, other=0.0))
         whole = x_high[:, None] * b_high[None, :]
-        # 1.5 · 2^23: adding it rounds to an integer.
+        # Adding 1.5 · 2^23 rounds to an integer.
         turns += whole - ((whole + 12582912.0) - 12582912.0)
         turns += x_high[:, None] * b_low[None, :] + x_low[:, None] * b_high[None, :]
         turns += x_low[:, None] * b_low[None, :]
     turns -= tl.floor(turns + 0.5)
     if operand != tl.float32:
-        # 2^-20 is far below what half precision rounds.
+        # The error of 2^-20 is far below the rounding of half precision.
         return hardware_cosine(turns * 6.283185307179586), hardware_sine(turns * 6.283185307179586)
-    # A half turn changes both signs; the rest, in [-1/4, 1/4], goes through minimax polynomials of its square.
+    # The nearest number of half turns gives the sign of both. The rest, in [-1/4, 1/4] turns, goes through minimax
+    # polynomials of its square.
     half = (turns * 2.0 + 12582912.0) - 12582912.0
     s = turns - 0.5 * half
     sign = 1.0 - 2.0 * half * half
@@ -61,7 +63,7 @@ def _features(x_ptr, freqs_ptr, rows, seen, columns, C: tl.constexpr, F: tl.cons
 
 @triton.jit
 def _seen(visible_ptr, rows, exists):
-    """Which rows are visible points: all that exist without a mask."""
+    """Bool: which rows are visible points; all that exist if there is no mask."""
     seen = exists
     if visible_ptr is not None:
         seen = exists & (tl.load(visible_ptr + rows, mask=exists, other=0) != 0)
@@ -73,9 +75,10 @@ def encode_kernel(
     x_ptr, freqs_ptr, visible_ptr, out_ptr, points, C: tl.constexpr, F: tl.constexpr, BLOCK_N: tl.constexpr,
     BLOCK_F: tl.constexpr,
 ):  # fmt: skip
-    """BLOCK_N points × BLOCK_F frequencies, on a grid of (blocks of points, blocks of frequencies).
+    """One program: the features of BLOCK_N points × BLOCK_F frequencies.
 
-    Reads x, writes out: 8F bytes a point, which is all that counts.
+    Grid (blocks of points, blocks of frequencies). A program reads x and writes out; the 8F bytes a point of out limit
+    the speed.
     """
     rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     columns = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
@@ -96,10 +99,11 @@ def linear_kernel(
     x_ptr, freqs_ptr, weight_ptr, bias_ptr, visible_ptr, token_ptr, out_ptr, points, D, C: tl.constexpr,
     F: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """All D outputs of BLOCK_N points, on a grid of blocks of points.
+    """One program: all D outputs of BLOCK_N points.
 
-    Reads x and the layer, which stays in the caches; writes out, D elements a point, which is what counts. Where one
-    block holds every frequency, the features are made once and serve every block of outputs.
+    Grid (blocks of points,). A program reads x and the layer, which stays in the caches, and writes out; the D elements
+    a point of out limit the speed. If BLOCK_F covers all frequencies, the features are computed once and stay in
+    registers for all blocks of outputs.
     """
     rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     exists = rows < points
@@ -134,7 +138,7 @@ def _phase_gradient(
     dout_ptr, dout_stride, x_ptr, freqs_ptr, weight_ptr, rows, seen, columns, D, C: tl.constexpr, F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the phase in turns, (rows, columns): 2π (cos · g_sin - sin · g_cos), g that of the features."""
+    """The gradient of the phase in turns, (rows, columns): 2π (cos · g_sin - sin · g_cos), g the features' gradient."""
     known = columns < F
     operand: tl.constexpr = tl.float32 if weight_ptr is None else weight_ptr.dtype.element_ty
     if weight_ptr is not None:
@@ -163,7 +167,7 @@ def x_gradient_kernel(
     F: tl.constexpr, CHANNELS: tl.constexpr, UNIT: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of BLOCK_N points, on a grid of blocks of points. Reads dout; dx is 0 where a point is hidden."""
+    """One program: the gradient dx of BLOCK_N points; 0 for a hidden point. Grid (blocks of points,)."""
     rows = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     exists = rows < points
     seen = _seen(visible_ptr, rows, exists)
@@ -189,9 +193,10 @@ def freqs_gradient_kernel(
     F: tl.constexpr, CHANNELS: tl.constexpr, UNIT: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """One run of points' part of the frequencies' gradient, on a grid of (runs, blocks of frequencies).
+    """One program: the part of BLOCK_F frequencies' gradient that comes from one run of points.
 
-    Run r takes the blocks of points r, r + runs, …: their number, and so the sum, does not depend on the GPU.
+    Grid (runs, blocks of frequencies). Run r has the blocks of points r, r + runs, … The number of runs does not depend
+    on the GPU, and so neither does the result.
     """
     run = tl.program_id(0)
     columns = tl.program_id(1) * BLOCK_F + tl.arange(0, BLOCK_F)
@@ -216,10 +221,11 @@ def layer_gradient_kernel(
     OPERAND: tl.constexpr, UNIT: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, TOKEN: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """One run of points' part of the gradients of weight, bias and token, BLOCK_D outputs × BLOCK_F frequencies of it.
+    """One program: the part of the gradients of weight, bias and token that comes from one run of points.
 
-    The grid is (runs, blocks of outputs, blocks of frequencies). A row of `partial` holds the sums of the three in this
-    order; WEIGHT, BIAS and TOKEN tell which are wanted. Reads dout, once from memory and then from the L2 cache.
+    Grid (runs, blocks of BLOCK_D outputs, blocks of BLOCK_F frequencies). A row of `partial` has the sums of the three
+    in this order; WEIGHT, BIAS and TOKEN say which of them are wanted. dout is read once from memory, and then from the
+    L2 cache.
     """
     run = tl.program_id(0)
     outputs = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
@@ -262,9 +268,9 @@ def layer_gradient_kernel(
 def add_runs_kernel(
     partial_ptr, first_ptr, second_ptr, third_ptr, runs, first_size, second_size, third_size, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """Adds up the rows of `partial`, in order; a row is `first`, `second` and `third` one after the other.
+    """One program: the sums over the rows of `partial`, in order, of BLOCK columns.
 
-    BLOCK places, on a grid of blocks of places.
+    Grid (blocks of columns,). The columns are those of `first`, `second` and `third`, one after the other.
     """
     places = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     begin_third = first_size + second_size

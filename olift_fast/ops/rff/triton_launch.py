@@ -1,4 +1,4 @@
-"""The Triton backend of the Fourier features: the features stay in registers, from the points to the product."""
+"""The Triton backend of the Fourier features; they stay in registers between points and product."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from olift_fast.ops.triton_runtime import ceil_div, launch, power_of_two, stride
 
 _MOST_CHANNELS = 32
 _RUNS = 64
-"""Into how many runs of points a sum over all of them is cut: enough programs for the largest GPU, few sums to add."""
+"""A sum over all points is cut into so many runs: enough programs for the largest GPU, and few sums to add."""
 
-# (points, frequencies, outputs) of a program, by whether its products are in float32: such products use no tensor
-# cores, and their operands stay in registers.
+# (points, frequencies, outputs) of a program, by whether its products are in float32. Such products use no tensor
+# cores, and their operands stay in registers, so the blocks are smaller.
 _ENCODE = (16, 64, 16)
 _LINEAR = {True: (32, 64, 32), False: (64, 64, 64)}
 _GRADIENT = {True: (32, 16, 32), False: (64, 32, 64)}
@@ -163,7 +163,7 @@ def _layer_backward(
 
 
 def _warps(operand: Tensor) -> int:
-    """Of a program that sums gradients: in half precision its products need the registers of eight."""
+    """Warps of a program that sums gradients. In half precision its products need the registers of eight warps."""
     return 4 if operand.dtype == torch.float32 else 8
 
 
@@ -177,7 +177,7 @@ def _add_runs(partial: Tensor, *totals: Tensor | None) -> None:
 
 
 def _blocks(most: tuple[int, int, int], frequencies: int, width: int) -> dict[str, int]:
-    """The table's block sizes, no larger than the sizes need; a matrix product takes 16 at least."""
+    """Block sizes: those of the table, or smaller if the sizes are smaller; at least 16, for matrix products."""
     points, columns, outputs = most
     return {
         "BLOCK_N": points,

@@ -88,7 +88,7 @@ def _check(tokens: Tensor, attended: Tensor | None, projection: Linear | None, m
             check_device("every tensor", tensor, tokens)
     for layer in _layers(projection, mlp, head):
         if not autocast and layer[0].dtype != tokens.dtype:
-            raise TypeError(f"weights must be {tokens.dtype}, as the tokens, got {layer[0].dtype}")
+            raise TypeError(f"weights must be {tokens.dtype}, as the tokens are, got {layer[0].dtype}")
 
 
 def _layers(projection: Linear | None, mlp: Mlp | None, head: Head) -> list[Linear]:

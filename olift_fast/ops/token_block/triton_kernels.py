@@ -1,14 +1,13 @@
 """The Triton kernel of `token_block`: a block of tokens goes through all layers between two attentions.
 
-A program keeps BLOCK_N tokens in registers, in float32, and takes them through the layers. What lies between two layers
-stays in registers and shared memory. The weights pass by in chunks: those of the projection by BLOCK_K of its inputs,
-those of the MLP by BLOCK_H hidden numbers, those of the head by BLOCK_E outputs. All programs read the same weights, so
-these come from the L2 cache.
+A program keeps BLOCK_N tokens in registers, in float32. All values between layers stay in registers and shared memory.
+The weights are read in chunks: BLOCK_K inputs of the projection, BLOCK_H hidden channels of the MLP, BLOCK_E outputs of
+the head at a time. All programs read the same weights, so these come from the L2 cache.
 
-Products are made in the weights' type, and added up in float32; norms, the GELU and sums are float32. Float32 weights
-are multiplied on tensor cores, each as three products of TF32 (PRECISION), whose error is that of float32 sums.
+Products are in the weights' dtype, and added up in float32; norms, GELU and sums are float32. A product with float32
+weights is three products of TF32 on tensor cores (PRECISION), with the error of float32 sums.
 
-A row is computed alone: a NaN in one token reaches no other. D is the tokens' width, BLOCK_D the next power of two.
+Rows are independent: a NaN in one token reaches no other. D is the tokens' width, BLOCK_D the next power of two.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -53,13 +52,14 @@ def token_block_kernel(
     BLOCK_E: tl.constexpr,
     BLOCK_L: tl.constexpr,
 ):
-    """BLOCK_N rows, on a grid of blocks of rows.
+    """One program: BLOCK_N rows of tokens. Grid (blocks of rows,).
 
-    Adds to the tokens ``projection(attended)``, where there is one, and ``outer(gelu(inner(norm(tokens))))``, where
-    there is one, writes them to `changed`, unless that is None, and writes ``head(norm(tokens))``, or where there is a
-    last layer ``last(gelu(head(norm(tokens))))``, to `out`. All are contiguous.
+    It adds ``projection(attended)`` to the tokens if there is a projection, and then
+    ``outer(gelu(inner(norm(tokens))))`` if there is an MLP. It writes the tokens to `changed` unless that is None. It
+    writes ``head(norm(tokens))``, or ``last(gelu(head(norm(tokens))))`` if there is a last layer, to `out`. All are
+    contiguous.
 
-    Reads tokens and attended once, writes changed and out once, and reads all weights.
+    It reads tokens and attended once, and all weights; it writes changed and out once.
     """
     first = tl.program_id(0).to(tl.int64) * BLOCK_N
     row = tl.arange(0, BLOCK_N)
@@ -93,7 +93,8 @@ def token_block_kernel(
         x = _plus(x, outer_bias_ptr, columns, D, BLOCK_D)
 
     if BLOCK_D > 128 and operand == tl.float32:
-        # The same numbers, which the compiler can't know: it computes places anew and keeps no registers for them.
+        # This does not change `first`, but the compiler does not know it. So it computes the offsets again, and keeps
+        # no registers for them.
         first = tl.minimum(first, rows)
         exists = row < rows - first
         filled = exists[:, None]
@@ -125,7 +126,7 @@ def token_block_kernel(
 
 @triton.jit
 def _rows(pointer, row, exists, columns, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """The columns of the rows, of WIDTH numbers each; 0 where there are none."""
+    """Columns of rows of WIDTH numbers; 0 outside of the tensor."""
     mask = exists[:, None]
     if WIDTH % BLOCK != 0:
         mask = mask & (columns < WIDTH)[None, :]
@@ -134,7 +135,7 @@ def _rows(pointer, row, exists, columns, WIDTH: tl.constexpr, BLOCK: tl.constexp
 
 @triton.jit
 def _store(pointer, row, exists, columns, value, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """Writes ``value`` to the columns of the rows that exist, of WIDTH numbers each, in the memory's type."""
+    """Write ``value`` to columns of the rows that exist, of WIDTH numbers each, in the memory's dtype."""
     mask = exists[:, None]
     if WIDTH % BLOCK != 0:
         mask = mask & (columns < WIDTH)[None, :]
@@ -172,7 +173,7 @@ def _vector(pointer, columns, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def _plus(value, bias_ptr, columns, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """``value`` and a part of a bias of WIDTH numbers, where there is one."""
+    """``value`` plus a part of a bias of WIDTH numbers, if there is a bias."""
     if bias_ptr is not None:
         value += _vector(bias_ptr, columns, WIDTH, BLOCK)[None, :]
     return value
@@ -180,7 +181,7 @@ def _plus(value, bias_ptr, columns, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def _norm(x, weight_ptr, bias_ptr, epsilon, columns, D: tl.constexpr, BLOCK_D: tl.constexpr):
-    """The layer norm of each row of ``x``, whose columns from D on are 0."""
+    """The layer norm of each row of ``x``. Columns from D on are 0 in x."""
     centered = x - (tl.sum(x, axis=1) / D)[:, None]
     if D != BLOCK_D:
         centered = tl.where((columns < D)[None, :], centered, 0.0)

@@ -13,10 +13,11 @@ from olift_fast.ops.triton_runtime import ceil_div, interpreted, launch, power_o
 
 MOST_WIDTH, MOST_OUTPUTS = 256, 64
 FEW = 4096
-"""Up to this many rows a program takes 16 of them: with more in each, many multiprocessors would have no work."""
+"""Up to this many rows, a program takes 16 of them. With more, many multiprocessors would have no work."""
 
-# Rows, chunks of the projection's inputs, of hidden numbers and of outputs; warps and stages of loads: what fits into
-# registers and shared memory. By whether the weights have two bytes, the width is over 128, and rows are few.
+# For each program: rows; chunks of the projection's inputs, of hidden channels and of outputs; warps; stages of loads.
+# They fit into registers and shared memory. The key: whether the weights are of 16 bits, whether the width is over 128,
+# and whether rows are few.
 _BLOCKS = {
     (True, False, True): (16, 64, 64, 64, 4, 3),
     (True, False, False): (128, 64, 64, 64, 8, 2),
@@ -40,17 +41,18 @@ def refuse_triton_block(
 
 
 def refuse_sizes(width: int, outputs: int) -> str | None:
-    """Why the kernel can't take tokens of this width, or a last layer of so many outputs; None when it can."""
+    """Why the kernel can't take tokens of this width, or a last layer of so many outputs; None if it can."""
     if width > MOST_WIDTH:
         return f"tokens must have a width of at most {MOST_WIDTH}, got {width}"
     return f"the last layer must have at most {MOST_OUTPUTS} outputs, got {outputs}" if outputs > MOST_OUTPUTS else None
 
 
 def slower_than_eager(tokens: Tensor, dtype: torch.dtype) -> tuple[str, ...]:
-    """The backend where it should be slower than PyTorch's layers, for `choose_backend`, by the products' dtype.
+    """("triton",) if the kernel should be slower than PyTorch's layers, else (); for `choose_backend`.
 
-    Many wide tokens in float32: only 16 of them fit into a program's registers, and for every 16 it reads all weights
-    from the L2 cache, which then takes longer than the products. What is exported may meet any number of tokens.
+    It is slower for many wide tokens in float32. Only 16 of these fit into a program's registers, and for every 16 it
+    reads all weights from the L2 cache, which takes longer than the products. An exported program may get any number
+    of tokens, so it counts as many. `dtype` is that of the products.
     """
     width = tokens.shape[-1]
     if dtype != torch.float32 or width <= 128:
@@ -93,9 +95,9 @@ def _options(dtype: torch.dtype, width: int, hidden: int, rows: int) -> dict[str
     count, inputs, inner, outputs, warps, stages = _BLOCKS[half, wide, rows <= FEW]
     architecture = 0 if interpreted() else _architecture()
     if half and wide and count > 16 and architecture // 10 == 10:
-        warps = 16  # Its products pass through a memory of their own, and 8 warps lack registers.
+        warps = 16  # With 8 warps there are too few registers, because products go through the tensor memory there.
     if not half and wide and architecture == 90:
-        stages = 2  # Elsewhere registers or shared memory run out.
+        stages = 2  # Other GPUs have too few registers or too little shared memory for that.
     return {
         "BLOCK_N": count,
         "BLOCK_D": _block(MOST_WIDTH, width),
@@ -108,7 +110,7 @@ def _options(dtype: torch.dtype, width: int, hidden: int, rows: int) -> dict[str
 
 
 def _block(most: int, size: int) -> int:
-    """A power of two that holds the size, `most` at most; a matrix product takes 16 at least."""
+    """The smallest power of two that is at least the size; from 16, for matrix products, to `most`."""
     return max(16, min(most, power_of_two(size)))
 
 

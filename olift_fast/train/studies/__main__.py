@@ -20,7 +20,8 @@ from olift_fast.train.studies.windows import windows
 RESULTS = Path("benchmarks/results/scores")
 PLOTS = Path("docs/studies")
 
-# What measures a checkpoint, and the function of `plots`, which needs matplotlib, that draws it.
+# For each study of a checkpoint, the function that measures and the name of the function in `plots` that draws. It is a
+# name because importing `plots` needs matplotlib.
 OF_CHECKPOINTS: dict[str, tuple[Callable[[Lifter, Path], Iterator[Row]], str]] = {
     "occlusion": (occlusion, "draw_occlusion"),
     "attention": (attention, "draw_attention"),
@@ -33,17 +34,17 @@ def main(
         str,
         typer.Argument(
             help=f"A study of a checkpoint ({', '.join(OF_CHECKPOINTS)}), a study that trains ({', '.join(plans())}), "
-            "or a TOML file of one.",
+            "or the TOML file of a study that trains.",
             show_default=False,
         ),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of real recordings; without it the plot is drawn from the rows.")
+        Path | None, typer.Option(help="Folder of real recordings. Without it the plot is drawn from saved rows.")
     ] = None,
     model: Annotated[str, typer.Option(help="Checkpoint: a shipped name, or a folder.")] = "small",
-    runs: Annotated[
-        Path, typer.Option(help="Folder for trainings; those that it holds already are not repeated.")
-    ] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="Folder for trainings. Trainings that it holds are not repeated.")] = Path(
+        "runs"
+    ),
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all trainings.", show_default=False)
@@ -81,7 +82,7 @@ def main(
 
 
 def told(*arguments: Any, **options: Any) -> None:
-    """`main`, with errors of one line and exit code 2."""
+    """Call `main`; print an error as one line and exit with code 2."""
     try:
         main(*arguments, **options)
     except (InputError, MissingExtraError) as error:

@@ -16,24 +16,26 @@ from olift_fast.train.held_out import held_out
 from olift_fast.train.studies.rows import Row
 
 FARTHEST = 6
-"""Hops along the skeleton; joints that are farther are counted with those at this distance."""
+"""Hops along the skeleton. Joints that are farther away are counted at this distance."""
 
 
 def attention(lifter: Lifter, data: Path) -> Iterator[Row]:
-    """Rows of the total weight that a query gives to the keys at a distance, for each head of each layer.
+    """Rows: for each head of each layer and each distance, the weight that a query gives to the keys at that distance.
 
-    It is a mean over the queries whose window lies in the clip, in held-out motion with detector-like faults, seen by
-    one random upright camera for each clip.
+    The weight is summed over those keys, and it is a mean over queries. Of attention over time, only queries whose
+    whole window is in the clip and visible count. The clips are held-out motion with a detector's faults, each seen by
+    one random upright camera.
     """
     for source, clips in held_out(data, noise=True, cameras=1, paired=False).items():
         batch = collate([clips], lifter.config.hops)
         hops = torch.from_numpy(clips.skeleton.hop_distances()).clamp(max=FARTHEST)
         for number, (module, inputs) in enumerate(_inputs(lifter, batch)):
             if isinstance(module, TemporalProximityAttention):
-                weights, distances = _over_frames(module, inputs[0], batch.visible), module_offsets(module)
+                over, distances = "frames", module_offsets(module)
+                weights = _over_frames(module, inputs[0], batch.visible)
             else:
-                weights, distances = _over_joints(module, inputs[0], inputs[1], hops), list(range(FARTHEST + 1))
-            over = "frames" if isinstance(module, TemporalProximityAttention) else "hops"
+                over, distances = "hops", list(range(FARTHEST + 1))
+                weights = _over_joints(module, inputs[0], inputs[1], hops)
             for head, shares in enumerate(weights.tolist()):
                 for distance, weight in zip(distances, shares, strict=True):
                     yield {
@@ -55,7 +57,7 @@ def module_offsets(module: TemporalProximityAttention) -> list[int]:
 def _inputs(
     lifter: Lifter, batch: Batch
 ) -> list[tuple[TemporalProximityAttention | JointAttention, tuple[Tensor, ...]]]:
-    """The attention modules in order, each with the inputs of its call."""
+    """The attention modules in the order of their calls, each with its inputs."""
     seen: list[tuple[TemporalProximityAttention | JointAttention, tuple[Tensor, ...]]] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -78,7 +80,7 @@ def _inputs(
 
 @torch.no_grad()
 def _over_frames(module: TemporalProximityAttention, tokens: Tensor, visible: Tensor) -> Tensor:
-    """``(H, left + right + 1)``."""
+    """Mean weights by frame offset, ``(H, left + right + 1)``."""
     q, k, _ = module.qkv(tokens).unflatten(-1, (3, module.heads, -1)).unbind(dim=-3)
     size = sum(module.window) + 1
     frames = tokens.shape[1]
@@ -88,14 +90,14 @@ def _over_frames(module: TemporalProximityAttention, tokens: Tensor, visible: Te
     if module.time_bias is not None:
         scores = scores + module.time_bias()
     keys = visible.unfold(1, size, 1)[:, :, :, None]
-    # A hidden key has no weight; the mean is over queries whose window is visible throughout.
+    # A hidden key has weight 0. The mean is over queries whose whole window is visible.
     weights = masked_softmax(scores, keys.expand_as(scores))
     return weights[keys.all(dim=-1).expand(scores.shape[:-1])].reshape(-1, module.heads, size).mean(dim=0)
 
 
 @torch.no_grad()
 def _over_joints(module: JointAttention, tokens: Tensor, graph: Tensor, hops: Tensor) -> Tensor:
-    """``(H, FARTHEST + 1)``."""
+    """Mean weights by hops along the skeleton, ``(H, FARTHEST + 1)``."""
     q, k, _ = module.qkv(tokens).unflatten(-1, (3, module.heads, -1)).unbind(dim=-3)
     scores = torch.einsum("btihd,btjhd->bthij", q, k) * q.shape[-1] ** -0.5
     mask = graph[None] if graph.dim() == 3 else graph

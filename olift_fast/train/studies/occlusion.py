@@ -1,4 +1,4 @@
-"""How much of an animal may be hidden: 0 … 80 % of its keypoints, single ones, parts of the body, stretches of time."""
+"""Errors with 0 … 80 % of the keypoints hidden: single ones at random, parts of the body, or stretches of time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
 def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
-    """Rows of SA-MPJPE over all joints, and over those that were hidden (0: none), in % of the clips' RMS 2D radius.
+    """Rows of SA-MPJPE over all joints, and over the hidden joints alone, in % of the clips' RMS 2D radius.
 
-    Each clip of the held-out motion is seen by one random upright camera, without any other fault. The alignment is
-    fitted to all joints, hidden ones included.
+    Each clip of the held-out motion is seen by one random upright camera, without other faults. The alignment is fitted
+    to all joints, also to hidden ones. Where no joint is hidden, the error of hidden joints is 0.
     """
     methods: dict[str, Method] = {
         FLAT: flat,
@@ -53,10 +53,10 @@ def occlusion(lifter: Lifter, data: Path, seed: int = 0) -> Iterator[Row]:
 
 
 def hide(rng: np.random.Generator, clips: ClipBatch, share: float, kind: Kind) -> NDArray[np.bool_]:
-    """Bool (B, T, J), True for the keypoints to hide, a share of all.
+    """Bool ``(B, T, J)``, True for the keypoints to hide: this share of all.
 
-    "a part of the body" hides the joints nearest to a random one along the skeleton, in all frames; "a stretch of time"
-    hides all joints in consecutive frames.
+    "at random" draws each keypoint by itself. "a part of the body" hides a random joint and those nearest to it along
+    the skeleton, in all frames. "a stretch of time" hides all joints in consecutive frames.
     """
     _, frames, joints = clips.visible.shape
     if kind == "at random":
@@ -80,7 +80,7 @@ def _part(rng: np.random.Generator, skeleton: Skeleton, size: int) -> NDArray[np
 
 def _errors(hidden: ClipBatch, clips: ClipBatch, method: Method, hops: int) -> Mapping[str, float]:
     batch = collate([hidden], hops)
-    # The unit of the batch is the size of the visible part; errors are reported in sizes of the whole body.
+    # The batch is in units of the visible keypoints' radius; errors are reported in units of the whole body's radius.
     unit = torch.from_numpy(normalize_clips(hidden)[1] / normalize_clips(clips)[1])[:, None, None]
     error = 100 * aligned_difference(method(batch), batch.joints, batch.labelled).norm(dim=-1) * unit
     hid = torch.from_numpy(clips.visible & ~hidden.visible) & batch.labelled

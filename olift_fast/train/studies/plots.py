@@ -35,7 +35,7 @@ def draw(figure: Callable[[Sequence[Row]], Figure], rows: Sequence[Row], path: P
 
 
 def draw_occlusion(rows: Sequence[Row]) -> Figure:
-    """Errors by the share hidden: a panel for each way of hiding; dotted lines are over the hidden joints alone."""
+    """Errors by the hidden share, a panel for each way of hiding. Dotted lines are errors of hidden joints alone."""
     drawn, axes = plt.subplots(1, len(KINDS), figsize=(10.5, 3.6), sharey=True, layout="constrained")
     for axis, kind in zip(axes, KINDS, strict=True):
         chosen = where(rows, hidden=kind)
@@ -56,7 +56,7 @@ def draw_occlusion(rows: Sequence[Row]) -> Figure:
 
 
 def draw_attention(rows: Sequence[Row]) -> Figure:
-    """Mean weights by distance: of the motion layers' heads in frames, of the space layers' in hops."""
+    """Mean weights by distance: in frames for the heads of motion layers, in hops for those of space layers."""
     layers = {cast(int, row["layer"]): str(row["over"]) for row in rows}
     drawn, axes = plt.subplots(1, len(layers), figsize=(2.5 * len(layers), 3), layout="constrained")
     for axis, (layer, over) in zip(np.atleast_1d(axes), layers.items(), strict=True):
@@ -77,9 +77,10 @@ def draw_attention(rows: Sequence[Row]) -> Figure:
 
 
 def draw_windows(rows: Sequence[Row]) -> Figure:
-    """Errors by window: a line for each clip length, and at one length for each speed; joints above, velocities below.
+    """Errors by window: on the left a line for each clip length, on the right for each speed of clips of 48 frames.
 
-    Lengths that some source has no clip of are left out, because their means would be of other animals.
+    Errors of joints are above, errors of velocities below. Clip lengths that a source has no clip of are left out,
+    because their means would be over fewer animals.
     """
     sources = {frames: {row["source"] for row in where(rows, frames=frames)} for frames in LENGTHS}
     lengths = [frames for frames in LENGTHS if sources[frames] == sources[48]]
@@ -96,10 +97,10 @@ def draw_windows(rows: Sequence[Row]) -> Figure:
 
 
 def draw_trained(rows: Sequence[Row]) -> Figure:
-    """For each variant, a dot for each seed and a line at their mean; a row of panels for each metric but FA-MPJPE.
+    """For each variant a dot for each seed and a line at their mean; a row of panels for each metric except FA-MPJPE.
 
-    A panel shows a test, by means over the sources. Where each variant is about one source ("without rat"), a panel
-    shows a source.
+    Each panel shows one test, as means over the sources. If variants name a source ("without rat"), each panel shows
+    one source.
     """
     sources = list(dict.fromkeys(str(row["source"]) for row in rows))
     if any(source in str(row["variant"]) for row in rows for source in sources):
@@ -130,7 +131,7 @@ def draw_trained(rows: Sequence[Row]) -> Figure:
 
 
 def _about(rows: Sequence[Row], source: str, sources: Sequence[str]) -> list[Row]:
-    """Rows of the variants about this source or about none; the source is called "it" in their names."""
+    """Rows of the variants that name this source or none. In their names the source becomes "it"."""
     others = [other for other in sources if other != source]
     return [
         {**row, "variant": str(row["variant"]).replace(source, "it")}
@@ -140,7 +141,7 @@ def _about(rows: Sequence[Row], source: str, sources: Sequence[str]) -> list[Row
 
 
 def lines(axis: Axes, rows: Sequence[Row], key: str, values: Sequence[Any], value: str) -> None:
-    """A line for each value of a key, by window; each source has the same weight."""
+    """Draw a line for each value of the key, by window: means over the rows, which are one for each source."""
     for color, own in zip(COLORS, values, strict=False):
         means = mean_by(where(rows, **{key: own}), ("window",), value)
         windows = [window for (window,) in means]

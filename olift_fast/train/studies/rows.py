@@ -1,4 +1,4 @@
-"""Rows of a study: values by name, in a JSON file with the conditions under which they were measured."""
+"""Rows of a study (values by name), in a JSON file with the conditions of their measurement."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from olift_fast.atomic import atomic_path
 
 Row = Mapping[str, str | int | float | None]
-"""None: a value that is not finite."""
+"""Values by name; None stands for a value that is not finite."""
 
 
 def write_rows(path: Path, rows: Sequence[Row], **conditions: Any) -> None:
-    """Write the rows and their conditions; an interrupted write leaves the old file."""
+    """Write the rows and their conditions. The old file is replaced only by a complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join("  " + json.dumps(dict(row)) for row in rows)
     told = json.dumps(conditions)[1:-1]
@@ -25,13 +25,13 @@ def write_rows(path: Path, rows: Sequence[Row], **conditions: Any) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file of `write_rows`."""
+    """The rows of a file that `write_rows` wrote."""
     found: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return found
 
 
 def mean_by(rows: Iterable[Row], keys: Sequence[str], value: str) -> dict[tuple[Any, ...], float]:
-    """The mean of a value over all rows that agree in `keys`, in order of appearance."""
+    """The mean of a value for each group of rows with equal `keys`, in order of appearance."""
     groups: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         found = row[value]
@@ -40,12 +40,12 @@ def mean_by(rows: Iterable[Row], keys: Sequence[str], value: str) -> dict[tuple[
 
 
 def where(rows: Iterable[Row], **wanted: Any) -> list[Row]:
-    """The rows with these values; a value may also be a condition, a function that is True for the wanted ones."""
+    """The rows with these values. A wanted value may also be a function that is True for the values to keep."""
     return [row for row in rows if all(_is(row[key], value) for key, value in wanted.items())]
 
 
 def summary(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """A Markdown table: for each test and variant the mean over sources and seeds, ± the deviation between seeds."""
+    """A Markdown table: for each test and variant the mean over sources and seeds ± the standard deviation of seeds."""
     lines = [["test", "variant", "seeds", *metrics], ["---", "---", "---:", *("---:" for _ in metrics)]]
     for test, variant in mean_by(rows, ("test", "variant"), metrics[0]):
         chosen = where(rows, test=test, variant=variant)

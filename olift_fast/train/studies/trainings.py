@@ -1,4 +1,4 @@
-"""Studies that train: variants of one training, from several seeds, all scored on the same clips."""
+"""Studies that train: variants of one training, each from several seeds, all scored on the same clips."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ import torch
 from olift_fast._version import __version__
 from olift_fast.child_processes import ends_with_this_process
 from olift_fast.data.cameras import CameraRange
+from olift_fast.data.clips import ClipBatch
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.told import Graph, with_graph, without_kinds
 from olift_fast.errors import InputError
@@ -37,27 +39,28 @@ from olift_fast.train.uncertainty import UNCERTAINTY_METRICS
 
 PLANS = Path(__file__).parent / "plans"
 WHOLE = ("animated", "recorded")
-"""The folders beside ``motion3d`` whose families are trained on, or held out, whole."""
+"""The folders beside ``motion3d`` whose families are trained on or held out as a whole."""
 REPORTED = ("sa_mpjpe", "fa_mpjpe", "sa_mpve")
-"""The metrics in the rows of a study, by name, where its plan does not say others.
+"""The names of the metrics in a study's rows, unless its plan names others.
 
-Those of standard deviations join them where a lifter gives some."""
+A lifter that gives standard deviations is also scored by the metrics of these."""
 Key = tuple[str, int]
 """A variant and a seed."""
 
 
 @dataclass(frozen=True)
 class Test:
-    """How the held-out motion of a study is seen, by random cameras.
+    """The clips that a study's lifters are scored on: held-out motion, seen by random cameras.
 
     Args:
         corruption, camera: as in `Mixture`.
         frames: T of a clip.
-        sides, pitch, kinds: whether the lifter is told the joints' sides, the cameras' pitch and the joints' kinds.
-        graph: which bones it is told.
-        cameras: cameras for each clip.
-        end_on: whether only clips of bodies that point at the camera are kept (`end_on`).
-        families: patterns of `Mixture.held_out`: whole families of ``animated/`` and ``recorded/`` are seen instead.
+        sides, pitch, kinds: whether the lifter gets the joints' sides, the cameras' pitch and the joints' kinds.
+        graph: which bones it gets.
+        cameras: for each clip.
+        end_on: keep only clips of bodies that point at the camera (`end_on`).
+        families: patterns of `Mixture.held_out`. If given, the clips are of these families of ``animated/`` and
+            ``recorded/`` instead of ``motion3d/``.
     """
 
     __test__ = False
@@ -76,7 +79,7 @@ class Test:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A variant that trains on from another one's weights, as `olift finetune` does.
+    """A variant that continues from another variant's weights, as `olift finetune` does.
 
     Args:
         of: the other variant.
@@ -89,17 +92,17 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study: what is trained, and what it is tested on.
+    """A study: which variants are trained, and on what they are tested.
 
     Args:
-        variants: by name, the changes to the recipe, as `load_config` takes them ("model.changes.window=0").
-        finetuned: more variants by name.
-        changes: to all variants but the fine-tuned, applied before their own.
-        recipe: what is changed: a recipe of this package, or a TOML file, relative to where the command runs.
-        seeds: each variant is trained once from each.
-        seeds_of: other seeds of some variants.
+        variants: for each name, the changes to the recipe, as `load_config` takes them ("model.changes.window=0").
+        finetuned: more variants by name, which continue from the weights of others.
+        changes: to all variants but the fine-tuned ones, applied before their own.
+        recipe: a recipe of this package, or a TOML file, relative to the working directory.
+        seeds: each variant is trained once with each.
+        seeds_of: other seeds for some variants.
         tests: by name.
-        metrics: in the rows, by name.
+        metrics: the names of those in the rows.
     """
 
     variants: Mapping[str, Sequence[str]]
@@ -130,7 +133,10 @@ class Plan:
         return self.seeds_of.get(variant, self.seeds)
 
     def config(self, variant: str, seed: int, data: Path, runs: Path, changes: Sequence[str] = ()) -> Config:
-        """The training of a variant. Its folder's name is a hash of what its weights depend on: studies share it."""
+        """The training of a variant. Its folder is named by a hash of all that its weights depend on.
+
+        So studies with the same training share its folder.
+        """
         given = {"data.real": str(data / "motion3d"), "run.seed": seed, "run.device": "cpu"}
         if variant in self.finetuned:
             recipe, own = "finetune", self.finetuned[variant].changes
@@ -143,7 +149,7 @@ class Plan:
             whole = [data / folder.name for folder in config.data.real_whole]
             config = replace(config, data=replace(config.data, real_whole=whole))
         table = plain(config)
-        # No weight depends on the settings of `states.FREE`, except on where the training ends.
+        # The weights depend on no setting of `states.FREE` but run.stop_after, which ends the training.
         for key in {*states.FREE} - {"run.stop_after"}:
             section, _, field_name = key.partition(".")
             del table[section][field_name]
@@ -182,19 +188,19 @@ def trained(
 ) -> Iterator[Row]:
     """Rows of the plan's metrics, as `Score` has them, by variant, seed, test and source.
 
-    The flat guess comes first, with seed -1. Trainings that `runs` holds are not repeated, and interrupted ones are
+    The flat guess comes first, with seed -1. Trainings that `runs` holds are not repeated; interrupted ones are
     resumed.
 
     Args:
-        plan: what to train and to test on.
-        data: folder with ``motion3d/``; its held-out part is what is scored.
+        plan: the study.
+        data: folder with ``motion3d/``, on whose held-out part the lifters are scored.
         runs: folder for the trainings.
-        jobs: trainings at a time, each with its share of the cores.
-        changes: to all trainings, applied last; to try a study in less time, for example.
+        jobs: number of trainings at a time; they share the cores.
+        changes: to all trainings, applied last: to try a study in less time, for example.
         watch: called with a line of text after every training.
     """
     data, runs = data.resolve(), runs.resolve()
-    # All configurations are read before the first training, so that errors in them show at once.
+    # All configurations are read before the first training, so that an error in one is reported at once.
     waves = []
     for variants in (plan.variants, plan.finetuned):
         wanted = sorted(((name, seed) for name in variants for seed in plan.seeds_for(name)), key=lambda key: key[1])
@@ -213,7 +219,7 @@ def _in_turn(
     train: Callable[..., list[Row]],
     watch: Callable[[str], None] | None,
 ) -> dict[Key, list[Row]]:
-    """What `train` returns for each; variants with the same configuration are trained once."""
+    """The rows that `train` returns for each key. Variants with the same configuration are trained once."""
     unique = {config.run.out: config for config in configs.values()}
     threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
     found: dict[Path, list[Row]] = {}
@@ -236,14 +242,14 @@ def _in_turn(
 
 
 def _train(config: Config, plan: Plan, data: Path, threads: int) -> list[Row]:
-    """Train or resume, and score; runs in a process of its own."""
+    """Train or resume, and score. Runs in a process of its own."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     return _scored(_fitted(config).eval(), plan, data)
 
 
 def _fitted(config: Config) -> Lifter:
-    """The training's lifter; waits while another study, which shares the training, is at it."""
+    """The training's lifter. Waits while another study runs the same training."""
     while True:
         try:
             return fit(config, resume=True)
@@ -252,6 +258,7 @@ def _fitted(config: Config) -> Lifter:
 
 
 def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
+    """Rows of the plan's metrics for a lifter, or for the flat guess, by test and source."""
     rows: list[Row] = []
     for name, test in plan.tests.items():
         if lifter is not None and lifter.config.time_encoding == "table" and lifter.config.time_rows < test.frames:
@@ -260,19 +267,22 @@ def _scored(lifter: Lifter | None, plan: Plan, data: Path) -> list[Row]:
         method = flat if lifter is None else lifted_by(lifter, sides=test.sides, pitch=test.pitch, uncertainty=spread)
         hops = 1 if lifter is None else lifter.config.hops
         reported = [*plan.metrics, *(metric.name for metric in UNCERTAINTY_METRICS if spread)]
-        folders = [data / folder for folder in WHOLE]
-        take = (
-            partial(held_out_families, folders, test.families)
-            if test.families
-            else partial(held_out, data, paired=False)
-        )
-        seen = take(frames=test.frames, cameras=test.cameras, corruption=test.corruption, seen=test.camera)
-        for source, clips in seen.items():
-            clips = end_on(clips) if test.end_on else clips
-            if len(clips) and clips.visible.shape[1] == test.frames:
-                skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
-                told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
-                found = score(source, clips, "", method, hops, told)
-                errors = {metric: found.values[metric] for metric in reported}
-                rows.append({"test": name, "source": source, "clips": len(clips), **errors})
+        for source, clips in _clips_of(test, data).items():
+            skeleton = with_graph(clips, test.graph, np.random.default_rng(0))
+            told = without_kinds(skeleton, np.full(skeleton.num_joints, not test.kinds))
+            found = score(source, clips, "", method, hops, told)
+            errors = {metric: found.values[metric] for metric in reported}
+            rows.append({"test": name, "source": source, "clips": len(clips), **errors})
     return rows
+
+
+def _clips_of(test: Test, data: Path) -> dict[str, ClipBatch]:
+    """The clips of a test, by source. Sources without clips of the test's length are left out."""
+    views: dict[str, Any] = {"cameras": test.cameras, "corruption": test.corruption, "seen": test.camera}
+    if test.families:
+        folders = [data / folder for folder in WHOLE]
+        found = held_out_families(folders, test.families, frames=test.frames, **views)
+    else:
+        found = held_out(data, paired=False, frames=test.frames, **views)
+    found = {source: end_on(clips) if test.end_on else clips for source, clips in found.items()}
+    return {source: clips for source, clips in found.items() if len(clips) and clips.visible.shape[1] == test.frames}

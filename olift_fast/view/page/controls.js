@@ -1,4 +1,4 @@
-// Words, buttons, keys and fingers.
+// Texts, buttons, keys and touch.
 
 function describe() {
   $("units").textContent = info.frame === "object" ? `${info.units}, ${info.axes}` : `${info.units}: ${info.axes}`;
@@ -55,7 +55,7 @@ function play() {
   const tick = (now) => {
     if (!state.playing) return;
     const chosen = Number($("speed").value);
-    // Another speed, or a scrubbed frame: the clock starts anew from there.
+    // After a change of speed or of the frame, time counts from there.
     if (chosen !== speed || state.frame !== last) { from = now; base = state.frame; speed = chosen; }
     const filmed = videoFrame();
     const next = filmed ?? (base + Math.floor(Math.max(0, now - from) / 1000 * rate * speed)) % F;
@@ -108,7 +108,7 @@ function connect() {
   pinch($("image"), zoomImage);
 }
 
-/** Follows all tracks that are shown (0), one of them (n + 1), or none (null): the views move with it, and zoom in. */
+/** Makes the views follow all shown tracks (0), track n (n + 1), or none (null), and zoom in on them. */
 async function follow(which) {
   state.follow = which;
   $("follow").value = which === null ? "" : String(which);
@@ -129,7 +129,7 @@ async function trail() {
   await draw(state.frame);
 }
 
-/** Calls zoom(by, dx, dy) while two fingers are on a plot: how much farther apart they are, how far they moved. */
+/** Calls zoom(by, dx, dy) while two fingers move on a plot, with the factor of their distance and their movement. */
 function pinch(plot, zoom) {
   let had = null;
   const fingers = ({ touches: [a, b] }) => ({

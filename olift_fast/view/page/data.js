@@ -1,4 +1,4 @@
-// What the page holds: facts, and the points of each drawn frame.
+// The data of the page: facts, and the points of each drawn frame.
 
 const $ = (id) => document.getElementById(id);
 const info = JSON.parse($("info").textContent);
@@ -9,7 +9,7 @@ const inWorld = info.frame === "world";
 const shown = info.tracks.map(() => true);
 const state = {
   frame: 0, playing: false, drawing: null, wanted: null,
-  // Which tracks the views follow: null for none, 0 for all that are shown, n + 1 for track n.
+  // The views follow no track (null), all shown tracks (0), or track n (n + 1).
   follow: null,
   uncertainty: false, trails: inWorld, hovered: null, pinned: new Set(), side: "side",
 };
@@ -46,7 +46,7 @@ function keypoint(f, n, j) { return point(data.keypoints, info.keypoint, ((f * N
 function isSeen(f, n, j) { return (data.marks[(f * N + n) * J + j] & SEEN) !== 0; }
 function isOnFloor(f, n, j) { return (data.marks[(f * N + n) * J + j] & ON_FLOOR) !== 0; }
 
-/** The standard deviation of a joint's depth, or undefined where none is known. */
+/** The standard deviation of a joint's depth; undefined if unknown. */
 function deviation(f, n, j) {
   return info.deviation && (point(data.deviations, info.deviation, (f * N + n) * J + j, 1) || [])[0];
 }
@@ -60,10 +60,10 @@ function point(codes, scale, at, size) {
   return values;
 }
 
-/** A joint's place in the axes that are drawn: to the right, away from the camera, up. */
+/** A joint in the drawn axes: to the right, away from the camera, up. */
 function upright(p) { return inWorld ? p : [p[0], p[2], -p[1]]; }
 
-/** The direction of depth in those axes, along which its uncertainty lies. */
+/** The direction of depth in the drawn axes; bars of uncertainty have it. */
 const depthAxis = (() => {
   const pitch = inWorld ? ((info.pitch || 0) * Math.PI) / 180 : 0;
   return [0, Math.cos(pitch), -Math.sin(pitch)];
@@ -74,7 +74,7 @@ function firstFrame() {
   return at < 0 ? 0 : Math.floor(at / (N * J));
 }
 
-/** The middle of the points of some tracks in each frame, [F][k], smoothed over half a second; gaps are filled. */
+/** The mean of the points of some tracks in each frame, [F][k], smoothed over half a second, with gaps filled. */
 const paths = new Map();
 function path(which, read, size) {
   const tracks = which > 0 ? [which - 1] : info.tracks.map((_, n) => n).filter((n) => shown[n]);
@@ -119,6 +119,6 @@ function smoothed(points, half, size) {
 
 function uprightJoint(f, n, j) { const p = joint(f, n, j); return p && upright(p); }
 function seenKeypoint(f, n, j) { return isSeen(f, n, j) ? keypoint(f, n, j) : null; }
-/** What the 3D view, and the 2D panel, look at when they follow. */
+/** The centers of the 3D view and of the 2D panel when they follow. */
 function center(f) { return state.follow === null ? [0, 0, 0] : path(state.follow, uprightJoint, 3)[f]; }
 function center2D(f) { return path(state.follow || 0, seenKeypoint, 2)[f]; }

@@ -1,4 +1,4 @@
-// What a frame looks like: the points and lines of both panels.
+// The points and lines of a frame, in both panels.
 
 function isDark() { return document.documentElement.dataset.theme === "dark"; }
 function colors(n) { return info.colors[isDark() ? "dark" : "light"][n]; }
@@ -12,7 +12,7 @@ function frameTraces(f) {
   const solid = { x: [], y: [], z: [], color: [], text: [] }, hollow = { x: [], y: [], z: [], color: [], text: [] };
   const bones = { x: [], y: [], z: [], color: [] }, bars = { x: [], y: [], z: [], color: [] };
   const dots = { x: [], y: [], color: [], text: [] }, crosses = { x: [], y: [], color: [], text: [] };
-  // For each track the given bones and the inferred ones, by side.
+  // For each track its given bones and its inferred bones, by side.
   const lines = info.tracks.map(() => [0, 1].map(() => [-1, 0, 1].map(() => ({ x: [], y: [] }))));
   const from = center(f), ranges = sceneRanges();
   for (let n = 0; n < N; n++) {
@@ -49,7 +49,7 @@ function frameTraces(f) {
   return { bones, solid, hollow, bars, dots, crosses, lines, ...trails(f, from), ...marked(f, from, ranges) };
 }
 
-/** A point that is drawn, else null: WebGL cuts bones at the sides of the box, so one that is followed stands alone. */
+/** The point, or null if it is outside of the box while the view follows: WebGL would cut its bones at the box. */
 function near(p, ranges) {
   return state.follow === null || p.every((v, k) => ranges[k][0] <= v && v <= ranges[k][1]) ? p : null;
 }
@@ -57,7 +57,7 @@ function near(p, ranges) {
 function push(into, p, color) { into.x.push(p[0]); into.y.push(p[1]); into.z.push(p[2]); into.color.push(color); }
 function line(into, ends, color) { for (const p of [...ends, [null, null, null]]) push(into, p, color); }
 
-/** The dashes of a line in 3D, of one length in the whole clip: WebGL's own stretch with the line. */
+/** The dashes of a line in 3D, of about one length in the whole clip. WebGL's own dashes stretch with the line. */
 function dashes(from, to) {
   const size = Math.max(...info.reach[0]), length = Math.hypot(...from.map((v, k) => to[k] - v));
   const count = Math.max(2, Math.round(length / (0.06 * size)));
@@ -65,7 +65,7 @@ function dashes(from, to) {
   return Array.from({ length: count }, (_, i) => [at(2 * i), at(2 * i + 1)]);
 }
 
-/** The ways of the last second: of the pinned joints, or of each track's middle where none is pinned. */
+/** The paths of the last second: of the pinned joints, or of each track's center if none is pinned. */
 function trails(f, from) {
   const trail = { x: [], y: [], z: [], color: [] }, trail2D = { x: [], y: [] };
   if (!state.trails) return { trail, trail2D };
@@ -87,7 +87,7 @@ function trails(f, from) {
   return { trail, trail2D };
 }
 
-/** The joints that are pinned or hovered in the list, with their names. */
+/** The joints that are pinned, and the one under the mouse in the list, with their names. */
 function marked(f, from, ranges) {
   const mark = { x: [], y: [], z: [], text: [] }, mark2D = { x: [], y: [], text: [] };
   for (const j of new Set([...state.pinned, ...(state.hovered === null ? [] : [state.hovered])])) {
@@ -102,7 +102,7 @@ function marked(f, from, ranges) {
   return { mark, mark2D };
 }
 
-/** The lines of the floor below what is drawn. When the view follows they pass by. */
+/** The lines of the floor's grid within the box. They are fixed in the world, so they pass by when the view follows. */
 function floorLines(f) {
   const lines = { x: [], y: [], z: [] };
   if (!info.floor) return lines;

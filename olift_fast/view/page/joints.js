@@ -1,4 +1,4 @@
-// The list of joints: the mouse over a name marks the joint in all views, a click pins it, with its trail.
+// The list of joints. The mouse over a name marks the joint in all views; a click pins the joint, with its trail.
 
 function buildJoints() {
   const list = $("joint-list");
@@ -26,7 +26,7 @@ function mark(j) {
   if (!state.playing) draw(state.frame);
 }
 
-/** Shows the joints whose names hold what is searched for. */
+/** Shows only the joints whose names contain the searched text. */
 function find() {
   const wanted = $("search").value.trim().toLowerCase();
   info.joints.forEach((name, j) => { $("joint-list").children[j].hidden = !name.toLowerCase().includes(wanted); });

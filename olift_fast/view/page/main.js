@@ -1,13 +1,13 @@
-// How the page starts, and what scripts find in `window.olift`.
+// The start of the page, and `window.olift` for scripts.
 
 const olift = window.olift = {
   frameCount: F,
   get frame() { return state.frame; },
-  /** The frame of the video that is on the screen; -1 without a video. */
+  /** The frame of the video on the screen; -1 without a video. */
   get videoFrame() { return film.frame; },
-  /** Draws frame i; resolves when it is on the screen, the video too. */
+  /** Draws frame i; resolves when it is on the screen, with its video frame. */
   setFrame(i) { pause(); return draw(clamp(i)); },
-  /** Joints of the frame on show, [track][joint] = [x, y, z] as in the file, or null where there is none. */
+  /** The joints of the drawn frame, [track][joint] = [x, y, z] as in the file, or null for no joint. */
   positions() { return info.tracks.map((_, n) => info.joints.map((_, j) => joint(state.frame, n, j))); },
   play, pause, follow,
 };

@@ -1,4 +1,4 @@
-// The two plots. Only the latest frame asked for is drawn, so a slow browser drops frames and keeps the time.
+// The two plots. Only the latest requested frame is drawn, so a slow browser drops frames and keeps time.
 
 const BONES = 0, SOLID = 1, HOLLOW = 2, BARS = 3, TRAIL = 4, FLOOR = 5, MARK = 6, TITLES = 7;
 const FIRST_DIRECTION = [0.75, -1.42, 0.52];
@@ -19,7 +19,7 @@ function draw(f) {
 
 async function update(f) {
   const t = frameTraces(f), scene = $("scene"), image = $("image"), flat = t.lines.flat(2);
-  // WebGL traces need a vertex: a point that is nowhere stands in for an empty trace.
+  // A WebGL trace needs a vertex, so an empty trace gets a point without a place.
   const three = [t.bones, t.solid, t.hollow, t.bars, t.trail, floorLines(f), t.mark].map((trace) => (
     trace.x.length ? trace : { x: [null], y: [null], z: [null], color: ["#000"], text: [""] }));
   const only = (...places) => three.map((trace, place) => (places.includes(place) ? trace.color : undefined));
@@ -45,7 +45,7 @@ async function update(f) {
   $("clock").innerHTML = `${time}<span>frame ${number.toLocaleString("en")}</span>`;
 }
 
-/** Does work() without letting a redraw put the camera back while the mouse turns it: new points need neither. */
+/** Runs work(), which draws new points, without resetting the camera while the mouse turns it. */
 async function withCameraKept(scene, work) {
   const inner = scene._fullLayout.scene._scene;
   inner.setViewport = inner.updateFx = () => {};
@@ -114,7 +114,7 @@ function imageLayout() {
   };
 }
 
-/** The ranges of the 2D panel: the whole video, or where the keypoints are; about them when it follows. */
+/** The ranges of the 2D panel: around the followed animal; or the whole video; or all keypoints. */
 function imageRanges() {
   if (state.follow !== null) {
     const [x, y] = info.reach2D[state.follow].map((v) => 1.25 * v), [a, b] = center2D(state.frame);
@@ -125,7 +125,7 @@ function imageRanges() {
   return { x, y };
 }
 
-/** The changes of the 2D layout that keep the followed animal in the middle. */
+/** The changes to the 2D layout that keep the followed animal in the middle. */
 function followed() {
   const { x, y } = imageRanges();
   return { "xaxis.range": x, "yaxis.range": [y[1], y[0]] };
@@ -148,7 +148,7 @@ function sceneLayout(camera) {
       range: ranges[k], tickmode: "array", tickvals: values,
       ticktext: values.map((v) => (state.follow === null ? String(Number((sign * v).toPrecision(6)) || 0) : "")),
       title: { text: "" }, tickfont: { size: 10, color: text }, gridcolor: grid, zeroline: false,
-      // The floor is a grid of its own.
+      // The floor has its own grid.
       showgrid: !(info.floor && k < 2), showbackground: false, showspikes: false, showline: false, color: text,
     };
   };
@@ -162,14 +162,14 @@ function sceneLayout(camera) {
   };
 }
 
-/** The nearest camera in a direction from which all of a box with sides (x, y, z) is in the panel. */
+/** The nearest camera in this direction that has all of a box with sides (x, y, z) in the panel. */
 function fittedCamera(sides, direction) {
   const { width, height } = $("scene").getBoundingClientRect(), lowered = [0, 0, -0.06];
   const unit = direction.map((v) => v / Math.hypot(...direction)), level = Math.hypot(unit[0], unit[1]) || 1e-6;
   const right = [-unit[1] / level, unit[0] / level, 0], up = [-unit[2] * right[1], unit[2] * right[0], level];
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   let distance = 0;
-  // The angle of view is 45° of the height; some room is left for the axes' numbers.
+  // The vertical field of view is 45°; some room is left for the axes' numbers.
   const steep = 0.86 * Math.tan(Math.PI / 8), wide = (steep * width) / Math.max(height, 1);
   for (let corner = 0; corner < 8; corner++) {
     const p = sides.map((side, k) => (corner & (1 << k) ? side / 2 : -side / 2) - lowered[k]);
@@ -181,7 +181,7 @@ function fittedCamera(sides, direction) {
 
 function gridStep() { return niceStep(Math.max(...sceneRanges().map(([a, b]) => b - a)) / 5); }
 
-/** Ranges of the drawn axes (to the right, away, up): the whole clip, or about the middle when following. */
+/** Ranges of the drawn axes (to the right, away, up): the whole clip, or around the center if the view follows. */
 function sceneRanges() {
   const turned = ([x, y, z]) => (inWorld ? [x, y, z] : [x, z, y]);
   let ranges;
@@ -196,7 +196,7 @@ function sceneRanges() {
   return ranges.map(([a, b]) => { const grow = Math.max(0, least - (b - a)) / 2; return [a - grow, b + grow]; });
 }
 
-/** The axes' names, at the ends of the edges that meet in the corner below, left, in front. */
+/** The axes' names, at the ends of the edges that meet in the lower left front corner. */
 function axisTitles() {
   const [[x0, x1], [y0, y1], [z0, z1]] = sceneRanges();
   return {
@@ -211,7 +211,7 @@ function niceStep(rough) {
   return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
 }
 
-/** Draws all again; with `fitted`, from as near as all of the box can be seen, in the direction that is looked in. */
+/** Draws all again. With `fitted`, the camera moves as near as all of the box can be seen, in its direction. */
 async function repaint(fitted = false) {
   const scene = $("scene"), titles = axisTitles(), { mark, label, floor } = look();
   let camera = scene._fullLayout.scene._scene.getCamera();

@@ -1,4 +1,4 @@
-// A second view that stays: from the side, from above, or as the camera sees, without perspective.
+// A second view that can't be turned: from the side, from above or from the front, without perspective.
 
 const SIDES = {
   side: { axes: [1, 2], far: 0, words: ["depth →", "up ↑"] },

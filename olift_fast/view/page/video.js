@@ -1,4 +1,4 @@
-// The video below the 2D panel: its frame i lies below the drawn frame i.
+// The video below the 2D panel. Its frame i belongs to the drawn frame i.
 
 const film = { element: null, frame: -1, waiting: null };
 
@@ -39,13 +39,13 @@ async function openVideo() {
   }
 }
 
-/** The frame that is on the screen at a time of the video. */
+/** The number of the frame at a time of the video. */
 function frameAt(time) { return Math.max(0, Math.min(F - 1, Math.floor(time * info.video.rate + 0.01))); }
 
-/** Puts the video where its pixels are in the plot, which may be moved and zoomed. */
+/** Lays the video below the plot, pixel on pixel, also after the plot was moved or zoomed. */
 function placeVideo() {
   const { xaxis, yaxis } = $("image")._fullLayout, [width, height] = info.video.size;
-  // Of the vertical axis, the range begins below.
+  // The range of the vertical axis starts at the bottom.
   const across = (value) => ((value - xaxis.range[0]) / (xaxis.range[1] - xaxis.range[0])) * xaxis._length;
   const down = (value) => ((value - yaxis.range[1]) / (yaxis.range[0] - yaxis.range[1])) * yaxis._length;
   const place = (element, left, top, wide, tall) => Object.assign(element.style, {
@@ -55,7 +55,7 @@ function placeVideo() {
   place(film.element, across(0), down(0), across(width) - across(0), down(height) - down(0));
 }
 
-/** Shows frame f of the video; resolves when it is there. While the page plays, the video runs by itself. */
+/** Shows frame f of the video; resolves when it is on the screen. While the page plays, the video runs by itself. */
 async function showVideo(f) {
   const element = film.element;
   if (!element || state.playing) return;
@@ -63,7 +63,7 @@ async function showVideo(f) {
   if (Math.abs(element.currentTime - time) < 0.25 / info.video.rate && !element.seeking) return;
   await new Promise((done) => {
     film.waiting = (shown) => { if (shown === f) done(); };
-    // Nothing comes to the screen of a page that is hidden, and no frame twice.
+    // A hidden page shows no frame, and no frame is shown twice, so this also resolves a while after the seek.
     element.addEventListener("seeked", () => setTimeout(done, element.requestVideoFrameCallback ? 500 : 0), { once: true });
     element.currentTime = time;
   });
@@ -71,7 +71,7 @@ async function showVideo(f) {
   film.frame = f;
 }
 
-/** Starts the video with the page, or tells that there is none to keep the time. */
+/** Starts the video when the page plays; pauses the page if the video can't be played. */
 async function playVideo() {
   const element = film.element;
   if (!element) return;
@@ -82,7 +82,7 @@ async function playVideo() {
 
 function pauseVideo() { if (film.element) film.element.pause(); }
 
-/** The frame of the video that is on the screen, or null without a video. */
+/** The number of the video's frame on the screen; null without a video. */
 function videoFrame() {
   const element = film.element;
   if (!element) return null;

@@ -15,6 +15,7 @@ from olift_fast.nn.layers import MotionLayer, SpaceLayer
 from olift_fast.nn.native_layers import is_plain, is_plain_mlp, is_plain_norm
 from olift_fast.ops import token_block
 from olift_fast.ops.backends import asked_backend, choose_backend, refuse_triton
+from olift_fast.ops.registration import autocast_dtype
 from olift_fast.ops.token_block import Head, Linear, Mlp, Norm
 from olift_fast.ops.token_block.registration import product_dtype
 from olift_fast.ops.token_block.triton_launch import refuse_sizes, slower_than_eager
@@ -97,7 +98,7 @@ def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Mo
     if refusal is not None:
         return refusal
     dtypes = {linear.weight.dtype for linear in linears}
-    if dtypes != {tokens.dtype} and not torch.is_autocast_enabled(tokens.device.type):
+    if dtypes != {tokens.dtype} and autocast_dtype(tokens.device) is None:
         return f"weights must be {tokens.dtype}, as the tokens are, got {', '.join(sorted(map(str, dtypes)))}"
     pairs = [*map(_norm, norms), *map(_linear, linears)]
     refusal = refuse_triton(*(parameter for pair in pairs for parameter in pair))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.watched import Watched
+from olift_fast.ops.registration import autocast_dtype
 from olift_fast.runtime.time_encoding import TimeEncoding
 
 
@@ -53,8 +54,7 @@ class RelativeTimeBias(nn.Module):
         if sources is None:
             return self._computed()
         device = self.freqs.device
-        half = torch.is_autocast_enabled(device.type)
-        dtype = torch.get_autocast_dtype(device.type) if half else self.projection.weight.dtype
+        dtype = autocast_dtype(device) or self.projection.weight.dtype
         key = (tuple(self.window), device, dtype)
         held, watched = self._held.get(key, (None, None))
         if held is None or watched is None or not watched.are((held, *sources)):

@@ -193,9 +193,15 @@ def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
     return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """Autocast's dtype on this device; None where it is off, and on the meta device, where PyTorch has none."""
+    on = device.type != "meta" and torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if on else None
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Switches autocast off if it is on. Otherwise does nothing, and adds nothing to a compiled or exported graph."""
-    if torch.is_autocast_enabled(device.type):
+    if autocast_dtype(device) is not None:
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
@@ -204,10 +210,9 @@ def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in autocast's dtype if it is on. float64 stays, as in PyTorch's own attention."""
     if not all(isinstance(x, Tensor) for x in tensors):
         return tensors  # Later checks name the wrong one.
-    device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    dtype = autocast_dtype(tensors[0].device)
+    if dtype is None:
         return tensors
-    dtype = torch.get_autocast_dtype(device)
     return tuple(x.to(dtype) if x.is_floating_point() and x.dtype != torch.float64 else x for x in tensors)
 
 

@@ -17,6 +17,7 @@ from olift_fast.nn.fused import copied
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.passes import passes_of, why_not_passes
 from olift_fast.ops import banded_attention_step
+from olift_fast.ops.registration import autocast_dtype
 from olift_fast.runtime.arrays import Array, Mask
 from olift_fast.runtime.encoder import Encoder
 from olift_fast.streaming.rings import Indices, MotionRings, visibility_ring
@@ -93,8 +94,7 @@ class ModuleSteps:
         self._visible = visibility_ring(config, tracks, joints, partial(like.new_zeros, dtype=torch.bool))
         biases = (_layer(module).attention.time_bias for module in model.motion)
         with model.autocast():
-            on = like.device.type
-            products = torch.get_autocast_dtype(on) if torch.is_autocast_enabled(on) else like.dtype
+            products = autocast_dtype(like.device) or like.dtype
             self._biases = [None if bias is None else bias().to(torch.float32, copy=True) for bias in biases]
         projected = partial(like.new_zeros, dtype=products)
         self._rings = [MotionRings(config, tracks, joints, like.new_zeros, projected) for _ in model.motion]

@@ -30,7 +30,7 @@ def doubled(x: Tensor) -> Tensor:
 CALLS: dict[str, Callable[[Tensor], Any]] = {
     "banded_attention": lambda x: ops.banded_attention(x, x, x, 2),
     "joint_attention": lambda x: ops.joint_attention(x, x, x),
-    "rff_linear": lambda x: ops.rff_linear(x[..., :2], torch.ones(2, 4), torch.ones(3, 8)),
+    "rff_linear": lambda x: ops.rff_linear(x[..., :2], x.new_ones(2, 4), x.new_ones(3, 8)),
     "procrustes_error": lambda x: ops.procrustes_mse(x[0, :, :, 0, :3], x[0, :, :, 1, :3]),
 }
 """By the name of the operation in ``torch.ops``."""
@@ -143,3 +143,18 @@ def test_tracing_records_the_operation() -> None:
     x = points(requires_grad=False)
     graph = torch.jit.trace(lambda y: ops.joint_attention(y, y, y), x, check_trace=False).graph
     assert f"{NAMESPACE}::joint_attention" in str(graph)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("gradients", [False, True])
+def test_the_meta_device_gives_shapes(name: str, gradients: bool) -> None:
+    x = points()
+    wanted = CALLS[name](x)
+    with torch.set_grad_enabled(gradients):
+        given = x.detach().to("meta").requires_grad_()
+        shape = CALLS[name](given)
+    assert (shape.shape, shape.dtype, shape.device.type) == (wanted.shape, wanted.dtype, "meta")
+    if gradients:
+        shape.sum().backward()
+        assert given.grad is not None
+        assert given.grad.shape == x.shape

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend
 from olift_fast.ops.checks import check_device, check_floating, check_mask, check_shape
+from olift_fast.ops.registration import autocast_dtype
 from olift_fast.ops.rff.eager import eager_rff_encode, eager_rff_linear
 from olift_fast.ops.rff.native import native_encode, native_linear, refuse_native_encode, refuse_native_linear
 from olift_fast.ops.rff.triton_launch import refuse_triton_rff, triton_encode, triton_linear
@@ -78,8 +79,8 @@ def rff_linear(
     Equivalent to `olift_fast.reference.rff_linear`.
     """
     _check(x, freqs, visible)
-    autocast = torch.is_autocast_enabled(x.device.type)
-    _check_layer(x, freqs, weight, bias, token, autocast)
+    autocast = autocast_dtype(x.device)
+    _check_layer(x, freqs, weight, bias, token, autocast is not None)
     refusals = {
         "triton": refuse_triton_rff(x, freqs, weight, bias, token),
         "native": refuse_native_linear(x, freqs, weight, bias, token),
@@ -88,7 +89,7 @@ def rff_linear(
     x, freqs = _at_least_float32(x), _at_least_float32(freqs)
     if chosen == "eager":
         return eager_rff_linear(x, freqs, weight, bias, visible=visible, token=token)
-    product = torch.get_autocast_dtype(x.device.type) if autocast else weight.dtype
+    product = autocast or weight.dtype
     dtype = product if visible is None or token is None else torch.promote_types(product, token.dtype)
     if chosen == "native":
         return native_linear(x, freqs, weight, bias, visible, token).to(dtype)

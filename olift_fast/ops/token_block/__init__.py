@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from olift_fast.ops.backends import Backend, choose_backend
 from olift_fast.ops.checks import check_device, check_floating, check_shape
+from olift_fast.ops.registration import autocast_dtype
 from olift_fast.ops.token_block.eager import eager_block
 from olift_fast.ops.token_block.registration import Head, Linear, Mlp, Norm, product_dtype, tensors_of
 from olift_fast.ops.token_block.triton_launch import refuse_triton_block, slower_than_eager, triton_block
@@ -82,12 +82,12 @@ def _check(tokens: Tensor, attended: Tensor | None, projection: Linear | None, m
     _check_layer("head's first layer", first, width, None)
     if last is not None:
         _check_layer("head's second layer", last, first[0].shape[0], None)
-    autocast = torch.is_autocast_enabled(tokens.device.type)
+    autocast = autocast_dtype(tokens.device)
     for tensor in (attended, *tensors_of(projection, mlp, head)):
         if tensor is not None:
             check_device("every tensor", tensor, tokens)
     for layer in _layers(projection, mlp, head):
-        if not autocast and layer[0].dtype != tokens.dtype:
+        if autocast is None and layer[0].dtype != tokens.dtype:
             raise TypeError(f"weights must be {tokens.dtype}, as the tokens are, got {layer[0].dtype}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from olift_fast.ops.registration import Launch, contiguous, differentiate, operation, rows_of
+from olift_fast.ops.registration import Launch, autocast_dtype, contiguous, differentiate, operation, rows_of
 
 Norm = tuple[Tensor, Tensor]
 """A norm's weight and bias, ``(D,)`` both."""
@@ -30,8 +30,8 @@ def tensors_of(projection: Linear | None, mlp: Mlp | None, head: Head) -> list[T
 
 def product_dtype(head: Head) -> torch.dtype:
     """The dtype of the products: that of the weights, or autocast's under autocast."""
-    weight, device = head[1][0], head[1][0].device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    weight = head[1][0]
+    return autocast_dtype(weight.device) or weight.dtype
 
 
 def register(name: str, forward: Launch, device: str | None) -> Block:

@@ -140,6 +140,7 @@ def why_not_as_made(motion: Iterable[nn.Module], space: Iterable[nn.Module], dec
     ):
         for layer in layers:
             if type(layer) is not kind or type(layer.attention) is not attention:
-                found = f"{type(layer).__name__} with {type(layer.attention).__name__}"
+                own = getattr(layer, "attention", None)
+                found = type(layer).__name__ + ("" if own is None else f" with {type(own).__name__}")
                 return f"a layer must be a {kind.__name__} with {attention.__name__}, got a {found}"
     return None if type(decoder) is Decoder else f"the decoder must be a Decoder, got a {type(decoder).__name__}"

@@ -59,8 +59,8 @@ def bones_reported() -> Iterator[None]:
 
 
 def tracks_without_bones(tracks: KeypointTracks) -> list[str]:
-    """The names of the tracks that have two joints or more, and no bone between any of them."""
-    there = ~tracks.absent()
+    """The names of the tracks of which two joints or more are ever visible, and no bone joins any of them."""
+    there = np.asarray(tracks.visible().any(axis=1), dtype=np.bool_)
     edges = np.array(tracks.skeleton.edges, dtype=np.int64).reshape(-1, 2)
     joined = np.any(np.all(there[:, edges], axis=2), axis=1)
     return [name for name, own, bones in zip(tracks.tracks, there, joined, strict=True) if own.sum() > 1 and not bones]

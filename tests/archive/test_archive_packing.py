@@ -88,7 +88,7 @@ def test_what_a_format_cannot_hold_fails_before_it_is_lifted(
     monkeypatch.setattr(lifting, "lift_recordings", lambda *_, **__: pytest.fail("was lifted"))
     assert run(tmp_path / "in", tmp_path / "out", suffix=".trc", fps=30.0).failed == 1
     told = records(tmp_path / "out")["two.npy"]["error"]
-    assert told.startswith("TRC holds one track a file, got 2 ('track_0', 'track_1'): write an .npz, of which"), told
+    assert told.startswith("TRC holds one track a file, got 2 ('track_0', 'track_1'): write an .npz, from which"), told
 
 
 def two_animals(path: Path, frames: int = 3000) -> Path:

@@ -92,7 +92,7 @@ def test_what_the_cpp_client_cant_do_is_told_in_one_line(stream: Stream, program
         free.bind(("127.0.0.1", 0))
         nobody = free.getsockname()[1]
     for wrong, frames, told in (
-        (port, np.ones((1, 2, 3)), "wanted 17"),
+        (port, np.ones((1, 2, 3)), "must be 17 points"),
         (port, np.ones((1, 1, 2)), "wanted x, y and confidence of each joint, got 2 numbers"),
         (nobody, np.ones((1, 17, 3)), f"no stream at 127.0.0.1 {nobody}"),
     ):

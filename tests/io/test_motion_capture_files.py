@@ -237,8 +237,8 @@ def test_formats_of_one_track_refuse_several(tmp_path: Path, suffix: str, title:
     with pytest.raises(InputError) as error:
         write_lifted(_two_dogs(), tmp_path / f"dogs{suffix}")
     wanted = (
-        f"{title} holds one track a file, got 2 ('rex', 'fido'): write an .npz, of which "
-        "`olift convert --track` takes one, and `olift convert --each-track` makes a file of each"
+        f"{title} holds one track a file, got 2 ('rex', 'fido'): write an .npz, from which "
+        "`olift convert --track` takes one track, and `olift convert --each-track` makes a file of each"
     )
     assert str(error.value) == f"{tmp_path / f'dogs{suffix}'}: {wanted}" and not list(tmp_path.iterdir())
 

@@ -179,7 +179,7 @@ def test_series_with_times_of_their_own_meet_at_the_same_frames(tmp_path: Path) 
     found = read_keypoints(path)
     assert found.tracks == ("A",) and found.num_frames == 6 and found.fps is None
     assert found.visible()[0, :, 2].tolist() == [True, True, False, True, True, True]
-    assert any("taken for frame numbers" in note for note in found.notes)
+    assert any("taken as frame numbers" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("shift", [1e-3, 1e-5, 4e-7])

@@ -61,7 +61,7 @@ def test_times_however_written_count_from_the_first(read: Callable[..., Keypoint
 
 def test_times_that_are_not_understood_are_warned_about(read: Callable[..., KeypointTracks]) -> None:
     found = read(f"time,{POINTS}\n{rows('00:00:01:05', '00:00:01:06', '00:00:01:07')}")
-    assert found.frames is None and found.fps is None and "not understood" in found.warnings[0]
+    assert found.frames is None and found.fps is None and "can't be read" in found.warnings[0]
 
 
 def test_frame_numbers_may_have_a_separator_of_thousands(read: Callable[..., KeypointTracks]) -> None:

@@ -46,7 +46,7 @@ def test_slower_series_are_at_the_nearest_frames_of_the_finest() -> None:
 
 def test_series_that_take_turns_share_the_axis_of_all() -> None:
     axis = one_axis([TIMES[::2], TIMES[1::2]])
-    assert axis.fps == 30 and "between each other" in axis.warnings[0]
+    assert axis.fps == 30 and "take turns" in axis.warnings[0]
     assert axis.frames[0].tolist() == list(range(0, 60, 2)) and axis.frames[1].tolist() == list(range(1, 60, 2))
 
 

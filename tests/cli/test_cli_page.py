@@ -29,9 +29,9 @@ def named_in(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
 
 
-def test_every_command_has_a_section_and_a_line_at_the_top() -> None:
+def test_every_command_has_a_section_and_a_row_at_the_top() -> None:
     assert set(SECTIONS) == set(COMMANDS)
-    assert set(re.findall(r"^    olift (\w+)", _PARTS[0], flags=re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"\[`olift (\w+)[^`]*`\]\(#olift-\1\) \|$", _PARTS[0], flags=re.MULTILINE)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", SECTIONS)

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,22 @@ def test_python_client_gets_an_answer_for_each_frame(stream: Stream, capsys: pyt
     assert [line.split(" ")[0] for line in printed[:20]] == [str(number) for number in range(20)]
     assert all(len(json.loads(line.partition(" ")[2])) == 3 for line in printed[:20])
     assert printed[20].startswith("left out: ")
+
+
+@pytest.mark.slow
+def test_python_client_stays_in_step_when_an_idle_track_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line that tells of the end is no answer to the next frame."""
+    (client,) = (block.code for block in blocks(PAGE) if block.why_not == "needs the server")
+    running = Stream("--skeleton", "coco_17", "--tcp", 0, "--threads", 1, "--idle", 0.2)
+
+    def tracker() -> Iterator[list[list[float]]]:
+        yield from FRAMES[:3]
+        time.sleep(1)
+        yield from FRAMES[3:6]
+
+    exec(client.replace("5000", str(running.port("tcp"))), {"tracker": tracker})
+    running.stop()
+    assert [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1", "2", "0", "1", "2"]
 
 
 @pytest.fixture(scope="module")

@@ -80,10 +80,9 @@ void project(const RffForward& p) {
       if (held < kRows && n + 1 < end) continue;
       for (int64_t j = 0; j < weight.count(); ++j) {
         const int64_t first = j * 2 * L;
-        const Vec<L> b0 = load<L>(bias.at(first)), b1 = load<L>(bias.at(first + L));
         for_tiles(held, [&](int64_t row, auto rows) OLIFT_INLINED {
           Vec<L> sums[rows][2];
-          for (auto& sum : sums) sum[0] = b0, sum[1] = b1;
+          for (auto& sum : sums) sum[0] = load<L>(bias.at(first)), sum[1] = load<L>(bias.at(first + L));
           multiply<L>(features.at(row * stride), stride, 1, weight.panel(j), 2 * L, weight.rows(), sums);
           for (int i = 0; i < rows && row + i < held; ++i) {
             float* to = p.out + points[row + i] * width + first;

@@ -86,7 +86,8 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         InputError: there are no poses, or frame numbers are too far apart to be frames of a video.
     """
     if not found.frames:
-        raise InputError(f"no keypoint is visible in {len(set(all_frames))} frames, wanted at least one animal")
+        frames_of_file = plural(len(set(all_frames)), "frame")
+        raise InputError(f"no keypoint is visible in {frames_of_file}, wanted at least one animal")
     numbers = np.unique(np.array([*found.frames, *all_frames], dtype=np.int64))
     frames, places = fill_gaps(numbers, found.num_joints) if fill else (numbers, np.arange(len(numbers)))
     ids, notes = _telling_ids(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from asking import ask
 
+from olift_fast.errors import InputError
 from olift_fast.io import read_keypoints, read_lifted, write_lifted
 from olift_fast.model import Normalization
 from olift_fast.model.alignment import fit_cameras
@@ -111,6 +113,7 @@ def assert_read_alike(found: dict[str, Any], source: Path) -> None:
     assert found["tracks"] == list(tracks.tracks) and found["format"] == tracks.format
     assert found["frames"] == (None if tracks.frames is None else tracks.frames.tolist())
     assert found["notes"] == list(tracks.notes), source
+    assert found["fps"] == tracks.fps and found["imageSize"] == (tracks.image_size and list(tracks.image_size)), source
 
 
 MMPOSE = (
@@ -141,6 +144,95 @@ def test_small_files_of_other_formats_are_read_as_in_python(tmp_path: Path) -> N
     for file, found in zip(files, ask("read", tmp_path, recordings=[[str(file)] for file in files]), strict=True):
         assert_read_alike(found, file)
         assert found["fps"] == (25.0 if file.name == "ours.npz" else None)
+
+
+def _coco(frames: list[int], **given: Any) -> dict[str, Any]:
+    flat = [10, 20, 2, 30, 45, 2]
+    images = [{"id": frame, "file_name": f"a_{frame}.png", "width": 99, "height": 99} for frame in frames]
+    annotations = [{"image_id": frame, "category_id": 1, "keypoints": flat, "track_id": 1} for frame in frames]
+    categories = [{"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}]
+    return {"images": images, "annotations": annotations, "categories": categories} | given
+
+
+def _mmpose(numbers: list[Any], **instance: Any) -> dict[str, Any]:
+    usual = {"keypoints": [[1, 2], [30, 4], [50, 66]], "keypoint_scores": [0.9, 0.8, 0.7]}
+    frames = [{"frame_id": number, "instances": [usual]} for number in numbers]
+    return {"instance_info": [{"frame_id": 0, "instances": [usual | instance]}, *frames]}
+
+
+def _openpose(*people: Any, **frame: Any) -> list[Any]:
+    usual = {"pose_keypoints_2d": [value for joint in range(18) for value in (10 + 7 * joint, 9 + 3 * joint, 0.5)]}
+    return [{"people": [usual], **frame}, *({"people": given, **frame} for given in people)]
+
+
+ODD: dict[str, Any] = {
+    "far.json": _coco([1, 2, 90]),
+    "same image.json": _coco([1, 1]),
+    "unordered.json": _coco([3, 1]),
+    "no annotation.json": _coco([1, 2], annotations=[]),
+    "no score.json": _coco([1], annotations=[{"image_id": 1, "category_id": 1, "keypoints": [1, 2, None, 9, 9, -1]}]),
+    "frame null.json": _mmpose([None]),
+    "frame text.json": _mmpose(["1", " 2"]),
+    "frame half.json": _mmpose([1.5]),
+    "frames unordered.json": _mmpose([9, 3]),
+    "one without a number.json": _mmpose([0, None, 0]),
+    "keypoints null.json": _mmpose([3], keypoints=None),
+    "score null.json": _mmpose([3], keypoint_scores=[None, 0.5, None]),
+    "scores short.json": _mmpose([3], keypoint_scores=[1, 1]),
+    "point null.json": _mmpose([3], keypoints=[[None, None], [3, 4], [5, 6]]),
+    "deep.json": _mmpose([3], keypoints=[[1, 2, 30], [3, 4, 5], [5, 6, 7]]),
+    "people null.json": _openpose(None, []),
+    "person null.json": _openpose([{"pose_keypoints_2d": None}], [{"pose_keypoints_2d": []}]),
+    "person empty.json": _openpose([{}]),
+    "points short.json": _openpose([{"pose_keypoints_2d": [1, 2, 0.5, 3]}]),
+    "frame half of openpose.json": _openpose(frame=5.5),
+    "frame below 0.json": _openpose([], frame=-5),
+    "frame twice.json": _openpose([], frame=5),
+    "row short.csv": MARKED + "7,1,2,3\n",
+    "row without values.csv": MARKED + "7,,\n",
+    "row without number.csv": MARKED + ",1,2,3,4\n",
+    "number below 0.csv": MARKED.replace("\n3,", "\n-3,"),
+    "unordered.csv": MARKED.replace("\n3,", "\n9,"),
+    **{
+        f"{name}.npz": {"keypoints": np.arange(40.0).reshape(5, 4, 2) ** 1.5 + 9, name.split()[0]: np.array(value)}
+        for name, value in {
+            "frames half": [0, 1, 2, 3, 4.5],
+            "frames huge": [0, 1, 2, 3, 1e300],
+            "frames twofold": [[0, 1, 2, 3, 4]],
+            "frames bool": [False, True, True, True, True],
+            "names twofold": [["a", "b", "c", "d"]],
+            "names numbers": [4, 5, 6, 7],
+            "tracks text": "a",
+            "fps twofold": [25.0, 30.0],
+            "fps unknown": np.nan,
+            "image_size of three": [1, 2, 3],
+            "image_size none": [0, 0],
+            "image_size half": [640.5, 480],
+            "confidence turned": np.ones((4, 5)),
+            "confidence none": np.full((5, 4), np.nan),
+        }.items()
+    },
+}
+
+
+def test_odd_files_are_read_as_in_python_or_refused_in_the_same_words(tmp_path: Path) -> None:
+    for name, content in ODD.items():
+        if name.endswith(".npz"):
+            np.savez(tmp_path / name, **content)
+        else:
+            (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    refused = 0
+    answers = ask("read", tmp_path, recordings=[[str(tmp_path / name)] for name in ODD])
+    for name, found in zip(ODD, answers, strict=True):
+        try:
+            read_keypoints(tmp_path / name)
+        except InputError as error:
+            assert found.get("refused") == str(error).replace(f"{tmp_path}/", "")
+            refused += 1
+        else:
+            assert "refused" not in found, found
+            assert_read_alike(found, tmp_path / name)
+    assert len(ODD) // 3 < refused < len(ODD) // 3 * 2
 
 
 def archive_of(**arrays: Any) -> bytes:

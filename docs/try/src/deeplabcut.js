@@ -6,6 +6,7 @@ import { framesBetween } from "./detections.js";
 
 const HEADER = ["scorer", "individuals", "bodyparts", "coords"];
 const SCORES = new Set(["likelihood", "confidence", "conf", "score", "probability", "p", "c"]);
+const NUMBER = /^-?\d+([.,]0*)?$/;
 const MISSING = /^(?:|<?#?n\/?a>?|nan|none|null|-+|[+-]?inf)$/i;
 
 /** What a reader returns, of the text of a table. */
@@ -35,6 +36,11 @@ export function readDeepLabCut(text) {
   const placed = [...columns.values()].filter(({ key }) => key[2] === "x" || key[2] === "y");
   const tracks = [...new Set(placed.map(({ key }) => key[0]))], names = [...new Set(placed.map(({ key }) => key[1]))];
   const body = rows.slice(Object.keys(header).length).filter((row, index) => index > 0 || row.slice(first).some(Boolean) || /\d/.test(row[0]));
+  const lineOf = (index) => index + 1 + rows.length - body.length, width = coords.findLastIndex(Boolean) + 1;
+  body.forEach((row, index) => {
+    // A line without any value may stop early: spreadsheets and some tools drop empty cells.
+    if (row.length < width && row.slice(first).some(Boolean)) throw new InputError(`line ${lineOf(index)} has ${row.length} cells, wanted ${width}`);
+  });
   const marks = framesOfRows(body.map((row) => row.slice(0, first)));
   const N = tracks.length, J = names.length, T = marks.frames.length;
   checkSize(N, T, J);
@@ -56,7 +62,7 @@ export function readDeepLabCut(text) {
     if (MISSING.test(cell)) return NaN;
     const value = Number(cell);
     if (Number.isNaN(value)) {
-      throw new InputError(`line ${index + 1 + rows.length - body.length}, column ${place + 1}: wanted a number, got ${shown(cell)}`);
+      throw new InputError(`line ${lineOf(index)}, column ${place + 1}: wanted a number, got ${shown(cell)}`);
     }
     return value;
   }
@@ -79,7 +85,9 @@ function cellsOf(text) {
 function framesOfRows(marks) {
   if (!marks.length) throw new InputError("holds no frames, wanted at least one");
   const cells = marks.map((row) => row[row.length - 1]), counted = { frames: cells.map((_, row) => row), places: cells.map((_, row) => row) };
-  if (cells.every((cell) => /^\d+([.,]0*)?$/.test(cell))) {
+  if (cells.some(Boolean) && cells.every((cell) => !cell || NUMBER.test(cell))) {
+    const empty = cells.indexOf("");
+    if (empty >= 0) throw new InputError(`row ${empty + 1} of ${cells.length} has no frame number or time, but the others do`);
     const numbers = cells.map((cell) => parseInt(cell, 10));
     return ordered(numbers, framesBetween(numbers));
   }

@@ -34,7 +34,8 @@ class Operation:
 
     A call goes through the dispatcher, which takes 11 microseconds, only where something there may want to see it:
     gradients, autocast, `torch.compile`, `torch.func`, a mode, a subclass of tensors, a profiler. Else it calls the
-    function.
+    function. A kernel that other code registers for the operation is not called then, and a
+    `torch.profiler.ExecutionTraceObserver` without a profiler does not see the call.
 
     Args:
         op: the operation in ``torch.ops``.

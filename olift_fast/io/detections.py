@@ -292,7 +292,7 @@ def _by_frame(poses: npt.NDArray[np.intp], frames: npt.NDArray[np.int64]) -> lis
 
 def _near_pairs(cost: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     """The places of the costs within `REACH`, the smallest first."""
-    for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+    for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None, kind="stable"), cost.shape), strict=True):
         if cost[row, column] > REACH:
             return
         yield int(row), int(column)

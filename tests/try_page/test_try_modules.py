@@ -169,6 +169,14 @@ ODD: dict[str, Any] = {
     "far.json": _coco([1, 2, 90]),
     "same image.json": _coco([1, 1]),
     "unordered.json": _coco([3, 1]),
+    "frames by name.json": _coco(
+        [0, 30, 31, 59],
+        images=[
+            {"id": frame, "file_name": f"v_{frame:04}.png", "width": 99, "height": 99} for frame in (0, 30, 31, 59)
+        ],
+        annotations=[{"image_id": frame, "category_id": 1, "keypoints": [1, 2, 2, 9, 9, 2]} for frame in (0, 59)],
+    ),
+    "no frames.json": [],
     "no annotation.json": _coco([1, 2], annotations=[]),
     "no score.json": _coco([1], annotations=[{"image_id": 1, "category_id": 1, "keypoints": [1, 2, None, 9, 9, -1]}]),
     "frame null.json": _mmpose([None]),
@@ -216,23 +224,72 @@ ODD: dict[str, Any] = {
 
 
 def test_odd_files_are_read_as_in_python_or_refused_in_the_same_words(tmp_path: Path) -> None:
-    for name, content in ODD.items():
+    refused = compare_with_python(ODD, tmp_path)
+    assert len(ODD) // 3 < refused < len(ODD) // 3 * 2
+
+
+def compare_with_python(contents: dict[str, Any], folder: Path) -> int:
+    """How many of the files are refused; a file of arrays is an .npz, another value than text becomes JSON."""
+    for name, content in contents.items():
         if name.endswith(".npz"):
-            np.savez(tmp_path / name, **content)
+            np.savez(folder / name, **content)
         else:
-            (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+            (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     refused = 0
-    answers = ask("read", tmp_path, recordings=[[str(tmp_path / name)] for name in ODD])
-    for name, found in zip(ODD, answers, strict=True):
+    answers = ask("read", folder, recordings=[[str(folder / name)] for name in contents])
+    for name, found in zip(contents, answers, strict=True):
         try:
-            read_keypoints(tmp_path / name)
+            read_keypoints(folder / name)
         except InputError as error:
-            assert found.get("refused") == str(error).replace(f"{tmp_path}/", "")
+            assert found.get("refused") == str(error).replace(f"{folder}/", "")
             refused += 1
         else:
             assert "refused" not in found, found
-            assert_read_alike(found, tmp_path / name)
-    assert len(ODD) // 3 < refused < len(ODD) // 3 * 2
+            assert_read_alike(found, folder / name)
+    return refused
+
+
+def made_up_recording(rng: random.Random) -> Any:
+    """Animals that walk, are gone for a while, and have an id, or sometimes one, in one of three formats."""
+    joints, animals, span = rng.choice((2, 3, 17, 25)), rng.randint(1, 5), rng.randint(1, 30)
+    frames = sorted(rng.sample(range(2 * span), span)) if rng.random() < 0.5 else list(range(span))
+    # Whole numbers: several animals are often equally near.
+    starts = [(rng.randrange(0, 600, 20), rng.randrange(0, 400, 20)) for _ in range(animals)]
+    gone = [range(start := rng.randint(0, span), start + rng.randint(0, 50)) for _ in range(animals)]
+    known, kind = rng.choice((0, 0, 0.5, 1)), rng.choice(("mmpose", "openpose", "coco"))
+    poses: list[tuple[int, list[Any] | None, Any]] = []
+    for frame in frames:
+        for animal, (x, y) in enumerate(starts):
+            flat: list[Any] | None = []
+            for joint in range(joints):
+                point = [x + 9 * joint + frame * rng.choice((0, 1, 4)), y + 5 * joint, rng.randint(1, 100) / 100]
+                flat += rng.choices((point, [*point[:2], None], [None] * 3, [0, 0, 0]), (90, 3, 4, 3))[0]
+            flat = rng.choices((flat, [], None), (96, 2, 2))[0]
+            name = animal if rng.random() < known else rng.choice((None, -1, ""))
+            poses += [] if frame in gone[animal] else [(frame, flat, name)]
+    rng.shuffle(poses)
+    if kind == "coco":
+        pattern = rng.choice(("{:04}.png", "v_{:04}.jpg", "a/b_{}.png", "IMG_{}.png", "{}_jpg.rf.ab1.jpg"))
+        images = [{"id": n, "file_name": pattern.format(n), "width": 640, "height": 480} for n in frames]
+        category = {"id": 1, "name": "m", "keypoints": [f"j{joint}" for joint in range(joints)]}
+        items = [{"image_id": n, "category_id": 1, "keypoints": flat, "track_id": name} for n, flat, name in poses]
+        return {"images": images, "annotations": items, "categories": [category]}
+    own = {frame: [(flat, name) for number, flat, name in poses if number == frame] for frame in frames}
+    if kind == "openpose":
+        people = {n: [{"pose_keypoints_2d": flat, "person_id": [name]} for flat, name in own[n]] for n in frames}
+        return [{"people": people[n], "frame": n} for n in frames]
+    pairs = {n: [(flat and [flat[i : i + 2] for i in range(0, len(flat), 3)], flat, name) for flat, name in own[n]]
+             for n in frames}  # fmt: skip
+    made = {n: [{"keypoints": points, "keypoint_scores": (flat or [])[2::3], "track_id": name}
+                for points, flat, name in pairs[n]] for n in frames}  # fmt: skip
+    return {"instance_info": [{"frame_id": n, "instances": made[n]} for n in frames]}
+
+
+def test_animals_are_told_apart_as_in_python(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    contents = {f"{number}.json": json.dumps(made_up_recording(rng)) for number in range(150)}
+    refused = compare_with_python(contents, tmp_path)
+    assert refused < 15
 
 
 def archive_of(**arrays: Any) -> bytes:

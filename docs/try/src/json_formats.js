@@ -2,6 +2,7 @@
 
 import { Detections, asStills, asTracks, identity, numbered } from "./detections.js";
 import { InputError, shapeText, shown } from "./errors.js";
+import { framesOf, lastNumber, nameKind, withoutHash } from "./pictures.js";
 import { tables } from "./tables.js";
 
 const FRAME_KEYS = ["frame", "frame_number", "frame_idx", "frame_index", "frame_id", "frameNumber", "frameIndex"];
@@ -11,6 +12,7 @@ const firstItem = (list) => (Array.isArray(list) ? list.find((item) => item !== 
 
 /** What a reader returns, of the value that a JSON file holds. */
 export function readJson(content) {
+  if (Array.isArray(content) && !content.length) throw new InputError("holds no tracks: the list is empty");
   if (has(content, "annotations", "images", "categories")) return readCoco(content);
   if (has(firstItem(content), "image_id", "keypoints")) return readCocoResults(content);
   if (has(content, "people")) return readOpenPose([["0.json", content]]);
@@ -56,11 +58,11 @@ function readCoco(content) {
   for (const item of items) {
     if (!images.has(item.image_id)) throw new InputError(`an annotation is of image ${shown(item.image_id)}, which is not among the images`);
   }
-  const videos = new Set([...images.values()].map((image) => image.video_id ?? image.vid_id ?? ""));
-  if (videos.size > 1) throw new InputError(`images are of ${videos.size} videos, which this page does not read at once; olift lift does`);
-  const { ids, notes } = animalIds(items);
-  const numbers = imageNumbers([...images.values()]), sizes = new Set([...images.values()].map((image) => `${image.width} ${image.height}`));
-  const isVideo = ids.some((id) => id !== null) || (images.size > 1 && sizes.size === 1 && areFrames([...numbers.values()]));
+  const { ids, notes } = animalIds(items), hasIds = ids.some((id) => id !== null);
+  const videos = videosOf(content.images, hasIds), numbers = imageNumbers(content.images, videos);
+  const sizes = new Set(content.images.map((image) => `${image.width} ${image.height}`));
+  const isVideo = hasIds || areVideos(content.images, videos, numbers), count = new Set(videos).size;
+  if (isVideo && count > 1) throw new InputError(`images are of ${count} videos, which this page does not read at once; olift lift does`);
   if (!isVideo) notes.push(`${images.size} images are taken as stills: they are not of one size and numbered like frames`);
   const J = names?.length ?? items[0].keypoints.length / 3, found = new Detections(J), labels = [];
   items.forEach((item, index) => {
@@ -130,12 +132,60 @@ function animalIds(items) {
   return { ids: items.map(() => null), notes: [] };
 }
 
+const frameId = (image) => image[["frame_id", "frame_idx", "frame_number"].find((key) => key in image)];
+const fileName = (image) => String(image.file_name || "");
+
+/**
+ * The video of each image: by its id, else by the folder of the image's file, and in a folder by what comes before the
+ * number in its name.
+ */
+function videosOf(images, hasIds) {
+  const ids = images.map((image) => String(image.video_id ?? image.vid_id ?? null));
+  if (new Set(ids).size > 1) return ids;
+  const files = images.map((image) => fileName(image).split(/[\\/]/)), folders = new Map();
+  files.forEach((parts, place) => {
+    const folder = parts.slice(0, -1).join("/");
+    folders.set(folder, [...folders.get(folder) ?? [], place]);
+  });
+  const isNumbered = new Set(images.map(frameId).filter((id) => id !== undefined && id !== null)).size === images.length;
+  const names = images.map(() => "");
+  for (const [folder, places] of folders) {
+    const prefixes = isNumbered ? places.map(() => "") : prefixesOf(places.map((place) => files[place].at(-1)), hasIds);
+    places.forEach((place, index) => { names[place] = `${folder}/${prefixes[index]}`; });
+  }
+  return names;
+}
+
+/** What tells the videos in one folder apart, for each of its images; "" if they are of one video. */
+function prefixesOf(names, hasIds) {
+  const places = framesOf(names, hasIds);
+  if (places) return places.map(({ recording }) => recording);
+  const counted = (values) => values.reduce((count, value) => count.set(value, (count.get(value) ?? 0) + 1), new Map());
+  const kinds = names.map((name) => nameKind(withoutHash(name))), count = counted(kinds);
+  const numbers = counted([...new Set(names)].map((name) => lastNumber(withoutHash(name))).filter((number) => number !== null));
+  // If a number comes several times, the images are of several videos. Otherwise different names may be of one.
+  const clash = Math.min(...count.values()) > 1 && [...numbers.values()].some((times) => times > 1);
+  return clash ? kinds : names.map(() => "");
+}
+
+/** Whether the images of each video are of one size, and numbered like frames. */
+function areVideos(images, videos, numbers) {
+  return [...new Set(videos)].every((video) => {
+    const group = images.filter((_, place) => videos[place] === video), own = group.map((image) => numbers.get(image.id)).sort((a, b) => a - b);
+    if (group.length < 2 || new Set(group.map((image) => `${image.width} ${image.height}`)).size > 1) return false;
+    if (areFrames(own)) return true;
+    const places = framesOf(group.map(fileName));
+    if (!places || new Set(places.map(({ recording }) => recording)).size > 1) return false;
+    return places.map(({ frame }) => frame).sort((a, b) => a - b).join() === own.join();
+  });
+}
+
 /** A frame number for each image id: its frame_id, the number in its file's name, or its place in the list. */
-function imageNumbers(images) {
-  const own = (image) => image[["frame_id", "frame_idx", "frame_number"].find((key) => key in image)];
-  for (const numberOf of [own, (image) => lastNumber(String(image.file_name ?? ""))]) {
+function imageNumbers(images, videos) {
+  for (const numberOf of [frameId, (image) => lastNumber(withoutHash(fileName(image)))]) {
     const numbers = images.map(numberOf);
-    if (numbers.every(Number.isInteger) && new Set(numbers).size === images.length) {
+    const keys = numbers.map((number, place) => `${videos[place]}\0${number}`);
+    if (numbers.every(Number.isInteger) && new Set(keys).size === images.length) {
       return new Map(images.map((image, index) => [image.id, numbers[index]]));
     }
   }
@@ -147,12 +197,6 @@ function areFrames(numbers, room = 0) {
   const distinct = [...new Set(numbers)].sort((a, b) => a - b), steps = new Set(distinct.slice(1).map((one, place) => one - distinct[place]));
   if (distinct.length > 2 && steps.size === 1) return true;
   return distinct[distinct.length - 1] - distinct[0] < 2 * distinct.length + room;
-}
-
-/** The last number in a file's name without its ending; null if there is none. */
-export function lastNumber(name) {
-  const digits = name.split(/[\\/]/).pop().replace(/\.[^.]*$/, "").match(/\d+/g);
-  return digits ? Number(digits[digits.length - 1]) : null;
 }
 
 // MMPose
@@ -215,7 +259,7 @@ const WANTED = "not an OpenPose frame: wanted {'people': [{'pose_keypoints_2d': 
 
 /** Frames [file's name, content] of one recording, which the numbers in the names put in order. */
 export function readOpenPose(files) {
-  const kind = (name) => name.replace(/(?<!\d)\d+(?!\d)(?=\D*$)/, "#"), kinds = new Set(files.map(([name]) => kind(name)));
+  const kinds = new Set(files.map(([name]) => nameKind(name)));
   const numbers = files.map(([name], place) => lastNumber(name.replace("_keypoints", "")) ?? place);
   if (kinds.size > 1) throw new InputError(`files of ${kinds.size} kinds (${[...kinds].slice(0, 2).join(", ")}): drop those of one recording`);
   if (new Set(numbers).size < numbers.length) throw new InputError("two files have the same frame number");

@@ -42,8 +42,8 @@ def test_of_pairs_that_are_equally_near_the_first_in_the_file_is_joined_first() 
     found = Detections(4)
     scores = [0.3 + 0.01 * animal for animal in range(24)]
     for frame in range(2):
-        for score in scores:
-            _add(found, frame, 0.0, score=score)
+        for animal, score in enumerate(scores):
+            _add(found, frame, 3.0 * (animal % 6), score=score)
     tracked = as_tracks(found)
     assert tracked.confidence is not None
     np.testing.assert_allclose(tracked.confidence[:, :, 0], np.stack([scores] * 2, axis=1), rtol=1e-6)

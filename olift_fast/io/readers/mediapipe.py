@@ -14,7 +14,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import frame_number, numbered, numbers, refuse_repeated_frames
+from olift_fast.io.json_fields import frame_number, numbers, refuse_repeated_frames
 from olift_fast.io.open_container import ARRAY, FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed, refuse_3d
 from olift_fast.io.pictures import frame_files, frames_of
@@ -146,7 +146,9 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
     if isinstance(content, list):
         if _holds_points(content, bare=True):
             return [(0, content)], {}
-        return list(zip(numbered(map(frame_number, content)), content, strict=True)), {}
+        # Whether a number comes twice is asked when the file is read, not already when its format is told.
+        known = [number for number in map(frame_number, content) if number is not None]
+        return list(zip(known, content, strict=True) if len(known) == len(content) else enumerate(content)), {}
     if not isinstance(content, Mapping):
         return [], {}
     inner = [content[key] for key in ("frames", "results", "data") if isinstance(content.get(key), list)]

@@ -65,8 +65,13 @@ def bones_reported() -> Iterator[None]:
 
 
 def tracks_without_bones(tracks: KeypointTracks) -> list[str]:
-    """The names of the tracks that have two joints or more, and no bone between any of them."""
+    """The names of the tracks that have two joints or more, and no bone between any of them.
+
+    A joint that no track of the recording has does not count.
+    """
     there = ~tracks.absent()
+    seen = (np.isfinite(tracks.keypoints).all(axis=-1) & (tracks.confidence > 0)).any(axis=(0, 1))
     edges = np.array(tracks.skeleton.edges, dtype=np.int64).reshape(-1, 2)
     joined = np.any(np.all(there[:, edges], axis=2), axis=1)
-    return [name for name, own, bones in zip(tracks.tracks, there, joined, strict=True) if own.sum() > 1 and not bones]
+    several = (there & seen).sum(axis=1) > 1
+    return [name for name, lacking in zip(tracks.tracks, several & ~joined, strict=True) if lacking]

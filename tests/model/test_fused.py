@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import error, needs_native
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import MotionLayer
@@ -126,8 +127,8 @@ def assigned(lifter: Lifter) -> None:
 
 
 def pruned(lifter: Lifter) -> None:
-    nn.utils.prune.l1_unstructured(lifter.motion[0].mlp[0], "weight", 0.5)
-    nn.utils.prune.remove(lifter.motion[0].mlp[0], "weight")
+    prune.l1_unstructured(lifter.motion[0].mlp[0], "weight", 0.5)
+    prune.remove(lifter.motion[0].mlp[0], "weight")
 
 
 def one_layer_less(lifter: Lifter) -> None:

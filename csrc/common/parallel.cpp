@@ -31,10 +31,13 @@ struct Region {
   // Any free slot, the wanted one before others; `slots` or more if there is none.
   int64_t take(int64_t wanted) {
     const int64_t few = slots < 64 ? slots : 64;
+    uint64_t seen = taken.load(std::memory_order_relaxed);
     for (int64_t tried = 0; tried < few; ++tried) {
       const int64_t slot = (wanted + tried) % few;
       const uint64_t bit = uint64_t{1} << slot;
-      if (!(taken.fetch_or(bit, std::memory_order_relaxed) & bit)) return slot;
+      if (seen & bit) continue;  // A write would take the cache line from the other threads.
+      seen = taken.fetch_or(bit, std::memory_order_relaxed);
+      if (!(seen & bit)) return slot;
     }
     return next.fetch_add(1, std::memory_order_relaxed);
   }

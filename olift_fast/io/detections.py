@@ -86,7 +86,8 @@ def as_tracks(found: Detections, *, prefix: str = "track", all_frames: Sequence[
         InputError: there are no poses, or frame numbers are too far apart to be frames of a video.
     """
     if not found.frames:
-        raise InputError(f"no keypoint is visible in {len(set(all_frames))} frames, wanted at least one animal")
+        frames_of_file = plural(len(set(all_frames)), "frame")
+        raise InputError(f"no keypoint is visible in {frames_of_file}, wanted at least one animal")
     numbers = np.unique(np.array([*found.frames, *all_frames], dtype=np.int64))
     frames, places = fill_gaps(numbers, found.num_joints) if fill else (numbers, np.arange(len(numbers)))
     ids, notes = _telling_ids(found)
@@ -291,7 +292,7 @@ def _by_frame(poses: npt.NDArray[np.intp], frames: npt.NDArray[np.int64]) -> lis
 
 def _near_pairs(cost: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     """The places of the costs within `REACH`, the smallest first."""
-    for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+    for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None, kind="stable"), cost.shape), strict=True):
         if cost[row, column] > REACH:
             return
         yield int(row), int(column)

@@ -26,6 +26,30 @@ def frame_number(item: Any) -> int | None:
     return int64(given, "frame number") if isinstance(given, int | float) and not isinstance(given, bool) else None
 
 
+def whole_number(item: Mapping[str, Any], key: str) -> int | None:
+    """The whole number that a JSON object has under this key; None if it has none there, or null.
+
+    Raises:
+        InputError: another value.
+    """
+    given = item.get(key)
+    return None if given is None else int64(given, key)
+
+
+def numbered(given: Iterable[int | None]) -> list[int]:
+    """The number of each frame in a list: the given ones, or the places 0, 1, … in the list if a frame has none.
+
+    Raises:
+        InputError: a number that comes twice.
+    """
+    numbers = list(given)
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        return list(range(len(numbers)))
+    refuse_repeated_frames(known)
+    return known
+
+
 def refuse_repeated_frames(numbers: Iterable[int]) -> None:
     """Raises InputError if a frame number comes twice: in a list of frames, each has a number of its own."""
     twice = next((number for number, count in Counter(numbers).items() if count > 1), None)

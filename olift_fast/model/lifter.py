@@ -20,7 +20,7 @@ from olift_fast.model.config import LifterConfig, latency_window
 from olift_fast.model.native_lifter import check_told
 from olift_fast.nn import KeypointEncoder, MotionLayer, SpaceLayer, dual_graph
 from olift_fast.nn.decoder import Decoder
-from olift_fast.nn.fused import ModuleLayers, why_not_fused
+from olift_fast.nn.fused import ModuleLayers, why_not_fused, why_not_plain
 from olift_fast.nn.passes import run_passes, why_not_passes
 from olift_fast.ops.banded_attention import check_window
 from olift_fast.ops.checks import check_floating, check_mask, check_shape
@@ -147,16 +147,18 @@ class Lifter(nn.Module):
         return {**self.__dict__, "_fused": None}
 
     def fused_layers(self, tokens: Tensor) -> ModuleLayers | None:
-        """The layers as native passes over such tokens; None if those can't run, or if a layer has hooks.
+        """The layers as native passes over such tokens; None if those can't run, or if a part is another or has hooks.
 
         The weights are packed at the first call, and again after they change. `forward` and streams compute with this.
         """
         layers = (self.motion, self.space, self.decoder)
         if why_not_fused(tokens, *layers) is not None:
             return None
-        if self._fused is None or not self._fused.current():
-            self._fused = ModuleLayers(*layers, products=self._products)
-        return None if self._fused.hooked() else self._fused
+        fused = self._fused
+        if fused is None or not fused.current():
+            plain = why_not_plain([*self.motion, *self.space], self.decoder) is None
+            fused = self._fused = ModuleLayers(*layers, products=self._products) if plain else None
+        return None if fused is None or fused.hooked() else fused
 
     def lift_arrays(self, keypoints: Array, visible: Mask, **given: Any) -> Array:
         """`forward` for NumPy arrays, without gradients, on this lifter's device: see `AnyLifter`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import is_
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from olift_fast.nn.attention import JointAttention, TemporalProximityAttention
 from olift_fast.nn.decoder import Decoder
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
+from olift_fast.nn.native_layers import is_plain, is_plain_mlp, is_plain_norm
 from olift_fast.nn.watched import Watched
 from olift_fast.ops.native_module import PRODUCTS, why_not_native
 from olift_fast.runtime.arrays import Array
@@ -27,7 +29,7 @@ class ModuleLayers:
     The weights are packed once. So ask `current` before each call whether the modules still have these weights.
 
     Args:
-        motion, space, decoder: modules with parameters in float32 on the CPU.
+        motion, space, decoder: modules with parameters in float32 on the CPU, as `why_not_plain` wants them.
         products: the dtype that the inputs and weights of the linear layers are rounded to: float32, bfloat16 or int16
             (`FusedLayers`).
 
@@ -103,7 +105,7 @@ def copied(tensor: Tensor) -> Array:
 
 def _linear(layer: nn.Linear) -> tuple[Array, Array]:
     weight: Array = layer.weight.detach().contiguous().numpy()  # Not copied, because FusedLayers packs it at once.
-    return weight, copied(layer.bias)
+    return weight, np.zeros(len(weight), np.float32) if layer.bias is None else copied(layer.bias)
 
 
 def _two_layers(norm: nn.LayerNorm, mlp: nn.Sequential) -> TwoLayers:
@@ -144,3 +146,28 @@ def why_not_as_made(motion: Iterable[nn.Module], space: Iterable[nn.Module], dec
                 found = type(layer).__name__ + ("" if own is None else f" with {type(own).__name__}")
                 return f"a layer must be a {kind.__name__} with {attention.__name__}, got a {found}"
     return None if type(decoder) is Decoder else f"the decoder must be a Decoder, got a {type(decoder).__name__}"
+
+
+Parts = tuple[list[nn.LayerNorm], list[nn.Linear], list[nn.Sequential]]
+
+
+def parts_of(layers: Sequence[Layer], decoder: Decoder) -> Parts:
+    """The norms, linear layers and MLPs, each list with the decoder's at the end."""
+    norms = [norm for layer in layers for norm in (layer.attention_norm, layer.mlp_norm)]
+    mlps = [*(layer.mlp for layer in layers), decoder.mlp]
+    linears = [linear for layer in layers for linear in (layer.attention.qkv, layer.attention.projection)]
+    linears += [part for mlp in mlps for part in mlp.children() if isinstance(part, nn.Linear)]
+    return [*norms, decoder.norm], linears, mlps
+
+
+def why_not_plain(layers: Sequence[Layer], decoder: Decoder) -> str | None:
+    """One line that says which part of the layers is not as the lifter makes it, or has hooks; None if all are.
+
+    A part of another class, such as a linear layer with an adapter, computes something else from the same weights.
+    """
+    norms, linears, mlps = parts_of(layers, decoder)
+    if not all(is_plain_norm(norm) for norm in norms):
+        return "a norm is not an nn.LayerNorm as the lifter makes it, or has hooks"
+    if not all(is_plain(linear, nn.Linear) for linear in linears) or not all(is_plain_mlp(mlp) for mlp in mlps):
+        return "a linear layer or an MLP is not as the lifter makes it, or has hooks"
+    return None

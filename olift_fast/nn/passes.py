@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from olift_fast.nn.decoder import Decoder
-from olift_fast.nn.fused import why_not_as_made
+from olift_fast.nn.fused import parts_of, why_not_as_made, why_not_plain
 from olift_fast.nn.hooks import has_hooks
 from olift_fast.nn.layers import MotionLayer, SpaceLayer
-from olift_fast.nn.native_layers import is_plain, is_plain_mlp, is_plain_norm
 from olift_fast.ops import token_block
 from olift_fast.ops.backends import asked_backend, choose_backend, refuse_triton
 from olift_fast.ops.registration import autocast_dtype
@@ -93,10 +92,15 @@ def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Mo
     layers = cast(Sequence[MotionLayer | SpaceLayer], [*motion, *space])
     if has_hooks(decoder, *layers, *(layer.attention for layer in layers)):
         return "a layer has hooks"
-    norms, linears, mlps = _parts(layers, cast(Decoder, decoder))
-    refusal = refuse_sizes(tokens.shape[-1], linears[-1].out_features) or _why_not_plain(norms, linears, mlps)
+    refusal = why_not_plain(layers, cast(Decoder, decoder))
     if refusal is not None:
         return refusal
+    norms, linears, mlps = parts_of(layers, cast(Decoder, decoder))
+    refusal = refuse_sizes(tokens.shape[-1], linears[-1].out_features)
+    if refusal is not None:
+        return refusal
+    if len({norm.eps for norm in norms}) > 1:
+        return "norms must have one epsilon"
     dtypes = {linear.weight.dtype for linear in linears}
     if dtypes != {tokens.dtype} and autocast_dtype(tokens.device) is None:
         return f"weights must be {tokens.dtype}, as the tokens are, got {', '.join(sorted(map(str, dtypes)))}"
@@ -106,26 +110,6 @@ def why_not_passes(tokens: Tensor, motion: Layers, space: Layers, decoder: nn.Mo
     if refusal is None and choose_backend("token_block", None, {"triton": None}, slower) == "eager":
         return "PyTorch's layers should be faster here, or Triton's interpreter runs: ask for triton by name"
     return refusal
-
-
-Parts = tuple[list[nn.LayerNorm], list[nn.Linear], list[nn.Sequential]]
-
-
-def _parts(layers: Sequence[MotionLayer | SpaceLayer], decoder: Decoder) -> Parts:
-    """The norms, linear layers and MLPs, each list with the decoder's at the end."""
-    norms = [norm for layer in layers for norm in (layer.attention_norm, layer.mlp_norm)]
-    mlps = [*(layer.mlp for layer in layers), decoder.mlp]
-    linears = [linear for layer in layers for linear in (layer.attention.qkv, layer.attention.projection)]
-    linears += [part for mlp in mlps for part in mlp if isinstance(part, nn.Linear)]
-    return [*norms, decoder.norm], linears, mlps
-
-
-def _why_not_plain(norms: list[nn.LayerNorm], linears: list[nn.Linear], mlps: list[nn.Sequential]) -> str | None:
-    if not all(is_plain_norm(norm) for norm in norms) or len({norm.eps for norm in norms}) > 1:
-        return "a norm is not an nn.LayerNorm as the lifter makes it, or has hooks"
-    if not all(is_plain(linear, nn.Linear) for linear in linears) or not all(is_plain_mlp(mlp) for mlp in mlps):
-        return "a linear layer or an MLP is not as the lifter makes it, or has hooks"
-    return None
 
 
 def _linear(linear: nn.Linear) -> Linear:

@@ -25,6 +25,8 @@ NAMESPACE = "olift"
 LIBRARY = torch.library.Library(NAMESPACE, "FRAGMENT")
 _BELOW_AUTOGRAD = torch._C._after_autograd_keyset
 _NUMBERS = (type(None), bool, int, float, str, torch.dtype)
+# On the meta device, sparse, or a wrapper that PyTorch's own functions make, whose type is Tensor nevertheless.
+_is_subclass_like = torch._C._dispatch_isTensorSubclassLike
 
 
 class Operation:
@@ -32,7 +34,8 @@ class Operation:
 
     A call goes through the dispatcher, which takes 11 microseconds, only where something there may want to see it:
     gradients, autocast, `torch.compile`, `torch.func`, a mode, a subclass of tensors, a profiler. Else it calls the
-    function.
+    function. A kernel that other code registers for the operation is not called then, and a
+    `torch.profiler.ExecutionTraceObserver` without a profiler does not see the call.
 
     Args:
         op: the operation in ``torch.ops``.
@@ -67,11 +70,15 @@ def _unobserved(inputs: Sequence[Any]) -> bool:
 
 
 def _plain(inputs: Sequence[Any], gradients: bool) -> bool:
-    """Whether all inputs are numbers and ordinary tensors in memory, none of which wants a gradient."""
+    """Whether all inputs are numbers and ordinary tensors in memory, none of which wants a gradient.
+
+    Not ordinary are tensors that PyTorch makes of others, such as those of a batch of gradients, and views that negate
+    what is in memory, such as the imaginary part of a conjugate: the dispatcher resolves these.
+    """
     for x in inputs:
         kind = type(x)
         if kind is Tensor or kind is nn.Parameter:
-            if (gradients and x.requires_grad) or x.is_meta:
+            if (gradients and x.requires_grad) or _is_subclass_like(x) or x.is_neg():
                 return False
         elif not (_plain(x, gradients) if kind is list else kind in _NUMBERS):
             return False

@@ -37,6 +37,18 @@ def test_two_walkers_keep_their_tracks_in_whatever_order_they_come() -> None:
     ]
 
 
+def test_of_pairs_that_are_equally_near_the_first_in_the_file_is_joined_first() -> None:
+    """On every processor: NumPy's usual order of equal values depends on it."""
+    found = Detections(4)
+    scores = [0.3 + 0.01 * animal for animal in range(24)]
+    for frame in range(2):
+        for animal, score in enumerate(scores):
+            _add(found, frame, 3.0 * (animal % 6), score=score)
+    tracked = as_tracks(found)
+    assert tracked.confidence is not None
+    np.testing.assert_allclose(tracked.confidence[:, :, 0], np.stack([scores] * 2, axis=1), rtol=1e-6)
+
+
 def test_the_nearest_pair_is_joined_first() -> None:
     found = Detections(4)
     _add(found, 0, 0.0)

@@ -69,6 +69,18 @@ def test_a_frame_number_that_comes_twice_is_refused(tmp_path: Path, name: str) -
         read_keypoints(write([4, 5, 5, 7]))
 
 
+@pytest.mark.parametrize("name", ["mmpose", "openpifpaf", "openpose-list", "mediapipe"])
+@pytest.mark.parametrize("numbers", [[None, None, None], [1, None, 1]])
+def test_frames_are_counted_if_one_has_no_number(tmp_path: Path, name: str, numbers: list[int | None]) -> None:
+    content = NUMBERED[name](numbers)
+    lines = content.get("LINES") if isinstance(content, dict) else None
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(content) if lines is None else "".join(f"{json.dumps(line)}\n" for line in lines))
+    found = read_keypoints(path)
+    assert found.format == name and found.num_frames == 3 and found.frames is None
+    assert found.visible().any(axis=-1)[0].all()
+
+
 #: By format: a file of one frame with two keypoints or more, in which all have this confidence.
 SCORED: dict[str, Callable[[Any], Any]] = {
     "coco": lambda score: {
@@ -124,6 +136,9 @@ WITHOUT: dict[str, Callable[[Any], Any]] = {
     "ultralytics-json": lambda none: [
         [item | ({"keypoints": none} if frame == 2 else {}) for item in _ultralytics(10)] for frame in (1, 2, 3)
     ],
+    "superanimal": lambda none: [
+        {"bodyparts": none if frame == 2 else [[[10.0 + part, 20.0, 0.9] for part in range(27)]]} for frame in (1, 2, 3)
+    ],
     "openpifpaf": lambda none: {
         "LINES": [
             {"frame": frame, "predictions": [{"keypoints": none if frame == 2 else _flat(17)}]} for frame in (1, 2, 3)
@@ -149,6 +164,17 @@ def test_results_without_any_keypoints_are_told(write_json: Writer, name: str) -
     content = [item | {"keypoints": []} for item in WITHOUT[name](None)]
     with pytest.raises(InputError, match="holds no tracks: none of 3 results has keypoints"):
         read_keypoints(write_json(content))
+
+
+@pytest.mark.parametrize("box", [None, {}, {"x1": None, "y1": None}])
+def test_animals_without_boxes_have_pixels_or_shares_by_their_coordinates(write_json: Writer, box: Any) -> None:
+    def content(scale: float) -> list[Any]:
+        keypoints = {"x": [10 * scale, 60 * scale], "y": [20 * scale, 40 * scale]}
+        return [[_ultralytics(10)[0] | {"box": box, "keypoints": keypoints}]]
+
+    assert read_keypoints(write_json(content(1))).warnings == ()
+    (warning,) = read_keypoints(write_json(content(0.01))).warnings
+    assert "look normalized" in warning
 
 
 def _badja(numbers: list[Any]) -> Any:

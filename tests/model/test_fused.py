@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import error, needs_native
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from olift_fast.model import Lifter, LifterConfig
 from olift_fast.nn import MotionLayer
@@ -117,6 +118,23 @@ def other_frequencies_of_time(lifter: Lifter) -> None:
     lifter.motion[0].attention.time_bias.freqs.mul_(3.0)
 
 
+def without_a_bias(lifter: Lifter) -> None:
+    lifter.space[0].attention.qkv.bias = None
+
+
+def assigned(lifter: Lifter) -> None:
+    lifter.load_state_dict(Lifter(SMALL).state_dict(), assign=True)
+
+
+def pruned(lifter: Lifter) -> None:
+    prune.l1_unstructured(lifter.motion[0].mlp[0], "weight", 0.5)
+    prune.remove(lifter.motion[0].mlp[0], "weight")
+
+
+def one_layer_less(lifter: Lifter) -> None:
+    del lifter.motion[0]
+
+
 def stretched_time(lifter: Lifter) -> None:
     with torch.no_grad():
         for parameter in lifter.motion[0].attention.time_bias.parameters():
@@ -136,6 +154,10 @@ def stretched_time(lifter: Lifter) -> None:
         another_linear,
         other_frequencies_of_time,
         stretched_time,
+        without_a_bias,
+        assigned,
+        pruned,
+        one_layer_less,
     ],
 )
 def test_follows_its_parameters(change: Callable[[Lifter], None]) -> None:
@@ -146,6 +168,68 @@ def test_follows_its_parameters(change: Callable[[Lifter], None]) -> None:
     change(lifter)
     after = fused(lifter, keypoints, **given)
     assert not torch.allclose(before, after)
+    assert error(after, wanted_of(lifter, keypoints, **given)) < 1e-5
+
+
+class Doubled(nn.Module):
+    """A linear layer within another module that has its weights, as adapters wrap it."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base, self.weight, self.bias = base, base.weight, base.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.base(x)
+
+
+def a_wrapped_projection(lifter: Lifter) -> None:
+    lifter.motion[0].attention.qkv = Doubled(lifter.motion[0].attention.qkv)
+
+
+def a_wrapped_layer_of_an_mlp(lifter: Lifter) -> None:
+    lifter.decoder.mlp[2] = Doubled(lifter.decoder.mlp[2])
+
+
+def a_subclass_of_linear(lifter: Lifter) -> None:
+    class Negated(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return -super().forward(x)
+
+    lifter.space[0].mlp[0] = Negated(24, 48)
+
+
+def another_activation(lifter: Lifter) -> None:
+    lifter.motion[1].mlp[1] = nn.GELU(approximate="tanh")
+
+
+def a_norm_without_bias(lifter: Lifter) -> None:
+    lifter.motion[0].mlp_norm = nn.RMSNorm(24)
+
+
+def a_longer_mlp(lifter: Lifter) -> None:
+    lifter.motion[0].mlp.append(nn.Tanh())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_wrapped_projection,
+        a_wrapped_layer_of_an_mlp,
+        a_subclass_of_linear,
+        another_activation,
+        a_norm_without_bias,
+        a_longer_mlp,
+    ],
+)
+def test_other_parts_are_called_as_they_are(change: Callable[[Lifter], None]) -> None:
+    torch.manual_seed(8)
+    lifter = Lifter(SMALL).eval()
+    keypoints, given = clip()
+    before = fused(lifter, keypoints, **given)
+    change(lifter)
+    with torch.inference_mode():
+        after = lifter(keypoints, **given)
+    assert not torch.equal(before, after)
     assert error(after, wanted_of(lifter, keypoints, **given)) < 1e-5
 
 

@@ -59,18 +59,29 @@ def test_many_tracks_have_one_line(lifter: Lifter) -> None:
     assert told.startswith("clip.csv: tracks a, b, d, e and 2 more have no bones: ") and "\n" not in told
 
 
+def test_recordings_of_several_files_are_named_by_their_files(lifter: Lifter) -> None:
+    recordings = [replace(recording("a"), source=source) for source in ("mon.csv", "tue.csv", "mon.csv", "")]
+    (told,) = messages(lambda: lift_recordings(lifter, recordings))
+    assert told.startswith("mon.csv, tue.csv: tracks a, a, a, a have no bones: ")
+
+
 def test_where_none_can_be_inferred_the_line_asks_for_edges(lifter: Lifter) -> None:
     tracks = with_inferred_skeleton(recording("a", skeleton=Skeleton(("p1", "p2", "p3", "p4", "p5"))))
     (told,) = messages(lambda: lift_tracks(lifter, tracks))
     assert told.endswith("; none could be inferred, so give a skeleton with edges")
 
 
-def test_only_tracks_whose_own_joints_no_bone_joins_are_meant() -> None:
+def test_only_tracks_whose_own_joints_no_bone_joins_are_meant(lifter: Lifter) -> None:
     tracks = recording("mouse", "cricket", skeleton=Skeleton(NAMES, ((0, 1), (1, 2))))
     points, confidence = tracks.keypoints.copy(), tracks.confidence.copy()
     points[0, :, 3:], points[1, :, :3] = np.nan, np.nan
     confidence[~np.isfinite(points[..., 0])] = 0
-    assert tracks_without_bones(replace(tracks, keypoints=points, confidence=confidence)) == ["cricket"]
+    both = replace(tracks, keypoints=points, confidence=confidence)
+    assert tracks_without_bones(both) == ["cricket"]
+    # Bones are inferred only for recordings without any, so that is no way out.
+    assert with_inferred_skeleton(both).skeleton.edges == both.skeleton.edges
+    (told,) = messages(lambda: lift_tracks(lifter, both))
+    assert told.endswith("; the skeleton's edges join other joints, so give one with edges for these")
     points[1, :, 4] = np.nan
     assert tracks_without_bones(replace(tracks, keypoints=points, confidence=confidence)) == []  # one joint has no bone
 

@@ -139,6 +139,33 @@ def test_derivatives_that_there_are_not_are_not_lost_in_silence(name: str) -> No
     assert tangent is not None
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_view_that_negates_its_memory_is_resolved(name: str) -> None:
+    """Such views are, for example, the imaginary parts of conjugates."""
+    x = points(requires_grad=False)
+    with torch.no_grad():
+        negated = torch._neg_view(-x)
+        assert negated.is_neg() and torch.equal(negated, x)
+        assert torch.equal(CALLS[name](negated), CALLS[name](x))
+        assert torch.equal(CALLS[name](nn.Parameter(negated)), CALLS[name](x))
+
+
+def test_one_negated_view_among_others_is_resolved() -> None:
+    source, target = torch.randn(2, 5, 7, 3, generator=torch.Generator().manual_seed(1))
+    wanted = ops.procrustes_mse(source, target)
+    assert torch.equal(ops.procrustes_mse(source, torch._neg_view(-target)), wanted)
+    assert torch.equal(ops.procrustes_mse(torch._neg_view(-source), target), wanted)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_batch_of_gradients_is_refused_by_pytorch(name: str) -> None:
+    """The gradients of such a batch are tensors without memory, whose type is that of all tensors."""
+    x = points()
+    out = CALLS[name](x)
+    with pytest.raises(RuntimeError, match=rf"Batching rule not implemented for {NAMESPACE}::{name}_backward"):
+        torch.autograd.grad(out, x, torch.ones(3, *out.shape), is_grads_batched=True)
+
+
 def test_tracing_records_the_operation() -> None:
     x = points(requires_grad=False)
     graph = torch.jit.trace(lambda y: ops.joint_attention(y, y, y), x, check_trace=False).graph

@@ -1,7 +1,7 @@
 // Keypoints in arrays: our own .npz, a bare .npy, SLEAP's analysis files.
 
 import { distinctNames } from "./detections.js";
-import { InputError } from "./errors.js";
+import { InputError, shapeText } from "./errors.js";
 import { readNpy } from "./numpy.js";
 import { unzip } from "./zip.js";
 
@@ -16,19 +16,34 @@ export async function readNpz(bytes) {
   }
   const content = {};
   for (const key of KEYS) if (members.has(`${key}.npy`)) content[key] = readNpy(await members.get(`${key}.npy`)());
+  for (const key of ["confidence", "edges", "fps", "frames", "image_size"]) {
+    if (content[key]?.kind === "U") throw new InputError(`${key} must be numbers, got text`);
+  }
   const { names, edges, tracks, fps, frames, image_size: size } = content;
   const parsed = ofArray(content.keypoints, content.confidence);
-  if (names && names.values.length !== parsed.J) throw new InputError(`names must be ${parsed.J} names, got ${names.values.length}`);
-  if (tracks && tracks.values.length !== parsed.N) throw new InputError(`tracks must be ${parsed.N} names, got ${tracks.values.length}`);
-  if (frames && frames.values.length !== parsed.T) throw new InputError(`frames must have ${parsed.T} values, got ${frames.values.length}`);
-  if (edges?.values.length && (edges.shape.length !== 2 || edges.shape[1] !== 2)) {
-    throw new InputError(`edges must be pairs of joints, (E, 2), got shape (${edges.shape.join(", ")})`);
+  const { N, T, J } = parsed;
+  const wanted = [
+    ["tracks", `${N} names`, N], ["names", `${J} names`, J], ["frames", `${T} whole numbers`, T], ["image_size", "width and height", 2],
+  ];
+  for (const [key, what, count] of wanted) {
+    const shape = content[key]?.shape;
+    if (shape && (shape.length !== 1 || shape[0] !== count)) throw new InputError(`${key} must be ${what}, got shape ${shapeText(shape)}`);
   }
+  if (fps && fps.values.length !== 1) throw new InputError(`fps must be one number, got shape ${shapeText(fps.shape)}`);
+  if (edges?.values.length && (edges.shape.length !== 2 || edges.shape[1] !== 2)) {
+    throw new InputError(`edges must be pairs of joints, (E, 2), got shape ${shapeText(edges.shape)}`);
+  }
+  const odd = frames?.values.find((number) => !Number.isInteger(number) || Math.abs(number) >= 2 ** 63);
+  if (odd !== undefined) throw new InputError(`frames must be ${T} whole numbers below 2^63, got ${odd}`);
+  const rate = fps && !Number.isNaN(fps.values[0]) ? fps.values[0] : null;
+  if (rate !== null && !(rate > 0 && rate < Infinity)) throw new InputError(`fps must be a positive number, got ${rate}`);
+  if (size && !size.values.every(isFinite)) throw new InputError(`image_size must be width and height, got ${[...size.values].join(" and ")}`);
+  const sides = size ? Array.from(size.values, Math.trunc) : [];
   const pairs = edges ? Array.from({ length: edges.values.length / 2 }, (_, edge) => [...edges.values.slice(2 * edge, 2 * edge + 2)]) : [];
   return {
-    ...parsed, format: "npz", names: names ? names.values.map(String) : null, edges: pairs,
-    tracks: tracks ? tracks.values.map(String) : parsed.tracks, fps: fps && fps.values[0] > 0 ? fps.values[0] : null,
-    frames: frames ? [...frames.values] : null, imageSize: size ? [...size.values.slice(0, 2)] : null,
+    ...parsed, format: "npz", names: names ? Array.from(names.values, String) : null, edges: pairs,
+    tracks: tracks ? Array.from(tracks.values, String) : parsed.tracks, fps: rate,
+    frames: frames ? [...frames.values] : null, imageSize: sides.length && Math.min(...sides) > 0 ? sides : null,
   };
 }
 
@@ -41,7 +56,7 @@ export function readBareArray(bytes) {
 function ofArray({ shape: given, values, kind }, confidence) {
   const shape = given.length === 3 ? [1, ...given] : given;
   if (shape.length !== 4 || ![2, 3].includes(shape[3]) || !["f", "i"].includes(kind)) {
-    throw new InputError(`keypoints must be numbers ([tracks,] frames, joints, 2 or 3), got (${given.join(", ")})`);
+    throw new InputError(`keypoints must be numbers ([tracks,] frames, joints, 2 or 3), got ${shapeText(given)}`);
   }
   const [N, T, J, size] = shape;
   let scores = confidence?.values ?? null;
@@ -52,7 +67,8 @@ function ofArray({ shape: given, values, kind }, confidence) {
       throw new InputError("the third value must be a confidence in [0, 1]; are these 3D points? Needs 2D (x, y)");
     }
   }
-  if (scores && scores.length !== N * T * J) throw new InputError(`confidence must be (${N}, ${T}, ${J}), got ${scores.length} values`);
+  const scored = size === 3 || !confidence ? [N, T, J] : confidence.shape.length === 2 ? [1, ...confidence.shape] : confidence.shape;
+  if (scored.join() !== [N, T, J].join()) throw new InputError(`confidence must be (${N}, ${T}, ${J}), got ${shapeText(scored)}`);
   const keypoints = size === 3 ? values.filter((_, at) => at % 3 !== 2) : values;
   return { N, T, J, keypoints, confidence: scores, names: null, tracks: Array.from({ length: N }, (_, track) => `track_${track}`), notes: [] };
 }

@@ -39,8 +39,14 @@ export function identity(value) {
   return String(value);
 }
 
-/** Throws if a frame number comes twice: in a list of frames, each has a number of its own. */
-export function refuseRepeatedFrames(numbers) {
+/** The number of each frame in a list: those given, or the places in the list if one is null; throws if one comes twice. */
+export function numbered(given) {
+  if (given.includes(null)) return given.map((_, place) => place);
+  refuseRepeatedFrames(given);
+  return given;
+}
+
+function refuseRepeatedFrames(numbers) {
   const seen = new Set();
   for (const number of numbers) {
     if (seen.has(number)) throw new InputError(`frame ${number} comes twice`);
@@ -56,10 +62,15 @@ export function framesBetween(numbers) {
   return Array.from({ length: last - first + 1 }, (_, place) => first + place);
 }
 
-/** What a reader returns, of poses: each at its track and frame. `allFrames` are those that the file has. */
-export function asTracks({ J, poses }, { prefix = "track", allFrames = [] } = {}) {
+/**
+ * What a reader returns, of poses: each at its track and frame. `allFrames` are those that the file has; with `fill`,
+ * the frames between them are there, too, and hidden.
+ */
+export function asTracks({ J, poses }, { prefix = "track", allFrames = [], fill = true } = {}) {
   if (!poses.length) throw new InputError(`no keypoint is visible in ${plural(new Set(allFrames).size, "frame")}, wanted at least one animal`);
-  const frames = framesBetween([...allFrames, ...poses.map((pose) => pose.frame)]), notes = [], warnings = [];
+  const numbers = [...allFrames, ...poses.map((pose) => pose.frame)], notes = [], warnings = [];
+  const frames = fill ? framesBetween(numbers) : [...new Set(numbers)].sort((a, b) => a - b);
+  const placeOf = new Map(frames.map((frame, place) => [frame, place]));
   const used = new Set(poses.map((pose) => pose.frame)).size;
   let ids = poses.map((pose) => pose.id);
   if (new Set(ids).size === 1 && ids[0] !== null && 10 * (poses.length - used) >= used) {
@@ -85,7 +96,7 @@ export function asTracks({ J, poses }, { prefix = "track", allFrames = [] } = {}
   const keypoints = new Float32Array(N * T * J * 2).fill(NaN), confidence = new Float32Array(N * T * J);
   const total = (pose) => pose.scores.reduce((sum, score) => sum + score, 0);
   for (const pose of [...poses].sort((a, b) => total(a) - total(b))) {
-    const at = (pose.owner * T + pose.frame - frames[0]) * J;
+    const at = (pose.owner * T + placeOf.get(pose.frame)) * J;
     keypoints.set(pose.points, 2 * at);
     confidence.set(pose.scores, at);
   }

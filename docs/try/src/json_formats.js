@@ -1,7 +1,8 @@
 // Keypoints in JSON: COCO's annotations and results, MMPose's predictions, OpenPose's frames.
 
-import { Detections, asStills, asTracks, identity, refuseRepeatedFrames } from "./detections.js";
-import { InputError, shown } from "./errors.js";
+import { Detections, asStills, asTracks, identity, numbered } from "./detections.js";
+import { InputError, shapeText, shown } from "./errors.js";
+import { framesOf, lastNumber, nameKind, withoutHash } from "./pictures.js";
 import { tables } from "./tables.js";
 
 const FRAME_KEYS = ["frame", "frame_number", "frame_idx", "frame_index", "frame_id", "frameNumber", "frameIndex"];
@@ -11,6 +12,7 @@ const firstItem = (list) => (Array.isArray(list) ? list.find((item) => item !== 
 
 /** What a reader returns, of the value that a JSON file holds. */
 export function readJson(content) {
+  if (Array.isArray(content) && !content.length) throw new InputError("holds no tracks: the list is empty");
   if (has(content, "annotations", "images", "categories")) return readCoco(content);
   if (has(firstItem(content), "image_id", "keypoints")) return readCocoResults(content);
   if (has(content, "people")) return readOpenPose([["0.json", content]]);
@@ -24,18 +26,24 @@ export function readJson(content) {
 /** Points (2·J) and third values (J) of a flat list x, y, c, … or of rows of three. */
 function triplets(values, what) {
   const flat = Array.isArray(values) ? values.flat() : [];
-  if (!flat.length || flat.length % 3) throw new InputError(`${what} must be a flat list of x, y, confidence, got ${flat.length} values`);
-  const points = [], scores = [];
-  flat.forEach((value, at) => {
-    if (value !== null && typeof value !== "number") throw new InputError(`${what} must hold numbers, got ${shown(value)}`);
-    (at % 3 === 2 ? scores : points).push(value ?? NaN);
-  });
-  return { points, scores };
+  if (!flat.length || flat.length % 3) {
+    throw new InputError(`${what} must be a flat list of x, y, confidence, got ${shapeText([flat.length])} values`);
+  }
+  const all = numbersOf(flat, what);
+  return { points: all.filter((_, at) => at % 3 !== 2), scores: all.filter((_, at) => at % 3 === 2) };
+}
+
+/** A list's numbers; null is NaN. */
+function numbersOf(values, what) {
+  const other = values.find((value) => value !== null && typeof value !== "number");
+  if (other !== undefined) throw new InputError(`${what} must hold numbers, got ${shown(other)}`);
+  return values.map((value) => value ?? NaN);
 }
 
 function wholeNumber(value, what) {
-  if (!Number.isInteger(value)) throw new InputError(`${what} must be a whole number, got ${shown(value)}`);
-  return value;
+  const number = typeof value === "string" && /^\s*[-+]?\d+\s*$/.test(value) ? Number(value) : value;
+  if (Number.isInteger(number) && Math.abs(number) < 2 ** 63) return number;
+  throw new InputError(`${what} must be a whole number below 2^63, got ${shown(value)}`);
 }
 
 // COCO
@@ -46,14 +54,15 @@ function readCoco(content) {
   if (!items.length) throw new InputError(`none of ${content.annotations.length} annotations has keypoints, wanted at least one`);
   const { names, edges } = categoryOf(content.categories, new Set(items.map((item) => item.category_id)));
   const images = new Map(content.images.map((image) => [image.id, image]));
+  if (images.size < content.images.length) throw new InputError("two images have the same id");
   for (const item of items) {
     if (!images.has(item.image_id)) throw new InputError(`an annotation is of image ${shown(item.image_id)}, which is not among the images`);
   }
-  const videos = new Set([...images.values()].map((image) => image.video_id ?? image.vid_id ?? ""));
-  if (videos.size > 1) throw new InputError(`images are of ${videos.size} videos, which this page does not read at once; olift lift does`);
-  const { ids, notes } = animalIds(items);
-  const numbers = imageNumbers([...images.values()]), sizes = new Set([...images.values()].map((image) => `${image.width} ${image.height}`));
-  const isVideo = ids.some((id) => id !== null) || (images.size > 1 && sizes.size === 1 && areFrames([...numbers.values()]));
+  const { ids, notes } = animalIds(items), hasIds = ids.some((id) => id !== null);
+  const videos = videosOf(content.images, hasIds), numbers = imageNumbers(content.images, videos);
+  const sizes = new Set(content.images.map((image) => `${image.width} ${image.height}`));
+  const isVideo = hasIds || areVideos(content.images, videos, numbers), count = new Set(videos).size;
+  if (isVideo && count > 1) throw new InputError(`images are of ${count} videos, which this page does not read at once; olift lift does`);
   if (!isVideo) notes.push(`${images.size} images are taken as stills: they are not of one size and numbered like frames`);
   const J = names?.length ?? items[0].keypoints.length / 3, found = new Detections(J), labels = [];
   items.forEach((item, index) => {
@@ -63,7 +72,7 @@ function readCoco(content) {
     const added = found.add(isVideo ? numbers.get(item.image_id) : 0, ids[index], points, seen);
     if (added) labels.push(`image_${item.image_id}/animal_${item.id ?? labels.length}`);
   });
-  const tracked = isVideo ? asTracks(found, { allFrames: [...numbers.values()] }) : asStills(found, labels);
+  const tracked = isVideo ? asTracks(found, { allFrames: [...numbers.values()], fill: false }) : asStills(found, labels);
   const [width, height] = [...sizes][0].split(" ").map(Number);
   return {
     ...tracked, format: "coco", names, edges, imageSize: sizes.size === 1 && width > 0 && height > 0 ? [width, height] : null,
@@ -123,12 +132,60 @@ function animalIds(items) {
   return { ids: items.map(() => null), notes: [] };
 }
 
+const frameId = (image) => image[["frame_id", "frame_idx", "frame_number"].find((key) => key in image)];
+const fileName = (image) => String(image.file_name || "");
+
+/**
+ * The video of each image: by its id, else by the folder of the image's file, and in a folder by what comes before the
+ * number in its name.
+ */
+function videosOf(images, hasIds) {
+  const ids = images.map((image) => String(image.video_id ?? image.vid_id ?? null));
+  if (new Set(ids).size > 1) return ids;
+  const files = images.map((image) => fileName(image).split(/[\\/]/)), folders = new Map();
+  files.forEach((parts, place) => {
+    const folder = parts.slice(0, -1).join("/");
+    folders.set(folder, [...folders.get(folder) ?? [], place]);
+  });
+  const isNumbered = new Set(images.map(frameId).filter((id) => id !== undefined && id !== null)).size === images.length;
+  const names = images.map(() => "");
+  for (const [folder, places] of folders) {
+    const prefixes = isNumbered ? places.map(() => "") : prefixesOf(places.map((place) => files[place].at(-1)), hasIds);
+    places.forEach((place, index) => { names[place] = `${folder}/${prefixes[index]}`; });
+  }
+  return names;
+}
+
+/** What tells the videos in one folder apart, for each of its images; "" if they are of one video. */
+function prefixesOf(names, hasIds) {
+  const places = framesOf(names, hasIds);
+  if (places) return places.map(({ recording }) => recording);
+  const counted = (values) => values.reduce((count, value) => count.set(value, (count.get(value) ?? 0) + 1), new Map());
+  const kinds = names.map((name) => nameKind(withoutHash(name))), count = counted(kinds);
+  const numbers = counted([...new Set(names)].map((name) => lastNumber(withoutHash(name))).filter((number) => number !== null));
+  // If a number comes several times, the images are of several videos. Otherwise different names may be of one.
+  const clash = Math.min(...count.values()) > 1 && [...numbers.values()].some((times) => times > 1);
+  return clash ? kinds : names.map(() => "");
+}
+
+/** Whether the images of each video are of one size, and numbered like frames. */
+function areVideos(images, videos, numbers) {
+  return [...new Set(videos)].every((video) => {
+    const group = images.filter((_, place) => videos[place] === video), own = group.map((image) => numbers.get(image.id)).sort((a, b) => a - b);
+    if (group.length < 2 || new Set(group.map((image) => `${image.width} ${image.height}`)).size > 1) return false;
+    if (areFrames(own)) return true;
+    const places = framesOf(group.map(fileName));
+    if (!places || new Set(places.map(({ recording }) => recording)).size > 1) return false;
+    return places.map(({ frame }) => frame).sort((a, b) => a - b).join() === own.join();
+  });
+}
+
 /** A frame number for each image id: its frame_id, the number in its file's name, or its place in the list. */
-function imageNumbers(images) {
-  const own = (image) => image[["frame_id", "frame_idx", "frame_number"].find((key) => key in image)];
-  for (const numberOf of [own, (image) => lastNumber(String(image.file_name ?? ""))]) {
+function imageNumbers(images, videos) {
+  for (const numberOf of [frameId, (image) => lastNumber(withoutHash(fileName(image)))]) {
     const numbers = images.map(numberOf);
-    if (numbers.every(Number.isInteger) && new Set(numbers).size === images.length) {
+    const keys = numbers.map((number, place) => `${videos[place]}\0${number}`);
+    if (numbers.every(Number.isInteger) && new Set(keys).size === images.length) {
       return new Map(images.map((image, index) => [image.id, numbers[index]]));
     }
   }
@@ -142,29 +199,21 @@ function areFrames(numbers, room = 0) {
   return distinct[distinct.length - 1] - distinct[0] < 2 * distinct.length + room;
 }
 
-/** The last number in a file's name without its ending; null if there is none. */
-export function lastNumber(name) {
-  const digits = name.split(/[\\/]/).pop().replace(/\.[^.]*$/, "").match(/\d+/g);
-  return digits ? Number(digits[digits.length - 1]) : null;
-}
-
 // MMPose
 
 /** Predictions: { instance_info: frames, meta_info }, or the list of frames alone, each with `instances`. */
 function readMMPose(content) {
-  const items = isObject(content) ? content.instance_info ?? [] : content, meta = content.meta_info ?? {}, frames = [];
+  const items = isObject(content) ? content.instance_info ?? [] : content, meta = content.meta_info ?? {};
+  const frames = numbered(items.map(({ frame_id: given = null }) => (given === null ? null : wholeNumber(given, "frame_id"))));
   let found = null;
   items.forEach((item, place) => {
-    const frame = wholeNumber(item.frame_id ?? place, "frame_id");
-    frames.push(frame);
     for (const instance of item.instances ?? []) {
       if (Array.isArray(instance.keypoints) ? !instance.keypoints.length : instance.keypoints === null) continue;
       const pose = poseOf(instance);
       found ??= new Detections(pose.scores.length);
-      found.add(frame, pose.id, pose.points, pose.scores);
+      found.add(frames[place], pose.id, pose.points, pose.scores);
     }
   });
-  refuseRepeatedFrames(frames);
   if (!found) throw new InputError(`holds no tracks: none of ${frames.length} frames has an instance`);
   const tracked = { ...asTracks(found, { allFrames: frames }), format: "mmpose" };
   if (!meta.keypoint_id2name) return ofPeople(tracked);
@@ -178,41 +227,54 @@ function poseOf(instance) {
   const id = identity(instance.track_id ?? instance.instance_id), given = instance.keypoints;
   if (!Array.isArray(given) || !given.every(Array.isArray)) throw new InputError(`keypoints must be a list of (x, y), got ${shown(given)}`);
   const named = id === null ? null : `track_${id}`;
+  const widths = new Set(given.map((row) => row.length));
+  if (widths.size > 1) throw new InputError("keypoints must hold numbers in rows of one length");
   if (!instance.keypoint_scores && given.every((row) => row.length === 3 && row[2] >= 0 && row[2] <= 1.1)) {
     return { id: named, ...triplets(given, "keypoints") };
   }
   if (given.some((row) => row.length !== 2)) throw new InputError("holds 3D points (x, y, z), needs 2D (x, y)");
   const scores = instance.keypoint_scores ?? given.map(() => 1);
-  if (scores.length !== given.length) throw new InputError(`keypoint_scores must have ${given.length} values, got ${scores.length}`);
-  return { id: named, points: given.flat().map((value) => value ?? NaN), scores: scores.map((score) => score ?? NaN) };
+  if (scores.length !== given.length) {
+    throw new InputError(`keypoint_scores must have ${given.length} values, got shape ${shapeText([scores.length])}`);
+  }
+  return { id: named, points: numbersOf(given.flat(), "keypoints"), scores: numbersOf(scores, "keypoint_scores") };
 }
 
 // OpenPose
 
 /** A list of frames in one file. */
 function readOpenPoseList(content) {
-  const numbers = content.map((frame) => FRAME_KEYS.map((key) => frame?.[key]).find(Number.isInteger));
-  const known = numbers.every((number) => number >= 0);
-  if (known) refuseRepeatedFrames(numbers);
-  const read = readOpenPose(content.map((frame, place) => [`${known ? numbers[place] : place}.json`, frame]));
+  const places = numbered(content.map(frameNumber).map((number) => (number !== null && number >= 0 ? number : null)));
+  const read = readOpenPose(content.map((frame, place) => [String(places[place]), frame]));
   return { ...read, format: "openpose-list" };
 }
 
+/** The number of a frame under one of `FRAME_KEYS`; null if it has none. */
+function frameNumber(frame) {
+  const given = isObject(frame) ? frame[FRAME_KEYS.find((key) => key in frame)] : null;
+  return typeof given === "number" ? wholeNumber(given, "frame number") : null;
+}
+
+const WANTED = "not an OpenPose frame: wanted {'people': [{'pose_keypoints_2d': […]}, …]}";
+
 /** Frames [file's name, content] of one recording, which the numbers in the names put in order. */
 export function readOpenPose(files) {
-  const kind = (name) => name.replace(/(?<!\d)\d+(?!\d)(?=\D*$)/, "#"), kinds = new Set(files.map(([name]) => kind(name)));
+  const kinds = new Set(files.map(([name]) => nameKind(name)));
   const numbers = files.map(([name], place) => lastNumber(name.replace("_keypoints", "")) ?? place);
   if (kinds.size > 1) throw new InputError(`files of ${kinds.size} kinds (${[...kinds].slice(0, 2).join(", ")}): drop those of one recording`);
   if (new Set(numbers).size < numbers.length) throw new InputError("two files have the same frame number");
   const poses = [], sizes = new Set();
   files.forEach(([name, frame], place) => {
-    if (!Array.isArray(frame?.people)) throw new InputError(`${name}: not an OpenPose frame: wanted {"people": [{"pose_keypoints_2d": […]}, …]}`);
+    const people = isObject(frame) && "people" in frame ? frame.people ?? [] : null;
+    if (!Array.isArray(people)) throw new InputError(`${name}: ${WANTED}`);
     if (frame.canvas_width > 0) sizes.add(`${frame.canvas_width} ${frame.canvas_height}`);
-    for (const person of frame.people) {
-      const points = person?.pose_keypoints_2d ?? person?.pose_keypoints;
-      if (!Array.isArray(points)) throw new InputError(`${name}: a person without pose_keypoints_2d`);
-      const id = identity(person.person_id);
-      if (points.length) poses.push({ frame: numbers[place], id: id === null ? null : `person_${id}`, ...triplets(points, "pose_keypoints_2d") });
+    for (const person of people) {
+      const key = ["pose_keypoints_2d", "pose_keypoints"].find((known) => isObject(person) && known in person);
+      if (!key) throw new InputError(`${name}: ${WANTED}`);
+      const points = person[key], id = identity(person.person_id);
+      if (points !== null && !Array.isArray(points)) throw new InputError(`${name}: ${WANTED}`);
+      if (!points?.length) continue;
+      poses.push({ frame: numbers[place], id: id === null ? null : `person_${id}`, ...inFile(name, () => triplets(points, key)) });
     }
   });
   if (!poses.length) throw new InputError(`holds no tracks: none of ${files.length} frames has a person`);
@@ -221,6 +283,15 @@ export function readOpenPose(files) {
   const tracked = asTracks(found, { prefix: "person", allFrames: numbers });
   const imageSize = sizes.size === 1 ? [...sizes][0].split(" ").map(Number) : null;
   return withRig({ ...tracked, format: "openpose", zeroIsHidden: true, imageSize });
+}
+
+/** What a function returns; what it finds wrong is told with the file's name. */
+function inFile(name, read) {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof InputError ? new InputError(`${name}: ${error.message}`) : error;
+  }
 }
 
 function withRig(parsed) {

@@ -146,6 +146,7 @@ def _frames(content: Any) -> tuple[list[tuple[int, Any]], Mapping[str, Any]]:
     if isinstance(content, list):
         if _holds_points(content, bare=True):
             return [(0, content)], {}
+        # Whether a number comes twice is asked when the file is read, not already when its format is told.
         known = [number for number in map(frame_number, content) if number is not None]
         return list(zip(known, content, strict=True) if len(known) == len(content) else enumerate(content)), {}
     if not isinstance(content, Mapping):

@@ -13,14 +13,15 @@ from olift_fast.io.json_fields import (
     first_item,
     frame_number,
     item_keys,
+    numbered,
     numbers,
     object_keys,
     points2d,
-    refuse_repeated_frames,
     triplets,
+    whole_number,
 )
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
-from olift_fast.io.parsed import Parsed, int64
+from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
 from olift_fast.io.point_sets import of_people
 
@@ -40,20 +41,17 @@ def read_mmpose(content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Par
     items, meta = _parts(content)
     if items and not _are_frames(items):
         lists = [_of_frame(item) for item in items]
-        given = [frame_number(item) for item in items]
-        numbered = [place if number is None else number for place, number in enumerate(given)]
-        pairs = [(0, items)] if None in lists else list(zip(numbered, lists, strict=True))
+        pairs = [(0, items)] if None in lists else list(zip(map(frame_number, items), lists, strict=True))
         items = [{"frame_id": number, "instances": instances} for number, instances in pairs]
-    frames, found = [], None
-    for place, item in enumerate(items):
-        frames.append(int64(item.get("frame_id", place), "frame_id"))
+    frames = numbered(whole_number(item, "frame_id") for item in items)
+    found: Detections | None = None
+    for frame, item in zip(frames, items, strict=True):
         for instance in item["instances"] or []:
             pose = _pose(0, instance)
             if pose is None:
                 continue
             found = found or Detections(len(pose.points))
-            found.add(frames[-1], pose.track, pose.points, pose.confidence)
-    refuse_repeated_frames(frames)
+            found.add(frame, pose.track, pose.points, pose.confidence)
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has an instance")
     return _named(as_tracks(found, all_frames=frames), meta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -48,10 +49,12 @@ def read_npz(archive: Mapping[str, Any]) -> Parsed:
     if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
         raise InputError(f"edges must be pairs of joints, (E, 2), got shape {edges.shape}")
     numbers = content.get("frames", np.zeros(0))
-    odd = numbers[~(np.isfinite(numbers) & (numbers == np.rint(numbers)))]
+    odd = numbers[~((numbers == np.rint(numbers)) & (np.abs(numbers.astype(np.float64)) < 2**63))]
     if len(odd):
-        raise InputError(f"frames must be {frames} whole numbers, got {odd[0]}")
-    size = content["image_size"].tolist() if "image_size" in content else None
+        raise InputError(f"frames must be {frames} whole numbers below 2^63, got {odd[0]}")
+    size = content["image_size"].tolist() if "image_size" in content else []
+    if not all(map(math.isfinite, size)):
+        raise InputError(f"image_size must be width and height, got {size[0]:g} and {size[1]:g}")
     return Parsed(
         parsed.keypoints,
         parsed.confidence,

@@ -9,9 +9,9 @@ from typing import Any
 from olift_fast.errors import InputError
 from olift_fast.io.detections import Detections, as_tracks, identity
 from olift_fast.io.format import Format
-from olift_fast.io.json_fields import item_keys, object_keys, refuse_repeated_frames, triplets
+from olift_fast.io.json_fields import item_keys, numbered, object_keys, triplets, whole_number
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
-from olift_fast.io.parsed import Parsed, int64
+from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, tracks_of_pictures
 from olift_fast.io.point_sets import of_people
 
@@ -28,16 +28,14 @@ def read_openpifpaf(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) ->
         InputError: no prediction in any frame, poses with different numbers of keypoints, a frame that comes twice.
     """
     lines = [content] if isinstance(content, Mapping) else content
-    frames = []
+    frames = numbered(whole_number(line, "frame") for line in lines)
     found: Detections | None = None
-    for place, line in enumerate(lines):
-        frames.append(int64(line.get("frame", place), "frame"))
+    for frame, line in zip(frames, lines, strict=True):
         for item in line["predictions"] or []:
             if item.get("keypoints"):
                 points, score = triplets(item["keypoints"], "keypoints")
                 found = found or Detections(len(points))
-                found.add(frames[-1], identity(item.get("id_")), points, score)
-    refuse_repeated_frames(frames)
+                found.add(frame, identity(item.get("id_")), points, score)
     if found is None:
         raise InputError(f"holds no tracks: none of {len(frames)} frames has a prediction with keypoints")
     return of_people(as_tracks(found, prefix="person", all_frames=frames))

@@ -14,7 +14,7 @@ from olift_fast.errors import InputError
 from olift_fast.io.detections import identity
 from olift_fast.io.format import Format
 from olift_fast.io.frame_numbers import last_number
-from olift_fast.io.json_fields import first_item, frame_number, object_keys, refuse_repeated_frames, triplets
+from olift_fast.io.json_fields import first_item, frame_number, numbered, object_keys, triplets
 from olift_fast.io.open_container import FOLDER, JSON, JSON_LINES, Folder
 from olift_fast.io.parsed import Parsed
 from olift_fast.io.pictures import Pose, frame_files, frames_of, name_kind, tracks_of_pictures
@@ -62,11 +62,9 @@ def read_openpose_list(content: Sequence[Mapping[str, Any]]) -> Parsed:
         InputError: an item that is not a frame, which the message tells; a frame number that comes twice; no person in
             any frame.
     """
-    numbers = [frame_number(frame) for frame in content]
-    known = [number for number in numbers if number is not None and number >= 0]
-    if len(known) == len(content):
-        refuse_repeated_frames(known)
-    places = known if len(known) == len(content) else range(len(content))
+    given = [frame_number(frame) for frame in content]
+    # The numbers become the names of files, in which a sign is lost.
+    places = numbered(None if number is None or number < 0 else number for number in given)
     return from_frames({str(place): frame for place, frame in zip(places, content, strict=True)})
 
 

@@ -44,7 +44,8 @@ def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping
     check_size(tracks, len(poses), joints)
     points = np.full((tracks, len(poses), joints, 3), np.nan, np.float32)
     for frame, array in enumerate(poses):
-        points[: len(array), frame] = array
+        if len(array):
+            points[: len(array), frame] = array
     there = np.isfinite(points[..., :2]).all(axis=-1) & ~(points[..., 2] <= 0)
     seen = np.asarray(there.any(axis=(1, 2)))
     names = [f"animal_{track}" for track in range(tracks) if seen[track]]
@@ -56,7 +57,7 @@ def read_superanimal(content: Sequence[Mapping[str, Any]] | Mapping[str, Mapping
 
 def _animals(frame: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     """(animals, parts, 3) x, y, likelihood; the likelihood is 0 for a missing part."""
-    array = numbers(frame["bodyparts"], "bodyparts")
+    array = numbers(frame["bodyparts"] or [], "bodyparts")
     if array.size == 0:
         return np.zeros((0, 0, 3))
     if array.ndim != 3 or array.shape[2] < 3:

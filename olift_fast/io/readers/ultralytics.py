@@ -105,12 +105,13 @@ def read_ultralytics_json(content: Any) -> Parsed:
             score = np.where((points == 0).all(axis=-1), 0.0, score)
             found = found or Detections(len(points))
             found.add(number, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
-            largest = max([largest, *(float(value) for value in (item.get("box") or {}).values())])
+            largest = max([largest, *numbers([*(item.get("box") or {}).values()], "box").tolist()])
     if found is None:
         raise InputError(f"none of {len(frames)} frames has an animal with keypoints: was this a pose model?")
     parsed = as_tracks(found, all_frames=[number for number, _ in frames])
     parsed = of_people(parsed) if found.num_joints == 17 else parsed
-    return replace(parsed, normalized=largest <= 1.01)
+    # Without any box, nothing here tells; `settle` looks at the coordinates.
+    return replace(parsed, normalized=0 < largest <= 1.01)
 
 
 def _frames(content: Any) -> list[tuple[int, list[Any]]]:

@@ -35,8 +35,8 @@ void parallel_for(int64_t count, int64_t grain, int threads, const Body& body) {
 }
 
 // Calls body(next) on at most `threads` threads. next() returns each of 0 … count - 1 once, and then `count` or more.
-// Each thread begins with a run of its own, the one that `parallel_for` gives it, so it finds in its cache what it wrote
-// there in the last loop; who is done takes from the others' runs, so a slower thread does less.
+// Each thread begins with a run of its own, the one that `parallel_for` gives it, so it finds in its cache what it
+// wrote there in the last loop; who is done takes from the others' runs, so a slower thread does less.
 template <class Body>
 void parallel_pull(int64_t count, int threads, const Body& body) {
   // Whose turn is next in each run; a cache line each.

@@ -11,7 +11,7 @@ from benchmarks.adapting import summary
 from benchmarks.scores import RECORDS
 from olift_fast.train.label_free import LabelFree, verdict
 
-FILES = ("", "-end-on", "-top", "-real-cameras", "-seed-1", "-seeds")
+FILES = ("", "-end-on", "-top", "-real-cameras", "-seed-1", "-seeds", "-finetune")
 ROWS: list[dict[str, Any]] = [
     row
     for name in FILES

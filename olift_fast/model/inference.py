@@ -29,7 +29,7 @@ from olift_fast.tracks import containers
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks, LiftedTracks
 from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
-from olift_fast.tracks.without_bones import warn_of_tracks
+from olift_fast.tracks.without_bones import bones_reported, warn_of_tracks
 
 Progress = Callable[[int, int], None]
 
@@ -97,7 +97,8 @@ def lift_tracks(
     frame = old_argument(frame, output, new="frame", old="output")
     warn_of_tracks([tracks])
     given: dict[str, Any] = {"min_confidence": min_confidence, "frame": frame, "mirror": mirror, "pitch": pitch}
-    return _lifted(model, [tracks], **given, progress=progress)[0]
+    with bones_reported():  # above, in a warning that names the caller's line
+        return lift_recordings(model, [tracks], **given, progress=progress)[0]
 
 
 def lift_recordings(
@@ -127,20 +128,6 @@ def lift_recordings(
         UserWarning: as `lift_tracks`, in one line for all recordings.
     """
     warn_of_tracks(recordings)
-    given: dict[str, Any] = {"min_confidence": min_confidence, "frame": frame, "mirror": mirror, "pitch": pitch}
-    return _lifted(model, recordings, **given, progress=progress)
-
-
-def _lifted(
-    model: AnyLifter,
-    recordings: Sequence[KeypointTracks],
-    *,
-    min_confidence: float,
-    frame: CoordinateFrame,
-    mirror: bool | MirrorDisagreement,
-    pitch: float | None,
-    progress: Progress | None,
-) -> list[LiftedTracks]:
     check_frame(frame)
     check_pitch(model, pitch)
     results = [ResultBuffers.of(model, tracks, min_confidence) for tracks in recordings]

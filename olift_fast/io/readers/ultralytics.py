@@ -104,7 +104,7 @@ def read_ultralytics_json(content: Any) -> Parsed:
                 raise InputError(f"visible must have {len(points)} values, got shape {score.shape}")
             score = np.where((points == 0).all(axis=-1), 0.0, score)
             found = found or Detections(len(points))
-            found.add(number, identity(item.get("track_id")), points, np.nan_to_num(score, nan=1.0))
+            found.add(number, identity(item.get("track_id")), points, score)
             largest = max([largest, *numbers([*(item.get("box") or {}).values()], "box").tolist()])
     if found is None:
         raise InputError(f"none of {len(frames)} frames has an animal with keypoints: was this a pose model?")

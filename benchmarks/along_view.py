@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.adapting import SEEN, as_tracks, clips_of, rigs
 from benchmarks.scores import RECORDS, write_rows
-from olift_fast.cli.adapt import ALONG
 from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter
+from olift_fast.train.adapting import ALONG
 from olift_fast.train.body import share_along_view
 from olift_fast.train.label_free import lifted_clips
 from olift_fast.train.memory import keep_freed_memory

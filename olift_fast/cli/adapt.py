@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 BODY = "body.json"
 STEEP = 45.0
 """A camera that looks down or up by this many degrees or more hides the lengths of upright bones."""
-ALONG = 0.36
-"""With a larger share of the bones along the view there is a warning."""
 
 
 @reported
@@ -165,10 +163,8 @@ def adapt(
         _report(outcome, recordings)
         if written:
             given = "" if skeleton is None else f" --skeleton {quote(skeleton)}"
-            say(
-                f"written: {out}, with {BODY}; "
-                f"olift lift FILE{given} --model {quote(as_model(out))} --body {quote(str(out / BODY))}"
-            )
+            held = f" --body {quote(str(out / BODY))}" if outcome.held else ""
+            say(f"written: {out}, with {BODY}; olift lift FILE{given} --model {quote(as_model(out))}{held}")
         else:
             say("nothing is written; --keep writes the new weights all the same")
     if not outcome.verdict.helped and not keep:
@@ -258,6 +254,8 @@ def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch:
 
 def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
     """The warning that views from above, below or end-on hide the lengths of bones."""
+    from olift_fast.train.adapting import ALONG
+
     reasons = []
     if pitch is not None and abs(pitch) >= STEEP:
         reasons.append(f"the camera looks {'down' if pitch > 0 else 'up'} by {abs(pitch):g}°")
@@ -266,9 +264,10 @@ def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
             f"bones point along the view ({outlook.along:.0%} of their squared lengths; wanted: {ALONG:.0%})"
         )
     if reasons:
+        used = "these lengths are still learned from" if outlook.held else "it learns without these lengths"
         yield (
-            f"{' and '.join(reasons)}: views from above, below or end-on hide how long bones are, and adapting to "
-            "those from above made people worse by 19 to 60 %; views from all sides tell these lengths"
+            f"{' and '.join(reasons)}: views from above, below or end-on hide how long bones are; {used}, and --body "
+            f"with {BODY} may do harm"
         )
 
 
@@ -307,6 +306,8 @@ def _facts(outcome: Adaptation, paths: list[Path], out: Path | None, warnings: l
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
         "views": round(outcome.views, 4),
+        "along": round(outcome.along, 4),
+        "held": outcome.held,
         "individuals": list(outcome.body.individuals),
         "foreshortened": [f"{a}-{b}" for a, b in outcome.foreshortened],
         "warnings": warnings,

@@ -154,7 +154,7 @@ class PairedSource:
         recordings = [recording for _, recording in pairs]
         cameras = _own_cameras(rng, recordings)
         up_known = np.array([recording.up_known for recording in recordings])
-        return _seen(positions, cameras, skeleton, rng, self.corruption, family, up_known)
+        return seen_by(positions, cameras, skeleton, rng, self.corruption, family, up_known)
 
 
 class GeneratorSource:
@@ -202,23 +202,27 @@ def observe(
     labelled = _labelled(positions)
     cameras = random_cameras(rng, positions, camera, labelled)
     up_known = np.full(len(positions), segment.up_known)
-    return _seen(positions, cameras, segment.skeleton, rng, corruption, family, up_known)
+    return seen_by(positions, cameras, segment.skeleton, rng, corruption, family, up_known)
 
 
-def _seen(
+def seen_by(
     positions: Floats,
     cameras: Cameras,
     skeleton: Skeleton,
     rng: np.random.Generator,
     corruption: Corruption,
-    family: str,
-    up_known: NDArray[np.bool_],
+    family: str = "",
+    up_known: NDArray[np.bool_] | None = None,
 ) -> ClipBatch:
+    """Clips ``(B, T, J, 3)`` of motion, seen by B cameras, with a detector's faults. NaN is not labeled.
+
+    The clips have the cameras' pitch where the motion's up is known, ``(B,)``; by default it is known nowhere.
+    """
     labelled = _labelled(positions)
     true, joints = project(positions, cameras, labelled)
     keypoints, visible, _ = corrupt(rng, true, skeleton, corruption, depth=joints[..., 2], labelled=labelled)
     labels = np.ones_like(visible) if labelled is None else labelled
-    pitch = np.where(up_known, cameras.pitch, np.float32(np.nan))
+    pitch = np.where(False if up_known is None else up_known, cameras.pitch, np.float32(np.nan))
     return ClipBatch(keypoints, visible, joints, labels, skeleton, family, pitch)
 
 

@@ -94,7 +94,7 @@ def collate(
         keypoints[rows, :, :count], scale = normalize_clips(group)
         target[rows, :, :count] = group.joints / scale[:, None, None, None]
         visible[rows, :, :count] = group.visible
-        kept = _of_plausible_size(target[rows, :, :count], group.labelled)
+        kept = of_plausible_size(target[rows, :, :count], group.labelled)
         labelled[rows, :, :count] = group.labelled & kept[:, None, None]
         skeleton = group.skeleton if told is None else told[index]
         graph[rows, :count, :count] = skeleton.graph(hops)
@@ -115,7 +115,7 @@ def normalize_clips(clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
     return normalized / scale[:, None, None, None], scale
 
 
-def _of_plausible_size(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def of_plausible_size(target: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """``(B,)`` False for clips whose target is so large in model units that their loss would dominate all others.
 
     This happens if only a few neighboring joints are visible: the unit is then their spread, and not the animal's size.

@@ -18,8 +18,6 @@ QUANTILE = 0.75
 """A bone's length is this quantile of its lengths in the picture, over all frames."""
 FULL, OFTEN = 0.8, 0.1
 """A bone is seen in full if it shows more than `FULL` of its length in at least `OFTEN` of its frames."""
-LOOSE = 2.0
-"""A bone counts less if its standard error is more than so many times that of the median bone."""
 DIFFERS, SURELY = 0.08, 4.0
 """Recordings of one name differ if their lengths do by more than this share and by so many standard errors."""
 
@@ -179,21 +177,6 @@ def by_individual(clips: OwnClips, measure: Measure) -> Tensor:
     between = float((off.square() - error.square())[known].mean().clamp(min=0.0).nan_to_num()) if known.any() else 0.0
     weight = torch.where(known, between / (between + error.square()).clamp(min=1e-12), 0.0)
     return torch.cat([shared[None], shared + weight * off])
-
-
-def bone_weights(clips: OwnClips, scales: Tensor) -> Tensor:
-    """``(E,)`` how much each bone counts, 0 … 1: less if its length varies, as of tails and loose markers.
-
-    The weight is 1 up to `LOOSE` times the standard error of the median bone, and falls with the square of the error
-    above that.
-
-    Args:
-        clips, scales: as for `body_of`.
-    """
-    every = clips.rows()[0]
-    error = _standard_error(every, lambda rows: lengths_in_picture(clips.take(rows), scales[rows]))
-    share = LOOSE * error.nanmedian() / error.clamp(min=1e-12)
-    return share.square().clamp(max=1.0).nan_to_num(1.0)
 
 
 def mixed_names(clips: OwnClips, scales: Tensor) -> list[tuple[str, float]]:

@@ -61,10 +61,11 @@ class LabelFree:
 
 
 @torch.no_grad()
-def lifted_clips(lifter: Lifter, clips: OwnClips) -> Tensor:
-    """Joints ``(B, T, J, 3)`` in model units, in the camera's axes."""
+def lifted_clips(lifter: Lifter, clips: OwnClips, *, uncertainty: bool = False) -> Tensor:
+    """Joints ``(B, T, J, 3)`` in model units, in the camera's axes; with `uncertainty` as `Lifter.forward` gives it."""
     parts = clips.split(CLIPS_AT_ONCE)
-    return torch.cat([lifter(part.keypoints, part.visible, **part.told(lifter.config)) for part in parts])
+    given = {"uncertainty": True} if uncertainty else {}
+    return torch.cat([lifter(part.keypoints, part.visible, **part.told(lifter.config), **given) for part in parts])
 
 
 def mirrored_back(lifter: Lifter, clips: OwnClips) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.adapting import SEEN
 from benchmarks.along_view import summary
 from benchmarks.scores import RECORDS
-from olift_fast.cli.adapt import ALONG
+from olift_fast.train.adapting import ALONG
 
 ROWS: list[dict[str, Any]] = json.loads((RECORDS / "along-view-small-all.json").read_text(encoding="utf-8"))
 

@@ -42,15 +42,21 @@ def judge(monkeypatch: pytest.MonkeyPatch, helped: bool) -> None:
     monkeypatch.setattr("olift_fast.train.adapting.verdict", lambda *_signs: Verdict(helped, "so it was judged"))
 
 
+def views(monkeypatch: pytest.MonkeyPatch, shown: float, along: float) -> None:
+    monkeypatch.setattr("olift_fast.train.adapting.shown_share", lambda *_clips: shown)
+    monkeypatch.setattr("olift_fast.train.adapting.share_along_view", lambda *_clips: along)
+
+
 def test_files_become_a_checkpoint_a_card_and_a_body(
     run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(monkeypatch, helped=True)
+    views(monkeypatch, shown=0.97, along=0.2)
     out = tmp_path / "mine"
     options = ("--out", out, "--model", random_model, "--skeleton", skeleton)
     outcome = run("adapt", walks, *options, "--bone", "nose-tail=40mm")
     assert outcome.exit_code == 0, outcome.stderr
-    assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out; 45 steps" in outcome.stdout
+    assert "learned from 13 clips of 24 frames of 2 tracks, 3 held out; 180 steps" in outcome.stdout
     assert "it helped: so it was judged" in outcome.stdout
     lift = f"olift lift FILE --skeleton {skeleton} --model {out} --body {out}/body.json"
     assert outcome.stdout.endswith(f"written: {out}, with body.json; {lift}\n")
@@ -193,7 +199,7 @@ def test_views_from_above_are_warned_of_before_the_training(
     torch.manual_seed(0)
     config = LifterConfig(width=16, heads=2, motion_layers=1, space_layers=2, window=(2, 2), frequencies=8, pitch=True)
     Lifter(config, name="told").eval().save_pretrained(model)
-    monkeypatch.setattr("olift_fast.train.adapting.share_along_view", lambda *_clips: along)
+    views(monkeypatch, shown=0.97, along=along)
 
     def failing(*_args: object, **_options: object) -> None:
         raise InputError("the training began")
@@ -204,12 +210,14 @@ def test_views_from_above_are_warned_of_before_the_training(
     assert told.endswith("olift: the training began\n")
     hiding = [line for line in told.splitlines() if "hide how long bones are" in line]
     assert [line.startswith(f"warning: {words}") for line in hiding] == ([] if words is None else [True])
+    used = "these lengths are still learned from" if along <= 0.36 else "it learns without these lengths"
+    assert all(used in line for line in hiding)
 
 
 def test_views_of_one_side_alone_are_said_and_nothing_is_written(
     run: Run, random_model: str, walks: Path, skeleton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("olift_fast.train.adapting.shown_share", lambda *_clips: 0.85)
+    views(monkeypatch, shown=0.85, along=0.2)
     outcome = run("adapt", walks, "--out", tmp_path / "mine", "--model", random_model, "--skeleton", skeleton)
     assert outcome.exit_code == SOME_FAILED
     assert "no gain: bones show 85.0% of their lengths (wanted: 92%), views of more sides do\n" in outcome.stdout

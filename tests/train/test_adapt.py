@@ -17,10 +17,10 @@ from olift_fast.nn.masked import center
 from olift_fast.tracks.containers import CoordinateFrame, KeypointTracks
 from olift_fast.tracks.rigs import rig
 from olift_fast.tracks.skeleton import Skeleton
+from olift_fast.train import adapting
 from olift_fast.train.adapting import Adaptation, AdaptPlan, Outlook, adapt
 from olift_fast.train.body import (
     body_of,
-    bone_weights,
     by_individual,
     lengths_in_picture,
     logarithms,
@@ -33,6 +33,7 @@ from olift_fast.train.body import (
 from olift_fast.train.label_free import LabelFree, label_free, turned_error, verdict
 from olift_fast.train.metrics import sa_mpjpe
 from olift_fast.train.own_clips import OwnClips, copies_in, held_apart, own_clips
+from olift_fast.train.seen_anew import elevation_of, pseudo_labels, seen_anew
 
 NAMES = ("hip", "chest", "nose", "left_knee", "left_foot", "right_knee", "right_foot")
 EDGES = ((0, 1), (1, 2), (0, 3), (3, 4), (0, 5), (5, 6))
@@ -181,9 +182,9 @@ def test_what_nothing_can_be_learned_from_is_refused(recordings: list[KeypointTr
         ({"steps": 0}, "steps must be >= 1, got 0"),
         ({"minutes": 0.0}, "minutes must be above 0, got 0"),
         ({"learning_rate": math.inf}, "learning_rate must be above 0"),
-        ({"share": 1.5}, "share must be from 0 to 1, got 1.5"),
-        ({"tolerance": (0.3, 0.1)}, "tolerance must be two numbers above 0, the smaller first, got 0.3 and 0.1"),
-        ({"own_depth": -1.0}, "own_depth must be >= 0, got -1"),
+        ({"rounds": 0}, "rounds must be >= 1, got 0"),
+        ({"views": -1}, "views must be >= 1, got -1"),
+        ({"velocity_weight": -1.0}, "velocity_weight must be >= 0, got -1"),
     ],
 )
 def test_plans_out_of_range_are_refused(changes: dict[str, float], words: str) -> None:
@@ -244,7 +245,8 @@ def test_a_body_file_has_millimeters_where_one_length_is_known(tmp_path: Path) -
 
 
 def quick(steps: int, **changes: object) -> AdaptPlan:
-    return AdaptPlan(steps=steps, warmup=2, frames=12, **changes)  # type: ignore[arg-type]
+    given = {"rounds": 1, "warmup": 2, "frames": 12, "views": 1} | changes
+    return AdaptPlan(steps=steps, **given)  # type: ignore[arg-type]
 
 
 def adapted(seed: int = 0) -> tuple[Lifter, Adaptation]:
@@ -252,18 +254,18 @@ def adapted(seed: int = 0) -> tuple[Lifter, Adaptation]:
     return lifter, adapt(lifter, [moving_body(40, 24)[0]], plan=quick(4, seed=seed))
 
 
-def test_bones_get_the_lengths_that_the_picture_tells() -> None:
+def test_a_lifter_learns_a_body_that_it_has_never_seen() -> None:
     lifter = Lifter.from_pretrained("small-all")
     tracks, joints = moving_body(48, 24)
-    outcome = adapt(lifter, [tracks], plan=AdaptPlan(steps=30, own_depth=0.0))
+    outcome = adapt(lifter, [tracks], plan=AdaptPlan(rounds=2, steps=20))
     assert outcome.after.body < 0.8 * outcome.before.body and outcome.after.steadiness < outcome.before.steadiness
-    assert (outcome.learned, outcome.held_out, outcome.frames, outcome.steps) == (39, 9, 24, 30)
+    assert (outcome.learned, outcome.held_out, outcome.frames, outcome.steps) == (39, 9, 24, 40)
     assert outcome.lifter.config == lifter.config and not outcome.lifter.training
     assert next(iter(outcome.changes()))[0] == "bone lengths off from those that the 2D tells"
     true = torch.from_numpy(joints.astype(np.float32))
     labelled = torch.ones(true.shape[:3], dtype=torch.bool)
     errors = [float(sa_mpjpe(of(own, tracks), true, labelled).mean()) for own in (lifter, outcome.lifter)]
-    assert errors[1] < errors[0]
+    assert errors[1] < 0.95 * errors[0]
 
 
 def of(lifter: Lifter, tracks: KeypointTracks, frame: CoordinateFrame = "camera") -> torch.Tensor:
@@ -282,13 +284,6 @@ def test_the_same_seed_gives_the_same_weights_and_the_lifter_stays() -> None:
     assert all(same.values())
     assert any(not torch.equal(w, other.lifter.state_dict()[name]) for name, w in first.lifter.state_dict().items())
     assert all(torch.equal(weight, before[name]) for name, weight in lifter.state_dict().items())
-
-
-def test_a_share_of_nothing_is_the_old_weights() -> None:
-    lifter = random_lifter()
-    outcome = adapt(lifter, [moving_body(12, 24)[0]], plan=quick(3, share=0.0))
-    assert all(torch.equal(a, b) for a, b in zip(lifter.parameters(), outcome.lifter.parameters(), strict=True))
-    assert outcome.before == outcome.after and not outcome.verdict.helped
 
 
 def test_it_stops_when_the_minutes_are_over() -> None:
@@ -346,6 +341,42 @@ def test_what_is_known_before_the_training_is_told_before_it() -> None:
     with pytest.raises(InputError, match="not so"):
         adapt(lifter, [tracks], plan=quick(3), foresee=refusing, watch=lambda done, _: steps.append(done))
     assert not steps
+
+
+@pytest.mark.parametrize(("shown", "along", "held"), [(0.95, 0.3, True), (0.91, 0.3, False), (0.95, 0.37, False)])
+def test_lengths_that_the_views_hide_are_not_learned_from(
+    shown: float, along: float, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def labels(lifter: Lifter, clips: OwnClips, body: object = None) -> torch.Tensor:
+        given.append(body)
+        return pseudo_labels(lifter, clips)
+
+    monkeypatch.setattr(adapting, "shown_share", lambda *_clips: shown)
+    monkeypatch.setattr(adapting, "share_along_view", lambda *_clips: along)
+    monkeypatch.setattr(adapting, "pseudo_labels", labels)
+    outcome = adapt(random_lifter(), [moving_body(12, 24)[0]], plan=quick(1, rounds=2))
+    assert outcome.held is held
+    # The first labels are measured, those of the rounds are learned from.
+    assert given == [None, *2 * [outcome.body if held else None]]
+
+
+def test_the_training_draws_the_lifter_to_its_own_results_seen_anew() -> None:
+    """Results that agree between views can be learned: the loss of the last steps is less than that of the first."""
+    lifter, tracks = random_lifter(config=replace(SMALL, width=32)), moving_body(24, 24)[0]
+    learned, _ = held_apart(own_clips(lifter, [tracks]))
+    lessons = seen_anew(
+        pseudo_labels(lifter, learned), learned, [elevation_of(tracks, 0.0, 0.3)], 2, np.random.default_rng(0)
+    )
+
+    def error(own: Lifter) -> float:
+        with torch.no_grad():
+            joints = own(lessons.keypoints, lessons.visible, **learned.take(lessons.clip).told(own.config))
+        return float(sa_mpjpe(joints, lessons.joints, lessons.labelled).mean())
+
+    outcome = adapt(lifter, [tracks], plan=AdaptPlan(rounds=1, steps=60, views=2, learning_rate=3e-3))
+    assert error(outcome.lifter) < 0.8 * error(lifter)
 
 
 def test_a_model_that_takes_all_is_told_all() -> None:
@@ -501,7 +532,7 @@ def test_whose_clips_are_by_names_of_tracks_and_of_recordings() -> None:
 def test_lengths_of_individuals_are_learned() -> None:
     recordings = two_animals(30)
     lifter = Lifter.from_pretrained("small-all")
-    outcome = adapt(lifter, recordings, plan=AdaptPlan(steps=25, own_depth=0.0))
+    outcome = adapt(lifter, recordings, plan=AdaptPlan(rounds=1, steps=25))
     assert list(outcome.body.individuals) == ["mona", "lisa"]
     assert outcome.after.body < 0.9 * outcome.before.body
     ratios = [own.lengths[1] / own.lengths[0] for own in outcome.body.individuals.values()]
@@ -526,21 +557,6 @@ def test_several_animals_under_one_name_are_told() -> None:
     assert name == "" and 0.1 < off < 0.5
     alike = clips.take((clips.recording % 2 == 0).nonzero()[:, 0])
     assert mixed_names(alike, scales[clips.recording % 2 == 0]) == []
-
-
-def test_bones_that_have_no_one_length_count_less() -> None:
-    rng = np.random.default_rng(5)
-    lengths = np.broadcast_to(LENGTHS, (64, 24, 6)).copy()
-    lengths[..., 1] *= rng.uniform(0.3, 1.7, (64, 1))
-    tracks, _ = moving_body(64, 24, lengths=lengths)
-    clips = own_clips(random_lifter(), [tracks])
-    logs = logarithms(clips.keypoints, clips.visible, SKELETON) - torch.from_numpy(np.log(LENGTHS)).float()
-    scales = logs[..., [0, 2, 3, 4, 5]].flatten(1).max(dim=1).values
-    weights = bone_weights(clips, scales)
-    assert weights[1] < 0.3 and (weights[[0, 2, 3, 4, 5]] > 0.9).all()
-    body = body_of(clips, scales)
-    spread = body.spread / body.lengths
-    assert spread[1] > 2 * np.delete(spread, 1).max()
 
 
 def test_stretches_without_keypoints_are_no_clips() -> None:

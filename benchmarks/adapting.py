@@ -144,6 +144,7 @@ def row_of(
         "apart": round(outcome.apart, 4),
         "views": round(outcome.views, 4),
         "along": round(outcome.along, 4),
+        "held": outcome.held,
         "signs_before": outcome.before.as_json(),
         "signs_after": outcome.after.as_json(),
         **errors,
@@ -235,7 +236,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 each = ", ".join(f"{mean:+.1%}" for mean in means)
                 yield f"  {words}, of seeds {', '.join(map(str, seeds))}: {each} (± {np.std(means, ddof=1):.1%})"
     signs = {name: np.array([_logarithm(row, name) for row in rows]) for name in rows[0]["signs_before"]}
-    signs["steadiness and turned"] = signs["steadiness"] + signs["turned"]
+    signs["anew and steadiness"] = signs["anew"] + signs["steadiness"]
     for name, values in signs.items():
         yield f"  rank correlation of {name} with the change: {_rank_correlation(values, change):.2f}"
 

@@ -22,9 +22,8 @@ from olift_fast.data.clips import ClipBatch
 from olift_fast.model import Lifter
 from olift_fast.train.adapting import ALONG
 from olift_fast.train.body import share_along_view
-from olift_fast.train.label_free import lifted_clips
 from olift_fast.train.memory import keep_freed_memory
-from olift_fast.train.own_clips import own_clips
+from olift_fast.train.own_clips import lifted_clips, own_clips
 
 EVERY = 5
 """One clip of so many is lifted."""

@@ -216,8 +216,6 @@ def _unsure(outlook: Outlook, known: KnownLength) -> Iterator[str]:
 
 def _warnings(outlook: Outlook, recordings: list[KeypointTracks], paths: list[Path]) -> Iterator[str]:
     """Warnings of likely faults in the recordings, and of what can't be learned from them."""
-    from olift_fast.train.label_free import too_few_views
-
     if outlook.copies:
         some = ", ".join(str(paths[number]) for number in outlook.copies[:3]) + (
             ", …" if len(outlook.copies) > 3 else ""
@@ -238,8 +236,6 @@ def _warnings(outlook: Outlook, recordings: list[KeypointTracks], paths: list[Pa
             f"{plural(len(outlook.foreshortened), 'bone')} never seen at full length ({some}): the 2D can't tell how "
             "long; another camera's view of the animal can"
         )
-    if few := too_few_views(outlook.views):
-        yield f"{few}: the new weights will not be kept without --keep"
 
 
 def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch: bool) -> Iterator[str]:
@@ -254,7 +250,7 @@ def _steep(recordings: list[KeypointTracks], min_confidence: float, takes_pitch:
 
 def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
     """The warning that views from above, below or end-on hide the lengths of bones."""
-    from olift_fast.train.adapting import ALONG
+    from olift_fast.train.adapting import ALONG, SHOWN
 
     reasons = []
     if pitch is not None and abs(pitch) >= STEEP:
@@ -263,6 +259,8 @@ def _hiding(outlook: Outlook, pitch: float | None) -> Iterator[str]:
         reasons.append(
             f"bones point along the view ({outlook.along:.0%} of their squared lengths; wanted: {ALONG:.0%})"
         )
+    if outlook.views < SHOWN:
+        reasons.append(f"bones show {outlook.views:.1%} of their lengths (wanted: {SHOWN:.0%})")
     if reasons:
         used = "these lengths are still learned from" if outlook.held else "it learns without these lengths"
         yield (

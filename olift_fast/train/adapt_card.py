@@ -37,7 +37,7 @@ def card(outcome: Adaptation, model: str, files: Sequence[Path]) -> str:
         f"- {plural(outcome.learned, 'clip')} of {outcome.frames} frames of {plural(outcome.tracks, 'track')}; "
         f"{outcome.held_out} held out",
         f"- {skeleton.num_joints} joints, {len(skeleton.edges)} bones, whose lengths are in `body.json`{individuals}",
-        f"- {outcome.steps} steps",
+        f"- {plural(outcome.steps, 'step')}; learned {'with' if outcome.held else 'without'} these lengths",
         f"- {'judged better' if outcome.verdict.helped else 'not judged better'}: {outcome.verdict.reason}",
         "",
         "On the clips held out, without their 3D:",

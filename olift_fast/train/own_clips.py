@@ -14,6 +14,7 @@ from torch import Tensor
 from olift_fast.bodies.body import file_name, individual_of
 from olift_fast.bodies.bones import twin_bones
 from olift_fast.errors import InputError
+from olift_fast.model import Lifter
 from olift_fast.model.any_lifter import AnyLifter
 from olift_fast.model.config import LifterConfig
 from olift_fast.model.inference import check_pitch
@@ -22,6 +23,7 @@ from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.hands import hand_of
 from olift_fast.tracks.skeleton import Skeleton
 
+CLIPS_AT_ONCE = 32
 LENGTHS = (48, 24)
 """Frames of a clip: the first number, or the second if the first gives fewer clips than `ENOUGH`."""
 ENOUGH, FEWEST = 40, 10
@@ -107,6 +109,19 @@ class OwnClips:
         if not bool(self.present.all()):
             told["joint_mask"] = self.present
         return told
+
+
+@torch.no_grad()
+def lifted_clips(lifter: Lifter, clips: OwnClips, *, uncertainty: bool = False) -> Tensor:
+    """Joints ``(B, T, J, 3)`` in model units, in the camera's axes; with `uncertainty` as `Lifter.forward` gives it."""
+    parts = clips.split(CLIPS_AT_ONCE)
+    given = {"uncertainty": True} if uncertainty else {}
+    return torch.cat([lifter(part.keypoints, part.visible, **part.told(lifter.config), **given) for part in parts])
+
+
+def mirrored_back(lifter: Lifter, clips: OwnClips) -> Tensor:
+    """The lifter's results for the clips' mirror images, mirrored back."""
+    return lifted_clips(lifter, clips.mirror()) * torch.tensor([-1.0, 1.0, 1.0])
 
 
 def own_clips(

@@ -21,11 +21,11 @@ from olift_fast.data.cameras import VIEWS, CameraRange, random_cameras
 from olift_fast.data.corruption import Corruption
 from olift_fast.data.sources import seen_by
 from olift_fast.model import Lifter
+from olift_fast.model.config import LifterConfig
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.overhead import THRESHOLD, Steep, steep_camera
 from olift_fast.train.batches import normalize_clips, of_plausible_size
-from olift_fast.train.label_free import lifted_clips, mirrored_back
-from olift_fast.train.own_clips import OwnClips
+from olift_fast.train.own_clips import OwnClips, lifted_clips, mirrored_back
 
 FAULTS = Corruption(clean=0.3)
 """A detector's faults, on the keypoints of new cameras."""
@@ -78,6 +78,11 @@ class SeenAnew:
 
     def __len__(self) -> int:
         return len(self.clip)
+
+    def told(self, clips: OwnClips, rows: Tensor, config: LifterConfig) -> dict[str, Tensor]:
+        """The inputs for some of the views beside keypoints and visibility, as `OwnClips.told` gives them."""
+        told = clips.take(self.clip[rows]).told(config)
+        return told | {"pitch": self.pitch[rows]} if "pitch" in told else told
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from benchmarks.adapting import summary
 from benchmarks.scores import RECORDS
 from olift_fast.train.label_free import LabelFree, verdict
 
-FILES = ("", "-end-on", "-top", "-real-cameras", "-seed-1", "-seeds", "-finetune")
+FILES = ("", "-end-on", "-top", "-real-cameras", "-seeds", "-finetune")
 ROWS: list[dict[str, Any]] = [
     row
     for name in FILES
@@ -21,15 +21,14 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['family']} {row['seen']} {row.get('seed', 0)}")
 def test_what_is_kept_is_what_is_judged_better(row: dict[str, Any]) -> None:
-    judged = verdict(LabelFree(**row["signs_before"]), LabelFree(**row["signs_after"]), row["views"])
+    judged = verdict(LabelFree(**row["signs_before"]), LabelFree(**row["signs_after"]))
     assert judged.helped is row["helped"]
     if judged.helped:
-        # Worst is a turkey from above, by 5.2 % (docs/studies.md).
-        assert row["after"]["sa_mpjpe"] < 1.055 * row["before"]["sa_mpjpe"]
+        assert row["after"]["sa_mpjpe"] < row["before"]["sa_mpjpe"]
 
 
 def test_the_summary_counts_gains_and_what_is_kept() -> None:
-    signs = {"steadiness": 0.1, "turned": 0.2}
+    signs = {"steadiness": 0.1, "anew": 0.2}
     rows = [
         {
             "helped": helped,
@@ -38,7 +37,7 @@ def test_the_summary_counts_gains_and_what_is_kept() -> None:
             "after": {"sa_mpjpe": error, "sa_mpve": 1.0, "bone_length_drift": 3.0, "bone_ratio_error": None},
             "after_body": {"sa_mpjpe": error - 1.0, "bone_length_drift": 0.04},
             "signs_before": signs,
-            "signs_after": {"steadiness": 0.01 * error, "turned": 0.2},
+            "signs_after": {"steadiness": 0.01 * error, "anew": 0.2},
         }
         for helped, error, seed in ((True, 8.0, 0), (True, 10.5, 0), (False, 9.0, 1), (False, 12.0, 1))
     ]

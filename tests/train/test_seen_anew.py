@@ -14,9 +14,8 @@ from olift_fast.model import Lifter, LifterConfig
 from olift_fast.tracks.containers import KeypointTracks
 from olift_fast.tracks.skeleton import Skeleton
 from olift_fast.train import seen_anew as module
-from olift_fast.train.label_free import lifted_clips, mirrored_back
 from olift_fast.train.metrics import sa_mpjpe
-from olift_fast.train.own_clips import OwnClips, own_clips
+from olift_fast.train.own_clips import OwnClips, lifted_clips, mirrored_back, own_clips
 from olift_fast.train.seen_anew import Elevation, elevation_of, pseudo_labels, seen_anew, upright
 
 SKELETON = Skeleton(("tail", "hip", "left_foot", "right_foot", "nose"), ((0, 1), (1, 2), (1, 3), (1, 4)))

@@ -197,7 +197,8 @@ def adapt(
     told, outlook = _foreseen(lifter, learned, len(held), copies)
     if foresee is not None:
         foresee(outlook)
-    elevations = [elevation_of(tracks, pitch, min_confidence) for tracks in recordings]
+    hidden = outlook.along > ALONG
+    elevations = [elevation_of(tracks, pitch, min_confidence, hidden=hidden) for tracks in recordings]
     adapted, steps = _train(lifter, learned, outlook.body if outlook.held else None, elevations, plan, watch)
     judged = seen_anew(pseudo_labels(adapted, held), held, elevations, JUDGED, np.random.default_rng(JUDGED_SEED))
     before, after = (label_free(own, held, told, judged) for own in (lifter, adapted))

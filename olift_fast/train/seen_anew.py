@@ -23,12 +23,15 @@ from olift_fast.data.sources import seen_by
 from olift_fast.model import Lifter
 from olift_fast.model.config import LifterConfig
 from olift_fast.tracks.containers import KeypointTracks
-from olift_fast.tracks.overhead import THRESHOLD, Steep, steep_camera
+from olift_fast.tracks.overhead import Steep, steep_camera
 from olift_fast.train.batches import normalize_clips, of_plausible_size
 from olift_fast.train.own_clips import OwnClips, lifted_clips, mirrored_back
 
 FAULTS = Corruption(clean=0.3)
 """A detector's faults, on the keypoints of new cameras."""
+LIKELY, LIKELY_HIDDEN = 0.7, 0.5
+"""A recording with this chance of a camera from above, or from below, is taken for one; the second number is for
+recordings whose bones lie along the view."""
 AROUND = 20.0
 """If the pitch is known, new cameras have one that differs by at most so many degrees."""
 
@@ -41,17 +44,25 @@ class Elevation(NamedTuple):
     high: float
 
 
-def elevation_of(tracks: KeypointTracks, pitch: float | None, min_confidence: float) -> Elevation:
+def elevation_of(
+    tracks: KeypointTracks, pitch: float | None, min_confidence: float, *, hidden: bool = False
+) -> Elevation:
     """The elevation of a recording's camera: around the pitch if it is given, else that of its likeliest view.
 
-    The view is level if the recording does not clearly look as if filmed from above or below (`steep_camera`).
+    The view is level if the recording does not look as if filmed from above or below (`steep_camera`). A wrong guess of
+    these costs more than one of a level view, so they must be likely.
+
+    Args:
+        tracks: the recording.
+        pitch: degrees by which its camera looks down; None if unknown.
+        min_confidence: keypoints with a lower confidence count as hidden.
+        hidden: whether the bones lie along the view, as from above. Then less is enough for such a view.
     """
     if pitch is not None:
         return Elevation(pitch, max(pitch - AROUND, -90.0), min(pitch + AROUND, 90.0))
     steep = steep_camera(tracks.keypoints, tracks.visible(min_confidence), tracks.skeleton) or Steep(0.0, 0.0)
-    view = "level"
-    if steep.chance >= THRESHOLD:
-        view = "top" if steep.above >= steep.below else "below"
+    least = LIKELY_HIDDEN if hidden else LIKELY
+    view = "top" if steep.above >= least else "below" if steep.below >= least else "level"
     low, high = VIEWS[view]
     return Elevation(0.5 * (low + high), low, high)
 

@@ -128,8 +128,15 @@ def test_labels_get_the_lengths_of_the_body_and_of_the_individual(uncertainty: b
 def test_the_elevation_is_told_or_follows_from_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     assert elevation_of(recording(), 30.0, 0.3) == (30.0, 10.0, 50.0)
     assert elevation_of(recording(), -85.0, 0.3) == (-85.0, -90.0, -65.0)
-    for above, below, view in ((0.3, 0.3, "level"), (0.95, 0.0, "top"), (0.0, 0.92, "below"), (0.5, 0.45, "top")):
+    for above, below, view, hidden in (
+        (0.6, 0.3, "level", "top"),
+        (0.75, 0.0, "top", "top"),
+        (0.0, 0.72, "below", "below"),
+        (0.1, 0.5, "level", "below"),
+        (0.45, 0.45, "level", "level"),
+    ):
         monkeypatch.setattr(module, "steep_camera", lambda *_tracks, chances=(above, below): module.Steep(*chances))
         assert elevation_of(recording(), None, 0.3)[1:] == VIEWS[view]
+        assert elevation_of(recording(), None, 0.3, hidden=True)[1:] == VIEWS[hidden]
     monkeypatch.setattr(module, "steep_camera", lambda *_tracks: None)
     assert elevation_of(recording(), None, 0.3) == LEVEL

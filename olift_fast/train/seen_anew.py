@@ -1,8 +1,8 @@
 """Pseudo-labels of clips without 3D: a lifter's own results, taken for true, and seen by new cameras.
 
 A lifter does not know how wrong the depth of its result is. Seen from another side, this depth lies in the picture. So
-a lifter that learns from its results, seen from all sides, finds bodies that agree between the views (Chen et al. 2019,
-https://arxiv.org/abs/1904.04812, have this in a loss without labels).
+a lifter that learns from its results, seen from all sides, finds bodies that agree between the views. (Chen et al.
+2019, https://arxiv.org/abs/1904.04812, use turned results in a loss that needs no labels.)
 """
 
 from __future__ import annotations

@@ -211,18 +211,18 @@ def seen_by(
     skeleton: Skeleton,
     rng: np.random.Generator,
     corruption: Corruption,
-    family: str = "",
-    up_known: NDArray[np.bool_] | None = None,
+    family: str,
+    up_known: NDArray[np.bool_],
 ) -> ClipBatch:
     """Clips ``(B, T, J, 3)`` of motion, seen by B cameras, with a detector's faults. NaN is not labeled.
 
-    The clips have the cameras' pitch where the motion's up is known, ``(B,)``; by default it is known nowhere.
+    The clips have the cameras' pitch where the motion's up is known, ``(B,)``.
     """
     labelled = _labelled(positions)
     true, joints = project(positions, cameras, labelled)
     keypoints, visible, _ = corrupt(rng, true, skeleton, corruption, depth=joints[..., 2], labelled=labelled)
     labels = np.ones_like(visible) if labelled is None else labelled
-    pitch = np.where(False if up_known is None else up_known, cameras.pitch, np.float32(np.nan))
+    pitch = np.where(up_known, cameras.pitch, np.float32(np.nan))
     return ClipBatch(keypoints, visible, joints, labels, skeleton, family, pitch)
 
 

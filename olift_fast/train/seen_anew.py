@@ -8,7 +8,7 @@ a lifter that learns from its results, seen from all sides, finds bodies that ag
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -145,7 +145,7 @@ def seen_anew(
         for elevation, rows in _by_elevation(clips, elevations)
         for _ in range(views)
     ]
-    return SeenAnew(*(torch.cat([getattr(part, name) for part in parts]) for name in SeenAnew.__dataclass_fields__))
+    return SeenAnew(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(SeenAnew)))
 
 
 def _by_elevation(clips: OwnClips, elevations: Sequence[Elevation]) -> Iterator[tuple[Elevation, Tensor]]:
@@ -162,7 +162,8 @@ def _seen(joints: Tensor, clips: OwnClips, rows: Tensor, elevation: Elevation, r
     positions = upright(joints.numpy(), elevation.pitch)
     known = np.isfinite(positions).all(axis=-1)
     cameras = random_cameras(rng, positions, CameraRange(elevation=elevation[1:]), known)
-    seen = seen_by(positions, cameras, clips.skeleton, rng, FAULTS)
+    up_known = np.ones(len(rows), np.bool_)
+    seen = seen_by(positions, cameras, clips.skeleton, rng, FAULTS, "pseudo-labels", up_known)
     keypoints, unit = normalize_clips(seen)
     target = seen.joints / unit[:, None, None, None]
     labelled = seen.labelled & of_plausible_size(target, seen.labelled)[:, None, None]
@@ -172,7 +173,7 @@ def _seen(joints: Tensor, clips: OwnClips, rows: Tensor, elevation: Elevation, r
         torch.from_numpy(seen.visible),
         torch.from_numpy(target),
         torch.from_numpy(labelled),
-        torch.from_numpy(cameras.pitch.astype(np.float32)),
+        torch.from_numpy(seen.pitch),
     )
 
 

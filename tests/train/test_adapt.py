@@ -363,7 +363,7 @@ def test_lengths_that_the_views_hide_are_not_learned_from(
 
 
 def test_the_training_draws_the_lifter_to_its_own_results_seen_anew() -> None:
-    """Results that agree between views can be learned: the loss of the last steps is less than that of the first."""
+    """Its own results from other views are what it learns: the error on them falls."""
     lifter, tracks = random_lifter(config=replace(SMALL, width=32)), moving_body(24, 24)[0]
     learned, _ = held_apart(own_clips(lifter, [tracks]))
     lessons = seen_anew(
